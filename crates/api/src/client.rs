@@ -1,0 +1,362 @@
+//! The typed HTTP client: every call names a service, and goes to it by name through the router.
+//!
+//! No call retries by itself: whether trying again is safe is the caller's to decide (the ids in request bodies
+//! make the creating calls idempotent). Every call has a deadline, and every body that is read has a bound.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+use uuid::Uuid;
+
+use crate::ingest::{NewPull, Upload};
+use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersion};
+use crate::page::{Page, PageQuery};
+use crate::problem::Problem;
+use crate::router::{Endpoint, Registration};
+use crate::transcode::{Chain, Job, JobQuery, NewJob};
+
+/// Longest body of an answer that the client reads.
+pub const BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Time that a call may take, unless [`Client::with_deadline`] says otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A client of all services behind one router. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    router: Url,
+    token: Option<String>,
+    deadline: Duration,
+}
+
+/// Why a call gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The service was not reached, or the connection broke.
+    #[error("{method} {url}: no answer")]
+    Unreachable {
+        /// Method of the call.
+        method: Method,
+        /// Its URL.
+        url: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The service said no.
+    #[error("{method} {url}: {problem}")]
+    Refused {
+        /// Method of the call.
+        method: Method,
+        /// Its URL.
+        url: String,
+        /// What the service said.
+        problem: Problem,
+    },
+    /// The answer is not what the contract promises.
+    #[error("{method} {url}: the answer is not understood: {reason}")]
+    Malformed {
+        /// Method of the call.
+        method: Method,
+        /// Its URL.
+        url: String,
+        /// Where it deviates.
+        reason: String,
+    },
+}
+
+/// A call under construction.
+struct Call {
+    method: Method,
+    url: Url,
+    request: RequestBuilder,
+}
+
+// === impl ClientError ===
+
+impl ClientError {
+    /// The HTTP status of a refusal.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { problem, .. } => Some(problem.status),
+            Self::Unreachable { .. } | Self::Malformed { .. } => None,
+        }
+    }
+
+    /// Whether the same call may succeed later: no answer, 429, or 5xx other than 501.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { problem, .. } => problem.status == 429 || (problem.status >= 500 && problem.status != 501),
+            Self::Malformed { .. } => false,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// A client of the services behind `router` (for example `http://127.0.0.1:8080`).
+    #[must_use]
+    pub fn new(router: Url, token: Option<String>) -> Self {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(3))
+            .build()
+            .expect("the TLS backend is compiled in");
+        Self { http, router, token, deadline: DEADLINE }
+    }
+
+    /// The same client with another deadline for each call.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The router that it speaks to.
+    #[must_use]
+    pub fn router(&self) -> &Url {
+        &self.router
+    }
+
+    /// The URL of `path` (no leading slash) at the service called `name`, in the form that every client can resolve.
+    #[must_use]
+    pub fn url(&self, name: &str, path: &str) -> Url {
+        let mut url = self.router.clone();
+        url.set_path(&format!("/~{name}/{path}"));
+        url
+    }
+
+    /// A raw request to the service called `name`, with the credential but without a deadline: for streams.
+    #[must_use]
+    pub fn request(&self, method: Method, name: &str, path: &str) -> RequestBuilder {
+        self.authorised(method, self.url(name, path))
+    }
+
+    fn authorised(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    fn call(&self, method: Method, name: &str, path: &str) -> Call {
+        self.call_url(method, self.url(name, path))
+    }
+
+    fn call_url(&self, method: Method, url: Url) -> Call {
+        let request = self.authorised(method.clone(), url.clone()).timeout(self.deadline);
+        Call { method, url, request }
+    }
+
+    fn router_call(&self, method: Method, path: &str) -> Call {
+        let mut url = self.router.clone();
+        url.set_path(&format!("/api/router/{path}"));
+        self.call_url(method, url)
+    }
+
+    // --- metadata ---
+
+    /// Registers an asset; repeating it is safe.
+    pub async fn create_asset(&self, asset: &NewAsset) -> Result<Asset, ClientError> {
+        self.call(Method::POST, "metadata", "assets").body(asset).json().await
+    }
+
+    /// The asset, or `None` where there is none.
+    pub async fn asset(&self, id: Uuid) -> Result<Option<Asset>, ClientError> {
+        self.call(Method::GET, "metadata", &format!("assets/{id}")).json_or_none().await
+    }
+
+    /// A page of assets.
+    pub async fn assets(&self, query: &AssetQuery) -> Result<Page<Asset>, ClientError> {
+        self.call(Method::GET, "metadata", "assets").query(query).json().await
+    }
+
+    /// Changes an asset of revision `revision`; 412 when it has changed since.
+    pub async fn patch_asset(&self, id: Uuid, revision: u64, patch: &AssetPatch) -> Result<Asset, ClientError> {
+        self.call(Method::PATCH, "metadata", &format!("assets/{id}"))
+            .header(header::IF_MATCH, format!("\"{revision}\""))
+            .body(patch)
+            .json()
+            .await
+    }
+
+    /// Publishes a version; repeating it is safe.
+    pub async fn publish_version(&self, id: Uuid, version: &str, body: &NewVersion) -> Result<Asset, ClientError> {
+        self.call(Method::PUT, "metadata", &format!("assets/{id}/versions/{version}")).body(body).json().await
+    }
+
+    /// Notes that conditioning failed.
+    pub async fn fail_asset(&self, id: Uuid, failure: &Failure) -> Result<Asset, ClientError> {
+        self.call(Method::PUT, "metadata", &format!("assets/{id}/failure")).body(failure).json().await
+    }
+
+    /// Deletes an asset; `false` where there was none.
+    pub async fn delete_asset(&self, id: Uuid) -> Result<bool, ClientError> {
+        self.call(Method::DELETE, "metadata", &format!("assets/{id}")).done_or_none().await
+    }
+
+    // --- ingest ---
+
+    /// What became of an upload, or `None` where there is none.
+    pub async fn upload(&self, id: Uuid) -> Result<Option<Upload>, ClientError> {
+        self.call(Method::GET, "ingest", &format!("uploads/{id}")).json_or_none().await
+    }
+
+    /// A page of uploads, newest first.
+    pub async fn uploads(&self, query: &PageQuery) -> Result<Page<Upload>, ClientError> {
+        self.call(Method::GET, "ingest", "uploads").query(query).json().await
+    }
+
+    /// Starts a pull from a URL.
+    pub async fn pull(&self, pull: &NewPull) -> Result<Upload, ClientError> {
+        self.call(Method::POST, "ingest", "pulls").body(pull).json().await
+    }
+
+    // --- transcode ---
+
+    /// The chains that can be run.
+    pub async fn chains(&self) -> Result<Page<Chain>, ClientError> {
+        self.call(Method::GET, "transcode", "chains").json().await
+    }
+
+    /// Queues a job; repeating it is safe.
+    pub async fn create_job(&self, job: &NewJob) -> Result<Job, ClientError> {
+        self.call(Method::POST, "transcode", "jobs").body(job).json().await
+    }
+
+    /// The job, or `None` where there is none.
+    pub async fn job(&self, id: Uuid) -> Result<Option<Job>, ClientError> {
+        self.call(Method::GET, "transcode", &format!("jobs/{id}")).json_or_none().await
+    }
+
+    /// A page of jobs, newest first.
+    pub async fn jobs(&self, query: &JobQuery) -> Result<Page<Job>, ClientError> {
+        self.call(Method::GET, "transcode", "jobs").query(query).json().await
+    }
+
+    /// Cancels a job; a job in a final state stays as it is.
+    pub async fn cancel_job(&self, id: Uuid) -> Result<Job, ClientError> {
+        self.call(Method::POST, "transcode", &format!("jobs/{id}/cancel")).json().await
+    }
+
+    // --- router ---
+
+    /// Registers an endpoint behind `name`, or renews its lease.
+    pub async fn register(&self, name: &str, endpoint: &str, body: &Registration) -> Result<Endpoint, ClientError> {
+        self.router_call(Method::PUT, &format!("endpoints/{name}/{endpoint}")).body(body).json().await
+    }
+
+    /// Takes an endpoint out; `false` where there was none.
+    pub async fn deregister(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
+        self.router_call(Method::DELETE, &format!("endpoints/{name}/{endpoint}")).done_or_none().await
+    }
+
+    /// All endpoints that the router knows.
+    pub async fn endpoints(&self) -> Result<Page<Endpoint>, ClientError> {
+        self.router_call(Method::GET, "endpoints").json().await
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    fn body(mut self, body: &impl Serialize) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    fn query(mut self, query: &impl Serialize) -> Self {
+        self.request = self.request.query(query);
+        self
+    }
+
+    fn header(mut self, name: header::HeaderName, value: String) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    async fn json<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let (method, url) = (self.method.clone(), self.url.to_string());
+        let answer = self.send().await?;
+        decode(method, url, answer).await
+    }
+
+    async fn json_or_none<T: DeserializeOwned>(self) -> Result<Option<T>, ClientError> {
+        or_none(self.json().await)
+    }
+
+    async fn done_or_none(self) -> Result<bool, ClientError> {
+        Ok(or_none(self.send().await)?.is_some())
+    }
+
+    async fn send(self) -> Result<Response, ClientError> {
+        let (method, url) = (self.method, self.url.to_string());
+        let answer = self
+            .request
+            .send()
+            .await
+            .map_err(|source| ClientError::Unreachable { method: method.clone(), url: url.clone(), source })?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let body = bounded(&method, &url, answer).await?;
+        Err(ClientError::Refused { method, url, problem: problem(status, &body) })
+    }
+}
+
+fn or_none<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the answer of a raw [`Client::request`] as JSON, or as the problem that it is.
+pub async fn read_json<T: DeserializeOwned>(method: Method, answer: Response) -> Result<T, ClientError> {
+    let url = answer.url().to_string();
+    let status = answer.status();
+    if status.is_success() {
+        return decode(method, url, answer).await;
+    }
+    let body = bounded(&method, &url, answer).await?;
+    Err(ClientError::Refused { method, url, problem: problem(status, &body) })
+}
+
+async fn decode<T: DeserializeOwned>(method: Method, url: String, answer: Response) -> Result<T, ClientError> {
+    let body = bounded(&method, &url, answer).await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Malformed { method, url, reason: error.to_string() })
+}
+
+async fn bounded(method: &Method, url: &str, answer: Response) -> Result<Vec<u8>, ClientError> {
+    let mut body = Vec::new();
+    let mut chunks = answer.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|source| ClientError::Unreachable { method: method.clone(), url: url.to_owned(), source })?;
+        if body.len() + chunk.len() > BODY_MAX_BYTES {
+            let reason = format!("longer than {BODY_MAX_BYTES} bytes");
+            return Err(ClientError::Malformed { method: method.clone(), url: url.to_owned(), reason });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The problem that a refusal carries; one made from its status where the body is none (a proxy in between).
+fn problem(status: StatusCode, body: &[u8]) -> Problem {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let detail = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        Problem::new(status.as_u16(), "unknown", status.canonical_reason().unwrap_or("refused"), detail)
+    })
+}

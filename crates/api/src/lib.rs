@@ -1,0 +1,18 @@
+//! The contract between the parts: wire types of every service, and a typed HTTP client for each.
+//!
+//! A service never imports another one; what two of them say to each other stands here. One module is
+//! one service. The types carry their OpenAPI schema, so that each service's `/openapi.json` and what
+//! its callers compile against are the same thing. Nothing here decides, stores or listens.
+
+pub mod client;
+pub mod ingest;
+pub mod media;
+pub mod metadata;
+pub mod page;
+pub mod problem;
+pub mod router;
+pub mod transcode;
+
+pub use client::{Client, ClientError};
+pub use page::Page;
+pub use problem::Problem;

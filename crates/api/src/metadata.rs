@@ -1,0 +1,148 @@
+//! The metadata database: assets, their versions and tracks.
+//!
+//! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
+//! `PUT /assets/{id}/versions/{version}`.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::media::{Probe, Track};
+
+/// Where an asset stands between upload and playback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AssetState {
+    /// In the catalogue; nothing has been packaged yet.
+    Registered,
+    /// At least one version can be played.
+    Ready,
+    /// Its conditioning failed; `error` says why. The source is kept.
+    Failed,
+}
+
+/// The uploaded bytes that an asset was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Key of the object in the store.
+    pub key: String,
+    /// The name that the uploader gave the file, if any.
+    pub file_name: Option<String>,
+    /// Length in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of the bytes, lower-case hex.
+    pub sha256: String,
+}
+
+/// A playable packaging of an asset. All below a version is immutable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// The version's name in URLs: 12 lower-case hex digits.
+    pub name: String,
+    /// The conditioning job that made it.
+    pub job_id: Option<Uuid>,
+    /// The chain that the job ran.
+    pub chain: String,
+    /// The tracks, best video first, then audio.
+    pub tracks: Vec<Track>,
+    /// When it was published.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// An entry of the catalogue. `ETag` is `"<revision>"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Asset {
+    /// Identifier; also the first path segment of its public media URLs.
+    pub id: Uuid,
+    /// The tenant that owns it.
+    pub tenant: String,
+    /// Title for people.
+    pub title: String,
+    /// Where it stands.
+    pub state: AssetState,
+    /// Why it failed, when it did.
+    pub error: Option<String>,
+    /// Its source.
+    pub source: Source,
+    /// What the probe measured.
+    pub probe: Probe,
+    /// Key of the poster in the object store, if the source has pictures.
+    pub poster_key: Option<String>,
+    /// The version that plays, newest; absent until one is published.
+    pub version: Option<Version>,
+    /// Counts up with every change.
+    pub revision: u64,
+    /// When it was registered.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// Body of `POST /assets`. The caller chooses the id, so that a repeated call registers once: the same
+/// id with the same source answers 200 with the asset as it is, with another source 409.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAsset {
+    /// Identifier, a UUID (version 7 recommended).
+    pub id: Uuid,
+    /// Title, 1 to 500 characters.
+    pub title: String,
+    /// Its source.
+    pub source: Source,
+    /// What the probe measured.
+    pub probe: Probe,
+    /// Key of the poster.
+    pub poster_key: Option<String>,
+}
+
+/// Body of `PATCH /assets/{id}` (RFC 7396 merge patch; absent fields stay). Needs `If-Match`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssetPatch {
+    /// New title, 1 to 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Body of `PUT /assets/{id}/versions/{version}`: publishes it and makes the asset `ready`. Idempotent;
+/// the same name with other tracks is 409.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewVersion {
+    /// The job that made it.
+    pub job_id: Option<Uuid>,
+    /// The chain that the job ran.
+    pub chain: String,
+    /// The tracks, best video first, then audio.
+    pub tracks: Vec<Track>,
+}
+
+/// Body of `PUT /assets/{id}/failure`: conditioning failed. An asset that already plays stays `ready`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Query of `GET /assets`, newest first (by relevance where `q` is given).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AssetQuery {
+    /// Words to find in title and file name; the last one matches as a prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<String>,
+    /// Only assets in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<AssetState>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items wanted, 1 to 200 (default 50).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
