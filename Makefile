@@ -1,0 +1,61 @@
+# Every target does its own set-up on a fresh Debian 12 machine that has only a Rust toolchain: `make help`.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Build results stay outside the checkout, so that every checkout shares them.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/flame/target
+# A toolchain installed a minute ago is not yet in the shell's PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+FLAME := $(CARGO_TARGET_DIR)/debug/flame
+# What a skipped check left behind: `loud_skip` of crates/test-kit appends to this file, `test` counts its lines.
+export FLAME_SKIPS := $(CARGO_TARGET_DIR)/flame-skips.txt
+
+.PHONY: help deps build run demo test bench images
+
+help: ## list these targets
+	@echo "FLAME: make TARGET (build results in $(CARGO_TARGET_DIR))"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20 \
+	  | { [ -x bench/run ] && cat || grep -v '^  make bench '; } \
+	  | { [ -x images/build ] && cat || grep -v '^  make images '; }
+
+deps: ## name and install missing Debian packages, check the Rust toolchain
+	@tools/deps build run
+
+build: deps ## build flame, and flame-media beside it
+	@tools/build-time
+	@cargo build --locked -p flame -p flame-media
+
+run: build ## start everything on loopback with one command (flame up)
+	@$(FLAME) up
+
+demo: build ## the main job on a real clip, step by step (flame demo vod)
+	@tools/deps demo
+	@$(FLAME) demo vod
+
+test: ## set up what tests need, then run the whole suite
+	@tools/deps build run demo test
+	@tools/build-time
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo build --locked --workspace --bins
+	@media-tests/clips/fetch --all >/dev/null
+	@media-tests/judges/set-up
+	@rm -f $(FLAME_SKIPS)
+	cargo test --locked --workspace --doc --quiet
+	cargo nextest run --locked --workspace --no-fail-fast
+	@if [ -s $(FLAME_SKIPS) ]; then \
+	  echo "SKIPPED, $$(wc -l < $(FLAME_SKIPS)) checks could not be made here:"; sed 's/^/  /' $(FLAME_SKIPS); fi
+
+bench: deps ## measure side by side with peers; bench-NAME measures one of them
+	@tools/deps test
+	@bench/run all
+
+bench-%: deps
+	@tools/deps test
+	@bench/run $*
+
+images: ## build the container images (images/)
+	@images/build
