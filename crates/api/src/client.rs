@@ -30,6 +30,7 @@ pub struct Client {
     http: reqwest::Client,
     router: Url,
     token: Option<String>,
+    tenant: Option<String>,
     deadline: Duration,
 }
 
@@ -55,7 +56,7 @@ pub enum ClientError {
         /// Its URL.
         url: String,
         /// What the service said.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// The answer is not what the contract promises.
     #[error("{method} {url}: the answer is not understood: {reason}")]
@@ -111,7 +112,7 @@ impl Client {
             .connect_timeout(Duration::from_secs(3))
             .build()
             .expect("the TLS backend is compiled in");
-        Self { http, router, token, deadline: DEADLINE }
+        Self { http, router, token, tenant: None, deadline: DEADLINE }
     }
 
     /// The same client with another deadline for each call.
@@ -119,6 +120,12 @@ impl Client {
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// The same client, acting for `tenant`: for services, whose credential allows it.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: &str) -> Self {
+        Self { tenant: Some(tenant.to_owned()), ..self.clone() }
     }
 
     /// The router that it speaks to.
@@ -136,13 +143,15 @@ impl Client {
     }
 
     /// A raw request to the service called `name`, with the credential but without a deadline: for streams.
-    #[must_use]
     pub fn request(&self, method: Method, name: &str, path: &str) -> RequestBuilder {
         self.authorised(method, self.url(name, path))
     }
 
     fn authorised(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self.http.request(method, url);
+        let mut request = self.http.request(method, url);
+        if let Some(tenant) = &self.tenant {
+            request = request.header("flame-tenant", tenant);
+        }
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -301,17 +310,17 @@ impl Call {
 
     async fn send(self) -> Result<Response, ClientError> {
         let (method, url) = (self.method, self.url.to_string());
-        let answer = self
-            .request
-            .send()
-            .await
-            .map_err(|source| ClientError::Unreachable { method: method.clone(), url: url.clone(), source })?;
+        let answer = self.request.send().await.map_err(|source| ClientError::Unreachable {
+            method: method.clone(),
+            url: url.clone(),
+            source,
+        })?;
         if answer.status().is_success() {
             return Ok(answer);
         }
         let status = answer.status();
         let body = bounded(&method, &url, answer).await?;
-        Err(ClientError::Refused { method, url, problem: problem(status, &body) })
+        Err(ClientError::Refused { method, url, problem: Box::new(problem(status, &body)) })
     }
 }
 
@@ -331,7 +340,7 @@ pub async fn read_json<T: DeserializeOwned>(method: Method, answer: Response) ->
         return decode(method, url, answer).await;
     }
     let body = bounded(&method, &url, answer).await?;
-    Err(ClientError::Refused { method, url, problem: problem(status, &body) })
+    Err(ClientError::Refused { method, url, problem: Box::new(problem(status, &body)) })
 }
 
 async fn decode<T: DeserializeOwned>(method: Method, url: String, answer: Response) -> Result<T, ClientError> {
@@ -343,7 +352,8 @@ async fn bounded(method: &Method, url: &str, answer: Response) -> Result<Vec<u8>
     let mut body = Vec::new();
     let mut chunks = answer.bytes_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|source| ClientError::Unreachable { method: method.clone(), url: url.to_owned(), source })?;
+        let chunk =
+            chunk.map_err(|source| ClientError::Unreachable { method: method.clone(), url: url.to_owned(), source })?;
         if body.len() + chunk.len() > BODY_MAX_BYTES {
             let reason = format!("longer than {BODY_MAX_BYTES} bytes");
             return Err(ClientError::Malformed { method: method.clone(), url: url.to_owned(), reason });

@@ -37,4 +37,6 @@ pub struct Endpoint {
     pub generation: u64,
     /// Milliseconds until the lease ends.
     pub expires_in_ms: u64,
+    /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
+    pub router_time_unix_ms: u64,
 }

@@ -1,0 +1,119 @@
+//! The access log: one structured line a request; and the trace context that is passed on (W3C Trace Context).
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use rand::Rng;
+
+use crate::auth::Caller;
+use crate::metrics::Metrics;
+use crate::problem::Cause;
+
+/// The header of a trace context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The trace context of a request: the caller's, or a new one.
+#[derive(Debug, Clone)]
+pub struct Trace(pub HeaderValue);
+
+// === impl Trace ===
+
+impl Trace {
+    fn of(headers: &HeaderMap) -> Self {
+        let valid = headers.get(&TRACEPARENT).filter(|value| is_traceparent(value.as_bytes()));
+        Self(valid.cloned().unwrap_or_else(Self::fresh))
+    }
+
+    fn fresh() -> HeaderValue {
+        let mut random = rand::rng();
+        let text = format!("00-{:032x}-{:016x}-00", random.random::<u128>() | 1, random.random::<u64>() | 1);
+        HeaderValue::from_str(&text).expect("hexadecimal digits and hyphens")
+    }
+
+    /// The trace id, 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.to_str().ok().and_then(|text| text.get(3..35)).unwrap_or_default()
+    }
+}
+
+/// Version 00: `00-<32 hex>-<16 hex>-<2 hex>`, lower case.
+fn is_traceparent(value: &[u8]) -> bool {
+    let hyphens = [2, 35, 52];
+    value.len() == 55
+        && value.iter().enumerate().all(|(at, byte)| {
+            if hyphens.contains(&at) { *byte == b'-' } else { matches!(byte, b'0'..=b'9' | b'a'..=b'f') }
+        })
+}
+
+/// Logs and counts one request.
+pub(crate) async fn observe(metrics: Metrics, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    // Unmatched paths share one label: strangers must not be able to make new time series.
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let trace = Trace::of(request.headers());
+    let request_bytes =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    request.headers_mut().insert(TRACEPARENT, trace.0.clone());
+    request.extensions_mut().insert(trace.clone());
+
+    metrics.open().inc();
+    // Dropped, and so counted, also when the caller goes away in the middle.
+    let open = OpenRequest(&metrics);
+    let mut response = next.run(request).await;
+    drop(open);
+
+    let seconds = began.elapsed().as_secs_f64();
+    let status = response.status().as_u16();
+    metrics.answered(method.as_str(), &route, status, seconds);
+    let caller = response.extensions_mut().remove::<Caller>();
+    let cause = response.extensions_mut().remove::<Cause>();
+    let quiet = route.starts_with("/health") || route == "/metrics";
+    if quiet && status < 400 {
+        return response;
+    }
+    tracing::info!(
+        target: "access",
+        %method,
+        path,
+        status,
+        ms = seconds * 1000.0,
+        request_bytes = request_bytes.unwrap_or(0_u64),
+        trace = trace.id(),
+        subject = caller.as_ref().map(|caller| caller.subject.as_str()),
+        tenant = caller.as_ref().map(|caller| caller.tenant.as_str()),
+    );
+    if let Some(Cause(cause)) = cause {
+        tracing::error!(%method, path, status, trace = trace.id(), cause, "a request failed");
+    }
+    response
+}
+
+struct OpenRequest<'a>(&'a Metrics);
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.0.open().dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_valid_context_is_kept_and_another_replaced() {
+        let mut headers = HeaderMap::new();
+        let given = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        headers.insert(TRACEPARENT, given.clone());
+        assert_eq!(Trace::of(&headers).0, given);
+        assert_eq!(Trace::of(&headers).id(), "0af7651916cd43dd8448eb211c80319c");
+        headers.insert(TRACEPARENT, HeaderValue::from_static("00-xyz"));
+        assert!(is_traceparent(Trace::of(&headers).0.as_bytes()));
+    }
+}

@@ -1,0 +1,222 @@
+//! Who calls, and what they may do: bearer tokens (JWT, EdDSA) with a tenant and scopes.
+//!
+//! On loopback everything is open by default: every caller is the tenant `default` with all scopes. Elsewhere a
+//! service without keys refuses to start. Routes are private unless they are declared public, so a forgotten check
+//! is a refused request and not an open door. Identity never comes from a forwarded header; the header
+//! `Flame-Tenant` only says for whom a caller with the scope `service` acts.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::keys::{Claims, KeyError, Keyring};
+use crate::problem::Failure;
+
+/// The tenant of callers that need not say who they are.
+pub const DEFAULT_TENANT: &str = "default";
+/// The header in which a service says for which tenant it acts.
+pub const TENANT_HEADER: &str = "flame-tenant";
+
+/// `[host.auth]`: who may call.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// Folder with `jwks.json` (RFC 7517 public keys) and `revoked.json`; without it the service is open, and then it
+    /// listens on loopback only.
+    pub keys: Option<PathBuf>,
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// Read the catalogue, uploads and jobs.
+    #[serde(rename = "read")]
+    Read,
+    /// Upload, edit, delete, run chains.
+    #[serde(rename = "write")]
+    Write,
+    /// Register endpoints and change the platform.
+    #[serde(rename = "admin")]
+    Admin,
+    /// Act for any tenant: the services themselves.
+    #[serde(rename = "service")]
+    Service,
+}
+
+/// The authenticated caller of a private route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The tenant that it acts for.
+    pub tenant: String,
+    /// Who it is, for the log.
+    pub subject: String,
+    scopes: Vec<Scope>,
+}
+
+/// Decides who a request comes from.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    keyring: Option<Arc<Keyring>>,
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Admin, Self::Service];
+
+    /// The word in a token's `scope` claim.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.iter().find(|scope| scope.as_str() == text).copied();
+        known.ok_or_else(|| format!("`{text}` is no scope: read, write, admin or service"))
+    }
+}
+
+// === impl Authority ===
+
+impl Authority {
+    /// Opens the keys of `config`. A service that can be reached from elsewhere needs some.
+    pub fn open(config: &AuthConfig, listen: SocketAddr) -> Result<Self, KeyError> {
+        match &config.keys {
+            Some(folder) => Ok(Self { keyring: Some(Arc::new(Keyring::open(folder)?)) }),
+            None if listen.ip().is_loopback() => Ok(Self { keyring: None }),
+            None => Err(KeyError::Needed(listen)),
+        }
+    }
+
+    /// Reads keys and revocations again.
+    pub fn reload(&self) -> Result<(), KeyError> {
+        self.keyring.as_ref().map_or(Ok(()), |keyring| keyring.reload())
+    }
+
+    /// The caller of a request with these headers.
+    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
+        let (mut caller, acts_for_others) = match &self.keyring {
+            None => (Caller::local(), true),
+            Some(keyring) => {
+                let claims = keyring.verify(bearer(headers)?).map_err(|error| unauthorised(&error.to_string()))?;
+                let caller = Caller::from(claims);
+                let acts_for_others = caller.scopes.contains(&Scope::Service);
+                (caller, acts_for_others)
+            }
+        };
+        if let Some(tenant) = headers.get(TENANT_HEADER) {
+            let tenant = tenant.to_str().ok().filter(|tenant| is_tenant(tenant));
+            let tenant = tenant.ok_or_else(|| Failure::bad_request("Flame-Tenant holds no tenant name"))?;
+            if tenant != caller.tenant {
+                if !acts_for_others {
+                    return Err(forbidden("only services act for another tenant"));
+                }
+                tenant.clone_into(&mut caller.tenant);
+            }
+        }
+        Ok(caller)
+    }
+}
+
+/// Whether `text` can name a tenant: 1 to 63 lower-case letters, digits and inner hyphens (a DNS label).
+#[must_use]
+pub fn is_tenant(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
+    let value = headers.get(header::AUTHORIZATION).ok_or_else(|| unauthorised("no token was sent"))?;
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, token) = text.split_once(' ').unwrap_or_default();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(unauthorised("the credential is no bearer token"))
+    }
+}
+
+fn unauthorised(reason: &str) -> Failure {
+    let detail = format!("{reason}; make one with `flame token issue` and send `Authorization: Bearer TOKEN`");
+    Failure::new(StatusCode::UNAUTHORIZED, "unauthorised", "A valid token is needed", detail)
+        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}
+
+fn forbidden(detail: &str) -> Failure {
+    Failure::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail)
+}
+
+/// Middleware of private routes: authenticates, or answers 401.
+pub(crate) async fn require_caller(authority: Authority, mut request: Request, next: Next) -> Response {
+    match authority.authenticate(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            // For the access log.
+            response.extensions_mut().insert(caller);
+            response
+        }
+        Err(failure) => failure.into_response(),
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    fn local() -> Self {
+        Self { tenant: DEFAULT_TENANT.to_owned(), subject: "loopback".to_owned(), scopes: Scope::ALL.to_vec() }
+    }
+
+    /// Refuses with 403 unless the caller has `scope`.
+    pub fn require(&self, scope: Scope) -> Result<(), Failure> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        Err(forbidden(&format!("it needs the scope `{scope}`")))
+    }
+
+    /// Whether the caller may see everything of every tenant.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.scopes.contains(&Scope::Service)
+    }
+}
+
+impl From<Claims> for Caller {
+    fn from(claims: Claims) -> Self {
+        let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        Self { tenant: claims.tenant, subject: claims.sub, scopes }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| unauthorised("this route was reached without a caller"))
+    }
+}

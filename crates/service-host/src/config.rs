@@ -1,0 +1,216 @@
+//! Configuration: one TOML file per service, and environment variables over it.
+//!
+//! `FLAME_METADATA__HOST__LISTEN=127.0.0.1:9000` overrides `[host] listen` of the metadata service (two underscores
+//! are a level). Unknown keys are errors. Durations read `"4s"`, sizes `"64MiB"`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+use crate::auth::AuthConfig;
+
+/// `[host]`: what every service is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address that is registered with the router, if it is not the one listened on.
+    pub advertise: Option<SocketAddr>,
+    /// Name to register under (`metadata`, `metadata.main.acme`); the service's own name by default.
+    pub name: Option<String>,
+    /// The router; without one the service neither registers nor finds others.
+    pub router: Option<Url>,
+    /// Credential for calls to other services.
+    pub token: Option<String>,
+    /// Who may call.
+    pub auth: AuthConfig,
+    /// Below this share of free disk, writes are answered with 507.
+    pub min_free_disk_percent: f64,
+    /// Connections served at once; more wait in the listen queue.
+    pub max_connections: usize,
+    /// Time that open requests get to finish when the service stops.
+    pub drain: Span,
+    /// Time that a client may take to send its request head.
+    pub head_timeout: Span,
+}
+
+/// A duration, written as a number and a unit: `"250ms"`, `"4s"`, `"5min"`, `"2h"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+/// A number of bytes, written with a unit: `"512B"`, `"64KiB"`, `"64MiB"`, `"2GiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there.
+    #[error("configuration file {0} cannot be read: it does not exist")]
+    Missing(PathBuf),
+    /// A value is missing, unknown or of the wrong form; the message names file and key.
+    #[error("configuration of {service}: {message}")]
+    Invalid {
+        /// The service.
+        service: String,
+        /// figment's words: what, where.
+        message: String,
+    },
+}
+
+/// A value with a unit that is not understood.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{value}` is not {wanted}")]
+pub struct UnitError {
+    value: String,
+    wanted: &'static str,
+}
+
+/// Loads the configuration of `service` from `file` (if given) and from `FLAME_<SERVICE>__…` variables.
+pub fn load<T: DeserializeOwned>(service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+    let mut figment = Figment::new();
+    if let Some(file) = file {
+        if !file.is_file() {
+            return Err(ConfigError::Missing(file.to_owned()));
+        }
+        figment = figment.merge(Toml::file_exact(file));
+    }
+    let prefix = format!("FLAME_{}__", service.to_uppercase().replace('-', "_"));
+    figment
+        .merge(Env::prefixed(&prefix).split("__"))
+        .extract()
+        .map_err(|error| ConfigError::Invalid { service: service.to_owned(), message: error.to_string() })
+}
+
+// === impl HostConfig ===
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            advertise: None,
+            name: None,
+            router: None,
+            token: None,
+            auth: AuthConfig::default(),
+            min_free_disk_percent: 5.0,
+            max_connections: 4096,
+            drain: Span(Duration::from_secs(10)),
+            head_timeout: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+// === impl Span ===
+
+const SPAN_UNITS: [(&str, u64); 4] = [("ms", 1), ("min", 60_000), ("h", 3_600_000), ("s", 1000)];
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse_unit(text, &SPAN_UNITS).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| UnitError {
+            value: text.to_owned(),
+            wanted: "a duration such as \"250ms\", \"4s\", \"5min\" or \"2h\"",
+        })
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        if ms.is_multiple_of(1000) { write!(f, "{}s", ms / 1000) } else { write!(f, "{ms}ms") }
+    }
+}
+
+// === impl Bytes ===
+
+const BYTE_UNITS: [(&str, u64); 5] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
+
+impl FromStr for Bytes {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse_unit(text, &BYTE_UNITS).map(Self).ok_or_else(|| UnitError {
+            value: text.to_owned(),
+            wanted: "a size such as \"512B\", \"64KiB\", \"64MiB\" or \"2GiB\"",
+        })
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = ["TiB", "GiB", "MiB", "KiB"].into_iter().find_map(|name| {
+            let (_, size) = BYTE_UNITS.iter().find(|(unit, _)| *unit == name)?;
+            (self.0 > 0 && self.0.is_multiple_of(*size)).then_some((name, *size))
+        });
+        match unit {
+            Some((name, size)) => write!(f, "{}{name}", self.0 / size),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+fn parse_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    units.iter().find_map(|(unit, scale)| {
+        let number = text.strip_suffix(unit)?.trim_end();
+        number.parse::<u64>().ok()?.checked_mul(*scale)
+    })
+}
+
+macro_rules! text_serde {
+    ($type:ty) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+text_serde!(Span);
+text_serde!(Bytes);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_read_and_printed() {
+        for (text, ms) in [("250ms", 250), ("4s", 4000), ("5min", 300_000), ("2h", 7_200_000)] {
+            assert_eq!(text.parse::<Span>().unwrap().0, Duration::from_millis(ms));
+        }
+        for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("2GiB", 2 << 30)] {
+            let parsed: Bytes = text.parse().unwrap();
+            assert_eq!(parsed.0, bytes);
+            assert_eq!(parsed.to_string(), text);
+        }
+        for wrong in ["", "4", "4 parsecs", "-1s", "99999999999999999999s", "18446744073709551615TiB"] {
+            assert!(wrong.parse::<Span>().is_err() && wrong.parse::<Bytes>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.toml");
+        std::fs::write(&file, "listn = \"127.0.0.1:1\"\n").unwrap();
+        let error = load::<HostConfig>("metadata", Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("listn") && error.contains("a.toml"), "{error}");
+    }
+}

@@ -1,0 +1,312 @@
+//! A service's process side: a bound listener, owned tasks, common routes, and the stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::routing::get;
+use flame_api::Client;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::access;
+use crate::auth::{self, Authority};
+use crate::config::HostConfig;
+use crate::disk::DiskGuard;
+use crate::health::Health;
+use crate::keys::KeyError;
+use crate::metrics::Metrics;
+use crate::problem::Failure;
+use crate::registration::Lease;
+use crate::server::{self, Limits};
+
+/// A service that is being put together: bound, not yet serving.
+#[derive(Debug)]
+pub struct Host {
+    service: &'static str,
+    config: HostConfig,
+    listener: TcpListener,
+    address: SocketAddr,
+    authority: Authority,
+    metrics: Metrics,
+    health: Health,
+    disk: Option<DiskGuard>,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// A service's routes.
+#[derive(Default)]
+pub struct Routes {
+    /// Reached only with a valid token where tokens are needed; handlers get a [`crate::Caller`].
+    pub private: OpenApiRouter,
+    /// Reached by anybody.
+    pub public: OpenApiRouter,
+}
+
+/// A service that serves. Dropping it stops it at once; [`Running::stop`] lets requests finish.
+pub struct Running {
+    service: &'static str,
+    address: SocketAddr,
+    openapi: OpenApi,
+    authority: Authority,
+    health: Health,
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+    drain: Duration,
+}
+
+/// Why a service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not ours.
+    #[error("{service} cannot listen on {address}")]
+    Bind {
+        /// The service.
+        service: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Credentials are missing or damaged.
+    #[error("{service} has no usable credentials")]
+    Keys {
+        /// The service.
+        service: &'static str,
+        /// What is wrong.
+        #[source]
+        source: KeyError,
+    },
+    /// Something that the service needs cannot be opened.
+    #[error("{service} cannot open its {what}")]
+    Open {
+        /// The service.
+        service: &'static str,
+        /// What it needs: `database`, `object store`.
+        what: &'static str,
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+// === impl Host ===
+
+impl Host {
+    /// Checks the credentials and takes the listener.
+    pub async fn bind(service: &'static str, config: &HostConfig) -> Result<Self, StartError> {
+        let authority =
+            Authority::open(&config.auth, config.listen).map_err(|source| StartError::Keys { service, source })?;
+        let bind = |source| StartError::Bind { service, address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        Ok(Self {
+            service,
+            config: config.clone(),
+            listener,
+            address,
+            authority,
+            metrics: Metrics::new(service),
+            health: Health::default(),
+            disk: None,
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The service's measurements, to add its own to.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Decides who a request comes from, for routes that the service serves outside of [`Routes`].
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// A client of the other services, with this service's credential; `None` without a router.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.config.router.clone().map(|router| Client::new(router, self.config.token.clone()))
+    }
+
+    /// Guards the disk under `folder`: handlers that take [`crate::FreeSpace`] answer 507 when it is nearly full.
+    pub fn guard_disk(&mut self, folder: PathBuf) -> DiskGuard {
+        let guard = DiskGuard::new(folder, self.config.min_free_disk_percent);
+        self.disk = Some(guard.clone());
+        guard
+    }
+
+    /// Says that the service is ready only while `check` is (an `Err` says what is wrong).
+    pub fn need<F>(&mut self, name: &'static str, check: F)
+    where
+        F: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    {
+        self.health.need(name, check);
+    }
+
+    /// Runs a task for as long as the service; it ends when its token is cancelled, and the stop waits for it.
+    pub fn spawn<F, T>(&mut self, name: &'static str, task: F)
+    where
+        F: FnOnce(CancellationToken) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let work = task(self.stop.clone());
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            work.await;
+            if !stop.is_cancelled() {
+                tracing::error!(task = name, "a task ended before its service");
+            }
+        });
+    }
+
+    /// Begins to serve, and registers with the router.
+    pub fn serve(mut self, routes: Routes) -> Running {
+        let (private, mut openapi) = routes.private.split_for_parts();
+        let (public, public_api) = routes.public.split_for_parts();
+        openapi.merge(public_api);
+        self.service.clone_into(&mut openapi.info.title);
+        env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
+
+        let app = self.app(private, public, &openapi);
+        let limits = Limits {
+            max_connections: self.config.max_connections,
+            head_timeout: self.config.head_timeout.0,
+            drain: self.config.drain.0,
+        };
+        if let Some(client) = self.client() {
+            let lease = Lease {
+                client: client.with_deadline(Duration::from_secs(2)),
+                name: self.config.name.clone().unwrap_or_else(|| self.service.to_owned()),
+                endpoint: Uuid::now_v7().simple().to_string(),
+                address: self.config.advertise.unwrap_or(self.address),
+            };
+            self.tasks.spawn(lease.keep(self.health.clone(), self.stop.clone()));
+        }
+        self.tasks.spawn(server::serve(self.listener, app, limits, self.stop.clone()));
+        tracing::info!(service = self.service, address = %self.address, "serving");
+        Running {
+            service: self.service,
+            address: self.address,
+            openapi,
+            authority: self.authority,
+            health: self.health,
+            tasks: self.tasks,
+            stop: self.stop,
+            drain: self.config.drain.0,
+        }
+    }
+
+    fn app(&self, private: Router, public: Router, openapi: &OpenApi) -> Router {
+        let authority = self.authority.clone();
+        let private =
+            private.layer(from_fn(move |request, next| auth::require_caller(authority.clone(), request, next)));
+        let openapi = openapi.to_json().unwrap_or_default();
+        let (health, metrics) = (self.health.clone(), self.metrics.clone());
+        let common = Router::new()
+            .route("/health/live", get(async || "live\n"))
+            .route("/health/ready", get(move || health.clone().answer()))
+            .route("/metrics", get(async move || ([("content-type", "text/plain; version=0.0.4")], metrics.text())))
+            .route("/openapi.json", get(async move || ([("content-type", "application/json")], openapi)));
+        let metrics = self.metrics.clone();
+        let disk = self.disk.clone();
+        private
+            .merge(public)
+            .merge(common)
+            .fallback(async |request: Request| Failure::not_found(format_args!("route {}", request.uri().path())))
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(from_fn(move |mut request: Request, next: Next| {
+                if let Some(disk) = disk.clone() {
+                    request.extensions_mut().insert(disk);
+                }
+                next.run(request)
+            }))
+            .layer(from_fn(move |request, next| access::observe(metrics.clone(), request, next)))
+    }
+}
+
+async fn method_not_allowed(request: Request) -> Failure {
+    let detail = format!("{} is not something that {} does", request.method(), request.uri().path());
+    Failure::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+}
+
+// === impl Running ===
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("service", &self.service)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What `/openapi.json` says.
+    #[must_use]
+    pub fn openapi(&self) -> &OpenApi {
+        &self.openapi
+    }
+
+    /// Reads keys and revocations again (SIGHUP).
+    pub fn reload(&self) {
+        match self.authority.reload() {
+            Ok(()) => tracing::info!(service = self.service, "reloaded"),
+            Err(error) => tracing::error!(service = self.service, %error, "not reloaded; what was there stays"),
+        }
+    }
+
+    /// Stops: no new requests, open ones finish (at most for the drain time), tasks end.
+    pub async fn stop(mut self) {
+        self.health.stop();
+        self.stop.cancel();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // Tasks get a little longer than requests, so that they can note what they were doing.
+        if tokio::time::timeout(self.drain + Duration::from_secs(2), all).await.is_err() {
+            tracing::warn!(service = self.service, "tasks did not end in time and were cut off");
+        }
+    }
+
+    /// Serves until SIGINT or SIGTERM, then stops; reloads on SIGHUP. For `main`.
+    pub async fn until_signal(self) -> std::io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => self.reload(),
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+}

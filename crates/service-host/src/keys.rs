@@ -1,0 +1,337 @@
+//! Keys on disk: who may sign tokens, and which tokens are revoked.
+//!
+//! A folder holds `jwks.json` (public Ed25519 keys, RFC 7517/8037, read by the services), `<kid>.pk8` (private key, mode
+//! 0600, read only by whoever issues) and `revoked.json` (ids of revoked tokens with the time they would have ended).
+//! Files are replaced by rename, so a reader never sees half of one. Services notice a change within a second, by the
+//! files' times, or at once on SIGHUP.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Who may receive our tokens (`aud`).
+pub const AUDIENCE: &str = "flame";
+/// How often the files are looked at for changes.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// The most revoked tokens that are remembered; expired ones are forgotten first.
+const REVOKED_MAX: usize = 100_000;
+
+/// The claims of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Token id, what `revoke` takes.
+    pub jti: Uuid,
+    /// Whom it was issued to.
+    pub sub: String,
+    /// Always [`AUDIENCE`].
+    pub aud: String,
+    /// Tenant that it acts for.
+    pub tenant: String,
+    /// Scopes, separated by spaces (RFC 9068 section 2.2.3).
+    pub scope: String,
+    /// Issued at, Unix seconds.
+    pub iat: u64,
+    /// Ends at, Unix seconds.
+    pub exp: u64,
+}
+
+/// What a token is wanted for.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Whom it is issued to.
+    pub subject: String,
+    /// Tenant that it acts for.
+    pub tenant: String,
+    /// Scopes, separated by spaces.
+    pub scope: String,
+    /// Life.
+    pub life: Duration,
+}
+
+/// Why keys or tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A service that can be reached from elsewhere has no keys.
+    #[error("{0} can be reached from other machines: set `[host.auth] keys`, or listen on loopback")]
+    Needed(SocketAddr),
+    /// A file cannot be read or written.
+    #[error("{action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is not of the form that it should have.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        reason: String,
+    },
+    /// There is no private key to sign with.
+    #[error("{0} holds no private key")]
+    NoSigner(PathBuf),
+    /// A key cannot be made.
+    #[error("the system gives no randomness")]
+    Randomness,
+    /// A token is not valid.
+    #[error("the token is not valid: {0}")]
+    Invalid(String),
+}
+
+/// The public keys and revocations of a folder.
+#[derive(Debug)]
+pub struct Keyring {
+    folder: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    keys: JwkSet,
+    revoked: Vec<Revoked>,
+    seen: [Option<SystemTime>; 2],
+    looked_at: Instant,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Revoked {
+    jti: Uuid,
+    exp: u64,
+}
+
+/// Makes sure that `folder` holds a key pair; an existing one is kept.
+pub fn ensure(folder: &Path) -> Result<(), KeyError> {
+    let jwks = folder.join("jwks.json");
+    if jwks.is_file() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(file_error("create the folder", folder))?;
+    let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Randomness)?;
+    let document = pair.to_pkcs8v1().map_err(|_| KeyError::Randomness)?;
+    let kid = hex::encode(&pair.public_key().as_ref()[..8]);
+    replace(&folder.join(format!("{kid}.pk8")), document.as_ref())?;
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+    let set = serde_json::json!({ "keys": [
+        { "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x }
+    ] });
+    replace(&jwks, set.to_string().as_bytes())
+}
+
+/// Issues a token, signed with the private key in `folder`.
+pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError> {
+    let (kid, key) = signer(folder)?;
+    let now = unix_seconds();
+    let claims = Claims {
+        jti: Uuid::now_v7(),
+        sub: grant.subject.clone(),
+        aud: AUDIENCE.to_owned(),
+        tenant: grant.tenant.clone(),
+        scope: grant.scope.clone(),
+        iat: now,
+        exp: now + grant.life.as_secs(),
+    };
+    let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
+    let token = jsonwebtoken::encode(&header, &claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))?;
+    Ok((token, claims))
+}
+
+/// Revokes a token by its id. `exp` is when it can be forgotten.
+pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<(), KeyError> {
+    let path = folder.join("revoked.json");
+    let mut revoked = read_revoked(&path)?;
+    let now = unix_seconds();
+    revoked.retain(|entry| entry.exp > now && entry.jti != jti);
+    revoked.push(Revoked { jti, exp });
+    if revoked.len() > REVOKED_MAX {
+        return Err(KeyError::Damaged {
+            path,
+            reason: format!("more than {REVOKED_MAX} revoked tokens: rotate the key"),
+        });
+    }
+    let text = serde_json::to_vec(&revoked).map_err(|error| KeyError::Invalid(error.to_string()))?;
+    replace(&path, &text)
+}
+
+fn signer(folder: &Path) -> Result<(String, EncodingKey), KeyError> {
+    let entries = fs::read_dir(folder).map_err(file_error("read the folder", folder))?;
+    let path =
+        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "pk8"));
+    let path = path.ok_or_else(|| KeyError::NoSigner(folder.to_owned()))?;
+    let der = fs::read(&path).map_err(file_error("read", &path))?;
+    let kid = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((kid, EncodingKey::from_ed_der(&der)))
+}
+
+fn read_revoked(path: &Path) -> Result<Vec<Revoked>, KeyError> {
+    match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(damaged(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(file_error("read", path)(error)),
+    }
+}
+
+/// Writes a private file beside `path`, then puts it in its place.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
+    let temporary = path.with_extension(format!("new-{}", std::process::id()));
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(file_error("write", path))
+}
+
+fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+    move |source| KeyError::File { action, path: path.to_owned(), source }
+}
+
+fn damaged(path: &Path) -> impl FnOnce(serde_json::Error) -> KeyError {
+    move |error| KeyError::Damaged { path: path.to_owned(), reason: error.to_string() }
+}
+
+/// Now, in Unix seconds.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+// === impl Keyring ===
+
+impl Keyring {
+    /// Reads the public keys and revocations in `folder`.
+    pub fn open(folder: &Path) -> Result<Self, KeyError> {
+        Ok(Self { folder: folder.to_owned(), state: Mutex::new(State::read(folder)?) })
+    }
+
+    /// Reads them again; what was there stays if they cannot be read.
+    pub fn reload(&self) -> Result<(), KeyError> {
+        let fresh = State::read(&self.folder)?;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    /// Verifies signature, audience, time and revocation of a token.
+    pub fn verify(&self, token: &str) -> Result<Claims, KeyError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.refresh(&self.folder);
+        let invalid = |error: jsonwebtoken::errors::Error| KeyError::Invalid(error.to_string());
+        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
+        let kid = header.kid.ok_or_else(|| KeyError::Invalid("it names no key".to_owned()))?;
+        let jwk = state.keys.find(&kid).ok_or_else(|| KeyError::Invalid("its key is not known here".to_owned()))?;
+        let key = DecodingKey::from_jwk(jwk).map_err(invalid)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud"]);
+        validation.leeway = 5;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(invalid)?.claims;
+        if state.revoked.iter().any(|entry| entry.jti == claims.jti) {
+            return Err(KeyError::Invalid("it was revoked".to_owned()));
+        }
+        Ok(claims)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn read(folder: &Path) -> Result<Self, KeyError> {
+        let seen = Self::times(folder);
+        let path = folder.join("jwks.json");
+        let text = fs::read(&path).map_err(file_error("read", &path))?;
+        let keys = serde_json::from_slice(&text).map_err(damaged(&path))?;
+        let revoked = read_revoked(&folder.join("revoked.json"))?;
+        Ok(Self { keys, revoked, seen, looked_at: Instant::now() })
+    }
+
+    fn times(folder: &Path) -> [Option<SystemTime>; 2] {
+        ["jwks.json", "revoked.json"]
+            .map(|name| fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok())
+    }
+
+    fn refresh(&mut self, folder: &Path) {
+        if self.looked_at.elapsed() < WATCH_INTERVAL {
+            return;
+        }
+        self.looked_at = Instant::now();
+        if Self::times(folder) != self.seen {
+            match Self::read(folder) {
+                Ok(fresh) => *self = fresh,
+                Err(error) => tracing::error!(%error, "the keys cannot be read again; the old ones stay"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant {
+            subject: "ann".into(),
+            tenant: "acme".into(),
+            scope: "read write".into(),
+            life: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn a_token_is_issued_verified_and_revoked() {
+        let dir = tempfile::tempdir().unwrap();
+        ensure(dir.path()).unwrap();
+        ensure(dir.path()).unwrap();
+        let ring = Keyring::open(dir.path()).unwrap();
+        let (token, claims) = issue(dir.path(), &grant()).unwrap();
+        assert_eq!(ring.verify(&token).unwrap(), claims);
+        revoke(dir.path(), claims.jti, claims.exp).unwrap();
+        ring.reload().unwrap();
+        assert!(ring.verify(&token).unwrap_err().to_string().contains("revoked"));
+    }
+
+    #[test]
+    fn a_stranger_s_key_an_altered_or_an_old_token_are_refused() {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        ensure(ours.path()).unwrap();
+        ensure(theirs.path()).unwrap();
+        let ring = Keyring::open(ours.path()).unwrap();
+        let (token, _) = issue(theirs.path(), &grant()).unwrap();
+        assert!(ring.verify(&token).is_err());
+        let (mut token, _) = issue(ours.path(), &grant()).unwrap();
+        let middle = token.len() / 2;
+        let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
+        token.replace_range(middle..=middle, other);
+        assert!(ring.verify(&token).is_err());
+        let key = signer(ours.path()).unwrap();
+        let header = Header { kid: Some(key.0), ..Header::new(Algorithm::EdDSA) };
+        let old = Claims {
+            jti: Uuid::nil(),
+            sub: "ann".into(),
+            aud: AUDIENCE.into(),
+            tenant: "acme".into(),
+            scope: "read".into(),
+            iat: 1,
+            exp: unix_seconds() - 60,
+        };
+        let token = jsonwebtoken::encode(&header, &old, &key.1).unwrap();
+        assert!(ring.verify(&token).unwrap_err().to_string().contains("xpired"));
+    }
+}

@@ -1,0 +1,36 @@
+//! What every process of the platform does the same way: configuration, logs, health, metrics, who may call,
+//! how an error looks, registration with the router, and a stop that loses nothing.
+//!
+//! A service builds its routes and its domain; [`Host`] does the rest:
+//!
+//! ```ignore
+//! pub async fn start(config: Config) -> Result<Running, StartError> {
+//!     let mut host = Host::bind("metadata", &config.host).await?;
+//!     let store = Store::open(&config.database).await?;
+//!     host.spawn("sweeper", |stop| sweep(store.clone(), stop));
+//!     host.serve(Routes { private: http::private(store), public: OpenApiRouter::new() })
+//! }
+//! ```
+//!
+//! It never knows what a service is about.
+
+pub mod access;
+pub mod auth;
+pub mod config;
+pub mod disk;
+pub mod extract;
+pub mod health;
+pub mod host;
+pub mod keys;
+pub mod logs;
+pub mod metrics;
+pub mod problem;
+pub mod registration;
+mod server;
+
+pub use auth::{Caller, Scope};
+pub use config::HostConfig;
+pub use disk::FreeSpace;
+pub use extract::{Json, Path, Query};
+pub use host::{Host, Routes, Running, StartError};
+pub use problem::{Failure, FailureResult};

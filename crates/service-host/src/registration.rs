@@ -1,0 +1,72 @@
+//! The lease with the router: taken at start, renewed at a third of its life, given back at the end.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use flame_api::Client;
+use flame_api::router::{LEASE_TTL_MS, Registration};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
+
+/// Longest time without a renewal after a failed one.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// One endpoint's place behind a name.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    pub client: Client,
+    pub name: String,
+    pub endpoint: String,
+    pub address: SocketAddr,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Keeps the lease until `stop`, then gives it back.
+    pub(crate) async fn keep(self, health: Health, stop: CancellationToken) {
+        // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
+        let registration = Registration { address: self.address, generation: unix_ms(), ttl_ms: LEASE_TTL_MS };
+        let mut held = false;
+        loop {
+            let asked = unix_ms();
+            let answer = self.client.register(&self.name, &self.endpoint, &registration).await;
+            let pause = match answer {
+                Ok(endpoint) => {
+                    if !held {
+                        tracing::info!(name = self.name, address = %self.address, "registered");
+                    }
+                    held = true;
+                    health.set_clock_offset_ms(offset_ms(asked, endpoint.router_time_unix_ms, unix_ms()));
+                    Duration::from_millis(LEASE_TTL_MS / 3)
+                }
+                Err(error) => {
+                    if held {
+                        tracing::warn!(name = self.name, %error, "the lease was not renewed");
+                    }
+                    held = false;
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        if let Err(error) = self.client.deregister(&self.name, &self.endpoint).await {
+            tracing::debug!(name = self.name, %error, "the lease was not given back; it ends by itself");
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The other clock minus ours, taking its answer as given in the middle of the call.
+fn offset_ms(asked: u64, theirs: u64, answered: u64) -> i64 {
+    let ours = asked.midpoint(answered);
+    theirs.cast_signed().wrapping_sub(ours.cast_signed())
+}
