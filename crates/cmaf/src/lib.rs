@@ -1,0 +1,25 @@
+//! CMAF (ISO/IEC 23000-19) tracks: encoded samples in, boxes and an index out; and back.
+//!
+//! The packager of the project. Pure: no I/O, no media library, so the streaming service can use it in the
+//! request path and `flame-media` right behind its encoders. It never looks inside encoded pictures, and
+//! reads no more of a codec's configuration than its codec string needs.
+//!
+//! In reading order: what a track is ([`track`]), when its samples are decoded ([`timing`]), how it is cut
+//! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
+//! lies where ([`index`]) and how fast it runs ([`figures`]). [`boxes`] looks at files of others before
+//! anything heavier does.
+
+pub mod boxes;
+pub mod codec;
+pub mod figures;
+mod fragment;
+pub mod index;
+mod init;
+pub mod timing;
+pub mod track;
+pub mod writer;
+
+pub use figures::Figures;
+pub use index::{IndexError, SegmentEntry, TrackIndex};
+pub use track::{AudioConfig, Colour, MediaConfig, TrackConfig, VideoConfig};
+pub use writer::{Finished, Sample, Segment, Segmentation, TrackWriter, WriteError};

@@ -1,0 +1,83 @@
+//! What a track is, before its first sample: the encoder's configuration and nothing that is measured.
+
+/// Everything an init segment says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackConfig {
+    /// What is inside.
+    pub media: MediaConfig,
+    /// Language as BCP 47 (`en`, `de-CH`) or ISO 639-2 (`eng`); the `mdhd` box takes what has three letters.
+    pub language: Option<String>,
+}
+
+/// Pictures or sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaConfig {
+    /// H.264 with parameter sets out of band (`avc1`).
+    Video(VideoConfig),
+    /// AAC (`mp4a`).
+    Audio(AudioConfig),
+}
+
+/// H.264 in the length-prefixed form of ISO/IEC 14496-15.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoConfig {
+    /// The `AVCDecoderConfigurationRecord`, without a box around it.
+    pub avcc: Vec<u8>,
+    /// Width in pixels; pixels are square.
+    pub width: u16,
+    /// Height in pixels.
+    pub height: u16,
+    /// Ticks per second of the samples' times.
+    pub timescale: u32,
+    /// Colour, if the encoder knows it.
+    pub colour: Option<Colour>,
+}
+
+/// Colour as code points of ITU-T H.273.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Colour {
+    /// `ColourPrimaries`.
+    pub primaries: u16,
+    /// `TransferCharacteristics`.
+    pub transfer: u16,
+    /// `MatrixCoefficients`.
+    pub matrix: u16,
+    /// `VideoFullRangeFlag`.
+    pub full_range: bool,
+}
+
+/// AAC access units without ADTS headers. Times are in samples: the timescale is the sample rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioConfig {
+    /// The `AudioSpecificConfig` of ISO/IEC 14496-3.
+    pub asc: Vec<u8>,
+    /// Samples per second, and the timescale of the track.
+    pub sample_rate_hz: u32,
+    /// Channels.
+    pub channels: u16,
+    /// Samples that the decoder gives before the first one to be heard (encoder delay). They become the
+    /// start of the edit list: what is decoded at `t` is heard at `t - priming_samples`.
+    pub priming_samples: u32,
+}
+
+// === impl TrackConfig ===
+
+impl TrackConfig {
+    /// Ticks per second of the track's times.
+    #[must_use]
+    pub fn timescale(&self) -> u32 {
+        match &self.media {
+            MediaConfig::Video(video) => video.timescale,
+            MediaConfig::Audio(audio) => audio.sample_rate_hz,
+        }
+    }
+
+    /// Media time that is presented at 0, ticks: `media_time` of the edit list, 0 where there is none.
+    #[must_use]
+    pub fn edit_media_time_ticks(&self) -> u64 {
+        match &self.media {
+            MediaConfig::Video(_) => 0,
+            MediaConfig::Audio(audio) => u64::from(audio.priming_samples),
+        }
+    }
+}
