@@ -40,12 +40,11 @@ test: ## set up what tests need, then run the whole suite
 	@tools/build-time
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo build --locked --workspace --bins
 	@media-tests/clips/fetch --all >/dev/null
 	@media-tests/judges/set-up
 	@rm -f $(FLAME_SKIPS)
 	cargo test --locked --workspace --doc --quiet
-	cargo nextest run --locked --workspace --no-fail-fast
+	cargo nextest run --locked --workspace
 	@if [ -s $(FLAME_SKIPS) ]; then \
 	  echo "SKIPPED, $$(wc -l < $(FLAME_SKIPS)) checks could not be made here:"; sed 's/^/  /' $(FLAME_SKIPS); fi
 

@@ -1,0 +1,16 @@
+//! What tests of several packages share: waiting for a condition, free ports, scratch folders, clips, programs.
+//!
+//! Development only: no service, platform or command-line crate depends on it outside its tests. Everything here
+//! panics with what to do when it cannot be had, for a test cannot go on without it. Nothing here imitates a part
+//! of the product: a test that needs a service starts the real one.
+
+pub mod clips;
+pub mod ports;
+pub mod programs;
+pub mod scratch;
+pub mod skip;
+pub mod wait;
+
+pub use scratch::Scratch;
+pub use skip::loud_skip;
+pub use wait::eventually;
