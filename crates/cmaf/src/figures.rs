@@ -27,10 +27,7 @@ impl Figures {
         let timescale = u64::from(index.timescale);
         let media_ticks: u64 = index.segments.iter().map(|segment| segment.duration_ticks).sum();
         let media_bytes: u64 = index.segments.iter().map(|segment| segment.size_bytes).sum();
-        // A track that begins late (its first decode time is past the edit) loses nothing to the edit.
-        let first_ticks = index.segments.first().map_or(0, |segment| segment.time_ticks);
-        let cut_ticks = index.edit_media_time_ticks.saturating_sub(first_ticks).min(media_ticks);
-        let duration_ticks = media_ticks - cut_ticks;
+        let duration_ticks = (0..index.segments.len()).filter_map(|number| index.presented_ticks(number)).sum();
         Self {
             duration_ticks,
             duration_ms: (u128::from(duration_ticks) * 1000 + u128::from(timescale) / 2)

@@ -22,8 +22,8 @@ pub struct TrackIndex {
     pub codec: String,
     /// Ticks per second of every time below, above 0.
     pub timescale: u32,
-    /// Media time that is presented at 0, ticks: `media_time` of the edit list (AAC priming), 0 without one.
-    /// What is decoded at `t` plays at `t` less this.
+    /// Media time that is presented at 0, ticks: `media_time` of the edit list (AAC priming, reordering of
+    /// pictures), 0 without one. A sample of the media time `t` plays at `t` less this.
     pub edit_media_time_ticks: u64,
     /// Bytes of the init segment (`ftyp`, `moov`), which begins at offset 0.
     pub init_size_bytes: u64,
@@ -41,14 +41,14 @@ pub struct SegmentEntry {
     pub offset_bytes: u64,
     /// Length, above 0.
     pub size_bytes: u64,
-    /// Decode time of the first sample (`tfdt`), ticks.
+    /// Media time at which the first sample is shown, ticks (before the edit).
     pub time_ticks: u64,
-    /// Sum of the sample durations, ticks, above 0.
+    /// Ticks until the next segment begins, of the last one until its last sample ends; above 0.
     pub duration_ticks: u64,
     /// Samples, at least 1.
     pub samples: u32,
     /// Stream access point type of the first sample (ISO/IEC 14496-12 Annex I): 1 for closed GOPs and audio,
-    /// 2 where later samples are presented before it, 0 for none.
+    /// 0 for none.
     pub sap: u8,
     /// SHA-256 of the bytes, lower-case hex.
     pub sha256: String,
@@ -115,6 +115,14 @@ impl TrackIndex {
     #[must_use]
     pub fn object_size_bytes(&self) -> u64 {
         self.segments.last().map_or(self.init_size_bytes, |segment| segment.offset_bytes + segment.size_bytes)
+    }
+
+    /// What is presented of the segment `number`, ticks: its duration less what the edit list cuts off.
+    #[must_use]
+    pub fn presented_ticks(&self, number: usize) -> Option<u64> {
+        let segment = self.segments.get(number)?;
+        let cut_ticks = self.edit_media_time_ticks.saturating_sub(segment.time_ticks);
+        Some(segment.duration_ticks.saturating_sub(cut_ticks))
     }
 
     fn check(&self) -> Result<(), IndexError> {

@@ -31,6 +31,9 @@ pub struct VideoConfig {
     pub timescale: u32,
     /// Colour, if the encoder knows it.
     pub colour: Option<Colour>,
+    /// How far the samples' presentation times lie above what is shown, so that decode times need not lie
+    /// below zero ([`crate::timing`]). It becomes the start of the edit list; 0 for none.
+    pub composition_delay_ticks: u32,
 }
 
 /// Colour as code points of ITU-T H.273.
@@ -76,7 +79,7 @@ impl TrackConfig {
     #[must_use]
     pub fn edit_media_time_ticks(&self) -> u64 {
         match &self.media {
-            MediaConfig::Video(_) => 0,
+            MediaConfig::Video(video) => u64::from(video.composition_delay_ticks),
             MediaConfig::Audio(audio) => u64::from(audio.priming_samples),
         }
     }

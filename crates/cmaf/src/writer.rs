@@ -8,7 +8,8 @@
 //! segments follow each other without a gap and frames of variable rate keep their exact times; only the
 //! last sample of the track uses the duration that came with it (a shortened one trims the padding of AAC).
 //! Composition offsets are signed (`trun` version 1). A track that begins late says so in its first `tfdt`.
-//! Where the input has no usable decode times, [`crate::timing`] makes them.
+//! Where the input has no usable decode times, [`crate::timing`] makes them. The index counts in presentation
+//! times, as playlists do; segments never overlap in them, because they begin with closed GOPs only.
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -33,9 +34,10 @@ pub const SEGMENT_SAMPLES_MAX: usize = 1 << 20;
 pub struct Sample {
     /// Decode time on the track's media timeline, ticks; increases strictly, never below 0.
     pub dts_ticks: i64,
-    /// Presentation time on the same timeline, ticks; never below 0.
+    /// Presentation time on the same timeline, ticks; never below 0. It is shown at this time less the edit
+    /// (`priming_samples`, `composition_delay_ticks`).
     pub pts_ticks: i64,
-    /// Duration in ticks, above 0. Only the last sample's is written.
+    /// How long it is shown, ticks, above 0. Only the last sample's is used.
     pub duration_ticks: u32,
     /// Whether decoding can start here (IDR picture; every access unit of AAC).
     pub is_sync: bool,
@@ -115,6 +117,15 @@ pub enum WriteError {
         /// The decode time.
         dts_ticks: i64,
     },
+    /// A sample that is shown before the sync sample that its segment begins with, or not after all of the
+    /// segment before: the GOPs are not closed.
+    #[error("the sample presented at {pts_ticks} overlaps the segment that begins or ends at {limit_ticks}")]
+    OpenGop {
+        /// Its presentation time.
+        pts_ticks: i64,
+        /// The time that it must not pass.
+        limit_ticks: i64,
+    },
     /// A sample without bytes, or the last one without a duration.
     #[error("the sample at decode time {dts_ticks} is empty or has no duration")]
     EmptySample {
@@ -153,10 +164,12 @@ pub struct TrackWriter {
 struct OpenSegment {
     samples: Vec<Timed>,
     size_bytes: u64,
-    /// Times of the first sample, and the earliest presentation time of any.
+    /// Times of the first sample.
     dts_ticks: i64,
     pts_ticks: i64,
-    earliest_pts_ticks: i64,
+    /// Of the sample that is shown last: when it appears, and when it ends by its own account.
+    last_pts_ticks: i64,
+    end_ticks: i64,
 }
 
 // === impl TrackWriter ===
@@ -228,8 +241,9 @@ impl TrackWriter {
         let duration_ticks = duration_between(&previous, &sample)?;
         let begins = self.begins_segment(&previous, &sample)?;
         self.settle(previous, duration_ticks)?;
+        let segment = if begins { Some(self.close(sample.pts_ticks)?) } else { None };
         self.pending = Some(sample);
-        if begins { self.close().map(Some) } else { Ok(None) }
+        Ok(segment)
     }
 
     /// Ends the track.
@@ -243,7 +257,7 @@ impl TrackWriter {
         }
         let duration_ticks = last.duration_ticks;
         self.settle(last, duration_ticks)?;
-        let last_segment = self.close()?;
+        let last_segment = self.close(self.open.end_ticks)?;
         let index = TrackIndex {
             version: index::VERSION,
             codec: self.codec,
@@ -288,7 +302,7 @@ impl TrackWriter {
 
     /// Puts a sample, whose duration is now known, into the open segment.
     fn settle(&mut self, sample: Sample, duration_ticks: u32) -> Result<(), WriteError> {
-        let Sample { dts_ticks, pts_ticks, is_sync, data, .. } = sample;
+        let Sample { dts_ticks, pts_ticks, is_sync, data, duration_ticks: shown_ticks } = sample;
         let composition_offset_ticks =
             i32::try_from(pts_ticks - dts_ticks).map_err(|_| WriteError::PresentationTime { pts_ticks, dts_ticks })?;
         let number = self.number();
@@ -298,26 +312,34 @@ impl TrackWriter {
             return Err(WriteError::SegmentTooLarge { number });
         }
         if open.samples.is_empty() {
-            (open.dts_ticks, open.pts_ticks, open.earliest_pts_ticks) = (dts_ticks, pts_ticks, pts_ticks);
+            (open.dts_ticks, open.pts_ticks, open.last_pts_ticks) = (dts_ticks, pts_ticks, pts_ticks);
         }
-        open.earliest_pts_ticks = open.earliest_pts_ticks.min(pts_ticks);
+        if pts_ticks < open.pts_ticks {
+            return Err(WriteError::OpenGop { pts_ticks, limit_ticks: open.pts_ticks });
+        }
+        if pts_ticks >= open.last_pts_ticks {
+            open.last_pts_ticks = pts_ticks;
+            open.end_ticks = pts_ticks.saturating_add(i64::from(shown_ticks));
+        }
         open.samples.push(Timed { duration_ticks, composition_offset_ticks, is_sync, data });
         Ok(())
     }
 
-    fn close(&mut self) -> Result<Segment, WriteError> {
+    /// Ends the open segment where the next one is shown from.
+    fn close(&mut self, end_ticks: i64) -> Result<Segment, WriteError> {
         let open = std::mem::take(&mut self.open);
-        let number = self.number();
-        let time_ticks = u64::try_from(open.dts_ticks).expect("decode times below 0 were refused");
-        let bytes = fragment::encode(number, time_ticks, &open.samples)?;
+        if end_ticks <= open.last_pts_ticks {
+            return Err(WriteError::OpenGop { pts_ticks: end_ticks, limit_ticks: open.last_pts_ticks });
+        }
+        let bytes = fragment::encode(self.number(), unsigned(open.dts_ticks), &open.samples)?;
         let entry = SegmentEntry {
             offset_bytes: self.offset_bytes,
             size_bytes: size_of(&bytes),
-            time_ticks,
-            duration_ticks: open.samples.iter().map(|sample| u64::from(sample.duration_ticks)).sum(),
+            time_ticks: unsigned(open.pts_ticks),
+            duration_ticks: unsigned(end_ticks - open.pts_ticks),
             samples: u32::try_from(open.samples.len()).expect("at most SEGMENT_SAMPLES_MAX"),
-            // Every segment begins with a sync sample; if others are presented before it, it is of type 2.
-            sap: if open.earliest_pts_ticks < open.pts_ticks { 2 } else { 1 },
+            // Every segment begins with a sync sample, and no other is shown before it.
+            sap: 1,
             sha256: sha256_hex(&bytes),
         };
         self.offset_bytes += entry.size_bytes;
@@ -345,6 +367,10 @@ fn duration_between(previous: &Sample, next: &Sample) -> Result<u32, WriteError>
         .ok()
         .filter(|&ticks| ticks > 0)
         .ok_or(WriteError::DecodeTime { dts_ticks: next.dts_ticks, previous_ticks: Some(previous.dts_ticks) })
+}
+
+fn unsigned(ticks: i64) -> u64 {
+    u64::try_from(ticks).expect("times below 0 were refused")
 }
 
 fn size_of(bytes: &[u8]) -> u64 {

@@ -1,0 +1,10 @@
+//! Tracks written by this crate, judged by what reads them.
+
+#[path = "all/foreign.rs"]
+mod foreign;
+#[path = "all/refusals.rs"]
+mod refusals;
+#[path = "all/roundtrip.rs"]
+mod roundtrip;
+#[path = "all/unpack.rs"]
+mod unpack;
