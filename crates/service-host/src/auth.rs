@@ -176,6 +176,9 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
             let mut response = next.run(request).await;
+            // What is answered to one caller is not for a cache, unless the route says so itself.
+            let headers = response.headers_mut();
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
             // For the access log.
             response.extensions_mut().insert(caller);
             response

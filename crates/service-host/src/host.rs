@@ -25,6 +25,7 @@ use crate::disk::DiskGuard;
 use crate::health::Health;
 use crate::keys::KeyError;
 use crate::metrics::Metrics;
+use crate::openapi;
 use crate::problem::Failure;
 use crate::registration::Lease;
 use crate::server::{self, Limits};
@@ -183,6 +184,7 @@ impl Host {
     /// Begins to serve, and registers with the router.
     pub fn serve(mut self, routes: Routes) -> Running {
         let (private, mut openapi) = routes.private.split_for_parts();
+        openapi::need_token(&mut openapi);
         let (public, public_api) = routes.public.split_for_parts();
         openapi.merge(public_api);
         self.service.clone_into(&mut openapi.info.title);
