@@ -1,0 +1,6 @@
+//! Playlists as text, and as `hls_m3u8` reads them back.
+
+#[path = "all/media.rs"]
+mod media;
+#[path = "all/multivariant.rs"]
+mod multivariant;
