@@ -36,7 +36,9 @@ const hls = new Hls();
 hls.on(Hls.Events.ERROR, (_, error) => {
   const cause = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
   seen.errors.push({ type: error.type, details: `${error.details}${cause}`, fatal: error.fatal });
-  if (error.fatal) { hls.destroy(); finish(); }
+  // The caller objects to any error; hls.js would go on trying for half a minute.
+  finish();
+  hls.destroy();
 });
 hls.on(Hls.Events.MANIFEST_PARSED, (_, manifest) => {
   seen.levels = manifest.levels.length;

@@ -1,0 +1,4 @@
+//! Players that play to the end, or say why not.
+
+pub mod gstreamer;
+pub mod hls_js;

@@ -1,0 +1,70 @@
+//! GStreamer's `playbin3` with `hlsdemux2`, the newer of its two HLS clients.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use flame_test_kit::Scratch;
+
+use crate::command::output_with;
+
+/// Each picture becomes one of so many grey pixels a side, only to be counted.
+const PICTURE_SIDE_PIXELS: u64 = 16;
+/// Each sample of sound becomes one signed 16-bit number.
+const SAMPLE_BYTES: u64 = 2;
+
+/// What GStreamer showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Pictures.
+    pub pictures: u64,
+    /// Samples of one channel of sound.
+    pub samples: u64,
+}
+
+/// Plays `url` to the end of the stream, as fast as it decodes.
+///
+/// # Errors
+/// When the pipeline fails, ends early, or plays with anything but `hlsdemux2`.
+pub async fn plays(url: &str) -> Result<Shown> {
+    let scratch = Scratch::new("gstreamer");
+    let (pictures, samples) = (scratch.join("pictures"), scratch.join("samples"));
+    // Sinks write what arrives: a sink's messages may repeat or skip a buffer, its bytes do not.
+    let side = PICTURE_SIDE_PIXELS;
+    let arguments = [
+        "-v".to_owned(),
+        "playbin3".to_owned(),
+        format!("uri={url}"),
+        format!(
+            "video-sink=videoconvert ! videoscale ! video/x-raw,format=GRAY8,width={side},height={side} ! \
+             filesink location={} sync=false",
+            pictures.display()
+        ),
+        format!(
+            "audio-sink=audioconvert ! audio/x-raw,format=S16LE,channels=1 ! filesink location={} sync=false",
+            samples.display()
+        ),
+    ];
+    // The old clients must not step in where the new one fails.
+    let rank = [("GST_PLUGIN_FEATURE_RANK", "hlsdemux:NONE,avdemux_hls:NONE"), ("GST_DEBUG_NO_COLOR", "1")];
+    let output = output_with("gst-launch-1.0", arguments, &rank).await?;
+    let (log, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let failed = || format!("GStreamer cannot play {url}: {}", tail(&complaints));
+    ensure!(output.status.success() && !complaints.contains("ERROR"), failed());
+    ensure!(log.contains("Got EOS"), "GStreamer did not come to the end of {url}: {}", tail(&log));
+    ensure!(log.contains("GstHLSDemux2"), "GStreamer played {url} without hlsdemux2");
+    Ok(Shown { pictures: bytes(&pictures)? / (side * side), samples: bytes(&samples)? / SAMPLE_BYTES })
+}
+
+/// Length of what a sink wrote; a sink that was never needed wrote nothing.
+fn bytes(file: &Path) -> Result<u64> {
+    if !file.exists() {
+        return Ok(0);
+    }
+    Ok(fs::metadata(file).with_context(|| file.display().to_string())?.len())
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.trim().lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
+}

@@ -1,0 +1,10 @@
+//! Judges of playback, the judges themselves, and the repository's own rules.
+
+#[path = "all/host.rs"]
+mod host;
+#[path = "all/judges.rs"]
+mod judges;
+#[path = "all/packaged.rs"]
+mod packaged;
+#[path = "all/tidy.rs"]
+mod tidy;

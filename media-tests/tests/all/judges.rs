@@ -1,0 +1,122 @@
+//! The judges themselves: a good playback passes, and each kind of harm meets the judge that looks for it.
+
+use std::path::PathBuf;
+
+use flame_media_tests::players::{gstreamer, hls_js};
+use flame_media_tests::source::Source;
+use flame_media_tests::{measure, playback};
+use flame_test_kit::clips;
+
+use crate::host::{Host, Origins};
+use crate::packaged::Packaged;
+
+const SAME_SOUND: &str = "anull";
+
+fn clip() -> PathBuf {
+    clips::recipe("synthetic").seconds(6.0).rate("30000/1001").make()
+}
+
+/// The judges' objection to a package of [`clip`].
+async fn objection(packaged: &Packaged, psnr_bound_db: f64) -> String {
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let source = Source::measure(&clip()).await.expect("the source can be measured");
+    let judged = playback::judge(&host.url("index.m3u8"), &source, psnr_bound_db).await;
+    format!("{:#}", judged.expect_err("somebody objects"))
+}
+
+#[tokio::test]
+async fn a_good_playback_passes_all() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let source = Source::measure(&clip()).await.expect("the source can be measured");
+    let report = playback::judge(&host.url("index.m3u8"), &source, 30.0).await.expect("nobody objects");
+    assert_eq!(report.video_renditions, 2);
+    assert!(report.top_psnr_db.is_some_and(|psnr| psnr > 30.0), "{report:?}");
+    assert_eq!(report.gstreamer.pictures, 180);
+    assert!(report.sound_samples.is_some() && report.sound_after_pictures_s.is_some(), "{report:?}");
+}
+
+#[tokio::test]
+async fn hls_js_plays_a_good_playback_from_both_origins() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let seen = playback::watch(&host.url("index.m3u8")).await.expect("nobody objects");
+    assert_eq!((seen.levels, seen.audio_tracks), (2, 1));
+    assert!(seen.duration_s > 5.9, "{seen:?}");
+}
+
+#[tokio::test]
+async fn hls_js_meets_a_missing_cors_header() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    let host = Host::serve(packaged.path(), Origins::Same).await;
+    let url = host.url("index.m3u8");
+    let refused = hls_js::plays(url.as_str(), hls_js::Page::OwnOrigin).await.expect_err("no CORS header");
+    assert!(format!("{refused:#}").contains("manifestLoadError"), "{refused:#}");
+    hls_js::plays(url.as_str(), hls_js::Page::MediaOrigin).await.expect("the same origin needs none");
+}
+
+#[tokio::test]
+async fn hls_js_and_gstreamer_meet_a_segment_that_is_gone() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    for rendition in ["top", "low"] {
+        std::fs::remove_file(packaged.path().join(format!("{rendition}_1.m4s"))).expect("FFmpeg wrote it");
+    }
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let url = host.url("index.m3u8");
+    let seen = hls_js::watch(url.as_str(), hls_js::Page::MediaOrigin).await.expect("the browser runs");
+    assert!(seen.errors.iter().any(|error| error.details.contains("404")), "{seen:?}");
+    gstreamer::plays(url.as_str()).await.expect_err("a segment is gone");
+}
+
+#[tokio::test]
+async fn a_lost_segment_is_missed() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    packaged.lose_segment("low.m3u8", "low_1.m4s");
+    let objection = objection(&packaged, 0.0).await;
+    assert!(objection.contains("low.m3u8") && objection.contains("is shown at"), "{objection}");
+}
+
+#[tokio::test]
+async fn a_lost_end_is_missed() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    packaged.lose_segment("top.m3u8", "top_2.m4s");
+    let objection = objection(&packaged, 0.0).await;
+    assert!(objection.contains("the source has 180"), "{objection}");
+}
+
+#[tokio::test]
+async fn damaged_pictures_do_not_decode() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    packaged.change("top_1.m4s", |mut bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 2000].fill(0);
+        bytes
+    });
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    measure::decodes(host.url("low.m3u8").as_str()).await.expect("this one is whole");
+    let objection = objection(&packaged, 0.0).await;
+    assert!(objection.contains("does not decode"), "{objection}");
+}
+
+#[tokio::test]
+async fn lost_sound_is_missed() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    packaged.lose_segment("sound.m3u8", "sound_1.m4s");
+    let objection = objection(&packaged, 0.0).await;
+    assert!(objection.contains("more than one AAC frame"), "{objection}");
+}
+
+#[tokio::test]
+async fn sound_that_comes_late_is_heard() {
+    // As long as the source's, but all of it 100 ms later than its pictures.
+    let packaged = Packaged::new(&clip(), "2M", "asetpts=PTS+0.1/TB");
+    let objection = objection(&packaged, 0.0).await;
+    assert!(objection.contains("ms off the pictures"), "{objection}");
+}
+
+#[tokio::test]
+async fn poor_pictures_are_seen() {
+    let packaged = Packaged::new(&clip(), "60k", SAME_SOUND);
+    let objection = objection(&packaged, 35.0).await;
+    assert!(objection.contains("is below 35 dB"), "{objection}");
+}
