@@ -1,0 +1,169 @@
+//! What a service and its `flame-media` child say to each other: JSON, one message a line, version [`PROTOCOL`].
+//!
+//! The child opens with [`Event::Hello`]. Then the parent writes one [`Request`] at a time to the child's
+//! standard input and reads [`Event`]s from its standard output until one is final ([`Event::Done`] or
+//! [`Event::Failed`]); then the child is ready for the next request. When its standard input ends, the child
+//! exits: a parent that dies takes its children along. Standard error is for logs only.
+
+use std::path::PathBuf;
+
+use flame_api::media::{Probe, Rational, Track};
+use serde::{Deserialize, Serialize};
+
+/// Version of this protocol. A parent refuses a child that says another.
+pub const PROTOCOL: u32 = 1;
+/// Longest line either side may write, its line feed included. A longer one ends the conversation.
+pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
+
+/// Work for a child.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Measure a file. Answers [`Outcome::Probe`].
+    Probe {
+        /// A path, or an `http://` URL of the object store.
+        input: String,
+    },
+    /// Write a JPEG of one picture. Answers [`Outcome::Poster`].
+    Poster {
+        /// A path, or an `http://` URL of the object store.
+        input: String,
+        /// The picture at, or the next after, this time; the first one if there is none.
+        at_ms: u64,
+        /// Bound of the picture's width and height in pixels.
+        max_size: u32,
+        /// Where to write it.
+        output: PathBuf,
+    },
+    /// Encode a ladder of CMAF tracks. Answers [`Outcome::Ladder`].
+    Ladder {
+        /// A path.
+        input: PathBuf,
+        /// An existing folder; gets `<track>.mp4` and `<track>.index.json` for each track.
+        output_dir: PathBuf,
+        /// What to encode.
+        plan: LadderPlan,
+    },
+}
+
+/// What a child says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first line.
+    Hello {
+        /// [`PROTOCOL`] of the child.
+        protocol: u32,
+        /// Versions of the child and its libraries, for people.
+        versions: String,
+    },
+    /// How far the work is; at most ten a second.
+    Progress {
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// The work is done.
+    Done {
+        /// Its result.
+        outcome: Outcome,
+    },
+    /// The work cannot be done; nothing is left in the output.
+    Failed {
+        /// Whose fault it is.
+        fault: Fault,
+        /// What was tried, on what, and what went wrong.
+        reason: String,
+    },
+}
+
+/// Whose fault a failure is: it decides whether trying again makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The input cannot be used; another try gives the same.
+    Input,
+    /// Something else (disk, memory, a plugin that is missing); another try may succeed.
+    Environment,
+}
+
+/// The result of a [`Request`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Of [`Request::Probe`].
+    Probe {
+        /// What was measured.
+        probe: Probe,
+    },
+    /// Of [`Request::Poster`].
+    Poster {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// Of [`Request::Ladder`].
+    Ladder {
+        /// The tracks written, in the order of the plan, video first.
+        tracks: Vec<Track>,
+        /// Frames of video that the source gave (each of them is in every video track).
+        source_frames: u64,
+        /// Audio samples per channel that the source gave, at the track's rate.
+        source_audio_samples: u64,
+    },
+}
+
+/// What a ladder is made of. Decided by the transcode service from the probe; the child only obeys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LadderPlan {
+    /// Video rungs, best first; empty for audio only.
+    pub video: Vec<VideoRung>,
+    /// The audio track, if the source has sound.
+    pub audio: Option<AudioRung>,
+    /// Closed GOPs of this length in milliseconds begin on the same frame in every rung.
+    pub gop_ms: u32,
+    /// Segments of this length in milliseconds, a whole number of GOPs.
+    pub segment_ms: u32,
+    /// Ticks per second of the video tracks.
+    pub video_timescale: u32,
+    /// Clockwise rotation to apply, degrees.
+    pub rotation_deg: u16,
+    /// Whether to deinterlace (one frame out for each frame in).
+    pub deinterlace: bool,
+    /// Nominal frame rate, for the tracks' descriptions and the last frame's duration.
+    pub frame_rate: Option<Rational>,
+    /// Duration that the probe promised, for progress and to notice truncation.
+    pub duration_ms: u64,
+    /// Language of the audio.
+    pub language: Option<String>,
+}
+
+/// One H.264 rung: capped constant quality.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VideoRung {
+    /// Track name: `v720`.
+    pub name: String,
+    /// Even width in square pixels.
+    pub width: u32,
+    /// Even height in square pixels.
+    pub height: u32,
+    /// x264's constant rate factor.
+    pub crf: u32,
+    /// Cap (VBV) in bits per second, over a buffer of two seconds.
+    pub max_bitrate_bps: u32,
+    /// x264 preset: `veryfast`.
+    pub preset: String,
+}
+
+/// The AAC-LC track.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AudioRung {
+    /// Track name: `a128`.
+    pub name: String,
+    /// Channels out, 1 or 2; more are mixed down.
+    pub channels: u16,
+    /// Samples per second out: 44,100 or 48,000.
+    pub sample_rate_hz: u32,
+    /// Bits per second.
+    pub bitrate_bps: u32,
+}

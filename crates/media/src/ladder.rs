@@ -1,0 +1,261 @@
+//! A whole source as a ladder of CMAF tracks: decoded once, encoded many times.
+//!
+//! Every frame of the source is in every rung with its own timestamp; nothing is dropped, repeated or moved.
+//! Sound is counted in samples. GOPs begin on the same frames in all rungs, segments at the same times in all
+//! tracks. The plan says what to make; this module never decides about renditions.
+
+mod audio_track;
+mod bus;
+mod elements;
+mod graph;
+mod grid;
+mod timeline;
+mod track_file;
+mod video_track;
+
+use std::{
+    path::Path,
+    sync::{Once, atomic::Ordering},
+    time::Duration,
+};
+
+use flame_api::media::{Track, TrackKind};
+use flame_media_child::protocol::LadderPlan;
+use gstreamer::{self as gst, prelude::*};
+
+use self::{graph::Shared, track_file::WrittenTrack};
+use crate::{fault::MediaError, scale, source};
+
+/// How often progress is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// Time to read the container's head before the pipeline starts.
+const OPENING_BUDGET: Duration = Duration::from_secs(20);
+/// A source that ends this much, and this part, before its promised end is cut off.
+const MISSING_MS: u64 = 500;
+const MISSING_PERCENT: u64 = 5;
+
+/// What a ladder came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ladder {
+    /// The tracks written, in the order of the plan, video first.
+    pub tracks: Vec<Track>,
+    /// Frames of video that the source gave.
+    pub source_frames: u64,
+    /// Audio samples per channel that the source gave, at the track's rate.
+    pub source_audio_samples: u64,
+}
+
+/// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1.
+///
+/// # Errors
+/// [`MediaError`] in people's words; nothing is left in `output_dir` then.
+pub fn encode(
+    input: &Path,
+    output_dir: &Path,
+    plan: &LadderPlan,
+    on_progress: &mut dyn FnMut(f64),
+) -> Result<Ladder, MediaError> {
+    check(plan)?;
+    initialise()?;
+    // FFmpeg looks first: it knows the safe containers and has the better words for what is none.
+    drop(source::open(&input.to_string_lossy(), OPENING_BUDGET)?);
+    let result = run(input, output_dir, plan, on_progress);
+    if result.is_err() {
+        let names = plan.video.iter().map(|rung| &rung.name).chain(plan.audio.iter().map(|rung| &rung.name));
+        for path in names.flat_map(|name| track_file::paths(output_dir, name)) {
+            // Most failures come before the file; one that cannot be removed goes with the job's folder.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    result
+}
+
+/// Versions of the libraries, for people.
+#[must_use]
+pub fn versions() -> String {
+    let (major, minor, micro, _) = gst::version();
+    let ffmpeg = ffmpeg_next::format::version();
+    format!(
+        "GStreamer {major}.{minor}.{micro}, libavformat {}.{}.{}",
+        ffmpeg >> 16,
+        (ffmpeg >> 8) & 0xff,
+        ffmpeg & 0xff
+    )
+}
+
+fn initialise() -> Result<(), MediaError> {
+    static SCALER: Once = Once::new();
+    gst::init().map_err(|error| MediaError::environment(format!("GStreamer does not start: {error}")))?;
+    let mut registered = Ok(());
+    SCALER.call_once(|| registered = scale::register());
+    registered.map_err(|error| MediaError::environment(format!("the scaler cannot be registered: {error}")))
+}
+
+fn check(plan: &LadderPlan) -> Result<(), MediaError> {
+    let wrong = |what: &str| Err(MediaError::environment(format!("the ladder's plan is wrong: {what}")));
+    if plan.video.is_empty() && plan.audio.is_none() {
+        return wrong("it has no track");
+    }
+    if plan.gop_ms == 0 || plan.segment_ms == 0 || !plan.segment_ms.is_multiple_of(plan.gop_ms) {
+        return wrong("a segment must be a whole number of GOPs");
+    }
+    if plan.video_timescale == 0 || plan.video_timescale > 1_000_000_000 {
+        return wrong("the timescale must lie between 1 and 1,000,000,000");
+    }
+    if plan.video.iter().any(|rung| rung.width % 2 + rung.height % 2 > 0 || rung.width * rung.height == 0) {
+        return wrong("sizes must be even and above 0");
+    }
+    let names: Vec<&str> = plan
+        .video
+        .iter()
+        .map(|rung| rung.name.as_str())
+        .chain(plan.audio.iter().map(|rung| rung.name.as_str()))
+        .collect();
+    let plain = |name: &str| {
+        !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_')
+    };
+    if !names.iter().all(|name| plain(name)) {
+        return wrong("a track's name may have letters, digits, - and _ only");
+    }
+    if (1..names.len()).any(|n| names[..n].contains(&names[n])) {
+        return wrong("two tracks have the same name");
+    }
+    Ok(())
+}
+
+fn run(
+    input: &Path,
+    output_dir: &Path,
+    plan: &LadderPlan,
+    on_progress: &mut dyn FnMut(f64),
+) -> Result<Ladder, MediaError> {
+    let (pipeline, shared) = graph::build(input, output_dir, plan)?;
+    let watched = pipeline
+        .set_state(gst::State::Playing)
+        .map_err(|_| MediaError::environment("the media pipeline does not start"))
+        .and_then(|_| watch(&pipeline, &shared, plan, on_progress));
+    // Also after a failure: only a stopped pipeline lets go of its threads and files.
+    let stopped = pipeline.set_state(gst::State::Null);
+    let missing = watched.map_err(|error| shared.failure().unwrap_or(error))?;
+    stopped.map_err(|_| MediaError::environment("the media pipeline does not stop"))?;
+    if let Some(error) = shared.failure() {
+        return Err(error);
+    }
+    finish(&shared, plan, &missing)
+}
+
+/// Follows the pipeline to its end. Returns the plugins that it lacked.
+fn watch(
+    pipeline: &gst::Pipeline,
+    shared: &Shared,
+    plan: &LadderPlan,
+    on_progress: &mut dyn FnMut(f64),
+) -> Result<bus::MissingPlugins, MediaError> {
+    let bus = pipeline.bus().ok_or_else(|| MediaError::environment("the media pipeline has no bus"))?;
+    let mut missing = bus::MissingPlugins::default();
+    let mut said = 0.0;
+    let kinds = [gst::MessageType::Error, gst::MessageType::Eos, gst::MessageType::Element];
+    let mut next_tick = std::time::Instant::now() + TICK;
+    loop {
+        let message = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(100), &kinds);
+        match message.as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Error(error)) => return Err(bus::failure(error, &missing)),
+            Some(gst::MessageView::Eos(_)) => return Ok(missing),
+            Some(gst::MessageView::Element(element)) => missing.note(element),
+            _ => {}
+        }
+        if let Some(error) = shared.failure() {
+            return Err(error);
+        }
+        if std::time::Instant::now() >= next_tick {
+            next_tick = std::time::Instant::now() + TICK;
+            let fraction = fraction(shared.position_ns(), plan.duration_ms);
+            if fraction > said {
+                said = fraction;
+                on_progress(fraction);
+            }
+        }
+    }
+}
+
+/// Never quite 1: that is what the final answer says.
+fn fraction(position_ns: u64, duration_ms: u64) -> f64 {
+    let position_ms = position_ns / 1_000_000;
+    if duration_ms == 0 { 0.0 } else { (position_ms as f64 / duration_ms as f64).min(0.99) }
+}
+
+fn finish(shared: &Shared, plan: &LadderPlan, missing: &bus::MissingPlugins) -> Result<Ladder, MediaError> {
+    let source_frames = shared.source_frames.load(Ordering::Acquire);
+    let source_audio_samples = shared.audio_feed.samples.load(Ordering::Acquire);
+    let absent = |kind: &str| {
+        let nothing = format!("the {kind} of the file cannot be decoded: not one sample of it came out");
+        missing.failure().unwrap_or(MediaError::Input(nothing))
+    };
+    let mut tracks = Vec::new();
+    for (rung, track) in plan.video.iter().zip(&shared.video) {
+        let track = track.lock().expect("the pipeline has stopped").take();
+        let written = track.map(video_track::VideoTrack::finish).transpose()?.flatten();
+        let (written, pictures) = written.ok_or_else(|| absent("video"))?;
+        if pictures != source_frames {
+            return Err(MediaError::environment(format!(
+                "the encoder of {} gave {pictures} frames for {source_frames}",
+                rung.name
+            )));
+        }
+        tracks.push(Track {
+            width: Some(rung.width),
+            height: Some(rung.height),
+            frame_rate: plan.frame_rate,
+            ..measured(&rung.name, TrackKind::Video, written)
+        });
+    }
+    if let Some(rung) = &plan.audio {
+        let track = shared.audio.lock().expect("the pipeline has stopped").take();
+        let written = track.map(audio_track::AudioTrack::finish).transpose()?.flatten();
+        tracks.push(Track {
+            channels: Some(rung.channels),
+            sample_rate_hz: Some(rung.sample_rate_hz),
+            language: plan.language.clone(),
+            ..measured(&rung.name, TrackKind::Audio, written.ok_or_else(|| absent("audio"))?)
+        });
+    }
+    complete(shared, plan)?;
+    Ok(Ladder { tracks, source_frames, source_audio_samples })
+}
+
+/// Fails if the source ended long before it promised to.
+fn complete(shared: &Shared, plan: &LadderPlan) -> Result<(), MediaError> {
+    let zero_ns = shared.timeline.settled(true).map_or(0, |settled| settled.zero_ns);
+    let given_ms = shared.end_ns().saturating_sub(zero_ns) / 1_000_000;
+    let missing_ms = plan.duration_ms.saturating_sub(given_ms);
+    if missing_ms > MISSING_MS && missing_ms * 100 > plan.duration_ms * MISSING_PERCENT {
+        return Err(MediaError::input(format!(
+            "the file is cut off: it promises {}.{:03} s and ends after {}.{:03} s",
+            plan.duration_ms / 1000,
+            plan.duration_ms % 1000,
+            given_ms / 1000,
+            given_ms % 1000,
+        )));
+    }
+    Ok(())
+}
+
+fn measured(name: &str, kind: TrackKind, written: WrittenTrack) -> Track {
+    let WrittenTrack { codec, figures } = written;
+    Track {
+        name: name.to_owned(),
+        kind,
+        codec,
+        width: None,
+        height: None,
+        frame_rate: None,
+        channels: None,
+        sample_rate_hz: None,
+        language: None,
+        duration_ms: figures.duration_ms,
+        samples: figures.samples,
+        average_bandwidth_bps: figures.average_bandwidth_bps,
+        peak_bandwidth_bps: figures.peak_bandwidth_bps,
+        size_bytes: figures.size_bytes,
+    }
+}

@@ -1,0 +1,146 @@
+//! The GStreamer elements of a ladder, made by name; all settings of the encoders live here.
+
+use flame_media_child::protocol::{AudioRung, VideoRung};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::{fault::MediaError, scale};
+
+/// Frames that wait between two threads. Few: a frame of 4K takes 12 MiB.
+const QUEUE_FRAMES: u32 = 4;
+/// VBV buffer in milliseconds at the cap.
+const VBV_BUFFER_MS: u32 = 2000;
+/// Threads of the one conversion in front of all rungs.
+const CONVERT_THREADS: u32 = 2;
+
+/// Makes an element, or names the package that has it.
+pub(super) fn make(factory: &str) -> Result<gst::Element, MediaError> {
+    gst::ElementFactory::make(factory).build().map_err(|_| {
+        MediaError::environment(format!(
+            "GStreamer's element {factory} is missing: install Debian's package {}",
+            package_of(factory)
+        ))
+    })
+}
+
+/// Debian's package of an element that a ladder needs.
+fn package_of(factory: &str) -> &'static str {
+    match factory {
+        "x264enc" => "gstreamer1.0-plugins-ugly",
+        "avenc_aac" => "gstreamer1.0-libav",
+        "deinterlace" | "videoflip" => "gstreamer1.0-plugins-good",
+        "filesrc" | "queue" | "tee" | "capsfilter" | "fakesink" => "libgstreamer1.0-0",
+        _ => "gstreamer1.0-plugins-base",
+    }
+}
+
+/// A queue that holds few frames and nothing else bounds.
+pub(super) fn frame_queue() -> Result<gst::Element, MediaError> {
+    let queue = make("queue")?;
+    queue.set_property("max-size-buffers", QUEUE_FRAMES);
+    queue.set_property("max-size-bytes", 0_u32);
+    queue.set_property("max-size-time", 0_u64);
+    Ok(queue)
+}
+
+/// A queue for sound: up to GStreamer's default second.
+pub(super) fn sound_queue() -> Result<gst::Element, MediaError> {
+    make("queue")
+}
+
+/// What stands in front of the tee: deinterlacing and rotation where the plan says so, then conversion to a
+/// pixel format that the rungs' scalers read.
+pub(super) fn video_front(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gst::Element>, MediaError> {
+    let mut elements = vec![frame_queue()?];
+    if deinterlace {
+        let element = make("deinterlace")?;
+        // One frame out for each frame in.
+        element.set_property_from_str("mode", "interlaced");
+        element.set_property_from_str("fields", "top");
+        element.set_property_from_str("method", "linear");
+        elements.push(element);
+    }
+    if let Some(direction) = direction(rotation_deg)? {
+        let convert = make("videoconvert")?;
+        convert.set_property("n-threads", CONVERT_THREADS);
+        let element = make("videoflip")?;
+        element.set_property_from_str("video-direction", direction);
+        elements.extend([convert, element]);
+    }
+    let convert = make("videoconvert")?;
+    convert.set_property("n-threads", CONVERT_THREADS);
+    elements.push(convert);
+    Ok(elements)
+}
+
+fn direction(rotation_deg: u16) -> Result<Option<&'static str>, MediaError> {
+    match rotation_deg {
+        0 => Ok(None),
+        90 => Ok(Some("90r")),
+        180 => Ok(Some("180")),
+        270 => Ok(Some("90l")),
+        other => Err(MediaError::environment(format!("the plan rotates by {other} degrees, not by quarter turns"))),
+    }
+}
+
+/// Queue, scaler and encoder of one rung, and the caps between them.
+pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaError> {
+    let dimension = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let raw = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("width", dimension(rung.width))
+        .field("height", dimension(rung.height))
+        .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+        .build();
+    let coded = gst::Caps::builder("video/x-h264")
+        .field("profile", "high")
+        .field("stream-format", "avc")
+        .field("alignment", "au")
+        .build();
+    Ok(vec![frame_queue()?, make(scale::NAME)?, caps_filter(&raw)?, x264(rung)?, caps_filter(&coded)?])
+}
+
+/// H.264, capped constant quality. Keyframes come from outside only, so that rungs agree on them.
+fn x264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
+    let encoder = make("x264enc")?;
+    let known = encoder.find_property("speed-preset").map(|property| property.value_type());
+    let preset = known.and_then(gst::glib::EnumClass::with_type).and_then(|class| class.to_value_by_nick(&rung.preset));
+    let preset = preset.ok_or_else(|| MediaError::environment(format!("x264 has no preset {:?}", rung.preset)))?;
+    encoder.set_property_from_value("speed-preset", &preset);
+    encoder.set_property_from_str("pass", "qual");
+    encoder.set_property("quantizer", rung.crf.min(50));
+    encoder.set_property("bitrate", rung.max_bitrate_bps.div_ceil(1000).max(1));
+    encoder.set_property("vbv-buf-capacity", VBV_BUFFER_MS);
+    encoder.set_property("key-int-max", i32::MAX.unsigned_abs());
+    encoder.set_property("aud", false);
+    encoder.set_property("option-string", "scenecut=0:open-gop=0:force-cfr=0");
+    Ok(encoder)
+}
+
+/// What makes AAC-LC of any decoded sound. `audiorate` fills holes and drops overlaps, so that counting
+/// samples behind it is telling time.
+pub(super) fn audio(rung: &AudioRung) -> Result<Vec<gst::Element>, MediaError> {
+    let rate = make("audiorate")?;
+    rate.set_property("skip-to-first", true);
+    let raw = gst::Caps::builder("audio/x-raw")
+        .field("rate", i32::try_from(rung.sample_rate_hz).unwrap_or(i32::MAX))
+        .field("channels", i32::from(rung.channels))
+        .build();
+    let encoder = make("avenc_aac")?;
+    encoder.set_property("bitrate", i32::try_from(rung.bitrate_bps).unwrap_or(i32::MAX));
+    Ok(vec![sound_queue()?, make("audioconvert")?, make("audioresample")?, rate, caps_filter(&raw)?, encoder])
+}
+
+/// A sink for streams that nobody asked for.
+pub(super) fn drain() -> Result<gst::Element, MediaError> {
+    let sink = make("fakesink")?;
+    sink.set_property("sync", false);
+    sink.set_property("async", false);
+    Ok(sink)
+}
+
+fn caps_filter(caps: &gst::Caps) -> Result<gst::Element, MediaError> {
+    let filter = make("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
+}

@@ -1,0 +1,418 @@
+//! The pipeline: one decoder in front, one encoder a track behind, writers at the end.
+//!
+//! `filesrc ! decodebin`, then for the first video pad: front elements, `tee`, and a branch a rung; for the
+//! first audio pad: one branch. The writers run in the encoders' threads; a writer that is slow slows its
+//! encoder, and the small queues slow the decoder. Nothing here waits for a clock.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flame_cmaf::Colour;
+use flame_media_child::protocol::LadderPlan;
+use gstreamer::{self as gst, glib, prelude::*};
+use gstreamer_app::{AppSink, AppSinkCallbacks};
+use gstreamer_audio as gst_audio;
+use gstreamer_video as gst_video;
+
+use super::{
+    audio_track::{AudioFeed, AudioTrack, AudioTrackSettings},
+    elements,
+    grid::{CellStarts, Grid},
+    timeline::{Kind, Timeline},
+    video_track::{Picture, VideoTrack, VideoTrackSettings},
+};
+use crate::fault::MediaError;
+
+/// Duration of the last frame if neither the frame nor the plan says it.
+const FRAME_DURATION_NS: u64 = 40_000_000;
+
+/// What the pipeline's threads and the one that watches them share.
+pub(super) struct Shared {
+    pub(super) timeline: Arc<Timeline>,
+    /// Rungs in the plan's order.
+    pub(super) video: Vec<Mutex<Option<VideoTrack>>>,
+    pub(super) audio: Mutex<Option<AudioTrack>>,
+    pub(super) audio_feed: Arc<AudioFeed>,
+    /// Frames that the source gave.
+    pub(super) source_frames: AtomicU64,
+    /// End of what each track has written, running time; video rungs first, sound last.
+    positions_ns: Vec<AtomicU64>,
+    /// The first failure of a writer: the bus only says that a stream stopped.
+    failure: Mutex<Option<MediaError>>,
+    gop: Duration,
+}
+
+/// Builds the pipeline for `plan`; it is not started.
+pub(super) fn build(
+    input: &Path,
+    folder: &Path,
+    plan: &LadderPlan,
+) -> Result<(gst::Pipeline, Arc<Shared>), MediaError> {
+    let shared = Arc::new(Shared::new(folder, plan)?);
+    let pipeline = gst::Pipeline::new();
+    let source = elements::make("filesrc")?;
+    source.set_property("location", input);
+    let decoder = elements::make("decodebin")?;
+    refuse_network_formats(&decoder);
+    add(&pipeline, &[source.clone(), decoder.clone()])?;
+    source.link(&decoder).map_err(|error| broken(&error))?;
+
+    // Branches are made now, so that a missing element is noticed before anything runs, and joined when the
+    // decoder has found their streams.
+    let video = (!plan.video.is_empty()).then(|| video_branch(plan, &shared)).transpose()?;
+    let audio = plan.audio.as_ref().map(|_| audio_branch(plan, &shared)).transpose()?;
+    let branches = Mutex::new((video, audio));
+    let weak = pipeline.downgrade();
+    let on_pad = Arc::clone(&shared);
+    decoder.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = weak.upgrade() else { return };
+        let mut branches = branches.lock().expect("no panic while it is held");
+        let branch = match kind_of(pad) {
+            Some(Kind::Video) => branches.0.take(),
+            Some(Kind::Audio) => branches.1.take(),
+            None => None,
+        };
+        if let Err(error) = join(&pipeline, pad, branch) {
+            on_pad.fail(error);
+        }
+    });
+    let on_all = Arc::clone(&shared);
+    decoder.connect_no_more_pads(move |decoder| {
+        let found: Vec<Kind> = decoder.src_pads().iter().filter_map(kind_of).collect();
+        for kind in [Kind::Video, Kind::Audio] {
+            if !found.contains(&kind) {
+                on_all.timeline.ended(kind);
+            }
+        }
+    });
+    Ok((pipeline, shared))
+}
+
+/// Elements of one kind, linked as far as they can be before the decoder's pad is there.
+struct Branch {
+    elements: Vec<gst::Element>,
+    links: Vec<(gst::Element, gst::Element)>,
+}
+
+fn join(pipeline: &gst::Pipeline, pad: &gst::Pad, branch: Option<Branch>) -> Result<(), MediaError> {
+    let branch = match branch {
+        Some(branch) => branch,
+        None => Branch { elements: vec![elements::drain()?], links: Vec::new() },
+    };
+    add(pipeline, &branch.elements)?;
+    for (from, to) in &branch.links {
+        from.link(to).map_err(|error| broken(&error))?;
+    }
+    let entry = branch.elements.first().and_then(|element| element.static_pad("sink"));
+    let entry = entry.ok_or_else(|| MediaError::environment("a branch of the pipeline has no way in"))?;
+    // From the end to the front, so that nothing is pushed into an element that sleeps.
+    for element in branch.elements.iter().rev() {
+        element.sync_state_with_parent().map_err(|error| broken(&error))?;
+    }
+    pad.link(&entry).map_err(|error| MediaError::environment(format!("the pipeline cannot be linked: {error}")))?;
+    Ok(())
+}
+
+fn video_branch(plan: &LadderPlan, shared: &Arc<Shared>) -> Result<Branch, MediaError> {
+    let mut elements = elements::video_front(plan.deinterlace, plan.rotation_deg)?;
+    let mut links: Vec<_> = elements.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    let last = elements.last().expect("the front is never empty").clone();
+    let tee = elements::make("tee")?;
+    watch_frames(&last, shared)?;
+    links.push((last, tee.clone()));
+    elements.push(tee.clone());
+    for (n, rung) in plan.video.iter().enumerate() {
+        let mut chain = elements::video_rung(rung)?;
+        chain.push(sink(shared, move |shared, sample| shared.write_picture(n, sample)));
+        links.push((tee.clone(), chain[0].clone()));
+        links.extend(chain.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())));
+        elements.extend(chain);
+    }
+    Ok(Branch { elements, links })
+}
+
+fn audio_branch(plan: &LadderPlan, shared: &Arc<Shared>) -> Result<Branch, MediaError> {
+    let rung = plan.audio.as_ref().ok_or_else(|| MediaError::environment("the plan has no audio"))?;
+    let mut elements = elements::audio(rung)?;
+    let encoder = elements.last().expect("the chain is never empty");
+    watch_samples(encoder, shared)?;
+    elements.push(sink(shared, |shared, sample| shared.write_unit(sample)));
+    let links = elements.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    Ok(Branch { elements, links })
+}
+
+/// Counts the source's frames and asks for a keyframe in front of the first one of each GOP, before the tee,
+/// so that it is the same frame in every rung.
+fn watch_frames(last: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaError> {
+    let pad = pad_of(last, "src")?;
+    let starts = Mutex::new(CellStarts::new(shared.gop));
+    let shared = Arc::clone(shared);
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let Some(running_ns) = buffer.pts().and_then(|pts| running_ns(pad, pts)) else {
+                    shared.fail(MediaError::input("a frame of the video has no timestamp"));
+                    return gst::PadProbeReturn::Drop;
+                };
+                shared.timeline.begins(Kind::Video, running_ns);
+                shared.source_frames.fetch_add(1, Ordering::Relaxed);
+                if starts.lock().expect("no panic while it is held").begins(running_ns) {
+                    let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build();
+                    pad.push_event(event);
+                }
+            }
+            Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
+                shared.timeline.ended(Kind::Video);
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+/// Counts the samples that go into the encoder.
+fn watch_samples(encoder: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaError> {
+    let pad = pad_of(encoder, "sink")?;
+    let shared = Arc::clone(shared);
+    let frame_bytes = AtomicU64::new(0);
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let pts = buffer.pts().and_then(|pts| running_ns(pad, pts)).unwrap_or(0);
+                if !shared.timeline.has_begun(Kind::Audio) {
+                    shared.audio_feed.first_ns.store(pts, Ordering::Release);
+                    shared.timeline.begins(Kind::Audio, pts);
+                }
+                let bytes = u64::try_from(buffer.size()).unwrap_or(0);
+                let samples = bytes.checked_div(frame_bytes.load(Ordering::Relaxed)).unwrap_or(0);
+                shared.audio_feed.samples.fetch_add(samples, Ordering::AcqRel);
+            }
+            Some(gst::PadProbeData::Event(event)) => match event.view() {
+                gst::EventView::Caps(caps) => {
+                    let bytes = gst_audio::AudioInfo::from_caps(caps.caps()).map_or(0, |info| u64::from(info.bpf()));
+                    frame_bytes.store(bytes, Ordering::Relaxed);
+                }
+                gst::EventView::Eos(_) => shared.timeline.ended(Kind::Audio),
+                _ => {}
+            },
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
+/// A sink that hands every sample to `write` in the encoder's thread, and stops the stream if that fails.
+fn sink(
+    shared: &Arc<Shared>,
+    write: impl Fn(&Shared, &gst::Sample) -> Result<(), MediaError> + Send + 'static,
+) -> gst::Element {
+    let shared = Arc::clone(shared);
+    let callbacks = AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            write(&shared, &sample).map(|()| gst::FlowSuccess::Ok).map_err(|error| {
+                shared.fail(error);
+                gst::FlowError::Error
+            })
+        })
+        .build();
+    let sink = AppSink::builder().sync(false).max_buffers(2).enable_last_sample(false).callbacks(callbacks).build();
+    sink.set_async(false);
+    sink.upcast()
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
+        let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.is_some()));
+        let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
+        let frame_duration_ns = plan
+            .frame_rate
+            .filter(|rate| rate.num > 0)
+            .map_or(FRAME_DURATION_NS, |rate| u64::from(rate.den) * 1_000_000_000 / u64::from(rate.num));
+        let video = plan.video.iter().map(|rung| {
+            let pixels = |value: u32| {
+                u16::try_from(value)
+                    .map_err(|_| MediaError::environment(format!("{value} pixels are more than a track can say")))
+            };
+            let settings = VideoTrackSettings {
+                folder: folder.to_owned(),
+                name: rung.name.clone(),
+                width: pixels(rung.width)?,
+                height: pixels(rung.height)?,
+                timescale: plan.video_timescale,
+                segments,
+                frame_duration_ns,
+            };
+            Ok(Mutex::new(Some(VideoTrack::new(settings, Arc::clone(&timeline)))))
+        });
+        let video = video.collect::<Result<Vec<_>, MediaError>>()?;
+        let audio_feed = Arc::new(AudioFeed::default());
+        let audio = plan.audio.as_ref().map(|rung| {
+            let settings = AudioTrackSettings {
+                folder: folder.to_owned(),
+                name: rung.name.clone(),
+                sample_rate_hz: rung.sample_rate_hz,
+                channels: rung.channels,
+                language: plan.language.clone(),
+                segments,
+            };
+            AudioTrack::new(settings, Arc::clone(&timeline), Arc::clone(&audio_feed))
+        });
+        let tracks = video.len() + usize::from(audio.is_some());
+        Ok(Self {
+            timeline,
+            video,
+            audio: Mutex::new(audio),
+            audio_feed,
+            source_frames: AtomicU64::new(0),
+            positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
+            failure: Mutex::new(None),
+            gop: Duration::from_millis(plan.gop_ms.into()),
+        })
+    }
+
+    /// Running time that every track has passed.
+    pub(super) fn position_ns(&self) -> u64 {
+        self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed)).min().unwrap_or(0)
+    }
+
+    /// Running time that the longest track has reached.
+    pub(super) fn end_ns(&self) -> u64 {
+        self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+
+    /// Keeps the first failure.
+    pub(super) fn fail(&self, error: MediaError) {
+        lock(&self.failure).get_or_insert(error);
+    }
+
+    /// The first failure, if there was one.
+    pub(super) fn failure(&self) -> Option<MediaError> {
+        lock(&self.failure).clone()
+    }
+
+    fn write_picture(&self, rung: usize, sample: &gst::Sample) -> Result<(), MediaError> {
+        let mut track = lock(&self.video[rung]);
+        let Some(track) = track.as_mut() else { return Ok(()) };
+        if !track.is_configured() {
+            track.configure(&codec_data(sample)?, colour_of(sample))?;
+        }
+        let encoded = Encoded::of(sample)?;
+        let running_ns = encoded.running_ns.ok_or_else(|| MediaError::environment("the encoder lost a timestamp"))?;
+        let end_ns = running_ns + encoded.duration_ns.unwrap_or(0);
+        self.positions_ns[rung].fetch_max(end_ns, Ordering::Relaxed);
+        let Encoded { duration_ns, is_key, data, .. } = encoded;
+        track.push(Picture { running_ns, duration_ns, is_key, data })
+    }
+
+    fn write_unit(&self, sample: &gst::Sample) -> Result<(), MediaError> {
+        let mut track = lock(&self.audio);
+        let Some(track) = track.as_mut() else { return Ok(()) };
+        if !track.is_configured() {
+            track.configure(&codec_data(sample)?)?;
+        }
+        let encoded = Encoded::of(sample)?;
+        if let (Some(position), Some(running_ns)) = (self.positions_ns.last(), encoded.running_ns) {
+            position.fetch_max(running_ns + encoded.duration_ns.unwrap_or(0), Ordering::Relaxed);
+        }
+        track.push(encoded.data)
+    }
+}
+
+/// What an encoder gave.
+struct Encoded {
+    running_ns: Option<u64>,
+    duration_ns: Option<u64>,
+    is_key: bool,
+    data: Bytes,
+}
+
+// === impl Encoded ===
+
+impl Encoded {
+    fn of(sample: &gst::Sample) -> Result<Self, MediaError> {
+        let buffer = sample.buffer().ok_or_else(|| MediaError::environment("the encoder gave an empty sample"))?;
+        // x264enc moves its segment by 1000 hours to have room for decode times: only running time is stable.
+        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>().cloned());
+        let running_ns = segment.zip(buffer.pts()).and_then(|(segment, pts)| segment.to_running_time(pts));
+        let data = buffer.map_readable().map_err(|_| MediaError::environment("the encoder's memory is unreadable"))?;
+        Ok(Self {
+            running_ns: running_ns.map(gst::ClockTime::nseconds),
+            duration_ns: buffer.duration().map(gst::ClockTime::nseconds),
+            is_key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            data: Bytes::copy_from_slice(&data),
+        })
+    }
+}
+
+fn codec_data(sample: &gst::Sample) -> Result<Vec<u8>, MediaError> {
+    let caps = sample.caps().and_then(|caps| caps.structure(0));
+    let data = caps.and_then(|caps| caps.get::<gst::Buffer>("codec_data").ok());
+    let data = data.and_then(|buffer| buffer.map_readable().ok().map(|map| map.to_vec()));
+    data.ok_or_else(|| MediaError::environment("the encoder did not say how its stream is configured"))
+}
+
+fn colour_of(sample: &gst::Sample) -> Option<Colour> {
+    let caps = sample.caps().and_then(|caps| caps.structure(0))?;
+    let colour: gst_video::VideoColorimetry = caps.get::<&str>("colorimetry").ok()?.parse().ok()?;
+    let code = |iso: u32| u16::try_from(iso).ok();
+    Some(Colour {
+        primaries: code(colour.primaries().to_iso())?,
+        transfer: code(colour.transfer().to_iso())?,
+        matrix: code(colour.matrix().to_iso())?,
+        full_range: colour.range() == gst_video::VideoColorRange::Range0_255,
+    })
+}
+
+fn running_ns(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
+    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(pts).map(gst::ClockTime::nseconds)
+}
+
+fn kind_of(pad: &gst::Pad) -> Option<Kind> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    match caps.structure(0)?.name().as_str() {
+        "video/x-raw" => Some(Kind::Video),
+        "audio/x-raw" => Some(Kind::Audio),
+        _ => None,
+    }
+}
+
+/// Formats that fetch other files or addresses have no business in an uploaded file.
+fn refuse_network_formats(decoder: &gst::Element) {
+    decoder.connect("autoplug-select", false, |values| {
+        let factory = values.get(3).and_then(|value| value.get::<gst::ElementFactory>().ok());
+        let class = factory.as_ref().and_then(|factory| factory.metadata("klass")).unwrap_or_default();
+        let refused = class.contains("Adaptive") || class.contains("Network") || class.contains("Hardware");
+        let results = glib::Type::from_name("GstAutoplugSelectResult").and_then(glib::EnumClass::with_type)?;
+        results.to_value_by_nick(if refused { "skip" } else { "try" })
+    });
+}
+
+fn pad_of(element: &gst::Element, name: &str) -> Result<gst::Pad, MediaError> {
+    element.static_pad(name).ok_or_else(|| MediaError::environment(format!("{} has no pad {name}", element.name())))
+}
+
+fn add(pipeline: &gst::Pipeline, elements: &[gst::Element]) -> Result<(), MediaError> {
+    pipeline.add_many(elements).map_err(|error| broken(&error))
+}
+
+fn broken(error: &glib::BoolError) -> MediaError {
+    MediaError::environment(format!("the pipeline cannot be built: {error}"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while it is held")
+}

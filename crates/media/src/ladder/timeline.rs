@@ -1,0 +1,145 @@
+//! What the tracks of a ladder agree on: where the presentation begins and where its grid lies.
+//!
+//! Video and audio arrive on threads of their own and neither may wait for the other (the demuxer in front
+//! of both would stand still). So each reports when it begins, keeps what it has encoded, and writes once
+//! [`Timeline::settled`] answers.
+
+use std::sync::Mutex;
+
+/// Shared by all tracks of one ladder.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    video: Start,
+    audio: Start,
+    settled: Option<Settled>,
+}
+
+/// What is known of the start of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Unknown,
+    None,
+    At { running_ns: u64 },
+}
+
+/// The agreement. It never changes once made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Running time that is presented at 0: the earlier of the first frame and the first audio sample.
+    pub(crate) zero_ns: u64,
+    /// Running time where the grid of GOPs and segments begins: the first frame, or without video the first
+    /// audio sample.
+    pub(crate) grid_ns: u64,
+}
+
+/// Pictures or sound, as far as the timeline distinguishes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Pictures.
+    Video,
+    /// Sound.
+    Audio,
+}
+
+// === impl Timeline ===
+
+impl Timeline {
+    /// A timeline of a ladder that wants the kinds for which the flags are set.
+    pub(crate) fn new(video: bool, audio: bool) -> Self {
+        let start = |wanted| if wanted { Start::Unknown } else { Start::None };
+        Self { state: Mutex::new(State { video: start(video), audio: start(audio), settled: None }) }
+    }
+
+    /// The first frame or sample of `kind` plays at `running_ns`. Later calls change nothing.
+    pub(crate) fn begins(&self, kind: Kind, running_ns: u64) {
+        self.learn(kind, Start::At { running_ns });
+    }
+
+    /// `kind` has ended; without a call of [`Timeline::begins`] before, it has nothing.
+    pub(crate) fn ended(&self, kind: Kind) {
+        self.learn(kind, Start::None);
+    }
+
+    /// Whether `kind` has begun.
+    pub(crate) fn has_begun(&self, kind: Kind) -> bool {
+        let state = self.lock();
+        matches!(if kind == Kind::Video { state.video } else { state.audio }, Start::At { .. })
+    }
+
+    /// The agreement, once all kinds are known, or at once from those that are if `now` is set.
+    pub(crate) fn settled(&self, now: bool) -> Option<Settled> {
+        let mut state = self.lock();
+        if state.settled.is_none() {
+            state.settled = settle(state.video, state.audio, now);
+        }
+        state.settled
+    }
+
+    fn learn(&self, kind: Kind, start: Start) {
+        let mut state = self.lock();
+        let known = match kind {
+            Kind::Video => &mut state.video,
+            Kind::Audio => &mut state.audio,
+        };
+        if *known == Start::Unknown {
+            *known = start;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while it is held")
+    }
+}
+
+fn settle(video: Start, audio: Start, now: bool) -> Option<Settled> {
+    match (video, audio) {
+        (Start::At { running_ns: video_ns }, Start::At { running_ns: audio_ns }) => {
+            Some(Settled { zero_ns: video_ns.min(audio_ns), grid_ns: video_ns })
+        }
+        (Start::At { running_ns }, Start::None) | (Start::None, Start::At { running_ns }) => {
+            Some(Settled { zero_ns: running_ns, grid_ns: running_ns })
+        }
+        (Start::At { running_ns }, Start::Unknown) | (Start::Unknown, Start::At { running_ns }) => {
+            now.then_some(Settled { zero_ns: running_ns, grid_ns: running_ns })
+        }
+        (Start::None | Start::Unknown, Start::None | Start::Unknown) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_both_and_starts_with_the_earlier() {
+        let timeline = Timeline::new(true, true);
+        timeline.begins(Kind::Video, 80);
+        assert_eq!(timeline.settled(false), None);
+        timeline.begins(Kind::Audio, 50);
+        assert_eq!(timeline.settled(false), Some(Settled { zero_ns: 50, grid_ns: 80 }));
+    }
+
+    #[test]
+    fn an_end_without_a_beginning_counts_as_none() {
+        let timeline = Timeline::new(true, true);
+        timeline.begins(Kind::Audio, 50);
+        timeline.ended(Kind::Audio);
+        timeline.ended(Kind::Video);
+        assert_eq!(timeline.settled(false), Some(Settled { zero_ns: 50, grid_ns: 50 }));
+    }
+
+    #[test]
+    fn what_was_settled_in_need_stays() {
+        let timeline = Timeline::new(true, true);
+        timeline.begins(Kind::Video, 80);
+        let settled = timeline.settled(true);
+        assert_eq!(settled, Some(Settled { zero_ns: 80, grid_ns: 80 }));
+        timeline.begins(Kind::Audio, 10);
+        assert_eq!(timeline.settled(false), settled);
+    }
+}

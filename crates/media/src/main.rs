@@ -1,0 +1,54 @@
+//! `flame-media`: media work in a process that may be thrown away. See the library.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use flame_media::{limits::Limits, probe, worker};
+
+/// Measures and encodes media. Services start it; `probe` is for people.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests of a parent process: JSON lines from standard input to standard output.
+    Worker {
+        /// Most address space, in bytes.
+        #[arg(long)]
+        address_space_bytes: Option<u64>,
+        /// Most processor time, in seconds.
+        #[arg(long)]
+        cpu_s: Option<u64>,
+        /// Largest file written, in bytes.
+        #[arg(long)]
+        file_size_bytes: Option<u64>,
+    },
+    /// Measure a file and print what was found as JSON.
+    Probe {
+        /// A path, or an http:// URL.
+        input: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Worker { address_space_bytes, cpu_s, file_size_bytes } => {
+            Limits { address_space_bytes, cpu_s, file_size_bytes }.apply().and_then(|()| worker::run())
+        }
+        Command::Probe { input } => probe::probe(&input).map_err(anyhow::Error::from).and_then(|probe| {
+            println!("{}", serde_json::to_string_pretty(&probe)?);
+            Ok(())
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flame-media: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
