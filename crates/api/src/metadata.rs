@@ -1,9 +1,9 @@
 //! The metadata database: assets, their versions and tracks.
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
-//! `PUT /assets/{id}/versions/{version}`.
+//! `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -103,9 +103,14 @@ pub struct NewAsset {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssetPatch {
-    /// New title, 1 to 500 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// New title, 1 to 500 characters. `null` (RFC 7396: remove it) is refused: every asset has a title.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub title: Option<String>,
+}
+
+fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
 }
 
 /// Body of `PUT /assets/{id}/versions/{version}`: publishes it and makes the asset `ready`. Idempotent;
@@ -129,8 +134,10 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// Query of `GET /assets`, newest first (by relevance where `q` is given).
+/// Query of `GET /assets`, newest first. Where `q` is given, assets whose title has all its words come before those
+/// that need the file name, each newest first: an order that does not move while others are registered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AssetQuery {
     /// Words to find in title and file name; the last one matches as a prefix.

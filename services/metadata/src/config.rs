@@ -1,0 +1,35 @@
+//! What the service is told. `config.example.toml` holds every key with its meaning.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_service_host::HostConfig;
+use flame_service_host::config::Span;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of the metadata service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What every service is told.
+    pub host: HostConfig,
+    /// The SQLite file; it and its folder are made if they are not there.
+    pub database: PathBuf,
+    /// Connections that read at once; one more writes.
+    pub database_readers: u32,
+    /// Time that a request waits for a free connection, or for another process's lock, before it gets 503.
+    pub database_wait: Span,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: HostConfig::default(),
+            database: PathBuf::from("metadata.db"),
+            database_readers: 4,
+            database_wait: Span(Duration::from_secs(5)),
+        }
+    }
+}

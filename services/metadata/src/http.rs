@@ -1,0 +1,23 @@
+//! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
+
+mod assets;
+mod error;
+mod versions;
+
+use axum::extract::DefaultBodyLimit;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::limits::BODY_MAX_BYTES;
+use crate::store::Store;
+
+/// All routes; every one needs a caller.
+pub(crate) fn routes(store: Store) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(assets::create, assets::list))
+        .routes(routes!(assets::show, assets::patch, assets::delete))
+        .routes(routes!(versions::publish))
+        .routes(routes!(versions::fail))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .with_state(store)
+}

@@ -1,0 +1,195 @@
+//! `POST|GET /assets`, `GET|PATCH|DELETE /assets/{id}`.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use flame_api::metadata::{Asset, AssetPatch, AssetQuery, NewAsset};
+use flame_api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use flame_api::{Page, Problem};
+use flame_service_host::precondition::revision_etag;
+use flame_service_host::{Caller, Failure, FreeSpace, IfMatch, Json, Path, Query, Scope};
+use uuid::Uuid;
+
+use super::error::Error;
+use crate::cursor::Position;
+use crate::limits;
+use crate::search::{self, Wanted};
+use crate::store::{Deleted, Patched, Registered, Store};
+
+/// Registers an asset. Repeating it with the same source changes nothing and answers 200.
+#[utoipa::path(
+    post,
+    path = "/assets",
+    request_body = NewAsset,
+    responses(
+        (status = 201, description = "Registered", body = Asset),
+        (status = 200, description = "Was registered before, from the same source", body = Asset),
+        (status = 409, description = "The id stands for another source, or for a deleted asset", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A value is outside of its limits", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(store): State<Store>,
+    caller: Caller,
+    _: FreeSpace,
+    Json(new): Json<NewAsset>,
+) -> Result<Response, Error> {
+    caller.require(Scope::Write)?;
+    limits::check_asset(&caller.tenant, &new)?;
+    match store.register(&caller.tenant, &new).await? {
+        Registered::New(asset) => {
+            let location = HeaderValue::from_str(&format!("assets/{}", asset.id)).expect("a UUID is visible ASCII");
+            Ok((StatusCode::CREATED, AppendHeaders([(header::LOCATION, location)]), answer(asset)).into_response())
+        }
+        Registered::Known(asset) => Ok(answer(asset)),
+        Registered::Taken => {
+            let detail = format!("{} is taken by another source; choose another id", new.id);
+            Err(Failure::conflict(detail).into())
+        }
+        Registered::Deleted => {
+            let detail = format!("{} was deleted; upload again, under another id", new.id);
+            Err(Failure::conflict(detail).into())
+        }
+    }
+}
+
+/// A page of the caller's assets: all of them, or those that a search finds.
+#[utoipa::path(
+    get,
+    path = "/assets",
+    params(AssetQuery),
+    responses(
+        (status = 200, description = "A page", body = Page<Asset>),
+        (status = 400, description = "A parameter is unknown or malformed", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The search is too long", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn list(
+    State(store): State<Store>,
+    caller: Caller,
+    Query(query): Query<AssetQuery>,
+) -> Result<Json<Page<Asset>>, Error> {
+    caller.require(Scope::Read)?;
+    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(Failure::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}, not {limit}")).into());
+    }
+    let from = match query.cursor.as_deref() {
+        None => Position::START,
+        Some(cursor) => Position::decode(cursor)
+            .ok_or_else(|| Failure::bad_request("`cursor` must be the `next_cursor` of the page before"))?,
+    };
+    let tenant = &caller.tenant;
+    let page = match search::parse(tenant, query.q.as_deref().unwrap_or_default())? {
+        Wanted::Everything => store.list(tenant, query.state, from, limit).await?,
+        Wanted::Nothing => Page { items: Vec::new(), next_cursor: None },
+        Wanted::Words(search) => store.search(tenant, &search, query.state, from, limit).await?,
+    };
+    Ok(Json(page))
+}
+
+/// An asset. Callers with the scope `service` see those of every tenant.
+#[utoipa::path(
+    get,
+    path = "/assets/{id}",
+    params(("id" = Uuid, Path, description = "The asset")),
+    responses(
+        (status = 200, description = "The asset", body = Asset,
+            headers(("ETag" = String, description = "Its revision, for If-Match"))),
+        (status = 404, description = "There is none, or it is another tenant's", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(State(store): State<Store>, caller: Caller, Path(id): Path<Uuid>) -> Result<Response, Error> {
+    caller.require(Scope::Read)?;
+    let tenant = (!caller.is_service()).then_some(caller.tenant.as_str());
+    let asset = store.asset(tenant, id).await?.ok_or_else(|| missing(id))?;
+    Ok(answer(asset))
+}
+
+/// Edits an asset (RFC 7396 merge patch).
+#[utoipa::path(
+    patch,
+    path = "/assets/{id}",
+    params(
+        ("id" = Uuid, Path, description = "The asset"),
+        ("If-Match" = String, Header, description = "The ETag that was read"),
+    ),
+    request_body(content = AssetPatch, content_type = "application/merge-patch+json"),
+    responses(
+        (status = 200, description = "The asset as it is now", body = Asset),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "A value is outside of its limits", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 428, description = "If-Match is missing", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 507, description = "The disk is nearly full", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn patch(
+    State(store): State<Store>,
+    caller: Caller,
+    _: FreeSpace,
+    Path(id): Path<Uuid>,
+    seen: IfMatch,
+    Json(patch): Json<AssetPatch>,
+) -> Result<Response, Error> {
+    caller.require(Scope::Write)?;
+    patch.title.as_deref().map_or(Ok(()), limits::check_title)?;
+    match store.patch(&caller.tenant, id, &seen, &patch).await? {
+        Patched::Done(asset) => Ok(answer(*asset)),
+        Patched::Stale(revision) => Err(stale(id, revision).into()),
+        Patched::Missing => Err(missing(id).into()),
+    }
+}
+
+/// Deletes an asset. Its objects are removed from the store soon after, also if the store is away at the moment.
+#[utoipa::path(
+    delete,
+    path = "/assets/{id}",
+    params(
+        ("id" = Uuid, Path, description = "The asset"),
+        ("If-Match" = Option<String>, Header, description = "The ETag that was read, to delete only that revision"),
+    ),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn delete(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    seen: Option<IfMatch>,
+) -> Result<StatusCode, Error> {
+    caller.require(Scope::Write)?;
+    match store.delete(&caller.tenant, id, seen.as_ref()).await? {
+        Deleted::Done => Ok(StatusCode::NO_CONTENT),
+        Deleted::Stale(revision) => Err(stale(id, revision).into()),
+        Deleted::Missing => Err(missing(id).into()),
+    }
+}
+
+/// An asset with its `ETag`.
+pub(super) fn answer(asset: Asset) -> Response {
+    ([(header::ETAG, revision_etag(asset.revision))], Json(asset)).into_response()
+}
+
+pub(super) fn missing(id: Uuid) -> Failure {
+    Failure::not_found(format_args!("asset {id}"))
+}
+
+fn stale(id: Uuid, revision: u64) -> Failure {
+    Failure::precondition_failed(format!("asset {id} is at revision {revision} now; read it and try again"))
+}

@@ -1,0 +1,44 @@
+//! The metadata database: the catalogue of assets, their versions and tracks, and its full-text search.
+//!
+//! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
+//! asset is deleted it sees to it that they are gone.
+//!
+//! Reading order: [`config`], the decisions ([`asset`], [`limits`], [`search`], [`cursor`]), then [`store`], which
+//! keeps them, and `http`, which speaks.
+
+pub mod asset;
+pub mod config;
+pub mod cursor;
+mod http;
+pub mod limits;
+pub mod search;
+pub mod store;
+
+pub use config::Config;
+
+use flame_service_host::{Host, Routes, Running, StartError};
+use utoipa_axum::router::OpenApiRouter;
+
+use store::Store;
+
+/// The service's name, where nothing else is configured.
+const NAME: &str = "metadata";
+
+/// Opens the database, migrates it, and serves.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let mut host = Host::bind(NAME, &config.host).await?;
+    let store = Store::open(&config).await.map_err(|error| StartError::Open {
+        service: NAME,
+        what: "database",
+        source: Box::new(error),
+    })?;
+    if let Some(folder) = config.database.parent() {
+        host.guard_disk(folder.to_owned());
+    }
+    let needed = store.clone();
+    host.need("database", move || {
+        let store = needed.clone();
+        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
+    });
+    Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
+}

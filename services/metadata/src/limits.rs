@@ -1,0 +1,216 @@
+//! What may be stored: every limit by name, and the checks. Pure.
+//!
+//! A refusal names the field and the limit, so that the caller can mend the request.
+
+use std::collections::HashSet;
+
+use flame_api::media::{Probe, Rational, Track};
+use flame_api::metadata::{NewAsset, NewVersion, Source};
+
+/// Longest request body: a version of [`TRACKS_MAX`] tracks with every text at its limit stays below.
+pub const BODY_MAX_BYTES: usize = 128 * 1024;
+/// Longest title, in characters.
+pub const TITLE_MAX_CHARS: usize = 500;
+/// Longest file name, in bytes: file systems take 255, object stores 1,024.
+pub const FILE_NAME_MAX_BYTES: usize = 1024;
+/// Longest key of an object, in bytes (S3's own limit).
+pub const KEY_MAX_BYTES: usize = 1024;
+/// Longest reason of a failure that is kept, in characters; the rest is cut off.
+pub const REASON_MAX_CHARS: usize = 4000;
+/// Most tracks of a version.
+pub const TRACKS_MAX: usize = 64;
+/// Longest short text: names of chains, tracks, codecs, containers, languages; in bytes.
+pub const WORD_MAX_BYTES: usize = 128;
+/// Largest number: SQLite's integers and JavaScript's exact ones (2^53 - 1) both hold it.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// A value that is not stored, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {reason}")]
+pub struct Refused {
+    /// The field, in JSON's words: `source.sha256`.
+    pub field: String,
+    /// What it must be.
+    pub reason: String,
+}
+
+fn refuse(field: impl Into<String>, reason: impl Into<String>) -> Result<(), Refused> {
+    Err(Refused { field: field.into(), reason: reason.into() })
+}
+
+/// Checks the body of a registration for `tenant`.
+pub fn check_asset(tenant: &str, asset: &NewAsset) -> Result<(), Refused> {
+    check_title(&asset.title)?;
+    check_source(tenant, &asset.source)?;
+    if let Some(key) = &asset.poster_key {
+        check_key("poster_key", tenant, key)?;
+    }
+    check_probe(&asset.probe)
+}
+
+/// 1 to [`TITLE_MAX_CHARS`] characters, no control characters, not all blank.
+pub fn check_title(title: &str) -> Result<(), Refused> {
+    let chars = title.chars().count();
+    if title.trim().is_empty() || chars > TITLE_MAX_CHARS {
+        return refuse("title", format!("must have 1 to {TITLE_MAX_CHARS} characters that are not all blank"));
+    }
+    if title.chars().any(char::is_control) {
+        return refuse("title", "must hold no control characters");
+    }
+    Ok(())
+}
+
+fn check_source(tenant: &str, source: &Source) -> Result<(), Refused> {
+    check_key("source.key", tenant, &source.key)?;
+    if source.file_name.as_ref().is_some_and(|name| name.len() > FILE_NAME_MAX_BYTES) {
+        return refuse("source.file_name", format!("must be at most {FILE_NAME_MAX_BYTES} bytes long"));
+    }
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if source.sha256.len() != 64 || !source.sha256.bytes().all(hex) {
+        return refuse("source.sha256", "must be 64 lower-case hexadecimal digits");
+    }
+    check_number("source.size_bytes", source.size_bytes)
+}
+
+/// An object of the tenant's own: otherwise one tenant could have another's bytes conditioned for it.
+fn check_key(field: &str, tenant: &str, key: &str) -> Result<(), Refused> {
+    let own = key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
+    if !own || key.len() > KEY_MAX_BYTES || key.chars().any(char::is_control) {
+        return refuse(field, format!("must begin with `{tenant}/` and have at most {KEY_MAX_BYTES} bytes"));
+    }
+    Ok(())
+}
+
+fn check_probe(probe: &Probe) -> Result<(), Refused> {
+    check_word("probe.container", &probe.container)?;
+    check_number("probe.duration_ms", probe.duration_ms)?;
+    check_number("probe.bitrate_bps", probe.bitrate_bps)?;
+    if let Some(video) = &probe.video {
+        check_word("probe.video.codec", &video.codec)?;
+        check_word("probe.video.pixel_format", &video.pixel_format)?;
+        check_ratio("probe.video.pixel_aspect", Some(video.pixel_aspect))?;
+        check_ratio("probe.video.frame_rate", video.frame_rate)?;
+        check_number("probe.video.duration_ms", video.duration_ms.unwrap_or(0))?;
+    }
+    if let Some(audio) = &probe.audio {
+        check_word("probe.audio.codec", &audio.codec)?;
+        check_word("probe.audio.language", audio.language.as_deref().unwrap_or("und"))?;
+        check_number("probe.audio.duration_ms", audio.duration_ms.unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+/// Checks the name of a version: 12 lower-case hexadecimal digits, as it stands in URLs.
+pub fn check_version_name(name: &str) -> Result<(), Refused> {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if name.len() != 12 || !name.bytes().all(hex) {
+        return refuse("version", "must be 12 lower-case hexadecimal digits");
+    }
+    Ok(())
+}
+
+/// Checks the body of a publication.
+pub fn check_version(version: &NewVersion) -> Result<(), Refused> {
+    check_word("chain", &version.chain)?;
+    if version.tracks.is_empty() || version.tracks.len() > TRACKS_MAX {
+        return refuse("tracks", format!("must hold 1 to {TRACKS_MAX} tracks"));
+    }
+    let mut names = HashSet::new();
+    for (at, track) in version.tracks.iter().enumerate() {
+        check_track(at, track)?;
+        if !names.insert(track.name.as_str()) {
+            return refuse(format!("tracks[{at}].name"), format!("is `{}`, as another track's is", track.name));
+        }
+    }
+    Ok(())
+}
+
+fn check_track(at: usize, track: &Track) -> Result<(), Refused> {
+    let field = |name: &str| format!("tracks[{at}].{name}");
+    let safe = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if track.name.is_empty() || track.name.len() > WORD_MAX_BYTES || !track.name.bytes().all(safe) {
+        return refuse(field("name"), "must be of a-z, 0-9, `-` and `_`: it stands in URLs");
+    }
+    check_word(&field("codec"), &track.codec)?;
+    check_word(&field("language"), track.language.as_deref().unwrap_or("und"))?;
+    check_ratio(&field("frame_rate"), track.frame_rate)?;
+    let numbers = [
+        ("duration_ms", track.duration_ms),
+        ("samples", track.samples),
+        ("average_bandwidth_bps", track.average_bandwidth_bps),
+        ("peak_bandwidth_bps", track.peak_bandwidth_bps),
+        ("size_bytes", track.size_bytes),
+    ];
+    numbers.into_iter().try_for_each(|(name, number)| check_number(&field(name), number))
+}
+
+fn check_word(field: &str, word: &str) -> Result<(), Refused> {
+    if word.is_empty() || word.len() > WORD_MAX_BYTES || word.chars().any(char::is_control) {
+        return refuse(field, format!("must have 1 to {WORD_MAX_BYTES} bytes and no control characters"));
+    }
+    Ok(())
+}
+
+fn check_number(field: &str, number: u64) -> Result<(), Refused> {
+    if number > NUMBER_MAX {
+        return refuse(field, format!("must be at most {NUMBER_MAX}"));
+    }
+    Ok(())
+}
+
+fn check_ratio(field: &str, ratio: Option<Rational>) -> Result<(), Refused> {
+    if ratio.is_some_and(|ratio| ratio.den == 0) {
+        return refuse(field, "must have a denominator above 0");
+    }
+    Ok(())
+}
+
+/// The reason of a failure as it is kept: cut to [`REASON_MAX_CHARS`], because a failure whose text is too long must
+/// still be noted.
+#[must_use]
+pub fn kept_reason(reason: &str) -> String {
+    match reason.char_indices().nth(REASON_MAX_CHARS - 1) {
+        Some((cut, last)) if cut + last.len_utf8() < reason.len() => format!("{}…", &reason[..cut]),
+        Some(_) | None => reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_are_counted_in_characters() {
+        assert_eq!(check_title("é"), Ok(()));
+        assert_eq!(check_title(&"é".repeat(TITLE_MAX_CHARS)), Ok(()));
+        for wrong in ["", "  ", "a\nb", "\u{7f}", &"é".repeat(TITLE_MAX_CHARS + 1)] {
+            assert_eq!(check_title(wrong).unwrap_err().field, "title", "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn keys_stay_in_their_tenant() {
+        assert_eq!(check_key("k", "acme", "acme/sources/1"), Ok(()));
+        for wrong in ["", "acme", "acme/", "acme2/sources/1", "other/acme/1", "acme/a\0b"] {
+            assert!(check_key("k", "acme", wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn version_names_are_twelve_digits() {
+        assert_eq!(check_version_name("0123456789ab"), Ok(()));
+        for wrong in ["", "0123456789a", "0123456789AB", "0123456789abc", "../../etc/pa"] {
+            assert!(check_version_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_and_says_so() {
+        assert_eq!(kept_reason("no video"), "no video");
+        let exact = "ü".repeat(REASON_MAX_CHARS);
+        assert_eq!(kept_reason(&exact), exact);
+        let cut = kept_reason(&format!("{exact}!"));
+        assert_eq!(cut.chars().count(), REASON_MAX_CHARS);
+        assert!(cut.ends_with("ü…"));
+    }
+}

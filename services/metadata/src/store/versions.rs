@@ -1,0 +1,152 @@
+//! Versions: publishing them, and noting that there will be none.
+
+use flame_api::media::Track;
+use flame_api::metadata::{Asset, AssetState, NewVersion, Version};
+use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
+
+use super::assets::{find, find_own};
+use super::rows::{self, kind_word, state_word, stored};
+use super::{Store, StoreResult, now_us};
+use crate::asset::{self, FailureReport, Publication};
+
+/// What became of a publication.
+#[derive(Debug)]
+pub enum Published {
+    /// It plays from now on.
+    New(Asset),
+    /// It was published before, just so.
+    Known(Asset),
+    /// It was published before with other content.
+    Differs,
+    /// There is no such asset.
+    Missing,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct VersionRow {
+    seq: i64,
+    name: String,
+    job_id: Option<String>,
+    chain: String,
+    created_at_us: i64,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Publishes the version `name` of `tenant`'s asset.
+    pub async fn publish(&self, tenant: &str, id: Uuid, name: &str, new: &NewVersion) -> StoreResult<Published> {
+        let mut transaction = self.writing().await?;
+        let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
+            return Ok(Published::Missing);
+        };
+        let existing = find_version(&mut transaction, asset_seq, name).await?;
+        match asset::publish(existing.as_ref(), new) {
+            Publication::Add => {}
+            Publication::Repeat => return Ok(Published::Known(asset)),
+            Publication::Differs => return Ok(Published::Differs),
+        }
+        let now = now_us();
+        let version_seq = sqlx::query(
+            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .bind(tenant)
+        .bind(asset_seq)
+        .bind(name)
+        .bind(new.job_id.map(|id| id.to_string()))
+        .bind(&new.chain)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?
+        .last_insert_rowid();
+        for (position, track) in (0_i64..).zip(&new.tracks) {
+            insert_track(&mut transaction, tenant, version_seq, position, track).await?;
+        }
+        sqlx::query(
+            "UPDATE assets SET state = ?2, error = NULL, revision = revision + 1, updated_at_us = ?3 WHERE seq = ?1",
+        )
+        .bind(asset_seq)
+        .bind(state_word(AssetState::Ready))
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        let published = find(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(published.map_or(Published::Missing, |(_, asset)| Published::New(asset)))
+    }
+
+    /// Notes that conditioning `tenant`'s asset failed; gives the asset as it is now, if there is one.
+    pub async fn fail(&self, tenant: &str, id: Uuid, reason: &str) -> StoreResult<Option<Asset>> {
+        let mut transaction = self.writing().await?;
+        let Some((seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
+            return Ok(None);
+        };
+        match asset::fail(&asset, reason) {
+            FailureReport::Note => {}
+            FailureReport::Ignore => return Ok(Some(asset)),
+        }
+        sqlx::query(
+            "UPDATE assets SET state = ?2, error = ?3, revision = revision + 1, updated_at_us = ?4 WHERE seq = ?1",
+        )
+        .bind(seq)
+        .bind(state_word(AssetState::Failed))
+        .bind(reason)
+        .bind(now_us())
+        .execute(&mut *transaction)
+        .await?;
+        let failed = find(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(failed.map(|(_, asset)| asset))
+    }
+}
+
+async fn find_version(connection: &mut SqliteConnection, asset_seq: i64, name: &str) -> StoreResult<Option<Version>> {
+    let row: Option<VersionRow> = sqlx::query_as(
+        "SELECT seq, name, job_id, chain, created_at_us FROM versions WHERE asset_seq = ?1 AND name = ?2",
+    )
+    .bind(asset_seq)
+    .bind(name)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let tracks = rows::tracks(connection, &[row.seq]).await?.remove(&row.seq).unwrap_or_default();
+    rows::version(row.name, row.job_id.as_deref(), row.chain, row.created_at_us, tracks).map(Some)
+}
+
+async fn insert_track(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    version_seq: i64,
+    position: i64,
+    track: &Track,
+) -> StoreResult<()> {
+    sqlx::query(
+        "INSERT INTO tracks (version_seq, position, tenant, name, kind, codec, width, height, frame_rate_num, \
+         frame_rate_den, channels, sample_rate_hz, language, duration_ms, samples, average_bandwidth_bps, \
+         peak_bandwidth_bps, size_bytes) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    )
+    .bind(version_seq)
+    .bind(position)
+    .bind(tenant)
+    .bind(&track.name)
+    .bind(kind_word(track.kind))
+    .bind(&track.codec)
+    .bind(track.width)
+    .bind(track.height)
+    .bind(track.frame_rate.map(|rate| rate.num))
+    .bind(track.frame_rate.map(|rate| rate.den))
+    .bind(track.channels)
+    .bind(track.sample_rate_hz)
+    .bind(&track.language)
+    .bind(stored(track.duration_ms))
+    .bind(stored(track.samples))
+    .bind(stored(track.average_bandwidth_bps))
+    .bind(stored(track.peak_bandwidth_bps))
+    .bind(stored(track.size_bytes))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
