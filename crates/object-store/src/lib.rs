@@ -1,0 +1,17 @@
+//! The one way to the stored bytes: S3, spoken by [`Store`]; and [`EmbeddedServer`], an S3 server on a folder
+//! for a machine that has none.
+//!
+//! The services know only [`Store`]. Whether the other end is the embedded server, SeaweedFS, MinIO or AWS is a
+//! matter of [`StoreConfig`] alone, and no code asks which it is. There is no second storage API and no way
+//! around the protocol: the embedded server is reached over its socket as any other store is.
+//!
+//! Reading order: [`client`], then [`server`], whose first page describes the folder and what a crash leaves.
+
+pub mod client;
+pub mod server;
+
+pub use client::{
+    IfExists, ListPage, MultipartUpload, ObjectBody, ObjectInfo, ObjectSummary, OpenUpload, PageToken, PartTag,
+    SecretKey, Store, StoreConfig, StoreError,
+};
+pub use server::{EmbeddedConfig, EmbeddedServer, RunningStore, ServerError};

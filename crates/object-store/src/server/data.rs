@@ -1,0 +1,155 @@
+//! Data files: written once, hashed on the way, synced, and removed again unless something came to name them.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use s3s::checksum::ChecksumHasher;
+use s3s::dto::Checksum;
+
+use super::error::{AtPath, Result};
+use super::folder::{Folder, sync_dir};
+use super::intents::{Intent, Place};
+use super::manifest::{Extent, FileId, Piece};
+
+/// Data files that nothing names yet. Dropped without [`Pending::keep`], they are removed.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    folder: Arc<Folder>,
+    files: Vec<FileId>,
+    intent: Option<Intent>,
+}
+
+/// A data file being written.
+pub(crate) struct DataWriter {
+    pending: Pending,
+    id: FileId,
+    path: PathBuf,
+    file: File,
+    md5: Md5,
+    checksums: ChecksumHasher,
+    size_bytes: u64,
+}
+
+/// A complete data file, on disk, still unnamed.
+pub(crate) struct Written {
+    pub pending: Pending,
+    pub extent: Extent,
+    pub md5: [u8; 16],
+    pub checksums: Checksum,
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Notes the new files before the first of them exists.
+    pub(crate) fn open(folder: &Arc<Folder>, place: Place, files: Vec<FileId>) -> Result<Self> {
+        let intent = Some(Intent::open(folder, place, files.clone())?);
+        Ok(Self { folder: Arc::clone(folder), files, intent })
+    }
+
+    /// Something names the files now: they stay, come what may.
+    pub(crate) fn keep(&mut self) {
+        self.files.clear();
+    }
+
+    /// What names the files is durable: the note can go.
+    pub(crate) fn close(mut self) {
+        if let Some(intent) = self.intent.take() {
+            intent.close();
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // Kept but not closed: the rename happened and its fsync failed. Then only the disk knows what a restart
+        // will find, so the note stays for the next start to judge.
+        if !self.files.is_empty()
+            && self.folder.remove_data(&self.files)
+            && let Some(intent) = self.intent.take()
+        {
+            intent.close();
+        }
+    }
+}
+
+// === impl DataWriter ===
+
+impl DataWriter {
+    pub(crate) fn create(folder: &Arc<Folder>, place: Place, checksums: ChecksumHasher) -> Result<Self> {
+        let id = FileId::random();
+        let path = folder.data(id);
+        let dir = path.parent().expect("a data file lies in a folder");
+        folder.make_durable_dir(dir).at("create", dir)?;
+        let pending = Pending::open(folder, place, vec![id])?;
+        let file = File::options().write(true).create_new(true).open(&path).at("create", &path)?;
+        Ok(Self { pending, id, path, file, md5: Md5::new(), checksums, size_bytes: 0 })
+    }
+
+    /// Appends the blocks with one gathering write and hashes them.
+    pub(crate) fn write(&mut self, blocks: &[Bytes]) -> Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = blocks.iter().map(|block| IoSlice::new(block)).collect();
+        write_all_vectored(&mut self.file, &mut slices).at("write", &self.path)?;
+        for block in blocks {
+            self.md5.update(block);
+            self.checksums.update(block);
+            self.size_bytes += block.len() as u64;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Syncs the file and its entry in its folder.
+    pub(crate) fn finish(self) -> Result<Written> {
+        self.file.sync_all().at("sync", &self.path)?;
+        let dir = self.path.parent().expect("a data file lies in a folder");
+        sync_dir(dir).at("sync", dir)?;
+        Ok(Written {
+            pending: self.pending,
+            extent: Extent { file: self.id, size_bytes: self.size_bytes },
+            md5: self.md5.finalize().into(),
+            checksums: self.checksums.finalize(),
+        })
+    }
+}
+
+/// Reads up to `limit_bytes` of a piece, from its start; shorter only if the piece is.
+pub(crate) fn read_block(folder: &Folder, piece: Piece, limit_bytes: u64, open: Option<File>) -> Result<(File, Bytes)> {
+    let path = folder.data(piece.file);
+    let file = match open {
+        Some(file) => file,
+        None => {
+            let mut file = File::open(&path).at("open", &path)?;
+            file.seek(SeekFrom::Start(piece.offset_bytes)).at("seek in", &path)?;
+            file
+        }
+    };
+    let size_bytes = piece.size_bytes.min(limit_bytes);
+    let capacity = usize::try_from(size_bytes).expect("a block fits into memory");
+    let mut block = Vec::with_capacity(capacity);
+    let got = (&file).take(size_bytes).read_to_end(&mut block).at("read", &path)?;
+    if got < capacity {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof)).at("read to the end of", &path);
+    }
+    Ok((file, block.into()))
+}
+
+fn write_all_vectored(file: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
