@@ -1,0 +1,70 @@
+//! What the service is told. `config.example.toml` holds every key with its meaning.
+
+use std::time::Duration;
+
+use flame_object_store::StoreConfig;
+use flame_service_host::HostConfig;
+use flame_service_host::config::{Bytes, Span};
+use serde::Deserialize;
+
+/// The configuration of the streaming service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What every service is told. `router` is needed here.
+    #[serde(default)]
+    pub host: HostConfig,
+    /// The tenant whose assets are served, where the credential allows more than its own.
+    #[serde(default)]
+    pub tenant: Option<String>,
+    /// The object store that holds the tracks.
+    pub store: StoreConfig,
+    /// Time for the object store to begin an answer; then 503.
+    #[serde(default = "default_store_deadline")]
+    pub store_deadline: Span,
+    /// Memory for track indexes.
+    #[serde(default = "default_indexes")]
+    pub indexes: Bytes,
+    /// How answers of the catalogue are kept.
+    #[serde(default)]
+    pub catalogue: CatalogueConfig,
+}
+
+/// How answers of the catalogue (the metadata service) are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogueConfig {
+    /// Assets kept at a time; beyond it the least used ones are asked for again.
+    pub assets_max: u64,
+    /// A multivariant playlist or poster is at most this old.
+    pub fresh: Span,
+    /// Media below a version, which never changes, is served on an answer of at most this age; it is also how
+    /// long a deleted asset can still be played.
+    pub media_fresh: Span,
+    /// While the catalogue is away, its last answer is used up to this age.
+    pub stale: Span,
+    /// Time for the catalogue to answer.
+    pub deadline: Span,
+}
+
+// === impl CatalogueConfig ===
+
+impl Default for CatalogueConfig {
+    fn default() -> Self {
+        Self {
+            assets_max: 10_000,
+            fresh: Span(Duration::from_secs(1)),
+            media_fresh: Span(Duration::from_secs(60)),
+            stale: Span(Duration::from_secs(3600)),
+            deadline: Span(Duration::from_secs(3)),
+        }
+    }
+}
+
+fn default_store_deadline() -> Span {
+    Span(Duration::from_secs(5))
+}
+
+fn default_indexes() -> Bytes {
+    Bytes(64 << 20)
+}

@@ -1,0 +1,78 @@
+//! Errors become HTTP here, once: what the viewer is told, and what the log is.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use flame_object_store::StoreError;
+use flame_service_host::Failure;
+
+use crate::names::NoSuchName;
+use crate::presentation::CatalogueError;
+use crate::store::ReadError;
+use crate::track::TrackError;
+
+/// What is not there may come soon: caches keep the refusal for a second, so that a crowd costs one question.
+const MISSING_CACHE_CONTROL: &str = "public, max-age=1";
+/// When to ask again for an asset that is being conditioned.
+const CONDITIONING_RETRY_S: u32 = 2;
+/// When to ask again while something that is needed is away.
+const AWAY_RETRY_S: u32 = 2;
+
+/// There is no `what`.
+pub(super) fn missing(what: impl std::fmt::Display) -> Failure {
+    Failure::not_found(what).with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
+/// The asset exists, and nothing of it can be played yet.
+pub(super) fn not_ready(asset: uuid::Uuid) -> Failure {
+    let detail = format!("asset {asset} is being conditioned; ask again in {CONDITIONING_RETRY_S} s");
+    Failure::new(StatusCode::NOT_FOUND, "not-ready", "Not ready", detail)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(CONDITIONING_RETRY_S))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
+/// The asset exists, and its conditioning failed.
+pub(super) fn conditioning_failed(asset: uuid::Uuid, reason: &str) -> Failure {
+    let detail = format!("asset {asset} cannot be played: {reason}");
+    Failure::new(StatusCode::NOT_FOUND, "conditioning-failed", "Conditioning failed", detail)
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
+pub(super) fn of_name(error: NoSuchName) -> Failure {
+    missing(format_args!("{} `{}`", error.what, error.name))
+}
+
+pub(super) fn of_catalogue(error: &CatalogueError) -> Failure {
+    match error {
+        CatalogueError::Away { .. } => {
+            Failure::unavailable("the catalogue does not answer", AWAY_RETRY_S).because(error)
+        }
+        CatalogueError::Refused { .. } => Failure::internal(error),
+    }
+}
+
+pub(super) fn of_track(error: &TrackError) -> Failure {
+    match error {
+        TrackError::Missing { track } => missing(format_args!("track {track}")),
+        TrackError::Read { source, .. } => of_read(source, error),
+        TrackError::Index { .. } | TrackError::Playlist { .. } => Failure::internal(error),
+    }
+}
+
+/// `logged` is what the log says of it: `error` itself, or what was done when it came up.
+pub(super) fn of_read(error: &ReadError, logged: &(dyn std::error::Error + 'static)) -> Failure {
+    match error {
+        ReadError::Deadline { .. } | ReadError::Store(StoreError::Unavailable { .. }) => {
+            Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(logged)
+        }
+        // The catalogue or an index says that it is there, so each of these is a fault of ours.
+        ReadError::Length { .. }
+        | ReadError::Store(
+            StoreError::NotFound { .. }
+            | StoreError::PreconditionFailed { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::StorageFull { .. }
+            | StoreError::Denied { .. }
+            | StoreError::Rejected { .. }
+            | StoreError::File { .. },
+        ) => Failure::internal(logged),
+    }
+}

@@ -1,0 +1,60 @@
+//! VoD streaming: what is stored as CMAF tracks goes out as HLS, cut just in time.
+//!
+//! An instance holds nothing but caches: what plays is asked from the catalogue, bytes are ranges of stored
+//! objects and flow through without being kept. So instances can be started and lost at will, and all of them
+//! give the same answer, byte for byte and tag for tag. It never writes anything anywhere, and never looks into
+//! the media.
+//!
+//! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]),
+//! what lies where in a track (`track`), then `http`, which speaks.
+
+pub mod config;
+mod http;
+pub mod names;
+pub mod presentation;
+mod store;
+mod track;
+
+pub use config::Config;
+
+use std::io;
+
+use flame_object_store::Store;
+use flame_service_host::{Host, Routes, Running, StartError};
+use utoipa_axum::router::OpenApiRouter;
+
+use presentation::Presentations;
+use store::MediaStore;
+use track::Tracks;
+
+/// The service's name, where nothing else is configured.
+const NAME: &str = "streaming";
+
+/// Connects to the object store and the router, and serves.
+///
+/// # Errors
+/// [`StartError`]: the address is taken, the credentials are unusable, or no router is configured.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let mut host = Host::bind(NAME, &config.host).await?;
+    let catalogue = host.client().ok_or_else(|| StartError::Open {
+        service: NAME,
+        what: "catalogue",
+        source: Box::new(io::Error::other("set `router` in [host]: metadata is reached by name through it")),
+    })?;
+    let catalogue = match &config.tenant {
+        Some(tenant) => catalogue.for_tenant(tenant),
+        None => catalogue,
+    };
+    let store = MediaStore::new(Store::connect(&config.store), config.store_deadline.0);
+    let needed = store.clone();
+    host.need("object store", move || {
+        let store = needed.clone();
+        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
+    });
+    let state = http::State {
+        presentations: Presentations::new(catalogue, &config.catalogue),
+        tracks: Tracks::new(store.clone(), config.indexes.0),
+        store,
+    };
+    Ok(host.serve(Routes { public: http::routes(state), private: OpenApiRouter::new() }))
+}

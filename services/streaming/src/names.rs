@@ -1,0 +1,143 @@
+//! The names in public URLs, and the keys of what they stand for.
+//!
+//! A name is exactly what the platform itself writes, or it names nothing: one resource has one URL, and no
+//! request reaches an object that is not part of a track.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// Characters of a version.
+const VERSION_LENGTH: usize = 12;
+/// The most characters of a track's name.
+const TRACK_LENGTH_MAX: usize = 64;
+/// The suffix of a media segment.
+const SEGMENT_SUFFIX: &str = ".m4s";
+
+/// A name that names nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoSuchName {
+    /// What it should have been: `asset`, `version`, `track`, `segment`.
+    pub what: &'static str,
+    /// The name.
+    pub name: String,
+}
+
+/// One track of one version of an asset.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TrackName {
+    /// The asset.
+    pub asset: Uuid,
+    /// The version: 12 lower-case hex digits.
+    pub version: String,
+    /// The track: lower-case letters, digits, `-`, `_`.
+    pub track: String,
+}
+
+/// Reads an asset's identifier in its one public form: lower case, with hyphens.
+///
+/// # Errors
+/// [`NoSuchName`] for every other form.
+pub fn asset(name: &str) -> Result<Uuid, NoSuchName> {
+    let mut canonical = [0; uuid::fmt::Hyphenated::LENGTH];
+    match Uuid::parse_str(name) {
+        Ok(id) if id.hyphenated().encode_lower(&mut canonical) == name => Ok(id),
+        Ok(_) | Err(_) => Err(NoSuchName { what: "asset", name: name.to_owned() }),
+    }
+}
+
+/// Reads the number of a segment from its file name: `0.m4s`, `17.m4s`; no sign, no leading zero.
+///
+/// # Errors
+/// [`NoSuchName`] for every other form.
+pub fn segment(name: &str) -> Result<usize, NoSuchName> {
+    let digits = name.strip_suffix(SEGMENT_SUFFIX).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.filter(|digits| *digits == "0" || !digits.starts_with('0')).and_then(|text| text.parse().ok());
+    number.ok_or_else(|| NoSuchName { what: "segment", name: name.to_owned() })
+}
+
+// === impl TrackName ===
+
+impl TrackName {
+    /// Reads the first three parts of a media URL's path.
+    ///
+    /// # Errors
+    /// [`NoSuchName`] for the first part that is not of the one form.
+    pub fn parse(asset_name: &str, version: &str, track: &str) -> Result<Self, NoSuchName> {
+        let asset = asset(asset_name)?;
+        let is_hex = version.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if version.len() != VERSION_LENGTH || !is_hex {
+            return Err(NoSuchName { what: "version", name: version.to_owned() });
+        }
+        let is_plain = track.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'));
+        if track.is_empty() || track.len() > TRACK_LENGTH_MAX || !is_plain {
+            return Err(NoSuchName { what: "track", name: track.to_owned() });
+        }
+        Ok(Self { asset, version: version.to_owned(), track: track.to_owned() })
+    }
+
+    /// Key of the track's object.
+    #[must_use]
+    pub fn object_key(&self, tenant: &str) -> String {
+        format!("{tenant}/media/{self}.mp4")
+    }
+
+    /// Key of the track's index.
+    #[must_use]
+    pub fn index_key(&self, tenant: &str) -> String {
+        format!("{tenant}/media/{self}.index.json")
+    }
+}
+
+impl fmt::Display for TrackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.asset, self.version, self.track)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ASSET: &str = "0197a1b2-0000-7000-8000-000000000001";
+
+    #[test]
+    fn one_resource_has_one_name() {
+        assert!(asset(ASSET).is_ok());
+        for other in [ASSET.to_uppercase(), ASSET.replace('-', ""), format!("{{{ASSET}}}"), format!("urn:uuid:{ASSET}")]
+        {
+            assert!(asset(&other).is_err(), "{other}");
+        }
+        assert_eq!((segment("0.m4s"), segment("17.m4s")), (Ok(0), Ok(17)));
+        for other in ["", ".m4s", "00.m4s", "01.m4s", "+1.m4s", "-1.m4s", "1.mp4", "1.m4s ", "99999999999999999999.m4s"]
+        {
+            assert!(segment(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_track_has_its_keys() {
+        let name = TrackName::parse(ASSET, "0123456789ab", "v720").unwrap();
+        assert_eq!(name.object_key("default"), format!("default/media/{ASSET}/0123456789ab/v720.mp4"));
+        assert_eq!(name.index_key("default"), format!("default/media/{ASSET}/0123456789ab/v720.index.json"));
+        for version in ["0123456789AB", "0123456789a", "0123456789abc", "../../../abc"] {
+            assert_eq!(TrackName::parse(ASSET, version, "v720").unwrap_err().what, "version");
+        }
+        for track in ["", "..", "V720", "v720.index", "a/b", "é"] {
+            assert_eq!(TrackName::parse(ASSET, "0123456789ab", track).unwrap_err().what, "track");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_leaves_its_folder(version in ".{0,14}", track in ".{0,10}") {
+            if let Ok(name) = TrackName::parse(ASSET, &version, &track) {
+                let key = name.object_key("t");
+                prop_assert_eq!(key.split('/').count(), 5);
+                prop_assert!(!key.contains(".."));
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What lies where in a track: its stored index, checked once and kept, with the media playlist made from it.
+//!
+//! A track never changes, so a kept one is never asked for again. Memory is bounded by the weight of what is
+//! kept; only one read of an index is ever open.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flame_cmaf::index::JSON_SIZE_MAX_BYTES;
+use flame_cmaf::{IndexError, TrackIndex};
+use flame_object_store::StoreError;
+use flame_playlist::{PlaylistError, VodMedia, vod_media_playlist};
+use moka::future::Cache;
+use thiserror::Error;
+
+use crate::names::TrackName;
+use crate::presentation::Document;
+use crate::store::{MediaStore, ReadError};
+
+/// How long a track that is not there is not looked for again.
+const MISSING_TTL: Duration = Duration::from_secs(1);
+/// The most names of missing tracks kept.
+const MISSING_MAX: u64 = 10_000;
+/// Memory of a kept track besides its pieces and text, for the cache's weights.
+const TRACK_OVERHEAD_BYTES: usize = 512;
+
+/// A track, ready to be cut.
+#[derive(Debug)]
+pub(crate) struct Track {
+    /// Key of its object.
+    pub(crate) object_key: String,
+    /// Its media playlist.
+    pub(crate) playlist: Document,
+    /// Media type of its segments.
+    pub(crate) media_type: &'static str,
+    /// The init segment.
+    pub(crate) init: Piece,
+    /// The media segments.
+    pub(crate) segments: Box<[Piece]>,
+}
+
+/// Some bytes of the object, and their identity.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Piece {
+    pub(crate) offset_bytes: u64,
+    pub(crate) size_bytes: u64,
+    pub(crate) sha256: [u8; 32],
+}
+
+/// Why a track cannot be cut.
+#[derive(Debug, Error)]
+pub(crate) enum TrackError {
+    /// There is no such track.
+    #[error("there is no track {track}")]
+    Missing {
+        /// Its name.
+        track: TrackName,
+    },
+    /// Its index cannot be read.
+    #[error("the index of track {track} cannot be read")]
+    Read {
+        /// Its name.
+        track: TrackName,
+        /// Why not.
+        #[source]
+        source: ReadError,
+    },
+    /// Its index is damaged or newer.
+    #[error("the index of track {track} cannot be used")]
+    Index {
+        /// Its name.
+        track: TrackName,
+        /// Why not.
+        #[source]
+        source: IndexError,
+    },
+    /// Its index makes no playlist.
+    #[error("the index of track {track} makes no playlist")]
+    Playlist {
+        /// Its name.
+        track: TrackName,
+        /// Why not.
+        #[source]
+        source: PlaylistError,
+    },
+}
+
+/// All tracks. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Tracks {
+    store: MediaStore,
+    kept: Cache<TrackName, Arc<Track>>,
+    missing: Cache<TrackName, ()>,
+}
+
+// === impl Tracks ===
+
+impl Tracks {
+    /// An empty cache in front of `store`, for at most `max_bytes` of indexes.
+    pub(crate) fn new(store: MediaStore, max_bytes: u64) -> Self {
+        let kept = Cache::builder().max_capacity(max_bytes).weigher(|_, track: &Arc<Track>| track.weight()).build();
+        let missing = Cache::builder().max_capacity(MISSING_MAX).time_to_live(MISSING_TTL).build();
+        Self { store, kept, missing }
+    }
+
+    /// The track called `name` of `tenant`.
+    pub(crate) async fn get(&self, tenant: &str, name: &TrackName) -> Result<Arc<Track>, Arc<TrackError>> {
+        if self.missing.contains_key(name) {
+            return Err(Arc::new(TrackError::Missing { track: name.clone() }));
+        }
+        let loaded = self.kept.try_get_with_by_ref(name, self.load(tenant, name)).await;
+        if let Err(error) = &loaded
+            && matches!(**error, TrackError::Missing { .. })
+        {
+            self.missing.insert(name.clone(), ()).await;
+        }
+        loaded
+    }
+
+    async fn load(&self, tenant: &str, name: &TrackName) -> Result<Arc<Track>, TrackError> {
+        let track = || name.clone();
+        let max_bytes = u64::try_from(JSON_SIZE_MAX_BYTES).expect("a small constant");
+        let json = match self.store.get(&name.index_key(tenant), max_bytes).await {
+            Ok(json) => json,
+            Err(ReadError::Store(StoreError::NotFound { .. })) => return Err(TrackError::Missing { track: track() }),
+            Err(source) => return Err(TrackError::Read { track: track(), source }),
+        };
+        let index = TrackIndex::from_json(&json).map_err(|source| TrackError::Index { track: track(), source })?;
+        Track::of(&index, name.object_key(tenant))
+            .map(Arc::new)
+            .map_err(|source| TrackError::Playlist { track: track(), source })
+    }
+}
+
+// === impl Track ===
+
+impl Track {
+    fn of(index: &TrackIndex, object_key: String) -> Result<Self, PlaylistError> {
+        let media = VodMedia {
+            timescale: index.timescale,
+            segment_ticks: (0..index.segments.len()).filter_map(|number| index.presented_ticks(number)).collect(),
+            independent_segments: index.segments.iter().all(|segment| matches!(segment.sap, 1 | 2)),
+        };
+        let init = Piece { offset_bytes: 0, size_bytes: index.init_size_bytes, sha256: digest(&index.init_sha256) };
+        let segments = index.segments.iter().map(|segment| Piece {
+            offset_bytes: segment.offset_bytes,
+            size_bytes: segment.size_bytes,
+            sha256: digest(&segment.sha256),
+        });
+        Ok(Self {
+            object_key,
+            playlist: Document::new(vod_media_playlist(&media)?),
+            media_type: if index.codec.starts_with("mp4a") { "audio/mp4" } else { "video/mp4" },
+            init,
+            segments: segments.collect(),
+        })
+    }
+
+    fn weight(&self) -> u32 {
+        let bytes = TRACK_OVERHEAD_BYTES + self.playlist.text.len() + size_of_val(&*self.segments);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+// === impl Piece ===
+
+impl Piece {
+    /// `range`, which counts within the piece, as bytes of the object.
+    pub(crate) fn within(&self, range: Range<u64>) -> Range<u64> {
+        self.offset_bytes + range.start..self.offset_bytes + range.end
+    }
+}
+
+fn digest(sha256: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(sha256, &mut bytes).expect("a checked index has digests in hex");
+    bytes
+}
