@@ -70,6 +70,16 @@ pub fn encode(
     result
 }
 
+/// Makes one of each element that a ladder can need. Says what was found, for people.
+///
+/// # Errors
+/// The first element that is missing, with the package that has it.
+pub fn examine() -> Result<String, MediaError> {
+    initialise()?;
+    elements::examine()?;
+    Ok(format!("H.264 (x264enc) and AAC (avenc_aac); {}", versions()))
+}
+
 /// Versions of the libraries, for people.
 #[must_use]
 pub fn versions() -> String {

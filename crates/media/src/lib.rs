@@ -4,7 +4,7 @@
 //! does to a child that can be thrown away. It decides nothing about renditions; a plan says what to make.
 //!
 //! In reading order: whose fault a failure is ([`fault`]), opening a source ([`source`]), measuring it
-//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]); then the process around
+//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]); then the process around
 //! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`] and [`scale`] hold what the
 //! bindings leave out.
 
@@ -12,6 +12,7 @@ pub mod fault;
 mod ffi;
 pub mod ladder;
 pub mod limits;
+pub mod play;
 pub mod poster;
 pub mod probe;
 mod scale;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use flame_media::{limits::Limits, probe, worker};
+use flame_media::{ladder, limits::Limits, play, probe, worker};
 
 /// Measures and encodes media. Services start it; `probe` is for people.
 #[derive(Debug, Parser)]
@@ -32,6 +32,18 @@ enum Command {
         /// A path, or an http:// URL.
         input: String,
     },
+    /// Decode a file or an HLS playlist to its end and print what was counted as JSON.
+    Play {
+        /// A path, or an http:// URL.
+        input: String,
+    },
+    /// Look whether everything that a ladder needs is installed.
+    Check,
+}
+
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -39,10 +51,9 @@ fn main() -> ExitCode {
         Command::Worker { address_space_bytes, cpu_s, file_size_bytes } => {
             Limits { address_space_bytes, cpu_s, file_size_bytes }.apply().and_then(|()| worker::run())
         }
-        Command::Probe { input } => probe::probe(&input).map_err(anyhow::Error::from).and_then(|probe| {
-            println!("{}", serde_json::to_string_pretty(&probe)?);
-            Ok(())
-        }),
+        Command::Probe { input } => probe::probe(&input).map_err(anyhow::Error::from).and_then(|probe| print(&probe)),
+        Command::Play { input } => play::play(&input).map_err(anyhow::Error::from).and_then(|played| print(&played)),
+        Command::Check => ladder::examine().map_err(anyhow::Error::from).map(|found| println!("{found}")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,6 +23,20 @@ pub(super) fn make(factory: &str) -> Result<gst::Element, MediaError> {
     })
 }
 
+/// Makes one of each element that any ladder needs.
+pub(super) fn examine() -> Result<(), MediaError> {
+    for factory in ["filesrc", "decodebin", "tee", "fakesink", "capsfilter", "x264enc", "avenc_aac"] {
+        make(factory)?;
+    }
+    for quarter in [0, 90] {
+        video_front(true, quarter)?;
+    }
+    for factory in ["audiorate", "audioconvert", "audioresample"] {
+        make(factory)?;
+    }
+    Ok(())
+}
+
 /// Debian's package of an element that a ladder needs.
 fn package_of(factory: &str) -> &'static str {
     match factory {

@@ -227,6 +227,8 @@ fn sink(
         .build();
     let sink = AppSink::builder().sync(false).max_buffers(2).enable_last_sample(false).callbacks(callbacks).build();
     sink.set_async(false);
+    // The last access unit holds priming and lies past the end that the source has promised.
+    sink.set_drop_out_of_segment(false);
     sink.upcast()
 }
 
