@@ -1,5 +1,7 @@
 //! Judges of playback, the judges themselves, and the repository's own rules.
 
+#[path = "all/bundle.rs"]
+mod bundle;
 #[path = "all/host.rs"]
 mod host;
 #[path = "all/judges.rs"]

@@ -15,7 +15,7 @@ const REGISTRY_HOSTS: [(&str, &str); 10] = [
     ("proxy.golang", ".org"),
     ("registry-1.docker", ".io"),
 ];
-const HOME_PATHS: [(&str, &str); 4] = [("/ro", "ot/"), ("/ho", "me/"), ("/Us", "ers/"), ("/work/", "main")];
+const HOME_PATHS: [(&str, &str); 4] = [("/ro", "ot/."), ("/ho", "me/"), ("/Us", "ers/"), ("/work/", "main")];
 
 /// Whether `word` stands in `text` where a path or a host name begins; `a/ro…` is somebody's folder.
 fn begins_with(text: &str, word: &str) -> bool {
