@@ -139,10 +139,8 @@ pub async fn walk_as_stranger(
             };
             let silent = |secret: &&str| stranger.parameters.iter().any(|(_, value)| value == secret);
             // What the stranger has put into the URL may come back in a refusal, but not in an answer.
-            let leaked = stranger
-                .secrets
-                .iter()
-                .find(|secret| body.contains(**secret) && !(is_problem && silent(secret)));
+            let leaked =
+                stranger.secrets.iter().find(|secret| body.contains(**secret) && !(is_problem && silent(secret)));
             if !refused || leaked.is_some() {
                 let shown: String = body.chars().take(SHOWN_CHARS).collect();
                 let (method, path) = (&operation.method, &operation.path);
