@@ -1,0 +1,21 @@
+//! The service as its callers meet it: on a socket, with a real database; most of it through the typed client.
+
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/assets.rs"]
+mod assets;
+#[path = "all/contract.rs"]
+mod contract;
+#[path = "all/crash.rs"]
+mod crash;
+#[path = "all/paging.rs"]
+mod paging;
+#[path = "all/schema.rs"]
+mod schema;
+#[path = "all/search.rs"]
+mod search;
+#[path = "all/tenants.rs"]
+mod tenants;
+#[path = "all/versions.rs"]
+mod versions;

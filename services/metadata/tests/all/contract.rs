@@ -1,0 +1,53 @@
+//! What callers and operators build on: the OpenAPI document, the example configuration, health and measurements.
+
+use std::path::Path;
+
+use flame_metadata::Config;
+use flame_service_host::config;
+use flame_test_kit::openapi;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn the_openapi_document_is_the_one_checked_in() {
+    let world = World::start().await;
+    let document = openapi::document(&world.base()).await;
+    openapi::check_golden("metadata", &document);
+    let operations = openapi::operations(&document);
+    assert_eq!(operations.len(), 7);
+    assert!(operations.iter().all(|operation| operation.needs_token));
+}
+
+#[test]
+fn the_example_configuration_holds_the_defaults() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let example: Config = config::load("metadata", Some(&file)).unwrap();
+    let default = Config::default();
+    assert_eq!((example.database, example.database_readers), (default.database, default.database_readers));
+    assert_eq!(example.database_wait, default.database_wait);
+    assert_eq!(example.host.max_connections, default.host.max_connections);
+    assert_eq!((example.host.drain, example.host.head_timeout), (default.host.drain, default.host.head_timeout));
+    // Also the keys that are commented out are known.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let known = serde_json::to_value(Config::default()).unwrap();
+    let mut section = String::new();
+    for line in text.lines() {
+        let line = line.trim_start_matches("# ");
+        if let Some(name) = line.strip_prefix('[') {
+            section = format!("/{}", name.trim_end_matches(']').replace('.', "/"));
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            assert!(known.pointer(&format!("{section}/{key}")).is_some(), "`{section}/{key}` is no key");
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_and_measurements_are_there() {
+    let world = World::start().await;
+    world.register("t").await;
+    let ready: serde_json::Value = world.get("/health/ready").await.json().await.unwrap();
+    assert_eq!((&ready["status"], &ready["checks"]["database"]), (&"ready".into(), &"ok".into()));
+    let metrics = world.get("/metrics").await.text().await.unwrap();
+    let wanted = r#"flame_http_requests_total{method="POST",route="/assets",service="metadata",status="201"} 1"#;
+    assert!(metrics.contains(wanted), "{metrics}");
+}
