@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
+use rustix::fs::{Advice, fadvise};
 use s3s::checksum::ChecksumHasher;
 use s3s::dto::Checksum;
 
@@ -14,6 +16,9 @@ use super::error::{AtPath, Result};
 use super::folder::{Folder, sync_dir};
 use super::intents::{Intent, Place};
 use super::manifest::{Extent, FileId, Piece};
+
+/// Bytes after which the system is told to begin writing.
+const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Data files that nothing names yet. Dropped without [`Pending::keep`], they are removed.
 #[derive(Debug)]
@@ -29,9 +34,15 @@ pub(crate) struct DataWriter {
     id: FileId,
     path: PathBuf,
     file: File,
+    size_bytes: u64,
+    /// Up to here the system has been told to write to the disk.
+    started_bytes: u64,
+}
+
+/// The digests of a data file being written. Apart from the writer, so that both work at the same time.
+pub(crate) struct Digests {
     md5: Md5,
     checksums: ChecksumHasher,
-    size_bytes: u64,
 }
 
 /// A complete data file, on disk, still unnamed.
@@ -80,26 +91,35 @@ impl Drop for Pending {
 // === impl DataWriter ===
 
 impl DataWriter {
-    pub(crate) fn create(folder: &Arc<Folder>, place: Place, checksums: ChecksumHasher) -> Result<Self> {
+    pub(crate) fn create(folder: &Arc<Folder>, place: Place) -> Result<Self> {
         let id = FileId::random();
         let path = folder.data(id);
         let dir = path.parent().expect("a data file lies in a folder");
         folder.make_durable_dir(dir).at("create", dir)?;
         let pending = Pending::open(folder, place, vec![id])?;
         let file = File::options().write(true).create_new(true).open(&path).at("create", &path)?;
-        Ok(Self { pending, id, path, file, md5: Md5::new(), checksums, size_bytes: 0 })
+        Ok(Self { pending, id, path, file, size_bytes: 0, started_bytes: 0 })
     }
 
-    /// Appends the blocks with one gathering write and hashes them.
+    /// Appends the blocks with one gathering write.
     pub(crate) fn write(&mut self, blocks: &[Bytes]) -> Result<()> {
         let mut slices: Vec<IoSlice<'_>> = blocks.iter().map(|block| IoSlice::new(block)).collect();
         write_all_vectored(&mut self.file, &mut slices).at("write", &self.path)?;
-        for block in blocks {
-            self.md5.update(block);
-            self.checksums.update(block);
-            self.size_bytes += block.len() as u64;
-        }
+        self.size_bytes += blocks.iter().map(|block| block.len() as u64).sum::<u64>();
+        self.start_writeback();
         Ok(())
+    }
+
+    /// Keeps the disk busy while the body still arrives, so that the final sync finds little to do.
+    fn start_writeback(&mut self) {
+        let unstarted_bytes = self.size_bytes - self.started_bytes;
+        if unstarted_bytes < WRITEBACK_BYTES {
+            return;
+        }
+        // On Linux this starts writing dirty pages without waiting; pages on their way to the disk stay cached. A
+        // mere hint: an error costs nothing.
+        let _ = fadvise(&self.file, self.started_bytes, NonZeroU64::new(unstarted_bytes), Advice::DontNeed);
+        self.started_bytes = self.size_bytes;
     }
 
     pub(crate) fn size_bytes(&self) -> u64 {
@@ -107,16 +127,31 @@ impl DataWriter {
     }
 
     /// Syncs the file and its entry in its folder.
-    pub(crate) fn finish(self) -> Result<Written> {
+    pub(crate) fn finish(self, digests: Digests) -> Result<Written> {
         self.file.sync_all().at("sync", &self.path)?;
         let dir = self.path.parent().expect("a data file lies in a folder");
         sync_dir(dir).at("sync", dir)?;
         Ok(Written {
             pending: self.pending,
             extent: Extent { file: self.id, size_bytes: self.size_bytes },
-            md5: self.md5.finalize().into(),
-            checksums: self.checksums.finalize(),
+            md5: digests.md5.finalize().into(),
+            checksums: digests.checksums.finalize(),
         })
+    }
+}
+
+// === impl Digests ===
+
+impl Digests {
+    pub(crate) fn new(checksums: ChecksumHasher) -> Self {
+        Self { md5: Md5::new(), checksums }
+    }
+
+    pub(crate) fn update(&mut self, blocks: &[Bytes]) {
+        for block in blocks {
+            self.md5.update(block);
+            self.checksums.update(block);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::data::{DataWriter, Written, read_block};
+use super::data::{DataWriter, Digests, Written, read_block};
 use super::error::{BackendError, Result};
 use super::folder::Folder;
 use super::intents::Place;
@@ -106,35 +106,42 @@ impl Backend {
             return Err(BackendError::TooLarge { limit_bytes: MAX_BODY_BYTES });
         }
         let _place = self.writes.acquire().await.expect("the semaphore is never closed");
-        let hasher = announced.hasher();
+        let mut digests = Digests::new(announced.hasher());
         // Before the first byte is asked for: a client that waits for `100 Continue` is spared the sending.
         let mut writer = self
             .run(move |folder| {
                 folder.check_space(size_bytes)?;
-                DataWriter::create(folder, place, hasher)
+                DataWriter::create(folder, place)
             })
             .await?;
         if let Some(mut body) = body {
             let mut batch = next_batch(&mut body).await?;
             while !batch.is_empty() {
+                let blocks: Arc<[Bytes]> = batch.into();
+                let same_blocks = Arc::clone(&blocks);
                 let writing: JoinHandle<Result<DataWriter>> = self.tasks.spawn_blocking(move || {
-                    writer.write(&batch)?;
+                    writer.write(&blocks)?;
                     Ok(writer)
+                });
+                let hashing = self.tasks.spawn_blocking(move || {
+                    digests.update(&same_blocks);
+                    digests
                 });
                 batch = next_batch(&mut body).await?;
                 writer = writing.await.map_err(BackendError::Interrupted)??;
+                digests = hashing.await.map_err(BackendError::Interrupted)?;
                 if writer.size_bytes() > MAX_BODY_BYTES {
                     return Err(BackendError::TooLarge { limit_bytes: MAX_BODY_BYTES });
                 }
             }
         }
-        self.finish(writer, announced).await
+        self.finish(writer, digests, announced).await
     }
 
-    async fn finish(&self, writer: DataWriter, announced: Announced) -> Result<Written> {
+    async fn finish(&self, writer: DataWriter, digests: Digests, announced: Announced) -> Result<Written> {
         // Before the sync, which is the expensive part.
         announced.check_size(writer.size_bytes())?;
-        let written = self.run(move |_| writer.finish()).await?;
+        let written = self.run(move |_| writer.finish(digests)).await?;
         announced.check_digests(&written)?;
         Ok(written)
     }

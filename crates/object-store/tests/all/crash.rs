@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use flame_object_store::{EmbeddedServer, MultipartUpload, PartTag, Store, StoreE
 use rand::Rng;
 use tempfile::TempDir;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::consistency;
 use crate::world::{random_bytes, server_config, store_config};
 
 const ROOT_VARIABLE: &str = "FLAME_OBJECT_STORE_CRASH_TEST_ROOT";
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 20;
 const WRITERS: usize = 4;
 const KEYS_PER_WRITER: usize = 3;
 const PART: usize = 5 * 1024 * 1024;
@@ -84,8 +86,15 @@ async fn write_until_killed(store: &Store, model: &Model, child: &mut Child) -> 
         (rng.random_range(1..25), Duration::from_micros(rng.random_range(0..20_000)))
     };
     let progress = Arc::new(Notify::new());
+    let killed = CancellationToken::new();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
     let writers: Vec<_> = (0..WRITERS)
-        .map(|writer| tokio::spawn(write(store.clone(), Arc::clone(model), writer, Arc::clone(&progress))))
+        .map(|writer| {
+            let write =
+                write(store.clone(), Arc::clone(model), writer, Arc::clone(&progress), Arc::clone(&acknowledged));
+            // Ends in the middle of its write, as a client does that dies with the server.
+            tokio::spawn(killed.clone().run_until_cancelled_owned(write))
+        })
         .collect();
     for _ in 0..kill_after {
         progress.notified().await;
@@ -94,16 +103,15 @@ async fn write_until_killed(store: &Store, model: &Model, child: &mut Child) -> 
     tokio::time::sleep(kill_delay).await;
     child.kill().unwrap();
     child.wait().unwrap();
-    let mut acknowledged = 0;
+    killed.cancel();
     for writer in writers {
-        acknowledged += writer.await.unwrap();
+        writer.await.unwrap();
     }
-    acknowledged
+    acknowledged.load(Ordering::Relaxed)
 }
 
 /// Writes until the server is gone.
-async fn write(store: Store, model: Model, writer: usize, progress: Arc<Notify>) -> usize {
-    let mut acknowledged = 0;
+async fn write(store: Store, model: Model, writer: usize, progress: Arc<Notify>, acknowledged: Arc<AtomicUsize>) {
     loop {
         let key = format!("w{writer}/k{}", rand::rng().random_range(0..KEYS_PER_WRITER));
         let action = rand::rng().random_range(0..10);
@@ -128,12 +136,12 @@ async fn write(store: Store, model: Model, writer: usize, progress: Arc<Notify>)
                 note(&model, &key, |expected| {
                     *expected = Expected { acknowledged: content, ..Expected::default() };
                 });
-                acknowledged += 1;
+                acknowledged.fetch_add(1, Ordering::Relaxed);
                 progress.notify_one();
             }
             Err(StoreError::Unavailable { .. }) => {
                 progress.notify_one();
-                return acknowledged;
+                return;
             }
             Err(other) => panic!("{other:?}"),
         }

@@ -47,7 +47,7 @@ async fn no_key_leaves_the_folder() {
     assert_eq!(listed, sorted);
     let root = world.root();
     let around: Vec<_> = files_below(world.dir.path()).into_iter().filter(|path| !path.starts_with(&root)).collect();
-    assert_eq!(around, [outside.clone()]);
+    assert_eq!(around, std::slice::from_ref(&outside));
     assert_eq!(std::fs::read_to_string(outside).unwrap(), "untouched");
     world.store.delete_prefix("").await.unwrap();
     world.stop().await;
