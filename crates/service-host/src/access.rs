@@ -1,9 +1,10 @@
 //! The access log: one structured line a request; and the trace context that is passed on (W3C Trace Context).
 
+use std::future::Future;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use rand::Rng;
@@ -49,8 +50,20 @@ fn is_traceparent(value: &[u8]) -> bool {
         })
 }
 
-/// Logs and counts one request.
-pub(crate) async fn observe(metrics: Metrics, mut request: Request, next: Next) -> Response {
+/// The route of an answer that a [`crate::Front`] gave, for log and metrics. One of few: it becomes a label.
+#[derive(Debug, Clone)]
+pub struct Route(pub String);
+
+/// Middleware that logs and counts one request.
+pub(crate) async fn observe_next(metrics: Metrics, request: Request, next: Next) -> Response {
+    observe(metrics, request, |request| next.run(request)).await
+}
+
+/// Logs and counts one request, and gives it a trace context.
+pub(crate) async fn observe<F>(metrics: Metrics, mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let began = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -65,12 +78,13 @@ pub(crate) async fn observe(metrics: Metrics, mut request: Request, next: Next) 
     metrics.open().inc();
     // Dropped, and so counted, also when the caller goes away in the middle.
     let open = OpenRequest(&metrics);
-    let mut response = next.run(request).await;
+    let mut response = answer(request).await;
     drop(open);
 
     let seconds = began.elapsed().as_secs_f64();
     let status = response.status().as_u16();
-    metrics.answered(method.as_str(), &route, status, seconds);
+    let route = response.extensions_mut().remove::<Route>().map_or(route, |Route(route)| route);
+    metrics.answered(method_label(&method), &route, status, seconds);
     let caller = response.extensions_mut().remove::<Caller>();
     let cause = response.extensions_mut().remove::<Cause>();
     let quiet = route.starts_with("/health") || route == "/metrics";
@@ -92,6 +106,13 @@ pub(crate) async fn observe(metrics: Metrics, mut request: Request, next: Next) 
         tracing::error!(%method, path, status, trace = trace.id(), cause, "a request failed");
     }
     response
+}
+
+/// Methods that nobody defined share one label, like paths.
+fn method_label(method: &Method) -> &'static str {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+    let labels = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    known.iter().position(|known| known == method).map_or("other", |at| labels[at])
 }
 
 struct OpenRequest<'a>(&'a Metrics);

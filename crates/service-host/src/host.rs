@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::get;
 use flame_api::Client;
 use futures_util::future::BoxFuture;
@@ -28,10 +30,15 @@ use crate::metrics::Metrics;
 use crate::openapi;
 use crate::problem::Failure;
 use crate::registration::Lease;
-use crate::server::{self, Limits};
+use crate::server::{self, App, Limits};
+
+/// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`).
+/// An answer may carry [`access::Route`] for log and metrics.
+pub type Front = Arc<dyn Fn(&Request) -> Option<Taken> + Send + Sync>;
+/// Answers a request that a [`Front`] took.
+pub type Taken = Box<dyn FnOnce(Request) -> BoxFuture<'static, Response> + Send>;
 
 /// A service that is being put together: bound, not yet serving.
-#[derive(Debug)]
 pub struct Host {
     service: &'static str,
     config: HostConfig,
@@ -41,6 +48,7 @@ pub struct Host {
     metrics: Metrics,
     health: Health,
     disk: Option<DiskGuard>,
+    front: Option<Front>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -104,6 +112,12 @@ pub enum StartError {
 
 // === impl Host ===
 
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("service", &self.service).field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 impl Host {
     /// Checks the credentials and takes the listener.
     pub async fn bind(service: &'static str, config: &HostConfig) -> Result<Self, StartError> {
@@ -121,6 +135,7 @@ impl Host {
             metrics: Metrics::new(service),
             health: Health::default(),
             disk: None,
+            front: None,
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
         })
@@ -165,6 +180,11 @@ impl Host {
         self.health.need(name, check);
     }
 
+    /// Puts `front` before all routes, also the common ones. It decides itself who may call.
+    pub fn put_in_front(&mut self, front: Front) {
+        self.front = Some(front);
+    }
+
     /// Runs a task for as long as the service; it ends when its token is cancelled, and the stop waits for it.
     pub fn spawn<F, T>(&mut self, name: &'static str, task: F)
     where
@@ -190,13 +210,15 @@ impl Host {
         self.service.clone_into(&mut openapi.info.title);
         env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
 
-        let app = self.app(private, public, &openapi);
+        let routes = self.app(private, public, &openapi);
+        let client = self.client();
+        let app = App { front: self.front, routes, metrics: self.metrics };
         let limits = Limits {
             max_connections: self.config.max_connections,
             head_timeout: self.config.head_timeout.0,
             drain: self.config.drain.0,
         };
-        if let Some(client) = self.client() {
+        if let Some(client) = client {
             let lease = Lease {
                 client: client.with_deadline(Duration::from_secs(2)),
                 name: self.config.name.clone().unwrap_or_else(|| self.service.to_owned()),
@@ -243,7 +265,7 @@ impl Host {
                 }
                 next.run(request)
             }))
-            .layer(from_fn(move |request, next| access::observe(metrics.clone(), request, next)))
+            .layer(from_fn(move |request, next| access::observe_next(metrics.clone(), request, next)))
     }
 }
 

@@ -34,6 +34,6 @@ pub use auth::{Caller, Scope};
 pub use config::HostConfig;
 pub use disk::FreeSpace;
 pub use extract::{Json, Path, Query};
-pub use host::{Host, Routes, Running, StartError};
+pub use host::{Front, Host, Routes, Running, StartError, Taken};
 pub use precondition::IfMatch;
 pub use problem::{Failure, FailureResult};

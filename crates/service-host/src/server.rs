@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,6 +16,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::access;
+use crate::host::Front;
+use crate::metrics::Metrics;
 
 /// How a server treats its connections.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +32,18 @@ pub(crate) struct Limits {
     pub drain: Duration,
 }
 
+/// What answers.
+#[derive(Clone)]
+pub(crate) struct App {
+    /// Sees every request first.
+    pub front: Option<Front>,
+    /// Gets what the front leaves.
+    pub routes: Router,
+    pub metrics: Metrics,
+}
+
 /// Serves `app` on `listener` until `stop`, then lets open requests finish.
-pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, app: App, limits: Limits, stop: CancellationToken) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
@@ -62,7 +77,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, st
             async move {
                 let mut request: Request = request.map(axum::body::Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
-                Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {}))
+                Ok::<_, Infallible>(app.answer(request).await)
             }
         });
         let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
@@ -77,5 +92,16 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, limits: Limits, st
     drop(listener);
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(drain_s = limits.drain.as_secs(), "requests were still open when the drain time was over");
+    }
+}
+
+// === impl App ===
+
+impl App {
+    async fn answer(self, request: Request) -> Response {
+        match self.front.as_ref().and_then(|front| front(&request)) {
+            Some(taken) => access::observe(self.metrics, request, taken).await,
+            None => self.routes.oneshot(request).await.unwrap_or_else(|never| match never {}),
+        }
     }
 }

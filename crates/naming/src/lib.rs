@@ -1,0 +1,14 @@
+//! Names, who a request is for, and which endpoint gets it: the decisions of service routing.
+//!
+//! Everything here is values in, values out: the clock, the randomness and the network are the caller's. So what a
+//! router does can be read, tested and replayed without one.
+//!
+//! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint).
+
+pub mod name;
+pub mod table;
+pub mod target;
+
+pub use name::{Destination, Domain, Label, Name, NameError};
+pub use table::{Choice, EndpointId, Lease, Moment, NoChoice, Refused, Table};
+pub use target::{Asked, Forward, Mount, Target, Territory, Untargeted};
