@@ -1,6 +1,19 @@
 //! Media work happens in `flame-media` child processes: this crate starts, feeds, limits and reaps them.
 //!
 //! A hostile file may crash, hang or bloat a child; the service that asked sees an error and goes on. The
-//! crate links no media library itself. [`protocol`] is what parent and child say to each other.
+//! crate links no media library itself. Children are limited by `setrlimit(2)`, which each sets for itself
+//! from its parent's flags; cgroups are not used. They die with their parent, whose end closes their
+//! standard input.
+//!
+//! In reading order: what parent and child say to each other ([`protocol`]), where the program is
+//! ([`program`]), one child (`child`), many of them ([`pool`]) and what can go wrong ([`error`]).
 
+mod child;
+pub mod error;
+pub mod pool;
+pub mod program;
 pub mod protocol;
+
+pub use error::ChildError;
+pub use pool::{Call, Limits, Pool, PoolConfig};
+pub use program::find_program;
