@@ -37,6 +37,9 @@
 //! Everything that can grow is bounded by [`EmbeddedConfig`] or a named constant: connections, bodies being
 //! written, memory a body, idle time of a body and of a request head, size of a key, of XML, of a part.
 //!
+//! `s3s` logs every refused request, also a mere 404, as an error; a process that hosts this server filters
+//! `s3s=off`. What is wrong on our side is logged here.
+//!
 //! # Left out, on purpose
 //! Versioning, tagging, lifecycle, ACLs and policies, server-side encryption, events, `GetObject` by part number,
 //! POST forms beyond 1 MiB. Keys with control characters are refused: XML could not list them. Abandoned uploads
