@@ -1,0 +1,249 @@
+//! Configuration; `config.example.toml` holds every key with what it costs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_object_store::{EmbeddedConfig, SecretKey};
+use flame_service_host::HostConfig;
+use flame_service_host::config::{Bytes, Span};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::parts::{PART_MIN_BYTES, part_bytes};
+
+/// What the service is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What every service is told.
+    #[serde(default)]
+    pub host: HostConfig,
+    /// Folder for `ingest.sqlite` and scratch files.
+    pub data: PathBuf,
+    /// Where the bytes go.
+    pub store: StoreChoice,
+    /// What bounds the service.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Pulls from URLs.
+    #[serde(default)]
+    pub pulls: PullConfig,
+    /// Other origins whose web pages may use this service (`https://portal.example`); `*` is not one.
+    #[serde(default)]
+    pub allowed_origins: Vec<String>,
+    /// The program that looks into media; by default `flame-media` beside the running program, else in `PATH`.
+    #[serde(default)]
+    pub media_program: Option<PathBuf>,
+}
+
+/// Where the bytes go: to a store that this service runs itself, or to one that somebody else runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum StoreChoice {
+    /// An S3 server on a folder, inside this service.
+    Embedded(EmbeddedStore),
+    /// Any S3.
+    External(ExternalStore),
+}
+
+/// `[store.embedded]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedStore {
+    /// The folder.
+    pub root: PathBuf,
+    /// Where it listens; port 0 takes a free one.
+    #[serde(default = "loopback")]
+    pub listen: SocketAddr,
+    /// The bucket, made if it is not there.
+    #[serde(default = "bucket")]
+    pub bucket: String,
+    /// Access key that it accepts.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+    /// It refuses writes that would leave less of the disk free.
+    #[serde(default = "min_free_disk_percent")]
+    pub min_free_disk_percent: u8,
+    /// Connections that it serves at once.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+    /// Bodies that it receives at once, at 2 MiB each.
+    #[serde(default = "max_writes")]
+    pub max_writes: usize,
+}
+
+/// `[store.external]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalStore {
+    /// Its URL.
+    pub endpoint: Url,
+    /// Its region.
+    #[serde(default = "region")]
+    pub region: String,
+    /// The bucket, made if it is not there.
+    #[serde(default = "bucket")]
+    pub bucket: String,
+    /// Access key.
+    pub access_key: String,
+    /// Its secret.
+    pub secret_key: String,
+}
+
+/// `[limits]`: everything that could grow, and where it ends.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Longest upload.
+    pub max_upload: Bytes,
+    /// Size of a part, 5 MiB at least; parts of uploads longer than 10,000 of them are larger.
+    pub part: Bytes,
+    /// Memory for bytes on their way to the store, all uploads together; who finds none free waits.
+    pub receive_memory: Bytes,
+    /// A body that brings nothing for this long is cut; what came is kept.
+    pub idle: Span,
+    /// An unfinished upload that nobody touches for this long is given up; also the time that its end is remembered.
+    pub expiry: Span,
+    /// Time between two looks for expired uploads.
+    pub sweep: Span,
+    /// Uploads that are looked into and registered at once.
+    pub max_processing: usize,
+    /// Longest time between two tries to reach what is away.
+    pub max_backoff: Span,
+    /// Time that a media child may take for one file.
+    pub media_timeout: Span,
+}
+
+/// `[pulls]`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PullConfig {
+    /// Whether URLs may lead to private, loopback and link-local addresses. On a machine that others can make
+    /// requests to, this hands them its inner network.
+    pub allow_private: bool,
+    /// Pulls at once; more wait.
+    pub max_running: usize,
+    /// Pulls that may wait or run; more are refused with 503.
+    pub max_waiting: u32,
+    /// Redirects that are followed.
+    pub max_redirects: u32,
+    /// Tries in a row that may bring nothing new.
+    pub max_tries: u32,
+    /// Time to connect, and to wait for an answer's head.
+    pub answer_timeout: Span,
+}
+
+/// A configuration that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Contradiction(String);
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn min_free_disk_percent() -> u8 {
+    3
+}
+
+fn max_connections() -> usize {
+    256
+}
+
+fn max_writes() -> usize {
+    16
+}
+
+fn bucket() -> String {
+    "flame".to_owned()
+}
+
+/// The region that requests are signed for where none is configured.
+pub(crate) fn region() -> String {
+    "us-east-1".to_owned()
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Whether the values fit together.
+    pub fn check(&self) -> Result<(), Contradiction> {
+        let Limits { part, receive_memory, max_upload, .. } = self.limits;
+        let wrong = |text: String| Err(Contradiction(text));
+        if part.0 < PART_MIN_BYTES {
+            return wrong(format!("limits.part is {part}, S3 takes parts of {} and more", Bytes(PART_MIN_BYTES)));
+        }
+        let largest = part_bytes(part.0, max_upload.0);
+        if receive_memory.0 < 2 * largest {
+            return wrong(format!(
+                "limits.receive_memory is {receive_memory}, the longest upload needs two parts of {} at once",
+                Bytes(largest)
+            ));
+        }
+        if self.limits.max_processing == 0 || self.pulls.max_running == 0 {
+            return wrong("limits.max_processing and pulls.max_running are 1 at least".to_owned());
+        }
+        if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));
+        }
+        Ok(())
+    }
+}
+
+// === impl EmbeddedStore ===
+
+impl EmbeddedStore {
+    /// What the embedded server is told.
+    pub(crate) fn to_server(&self) -> EmbeddedConfig {
+        EmbeddedConfig {
+            root: self.root.clone(),
+            listen: self.listen,
+            access_key: self.access_key.clone(),
+            secret_key: SecretKey::new(self.secret_key.clone()),
+            min_free_percent: self.min_free_disk_percent,
+            max_connections: self.max_connections,
+            max_writes: self.max_writes,
+            stop_grace_s: 10,
+        }
+    }
+}
+
+/// Scheme, host and perhaps a port, as a browser writes it.
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_upload: Bytes(64 << 30),
+            part: Bytes(8 << 20),
+            receive_memory: Bytes(64 << 20),
+            idle: Span(Duration::from_secs(30)),
+            expiry: Span(Duration::from_secs(24 * 3600)),
+            sweep: Span(Duration::from_secs(60)),
+            max_processing: 2,
+            max_backoff: Span(Duration::from_secs(30)),
+            media_timeout: Span(Duration::from_secs(120)),
+        }
+    }
+}
+
+// === impl PullConfig ===
+
+impl Default for PullConfig {
+    fn default() -> Self {
+        Self {
+            allow_private: false,
+            max_running: 2,
+            max_waiting: 1000,
+            max_redirects: 5,
+            max_tries: 6,
+            answer_timeout: Span(Duration::from_secs(15)),
+        }
+    }
+}

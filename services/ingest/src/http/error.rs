@@ -1,0 +1,123 @@
+//! Where errors become HTTP, once.
+
+use axum::http::StatusCode;
+use flame_object_store::StoreError;
+use flame_service_host::Failure;
+
+use crate::digest::DigestError;
+use crate::intake::{End, IntakeError};
+use crate::labels::LabelError;
+use crate::receive::ReceiveError;
+use crate::store::RecordError;
+
+/// When to try again what is away, seconds.
+const RETRY_AFTER_S: u32 = 2;
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match &error {
+            RecordError::Database { .. } => {
+                Self::unavailable("the ingest database does not answer; try again", RETRY_AFTER_S).because(&error)
+            }
+            RecordError::Migrate(_) | RecordError::TooNew { .. } | RecordError::Damaged { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<LabelError> for Failure {
+    fn from(error: LabelError) -> Self {
+        match &error {
+            LabelError::TooLong { .. } | LabelError::Control(_) | LabelError::Chain(_) | LabelError::Metadata(_) => {
+                Self::bad_request(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<DigestError> for Failure {
+    fn from(error: DigestError) -> Self {
+        match &error {
+            DigestError::Algorithm(_) | DigestError::Encoding | DigestError::Form(_) => {
+                Self::bad_request(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<IntakeError> for Failure {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Receive(error) => error.into(),
+            IntakeError::NoMemory => {
+                Self::unavailable("other uploads hold all the memory that there is for them; try again", RETRY_AFTER_S)
+            }
+        }
+    }
+}
+
+impl From<ReceiveError> for Failure {
+    fn from(error: ReceiveError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReceiveError::Store(error) => of_store(&error),
+            ReceiveError::Record(error) => error.into(),
+            ReceiveError::Damaged(error) => Self::internal(&error),
+            ReceiveError::Checksum => {
+                // tus 1.0, checksum extension.
+                let status = StatusCode::from_u16(460).expect("460 is between 100 and 999");
+                Self::new(status, "checksum-mismatch", "Checksum mismatch", detail)
+            }
+            ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. } => too_large(detail),
+            ReceiveError::Ended => gone(detail),
+        }
+    }
+}
+
+/// 413.
+pub(super) fn too_large(detail: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The upload is too large", detail)
+}
+
+/// 410.
+pub(super) fn gone(detail: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::GONE, "gone", "The upload has ended", detail)
+}
+
+/// 423: who wrote did not stop in time.
+pub(super) fn locked(detail: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::LOCKED, "locked", "The upload is in use", detail)
+}
+
+/// The answer to a body that was not whole; `None` for one that was.
+pub(super) fn of_end(end: End) -> Option<Failure> {
+    let detail = format!("{end}; what came is stored, HEAD tells how much");
+    match end {
+        End::Whole => None,
+        // Nobody hears this.
+        End::Broken => Some(Failure::bad_request(detail)),
+        End::Idle => Some(Failure::new(StatusCode::REQUEST_TIMEOUT, "idle", "The body stood still", detail)),
+        End::Displaced => Some(locked(detail)),
+        End::Stopping => Some(Failure::unavailable(detail, RETRY_AFTER_S)),
+    }
+}
+
+fn of_store(error: &StoreError) -> Failure {
+    match error {
+        StoreError::StorageFull { .. } => {
+            let detail = "the object store has no room; delete something and try again";
+            Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is nearly full", detail)
+                .because(error)
+        }
+        StoreError::Unavailable { .. } => {
+            Failure::unavailable("the object store does not answer; try again", RETRY_AFTER_S).because(error)
+        }
+        StoreError::NotFound { .. }
+        | StoreError::PreconditionFailed { .. }
+        | StoreError::TooLarge { .. }
+        | StoreError::Denied { .. }
+        | StoreError::Rejected { .. }
+        | StoreError::File { .. } => Failure::internal(error),
+    }
+}

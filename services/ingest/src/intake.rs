@@ -1,0 +1,303 @@
+//! How every upload begins and how its bytes are taken in, whichever door they come through.
+//!
+//! The work is done in a task of the service's own, not in the request: when a connection dies, its request is dropped,
+//! but what arrived must still be stored. The request only hands pieces over, through a channel of
+//! [`PIECES_WAITING`], and says at the end whether the body was whole. Silence is a broken connection, never an end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config::Limits;
+use crate::depot::Depot;
+use crate::digest::{Promise, RunningSha256};
+use crate::labels::Labels;
+use crate::parts::part_bytes;
+use crate::receive::{ReceiveError, Received, Receiver};
+use crate::record::{Origin, Record, Stage};
+use crate::store::{RecordResult, Uploads};
+use crate::writers::{Turn, Writers};
+
+/// Pieces of a body (each what one read of a socket gave) between a request and its task.
+const PIECES_WAITING: usize = 2;
+/// Memory is counted in steps of this.
+const MEMORY_STEP_BYTES: u64 = 64 * 1024;
+/// How long a newcomer waits for the one who writes to store what it has.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What all doors share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// What is known of every upload.
+    pub uploads: Uploads,
+    /// Where the bytes go.
+    pub depot: Depot,
+    /// Who may write.
+    pub writers: Writers,
+    /// What bounds everything.
+    pub limits: Limits,
+    /// Wakes the processing.
+    pub processing: Arc<Notify>,
+    /// Wakes the pulls.
+    pub pulls: Arc<Notify>,
+    /// Bodies being taken in; the service's stop waits for them.
+    pub tasks: TaskTracker,
+    /// The service stops.
+    pub stop: CancellationToken,
+    memory: Arc<Semaphore>,
+}
+
+/// A new upload.
+#[derive(Debug)]
+pub struct Announcement {
+    /// Who owns it.
+    pub tenant: String,
+    /// How its bytes come.
+    pub origin: Origin,
+    /// Its length, if it is known.
+    pub length_bytes: Option<u64>,
+    /// What the uploader says about it.
+    pub labels: Labels,
+    /// Where a pull comes from.
+    pub url: Option<String>,
+}
+
+/// How the bytes of a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The body was whole.
+    Whole,
+    /// The connection broke.
+    Broken,
+    /// Nothing came for too long.
+    Idle,
+    /// Another connection goes on with the upload.
+    Displaced,
+    /// The service stops.
+    Stopping,
+}
+
+/// Why a body was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The bytes were not taken.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    /// Others hold all memory.
+    #[error("all memory for uploads is in use")]
+    NoMemory,
+}
+
+enum Piece {
+    Bytes(Bytes),
+    End(End),
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// An intake into `uploads` and `depot`.
+    #[must_use]
+    pub fn new(uploads: Uploads, depot: Depot, limits: Limits, stop: CancellationToken) -> Self {
+        let steps = usize::try_from(limits.receive_memory.0 / MEMORY_STEP_BYTES).unwrap_or(usize::MAX);
+        Self {
+            uploads,
+            depot,
+            writers: Writers::default(),
+            limits,
+            processing: Arc::default(),
+            pulls: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop,
+            memory: Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// Begins an upload. One of no bytes is complete at once.
+    pub async fn announce(&self, announcement: Announcement) -> RecordResult<Record> {
+        let Announcement { tenant, origin, length_bytes, labels, url } = announcement;
+        let empty = length_bytes == Some(0);
+        let now = OffsetDateTime::now_utc();
+        let record = Record {
+            id: Uuid::now_v7(),
+            tenant,
+            origin,
+            stage: if empty { Stage::Assemble } else { Stage::Receiving },
+            attempts: 0,
+            offset_bytes: 0,
+            length_bytes,
+            part_bytes: part_bytes(self.limits.part.0, length_bytes.unwrap_or(self.limits.max_upload.0)),
+            labels,
+            url,
+            validator: None,
+            multipart_id: None,
+            tail: None,
+            sha256_state: None,
+            sha256: empty.then(|| RunningSha256::default().hex()),
+            probe: None,
+            poster_key: None,
+            asset_id: None,
+            job_id: None,
+            error: None,
+            created_at: now,
+            expires_at: (origin == Origin::Tus && !empty).then(|| now + self.limits.expiry.0),
+        };
+        self.uploads.insert(&record).await?;
+        if empty {
+            self.processing.notify_one();
+        }
+        Ok(record)
+    }
+
+    /// A receiver of the bytes of `record`, with the memory that it needs.
+    pub async fn receiver(
+        &self,
+        record: Record,
+        promise: Option<Promise>,
+    ) -> Result<(Receiver, OwnedSemaphorePermit), IntakeError> {
+        let memory = self.memory(&record).await?;
+        Ok((Receiver::open(self, record, promise).await?, memory))
+    }
+
+    /// Takes in a body. What came is stored and acknowledged, however the connection ends, also when the caller of this
+    /// is dropped.
+    pub async fn take_in<S, E>(
+        &self,
+        turn: Turn,
+        record: Record,
+        promise: Option<Promise>,
+        body: S,
+    ) -> Result<(Received, End), IntakeError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let (pieces, arriving) = mpsc::channel(PIECES_WAITING);
+        let task = self.tasks.spawn(self.clone().run(turn, record, promise, arriving));
+        hand_over(body, pieces, self.limits.idle.0).await;
+        task.await.expect("the task is neither aborted nor does it panic")
+    }
+
+    async fn run(
+        self,
+        turn: Turn,
+        record: Record,
+        promise: Option<Promise>,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> Result<(Received, End), IntakeError> {
+        let (id, origin) = (record.id, record.origin);
+        let taken = self.receive(&turn, record, promise, pieces).await;
+        let complete = matches!(taken, Ok((Received { complete: true, .. }, _)));
+        if complete {
+            self.processing.notify_one();
+        } else if origin == Origin::Put {
+            // Nobody can go on with it.
+            let reason = taken.as_ref().map_or_else(ToString::to_string, |(_, end)| end.to_string());
+            if let Err(error) = self.end(id, Stage::Receiving, &reason).await {
+                tracing::warn!(%error, %id, "a cut upload is cleaned up at the next start");
+            }
+        }
+        drop(turn);
+        taken
+    }
+
+    async fn receive(
+        &self,
+        turn: &Turn,
+        record: Record,
+        promise: Option<Promise>,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> Result<(Received, End), IntakeError> {
+        let (mut receiver, _memory) = self.receiver(record, promise).await?;
+        let end = loop {
+            let piece = tokio::select! {
+                biased;
+                () = turn.wanted_by_another() => break End::Displaced,
+                () = self.stop.cancelled() => break End::Stopping,
+                piece = pieces.recv() => piece,
+            };
+            match piece {
+                Some(Piece::Bytes(bytes)) => {
+                    if let Err(error) = receiver.push(bytes).await {
+                        // What came before is stored, if it can be: the client need not send it again.
+                        if matches!(error, ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. }) {
+                            receiver.close(false).await?;
+                        }
+                        return Err(error.into());
+                    }
+                }
+                Some(Piece::End(end)) => break end,
+                None => break End::Broken,
+            }
+        };
+        Ok((receiver.close(end == End::Whole).await?, end))
+    }
+
+    /// Ends an upload: what is stored of it is deleted soon. `false` if it was no longer in `from`.
+    pub async fn end(&self, id: Uuid, from: Stage, reason: &str) -> RecordResult<bool> {
+        let ended = self.uploads.give_up(id, from, Stage::Ending, reason).await?;
+        self.processing.notify_one();
+        Ok(ended)
+    }
+
+    async fn memory(&self, record: &Record) -> Result<OwnedSemaphorePermit, IntakeError> {
+        let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
+        let coming_bytes = record.length_bytes.map_or(u64::MAX, |length| length - record.offset_bytes);
+        let needed_bytes = (2 * record.part_bytes).min(coming_bytes.saturating_add(tail_bytes));
+        let steps = u32::try_from(needed_bytes.div_ceil(MEMORY_STEP_BYTES)).unwrap_or(u32::MAX).max(1);
+        let wait = Arc::clone(&self.memory).acquire_many_owned(steps);
+        match tokio::time::timeout(self.limits.idle.0, wait).await {
+            Ok(memory) => Ok(memory.expect("the semaphore is never closed")),
+            Err(_elapsed) => Err(IntakeError::NoMemory),
+        }
+    }
+}
+
+/// Hands a body over, piece by piece, until it ends or nobody takes it any more.
+async fn hand_over<S, E>(mut body: S, pieces: mpsc::Sender<Piece>, idle: Duration)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    loop {
+        let next = tokio::select! {
+            next = tokio::time::timeout(idle, body.next()) => next,
+            // The receiver has failed, or somebody else goes on.
+            () = pieces.closed() => return,
+        };
+        let piece = match next {
+            Ok(Some(Ok(bytes))) => Piece::Bytes(bytes),
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, "a body broke off");
+                Piece::End(End::Broken)
+            }
+            Ok(None) => Piece::End(End::Whole),
+            Err(_elapsed) => Piece::End(End::Idle),
+        };
+        let last = matches!(piece, Piece::End(_));
+        if pieces.send(piece).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+// === impl End ===
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whole => "the body was whole",
+            Self::Broken => "the connection broke before the body was whole",
+            Self::Idle => "nothing came for too long",
+            Self::Displaced => "another connection goes on with this upload",
+            Self::Stopping => "the service stops",
+        })
+    }
+}

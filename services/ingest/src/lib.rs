@@ -1,0 +1,191 @@
+//! Content ingest: the door that content comes through. What it has acknowledged is never lost.
+//!
+//! Bytes come by tus, by PUT or from a URL, go straight to the object store, and are looked into once they are all
+//! there; then metadata and transcode hear of them. It never decodes media itself (children do), never keeps bytes on a
+//! disk of its own beside the store, and never serves them back.
+//!
+//! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
+//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`writers`], [`pull`]), what
+//! happens then ([`processing`], [`sweep`]), and `http`, which speaks.
+
+pub mod config;
+pub mod depot;
+pub mod digest;
+pub mod fault;
+mod http;
+pub mod intake;
+pub mod labels;
+pub mod parts;
+pub mod processing;
+pub mod pull;
+pub mod receive;
+pub mod record;
+pub mod retry;
+pub mod store;
+pub mod sweep;
+pub mod writers;
+
+pub use config::Config;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use flame_object_store::{EmbeddedServer, RunningStore, SecretKey, Store, StoreConfig};
+use flame_service_host::{Host, StartError};
+use tokio_util::sync::CancellationToken;
+
+use config::StoreChoice;
+use depot::Depot;
+use intake::Intake;
+use processing::Processor;
+use processing::media::Media;
+use pull::Puller;
+use store::Uploads;
+
+/// The service's name, where nothing else is configured.
+const NAME: &str = "ingest";
+
+/// The service, and the object store if it runs one.
+#[derive(Debug)]
+pub struct Running {
+    host: flame_service_host::Running,
+    uploads: Uploads,
+    store: StoreConfig,
+    embedded: Option<RunningStore>,
+}
+
+/// Opens database and object store, and serves.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let open = |what| move |source| StartError::Open { service: NAME, what, source };
+    config.check().map_err(|error| open("configuration")(error.into()))?;
+    let scratch = config.data.join("scratch");
+    std::fs::create_dir_all(&scratch).map_err(|error| open("data folder")(error.into()))?;
+    let mut host = Host::bind(NAME, &config.host).await?;
+    let uploads =
+        Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
+    let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
+    let store = Store::connect(&store_config);
+    if embedded.is_some() {
+        store.ensure_bucket().await.map_err(|error| open("object store")(error.into()))?;
+    }
+    let program = match &config.media_program {
+        Some(program) => program.clone(),
+        None => flame_media_child::find_program().map_err(|error| open("media program")(error.into()))?,
+    };
+
+    host.guard_disk(match &config.store {
+        StoreChoice::Embedded(embedded) => embedded.root.clone(),
+        StoreChoice::External(_) => config.data.clone(),
+    });
+    let needed = uploads.clone();
+    host.need("database", move || {
+        let uploads = needed.clone();
+        Box::pin(async move { uploads.check().await.map_err(|error| error.to_string()) })
+    });
+    let needed = store.clone();
+    host.need("object store", move || {
+        let store = needed.clone();
+        // Any answer will do, also that there is no such object.
+        Box::pin(async move { store.head("ready").await.map(drop).map_err(|error| error.to_string()) })
+    });
+
+    let ended = uploads.end_cut_puts().await.map_err(|error| open("database")(error.into()))?;
+    if ended > 0 {
+        tracing::info!(ended, "uploads by PUT were cut off by the last stop and are given up");
+    }
+    let intake = Intake::new(uploads.clone(), Depot::new(store), config.limits, CancellationToken::new());
+    let media = Media::new(&program, config.limits.max_processing, &scratch, config.limits.media_timeout.0);
+    let processor =
+        Processor { intake: intake.clone(), media: Arc::new(media), client: host.client(), scratch: scratch.clone() };
+    let puller = Puller::new(intake.clone(), config.pulls);
+    host.spawn("processing", |stop| processor.run(stop));
+    host.spawn("pulls", |stop| puller.run(stop));
+    host.spawn("sweeper", |stop| sweep::run(intake.clone(), stop));
+    host.spawn("bodies", |stop| drain(intake.clone(), stop));
+    let running = host.serve(http::routes(intake, config.pulls, &config.allowed_origins));
+    Ok(Running { host: running, uploads, store: store_config, embedded })
+}
+
+/// Lets the bodies on their way be stored when the service stops.
+async fn drain(intake: Intake, stop: CancellationToken) {
+    stop.cancelled().await;
+    intake.stop.cancel();
+    intake.tasks.close();
+    intake.tasks.wait().await;
+}
+
+async fn open_store(
+    choice: &StoreChoice,
+) -> Result<(StoreConfig, Option<RunningStore>), Box<dyn std::error::Error + Send + Sync>> {
+    match choice {
+        StoreChoice::External(external) => {
+            let config = StoreConfig {
+                endpoint: external.endpoint.to_string(),
+                region: external.region.clone(),
+                bucket: external.bucket.clone(),
+                access_key: external.access_key.clone(),
+                secret_key: SecretKey::new(external.secret_key.clone()),
+            };
+            Ok((config, None))
+        }
+        StoreChoice::Embedded(embedded) => {
+            let running = EmbeddedServer::start(embedded.to_server()).await?;
+            let config = StoreConfig {
+                endpoint: running.endpoint(),
+                region: config::region(),
+                bucket: embedded.bucket.clone(),
+                access_key: embedded.access_key.clone(),
+                secret_key: SecretKey::new(embedded.secret_key.clone()),
+            };
+            Ok((config, Some(running)))
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// The bound address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.host.address()
+    }
+
+    /// The object store, for the other services: where it is and how to enter it.
+    #[must_use]
+    pub fn store(&self) -> &StoreConfig {
+        &self.store
+    }
+
+    /// The address of the embedded object store, if this service runs one.
+    #[must_use]
+    pub fn store_address(&self) -> Option<SocketAddr> {
+        self.embedded.as_ref().map(RunningStore::address)
+    }
+
+    /// Reads keys and revocations again (SIGHUP).
+    pub fn reload(&self) {
+        self.host.reload();
+    }
+
+    /// Stops: bodies on their way are stored as far as they came, then the object store ends. Services that use it
+    /// should have stopped before.
+    pub async fn stop(self) {
+        self.host.stop().await;
+        close(self.uploads, self.embedded).await;
+    }
+
+    /// Serves until SIGINT or SIGTERM, then stops; reloads on SIGHUP. For `main`.
+    pub async fn until_signal(self) -> std::io::Result<()> {
+        let ended = self.host.until_signal().await;
+        close(self.uploads, self.embedded).await;
+        ended
+    }
+}
+
+async fn close(uploads: Uploads, embedded: Option<RunningStore>) {
+    uploads.close().await;
+    if let Some(store) = embedded {
+        store.stop().await;
+    }
+}

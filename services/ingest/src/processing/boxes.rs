@@ -1,0 +1,66 @@
+//! Walks the boxes of a stored MP4 before any demuxer sees it, so that a cut or lying file is refused in clear words.
+
+use bytes::Bytes;
+use flame_cmaf::boxes::{BoxError, BoxWalk, Step};
+use flame_object_store::Store;
+
+use super::Trouble;
+
+/// Bytes that are read at once: the headers of neighbouring small boxes come along.
+const WINDOW_BYTES: u64 = 64 * 1024;
+
+/// What has been read last.
+#[derive(Default)]
+struct Window {
+    begins_at_bytes: u64,
+    bytes: Bytes,
+}
+
+/// Refuses a file of the ISO family whose boxes do not fit into it. Other files are none of its business.
+pub(super) async fn walk(store: &Store, key: &str, size_bytes: u64) -> Result<(), Trouble> {
+    let mut walk = BoxWalk::new(size_bytes);
+    let mut window = Window::default();
+    let mut step = walk.step();
+    loop {
+        step = match step {
+            Ok(Step::Done(_)) | Err(BoxError::NotIso) => return Ok(()),
+            Ok(Step::Read { offset_bytes, length_bytes }) => {
+                let head = window.read(store, key, size_bytes, offset_bytes, length_bytes).await?;
+                walk.feed(&head)
+            }
+            Err(error @ BoxError::ShortRead { .. }) => return Err(Trouble::Later(error.to_string())),
+            Err(
+                error @ (BoxError::PastEnd { .. }
+                | BoxError::TooSmall { .. }
+                | BoxError::HeaderCut { .. }
+                | BoxError::NoMoov),
+            ) => return Err(Trouble::Refused(error.to_string())),
+        };
+    }
+}
+
+// === impl Window ===
+
+impl Window {
+    async fn read(
+        &mut self,
+        store: &Store,
+        key: &str,
+        size_bytes: u64,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, Trouble> {
+        let holds = |window: &Self| {
+            let end = window.begins_at_bytes + window.bytes.len() as u64;
+            (window.begins_at_bytes..=end).contains(&offset) && offset + length <= end
+        };
+        if !holds(self) {
+            let end = (offset + WINDOW_BYTES).min(size_bytes);
+            let bytes = store.get_range(key, offset..end).await.map_err(|error| Trouble::away(&error))?;
+            *self = Self { begins_at_bytes: offset, bytes };
+        }
+        let start = usize::try_from(offset - self.begins_at_bytes).expect("within the window");
+        let end = (start + usize::try_from(length).expect("a box header is short")).min(self.bytes.len());
+        Ok(self.bytes.slice(start.min(end)..end))
+    }
+}

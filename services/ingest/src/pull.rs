@@ -1,0 +1,259 @@
+//! Pulls: files that this service fetches itself, as durable background work.
+//!
+//! A pull is a row from the moment it was accepted. What came of it is stored as any upload's bytes are; when a transfer
+//! breaks off or the service stops, it goes on with `Range` and `If-Range`, so that never the bytes of two versions of a
+//! file are joined. A server that cannot promise that is asked for the whole again.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use time::OffsetDateTime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::PullConfig;
+use crate::intake::{Intake, IntakeError, PATIENCE};
+use crate::receive::{ReceiveError, Receiver};
+use crate::record::{Record, Stage};
+use crate::retry;
+use crate::store::RecordResult;
+use crate::writers::Turn;
+use fetch::{Answer, FetchError, Fetcher};
+
+pub mod address;
+mod fetch;
+
+/// Longest time without a look at the table, in case that a waking call is lost.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Runs the pulls.
+#[derive(Debug, Clone)]
+pub struct Puller {
+    intake: Intake,
+    fetcher: Fetcher,
+    config: PullConfig,
+}
+
+/// How one try ended.
+enum Tried {
+    /// All bytes are here.
+    Complete,
+    /// It is no longer this task's: ended by its owner, or the service stops.
+    Over,
+    /// Something broke; `progressed` says whether the try brought bytes that the next one need not ask for.
+    Broken { reason: String, progressed: bool },
+    /// It will not get better.
+    Hopeless(String),
+}
+
+// === impl Puller ===
+
+impl Puller {
+    /// A puller into `intake`.
+    #[must_use]
+    pub fn new(intake: Intake, config: PullConfig) -> Self {
+        let fetcher = Fetcher::new(config, intake.limits.idle.0);
+        Self { intake, fetcher, config }
+    }
+
+    /// Runs what is due until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut tasks: JoinSet<Uuid> = JoinSet::new();
+        let mut running = HashSet::new();
+        while !stop.is_cancelled() {
+            let next = match self.start_due(&mut tasks, &mut running).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(%error, "pulls cannot be looked up");
+                    None
+                }
+            };
+            tokio::select! {
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    running.remove(&ended.expect("a pull is neither aborted nor does it panic"));
+                }
+                () = self.intake.pulls.notified() => {}
+                () = tokio::time::sleep(retry::until(next, LOOK)) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        // Each notices the stop by itself and stores what it has.
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn start_due(
+        &self,
+        tasks: &mut JoinSet<Uuid>,
+        running: &mut HashSet<Uuid>,
+    ) -> RecordResult<Option<OffsetDateTime>> {
+        let now = OffsetDateTime::now_utc();
+        // Running ones are due too, so as many more are asked for.
+        let limit = u32::try_from(self.config.max_running + running.len()).unwrap_or(u32::MAX);
+        for id in self.intake.uploads.due_pulls(now, limit).await? {
+            if running.len() < self.config.max_running && running.insert(id) {
+                let puller = self.clone();
+                tasks.spawn(async move {
+                    if let Err(error) = puller.pull(id).await {
+                        tracing::warn!(%error, %id, "a pull is tried again later");
+                        tokio::time::sleep(retry::pause(1, puller.intake.limits.max_backoff.0)).await;
+                    }
+                    id
+                });
+            }
+        }
+        self.intake.uploads.next_due_pull(now).await
+    }
+
+    async fn pull(&self, id: Uuid) -> RecordResult<()> {
+        let uploads = &self.intake.uploads;
+        let Some(turn) = self.intake.writers.take(id, PATIENCE).await else {
+            return Ok(());
+        };
+        let Some(record) = uploads.load(id).await?.filter(|record| record.stage == Stage::Receiving) else {
+            return Ok(());
+        };
+        match self.attempt(&turn, record.clone()).await? {
+            Tried::Complete => self.intake.processing.notify_one(),
+            Tried::Over => {}
+            Tried::Hopeless(reason) => self.refuse(id, &reason).await?,
+            Tried::Broken { reason, progressed } => {
+                let attempts = if progressed { 1 } else { record.attempts + 1 };
+                if attempts >= self.config.max_tries {
+                    self.refuse(id, &format!("given up after {attempts} tries: {reason}")).await?;
+                } else {
+                    let pause = retry::pause(attempts, self.intake.limits.max_backoff.0);
+                    tracing::info!(%id, reason, attempts, "a pull broke off and goes on");
+                    uploads.postpone(&record, attempts, OffsetDateTime::now_utc() + pause, &reason).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, id: Uuid, reason: &str) -> RecordResult<()> {
+        self.intake.uploads.give_up(id, Stage::Receiving, Stage::Refusing, reason).await?;
+        self.intake.processing.notify_one();
+        Ok(())
+    }
+
+    /// One request.
+    async fn attempt(&self, turn: &Turn, record: Record) -> RecordResult<Tried> {
+        let Some(url) = record.url.clone() else {
+            return Ok(Tried::Hopeless("the pull has no URL".to_owned()));
+        };
+        let validator = record.validator.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+        let asked = tokio::select! {
+            asked = self.fetcher.fetch(&url, record.offset_bytes, validator.as_ref()) => asked,
+            () = turn.wanted_by_another() => return Ok(Tried::Over),
+            () = self.intake.stop.cancelled() => return Ok(Tried::Over),
+        };
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(FetchError::Refused(reason)) => return Ok(Tried::Hopeless(reason)),
+            Err(FetchError::Later(reason)) => return Ok(Tried::Broken { reason, progressed: false }),
+        };
+        let max_bytes = self.intake.limits.max_upload.0;
+        if let Some(length_bytes) = answer.length_bytes.filter(|length| *length > max_bytes) {
+            return Ok(Tried::Hopeless(format!("the file has {length_bytes} bytes, at most {max_bytes} are taken")));
+        }
+        let restarted = answer.begins_at_bytes != record.offset_bytes;
+        let record = match self.begin(record, &answer, restarted).await? {
+            Ok(record) => record,
+            Err(reason) => return Ok(Tried::Broken { reason, progressed: false }),
+        };
+        let began_at_bytes = record.offset_bytes;
+        let (mut receiver, _memory) = match self.intake.receiver(record, None).await {
+            Ok(opened) => opened,
+            Err(error) => return Ok(of_intake(error, false)),
+        };
+        let ended = self.transfer(turn, &mut receiver, answer).await;
+        let whole = matches!(ended, Ok(Tried::Complete));
+        let received = match receiver.close(whole).await {
+            Ok(received) => received,
+            Err(error) => return Ok(of_receive(error, false)),
+        };
+        let progressed = received.offset_bytes > began_at_bytes && !restarted;
+        Ok(match ended {
+            Ok(_) if received.complete => Tried::Complete,
+            Ok(Tried::Complete) => {
+                Tried::Broken { reason: format!("the file ended after {} bytes", received.offset_bytes), progressed }
+            }
+            Ok(other) => other,
+            Err(TransferError::Body(reason)) => Tried::Broken { reason, progressed },
+            Err(TransferError::Receive(error)) => of_receive(error, progressed),
+        })
+    }
+
+    /// Notes what the answer is about. An answer with other bytes than those we have some of begins the pull anew.
+    async fn begin(
+        &self,
+        mut record: Record,
+        answer: &Answer,
+        restarted: bool,
+    ) -> RecordResult<Result<Record, String>> {
+        let uploads = &self.intake.uploads;
+        if restarted {
+            uploads.restart(record.id).await?;
+            if let Err(error) = self.intake.depot.discard_parts(&record).await {
+                return Ok(Err(flame_service_host::problem::chain(&error)));
+            }
+        }
+        let validator = answer.validator.as_ref().and_then(|value| value.to_str().ok());
+        uploads.set_source(record.id, answer.length_bytes, validator).await?;
+        if let Some(fresh) = uploads.load(record.id).await? {
+            record = fresh;
+        }
+        Ok(Ok(record))
+    }
+
+    async fn transfer(&self, turn: &Turn, receiver: &mut Receiver, answer: Answer) -> Result<Tried, TransferError> {
+        let mut response = answer.response;
+        loop {
+            let chunk = tokio::select! {
+                biased;
+                () = turn.wanted_by_another() => return Ok(Tried::Over),
+                () = self.intake.stop.cancelled() => return Ok(Tried::Over),
+                chunk = response.chunk() => chunk,
+            };
+            match chunk {
+                Ok(Some(bytes)) => receiver.push(bytes).await.map_err(TransferError::Receive)?,
+                Ok(None) => return Ok(Tried::Complete),
+                Err(error) => {
+                    let reason = flame_service_host::problem::chain(&error.without_url());
+                    return Err(TransferError::Body(format!("the transfer broke off: {reason}")));
+                }
+            }
+        }
+    }
+}
+
+/// Why a transfer stopped.
+enum TransferError {
+    /// The server's side.
+    Body(String),
+    /// Our side.
+    Receive(ReceiveError),
+}
+
+fn of_intake(error: IntakeError, progressed: bool) -> Tried {
+    match error {
+        IntakeError::Receive(error) => of_receive(error, progressed),
+        IntakeError::NoMemory => Tried::Broken { reason: error.to_string(), progressed: true },
+    }
+}
+
+fn of_receive(error: ReceiveError, progressed: bool) -> Tried {
+    match &error {
+        ReceiveError::Ended => Tried::Over,
+        // Our own troubles use up none of the tries.
+        ReceiveError::Store(_) | ReceiveError::Record(_) => {
+            Tried::Broken { reason: flame_service_host::problem::chain(&error), progressed: true }
+        }
+        ReceiveError::TooLong { .. } => Tried::Broken { reason: error.to_string(), progressed },
+        ReceiveError::TooLarge { .. } | ReceiveError::Checksum | ReceiveError::Damaged(_) => {
+            Tried::Hopeless(error.to_string())
+        }
+    }
+}

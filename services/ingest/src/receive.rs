@@ -1,0 +1,288 @@
+//! Bytes on their way into the object store, with bounded memory whatever the length.
+//!
+//! Bytes gather until they fill a part; while one part goes to the store the next one fills, so two parts are the most
+//! that one upload holds in memory. A part that the store has is noted in the database, and only then does the offset
+//! that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
+//! put in front of what comes next. A short upload that never fills a part becomes the source by one plain put.
+//!
+//! With a promised checksum nothing is noted before all bytes of the request are here and the checksum is right. Parts
+//! that a wrong one leaves in the store are not named by any row: the next attempt replaces them, for part numbers
+//! follow from the offset.
+//!
+//! A crash at any point leaves the row as it was, and the row is right.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use flame_object_store::{MultipartUpload, PartTag, StoreError};
+use time::OffsetDateTime;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::depot::{self, Depot};
+use crate::digest::{DamagedState, Promise, RunningSha256};
+use crate::fault;
+use crate::intake::Intake;
+use crate::record::{Origin, Record, Tail};
+use crate::store::{Arrival, RecordError, Uploads};
+
+/// Takes in the bytes of one upload, from one connection.
+#[derive(Debug)]
+pub struct Receiver {
+    uploads: Uploads,
+    depot: Depot,
+    record: Record,
+    promise: Option<Promise>,
+    hash: RunningSha256,
+    max_bytes: u64,
+    /// Time that an unfinished upload has from its last byte on.
+    life: Duration,
+    /// Bytes taken in, acknowledged or not.
+    total_bytes: u64,
+    /// Bytes that fill no part yet.
+    buffer: BytesMut,
+    multipart: Option<MultipartUpload>,
+    next_part: u16,
+    in_flight: Option<InFlight>,
+    /// Parts that the store has and no row names, because the checksum is not yet known to be right.
+    staged: Vec<PartTag>,
+}
+
+/// A part on its way to the store.
+#[derive(Debug)]
+struct InFlight {
+    task: AbortOnDropHandle<Result<PartTag, StoreError>>,
+    /// What may be acknowledged once it is there.
+    end_bytes: u64,
+    sha256_state: Vec<u8>,
+}
+
+/// Where an upload stands when a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes acknowledged.
+    pub offset_bytes: u64,
+    /// Whether that is all of it.
+    pub complete: bool,
+}
+
+/// Why bytes were not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The object store failed.
+    #[error("the bytes could not be stored")]
+    Store(#[from] StoreError),
+    /// The database failed.
+    #[error("the bytes could not be noted")]
+    Record(#[from] RecordError),
+    /// The hash cannot go on.
+    #[error("the upload cannot go on")]
+    Damaged(#[from] DamagedState),
+    /// Other bytes than promised.
+    #[error("the bytes that came do not have the checksum that was promised; nothing of them was kept")]
+    Checksum,
+    /// More bytes than promised.
+    #[error("more bytes came than the {length_bytes} that were promised")]
+    TooLong {
+        /// The length promised.
+        length_bytes: u64,
+    },
+    /// More bytes than anybody may send.
+    #[error("more than {max_bytes} bytes came, the most that are taken")]
+    TooLarge {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// The upload ended while its bytes came.
+    #[error("the upload was ended meanwhile")]
+    Ended,
+}
+
+// === impl Receiver ===
+
+impl Receiver {
+    /// Goes on with `record` where it stands.
+    pub async fn open(intake: &Intake, record: Record, promise: Option<Promise>) -> Result<Self, ReceiveError> {
+        let Intake { uploads, depot, limits, .. } = intake.clone();
+        let hash = RunningSha256::resume(record.sha256_state.as_deref())?;
+        let mut buffer = BytesMut::new();
+        if let Some(tail) = &record.tail {
+            buffer.extend_from_slice(&depot.tail(tail).await?);
+        }
+        let whole_parts = (record.offset_bytes - buffer.len() as u64) / record.part_bytes;
+        let next_part = u16::try_from(whole_parts + 1).expect("part_bytes keeps every upload below 10,000 parts");
+        let multipart = depot::multipart(&record);
+        let total_bytes = record.offset_bytes;
+        Ok(Self {
+            uploads,
+            depot,
+            record,
+            promise,
+            hash,
+            max_bytes: limits.max_upload.0,
+            life: limits.expiry.0,
+            total_bytes,
+            buffer,
+            multipart,
+            next_part,
+            in_flight: None,
+            staged: Vec::new(),
+        })
+    }
+
+    /// Bytes taken in so far, acknowledged or not.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// Takes in more bytes. It waits while two parts are full, so a client sends no faster than the store takes.
+    pub async fn push(&mut self, mut bytes: Bytes) -> Result<(), ReceiveError> {
+        let total_bytes = self.total_bytes + bytes.len() as u64;
+        if let Some(length_bytes) = self.record.length_bytes
+            && total_bytes > length_bytes
+        {
+            return Err(ReceiveError::TooLong { length_bytes });
+        }
+        if total_bytes > self.max_bytes {
+            return Err(ReceiveError::TooLarge { max_bytes: self.max_bytes });
+        }
+        let part_bytes = usize::try_from(self.record.part_bytes).expect("a part fits into memory");
+        while !bytes.is_empty() {
+            let room = part_bytes - self.buffer.len();
+            let piece = bytes.split_to(room.min(bytes.len()));
+            self.hash.update(&piece);
+            if let Some(promise) = &mut self.promise {
+                promise.update(&piece);
+            }
+            self.total_bytes += piece.len() as u64;
+            self.buffer.extend_from_slice(&piece);
+            if self.buffer.len() == part_bytes {
+                self.ship().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection's bytes: all of them (`whole`), or as many as came before it broke. What came is stored and
+    /// acknowledged; with the last byte the upload's processing begins.
+    pub async fn close(mut self, whole: bool) -> Result<Received, ReceiveError> {
+        if let Some(promise) = self.promise.take() {
+            if !whole {
+                // What cannot be verified is not kept.
+                return Ok(Received { offset_bytes: self.record.offset_bytes, complete: false });
+            }
+            if !promise.is_kept() {
+                return Err(ReceiveError::Checksum);
+            }
+        }
+        let complete = match self.record.length_bytes {
+            Some(length_bytes) => self.total_bytes == length_bytes,
+            None => whole && self.record.origin != Origin::Tus,
+        };
+        if complete { self.finish().await } else { self.pause().await }
+    }
+
+    /// Sends a full part on its way; the one before must have arrived.
+    async fn ship(&mut self) -> Result<(), ReceiveError> {
+        self.settle().await?;
+        let multipart = self.multipart().await?;
+        let (number, bytes) = (self.next_part, self.buffer.split().freeze());
+        self.next_part += 1;
+        let depot = self.depot.clone();
+        let task = tokio::spawn(async move { depot.put_part(&multipart, number, bytes).await });
+        self.in_flight = Some(InFlight {
+            task: AbortOnDropHandle::new(task),
+            end_bytes: self.total_bytes,
+            sha256_state: self.hash.save(),
+        });
+        Ok(())
+    }
+
+    /// Waits for the part on its way, and acknowledges it unless a checksum is still to come.
+    async fn settle(&mut self) -> Result<(), ReceiveError> {
+        let Some(InFlight { task, end_bytes, sha256_state }) = self.in_flight.take() else {
+            return Ok(());
+        };
+        let part = task.await.expect("the task is neither aborted nor does it panic")?;
+        self.staged.push(part);
+        // The last byte is acknowledged together with the stage that it leads to, by `finish`.
+        let last = self.record.length_bytes == Some(end_bytes);
+        if self.promise.is_none() && !last {
+            self.arrive(end_bytes, sha256_state, None, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores what fills no part and acknowledges everything.
+    async fn pause(mut self) -> Result<Received, ReceiveError> {
+        self.settle().await?;
+        if self.total_bytes > self.record.offset_bytes || !self.staged.is_empty() {
+            let bytes = self.buffer.split().freeze();
+            let tail = match bytes.is_empty() {
+                true => None,
+                false => Some(self.depot.put_tail(&self.record, self.total_bytes, bytes).await?),
+            };
+            fault::point("tail-stored");
+            let state = self.hash.save();
+            self.arrive(self.total_bytes, state, tail, None).await?;
+        }
+        Ok(Received { offset_bytes: self.total_bytes, complete: false })
+    }
+
+    /// Stores the last bytes and hands the upload over to be processed.
+    async fn finish(mut self) -> Result<Received, ReceiveError> {
+        self.settle().await?;
+        let bytes = self.buffer.split().freeze();
+        if !bytes.is_empty() {
+            if self.next_part == 1 {
+                self.depot.put_whole(&self.record, bytes).await?;
+            } else {
+                let multipart = self.multipart().await?;
+                let part = self.depot.put_part(&multipart, self.next_part, bytes).await?;
+                self.staged.push(part);
+            }
+        }
+        fault::point("last-part-stored");
+        let sha256 = self.hash.hex();
+        let state = self.hash.save();
+        self.arrive(self.total_bytes, state, None, Some(&sha256)).await?;
+        fault::point("complete-noted");
+        Ok(Received { offset_bytes: self.total_bytes, complete: true })
+    }
+
+    async fn arrive(
+        &mut self,
+        offset_bytes: u64,
+        sha256_state: Vec<u8>,
+        tail: Option<Tail>,
+        sha256: Option<&str>,
+    ) -> Result<(), ReceiveError> {
+        let parts = std::mem::take(&mut self.staged);
+        let expires_at = self.record.expires_at.map(|_| OffsetDateTime::now_utc() + self.life);
+        let arrival = Arrival { offset_bytes, sha256_state, parts, tail: tail.clone(), expires_at };
+        if !self.uploads.arrive(&self.record, &arrival, sha256).await? {
+            return Err(ReceiveError::Ended);
+        }
+        let old = std::mem::replace(&mut self.record.tail, tail);
+        if let Some(old) = old.filter(|old| self.record.tail.as_ref().is_none_or(|new| new.key != old.key)) {
+            self.depot.drop_tail(&old).await;
+        }
+        self.record.offset_bytes = offset_bytes;
+        Ok(())
+    }
+
+    async fn multipart(&mut self) -> Result<MultipartUpload, ReceiveError> {
+        if let Some(multipart) = &self.multipart {
+            return Ok(multipart.clone());
+        }
+        let multipart = self.depot.begin(&self.record).await?;
+        fault::point("multipart-begun");
+        if !self.uploads.set_multipart(self.record.id, &multipart.id).await? {
+            self.depot.store().abort_multipart(&multipart).await?;
+            return Err(ReceiveError::Ended);
+        }
+        self.record.multipart_id = Some(multipart.id.clone());
+        self.multipart = Some(multipart.clone());
+        Ok(multipart)
+    }
+}
