@@ -1,0 +1,18 @@
+//! Media work as a service sees it: odd files in, tracks out; FFmpeg's command line tools are the judge.
+
+#[path = "all/bad.rs"]
+mod bad;
+#[path = "all/containers.rs"]
+mod containers;
+#[path = "all/judge.rs"]
+mod judge;
+#[path = "all/pictures.rs"]
+mod pictures;
+#[path = "all/plan.rs"]
+mod plan;
+#[path = "all/pool.rs"]
+mod pool;
+#[path = "all/poster.rs"]
+mod poster;
+#[path = "all/sound.rs"]
+mod sound;

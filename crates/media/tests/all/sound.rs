@@ -1,0 +1,92 @@
+//! Odd sound: alone, in six channels, with a cover.
+
+use flame_media::probe;
+
+use crate::judge::{Clip, clip, ffmpeg, judge};
+
+const PICTURE: &str = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=2";
+
+#[test]
+fn alone() {
+    for (name, codec) in
+        [("a.m4a", "aac"), ("a.wav", "pcm_s16le"), ("a.mp3", "libmp3lame"), ("a.flac", "flac"), ("a.ogg", "libopus")]
+    {
+        let clip = clip(name, &format!("-f lavfi -i sine=frequency=440:sample_rate=48000:duration=2 -c:a {codec}"));
+        let verdict = judge(&clip);
+        assert_eq!(verdict.probe.video, None, "{name}");
+        assert_eq!(verdict.ladder.source_frames, 0, "{name}");
+    }
+}
+
+#[test]
+fn in_six_channels() {
+    let clip = clip(
+        "a.mp4",
+        &format!("{PICTURE} -f lavfi -i anoisesrc=r=48000:d=2:a=0.1 -ac 6 -c:v libx264 -pix_fmt yuv420p -c:a aac"),
+    );
+    let verdict = judge(&clip);
+    assert_eq!(verdict.probe.audio.unwrap().channels, 6);
+    assert_eq!(verdict.ladder.tracks.last().unwrap().channels, Some(2));
+}
+
+#[test]
+fn at_other_rates_and_in_one_channel() {
+    for rate in [22_050, 44_100, 96_000] {
+        let clip = clip(
+            "a.mkv",
+            &format!(
+                "{PICTURE} -f lavfi -i sine=sample_rate={rate}:duration=2 -c:v libx264 -pix_fmt yuv420p -c:a flac -ar {rate}"
+            ),
+        );
+        let verdict = judge(&clip);
+        let audio = verdict.probe.audio.unwrap();
+        assert_eq!((audio.sample_rate_hz, audio.channels), (rate, 1));
+        assert_eq!(verdict.ladder.tracks.last().unwrap().channels, Some(1));
+    }
+}
+
+#[test]
+fn with_a_language() {
+    let clip = clip(
+        "a.mp4",
+        &format!(
+            "{PICTURE} -f lavfi -i sine=duration=2 -c:v libx264 -pix_fmt yuv420p -c:a aac -metadata:s:a:0 language=deu"
+        ),
+    );
+    let verdict = judge(&clip);
+    assert_eq!(verdict.probe.audio.unwrap().language.as_deref(), Some("deu"));
+    assert_eq!(verdict.ladder.tracks.last().unwrap().language.as_deref(), Some("deu"));
+}
+
+#[test]
+fn a_cover_is_no_video() {
+    let made = clip("a.mp3", "-f lavfi -i sine=duration=2 -c:a libmp3lame");
+    ffmpeg(&made.folder, "-f lavfi -i testsrc2=size=64x64:rate=1:duration=1 -frames:v 1 cover.png");
+    ffmpeg(&made.folder, "-i a.mp3 -i cover.png -map 0:a -map 1:v -c copy -disposition:v attached_pic cover.mp3");
+    let clip = Clip { path: made.folder.join("cover.mp3"), folder: made.folder };
+    assert_eq!(probe::probe(clip.path.to_str().unwrap()).unwrap().video, None);
+    judge(&clip);
+}
+
+/// The encoder's priming is what the edit list says: a click stays where it was.
+#[test]
+fn a_click_stays_where_it_was() {
+    let clip =
+        clip("a.wav", "-f lavfi -i aevalsrc=0.9*lt(mod(t\\,1)\\,0.01)*sin(2*PI*1000*t):s=48000:d=2.5 -c:a pcm_s16le");
+    let verdict = judge(&clip);
+    let onset = |path: &std::path::Path| {
+        let output = std::process::Command::new("ffmpeg")
+            .args(["-v", "quiet", "-i"])
+            .arg(path)
+            .args(["-ac", "1", "-f", "s16le", "-"])
+            .output()
+            .unwrap()
+            .stdout;
+        let samples: Vec<i16> = output.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        // The second click: at the first one the source has only just begun.
+        (24_000..samples.len()).find(|&n| samples[n].unsigned_abs() > 8_000).unwrap() as i64
+    };
+    // FFmpeg decodes priming too where the track is fragmented, and starts its clock before zero.
+    let moved = onset(&verdict.track("sound")) - 1024 - onset(&clip.path);
+    assert!(moved.abs() <= 24, "the click moved by {moved} samples");
+}
