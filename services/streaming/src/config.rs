@@ -47,6 +47,23 @@ pub struct CatalogueConfig {
     pub deadline: Span,
 }
 
+// === impl Config ===
+
+impl Config {
+    /// The configuration with every bound at its default.
+    #[must_use]
+    pub fn new(host: HostConfig, store: StoreConfig) -> Self {
+        Self {
+            host,
+            tenant: None,
+            store,
+            store_deadline: default_store_deadline(),
+            indexes: default_indexes(),
+            catalogue: CatalogueConfig::default(),
+        }
+    }
+}
+
 // === impl CatalogueConfig ===
 
 impl Default for CatalogueConfig {

@@ -8,9 +8,10 @@ mod representation;
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, Method, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
+use flame_service_host::Failure;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::presentation::Presentations;
@@ -30,14 +31,29 @@ pub(crate) struct State {
 
 /// All routes.
 pub(crate) fn routes(state: State) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(multivariant::playlist))
-        .routes(routes!(poster::poster))
-        .routes(routes!(media::playlist))
-        .routes(routes!(media::init))
-        .routes(routes!(media::segment))
+    let resources = [
+        routes!(multivariant::playlist),
+        routes!(poster::poster),
+        routes!(media::playlist),
+        routes!(media::init),
+        routes!(media::segment),
+    ];
+    resources
+        .into_iter()
+        .map(read_only)
+        .fold(OpenApiRouter::new(), OpenApiRouter::routes)
         .layer(any_origin())
         .with_state(state)
+}
+
+/// Answers other methods here, within the layer, so that it sees preflights and pages can read refusals.
+fn read_only((schemas, paths, methods): UtoipaMethodRouter<State>) -> UtoipaMethodRouter<State> {
+    (schemas, paths, methods.fallback(method_not_allowed))
+}
+
+async fn method_not_allowed(method: Method) -> Failure {
+    let detail = format!("media is read with GET or HEAD, not with {method}");
+    Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
 }
 
 /// Pages of any origin may read: there are no credentials that they could abuse. No `Vary`, as nothing varies.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// Characters of a version.
 const VERSION_LENGTH: usize = 12;
 /// The most characters of a track's name.
-const TRACK_LENGTH_MAX: usize = 64;
+const TRACK_LENGTH_MAX: usize = 128;
 /// The suffix of a media segment.
 const SEGMENT_SUFFIX: &str = ".m4s";
 

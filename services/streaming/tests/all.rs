@@ -1,0 +1,19 @@
+//! The service on real sockets, in front of a real object store and a real catalogue.
+
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/away.rs"]
+mod away;
+#[path = "all/config.rs"]
+mod config;
+#[path = "all/multivariant.rs"]
+mod multivariant;
+#[path = "all/player.rs"]
+mod player;
+#[path = "all/poster.rs"]
+mod poster;
+#[path = "all/segments.rs"]
+mod segments;
+#[path = "all/tracks.rs"]
+mod tracks;

@@ -1,0 +1,85 @@
+//! What viewers get while the catalogue or the object store is away.
+
+use flame_test_kit::eventually;
+use uuid::Uuid;
+
+use crate::world::{DEADLINE, VERSION, World, problem};
+
+#[tokio::test]
+async fn without_the_catalogue_what_was_known_goes_on_playing() {
+    let world = World::start_with(|config| {
+        config.catalogue.fresh = "0ms".parse().unwrap();
+        config.catalogue.media_fresh = "0ms".parse().unwrap();
+    })
+    .await;
+    let (asset, stored) = world.playable(&[1000]).await;
+    let (unknown, _) = world.playable(&[1000]).await;
+    assert_eq!(world.get(&format!("{asset}/index.m3u8")).await.status(), 200);
+
+    world.relay.refuse(true);
+    assert_eq!(world.get(&format!("{asset}/index.m3u8")).await.status(), 200);
+    let body = world.get(&format!("{asset}/{VERSION}/v/init.mp4")).await.bytes().await.unwrap();
+    assert!(stored.object.starts_with(&body) && !body.is_empty());
+    for path in [format!("{unknown}/index.m3u8"), format!("{}/{VERSION}/v/0.m4s", Uuid::new_v4())] {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert_eq!(answer.headers()["retry-after"], "2");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        assert_eq!(problem(answer).await.0, "unavailable");
+    }
+    world.relay.refuse(false);
+    assert_eq!(world.get(&format!("{unknown}/index.m3u8")).await.status(), 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_known_is_used_up_to_its_age() {
+    let world = World::start_with(|config| {
+        config.catalogue.fresh = "0ms".parse().unwrap();
+        config.catalogue.media_fresh = "0ms".parse().unwrap();
+        config.catalogue.stale = "300ms".parse().unwrap();
+    })
+    .await;
+    let (asset, _) = world.playable(&[1000]).await;
+    assert_eq!(world.get(&format!("{asset}/index.m3u8")).await.status(), 200);
+    world.relay.refuse(true);
+    eventually(DEADLINE, || async {
+        let status = world.get(&format!("{asset}/index.m3u8")).await.status();
+        if status == 503 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_the_store_viewers_are_told_to_come_back() {
+    let mut world = World::start().await;
+    let (asset, _) = world.playable(&[1000]).await;
+    let (cold, _) = world.playable(&[1000]).await;
+    let playlist = format!("{asset}/{VERSION}/v/index.m3u8");
+    assert_eq!(world.get(&playlist).await.status(), 200);
+    assert_eq!(world.get("health/ready").await.status(), 200);
+
+    world.stop_store().await;
+    assert_eq!(world.get(&playlist).await.status(), 200, "it is kept");
+    for path in [format!("{asset}/{VERSION}/v/0.m4s"), format!("{cold}/{VERSION}/v/index.m3u8")] {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.status(), 503, "{path}");
+        assert_eq!(answer.headers()["retry-after"], "2");
+        let (slug, detail) = problem(answer).await;
+        assert_eq!(slug, "unavailable");
+        assert!(detail.contains("object store"), "{detail}");
+    }
+    assert_eq!(world.get("health/ready").await.status(), 503);
+    assert_eq!(world.get("health/live").await.status(), 200);
+
+    world.start_store().await;
+    for path in [format!("{asset}/{VERSION}/v/0.m4s"), format!("{cold}/{VERSION}/v/index.m3u8")] {
+        eventually(DEADLINE, || async {
+            let status = world.get(&path).await.status();
+            if status == 200 { Ok(()) } else { Err(status) }
+        })
+        .await;
+    }
+    world.stop().await;
+}

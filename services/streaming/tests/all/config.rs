@@ -1,0 +1,50 @@
+//! The example configuration, the start without a router, and the contract.
+
+use std::path::Path;
+
+use flame_service_host::{HostConfig, StartError, config};
+use flame_streaming::Config;
+use flame_streaming::config::CatalogueConfig;
+use flame_test_kit::openapi;
+
+use crate::world::World;
+
+fn example() -> Config {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    config::load("streaming", Some(&file)).unwrap()
+}
+
+#[test]
+fn the_example_holds_the_defaults() {
+    let example = example();
+    assert_eq!(format!("{:?}", example.catalogue), format!("{:?}", CatalogueConfig::default()));
+    let bare: Config = toml_of("[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n");
+    assert_eq!((bare.store_deadline, bare.indexes), (example.store_deadline, example.indexes));
+    assert_eq!(format!("{:?}", bare.catalogue), format!("{:?}", example.catalogue));
+    assert_eq!(bare.store.region, example.store.region);
+}
+
+fn toml_of(text: &str) -> Config {
+    let folder = flame_test_kit::Scratch::new("config");
+    let file = folder.join("streaming.toml");
+    std::fs::write(&file, text).unwrap();
+    config::load("streaming", Some(&file)).unwrap()
+}
+
+#[tokio::test]
+async fn it_does_not_start_without_a_router() {
+    let config = Config { host: HostConfig::default(), ..example() };
+    let error = flame_streaming::start(config).await.unwrap_err();
+    assert!(matches!(error, StartError::Open { what: "catalogue", .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_contract_is_the_one_in_the_repository() {
+    let world = World::start().await;
+    let document = openapi::document(&format!("http://{}", world.streaming().address())).await;
+    openapi::check_golden("streaming", &document);
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        assert!(methods["get"]["security"].is_null(), "{path} is for anybody");
+    }
+    world.stop().await;
+}
