@@ -20,6 +20,7 @@ use crate::track::{Piece, Track};
 /// The media playlist of a track
 #[utoipa::path(
     get,
+    operation_id = "media_playlist",
     path = "/{asset}/{version}/{track}/index.m3u8",
     params(
         ("asset" = String, Path, description = "Identifier of the asset"),
@@ -46,6 +47,7 @@ pub(super) async fn playlist(
 /// The init segment of a track
 #[utoipa::path(
     get,
+    operation_id = "init_segment",
     path = "/{asset}/{version}/{track}/init.mp4",
     params(
         ("asset" = String, Path, description = "Identifier of the asset"),
@@ -74,6 +76,7 @@ pub(super) async fn init(
 /// A media segment of a track
 #[utoipa::path(
     get,
+    operation_id = "media_segment",
     path = "/{asset}/{version}/{track}/{segment}",
     params(
         ("asset" = String, Path, description = "Identifier of the asset"),

@@ -19,6 +19,7 @@ const CACHE_CONTROL: &str = "public, max-age=2";
 /// The multivariant playlist of an asset
 #[utoipa::path(
     get,
+    operation_id = "multivariant_playlist",
     path = "/{asset}/index.m3u8",
     params(("asset" = String, Path, description = "Identifier of the asset")),
     responses(

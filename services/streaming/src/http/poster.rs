@@ -16,6 +16,7 @@ const CACHE_CONTROL: &str = "public, max-age=60";
 /// The poster of an asset
 #[utoipa::path(
     get,
+    operation_id = "poster",
     path = "/{asset}/poster.jpg",
     params(("asset" = String, Path, description = "Identifier of the asset")),
     responses(

@@ -1,5 +1,6 @@
 //! What viewers get while the catalogue or the object store is away.
 
+use axum::http::Method;
 use flame_test_kit::eventually;
 use uuid::Uuid;
 
@@ -81,5 +82,39 @@ async fn without_the_store_viewers_are_told_to_come_back() {
         })
         .await;
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_never_looks_whole_and_can_be_resumed() {
+    let mut world = World::start().await;
+    // More than all buffers between store and viewer hold.
+    let (asset, stored) = world.playable(&[48 << 20]).await;
+    let entry = &stored.finished.index.segments[0];
+    let start = usize::try_from(entry.offset_bytes).unwrap();
+    let segment = &stored.object[start..];
+    let path = format!("{asset}/{VERSION}/v/0.m4s");
+
+    let mut answer = world.get(&path).await;
+    let mut got = answer.chunk().await.unwrap().expect("the body begins").to_vec();
+    world.stop_store().await;
+    let broken = loop {
+        match answer.chunk().await {
+            Ok(Some(block)) => got.extend_from_slice(&block),
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    assert!(broken.is_some(), "the body ended as if it were whole, after {} of {} bytes", got.len(), segment.len());
+    assert!(got.len() < segment.len() && segment.starts_with(&got));
+
+    world.start_store().await;
+    let (range, etag) = (format!("bytes={}-", got.len()), format!("\"{}\"", entry.sha256));
+    let rest = eventually(DEADLINE, || async {
+        let answer = world.ask(Method::GET, &path, &[("range", &range), ("if-range", &etag)]).await;
+        if answer.status() == 206 { Ok(answer) } else { Err(answer.status()) }
+    });
+    got.extend_from_slice(&rest.await.bytes().await.unwrap());
+    assert!(got == segment);
     world.stop().await;
 }
