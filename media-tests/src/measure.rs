@@ -1,8 +1,6 @@
 //! What FFmpeg finds in a file or behind a URL: times of frames, counts of samples. Edit lists are applied, as a
 //! player would.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
@@ -31,7 +29,15 @@ struct Probed {
     #[serde(default)]
     frames: Vec<ProbedFrame>,
     #[serde(default)]
+    packets: Vec<ProbedPacket>,
+    #[serde(default)]
     streams: Vec<ProbedStream>,
+}
+
+#[derive(Deserialize)]
+struct ProbedPacket {
+    pts_time: Option<String>,
+    flags: String,
 }
 
 #[derive(Deserialize)]
@@ -90,16 +96,15 @@ pub async fn sound(input: &str) -> Result<Option<Sound>> {
 pub async fn key_frames_s(input: &str) -> Result<Vec<f64>> {
     let entries = "packet=pts_time,flags";
     let arguments = ["-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", input];
-    #[derive(Deserialize)]
-    struct Packets {
-        packets: Vec<BTreeMap<String, serde_json::Value>>,
-    }
-    let packets: Packets = serde_json::from_slice(&quiet("ffprobe", arguments).await?)?;
-    let is_key = |packet: &BTreeMap<String, serde_json::Value>| {
-        packet.get("flags").and_then(|flags| flags.as_str()).is_some_and(|flags| flags.starts_with('K'))
-    };
-    let times = packets.packets.iter().filter(|packet| is_key(packet)).filter_map(|packet| packet.get("pts_time"));
-    times.map(|time| Ok(time.as_str().context("pts_time is text")?.parse()?)).collect()
+    let probed: Probed = serde_json::from_slice(&quiet("ffprobe", arguments).await?)?;
+    let keys = probed.packets.iter().filter(|packet| packet.flags.starts_with('K'));
+    let times_s = keys.map(|packet| {
+        let time = packet.pts_time.as_deref().with_context(|| format!("{input}: a packet has no time"))?;
+        Ok(time.parse()?)
+    });
+    let mut times_s = times_s.collect::<Result<Vec<f64>>>()?;
+    times_s.sort_by(f64::total_cmp);
+    Ok(times_s)
 }
 
 async fn frames(input: &str, stream: &str) -> Result<Probed> {

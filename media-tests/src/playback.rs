@@ -3,12 +3,15 @@
 use anyhow::{Context, Result, ensure};
 use url::Url;
 
-use crate::measure;
+use crate::measure::{self, Sound};
 use crate::picture::psnr_db;
 use crate::players::{gstreamer, hls_js};
 use crate::renditions::Renditions;
 use crate::source::Source;
 use crate::verdict;
+
+/// How long a picture lasts where the source has only one.
+const ONE_PICTURE_S: f64 = 1.0 / 25.0;
 
 /// What the judges measured.
 #[derive(Debug, Clone)]
@@ -31,46 +34,64 @@ pub struct Report {
 /// The first objection, naming the rendition.
 pub async fn judge(multivariant: &Url, source: &Source, psnr_bound_db: f64) -> Result<Report> {
     let renditions = Renditions::fetch(multivariant).await?;
-    let mut starts_s = None;
-    let mut video_renditions = 0;
-    if let Some(wanted) = &source.pictures {
-        let mut first_key_frames_s: Option<Vec<f64>> = None;
-        for variant in &renditions.variants {
-            let url = variant.url.as_str();
-            measure::decodes(url).await?;
-            let found = measure::pictures(url).await?.with_context(|| format!("{url} has no pictures"))?;
-            verdict::same_pictures(wanted, &found).with_context(|| url.to_owned())?;
-            starts_s = starts_s.or(found.times_s.first().copied());
-            let key_frames_s = measure::key_frames_s(url).await?;
-            match &first_key_frames_s {
-                Some(first_s) => verdict::same_key_frames(first_s, &key_frames_s).with_context(|| url.to_owned())?,
-                None => first_key_frames_s = Some(key_frames_s),
-            }
-            video_renditions += 1;
-        }
-    }
-    let mut sound_samples = None;
+    let first_picture_s = judge_pictures(&renditions, source).await?;
+    let sound = judge_sound(&renditions, source).await?;
     let mut sound_after_pictures_s = None;
-    if let Some(wanted) = &source.sound {
-        // Renditions of their own, else the sound lies inside the variants.
-        let inside = renditions.variants.iter().map(|variant| &variant.url);
-        let urls: Vec<&Url> =
-            if renditions.audio.is_empty() { inside.collect() } else { renditions.audio.iter().collect() };
-        for url in urls {
-            measure::decodes(url.as_str()).await?;
-            let found = measure::sound(url.as_str()).await?.with_context(|| format!("{url} has no sound"))?;
-            verdict::same_length(wanted, &found).with_context(|| url.to_string())?;
-            sound_samples = Some(found.samples);
-            if let (Some(start_s), Some(distance_s)) = (starts_s, source.sound_after_pictures_s()) {
-                let interval_s = source.picture_interval_s().unwrap_or(1.0 / 25.0);
-                verdict::starts_together(distance_s, found.start_s - start_s, interval_s)
-                    .with_context(|| url.to_string())?;
-                sound_after_pictures_s = Some(found.start_s - start_s);
-            }
-        }
-    } else {
-        ensure!(renditions.audio.is_empty(), "the source is silent, {multivariant} offers sound");
+    if let (Some(first_picture_s), Some(sound), Some(wanted_s)) =
+        (first_picture_s, &sound, source.sound_after_pictures_s())
+    {
+        let found_s = sound.start_s - first_picture_s;
+        let interval_s = source.picture_interval_s().unwrap_or(ONE_PICTURE_S);
+        verdict::starts_together(wanted_s, found_s, interval_s).with_context(|| multivariant.to_string())?;
+        sound_after_pictures_s = Some(found_s);
     }
+    let sound_samples = sound.map(|sound| sound.samples);
+    let gstreamer = judge_gstreamer(multivariant, source, sound_samples).await?;
+    let top_psnr_db = judge_likeness(&renditions, source, psnr_bound_db).await?;
+    let video_renditions = if source.pictures.is_some() { renditions.variants.len() } else { 0 };
+    Ok(Report { video_renditions, top_psnr_db, sound_samples, sound_after_pictures_s, gstreamer })
+}
+
+/// Every variant decodes, holds every picture at its time, and can be changed for another at its key frames.
+/// Returns when the first picture is shown.
+async fn judge_pictures(renditions: &Renditions, source: &Source) -> Result<Option<f64>> {
+    let Some(wanted) = &source.pictures else { return Ok(None) };
+    let mut first: Option<(f64, Vec<f64>)> = None;
+    for variant in &renditions.variants {
+        let url = variant.url.as_str();
+        measure::decodes(url).await?;
+        let found = measure::pictures(url).await?.with_context(|| format!("{url} has no pictures"))?;
+        verdict::same_pictures(wanted, &found).with_context(|| url.to_owned())?;
+        let key_frames_s = measure::key_frames_s(url).await?;
+        match &first {
+            Some((_, first_s)) => verdict::same_key_frames(first_s, &key_frames_s).with_context(|| url.to_owned())?,
+            None => first = Some((found.times_s[0], key_frames_s)),
+        }
+    }
+    Ok(first.map(|(start_s, _)| start_s))
+}
+
+/// Every rendition with sound decodes and is as long as the source. Returns the last one's measures.
+async fn judge_sound(renditions: &Renditions, source: &Source) -> Result<Option<Sound>> {
+    let Some(wanted) = &source.sound else {
+        ensure!(renditions.audio.is_empty(), "the source is silent, and sound is offered: {:?}", renditions.audio);
+        return Ok(None);
+    };
+    // Renditions of their own, else the sound lies inside the variants.
+    let own = !renditions.audio.is_empty();
+    let inside = renditions.variants.iter().map(|variant| &variant.url).filter(|_| !own);
+    let mut sound = None;
+    for url in renditions.audio.iter().chain(inside) {
+        measure::decodes(url.as_str()).await?;
+        let found = measure::sound(url.as_str()).await?.with_context(|| format!("{url} has no sound"))?;
+        verdict::same_length(wanted, &found).with_context(|| url.to_string())?;
+        sound = Some(found);
+    }
+    Ok(sound)
+}
+
+/// GStreamer shows what FFmpeg decodes, no more and no less.
+async fn judge_gstreamer(multivariant: &Url, source: &Source, sound_samples: Option<u64>) -> Result<gstreamer::Shown> {
     let shown = gstreamer::plays(multivariant.as_str()).await?;
     let wanted_pictures = source.pictures.as_ref().map_or(0, |pictures| pictures.times_s.len());
     ensure!(
@@ -79,20 +100,20 @@ pub async fn judge(multivariant: &Url, source: &Source, psnr_bound_db: f64) -> R
         shown.pictures
     );
     ensure!(
-        Some(shown.samples).filter(|samples| *samples > 0) == sound_samples,
+        shown.samples.abs_diff(sound_samples.unwrap_or(0)) <= verdict::AAC_FRAME_SAMPLES,
         "GStreamer played {} samples of sound of {multivariant}, FFmpeg {sound_samples:?}",
         shown.samples
     );
-    let top_psnr_db = match (&source.pictures, renditions.top()) {
-        (Some(_), Some(top)) => {
-            let size = top.size.with_context(|| format!("{} has no RESOLUTION", top.url))?;
-            let psnr = psnr_db(&source.path, top.url.as_str(), size).await?;
-            ensure!(psnr >= psnr_bound_db, "{}: PSNR {psnr:.2} dB is below {psnr_bound_db} dB", top.url);
-            Some(psnr)
-        }
-        (None, _) | (_, None) => None,
-    };
-    Ok(Report { video_renditions, top_psnr_db, sound_samples, sound_after_pictures_s, gstreamer: shown })
+    Ok(shown)
+}
+
+/// The top rendition looks like the source.
+async fn judge_likeness(renditions: &Renditions, source: &Source, bound_db: f64) -> Result<Option<f64>> {
+    let (Some(_), Some(top)) = (&source.pictures, renditions.top()) else { return Ok(None) };
+    let size = top.size.with_context(|| format!("{} has no RESOLUTION", top.url))?;
+    let psnr_db = psnr_db(&source.path, top.url.as_str(), size).await?;
+    ensure!(psnr_db >= bound_db, "{}: PSNR {psnr_db:.2} dB is below {bound_db} dB", top.url);
+    Ok(Some(psnr_db))
 }
 
 /// Plays the presentation in a browser, from an origin of its own and from the media's.

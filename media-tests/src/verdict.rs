@@ -17,13 +17,12 @@ pub const AAC_FRAME_SAMPLES: u64 = 1024;
 /// The first difference.
 pub fn same_pictures(source: &Pictures, played: &Pictures) -> Result<()> {
     let (wanted, found) = (&source.times_s, &played.times_s);
-    let moved = wanted
-        .iter()
-        .zip(found)
-        .position(|(wanted_s, found_s)| ((wanted_s - wanted[0]) - (found_s - found[0])).abs() > TIME_TOLERANCE_S);
-    if let Some(n) = moved {
-        let (wanted_s, found_s) = (wanted[n] - wanted[0], found[n] - found[0]);
-        ensure!(false, "picture {n} is shown at {found_s:.6} s, the source shows it at {wanted_s:.6} s");
+    for (n, (wanted_s, found_s)) in wanted.iter().zip(found).enumerate() {
+        let (wanted_s, found_s) = (wanted_s - wanted[0], found_s - found[0]);
+        ensure!(
+            (wanted_s - found_s).abs() <= TIME_TOLERANCE_S,
+            "picture {n} is shown at {found_s:.6} s, the source shows it at {wanted_s:.6} s"
+        );
     }
     ensure!(wanted.len() == found.len(), "{} pictures, the source has {}", found.len(), wanted.len());
     Ok(())
@@ -73,4 +72,31 @@ pub fn same_key_frames(first_s: &[f64], other_s: &[f64]) -> Result<()> {
         "key frames at {other_s:?}, those of the first rendition are at {first_s:?}"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound(sample_rate_hz: u32, samples: u64) -> Sound {
+        Sound { sample_rate_hz, samples, start_s: 0.0 }
+    }
+
+    #[test]
+    fn sound_may_differ_by_one_access_unit_and_no_more() {
+        for (samples, fits) in [(48_000, true), (49_024, true), (46_976, true), (49_025, false), (46_975, false)] {
+            assert_eq!(same_length(&sound(48_000, 48_000), &sound(48_000, samples)).is_ok(), fits, "{samples}");
+        }
+        // One second of another rate.
+        same_length(&sound(22_050, 22_050), &sound(44_100, 44_100)).expect("converted");
+    }
+
+    #[test]
+    fn pictures_may_begin_later_but_not_move() {
+        let source = Pictures { times_s: vec![0.0, 0.04, 0.08] };
+        same_pictures(&source, &Pictures { times_s: vec![10.0, 10.04, 10.0805] }).expect("only later");
+        same_pictures(&source, &Pictures { times_s: vec![0.0, 0.042, 0.08] }).expect_err("one moved");
+        same_pictures(&source, &Pictures { times_s: vec![0.0, 0.04] }).expect_err("one is missing");
+        same_pictures(&source, &Pictures { times_s: vec![] }).expect_err("all are missing");
+    }
 }
