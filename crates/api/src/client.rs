@@ -89,13 +89,26 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may succeed later: no answer, 429, or 5xx other than 501.
+    /// Whether the same call may succeed later: no answer, 429, 5xx other than 501, or a name that nobody has
+    /// registered yet.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Refused { problem, .. } => problem.status == 429 || (problem.status >= 500 && problem.status != 501),
+            Self::Refused { problem, .. } => {
+                problem.status == 429 || (problem.status >= 500 && problem.status != 501) || self.is_unknown_name()
+            }
             Self::Malformed { .. } => false,
+        }
+    }
+
+    /// Whether the router, and not the service, said no: a service that has not come up is not a resource that does
+    /// not exist.
+    #[must_use]
+    pub fn is_unknown_name(&self) -> bool {
+        match self {
+            Self::Refused { problem, .. } => problem.slug() == "unknown-name",
+            Self::Unreachable { .. } | Self::Malformed { .. } => false,
         }
     }
 }
@@ -327,7 +340,7 @@ impl Call {
 fn or_none<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.status() == Some(404) => Ok(None),
+        Err(error) if error.status() == Some(404) && !error.is_unknown_name() => Ok(None),
         Err(error) => Err(error),
     }
 }
