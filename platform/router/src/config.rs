@@ -1,0 +1,112 @@
+//! What the router is told. `config.example.toml` holds every key with its meaning.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use flame_naming::{Domain, Label, NameError};
+use flame_service_host::HostConfig;
+use flame_service_host::config::Span;
+use serde::{Deserialize, Serialize};
+
+/// The configuration of the router.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What every service is told.
+    pub host: HostConfig,
+    /// The parent domain of all names.
+    pub domain: String,
+    /// The site that this router stands at: what `<site>--<function>` pins.
+    pub site: String,
+    /// Hosts besides `localhost`, the domain and IP addresses at which the page and the API answer; `"*"` is every host.
+    pub public_hosts: Vec<String>,
+    /// What may grow, and how far.
+    pub limits: Limits,
+    /// How endpoints are spoken to.
+    pub upstream: Upstream,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Endpoints registered at once (about 300 bytes each).
+    pub endpoints: usize,
+    /// Upgraded connections (WebSocket) at once; two sockets and two buffers of 8 KiB each.
+    pub tunnels: usize,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstream {
+    /// Endpoints that one request is tried on, at most.
+    pub attempts: u32,
+    /// Time for a TCP connection.
+    pub connect_timeout: Span,
+    /// Time from the end of the request to the head of the answer.
+    pub answer_timeout: Span,
+    /// Time without a byte in the middle of a body, while the other side waits for one.
+    pub body_idle_timeout: Span,
+    /// Time that an unused connection is kept; shorter than the endpoints keep it (`head_timeout`), so that a request
+    /// never meets a connection that is being closed.
+    pub pool_idle: Span,
+    /// Unused connections kept for each endpoint.
+    pub pool_max_idle: usize,
+}
+
+/// A name in the configuration that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("`{key}` of the configuration")]
+pub struct Invalid {
+    key: &'static str,
+    #[source]
+    source: NameError,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The parent domain.
+    pub fn domain(&self) -> Result<Domain, Invalid> {
+        self.domain.parse().map_err(|source| Invalid { key: "domain", source })
+    }
+
+    /// The site.
+    pub fn site(&self) -> Result<Label, Invalid> {
+        self.site.parse().map_err(|source| Invalid { key: "site", source })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: HostConfig { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), ..HostConfig::default() },
+            domain: "localhost".to_owned(),
+            site: "local".to_owned(),
+            public_hosts: Vec::new(),
+            limits: Limits::default(),
+            upstream: Upstream::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { endpoints: 4096, tunnels: 1024 }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            attempts: 3,
+            connect_timeout: seconds(1),
+            answer_timeout: seconds(60),
+            body_idle_timeout: seconds(60),
+            pool_idle: seconds(5),
+            pool_max_idle: 64,
+        }
+    }
+}

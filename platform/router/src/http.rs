@@ -1,0 +1,4 @@
+//! The router's own face: its API, and the page at `/`.
+
+pub(crate) mod endpoints;
+pub(crate) mod page;

@@ -1,0 +1,126 @@
+//! `/api/router/endpoints`: who stands behind which name.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use flame_api::Page;
+use flame_api::router::{Endpoint, Registration};
+use flame_naming::{EndpointId, Name, Refused};
+use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Scope};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::registry::Registry;
+
+/// Shortest and longest life of a registration, milliseconds.
+const TTL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
+
+/// The routes; every one needs a caller.
+pub(crate) fn routes(registry: Registry) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(register, deregister)).with_state(registry)
+}
+
+/// Endpoints that hold a lease. Callers that are no service see those of their tenant and the shared ones.
+#[utoipa::path(
+    get,
+    path = "/api/router/endpoints",
+    responses((status = 200, body = Page<Endpoint>), (status = 403, description = "without the scope `read`"))
+)]
+async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult<Json<Page<Endpoint>>> {
+    let sees_all = may_register(&caller).is_ok();
+    if !sees_all {
+        caller.require(Scope::Read)?;
+    }
+    let mut items = registry.endpoints();
+    items.retain(|endpoint| sees_all || is_visible(&endpoint.name, &caller.tenant));
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// Registers an endpoint behind a name, or renews its lease.
+#[utoipa::path(
+    put,
+    path = "/api/router/endpoints/{name}/{endpoint}",
+    request_body = Registration,
+    responses(
+        (status = 200, body = Endpoint),
+        (status = 403, description = "without the scope `service` or `admin`"),
+        (status = 409, description = "a later generation of the endpoint is registered"),
+        (status = 422, description = "name, endpoint or life do not fit"),
+        (status = 503, description = "the router holds its most of endpoints"),
+    )
+)]
+async fn register(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Path((name, endpoint)): Path<(String, String)>,
+    Json(registration): Json<Registration>,
+) -> FailureResult<Json<Endpoint>> {
+    may_register(&caller)?;
+    let (name, endpoint) = identify(&name, &endpoint)?;
+    if !TTL_MS.contains(&registration.ttl_ms) {
+        return Err(unprocessable(format!(
+            "ttl_ms is {}, not {} to {}",
+            registration.ttl_ms,
+            TTL_MS.start(),
+            TTL_MS.end()
+        )));
+    }
+    if registration.address.port() == 0 || registration.address.ip().is_unspecified() {
+        return Err(unprocessable(format!("nobody can be reached at {}", registration.address)));
+    }
+    let before = registry.endpoints().len();
+    let registered = registry.register(&name, &endpoint, &registration).map_err(refused)?;
+    if registry.endpoints().len() != before {
+        tracing::info!(%name, %endpoint, address = %registration.address, "registered");
+    }
+    Ok(Json(registered))
+}
+
+/// Takes an endpoint out.
+#[utoipa::path(
+    delete,
+    path = "/api/router/endpoints/{name}/{endpoint}",
+    responses((status = 204), (status = 403, description = "without the scope `service` or `admin`"), (status = 404))
+)]
+async fn deregister(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Path((name, endpoint)): Path<(String, String)>,
+) -> FailureResult<StatusCode> {
+    may_register(&caller)?;
+    let (name, endpoint) = identify(&name, &endpoint)?;
+    if !registry.remove(&name, &endpoint) {
+        return Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name}")));
+    }
+    tracing::info!(%name, %endpoint, "left");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn may_register(caller: &Caller) -> FailureResult<()> {
+    caller.require(Scope::Admin).or_else(|_| caller.require(Scope::Service))
+}
+
+/// Whether an endpoint is of the caller's tenant, or of the one that all share.
+fn is_visible(name: &str, tenant: &str) -> bool {
+    name.parse::<Name>().is_ok_and(|name| {
+        let owner = name.tenant().as_str();
+        owner == tenant || owner == flame_naming::name::DEFAULT_TENANT
+    })
+}
+
+fn identify(name: &str, endpoint: &str) -> FailureResult<(Name, EndpointId)> {
+    let name = name.parse::<Name>().map_err(|error| unprocessable(error.to_string()))?;
+    Ok((name, endpoint.parse().map_err(unprocessable)?))
+}
+
+fn unprocessable(detail: String) -> Failure {
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The registration does not fit", detail)
+}
+
+fn refused(reason: Refused) -> Failure {
+    match reason {
+        Refused::Older { .. } => Failure::conflict(reason.to_string()),
+        Refused::Full { .. } => {
+            Failure::unavailable(format!("{reason}; raise `[limits] endpoints`"), 5).because(&reason)
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A request's way through the router: decided, cleaned, passed to an endpoint, and its answer passed back.
+//!
+//! A request is tried on another endpoint only while nothing of its body has been taken and nothing of an answer has
+//! come: after a refused connection whatever its method (nobody saw it), after a broken one only if the method is
+//! idempotent (RFC 9110 section 9.2.2). Bodies stream; nothing is gathered.
+
+mod body;
+mod fault;
+mod headers;
+mod tunnel;
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::request::Parts;
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::response::{IntoResponse, Response};
+use flame_naming::{Asked, EndpointId, Forward, NoChoice, Target, Territory};
+use flame_service_host::access::Route;
+use flame_service_host::{Failure, Front, Taken};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::time::Duration;
+
+use crate::config::{Config, Upstream};
+use crate::registry::{Call, Registry};
+use body::{Gate, GiveUp, Lent, Offer, Stalled, Watched};
+use fault::Fault;
+use tunnel::{Slot, Tunnels};
+
+/// How often a request may pass this router: a service that asks another one by name comes by again.
+const PASSES_MAX: usize = 8;
+/// How long a body waits for an endpoint's 100 before it is sent without (RFC 9110 section 10.1.1).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Passes requests to endpoints. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Proxy(Arc<Parties>);
+
+pub(crate) struct Parties {
+    territory: Territory,
+    registry: Registry,
+    client: legacy::Client<HttpConnector, Lent>,
+    tunnels: Tunnels,
+    settings: Upstream,
+    /// This router in `Via`.
+    via: HeaderValue,
+}
+
+/// A request that has been cleaned and can be sent, several times if need be.
+struct Outgoing {
+    forward: Forward,
+    head: Parts,
+    offer: Offer,
+    expects_continue: bool,
+    tunnel: Option<(OnUpgrade, Slot)>,
+}
+
+/// How an attempt failed.
+enum Lost {
+    Connect(legacy::Error),
+    Broken(legacy::Error),
+    Stalled(Stalled),
+}
+
+// === impl Proxy ===
+
+impl Deref for Proxy {
+    type Target = Parties;
+
+    fn deref(&self) -> &Parties {
+        &self.0
+    }
+}
+
+impl Proxy {
+    pub(crate) fn new(territory: Territory, registry: Registry, config: &Config) -> Self {
+        let settings = config.upstream.clone();
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(settings.connect_timeout.0));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.pool_idle.0)
+            .pool_max_idle_per_host(settings.pool_max_idle)
+            .build(connector);
+        // A pseudonym: two routers must not take each other for themselves.
+        let via = format!("1.1 flame-{:08x}", rand::random::<u32>());
+        Self(Arc::new(Parties {
+            territory,
+            registry,
+            client,
+            tunnels: Tunnels::new(config.limits.tunnels),
+            settings,
+            via: HeaderValue::from_str(&via).expect("letters and digits"),
+        }))
+    }
+
+    pub(crate) fn tunnels(&self) -> Tunnels {
+        self.0.tunnels.clone()
+    }
+
+    /// Takes every request that is not for the router itself.
+    pub(crate) fn front(self) -> Front {
+        Arc::new(move |request| match self.decide(request) {
+            Ok(Target::Own) => None,
+            Ok(Target::Slash(to)) => Some(at_once(move || slash(&to))),
+            Ok(Target::Service(forward)) => {
+                let proxy = self.clone();
+                Some(Box::new(move |request| Box::pin(async move { proxy.pass(forward, request).await })))
+            }
+            Err(fault) => Some(at_once(move || Failure::from(fault).into_response())),
+        })
+    }
+
+    async fn pass(&self, forward: Forward, request: Request) -> Response {
+        let route = Route(format!("~{}", forward.destination.name));
+        let answer = match self.prepare(forward, request) {
+            Ok(outgoing) => self.send(outgoing).await,
+            Err(fault) => Err(fault),
+        };
+        let is_known = !answer.as_ref().is_err_and(Fault::is_unknown_name);
+        let mut answer = answer.unwrap_or_else(|fault| Failure::from(fault).into_response());
+        if is_known {
+            answer.extensions_mut().insert(route);
+        }
+        answer
+    }
+}
+
+// === impl Parties ===
+
+impl Parties {
+    /// Who the request is for, if there is no doubt about what it is.
+    fn decide(&self, request: &Request) -> Result<Target, Fault> {
+        let (uri, fields) = (request.uri(), request.headers());
+        if *request.method() == Method::CONNECT {
+            return Err(Fault::Connect);
+        }
+        let mut hosts = fields.get_all(header::HOST).iter();
+        let host = hosts.next().map(HeaderValue::to_str).transpose();
+        let host = host.map_err(|_| Fault::Malformed("Host has other characters than a host may have"))?;
+        if hosts.next().is_some() || (host.is_none() && request.version() >= Version::HTTP_11) {
+            return Err(Fault::Malformed("send exactly one Host field"));
+        }
+        // Two lengths: whoever believes the other one sees another request in the rest (RFC 9112 section 6.3).
+        if fields.contains_key(header::TRANSFER_ENCODING) && fields.contains_key(header::CONTENT_LENGTH) {
+            return Err(Fault::Malformed("send Content-Length or Transfer-Encoding, not both"));
+        }
+        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
+            return Err(Fault::Malformed("only http:// can be asked for in absolute form"));
+        }
+        let authority = uri.authority().map(Authority::as_str);
+        let asked = Asked { authority, host, path: uri.path(), query: uri.query() };
+        Ok(self.territory.target(&asked)?)
+    }
+
+    /// Makes the request that an endpoint gets.
+    fn prepare(&self, forward: Forward, mut request: Request) -> Result<Outgoing, Fault> {
+        let to = &forward.destination;
+        if headers::times_here(request.headers(), &self.via) >= PASSES_MAX {
+            return Err(Fault::Loop { to: to.clone() });
+        }
+        let protocol = headers::upgrade(request.headers());
+        let tunnel = match &protocol {
+            Some(_) => Some((hyper::upgrade::on(&mut request), self.tunnels.slot().ok_or(Fault::TunnelsFull)?)),
+            None => None,
+        };
+        let (mut head, body) = request.into_parts();
+        let offer = Offer::new(body);
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let expects = head
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        headers::remove_hop_by_hop(&mut head.headers);
+        if let Some(protocol) = protocol {
+            headers::set_upgrade(&mut head.headers, protocol);
+        }
+        if let Some(authority) = head.uri.authority() {
+            let host = HeaderValue::from_str(authority.as_str());
+            head.headers.insert(header::HOST, host.map_err(|_| Fault::Malformed("the authority is no host"))?);
+        }
+        headers::set_forwarded(&mut head.headers, peer);
+        headers::add_via(&mut head.headers, &self.via);
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        let expects_continue = expects && !offer.is_empty();
+        Ok(Outgoing { forward, head, offer, expects_continue, tunnel })
+    }
+
+    /// Tries endpoints until one answers or nothing more may be tried.
+    async fn send(&self, mut outgoing: Outgoing) -> Result<Response, Fault> {
+        let Forward { destination: to, mount, .. } = outgoing.forward.clone();
+        let (mut refused, mut broken) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for attempt in 1..=self.settings.attempts.max(1) {
+            let call = match self.choose(&outgoing.forward, &refused, &broken) {
+                Ok(call) => call,
+                Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
+            };
+            let endpoint = call.choice.endpoint.clone();
+            let lost = match self.attempt(&outgoing, &call).await {
+                Ok((answer, give_up)) => {
+                    call.succeeded();
+                    return self.finish(answer, call, &mut outgoing, give_up);
+                }
+                Err(lost) => lost,
+            };
+            let may_retry = !outgoing.offer.was_taken();
+            let (fault, may_retry) = match lost {
+                Lost::Connect(source) => {
+                    call.failed();
+                    refused.push(endpoint);
+                    (Fault::Unreachable { to: to.clone(), source }, may_retry)
+                }
+                Lost::Broken(source) => {
+                    call.failed();
+                    broken.push(endpoint);
+                    (Fault::Broken { to: to.clone(), source }, may_retry && outgoing.head.method.is_idempotent())
+                }
+                Lost::Stalled(Stalled::Endpoint) => {
+                    (Fault::Silent { to: to.clone(), patience: self.settings.answer_timeout.0 }, false)
+                }
+                Lost::Stalled(Stalled::Client) => (Fault::SlowClient(self.settings.answer_timeout.0), false),
+            };
+            tracing::debug!(%to, address = %call.choice.address, attempt, %fault, "an attempt failed");
+            if !may_retry {
+                return Err(fault);
+            }
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(|| Fault::nobody(&to, NoChoice::Tried, &mount)))
+    }
+
+    /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
+    fn choose(&self, forward: &Forward, refused: &[EndpointId], broken: &[EndpointId]) -> Result<Call, NoChoice> {
+        let tried = [refused, broken].concat();
+        match self.registry.call(&forward.destination, &tried) {
+            Err(NoChoice::Tried) if !broken.is_empty() => self.registry.call(&forward.destination, refused),
+            chosen => chosen,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        outgoing: &Outgoing,
+        call: &Call,
+    ) -> Result<(hyper::Response<Incoming>, Option<GiveUp>), Lost> {
+        let gate = outgoing.expects_continue.then(Gate::default);
+        let mut request = hyper::Request::from_parts(outgoing.head.clone(), outgoing.offer.lend(gate.clone()));
+        *request.uri_mut() = uri(call.choice.address, &outgoing.forward.path_and_query);
+        if let Some(gate) = gate.clone() {
+            hyper::ext::on_informational(&mut request, move |answer| {
+                if answer.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        let answer = self.client.request(request);
+        let stalled = outgoing.offer.stalled(self.settings.answer_timeout.0);
+        tokio::pin!(answer, stalled);
+        let patience = tokio::time::sleep(CONTINUE_PATIENCE);
+        tokio::pin!(patience);
+        let mut waits = gate.is_some();
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => return match answer {
+                    Ok(answer) => Ok((answer, gate.map(Gate::give_up_later))),
+                    Err(error) if error.is_connect() => Err(Lost::Connect(error)),
+                    Err(error) => Err(Lost::Broken(error)),
+                },
+                () = &mut patience, if waits => {
+                    waits = false;
+                    gate.iter().for_each(Gate::open);
+                }
+                side = &mut stalled => return Err(Lost::Stalled(side)),
+            }
+        }
+    }
+
+    /// Makes the answer that the client gets.
+    fn finish(
+        &self,
+        mut answer: hyper::Response<Incoming>,
+        call: Call,
+        outgoing: &mut Outgoing,
+        give_up: Option<GiveUp>,
+    ) -> Result<Response, Fault> {
+        let granted = answer.headers().get(header::UPGRADE).cloned();
+        let upgraded = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
+        let (mut head, body) = answer.into_parts();
+        let upstream = authority(call.choice.address);
+        headers::remove_hop_by_hop(&mut head.headers);
+        let asked = outgoing.head.headers.get(header::HOST);
+        headers::mount_locations(&mut head.headers, &outgoing.forward.mount, &upstream, asked);
+        headers::add_via(&mut head.headers, &self.via);
+        head.version = Version::HTTP_11;
+        let body = match upgraded {
+            None => Body::new(Watched::new(body, call, self.settings.body_idle_timeout.0, give_up)),
+            Some(endpoint) => {
+                let to = || outgoing.forward.destination.clone();
+                let (client, slot) = outgoing.tunnel.take().ok_or_else(|| Fault::Unasked { to: to() })?;
+                headers::set_upgrade(&mut head.headers, granted.ok_or_else(|| Fault::Unasked { to: to() })?);
+                self.tunnels.connect(client, endpoint, call, slot);
+                Body::empty()
+            }
+        };
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+fn authority(address: SocketAddr) -> Authority {
+    address.to_string().parse().expect("a socket address is an authority")
+}
+
+fn uri(address: SocketAddr, path_and_query: &str) -> Uri {
+    let mut parts = axum::http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority(address));
+    // It is a part of what was a path and query before.
+    parts.path_and_query = Some(path_and_query.parse().unwrap_or(PathAndQuery::from_static("/")));
+    Uri::from_parts(parts).expect("it has scheme, authority and path")
+}
+
+fn at_once(answer: impl FnOnce() -> Response + Send + 'static) -> Taken {
+    Box::new(move |_| Box::pin(async move { answer() }))
+}
+
+fn slash(to: &str) -> Response {
+    match HeaderValue::from_str(to) {
+        Ok(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
+        Err(_) => Failure::bad_request("the path cannot be sent back").into_response(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Why a request did not get through, and how that is said. Errors of the proxy become HTTP here, and nowhere else.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use flame_naming::{Destination, Mount, NoChoice, Untargeted};
+use flame_service_host::Failure;
+
+/// Seconds after which a service that is away may be back: it is restarting, or its next lease is on the way.
+const RETRY_AFTER_S: u32 = 1;
+
+/// Why a request did not get through.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The request's form leaves doubt about what it is.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// A method that a router has no use for.
+    #[error("this is no tunnel: CONNECT is not answered")]
+    Connect,
+    /// It is for nobody here.
+    #[error(transparent)]
+    Untargeted(#[from] Untargeted),
+    /// Nobody stands behind the name.
+    #[error("{reason} for {to}")]
+    Nobody { to: Destination, reason: NoChoice, is_host: bool },
+    /// No connection to any endpoint.
+    #[error("no endpoint of {to} takes connections")]
+    Unreachable {
+        to: Destination,
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The connection broke before the answer's head.
+    #[error("an endpoint of {to} broke off before it answered")]
+    Broken {
+        to: Destination,
+        #[source]
+        source: hyper_util::client::legacy::Error,
+    },
+    /// The answer is none to this request.
+    #[error("an endpoint of {to} changed the protocol without being asked")]
+    Unasked { to: Destination },
+    /// No answer in time.
+    #[error("an endpoint of {to} did not answer within {patience:?}")]
+    Silent { to: Destination, patience: Duration },
+    /// No request body in time.
+    #[error("the request's body stopped for {0:?}")]
+    SlowClient(Duration),
+    /// The request runs in a circle.
+    #[error("the request for {to} has been here too often (`Via`): an endpoint of it leads back to this router")]
+    Loop { to: Destination },
+    /// Too many upgraded connections.
+    #[error("the router has its most of upgraded connections open")]
+    TunnelsFull,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    pub(super) fn nobody(to: &Destination, reason: NoChoice, mount: &Mount) -> Self {
+        Self::Nobody { to: to.clone(), reason, is_host: *mount == Mount::Host }
+    }
+
+    /// Whether the name was made up by the client: then it must not become a label.
+    pub(super) fn is_unknown_name(&self) -> bool {
+        matches!(self, Self::Nobody { reason: NoChoice::Unknown, .. })
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let detail = fault.to_string();
+        match &fault {
+            Fault::Malformed(_) => Self::bad_request(detail),
+            Fault::Connect => {
+                Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+                    .with_header(
+                        header::ALLOW,
+                        HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+                    )
+            }
+            Fault::Untargeted(reason) => match reason {
+                Untargeted::BadHost(_) | Untargeted::Upwards => Self::bad_request(detail),
+                Untargeted::ForeignHost(_) => {
+                    misdirected(format!("{detail}; if it should, name the host in `public_hosts`"))
+                }
+                Untargeted::HostName { .. } => misdirected(detail),
+                Untargeted::PathName(_) => unknown_name(detail),
+            },
+            Fault::Nobody { reason, is_host, .. } => match reason {
+                NoChoice::Unknown if *is_host => misdirected(detail),
+                NoChoice::Unknown => unknown_name(detail),
+                NoChoice::Away | NoChoice::Tried => Self::unavailable(detail, RETRY_AFTER_S),
+            },
+            Fault::Unreachable { source, .. } => Self::unavailable(detail, RETRY_AFTER_S).because(source),
+            Fault::Broken { source, .. } => bad_gateway(detail).because(source),
+            Fault::Unasked { .. } => bad_gateway(detail),
+            Fault::Silent { .. } => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "gateway-timeout", "The service did not answer in time", detail)
+            }
+            Fault::SlowClient(_) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time", detail)
+            }
+            Fault::Loop { .. } => Self::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail),
+            Fault::TunnelsFull => Self::unavailable(detail, RETRY_AFTER_S),
+        }
+    }
+}
+
+fn misdirected(detail: String) -> Failure {
+    Failure::new(StatusCode::MISDIRECTED_REQUEST, "unknown-name", "The name is not known here", detail)
+}
+
+/// Not `not-found`: a client must not take a service that has not come up for a resource that does not exist.
+fn unknown_name(detail: String) -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, "unknown-name", "The name is not known here", detail)
+}
+
+fn bad_gateway(detail: String) -> Failure {
+    Failure::new(StatusCode::BAD_GATEWAY, "bad-gateway", "The service broke off", detail)
+}

@@ -1,0 +1,201 @@
+//! What a proxy does to header fields: hop-by-hop ones end here, its own are added, `Location` is mounted.
+//!
+//! Fields about where a request came from (`Forwarded`, `X-Forwarded-*`) are replaced, never appended to: what a
+//! client says about itself is not passed on as if the router had seen it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use flame_naming::Mount;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields about the client's way here, which only this router states.
+const STATED_HERE: [&str; 9] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-original-url",
+    "x-real-ip",
+];
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), and those of a proxy's own authentication.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The protocol that the sender wants to change to, if it asks for that.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asks = nominated(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    if asks { headers.get(header::UPGRADE).cloned() } else { None }
+}
+
+/// Takes away what is meant for this hop only. `TE: trailers` stays: trailers pass through.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = nominated(headers).filter_map(|token| token.parse().ok()).collect();
+    let wants_trailers = headers.get_all(header::TE).iter().any(|value| {
+        value.to_str().unwrap_or_default().split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    });
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    if wants_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Asks the next hop for an upgrade, or says that it was granted.
+pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, protocol);
+}
+
+/// States the client's address, and the host and scheme that it asked.
+pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>) {
+    for name in STATED_HERE {
+        headers.remove(name);
+    }
+    let host = headers.get(header::HOST).cloned();
+    let mut forwarded = String::new();
+    if let Some(peer) = peer {
+        let ip = peer.ip().to_canonical();
+        insert(headers, FORWARDED_FOR, &ip.to_string());
+        // RFC 7239 section 6: an IPv6 address is quoted and in brackets.
+        match ip {
+            IpAddr::V4(ip) => forwarded.push_str(&format!("for={ip};")),
+            IpAddr::V6(ip) => forwarded.push_str(&format!("for=\"[{ip}]\";")),
+        }
+    }
+    if let Some(host) = host {
+        // A host has passed `Territory`: it holds nothing that would end a quoted string.
+        forwarded.push_str(&format!("host=\"{}\";", host.to_str().unwrap_or_default()));
+        headers.insert(FORWARDED_HOST, host);
+    }
+    forwarded.push_str("proto=http");
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    insert(headers, header::FORWARDED, &forwarded);
+}
+
+/// Adds this router to `Via` (RFC 9110 section 7.6.3).
+pub(super) fn add_via(headers: &mut HeaderMap, me: &HeaderValue) {
+    headers.append(header::VIA, me.clone());
+}
+
+/// How often this router is in `Via` already.
+pub(super) fn times_here(headers: &HeaderMap, me: &HeaderValue) -> usize {
+    let me = me.to_str().unwrap_or_default();
+    let values = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter(|hop| hop.trim() == me).count()
+}
+
+/// Makes `Location` and `Content-Location` right for the client: a service answers paths from its own root and need
+/// not know where it is mounted, so the mount is put before them. Relative ones are right already.
+pub(super) fn mount_locations(
+    headers: &mut HeaderMap,
+    mount: &Mount,
+    upstream: &Authority,
+    asked: Option<&HeaderValue>,
+) {
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        let Some(text) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
+        if let Some(mounted) = mounted(text, mount, upstream, asked.and_then(|host| host.to_str().ok())) {
+            insert(headers, name, &mounted);
+        }
+    }
+}
+
+/// `location` as the client needs it; `None` where it may stay.
+fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
+    let prefix = mount.prefix();
+    if location.starts_with('/') && !location.starts_with("//") {
+        return (!prefix.is_empty()).then(|| format!("{prefix}{location}"));
+    }
+    let uri: Uri = location.parse().ok()?;
+    let authority = uri.authority()?;
+    // A service that wrote its own address, or the host that it was asked for, means itself.
+    let is_asked = asked.is_some_and(|host| authority.as_str().eq_ignore_ascii_case(host));
+    let is_itself = authority == upstream || (is_asked && !prefix.is_empty());
+    if uri.scheme_str() != Some("http") || !is_itself {
+        return None;
+    }
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let fragment = location.split_once('#').map(|(_, fragment)| format!("#{fragment}")).unwrap_or_default();
+    Some(format!("{prefix}{path}{fragment}"))
+}
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(name, value);
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(text: &str, prefix: &str) -> Option<String> {
+        let mount = if prefix.is_empty() { Mount::Host } else { Mount::Path(prefix.to_owned()) };
+        mounted(text, &mount, &Authority::from_static("127.0.0.1:4000"), Some("localhost:8080"))
+    }
+
+    #[test]
+    fn a_location_is_mounted_where_it_means_the_service() {
+        let cases = [
+            ("/uploads/1", "/~ingest", Some("/~ingest/uploads/1")),
+            ("/uploads/1?a=b#c", "/~ingest", Some("/~ingest/uploads/1?a=b#c")),
+            ("uploads/1", "/~ingest", None),
+            ("../1", "/~ingest", None),
+            ("//elsewhere/1", "/~ingest", None),
+            ("https://elsewhere/1", "/~ingest", None),
+            ("http://elsewhere/1", "/~ingest", None),
+            ("http://127.0.0.1:4000/1?q#f", "/~ingest", Some("/~ingest/1?q#f")),
+            ("http://localhost:8080/1", "/~ingest", Some("/~ingest/1")),
+            ("/uploads/1", "", None),
+            ("http://127.0.0.1:4000/1", "", Some("/1")),
+            ("http://localhost:8080/1", "", None),
+        ];
+        for (text, prefix, wanted) in cases {
+            assert_eq!(location(text, prefix).as_deref(), wanted, "{text} at {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn hop_by_hop_fields_end_here_with_those_that_connection_names() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Mine"),
+            ("connection", "upgrade"),
+            ("x-mine", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("proxy-authorization", "Basic eA=="),
+            ("authorization", "Bearer x"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
+        remove_hop_by_hop(&mut headers);
+        let mut left: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(left, [("authorization", "Bearer x"), ("te", "trailers")]);
+    }
+}
