@@ -74,7 +74,11 @@ async fn refuses_what_it_does_not_understand() {
 
 #[tokio::test]
 async fn an_older_version_goes_on_playing_until_the_asset_is_gone() {
-    let world = World::start_with(|config| config.catalogue.media_fresh = "0ms".parse().unwrap()).await;
+    let world = World::start_with(|config| {
+        config.catalogue.fresh = "0ms".parse().unwrap();
+        config.catalogue.media_fresh = "0ms".parse().unwrap();
+    })
+    .await;
     let (asset, old) = world.playable(&[1000]).await;
     let new = stored("v", &[2000]);
     let key = format!("default/media/{asset}/aaaaaaaaaaaa/v");
@@ -98,5 +102,8 @@ async fn an_older_version_goes_on_playing_until_the_asset_is_gone() {
         if status == 404 { Ok(()) } else { Err(status) }
     })
     .await;
+    // What is known to be gone does not come back because the catalogue goes away.
+    world.relay.refuse(true);
+    assert_eq!(world.get(&format!("{asset}/{VERSION}/v/0.m4s")).await.status(), 503);
     world.stop().await;
 }
