@@ -1,0 +1,21 @@
+//! The service as its callers meet it: on sockets, with a real database, a real object store and real media children.
+
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/chunks.rs"]
+mod chunks;
+#[path = "all/contract.rs"]
+mod contract;
+#[path = "all/crash.rs"]
+mod crash;
+#[path = "all/files.rs"]
+mod files;
+#[path = "all/limits.rs"]
+mod limits;
+#[path = "all/media.rs"]
+mod media;
+#[path = "all/pulls.rs"]
+mod pulls;
+#[path = "all/tus.rs"]
+mod tus;
