@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// The configuration of the metadata service.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// What every service is told.
@@ -19,6 +20,8 @@ pub struct Config {
     pub database_readers: u32,
     /// Time that a request waits for a free connection, or for another process's lock, before it gets 503.
     pub database_wait: Span,
+    /// The object store, from which the objects of deleted assets are removed. Without one they stay until there is.
+    pub store: Option<StoreConfig>,
 }
 
 // === impl Config ===
@@ -30,6 +33,7 @@ impl Default for Config {
             database: PathBuf::from("metadata.db"),
             database_readers: 4,
             database_wait: Span(Duration::from_secs(5)),
+            store: None,
         }
     }
 }

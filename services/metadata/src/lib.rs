@@ -4,11 +4,12 @@
 //! asset is deleted it sees to it that they are gone.
 //!
 //! Reading order: [`config`], the decisions ([`asset`], [`limits`], [`search`], [`cursor`]), then [`store`], which
-//! keeps them, and `http`, which speaks.
+//! keeps them, [`deletions`], which works behind, and `http`, which speaks.
 
 pub mod asset;
 pub mod config;
 pub mod cursor;
+pub mod deletions;
 mod http;
 pub mod limits;
 pub mod search;
@@ -40,5 +41,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let store = needed.clone();
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
+    match &config.store {
+        Some(objects) => {
+            let objects = flame_object_store::Store::connect(objects);
+            let store = store.clone();
+            host.spawn("deletions", move |stop| deletions::work_off(store, objects, stop));
+        }
+        None => tracing::warn!("no object store is configured: the objects of deleted assets stay"),
+    }
     Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
 }

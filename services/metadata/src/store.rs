@@ -15,18 +15,22 @@
 //! would bear it.
 
 mod assets;
+mod deletions;
 mod rows;
 mod versions;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, Transaction};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 pub use assets::{Deleted, Patched, Registered};
+pub use deletions::Deletion;
 pub use versions::Published;
 
 use crate::config::Config;
@@ -43,6 +47,7 @@ const CHECKPOINT_PAGES: &str = "1000";
 pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
+    deletion_noted: Arc<Notify>,
 }
 
 /// Why the catalogue could not be opened, or did not do what was asked.
@@ -143,7 +148,7 @@ impl Store {
         migrate(path, &writer).await?;
         let reading = options.create_if_missing(false).pragma("query_only", "ON");
         let readers = pool(config.database_readers.max(1), config.database_wait.0).connect_with(reading).await?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, deletion_noted: Arc::default() })
     }
 
     /// Whether the database answers.
@@ -193,7 +198,7 @@ fn newest_schema() -> i64 {
 }
 
 /// Now, in microseconds since the Unix epoch.
-fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     // Fits until the year 294,000.
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
 }

@@ -9,6 +9,8 @@ mod assets;
 mod contract;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/deletions.rs"]
+mod deletions;
 #[path = "all/paging.rs"]
 mod paging;
 #[path = "all/schema.rs"]

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::rows::{self, AssetRow, select_assets, state_word, stored};
-use super::{Store, StoreResult, now_us};
+use super::{Store, StoreResult, deletions, now_us};
 use crate::asset::{self, Registration};
 use crate::cursor::{Position, Tier};
 use crate::search::Search;
@@ -60,7 +60,7 @@ impl Store {
             (Registration::Repeat, Some(asset)) => return Ok(Registered::Known(asset)),
             (Registration::Repeat | Registration::Taken, _) => return Ok(Registered::Taken),
         }
-        if was_deleted(&mut transaction, new.id).await? {
+        if deletions::was_noted(&mut transaction, new.id).await? {
             return Ok(Registered::Deleted);
         }
         let now = now_us();
@@ -195,13 +195,9 @@ impl Store {
             return Ok(Deleted::Stale(current.revision));
         }
         sqlx::query("DELETE FROM assets WHERE seq = ?1").bind(seq).execute(&mut *transaction).await?;
-        sqlx::query("INSERT INTO deletions (asset_id, tenant, deleted_at_us, due_at_us) VALUES (?1, ?2, ?3, ?3)")
-            .bind(id.to_string())
-            .bind(tenant)
-            .bind(now_us())
-            .execute(&mut *transaction)
-            .await?;
+        deletions::note(&mut transaction, tenant, id).await?;
         transaction.commit().await?;
+        self.deletion_noted.notify_one();
         Ok(Deleted::Done)
     }
 }
@@ -225,14 +221,6 @@ pub(super) async fn find_own(
     id: Uuid,
 ) -> StoreResult<Option<(i64, Asset)>> {
     Ok(find(connection, id).await?.filter(|(_, asset)| asset.tenant == tenant))
-}
-
-async fn was_deleted(connection: &mut SqliteConnection, id: Uuid) -> StoreResult<bool> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM deletions WHERE asset_id = ?1")
-        .bind(id.to_string())
-        .fetch_optional(connection)
-        .await?;
-    Ok(found.is_some())
 }
 
 /// At most `limit` of `found`, and the cursor behind them if there were more.

@@ -204,7 +204,8 @@ fn state(word: &str) -> StoreResult<AssetState> {
         .ok_or_else(|| damaged("a state", word))
 }
 
-fn uuid(text: &str) -> StoreResult<Uuid> {
+/// An id, as it is stored.
+pub(super) fn uuid(text: &str) -> StoreResult<Uuid> {
     text.parse().map_err(|_| damaged("an id", text))
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::assets::{find, find_own};
 use super::rows::{self, kind_word, state_word, stored};
-use super::{Store, StoreResult, now_us};
+use super::{Store, StoreResult, deletions, now_us};
 use crate::asset::{self, FailureReport, Publication};
 
 /// What became of a publication.
@@ -39,6 +39,11 @@ impl Store {
     pub async fn publish(&self, tenant: &str, id: Uuid, name: &str, new: &NewVersion) -> StoreResult<Published> {
         let mut transaction = self.writing().await?;
         let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
+            // Deleted while its job ran: what the job has stored since has to go too.
+            if deletions::note_again(&mut transaction, tenant, id).await? {
+                transaction.commit().await?;
+                self.deletion_noted.notify_one();
+            }
             return Ok(Published::Missing);
         };
         let existing = find_version(&mut transaction, asset_seq, name).await?;

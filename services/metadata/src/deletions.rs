@@ -1,0 +1,115 @@
+//! What is left to do when an asset is deleted: its objects leave the store.
+//!
+//! The catalogue's entry and the note that its objects have to go change in one transaction; this task works the
+//! notes off, one at a time, and tries again for as long as it takes. So a deletion is answered at once, also while
+//! the store is away, and yet nothing is left. Everything here may be done twice.
+//!
+//! Objects that a job writes after that are taken care of when it publishes: a version of a deleted asset is refused,
+//! and the asset's note is opened again.
+
+use std::time::Duration;
+
+use flame_object_store::{Store as Objects, StoreError as ObjectError};
+use flame_service_host::problem::chain;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::store::{Deletion, Store, StoreResult, now_us};
+
+/// Pause after the first failed attempt; it doubles with each.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// Longest pause between attempts.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+/// Pause when the database could not be asked.
+const DATABASE_RETRY: Duration = Duration::from_secs(10);
+/// Unfinished uploads that are aborted at once; the rest in the next look.
+const UPLOADS_AT_ONCE: usize = 100;
+
+/// The prefixes below which everything that an asset may own lies (docs/storage-format.md). Ids have one length, so
+/// no prefix covers a neighbour.
+#[must_use]
+pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 3] {
+    [format!("{tenant}/sources/{id}"), format!("{tenant}/posters/{id}."), format!("{tenant}/media/{id}/")]
+}
+
+/// Pause after the attempt number `attempts` (from 1) has failed.
+#[must_use]
+pub fn retry_after(attempts: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(RETRY_MAX)
+}
+
+/// Works deletions off until `stop`.
+pub(crate) async fn work_off(store: Store, objects: Objects, stop: CancellationToken) {
+    loop {
+        let pause = tokio::select! {
+            pause = work_off_next(&store, &objects) => pause,
+            () = stop.cancelled() => return,
+        };
+        let pause = pause.unwrap_or_else(|error| {
+            tracing::error!(error = chain(&error), "the deletions cannot be read or noted; they wait");
+            Some(DATABASE_RETRY)
+        });
+        let sleep = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep => {}
+            () = store.deletion_noted() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Works the next deletion off, if it is due. Gives the pause until the one after; `None` if there is none.
+async fn work_off_next(store: &Store, objects: &Objects) -> StoreResult<Option<Duration>> {
+    let Some(deletion) = store.next_deletion().await? else { return Ok(None) };
+    if let Ok(early_us) = u64::try_from(deletion.due_at_us - now_us())
+        && early_us > 0
+    {
+        return Ok(Some(Duration::from_micros(early_us)));
+    }
+    match remove(objects, &deletion).await {
+        Ok(removed) => {
+            store.note_deletion_done(&deletion).await?;
+            tracing::info!(asset = %deletion.asset_id, tenant = deletion.tenant, removed, "a deleted asset's objects are gone");
+        }
+        Err(error) => {
+            let attempts = deletion.attempts + 1;
+            let (error, pause) = (chain(&error), retry_after(attempts));
+            tracing::warn!(asset = %deletion.asset_id, attempts, error, "a deleted asset's objects are still there");
+            store.note_deletion_failed(&deletion, &error, pause).await?;
+        }
+    }
+    Ok(Some(Duration::ZERO))
+}
+
+async fn remove(objects: &Objects, deletion: &Deletion) -> Result<u64, ObjectError> {
+    let mut removed = 0;
+    for prefix in owned_prefixes(&deletion.tenant, deletion.asset_id) {
+        loop {
+            let uploads = objects.list_multipart(&prefix, UPLOADS_AT_ONCE).await?;
+            if uploads.is_empty() {
+                break;
+            }
+            for open in uploads {
+                objects.abort_multipart(&open.upload).await?;
+            }
+        }
+        removed += objects.delete_prefix(&prefix).await?;
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound() {
+        let pauses: Vec<u64> = [1, 2, 3, 9, 10, 40, u32::MAX].map(|attempts| retry_after(attempts).as_secs()).into();
+        assert_eq!(pauses, [1, 2, 4, 256, 300, 300, 300]);
+    }
+}
