@@ -1,0 +1,188 @@
+//! What the service is told. `config.example.toml` holds every key with its meaning.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_object_store::StoreConfig;
+use flame_service_host::HostConfig;
+use flame_service_host::config::Span;
+use serde::Deserialize;
+
+use crate::job::Bounds;
+
+/// The configuration of the transcode service.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What every service is told. The router is needed: that is how finished work reaches the catalogue.
+    #[serde(default)]
+    pub host: HostConfig,
+    /// The SQLite file of the jobs; it and its folder are made if they are not there.
+    #[serde(default = "default_database")]
+    pub database: PathBuf,
+    /// Connections that read at once; one more writes.
+    #[serde(default = "default_database_readers")]
+    pub database_readers: u32,
+    /// Time that a request waits for a free connection, or for another process's lock, before it gets 503.
+    #[serde(default = "default_database_wait")]
+    pub database_wait: Span,
+    /// Folder for sources and tracks on their way; made if it is not there. One process at a time; emptied at start.
+    #[serde(default = "default_scratch")]
+    pub scratch: PathBuf,
+    /// The program that does the media work; by default `flame-media` beside the running program, else in `PATH`.
+    #[serde(default)]
+    pub media_program: Option<PathBuf>,
+    /// Callers that may watch jobs at once (`GET /jobs/{id}/events`); more get 503.
+    #[serde(default = "default_watchers_max")]
+    pub watchers_max: usize,
+    /// How jobs are run.
+    #[serde(default)]
+    pub jobs: JobConfig,
+    /// Where sources come from and tracks go to.
+    pub store: StoreConfig,
+}
+
+/// `[jobs]`: how jobs are run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobConfig {
+    /// Jobs that are encoded at once.
+    pub at_once: usize,
+    /// x264's preset: `ultrafast` to `placebo`.
+    pub preset: Preset,
+    /// Life of a worker's lease that is not renewed; renewed at a third of it.
+    pub lease: Span,
+    /// Failures after which a job is given up.
+    pub failures_max: u32,
+    /// Attempts after which it is given up, whatever ended them.
+    pub attempts_max: u32,
+    /// Pause after the first failure; it doubles with each further one.
+    pub backoff: Span,
+    /// Longest pause.
+    pub backoff_max: Span,
+    /// Time that an attempt waits for metadata or the object store while they are away.
+    pub patience: Span,
+    /// Pause before the removal of a failed or cancelled job's objects is tried again.
+    pub close_pause: Span,
+    /// Time for encoding, whatever the length of the source.
+    pub deadline: Span,
+    /// Further time for each second of the source.
+    pub deadline_per_second: Span,
+    /// How often the queue is looked at without a reason.
+    pub poll: Span,
+}
+
+/// One of x264's presets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "x264's own words")]
+pub enum Preset {
+    Ultrafast,
+    Superfast,
+    Veryfast,
+    Faster,
+    Fast,
+    Medium,
+    Slow,
+    Slower,
+    Veryslow,
+    Placebo,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The defaults, with this object store.
+    #[must_use]
+    pub fn new(store: StoreConfig) -> Self {
+        Self {
+            host: HostConfig::default(),
+            database: default_database(),
+            database_readers: default_database_readers(),
+            database_wait: default_database_wait(),
+            scratch: default_scratch(),
+            media_program: None,
+            watchers_max: default_watchers_max(),
+            jobs: JobConfig::default(),
+            store,
+        }
+    }
+}
+
+fn default_database() -> PathBuf {
+    PathBuf::from("transcode.db")
+}
+
+fn default_database_readers() -> u32 {
+    4
+}
+
+fn default_database_wait() -> Span {
+    Span(Duration::from_secs(5))
+}
+
+fn default_scratch() -> PathBuf {
+    PathBuf::from("transcode-scratch")
+}
+
+fn default_watchers_max() -> usize {
+    256
+}
+
+// === impl JobConfig ===
+
+impl Default for JobConfig {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            at_once: 1,
+            preset: Preset::Veryfast,
+            lease: seconds(30),
+            failures_max: 3,
+            attempts_max: 20,
+            backoff: seconds(2),
+            backoff_max: seconds(60),
+            patience: seconds(600),
+            close_pause: seconds(5),
+            deadline: seconds(600),
+            deadline_per_second: seconds(60),
+            poll: seconds(1),
+        }
+    }
+}
+
+impl JobConfig {
+    /// What bounds each job.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            lease: self.lease.0,
+            failures_max: self.failures_max.max(1),
+            attempts_max: self.attempts_max.max(1),
+            backoff: self.backoff.0,
+            backoff_max: self.backoff_max.0,
+            close_pause: self.close_pause.0,
+        }
+    }
+}
+
+// === impl Preset ===
+
+impl Preset {
+    /// As x264 spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ultrafast => "ultrafast",
+            Self::Superfast => "superfast",
+            Self::Veryfast => "veryfast",
+            Self::Faster => "faster",
+            Self::Fast => "fast",
+            Self::Medium => "medium",
+            Self::Slow => "slow",
+            Self::Slower => "slower",
+            Self::Veryslow => "veryslow",
+            Self::Placebo => "placebo",
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Content conditioning: durable jobs that make a playable version of an asset from its source.
+//!
+//! A job that was accepted comes to an end, whatever dies meanwhile: it is published whole, or nothing of it is left
+//! and the catalogue says why. The service touches no media itself: a `flame-media` child does, and may die of it.
+//! It never decides what plays; that is the catalogue's, which it tells by name through the router.
+//!
+//! Reading order: [`config`], the decisions ([`job`], [`ladder`], [`stage`], [`limits`], [`version`], [`cursor`]), then
+//! [`store`], which keeps them, [`changes`], which tells of them, `worker`, which carries them out, and `http`, which
+//! speaks.
+
+pub mod changes;
+pub mod config;
+pub mod cursor;
+mod http;
+pub mod job;
+pub mod ladder;
+pub mod limits;
+mod metrics;
+pub mod stage;
+pub mod store;
+pub mod version;
+mod worker;
+
+use std::sync::Arc;
+
+pub use config::Config;
+
+use flame_media_child::{Pool, PoolConfig, find_program};
+use flame_service_host::{Host, Routes, Running, StartError};
+use utoipa_axum::router::OpenApiRouter;
+
+use changes::Changes;
+use metrics::Metrics;
+use store::{Lane, Store};
+use worker::{Scratch, Worker};
+
+/// The service's name, where nothing else is configured.
+const NAME: &str = "transcode";
+/// Jobs whose remains are removed at once.
+const CLOSING_AT_ONCE: usize = 2;
+
+/// Opens the database and the scratch folder, takes back what a dead predecessor held, works and serves.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let mut host = Host::bind(NAME, &config.host).await?;
+    let client = host.client().ok_or_else(|| cannot_open("router", "`host.router` is not configured"))?;
+    let program = match &config.media_program {
+        Some(program) => program.clone(),
+        None => find_program().map_err(|error| cannot_open("media program", error))?,
+    };
+    let scratch = Scratch::open(&config.scratch).map_err(|error| cannot_open("scratch folder", error))?;
+    let changes = Changes::new(config.watchers_max);
+    let store = Store::open(&config, changes.clone()).await.map_err(|error| cannot_open("database", error))?;
+    let taken = store.restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
+    if taken > 0 {
+        tracing::info!(jobs = taken, "going on with what was under way when the service ended");
+    }
+
+    host.guard_disk(config.scratch.clone());
+    let needed = store.clone();
+    host.need("database", move || {
+        let store = needed.clone();
+        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
+    });
+    let pool =
+        PoolConfig { cache_dir: Some(config.scratch.clone()), ..PoolConfig::new(program, config.jobs.at_once.max(1)) };
+    let worker = Arc::new(Worker {
+        objects: flame_object_store::Store::connect(&config.store),
+        metrics: Metrics::new(host.metrics()),
+        pool: Pool::new(pool),
+        store: store.clone(),
+        config: config.jobs,
+        client,
+        scratch,
+    });
+    let at_once = worker.config.at_once.max(1);
+    host.spawn("worker", |stop| worker::take(Arc::clone(&worker), Lane::Work, at_once, stop));
+    host.spawn("closer", |stop| worker::take(Arc::clone(&worker), Lane::Closing, CLOSING_AT_ONCE, stop));
+    host.spawn("queue", |stop| worker::keep_queue(worker, stop));
+    host.spawn("watchers", |stop| async move {
+        stop.cancelled().await;
+        changes.close();
+    });
+    Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
+}
+
+fn cannot_open(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+    StartError::Open { service: NAME, what, source: source.into() }
+}

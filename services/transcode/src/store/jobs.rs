@@ -1,0 +1,174 @@
+//! Jobs as their owners see them: queuing, reading, listing, cancelling.
+
+use flame_api::Page;
+use flame_api::transcode::{Job, JobState, NewJob};
+use sqlx::Sqlite;
+use sqlx::query::QueryAs;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::rows::{self, JobRow, damaged, phase_word, select_jobs};
+use super::{Store, StoreResult, now_us};
+use crate::changes::Change;
+use crate::cursor::Position;
+use crate::job::{Event, Phase, Standing};
+use crate::stage::Stage;
+
+/// What became of a request to queue a job.
+#[derive(Debug)]
+pub enum Created {
+    /// It is new.
+    New(Job),
+    /// It was queued before, just so.
+    Known(Job),
+    /// The id stands for another job.
+    Taken,
+}
+
+/// Which jobs are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<JobState>,
+    /// Only those of this asset.
+    pub asset_id: Option<Uuid>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Queues a job of `tenant`. It has reached the disk when this returns.
+    pub async fn create(&self, tenant: &str, new: &NewJob) -> StoreResult<Created> {
+        let mut transaction = self.writing().await?;
+        if let Some(row) = find(&mut transaction, tenant, new.id).await? {
+            let same = row.chain == new.chain
+                && row.asset_id()? == new.asset_id
+                && row.source_key == new.source_key
+                && row.probe.0 == new.probe;
+            return if same { Ok(Created::Known(row.job()?)) } else { Ok(Created::Taken) };
+        }
+        let now_us = now_us();
+        sqlx::query(
+            "INSERT INTO jobs (tenant, id, chain, asset_id, source_key, probe, phase, due_at_us, stage, created_at_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8)",
+        )
+        .bind(tenant)
+        .bind(new.id.to_string())
+        .bind(&new.chain)
+        .bind(new.asset_id.to_string())
+        .bind(&new.source_key)
+        .bind(Json(&new.probe))
+        .bind(phase_word(Phase::Queued))
+        .bind(now_us)
+        .bind(Stage::of(&Standing::new(now_us)).words())
+        .execute(&mut *transaction)
+        .await?;
+        let row = find(&mut transaction, tenant, new.id).await?.ok_or_else(|| damaged("no job", new.id))?;
+        transaction.commit().await?;
+        self.changes.tell_work();
+        Ok(Created::New(row.job()?))
+    }
+
+    /// The job of `tenant`.
+    pub async fn job(&self, tenant: &str, id: Uuid) -> StoreResult<Option<Job>> {
+        Ok(self.numbered_job(tenant, id).await?.map(|(_, job)| job))
+    }
+
+    /// The job of `tenant`, and the number under which its changes are told.
+    pub async fn numbered_job(&self, tenant: &str, id: Uuid) -> StoreResult<Option<(i64, Job)>> {
+        let mut connection = self.readers.acquire().await?;
+        let row = find(&mut connection, tenant, id).await?;
+        row.map(|row| Ok((row.seq, row.job()?))).transpose()
+    }
+
+    /// A page of `tenant`'s jobs, newest first.
+    pub async fn list(&self, tenant: &str, filter: Filter, from: Position, limit: u32) -> StoreResult<Page<Job>> {
+        let query: QueryAs<'_, Sqlite, JobRow, SqliteArguments> = match (filter.state, filter.asset_id) {
+            (None, None) => sqlx::query_as(select_jobs!("WHERE tenant = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3")),
+            (Some(_), None) => {
+                sqlx::query_as(select_jobs!("WHERE tenant = ?1 AND state = ?4 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"))
+            }
+            (None, Some(_)) => sqlx::query_as(select_jobs!(
+                "WHERE tenant = ?1 AND asset_id = ?5 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
+            )),
+            (Some(_), Some(_)) => sqlx::query_as(select_jobs!(
+                "WHERE tenant = ?1 AND asset_id = ?5 AND state = ?4 AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
+            )),
+        };
+        let mut rows = query
+            .bind(tenant)
+            .bind(from.before_seq)
+            // One more than wanted tells whether there is a next page.
+            .bind(i64::from(limit) + 1)
+            .bind(filter.state.map(state_word))
+            .bind(filter.asset_id.map(|id| id.to_string()))
+            .fetch_all(&self.readers)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more).map(|row| Position { before_seq: row.seq }.encode());
+        let items = rows.into_iter().map(JobRow::job).collect::<StoreResult<_>>()?;
+        Ok(Page { items, next_cursor: last })
+    }
+
+    /// Asks for the end of a job; returns it as it is then, and the number under which its changes are told.
+    pub async fn cancel(&self, tenant: &str, id: Uuid) -> StoreResult<Option<(i64, Job)>> {
+        let mut transaction = self.writing().await?;
+        let Some(row) = find(&mut transaction, tenant, id).await? else { return Ok(None) };
+        let seq = row.seq;
+        let before = row.standing()?;
+        let now_us = now_us();
+        // A job that has ended stays as it is, and that is what the caller is shown.
+        if let Ok(after) = before.after(Event::Cancel, now_us, &self.bounds)
+            && after != before
+        {
+            if after.phase == before.phase {
+                sqlx::query("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?1")
+                    .bind(seq)
+                    .execute(&mut *transaction)
+                    .await?;
+            } else {
+                rows::write_standing(&mut transaction, seq, &after, now_us).await?;
+            }
+        }
+        let row = find(&mut transaction, tenant, id).await?.ok_or_else(|| damaged("no job", id))?;
+        transaction.commit().await?;
+        self.changes.tell(Change { seq, cancel_requested: true });
+        self.changes.tell_work();
+        Ok(Some((seq, row.job()?)))
+    }
+
+    /// How many jobs are in each state, over all tenants. States without a job are left out.
+    pub async fn counts(&self) -> StoreResult<Vec<(JobState, u64)>> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT state, count(*) FROM jobs GROUP BY state").fetch_all(&self.readers).await?;
+        rows.into_iter()
+            .map(|(word, count)| {
+                let state = STATES.into_iter().find(|state| state_word(*state) == word);
+                let count = u64::try_from(count).map_err(|_| damaged("a count", count))?;
+                Ok((state.ok_or_else(|| damaged("a state", &word))?, count))
+            })
+            .collect()
+    }
+}
+
+const STATES: [JobState; 5] =
+    [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
+
+/// The word of a state, as the schema makes it from the phase.
+fn state_word(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Succeeded => "succeeded",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}
+
+async fn find(connection: &mut SqliteConnection, tenant: &str, id: Uuid) -> StoreResult<Option<JobRow>> {
+    let query = sqlx::query_as(select_jobs!("WHERE tenant = ?1 AND id = ?2"));
+    Ok(query.bind(tenant).bind(id.to_string()).fetch_optional(connection).await?)
+}

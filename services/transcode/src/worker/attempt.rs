@@ -1,0 +1,271 @@
+//! One attempt at a job: fetch, encode, store, commit; publish; succeed.
+//!
+//! Every step can be done twice with the same effect, so an attempt that dies anywhere is simply followed by another.
+//! Until the commit nothing can be seen by anybody; after it nothing is encoded again.
+
+use std::time::Duration;
+
+use flame_api::media::Track;
+use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
+use flame_media_child::{Call, ChildError};
+use flame_object_store::StoreError;
+use flame_service_host::problem::chain;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::lease::{Cause, Hold};
+use super::patience::{GaveUp, Patience};
+use super::scratch::JobFolder;
+use super::{Worker, catalogue, tracks};
+use crate::job::{Phase, Refused, Report};
+use crate::ladder;
+use crate::limits;
+use crate::metrics::AttemptEnd;
+use crate::stage::{Progress, Stage};
+use crate::store::{Claimed, LeaseKey, ReportError};
+use crate::version;
+
+/// File name of the source in the job's folder.
+const SOURCE: &str = "source";
+/// Share of the tracks' largest possible size that must be free: a cap is rarely reached for long.
+const EXPECTED_PERCENT: u64 = 50;
+/// Duration that is assumed where the probe found none, for the deadline.
+const UNKNOWN_DURATION: Duration = Duration::from_secs(3600);
+
+/// Why an attempt was not successful.
+#[derive(Debug)]
+pub(super) enum Unfinished {
+    /// It failed.
+    Failed {
+        /// Whose fault it is.
+        fault: Fault,
+        /// What was tried, on what, and what went wrong.
+        reason: String,
+    },
+    /// There is no asset any more.
+    Orphaned {
+        /// How that was found.
+        reason: String,
+    },
+    /// It was told to end.
+    Aborted,
+}
+
+/// Makes one attempt at `job`, and reports how it went.
+pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) {
+    let lease = job.lease;
+    tracing::info!(job = %job.id, tenant = job.tenant, attempt = job.attempt, phase = ?job.phase, "an attempt begins");
+    let stage = if job.phase == Phase::Publishing { Stage::Publishing } else { Stage::Fetching };
+    let hold = Hold::new(Progress::start(stage));
+    let attempt = Attempt { worker, job: &job, hold: &hold };
+    let result = hold.during(&worker.store, lease, worker.config.lease.0, &stop, attempt.steps()).await;
+    let cause = hold.abort().cause();
+    if cause == Some(Cause::LeaseLost) {
+        tracing::warn!(job = %job.id, "the attempt's lease was lost; another one goes on");
+        worker.metrics.attempt_ended(AttemptEnd::LeaseLost);
+        return;
+    }
+    let (end, report) = match result {
+        Ok(()) => (AttemptEnd::Succeeded, Report::Succeed),
+        Err(Unfinished::Failed { fault, reason }) => {
+            tracing::warn!(job = %job.id, ?fault, reason, "the attempt failed");
+            (AttemptEnd::Failed, Report::Fail { fault, reason: limits::kept_reason(&reason) })
+        }
+        Err(Unfinished::Orphaned { reason }) => (AttemptEnd::Orphaned, Report::Orphaned { reason }),
+        Err(Unfinished::Aborted) => (AttemptEnd::Interrupted, Report::Interrupt),
+    };
+    worker.metrics.attempt_ended(end);
+    tracing::info!(job = %job.id, ?end, ?cause, "the attempt ended");
+    say(worker, lease, report).await;
+}
+
+/// Reports the end of an attempt. A database that is away is waited for as long as the lease may last.
+pub(super) async fn say(worker: &Worker, lease: LeaseKey, report: Report) {
+    let never = CancellationToken::new();
+    let patience = Patience { limit: worker.config.lease.0 / 2, abort: &never };
+    let said = patience.call(|| worker.store.report(lease, report.clone())).await;
+    if let Err(GaveUp::Failed(error)) = said {
+        tracing::error!(seq = lease.seq, error = chain(&error), "a report was not taken; the lease will run out");
+    }
+}
+
+/// An attempt under way.
+struct Attempt<'a> {
+    worker: &'a Worker,
+    job: &'a Claimed,
+    hold: &'a Hold,
+}
+
+// === impl Attempt ===
+
+impl Attempt<'_> {
+    async fn steps(&self) -> Result<(), Unfinished> {
+        let tracks = match (self.job.phase, &self.job.tracks) {
+            (Phase::Publishing, Some(tracks)) => tracks.clone(),
+            _ => self.make_tracks().await?,
+        };
+        self.at(Stage::Publishing, 0.0);
+        catalogue::publish(self.worker, self.job, tracks, self.hold.abort().token()).await
+    }
+
+    async fn make_tracks(&self) -> Result<Vec<Track>, Unfinished> {
+        let (worker, job) = (self.worker, self.job);
+        let plan = ladder::plan(&job.probe, worker.config.preset.as_str())
+            .map_err(|error| failed(Fault::Input, error.to_string()))?;
+        let folder = worker
+            .scratch
+            .job_folder(job.lease)
+            .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
+        self.fetch(&folder, &plan).await?;
+        let tracks = self.encode(&folder, plan).await?;
+        self.at(Stage::Storing, 0.0);
+        let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
+        let storing = tracks::Storing {
+            objects: &worker.objects,
+            prefix: &prefix,
+            folder: folder.path(),
+            patience: self.patience(),
+            is_first: job.attempt == 1,
+        };
+        let stored = storing.run(&tracks, |fraction| self.at(Stage::Storing, fraction));
+        let stored_bytes = self.unless_aborted(stored).await??;
+        worker.metrics.stored(stored_bytes);
+        drop(folder);
+        let patience = self.patience();
+        match patience.call(|| worker.store.commit(job.lease, &tracks)).await {
+            Ok(()) => Ok(tracks),
+            // A lost lease shows itself to the keeper, too; nothing more is written in any case.
+            Err(
+                GaveUp::Aborted | GaveUp::Failed(ReportError::Refused(Refused::CancelRequested | Refused::LeaseLost)),
+            ) => Err(Unfinished::Aborted),
+            Err(GaveUp::Failed(error)) => Err(failed(Fault::Environment, chain(&error))),
+        }
+    }
+
+    /// Brings the source into `folder`, if there is room for it and for what is made of it.
+    async fn fetch(&self, folder: &JobFolder, plan: &LadderPlan) -> Result<(), Unfinished> {
+        let (worker, key) = (self.worker, &self.job.source_key);
+        let found = self.patience().call(|| worker.objects.head(key)).await.map_err(store_trouble)?;
+        let Some(source) = found else { return Err(self.without_source().await) };
+        let tracks_bytes = ladder::size_max_bytes(plan) / 100 * EXPECTED_PERCENT;
+        let needed_bytes = source.size_bytes.saturating_add(tracks_bytes);
+        let free_bytes = worker.scratch.free_bytes().map_err(|error| {
+            failed(Fault::Environment, format!("the free space of the scratch folder is not known: {error}"))
+        })?;
+        if needed_bytes > free_bytes {
+            let (needed_mib, free_mib) = (needed_bytes.div_ceil(1 << 20), free_bytes >> 20);
+            let reason = format!(
+                "the scratch folder's disk is too full: {needed_mib} MiB are needed for the source and its tracks, \
+                 {free_mib} MiB are free"
+            );
+            return Err(failed(Fault::Environment, reason));
+        }
+        let path = folder.path().join(SOURCE);
+        let fetched = async {
+            let patience = self.patience();
+            patience.call(|| worker.objects.download(key, &path)).await
+        };
+        match self.unless_aborted(fetched).await? {
+            Ok(_) => Ok(()),
+            Err(GaveUp::Failed(StoreError::NotFound { .. })) => Err(self.without_source().await),
+            Err(gave_up) => Err(store_trouble(gave_up)),
+        }
+    }
+
+    /// What it means that there is no source: the asset is gone with it, or somebody named a wrong key.
+    async fn without_source(&self) -> Unfinished {
+        match catalogue::exists(self.worker, self.job, self.hold.abort().token()).await {
+            Ok(true) => failed(Fault::Input, format!("the source {} is not in the object store", self.job.source_key)),
+            Ok(false) => Unfinished::Orphaned { reason: "the asset was deleted".to_owned() },
+            Err(unfinished) => unfinished,
+        }
+    }
+
+    async fn encode(&self, folder: &JobFolder, plan: LadderPlan) -> Result<Vec<Track>, Unfinished> {
+        self.at(Stage::Encoding, 0.0);
+        let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
+        let (fraction, mut fractions) = watch::channel(0.0);
+        let call = Call {
+            progress: Some(fraction),
+            deadline: Some(self.deadline(duration)),
+            // Not dropped but cancelled: the child has ended when the call returns, and writes no more.
+            cancel: self.hold.abort().token().clone(),
+        };
+        let request = Request::Ladder {
+            input: folder.path().join(SOURCE),
+            output_dir: folder.path().to_owned(),
+            plan: plan.clone(),
+        };
+        let began = Instant::now();
+        let encoding = worker.pool.run(&request, call);
+        let passing_on = async {
+            while fractions.changed().await.is_ok() {
+                let fraction = *fractions.borrow_and_update();
+                self.at(Stage::Encoding, fraction);
+            }
+            std::future::pending().await
+        };
+        let outcome = tokio::select! {
+            outcome = encoding => outcome.map_err(|error| media_trouble(&error))?,
+            never = passing_on => never,
+        };
+        let Outcome::Ladder { tracks, .. } = outcome else {
+            return Err(failed(Fault::Environment, "the media process answered another question".to_owned()));
+        };
+        tracks::check(folder.path(), &plan, &tracks)
+            .await
+            .map_err(|error| failed(Fault::Environment, chain(&error)))?;
+        worker.metrics.encoded(duration, began.elapsed());
+        Ok(tracks)
+    }
+
+    fn deadline(&self, duration: Duration) -> Duration {
+        let known = if duration.is_zero() { UNKNOWN_DURATION } else { duration };
+        let seconds = u32::try_from(known.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        self.worker.config.deadline.0 + self.worker.config.deadline_per_second.0.saturating_mul(seconds)
+    }
+
+    fn patience(&self) -> Patience<'_> {
+        Patience { limit: self.worker.config.patience.0, abort: self.hold.abort().token() }
+    }
+
+    fn at(&self, stage: Stage, fraction: f64) {
+        self.hold.at(Progress { stage, fraction });
+    }
+
+    /// Gives up a step that can be dropped anywhere.
+    async fn unless_aborted<T>(&self, step: impl Future<Output = T>) -> Result<T, Unfinished> {
+        tokio::select! {
+            () = self.hold.abort().token().cancelled() => Err(Unfinished::Aborted),
+            result = step => Ok(result),
+        }
+    }
+}
+
+pub(super) fn failed(fault: Fault, reason: String) -> Unfinished {
+    Unfinished::Failed { fault, reason }
+}
+
+/// Trouble with the object store is never the input's fault.
+pub(super) fn store_trouble(gave_up: GaveUp<StoreError>) -> Unfinished {
+    match gave_up {
+        GaveUp::Aborted => Unfinished::Aborted,
+        GaveUp::Failed(error) => failed(Fault::Environment, chain(&error)),
+    }
+}
+
+fn media_trouble(error: &ChildError) -> Unfinished {
+    let fault = match error {
+        ChildError::Cancelled => return Unfinished::Aborted,
+        ChildError::Input { .. } => Fault::Input,
+        // A file that brings its child down, or keeps it busy for ever, is found out by the number of failures.
+        ChildError::Environment { .. }
+        | ChildError::Crashed { .. }
+        | ChildError::TimedOut { .. }
+        | ChildError::NotFound { .. }
+        | ChildError::Start { .. }
+        | ChildError::Protocol { .. } => Fault::Environment,
+    };
+    failed(fault, chain(error))
+}

@@ -1,0 +1,76 @@
+//! What the catalogue is asked and told, by name through the router, for the job's tenant.
+
+use flame_api::ClientError;
+use flame_api::media::Track;
+use flame_api::metadata::{Failure, NewVersion};
+use flame_media_child::protocol::Fault;
+use flame_service_host::problem::chain;
+use tokio_util::sync::CancellationToken;
+
+use super::Worker;
+use super::attempt::{Unfinished, failed};
+use super::patience::{GaveUp, Patience};
+use crate::store::Claimed;
+use crate::version;
+
+/// Publishes the version of `job`; one that is published already is a success. A call under way is never broken off:
+/// its outcome would not be known.
+pub(super) async fn publish(
+    worker: &Worker,
+    job: &Claimed,
+    tracks: Vec<Track>,
+    abort: &CancellationToken,
+) -> Result<(), Unfinished> {
+    let client = worker.client.for_tenant(&job.tenant);
+    let name = version::of_job(job.id);
+    let version = NewVersion { job_id: Some(job.id), chain: job.chain.clone(), tracks };
+    let published = patience(worker, abort).call(|| client.publish_version(job.asset_id, &name, &version)).await;
+    match published {
+        Ok(_) => Ok(()),
+        Err(GaveUp::Aborted) => Err(Unfinished::Aborted),
+        Err(GaveUp::Failed(error)) if is_missing(&error) => {
+            Err(Unfinished::Orphaned { reason: "the asset was deleted while it was conditioned".to_owned() })
+        }
+        Err(GaveUp::Failed(error)) => {
+            // What the catalogue refuses for what it says, it will refuse again.
+            let for_good = matches!(error.status(), Some(400 | 409 | 413 | 422));
+            let fault = if for_good { Fault::Input } else { Fault::Environment };
+            Err(failed(fault, format!("the version cannot be published: {}", chain(&error))))
+        }
+    }
+}
+
+/// Whether the asset of `job` is in the catalogue.
+pub(super) async fn exists(worker: &Worker, job: &Claimed, abort: &CancellationToken) -> Result<bool, Unfinished> {
+    let client = worker.client.for_tenant(&job.tenant);
+    match patience(worker, abort).call(|| client.asset(job.asset_id)).await {
+        Ok(asset) => Ok(asset.is_some()),
+        Err(GaveUp::Aborted) => Err(Unfinished::Aborted),
+        Err(GaveUp::Failed(error)) => Err(failed(Fault::Environment, chain(&error))),
+    }
+}
+
+/// Whether the version of `job` is what plays now. Tried once.
+pub(super) async fn plays(worker: &Worker, job: &Claimed) -> Result<bool, ClientError> {
+    let asset = worker.client.for_tenant(&job.tenant).asset(job.asset_id).await?;
+    let name = version::of_job(job.id);
+    Ok(asset.and_then(|asset| asset.version).is_some_and(|version| version.name == name))
+}
+
+/// Tells that conditioning failed. Tried once; an asset that is gone needs not be told.
+pub(super) async fn tell_failure(worker: &Worker, job: &Claimed, reason: &str) -> Result<(), ClientError> {
+    let client = worker.client.for_tenant(&job.tenant);
+    match client.fail_asset(job.asset_id, &Failure { reason: reason.to_owned() }).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_missing(error: &ClientError) -> bool {
+    error.status() == Some(404) && !error.is_unknown_name()
+}
+
+fn patience<'a>(worker: &Worker, abort: &'a CancellationToken) -> Patience<'a> {
+    Patience { limit: worker.config.patience.0, abort }
+}

@@ -1,0 +1,106 @@
+//! Waiting for what is away: the same call again, with growing pauses, for a bounded time.
+
+use std::error::Error;
+use std::time::Duration;
+
+use flame_api::ClientError;
+use flame_object_store::StoreError;
+use flame_service_host::problem::chain;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Pause after the first try; it doubles with each further one.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// An error of which somebody knows whether waiting may help.
+pub(super) trait MayPass: Error {
+    /// Whether the same call may succeed later.
+    fn may_pass(&self) -> bool;
+}
+
+/// Why a call was not successful in the end.
+#[derive(Debug)]
+pub(super) enum GaveUp<E> {
+    /// The job was interrupted while waiting.
+    Aborted,
+    /// It failed, for good or for too long.
+    Failed(E),
+}
+
+/// How long, and until what, somebody waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience<'a> {
+    /// For how long, from the first try on.
+    pub(super) limit: Duration,
+    /// Ends the waiting, but never a call that is under way.
+    pub(super) abort: &'a CancellationToken,
+}
+
+// === impl Patience ===
+
+impl Patience<'_> {
+    /// Calls until it succeeds, fails for good, or the patience is over.
+    pub(super) async fn call<T, E, F, Trying>(&self, mut call: F) -> Result<T, GaveUp<E>>
+    where
+        E: MayPass,
+        F: FnMut() -> Trying,
+        Trying: Future<Output = Result<T, E>>,
+    {
+        let end = Instant::now() + self.limit;
+        let mut pause = PAUSE;
+        loop {
+            let error = match call().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if !error.may_pass() || Instant::now() + pause > end {
+                return Err(GaveUp::Failed(error));
+            }
+            tracing::warn!(error = chain(&error), pause_ms = pause.as_millis(), "waiting for what is away");
+            tokio::select! {
+                () = self.abort.cancelled() => return Err(GaveUp::Aborted),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+impl MayPass for ClientError {
+    fn may_pass(&self) -> bool {
+        self.is_transient()
+    }
+}
+
+impl MayPass for StoreError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::NotFound { .. }
+            | Self::PreconditionFailed { .. }
+            | Self::TooLarge { .. }
+            | Self::StorageFull { .. }
+            | Self::Denied { .. }
+            | Self::Rejected { .. }
+            | Self::File { .. } => false,
+        }
+    }
+}
+
+impl MayPass for crate::store::ReportError {
+    fn may_pass(&self) -> bool {
+        use crate::store::{ReportError, StoreError};
+        match self {
+            ReportError::Refused(_) => false,
+            ReportError::Store(error) => match error {
+                StoreError::Busy(_) | StoreError::Full(_) | StoreError::Database(_) => true,
+                StoreError::Folder { .. }
+                | StoreError::TooNew { .. }
+                | StoreError::Migration { .. }
+                | StoreError::Damaged { .. } => false,
+            },
+        }
+    }
+}

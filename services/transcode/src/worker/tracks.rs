@@ -1,0 +1,155 @@
+//! The tracks of a version on their way from the job's folder into the object store, and out of it again.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use flame_api::media::{Track, TrackKind};
+use flame_cmaf::index::{IndexError, JSON_SIZE_MAX_BYTES, TrackIndex};
+use flame_media_child::protocol::LadderPlan;
+use flame_object_store::{Store, StoreError};
+use thiserror::Error;
+
+use super::attempt::{Unfinished, store_trouble};
+use super::patience::Patience;
+use crate::version::{index_name, media_name};
+
+/// Unfinished uploads below one version that are removed at once: a put leaves at most one behind for each track.
+const UPLOADS_MAX: usize = 1000;
+
+/// What a child left is not what it said.
+#[derive(Debug, Error)]
+pub(super) enum TrackError {
+    /// Other tracks than planned.
+    #[error("the media process made the tracks {made:?} and not {planned:?}")]
+    Others {
+        /// What it says.
+        made: Vec<String>,
+        /// What it was asked for.
+        planned: Vec<String>,
+    },
+    /// A file is not there, or cannot be read.
+    #[error("the media process left no readable {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// An index cannot be used.
+    #[error("the media process left an index of {track} that cannot be used")]
+    Index {
+        /// The track.
+        track: String,
+        /// Why not.
+        source: IndexError,
+    },
+    /// Index, file and answer do not agree.
+    #[error("{track} has {file_bytes} bytes, its index says {index_bytes} and the media process {said_bytes}")]
+    Size {
+        /// The track.
+        track: String,
+        /// In the file.
+        file_bytes: u64,
+        /// By the index.
+        index_bytes: u64,
+        /// By the answer.
+        said_bytes: u64,
+    },
+}
+
+/// Checks that a child made what was planned, and that what it left can be served.
+pub(super) async fn check(folder: &Path, plan: &LadderPlan, tracks: &[Track]) -> Result<(), TrackError> {
+    let video = plan.video.iter().map(|rung| rung.name.clone());
+    let planned: Vec<String> = video.chain(plan.audio.iter().map(|rung| rung.name.clone())).collect();
+    let made: Vec<String> = tracks.iter().map(|track| track.name.clone()).collect();
+    if made != planned {
+        return Err(TrackError::Others { made, planned });
+    }
+    for track in tracks {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrackError::Unreadable { path, source }
+        };
+        let media = folder.join(media_name(&track.name));
+        let file_bytes = tokio::fs::metadata(&media).await.map_err(unreadable(&media))?.len();
+        let index = read_index(folder, &track.name).await.map_err(|(path, source)| unreadable(&path)(source))?;
+        let index =
+            TrackIndex::from_json(&index).map_err(|source| TrackError::Index { track: track.name.clone(), source })?;
+        let index_bytes = index.object_size_bytes();
+        if file_bytes != index_bytes || file_bytes != track.size_bytes {
+            let said_bytes = track.size_bytes;
+            return Err(TrackError::Size { track: track.name.clone(), file_bytes, index_bytes, said_bytes });
+        }
+    }
+    Ok(())
+}
+
+async fn read_index(folder: &Path, track: &str) -> Result<Vec<u8>, (PathBuf, std::io::Error)> {
+    let path = folder.join(index_name(track));
+    let read = async {
+        let size_bytes = tokio::fs::metadata(&path).await?.len();
+        if size_bytes > JSON_SIZE_MAX_BYTES as u64 {
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, format!("{size_bytes} bytes")));
+        }
+        tokio::fs::read(&path).await
+    };
+    read.await.map_err(|error| (path.clone(), error))
+}
+
+/// Storing the tracks of a version.
+#[derive(Debug)]
+pub(super) struct Storing<'a> {
+    pub(super) objects: &'a Store,
+    /// What the keys begin with.
+    pub(super) prefix: &'a str,
+    /// Where the files are.
+    pub(super) folder: &'a Path,
+    pub(super) patience: Patience<'a>,
+    /// Whether nothing of an earlier attempt can be there.
+    pub(super) is_first: bool,
+}
+
+// === impl Storing ===
+
+impl Storing<'_> {
+    /// Stores the media of all tracks, then the indexes: what has an index is whole. Returns the bytes stored.
+    pub(super) async fn run(&self, tracks: &[Track], progress: impl Fn(f64)) -> Result<u64, Unfinished> {
+        if !self.is_first {
+            let cleared = self.patience.call(|| clear(self.objects, self.prefix)).await;
+            cleared.map_err(store_trouble)?;
+        }
+        let all_bytes: u64 = tracks.iter().map(|track| track.size_bytes).sum();
+        let mut stored_bytes = 0;
+        for track in tracks {
+            let name = media_name(&track.name);
+            let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(&name));
+            let content_type = match track.kind {
+                TrackKind::Video => "video/mp4",
+                TrackKind::Audio => "audio/mp4",
+            };
+            let stored = self.patience.call(|| self.objects.put_file(&key, &path, content_type)).await;
+            stored.map_err(store_trouble)?;
+            stored_bytes += track.size_bytes;
+            #[allow(clippy::cast_precision_loss, reason = "only shown")]
+            progress(stored_bytes as f64 / all_bytes.max(1) as f64);
+        }
+        for track in tracks {
+            let key = format!("{}{}", self.prefix, index_name(&track.name));
+            let put = || async {
+                let json = read_index(self.folder, &track.name).await;
+                let json = json.map_err(|(path, source)| StoreError::File { action: "read", path, source })?;
+                self.objects.put(&key, Bytes::from(json), "application/json").await
+            };
+            self.patience.call(put).await.map_err(store_trouble)?;
+        }
+        Ok(stored_bytes)
+    }
+}
+
+/// Removes everything below `prefix`, also what was never finished.
+pub(super) async fn clear(objects: &Store, prefix: &str) -> Result<(), StoreError> {
+    for open in objects.list_multipart(prefix, UPLOADS_MAX).await? {
+        objects.abort_multipart(&open.upload).await?;
+    }
+    objects.delete_prefix(prefix).await.map(drop)
+}
