@@ -18,7 +18,7 @@ const BUDGET: Duration = Duration::from_secs(3600);
 pub struct Played {
     /// Frames of video.
     pub video_frames: u64,
-    /// Audio samples per channel.
+    /// Audio samples per channel, from time 0 on.
     pub audio_samples: u64,
     /// Presentation time of the first frame in milliseconds, from the start of the file's timeline.
     pub video_start_ms: Option<f64>,
@@ -116,10 +116,7 @@ impl Lane {
                 }
                 Decoder::Audio(decoder) => {
                     let mut sound = frame::Audio::empty();
-                    decoder.receive_frame(&mut sound).map(|()| {
-                        played.audio_samples += sound.samples() as u64;
-                        earliest(&mut played.audio_start_ms, sound.timestamp(), self.ms_per_tick);
-                    })
+                    decoder.receive_frame(&mut sound).map(|()| hear(played, &sound, self.ms_per_tick))
                 }
             };
             match outcome {
@@ -131,6 +128,24 @@ impl Lane {
                 }
             }
         }
+    }
+}
+
+/// Counts sound from time 0 on: what an edit list puts before it is the encoder's priming, which nobody hears.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "within one frame"
+)]
+fn hear(played: &mut Played, sound: &frame::Audio, ms_per_tick: f64) {
+    let start_ms = sound.timestamp().map_or(0.0, |ticks| ticks as f64 * ms_per_tick);
+    let before_zero = (-start_ms.min(0.0) * f64::from(sound.rate()) / 1000.0).round() as u64;
+    let heard = (sound.samples() as u64).saturating_sub(before_zero);
+    if heard > 0 {
+        played.audio_samples += heard;
+        let start_ms = start_ms.max(0.0);
+        played.audio_start_ms = Some(played.audio_start_ms.map_or(start_ms, |earlier| earlier.min(start_ms)));
     }
 }
 

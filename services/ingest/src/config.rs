@@ -195,6 +195,21 @@ impl Config {
 // === impl EmbeddedStore ===
 
 impl EmbeddedStore {
+    /// A store on the folder `root`, on a free port of loopback, with every bound at its default.
+    #[must_use]
+    pub fn new(root: PathBuf, access_key: String, secret_key: String) -> Self {
+        Self {
+            root,
+            listen: loopback(),
+            bucket: bucket(),
+            access_key,
+            secret_key,
+            min_free_disk_percent: min_free_disk_percent(),
+            max_connections: max_connections(),
+            max_writes: max_writes(),
+        }
+    }
+
     /// What the embedded server is told.
     pub(crate) fn to_server(&self) -> EmbeddedConfig {
         EmbeddedConfig {

@@ -1,0 +1,247 @@
+//! The command line: what can be said, and nothing of what it does.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use flame_service_host::config::Span;
+use url::Url;
+use uuid::Uuid;
+
+/// FLAME's foundational media services: ingest, condition, catalogue and stream media, from one command.
+#[derive(Debug, Parser)]
+#[command(name = "flame", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every client command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Global {
+    /// The router of the running services
+    #[arg(long, global = true, env = "FLAME_ROUTER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub router: Url,
+    /// Token, where one is needed (`flame token issue`)
+    #[arg(long, global = true, env = "FLAME_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything on this machine with one command
+    Up(Up),
+    /// Stop what `flame up` started
+    Down(Down),
+    /// Show the product on real media, step by step
+    Demo(Demo),
+    /// Upload files, or pull URLs, and condition them
+    Ingest(Ingest),
+    /// The catalogue
+    Asset(Asset),
+    /// Conditioning jobs
+    Job(Job),
+    /// Tokens for those who call from elsewhere
+    Token(Token),
+    /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
+    Doctor(Doctor),
+    /// Ask the router whether everything is ready; status 1 if not (the images' health check)
+    Health,
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    /// Go to the background once everything is ready
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Where the data lies [default: $XDG_DATA_HOME/flame, else ~/.local/share/flame]
+    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the router listens; anything but loopback needs tokens, and makes one at first start
+    #[arg(long, env = "FLAME_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// Let `flame ingest URL` reach private and loopback addresses
+    #[arg(long)]
+    pub allow_private_pulls: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Down {
+    /// The data folder of the `flame up` to stop [default: as in `flame up`]
+    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Delete the data folder afterwards
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["scenario", "list"]))]
+pub struct Demo {
+    /// The scenario, or `all`
+    pub scenario: Option<String>,
+    /// A media file of yours to use instead of the real clip that is fetched
+    pub file: Option<PathBuf>,
+    /// Name the scenarios
+    #[arg(long)]
+    pub list: bool,
+    /// End after the last step instead of keeping everything open to look at; status 0 only if every step was verified
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["source", "manifest"]))]
+pub struct Ingest {
+    /// A file, or an http(s) URL that the service pulls
+    pub source: Option<String>,
+    /// A CSV or NDJSON file that lists many: path (or URL), title, chain
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Title [default: the file's name]
+    #[arg(long, conflicts_with = "manifest")]
+    pub title: Option<String>,
+    /// Chain to run on arrival: `ladder`, or `none`
+    #[arg(long, default_value = "ladder")]
+    pub chain: String,
+    /// Return once the job is queued instead of waiting until it has ended
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Asset {
+    #[command(subcommand)]
+    pub command: AssetCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AssetCommand {
+    /// List assets, newest first
+    List {
+        /// Only assets in this state
+        #[arg(long)]
+        state: Option<AssetState>,
+        /// The most to list
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Everything about one asset
+    Show {
+        /// Its identifier
+        id: Uuid,
+    },
+    /// Find assets by words of title or file name
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// The most to list
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Delete assets, their media too
+    Rm {
+        /// Their identifiers
+        #[arg(required = true)]
+        ids: Vec<Uuid>,
+    },
+}
+
+/// States of an asset, as an argument.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum AssetState {
+    Registered,
+    Ready,
+    Failed,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Job {
+    #[command(subcommand)]
+    pub command: JobCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// List jobs, newest first
+    List {
+        /// The most to list
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Watch a job until it ends; status 1 if it fails
+    Watch {
+        /// Its identifier
+        id: Uuid,
+    },
+    /// Cancel a job
+    Cancel {
+        /// Its identifier
+        id: Uuid,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Token {
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Issue a token and print it
+    Issue {
+        /// Whom it is for
+        #[arg(long, default_value = "operator")]
+        subject: String,
+        /// The tenant that it acts for
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// What it allows: read, write, admin, service
+        #[arg(long = "scope", value_delimiter = ',', default_value = "read,write")]
+        scopes: Vec<flame_service_host::Scope>,
+        /// How long it is valid: 90min, 24h
+        #[arg(long, default_value = "24h", value_name = "DURATION")]
+        life: Span,
+        /// The data folder that holds the keys [default: as in `flame up`]
+        #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Revoke a token; it is refused from the next second on
+    Revoke {
+        /// The token, or its id
+        token: String,
+        /// The data folder that holds the keys [default: as in `flame up`]
+        #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Doctor {
+    /// The data folder to look at [default: as in `flame up`]
+    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

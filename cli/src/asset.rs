@@ -1,0 +1,152 @@
+//! `flame asset`: the catalogue.
+
+use anyhow::anyhow;
+use flame_api::Client;
+use flame_api::metadata::{self, Asset, AssetQuery};
+use uuid::Uuid;
+
+use crate::args::{self, AssetCommand, AssetState, Global};
+use crate::connection;
+use crate::exit::Exit;
+use crate::output;
+
+/// Items asked for at once.
+const PAGE: usize = 200;
+
+pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
+    let client = connection::client(global);
+    match args.command {
+        AssetCommand::List { state, limit } => {
+            let query = AssetQuery { state: state.map(metadata::AssetState::from), ..AssetQuery::default() };
+            list(global, &client, query, limit).await
+        }
+        AssetCommand::Search { words, limit } => {
+            let query = AssetQuery { q: Some(words.join(" ")), ..AssetQuery::default() };
+            list(global, &client, query, limit).await
+        }
+        AssetCommand::Show { id } => show(global, &client, id).await,
+        AssetCommand::Rm { ids } => remove(&client, &ids).await,
+    }
+}
+
+async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: usize) -> Result<(), Exit> {
+    let mut assets = Vec::new();
+    while assets.len() < limit {
+        query.limit = u32::try_from((limit - assets.len()).min(PAGE)).ok();
+        let page = client.assets(&query).await?;
+        assets.extend(page.items);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    if global.json {
+        return output::print_json(&assets);
+    }
+    if assets.is_empty() {
+        return output::print_line("no assets; `flame ingest FILE` brings one in");
+    }
+    let mut table = output::table(&["asset", "title", "state", "duration", "pictures", "source", "created"]);
+    for asset in &assets {
+        table.add_row([
+            asset.id.to_string(),
+            asset.title.clone(),
+            state(asset.state).to_owned(),
+            output::clock(asset.probe.duration_ms),
+            asset.probe.video.as_ref().map_or_else(|| "-".to_owned(), |video| format!("{}x{}", video.display_width, video.display_height)),
+            output::size(asset.source.size_bytes),
+            output::moment(asset.created_at),
+        ]);
+    }
+    output::print_line(&table.to_string())
+}
+
+async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
+    let asset = client.asset(id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
+    if global.json {
+        return output::print_json(&asset);
+    }
+    let mut facts = output::table(&["", ""]);
+    let mut fact = |name: &str, value: String| {
+        facts.add_row([name.to_owned(), value]);
+    };
+    fact("title", asset.title.clone());
+    fact("state", state(asset.state).to_owned());
+    if let Some(error) = &asset.error {
+        fact("error", error.clone());
+    }
+    fact("tenant", asset.tenant.clone());
+    fact("created", output::moment(asset.created_at));
+    fact("file", asset.source.file_name.clone().unwrap_or_else(|| "-".to_owned()));
+    fact("size", output::size(asset.source.size_bytes));
+    fact("sha256", asset.source.sha256.clone());
+    fact("container", asset.probe.container.clone());
+    fact("duration", output::clock(asset.probe.duration_ms));
+    if let Some(video) = &asset.probe.video {
+        let rate = video.frame_rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.3} fps", rate.as_f64()));
+        fact("video", format!("{} {}x{} {rate} {}", video.codec, video.width, video.height, video.pixel_format));
+    }
+    if let Some(audio) = &asset.probe.audio {
+        fact("audio", format!("{} {} Hz, {} channels", audio.codec, audio.sample_rate_hz, audio.channels));
+    }
+    if asset.version.is_some() {
+        fact("plays at", connection::play_url(client.router(), id).to_string());
+    }
+    output::print_line(&facts.to_string())?;
+    if asset.version.is_some() {
+        output::print_line(&tracks(&asset).to_string())?;
+    }
+    Ok(())
+}
+
+/// The table of an asset's tracks.
+pub fn tracks(asset: &Asset) -> comfy_table::Table {
+    let mut table = output::table(&["track", "codec", "pictures", "average", "peak", "size", "duration"]);
+    for track in asset.version.iter().flat_map(|version| &version.tracks) {
+        let pictures = match (track.width, track.height, track.channels) {
+            (Some(width), Some(height), _) => format!("{width}x{height}"),
+            (_, _, Some(channels)) => format!("{channels} channels"),
+            _ => "-".to_owned(),
+        };
+        table.add_row([
+            track.name.clone(),
+            track.codec.clone(),
+            pictures,
+            output::bit_rate(track.average_bandwidth_bps),
+            output::bit_rate(track.peak_bandwidth_bps),
+            output::size(track.size_bytes),
+            output::clock(track.duration_ms),
+        ]);
+    }
+    table
+}
+
+async fn remove(client: &Client, ids: &[Uuid]) -> Result<(), Exit> {
+    let mut missing = Vec::new();
+    for id in ids {
+        if client.delete_asset(*id).await? {
+            output::print_line(&format!("deleted {id}"))?;
+        } else {
+            missing.push(id.to_string());
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!("there is no asset {}", missing.join(", ")))) }
+}
+
+fn state(state: metadata::AssetState) -> &'static str {
+    match state {
+        metadata::AssetState::Registered => "registered",
+        metadata::AssetState::Ready => "ready",
+        metadata::AssetState::Failed => "failed",
+    }
+}
+
+impl From<AssetState> for metadata::AssetState {
+    fn from(state: AssetState) -> Self {
+        match state {
+            AssetState::Registered => Self::Registered,
+            AssetState::Ready => Self::Ready,
+            AssetState::Failed => Self::Failed,
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! All services in one process: each with its own listener, database and registration, as if it were alone.
+//!
+//! They meet over HTTP, by name, through the router; the bundle only starts them in order, gives them their folders
+//! and credentials, and stops them in reverse order. Nothing here is a shortcut between two services.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use flame_api::Client;
+use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, StoreChoice};
+use flame_service_host::auth::AuthConfig;
+use flame_service_host::keys::Grant;
+use flame_service_host::{HostConfig, Running, Scope};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::token;
+
+/// The functions of the bundle, and what each is for.
+pub const FUNCTIONS: [(&str, &str); 4] = [
+    ("ingest", "uploads: tus, PUT, pulls"),
+    ("metadata", "the catalogue"),
+    ("transcode", "conditioning jobs"),
+    ("streaming", "playlists and segments"),
+];
+/// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
+const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Life of the token that the first start prints.
+const FIRST_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long everything may take to become ready.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// How often readiness is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What `flame up` was told.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Where the router listens.
+    pub listen: SocketAddr,
+    /// Whether pulls may reach private addresses.
+    pub allow_private_pulls: bool,
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct Bundle {
+    router: Running,
+    services: Vec<Running>,
+    ingest: flame_ingest::Running,
+    client: Client,
+    first_token: Option<String>,
+}
+
+/// The credentials of the embedded store, made once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoreKeys {
+    access_key: String,
+    secret_key: String,
+}
+
+/// What is the same in every service's configuration.
+#[derive(Debug, Clone)]
+struct Common {
+    auth: AuthConfig,
+    token: Option<String>,
+}
+
+// === impl Bundle ===
+
+impl Bundle {
+    /// Starts everything with its data in `data`.
+    pub async fn start(data: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        let open = settings.listen.ip().is_loopback();
+        let first = !data.join(token::KEYS).join("jwks.json").is_file();
+        let common = if open { Common { auth: AuthConfig::default(), token: None } } else { Common::with_tokens(data)? };
+        let first_token = (!open && first).then(|| first_token(data)).transpose()?;
+        let keys = StoreKeys::of(data)?;
+
+        let router_config = flame_router::Config { host: common.host(settings.listen, None), ..flame_router::Config::default() };
+        let router = flame_router::start(router_config).await?;
+        let address = reachable(router.address());
+        let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;
+        let host = || common.host(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(url.clone()));
+
+        let ingest = flame_ingest::start(keys.ingest(data, host(), settings.allow_private_pulls)).await?;
+        let store = ingest.store().clone();
+        let metadata = flame_metadata::start(flame_metadata::Config {
+            host: host(),
+            database: data.join("metadata.db"),
+            store: Some(store.clone()),
+            ..flame_metadata::Config::default()
+        });
+        let transcode = flame_transcode::start(flame_transcode::Config {
+            host: host(),
+            database: data.join("transcode.db"),
+            scratch: data.join("transcode-scratch"),
+            ..flame_transcode::Config::new(store.clone())
+        });
+        let streaming = flame_streaming::start(flame_streaming::Config::new(host(), store));
+        let services = vec![metadata.await?, transcode.await?, streaming.await?];
+        let client = Client::new(url, common.token);
+        Ok(Self { router, services, ingest, client, first_token })
+    }
+
+    /// Waits until every service is registered and says that it is ready.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let began = tokio::time::Instant::now();
+        for (name, _) in FUNCTIONS {
+            while let Err(reason) = crate::health::ready(&self.client, name).await {
+                if began.elapsed() > READY_PATIENCE {
+                    bail!("{name} is not ready after {} s: {reason}", READY_PATIENCE.as_secs());
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the router listens.
+    pub fn router(&self) -> SocketAddr {
+        self.router.address()
+    }
+
+    /// Where the embedded object store listens.
+    pub fn store(&self) -> Option<SocketAddr> {
+        self.ingest.store_address()
+    }
+
+    /// The token that this start made, if it was the first that needed one.
+    pub fn first_token(&self) -> Option<&str> {
+        self.first_token.as_deref()
+    }
+
+    /// Reads keys, revocations and limits again.
+    pub fn reload(&self) {
+        self.router.reload();
+        self.ingest.reload();
+        self.services.iter().for_each(Running::reload);
+    }
+
+    /// Stops everything: those who call before those who are called.
+    pub async fn stop(self) {
+        for service in self.services.into_iter().rev() {
+            service.stop().await;
+        }
+        self.ingest.stop().await;
+        self.router.stop().await;
+    }
+}
+
+/// Where this process reaches a listener that may listen on all addresses.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn first_token(data: &Path) -> anyhow::Result<String> {
+    let scope = [Scope::Read, Scope::Write].map(Scope::as_str).join(" ");
+    let grant = Grant { subject: "first-start".to_owned(), tenant: "default".to_owned(), scope, life: FIRST_TOKEN_LIFE };
+    Ok(token::issue(data, &grant)?.0)
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Callers need tokens, and the services have one for each other.
+    fn with_tokens(data: &Path) -> anyhow::Result<Self> {
+        let scope = Scope::ALL.map(Scope::as_str).join(" ");
+        let grant = Grant { subject: "services".to_owned(), tenant: "default".to_owned(), scope, life: SERVICE_TOKEN_LIFE };
+        let (token, _) = token::issue(data, &grant)?;
+        Ok(Self { auth: AuthConfig { keys: Some(data.join(token::KEYS)) }, token: Some(token) })
+    }
+
+    fn host(&self, listen: SocketAddr, router: Option<Url>) -> HostConfig {
+        HostConfig { listen, router, token: self.token.clone(), auth: self.auth.clone(), ..HostConfig::default() }
+    }
+}
+
+// === impl StoreKeys ===
+
+impl StoreKeys {
+    /// The credentials kept in `data`, made at the first start.
+    fn of(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join("store-keys.json");
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(&path),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    fn make(path: &PathBuf) -> anyhow::Result<Self> {
+        let random = || uuid::Uuid::new_v4().simple().to_string();
+        let keys = Self { access_key: random(), secret_key: random() + &random() };
+        let write = || {
+            use std::io::Write;
+            use std::os::unix::fs::OpenOptionsExt;
+            let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(&serde_json::to_vec(&keys)?)?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("write {}", path.display()))?;
+        Ok(keys)
+    }
+
+    fn ingest(&self, data: &Path, host: HostConfig, allow_private: bool) -> flame_ingest::Config {
+        let (access_key, secret_key) = (self.access_key.clone(), self.secret_key.clone());
+        let store = EmbeddedStore::new(data.join("objects"), access_key, secret_key);
+        let pulls = PullConfig { allow_private, ..PullConfig::default() };
+        flame_ingest::Config {
+            host,
+            data: data.to_owned(),
+            store: StoreChoice::Embedded(store),
+            limits: Limits::default(),
+            pulls,
+            allowed_origins: Vec::new(),
+            media_program: None,
+        }
+    }
+}

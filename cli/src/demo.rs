@@ -1,0 +1,118 @@
+//! `flame demo`: the guided tour. Every step is something that was verified, or the tour ends there.
+//!
+//! A scenario plays on a `flame up` of its own: free ports, a temporary data folder, a real child process that it may
+//! kill. Nothing of the tour is special to the services; they do not know that they are shown.
+
+mod clip;
+mod files;
+mod player;
+mod ingest;
+mod stage;
+mod tour;
+mod vod;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+
+use crate::args::{self, Global};
+use crate::exit::Exit;
+use crate::output;
+use stage::Stage;
+use tour::{Broken, Report, Tour};
+
+/// A scenario of the tour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scenario {
+    Vod,
+    Ingest,
+}
+
+pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
+    if args.list {
+        return list(global);
+    }
+    let name = args.scenario.unwrap_or_default();
+    let scenarios = match Scenario::ALL.iter().find(|scenario| scenario.name() == name) {
+        Some(scenario) => vec![*scenario],
+        None if name == "all" => Scenario::ALL.to_vec(),
+        None => return Err(Exit::usage(anyhow!("there is no scenario `{name}`; `flame demo --list` names them"))),
+    };
+    let mut reports = Vec::new();
+    let last = scenarios.len() - 1;
+    for (at, scenario) in scenarios.into_iter().enumerate() {
+        // Only the last one stays open: the others would hold the tour up.
+        let keep = !args.once && at == last;
+        reports.push(play(scenario, args.file.as_deref(), global.json, keep).await?);
+    }
+    if global.json {
+        match reports.as_slice() {
+            [report] => output::print_json(report)?,
+            reports => output::print_json(&reports)?,
+        }
+    }
+    let broken: Vec<_> = reports.iter().filter_map(Report::failure).collect();
+    if broken.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!(broken.join("; ")))) }
+}
+
+fn list(global: &Global) -> Result<(), Exit> {
+    if global.json {
+        let all: Vec<_> = Scenario::ALL.iter().map(|one| serde_json::json!({ "name": one.name(), "about": one.about() })).collect();
+        return output::print_json(&all);
+    }
+    for scenario in Scenario::ALL {
+        output::print_line(&format!("{:<10} {}", scenario.name(), scenario.about()))?;
+    }
+    Ok(())
+}
+
+/// Plays one scenario; with `keep`, leaves it open until Ctrl-C.
+async fn play(scenario: Scenario, file: Option<&Path>, quiet: bool, keep: bool) -> Result<Report, Exit> {
+    let mut tour = Tour::new(scenario.name(), scenario.about(), quiet);
+    let mut stage = Stage::new()?;
+    tokio::select! {
+        // A broken step is in the report already.
+        _ = perform(scenario, &mut tour, &mut stage, file) => {}
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            stage.close().await;
+            return Err(Exit::not_carried_out(anyhow!("interrupted; nothing was left behind")));
+        }
+    }
+    let report = tour.finish();
+    if let (true, Some(router)) = (keep, stage.router()) {
+        eprintln!("\nEverything is still open at {router} (data in {}). Ctrl-C ends it.", stage.data().display());
+        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+    }
+    stage.close().await;
+    Ok(report)
+}
+
+async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: Option<&Path>) -> Result<(), Broken> {
+    let clip: PathBuf = tour.step("clip", clip::find(file)).await?;
+    match scenario {
+        Scenario::Vod => vod::perform(tour, stage, &clip).await,
+        Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+    }
+}
+
+// === impl Scenario ===
+
+impl Scenario {
+    /// In the order in which a newcomer should see them.
+    const ALL: [Self; 2] = [Self::Vod, Self::Ingest];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Vod => "vod",
+            Self::Ingest => "ingest",
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
+            Self::Ingest => "uploads are cut, killed and resumed; damaged ones and files that are not media are refused",
+        }
+    }
+}

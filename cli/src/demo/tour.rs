@@ -1,0 +1,177 @@
+//! A tour: steps that are verified one after the other, and the figures measured on the way.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Instant;
+
+use serde::Serialize;
+
+/// A tour under way.
+#[derive(Debug)]
+pub struct Tour {
+    report: Report,
+    quiet: bool,
+    closing: Vec<String>,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    scenario: &'static str,
+    ok: bool,
+    steps: Vec<Step>,
+    figures: BTreeMap<&'static str, Figure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Step {
+    name: &'static str,
+    ok: bool,
+    ms: u64,
+    detail: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Figure {
+    value: f64,
+    unit: &'static str,
+    bound: Option<String>,
+}
+
+/// A step was not verified: the tour ends. Why is in its report.
+#[derive(Debug)]
+pub struct Broken;
+
+/// What a verified step gives: a value for the next steps, and a sentence for people.
+#[derive(Debug)]
+pub struct Verified<T>(pub T, pub String);
+
+// === impl Tour ===
+
+impl Tour {
+    pub fn new(scenario: &'static str, about: &str, quiet: bool) -> Self {
+        if !quiet {
+            eprintln!("{scenario}: {about}\n");
+        }
+        let report = Report { scenario, ok: false, steps: Vec::new(), figures: BTreeMap::new() };
+        Self { report, quiet, closing: Vec::new() }
+    }
+
+    /// Whether nothing but the report is to be printed.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Performs one step and notes how it went.
+    pub async fn step<T>(&mut self, name: &'static str, work: impl Future<Output = anyhow::Result<Verified<T>>>) -> Result<T, Broken> {
+        let began = Instant::now();
+        let outcome = work.await;
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (value, ok, detail) = match outcome {
+            Ok(Verified(value, detail)) => (Ok(value), true, detail),
+            Err(error) => (Err(Broken), false, format!("{error:#}")),
+        };
+        if !self.quiet {
+            let mark = if ok { "ok    " } else { "FAILED" };
+            #[allow(clippy::cast_precision_loss, reason = "two decimals are printed")]
+            let seconds = ms as f64 / 1000.0;
+            eprintln!("  {mark} {name:<14} {seconds:>7.2} s  {detail}");
+        }
+        self.report.steps.push(Step { name, ok, ms, detail });
+        value
+    }
+
+    /// Notes a figure; one outside of its bound is a step that failed.
+    pub async fn figure(&mut self, name: &'static str, value: f64, unit: &'static str, bound: Option<Bound>) -> Result<(), Broken> {
+        let text = bound.map(|bound| bound.to_string());
+        self.report.figures.insert(name, Figure { value, unit, bound: text.clone() });
+        match bound {
+            Some(bound) if !bound.holds(value) => {
+                let missed = async { anyhow::bail!("{name} is {value:.2} {unit}, the bound is {bound}") };
+                self.step::<()>("figure", missed).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Adds text to what is printed after the last step.
+    pub fn close_with(&mut self, text: String) {
+        self.closing.push(text);
+    }
+
+    /// Ends the tour.
+    pub fn finish(mut self) -> Report {
+        self.report.ok = self.report.steps.iter().all(|step| step.ok);
+        if !self.quiet {
+            if self.report.ok {
+                for text in &self.closing {
+                    eprintln!("\n{text}");
+                }
+            }
+            if !self.report.figures.is_empty() {
+                eprintln!();
+            }
+            for (name, Figure { value, unit, bound }) in &self.report.figures {
+                let bound = bound.as_deref().map_or_else(String::new, |bound| format!("  (bound {bound})"));
+                eprintln!("  {name:<28} {value:>10.2} {unit}{bound}");
+            }
+        }
+        self.report
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The step that failed, if one did.
+    pub fn failure(&self) -> Option<String> {
+        let step = self.steps.iter().find(|step| !step.ok)?;
+        Some(format!("demo {}, step {}: {}", self.scenario, step.name, step.detail))
+    }
+}
+
+/// What a figure has to keep to.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    /// At most this.
+    AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
+}
+
+// === impl Bound ===
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(bound) => value <= bound,
+            Self::AtLeast(bound) => value >= bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtMost(bound) => write!(f, "<= {bound}"),
+            Self::AtLeast(bound) => write!(f, ">= {bound}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_broken_step_or_bound_fails_the_tour() {
+        let mut tour = Tour::new("vod", "", true);
+        tour.step("one", async { Ok(Verified((), "fine".into())) }).await.unwrap();
+        tour.figure("size", 5.0, "MiB", Some(Bound::AtMost(10.0))).await.unwrap();
+        assert!(tour.figure("ratio", 0.5, "x", Some(Bound::AtLeast(0.8))).await.is_err());
+        let report = tour.finish();
+        assert!(!report.ok);
+        assert_eq!(report.figures["ratio"].bound.as_deref(), Some(">= 0.8"));
+        assert!(report.failure().unwrap().contains("ratio is 0.50"));
+    }
+}

@@ -1,0 +1,80 @@
+//! How a command ends: with a status that programs can act on and a sentence that people can.
+
+use std::process::ExitCode;
+
+use flame_api::ClientError;
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub struct Exit {
+    status: Status,
+    error: anyhow::Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// The thing that was checked failed.
+    Failed = 1,
+    /// The command line or a document is wrong.
+    Usage = 2,
+    /// It could not be carried out.
+    NotCarriedOut = 3,
+}
+
+// === impl Exit ===
+
+impl Exit {
+    /// Status 1: the thing that was checked failed.
+    pub fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self { status: Status::Failed, error: error.into() }
+    }
+
+    /// Status 2: the command line or a document is wrong.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { status: Status::Usage, error: error.into() }
+    }
+
+    /// Status 3: it could not be carried out.
+    pub fn not_carried_out(error: impl Into<anyhow::Error>) -> Self {
+        Self { status: Status::NotCarriedOut, error: error.into() }
+    }
+
+    /// The error and its causes in one line.
+    pub fn message(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
+    /// Prints the error with its causes.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("flame: {}", self.message());
+        ExitCode::from(self.status as u8)
+    }
+}
+
+/// Whatever `?` meets is something that could not be carried out; the other statuses are said expressly.
+impl From<anyhow::Error> for Exit {
+    fn from(error: anyhow::Error) -> Self {
+        Self::not_carried_out(error)
+    }
+}
+
+impl From<std::io::Error> for Exit {
+    fn from(error: std::io::Error) -> Self {
+        Self::not_carried_out(error)
+    }
+}
+
+impl From<ClientError> for Exit {
+    fn from(error: ClientError) -> Self {
+        let hint = match &error {
+            ClientError::Unreachable { .. } => "is `flame up` running? (`--router` or FLAME_ROUTER says where)",
+            ClientError::Refused { problem, .. } if problem.status == 401 => "pass a token with --token or FLAME_TOKEN",
+            ClientError::Refused { problem, .. } if (400..500).contains(&problem.status) => {
+                // The service says it better, in one sentence and without the URL.
+                return Self::failed(anyhow::anyhow!("{}: {}", problem.title, problem.detail));
+            }
+            ClientError::Refused { .. } | ClientError::Malformed { .. } => return Self::not_carried_out(error),
+        };
+        Self::not_carried_out(anyhow::Error::new(error).context(hint))
+    }
+}

@@ -1,0 +1,134 @@
+//! `flame ingest`: files and URLs go up, and, unless told otherwise, are followed until they play.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use flame_api::Client;
+use flame_api::ingest::{NewPull, Upload, UploadState};
+use flame_api::transcode::{Job, JobState};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::args::{Global, Ingest};
+use crate::connection;
+use crate::exit::Exit;
+use crate::manifest::{self, Entry};
+use crate::output::{self, Progress};
+use crate::{job, upload};
+
+/// How often a state is asked for.
+const POLL: Duration = Duration::from_millis(200);
+
+/// What became of one source.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ingested {
+    /// The path or URL.
+    pub source: String,
+    /// The upload's, and so the asset's, identifier.
+    pub id: Uuid,
+    /// Its conditioning job, if there is one.
+    pub job: Option<Job>,
+    /// Where it plays, once it does.
+    pub play_url: Option<url::Url>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
+    let entries = match (&args.manifest, args.source) {
+        (Some(manifest), _) => manifest::read(manifest, &args.chain).map_err(Exit::usage)?,
+        (None, Some(source)) => vec![Entry { source, title: args.title, chain: args.chain }],
+        (None, None) => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
+    };
+    // Missing files are found before the first byte is sent.
+    for entry in entries.iter().filter(|entry| !entry.is_url()) {
+        if !Path::new(&entry.source).is_file() {
+            return Err(Exit::usage(anyhow!("{} is not a file", entry.source)));
+        }
+    }
+    let client = connection::client(global);
+    let mut results = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let result = one(&client, entry, args.no_wait, global.json).await;
+        let failure = result.as_ref().err().map(|error| format!("{error:#}"));
+        match result {
+            Ok(ingested) => {
+                if !global.json {
+                    output::print_line(&describe(&ingested))?;
+                }
+                results.push(ingested);
+            }
+            Err(error) if entries.len() == 1 => return Err(error.into()),
+            Err(_) => {
+                let error = failure;
+                eprintln!("flame: {}: {}", entry.source, error.as_deref().unwrap_or_default());
+                results.push(Ingested { source: entry.source.clone(), id: Uuid::nil(), job: None, play_url: None, error });
+            }
+        }
+    }
+    if global.json {
+        output::print_json(&results)?;
+    }
+    let failed: Vec<_> = results.iter().filter_map(|result| result.error.as_deref()).collect();
+    match failed.as_slice() {
+        [] => Ok(()),
+        [reason] if results.len() == 1 => Err(Exit::failed(anyhow!("{}: {reason}", results[0].source))),
+        _ => Err(Exit::failed(anyhow!("{} of {} failed", failed.len(), results.len()))),
+    }
+}
+
+/// Brings one source in and, unless `no_wait`, follows it to its end.
+async fn one(client: &Client, entry: &Entry, no_wait: bool, quiet: bool) -> anyhow::Result<Ingested> {
+    let id = if entry.is_url() {
+        let pull = NewPull { url: entry.source.clone(), title: entry.title.clone(), chain: Some(entry.chain.clone()) };
+        client.pull(&pull).await?.id
+    } else {
+        let mut bar = Progress::new("upload", quiet);
+        let file = upload::Upload { path: &PathBuf::from(&entry.source), title: entry.title.as_deref(), chain: &entry.chain };
+        let sent = upload::send(client, &file, |done, length| bar.set(share(done, length), &output::size(length))).await;
+        bar.finish();
+        sent?
+    };
+    let upload = registered(client, id).await?;
+    let mut ingested = Ingested { source: entry.source.clone(), id, job: None, play_url: None, error: upload.error };
+    if let (Some(job_id), false) = (upload.job_id, no_wait) {
+        let job = job::follow(client, job_id, "condition", quiet).await?;
+        ingested.play_url = (job.state == JobState::Succeeded).then(|| connection::play_url(client.router(), id));
+        ingested.error = match job.state {
+            JobState::Succeeded => None,
+            JobState::Cancelled => Some("its job was cancelled".to_owned()),
+            JobState::Failed | JobState::Queued | JobState::Running => {
+                Some(job.error.clone().unwrap_or_else(|| "its job did not end".to_owned()))
+            }
+        };
+        ingested.job = Some(job);
+    }
+    Ok(ingested)
+}
+
+/// Waits until ingest has registered the upload or refused it.
+pub async fn registered(client: &Client, id: Uuid) -> anyhow::Result<Upload> {
+    loop {
+        let upload = client.upload(id).await?.context("the upload is gone: somebody ended it")?;
+        match upload.state {
+            UploadState::Done | UploadState::Failed => return Ok(upload),
+            UploadState::Receiving | UploadState::Processing => tokio::time::sleep(POLL).await,
+        }
+    }
+}
+
+/// `done` of `length` as a fraction.
+#[allow(clippy::cast_precision_loss, reason = "for a progress bar")]
+pub fn share(done: u64, length: u64) -> f64 {
+    if length == 0 { 1.0 } else { done as f64 / length as f64 }
+}
+
+fn describe(ingested: &Ingested) -> String {
+    let Ingested { source, id, job, play_url, error } = ingested;
+    match (error, play_url, job) {
+        (Some(error), _, _) => format!("{source}: failed: {error}"),
+        (None, Some(url), _) => format!("{source}: asset {id} plays at {url}"),
+        (None, None, _) => format!("{source}: asset {id} is registered"),
+    }
+}

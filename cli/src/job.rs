@@ -1,0 +1,119 @@
+//! `flame job`: conditioning jobs, listed, watched and cancelled.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use flame_api::Client;
+use flame_api::transcode::{Job, JobQuery, JobState};
+use uuid::Uuid;
+
+use crate::args::{self, Global, JobCommand};
+use crate::connection;
+use crate::exit::Exit;
+use crate::output::{self, Progress};
+
+/// How often a job is asked how far it is.
+const POLL: Duration = Duration::from_millis(250);
+/// Times in a row that the service may not answer while a job is followed (it may be restarting).
+const SILENCES_MAX: u32 = 60;
+/// Items asked for at once.
+const PAGE: usize = 200;
+
+pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
+    let client = connection::client(global);
+    match args.command {
+        JobCommand::List { limit } => list(global, &client, limit).await,
+        JobCommand::Watch { id } => watch(global, &client, id).await,
+        JobCommand::Cancel { id } => {
+            let job = client.cancel_job(id).await?;
+            if global.json { output::print_json(&job) } else { output::print_line(&format!("job {id} is {}", state(job.state))) }
+        }
+    }
+}
+
+async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit> {
+    let mut query = JobQuery::default();
+    let mut jobs = Vec::new();
+    while jobs.len() < limit {
+        query.limit = u32::try_from((limit - jobs.len()).min(PAGE)).ok();
+        let page = client.jobs(&query).await?;
+        jobs.extend(page.items);
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    if global.json {
+        return output::print_json(&jobs);
+    }
+    if jobs.is_empty() {
+        return output::print_line("no jobs");
+    }
+    let mut table = output::table(&["job", "chain", "asset", "state", "done", "attempt", "created", "error"]);
+    for job in &jobs {
+        table.add_row([
+            job.id.to_string(),
+            job.chain.clone(),
+            job.asset_id.to_string(),
+            state(job.state).to_owned(),
+            format!("{:.0} %", job.progress * 100.0),
+            job.attempt.to_string(),
+            output::moment(job.created_at),
+            job.error.clone().unwrap_or_default(),
+        ]);
+    }
+    output::print_line(&table.to_string())
+}
+
+async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
+    if client.job(id).await?.is_none() {
+        return Err(Exit::failed(anyhow!("there is no job {id}")));
+    }
+    let job = follow(client, id, "job", global.json).await?;
+    if global.json {
+        output::print_json(&job)?;
+    } else {
+        output::print_line(&format!("job {id} {}", state(job.state)))?;
+    }
+    match job.state {
+        JobState::Succeeded => Ok(()),
+        JobState::Failed | JobState::Cancelled | JobState::Queued | JobState::Running => {
+            let reason = job.error.unwrap_or_else(|| state(job.state).to_owned());
+            Err(Exit::failed(anyhow!("job {id}: {reason}")))
+        }
+    }
+}
+
+/// Follows a job to its end, with a bar called `name`.
+pub async fn follow(client: &Client, id: Uuid, name: &str, quiet: bool) -> anyhow::Result<Job> {
+    let mut bar = Progress::new(name, quiet);
+    let mut silences = 0;
+    let ended = loop {
+        match client.job(id).await {
+            Ok(job) => {
+                let job = job.with_context(|| format!("job {id} is gone"))?;
+                silences = 0;
+                bar.set(job.progress, &job.stage);
+                if job.state.is_final() {
+                    break job;
+                }
+            }
+            Err(error) if error.is_transient() && silences < SILENCES_MAX => silences += 1,
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(POLL).await;
+    };
+    bar.finish();
+    Ok(ended)
+}
+
+/// The word for a state.
+pub fn state(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "queued",
+        JobState::Running => "running",
+        JobState::Succeeded => "succeeded",
+        JobState::Failed => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}

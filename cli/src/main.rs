@@ -1,0 +1,64 @@
+//! `flame`: one binary that runs everything on one machine (`flame up`), and the clients of its services.
+//!
+//! Exit status of every command: 0 done or verified, 1 the thing checked failed, 2 wrong usage or document, 3 could
+//! not be carried out. It holds no logic of a service: `up` starts them, everything else speaks HTTP to them.
+
+mod args;
+mod exit;
+mod output;
+mod connection;
+mod upload;
+mod data;
+mod ports;
+mod up;
+mod bundle;
+mod down;
+mod ingest;
+mod manifest;
+mod asset;
+mod job;
+mod token;
+mod doctor;
+mod health;
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Args, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Exit::not_carried_out(anyhow::Error::new(error).context("start the async runtime")).report(),
+    };
+    let outcome = runtime.block_on(run(args));
+    // Blocking work of a command that was interrupted must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => exit.report(),
+    }
+}
+
+async fn run(args: Args) -> Result<(), Exit> {
+    let Args { global, command } = args;
+    match command {
+        Command::Up(up) => up::run(up).await,
+        Command::Down(down) => down::run(&down).await,
+        Command::Demo(demo) => demo::run(&global, demo).await,
+        Command::Ingest(ingest) => ingest::run(&global, ingest).await,
+        Command::Asset(asset) => asset::run(&global, asset).await,
+        Command::Job(job) => job::run(&global, job).await,
+        Command::Token(token) => token::run(&global, &token),
+        Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
+        Command::Health => health::run(&global).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "flame", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

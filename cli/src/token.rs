@@ -1,0 +1,69 @@
+//! `flame token`: made and revoked beside the data folder, because whoever can read its keys may sign anyway.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flame_service_host::auth::is_tenant;
+use flame_service_host::keys::{self, Claims, Grant};
+use uuid::Uuid;
+
+use crate::args::{self, Global, TokenCommand};
+use crate::data;
+use crate::exit::Exit;
+use crate::output;
+
+/// Revocations of a bare id are kept this long: no token lives longer.
+const LIFE_MAX_S: u64 = 366 * 24 * 3600;
+
+/// The folder with the keys inside a data folder.
+pub const KEYS: &str = "auth";
+
+pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
+    match &args.command {
+        TokenCommand::Issue { subject, tenant, scopes, life, data } => {
+            if !is_tenant(tenant) {
+                return Err(Exit::usage(anyhow!("`{tenant}` cannot name a tenant: lower-case letters, digits, hyphens")));
+            }
+            if life.0.as_secs() == 0 || life.0.as_secs() > LIFE_MAX_S {
+                return Err(Exit::usage(anyhow!("a token lives between 1s and 366 days (8784h)")));
+            }
+            let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+            let grant = Grant { subject: subject.clone(), tenant: tenant.clone(), scope: words.join(" "), life: life.0 };
+            let (token, claims) = issue(&data::folder(data.as_deref())?, &grant)?;
+            if global.json {
+                return output::print_json(&serde_json::json!({ "token": token, "claims": claims }));
+            }
+            eprintln!("token {} for {subject} of tenant {tenant}: {}, valid for {life}", claims.jti, grant.scope);
+            output::print_line(&token)
+        }
+        TokenCommand::Revoke { token, data } => {
+            let (id, until) = match token.parse::<Uuid>() {
+                Ok(id) => (id, keys::unix_seconds() + LIFE_MAX_S),
+                Err(_) => identify(token).map_err(Exit::usage)?,
+            };
+            let folder = data::folder(data.as_deref())?.join(KEYS);
+            if !folder.is_dir() {
+                return Err(Exit::not_carried_out(anyhow!("{} does not exist: no token was ever issued there", folder.display())));
+            }
+            keys::revoke(&folder, id, until).context("revoke the token")?;
+            if global.json { output::print_json(&serde_json::json!({ "revoked": id })) } else { output::print_line(&format!("revoked {id}")) }
+        }
+    }
+}
+
+/// Issues a token from the keys in the data folder `data`, which are made if there are none.
+pub fn issue(data: &Path, grant: &Grant) -> anyhow::Result<(String, Claims)> {
+    let folder = data.join(KEYS);
+    keys::ensure(&folder).context("make the signing key")?;
+    keys::issue(&folder, grant).context("issue the token")
+}
+
+/// Id and end of a token. Its signature does not matter: revoking a forged one harms nobody.
+fn identify(token: &str) -> anyhow::Result<(Uuid, u64)> {
+    let wrong = "this is neither a token nor a token's id";
+    let payload = token.split('.').nth(1).context(wrong)?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).context(wrong)?).context(wrong)?;
+    Ok((claims.jti, claims.exp))
+}

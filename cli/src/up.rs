@@ -1,0 +1,173 @@
+//! `flame up`: everything in one process, in the foreground or behind it.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use flame_service_host::StartError;
+use flame_service_host::logs;
+use flame_service_host::problem::chain;
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Up;
+use crate::bundle::{Bundle, FUNCTIONS, Settings};
+use crate::data::{self, DataFolder, Holder};
+use crate::exit::Exit;
+use crate::output;
+use crate::ports;
+
+/// How long `-d` waits for everything to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks.
+const POLL: Duration = Duration::from_millis(50);
+/// The log of a detached `flame up` is put aside at a start that finds it longer than this.
+const LOG_MAX_BYTES: u64 = 64 << 20;
+/// How the banner begins, and how it ends in the foreground.
+const READY: &str = "FLAME is ready";
+const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
+
+pub async fn run(args: Up) -> Result<(), Exit> {
+    let folder = data::folder(args.data.as_deref())?;
+    if args.detach { detach(&args, &folder).await } else { serve(&args, folder).await }
+}
+
+async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
+    // People who watch want warnings; a log file or collector wants everything.
+    logs::init(if std::io::stderr().is_terminal() { "warn,s3s=off" } else { "info,s3s=off" });
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+
+    let mut data = DataFolder::take(folder)?;
+    let settings = Settings { listen: args.listen, allow_private_pulls: args.allow_private_pulls };
+    let began = Instant::now();
+    let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
+    let mut holder = Holder { pid: std::process::id(), router: bundle.router(), ready: false };
+    data.announce(&holder)?;
+    let ready = tokio::select! {
+        ready = bundle.ready() => ready,
+        _ = interrupt.recv() => Err(anyhow!("interrupted before everything was ready")),
+        _ = terminate.recv() => Err(anyhow!("stopped before everything was ready")),
+    };
+    if let Err(error) = ready {
+        bundle.stop().await;
+        return Err(error.into());
+    }
+    holder.ready = true;
+    data.announce(&holder)?;
+    output::print_line(&banner(&bundle, data.path(), began.elapsed()))?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hangup.recv() => bundle.reload(),
+        }
+    }
+    if std::io::stderr().is_terminal() {
+        eprintln!("\nstopping: open requests finish first; a second Ctrl-C stops at once");
+    }
+    tokio::select! {
+        () = bundle.stop() => Ok(()),
+        _ = interrupt.recv() => Err(Exit::not_carried_out(anyhow!("stopped at once; running jobs go on at the next start"))),
+    }
+}
+
+fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
+    let router = bundle.router();
+    // Where it listens on all addresses, people still reach it by a name.
+    let shown = if router.ip().is_unspecified() { format!("localhost:{}", router.port()) } else { router.to_string() };
+    let mut text = format!("{READY} after {:.1} s: http://{shown}/\n", took.as_secs_f64());
+    for (name, about) in FUNCTIONS {
+        text.push_str(&format!("  http://{shown}/~{name:<10} {about}\n"));
+    }
+    if let Some(store) = bundle.store() {
+        text.push_str(&format!("  object store (S3) at http://{store}\n"));
+    }
+    text.push_str(&format!("  data in {}\n", data.display()));
+    if let Some(token) = bundle.first_token() {
+        text.push_str(&format!("\nOther machines can reach it, so callers need a token. This one was made for you:\n  http://{shown}/?token={token}\n"));
+        text.push_str("It is not shown again; `flame token issue` makes more.\n");
+    }
+    let router_flag = if router.port() == 8080 { String::new() } else { format!(" --router http://{shown}") };
+    text.push_str(&format!("\nNext: flame ingest FILE{router_flag}   flame asset list{router_flag}   flame doctor\n"));
+    text.push_str(FOREGROUND_STOP);
+    text
+}
+
+/// Starts the same command again behind the terminal, and waits until it is ready.
+async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
+    if let Some(holder) = data::holder(folder)? {
+        let message = anyhow!("{} is in use: process {} at http://{}; `flame down` stops it", folder.display(), holder.pid, holder.router);
+        return Err(Exit::not_carried_out(message));
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("create the data folder {}", folder.display()))?;
+    let path = folder.join("flame.log");
+    let began_at = put_aside(&path)?;
+    let log = File::options().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    command.arg("up").arg("--data").arg(folder).args(["--listen", &args.listen.to_string()]);
+    if args.allow_private_pulls {
+        command.arg("--allow-private-pulls");
+    }
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        // Its own group: Ctrl-C in this terminal is not for it.
+        .process_group(0)
+        .spawn()
+        .context("start the services")?;
+    let began = Instant::now();
+    loop {
+        let ready = data::holder(folder)?.is_some_and(|holder| holder.ready && Some(holder.pid) == child.id());
+        if ready {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let text = text.get(began_at..).unwrap_or_default();
+            return output::print_line(&format!("{}\n\nIt logs to {}. Stop it with: flame down", printed_banner(text), path.display()));
+        }
+        if let Some(status) = child.try_wait()? {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let reason = text.get(began_at..).unwrap_or_default().lines().rfind(|line| line.starts_with("flame: "));
+            let reason = reason.map_or_else(|| format!("it ended ({status}); {} may say why", path.display()), |line| line["flame: ".len()..].to_owned());
+            return Err(Exit::not_carried_out(anyhow!(reason)));
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(Exit::not_carried_out(anyhow!("not ready after {} s; {} may say why", PATIENCE.as_secs(), path.display())));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The banner within a log: its lines up to the one that tells how to stop what runs in the foreground.
+fn printed_banner(log: &str) -> String {
+    let lines = log.lines().skip_while(|line| !line.starts_with(READY)).take_while(|line| *line != FOREGROUND_STOP);
+    lines.filter(|line| !line.starts_with('{')).collect::<Vec<_>>().join("\n")
+}
+
+/// Puts a long log aside. Returns the length of the one that goes on.
+fn put_aside(path: &Path) -> anyhow::Result<usize> {
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length <= LOG_MAX_BYTES {
+        return Ok(usize::try_from(length)?);
+    }
+    std::fs::rename(path, path.with_extension("log.1")).with_context(|| format!("put {} aside", path.display()))?;
+    Ok(0)
+}
+
+/// A busy port is the one failure of a start that everybody meets: says who has it, and what to do.
+fn explain(error: anyhow::Error) -> Exit {
+    if let Some(StartError::Bind { address, source, .. }) = error.downcast_ref::<StartError>()
+        && source.kind() == std::io::ErrorKind::AddrInUse
+    {
+        let occupant = ports::occupant(*address).map_or_else(|| "somebody".to_owned(), |occupant| occupant.description);
+        return Exit::not_carried_out(anyhow!("port {} is taken by {occupant}; take another with --listen {}:PORT", address.port(), address.ip()));
+    }
+    match error.downcast_ref::<StartError>() {
+        Some(start) => Exit::not_carried_out(anyhow!(chain(start))),
+        None => Exit::not_carried_out(error),
+    }
+}

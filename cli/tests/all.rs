@@ -1,0 +1,19 @@
+//! The real `flame` binary as its users meet it: started, misused, killed, and started again.
+
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/usage.rs"]
+mod usage;
+
+#[path = "all/up.rs"]
+mod up;
+
+#[path = "all/pipeline.rs"]
+mod pipeline;
+
+#[path = "all/tokens.rs"]
+mod tokens;
+
+#[path = "all/demo.rs"]
+mod demo;

@@ -1,0 +1,47 @@
+//! The guided tour, as a program reads it: every step verified, or status 1 with the step and the reason.
+
+use flame_test_kit::{Scratch, clips};
+use serde_json::Value;
+
+use crate::world::flame;
+
+fn verified(scenario: &str) -> Value {
+    let clip = clips::path("bigbuckbunny");
+    let ran = flame(&["demo", scenario, clip.to_str().unwrap(), "--once", "--json"]);
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
+    assert_eq!((ran.status, &report["ok"]), (0, &Value::Bool(true)), "{report:#}\n{}", ran.err);
+    assert_eq!(report["scenario"], scenario);
+    for step in report["steps"].as_array().unwrap() {
+        assert!(step["ok"] == true && step["ms"].is_u64() && !step["detail"].as_str().unwrap().is_empty(), "{step}");
+    }
+    for (name, figure) in report["figures"].as_object().unwrap() {
+        assert!(figure["value"].is_f64() && figure["unit"].is_string(), "{name}: {figure}");
+    }
+    report
+}
+
+#[test]
+fn vod_is_verified_to_the_last_frame() {
+    let report = verified("vod");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["clip", "start", "upload", "probe", "catalogue", "ladder", "package", "play"]);
+}
+
+#[test]
+fn ingest_loses_nothing_acknowledged() {
+    let report = verified("ingest");
+    assert_eq!(report["figures"]["acknowledged_bytes_lost"]["value"], 0.0);
+}
+
+#[test]
+fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
+    let folder = Scratch::new("demo");
+    let file = folder.path().join("film.mp4");
+    std::fs::write(&file, "not a film").unwrap();
+    let ran = flame(&["demo", "vod", file.to_str().unwrap(), "--once", "--json"]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["ok"], false);
+    let last = report["steps"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["name"], &last["ok"]), (&Value::from("probe"), &Value::Bool(false)), "{report:#}");
+}

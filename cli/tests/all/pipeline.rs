@@ -1,0 +1,77 @@
+//! The main job through the command line: in, listed, found, played, removed; and killed in the middle.
+
+use flame_test_kit::clips;
+use serde_json::Value;
+
+use crate::world::World;
+
+fn clip(seconds: f64) -> String {
+    clips::recipe("synthetic").seconds(seconds).size(320, 180).make().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_file_comes_in_is_found_and_goes() {
+    let world = World::up();
+    let done = world.json(&["ingest", &clip(4.0), "--title", "Grüße aus Bristol"]);
+    let id = done[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(done[0]["job"]["state"], "succeeded");
+    assert_eq!(world.json(&["job", "watch", done[0]["job"]["id"].as_str().unwrap()])["state"], "succeeded");
+
+    let found = world.json(&["asset", "search", "grüße", "bris"]);
+    assert_eq!(found[0]["id"], id.as_str());
+    let shown = world.json(&["asset", "show", &id]);
+    assert_eq!(shown["state"], "ready");
+    let table = world.flame(&["asset", "show", &id]);
+    assert!(table.out.contains("/~streaming/") && table.out.contains("avc1."), "{}", table.out);
+
+    assert_eq!(world.flame(&["asset", "rm", &id]).status, 0);
+    assert_eq!(world.flame(&["asset", "rm", &id]).status, 1);
+    assert_eq!(world.flame(&["asset", "show", &id]).status, 1);
+    assert_eq!(world.json(&["asset", "list"]), Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_manifest_brings_in_many_and_says_which_failed() {
+    let world = World::up();
+    let folder = world.scratch.path();
+    std::fs::copy(clip(2.0), folder.join("good.mp4")).unwrap();
+    std::fs::write(folder.join("bad.mp4"), "no film at all").unwrap();
+    let manifest = folder.join("list.csv");
+    std::fs::write(&manifest, "path,title,chain\ngood.mp4,Good,none\nbad.mp4,Bad,\n").unwrap();
+    let ran = world.flame(&["ingest", "--manifest", manifest.to_str().unwrap(), "--json"]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let results: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(results[0]["error"], Value::Null);
+    assert!(results[1]["error"].as_str().unwrap().contains("not a media file"), "{results}");
+    let titles: Vec<_> = world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
+    assert_eq!(titles, ["Good"]);
+}
+
+#[test]
+fn a_job_goes_on_after_everything_was_killed() {
+    let mut world = World::up();
+    let done = world.json(&["ingest", &clip(30.0), "--no-wait"]);
+    let id = done[0]["id"].as_str().unwrap().to_owned();
+    // Killed when the encoder is at work, not before.
+    let running = |world: &World| world.json(&["job", "list"])[0]["state"] == "running";
+    while !running(&world) {
+        std::thread::yield_now();
+    }
+    world.kill();
+    world.start();
+    let job = world.json(&["job", "list"])[0].clone();
+    let watched = world.json(&["job", "watch", job["id"].as_str().unwrap()]);
+    assert_eq!(watched["state"], "succeeded", "{}", world.log());
+    assert_eq!(world.json(&["asset", "show", &id])["state"], "ready");
+}
+
+#[test]
+fn a_cancelled_job_is_cancelled() {
+    let world = World::up();
+    world.json(&["ingest", &clip(30.0), "--no-wait"]);
+    let job = world.json(&["job", "list"])[0]["id"].as_str().unwrap().to_owned();
+    world.flame(&["job", "cancel", &job]);
+    let watched = world.flame(&["job", "watch", &job]);
+    assert_eq!(watched.status, 1);
+    assert!(watched.err.contains("cancelled"), "{}", watched.err);
+}

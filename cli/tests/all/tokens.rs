@@ -1,0 +1,38 @@
+//! Where others can reach it, callers need a token: the first is made and shown, more are issued, any can be revoked.
+
+use flame_test_kit::clips;
+
+use crate::world::{World, command, flame, run};
+
+#[test]
+fn tokens_are_needed_issued_and_revoked() {
+    let world = World::up_with(&["--listen", "0.0.0.0:0"]);
+    let data = world.data();
+    let data = data.to_str().unwrap();
+    let stranger = world.flame(&["asset", "list"]);
+    assert_eq!(stranger.status, 3, "{}", stranger.out);
+    assert!(stranger.err.contains("FLAME_TOKEN"), "{}", stranger.err);
+    // Health is for everybody: a load balancer has no token.
+    assert_eq!(world.flame(&["health"]).status, 0);
+
+    let issue = |scope: &str| {
+        let ran = flame(&["token", "issue", "--data", data, "--scope", scope]);
+        assert_eq!(ran.status, 0, "{}", ran.err);
+        ran.out.trim().to_owned()
+    };
+    let with = |token: &str, arguments: &[&str]| run(command().args(arguments).env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", token));
+    let (reader, writer) = (issue("read"), issue("read,write"));
+    assert_eq!(with(&reader, &["asset", "list"]).status, 0);
+    let clip = clips::recipe("synthetic").seconds(2.0).size(320, 180).make();
+    let refused = with(&reader, &["ingest", clip.to_str().unwrap(), "--chain", "none"]);
+    assert_ne!(refused.status, 0);
+    assert!(refused.err.contains("scope"), "{}", refused.err);
+    // The services find each other with the bundle's own token: the whole job runs.
+    let ran = with(&writer, &["ingest", clip.to_str().unwrap()]);
+    assert_eq!(ran.status, 0, "{}\n{}", ran.err, world.log());
+
+    assert_eq!(flame(&["token", "revoke", "--data", data, &reader]).status, 0);
+    // Services look at the revocations once a second.
+    while with(&reader, &["asset", "list"]).status == 0 {}
+    assert_eq!(with(&writer, &["asset", "list"]).status, 0);
+}

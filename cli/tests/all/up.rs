@@ -1,0 +1,60 @@
+//! `flame up` and `flame down`: one holder a folder, busy ports explained, nothing left behind.
+
+use std::net::TcpListener;
+
+use flame_test_kit::Scratch;
+
+use crate::world::{World, flame};
+
+#[test]
+fn detached_it_is_ready_at_once_stopped_and_purged() {
+    let scratch = Scratch::new("detach");
+    let data = scratch.path().join("data");
+    let data = data.to_str().unwrap();
+    let up = flame(&["up", "-d", "--data", data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(up.status, 0, "{}", up.err);
+    assert!(up.out.starts_with("FLAME is ready") && up.out.contains("flame down"), "{}", up.out);
+    let router = up.out.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/');
+    assert_eq!(flame(&["--router", router, "health"]).status, 0);
+
+    let second = flame(&["up", "-d", "--data", data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status, 3);
+    assert!(second.err.contains("flame down"), "{}", second.err);
+
+    let down = flame(&["down", "--data", data, "--purge"]);
+    assert_eq!(down.status, 0, "{}", down.err);
+    assert!(down.out.contains("stopped process") && down.out.contains("deleted"), "{}", down.out);
+    assert!(!scratch.path().join("data").exists());
+    assert_eq!(flame(&["--router", router, "health"]).status, 1);
+    // Nothing runs any more, and saying so is no failure.
+    assert_eq!(flame(&["down", "--data", data]).status, 0);
+}
+
+#[test]
+fn a_busy_port_names_its_occupant_and_the_flag() {
+    let scratch = Scratch::new("busy");
+    let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let ran = flame(&["up", "--data", scratch.path().join("data").to_str().unwrap(), "--listen", &address]);
+    assert_eq!(ran.status, 3);
+    let me = format!("process {}", std::process::id());
+    assert!(ran.err.contains(&me) && ran.err.contains("--listen"), "{}", ran.err);
+}
+
+#[test]
+fn only_a_data_folder_is_purged() {
+    let scratch = Scratch::new("purge");
+    std::fs::write(scratch.path().join("precious.txt"), "mine").unwrap();
+    let ran = flame(&["down", "--purge", "--data", scratch.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 3, "{}", ran.out);
+    assert!(scratch.path().join("precious.txt").exists());
+}
+
+#[test]
+fn an_interrupt_stops_everything_in_good_order() {
+    let mut world = World::up();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(world.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(world.ended(), Some(0), "{}", world.log());
+    world.start();
+}

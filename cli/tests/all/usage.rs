@@ -1,0 +1,62 @@
+//! Wrong usage, and nobody there: the exit status says which, the sentence says what to do.
+
+use flame_test_kit::Scratch;
+
+use crate::world::flame;
+
+#[test]
+fn help_names_every_command() {
+    let ran = flame(&["--help"]);
+    assert_eq!(ran.status, 0);
+    for name in ["up", "down", "demo", "ingest", "asset", "job", "token", "doctor", "completions"] {
+        assert!(ran.out.lines().any(|line| line.trim_start().starts_with(name)), "{name} is not in:\n{}", ran.out);
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    let folder = Scratch::new("usage");
+    let manifest = folder.path().join("list.csv");
+    std::fs::write(&manifest, "file\na.mp4\n").unwrap();
+    for arguments in [
+        &["upp"][..],
+        &["up", "--listen", "here"],
+        &["demo"],
+        &["demo", "nothing", "--once"],
+        &["ingest"],
+        &["ingest", "/nowhere/film.mp4"],
+        &["ingest", "--manifest", manifest.to_str().unwrap()],
+        &["asset", "show", "no-uuid"],
+        &["token", "issue", "--scope", "everything"],
+        &["token", "issue", "--tenant", "Not A Label"],
+        &["token", "revoke", "rubbish"],
+    ] {
+        let ran = flame(arguments);
+        assert_eq!(ran.status, 2, "{arguments:?}: {}{}", ran.out, ran.err);
+        assert!(!ran.err.is_empty(), "{arguments:?} says nothing");
+    }
+}
+
+#[test]
+fn nobody_there_is_status_3_and_says_what_to_do() {
+    let [port] = flame_test_kit::ports::free_tcp();
+    let ran = flame(&["--router", &format!("http://127.0.0.1:{port}"), "asset", "list"]);
+    assert_eq!(ran.status, 3, "{}", ran.err);
+    assert!(ran.err.contains("is `flame up` running?"), "{}", ran.err);
+}
+
+#[test]
+fn the_scenarios_are_named() {
+    let ran = flame(&["demo", "--list"]);
+    assert_eq!(ran.status, 0);
+    let names: Vec<_> = ran.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["vod", "ingest"]);
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = flame(&["completions", shell]);
+        assert!(ran.status == 0 && ran.out.contains("flame"), "{shell}");
+    }
+}
