@@ -1,0 +1,69 @@
+//! What callers and operators build on: the OpenAPI document, the example configuration, health.
+
+use std::path::Path;
+
+use flame_service_host::config;
+use flame_test_kit::openapi;
+use flame_transcode::Config;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn the_openapi_document_is_the_one_checked_in() {
+    let world = World::start().await;
+    let document = openapi::document(&world.base()).await;
+    openapi::check_golden("transcode", &document);
+    let operations = openapi::operations(&document);
+    assert_eq!(operations.len(), 6);
+    assert!(operations.iter().all(|operation| operation.needs_token));
+    let ready: serde_json::Value =
+        reqwest::get(format!("{}/health/ready", world.base())).await.unwrap().json().await.unwrap();
+    assert_eq!((&ready["status"], &ready["checks"]["database"]), (&"ready".into(), &"ok".into()));
+}
+
+#[test]
+fn the_example_configuration_holds_the_defaults() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let example: Config = config::load("transcode", Some(&file)).unwrap();
+    let default = Config::new(example.store.clone());
+    let host = |config: &Config| {
+        let host = &config.host;
+        (host.max_connections, host.drain, host.head_timeout, host.min_free_disk_percent.to_bits())
+    };
+    assert_eq!(host(&example), host(&default));
+    // All keys but those of the host, which has examples of its own.
+    let told = |mut config: Config| {
+        config.host = Default::default();
+        format!("{config:?}")
+    };
+    assert_eq!(told(example), told(default));
+    // Also the keys that are commented out are known: with them the file is still valid.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let all: String = text.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("all.toml");
+    std::fs::write(&whole, &all).unwrap();
+    let _: Config = config::load("transcode", Some(&whole)).unwrap_or_else(|error| panic!("{error}\n{all}"));
+}
+
+/// A line of the example with its key switched on.
+fn uncommented(line: &str) -> &str {
+    line.strip_prefix("# ").filter(|rest| rest.split(' ').nth(1) == Some("=")).unwrap_or(line)
+}
+
+#[tokio::test]
+async fn without_a_router_it_does_not_start() {
+    let mut world = World::without_service().await;
+    world.config.host.router = None;
+    let error = flame_transcode::start(world.config.clone()).await.unwrap_err();
+    assert_eq!(error.to_string(), "transcode cannot open its router");
+}
+
+#[tokio::test]
+async fn two_services_do_not_share_a_scratch_folder() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    config.database = world.folder.join("other.db");
+    let error = flame_transcode::start(config).await.unwrap_err();
+    assert_eq!(error.to_string(), "transcode cannot open its scratch folder");
+}

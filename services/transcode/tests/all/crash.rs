@@ -1,0 +1,100 @@
+//! Sudden deaths: of the media process, and of the service itself. The job goes on.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use flame_api::metadata::AssetState;
+use flame_api::transcode::JobState;
+use flame_test_kit::eventually;
+use tokio::process::{Child, Command};
+
+use crate::world::{PATIENCE, World, kill, long_clip, media_processes, short_clip};
+
+#[tokio::test]
+async fn a_killed_media_process_costs_one_attempt() {
+    let world = World::start().await;
+    let new = world.job_for(&long_clip()).await;
+    world.queue(&new).await;
+    world.until_encoding(new.id).await;
+    let processes = media_processes(std::process::id());
+    assert_eq!(processes.len(), 1);
+    kill(processes[0]);
+
+    let waiting = world.until(new.id, "the failure is noted", |job| job.error.is_some()).await;
+    assert!(waiting.error.unwrap().contains("media process died of signal 9"));
+    let job = world.until_final(new.id).await;
+    assert_eq!((job.state, job.attempt, job.error), (JobState::Succeeded, 2, None));
+    assert_eq!(world.asset(new.asset_id).await.state, AssetState::Ready);
+    world.assert_scratch_is_empty();
+}
+
+/// Starts the program in `world`; it is killed with the value.
+async fn start_program(world: &World) -> Child {
+    let config = world.folder.join("transcode.toml");
+    let store = &world.config.store;
+    let text = format!(
+        "database = {:?}\nscratch = {:?}\n[host]\nrouter = {:?}\n[jobs]\npoll = \"100ms\"\nlease = \"1h\"\n\
+         [store]\nendpoint = {:?}\nbucket = {:?}\naccess_key = {:?}\nsecret_key = {:?}\n",
+        world.config.database,
+        world.config.scratch,
+        world.config.host.router.as_ref().unwrap().as_str(),
+        store.endpoint,
+        store.bucket,
+        store.access_key,
+        store.secret_key.expose(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_flame-transcode"))
+        .arg(&config)
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program starts");
+    world.until_registered().await;
+    child
+}
+
+#[tokio::test]
+async fn after_kill_9_of_the_service_its_job_goes_on_at_once() {
+    let world = World::without_service().await;
+    let mut service = start_program(&world).await;
+    let id = service.id().unwrap();
+    let (new, waiting) = (world.job_for(&long_clip()).await, world.job_for(&short_clip()).await);
+    world.queue(&new).await;
+    world.queue(&waiting).await;
+    world.until_encoding(new.id).await;
+    let processes = media_processes(id);
+    assert_eq!(processes.len(), 1);
+    service.kill().await.unwrap();
+    eventually(PATIENCE, || async {
+        // Its parent gone, the process belongs to another one.
+        let alive = std::path::Path::new(&format!("/proc/{}/fd/0", processes[0])).exists();
+        if alive { Err("the media process outlives its service") } else { Ok(()) }
+    })
+    .await;
+
+    // The lease of an hour is not waited for: the owner itself is back.
+    let _service = start_program(&world).await;
+    for (new, attempts) in [(&new, 2), (&waiting, 1)] {
+        let job = world.until_final(new.id).await;
+        assert_eq!((job.state, job.attempt), (JobState::Succeeded, attempts), "{job:?}");
+        assert_eq!(world.asset(new.asset_id).await.state, AssetState::Ready);
+    }
+    world.assert_scratch_is_empty();
+}
+
+#[tokio::test]
+async fn a_stop_lets_go_and_costs_no_failure() {
+    let mut world = World::start().await;
+    let new = world.job_for(&long_clip()).await;
+    world.queue(&new).await;
+    world.until_encoding(new.id).await;
+    let stopping = world.transcode.take().unwrap().stop();
+    tokio::time::timeout(Duration::from_secs(10), stopping).await.expect("the stop is quick");
+    assert_eq!(media_processes(std::process::id()), Vec::<u32>::new());
+    world.assert_scratch_is_empty();
+
+    world.start_service().await;
+    let job = world.until_final(new.id).await;
+    assert_eq!((job.state, job.attempt, job.error), (JobState::Succeeded, 2, None));
+}

@@ -1,0 +1,183 @@
+//! The queue under contention: two processes' worth of connections, many workers, some of which die or dawdle.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use flame_api::transcode::{JobState, NewJob};
+use flame_media_child::protocol::Fault;
+use flame_service_host::config::Span;
+use flame_test_kit::Scratch;
+use flame_transcode::Config;
+use flame_transcode::changes::Changes;
+use flame_transcode::job::{Refused, Report};
+use flame_transcode::stage::{Progress, Stage};
+use flame_transcode::store::{Claimed, Created, Lane, ReportError, Store};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::world::{config, probe, short_clip, store_config};
+
+const JOBS: usize = 40;
+const WORKERS: usize = 12;
+
+fn queue_config(folder: &Scratch) -> Config {
+    let mut config = config(folder, store_config("http://127.0.0.1:1"), None);
+    config.jobs.backoff = Span(Duration::from_millis(1));
+    config.jobs.attempts_max = 1000;
+    config
+}
+
+async fn open(config: &Config) -> Store {
+    Store::open(config, Changes::new(0)).await.unwrap()
+}
+
+async fn fill(store: &Store, jobs: usize) -> Vec<Uuid> {
+    let probe = probe(&short_clip());
+    let mut ids = Vec::new();
+    for _ in 0..jobs {
+        let (id, asset_id) = (Uuid::now_v7(), Uuid::now_v7());
+        let source_key = format!("default/sources/{asset_id}");
+        let new = NewJob { id, chain: "ladder".to_owned(), asset_id, source_key, probe: probe.clone() };
+        assert!(matches!(store.create("default", &new).await.unwrap(), Created::New(_)));
+        ids.push(id);
+    }
+    ids
+}
+
+/// Who works on what, as the workers themselves see it.
+#[derive(Default)]
+struct Ledger {
+    working: HashMap<i64, u64>,
+    succeeded: HashMap<i64, u32>,
+}
+
+/// Works until nothing is left; `seed` decides what becomes of each claim.
+async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledger>>) {
+    loop {
+        let Some(job) = store.claim(Lane::Work, &owner).await.unwrap() else {
+            let counts = store.counts().await.unwrap();
+            if counts.iter().all(|(state, _)| state.is_final()) {
+                return;
+            }
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let other = ledger.lock().unwrap().working.insert(job.lease.seq, job.lease.number);
+        assert_eq!(other, None, "two workers hold job {}", job.lease.seq);
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        // xorshift: any sequence will do, if it is the same every time.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let leave = || ledger.lock().unwrap().working.remove(&job.lease.seq);
+        match seed % 4 {
+            0 => {
+                leave();
+                store.report(job.lease, Report::Interrupt).await.unwrap();
+            }
+            1 => {
+                // Dies: the worker starts anew under its name, and its old self comes back too late.
+                leave();
+                assert_eq!(store.restart(&owner).await.unwrap(), 1);
+                assert_refused(&store, &job, Refused::LeaseLost).await;
+            }
+            _ => {
+                store.renew(job.lease, Progress { stage: Stage::Storing, fraction: 0.5 }).await.unwrap();
+                if job.tracks.is_none() {
+                    store.commit(job.lease, &[]).await.unwrap();
+                }
+                *ledger.lock().unwrap().succeeded.entry(job.lease.seq).or_default() += 1;
+                leave();
+                store.report(job.lease, Report::Succeed).await.unwrap();
+                assert_refused(&store, &job, Refused::Final).await;
+            }
+        }
+    }
+}
+
+async fn assert_refused(store: &Store, job: &Claimed, expected: Refused) {
+    let fail = Report::Fail { fault: Fault::Input, reason: "too late".to_owned() };
+    for report in [Report::Alive, Report::Commit, Report::Succeed, Report::Interrupt, fail] {
+        match store.report(job.lease, report).await {
+            // Another may have ended it already.
+            Err(ReportError::Refused(refused)) => assert!(refused == expected || refused == Refused::Final),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_job_is_ever_held_by_two_workers() {
+    let folder = Scratch::new("transcode-queue");
+    let config = queue_config(&folder);
+    let stores = [open(&config).await, open(&config).await];
+    fill(&stores[0], JOBS).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let mut workers = JoinSet::new();
+    for n in 0..WORKERS {
+        let seed = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1);
+        workers.spawn(work(stores[n % 2].clone(), format!("worker {n}"), seed, Arc::clone(&ledger)));
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap();
+    }
+    let ledger = ledger.lock().unwrap();
+    assert!(ledger.working.is_empty());
+    assert_eq!(ledger.succeeded.len(), JOBS);
+    assert!(ledger.succeeded.values().all(|times| *times == 1), "a job was done twice");
+    assert_eq!(stores[0].counts().await.unwrap(), [(JobState::Succeeded, JOBS as u64)]);
+}
+
+#[tokio::test]
+async fn the_oldest_is_taken_first_and_each_lane_takes_its_own() {
+    let folder = Scratch::new("transcode-queue");
+    let store = open(&queue_config(&folder)).await;
+    let ids = fill(&store, 3).await;
+    store.cancel("default", ids[1]).await.unwrap();
+    let taken = [
+        store.claim(Lane::Work, "a").await.unwrap().unwrap().id,
+        store.claim(Lane::Work, "a").await.unwrap().unwrap().id,
+    ];
+    assert_eq!(taken, [ids[0], ids[2]]);
+    assert!(store.claim(Lane::Work, "a").await.unwrap().is_none());
+    assert_eq!(store.claim(Lane::Closing, "a").await.unwrap().unwrap().id, ids[1]);
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_renews_runs_out() {
+    let folder = Scratch::new("transcode-queue");
+    let mut config = queue_config(&folder);
+    config.jobs.lease = Span(Duration::from_millis(50));
+    let store = open(&config).await;
+    fill(&store, 1).await;
+    let first = store.claim(Lane::Work, "a").await.unwrap().unwrap();
+    assert_eq!(store.restart("b").await.unwrap(), 0, "only its owner's own");
+    flame_test_kit::eventually(Duration::from_secs(10), || async {
+        match store.expire().await.unwrap() {
+            1 => Ok(()),
+            _ => Err("the lease still runs"),
+        }
+    })
+    .await;
+    let second = store.claim(Lane::Work, "b").await.unwrap().unwrap();
+    assert_eq!((second.id, second.attempt), (first.id, 2));
+    assert_refused(&store, &first, Refused::LeaseLost).await;
+}
+
+#[tokio::test]
+async fn what_was_committed_is_known_to_the_next_worker() {
+    let folder = Scratch::new("transcode-queue");
+    let config = queue_config(&folder);
+    let store = open(&config).await;
+    fill(&store, 1).await;
+    let job = store.claim(Lane::Work, "a").await.unwrap().unwrap();
+    store.commit(job.lease, &[]).await.unwrap();
+    drop(store);
+    let store = open(&config).await;
+    assert_eq!(store.restart("a").await.unwrap(), 1);
+    let again = store.claim(Lane::Work, "a").await.unwrap().unwrap();
+    assert_eq!((again.phase, again.tracks), (flame_transcode::job::Phase::Publishing, Some(Vec::new())));
+}
