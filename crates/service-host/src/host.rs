@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -53,6 +53,14 @@ pub struct Host {
     stop: CancellationToken,
 }
 
+/// Notices that a task is gone while its service goes on, also when it panicked.
+struct Watch {
+    name: &'static str,
+    health: Health,
+    stop: CancellationToken,
+    returned: bool,
+}
+
 /// A service's routes.
 #[derive(Default)]
 pub struct Routes {
@@ -70,7 +78,10 @@ pub struct Running {
     authority: Authority,
     health: Health,
     tasks: JoinSet<()>,
+    /// Keeps the place behind the name; ended before everything else.
+    lease: JoinSet<()>,
     stop: CancellationToken,
+    leave: CancellationToken,
     drain: Duration,
 }
 
@@ -185,19 +196,18 @@ impl Host {
         self.front = Some(front);
     }
 
-    /// Runs a task for as long as the service; it ends when its token is cancelled, and the stop waits for it.
+    /// Runs a task for as long as the service; it ends when its token is cancelled, and the stop waits for it. A service
+    /// whose task ends before is not ready any more.
     pub fn spawn<F, T>(&mut self, name: &'static str, task: F)
     where
         F: FnOnce(CancellationToken) -> T,
         T: Future<Output = ()> + Send + 'static,
     {
         let work = task(self.stop.clone());
-        let stop = self.stop.clone();
+        let mut watch = Watch { name, health: self.health.clone(), stop: self.stop.clone(), returned: false };
         self.tasks.spawn(async move {
             work.await;
-            if !stop.is_cancelled() {
-                tracing::error!(task = name, "a task ended before its service");
-            }
+            watch.returned = true;
         });
     }
 
@@ -207,8 +217,8 @@ impl Host {
         openapi::need_token(&mut openapi);
         let (public, public_api) = routes.public.split_for_parts();
         openapi.merge(public_api);
-        self.service.clone_into(&mut openapi.info.title);
-        env!("CARGO_PKG_VERSION").clone_into(&mut openapi.info.version);
+        // What the router crate fills in speaks of itself.
+        openapi.info = Info::new(self.service, env!("CARGO_PKG_VERSION"));
 
         let routes = self.app(private, public, &openapi);
         let client = self.client();
@@ -218,14 +228,16 @@ impl Host {
             head_timeout: self.config.head_timeout.0,
             drain: self.config.drain.0,
         };
+        let leave = self.stop.child_token();
+        let mut lease = JoinSet::new();
         if let Some(client) = client {
-            let lease = Lease {
+            let kept = Lease {
                 client: client.with_deadline(Duration::from_secs(2)),
                 name: self.config.name.clone().unwrap_or_else(|| self.service.to_owned()),
                 endpoint: Uuid::now_v7().simple().to_string(),
                 address: self.config.advertise.unwrap_or(self.address),
             };
-            self.tasks.spawn(lease.keep(self.health.clone(), self.stop.clone()));
+            lease.spawn(kept.keep(self.health.clone(), leave.clone()));
         }
         self.tasks.spawn(server::serve(self.listener, app, limits, self.stop.clone()));
         tracing::info!(service = self.service, address = %self.address, "serving");
@@ -236,7 +248,9 @@ impl Host {
             authority: self.authority,
             health: self.health,
             tasks: self.tasks,
+            lease,
             stop: self.stop,
+            leave,
             drain: self.config.drain.0,
         }
     }
@@ -266,6 +280,16 @@ impl Host {
                 next.run(request)
             }))
             .layer(from_fn(move |request, next| access::observe_next(metrics.clone(), request, next)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A task that is cut off with its service neither returned nor panicked.
+        if !self.stop.is_cancelled() && (self.returned || std::thread::panicking()) {
+            tracing::error!(task = self.name, panicked = !self.returned, "a task ended before its service");
+            self.health.task_lost(self.name);
+        }
     }
 }
 
@@ -306,9 +330,13 @@ impl Running {
         }
     }
 
-    /// Stops: no new requests, open ones finish (at most for the drain time), tasks end.
+    /// Stops: leaves its name, then takes no new requests, open ones finish (at most for the drain time), tasks end.
     pub async fn stop(mut self) {
         self.health.stop();
+        // First the name, while it still listens: what the router sent before it knew is answered. Both calls of a lease
+        // have a deadline.
+        self.leave.cancel();
+        while self.lease.join_next().await.is_some() {}
         self.stop.cancel();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // Tasks get a little longer than requests, so that they can note what they were doing.
