@@ -23,6 +23,8 @@ use crate::transcode::{Chain, Job, JobQuery, NewJob};
 pub const BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Time that a call may take, unless [`Client::with_deadline`] says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+/// Time that an unused connection is kept: less than servers keep it, so that no call meets one that is being closed.
+const POOL_IDLE: Duration = Duration::from_secs(5);
 
 /// A client of all services behind one router. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -102,6 +104,14 @@ impl ClientError {
         }
     }
 
+    /// Whether the service said that there is no such thing. A bare 404 of something in between does not say it.
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::Refused { problem, .. } => problem.status == 404 && problem.slug() == "not-found",
+            Self::Unreachable { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
     /// Whether the router, and not the service, said no: a service that has not come up is not a resource that does
     /// not exist.
     #[must_use]
@@ -118,11 +128,15 @@ impl ClientError {
 impl Client {
     /// A client of the services behind `router` (for example `http://127.0.0.1:8080`).
     #[must_use]
-    pub fn new(router: Url, token: Option<String>) -> Self {
+    pub fn new(mut router: Url, token: Option<String>) -> Self {
+        // What follows the path of a URL that somebody copied (`/?token=…`) is no part of every call.
+        router.set_query(None);
+        router.set_fragment(None);
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(3))
+            .pool_idle_timeout(POOL_IDLE)
             .build()
             .expect("the TLS backend is compiled in");
         Self { http, router, token, tenant: None, deadline: DEADLINE }
@@ -340,7 +354,7 @@ impl Call {
 fn or_none<T>(answer: Result<T, ClientError>) -> Result<Option<T>, ClientError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.status() == Some(404) && !error.is_unknown_name() => Ok(None),
+        Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -376,10 +390,45 @@ async fn bounded(method: &Method, url: &str, answer: Response) -> Result<Vec<u8>
     Ok(body)
 }
 
-/// The problem that a refusal carries; one made from its status where the body is none (a proxy in between).
+/// The problem that a refusal carries; one made from its status where the body is none (a proxy in between). The status
+/// is the answer's own: what is retried, and what counts as absent, hangs on it (RFC 9457 section 3.1.2).
 fn problem(status: StatusCode, body: &[u8]) -> Problem {
-    serde_json::from_slice(body).unwrap_or_else(|_| {
-        let detail = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-        Problem::new(status.as_u16(), "unknown", status.canonical_reason().unwrap_or("refused"), detail)
-    })
+    match serde_json::from_slice::<Problem>(body) {
+        Ok(problem) => Problem { status: status.as_u16(), ..problem },
+        Err(_) => {
+            let detail = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+            Problem::new(status.as_u16(), "unknown", status.canonical_reason().unwrap_or("refused"), detail)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16, body: &str) -> ClientError {
+        let status = StatusCode::from_u16(status).unwrap();
+        let problem = Box::new(problem(status, body.as_bytes()));
+        ClientError::Refused { method: Method::GET, url: "http://x/".to_owned(), problem }
+    }
+
+    #[test]
+    fn only_a_service_that_says_so_makes_something_absent() {
+        let body = |slug: &str, status: u16| serde_json::to_string(&Problem::new(status, slug, "t", "d")).unwrap();
+        assert!(or_none::<()>(Err(refused(404, &body("not-found", 404)))).unwrap().is_none());
+        for other in [
+            refused(404, &body("unknown-name", 404)),
+            refused(404, "<h1>not found</h1>"),
+            refused(500, &body("not-found", 404)),
+        ] {
+            assert!(or_none::<()>(Err(other)).is_err());
+        }
+        assert!(refused(503, &body("not-found", 404)).is_transient());
+    }
+
+    #[test]
+    fn a_router_url_is_taken_without_its_query() {
+        let client = Client::new("http://127.0.0.1:8080/?token=x#y".parse().unwrap(), None);
+        assert_eq!(client.url("metadata", "assets").as_str(), "http://127.0.0.1:8080/~metadata/assets");
+    }
 }

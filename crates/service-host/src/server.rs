@@ -21,6 +21,9 @@ use crate::access;
 use crate::host::Front;
 use crate::metrics::Metrics;
 
+/// Longest request head; a longer one gets 431. Also the most that is buffered of a body in either direction.
+const HEAD_MAX_BYTES: usize = 64 * 1024;
+
 /// How a server treats its connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -47,7 +50,11 @@ pub(crate) async fn serve(listener: TcpListener, app: App, limits: Limits, stop:
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_headers(100);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_headers(100)
+        .max_buf_size(HEAD_MAX_BYTES);
     let mut connections = JoinSet::new();
     loop {
         // Takes away those that ended, so that the set holds only open ones.

@@ -195,7 +195,7 @@ impl HttpBody for Lent {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.offer.size.clone()
+        self.offer.size
     }
 }
 

@@ -1,0 +1,164 @@
+"use strict";
+// Everything that a service sent goes into the page as text, never as markup: titles are written by strangers.
+const at = (id) => document.getElementById(id);
+const REFRESH_MS = 5000;
+const HLS = "application/vnd.apple.mpegurl";
+
+const given = new URLSearchParams(location.search).get("token");
+if (given !== null) {
+  sessionStorage.setItem("token", given);
+  // Out of the address bar and the history.
+  history.replaceState(null, "", location.pathname + location.hash);
+}
+
+function element(tag, text, className) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (className) made.className = className;
+  return made;
+}
+
+async function ask(path) {
+  const token = sessionStorage.getItem("token");
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(path, { headers, cache: "no-store" });
+  if (answer.ok) return answer.json();
+  const problem = await answer.json().catch(() => ({}));
+  const error = new Error(problem.detail || `${path}: ${answer.status}`);
+  error.status = answer.status;
+  throw error;
+}
+
+function note(id, text) {
+  at(id).textContent = text;
+  at(id).hidden = text === "";
+}
+
+function failed(id, error) {
+  if (error.status === 401) at("entry").hidden = false;
+  note(id, error.message);
+}
+
+// --- services ---
+
+function short(name) {
+  const parts = name.split(".");
+  return parts.length === 2 && parts[1] === "main" ? parts[0] : name;
+}
+
+async function showNames() {
+  try {
+    const { items } = await ask("/api/router/endpoints");
+    const rows = items.map((endpoint) => {
+      const row = element("tr");
+      const link = element("a", `/~${short(endpoint.name)}/`);
+      link.href = `/~${encodeURIComponent(short(endpoint.name))}/openapi.json`;
+      const head = element("th");
+      head.scope = "row";
+      head.append(link);
+      row.append(head, element("td", endpoint.address), element("td", `${Math.ceil(endpoint.expires_in_ms / 1000)} s`));
+      return row;
+    });
+    // A link that has the focus keeps it.
+    const focused = document.activeElement && document.activeElement.getAttribute("href");
+    at("names").tBodies[0].replaceChildren(...rows);
+    if (focused) [...at("names").querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
+    at("names").hidden = rows.length === 0;
+    note("names-note", rows.length === 0 ? "No service has registered yet." : "");
+  } catch (error) {
+    failed("names-note", error);
+  }
+}
+
+// --- assets ---
+
+let cursor = null;
+let shown = new Map();
+
+function card(asset) {
+  const item = element("li");
+  const button = element("button");
+  button.type = "button";
+  const picture = element("span", undefined, "picture");
+  const poster = element("img");
+  poster.alt = "";
+  poster.loading = "lazy";
+  poster.addEventListener("error", () => poster.remove());
+  poster.src = `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
+  picture.append(poster);
+  button.append(picture, element("span", asset.title || asset.id, "title"));
+  button.addEventListener("click", () => play(asset));
+  item.append(button);
+  return item;
+}
+
+async function showAssets(more) {
+  try {
+    const query = new URLSearchParams({ state: "ready", limit: "48" });
+    if (more && cursor) query.set("cursor", cursor);
+    const page = await ask(`/~metadata/assets?${query}`);
+    const fresh = page.items.filter((asset) => !shown.has(asset.id));
+    fresh.forEach((asset) => shown.set(asset.id, asset));
+    if (more || shown.size === fresh.length) {
+      at("assets").append(...fresh.map(card));
+      cursor = page.next_cursor || null;
+      at("more").hidden = cursor === null;
+    } else {
+      at("assets").prepend(...fresh.map(card));
+    }
+    note("assets-note", shown.size === 0 ? "Nothing yet. Upload something: flame ingest FILE" : "");
+    const wanted = shown.get(location.hash.slice(1));
+    if (wanted && at("stage").hidden) play(wanted);
+  } catch (error) {
+    failed("assets-note", error);
+  }
+}
+
+// --- the player ---
+
+function play(asset) {
+  const video = at("video");
+  const url = new URL(`/~streaming/${encodeURIComponent(asset.id)}/index.m3u8`, location.href).href;
+  at("playing").textContent = asset.title || asset.id;
+  at("address").value = url;
+  at("stage").hidden = false;
+  at("playing").focus();
+  history.replaceState(null, "", `#${asset.id}`);
+  if (video.canPlayType(HLS) === "") {
+    video.hidden = true;
+    note("trouble", "This browser does not play HLS by itself. Open the address below in ffplay, VLC or Safari.");
+    return;
+  }
+  video.hidden = false;
+  note("trouble", "");
+  video.src = url;
+  video.play().catch(() => {});
+}
+
+at("video").addEventListener("error", () => {
+  const reason = at("video").error && at("video").error.message;
+  note("trouble", `It cannot be played here${reason ? ` (${reason})` : ""}. Try the address below in ffplay or VLC.`);
+});
+at("copy").addEventListener("click", async () => {
+  at("address").select();
+  // Only secure contexts have a clipboard; the text is selected in any case.
+  await navigator.clipboard?.writeText(at("address").value).catch(() => {});
+  at("copy").textContent = "Copied";
+});
+at("more").addEventListener("click", () => showAssets(true));
+at("entry").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", at("token").value.trim());
+  at("token").value = "";
+  at("entry").hidden = true;
+  refresh();
+});
+
+function refresh() {
+  // While a token is asked for, asking again gives the same answer.
+  if (document.hidden || !at("entry").hidden) return;
+  showNames();
+  showAssets(false);
+}
+refresh();
+setInterval(refresh, REFRESH_MS);

@@ -1,0 +1,79 @@
+//! Requests whose form leaves doubt never reach a service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+
+use crate::world::{Service, World};
+
+#[tokio::test]
+async fn doubtful_requests_are_refused_before_a_service_sees_them() {
+    let world = World::start().await;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
+    let count = async move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+    };
+    let service = Service::start(Router::new().fallback(count)).await;
+    world.register("a", &service).await;
+    let cases = [
+        (
+            "both lengths",
+            "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "two lengths",
+            "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+            400,
+        ),
+        ("a signed length", "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: +5\r\n\r\nhello", 400),
+        (
+            "chunked is not last",
+            "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "chunked in 1.0",
+            "POST /~a/x HTTP/1.0\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        ("a space in a name", "GET /~a/x HTTP/1.1\r\nhost: localhost\r\nx y: 1\r\n\r\n", 400),
+        ("two hosts", "GET /~a/x HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\n\r\n", 400),
+        ("no host", "GET /~a/x HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
+        ("no host at all", "GET /~a/x HTTP/1.1\r\nhost: a b\r\n\r\n", 400),
+        ("user in host", "GET /~a/x HTTP/1.1\r\nhost: u@localhost\r\n\r\n", 400),
+        ("upwards", "GET /~a/../~b/x HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        ("upwards, dots encoded", "GET /~a/%2e%2E/x HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        ("upwards, slash encoded", "GET /~a/x/..%2fy HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        ("upwards, with parameters", "GET /~a/..;x/y HTTP/1.1\r\nhost: localhost\r\n\r\n", 400),
+        ("upwards, under a host", "GET /.%2e/x HTTP/1.1\r\nhost: a.localhost\r\n\r\n", 400),
+        ("a tunnel", "CONNECT a.localhost:80 HTTP/1.1\r\nhost: a.localhost:80\r\n\r\n", 405),
+        ("another scheme", "GET ftp://a.localhost/x HTTP/1.1\r\nhost: a.localhost\r\n\r\n", 400),
+        ("an open proxy", "GET http://example.org/x HTTP/1.1\r\nhost: localhost\r\n\r\n", 421),
+    ];
+    for (what, request, status) in cases {
+        let request = request.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        let answer = world.raw(&request).await;
+        assert_eq!(answer.status(), status, "{what}: {answer:?}");
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 0, "a service saw one of them");
+    // What is inside a body stays inside: the second request below is data.
+    let smuggled = "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\ncontent-length: 4\r\nconnection: close\r\n\r\n\
+                    29\r\nGET /~a/secret HTTP/1.1\r\nhost: localhost\r\n\r\n0\r\n\r\n";
+    world.raw(smuggled).await;
+    assert!(seen.load(Ordering::SeqCst) <= 1);
+    world.router.stop().await;
+}
+
+#[tokio::test]
+async fn oversize_heads_are_refused() {
+    let world = World::start().await;
+    let large = format!("GET /~a/x HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100 * 1024));
+    assert_eq!(world.raw(&large).await.status(), 431);
+    let many = format!("GET /~a/x HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x: y\r\n".repeat(200));
+    assert_eq!(world.raw(&many).await.status(), 431);
+    let long = format!("GET /~a/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(70 * 1024));
+    assert!(matches!(world.raw(&long).await.status(), 414 | 431));
+}
