@@ -4,7 +4,12 @@
 //! that its argument keeps alive, and keeps no pointer.
 #![allow(unsafe_code)]
 
-use ffmpeg_next::{Rational, Stream, format::Pixel, software::scaling};
+use ffmpeg_next::{
+    Rational, Stream, color,
+    ffi::{AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic},
+    format::Pixel,
+    software::scaling,
+};
 
 /// A scaling context that may move between threads, one user at a time.
 pub(crate) struct SendContext(pub(crate) scaling::Context);
@@ -33,4 +38,19 @@ pub(crate) fn bit_depth(format: Pixel) -> Option<u8> {
     // SAFETY: descriptors are constants of the library; a plain field is copied.
     let depth = unsafe { (*descriptor.as_ptr()).comp[0].depth };
     u8::try_from(depth).ok()
+}
+
+/// Code point of ITU-T H.273 (`MatrixCoefficients`), whose numbers FFmpeg uses.
+pub(crate) fn matrix_code(space: color::Space) -> u32 {
+    AVColorSpace::from(space) as u32
+}
+
+/// Code point of ITU-T H.273 (`TransferCharacteristics`).
+pub(crate) fn transfer_code(transfer: color::TransferCharacteristic) -> u32 {
+    AVColorTransferCharacteristic::from(transfer) as u32
+}
+
+/// Code point of ITU-T H.273 (`ColourPrimaries`).
+pub(crate) fn primaries_code(primaries: color::Primaries) -> u32 {
+    AVColorPrimaries::from(primaries) as u32
 }

@@ -7,6 +7,7 @@
 mod audio_track;
 mod bus;
 mod elements;
+mod feed;
 mod graph;
 mod grid;
 mod timeline;
@@ -15,7 +16,7 @@ mod video_track;
 
 use std::{
     path::Path,
-    sync::{Once, atomic::Ordering},
+    sync::{Arc, Once, atomic::Ordering},
     time::Duration,
 };
 
@@ -24,12 +25,10 @@ use flame_media_child::protocol::LadderPlan;
 use gstreamer::{self as gst, prelude::*};
 
 use self::{graph::Shared, track_file::WrittenTrack};
-use crate::{fault::MediaError, scale, source};
+use crate::{fault::MediaError, scale};
 
 /// How often progress is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// Time to read the container's head before the pipeline starts.
-const OPENING_BUDGET: Duration = Duration::from_secs(20);
 /// A source that ends this much, and this part, before its promised end is cut off.
 const MISSING_MS: u64 = 500;
 const MISSING_PERCENT: u64 = 5;
@@ -57,8 +56,6 @@ pub fn encode(
 ) -> Result<Ladder, MediaError> {
     check(plan)?;
     initialise()?;
-    // FFmpeg looks first: it knows the safe containers and has the better words for what is none.
-    drop(source::open(&input.to_string_lossy(), OPENING_BUDGET)?);
     let result = run(input, output_dir, plan, on_progress);
     if result.is_err() {
         let names = plan.video.iter().map(|rung| &rung.name).chain(plan.audio.iter().map(|rung| &rung.name));
@@ -139,39 +136,42 @@ fn run(
     plan: &LadderPlan,
     on_progress: &mut dyn FnMut(f64),
 ) -> Result<Ladder, MediaError> {
-    let (pipeline, shared) = graph::build(input, output_dir, plan)?;
-    let watched = pipeline
-        .set_state(gst::State::Playing)
+    let source = feed::open(input)?;
+    let (pipeline, sources, shared) = graph::build(output_dir, plan)?;
+    let started = pipeline.set_state(gst::State::Playing);
+    let feeder = started
         .map_err(|_| MediaError::environment("the media pipeline does not start"))
-        .and_then(|_| watch(&pipeline, &shared, plan, on_progress));
-    // Also after a failure: only a stopped pipeline lets go of its threads and files.
+        .and_then(|_| feed::start(source, sources, Arc::clone(&shared)));
+    let watched = feeder.map(|feeder| (watch(&pipeline, &shared, plan, on_progress), feeder));
+    // Also after a failure: only a stopped pipeline lets go of its threads and files, and of the feeder.
     let stopped = pipeline.set_state(gst::State::Null);
-    let missing = watched.map_err(|error| shared.failure().unwrap_or(error))?;
-    stopped.map_err(|_| MediaError::environment("the media pipeline does not stop"))?;
+    let (watched, feeder) = watched?;
+    let fed = feeder.join();
     if let Some(error) = shared.failure() {
         return Err(error);
     }
-    finish(&shared, plan, &missing)
+    watched?;
+    stopped.map_err(|_| MediaError::environment("the media pipeline does not stop"))?;
+    fed.map_err(|_| MediaError::environment("the decoding thread panicked"))?;
+    finish(&shared, plan)
 }
 
-/// Follows the pipeline to its end. Returns the plugins that it lacked.
+/// Follows the pipeline to its end.
 fn watch(
     pipeline: &gst::Pipeline,
     shared: &Shared,
     plan: &LadderPlan,
     on_progress: &mut dyn FnMut(f64),
-) -> Result<bus::MissingPlugins, MediaError> {
+) -> Result<(), MediaError> {
     let bus = pipeline.bus().ok_or_else(|| MediaError::environment("the media pipeline has no bus"))?;
-    let mut missing = bus::MissingPlugins::default();
     let mut said = 0.0;
-    let kinds = [gst::MessageType::Error, gst::MessageType::Eos, gst::MessageType::Element];
+    let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
     let mut next_tick = std::time::Instant::now() + TICK;
     loop {
         let message = bus.timed_pop_filtered(gst::ClockTime::from_mseconds(100), &kinds);
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Error(error)) => return Err(bus::failure(error, &missing)),
-            Some(gst::MessageView::Eos(_)) => return Ok(missing),
-            Some(gst::MessageView::Element(element)) => missing.note(element),
+            Some(gst::MessageView::Error(error)) => return Err(bus::failure(error)),
+            Some(gst::MessageView::Eos(_)) => return Ok(()),
             _ => {}
         }
         if let Some(error) = shared.failure() {
@@ -194,12 +194,11 @@ fn fraction(position_ns: u64, duration_ms: u64) -> f64 {
     if duration_ms == 0 { 0.0 } else { (position_ms as f64 / duration_ms as f64).min(0.99) }
 }
 
-fn finish(shared: &Shared, plan: &LadderPlan, missing: &bus::MissingPlugins) -> Result<Ladder, MediaError> {
+fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
     let source_frames = shared.source_frames.load(Ordering::Acquire);
     let source_audio_samples = shared.audio_feed.samples.load(Ordering::Acquire);
     let absent = |kind: &str| {
-        let nothing = format!("the {kind} of the file cannot be decoded: not one sample of it came out");
-        missing.failure().unwrap_or(MediaError::Input(nothing))
+        MediaError::input(format!("the {kind} of the file cannot be decoded: not one sample of it came out"))
     };
     let mut tracks = Vec::new();
     for (rung, track) in plan.video.iter().zip(&shared.video) {

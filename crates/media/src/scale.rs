@@ -5,11 +5,28 @@
 //! aspect ratios: the plan has computed the sizes. Frames are copied into buffers of FFmpeg's own, because
 //! its vector code reads and writes past the end of a row, which it pads for and GStreamer does not.
 
-use gst_video::{glib, gst, gst_base};
+use ffmpeg_next::format::Pixel;
+use gst_video::{VideoFormat, glib, gst, gst_base};
 use gstreamer_video as gst_video;
 
 /// The element's name, once [`register`] was called.
 pub(crate) const NAME: &str = "flamescale";
+
+/// What is taken in, and FFmpeg's name for it. Anything else is converted beforehand.
+pub(crate) const FORMATS: [(VideoFormat, Pixel); 12] = [
+    (VideoFormat::I420, Pixel::YUV420P),
+    (VideoFormat::Nv12, Pixel::NV12),
+    (VideoFormat::Y42b, Pixel::YUV422P),
+    (VideoFormat::Y444, Pixel::YUV444P),
+    (VideoFormat::Y41b, Pixel::YUV411P),
+    (VideoFormat::Yuy2, Pixel::YUYV422),
+    (VideoFormat::Uyvy, Pixel::UYVY422),
+    (VideoFormat::I42010le, Pixel::YUV420P10LE),
+    (VideoFormat::I42210le, Pixel::YUV422P10LE),
+    (VideoFormat::Y44410le, Pixel::YUV444P10LE),
+    (VideoFormat::I42012le, Pixel::YUV420P12LE),
+    (VideoFormat::P01010le, Pixel::P010LE),
+];
 
 /// Registers the element with GStreamer.
 pub(crate) fn register() -> Result<(), glib::BoolError> {
@@ -37,23 +54,8 @@ mod imp {
     use gst_video::{VideoFormat, VideoFrameExt, VideoFrameRef, VideoInfo, glib, gst, gst_base, subclass::prelude::*};
     use gstreamer_video as gst_video;
 
+    use super::{FORMATS, copy_rows};
     use crate::ffi::SendContext;
-
-    /// What is taken in, and FFmpeg's name for it. Anything else is converted to one of these beforehand.
-    const FORMATS: [(VideoFormat, Pixel); 12] = [
-        (VideoFormat::I420, Pixel::YUV420P),
-        (VideoFormat::Nv12, Pixel::NV12),
-        (VideoFormat::Y42b, Pixel::YUV422P),
-        (VideoFormat::Y444, Pixel::YUV444P),
-        (VideoFormat::Y41b, Pixel::YUV411P),
-        (VideoFormat::Yuy2, Pixel::YUYV422),
-        (VideoFormat::Uyvy, Pixel::UYVY422),
-        (VideoFormat::I42010le, Pixel::YUV420P10LE),
-        (VideoFormat::I42210le, Pixel::YUV422P10LE),
-        (VideoFormat::Y44410le, Pixel::YUV444P10LE),
-        (VideoFormat::I42012le, Pixel::YUV420P12LE),
-        (VideoFormat::P01010le, Pixel::P010LE),
-    ];
 
     #[derive(Default)]
     pub struct Scale {
@@ -193,17 +195,17 @@ mod imp {
     fn stride_bytes(stride: i32) -> Result<usize, gst::FlowError> {
         usize::try_from(stride).ok().filter(|&stride| stride > 0).ok_or(gst::FlowError::NotSupported)
     }
+}
 
-    /// Copies row by row; what one side pads more than the other is left alone.
-    fn copy_rows(from: &[u8], from_stride: usize, to: &mut [u8], to_stride: usize) {
-        if from_stride == to_stride {
-            let length = from.len().min(to.len());
-            to[..length].copy_from_slice(&from[..length]);
-            return;
-        }
-        for (from, to) in from.chunks(from_stride).zip(to.chunks_mut(to_stride)) {
-            let length = from.len().min(to.len());
-            to[..length].copy_from_slice(&from[..length]);
-        }
+/// Copies row by row; what one side pads more than the other is left alone.
+pub(crate) fn copy_rows(from: &[u8], from_stride: usize, to: &mut [u8], to_stride: usize) {
+    if from_stride == to_stride {
+        let length = from.len().min(to.len());
+        to[..length].copy_from_slice(&from[..length]);
+        return;
+    }
+    for (from, to) in from.chunks(from_stride).zip(to.chunks_mut(to_stride)) {
+        let length = from.len().min(to.len());
+        to[..length].copy_from_slice(&from[..length]);
     }
 }

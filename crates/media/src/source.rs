@@ -1,8 +1,7 @@
 //! Opens a source with FFmpeg, safely: known containers only, no protocol but the one asked for, bounded time.
 //!
 //! A playlist uploaded as a video must not make the child read other files or addresses, so formats that
-//! point elsewhere (HLS, DASH, concat, SDP, image sequences) are not on the list. The same check stands in
-//! front of GStreamer.
+//! point elsewhere (HLS, DASH, concat, SDP, image sequences) are not on the list.
 
 use std::{
     fs::File,

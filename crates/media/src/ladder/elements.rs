@@ -10,7 +10,7 @@ use crate::{fault::MediaError, scale};
 const QUEUE_FRAMES: u32 = 4;
 /// VBV buffer in milliseconds at the cap.
 const VBV_BUFFER_MS: u32 = 2000;
-/// Threads of the one conversion in front of all rungs.
+/// Threads of a conversion in front of all rungs.
 const CONVERT_THREADS: u32 = 2;
 
 /// Makes an element, or names the package that has it.
@@ -43,13 +43,13 @@ fn package_of(factory: &str) -> &'static str {
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "avenc_aac" => "gstreamer1.0-libav",
         "deinterlace" | "videoflip" => "gstreamer1.0-plugins-good",
-        "filesrc" | "queue" | "tee" | "capsfilter" | "fakesink" => "libgstreamer1.0-0",
+        "queue" | "tee" | "capsfilter" => "libgstreamer1.0-0",
         _ => "gstreamer1.0-plugins-base",
     }
 }
 
-/// A queue that holds few frames and nothing else bounds.
-pub(super) fn frame_queue() -> Result<gst::Element, MediaError> {
+/// A queue that only the number of frames bounds.
+fn frame_queue() -> Result<gst::Element, MediaError> {
     let queue = make("queue")?;
     queue.set_property("max-size-buffers", QUEUE_FRAMES);
     queue.set_property("max-size-bytes", 0_u32);
@@ -57,15 +57,9 @@ pub(super) fn frame_queue() -> Result<gst::Element, MediaError> {
     Ok(queue)
 }
 
-/// A queue for sound: up to GStreamer's default second.
-pub(super) fn sound_queue() -> Result<gst::Element, MediaError> {
-    make("queue")
-}
-
-/// What stands in front of the tee: deinterlacing and rotation where the plan says so, then conversion to a
-/// pixel format that the rungs' scalers read.
+/// What stands in front of the tee: deinterlacing and rotation, where the plan says so.
 pub(super) fn video_front(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gst::Element>, MediaError> {
-    let mut elements = vec![frame_queue()?];
+    let mut elements = Vec::new();
     if deinterlace {
         let element = make("deinterlace")?;
         // One frame out for each frame in.
@@ -75,16 +69,22 @@ pub(super) fn video_front(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gs
         elements.push(element);
     }
     if let Some(direction) = direction(rotation_deg)? {
-        let convert = make("videoconvert")?;
-        convert.set_property("n-threads", CONVERT_THREADS);
-        let element = make("videoflip")?;
-        element.set_property_from_str("video-direction", direction);
-        elements.extend([convert, element]);
+        let flip = make("videoflip")?;
+        flip.set_property_from_str("video-direction", direction);
+        elements.extend([convert()?, flip]);
     }
+    if !elements.is_empty() {
+        // These elements know fewer pixel formats than there are.
+        elements.insert(0, convert()?);
+        elements.push(convert()?);
+    }
+    Ok(elements)
+}
+
+fn convert() -> Result<gst::Element, MediaError> {
     let convert = make("videoconvert")?;
     convert.set_property("n-threads", CONVERT_THREADS);
-    elements.push(convert);
-    Ok(elements)
+    Ok(convert)
 }
 
 fn direction(rotation_deg: u16) -> Result<Option<&'static str>, MediaError> {
@@ -142,15 +142,7 @@ pub(super) fn audio(rung: &AudioRung) -> Result<Vec<gst::Element>, MediaError> {
         .build();
     let encoder = make("avenc_aac")?;
     encoder.set_property("bitrate", i32::try_from(rung.bitrate_bps).unwrap_or(i32::MAX));
-    Ok(vec![sound_queue()?, make("audioconvert")?, make("audioresample")?, rate, caps_filter(&raw)?, encoder])
-}
-
-/// A sink for streams that nobody asked for.
-pub(super) fn drain() -> Result<gst::Element, MediaError> {
-    let sink = make("fakesink")?;
-    sink.set_property("sync", false);
-    sink.set_property("async", false);
-    Ok(sink)
+    Ok(vec![make("audioconvert")?, make("audioresample")?, rate, caps_filter(&raw)?, encoder])
 }
 
 fn caps_filter(caps: &gst::Caps) -> Result<gst::Element, MediaError> {

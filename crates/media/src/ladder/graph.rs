@@ -1,8 +1,8 @@
-//! The pipeline: one decoder in front, one encoder a track behind, writers at the end.
+//! The pipeline: decoded media in, one encoder a track, writers at the end.
 //!
-//! `filesrc ! decodebin`, then for the first video pad: front elements, `tee`, and a branch a rung; for the
-//! first audio pad: one branch. The writers run in the encoders' threads; a writer that is slow slows its
-//! encoder, and the small queues slow the decoder. Nothing here waits for a clock.
+//! For video: `appsrc`, front elements, `tee`, and a branch a rung; for audio one branch. The writers run in
+//! the encoders' threads; a writer that is slow slows its encoder, and the small queues slow the decoder.
+//! Nothing here waits for a clock, and neither kind waits for the other.
 
 use std::{
     path::Path,
@@ -15,15 +15,16 @@ use std::{
 
 use bytes::Bytes;
 use flame_cmaf::Colour;
-use flame_media_child::protocol::LadderPlan;
+use flame_media_child::protocol::{AudioRung, LadderPlan};
 use gstreamer::{self as gst, glib, prelude::*};
-use gstreamer_app::{AppSink, AppSinkCallbacks};
+use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_audio as gst_audio;
 use gstreamer_video as gst_video;
 
 use super::{
     audio_track::{AudioFeed, AudioTrack, AudioTrackSettings},
     elements,
+    feed::Sources,
     grid::{CellStarts, Grid},
     timeline::{Kind, Timeline},
     video_track::{Picture, VideoTrack, VideoTrackSettings},
@@ -32,6 +33,10 @@ use crate::fault::MediaError;
 
 /// Duration of the last frame if neither the frame nor the plan says it.
 const FRAME_DURATION_NS: u64 = 40_000_000;
+
+/// Frames, and buffers of sound, that wait in front of the pipeline.
+const SOURCE_FRAMES: u64 = 4;
+const SOURCE_SOUNDS: u64 = 64;
 
 /// What the pipeline's threads and the one that watches them share.
 pub(super) struct Shared {
@@ -42,6 +47,8 @@ pub(super) struct Shared {
     pub(super) audio_feed: Arc<AudioFeed>,
     /// Frames that the source gave.
     pub(super) source_frames: AtomicU64,
+    /// How far each rung's encoder moves the times, once it is known.
+    shifts_ns: Vec<Mutex<Option<i128>>>,
     /// End of what each track has written, running time; video rungs first, sound last.
     positions_ns: Vec<AtomicU64>,
     /// The first failure of a writer: the bus only says that a stream stopped.
@@ -49,103 +56,52 @@ pub(super) struct Shared {
     gop: Duration,
 }
 
-/// Builds the pipeline for `plan`; it is not started.
-pub(super) fn build(
-    input: &Path,
-    folder: &Path,
-    plan: &LadderPlan,
-) -> Result<(gst::Pipeline, Arc<Shared>), MediaError> {
+/// Builds the pipeline for `plan`, and the sources to feed it by; it is not started.
+pub(super) fn build(folder: &Path, plan: &LadderPlan) -> Result<(gst::Pipeline, Sources, Arc<Shared>), MediaError> {
     let shared = Arc::new(Shared::new(folder, plan)?);
     let pipeline = gst::Pipeline::new();
-    let source = elements::make("filesrc")?;
-    source.set_property("location", input);
-    let decoder = elements::make("decodebin")?;
-    refuse_network_formats(&decoder);
-    add(&pipeline, &[source.clone(), decoder.clone()])?;
-    source.link(&decoder).map_err(|error| broken(&error))?;
-
-    // Branches are made now, so that a missing element is noticed before anything runs, and joined when the
-    // decoder has found their streams.
-    let video = (!plan.video.is_empty()).then(|| video_branch(plan, &shared)).transpose()?;
-    let audio = plan.audio.as_ref().map(|_| audio_branch(plan, &shared)).transpose()?;
-    let branches = Mutex::new((video, audio));
-    let weak = pipeline.downgrade();
-    let on_pad = Arc::clone(&shared);
-    decoder.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = weak.upgrade() else { return };
-        let mut branches = branches.lock().expect("no panic while it is held");
-        let branch = match kind_of(pad) {
-            Some(Kind::Video) => branches.0.take(),
-            Some(Kind::Audio) => branches.1.take(),
-            None => None,
-        };
-        if let Err(error) = join(&pipeline, pad, branch) {
-            on_pad.fail(error);
-        }
-    });
-    let on_all = Arc::clone(&shared);
-    decoder.connect_no_more_pads(move |decoder| {
-        let found: Vec<Kind> = decoder.src_pads().iter().filter_map(kind_of).collect();
-        for kind in [Kind::Video, Kind::Audio] {
-            if !found.contains(&kind) {
-                on_all.timeline.ended(kind);
-            }
-        }
-    });
-    Ok((pipeline, shared))
+    let video = (!plan.video.is_empty()).then(|| video_branch(&pipeline, plan, &shared)).transpose()?;
+    let audio = plan.audio.as_ref().map(|rung| audio_branch(&pipeline, rung, &shared)).transpose()?;
+    let sources = Sources { video, audio, frame_rate: plan.frame_rate };
+    Ok((pipeline, sources, shared))
 }
 
-/// Elements of one kind, linked as far as they can be before the decoder's pad is there.
-struct Branch {
-    elements: Vec<gst::Element>,
-    links: Vec<(gst::Element, gst::Element)>,
-}
-
-fn join(pipeline: &gst::Pipeline, pad: &gst::Pad, branch: Option<Branch>) -> Result<(), MediaError> {
-    let branch = match branch {
-        Some(branch) => branch,
-        None => Branch { elements: vec![elements::drain()?], links: Vec::new() },
-    };
-    add(pipeline, &branch.elements)?;
-    for (from, to) in &branch.links {
-        from.link(to).map_err(|error| broken(&error))?;
-    }
-    let entry = branch.elements.first().and_then(|element| element.static_pad("sink"));
-    let entry = entry.ok_or_else(|| MediaError::environment("a branch of the pipeline has no way in"))?;
-    // From the end to the front, so that nothing is pushed into an element that sleeps.
-    for element in branch.elements.iter().rev() {
-        element.sync_state_with_parent().map_err(|error| broken(&error))?;
-    }
-    pad.link(&entry).map_err(|error| MediaError::environment(format!("the pipeline cannot be linked: {error}")))?;
-    Ok(())
-}
-
-fn video_branch(plan: &LadderPlan, shared: &Arc<Shared>) -> Result<Branch, MediaError> {
-    let mut elements = elements::video_front(plan.deinterlace, plan.rotation_deg)?;
-    let mut links: Vec<_> = elements.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-    let last = elements.last().expect("the front is never empty").clone();
+fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared>) -> Result<AppSrc, MediaError> {
+    let source = source(SOURCE_FRAMES);
     let tee = elements::make("tee")?;
-    watch_frames(&last, shared)?;
-    links.push((last, tee.clone()));
-    elements.push(tee.clone());
+    let mut front = vec![source.clone().upcast()];
+    front.extend(elements::video_front(plan.deinterlace, plan.rotation_deg)?);
+    watch_frames(front.last().unwrap_or(&tee), shared)?;
+    front.push(tee.clone());
+    link(pipeline, &front)?;
     for (n, rung) in plan.video.iter().enumerate() {
-        let mut chain = elements::video_rung(rung)?;
-        chain.push(sink(shared, move |shared, sample| shared.write_picture(n, sample)));
-        links.push((tee.clone(), chain[0].clone()));
-        links.extend(chain.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())));
-        elements.extend(chain);
+        let mut branch = elements::video_rung(rung)?;
+        branch.push(sink(shared, move |shared, sample| shared.write_picture(n, sample)));
+        link(pipeline, &branch)?;
+        tee.link(&branch[0]).map_err(|error| broken(&error))?;
     }
-    Ok(Branch { elements, links })
+    Ok(source)
 }
 
-fn audio_branch(plan: &LadderPlan, shared: &Arc<Shared>) -> Result<Branch, MediaError> {
-    let rung = plan.audio.as_ref().ok_or_else(|| MediaError::environment("the plan has no audio"))?;
-    let mut elements = elements::audio(rung)?;
-    let encoder = elements.last().expect("the chain is never empty");
-    watch_samples(encoder, shared)?;
-    elements.push(sink(shared, |shared, sample| shared.write_unit(sample)));
-    let links = elements.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-    Ok(Branch { elements, links })
+fn audio_branch(pipeline: &gst::Pipeline, rung: &AudioRung, shared: &Arc<Shared>) -> Result<AppSrc, MediaError> {
+    let source = source(SOURCE_SOUNDS);
+    let mut branch = vec![source.clone().upcast()];
+    branch.extend(elements::audio(rung)?);
+    watch_samples(branch.last().unwrap_or(&branch[0]), shared)?;
+    branch.push(sink(shared, |shared, sample| shared.write_unit(sample)));
+    link(pipeline, &branch)?;
+    Ok(source)
+}
+
+/// A source that holds few buffers and makes its feeder wait for room.
+fn source(buffers: u64) -> AppSrc {
+    AppSrc::builder()
+        .format(gst::Format::Time)
+        .block(true)
+        .max_buffers(buffers)
+        .max_bytes(0)
+        .max_time(gst::ClockTime::ZERO)
+        .build()
 }
 
 /// Counts the source's frames and asks for a keyframe in front of the first one of each GOP, before the tee,
@@ -157,7 +113,7 @@ fn watch_frames(last: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaEr
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
         match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                let Some(running_ns) = buffer.pts().and_then(|pts| running_ns(pad, pts)) else {
+                let Some(running_ns) = buffer.pts().map(gst::ClockTime::nseconds) else {
                     shared.fail(MediaError::input("a frame of the video has no timestamp"));
                     return gst::PadProbeReturn::Drop;
                 };
@@ -183,11 +139,11 @@ fn watch_samples(encoder: &gst::Element, shared: &Arc<Shared>) -> Result<(), Med
     let pad = pad_of(encoder, "sink")?;
     let shared = Arc::clone(shared);
     let frame_bytes = AtomicU64::new(0);
-    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
         match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                let pts = buffer.pts().and_then(|pts| running_ns(pad, pts)).unwrap_or(0);
-                if !shared.timeline.has_begun(Kind::Audio) {
+                let pts = buffer.pts().map_or(0, gst::ClockTime::nseconds);
+                if shared.timeline.start_ns(Kind::Audio).is_none() {
                     shared.audio_feed.first_ns.store(pts, Ordering::Release);
                     shared.timeline.begins(Kind::Audio, pts);
                 }
@@ -278,6 +234,7 @@ impl Shared {
             audio: Mutex::new(audio),
             audio_feed,
             source_frames: AtomicU64::new(0),
+            shifts_ns: plan.video.iter().map(|_| Mutex::new(None)).collect(),
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
             failure: Mutex::new(None),
             gop: Duration::from_millis(plan.gop_ms.into()),
@@ -311,7 +268,13 @@ impl Shared {
             track.configure(&codec_data(sample)?, colour_of(sample))?;
         }
         let encoded = Encoded::of(sample)?;
-        let running_ns = encoded.running_ns.ok_or_else(|| MediaError::environment("the encoder lost a timestamp"))?;
+        let lost = || MediaError::environment("the encoder lost a timestamp");
+        let pts_ns = encoded.pts_ns.ok_or_else(lost)?;
+        // x264enc moves all times by about 1000 hours, to have room for decode times below the first frame's,
+        // and its first segment event does not say by how much. The first frame out is the first frame in.
+        let first_ns = self.timeline.start_ns(Kind::Video).ok_or_else(lost)?;
+        let shift_ns = *lock(&self.shifts_ns[rung]).get_or_insert(i128::from(pts_ns) - i128::from(first_ns));
+        let running_ns = u64::try_from(i128::from(pts_ns) - shift_ns).map_err(|_| lost())?;
         let end_ns = running_ns + encoded.duration_ns.unwrap_or(0);
         self.positions_ns[rung].fetch_max(end_ns, Ordering::Relaxed);
         let Encoded { duration_ns, is_key, data, .. } = encoded;
@@ -325,8 +288,8 @@ impl Shared {
             track.configure(&codec_data(sample)?)?;
         }
         let encoded = Encoded::of(sample)?;
-        if let (Some(position), Some(running_ns)) = (self.positions_ns.last(), encoded.running_ns) {
-            position.fetch_max(running_ns + encoded.duration_ns.unwrap_or(0), Ordering::Relaxed);
+        if let (Some(position), Some(pts_ns)) = (self.positions_ns.last(), encoded.pts_ns) {
+            position.fetch_max(pts_ns, Ordering::Relaxed);
         }
         track.push(encoded.data)
     }
@@ -334,7 +297,7 @@ impl Shared {
 
 /// What an encoder gave.
 struct Encoded {
-    running_ns: Option<u64>,
+    pts_ns: Option<u64>,
     duration_ns: Option<u64>,
     is_key: bool,
     data: Bytes,
@@ -345,12 +308,9 @@ struct Encoded {
 impl Encoded {
     fn of(sample: &gst::Sample) -> Result<Self, MediaError> {
         let buffer = sample.buffer().ok_or_else(|| MediaError::environment("the encoder gave an empty sample"))?;
-        // x264enc moves its segment by 1000 hours to have room for decode times: only running time is stable.
-        let segment = sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>().cloned());
-        let running_ns = segment.zip(buffer.pts()).and_then(|(segment, pts)| segment.to_running_time(pts));
         let data = buffer.map_readable().map_err(|_| MediaError::environment("the encoder's memory is unreadable"))?;
         Ok(Self {
-            running_ns: running_ns.map(gst::ClockTime::nseconds),
+            pts_ns: buffer.pts().map(gst::ClockTime::nseconds),
             duration_ns: buffer.duration().map(gst::ClockTime::nseconds),
             is_key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
             data: Bytes::copy_from_slice(&data),
@@ -377,38 +337,12 @@ fn colour_of(sample: &gst::Sample) -> Option<Colour> {
     })
 }
 
-fn running_ns(pad: &gst::Pad, pts: gst::ClockTime) -> Option<u64> {
-    let segment = pad.sticky_event::<gst::event::Segment>(0)?;
-    let segment = segment.segment().downcast_ref::<gst::ClockTime>()?;
-    segment.to_running_time(pts).map(gst::ClockTime::nseconds)
-}
-
-fn kind_of(pad: &gst::Pad) -> Option<Kind> {
-    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-    match caps.structure(0)?.name().as_str() {
-        "video/x-raw" => Some(Kind::Video),
-        "audio/x-raw" => Some(Kind::Audio),
-        _ => None,
-    }
-}
-
-/// Formats that fetch other files or addresses have no business in an uploaded file.
-fn refuse_network_formats(decoder: &gst::Element) {
-    decoder.connect("autoplug-select", false, |values| {
-        let factory = values.get(3).and_then(|value| value.get::<gst::ElementFactory>().ok());
-        let class = factory.as_ref().and_then(|factory| factory.metadata("klass")).unwrap_or_default();
-        let refused = class.contains("Adaptive") || class.contains("Network") || class.contains("Hardware");
-        let results = glib::Type::from_name("GstAutoplugSelectResult").and_then(glib::EnumClass::with_type)?;
-        results.to_value_by_nick(if refused { "skip" } else { "try" })
-    });
-}
-
 fn pad_of(element: &gst::Element, name: &str) -> Result<gst::Pad, MediaError> {
     element.static_pad(name).ok_or_else(|| MediaError::environment(format!("{} has no pad {name}", element.name())))
 }
 
-fn add(pipeline: &gst::Pipeline, elements: &[gst::Element]) -> Result<(), MediaError> {
-    pipeline.add_many(elements).map_err(|error| broken(&error))
+fn link(pipeline: &gst::Pipeline, chain: &[gst::Element]) -> Result<(), MediaError> {
+    pipeline.add_many(chain).and_then(|()| gst::Element::link_many(chain)).map_err(|error| broken(&error))
 }
 
 fn broken(error: &glib::BoolError) -> MediaError {

@@ -65,10 +65,13 @@ impl Timeline {
         self.learn(kind, Start::None);
     }
 
-    /// Whether `kind` has begun.
-    pub(crate) fn has_begun(&self, kind: Kind) -> bool {
+    /// Running time of the first frame or sample of `kind`, once there is one.
+    pub(crate) fn start_ns(&self, kind: Kind) -> Option<u64> {
         let state = self.lock();
-        matches!(if kind == Kind::Video { state.video } else { state.audio }, Start::At { .. })
+        match if kind == Kind::Video { state.video } else { state.audio } {
+            Start::At { running_ns } => Some(running_ns),
+            Start::Unknown | Start::None => None,
+        }
     }
 
     /// The agreement, once all kinds are known, or at once from those that are if `now` is set.

@@ -119,7 +119,7 @@ impl Verdict {
         let Some(rung) = &self.plan.audio else { return };
         let path = self.track(&rung.name);
         decodes(&path);
-        let wanted = samples(source, rung.sample_rate_hz);
+        let wanted = span_samples(source, rung.sample_rate_hz);
         let given = samples(&path, rung.sample_rate_hz);
         let near = |samples: u64| samples.abs_diff(wanted) <= UNIT_SAMPLES;
         assert!(near(self.ladder.source_audio_samples), "{} for {wanted}", self.ladder.source_audio_samples);
@@ -189,13 +189,32 @@ fn start_s(path: &Path, stream: &str) -> f64 {
     // The decoder's first frame, not the container's word for it.
     let entries = "frame=best_effort_timestamp_time";
     let text = probe_entries(path, &["-select_streams", stream, "-show_frames", "-show_entries", entries]);
-    let first = text.lines().next().unwrap().trim_matches(',');
+    let first = text.lines().next().unwrap().trim_start_matches(',').split(',').next().unwrap();
     first.parse().unwrap_or_else(|_| panic!("{first:?} is no time"))
 }
 
 fn probe_entries(path: &Path, arguments: &[&str]) -> String {
     let output = run(Command::new("ffprobe").args(["-v", "quiet", "-of", "csv=p=0"]).args(arguments).arg(path));
     String::from_utf8(output).unwrap()
+}
+
+/// Samples at `rate_hz` from the beginning of the first decoded sound to the end of the last: holes count, as a
+/// player is silent in them.
+fn span_samples(path: &Path, rate_hz: u32) -> u64 {
+    let entries = "stream=sample_rate:frame=best_effort_timestamp_time,nb_samples";
+    let text = probe_entries(path, &["-select_streams", "a:0", "-show_frames", "-show_entries", entries]);
+    let mut source_rate_hz = 0.0;
+    let mut frames: Vec<(f64, f64)> = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<f64> = line.split(',').filter_map(|field| field.parse().ok()).collect();
+        match fields[..] {
+            [rate] => source_rate_hz = rate,
+            [time_s, samples, ..] => frames.push((time_s, samples)),
+            [] => {}
+        }
+    }
+    let (first, last) = (frames.first().unwrap(), frames.last().unwrap());
+    ((last.0 - first.0 + last.1 / source_rate_hz) * f64::from(rate_hz)).round() as u64
 }
 
 /// Samples per channel that `ffmpeg` decodes, at `rate_hz`.
@@ -210,7 +229,9 @@ pub fn samples(path: &Path, rate_hz: u32) -> u64 {
 /// `ffmpeg` decodes every frame and has nothing to say about it.
 fn decodes(path: &Path) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-nostdin", "-xerror", "-i"]).arg(path).args(["-f", "null", "-"]);
+    command.args(["-v", "error", "-nostdin", "-xerror", "-i"]).arg(path);
+    // Frames keep their times; otherwise those of a variable rate are moved to a grid, which is complained about.
+    command.args(["-vsync", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"]);
     let output = command.output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && words.is_empty(), "{}: {words}", path.display());

@@ -20,9 +20,9 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SHORT: &str = "-f lavfi -i testsrc2=size=320x240:rate=25:duration=1 -c:v libx264 -pix_fmt yuv420p";
-/// Takes a slow preset a minute and more.
+/// Takes a slow preset much longer than any test.
 const LONG: &str =
-    "-f lavfi -i testsrc2=size=1280x720:rate=50:duration=60 -c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+    "-f lavfi -i testsrc2=size=640x360:rate=50:duration=30 -c:v libx264 -preset ultrafast -pix_fmt yuv420p";
 
 fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_flame-media"))
@@ -40,7 +40,7 @@ fn probe_of(clip: &Clip) -> Request {
 fn endless(clip: &Clip) -> Request {
     let probe = flame_media::probe::probe(clip.path.to_str().unwrap()).unwrap();
     let mut plan: LadderPlan = plan::of(&probe);
-    plan.video.iter_mut().for_each(|rung| "veryslow".clone_into(&mut rung.preset));
+    plan.video.iter_mut().for_each(|rung| "slower".clone_into(&mut rung.preset));
     Request::Ladder { input: clip.path.clone(), output_dir: clip.folder.path().to_owned(), plan }
 }
 
@@ -153,16 +153,15 @@ async fn a_child_that_died_while_it_waited_is_nobodys_failure() {
 
 #[tokio::test]
 async fn a_hung_child_times_out() {
-    let (clip, pool) = (clip("a.mp4", LONG), pool(1));
-    let call = Call { deadline: Some(Duration::from_secs(5)), ..Call::default() };
-    let mut stopped = 0;
-    let error = interrupted(&pool, &endless(&clip), call, |pid| {
-        signal(pid, Signal::STOP);
-        stopped = pid;
-    })
-    .await;
+    let (clip, pool) = (clip("a.mp4", SHORT), pool(1));
+    pool.run(&probe_of(&clip), Call::default()).await.unwrap();
+    let pid = pool.idle_pids()[0];
+    signal(pid, Signal::STOP);
+    let call = Call { deadline: Some(Duration::from_secs(1)), ..Call::default() };
+    let error = pool.run(&probe_of(&clip), call).await.unwrap_err();
     assert!(matches!(error, ChildError::TimedOut { .. }), "{error:?}");
-    gone(stopped).await;
+    gone(pid).await;
+    pool.run(&probe_of(&clip), Call::default()).await.unwrap();
 }
 
 #[tokio::test]

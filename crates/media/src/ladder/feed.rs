@@ -1,0 +1,222 @@
+//! Decodes the source with FFmpeg and feeds the pipeline: the one place where a ladder's frames come from.
+//!
+//! FFmpeg and not GStreamer's demuxers, because Debian's GStreamer 1.22 loses frames: `qtdemux` ends an MP4
+//! whose edit list begins between keyframes at the first keyframe after its movie duration. Here every frame
+//! that FFmpeg's own players would show comes out once, with its time; edit lists and priming are applied
+//! by the demuxer and the decoders. Streams are those that the probe chose.
+//!
+//! One thread reads and decodes both streams. The sources it pushes into are bounded and block, so the
+//! slowest encoder sets the pace; nothing in the pipeline lets sound wait for pictures or the reverse.
+
+mod picture;
+mod sound;
+
+use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+
+use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec::threading, decoder, format, frame, media};
+use flame_api::media::Rational as FrameRate;
+use gstreamer as gst;
+use gstreamer_app::AppSrc;
+
+use self::{picture::Pictures, sound::Sounds};
+use super::graph::Shared;
+use crate::{fault::MediaError, probe, source};
+
+/// Time for all reads together: the parent's deadline comes long before.
+const BUDGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Source times are moved up by this, so that priming and streams that start below zero stay above it.
+const MARGIN_NS: i128 = 3_600_000_000_000;
+
+/// Where decoded media goes; `None` for what the plan does not want.
+pub(super) struct Sources {
+    pub(super) video: Option<AppSrc>,
+    pub(super) audio: Option<AppSrc>,
+    /// Nominal frame rate, for the encoders' rate control.
+    pub(super) frame_rate: Option<FrameRate>,
+}
+
+/// One stream of the source on its way into the pipeline.
+struct Stream<D, C> {
+    index: usize,
+    time_base: Rational,
+    decoder: D,
+    convert: C,
+    sink: AppSrc,
+    /// End of the newest frame, for one that has no time.
+    end_ns: Option<u64>,
+    last_error: Option<FfmpegError>,
+}
+
+type Video = Stream<decoder::Video, Pictures>;
+type Audio = Stream<decoder::Audio, Sounds>;
+
+/// Why feeding ends early.
+enum Stop {
+    /// The pipeline takes no more: it is being shut down, and whoever does that knows why.
+    Refused,
+    Failed(MediaError),
+}
+
+/// Opens the source, so that a file that is no media fails before anything runs.
+pub(super) fn open(input: &Path) -> Result<format::context::Input, MediaError> {
+    source::open(&input.to_string_lossy(), BUDGET)
+}
+
+/// Starts the thread, once the pipeline runs. It ends when the source does or the pipeline is stopped.
+pub(super) fn start(
+    context: format::context::Input,
+    sources: Sources,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<()>, MediaError> {
+    let feed = move || {
+        let ends: Vec<AppSrc> = [&sources.video, &sources.audio].into_iter().flatten().cloned().collect();
+        match feed(context, sources) {
+            Ok(()) | Err(Stop::Refused) => {}
+            Err(Stop::Failed(error)) => shared.fail(error),
+        }
+        for end in ends {
+            // A pipeline that was stopped needs no end.
+            let _ = end.end_of_stream();
+        }
+    };
+    let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(feed);
+    thread.map_err(|error| MediaError::environment(format!("cannot start a thread: {error}")))
+}
+
+fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Stop> {
+    let Sources { video, audio, frame_rate } = sources;
+    let mut video = video.map(|sink| Video::open(&context, sink, frame_rate)).transpose()?.flatten();
+    let mut audio = audio.map(|sink| Audio::open(&context, sink)).transpose()?.flatten();
+    let indices = [video.as_ref().map(|stream| stream.index), audio.as_ref().map(|stream| stream.index)];
+    let zero_ns = start_ns(&context, &indices) - MARGIN_NS;
+    loop {
+        let mut packet = Packet::empty();
+        match packet.read(&mut context) {
+            Ok(()) => {}
+            // A file that is cut off ends like this; what it promised and what came is compared at the end.
+            Err(FfmpegError::Eof | FfmpegError::InvalidData) => break,
+            Err(error) => {
+                return Err(Stop::Failed(MediaError::environment(format!("the source cannot be read on: {error}"))));
+            }
+        }
+        let index = Some(packet.stream());
+        if let Some(video) = video.as_mut().filter(|_| index == indices[0]) {
+            video.last_error = video.decoder.send_packet(&packet).err().or(video.last_error);
+            video.drain(zero_ns)?;
+        } else if let Some(audio) = audio.as_mut().filter(|_| index == indices[1]) {
+            audio.last_error = audio.decoder.send_packet(&packet).err().or(audio.last_error);
+            audio.drain(zero_ns)?;
+        }
+    }
+    if let Some(video) = &mut video {
+        let _ = video.decoder.send_eof();
+        video.drain(zero_ns)?;
+        video.check("video")?;
+    }
+    if let Some(audio) = &mut audio {
+        let _ = audio.decoder.send_eof();
+        audio.drain(zero_ns)?;
+        audio.check("audio")?;
+    }
+    Ok(())
+}
+
+/// The earliest start that the container states, nanoseconds.
+fn start_ns(context: &format::context::Input, indices: &[Option<usize>]) -> i128 {
+    let streams = indices.iter().flatten().filter_map(|&index| context.stream(index));
+    let starts = streams.filter(|stream| stream.start_time() != i64::MIN);
+    starts.map(|stream| to_ns(stream.start_time(), stream.time_base())).min().unwrap_or(0)
+}
+
+fn to_ns(ticks: i64, time_base: Rational) -> i128 {
+    let (num, den) = (i128::from(time_base.numerator()), i128::from(time_base.denominator().max(1)));
+    (i128::from(ticks) * num * 1_000_000_000 + den / 2).div_euclid(den)
+}
+
+// === impl Stream ===
+
+impl<D, C> Stream<D, C> {
+    /// When a frame plays, in nanoseconds of running time, and for how long.
+    fn time(&mut self, frame: &frame::Frame, timestamp: Option<i64>, zero_ns: i128) -> Option<(u64, Option<u64>)> {
+        let duration = frame.packet().duration;
+        let duration_ns = (duration > 0).then(|| u64::try_from(to_ns(duration, self.time_base)).ok()).flatten();
+        let stated = timestamp.map(|ticks| to_ns(ticks, self.time_base) - zero_ns);
+        let running_ns = stated.map_or(self.end_ns, |ns| u64::try_from(ns).ok())?;
+        self.end_ns = Some(running_ns + duration_ns.unwrap_or(0));
+        Some((running_ns, duration_ns))
+    }
+
+    fn push(&self, sample: &gst::Sample) -> Result<(), Stop> {
+        self.sink.push_sample(sample).map(|_| ()).map_err(|_| Stop::Refused)
+    }
+
+    /// A stream of which nothing could be decoded.
+    fn check(&self, kind: &str) -> Result<(), Stop> {
+        match (self.end_ns, self.last_error) {
+            (None, Some(error)) => Err(Stop::Failed(MediaError::input(format!(
+                "the {kind} of the file is damaged, nothing of it can be decoded: {error}"
+            )))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Video {
+    fn open(
+        context: &format::context::Input,
+        sink: AppSrc,
+        frame_rate: Option<FrameRate>,
+    ) -> Result<Option<Self>, Stop> {
+        let Some(stream) = probe::best_stream(context, media::Type::Video) else { return Ok(None) };
+        let mut decoder = probe::decoder_for(&stream, "video")?;
+        // As many threads as the machine has; the frames do not depend on it.
+        decoder.set_threading(threading::Config { kind: threading::Type::Frame, ..threading::Config::default() });
+        let decoder = decoder.video().map_err(|error| cannot_open("video", error))?;
+        let (index, time_base) = (stream.index(), stream.time_base());
+        let convert = Pictures::new(frame_rate);
+        Ok(Some(Self { index, time_base, decoder, convert, sink, end_ns: None, last_error: None }))
+    }
+
+    fn drain(&mut self, zero_ns: i128) -> Result<(), Stop> {
+        let mut frame = frame::Video::empty();
+        while self.decoder.receive_frame(&mut frame).is_ok() {
+            let Some((running_ns, duration_ns)) = self.time(&frame, frame.timestamp(), zero_ns) else { continue };
+            let sample = self.convert.sample(&frame, running_ns, duration_ns)?;
+            self.push(&sample)?;
+        }
+        Ok(())
+    }
+}
+
+impl Audio {
+    fn open(context: &format::context::Input, sink: AppSrc) -> Result<Option<Self>, Stop> {
+        let Some(stream) = probe::best_stream(context, media::Type::Audio) else { return Ok(None) };
+        let decoder = probe::decoder_for(&stream, "audio")?;
+        let decoder = decoder.audio().map_err(|error| cannot_open("audio", error))?;
+        let (index, time_base) = (stream.index(), stream.time_base());
+        let convert = Sounds::default();
+        Ok(Some(Self { index, time_base, decoder, convert, sink, end_ns: None, last_error: None }))
+    }
+
+    fn drain(&mut self, zero_ns: i128) -> Result<(), Stop> {
+        let mut frame = frame::Audio::empty();
+        while self.decoder.receive_frame(&mut frame).is_ok() {
+            let Some((running_ns, _)) = self.time(&frame, frame.timestamp(), zero_ns) else { continue };
+            let sample = self.convert.sample(&frame, running_ns)?;
+            self.push(&sample)?;
+        }
+        Ok(())
+    }
+}
+
+fn cannot_open(kind: &str, error: FfmpegError) -> Stop {
+    Stop::Failed(MediaError::input(format!("the {kind} of the file cannot be decoded: {error}")))
+}
+
+// === impl Stop ===
+
+impl From<MediaError> for Stop {
+    fn from(error: MediaError) -> Self {
+        Self::Failed(error)
+    }
+}
