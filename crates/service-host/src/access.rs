@@ -16,6 +16,9 @@ use crate::problem::Cause;
 /// The header of a trace context.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// What log and metrics say of a request whose caller went away, or whose work broke off, before the answer. Never sent.
+const ABANDONED: u16 = 499;
+
 /// The trace context of a request: the caller's, or a new one.
 #[derive(Debug, Clone)]
 pub struct Trace(pub HeaderValue);
@@ -41,10 +44,14 @@ impl Trace {
     }
 }
 
-/// Version 00: `00-<32 hex>-<16 hex>-<2 hex>`, lower case.
+/// Version 00: `00-<32 hex>-<16 hex>-<2 hex>`, lower case; ids of nothing but zeros are none.
 fn is_traceparent(value: &[u8]) -> bool {
     let hyphens = [2, 35, 52];
+    let is_zero = |range: std::ops::Range<usize>| value[range].iter().all(|byte| *byte == b'0');
     value.len() == 55
+        && value.starts_with(b"00-")
+        && !is_zero(3..35)
+        && !is_zero(36..52)
         && value.iter().enumerate().all(|(at, byte)| {
             if hyphens.contains(&at) { *byte == b'-' } else { matches!(byte, b'0'..=b'9' | b'a'..=b'f') }
         })
@@ -75,35 +82,14 @@ where
     request.headers_mut().insert(TRACEPARENT, trace.0.clone());
     request.extensions_mut().insert(trace.clone());
 
-    metrics.open().inc();
     // Dropped, and so counted, also when the caller goes away in the middle.
-    let open = OpenRequest(&metrics);
+    let open = OpenRequest { metrics, method, path, route, trace: trace.clone(), began, answered: false };
+    open.metrics.open().inc();
     let mut response = answer(request).await;
-    drop(open);
-
-    let seconds = began.elapsed().as_secs_f64();
-    let status = response.status().as_u16();
-    let route = response.extensions_mut().remove::<Route>().map_or(route, |Route(route)| route);
-    metrics.answered(method_label(&method), &route, status, seconds);
-    let caller = response.extensions_mut().remove::<Caller>();
-    let cause = response.extensions_mut().remove::<Cause>();
-    let quiet = route.starts_with("/health") || route == "/metrics";
-    if quiet && status < 400 {
-        return response;
-    }
-    tracing::info!(
-        target: "access",
-        %method,
-        path,
-        status,
-        ms = seconds * 1000.0,
-        request_bytes = request_bytes.unwrap_or(0_u64),
-        trace = trace.id(),
-        subject = caller.as_ref().map(|caller| caller.subject.as_str()),
-        tenant = caller.as_ref().map(|caller| caller.tenant.as_str()),
-    );
-    if let Some(Cause(cause)) = cause {
-        tracing::error!(%method, path, status, trace = trace.id(), cause, "a request failed");
+    open.answered(&mut response, request_bytes);
+    // Whoever reports a refusal can say where the log tells more of it.
+    if response.status().is_client_error() || response.status().is_server_error() {
+        response.headers_mut().entry(TRACEPARENT).or_insert(trace.0);
     }
     response
 }
@@ -115,11 +101,63 @@ fn method_label(method: &Method) -> &'static str {
     known.iter().position(|known| known == method).map_or("other", |at| labels[at])
 }
 
-struct OpenRequest<'a>(&'a Metrics);
+/// A request in work.
+struct OpenRequest {
+    metrics: Metrics,
+    method: Method,
+    path: String,
+    route: String,
+    trace: Trace,
+    began: Instant,
+    answered: bool,
+}
 
-impl Drop for OpenRequest<'_> {
+// === impl OpenRequest ===
+
+impl OpenRequest {
+    /// Logs and counts the answer.
+    fn answered(mut self, response: &mut Response, request_bytes: Option<u64>) {
+        self.answered = true;
+        let seconds = self.began.elapsed().as_secs_f64();
+        let status = response.status().as_u16();
+        if let Some(Route(route)) = response.extensions_mut().remove::<Route>() {
+            self.route = route;
+        }
+        self.metrics.answered(method_label(&self.method), &self.route, status, seconds);
+        let caller = response.extensions_mut().remove::<Caller>();
+        let cause = response.extensions_mut().remove::<Cause>();
+        let quiet = self.route.starts_with("/health") || self.route == "/metrics";
+        if quiet && status < 400 {
+            return;
+        }
+        let Self { method, path, trace, .. } = &self;
+        tracing::info!(
+            target: "access",
+            %method,
+            path,
+            status,
+            ms = seconds * 1000.0,
+            request_bytes = request_bytes.unwrap_or(0_u64),
+            trace = trace.id(),
+            subject = caller.as_ref().map(|caller| caller.subject.as_str()),
+            tenant = caller.as_ref().map(|caller| caller.tenant.as_str()),
+        );
+        if let Some(Cause(cause)) = cause {
+            tracing::error!(%method, path, status, trace = trace.id(), cause, "a request failed");
+        }
+    }
+}
+
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.0.open().dec();
+        self.metrics.open().dec();
+        if self.answered {
+            return;
+        }
+        let seconds = self.began.elapsed().as_secs_f64();
+        self.metrics.answered(method_label(&self.method), &self.route, ABANDONED, seconds);
+        let Self { method, path, trace, .. } = &*self;
+        tracing::info!(target: "access", %method, path, status = ABANDONED, ms = seconds * 1000.0, trace = trace.id());
     }
 }
 
@@ -134,7 +172,15 @@ mod tests {
         headers.insert(TRACEPARENT, given.clone());
         assert_eq!(Trace::of(&headers).0, given);
         assert_eq!(Trace::of(&headers).id(), "0af7651916cd43dd8448eb211c80319c");
-        headers.insert(TRACEPARENT, HeaderValue::from_static("00-xyz"));
-        assert!(is_traceparent(Trace::of(&headers).0.as_bytes()));
+        for wrong in [
+            "00-xyz",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        ] {
+            headers.insert(TRACEPARENT, HeaderValue::from_static(wrong));
+            let fresh = Trace::of(&headers);
+            assert!(is_traceparent(fresh.0.as_bytes()) && fresh.0 != wrong, "{wrong}");
+        }
     }
 }

@@ -123,6 +123,10 @@ impl Authority {
             None => (Caller::local(), true),
             Some(keyring) => {
                 let claims = keyring.verify(bearer(headers)?).map_err(|error| unauthorised(&error.to_string()))?;
+                // It becomes a part of keys and paths: whoever signed it, it has to be a name.
+                if !is_tenant(&claims.tenant) {
+                    return Err(unauthorised("the token names no tenant"));
+                }
                 let caller = Caller::from(claims);
                 let acts_for_others = caller.scopes.contains(&Scope::Service);
                 (caller, acts_for_others)

@@ -1,15 +1,19 @@
 //! `/health/live` and `/health/ready`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// Time that one check gets: who asks is a router or a health check, and does not wait for long.
+const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -19,6 +23,8 @@ pub struct Health {
     checks: Vec<(&'static str, Check)>,
     stopping: Arc<AtomicBool>,
     clock_offset_ms: Arc<AtomicI64>,
+    /// Tasks of the service that ended before it.
+    lost_tasks: Arc<Mutex<Vec<&'static str>>>,
 }
 
 /// Body of `/health/ready`.
@@ -56,14 +62,23 @@ impl Health {
         self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
     }
 
+    /// A service whose task is gone does not do what it is for, however well it answers.
+    pub(crate) fn task_lost(&self, name: &'static str) {
+        self.lost_tasks.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    }
+
     async fn readiness(&self) -> Readiness {
-        let mut checks = BTreeMap::new();
-        let mut ready = true;
-        for (name, check) in &self.checks {
-            let outcome = check().await;
-            ready &= outcome.is_ok();
-            checks.insert(*name, outcome.err().unwrap_or_else(|| "ok".to_owned()));
-        }
+        let silent = |_| Err(format!("no answer within {CHECK_PATIENCE:?}"));
+        let outcomes = join_all(self.checks.iter().map(|(name, check)| async move {
+            (*name, tokio::time::timeout(CHECK_PATIENCE, check()).await.unwrap_or_else(silent))
+        }));
+        let mut outcomes: BTreeMap<_, _> = outcomes.await.into_iter().collect();
+        let lost = self.lost_tasks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        outcomes.extend(lost.into_iter().map(|name| (name, Err("the task ended; restart the service".to_owned()))));
+        let ready = outcomes.values().all(Result::is_ok);
+        let checks =
+            outcomes.into_iter().map(|(name, outcome)| (name, outcome.err().unwrap_or_else(|| "ok".to_owned())));
+        let checks = checks.collect();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let status = if stopping {
             "stopping"

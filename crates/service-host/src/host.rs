@@ -204,10 +204,10 @@ impl Host {
         T: Future<Output = ()> + Send + 'static,
     {
         let work = task(self.stop.clone());
-        let mut watch = Watch { name, health: self.health.clone(), stop: self.stop.clone(), returned: false };
+        let watch = Watch { name, health: self.health.clone(), stop: self.stop.clone(), returned: false };
         self.tasks.spawn(async move {
             work.await;
-            watch.returned = true;
+            watch.returned();
         });
     }
 
@@ -280,6 +280,14 @@ impl Host {
                 next.run(request)
             }))
             .layer(from_fn(move |request, next| access::observe_next(metrics.clone(), request, next)))
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn returned(mut self) {
+        self.returned = true;
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! A folder holds `jwks.json` (public Ed25519 keys, RFC 7517/8037, read by the services), `<kid>.pk8` (private key, mode
 //! 0600, read only by whoever issues) and `revoked.json` (ids of revoked tokens with the time they would have ended).
-//! Files are replaced by rename, so a reader never sees half of one. Services notice a change within a second, by the
-//! files' times, or at once on SIGHUP.
+//! Files are replaced by rename, so a reader never sees half of one; who changes them holds `keys.lock`, so that of two
+//! revocations at the same time none is lost. Services notice a change within a second, or at once on SIGHUP.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,6 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,6 +28,8 @@ pub const AUDIENCE: &str = "flame";
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The most revoked tokens that are remembered; expired ones are forgotten first.
 const REVOKED_MAX: usize = 100_000;
+/// The file that is locked while others are changed.
+const LOCK: &str = "keys.lock";
 
 /// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +89,7 @@ pub enum KeyError {
         reason: String,
     },
     /// There is no private key to sign with.
-    #[error("{0} holds no private key")]
+    #[error("{0} holds no private key to a public one in its jwks.json")]
     NoSigner(PathBuf),
     /// A key cannot be made.
     #[error("the system gives no randomness")]
@@ -107,8 +110,16 @@ pub struct Keyring {
 struct State {
     keys: JwkSet,
     revoked: Vec<Revoked>,
-    seen: [Option<SystemTime>; 2],
+    seen: [Option<Seen>; 2],
     looked_at: Instant,
+}
+
+/// What tells one content of a file from another: a replaced file is another inode, also within one tick of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    inode: u64,
+    size_bytes: u64,
+    modified: (i64, i64),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,6 +135,11 @@ pub fn ensure(folder: &Path) -> Result<(), KeyError> {
         return Ok(());
     }
     fs::create_dir_all(folder).map_err(file_error("create the folder", folder))?;
+    let _lock = lock(folder)?;
+    // Somebody else may have been faster.
+    if jwks.is_file() {
+        return Ok(());
+    }
     let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Randomness)?;
     let document = pair.to_pkcs8v1().map_err(|_| KeyError::Randomness)?;
     let kid = hex::encode(&pair.public_key().as_ref()[..8]);
@@ -146,7 +162,7 @@ pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError>
         tenant: grant.tenant.clone(),
         scope: grant.scope.clone(),
         iat: now,
-        exp: now + grant.life.as_secs(),
+        exp: now.saturating_add(grant.life.as_secs()),
     };
     let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
     let token = jsonwebtoken::encode(&header, &claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))?;
@@ -156,6 +172,7 @@ pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError>
 /// Revokes a token by its id. `exp` is when it can be forgotten.
 pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<(), KeyError> {
     let path = folder.join("revoked.json");
+    let _lock = lock(folder)?;
     let mut revoked = read_revoked(&path)?;
     let now = unix_seconds();
     revoked.retain(|entry| entry.exp > now && entry.jti != jti);
@@ -170,14 +187,26 @@ pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<(), KeyError> {
     replace(&path, &text)
 }
 
+/// The private key to the first public one that has it here. A private key whose public one nobody publishes (left by a
+/// start that broke off, or rotated out) would sign tokens that nobody takes.
 fn signer(folder: &Path) -> Result<(String, EncodingKey), KeyError> {
-    let entries = fs::read_dir(folder).map_err(file_error("read the folder", folder))?;
-    let path =
-        entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "pk8"));
-    let path = path.ok_or_else(|| KeyError::NoSigner(folder.to_owned()))?;
-    let der = fs::read(&path).map_err(file_error("read", &path))?;
-    let kid = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((kid, EncodingKey::from_ed_der(&der)))
+    let published = read_published(folder)?.keys.into_iter().filter_map(|key| key.common.key_id);
+    // A key id of another issuer may be any text: only ours are names of files.
+    for kid in published.filter(|kid| kid.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        let path = folder.join(format!("{kid}.pk8"));
+        match fs::read(&path) {
+            Ok(der) => return Ok((kid, EncodingKey::from_ed_der(&der))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(file_error("read", &path)(error)),
+        }
+    }
+    Err(KeyError::NoSigner(folder.to_owned()))
+}
+
+fn read_published(folder: &Path) -> Result<JwkSet, KeyError> {
+    let path = folder.join("jwks.json");
+    let text = fs::read(&path).map_err(file_error("read", &path))?;
+    serde_json::from_slice(&text).map_err(damaged(&path))
 }
 
 fn read_revoked(path: &Path) -> Result<Vec<Revoked>, KeyError> {
@@ -195,9 +224,22 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&temporary, path)
+        fs::rename(&temporary, path)?;
+        // The new name has to outlast a power cut too: a revocation that comes back undone is worse than an error.
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     write().map_err(file_error("write", path))
+}
+
+/// Waits until nobody else changes the files; whoever holds the lock does so for an instant. Ends with the file.
+fn lock(folder: &Path) -> Result<File, KeyError> {
+    let path = folder.join(LOCK);
+    let take = || {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    take().map_err(file_error("lock", &path))
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
@@ -254,17 +296,19 @@ impl Keyring {
 
 impl State {
     fn read(folder: &Path) -> Result<Self, KeyError> {
-        let seen = Self::times(folder);
-        let path = folder.join("jwks.json");
-        let text = fs::read(&path).map_err(file_error("read", &path))?;
-        let keys = serde_json::from_slice(&text).map_err(damaged(&path))?;
+        // Looked at before it is read: a change in between is noticed the next time.
+        let seen = Self::look(folder);
+        let keys = read_published(folder)?;
         let revoked = read_revoked(&folder.join("revoked.json"))?;
         Ok(Self { keys, revoked, seen, looked_at: Instant::now() })
     }
 
-    fn times(folder: &Path) -> [Option<SystemTime>; 2] {
-        ["jwks.json", "revoked.json"]
-            .map(|name| fs::metadata(folder.join(name)).and_then(|metadata| metadata.modified()).ok())
+    fn look(folder: &Path) -> [Option<Seen>; 2] {
+        ["jwks.json", "revoked.json"].map(|name| {
+            let metadata = fs::metadata(folder.join(name)).ok()?;
+            let modified = (metadata.mtime(), metadata.mtime_nsec());
+            Some(Seen { inode: metadata.ino(), size_bytes: metadata.len(), modified })
+        })
     }
 
     fn refresh(&mut self, folder: &Path) {
@@ -272,7 +316,7 @@ impl State {
             return;
         }
         self.looked_at = Instant::now();
-        if Self::times(folder) != self.seen {
+        if Self::look(folder) != self.seen {
             match Self::read(folder) {
                 Ok(fresh) => *self = fresh,
                 Err(error) => tracing::error!(%error, "the keys cannot be read again; the old ones stay"),
@@ -305,6 +349,36 @@ mod tests {
         revoke(dir.path(), claims.jti, claims.exp).unwrap();
         ring.reload().unwrap();
         assert!(ring.verify(&token).unwrap_err().to_string().contains("revoked"));
+    }
+
+    #[test]
+    fn revocations_at_the_same_time_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let ids: Vec<Uuid> = (0..8).map(|_| Uuid::now_v7()).collect();
+        std::thread::scope(|scope| {
+            for id in &ids {
+                scope.spawn(|| revoke(dir.path(), *id, unix_seconds() + 60).unwrap());
+            }
+        });
+        let kept = read_revoked(&dir.path().join("revoked.json")).unwrap();
+        assert!(ids.iter().all(|id| kept.iter().any(|entry| entry.jti == *id)), "{} of {}", kept.len(), ids.len());
+    }
+
+    #[test]
+    fn a_private_key_that_nobody_publishes_signs_nothing() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        ensure(dir.path()).unwrap();
+        let ours = signer(dir.path()).unwrap().0;
+        // What a start leaves behind that breaks off between the two files; several, so that one is read first.
+        for _ in 0..4 {
+            let pair = Ed25519KeyPair::generate().unwrap();
+            let name = format!("{}.pk8", hex::encode(&pair.public_key().as_ref()[..8]));
+            fs::write(dir.path().join(name), pair.to_pkcs8v1().unwrap()).unwrap();
+        }
+        let (token, _) = issue(dir.path(), &grant()).unwrap();
+        Keyring::open(dir.path()).unwrap().verify(&token).unwrap();
+        fs::copy(dir.path().join("jwks.json"), other.path().join("jwks.json")).unwrap();
+        assert!(matches!(issue(other.path(), &grant()), Err(KeyError::NoSigner(_))), "{ours} is not there");
     }
 
     #[test]

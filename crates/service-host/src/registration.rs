@@ -8,8 +8,9 @@ use flame_api::router::{LEASE_TTL_MS, Registration};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+use crate::problem::chain;
 
-/// Longest time without a renewal after a failed one.
+/// Pause before the next try after a failed one.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// One endpoint's place behind a name.
@@ -28,24 +29,26 @@ impl Lease {
     pub(crate) async fn keep(self, health: Health, stop: CancellationToken) {
         // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
         let registration = Registration { address: self.address, generation: unix_ms(), ttl_ms: LEASE_TTL_MS };
-        let mut held = false;
+        let mut held = None;
         loop {
             let asked = unix_ms();
             let answer = self.client.register(&self.name, &self.endpoint, &registration).await;
             let pause = match answer {
                 Ok(endpoint) => {
-                    if !held {
+                    if held != Some(true) {
                         tracing::info!(name = self.name, address = %self.address, "registered");
                     }
-                    held = true;
+                    held = Some(true);
                     health.set_clock_offset_ms(offset_ms(asked, endpoint.router_time_unix_ms, unix_ms()));
                     Duration::from_millis(LEASE_TTL_MS / 3)
                 }
                 Err(error) => {
-                    if held {
-                        tracing::warn!(name = self.name, %error, "the lease was not renewed");
+                    // Once, and not at each try: also the first, or a wrong router or token would never be named.
+                    if held != Some(false) {
+                        let error = chain(&error);
+                        tracing::warn!(name = self.name, address = %self.address, error, "not registered; trying on");
                     }
-                    held = false;
+                    held = Some(false);
                     RETRY
                 }
             };

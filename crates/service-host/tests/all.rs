@@ -1,13 +1,17 @@
 //! A small service of the tests' own, served by the host on real sockets.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
+use flame_api::router::{Endpoint, Registration};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Span;
 use flame_service_host::keys::{self, Grant};
-use flame_service_host::{Caller, Failure, FailureResult, FreeSpace, Host, HostConfig, Json, Path, Routes, Running, Scope, StartError};
+use flame_service_host::{
+    Caller, Failure, FailureResult, FreeSpace, Host, HostConfig, Json, Path, Routes, Running, Scope, StartError,
+};
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +42,7 @@ async fn start(config: HostConfig) -> Running {
         .route("/notes/{id}", get(async |Path(id): Path<u32>| id.to_string()))
         .route("/broken", get(async || Failure::internal(&std::io::Error::other("the secret cause"))))
         .route("/who", get(async |caller: Caller| caller.tenant));
-    host.serve(Routes { private, public: OpenApiRouter::new().route("/slow", get(slow)), ..Routes::default() })
+    host.serve(Routes { private, public: OpenApiRouter::new().route("/slow", get(slow)) })
 }
 
 fn url(running: &Running, path: &str) -> String {
@@ -69,7 +73,10 @@ async fn every_refusal_is_a_problem() {
         let (got_status, got_slug, detail) = problem(request.send().await.unwrap()).await;
         assert_eq!((got_status, got_slug.as_str()), (status, slug), "{detail}");
     }
-    let (status, slug, detail) = problem(http.get(url(&running, "/broken")).send().await.unwrap()).await;
+    let given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let broken = http.get(url(&running, "/broken")).header("traceparent", given).send().await.unwrap();
+    assert_eq!(broken.headers()["traceparent"], given, "the caller learns under which id the log says more");
+    let (status, slug, detail) = problem(broken).await;
     assert_eq!((status, slug.as_str()), (500, "internal"));
     assert!(!detail.contains("secret"), "the cause is for the log only: {detail}");
     running.stop().await;
@@ -78,7 +85,9 @@ async fn every_refusal_is_a_problem() {
 #[tokio::test]
 async fn health_metrics_and_openapi_are_there() {
     let running = start(HostConfig::default()).await;
-    let text = async |path: &str| reqwest::get(url(&running, path)).await.unwrap().error_for_status().unwrap().text().await.unwrap();
+    let text = async |path: &str| {
+        reqwest::get(url(&running, path)).await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    };
     assert_eq!(text("/health/live").await, "live\n");
     let ready: serde_json::Value = serde_json::from_str(&text("/health/ready").await).unwrap();
     assert_eq!(ready["status"], "ready");
@@ -101,7 +110,8 @@ async fn tokens_open_private_routes_and_only_as_far_as_they_say() {
     let dir = tempfile::tempdir().unwrap();
     keys::ensure(dir.path()).unwrap();
     let issue = |scope: &str, tenant: &str| {
-        let grant = Grant { subject: "ann".into(), tenant: tenant.into(), scope: scope.into(), life: Duration::from_secs(60) };
+        let grant =
+            Grant { subject: "ann".into(), tenant: tenant.into(), scope: scope.into(), life: Duration::from_secs(60) };
         keys::issue(dir.path(), &grant).unwrap()
     };
     let config = HostConfig { auth: AuthConfig { keys: Some(dir.path().to_owned()) }, ..HostConfig::default() };
@@ -166,4 +176,74 @@ async fn a_client_that_never_finishes_its_head_is_let_go() {
     // Ends because the server closes; a server that waited would hang the test.
     slow.read_to_end(&mut answer).await.unwrap();
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_goes_away_is_counted() {
+    let running = start(HostConfig::default()).await;
+    let metrics = async || reqwest::get(url(&running, "/metrics")).await.unwrap().text().await.unwrap();
+    let mut open = TcpStream::connect(running.address()).await.unwrap();
+    open.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    while !metrics().await.contains("flame_http_requests_open{service=\"notes\"} 2") {}
+    drop(open);
+    while !metrics().await.contains("flame_http_requests_open{service=\"notes\"} 1") {}
+    let text = metrics().await;
+    assert!(text.contains("route=\"/slow\",status=\"499\""), "{text}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_whose_task_is_gone_is_not_ready() {
+    let mut host = Host::bind("notes", &HostConfig::default()).await.unwrap();
+    host.spawn("sweeper", |_| async { panic!("the sweeper of the test breaks") });
+    let running = host.serve(Routes::default());
+    let readiness = loop {
+        let answer = reqwest::get(url(&running, "/health/ready")).await.unwrap();
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break answer.json::<serde_json::Value>().await.unwrap();
+        }
+    };
+    assert_eq!(readiness["status"], "not ready");
+    assert!(readiness["checks"]["sweeper"].as_str().unwrap().contains("ended"), "{readiness}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_need_that_never_answers_is_a_need_not_met() {
+    let mut host = Host::bind("notes", &HostConfig::default()).await.unwrap();
+    host.need("database", || Box::pin(std::future::pending()));
+    let running = host.serve(Routes::default());
+    let answer = reqwest::get(url(&running, "/health/ready")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.text().await.unwrap().contains("no answer within"));
+    running.stop().await;
+}
+
+/// What a router sees of a service: its registration, and whether it still takes connections when it leaves.
+#[tokio::test]
+async fn a_stop_leaves_the_name_before_it_closes_the_door() {
+    let (registered, mut registrations) = tokio::sync::mpsc::channel(8);
+    let (left, mut leavings) = tokio::sync::mpsc::channel(8);
+    let address = Arc::new(OnceLock::new());
+    let door = Arc::clone(&address);
+    let register = async move |Path((name, endpoint)): Path<(String, String)>, Json(body): Json<Registration>| {
+        let Registration { address, generation, ttl_ms } = body;
+        door.set(address).unwrap();
+        registered.send(()).await.unwrap();
+        Json(Endpoint { name, endpoint, address, generation, expires_in_ms: ttl_ms, router_time_unix_ms: 0 })
+    };
+    let leave = async move || {
+        left.send(TcpStream::connect(address.get().unwrap()).await.is_ok()).await.unwrap();
+        StatusCode::NO_CONTENT
+    };
+    let door = OpenApiRouter::new().route("/api/router/endpoints/{name}/{endpoint}", put(register).delete(leave));
+    let router = Host::bind("router", &HostConfig::default()).await.unwrap();
+    let router = router.serve(Routes { public: door, ..Routes::default() });
+
+    let config = HostConfig { router: Some(url(&router, "/").parse().unwrap()), ..HostConfig::default() };
+    let running = start(config).await;
+    registrations.recv().await.unwrap();
+    running.stop().await;
+    assert_eq!(leavings.recv().await, Some(true), "requests on their way are still taken");
+    router.stop().await;
 }
