@@ -104,11 +104,12 @@ impl Receiver {
     pub async fn open(intake: &Intake, record: Record, promise: Option<Promise>) -> Result<Self, ReceiveError> {
         let Intake { uploads, depot, limits, .. } = intake.clone();
         let hash = RunningSha256::resume(record.sha256_state.as_deref())?;
-        let mut buffer = BytesMut::new();
+        let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
+        let mut buffer = room(&record, record.offset_bytes - tail_bytes);
         if let Some(tail) = &record.tail {
             buffer.extend_from_slice(&depot.tail(tail).await?);
         }
-        let whole_parts = (record.offset_bytes - buffer.len() as u64) / record.part_bytes;
+        let whole_parts = (record.offset_bytes - tail_bytes) / record.part_bytes;
         let next_part = u16::try_from(whole_parts + 1).expect("part_bytes keeps every upload below 10,000 parts");
         let multipart = depot::multipart(&record);
         let total_bytes = record.offset_bytes;
@@ -186,7 +187,8 @@ impl Receiver {
     async fn ship(&mut self) -> Result<(), ReceiveError> {
         self.settle().await?;
         let multipart = self.multipart().await?;
-        let (number, bytes) = (self.next_part, self.buffer.split().freeze());
+        let next = room(&self.record, self.total_bytes);
+        let (number, bytes) = (self.next_part, std::mem::replace(&mut self.buffer, next).freeze());
         self.next_part += 1;
         let depot = self.depot.clone();
         let task = tokio::spawn(async move { depot.put_part(&multipart, number, bytes).await });
@@ -285,4 +287,11 @@ impl Receiver {
         self.multipart = Some(multipart.clone());
         Ok(multipart)
     }
+}
+
+/// A buffer for the part that begins at `offset_bytes`: set aside at once, so that it never grows by copying. The system
+/// gives the memory as it is filled.
+fn room(record: &Record, offset_bytes: u64) -> BytesMut {
+    let left_bytes = record.length_bytes.map_or(u64::MAX, |length| length.saturating_sub(offset_bytes));
+    BytesMut::with_capacity(usize::try_from(record.part_bytes.min(left_bytes)).expect("a part fits into memory"))
 }

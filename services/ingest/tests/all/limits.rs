@@ -48,6 +48,7 @@ async fn who_finds_no_memory_waits() {
     // Memory for one long upload at a time.
     let world = World::start_with(|config| {
         without_media(config);
+        config.limits.max_upload = Bytes(1 << 30);
         config.limits.receive_memory = Bytes(2 * PART as u64);
         config.limits.idle = Span(Duration::from_secs(20));
     })
@@ -66,6 +67,7 @@ async fn who_finds_no_memory_waits() {
     // Whoever does not give the memory back makes others wait, but not for ever.
     let world = World::start_with(|config| {
         without_media(config);
+        config.limits.max_upload = Bytes(1 << 30);
         config.limits.receive_memory = Bytes(2 * PART as u64);
         config.limits.idle = Span(Duration::from_secs(1));
     })

@@ -95,6 +95,37 @@ async fn what_is_away_is_waited_for() {
 }
 
 #[tokio::test]
+async fn a_job_is_queued_once_however_long_transcode_is_away() {
+    let platform = Platform::start().await;
+    let mut world = World::start_with(|config| config.host.router = Some(platform.url())).await;
+    let body = std::fs::read(clips::recipe("synthetic").seconds(1.0).make()).unwrap();
+    let id = put(&world, "ladder", body).await.id;
+    eventually(PATIENCE, || async {
+        let upload = world.upload(id).await;
+        if upload.asset_id.is_some() && upload.error.is_some() { Ok(()) } else { Err(format!("{upload:?}")) }
+    })
+    .await;
+    assert!(platform.client.asset(id).await.unwrap().is_some());
+    world.restart().await;
+    let folder = flame_test_kit::Scratch::new("transcode");
+    let store = world.store_address();
+    let config = serde_json::json!({
+        "host": { "router": platform.url() },
+        "database": folder.join("jobs.db"),
+        "scratch": folder.join("scratch"),
+        "store": { "endpoint": format!("http://{store}"), "bucket": "flame", "access_key": "test", "secret_key": "test-secret" },
+    });
+    let transcode = flame_transcode::start(serde_json::from_value(config).unwrap()).await.unwrap();
+    let upload = world.settled(id).await;
+    assert_eq!((upload.state, upload.error), (UploadState::Done, None));
+    let job = platform.client.job(upload.job_id.expect("a job")).await.unwrap().expect("it is queued");
+    assert_eq!((job.asset_id, job.chain.as_str()), (id, "ladder"));
+    let query = flame_api::transcode::JobQuery { asset_id: Some(id), ..Default::default() };
+    assert_eq!(platform.client.jobs(&query).await.unwrap().items.len(), 1);
+    transcode.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_media_fails_and_leaves_nothing() {
     let platform = Platform::start().await;
     let world = World::start_with(|config| config.host.router = Some(platform.url())).await;

@@ -112,6 +112,10 @@ impl World {
         Store::connect(self.running.as_ref().expect("it runs").store())
     }
 
+    pub fn store_address(&self) -> SocketAddr {
+        self.running.as_ref().and_then(Running::store_address).expect("the store is embedded")
+    }
+
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base()))
     }
@@ -144,6 +148,16 @@ impl World {
     /// Waits until the source of a complete upload is one object, and compares it byte for byte.
     pub async fn check_stored(&self, id: Uuid, body: &[u8]) {
         check_stored(&self.base(), &self.store(), id, body).await;
+    }
+
+    /// Waits until a whole part has come in, and so a body is in motion.
+    pub async fn part_on_its_way(&self) {
+        let store = self.store();
+        eventually(PATIENCE, || async {
+            let open = store.list_multipart("", 1).await.unwrap();
+            if open.is_empty() { Err("no part is on its way") } else { Ok(()) }
+        })
+        .await;
     }
 
     /// Every key in the bucket.
@@ -195,6 +209,20 @@ impl Tus {
         let answer = self.patch(offset).body(bytes.to_vec()).send().await.unwrap();
         assert_eq!(answer.status(), 204);
         header(&answer, "upload-offset")
+    }
+
+    /// Sends `body` up to `end` as a client does that is not alone: told that the upload stands elsewhere, it asks where.
+    /// A request of a connection that broke may reach the service after ours.
+    pub async fn insist(&self, body: &[u8], mut offset: usize, end: usize) -> usize {
+        while offset < end {
+            let answer = self.patch(offset).body(body[offset..end].to_vec()).send().await.unwrap();
+            match answer.status().as_u16() {
+                204 => offset = header(&answer, "upload-offset"),
+                409 | 423 => offset = self.offset().await,
+                other => panic!("{other}"),
+            }
+        }
+        offset
     }
 
     pub async fn offset(&self) -> usize {
