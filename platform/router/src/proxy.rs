@@ -151,10 +151,6 @@ impl Parties {
         if hosts.next().is_some() || (host.is_none() && request.version() >= Version::HTTP_11) {
             return Err(Fault::Malformed("send exactly one Host field"));
         }
-        // Two lengths: whoever believes the other one sees another request in the rest (RFC 9112 section 6.3).
-        if fields.contains_key(header::TRANSFER_ENCODING) && fields.contains_key(header::CONTENT_LENGTH) {
-            return Err(Fault::Malformed("send Content-Length or Transfer-Encoding, not both"));
-        }
         if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
             return Err(Fault::Malformed("only http:// can be asked for in absolute form"));
         }

@@ -111,7 +111,7 @@ async fn with_tokens_only_services_register_and_the_page_is_still_served() {
         let page = client(token("read", tenant)).endpoints().await.unwrap();
         page.items.into_iter().map(|endpoint| endpoint.name).collect::<Vec<_>>()
     };
-    assert_eq!(names("acme").await, ["metadata.main", "metadata.main.acme"]);
+    assert_eq!(names("acme").await, ["metadata.main.acme", "metadata.main"]);
     assert_eq!(names("rival").await, ["metadata.main"]);
 
     let page = world.get("/").await;

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::routing::{get, put};
 use flame_test_kit::eventually;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -21,15 +21,15 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const IN_FLIGHT_MAX_BYTES: u64 = 24 * 1024 * 1024;
 const LARGE_BYTES: u64 = 512 * 1024 * 1024;
 
-/// A body of `LARGE_BYTES` that counts what was taken of it.
-fn large(taken: &Arc<AtomicU64>) -> Body {
+/// `LARGE_BYTES` that count what was taken of them.
+fn large(taken: &Arc<AtomicU64>) -> impl Stream<Item = Result<Bytes, std::io::Error>> + use<> {
     let taken = Arc::clone(taken);
     let chunk = Bytes::from(vec![7; CHUNK_BYTES]);
     let count = usize::try_from(LARGE_BYTES).unwrap() / CHUNK_BYTES;
-    Body::from_stream(stream::repeat(chunk).take(count).map(move |chunk| {
+    stream::repeat(chunk).take(count).map(move |chunk| {
         taken.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-        Ok::<_, std::io::Error>(chunk)
-    }))
+        Ok(chunk)
+    })
 }
 
 /// Waits until `counter` does not move any more, and returns it.
@@ -50,7 +50,8 @@ async fn a_download_waits_for_a_slow_reader_and_then_arrives_whole() {
     let world = World::start().await;
     let sent = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&sent);
-    let service = Service::start(Router::new().route("/large", get(async move || large(&counter)))).await;
+    let service =
+        Service::start(Router::new().route("/large", get(async move || Body::from_stream(large(&counter))))).await;
     world.register("a", &service).await;
 
     let mut answer = world.get("/~a/large").await;
@@ -81,7 +82,7 @@ async fn an_upload_waits_for_a_slow_service_and_then_arrives_whole() {
     world.register("a", &service).await;
 
     let sent = Arc::new(AtomicU64::new(0));
-    let body = reqwest::Body::wrap(large(&sent));
+    let body = reqwest::Body::wrap_stream(large(&sent));
     let answer = tokio::spawn(world.http.put(world.url("/~a/large")).body(body).send());
     let in_flight = settled(&sent).await;
     assert!(in_flight < IN_FLIGHT_MAX_BYTES, "{in_flight} bytes were taken from the client");
