@@ -45,7 +45,8 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
 CREATE INDEX jobs_by_state ON jobs (tenant, state, seq);
 CREATE INDEX jobs_by_asset ON jobs (tenant, asset_id, seq);
--- What workers look for, and what has been taken: both stay as small as the work that is left.
-CREATE INDEX jobs_waiting ON jobs (priority DESC, seq)
-    WHERE lease_owner IS NULL AND phase IN ('queued', 'publishing', 'failing', 'cancelling');
+-- What workers look for, in the very words of their queries (SQLite uses a partial index only then), and what has been
+-- taken: all of them stay as small as the work that is left.
+CREATE INDEX jobs_to_work ON jobs (priority DESC, seq) WHERE lease_owner IS NULL AND phase IN ('queued', 'publishing');
+CREATE INDEX jobs_to_close ON jobs (priority DESC, seq) WHERE lease_owner IS NULL AND phase IN ('failing', 'cancelling');
 CREATE INDEX jobs_held ON jobs (lease_until_us) WHERE lease_owner IS NOT NULL;

@@ -75,7 +75,12 @@ async fn workers_and_lists_find_jobs_without_looking_at_all_of_them() {
         (
             "SELECT seq FROM jobs WHERE lease_owner IS NULL AND phase IN ('queued', 'publishing') AND due_at_us <= 1 \
              ORDER BY priority DESC, seq LIMIT 1",
-            "jobs_waiting",
+            "jobs_to_work",
+        ),
+        (
+            "SELECT seq FROM jobs WHERE lease_owner IS NULL AND phase IN ('failing', 'cancelling') AND due_at_us <= 1 \
+             ORDER BY priority DESC, seq LIMIT 1",
+            "jobs_to_close",
         ),
         ("SELECT seq FROM jobs WHERE lease_owner IS NOT NULL AND lease_until_us <= 1 LIMIT 9", "jobs_held"),
         ("SELECT seq FROM jobs WHERE tenant = 'a' AND state = 'queued' AND seq < 9 ORDER BY seq DESC", "jobs_by_state"),

@@ -15,6 +15,7 @@ use flame_test_kit::clips::recipe;
 use flame_test_kit::programs::program;
 use flame_test_kit::{Scratch, eventually};
 use flame_transcode::Config;
+use reqwest::Method;
 use uuid::Uuid;
 
 /// Longest wait for a job on a busy machine.
@@ -93,7 +94,11 @@ impl World {
     }
 
     pub async fn until_registered(&self) {
-        eventually(PATIENCE, || async { self.client.chains().await.map(drop) }).await;
+        eventually(PATIENCE, || async {
+            let answer = self.client.request(Method::GET, "transcode", "health/ready").send().await;
+            answer.and_then(reqwest::Response::error_for_status).map(drop)
+        })
+        .await;
     }
 
     pub fn base(&self) -> String {
