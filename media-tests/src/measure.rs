@@ -81,12 +81,24 @@ pub async fn pictures(input: &str) -> Result<Option<Pictures>> {
 pub async fn sound(input: &str) -> Result<Option<Sound>> {
     let probed = frames(input, "a:0").await?;
     let Some(stream) = probed.streams.first() else { return Ok(None) };
-    let Some(first) = probed.frames.first() else { bail!("{input}: the audio stream is empty") };
-    Ok(Some(Sound {
-        sample_rate_hz: stream.sample_rate.as_deref().context("no sample rate")?.parse()?,
-        samples: probed.frames.iter().filter_map(|frame| frame.nb_samples).sum(),
-        start_s: time_s(input, first)?,
-    }))
+    let sample_rate_hz: u32 = stream.sample_rate.as_deref().context("no sample rate")?.parse()?;
+    let mut heard = Vec::with_capacity(probed.frames.len());
+    for frame in &probed.frames {
+        let time_s = time_s(input, frame)?;
+        let samples = frame.nb_samples.unwrap_or(0).saturating_sub(samples_before_zero(time_s, sample_rate_hz));
+        if samples > 0 {
+            heard.push((time_s.max(0.0), samples));
+        }
+    }
+    let Some((start_s, _)) = heard.first() else { bail!("{input}: the audio stream is empty") };
+    Ok(Some(Sound { sample_rate_hz, samples: heard.iter().map(|(_, samples)| samples).sum(), start_s: *start_s }))
+}
+
+/// How many samples of a frame at `time_s` lie before time 0. In fragments, FFmpeg applies an edit list by moving the
+/// times: the encoder's priming stays in its output, before the time at which anybody hears something.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 and up, and a few frames long")]
+fn samples_before_zero(time_s: f64, sample_rate_hz: u32) -> u64 {
+    (-time_s.min(0.0) * f64::from(sample_rate_hz)).round() as u64
 }
 
 /// Times of the key frames of the first video stream of `input`, in seconds.
