@@ -162,7 +162,10 @@ impl Processor {
     async fn assemble(&self, record: &Record) -> Result<Next, Trouble> {
         let parts = self.intake.uploads.parts(record.id).await.map_err(|error| Trouble::away(&error))?;
         match self.intake.depot.assemble(record, &parts).await {
-            Ok(()) => Ok(Next::plain(Stage::Inspect)),
+            Ok(()) => {
+                fault::point("assembled");
+                Ok(Next::plain(Stage::Inspect))
+            }
             Err(AssembleError::Store(error)) => Err(Trouble::away(&error)),
             Err(error @ AssembleError::Lost { .. }) => Err(Trouble::Refused(error.to_string())),
         }

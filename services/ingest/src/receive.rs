@@ -207,6 +207,7 @@ impl Receiver {
         };
         let part = task.await.expect("the task is neither aborted nor does it panic")?;
         self.staged.push(part);
+        fault::point("part-stored");
         // The last byte is acknowledged together with the stage that it leads to, by `finish`.
         let last = self.record.length_bytes == Some(end_bytes);
         if self.promise.is_none() && !last {

@@ -149,7 +149,16 @@ async fn killed_at_random_moments_it_loses_nothing_acknowledged() {
 #[tokio::test]
 async fn killed_at_each_step_it_goes_on() {
     let body = noise(77, 2 * PART + 1234);
-    for fault in ["multipart-begun", "tail-stored", "last-part-stored", "complete-noted", "inspect"] {
+    for fault in [
+        "multipart-begun",
+        "part-stored",
+        "part-stored:2",
+        "tail-stored",
+        "last-part-stored",
+        "complete-noted",
+        "assembled",
+        "inspect",
+    ] {
         let mut process = Process::start("part = \"5MiB\"", fault).await;
         let tus = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
         let mut acknowledged = 0;
