@@ -24,8 +24,10 @@ use crate::{fault::MediaError, probe, source};
 
 /// Time for all reads together: the parent's deadline comes long before.
 const BUDGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Source times are moved up by this, so that priming and streams that start below zero stay above it.
-const MARGIN_NS: i128 = 3_600_000_000_000;
+/// Source times are moved up by this. Priming and streams that start below zero stay above it; and x264enc,
+/// which wants room for decode times, moves by itself all times below 1000 hours, but not the running times of
+/// the requests for keyframes, of which it then ignores all but the first.
+const MARGIN_NS: i128 = 1001 * 3_600 * 1_000_000_000;
 
 /// Where decoded media goes; `None` for what the plan does not want.
 pub(super) struct Sources {

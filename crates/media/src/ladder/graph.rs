@@ -47,8 +47,6 @@ pub(super) struct Shared {
     pub(super) audio_feed: Arc<AudioFeed>,
     /// Frames that the source gave.
     pub(super) source_frames: AtomicU64,
-    /// How far each rung's encoder moves the times, once it is known.
-    shifts_ns: Vec<Mutex<Option<i128>>>,
     /// End of what each track has written, running time; video rungs first, sound last.
     positions_ns: Vec<AtomicU64>,
     /// The first failure of a writer: the bus only says that a stream stopped.
@@ -120,7 +118,10 @@ fn watch_frames(last: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaEr
                 shared.timeline.begins(Kind::Video, running_ns);
                 shared.source_frames.fetch_add(1, Ordering::Relaxed);
                 if starts.lock().expect("no panic while it is held").begins(running_ns) {
-                    let event = gst_video::DownstreamForceKeyUnitEvent::builder().all_headers(true).build();
+                    let event = gst_video::DownstreamForceKeyUnitEvent::builder()
+                        .running_time(gst::ClockTime::from_nseconds(running_ns))
+                        .all_headers(true)
+                        .build();
                     pad.push_event(event);
                 }
             }
@@ -234,7 +235,6 @@ impl Shared {
             audio: Mutex::new(audio),
             audio_feed,
             source_frames: AtomicU64::new(0),
-            shifts_ns: plan.video.iter().map(|_| Mutex::new(None)).collect(),
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
             failure: Mutex::new(None),
             gop: Duration::from_millis(plan.gop_ms.into()),
@@ -268,13 +268,7 @@ impl Shared {
             track.configure(&codec_data(sample)?, colour_of(sample))?;
         }
         let encoded = Encoded::of(sample)?;
-        let lost = || MediaError::environment("the encoder lost a timestamp");
-        let pts_ns = encoded.pts_ns.ok_or_else(lost)?;
-        // x264enc moves all times by about 1000 hours, to have room for decode times below the first frame's,
-        // and its first segment event does not say by how much. The first frame out is the first frame in.
-        let first_ns = self.timeline.start_ns(Kind::Video).ok_or_else(lost)?;
-        let shift_ns = *lock(&self.shifts_ns[rung]).get_or_insert(i128::from(pts_ns) - i128::from(first_ns));
-        let running_ns = u64::try_from(i128::from(pts_ns) - shift_ns).map_err(|_| lost())?;
+        let running_ns = encoded.pts_ns.ok_or_else(|| MediaError::environment("the encoder lost a timestamp"))?;
         let end_ns = running_ns + encoded.duration_ns.unwrap_or(0);
         self.positions_ns[rung].fetch_max(end_ns, Ordering::Relaxed);
         let Encoded { duration_ns, is_key, data, .. } = encoded;
