@@ -176,21 +176,23 @@ impl Table {
         Self { site, limit, places: BTreeMap::new() }
     }
 
-    /// Registers an endpoint, or renews its lease.
+    /// Registers an endpoint, or renews its lease; `true` where it was not there in this generation.
     ///
     /// A later generation at the address of another endpoint of the name takes that one's place: one address is one
     /// process, and the other is what was there before a restart.
-    pub fn register(&mut self, name: &Name, id: &EndpointId, lease: Lease, now: Moment) -> Result<(), Refused> {
+    pub fn register(&mut self, name: &Name, id: &EndpointId, lease: Lease, now: Moment) -> Result<bool, Refused> {
         self.expire(now);
         let full = self.len() >= self.limit;
         // Also the names that are only remembered count, so that registering and leaving does not fill the memory.
         let crowded = self.places.len() >= self.limit && !self.places.contains_key(name);
         let ends = now + lease.ttl;
+        let mut is_new = true;
         if let Some(entry) = self.places.get_mut(name).and_then(|place| place.entry(id)) {
             if entry.generation > lease.generation {
                 return Err(Refused::Older { held: entry.generation });
             }
-            if entry.generation < lease.generation || entry.address != lease.address {
+            is_new = entry.generation < lease.generation || entry.address != lease.address;
+            if is_new {
                 *entry = Entry::new(id.clone(), lease, ends);
             }
             entry.ends = ends;
@@ -208,7 +210,7 @@ impl Table {
         let place = self.places.entry(name.clone()).or_default();
         place.seen = now;
         place.entries.retain(|entry| entry.id == *id || !entry.is_before(lease));
-        Ok(())
+        Ok(is_new)
     }
 
     /// Takes an endpoint out; `false` where it was not there.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -77,7 +77,19 @@ pub struct UnitError {
 
 /// Loads the configuration of `service` from `file` (if given) and from `FLAME_<SERVICE>__…` variables.
 pub fn load<T: DeserializeOwned>(service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
-    let mut figment = Figment::new();
+    extract(Figment::new(), service, file)
+}
+
+/// The same over `defaults`: for a service whose defaults within a section are not those of the section's type.
+pub fn load_over<T: DeserializeOwned + Serialize>(
+    defaults: &T,
+    service: &str,
+    file: Option<&Path>,
+) -> Result<T, ConfigError> {
+    extract(Figment::from(Serialized::defaults(defaults)), service, file)
+}
+
+fn extract<T: DeserializeOwned>(mut figment: Figment, service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
     if let Some(file) = file {
         if !file.is_file() {
             return Err(ConfigError::Missing(file.to_owned()));

@@ -9,7 +9,7 @@ use flame_service_host::{config, logs};
 async fn main() -> anyhow::Result<()> {
     logs::init("info");
     let file = std::env::args_os().nth(1).map(PathBuf::from);
-    let config: Config = config::load("router", file.as_deref())?;
+    let config = config::load_over(&Config::default(), "router", file.as_deref())?;
     let running = flame_router::start(config).await?;
     running.until_signal().await?;
     Ok(())

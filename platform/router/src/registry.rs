@@ -1,12 +1,11 @@
 //! The routing table that all requests share: a clock and a lock around [`Table`], which decides.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use flame_api::router::{Endpoint, Registration};
 use flame_naming::table::Held;
 use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Moment, Name, NoChoice, Refused, Table};
-use std::time::Duration;
 
 /// Which endpoints stand behind which names, now. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -38,7 +37,9 @@ impl Registry {
     ) -> Result<Endpoint, Refused> {
         let ttl = Duration::from_millis(registration.ttl_ms);
         let lease = Lease { address: registration.address, generation: registration.generation, ttl };
-        self.table().register(name, id, lease, self.now())?;
+        if self.table().register(name, id, lease, self.now())? {
+            tracing::info!(%name, endpoint = %id, address = %lease.address, "registered");
+        }
         Ok(endpoint(&Held {
             name,
             endpoint: id,

@@ -27,3 +27,13 @@ fn the_example_configuration_is_the_default_one() {
     let (example, default) = (serde_json::to_value(example), serde_json::to_value(flame_router::Config::default()));
     assert_eq!(example.unwrap(), default.unwrap());
 }
+
+#[test]
+fn a_section_given_in_part_keeps_the_other_defaults() {
+    let folder = flame_test_kit::Scratch::new("router-config");
+    let file = folder.join("router.toml");
+    std::fs::write(&file, "[host]\ndrain = \"1s\"\n").unwrap();
+    let default = flame_router::Config::default();
+    let config = flame_service_host::config::load_over(&default, "router", Some(&file)).unwrap();
+    assert_eq!((config.host.listen, config.host.drain.to_string().as_str()), (default.host.listen, "1s"));
+}

@@ -63,7 +63,7 @@ impl Model {
         leases.map(|(&(name, id), &(port, generation, ends))| (name, id, port, generation, ends))
     }
 
-    fn register(&mut self, name: u8, id: u8, port: u16, generation: u64, ttl_ms: u64) -> Result<(), Refused> {
+    fn register(&mut self, name: u8, id: u8, port: u16, generation: u64, ttl_ms: u64) -> Result<bool, Refused> {
         let held = self.live().find(|held| (held.0, held.1) == (name, id));
         match held {
             Some((_, _, _, held, _)) if held > generation => return Err(Refused::Older { held }),
@@ -77,7 +77,7 @@ impl Model {
         }
         self.leases.retain(|key, held| *key == (name, id) || key.0 != name || held.0 != port || held.1 >= generation);
         self.leases.insert((name, id), (port, generation, self.now_ms + ttl_ms));
-        Ok(())
+        Ok(held.is_none_or(|(_, _, old_port, old_generation, _)| (old_port, old_generation) != (port, generation)))
     }
 }
 

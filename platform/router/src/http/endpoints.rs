@@ -67,12 +67,7 @@ async fn register(
     if registration.address.port() == 0 || registration.address.ip().is_unspecified() {
         return Err(unprocessable(format!("nobody can be reached at {}", registration.address)));
     }
-    let before = registry.endpoints().len();
-    let registered = registry.register(&name, &endpoint, &registration).map_err(refused)?;
-    if registry.endpoints().len() != before {
-        tracing::info!(%name, %endpoint, address = %registration.address, "registered");
-    }
-    Ok(Json(registered))
+    Ok(Json(registry.register(&name, &endpoint, &registration).map_err(refused)?))
 }
 
 /// Takes an endpoint out.

@@ -1,5 +1,7 @@
 //! Endpoints that die, hang and break off: another one answers where that is safe, and a clear refusal where not.
 
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,6 +10,8 @@ use axum::Router;
 use flame_test_kit::{eventually, ports};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 
 use crate::world::{Service, World, problem, read_head};
 
@@ -42,18 +46,53 @@ async fn another_endpoint_answers_while_one_refuses_connections() {
     }
 }
 
-#[tokio::test]
-async fn a_killed_endpoint_costs_no_request() {
-    let world = World::start().await;
-    let (first, second) = (Service::echo().await, Service::echo().await);
-    world.register("a", &first).await;
-    world.register("a", &second).await;
-    let mut first = Some(first);
-    for at in 0..200 {
-        if at == 50 {
-            first = None;
-        }
-        assert_eq!(world.get("/~a/x").await.status(), 200, "request {at}, the first lives: {}", first.is_some());
+/// A real process that answers `GET /health/live`: another router.
+async fn process(address: SocketAddr) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flame-router"));
+    command.env("FLAME_ROUTER__HOST__LISTEN", address.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
+    let child = command.kill_on_drop(true).spawn().unwrap();
+    eventually(Duration::from_secs(20), || TcpStream::connect(address)).await;
+    child
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_killed_under_load_costs_no_request() {
+    let world = Arc::new(World::start().await);
+    let addresses = ports::free_tcp::<2>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut processes = Vec::new();
+    for address in addresses {
+        processes.push(process(address).await);
+        world.register_address("a", address).await;
+    }
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..16 {
+        let (world, answered) = (Arc::clone(&world), Arc::clone(&answered));
+        clients.spawn(async move {
+            while answered.fetch_add(1, Ordering::SeqCst) < 3000 {
+                let answer = world.get("/~a/health/live").await;
+                assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "live\n"));
+            }
+        });
+    }
+    let reached = async |count: usize| {
+        eventually(Duration::from_secs(60), || async {
+            let now = answered.load(Ordering::SeqCst);
+            if now >= count { Ok(()) } else { Err(format!("{now} answers")) }
+        })
+        .await;
+    };
+    reached(500).await;
+    processes[0].kill().await.unwrap();
+    reached(1500).await;
+    // Its lease still runs. The restarted one takes the place at once.
+    processes[0] = process(addresses[0]).await;
+    world.register_address("a", addresses[0]).await;
+    assert_eq!(world.client().endpoints().await.unwrap().items.len(), 2);
+    reached(2000).await;
+    processes[1].kill().await.unwrap();
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
     }
 }
 
