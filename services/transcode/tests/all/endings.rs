@@ -9,7 +9,7 @@ use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use uuid::Uuid;
 
-use crate::world::{PATIENCE, World, long_clip, media_processes, probe, short_clip};
+use crate::world::{PATIENCE, World, long_clip, media_processes, probe, short_clip, short_probe};
 
 #[tokio::test]
 async fn a_job_cancelled_in_the_middle_leaves_nothing() {
@@ -50,7 +50,7 @@ async fn garbage_fails_at_once_with_the_reason() {
     let file = world.folder.join("garbage.mp4");
     let noise: Vec<u8> = (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     std::fs::write(&file, noise).unwrap();
-    let new = world.job_with(&file, probe(&short_clip())).await;
+    let new = world.job_with(&file, short_probe()).await;
     world.queue(&new).await;
     let job = world.until_final(new.id).await;
     assert_eq!((job.state, job.attempt, job.stage.as_str()), (JobState::Failed, 1, "failed"));

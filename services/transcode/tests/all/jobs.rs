@@ -6,11 +6,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{World, probe, short_clip};
+use crate::world::{World, short_probe};
 
 /// Jobs that wait for ever: there is no such asset, and nobody works.
 fn idle_job(asset_id: Uuid) -> NewJob {
-    let probe = probe(&short_clip());
+    let probe = short_probe();
     let source_key = format!("default/sources/{asset_id}");
     NewJob { id: Uuid::now_v7(), chain: "ladder".to_owned(), asset_id, source_key, probe }
 }

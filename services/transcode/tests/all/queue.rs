@@ -16,7 +16,7 @@ use flame_transcode::store::{Claimed, Created, Lane, ReportError, Store};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::world::{config, probe, short_clip, store_config};
+use crate::world::{config, short_probe, store_config};
 
 const JOBS: usize = 40;
 const WORKERS: usize = 12;
@@ -33,7 +33,7 @@ async fn open(config: &Config) -> Store {
 }
 
 async fn fill(store: &Store, jobs: usize) -> Vec<Uuid> {
-    let probe = probe(&short_clip());
+    let probe = short_probe();
     let mut ids = Vec::new();
     for _ in 0..jobs {
         let (id, asset_id) = (Uuid::now_v7(), Uuid::now_v7());
@@ -124,11 +124,11 @@ async fn no_job_is_ever_held_by_two_workers() {
     while let Some(ended) = workers.join_next().await {
         ended.unwrap();
     }
+    assert_eq!(stores[0].counts().await.unwrap(), [(JobState::Succeeded, JOBS as u64)]);
     let ledger = ledger.lock().unwrap();
     assert!(ledger.working.is_empty());
     assert_eq!(ledger.succeeded.len(), JOBS);
     assert!(ledger.succeeded.values().all(|times| *times == 1), "a job was done twice");
-    assert_eq!(stores[0].counts().await.unwrap(), [(JobState::Succeeded, JOBS as u64)]);
 }
 
 #[tokio::test]

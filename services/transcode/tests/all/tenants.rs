@@ -11,7 +11,7 @@ use flame_test_kit::openapi::{Stranger, walk_as_stranger};
 use reqwest::{Method, RequestBuilder};
 use uuid::Uuid;
 
-use crate::world::{World, probe, short_clip};
+use crate::world::{World, short_probe};
 
 fn token(keys: &Path, tenant: &str, scope: &str) -> String {
     let life = Duration::from_secs(600);
@@ -22,7 +22,7 @@ fn token(keys: &Path, tenant: &str, scope: &str) -> String {
 fn job_of(tenant: &str) -> NewJob {
     let asset_id = Uuid::now_v7();
     let source_key = format!("{tenant}/sources/{asset_id}");
-    NewJob { id: Uuid::now_v7(), chain: "ladder".to_owned(), asset_id, source_key, probe: probe(&short_clip()) }
+    NewJob { id: Uuid::now_v7(), chain: "ladder".to_owned(), asset_id, source_key, probe: short_probe() }
 }
 
 #[tokio::test]

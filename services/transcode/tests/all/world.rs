@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use flame_api::Client;
@@ -220,6 +221,12 @@ pub fn probe(file: &Path) -> Probe {
     let said = Command::new(program("flame-media")).arg("probe").arg(file).output().expect("flame-media starts");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     serde_json::from_slice(&said.stdout).expect("the probe is JSON")
+}
+
+/// What the real probe says of [`short_clip`], asked once.
+pub fn short_probe() -> Probe {
+    static SAID: OnceLock<Probe> = OnceLock::new();
+    SAID.get_or_init(|| probe(&short_clip())).clone()
 }
 
 /// The media processes that `parent` has started.
