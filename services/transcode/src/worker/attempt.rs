@@ -128,8 +128,12 @@ impl Attempt<'_> {
             patience: self.patience(),
             is_first: job.attempt == 1,
         };
-        let stored = storing.run(&tracks, |fraction| self.at(Stage::Storing, fraction));
-        let stored_bytes = self.unless_aborted(stored).await??;
+        // A put that is broken off may still be carried out, after everything else was removed: so when the job is
+        // cancelled it is awaited, and the next one is not begun.
+        let stored_bytes = tokio::select! {
+            () = self.hold.abort().urgent().cancelled() => return Err(Unfinished::Aborted),
+            stored = storing.run(&tracks, |fraction| self.at(Stage::Storing, fraction)) => stored?,
+        };
         worker.metrics.stored(stored_bytes);
         drop(folder);
         let patience = self.patience();

@@ -20,6 +20,8 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Abort {
     token: CancellationToken,
+    /// Cancelled as well, unless somebody only cancelled the job.
+    urgent: CancellationToken,
     cause: Mutex<Option<Cause>>,
 }
 
@@ -98,7 +100,7 @@ async fn keep(
     loop {
         tokio::select! {
             () = done.cancelled() => return,
-            () = stop.cancelled(), if abort.cause().is_none() => {
+            () = stop.cancelled(), if !abort.urgent.is_cancelled() => {
                 abort.now(Cause::Stopping);
                 continue;
             }
@@ -147,12 +149,21 @@ impl Abort {
         if place.is_none() || cause == Cause::LeaseLost {
             *place = Some(cause);
         }
+        match cause {
+            Cause::Cancelled => {}
+            Cause::Stopping | Cause::LeaseLost => self.urgent.cancel(),
+        }
         self.token.cancel();
     }
 
     /// Why the work is to end, if it is.
     pub(super) fn cause(&self) -> Option<Cause> {
         *self.cause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancelled when the work must end without finishing even what is under way: the lease or the process ends.
+    pub(super) fn urgent(&self) -> &CancellationToken {
+        &self.urgent
     }
 
     /// Cancelled when the work is to end.

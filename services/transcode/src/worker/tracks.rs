@@ -121,6 +121,7 @@ impl Storing<'_> {
         let all_bytes: u64 = tracks.iter().map(|track| track.size_bytes).sum();
         let mut stored_bytes = 0;
         for track in tracks {
+            self.go_on()?;
             let name = media_name(&track.name);
             let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(&name));
             let content_type = match track.kind {
@@ -134,6 +135,7 @@ impl Storing<'_> {
             progress(stored_bytes as f64 / all_bytes.max(1) as f64);
         }
         for track in tracks {
+            self.go_on()?;
             let key = format!("{}{}", self.prefix, index_name(&track.name));
             let put = || async {
                 let json = read_index(self.folder, &track.name).await;
@@ -143,6 +145,10 @@ impl Storing<'_> {
             self.patience.call(put).await.map_err(store_trouble)?;
         }
         Ok(stored_bytes)
+    }
+
+    fn go_on(&self) -> Result<(), Unfinished> {
+        if self.patience.abort.is_cancelled() { Err(Unfinished::Aborted) } else { Ok(()) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flame_api::metadata::AssetState;
 use flame_api::transcode::JobState;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use tokio::process::{Child, Command};
 
@@ -97,4 +98,15 @@ async fn a_stop_lets_go_and_costs_no_failure() {
     world.start_service().await;
     let job = world.until_final(new.id).await;
     assert_eq!((job.state, job.attempt, job.error), (JobState::Succeeded, 2, None));
+}
+
+#[tokio::test]
+async fn a_job_that_takes_longer_than_its_lease_keeps_it() {
+    let world = World::start_with(|config| config.jobs.lease = Span(Duration::from_secs(2))).await;
+    let new = world.job_for(&long_clip()).await;
+    world.queue(&new).await;
+    let job = world.until_final(new.id).await;
+    assert_eq!((job.state, job.attempt), (JobState::Succeeded, 1), "{job:?}");
+    let took = job.finished_at.unwrap() - job.started_at.unwrap();
+    assert!(took > Duration::from_secs(2), "{took}: the clip is too short to show anything");
 }
