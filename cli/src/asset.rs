@@ -53,7 +53,11 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
             asset.title.clone(),
             state(asset.state).to_owned(),
             output::clock(asset.probe.duration_ms),
-            asset.probe.video.as_ref().map_or_else(|| "-".to_owned(), |video| format!("{}x{}", video.display_width, video.display_height)),
+            asset
+                .probe
+                .video
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |video| format!("{}x{}", video.display_width, video.display_height)),
             output::size(asset.source.size_bytes),
             output::moment(asset.created_at),
         ]);

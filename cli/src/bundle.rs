@@ -29,6 +29,8 @@ pub const FUNCTIONS: [(&str, &str); 4] = [
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Life of the token that the first start prints.
 const FIRST_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Says that the first token has been shown: a start that failed before must not have used it up.
+const FIRST_TOKEN_SHOWN: &str = "first-token-shown";
 /// How long everything may take to become ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// How often readiness is looked at.
@@ -73,12 +75,14 @@ impl Bundle {
     /// Starts everything with its data in `data`.
     pub async fn start(data: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let open = settings.listen.ip().is_loopback();
-        let first = !data.join(token::KEYS).join("jwks.json").is_file();
-        let common = if open { Common { auth: AuthConfig::default(), token: None } } else { Common::with_tokens(data)? };
+        let first = !data.join(FIRST_TOKEN_SHOWN).is_file();
+        let common =
+            if open { Common { auth: AuthConfig::default(), token: None } } else { Common::with_tokens(data)? };
         let first_token = (!open && first).then(|| first_token(data)).transpose()?;
         let keys = StoreKeys::of(data)?;
 
-        let router_config = flame_router::Config { host: common.host(settings.listen, None), ..flame_router::Config::default() };
+        let router_config =
+            flame_router::Config { host: common.host(settings.listen, None), ..flame_router::Config::default() };
         let router = flame_router::start(router_config).await?;
         let address = reachable(router.address());
         let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;
@@ -133,7 +137,16 @@ impl Bundle {
         self.first_token.as_deref()
     }
 
-    /// Reads keys, revocations and limits again.
+    /// Notes that people have seen the first token, so that the next start makes none.
+    pub fn first_token_was_shown(&self, data: &Path) -> anyhow::Result<()> {
+        if self.first_token.is_some() {
+            let path = data.join(FIRST_TOKEN_SHOWN);
+            std::fs::write(&path, "").with_context(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Reads keys and revocations again.
     pub fn reload(&self) {
         self.router.reload();
         self.ingest.reload();
@@ -142,9 +155,8 @@ impl Bundle {
 
     /// Stops everything: those who call before those who are called.
     pub async fn stop(self) {
-        for service in self.services.into_iter().rev() {
-            service.stop().await;
-        }
+        // Together: each may take its whole drain time.
+        futures_util::future::join_all(self.services.into_iter().map(Running::stop)).await;
         self.ingest.stop().await;
         self.router.stop().await;
     }
@@ -162,7 +174,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 fn first_token(data: &Path) -> anyhow::Result<String> {
     let scope = [Scope::Read, Scope::Write].map(Scope::as_str).join(" ");
-    let grant = Grant { subject: "first-start".to_owned(), tenant: "default".to_owned(), scope, life: FIRST_TOKEN_LIFE };
+    let grant =
+        Grant { subject: "first-start".to_owned(), tenant: "default".to_owned(), scope, life: FIRST_TOKEN_LIFE };
     Ok(token::issue(data, &grant)?.0)
 }
 
@@ -172,7 +185,8 @@ impl Common {
     /// Callers need tokens, and the services have one for each other.
     fn with_tokens(data: &Path) -> anyhow::Result<Self> {
         let scope = Scope::ALL.map(Scope::as_str).join(" ");
-        let grant = Grant { subject: "services".to_owned(), tenant: "default".to_owned(), scope, life: SERVICE_TOKEN_LIFE };
+        let grant =
+            Grant { subject: "services".to_owned(), tenant: "default".to_owned(), scope, life: SERVICE_TOKEN_LIFE };
         let (token, _) = token::issue(data, &grant)?;
         Ok(Self { auth: AuthConfig { keys: Some(data.join(token::KEYS)) }, token: Some(token) })
     }

@@ -6,7 +6,9 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -14,6 +16,13 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the lock file.
 pub const LOCK: &str = "flame.lock";
+/// The name of the log of a detached `flame up`.
+pub const LOG: &str = "flame.log";
+/// What may lie in a folder before it is taken for the first time (a fresh file system has `lost+found`).
+const OURS: [&str; 2] = [LOG, "lost+found"];
+/// How often, and how far apart, the lock is tried.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder that this process holds.
 #[derive(Debug)]
@@ -44,6 +53,26 @@ pub fn folder(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(base.join("flame"))
 }
 
+/// Makes the folder, readable by its owner only. One that holds somebody else's files is refused: `flame down --purge`
+/// would delete them.
+pub fn create(path: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("create the data folder {}", path.display()))?;
+    if path.join(LOCK).is_file() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
+    let foreign = entries.flatten().map(|entry| entry.file_name()).find(|name| !OURS.iter().any(|ours| name == ours));
+    match foreign {
+        None => Ok(()),
+        Some(name) => bail!(
+            "{} holds files that are not flame's ({}): say another folder with --data",
+            path.display(),
+            name.to_string_lossy()
+        ),
+    }
+}
+
 /// Who holds the folder at `path`, if anybody does.
 pub fn holder(path: &Path) -> anyhow::Result<Option<Holder>> {
     let lock = path.join(LOCK);
@@ -70,18 +99,28 @@ pub fn is_held(path: &Path) -> bool {
 
 impl DataFolder {
     /// Makes the folder if needed, and takes its lock.
-    pub fn take(path: PathBuf) -> anyhow::Result<Self> {
-        fs::create_dir_all(&path).with_context(|| format!("create the data folder {}", path.display()))?;
+    pub async fn take(path: PathBuf) -> anyhow::Result<Self> {
+        create(&path)?;
         let name = path.join(LOCK);
         let lock = File::options().read(true).write(true).create(true).truncate(false).open(&name);
         let lock = lock.with_context(|| format!("open {}", name.display()))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let who = holder(&path)?.map_or_else(String::new, |holder| format!(" (process {}, http://{})", holder.pid, holder.router));
+        let mut tries = 1;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            // Somebody who only looks holds it for a moment, shared.
+            if tries < LOCK_TRIES {
+                tries += 1;
+                tokio::time::sleep(LOCK_PAUSE).await;
+                continue;
+            }
+            let who = holder(&path)?
+                .map_or_else(String::new, |holder| format!(" (process {}, http://{})", holder.pid, holder.router));
             bail!(
                 "the data folder {} is in use by another `flame up`{who}; stop it with `flame down`, or use another folder with --data",
                 path.display()
             );
         }
+        // What an earlier holder said of itself is no longer true: nobody may signal its process id.
+        lock.set_len(0).with_context(|| format!("empty {}", name.display()))?;
         Ok(Self { path, lock })
     }
 
@@ -104,19 +143,30 @@ impl DataFolder {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_holder_at_a_time() {
+    #[tokio::test]
+    async fn one_holder_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
         assert_eq!(holder(&path).unwrap(), None);
-        let mut first = DataFolder::take(path.clone()).unwrap();
+        let mut first = DataFolder::take(path.clone()).await.unwrap();
         let me = Holder { pid: 7, router: "127.0.0.1:8080".parse().unwrap(), ready: true };
         first.announce(&me).unwrap();
         assert_eq!(holder(&path).unwrap(), Some(me));
-        let refused = DataFolder::take(path.clone()).unwrap_err().to_string();
+        let refused = DataFolder::take(path.clone()).await.unwrap_err().to_string();
         assert!(refused.contains("process 7") && refused.contains("flame down"), "{refused}");
         drop(first);
         assert!(!is_held(&path));
-        DataFolder::take(path).unwrap();
+        // The next holder has said nothing yet, and nothing of the one before is left.
+        let _second = DataFolder::take(path.clone()).await.unwrap();
+        assert_eq!(holder(&path).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_folder_with_other_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("thesis.txt"), "mine").unwrap();
+        let refused = DataFolder::take(dir.path().to_owned()).await.unwrap_err().to_string();
+        assert!(refused.contains("thesis.txt") && refused.contains("--data"), "{refused}");
+        assert!(!dir.path().join(LOCK).exists());
     }
 }

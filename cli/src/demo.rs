@@ -5,8 +5,8 @@
 
 mod clip;
 mod files;
-mod player;
 mod ingest;
+mod player;
 mod stage;
 mod tour;
 mod vod;
@@ -57,7 +57,8 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
 
 fn list(global: &Global) -> Result<(), Exit> {
     if global.json {
-        let all: Vec<_> = Scenario::ALL.iter().map(|one| serde_json::json!({ "name": one.name(), "about": one.about() })).collect();
+        let all: Vec<_> =
+            Scenario::ALL.iter().map(|one| serde_json::json!({ "name": one.name(), "about": one.about() })).collect();
         return output::print_json(&all);
     }
     for scenario in Scenario::ALL {
@@ -112,7 +113,9 @@ impl Scenario {
     fn about(self) -> &'static str {
         match self {
             Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
-            Self::Ingest => "uploads are cut, killed and resumed; damaged ones and files that are not media are refused",
+            Self::Ingest => {
+                "uploads are cut, killed and resumed; damaged ones and files that are not media are refused"
+            }
         }
     }
 }

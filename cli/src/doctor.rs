@@ -58,7 +58,8 @@ pub async fn run(global: &Global, args: &args::Doctor) -> Result<(), Exit> {
         }
         output::print_line(&table.to_string())?;
     }
-    let bad: Vec<_> = findings.iter().filter(|finding| finding.state == State::Bad).map(|finding| finding.what).collect();
+    let bad: Vec<_> =
+        findings.iter().filter(|finding| finding.state == State::Bad).map(|finding| finding.what).collect();
     if bad.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!("not as it should be: {}", bad.join(", ")))) }
 }
 
@@ -70,7 +71,9 @@ fn port(folder: &Path) -> Finding {
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
     let ours = data::holder(folder).ok().flatten();
     let (state, detail) = match (ports::occupant(address), ours) {
-        (_, Some(holder)) => (State::Good, format!("flame runs here: http://{} (process {})", holder.router, holder.pid)),
+        (_, Some(holder)) => {
+            (State::Good, format!("flame runs here: http://{} (process {})", holder.router, holder.pid))
+        }
         (None, None) => (State::Good, "8080 is free".to_owned()),
         (Some(occupant), None) => (State::Bad, format!("8080 is taken by {}", occupant.description)),
     };
@@ -85,7 +88,12 @@ fn disk(folder: &Path) -> Finding {
         Ok(free) => (State::Bad, format!("{free:.1} % free under {}", folder.display())),
         Err(error) => (State::Bad, format!("{}: {error}", existing.display())),
     };
-    Finding { what: "disk", state, detail, cost: "below 5 % uploads and jobs are refused (507); free some, or use --data" }
+    Finding {
+        what: "disk",
+        state,
+        detail,
+        cost: "below 5 % uploads and jobs are refused (507); free some, or use --data",
+    }
 }
 
 fn media() -> Finding {
@@ -97,7 +105,9 @@ fn media() -> Finding {
     let output = Command::new(&program).arg("check").stdin(Stdio::null()).output();
     let (state, detail) = match output {
         Ok(output) => {
-            let text = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr }).trim().to_owned();
+            let text = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr })
+                .trim()
+                .to_owned();
             (if output.status.success() { State::Good } else { State::Bad }, text)
         }
         Err(error) => (State::Bad, format!("{} does not start: {error}", program.display())),
@@ -130,7 +140,12 @@ fn docker() -> Finding {
         Ok(_) => (State::Good, "an engine answers".to_owned()),
         Err(error) => (State::Limited, format!("{socket}: {error}")),
     };
-    Finding { what: "docker", state, detail, cost: "the image cannot be built or started; everything else runs without" }
+    Finding {
+        what: "docker",
+        state,
+        detail,
+        cost: "the image cannot be built or started; everything else runs without",
+    }
 }
 
 fn privileges() -> Finding {

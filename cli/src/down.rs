@@ -12,14 +12,15 @@ use crate::exit::Exit;
 use crate::output;
 
 /// How long a stop may take before it is reported as failed. Above the services' drain time.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the lock is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
 pub async fn run(args: &Down) -> Result<(), Exit> {
     let folder = data::folder(args.data.as_deref())?;
     if data::is_held(&folder) {
-        let holder = data::holder(&folder)?.ok_or_else(|| anyhow!("the holder of {} is just starting; try again", folder.display()))?;
+        let holder = data::holder(&folder)?
+            .ok_or_else(|| anyhow!("the holder of {} is just starting; try again", folder.display()))?;
         stop(&folder, holder.pid).await?;
         output::print_line(&format!("stopped process {}", holder.pid))?;
     } else {

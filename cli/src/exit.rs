@@ -51,10 +51,14 @@ impl Exit {
     }
 }
 
-/// Whatever `?` meets is something that could not be carried out; the other statuses are said expressly.
+/// Whatever `?` meets is something that could not be carried out, unless a service refused it; the other statuses are
+/// said expressly.
 impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {
-        Self::not_carried_out(error)
+        match error.downcast::<ClientError>() {
+            Ok(refusal) => refusal.into(),
+            Err(error) => Self::not_carried_out(error),
+        }
     }
 }
 

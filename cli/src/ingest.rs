@@ -19,6 +19,8 @@ use crate::{job, upload};
 
 /// How often a state is asked for.
 const POLL: Duration = Duration::from_millis(200);
+/// Times in a row that ingest may not answer meanwhile (it may be restarting).
+const SILENCES_MAX: u32 = 60;
 
 /// What became of one source.
 #[derive(Debug, Clone, Serialize)]
@@ -63,7 +65,13 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
             Err(_) => {
                 let error = failure;
                 eprintln!("flame: {}: {}", entry.source, error.as_deref().unwrap_or_default());
-                results.push(Ingested { source: entry.source.clone(), id: Uuid::nil(), job: None, play_url: None, error });
+                results.push(Ingested {
+                    source: entry.source.clone(),
+                    id: Uuid::nil(),
+                    job: None,
+                    play_url: None,
+                    error,
+                });
             }
         }
     }
@@ -85,8 +93,10 @@ async fn one(client: &Client, entry: &Entry, no_wait: bool, quiet: bool) -> anyh
         client.pull(&pull).await?.id
     } else {
         let mut bar = Progress::new("upload", quiet);
-        let file = upload::Upload { path: &PathBuf::from(&entry.source), title: entry.title.as_deref(), chain: &entry.chain };
-        let sent = upload::send(client, &file, |done, length| bar.set(share(done, length), &output::size(length))).await;
+        let file =
+            upload::Upload { path: &PathBuf::from(&entry.source), title: entry.title.as_deref(), chain: &entry.chain };
+        let sent =
+            upload::send(client, &file, |done, length| bar.set(share(done, length), &output::size(length))).await;
         bar.finish();
         sent?
     };
@@ -109,12 +119,21 @@ async fn one(client: &Client, entry: &Entry, no_wait: bool, quiet: bool) -> anyh
 
 /// Waits until ingest has registered the upload or refused it.
 pub async fn registered(client: &Client, id: Uuid) -> anyhow::Result<Upload> {
+    let mut silences = 0;
     loop {
-        let upload = client.upload(id).await?.context("the upload is gone: somebody ended it")?;
-        match upload.state {
-            UploadState::Done | UploadState::Failed => return Ok(upload),
-            UploadState::Receiving | UploadState::Processing => tokio::time::sleep(POLL).await,
+        match client.upload(id).await {
+            Ok(upload) => {
+                let upload = upload.context("the upload is gone: somebody ended it")?;
+                silences = 0;
+                match upload.state {
+                    UploadState::Done | UploadState::Failed => return Ok(upload),
+                    UploadState::Receiving | UploadState::Processing => {}
+                }
+            }
+            Err(error) if error.is_transient() && silences < SILENCES_MAX => silences += 1,
+            Err(error) => return Err(error.into()),
         }
+        tokio::time::sleep(POLL).await;
     }
 }
 

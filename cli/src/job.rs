@@ -26,7 +26,11 @@ pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
         JobCommand::Watch { id } => watch(global, &client, id).await,
         JobCommand::Cancel { id } => {
             let job = client.cancel_job(id).await?;
-            if global.json { output::print_json(&job) } else { output::print_line(&format!("job {id} is {}", state(job.state))) }
+            if global.json {
+                output::print_json(&job)
+            } else {
+                output::print_line(&format!("job {id} is {}", state(job.state)))
+            }
         }
     }
 }

@@ -4,23 +4,23 @@
 //! not be carried out. It holds no logic of a service: `up` starts them, everything else speaks HTTP to them.
 
 mod args;
-mod exit;
-mod output;
-mod connection;
-mod upload;
-mod data;
-mod ports;
-mod up;
-mod bundle;
-mod down;
-mod ingest;
-mod manifest;
 mod asset;
-mod job;
-mod token;
-mod doctor;
-mod health;
+mod bundle;
+mod connection;
+mod data;
 mod demo;
+mod doctor;
+mod down;
+mod exit;
+mod health;
+mod ingest;
+mod job;
+mod manifest;
+mod output;
+mod ports;
+mod token;
+mod up;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Exit::not_carried_out(anyhow::Error::new(error).context("start the async runtime")).report(),
+        Err(error) => {
+            return Exit::not_carried_out(anyhow::Error::new(error).context("start the async runtime")).report();
+        }
     };
     let outcome = runtime.block_on(run(args));
     // Blocking work of a command that was interrupted must not hold up the exit.

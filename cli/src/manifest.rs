@@ -37,7 +37,13 @@ pub fn read(manifest: &Path, default_chain: &str) -> anyhow::Result<Vec<Entry>> 
     let folder = manifest.parent().unwrap_or(Path::new(""));
     Ok(entries
         .into_iter()
-        .map(|entry| if entry.is_url() { entry } else { Entry { source: folder.join(&entry.source).display().to_string(), ..entry } })
+        .map(|entry| {
+            if entry.is_url() {
+                entry
+            } else {
+                Entry { source: folder.join(&entry.source).display().to_string(), ..entry }
+            }
+        })
         .collect())
 }
 
@@ -45,24 +51,35 @@ fn parse(text: &str, default_chain: &str) -> anyhow::Result<Vec<Entry>> {
     let lines = if text.trim_start().starts_with('{') { ndjson(text)? } else { csv(text)? };
     ensure!(!lines.is_empty(), "it lists nothing");
     ensure!(lines.len() <= ENTRIES_MAX, "it lists more than {ENTRIES_MAX} sources");
-    lines.into_iter().map(|(number, line)| line.entry(default_chain).with_context(|| format!("line {number}"))).collect()
+    lines
+        .into_iter()
+        .map(|(number, line)| line.entry(default_chain).with_context(|| format!("line {number}")))
+        .collect()
 }
 
 fn ndjson(text: &str) -> anyhow::Result<Vec<(u64, Line)>> {
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(number, line)| Ok((number, serde_json::from_str(line).with_context(|| format!("line {number}"))?))).collect()
+    lines
+        .map(|(number, line)| Ok((number, serde_json::from_str(line).with_context(|| format!("line {number}"))?)))
+        .collect()
 }
 
 fn csv(text: &str) -> anyhow::Result<Vec<(u64, Line)>> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let headings = reader.headers()?.clone();
-    ensure!(headings.iter().any(|heading| heading == "path"), "the first line names no column `path` (path,title,chain)");
+    ensure!(
+        headings.iter().any(|heading| heading == "path"),
+        "the first line names no column `path` (path,title,chain)"
+    );
     reader
         .records()
         .map(|record| {
             let record = record?;
             let number = record.position().map_or(0, csv::Position::line);
-            ensure!(record.len() <= headings.len(), "line {number} has more values than the heading; quote values that hold commas");
+            ensure!(
+                record.len() <= headings.len(),
+                "line {number} has more values than the heading; quote values that hold commas"
+            );
             Ok((number, record.deserialize(Some(&headings)).with_context(|| format!("line {number}"))?))
         })
         .collect()
@@ -97,7 +114,8 @@ mod tests {
     #[test]
     fn csv_and_ndjson_say_the_same() {
         let csv = "path,title,chain\na.mp4,\"One, two\",none\nhttp://x/b.mp4,,\n";
-        let ndjson = "{\"path\":\"a.mp4\",\"title\":\"One, two\",\"chain\":\"none\"}\n\n{\"path\":\"http://x/b.mp4\"}\n";
+        let ndjson =
+            "{\"path\":\"a.mp4\",\"title\":\"One, two\",\"chain\":\"none\"}\n\n{\"path\":\"http://x/b.mp4\"}\n";
         let entries = parse(csv, "ladder").unwrap();
         assert_eq!(entries, parse(ndjson, "ladder").unwrap());
         assert_eq!(entries[0].title.as_deref(), Some("One, two"));

@@ -66,7 +66,11 @@ pub fn bit_rate(bps: u64) -> String {
 /// A media duration: `0:05.3`, `1:02:03.0`.
 pub fn clock(ms: u64) -> String {
     let (hours, minutes, seconds, tenths) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms / 100 % 10);
-    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}.{tenths}") } else { format!("{minutes}:{seconds:02}.{tenths}") }
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}.{tenths}")
+    } else {
+        format!("{minutes}:{seconds:02}.{tenths}")
+    }
 }
 
 /// A moment, to the second, in UTC.

@@ -24,13 +24,16 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
     match &args.command {
         TokenCommand::Issue { subject, tenant, scopes, life, data } => {
             if !is_tenant(tenant) {
-                return Err(Exit::usage(anyhow!("`{tenant}` cannot name a tenant: lower-case letters, digits, hyphens")));
+                return Err(Exit::usage(anyhow!(
+                    "`{tenant}` cannot name a tenant: lower-case letters, digits, hyphens"
+                )));
             }
             if life.0.as_secs() == 0 || life.0.as_secs() > LIFE_MAX_S {
                 return Err(Exit::usage(anyhow!("a token lives between 1s and 366 days (8784h)")));
             }
             let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-            let grant = Grant { subject: subject.clone(), tenant: tenant.clone(), scope: words.join(" "), life: life.0 };
+            let grant =
+                Grant { subject: subject.clone(), tenant: tenant.clone(), scope: words.join(" "), life: life.0 };
             let (token, claims) = issue(&data::folder(data.as_deref())?, &grant)?;
             if global.json {
                 return output::print_json(&serde_json::json!({ "token": token, "claims": claims }));
@@ -45,10 +48,17 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             };
             let folder = data::folder(data.as_deref())?.join(KEYS);
             if !folder.is_dir() {
-                return Err(Exit::not_carried_out(anyhow!("{} does not exist: no token was ever issued there", folder.display())));
+                return Err(Exit::not_carried_out(anyhow!(
+                    "{} does not exist: no token was ever issued there",
+                    folder.display()
+                )));
             }
             keys::revoke(&folder, id, until).context("revoke the token")?;
-            if global.json { output::print_json(&serde_json::json!({ "revoked": id })) } else { output::print_line(&format!("revoked {id}")) }
+            if global.json {
+                output::print_json(&serde_json::json!({ "revoked": id }))
+            } else {
+                output::print_line(&format!("revoked {id}"))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
 
-    let mut data = DataFolder::take(folder)?;
+    let mut data = DataFolder::take(folder).await?;
     let settings = Settings { listen: args.listen, allow_private_pulls: args.allow_private_pulls };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
@@ -60,6 +61,7 @@ async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
     holder.ready = true;
     data.announce(&holder)?;
     output::print_line(&banner(&bundle, data.path(), began.elapsed()))?;
+    bundle.first_token_was_shown(data.path())?;
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
@@ -101,13 +103,23 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
 /// Starts the same command again behind the terminal, and waits until it is ready.
 async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
     if let Some(holder) = data::holder(folder)? {
-        let message = anyhow!("{} is in use: process {} at http://{}; `flame down` stops it", folder.display(), holder.pid, holder.router);
+        let message = anyhow!(
+            "{} is in use: process {} at http://{}; `flame down` stops it",
+            folder.display(),
+            holder.pid,
+            holder.router
+        );
         return Err(Exit::not_carried_out(message));
     }
-    std::fs::create_dir_all(folder).with_context(|| format!("create the data folder {}", folder.display()))?;
-    let path = folder.join("flame.log");
+    data::create(folder)?;
+    let path = folder.join(data::LOG);
     let began_at = put_aside(&path)?;
-    let log = File::options().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("open {}", path.display()))?;
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.arg("up").arg("--data").arg(folder).args(["--listen", &args.listen.to_string()]);
     if args.allow_private_pulls {
@@ -127,16 +139,27 @@ async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
         if ready {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let text = text.get(began_at..).unwrap_or_default();
-            return output::print_line(&format!("{}\n\nIt logs to {}. Stop it with: flame down", printed_banner(text), path.display()));
+            return output::print_line(&format!(
+                "{}\n\nIt logs to {}. Stop it with: flame down",
+                printed_banner(text),
+                path.display()
+            ));
         }
         if let Some(status) = child.try_wait()? {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let reason = text.get(began_at..).unwrap_or_default().lines().rfind(|line| line.starts_with("flame: "));
-            let reason = reason.map_or_else(|| format!("it ended ({status}); {} may say why", path.display()), |line| line["flame: ".len()..].to_owned());
+            let reason = reason.map_or_else(
+                || format!("it ended ({status}); {} may say why", path.display()),
+                |line| line["flame: ".len()..].to_owned(),
+            );
             return Err(Exit::not_carried_out(anyhow!(reason)));
         }
         if began.elapsed() > PATIENCE {
-            return Err(Exit::not_carried_out(anyhow!("not ready after {} s; {} may say why", PATIENCE.as_secs(), path.display())));
+            return Err(Exit::not_carried_out(anyhow!(
+                "not ready after {} s; {} may say why",
+                PATIENCE.as_secs(),
+                path.display()
+            )));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -164,7 +187,11 @@ fn explain(error: anyhow::Error) -> Exit {
         && source.kind() == std::io::ErrorKind::AddrInUse
     {
         let occupant = ports::occupant(*address).map_or_else(|| "somebody".to_owned(), |occupant| occupant.description);
-        return Exit::not_carried_out(anyhow!("port {} is taken by {occupant}; take another with --listen {}:PORT", address.port(), address.ip()));
+        return Exit::not_carried_out(anyhow!(
+            "port {} is taken by {occupant}; take another with --listen {}:PORT",
+            address.port(),
+            address.ip()
+        ));
     }
     match error.downcast_ref::<StartError>() {
         Some(start) => Exit::not_carried_out(anyhow!(chain(start))),

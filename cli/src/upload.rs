@@ -30,7 +30,11 @@ pub struct Upload<'a> {
 }
 
 /// Uploads a file; `progress` hears the bytes handed over. Returns the upload's id.
-pub async fn send(client: &Client, upload: &Upload<'_>, mut progress: impl FnMut(u64, u64) + Send) -> anyhow::Result<Uuid> {
+pub async fn send(
+    client: &Client,
+    upload: &Upload<'_>,
+    mut progress: impl FnMut(u64, u64) + Send,
+) -> anyhow::Result<Uuid> {
     let (id, length) = create(client, upload).await?;
     resume(client, id, upload.path, length, &mut progress).await?;
     Ok(id)
@@ -88,7 +92,8 @@ pub async fn resume(
         };
         tries += 1;
         if tries >= TRIES_WITHOUT_PROGRESS || last.downcast_ref::<Refused>().is_some() {
-            return Err(last).with_context(|| format!("upload {} ({stored} of {length} bytes are stored)", path.display()));
+            return Err(last)
+                .with_context(|| format!("upload {} ({stored} of {length} bytes are stored)", path.display()));
         }
         tokio::time::sleep(Duration::from_millis(100 << tries.min(6))).await;
     }
@@ -96,7 +101,8 @@ pub async fn resume(
 
 /// Bytes of the upload that are stored.
 pub async fn offset(client: &Client, id: Uuid) -> anyhow::Result<u64> {
-    let answer = request(client, Method::HEAD, &format!("uploads/{id}")).timeout(Duration::from_secs(30)).send().await?;
+    let answer =
+        request(client, Method::HEAD, &format!("uploads/{id}")).timeout(Duration::from_secs(30)).send().await?;
     let answer = expect(answer, StatusCode::OK).await?;
     let offset = answer.headers().get("upload-offset").and_then(|value| value.to_str().ok()?.parse().ok());
     offset.context("ingest named no offset in its answer")

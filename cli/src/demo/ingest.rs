@@ -65,7 +65,10 @@ async fn lengthen(clip: &Path, long: PathBuf) -> anyhow::Result<Verified<PathBuf
         file.write_all(&block)?;
     }
     let length = file.metadata()?.len();
-    Ok(Verified(long, format!("the clip and {} of padding: {}", output::size(PADDING_BYTES as u64), output::size(length))))
+    Ok(Verified(
+        long,
+        format!("the clip and {} of padding: {}", output::size(PADDING_BYTES as u64), output::size(length)),
+    ))
 }
 
 /// Sends a third, then breaks the connection.
@@ -86,7 +89,10 @@ async fn cut(client: &Client, long: &Path) -> anyhow::Result<Verified<(Uuid, u64
         .send()
         .await;
     ensure!(sent.is_err(), "the cut connection was answered as if it were whole");
-    Ok(Verified((id, length), format!("the connection broke after {} of {}", output::size(length / 3), output::size(length))))
+    Ok(Verified(
+        (id, length),
+        format!("the connection broke after {} of {}", output::size(length / 3), output::size(length)),
+    ))
 }
 
 async fn stored(client: &Client, id: Uuid) -> anyhow::Result<Verified<u64>> {
@@ -188,7 +194,13 @@ async fn refused(client: &Client, id: Uuid, wanted: &str) -> anyhow::Result<Veri
     Ok(Verified((), format!("refused: {reason}")))
 }
 
-async fn patch(client: &Client, id: Uuid, offset: u64, checksum: Option<String>, body: Vec<u8>) -> anyhow::Result<StatusCode> {
+async fn patch(
+    client: &Client,
+    id: Uuid,
+    offset: u64,
+    checksum: Option<String>,
+    body: Vec<u8>,
+) -> anyhow::Result<StatusCode> {
     let mut request = client
         .request(Method::PATCH, "ingest", &format!("uploads/{id}"))
         .header("tus-resumable", "1.0.0")

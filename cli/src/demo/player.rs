@@ -30,7 +30,8 @@ pub struct Played {
 pub async fn play(input: &str) -> anyhow::Result<Played> {
     let program = find_program()?;
     let output = Command::new(program).arg("play").arg(input).stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(PATIENCE, output).await.context("playing takes too long")?.context("start flame-media")?;
+    let output =
+        tokio::time::timeout(PATIENCE, output).await.context("playing takes too long")?.context("start flame-media")?;
     if !output.status.success() {
         bail!("{input} does not play: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -69,14 +69,18 @@ impl Stage {
             .context("start the services")?;
         let child = self.child.insert(child);
         loop {
-            let holder = data::holder(&self.folder.path().join("data"))?.filter(|holder| Some(holder.pid) == child.id());
+            let holder =
+                data::holder(&self.folder.path().join("data"))?.filter(|holder| Some(holder.pid) == child.id());
             if let Some(holder) = holder.filter(|holder| holder.ready) {
                 let router = Url::parse(&format!("http://{}", holder.router))?;
                 self.router = Some(router.clone());
                 return Ok((Client::new(router, None), began.elapsed()));
             }
             if let Some(status) = child.try_wait()? {
-                bail!("the services ended at their start ({status}): {}", last_line(&self.folder.path().join("flame.log")));
+                bail!(
+                    "the services ended at their start ({status}): {}",
+                    last_line(&self.folder.path().join("flame.log"))
+                );
             }
             if began.elapsed() > START_PATIENCE {
                 bail!("the services were not ready after {} s", START_PATIENCE.as_secs());

@@ -63,7 +63,11 @@ impl Tour {
     }
 
     /// Performs one step and notes how it went.
-    pub async fn step<T>(&mut self, name: &'static str, work: impl Future<Output = anyhow::Result<Verified<T>>>) -> Result<T, Broken> {
+    pub async fn step<T>(
+        &mut self,
+        name: &'static str,
+        work: impl Future<Output = anyhow::Result<Verified<T>>>,
+    ) -> Result<T, Broken> {
         let began = Instant::now();
         let outcome = work.await;
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -82,7 +86,13 @@ impl Tour {
     }
 
     /// Notes a figure; one outside of its bound is a step that failed.
-    pub async fn figure(&mut self, name: &'static str, value: f64, unit: &'static str, bound: Option<Bound>) -> Result<(), Broken> {
+    pub async fn figure(
+        &mut self,
+        name: &'static str,
+        value: f64,
+        unit: &'static str,
+        bound: Option<Bound>,
+    ) -> Result<(), Broken> {
         let text = bound.map(|bound| bound.to_string());
         self.report.figures.insert(name, Figure { value, unit, bound: text.clone() });
         match bound {

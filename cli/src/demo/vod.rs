@@ -11,10 +11,10 @@ use flame_api::metadata::{Asset, AssetState};
 use flame_api::transcode::JobState;
 use uuid::Uuid;
 
+use super::files;
 use super::player::{self, Played};
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
-use super::files;
 use crate::ingest::{registered, share};
 use crate::output::{self, Progress};
 use crate::{asset, connection, job, upload};
@@ -109,14 +109,23 @@ async fn packaged(client: &Client, asset: &Asset) -> anyhow::Result<Verified<()>
     let mut segments = 0;
     for track in tracks(asset) {
         let folder = format!("{}/{}/{}", asset.id, version.name, track.name);
-        ensure!(multivariant.contains(&format!("{}/{}/index.m3u8", version.name, track.name)), "{} is not in the playlist", track.name);
+        ensure!(
+            multivariant.contains(&format!("{}/{}/index.m3u8", version.name, track.name)),
+            "{} is not in the playlist",
+            track.name
+        );
         let media = String::from_utf8_lossy(&http(format!("{folder}/index.m3u8")).await?).into_owned();
         let mut bytes = http(format!("{folder}/init.mp4")).await?.len();
         for name in media.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             bytes += http(format!("{folder}/{name}")).await?.len();
             segments += 1;
         }
-        ensure!(bytes as u64 == track.size_bytes, "{}: {bytes} bytes served, {} catalogued", track.name, track.size_bytes);
+        ensure!(
+            bytes as u64 == track.size_bytes,
+            "{}: {bytes} bytes served, {} catalogued",
+            track.name,
+            track.size_bytes
+        );
     }
     Ok(Verified((), format!("{} renditions, {segments} segments, every byte accounted for", tracks(asset).len())))
 }
@@ -147,7 +156,8 @@ async fn played(client: &Client, asset: &Asset, clip: &Path) -> anyhow::Result<V
         }
         _ => None,
     };
-    let detail = format!("{} frames of the source are in every video rendition, decoded without an error", source.video_frames);
+    let detail =
+        format!("{} frames of the source are in every video rendition, decoded without an error", source.video_frames);
     Ok(Verified(offset_ms, detail))
 }
 

@@ -8,7 +8,8 @@ use crate::world::flame;
 fn verified(scenario: &str) -> Value {
     let clip = clips::path("bigbuckbunny");
     let ran = flame(&["demo", scenario, clip.to_str().unwrap(), "--once", "--json"]);
-    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
+    let report: Value =
+        serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}{}", ran.out, ran.err));
     assert_eq!((ran.status, &report["ok"]), (0, &Value::Bool(true)), "{report:#}\n{}", ran.err);
     assert_eq!(report["scenario"], scenario);
     for step in report["steps"].as_array().unwrap() {
@@ -23,7 +24,8 @@ fn verified(scenario: &str) -> Value {
 #[test]
 fn vod_is_verified_to_the_last_frame() {
     let report = verified("vod");
-    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect();
+    let names: Vec<_> =
+        report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["clip", "start", "upload", "probe", "catalogue", "ladder", "package", "play"]);
 }
 

@@ -43,7 +43,8 @@ fn a_manifest_brings_in_many_and_says_which_failed() {
     let results: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(results[0]["error"], Value::Null);
     assert!(results[1]["error"].as_str().unwrap().contains("not a media file"), "{results}");
-    let titles: Vec<_> = world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
+    let titles: Vec<_> =
+        world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
     assert_eq!(titles, ["Good"]);
 }
 

@@ -20,7 +20,9 @@ fn tokens_are_needed_issued_and_revoked() {
         assert_eq!(ran.status, 0, "{}", ran.err);
         ran.out.trim().to_owned()
     };
-    let with = |token: &str, arguments: &[&str]| run(command().args(arguments).env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", token));
+    let with = |token: &str, arguments: &[&str]| {
+        run(command().args(arguments).env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", token))
+    };
     let (reader, writer) = (issue("read"), issue("read,write"));
     assert_eq!(with(&reader, &["asset", "list"]).status, 0);
     let clip = clips::recipe("synthetic").seconds(2.0).size(320, 180).make();

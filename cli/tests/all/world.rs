@@ -80,7 +80,11 @@ impl World {
                 break holder;
             }
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none() && began.elapsed() < PATIENCE, "flame up is not ready ({ended:?}):\n{}", self.log());
+            assert!(
+                ended.is_none() && began.elapsed() < PATIENCE,
+                "flame up is not ready ({ended:?}):\n{}",
+                self.log()
+            );
             std::thread::yield_now();
         };
         self.router = format!("http://{}", holder["router"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1"));
