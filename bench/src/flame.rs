@@ -1,0 +1,124 @@
+//! The product as a user starts it: `flame up`, on a folder and a port of its own.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use flame_api::Client;
+use flame_api::ingest::{Upload, UploadState};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+use url::Url;
+use uuid::Uuid;
+
+use crate::machine;
+use crate::process::Server;
+
+/// Time for `flame up` to become ready.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+/// Time for an upload to be probed and registered, or a job to come to its end.
+const WORK_DEADLINE: Duration = Duration::from_secs(900);
+/// Pause between two looks at something under way.
+const POLL: Duration = Duration::from_millis(20);
+/// How the line that says it is ready begins.
+const READY: &str = "FLAME is ready";
+
+/// A running `flame up`.
+#[derive(Debug)]
+pub struct Flame {
+    /// Its process.
+    pub server: Server,
+    /// A client of its services.
+    pub client: Client,
+    /// From its start until it said that it is ready.
+    pub ready_after: Duration,
+}
+
+/// The command that starts it on `data`, listening on `port`.
+pub fn command(data: &Path, port: u16) -> Result<Command> {
+    let mut command = Command::new(machine::ours("flame")?);
+    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}"));
+    Ok(command)
+}
+
+/// A port of loopback that is free at the moment.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
+    Ok(listener.local_addr().context("find a free port")?.port())
+}
+
+// === impl Flame ===
+
+impl Flame {
+    /// Starts it on `data` and waits until it says that it is ready.
+    pub async fn up(data: &Path) -> Result<Self> {
+        let port = free_port()?;
+        let mut command = command(data, port)?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let began = Instant::now();
+        let mut server = Server::start("flame up", &mut command)?;
+        let stdout = server.child().stdout.take().context("flame up has no standard output")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await? {
+                if line.starts_with(READY) {
+                    return Ok(());
+                }
+            }
+            bail!("flame up ended before it was ready")
+        };
+        timeout(READY_DEADLINE, ready).await.context("flame up is not ready after a minute")??;
+        let ready_after = began.elapsed();
+        // What else it prints is little, and nobody reads it: the pipe's buffer takes it.
+        let client = Client::new(Url::parse(&format!("http://127.0.0.1:{port}"))?, None);
+        Ok(Self { server, client, ready_after })
+    }
+
+    /// Waits until an upload is an asset. Gives its id.
+    pub async fn registered(&self, upload: Uuid) -> Result<Uuid> {
+        let began = Instant::now();
+        loop {
+            let Upload { state, asset_id, error, .. } =
+                self.client.upload(upload).await?.context("the upload is gone")?;
+            match (state, asset_id) {
+                (UploadState::Done, Some(asset)) => return Ok(asset),
+                (UploadState::Failed, _) => bail!("the upload was refused: {}", error.unwrap_or_default()),
+                (UploadState::Receiving | UploadState::Processing | UploadState::Done, _) => {}
+            }
+            if began.elapsed() > WORK_DEADLINE {
+                bail!("the upload is not registered after {} s", WORK_DEADLINE.as_secs());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Has the asset conditioned again, with the chain `ladder`; gives how long the whole job took.
+    pub async fn run_ladder(&self, asset: Uuid) -> Result<Duration> {
+        let asset = self.client.asset(asset).await?.context("the asset is gone")?;
+        let job = flame_api::transcode::NewJob {
+            id: Uuid::now_v7(),
+            chain: "ladder".to_owned(),
+            asset_id: asset.id,
+            source_key: asset.source.key,
+            probe: asset.probe,
+        };
+        let began = Instant::now();
+        self.client.create_job(&job).await?;
+        loop {
+            let seen = self.client.job(job.id).await?.context("the job is gone")?;
+            let took = began.elapsed();
+            match seen.state {
+                flame_api::transcode::JobState::Succeeded => return Ok(took),
+                state if state.is_final() => bail!("the job ended {state:?}: {}", seen.error.unwrap_or_default()),
+                _ => {}
+            }
+            if took > WORK_DEADLINE {
+                bail!("the job is not done after {} s", WORK_DEADLINE.as_secs());
+            }
+            sleep(POLL).await;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Measurements of the product beside its peers, on one machine, in one run.
+//!
+//! Every benchmark is a subcommand that alternates ours and theirs (A B A B), so that what changes on the machine
+//! meanwhile hits both; gives minimum, median and maximum; and says what exactly was run. It is bounded in time, cleans
+//! up after itself and ends only its own processes. It is never part of the tests: numbers of a busy machine prove
+//! nothing.
+//!
+//! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`]), then
+//! one file a benchmark ([`startup`], [`upload`], [`ladder`]).
+
+pub mod flame;
+pub mod ladder;
+pub mod machine;
+pub mod nginx;
+pub mod process;
+pub mod report;
+pub mod samples;
+pub mod startup;
+pub mod upload;
+
+use std::path::PathBuf;
+
+/// What every benchmark is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Measured rounds of each side; one more of each warms up
+    #[arg(long, global = true, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Folder for what is written, on the disk to measure; emptied afterwards [default: ~/.cache/flame/bench]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Put the results into bench/RESULTS.md, in the place of older ones
+    #[arg(long, global = true)]
+    pub write: bool,
+    /// Size of the file of the upload benchmark, MiB
+    #[arg(long, global = true, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=4000))]
+    pub mib: u32,
+    /// Source of the ladder benchmark [default: a minute of real footage, made by looping a clip]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub clip: Option<PathBuf>,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// A fresh folder for one benchmark, deleted when dropped.
+    pub fn workshop(&self) -> anyhow::Result<tempfile::TempDir> {
+        let base = match &self.dir {
+            Some(folder) => folder.clone(),
+            None => machine::cache_folder()?.join("bench"),
+        };
+        std::fs::create_dir_all(&base)?;
+        Ok(tempfile::Builder::new().prefix("run-").tempdir_in(base)?)
+    }
+}

@@ -1,0 +1,75 @@
+//! `flame-bench`: measures the product beside its peers. Exit status: 0 measured and every bound holds, 1 a bound does
+//! not hold, 2 wrong usage, 3 could not be carried out.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use flame_bench::report::Section;
+use flame_bench::{Options, ladder, machine, report, startup, upload};
+
+/// Measures the product beside its peers
+#[derive(Debug, Parser)]
+#[command(name = "flame-bench", version)]
+struct Args {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+enum Benchmark {
+    /// Everything below, in this order
+    All,
+    /// `flame up`: time until ready, and memory at rest
+    Up,
+    /// A large file by PUT and by tus, beside nginx's dav
+    Upload,
+    /// The ladder, beside one ffmpeg command with the same settings
+    Ladder,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = tokio::select! {
+        outcome = run(&args) => outcome,
+        // What was started ends, and what was written goes, as the benchmark is dropped.
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("flame-bench: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Measures, prints, and says whether every bound holds.
+async fn run(args: &Args) -> Result<bool> {
+    let all = [Benchmark::Up, Benchmark::Upload, Benchmark::Ladder];
+    let wanted = all.into_iter().filter(|one| args.benchmark == Benchmark::All || args.benchmark == *one);
+    let mut holds = true;
+    for benchmark in wanted {
+        let section = measure(benchmark, &args.options).await?;
+        let text = section.markdown(&machine::facts(args.options.dir.as_deref())?);
+        println!("{text}");
+        holds &= section.holds();
+        if args.options.write {
+            report::write(section.name, &text)?;
+        }
+    }
+    Ok(holds)
+}
+
+async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
+    match benchmark {
+        Benchmark::All => anyhow::bail!("`all` is several benchmarks"),
+        Benchmark::Up => startup::measure(options).await,
+        Benchmark::Upload => upload::measure(options).await,
+        Benchmark::Ladder => ladder::measure(options).await,
+    }
+}
