@@ -142,6 +142,24 @@ async fn a_broken_request_is_repeated_only_if_that_is_safe() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_failed_is_left_alone_for_a_while() {
+    let world = World::start().await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let (bad, good) = (breaker(&requests).await, Service::echo().await);
+    world.register("a", &bad).await;
+    world.register("a", &good).await;
+    let began = Instant::now();
+    let mut sent = 0;
+    while began.elapsed() < Duration::from_millis(300) || sent < 50 {
+        assert_eq!(world.get("/~a/x").await.status(), 200);
+        sent += 1;
+    }
+    // One after each rest of 100, 200, 400 ms…; without rests it would be every second one.
+    let seen = requests.load(Ordering::SeqCst);
+    assert!((1..=8).contains(&seen), "it was asked {seen} times in {sent} requests");
+}
+
+#[tokio::test]
 async fn a_silent_endpoint_is_504_and_a_silent_client_408() {
     let world = World::with(|config| config.upstream.answer_timeout.0 = Duration::from_millis(300)).await;
     let service = Service::talking(async |mut stream: TcpStream| {

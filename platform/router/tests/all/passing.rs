@@ -132,21 +132,25 @@ async fn head_has_the_length_of_get_and_no_body() {
 #[tokio::test]
 async fn the_endpoint_decides_whether_an_expected_body_is_sent() {
     let world = World::start().await;
-    let service = Service::talking(async |mut stream: TcpStream| {
-        let head = read_head(&mut stream).await;
-        assert!(head.contains("expect: 100-continue\r\n"), "{head}");
-        if head.starts_with("PUT /no") {
-            stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nno\n").await.unwrap();
-            // Nothing of the body may come; the connection ends.
-            let mut rest = Vec::new();
-            let _ = stream.read_to_end(&mut rest).await;
-            assert!(rest.is_empty(), "{} bytes of the body came", rest.len());
-        } else {
-            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
-            let mut body = [0; 5];
-            stream.read_exact(&mut body).await.unwrap();
-            assert_eq!(&body, b"hello");
-            stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let (ended, mut end) = tokio::sync::mpsc::channel(1);
+    let service = Service::talking(move |mut stream: TcpStream| {
+        let ended = ended.clone();
+        async move {
+            let head = read_head(&mut stream).await;
+            assert!(head.contains("expect: 100-continue\r\n"), "{head}");
+            if head.starts_with("PUT /no") {
+                stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nno\n").await.unwrap();
+                // Nothing of the body may come; the connection ends.
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest).await;
+                ended.send(rest).await.unwrap();
+            } else {
+                stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.unwrap();
+                let mut body = [0; 5];
+                stream.read_exact(&mut body).await.unwrap();
+                assert_eq!(&body, b"hello");
+                stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
         }
     })
     .await;
@@ -166,6 +170,8 @@ async fn the_endpoint_decides_whether_an_expected_body_is_sent() {
     let mut body = [0; 3];
     client.read_exact(&mut body).await.unwrap();
     assert_eq!(&body, b"no\n");
+    let rest = tokio::time::timeout(Duration::from_secs(5), end.recv()).await.unwrap().unwrap();
+    assert!(rest.is_empty(), "{} bytes of the body came", rest.len());
 }
 
 #[tokio::test]
