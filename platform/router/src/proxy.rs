@@ -20,7 +20,7 @@ use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
-use flame_naming::{Asked, EndpointId, Forward, NoChoice, Target, Territory};
+use flame_naming::{Asked, EndpointId, Forward, Mount, NoChoice, Target, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::{Failure, Front, Taken};
 use hyper::body::Incoming;
@@ -123,11 +123,12 @@ impl Proxy {
 
     async fn pass(&self, forward: Forward, request: Request) -> Response {
         let route = Route(format!("~{}", forward.destination.name));
-        let answer = match self.prepare(forward, request) {
-            Ok(outgoing) => self.send(outgoing).await,
-            Err(fault) => Err(fault),
+        // What is refused before the name was looked up may have any name: it must not become a label.
+        let (answer, was_looked_up) = match self.prepare(forward, request) {
+            Ok(outgoing) => (self.send(outgoing).await, true),
+            Err(fault) => (Err(fault), false),
         };
-        let is_known = !answer.as_ref().is_err_and(Fault::is_unknown_name);
+        let is_known = was_looked_up && !answer.as_ref().is_err_and(Fault::is_unknown_name);
         let mut answer = answer.unwrap_or_else(|fault| Failure::from(fault).into_response());
         if is_known {
             answer.extensions_mut().insert(route);
@@ -299,6 +300,9 @@ impl Parties {
         headers::remove_hop_by_hop(&mut head.headers);
         let asked = outgoing.head.headers.get(header::HOST);
         headers::mount_locations(&mut head.headers, &outgoing.forward.mount, &upstream, asked);
+        if outgoing.forward.mount != Mount::Host {
+            headers::confine_pages(&mut head.headers);
+        }
         headers::add_via(&mut head.headers, &self.via);
         head.version = Version::HTTP_11;
         let body = match upgraded {

@@ -26,7 +26,7 @@ pub(crate) fn routes(registry: Registry) -> OpenApiRouter {
     responses((status = 200, body = Page<Endpoint>), (status = 403, description = "without the scope `read`"))
 )]
 async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult<Json<Page<Endpoint>>> {
-    let sees_all = may_register(&caller).is_ok();
+    let sees_all = caller.is_service();
     if !sees_all {
         caller.require(Scope::Read)?;
     }
@@ -42,7 +42,7 @@ async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult
     request_body = Registration,
     responses(
         (status = 200, body = Endpoint),
-        (status = 403, description = "without the scope `service` or `admin`"),
+        (status = 403, description = "without the scope `service`, or `admin` of the name's tenant"),
         (status = 409, description = "a later generation of the endpoint is registered"),
         (status = 422, description = "name, endpoint or life do not fit"),
         (status = 503, description = "the router holds its most of endpoints"),
@@ -54,8 +54,8 @@ async fn register(
     Path((name, endpoint)): Path<(String, String)>,
     Json(registration): Json<Registration>,
 ) -> FailureResult<Json<Endpoint>> {
-    may_register(&caller)?;
     let (name, endpoint) = identify(&name, &endpoint)?;
+    may_register(&caller, &name)?;
     if !TTL_MS.contains(&registration.ttl_ms) {
         return Err(unprocessable(format!(
             "ttl_ms is {}, not {} to {}",
@@ -81,8 +81,8 @@ async fn deregister(
     caller: Caller,
     Path((name, endpoint)): Path<(String, String)>,
 ) -> FailureResult<StatusCode> {
-    may_register(&caller)?;
     let (name, endpoint) = identify(&name, &endpoint)?;
+    may_register(&caller, &name)?;
     if !registry.remove(&name, &endpoint) {
         return Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name}")));
     }
@@ -90,8 +90,18 @@ async fn deregister(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn may_register(caller: &Caller) -> FailureResult<()> {
-    caller.require(Scope::Admin).or_else(|_| caller.require(Scope::Service))
+/// Services may take any name; an administrator takes those of the own tenant only, for whoever stands behind a name
+/// gets the credentials of those who call it.
+fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
+    if caller.is_service() {
+        return Ok(());
+    }
+    caller.require(Scope::Admin)?;
+    if name.tenant().as_str() == caller.tenant {
+        return Ok(());
+    }
+    let detail = format!("{name} is a name of the tenant {}, not of {}", name.tenant(), caller.tenant);
+    Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail))
 }
 
 /// Whether an endpoint is of the caller's tenant, or of the one that all share.

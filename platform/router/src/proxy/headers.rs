@@ -135,6 +135,17 @@ fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&s
     Some(format!("{prefix}{path}{fragment}"))
 }
 
+/// Behind a path, every service shares the origin of the router's own page: a page that a service answers gets an
+/// origin of its own (CSP `sandbox`), and nothing else is guessed to be a page.
+pub(super) fn confine_pages(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).to_ascii_lowercase();
+    // SVG and XML run scripts too.
+    if [&b"html"[..], b"xml"].iter().any(|word| kind.windows(word.len()).any(|part| part == *word)) {
+        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    }
+}
+
 fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
@@ -173,6 +184,22 @@ mod tests {
         ];
         for (text, prefix, wanted) in cases {
             assert_eq!(location(text, prefix).as_deref(), wanted, "{text} at {prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_a_service_gets_an_origin_of_its_own_and_media_stay_as_they_are() {
+        let confined = |kind: &'static str| {
+            let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            confine_pages(&mut headers);
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            headers.contains_key(header::CONTENT_SECURITY_POLICY)
+        };
+        for page in ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml", "image/svg+xml", "text/xml"] {
+            assert!(confined(page), "{page}");
+        }
+        for other in ["video/mp4", "application/vnd.apple.mpegurl", "application/json", "image/jpeg"] {
+            assert!(!confined(other), "{other}");
         }
     }
 

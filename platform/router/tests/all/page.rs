@@ -49,7 +49,7 @@ async fn a_browser_shows_names_and_assets_and_runs_nothing_that_a_title_says() {
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"])
         .args(["--disable-background-networking", "--disable-component-update", "--virtual-time-budget=4000"])
         .arg(format!("--user-data-dir={}", profile.display()))
-        .args(["--dump-dom", &world.url("/?token=t0ken")]);
+        .args(["--dump-dom", &world.url("/#token=t0ken")]);
     let output = browser.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(std::time::Duration::from_secs(60), output).await.unwrap().unwrap();
     let dom = String::from_utf8(output.stdout).unwrap();

@@ -104,7 +104,12 @@ async fn with_tokens_only_services_register_and_the_page_is_still_served() {
     assert_eq!(status(token("read write", "default")).await, Some(403));
     assert_eq!(status(token("service", "default")).await, None);
     assert_eq!(status(token("admin", "default")).await, None);
-    client(token("admin", "default")).register("metadata.main.acme", "e1", &body).await.unwrap();
+    // Whoever stands behind a name gets the credentials of its callers: another tenant's is not to be had.
+    let taken = client(token("admin", "default")).register("metadata.main.acme", "e1", &body).await.unwrap_err();
+    assert_eq!(taken.status(), Some(403), "{taken}");
+    let shared = client(token("admin", "acme")).register("metadata", "e2", &body).await.unwrap_err();
+    assert_eq!(shared.status(), Some(403), "{shared}");
+    client(token("admin", "acme")).register("metadata.main.acme", "e1", &body).await.unwrap();
 
     assert_eq!(client(None).endpoints().await.unwrap_err().status(), Some(401));
     let names = async |tenant: &str| {

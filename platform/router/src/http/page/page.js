@@ -4,11 +4,12 @@ const at = (id) => document.getElementById(id);
 const REFRESH_MS = 5000;
 const HLS = "application/vnd.apple.mpegurl";
 
-const given = new URLSearchParams(location.search).get("token");
+// Behind the hash: what stands there is never sent to a server or proxy.
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given !== null) {
   sessionStorage.setItem("token", given);
   // Out of the address bar and the history.
-  history.replaceState(null, "", location.pathname + location.hash);
+  history.replaceState(null, "", location.pathname);
 }
 
 function element(tag, text, className) {
