@@ -65,3 +65,32 @@ async fn sound_alone_is_conditioned_too() {
     assert_eq!(job.state, JobState::Succeeded, "{job:?}");
     assert_eq!(job.tracks.iter().map(|track| track.name.as_str()).collect::<Vec<_>>(), ["a128"]);
 }
+
+#[tokio::test]
+async fn odd_sources_are_planned_so_that_the_media_process_can_obey() {
+    let world = World::start().await;
+    let mut jobs = Vec::new();
+    for (name, best) in [
+        ("rotated", Some((360, 640))),
+        // 321x181 with pixels that are a little wider than high: shown as 322x181.
+        ("odd-size", Some((322, 180))),
+        ("no-audio", Some((640, 360))),
+        ("one-frame", Some((640, 360))),
+        ("variable-rate", Some((640, 360))),
+        ("avi", Some((640, 360))),
+        ("matroska", Some((640, 360))),
+        ("mpegts", Some((640, 360))),
+        ("interlaced", Some((640, 360))),
+        ("surround", Some((640, 360))),
+    ] {
+        let new = world.job_for(&recipe(name).seconds(1.0).make()).await;
+        world.queue(&new).await;
+        jobs.push((name, best, new.id));
+    }
+    for (name, best, id) in jobs {
+        let job = world.until_final(id).await;
+        assert_eq!(job.state, JobState::Succeeded, "{name}: {job:?}");
+        let first = &job.tracks[0];
+        assert_eq!(first.width.zip(first.height), best, "{name}");
+    }
+}
