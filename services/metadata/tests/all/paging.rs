@@ -16,11 +16,12 @@ impl World {
         let mut items = Vec::new();
         let mut cursor = None::<String>;
         loop {
-            let from = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+            let from = cursor.as_ref().map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
             let page: Page<Asset> = json(self.get(&format!("/assets?limit={limit}{query}{from}")).await, 200).await;
             assert!(page.items.len() <= limit);
             assert!(page.next_cursor.is_none() || page.items.len() == limit, "only the last page is short");
             items.extend(page.items);
+            assert!(cursor.is_none() || page.next_cursor != cursor, "the walk goes on");
             cursor = page.next_cursor;
             if cursor.is_none() {
                 return items;
