@@ -1,13 +1,17 @@
-//! The wall to FFmpeg's C structures: the few fields that the safe bindings do not show.
+//! The wall to FFmpeg's C structures: what the safe bindings do not show.
 //!
-//! Everything unsafe of this crate is in this file; each function reads plain numbers out of a structure
-//! that its argument keeps alive, and keeps no pointer.
+//! Everything unsafe of this crate is in this file, but for one call from `scale`. Most functions read plain
+//! numbers out of a structure that their argument keeps alive; none keeps a pointer.
 #![allow(unsafe_code)]
 
 use ffmpeg_next::{
     Rational, Stream, color,
-    ffi::{AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic},
+    ffi::{
+        AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, av_image_get_linesize, av_pix_fmt_count_planes,
+        sws_scale,
+    },
     format::Pixel,
+    frame,
     software::scaling,
 };
 
@@ -17,6 +21,81 @@ pub(crate) struct SendContext(pub(crate) scaling::Context);
 // SAFETY: an `SwsContext` has no thread affinity (FFmpeg's own filter graph hands it from thread to thread);
 // it only must not be used by two threads at once, which `&mut` in `scaling::Context::run` guarantees.
 unsafe impl Send for SendContext {}
+
+/// Bytes behind the last row of a picture that swscale's vector code may read.
+pub(crate) const PADDING_BYTES: usize = 64;
+
+/// One plane of a picture in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plane<'a> {
+    /// All its rows.
+    pub(crate) bytes: &'a [u8],
+    /// From row to row.
+    pub(crate) stride_bytes: usize,
+}
+
+// === impl SendContext ===
+
+impl SendContext {
+    /// Scales a picture that lies in foreign memory into `output`. False if the planes are not those of the
+    /// context's input format and size, or `output` is not of its output format and size; nothing is done then.
+    ///
+    /// # Safety
+    /// Behind each plane another [`PADDING_BYTES`] bytes may be read.
+    pub(crate) unsafe fn scale(&mut self, planes: &[Plane<'_>], output: &mut frame::Video) -> bool {
+        let (input, wanted) = (*self.0.input(), *self.0.output());
+        let Some(descriptor) = input.format.descriptor() else { return false };
+        let is_complete = |(n, plane): (usize, &Plane<'_>)| {
+            let shift = if n == 0 { 0 } else { u32::from(descriptor.log2_chroma_h()) };
+            let rows = (input.height + (1 << shift) - 1) >> shift;
+            // SAFETY: a function of numbers.
+            let row_bytes = unsafe {
+                av_image_get_linesize(
+                    input.format.into(),
+                    i32::try_from(input.width).unwrap_or(i32::MAX),
+                    i32::try_from(n).unwrap_or(i32::MAX),
+                )
+            };
+            usize::try_from(row_bytes).is_ok_and(|row_bytes| row_bytes > 0 && row_bytes <= plane.stride_bytes)
+                && plane.stride_bytes <= i32::MAX as usize
+                && plane.bytes.len() >= plane.stride_bytes * rows as usize
+        };
+        let input_fits = planes.len() == plane_count(input.format) && planes.iter().enumerate().all(is_complete);
+        let output_fits = output.format() == wanted.format
+            && output.width() == wanted.width
+            && output.height() == wanted.height
+            && output.planes() > 0;
+        if !input_fits || !output_fits {
+            return false;
+        }
+        let mut data = [std::ptr::null(); 4];
+        let mut strides = [0; 4];
+        for (n, plane) in planes.iter().enumerate() {
+            data[n] = plane.bytes.as_ptr();
+            strides[n] = i32::try_from(plane.stride_bytes).unwrap_or(0);
+        }
+        // SAFETY: every plane that the input format has was checked to hold its rows, and the caller vouches
+        // for the padding; the output was allocated by FFmpeg in the context's output format and size.
+        unsafe {
+            sws_scale(
+                self.0.as_mut_ptr(),
+                data.as_ptr(),
+                strides.as_ptr(),
+                0,
+                i32::try_from(input.height).unwrap_or(0),
+                (*output.as_mut_ptr()).data.as_ptr(),
+                (*output.as_mut_ptr()).linesize.as_ptr(),
+            );
+        }
+        true
+    }
+}
+
+/// Planes of a pixel format, at most 4.
+fn plane_count(format: Pixel) -> usize {
+    // SAFETY: a function of a number.
+    usize::try_from(unsafe { av_pix_fmt_count_planes(format.into()) }).unwrap_or(0)
+}
 
 /// The pixel aspect ratio that the container states, 0/x if it does not. Matroska has it nowhere else.
 pub(crate) fn container_pixel_aspect(stream: &Stream<'_>) -> Rational {

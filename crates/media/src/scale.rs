@@ -2,8 +2,9 @@
 //!
 //! GStreamer's own scaler takes three times the processor time for the same quality, and a ladder scales
 //! every frame several times. The element stretches to whatever its output caps say and ignores pixel
-//! aspect ratios: the plan has computed the sizes. Frames are copied into buffers of FFmpeg's own, because
-//! its vector code reads and writes past the end of a row, which it pads for and GStreamer does not.
+//! aspect ratios: the plan has computed the sizes. swscale's vector code reads and writes past the end of a
+//! row, which FFmpeg pads for and GStreamer does not: so the output, and any input without room behind it,
+//! goes through a frame of FFmpeg's own.
 
 use ffmpeg_next::format::Pixel;
 use gst_video::{VideoFormat, glib, gst, gst_base};
@@ -55,7 +56,7 @@ mod imp {
     use gstreamer_video as gst_video;
 
     use super::{FORMATS, copy_rows};
-    use crate::ffi::SendContext;
+    use crate::ffi::{PADDING_BYTES, Plane, SendContext};
 
     #[derive(Default)]
     pub struct Scale {
@@ -176,13 +177,26 @@ mod imp {
         ) -> Result<gst::FlowSuccess, gst::FlowError> {
             let mut state = self.state.lock().expect("no panic while it is held");
             let State { context, input, output } = state.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
-            for plane in 0..inframe.n_planes() {
-                let stride = inframe.plane_stride()[plane as usize];
-                let rows = inframe.plane_data(plane).map_err(|_| gst::FlowError::Error)?;
-                let to_stride = input.stride(plane as usize);
-                copy_rows(rows, stride_bytes(stride)?, input.data_mut(plane as usize), to_stride);
+            let n_planes = inframe.n_planes();
+            let strides = inframe.plane_stride();
+            let planes = (0..n_planes)
+                .map(|n| {
+                    let bytes = inframe.plane_data(n).map_err(|_| gst::FlowError::Error)?;
+                    Ok(Plane { bytes, stride_bytes: stride_bytes(strides[n as usize])? })
+                })
+                .collect::<Result<Vec<_>, gst::FlowError>>()?;
+            if is_padded(inframe, &planes) {
+                // SAFETY: `is_padded` has looked.
+                if !unsafe { context.scale(&planes, output) } {
+                    return Err(gst::FlowError::NotNegotiated);
+                }
+            } else {
+                for (n, plane) in planes.iter().enumerate() {
+                    let stride = input.stride(n);
+                    copy_rows(plane.bytes, plane.stride_bytes, input.data_mut(n), stride);
+                }
+                context.0.run(input, output).map_err(|_| gst::FlowError::Error)?;
             }
-            context.0.run(input, output).map_err(|_| gst::FlowError::Error)?;
             for plane in 0..outframe.n_planes() {
                 let stride = outframe.plane_stride()[plane as usize];
                 let rows = outframe.plane_data_mut(plane).map_err(|_| gst::FlowError::Error)?;
@@ -190,6 +204,15 @@ mod imp {
             }
             Ok(gst::FlowSuccess::Ok)
         }
+    }
+
+    /// Whether behind every plane, and so behind the last, there is room that swscale may read. The planes are
+    /// mapped in one piece if the buffer has one memory only.
+    fn is_padded(frame: &VideoFrameRef<&gst::BufferRef>, planes: &[Plane<'_>]) -> bool {
+        let ends = frame.plane_offset().iter().zip(planes).map(|(offset, plane)| offset + plane.bytes.len());
+        let end = ends.max().unwrap_or(usize::MAX);
+        frame.buffer().n_memory() == 1
+            && end.checked_add(PADDING_BYTES).is_some_and(|needed| frame.buffer().size() >= needed)
     }
 
     fn stride_bytes(stride: i32) -> Result<usize, gst::FlowError> {

@@ -12,7 +12,7 @@ use gstreamer_video::{self as gst_video, VideoFormat, VideoFrameExt, VideoInfo, 
 
 use crate::{
     fault::MediaError,
-    ffi::SendContext,
+    ffi::{PADDING_BYTES, SendContext},
     scale::{FORMATS, copy_rows},
 };
 
@@ -154,7 +154,8 @@ impl Prepared {
 
     fn copy(&self, frame: &Video) -> Result<gst::Buffer, MediaError> {
         let no_memory = |_| MediaError::environment("there is no memory for a frame");
-        let buffer = gst::Buffer::with_size(self.info.size()).map_err(no_memory)?;
+        // With room behind it the scalers can read it where it lies.
+        let buffer = gst::Buffer::with_size(self.info.size() + PADDING_BYTES).map_err(no_memory)?;
         let mut target = gst_video::VideoFrame::from_buffer_writable(buffer, &self.info)
             .map_err(|_| MediaError::environment("a frame's memory cannot be written"))?;
         for plane in 0..target.n_planes() {
