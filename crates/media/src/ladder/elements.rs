@@ -25,15 +25,11 @@ pub(super) fn make(factory: &str) -> Result<gst::Element, MediaError> {
 
 /// Makes one of each element that any ladder needs.
 pub(super) fn examine() -> Result<(), MediaError> {
-    for factory in ["filesrc", "decodebin", "tee", "fakesink", "capsfilter", "x264enc", "avenc_aac"] {
+    let always = ["tee", "queue", "capsfilter", "x264enc", "avenc_aac", "audiorate", "audioconvert", "audioresample"];
+    for factory in always {
         make(factory)?;
     }
-    for quarter in [0, 90] {
-        video_front(true, quarter)?;
-    }
-    for factory in ["audiorate", "audioconvert", "audioresample"] {
-        make(factory)?;
-    }
+    video_front(true, 90)?;
     Ok(())
 }
 
