@@ -1,6 +1,6 @@
 //! A GStreamer element around FFmpeg's swscale: size and pixel format in one pass, bicubic.
 //!
-//! GStreamer's own scaler takes three times the processor time for the same quality, and a ladder scales
+//! GStreamer's own scaler takes several times the processor time for the same quality, and a ladder scales
 //! every frame several times. The element stretches to whatever its output caps say and ignores pixel
 //! aspect ratios: the plan has computed the sizes. swscale's vector code reads and writes past the end of a
 //! row, which FFmpeg pads for and GStreamer does not: so the output, and any input without room behind it,
