@@ -96,7 +96,11 @@ pub async fn sound(input: &str) -> Result<Option<Sound>> {
 
 /// How many samples of a frame at `time_s` lie before time 0. In fragments, FFmpeg applies an edit list by moving the
 /// times: the encoder's priming stays in its output, before the time at which anybody hears something.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0 and up, and a few frames long")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0 and up, and a few frames long"
+)]
 fn samples_before_zero(time_s: f64, sample_rate_hz: u32) -> u64 {
     (-time_s.min(0.0) * f64::from(sample_rate_hz)).round() as u64
 }
