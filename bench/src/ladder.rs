@@ -101,8 +101,7 @@ fn described(probe: &Probe, plan: &LadderPlan) -> String {
 // --- the source ---
 
 async fn looped_clip(path: &Path) -> Result<PathBuf> {
-    let fetch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../media-tests/clips/fetch");
-    let (_, clip) = process::time(Command::new(fetch).arg(CLIP)).await.context("fetch a clip")?;
+    let (_, clip) = process::time(Command::new("media-tests/clips/fetch").arg(CLIP)).await.context("fetch a clip")?;
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-y", "-stream_loop", &(LOOPS - 1).to_string(), "-i", clip.trim()]);
     command.args(["-map", "0:v:0", "-map", "0:a:0", "-c", "copy", "-movflags", "+faststart"]).arg(path);

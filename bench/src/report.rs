@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::samples::{Bound, Samples};
 
-/// The file that `--write` changes.
-const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
+/// The file that `--write` changes, from the repository's root: `bench/run` goes there.
+const RESULTS: &str = "bench/RESULTS.md";
 /// What stands above the first section.
 const TITLE: &str = "# Results\n\nWritten by `bench/run`; each section says when, where and with what. What is measured and how: README.md.\n";
 

@@ -15,6 +15,7 @@ pub mod skip;
 pub mod wait;
 
 pub use bundle::Bundle;
+pub use programs::repository;
 pub use scratch::Scratch;
 pub use skip::loud_skip;
 pub use wait::eventually;

@@ -2,14 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
+/// The root of the checkout that is tested: the folder with `Cargo.lock` above the package, or above the working
+/// directory of a program that Cargo did not start.
+///
+/// Checkouts share build results, so the path of the one that built a program says nothing: it is asked at run time.
 ///
 /// # Panics
-/// When the checkout that this was built from is gone.
+/// When there is none.
 #[must_use]
 pub fn repository() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", root.display()))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let start = package.unwrap_or_else(|| std::env::current_dir().expect("there is a working directory"));
+    let root = start.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+    root.unwrap_or_else(|| panic!("{} lies in no checkout", start.display())).to_owned()
 }
 
 /// A binary of this workspace (`flame`, `flame-media`), where Cargo puts it beside the running test.

@@ -1,7 +1,7 @@
 //! hls.js in headless Chromium, driven by `judges/hls.mjs`.
 
 use anyhow::{Context, Result, ensure};
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 use serde::Deserialize;
 
 use crate::command::{output, quiet};

@@ -18,7 +18,7 @@ mod workspace;
 use std::path::PathBuf;
 use std::process::Command;
 
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 
 /// Every file of the repository that is tracked, or would be by the next commit; relative to its root.
 fn listed_files() -> Vec<PathBuf> {

@@ -21,9 +21,8 @@ mod world;
 
 #[test]
 fn the_example_configuration_is_the_default_one() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.toml");
-    let example: flame_router::Config =
-        flame_service_host::config::load("router", Some(std::path::Path::new(file))).unwrap();
+    let file = flame_test_kit::repository().join("platform/router/config.example.toml");
+    let example: flame_router::Config = flame_service_host::config::load("router", Some(&file)).unwrap();
     let (example, default) = (serde_json::to_value(example), serde_json::to_value(flame_router::Config::default()));
     assert_eq!(example.unwrap(), default.unwrap());
 }

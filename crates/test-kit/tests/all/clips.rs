@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 use flame_test_kit::{Scratch, clips};
 
 fn fetch(cache: &Scratch, arguments: &[&str]) -> Output {

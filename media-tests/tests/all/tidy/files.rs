@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 
 use super::workspace::Metadata;
 use super::{listed_files, none, read};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 
 use super::{listed_files, none, read};
 

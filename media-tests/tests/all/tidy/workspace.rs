@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use flame_test_kit::programs::repository;
+use flame_test_kit::repository;
 use serde::Deserialize;
 
 #[derive(Deserialize)]

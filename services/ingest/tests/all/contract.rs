@@ -1,6 +1,5 @@
 //! What callers and operators build on: the OpenAPI document, the example configuration, health, tenants, browsers.
 
-use std::path::Path;
 use std::time::Duration;
 
 use flame_api::ingest::Upload;
@@ -26,7 +25,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
 
 #[test]
 fn the_example_configuration_holds_every_key_and_the_defaults() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let file = flame_test_kit::repository().join("services/ingest/config.example.toml");
     let example: Config = config::load("ingest", Some(&file)).unwrap();
     example.check().unwrap();
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };

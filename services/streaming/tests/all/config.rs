@@ -1,7 +1,5 @@
 //! The example configuration, the start without a router, and the contract.
 
-use std::path::Path;
-
 use flame_service_host::{HostConfig, StartError, config};
 use flame_streaming::Config;
 use flame_streaming::config::CatalogueConfig;
@@ -10,7 +8,7 @@ use flame_test_kit::openapi;
 use crate::world::World;
 
 fn example() -> Config {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let file = flame_test_kit::repository().join("services/streaming/config.example.toml");
     config::load("streaming", Some(&file)).unwrap()
 }
 

@@ -1,7 +1,5 @@
 //! What callers and operators build on: the OpenAPI document, the example configuration, health.
 
-use std::path::Path;
-
 use flame_service_host::config;
 use flame_test_kit::openapi;
 use flame_transcode::Config;
@@ -23,7 +21,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
 
 #[test]
 fn the_example_configuration_holds_the_defaults() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let file = flame_test_kit::repository().join("services/transcode/config.example.toml");
     let example: Config = config::load("transcode", Some(&file)).unwrap();
     let default = Config::new(example.store.clone());
     let host = |config: &Config| {
