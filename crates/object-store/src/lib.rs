@@ -3,7 +3,8 @@
 //!
 //! The services know only [`Store`]. Whether the other end is the embedded server, SeaweedFS, MinIO or AWS is a
 //! matter of [`StoreConfig`] alone, and no code asks which it is. There is no second storage API and no way
-//! around the protocol: the embedded server is reached over its socket as any other store is.
+//! around the protocol: the process that hosts the embedded server sends it the same signed requests as everybody, only
+//! not through a socket.
 //!
 //! Reading order: [`client`], then [`server`], whose first page describes the folder and what a crash leaves.
 

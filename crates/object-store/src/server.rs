@@ -51,6 +51,7 @@ mod config;
 mod data;
 mod error;
 mod folder;
+mod inside;
 mod intents;
 mod key;
 mod manifest;
@@ -80,6 +81,7 @@ use tokio_util::task::TaskTracker;
 pub use config::{EmbeddedConfig, ServerError};
 
 use folder::Folder;
+pub(crate) use inside::Inside;
 use transfer::Backend;
 
 /// A request head must arrive within this.
@@ -99,6 +101,7 @@ pub struct EmbeddedServer;
 #[derive(Debug)]
 pub struct RunningStore {
     address: SocketAddr,
+    inside: Inside,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -129,10 +132,11 @@ impl EmbeddedServer {
             tasks: TaskTracker::new(),
             writes: Arc::new(Semaphore::new(config.max_writes.max(1))),
         };
-        let service = service(&config, backend.clone());
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, service, backend.tasks, config, stop.clone()));
-        Ok(RunningStore { address, stop, serving: Some(serving) })
+        let service = Arc::new(service(&config, backend.clone()));
+        let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
+        let inside = Inside::new(&service, calls.clone(), stop.clone());
+        let serving = tokio::spawn(serve(listener, service, calls, backend.tasks, config, stop.clone()));
+        Ok(RunningStore { address, inside, stop, serving: Some(serving) })
     }
 }
 
@@ -147,6 +151,11 @@ impl RunningStore {
     /// The endpoint for [`StoreConfig`](crate::StoreConfig).
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What [`Store::connect_inside`](crate::Store::connect_inside) talks through.
+    pub(crate) fn inside(&self) -> Inside {
+        self.inside.clone()
     }
 
     /// Takes no more requests, lets those under way finish within the configured grace, and releases the folder.
@@ -178,7 +187,8 @@ fn service(config: &EmbeddedConfig, backend: Backend) -> S3Service {
 
 async fn serve(
     listener: TcpListener,
-    service: S3Service,
+    service: Arc<S3Service>,
+    calls: TaskTracker,
     tasks: TaskTracker,
     config: EmbeddedConfig,
     stop: CancellationToken,
@@ -206,7 +216,7 @@ async fn serve(
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), service.clone()));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(socket), S3Service::clone(&service)));
         connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection broke off");
@@ -215,7 +225,9 @@ async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(config.stop_grace(), graceful.shutdown()).await.is_err() {
+    calls.close();
+    let answered = async { tokio::join!(graceful.shutdown(), calls.wait()) };
+    if tokio::time::timeout(config.stop_grace(), answered).await.is_err() {
         tracing::warn!("answers under way are cut off: the grace for stopping is over");
         connections.abort_all();
     }

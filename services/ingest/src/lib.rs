@@ -64,7 +64,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let uploads =
         Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
     let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
-    let store = Store::connect(&store_config);
+    let store = match &embedded {
+        Some(running) => Store::connect_inside(running, &store_config),
+        None => Store::connect(&store_config),
+    };
     if embedded.is_some() {
         store.ensure_bucket().await.map_err(|error| open("object store")(error.into()))?;
     }

@@ -6,10 +6,13 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use rustix::fs::{Advice, fadvise};
 use s3s::checksum::ChecksumHasher;
+use s3s::crypto::Checksum as _;
 use s3s::dto::Checksum;
 
 use super::error::{AtPath, Result};
@@ -39,9 +42,20 @@ pub(crate) struct DataWriter {
     started_bytes: u64,
 }
 
+/// What the ETag of the written bytes is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EtagKind {
+    /// MD5 in hex: what clients expect of an object written by one request.
+    Md5,
+    /// CRC-64/NVME and size, in hex. MD5 takes a third of the time of a large upload, and no client may expect it of a
+    /// part: the hyphen says that this is none.
+    Crc64,
+}
+
 /// The digests of a data file being written. Apart from the writer, so that both work at the same time.
 pub(crate) struct Digests {
-    md5: Md5,
+    kind: EtagKind,
+    md5: Option<Md5>,
     checksums: ChecksumHasher,
 }
 
@@ -49,7 +63,10 @@ pub(crate) struct Digests {
 pub(crate) struct Written {
     pub pending: Pending,
     pub extent: Extent,
-    pub md5: [u8; 16],
+    /// Without quotes.
+    pub etag: String,
+    /// If it was asked for.
+    pub md5: Option<[u8; 16]>,
     pub checksums: Checksum,
 }
 
@@ -131,25 +148,37 @@ impl DataWriter {
         self.file.sync_all().at("sync", &self.path)?;
         let dir = self.path.parent().expect("a data file lies in a folder");
         sync_dir(dir).at("sync", dir)?;
-        Ok(Written {
-            pending: self.pending,
-            extent: Extent { file: self.id, size_bytes: self.size_bytes },
-            md5: digests.md5.finalize().into(),
-            checksums: digests.checksums.finalize(),
-        })
+        let md5 = digests.md5.map(|md5| <[u8; 16]>::from(md5.finalize()));
+        let checksums = digests.checksums.finalize();
+        let etag = match digests.kind {
+            EtagKind::Md5 => hex::encode(md5.expect("an MD5 for its ETag")),
+            EtagKind::Crc64 => {
+                let crc64 = checksums.checksum_crc64nvme.as_deref().and_then(|base64| STANDARD.decode(base64).ok());
+                format!("{}-{:x}", hex::encode(crc64.expect("a CRC-64 for its ETag")), self.size_bytes)
+            }
+        };
+        let extent = Extent { file: self.id, size_bytes: self.size_bytes };
+        Ok(Written { pending: self.pending, extent, etag, md5, checksums })
     }
 }
 
 // === impl Digests ===
 
 impl Digests {
-    pub(crate) fn new(checksums: ChecksumHasher) -> Self {
-        Self { md5: Md5::new(), checksums }
+    /// What `kind` needs, MD5 also where it `verifies_md5`, and what `checksums` has been told.
+    pub(crate) fn new(kind: EtagKind, verifies_md5: bool, mut checksums: ChecksumHasher) -> Self {
+        if kind == EtagKind::Crc64 && checksums.crc64nvme.is_none() {
+            checksums.crc64nvme = Some(s3s::crypto::Crc64Nvme::new());
+        }
+        let md5 = (verifies_md5 || kind == EtagKind::Md5).then(Md5::new);
+        Self { kind, md5, checksums }
     }
 
     pub(crate) fn update(&mut self, blocks: &[Bytes]) {
         for block in blocks {
-            self.md5.update(block);
+            if let Some(md5) = &mut self.md5 {
+                md5.update(block);
+            }
             self.checksums.update(block);
         }
     }

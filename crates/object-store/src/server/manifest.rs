@@ -21,7 +21,7 @@ pub(crate) struct Manifest {
     /// A new one with every write, also of equal content: what readers pin.
     pub generation: Uuid,
     pub size_bytes: u64,
-    /// Without quotes: MD5 in hex, or S3's `md5(md5s)-n` of a multipart upload.
+    /// Without quotes: MD5 in hex; of a multipart upload the MD5 of its parts' ETags, `-`, their number.
     pub etag: String,
     pub modified_unix_ms: i64,
     pub attributes: Attributes,

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::data::{DataWriter, Digests, Written, read_block};
+use super::data::{DataWriter, Digests, EtagKind, Written, read_block};
 use super::error::{BackendError, Result};
 use super::folder::Folder;
 use super::intents::Place;
@@ -99,6 +99,7 @@ impl Backend {
         &self,
         body: Option<StreamingBlob>,
         announced: Announced,
+        etag: EtagKind,
         place: Place,
     ) -> Result<Written> {
         let size_bytes = announced.size_bytes.unwrap_or(0);
@@ -106,7 +107,7 @@ impl Backend {
             return Err(BackendError::TooLarge { limit_bytes: MAX_BODY_BYTES });
         }
         let _place = self.writes.acquire().await.expect("the semaphore is never closed");
-        let mut digests = Digests::new(announced.hasher());
+        let mut digests = Digests::new(etag, announced.md5_base64.is_some(), announced.hasher());
         // Before the first byte is asked for: a client that waits for `100 Continue` is spared the sending.
         let mut writer = self
             .run(move |folder| {
@@ -198,7 +199,7 @@ impl Announced {
 
     fn check_digests(&self, written: &Written) -> Result<()> {
         if let Some(md5) = &self.md5_base64
-            && *md5 != base64_of_md5(&written.md5)
+            && Some(md5) != written.md5.as_ref().map(base64_of_md5).as_ref()
         {
             return Err(BackendError::BadDigest { algorithm: "MD5" });
         }

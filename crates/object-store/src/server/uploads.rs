@@ -86,7 +86,7 @@ pub(crate) fn commit_part(
         version: manifest::VERSION,
         key: key.to_owned(),
         number,
-        etag: hex::encode(written.md5),
+        etag: written.etag,
         modified_unix_ms: now_unix_ms(),
         extent: written.extent,
     };
@@ -274,11 +274,11 @@ fn select_parts(folder: &Folder, bucket: &str, id: UploadId, named: &[NamedPart]
     Ok(parts)
 }
 
-/// S3's ETag of a multipart object: the MD5 of the parts' MD5s, and their count.
+/// The ETag of a multipart object, in the form that S3 gives it: a digest of the parts' ETags, and their count.
 fn multipart_etag(parts: &[PartRecord]) -> String {
     let mut md5 = Md5::new();
     for part in parts {
-        md5.update(hex::decode(&part.etag).expect("the record's ETag is our own hex"));
+        md5.update(part.etag.as_bytes());
     }
     format!("{}-{}", hex::encode(md5.finalize()), parts.len())
 }

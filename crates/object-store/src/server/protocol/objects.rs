@@ -3,6 +3,7 @@
 use s3s::S3Request;
 use s3s::dto::*;
 
+use super::super::data::EtagKind;
 use super::super::error::{BackendError, Result};
 use super::super::intents::Place;
 use super::super::key;
@@ -40,10 +41,10 @@ pub(super) async fn put(backend: &Backend, mut request: S3Request<PutObjectInput
         backend.run(early).await?;
     }
     let place = Place::Object { bucket: bucket.clone(), key: key.clone() };
-    let written = backend.receive(request.input.body.take(), announced, place).await?;
+    let written = backend.receive(request.input.body.take(), announced, EtagKind::Md5, place).await?;
     let checksums = written.checksums;
     let object =
-        NewObject { key, etag: hex::encode(written.md5), attributes, upload: None, extents: vec![written.extent] };
+        NewObject { key, etag: written.etag, attributes, upload: None, extents: vec![written.extent] };
     let pending = written.pending;
     let manifest =
         backend.run(move |folder| objects::commit(folder, &bucket, object, &conditions, Some(pending))).await?;

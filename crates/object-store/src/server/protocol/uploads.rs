@@ -3,6 +3,7 @@
 use s3s::S3Request;
 use s3s::dto::*;
 
+use super::super::data::EtagKind;
 use super::super::error::{BackendError, Result};
 use super::super::manifest::{PartRecord, UploadId, pieces};
 use super::super::objects;
@@ -129,7 +130,7 @@ async fn receive_part(
         backend.run(move |folder| uploads::find(folder, &bucket, &key, upload)).await?;
     }
     let place = uploads::place(&bucket, &key, upload, number);
-    let mut written = backend.receive(body, announced, place).await?;
+    let mut written = backend.receive(body, announced, EtagKind::Crc64, place).await?;
     let checksums = std::mem::take(&mut written.checksums);
     let part = backend.run(move |folder| uploads::commit_part(folder, &bucket, &key, upload, number, written)).await?;
     Ok((part, checksums))
