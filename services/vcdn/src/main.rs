@@ -1,0 +1,3 @@
+//! The surrogate as a process of its own: `flame-vcdn [CONFIG.toml]`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The surrogate on real sockets.
