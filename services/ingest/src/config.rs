@@ -1,5 +1,6 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use flame_service_host::config::{Bytes, Span};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::parts::{PART_MIN_BYTES, part_bytes};
+use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ pub enum StoreChoice {
 }
 
 /// `[store.embedded]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddedStore {
     /// The folder.
@@ -75,7 +76,7 @@ pub struct EmbeddedStore {
 }
 
 /// `[store.external]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExternalStore {
     /// Its URL.
@@ -83,7 +84,7 @@ pub struct ExternalStore {
     /// Its region.
     #[serde(default = "region")]
     pub region: String,
-    /// The bucket, made if it is not there.
+    /// The bucket. Whoever runs the store makes it: the keys given here need not be allowed to.
     #[serde(default = "bucket")]
     pub bucket: String,
     /// Access key.
@@ -176,9 +177,9 @@ impl Config {
             return wrong(format!("limits.part is {part}, S3 takes parts of {} and more", Bytes(PART_MIN_BYTES)));
         }
         let largest = part_bytes(part.0, max_upload.0);
-        if receive_memory.0 < 2 * largest {
+        if receive_memory.0 < PARTS_HELD as u64 * largest {
             return wrong(format!(
-                "limits.receive_memory is {receive_memory}, the longest upload needs two parts of {} at once",
+                "limits.receive_memory is {receive_memory}, the longest upload holds {PARTS_HELD} parts of {}",
                 Bytes(largest)
             ));
         }
@@ -225,6 +226,28 @@ impl EmbeddedStore {
     }
 }
 
+/// Without the secret: configurations get into logs.
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { root, listen, bucket, access_key, .. } = self;
+        let mut text = f.debug_struct("EmbeddedStore");
+        text.field("root", root).field("listen", listen).field("bucket", bucket).field("access_key", access_key);
+        text.finish_non_exhaustive()
+    }
+}
+
+// === impl ExternalStore ===
+
+/// Without the secret: configurations get into logs.
+impl fmt::Debug for ExternalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { endpoint, region, bucket, access_key, secret_key: _ } = self;
+        let mut text = f.debug_struct("ExternalStore");
+        text.field("endpoint", &endpoint.as_str()).field("region", region).field("bucket", bucket);
+        text.field("access_key", access_key).finish_non_exhaustive()
+    }
+}
+
 /// Scheme, host and perhaps a port, as a browser writes it.
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
@@ -237,7 +260,7 @@ impl Default for Limits {
         Self {
             max_upload: Bytes(64 << 30),
             part: Bytes(8 << 20),
-            receive_memory: Bytes(64 << 20),
+            receive_memory: Bytes(96 << 20),
             idle: Span(Duration::from_secs(30)),
             expiry: Span(Duration::from_secs(24 * 3600)),
             sweep: Span(Duration::from_secs(60)),

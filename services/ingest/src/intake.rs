@@ -19,7 +19,7 @@ use crate::config::Limits;
 use crate::depot::Depot;
 use crate::digest::{Promise, RunningSha256};
 use crate::labels::Labels;
-use crate::parts::part_bytes;
+use crate::parts::{PARTS_HELD, part_bytes};
 use crate::receive::{ReceiveError, Received, Receiver};
 use crate::record::{Origin, Record, Stage};
 use crate::store::{RecordResult, Uploads};
@@ -250,7 +250,7 @@ impl Intake {
     async fn memory(&self, record: &Record) -> Result<OwnedSemaphorePermit, IntakeError> {
         let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
         let coming_bytes = record.length_bytes.map_or(u64::MAX, |length| length - record.offset_bytes);
-        let needed_bytes = (2 * record.part_bytes).min(coming_bytes.saturating_add(tail_bytes));
+        let needed_bytes = (PARTS_HELD as u64 * record.part_bytes).min(coming_bytes.saturating_add(tail_bytes));
         let steps = u32::try_from(needed_bytes.div_ceil(MEMORY_STEP_BYTES)).unwrap_or(u32::MAX).max(1);
         let wait = Arc::clone(&self.memory).acquire_many_owned(steps);
         match tokio::time::timeout(self.limits.idle.0, wait).await {

@@ -5,6 +5,10 @@ pub const PARTS_MAX: u32 = 10_000;
 /// The smallest part, the last one excepted (ibid.).
 pub const PART_MIN_BYTES: u64 = 5 << 20;
 
+/// Parts that an upload holds in memory: one that fills, and those on their way to the store. With one on its way, the
+/// wait for its fsync would be idle time of the client's connection.
+pub const PARTS_HELD: usize = 3;
+
 /// Sizes are rounded up to this, so that part sizes stay readable and few.
 const GRAIN_BYTES: u64 = 1 << 20;
 

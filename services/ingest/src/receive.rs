@@ -1,8 +1,8 @@
 //! Bytes on their way into the object store, with bounded memory whatever the length.
 //!
-//! Bytes gather until they fill a part; while one part goes to the store the next one fills, so two parts are the most
-//! that one upload holds in memory. A part that the store has is noted in the database, and only then does the offset
-//! that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
+//! Bytes gather until they fill a part; while parts go to the store the next one fills, so [`PARTS_HELD`] parts are the
+//! most that one upload holds in memory. A part that the store has, and all before it, is noted in the database, and only
+//! then does the offset that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
 //! put in front of what comes next. A short upload that never fills a part becomes the source by one plain put.
 //!
 //! With a promised checksum nothing is noted before all bytes of the request are here and the checksum is right. Parts
@@ -11,6 +11,7 @@
 //!
 //! A crash at any point leaves the row as it was, and the row is right.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,7 @@ use crate::depot::{self, Depot};
 use crate::digest::{DamagedState, Promise, RunningSha256};
 use crate::fault;
 use crate::intake::Intake;
+use crate::parts::PARTS_HELD;
 use crate::record::{Origin, Record, Tail};
 use crate::store::{Arrival, RecordError, Uploads};
 
@@ -42,7 +44,8 @@ pub struct Receiver {
     buffer: BytesMut,
     multipart: Option<MultipartUpload>,
     next_part: u16,
-    in_flight: Option<InFlight>,
+    /// Oldest first.
+    in_flight: VecDeque<InFlight>,
     /// Parts that the store has and no row names, because the checksum is not yet known to be right.
     staged: Vec<PartTag>,
 }
@@ -125,7 +128,7 @@ impl Receiver {
             buffer,
             multipart,
             next_part,
-            in_flight: None,
+            in_flight: VecDeque::new(),
             staged: Vec::new(),
         })
     }
@@ -136,7 +139,7 @@ impl Receiver {
         self.total_bytes
     }
 
-    /// Takes in more bytes. It waits while two parts are full, so a client sends no faster than the store takes.
+    /// Takes in more bytes. It waits while all parts that it may hold are full, so a client sends no faster than the store takes.
     pub async fn push(&mut self, mut bytes: Bytes) -> Result<(), ReceiveError> {
         let total_bytes = self.total_bytes + bytes.len() as u64;
         if let Some(length_bytes) = self.record.length_bytes
@@ -183,16 +186,18 @@ impl Receiver {
         if complete { self.finish().await } else { self.pause().await }
     }
 
-    /// Sends a full part on its way; the one before must have arrived.
+    /// Sends a full part on its way; enough of those before must have arrived.
     async fn ship(&mut self) -> Result<(), ReceiveError> {
-        self.settle().await?;
+        while self.in_flight.len() + 1 >= PARTS_HELD {
+            self.settle().await?;
+        }
         let multipart = self.multipart().await?;
         let next = room(&self.record, self.total_bytes);
         let (number, bytes) = (self.next_part, std::mem::replace(&mut self.buffer, next).freeze());
         self.next_part += 1;
         let depot = self.depot.clone();
         let task = tokio::spawn(async move { depot.put_part(&multipart, number, bytes).await });
-        self.in_flight = Some(InFlight {
+        self.in_flight.push_back(InFlight {
             task: AbortOnDropHandle::new(task),
             end_bytes: self.total_bytes,
             sha256_state: self.hash.save(),
@@ -200,9 +205,17 @@ impl Receiver {
         Ok(())
     }
 
-    /// Waits for the part on its way, and acknowledges it unless a checksum is still to come.
+    /// Waits for all parts on their way.
+    async fn settle_all(&mut self) -> Result<(), ReceiveError> {
+        while !self.in_flight.is_empty() {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest part on its way, and acknowledges it unless a checksum is still to come.
     async fn settle(&mut self) -> Result<(), ReceiveError> {
-        let Some(InFlight { task, end_bytes, sha256_state }) = self.in_flight.take() else {
+        let Some(InFlight { task, end_bytes, sha256_state }) = self.in_flight.pop_front() else {
             return Ok(());
         };
         let part = task.await.expect("the task is neither aborted nor does it panic")?;
@@ -218,7 +231,7 @@ impl Receiver {
 
     /// Stores what fills no part and acknowledges everything.
     async fn pause(mut self) -> Result<Received, ReceiveError> {
-        self.settle().await?;
+        self.settle_all().await?;
         if self.total_bytes > self.record.offset_bytes || !self.staged.is_empty() {
             let bytes = self.buffer.split().freeze();
             let tail = match bytes.is_empty() {
@@ -234,7 +247,7 @@ impl Receiver {
 
     /// Stores the last bytes and hands the upload over to be processed.
     async fn finish(mut self) -> Result<Received, ReceiveError> {
-        self.settle().await?;
+        self.settle_all().await?;
         let bytes = self.buffer.split().freeze();
         if !bytes.is_empty() {
             if self.next_part == 1 {

@@ -49,7 +49,7 @@ async fn who_finds_no_memory_waits() {
     let world = World::start_with(|config| {
         without_media(config);
         config.limits.max_upload = Bytes(1 << 30);
-        config.limits.receive_memory = Bytes(2 * PART as u64);
+        config.limits.receive_memory = Bytes(3 * PART as u64);
         config.limits.idle = Span(Duration::from_secs(20));
     })
     .await;
@@ -68,7 +68,7 @@ async fn who_finds_no_memory_waits() {
     let world = World::start_with(|config| {
         without_media(config);
         config.limits.max_upload = Bytes(1 << 30);
-        config.limits.receive_memory = Bytes(2 * PART as u64);
+        config.limits.receive_memory = Bytes(3 * PART as u64);
         config.limits.idle = Span(Duration::from_secs(1));
     })
     .await;
