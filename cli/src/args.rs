@@ -209,7 +209,7 @@ pub enum TokenCommand {
         /// The tenant that it acts for
         #[arg(long, default_value = "default")]
         tenant: String,
-        /// What it allows: read, write, admin, service
+        /// What it allows: read, write, admin, metrics, service
         #[arg(long = "scope", value_delimiter = ',', default_value = "read,write")]
         scopes: Vec<flame_service_host::Scope>,
         /// How long it is valid: 90min, 24h

@@ -27,7 +27,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 const POOL_IDLE: Duration = Duration::from_secs(5);
 
 /// A client of all services behind one router. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
     router: Url,
@@ -124,6 +124,19 @@ impl ClientError {
 }
 
 // === impl Client ===
+
+/// Without the token, which must not get into a log.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { http: _, router, token, tenant, deadline } = self;
+        f.debug_struct("Client")
+            .field("router", &router.as_str())
+            .field("token", &token.as_ref().map(|_| "[redacted]"))
+            .field("tenant", tenant)
+            .field("deadline", deadline)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Client {
     /// A client of the services behind `router` (for example `http://127.0.0.1:8080`).
@@ -424,6 +437,13 @@ mod tests {
             assert!(or_none::<()>(Err(other)).is_err());
         }
         assert!(refused(503, &body("not-found", 404)).is_transient());
+    }
+
+    #[test]
+    fn a_client_does_not_print_its_token() {
+        let client = Client::new("http://127.0.0.1:8080/".parse().unwrap(), Some("s3cret".to_owned()));
+        let text = format!("{client:?} {:?}", client.for_tenant("acme"));
+        assert!(!text.contains("s3cret") && text.contains("[redacted]"), "{text}");
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub enum Scope {
     /// Register endpoints and change the platform.
     #[serde(rename = "admin")]
     Admin,
+    /// Read the measurements of the services, of all tenants together.
+    #[serde(rename = "metrics")]
+    Metrics,
     /// Act for any tenant: the services themselves.
     #[serde(rename = "service")]
     Service,
@@ -71,7 +74,7 @@ pub struct Authority {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Admin, Self::Service];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Admin, Self::Metrics, Self::Service];
 
     /// The word in a token's `scope` claim.
     #[must_use]
@@ -80,6 +83,7 @@ impl Scope {
             Self::Read => "read",
             Self::Write => "write",
             Self::Admin => "admin",
+            Self::Metrics => "metrics",
             Self::Service => "service",
         }
     }
@@ -96,7 +100,7 @@ impl std::str::FromStr for Scope {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.iter().find(|scope| scope.as_str() == text).copied();
-        known.ok_or_else(|| format!("`{text}` is no scope: read, write, admin or service"))
+        known.ok_or_else(|| format!("`{text}` is no scope: read, write, admin, metrics or service"))
     }
 }
 
@@ -110,6 +114,12 @@ impl Authority {
             None if listen.ip().is_loopback() => Ok(Self { keyring: None }),
             None => Err(KeyError::Needed(listen)),
         }
+    }
+
+    /// Whether everybody on this machine may call, without a token.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.keyring.is_none()
     }
 
     /// Reads keys and revocations again.

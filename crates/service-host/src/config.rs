@@ -18,7 +18,7 @@ use url::Url;
 use crate::auth::AuthConfig;
 
 /// `[host]`: what every service is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HostConfig {
     /// Where to listen; port 0 takes a free one.
@@ -33,6 +33,9 @@ pub struct HostConfig {
     pub token: Option<String>,
     /// Who may call.
     pub auth: AuthConfig,
+    /// Hosts that requests may be for where no token is needed, besides IP addresses, `localhost` and names under it;
+    /// what comes through the router is judged there.
+    pub allowed_hosts: Vec<String>,
     /// Below this share of free disk, writes are answered with 507.
     pub min_free_disk_percent: f64,
     /// Connections served at once; more wait in the listen queue.
@@ -41,6 +44,8 @@ pub struct HostConfig {
     pub drain: Span,
     /// Time that a client may take to send its request head.
     pub head_timeout: Span,
+    /// Time that a client may take nothing of an answer that waits for it; then its connection is closed.
+    pub write_idle: Span,
 }
 
 /// A duration, written as a number and a unit: `"250ms"`, `"4s"`, `"5min"`, `"2h"`.
@@ -114,11 +119,47 @@ impl Default for HostConfig {
             router: None,
             token: None,
             auth: AuthConfig::default(),
+            allowed_hosts: Vec::new(),
             min_free_disk_percent: 5.0,
             max_connections: 4096,
             drain: Span(Duration::from_secs(10)),
             head_timeout: Span(Duration::from_secs(10)),
+            write_idle: Span(Duration::from_secs(60)),
         }
+    }
+}
+
+/// Without the token: configurations get into logs.
+impl fmt::Debug for HostConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            listen,
+            advertise,
+            name,
+            router,
+            token,
+            auth,
+            allowed_hosts,
+            min_free_disk_percent,
+            max_connections,
+            drain,
+            head_timeout,
+            write_idle,
+        } = self;
+        f.debug_struct("HostConfig")
+            .field("listen", listen)
+            .field("advertise", advertise)
+            .field("name", name)
+            .field("router", &router.as_ref().map(Url::as_str))
+            .field("token", &token.as_ref().map(|_| "[redacted]"))
+            .field("auth", auth)
+            .field("allowed_hosts", allowed_hosts)
+            .field("min_free_disk_percent", min_free_disk_percent)
+            .field("max_connections", max_connections)
+            .field("drain", drain)
+            .field("head_timeout", head_timeout)
+            .field("write_idle", write_idle)
+            .finish()
     }
 }
 
@@ -215,6 +256,13 @@ mod tests {
         for wrong in ["", "4", "4 parsecs", "-1s", "99999999999999999999s", "18446744073709551615TiB"] {
             assert!(wrong.parse::<Span>().is_err() && wrong.parse::<Bytes>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_configuration_does_not_print_its_token() {
+        let config = HostConfig { token: Some("s3cret".to_owned()), ..HostConfig::default() };
+        let text = format!("{config:?}");
+        assert!(!text.contains("s3cret") && text.contains("[redacted]"), "{text}");
     }
 
     #[test]

@@ -32,8 +32,9 @@ pub struct Health {
 pub struct Readiness {
     /// `ready`, `stopping` or `not ready`.
     pub status: &'static str,
-    /// Each thing needed: `ok`, or what is wrong.
-    pub checks: BTreeMap<&'static str, String>,
+    /// Each thing needed: `ok`, or what is wrong. Only for callers who are known: it tells of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<BTreeMap<&'static str, String>>,
     /// The router's clock minus ours in milliseconds, at the last registration; 0 without a router.
     pub clock_offset_ms: i64,
 }
@@ -78,7 +79,7 @@ impl Health {
         let ready = outcomes.values().all(Result::is_ok);
         let checks =
             outcomes.into_iter().map(|(name, outcome)| (name, outcome.err().unwrap_or_else(|| "ok".to_owned())));
-        let checks = checks.collect();
+        let checks = Some(checks.collect());
         let stopping = self.stopping.load(Ordering::Relaxed);
         let status = if stopping {
             "stopping"
@@ -90,8 +91,9 @@ impl Health {
         Readiness { status, checks, clock_offset_ms: self.clock_offset_ms.load(Ordering::Relaxed) }
     }
 
-    pub(crate) async fn answer(self) -> Response {
-        let readiness = self.readiness().await;
+    pub(crate) async fn answer(self, tells_checks: bool) -> Response {
+        let mut readiness = self.readiness().await;
+        readiness.checks = readiness.checks.filter(|_| tells_checks);
         let status = if readiness.status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         (status, Json(readiness)).into_response()
     }

@@ -21,14 +21,15 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::access;
-use crate::auth::{self, Authority};
+use crate::auth::{self, Authority, Scope};
+use crate::browser::{self, Guard, Pages};
 use crate::config::HostConfig;
 use crate::disk::DiskGuard;
 use crate::health::Health;
 use crate::keys::KeyError;
 use crate::metrics::Metrics;
 use crate::openapi;
-use crate::problem::Failure;
+use crate::problem::{Failure, FailureResult};
 use crate::registration::Lease;
 use crate::server::{self, App, Limits};
 
@@ -49,6 +50,7 @@ pub struct Host {
     health: Health,
     disk: Option<DiskGuard>,
     front: Option<Front>,
+    pages: Pages,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -147,6 +149,7 @@ impl Host {
             health: Health::default(),
             disk: None,
             front: None,
+            pages: Pages::default(),
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
         })
@@ -191,7 +194,12 @@ impl Host {
         self.health.need(name, check);
     }
 
-    /// Puts `front` before all routes, also the common ones. It decides itself who may call.
+    /// Lets pages of other origins use the service; without this none may.
+    pub fn allow_pages(&mut self, pages: Pages) {
+        self.pages = pages;
+    }
+
+    /// Puts `front` before all routes, also the common ones. It decides itself who may call, and for which hosts.
     pub fn put_in_front(&mut self, front: Front) {
         self.front = Some(front);
     }
@@ -226,6 +234,7 @@ impl Host {
         let limits = Limits {
             max_connections: self.config.max_connections,
             head_timeout: self.config.head_timeout.0,
+            write_idle: self.config.write_idle.0,
             drain: self.config.drain.0,
         };
         let leave = self.stop.child_token();
@@ -260,14 +269,14 @@ impl Host {
         let private =
             private.layer(from_fn(move |request, next| auth::require_caller(authority.clone(), request, next)));
         let openapi = openapi.to_json().unwrap_or_default();
-        let (health, metrics) = (self.health.clone(), self.metrics.clone());
-        let common = Router::new()
-            .route("/health/live", get(async || "live\n"))
-            .route("/health/ready", get(move || health.clone().answer()))
-            .route("/metrics", get(async move || ([("content-type", "text/plain; version=0.0.4")], metrics.text())))
+        let common = self
+            .observation()
             .route("/openapi.json", get(async move || ([("content-type", "application/json")], openapi)));
         let metrics = self.metrics.clone();
         let disk = self.disk.clone();
+        // Where a token is needed, a page that has none gets nothing under whatever host.
+        let hosts = (self.authority.is_open() && self.front.is_none()).then(|| self.config.allowed_hosts.clone());
+        let guard = Arc::new(Guard { hosts, pages: self.pages.clone() });
         private
             .merge(public)
             .merge(common)
@@ -279,7 +288,27 @@ impl Host {
                 }
                 next.run(request)
             }))
+            .layer(from_fn(move |request, next| browser::guard(Arc::clone(&guard), request, next)))
             .layer(from_fn(move |request, next| access::observe_next(metrics.clone(), request, next)))
+    }
+
+    /// What says how the service is. Whether it lives and is ready is everybody's to know, for whoever places and probes
+    /// services asks without a token; what it does and what it lacks is not.
+    fn observation(&self) -> Router {
+        let (health, authority) = (self.health.clone(), self.authority.clone());
+        let ready = async move |request: Request| {
+            let is_known = authority.authenticate(request.headers()).is_ok();
+            health.answer(is_known).await
+        };
+        let (metrics, authority) = (self.metrics.clone(), self.authority.clone());
+        let measurements = async move |request: Request| -> FailureResult<([(&str, &str); 1], String)> {
+            authority.authenticate(request.headers())?.require(Scope::Metrics)?;
+            Ok(([("content-type", "text/plain; version=0.0.4")], metrics.text()))
+        };
+        Router::new()
+            .route("/health/live", get(async || "live\n"))
+            .route("/health/ready", get(ready))
+            .route("/metrics", get(measurements))
     }
 }
 

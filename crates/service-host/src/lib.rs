@@ -16,6 +16,7 @@
 
 pub mod access;
 pub mod auth;
+pub mod browser;
 pub mod config;
 pub mod disk;
 pub mod extract;
@@ -29,8 +30,10 @@ pub mod precondition;
 pub mod problem;
 pub mod registration;
 mod server;
+mod socket;
 
 pub use auth::{Caller, Scope};
+pub use browser::Pages;
 pub use config::HostConfig;
 pub use disk::FreeSpace;
 pub use extract::{Json, Path, Query};

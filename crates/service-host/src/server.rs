@@ -1,4 +1,5 @@
-//! The accept loop: bounded connections, a deadline on every request head, and a graceful end.
+//! The accept loop: bounded connections, a deadline on every request head, bounded patience with
+//! clients that take nothing, and a graceful end.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tower::ServiceExt;
 use crate::access;
 use crate::host::Front;
 use crate::metrics::Metrics;
+use crate::socket::Socket;
 
 /// Longest request head; a longer one gets 431. Also the most that is buffered of a body in either direction.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -31,6 +33,8 @@ pub(crate) struct Limits {
     pub max_connections: usize,
     /// Time for a request head, and for the next one on an idle connection.
     pub head_timeout: Duration,
+    /// Time that a client may take nothing of what is written to it.
+    pub write_idle: Duration,
     /// Time that open requests get when the server stops.
     pub drain: Duration,
 }
@@ -87,7 +91,8 @@ pub(crate) async fn serve(listener: TcpListener, app: App, limits: Limits, stop:
                 Ok::<_, Infallible>(app.answer(request).await)
             }
         });
-        let connection = http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let socket = TokioIo::new(Socket::new(stream, limits.write_idle));
+        let connection = http.serve_connection_with_upgrades(socket, service).into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = watched.await {

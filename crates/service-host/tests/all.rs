@@ -1,5 +1,10 @@
 //! A small service of the tests' own, served by the host on real sockets.
 
+#[path = "all/browser.rs"]
+mod browser;
+#[path = "all/slow.rs"]
+mod slow;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -122,8 +127,16 @@ async fn tokens_open_private_routes_and_only_as_far_as_they_say() {
     let stranger = http.get(url(&running, "/who")).send().await.unwrap();
     assert_eq!(stranger.headers()["www-authenticate"], "Bearer");
     assert_eq!(problem(stranger).await.0, 401);
-    // Health, metrics and public routes need none.
-    assert_eq!(http.get(url(&running, "/health/live")).send().await.unwrap().status(), StatusCode::OK);
+    // Public routes need none, nor does whoever only asks whether it lives and is ready.
+    for path in ["/health/live", "/openapi.json", "/slow"] {
+        assert_eq!(http.get(url(&running, path)).send().await.unwrap().status(), StatusCode::OK, "{path}");
+    }
+    let ready = async |request: reqwest::RequestBuilder| {
+        request.send().await.unwrap().error_for_status().unwrap().json::<serde_json::Value>().await.unwrap()
+    };
+    let ask = || http.get(url(&running, "/health/ready"));
+    let told = ready(ask()).await;
+    assert_eq!((&told["status"], told.get("checks")), (&"ready".into(), None), "what it needs is not for strangers");
 
     let (reader, claims) = issue("read", "acme");
     assert_eq!(who(&reader).send().await.unwrap().text().await.unwrap(), "acme");
@@ -133,6 +146,13 @@ async fn tokens_open_private_routes_and_only_as_far_as_they_say() {
     assert_eq!(problem(other).await.0, 403);
     let (service, _) = issue("service", "default");
     assert_eq!(who(&service).header("flame-tenant", "rival").send().await.unwrap().text().await.unwrap(), "rival");
+
+    assert!(ready(ask().bearer_auth(&reader)).await["checks"].is_object());
+    let metrics = || http.get(url(&running, "/metrics"));
+    assert_eq!(problem(metrics().send().await.unwrap()).await.0, 401);
+    assert_eq!(problem(metrics().bearer_auth(&reader).send().await.unwrap()).await.0, 403);
+    let (scraper, _) = issue("metrics", "default");
+    assert_eq!(metrics().bearer_auth(&scraper).send().await.unwrap().status(), StatusCode::OK);
 
     keys::revoke(dir.path(), claims.jti, claims.exp).unwrap();
     running.reload();
@@ -156,7 +176,7 @@ async fn a_stop_lets_open_requests_finish_and_takes_no_new_ones() {
     let running = start(HostConfig::default()).await;
     let address = running.address();
     let mut open = TcpStream::connect(address).await.unwrap();
-    open.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    open.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     // The metrics say when the request is in work.
     let in_work = async || reqwest::get(url(&running, "/metrics")).await.unwrap().text().await.unwrap();
     while !in_work().await.contains("flame_http_requests_open{service=\"notes\"} 2") {}
@@ -183,7 +203,7 @@ async fn a_request_whose_caller_goes_away_is_counted() {
     let running = start(HostConfig::default()).await;
     let metrics = async || reqwest::get(url(&running, "/metrics")).await.unwrap().text().await.unwrap();
     let mut open = TcpStream::connect(running.address()).await.unwrap();
-    open.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    open.write_all(b"GET /slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     while !metrics().await.contains("flame_http_requests_open{service=\"notes\"} 2") {}
     drop(open);
     while !metrics().await.contains("flame_http_requests_open{service=\"notes\"} 1") {}

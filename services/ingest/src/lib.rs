@@ -88,8 +88,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let needed = store.clone();
     host.need("object store", move || {
         let store = needed.clone();
-        // Any answer will do, also that there is no such object.
-        Box::pin(async move { store.head("ready").await.map(drop).map_err(|error| error.to_string()) })
+        // A list of nothing: unlike the look at an object, it says when there is no bucket.
+        Box::pin(async move { store.list("ready", None).await.map(drop).map_err(|error| error.to_string()) })
     });
 
     let ended = uploads.end_cut_puts().await.map_err(|error| open("database")(error.into()))?;
@@ -105,7 +105,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     host.spawn("pulls", |stop| puller.run(stop));
     host.spawn("sweeper", |stop| sweep::run(intake.clone(), stop));
     host.spawn("bodies", |stop| drain(intake.clone(), stop));
-    let running = host.serve(http::routes(intake, config.pulls, &config.allowed_origins));
+    host.allow_pages(http::pages(config.allowed_origins));
+    let running = host.serve(http::routes(intake, config.pulls));
     Ok(Running { host: running, uploads, store: store_config, embedded })
 }
 

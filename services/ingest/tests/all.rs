@@ -9,6 +9,8 @@ mod chunks;
 mod contract;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/external.rs"]
+mod external;
 #[path = "all/files.rs"]
 mod files;
 #[path = "all/limits.rs"]
