@@ -49,11 +49,11 @@ test: ## set up what tests need, then run the whole suite
 	  echo "SKIPPED, $$(wc -l < $(FLAME_SKIPS)) checks could not be made here:"; sed 's/^/  /' $(FLAME_SKIPS); fi
 
 bench: deps ## measure side by side with peers; bench-NAME measures one of them
-	@tools/deps test
+	@tools/deps demo bench
 	@bench/run all
 
 bench-%: deps
-	@tools/deps test
+	@tools/deps demo bench
 	@bench/run $*
 
 images: ## build the container images (images/)
