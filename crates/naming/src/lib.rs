@@ -3,9 +3,13 @@
 //! Everything here is values in, values out: the clock, the randomness and the network are the caller's. So what a
 //! router does can be read, tested and replayed without one.
 //!
-//! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint).
+//! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`site`] (how
+//! far endpoints are), [`peers`] (how routers tell each other of them), [`search`] (where a request goes next).
 
 pub mod name;
+pub mod peers;
+pub mod search;
+pub mod site;
 pub mod table;
 pub mod target;
 

@@ -2,6 +2,12 @@
 
 #[path = "all/name.rs"]
 mod name;
+#[path = "all/peers.rs"]
+mod peers;
+#[path = "all/search.rs"]
+mod search;
+#[path = "all/site.rs"]
+mod site;
 #[path = "all/table.rs"]
 mod table;
 #[path = "all/target.rs"]
