@@ -15,7 +15,6 @@
 //! a round that is over are ignored, since the member will be asked again. Unicast arrives in order, or the member
 //! has left.
 
-pub mod gathering;
 mod story;
 mod symbols;
 #[cfg(test)]
@@ -277,10 +276,11 @@ impl Group {
         let (Some(member), Some(story)) = (self.members.get_mut(&id), self.stories.get_mut(&block)) else {
             return acts;
         };
+        let symbols = story.symbols;
         if let Some(need) = story.needs.remove(&id) {
             member.progress = now;
             if need.counts_loss() {
-                self.judge(id, story_symbols(&self.stories, block), 0, &mut acts);
+                self.judge(id, symbols, 0, &mut acts);
             }
         }
         if let Some(story) = self.stories.get_mut(&block) {
@@ -293,15 +293,28 @@ impl Group {
     pub fn lacks(&mut self, id: MemberId, block: u32, round: u8, lack: Lack, now: Moment) -> Vec<Act> {
         let mut acts = Vec::new();
         let Some(story) = self.stories.get_mut(&block) else { return acts };
-        let missing = lack.missing.without(SymbolSet::default().union(lack.missing).without(SymbolSet::first(story.symbols)));
-        let heard = story.lacks(id, round, Lack { missing, short: lack.short.clamp(1, missing.len().max(1)) }, now, &self.rules);
-        if heard.counts_loss {
-            self.judge(id, story_symbols(&self.stories, block), missing.len(), &mut acts);
+        let missing = lack.missing.within(SymbolSet::first(story.symbols));
+        if missing.is_empty() {
+            return acts;
         }
-        if heard.is_hopeless {
-            self.dismiss(id, now, &mut acts);
+        let (symbols, lack) = (story.symbols, Lack { missing, short: lack.short.clamp(1, missing.len()) });
+        let counts_loss = story.lacks(id, round, lack, now + self.rules.gather);
+        if counts_loss {
+            self.judge(id, symbols, missing.len(), &mut acts);
         }
         if let Some(story) = self.stories.get_mut(&block) {
+            story.decide_if_complete(block, &self.rules, &self.members, now, &mut acts);
+        }
+        acts
+    }
+
+    /// Notes that a block, complete as it was, had not its digest: somebody forged symbols of it.
+    pub fn spoiled(&mut self, id: MemberId, block: u32, now: Moment) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let Some(story) = self.stories.get_mut(&block) else { return acts };
+        if story.spoiled(id, block, &mut acts) {
+            self.dismiss(id, now, &mut acts);
+        } else {
             story.decide_if_complete(block, &self.rules, &self.members, now, &mut acts);
         }
         acts
@@ -366,8 +379,4 @@ impl Group {
             acts.push(Act::Slow);
         }
     }
-}
-
-fn story_symbols(stories: &BTreeMap<u32, Story>, block: u32) -> u32 {
-    stories.get(&block).map_or(0, |story| story.symbols)
 }

@@ -6,6 +6,7 @@
 //! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`site`] (how
 //! far endpoints are), [`peers`] (how routers tell each other of them), [`search`] (where a request goes next).
 
+pub mod group;
 pub mod name;
 pub mod peers;
 pub mod search;

@@ -10,9 +10,9 @@ use crate::table::Moment;
 const REPAIR_MARGIN: u32 = 1;
 /// Of so many repair symbols one more is sent, since they are lost too.
 const REPAIR_LOSS: u32 = 8;
-/// How often a block is given by unicast to one who says that it has not got it: its digest was wrong, and once more
-/// will do, or nothing will.
-const UNICAST_MAX: u8 = 2;
+/// How often one may find that a block has not its digest. All of it by unicast mends what strangers forged; what is
+/// still wrong then is not mended by sending it again.
+const SPOILED_MAX: u8 = 2;
 
 /// A block's state.
 #[derive(Debug, Clone)]
@@ -35,29 +35,36 @@ pub(super) enum Stage {
     Settled,
 }
 
-/// What a member needs, as far as it is known.
+/// What a member needs of a block that it has not got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    /// It has not said; `counts_loss` if it could hear all of what was sent.
-    Unknown { counts_loss: bool },
-    /// This, and it has not been sent yet.
-    Lacks(Lack),
-    /// Nothing that was not sent to it by unicast, so many times.
-    Given { times: u8 },
+pub(super) struct Need {
+    known: Known,
+    spoiled: u8,
 }
 
-/// What a report meant.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Heard {
-    pub counts_loss: bool,
-    pub is_hopeless: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It has not said; `counts_loss` if it could hear all of what was sent.
+    Not { counts_loss: bool },
+    /// This, and it has not been sent yet.
+    Lacks(Lack),
+    /// Nothing that was not sent to it by unicast.
+    Given,
 }
 
 // === impl Need ===
 
 impl Need {
+    fn new(known: Known) -> Self {
+        Self { known, spoiled: 0 }
+    }
+
     pub(super) fn counts_loss(self) -> bool {
-        matches!(self, Self::Unknown { counts_loss: true })
+        matches!(self.known, Known::Not { counts_loss: true })
+    }
+
+    fn is_unknown(self) -> bool {
+        matches!(self.known, Known::Not { .. })
     }
 }
 
@@ -74,10 +81,10 @@ impl Story {
         }
         for (id, member) in members {
             if is_aired && member.hears {
-                needs.insert(*id, Need::Unknown { counts_loss: true });
+                needs.insert(*id, Need::new(Known::Not { counts_loss: true }));
             } else {
                 acts.push(Act::Unicast { member: *id, block, symbols: SymbolSet::first(symbols) });
-                needs.insert(*id, Need::Given { times: 1 });
+                needs.insert(*id, Need::new(Known::Given));
             }
         }
         Self { symbols, stage: if is_aired { Stage::Airing } else { Stage::Settled }, round: 0, needs }
@@ -85,18 +92,18 @@ impl Story {
 
     /// Somebody has come.
     pub(super) fn joined(&mut self, id: MemberId, gather_until: Moment) {
-        let need = match self.stage {
-            Stage::Airing => Need::Unknown { counts_loss: false },
+        let known = match self.stage {
+            Stage::Airing => Known::Not { counts_loss: false },
             Stage::Listening { until } => {
                 self.stage = Stage::Listening { until: until.min(gather_until) };
-                Need::Lacks(self.everything())
+                Known::Lacks(self.everything())
             }
             Stage::Settled => {
                 self.stage = Stage::Listening { until: gather_until };
-                Need::Lacks(self.everything())
+                Known::Lacks(self.everything())
             }
         };
-        self.needs.insert(id, need);
+        self.needs.insert(id, Need::new(known));
     }
 
     pub(super) fn left(&mut self, id: MemberId) {
@@ -108,37 +115,40 @@ impl Story {
             return;
         }
         self.stage = Stage::Listening { until };
-        let unknown = self.needs.iter().filter(|(_, need)| matches!(need, Need::Unknown { .. }));
+        let unknown = self.needs.iter().filter(|(_, need)| need.is_unknown());
         acts.extend(unknown.map(|(member, _)| Act::Ask { member: *member, block, round: self.round }));
     }
 
-    pub(super) fn lacks(&mut self, id: MemberId, round: u8, lack: Lack, now: Moment, rules: &Rules) -> Heard {
-        let everything = self.everything();
-        let Some(need) = self.needs.get_mut(&id) else { return Heard::default() };
-        let mut heard = Heard::default();
-        match *need {
-            // What it lacked then may be on its way now: it is asked again when that is out.
-            Need::Unknown { .. } | Need::Lacks(_) if round != self.round || self.stage == Stage::Airing => {
-                return heard;
-            }
-            Need::Unknown { counts_loss } => {
-                heard.counts_loss = counts_loss;
-                *need = Need::Lacks(lack);
-            }
-            Need::Lacks(_) => *need = Need::Lacks(lack),
-            // It got what it lacked, and the whole was wrong.
-            Need::Given { times } => {
-                heard.is_hopeless = times >= UNICAST_MAX;
-                *need = Need::Lacks(everything);
-            }
+    /// Takes a report; `true` where it says what of the first sending was lost.
+    pub(super) fn lacks(&mut self, id: MemberId, round: u8, lack: Lack, gather_until: Moment) -> bool {
+        let is_stale = round != self.round || self.stage == Stage::Airing;
+        let Some(need) = self.needs.get_mut(&id) else { return false };
+        let counts_loss = match need.known {
+            // It is asked again when what is on its way now is out.
+            Known::Not { .. } | Known::Lacks(_) if is_stale => return false,
+            Known::Not { counts_loss } => counts_loss,
+            Known::Lacks(_) => false,
+            // What it lacked is on its way by unicast, which arrives.
+            Known::Given => return false,
+        };
+        need.known = Known::Lacks(lack);
+        self.stage = match self.stage {
+            Stage::Listening { until } => Stage::Listening { until: until.min(gather_until) },
+            Stage::Settled | Stage::Airing => Stage::Listening { until: gather_until },
+        };
+        counts_loss
+    }
+
+    /// Gives one all of it by unicast; `true` where that has not helped before.
+    pub(super) fn spoiled(&mut self, id: MemberId, block: u32, acts: &mut Vec<Act>) -> bool {
+        let symbols = SymbolSet::first(self.symbols);
+        let Some(need) = self.needs.get_mut(&id) else { return false };
+        need.spoiled += 1;
+        need.known = Known::Given;
+        if need.spoiled < SPOILED_MAX {
+            acts.push(Act::Unicast { member: id, block, symbols });
         }
-        let until = now + rules.gather;
-        match self.stage {
-            Stage::Listening { until: before } => self.stage = Stage::Listening { until: before.min(until) },
-            Stage::Settled => self.stage = Stage::Listening { until },
-            Stage::Airing => {}
-        }
-        heard
+        need.spoiled >= SPOILED_MAX
     }
 
     /// Decides as soon as nothing more is to be heard.
@@ -151,9 +161,10 @@ impl Story {
         acts: &mut Vec<Act>,
     ) {
         let Stage::Listening { until } = self.stage else { return };
-        let is_waiting = self.needs.values().any(|need| matches!(need, Need::Unknown { .. }));
+        let is_waiting = self.needs.values().any(|need| need.is_unknown());
         // Those that come late come in crowds: theirs is not settled before the time to gather is over.
-        let is_crowd = self.needs.values().any(|need| matches!(need, Need::Lacks(lack) if *lack == self.everything()));
+        let everything = Known::Lacks(self.everything());
+        let is_crowd = self.needs.values().any(|need| need.known == everything);
         if !is_waiting && (!is_crowd || until <= now) {
             self.decide(block, rules, members, acts);
         }
@@ -173,9 +184,9 @@ impl Story {
         let lacking: Vec<Lack> = self
             .needs
             .iter()
-            .filter_map(|(id, need)| match need {
-                Need::Lacks(lack) if hears(id) => Some(*lack),
-                Need::Lacks(_) | Need::Unknown { .. } | Need::Given { .. } => None,
+            .filter_map(|(id, need)| match need.known {
+                Known::Lacks(lack) if hears(id) => Some(lack),
+                Known::Lacks(_) | Known::Not { .. } | Known::Given => None,
             })
             .collect();
         let worst = lacking.iter().map(|lack| lack.short).max().unwrap_or(0);
@@ -193,15 +204,15 @@ impl Story {
             self.stage = Stage::Airing;
         }
         for (id, need) in &mut self.needs {
-            match *need {
-                Need::Lacks(_) if is_aired && hears(id) => *need = Need::Unknown { counts_loss: false },
-                Need::Lacks(lack) => {
+            match need.known {
+                Known::Lacks(_) if is_aired && hears(id) => need.known = Known::Not { counts_loss: false },
+                Known::Lacks(lack) => {
                     acts.push(Act::Unicast { member: *id, block, symbols: lack.missing });
-                    *need = Need::Given { times: 1 + u8::from(lack.missing == SymbolSet::first(self.symbols)) };
+                    need.known = Known::Given;
                 }
                 // It missed the question, or its report is late: it is asked about what comes now.
-                Need::Unknown { .. } => *need = Need::Unknown { counts_loss: false },
-                Need::Given { .. } => {}
+                Known::Not { .. } => need.known = Known::Not { counts_loss: false },
+                Known::Given => {}
             }
         }
     }

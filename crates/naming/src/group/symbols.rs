@@ -74,6 +74,15 @@ impl SymbolSet {
         self
     }
 
+    /// What is in both.
+    #[must_use]
+    pub fn within(mut self, other: Self) -> Self {
+        for (word, theirs) in self.0.iter_mut().zip(other.0) {
+            *word &= theirs;
+        }
+        self
+    }
+
     /// The symbols, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + use<> {
         let set = *self;
@@ -145,6 +154,7 @@ mod tests {
             prop_assert_eq!(a.iter().collect::<BTreeSet<_>>(), kept.clone());
             prop_assert_eq!(a.len() as usize, kept.len());
             prop_assert_eq!(a.union(b).iter().collect::<BTreeSet<_>>(), &kept | &right);
+            prop_assert_eq!(a.within(b).iter().collect::<BTreeSet<_>>(), &kept & &right);
             prop_assert_eq!(a.without(b).iter().collect::<BTreeSet<_>>(), &kept - &right);
             prop_assert_eq!(SymbolSet::from_bytes(a.to_bytes()), a);
         }
