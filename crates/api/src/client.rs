@@ -3,6 +3,8 @@
 //! No call retries by itself: whether trying again is safe is the caller's to decide (the ids in request bodies
 //! make the creating calls idempotent). Every call has a deadline, and every body that is read has a bound.
 
+mod feed;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -18,6 +20,8 @@ use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Endpoint, Registration};
 use crate::transcode::{Chain, Job, JobQuery, NewJob};
+
+pub use feed::Feed;
 
 /// Longest body of an answer that the client reads.
 pub const BODY_MAX_BYTES: usize = 8 * 1024 * 1024;

@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod media;
 pub mod metadata;
 pub mod page;
+pub mod peers;
 pub mod problem;
 pub mod router;
 pub mod transcode;

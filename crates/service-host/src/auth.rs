@@ -61,6 +61,8 @@ pub struct Caller {
     pub tenant: String,
     /// Who it is, for the log.
     pub subject: String,
+    /// Names that it may register behind, if it is confined to some.
+    pub names: Option<Vec<String>>,
     scopes: Vec<Scope>,
 }
 
@@ -205,7 +207,8 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 
 impl Caller {
     fn local() -> Self {
-        Self { tenant: DEFAULT_TENANT.to_owned(), subject: "loopback".to_owned(), scopes: Scope::ALL.to_vec() }
+        let (tenant, subject) = (DEFAULT_TENANT.to_owned(), "loopback".to_owned());
+        Self { tenant, subject, names: None, scopes: Scope::ALL.to_vec() }
     }
 
     /// Refuses with 403 unless the caller has `scope`.
@@ -226,7 +229,7 @@ impl Caller {
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
         let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { tenant: claims.tenant, subject: claims.sub, scopes }
+        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, scopes }
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Claims {
     pub tenant: String,
     /// Scopes, separated by spaces (RFC 9068 section 2.2.3).
     pub scope: String,
+    /// Names that its holder may register behind, if it is confined to some; nothing leaves it to the scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
     /// Issued at, Unix seconds.
     pub iat: u64,
     /// Ends at, Unix seconds.
@@ -153,6 +156,11 @@ pub fn ensure(folder: &Path) -> Result<(), KeyError> {
 
 /// Issues a token, signed with the private key in `folder`.
 pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError> {
+    issue_confined(folder, grant, None)
+}
+
+/// Issues a token whose holder registers behind `names` only, whatever its scopes would allow.
+pub fn issue_confined(folder: &Path, grant: &Grant, names: Option<Vec<String>>) -> Result<(String, Claims), KeyError> {
     let (kid, key) = signer(folder)?;
     let now = unix_seconds();
     let claims = Claims {
@@ -161,6 +169,7 @@ pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError>
         aud: AUDIENCE.to_owned(),
         tenant: grant.tenant.clone(),
         scope: grant.scope.clone(),
+        names,
         iat: now,
         exp: now.saturating_add(grant.life.as_secs()),
     };
@@ -402,6 +411,7 @@ mod tests {
             aud: AUDIENCE.into(),
             tenant: "acme".into(),
             scope: "read".into(),
+            names: None,
             iat: 1,
             exp: unix_seconds() - 60,
         };
