@@ -9,6 +9,8 @@ use flame_service_host::config::Span;
 use url::Url;
 use uuid::Uuid;
 
+use crate::connection;
+
 /// FLAME's foundational media services: ingest, condition, catalogue and stream media, from one command.
 #[derive(Debug, Parser)]
 #[command(name = "flame", version, propagate_version = true, arg_required_else_help = true)]
@@ -21,9 +23,10 @@ pub struct Args {
 
 /// What every client command takes.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The router of the running services
-    #[arg(long, global = true, env = "FLAME_ROUTER", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    #[arg(long, global = true, env = "FLAME_ROUTER", hide_env_values = true, default_value = "http://127.0.0.1:8080", value_name = "URL", value_parser = connection::router)]
     pub router: Url,
     /// Token, where one is needed (`flame token issue`)
     #[arg(long, global = true, env = "FLAME_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -53,7 +56,7 @@ pub enum Command {
     Doctor(Doctor),
     /// Ask the router whether everything is ready; status 1 if not (the images' health check)
     Health,
-    /// Print shell completions
+    /// Print shell completions: flame completions bash > ~/.local/share/bash-completion/completions/flame
     Completions {
         /// The shell
         shell: Shell,
@@ -66,20 +69,23 @@ pub struct Up {
     #[arg(short, long)]
     pub detach: bool,
     /// Where the data lies [default: $XDG_DATA_HOME/flame, else ~/.local/share/flame]
-    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Where the router listens; anything but loopback needs tokens, and makes one at first start
-    #[arg(long, env = "FLAME_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "FLAME_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = connection::listen)]
     pub listen: SocketAddr,
     /// Let `flame ingest URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,
+    /// Stop when standard input ends: for whoever starts it and must not leave it behind
+    #[arg(long, hide = true)]
+    pub stop_with_stdin: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Down {
     /// The data folder of the `flame up` to stop [default: as in `flame up`]
-    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Delete the data folder afterwards
     #[arg(long)]
@@ -140,6 +146,7 @@ pub enum AssetCommand {
     /// Everything about one asset
     Show {
         /// Its identifier
+        #[arg(value_parser = connection::id)]
         id: Uuid,
     },
     /// Find assets by words of title or file name
@@ -154,7 +161,7 @@ pub enum AssetCommand {
     /// Delete assets, their media too
     Rm {
         /// Their identifiers
-        #[arg(required = true)]
+        #[arg(required = true, value_parser = connection::id)]
         ids: Vec<Uuid>,
     },
 }
@@ -184,11 +191,13 @@ pub enum JobCommand {
     /// Watch a job until it ends; status 1 if it fails
     Watch {
         /// Its identifier
+        #[arg(value_parser = connection::id)]
         id: Uuid,
     },
     /// Cancel a job
     Cancel {
         /// Its identifier
+        #[arg(value_parser = connection::id)]
         id: Uuid,
     },
 }
@@ -216,7 +225,7 @@ pub enum TokenCommand {
         #[arg(long, default_value = "24h", value_name = "DURATION")]
         life: Span,
         /// The data folder that holds the keys [default: as in `flame up`]
-        #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
         data: Option<PathBuf>,
     },
     /// Revoke a token; it is refused from the next second on
@@ -224,7 +233,7 @@ pub enum TokenCommand {
         /// The token, or its id
         token: String,
         /// The data folder that holds the keys [default: as in `flame up`]
-        #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
         data: Option<PathBuf>,
     },
 }
@@ -232,7 +241,7 @@ pub enum TokenCommand {
 #[derive(Debug, clap::Args)]
 pub struct Doctor {
     /// The data folder to look at [default: as in `flame up`]
-    #[arg(long, env = "FLAME_DATA", value_name = "DIR")]
+    #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
 

@@ -25,7 +25,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
             list(global, &client, query, limit).await
         }
         AssetCommand::Show { id } => show(global, &client, id).await,
-        AssetCommand::Rm { ids } => remove(&client, &ids).await,
+        AssetCommand::Rm { ids } => remove(global, &client, &ids).await,
     }
 }
 
@@ -62,7 +62,7 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
             output::moment(asset.created_at),
         ]);
     }
-    output::print_line(&table.to_string())
+    output::print_line(&table.trim_fmt())
 }
 
 async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
@@ -96,9 +96,9 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     if asset.version.is_some() {
         fact("plays at", connection::play_url(client.router(), id).to_string());
     }
-    output::print_line(&facts.to_string())?;
+    output::print_line(&facts.trim_fmt())?;
     if asset.version.is_some() {
-        output::print_line(&tracks(&asset).to_string())?;
+        output::print_line(&tracks(&asset).trim_fmt())?;
     }
     Ok(())
 }
@@ -125,14 +125,20 @@ pub fn tracks(asset: &Asset) -> comfy_table::Table {
     table
 }
 
-async fn remove(client: &Client, ids: &[Uuid]) -> Result<(), Exit> {
-    let mut missing = Vec::new();
+async fn remove(global: &Global, client: &Client, ids: &[Uuid]) -> Result<(), Exit> {
+    let (mut deleted, mut missing) = (Vec::new(), Vec::new());
     for id in ids {
         if client.delete_asset(*id).await? {
-            output::print_line(&format!("deleted {id}"))?;
+            deleted.push(id);
+            if !global.json {
+                output::print_line(&format!("deleted {id}"))?;
+            }
         } else {
             missing.push(id.to_string());
         }
+    }
+    if global.json {
+        output::print_json(&serde_json::json!({ "deleted": deleted, "missing": missing }))?;
     }
     if missing.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!("there is no asset {}", missing.join(", ")))) }
 }

@@ -14,12 +14,15 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
+use crate::token;
+
 /// The name of the lock file.
 pub const LOCK: &str = "flame.lock";
 /// The name of the log of a detached `flame up`.
 pub const LOG: &str = "flame.log";
-/// What may lie in a folder before it is taken for the first time (a fresh file system has `lost+found`).
-const OURS: [&str; 2] = [LOG, "lost+found"];
+/// What may lie in a folder before it is taken for the first time: a log, keys (`flame token issue` may come first), and
+/// what a fresh file system has.
+const OURS: [&str; 3] = [LOG, token::KEYS, "lost+found"];
 /// How often, and how far apart, the lock is tried.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -51,6 +54,15 @@ pub fn folder(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
     let base = base.context("neither XDG_DATA_HOME nor HOME is set: say where the data lies with --data")?;
     Ok(base.join("flame"))
+}
+
+/// The command that stops whoever holds `folder`.
+pub fn stop_command(folder: &Path) -> String {
+    let is_default = self::folder(None).is_ok_and(|default| default == folder);
+    // `flame down` reads the variable too.
+    let is_set =
+        std::env::var_os("FLAME_DATA").is_some_and(|set| std::path::absolute(set).is_ok_and(|set| set == folder));
+    if is_default || is_set { "flame down".to_owned() } else { format!("flame down --data {}", folder.display()) }
 }
 
 /// Makes the folder, readable by its owner only. One that holds somebody else's files is refused: `flame down --purge`
@@ -115,8 +127,9 @@ impl DataFolder {
             let who = holder(&path)?
                 .map_or_else(String::new, |holder| format!(" (process {}, http://{})", holder.pid, holder.router));
             bail!(
-                "the data folder {} is in use by another `flame up`{who}; stop it with `flame down`, or use another folder with --data",
-                path.display()
+                "the data folder {} is in use by another `flame up`{who}; stop it with `{}`, or use another folder with --data",
+                path.display(),
+                stop_command(&path)
             );
         }
         // What an earlier holder said of itself is no longer true: nobody may signal its process id.

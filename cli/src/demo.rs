@@ -14,6 +14,7 @@ mod vod;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{self, Global};
 use crate::exit::Exit;
@@ -28,6 +29,12 @@ enum Scenario {
     Ingest,
 }
 
+/// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
+#[derive(Debug)]
+struct End {
+    signals: [Signal; 3],
+}
+
 pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
     if args.list {
         return list(global);
@@ -38,18 +45,33 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
         None if name == "all" => Scenario::ALL.to_vec(),
         None => return Err(Exit::usage(anyhow!("there is no scenario `{name}`; `flame demo --list` names them"))),
     };
+    if let Some(file) = &args.file {
+        crate::ingest::is_file(file).map_err(Exit::usage)?;
+    }
+    let mut end = End::new()?;
     let mut reports = Vec::new();
-    let last = scenarios.len() - 1;
-    for (at, scenario) in scenarios.into_iter().enumerate() {
+    let mut last = None;
+    for scenario in scenarios {
         // Only the last one stays open: the others would hold the tour up.
-        let keep = !args.once && at == last;
-        reports.push(play(scenario, args.file.as_deref(), global.json, keep).await?);
+        if let Some(before) = last.take() {
+            Stage::close(before).await;
+        }
+        let (report, stage) = play(scenario, args.file.as_deref(), global.json, &mut end).await?;
+        reports.push(report);
+        last = Some(stage);
     }
     if global.json {
         match reports.as_slice() {
             [report] => output::print_json(report)?,
             reports => output::print_json(&reports)?,
         }
+    }
+    if let Some(stage) = last {
+        if let (false, Some(router)) = (args.once, stage.router()) {
+            eprintln!("\nEverything is still open at {router} (data in {}). Ctrl-C ends it.", stage.data().display());
+            end.wished().await;
+        }
+        stage.close().await;
     }
     let broken: Vec<_> = reports.iter().filter_map(Report::failure).collect();
     if broken.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!(broken.join("; ")))) }
@@ -67,26 +89,19 @@ fn list(global: &Global) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Plays one scenario; with `keep`, leaves it open until Ctrl-C.
-async fn play(scenario: Scenario, file: Option<&Path>, quiet: bool, keep: bool) -> Result<Report, Exit> {
+/// Plays one scenario. Its stage is still open afterwards.
+async fn play(scenario: Scenario, file: Option<&Path>, quiet: bool, end: &mut End) -> Result<(Report, Stage), Exit> {
     let mut tour = Tour::new(scenario.name(), scenario.about(), quiet);
     let mut stage = Stage::new()?;
     tokio::select! {
         // A broken step is in the report already.
         _ = perform(scenario, &mut tour, &mut stage, file) => {}
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
+        () = end.wished() => {
             stage.close().await;
             return Err(Exit::not_carried_out(anyhow!("interrupted; nothing was left behind")));
         }
     }
-    let report = tour.finish();
-    if let (true, Some(router)) = (keep, stage.router()) {
-        eprintln!("\nEverything is still open at {router} (data in {}). Ctrl-C ends it.", stage.data().display());
-        tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
-    }
-    stage.close().await;
-    Ok(report)
+    Ok((tour.finish(), stage))
 }
 
 async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: Option<&Path>) -> Result<(), Broken> {
@@ -94,6 +109,20 @@ async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: O
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+    }
+}
+
+// === impl End ===
+
+impl End {
+    fn new() -> anyhow::Result<Self> {
+        let of = |kind| signal(kind).context("listen for signals");
+        Ok(Self { signals: [of(SignalKind::interrupt())?, of(SignalKind::terminate())?, of(SignalKind::hangup())?] })
+    }
+
+    async fn wished(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
     }
 }
 

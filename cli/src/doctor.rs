@@ -28,6 +28,7 @@ struct Finding {
     state: State,
     detail: String,
     /// What its absence costs, and what to do.
+    #[serde(skip_serializing_if = "str::is_empty")]
     cost: &'static str,
 }
 
@@ -49,14 +50,14 @@ pub async fn run(global: &Global, args: &args::Doctor) -> Result<(), Exit> {
     } else {
         let mut table = output::table(&["", "what", "found", "what it costs"]);
         for finding in &findings {
-            let (mark, cost) = match finding.state {
-                State::Good => ("ok", ""),
-                State::Limited => ("--", finding.cost),
-                State::Bad => ("!!", finding.cost),
+            let mark = match finding.state {
+                State::Good => "ok",
+                State::Limited => "--",
+                State::Bad => "!!",
             };
-            table.add_row([mark, finding.what, &finding.detail, cost]);
+            table.add_row([mark, finding.what, &finding.detail, finding.cost]);
         }
-        output::print_line(&table.to_string())?;
+        output::print_line(&table.trim_fmt())?;
     }
     let bad: Vec<_> =
         findings.iter().filter(|finding| finding.state == State::Bad).map(|finding| finding.what).collect();
@@ -64,7 +65,11 @@ pub async fn run(global: &Global, args: &args::Doctor) -> Result<(), Exit> {
 }
 
 fn examine(folder: &Path) -> Vec<Finding> {
-    vec![port(folder), disk(folder), media(), multicast(), docker(), privileges()]
+    let mut findings = vec![port(folder), disk(folder), media(), multicast(), docker(), privileges()];
+    for finding in findings.iter_mut().filter(|finding| finding.state == State::Good) {
+        finding.cost = "";
+    }
+    findings
 }
 
 fn port(folder: &Path) -> Finding {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::args::Down;
+use crate::args::{Down, Global};
 use crate::data;
 use crate::exit::Exit;
 use crate::output;
@@ -16,18 +16,25 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the lock is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
-pub async fn run(args: &Down) -> Result<(), Exit> {
+pub async fn run(global: &Global, args: &Down) -> Result<(), Exit> {
     let folder = data::folder(args.data.as_deref())?;
+    let tell = |text: String| if global.json { Ok(()) } else { output::print_line(&text) };
+    let mut stopped = None;
     if data::is_held(&folder) {
         let holder = data::holder(&folder)?
             .ok_or_else(|| anyhow!("the holder of {} is just starting; try again", folder.display()))?;
         stop(&folder, holder.pid).await?;
-        output::print_line(&format!("stopped process {}", holder.pid))?;
+        stopped = Some(holder.pid);
+        tell(format!("stopped process {}", holder.pid))?;
     } else {
-        output::print_line(&format!("nothing runs on {}", folder.display()))?;
+        tell(format!("nothing runs on {}", folder.display()))?;
     }
-    if args.purge {
-        purge(&folder)?;
+    let is_deleted = args.purge && purge(&folder)?;
+    if is_deleted {
+        tell(format!("deleted {}", folder.display()))?;
+    }
+    if global.json {
+        output::print_json(&serde_json::json!({ "data": folder, "stopped": stopped, "deleted": is_deleted }))?;
     }
     Ok(())
 }
@@ -46,10 +53,10 @@ async fn stop(folder: &Path, pid: u32) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Deletes a data folder, and nothing that is not one.
-fn purge(folder: &Path) -> Result<(), Exit> {
+/// Deletes a data folder, and nothing that is not one. Whether there was one.
+fn purge(folder: &Path) -> Result<bool, Exit> {
     if !folder.exists() {
-        return Ok(());
+        return Ok(false);
     }
     if !folder.join(data::LOCK).is_file() {
         return Err(Exit::not_carried_out(anyhow!(
@@ -59,5 +66,5 @@ fn purge(folder: &Path) -> Result<(), Exit> {
         )));
     }
     std::fs::remove_dir_all(folder).with_context(|| format!("delete {}", folder.display()))?;
-    output::print_line(&format!("deleted {}", folder.display()))
+    Ok(true)
 }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use flame_api::ClientError;
 
+use crate::connection;
+
 /// Why a command did not end well.
 #[derive(Debug)]
 pub struct Exit {
@@ -71,7 +73,13 @@ impl From<std::io::Error> for Exit {
 impl From<ClientError> for Exit {
     fn from(error: ClientError) -> Self {
         let hint = match &error {
-            ClientError::Unreachable { .. } => "is `flame up` running? (`--router` or FLAME_ROUTER says where)",
+            ClientError::Unreachable { url, source, .. } => {
+                let router = url.split("/~").next().and_then(|router| router.parse().ok());
+                return match router {
+                    Some(router) => Self::not_carried_out(connection::no_answer(&router, source)),
+                    None => Self::not_carried_out(error),
+                };
+            }
             ClientError::Refused { problem, .. } if problem.status == 401 => "pass a token with --token or FLAME_TOKEN",
             ClientError::Refused { problem, .. } if (400..500).contains(&problem.status) => {
                 // The service says it better, in one sentence and without the URL.

@@ -1,9 +1,10 @@
 //! `flame ingest`: files and URLs go up, and, unless told otherwise, are followed until they play.
 
-use std::path::{Path, PathBuf};
+use std::cell::Cell;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::ingest::{NewPull, Upload, UploadState};
 use flame_api::transcode::{Job, JobState};
@@ -37,6 +38,17 @@ pub struct Ingested {
     pub error: Option<String>,
 }
 
+/// How far a source has come, for whoever interrupts it.
+#[derive(Debug, Clone, Copy)]
+enum Reached {
+    /// Nothing is stored, or nothing is left to do.
+    Nothing,
+    /// Bytes of this upload may be stored.
+    Upload(Uuid),
+    /// This job is queued or runs.
+    Job(Uuid),
+}
+
 pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     let entries = match (&args.manifest, args.source) {
         (Some(manifest), _) => manifest::read(manifest, &args.chain).map_err(Exit::usage)?,
@@ -45,18 +57,25 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     };
     // Missing files are found before the first byte is sent.
     for entry in entries.iter().filter(|entry| !entry.is_url()) {
-        if !Path::new(&entry.source).is_file() {
-            return Err(Exit::usage(anyhow!("{} is not a file", entry.source)));
-        }
+        is_file(Path::new(&entry.source)).map_err(Exit::usage)?;
     }
     let client = connection::client(global);
     let mut results = Vec::with_capacity(entries.len());
     for entry in &entries {
-        let result = one(&client, entry, args.no_wait, global.json).await;
+        let reached = Cell::new(Reached::Nothing);
+        let result = tokio::select! {
+            result = one(&client, entry, args.no_wait, global.json, &reached) => result,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                let left = give_up(&client, reached.get()).await;
+                return Err(Exit::not_carried_out(anyhow!("{}: interrupted; {left}", entry.source)));
+            }
+        };
         let failure = result.as_ref().err().map(|error| format!("{error:#}"));
         match result {
             Ok(ingested) => {
-                if !global.json {
+                // A single one that failed is said at the end.
+                if !global.json && (entries.len() > 1 || ingested.error.is_none()) {
                     output::print_line(&describe(&ingested))?;
                 }
                 results.push(ingested);
@@ -86,21 +105,40 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     }
 }
 
+/// Fails unless `path` is a file.
+pub fn is_file(path: &Path) -> anyhow::Result<()> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;
+    ensure!(metadata.is_file(), "{} is not a file", path.display());
+    Ok(())
+}
+
 /// Brings one source in and, unless `no_wait`, follows it to its end.
-async fn one(client: &Client, entry: &Entry, no_wait: bool, quiet: bool) -> anyhow::Result<Ingested> {
+async fn one(
+    client: &Client,
+    entry: &Entry,
+    no_wait: bool,
+    quiet: bool,
+    reached: &Cell<Reached>,
+) -> anyhow::Result<Ingested> {
     let id = if entry.is_url() {
         let pull = NewPull { url: entry.source.clone(), title: entry.title.clone(), chain: Some(entry.chain.clone()) };
-        client.pull(&pull).await?.id
+        let id = client.pull(&pull).await?.id;
+        reached.set(Reached::Upload(id));
+        id
     } else {
+        let path = Path::new(&entry.source);
+        let wanted = upload::Upload { path, title: entry.title.as_deref(), chain: &entry.chain };
+        let (id, length) = upload::create(client, &wanted).await?;
+        reached.set(Reached::Upload(id));
         let mut bar = Progress::new("upload", quiet);
-        let file =
-            upload::Upload { path: &PathBuf::from(&entry.source), title: entry.title.as_deref(), chain: &entry.chain };
-        let sent =
-            upload::send(client, &file, |done, length| bar.set(share(done, length), &output::size(length))).await;
+        let mut progress = |done, length| bar.set(share(done, length), &output::size(length));
+        let sent = upload::resume(client, id, path, length, &mut progress).await;
         bar.finish();
-        sent?
+        sent?;
+        id
     };
     let upload = registered(client, id).await?;
+    reached.set(upload.job_id.map_or(Reached::Nothing, Reached::Job));
     let mut ingested = Ingested { source: entry.source.clone(), id, job: None, play_url: None, error: upload.error };
     if let (Some(job_id), false) = (upload.job_id, no_wait) {
         let job = job::follow(client, job_id, "condition", quiet).await?;
@@ -115,6 +153,20 @@ async fn one(client: &Client, entry: &Entry, no_wait: bool, quiet: bool) -> anyh
         ingested.job = Some(job);
     }
     Ok(ingested)
+}
+
+/// Ends what was interrupted, as far as nobody else has begun with it. Says what is left.
+async fn give_up(client: &Client, reached: Reached) -> String {
+    match reached {
+        Reached::Nothing => "nothing is left to do".to_owned(),
+        Reached::Upload(id) => match upload::end(client, id).await {
+            Ok(()) => "what had been uploaded is deleted".to_owned(),
+            Err(_) => format!("upload {id} stays for a day, or is registered if all of it had come"),
+        },
+        Reached::Job(id) => {
+            format!("its job goes on: `flame job watch {id}` follows it, `flame job cancel {id}` ends it")
+        }
+    }
 }
 
 /// Waits until ingest has registered the upload or refused it.

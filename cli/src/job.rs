@@ -66,7 +66,7 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
             job.error.clone().unwrap_or_default(),
         ]);
     }
-    output::print_line(&table.to_string())
+    output::print_line(&table.trim_fmt())
 }
 
 async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {

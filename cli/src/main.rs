@@ -49,8 +49,8 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Exit> {
     let Args { global, command } = args;
     match command {
-        Command::Up(up) => up::run(up).await,
-        Command::Down(down) => down::run(&down).await,
+        Command::Up(up) => up::run(&global, up).await,
+        Command::Down(down) => down::run(&global, &down).await,
         Command::Demo(demo) => demo::run(&global, demo).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,
         Command::Asset(asset) => asset::run(&global, asset).await,
@@ -59,8 +59,9 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
         Command::Health => health::run(&global).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "flame", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "flame", &mut script);
+            output::print_line(String::from_utf8_lossy(&script).trim_end())
         }
     }
 }

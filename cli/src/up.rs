@@ -1,7 +1,9 @@
 //! `flame up`: everything in one process, in the foreground or behind it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,10 +13,11 @@ use anyhow::{Context, anyhow};
 use flame_service_host::StartError;
 use flame_service_host::logs;
 use flame_service_host::problem::chain;
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::Up;
+use crate::args::{Global, Up};
 use crate::bundle::{Bundle, FUNCTIONS, Settings};
 use crate::data::{self, DataFolder, Holder};
 use crate::exit::Exit;
@@ -31,28 +34,54 @@ const LOG_MAX_BYTES: u64 = 64 << 20;
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
 
-pub async fn run(args: Up) -> Result<(), Exit> {
-    let folder = data::folder(args.data.as_deref())?;
-    if args.detach { detach(&args, &folder).await } else { serve(&args, folder).await }
+/// What `--json` prints once everything is ready.
+#[derive(Debug, Serialize, Deserialize)]
+struct Ready {
+    /// The router's URL.
+    router: String,
+    /// Where each service is reached.
+    services: BTreeMap<String, String>,
+    /// The embedded object store's URL.
+    store: Option<String>,
+    /// The data folder.
+    data: PathBuf,
+    /// The process that serves.
+    pid: u32,
+    /// How long the start took.
+    ready_after_ms: u64,
+    /// The token that this start made, if it was the first that needed one.
+    token: Option<String>,
 }
 
-async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
+pub async fn run(global: &Global, args: Up) -> Result<(), Exit> {
+    let folder = data::folder(args.data.as_deref())?;
+    if args.detach { detach(global, &args, &folder).await } else { serve(global, &args, folder).await }
+}
+
+async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> {
     // People who watch want warnings; a log file or collector wants everything.
     logs::init(if std::io::stderr().is_terminal() { "warn,s3s=off" } else { "info,s3s=off" });
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let has_terminal = std::io::stdin().is_terminal();
+    let abandoned = stdin_ends(args.stop_with_stdin);
+    tokio::pin!(abandoned);
 
     let mut data = DataFolder::take(folder).await?;
+    // Also who is only starting can be stopped.
+    let mut holder = Holder { pid: std::process::id(), router: args.listen, ready: false };
+    data.announce(&holder)?;
     let settings = Settings { listen: args.listen, allow_private_pulls: args.allow_private_pulls };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
-    let mut holder = Holder { pid: std::process::id(), router: bundle.router(), ready: false };
+    holder.router = bundle.router();
     data.announce(&holder)?;
     let ready = tokio::select! {
         ready = bundle.ready() => ready,
         _ = interrupt.recv() => Err(anyhow!("interrupted before everything was ready")),
         _ = terminate.recv() => Err(anyhow!("stopped before everything was ready")),
+        () = &mut abandoned => Err(anyhow!("stopped before everything was ready")),
     };
     if let Err(error) = ready {
         bundle.stop().await;
@@ -60,13 +89,20 @@ async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
     }
     holder.ready = true;
     data.announce(&holder)?;
-    output::print_line(&banner(&bundle, data.path(), began.elapsed()))?;
+    if global.json {
+        let ready = Ready::of(&bundle, data.path(), began.elapsed());
+        output::print_line(&serde_json::to_string(&ready).map_err(anyhow::Error::new)?)?;
+    } else {
+        output::print_line(&banner(&bundle, data.path(), began.elapsed()))?;
+    }
     bundle.first_token_was_shown(data.path())?;
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
-            _ = hangup.recv() => bundle.reload(),
+            () = &mut abandoned => break,
+            // A terminal that is gone is no wish to reload.
+            _ = hangup.recv() => if has_terminal && !std::io::stdin().is_terminal() { break } else { bundle.reload() },
         }
     }
     if std::io::stderr().is_terminal() {
@@ -78,10 +114,24 @@ async fn serve(args: &Up, folder: PathBuf) -> Result<(), Exit> {
     }
 }
 
+/// Ends with standard input, if that is asked for.
+async fn stdin_ends(is_asked: bool) {
+    if !is_asked {
+        std::future::pending::<()>().await;
+    }
+    let reading = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+    // An error is an end too.
+    let _ = reading.await;
+}
+
+/// Where people reach a router that may listen on all addresses.
+fn shown(router: SocketAddr) -> String {
+    if router.ip().is_unspecified() { format!("localhost:{}", router.port()) } else { router.to_string() }
+}
+
 fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     let router = bundle.router();
-    // Where it listens on all addresses, people still reach it by a name.
-    let shown = if router.ip().is_unspecified() { format!("localhost:{}", router.port()) } else { router.to_string() };
+    let shown = shown(router);
     let mut text = format!("{READY} after {:.1} s: http://{shown}/\n", took.as_secs_f64());
     for (name, about) in FUNCTIONS {
         text.push_str(&format!("  http://{shown}/~{name:<10} {about}\n"));
@@ -101,13 +151,14 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
 }
 
 /// Starts the same command again behind the terminal, and waits until it is ready.
-async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
+async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     if let Some(holder) = data::holder(folder)? {
         let message = anyhow!(
-            "{} is in use: process {} at http://{}; `flame down` stops it",
+            "{} is in use: process {} at http://{}; `{}` stops it",
             folder.display(),
             holder.pid,
-            holder.router
+            holder.router,
+            data::stop_command(folder)
         );
         return Err(Exit::not_carried_out(message));
     }
@@ -125,6 +176,9 @@ async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");
     }
+    if global.json {
+        command.arg("--json");
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -139,10 +193,14 @@ async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
         if ready {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let text = text.get(began_at..).unwrap_or_default();
+            if global.json {
+                return output::print_json(&printed_ready(text, &path)?);
+            }
             return output::print_line(&format!(
-                "{}\n\nIt logs to {}. Stop it with: flame down",
+                "{}\n\nIt logs to {}. Stop it with: {}",
                 printed_banner(text),
-                path.display()
+                path.display(),
+                data::stop_command(folder)
             ));
         }
         if let Some(status) = child.try_wait()? {
@@ -163,6 +221,14 @@ async fn detach(args: &Up, folder: &Path) -> Result<(), Exit> {
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What a detached `flame up --json` said within its log, and where that log is.
+fn printed_ready(log: &str, path: &Path) -> anyhow::Result<serde_json::Value> {
+    let ready = log.lines().filter_map(|line| serde_json::from_str::<Ready>(line).ok()).next_back();
+    let mut ready = serde_json::to_value(ready.with_context(|| format!("read {}", path.display()))?)?;
+    ready["log"] = path.display().to_string().into();
+    Ok(ready)
 }
 
 /// The banner within a log: its lines up to the one that tells how to stop what runs in the foreground.
@@ -196,5 +262,23 @@ fn explain(error: anyhow::Error) -> Exit {
     match error.downcast_ref::<StartError>() {
         Some(start) => Exit::not_carried_out(anyhow!(chain(start))),
         None => Exit::not_carried_out(error),
+    }
+}
+
+// === impl Ready ===
+
+impl Ready {
+    fn of(bundle: &Bundle, data: &Path, took: Duration) -> Self {
+        let router = format!("http://{}/", shown(bundle.router()));
+        let services = FUNCTIONS.iter().map(|(name, _)| ((*name).to_owned(), format!("{router}~{name}/")));
+        Self {
+            services: services.collect(),
+            router,
+            store: bundle.store().map(|store| format!("http://{store}/")),
+            data: data.to_owned(),
+            pid: std::process::id(),
+            ready_after_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            token: bundle.first_token().map(str::to_owned),
+        }
     }
 }

@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
+use crate::connection;
+
 /// Times in a row that a transfer may break without any progress.
 const TRIES_WITHOUT_PROGRESS: u32 = 8;
 /// Bytes read from the file at once.
@@ -54,11 +56,18 @@ pub async fn create(client: &Client, upload: &Upload<'_>) -> anyhow::Result<(Uui
         .timeout(Duration::from_secs(30))
         .send()
         .await
-        .context("no answer from ingest; is `flame up` running?")?;
+        .map_err(|error| connection::no_answer(client.router(), &error))?;
     let answer = expect(answer, StatusCode::CREATED).await?;
     let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
     let id = location.and_then(|location| location.rsplit('/').next()).and_then(|id| id.parse().ok());
     Ok((id.context("ingest named no upload in its answer")?, metadata.len()))
+}
+
+/// Ends an upload that is not complete: nothing of it is kept.
+pub async fn end(client: &Client, id: Uuid) -> anyhow::Result<()> {
+    let request = request(client, Method::DELETE, &format!("uploads/{id}")).timeout(Duration::from_secs(5));
+    expect(request.send().await?, StatusCode::NO_CONTENT).await?;
+    Ok(())
 }
 
 /// Sends what is missing of an announced upload, over as many connections as it takes.

@@ -57,9 +57,10 @@ impl Stage {
         let log = std::fs::File::options().create(true).append(true).open(self.path("flame.log"))?;
         let program = std::env::current_exe().context("find this program")?;
         let child = Command::new(program)
-            .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls", "--data"])
+            .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls", "--stop-with-stdin", "--data"])
             .arg(self.data())
-            .stdin(Stdio::null())
+            // Ends with this process, however that ends.
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)
             // Ctrl-C in the terminal is for the tour, which then stops the services itself.

@@ -1,9 +1,12 @@
 //! The guided tour, as a program reads it: every step verified, or status 1 with the step and the reason.
 
+use std::net::TcpStream;
+use std::process::Stdio;
+
 use flame_test_kit::{Scratch, clips};
 use serde_json::Value;
 
-use crate::world::flame;
+use crate::world::{command, flame};
 
 fn verified(scenario: &str) -> Value {
     let clip = clips::path("bigbuckbunny");
@@ -46,4 +49,27 @@ fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     assert_eq!(report["ok"], false);
     let last = report["steps"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((&last["name"], &last["ok"]), (&Value::from("probe"), &Value::Bool(false)), "{report:#}");
+}
+
+#[test]
+fn a_killed_tour_leaves_nothing_running() {
+    let folder = Scratch::new("demo-killed");
+    let mut demo = command();
+    demo.args(["demo", "vod", clips::path("bigbuckbunny").to_str().unwrap()]).env("TMPDIR", folder.path());
+    let mut demo = demo.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Its services are up as soon as they say so in the lock of their folder.
+    let router = loop {
+        let stages = std::fs::read_dir(folder.path()).unwrap().flatten();
+        let locks = stages.filter_map(|stage| std::fs::read(stage.path().join("data/flame.lock")).ok());
+        let holder =
+            locks.filter_map(|lock| serde_json::from_slice::<Value>(&lock).ok()).find(|it| it["ready"] == true);
+        if let Some(holder) = holder {
+            break holder["router"].as_str().unwrap().to_owned();
+        }
+        assert!(demo.try_wait().unwrap().is_none(), "the tour ended before its services were up");
+    };
+    assert!(TcpStream::connect(&router).is_ok());
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    while TcpStream::connect(&router).is_ok() {}
 }

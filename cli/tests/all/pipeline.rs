@@ -1,9 +1,16 @@
 //! The main job through the command line: in, listed, found, played, removed; and killed in the middle.
 
-use flame_test_kit::clips;
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use flame_api::Client;
+use flame_api::page::PageQuery;
+use flame_test_kit::{clips, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::{World, command};
 
 fn clip(seconds: f64) -> String {
     clips::recipe("synthetic").seconds(seconds).size(320, 180).make().to_str().unwrap().to_owned()
@@ -24,7 +31,7 @@ fn a_file_comes_in_is_found_and_goes() {
     let table = world.flame(&["asset", "show", &id]);
     assert!(table.out.contains("/~streaming/") && table.out.contains("avc1."), "{}", table.out);
 
-    assert_eq!(world.flame(&["asset", "rm", &id]).status, 0);
+    assert_eq!(world.json(&["asset", "rm", &id])["deleted"][0], id.as_str());
     assert_eq!(world.flame(&["asset", "rm", &id]).status, 1);
     assert_eq!(world.flame(&["asset", "show", &id]).status, 1);
     assert_eq!(world.json(&["asset", "list"]), Value::Array(Vec::new()));
@@ -75,4 +82,29 @@ fn a_cancelled_job_is_cancelled() {
     let watched = world.flame(&["job", "watch", &job]);
     assert_eq!(watched.status, 1);
     assert!(watched.err.contains("cancelled"), "{}", watched.err);
+}
+
+#[tokio::test]
+async fn an_interrupted_upload_says_so_and_leaves_nothing() {
+    let world = World::up();
+    let file = world.scratch.path().join("large.mp4");
+    File::create(&file).unwrap().set_len(4 << 30).unwrap();
+    let mut ingest = command();
+    ingest.arg("ingest").arg(&file).env("FLAME_ROUTER", &world.router);
+    let ingest = ingest.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+
+    let client = Client::new(world.router.parse().unwrap(), None);
+    let uploads = async || client.uploads(&PageQuery::default()).await.unwrap().items;
+    // Interrupted when bytes have come, not before.
+    while uploads().await.iter().all(|upload| upload.offset_bytes == 0) {}
+    kill_process(Pid::from_raw(i32::try_from(ingest.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let ended = ingest.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{said}");
+    assert!(said.contains("interrupted") && said.contains("deleted"), "{said}");
+    eventually(Duration::from_secs(20), || async {
+        let left = uploads().await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 
 use flame_test_kit::Scratch;
+use serde_json::Value;
 
 use crate::world::{World, flame};
 
@@ -57,4 +58,25 @@ fn an_interrupt_stops_everything_in_good_order() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(world.ended(), Some(0), "{}", world.log());
     world.start();
+}
+
+#[test]
+fn a_program_is_told_the_same_as_people() {
+    let scratch = Scratch::new("up-json");
+    let data = scratch.path().join("data");
+    let data = data.to_str().unwrap();
+    // Keys may be there before the first start.
+    assert_eq!(flame(&["token", "issue", "--data", data]).status, 0);
+    let up = flame(&["up", "-d", "--json", "--data", data, "--listen", "0"]);
+    assert_eq!(up.status, 0, "{}", up.err);
+    let ready: Value = serde_json::from_str(&up.out).unwrap();
+    let router = ready["router"].as_str().unwrap();
+    assert_eq!(ready["services"]["metadata"], format!("{router}~metadata/"));
+    assert!(std::path::Path::new(ready["log"].as_str().unwrap()).is_file() && ready["token"].is_null(), "{ready}");
+
+    let health = flame(&["--router", router, "health", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&health.out).unwrap()["ready"], true, "{}", health.err);
+    let down = flame(&["down", "--json", "--data", data, "--purge"]);
+    let down: Value = serde_json::from_str(&down.out).unwrap();
+    assert_eq!((&down["stopped"], &down["deleted"]), (&ready["pid"], &Value::Bool(true)), "{down}");
 }
