@@ -52,12 +52,16 @@ async function showNames() {
     const { items } = await ask("/api/router/endpoints");
     const rows = items.map((endpoint) => {
       const row = element("tr");
-      const link = element("a", `/~${short(endpoint.name)}/`);
-      link.href = `/~${encodeURIComponent(short(endpoint.name))}/openapi.json`;
-      const head = element("th");
+      const name = short(endpoint.name);
+      const head = element("th", name);
       head.scope = "row";
-      head.append(link);
-      row.append(head, element("td", endpoint.address), element("td", `${Math.ceil(endpoint.expires_in_ms / 1000)} s`));
+      const link = element("a", "openapi.json");
+      link.href = `/~${encodeURIComponent(name)}/openapi.json`;
+      link.setAttribute("aria-label", `openapi.json of ${name}`);
+      const contract = element("td");
+      contract.append(link);
+      const lease = element("td", `${Math.ceil(endpoint.expires_in_ms / 1000)} s`, "wide");
+      row.append(head, element("td", `/~${name}/`), element("td", endpoint.address, "wide"), lease, contract);
       return row;
     });
     // A link that has the focus keeps it.
@@ -76,18 +80,29 @@ async function showNames() {
 let cursor = null;
 let shown = new Map();
 
+const poster = (asset) => `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
+
+function clock(ms) {
+  const [hours, minutes, seconds] = [ms / 3600000, (ms / 60000) % 60, (ms / 1000) % 60].map(Math.floor);
+  const two = (number) => String(number).padStart(2, "0");
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+}
+
 function card(asset) {
   const item = element("li");
   const button = element("button");
   button.type = "button";
   const picture = element("span", undefined, "picture");
-  const poster = element("img");
-  poster.alt = "";
-  poster.loading = "lazy";
-  poster.addEventListener("error", () => poster.remove());
-  poster.src = `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
-  picture.append(poster);
+  const image = element("img");
+  image.alt = "";
+  image.loading = "lazy";
+  image.addEventListener("error", () => image.remove());
+  image.src = poster(asset);
+  picture.append(image);
+  const length = asset.probe && asset.probe.duration_ms;
+  if (length) picture.append(element("span", clock(length), "length"));
   button.append(picture, element("span", asset.title || asset.id, "title"));
+  button.dataset.asset = asset.id;
   button.addEventListener("click", () => play(asset));
   item.append(button);
   return item;
@@ -123,6 +138,11 @@ function play(asset) {
   at("playing").textContent = asset.title || asset.id;
   at("address").value = url;
   at("stage").hidden = false;
+  at("copy").textContent = "Copy";
+  for (const button of at("assets").querySelectorAll("button")) {
+    if (button.dataset.asset === asset.id) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
   at("playing").focus();
   history.replaceState(null, "", `#${asset.id}`);
   if (video.canPlayType(HLS) === "") {
@@ -132,6 +152,7 @@ function play(asset) {
   }
   video.hidden = false;
   note("trouble", "");
+  video.poster = poster(asset);
   video.src = url;
   video.play().catch(() => {});
 }
