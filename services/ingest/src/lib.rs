@@ -59,6 +59,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let open = |what| move |source| StartError::Open { service: NAME, what, source };
     config.check().map_err(|error| open("configuration")(error.into()))?;
     let scratch = config.data.join("scratch");
+    // Empty: a service that was killed may have left something there.
+    std::fs::remove_dir_all(&scratch).or_else(absent_is_fine).map_err(|error| open("data folder")(error.into()))?;
     std::fs::create_dir_all(&scratch).map_err(|error| open("data folder")(error.into()))?;
     let mut host = Host::bind(NAME, &config.host).await?;
     let uploads =
@@ -108,6 +110,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     host.allow_pages(http::pages(config.allowed_origins));
     let running = host.serve(http::routes(intake, config.pulls));
     Ok(Running { host: running, uploads, store: store_config, embedded })
+}
+
+fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Lets the bodies on their way be stored when the service stops.

@@ -222,3 +222,14 @@ async fn memory_does_not_grow_with_the_upload() {
     eprintln!("peak resident memory: {before} MiB before, {after} MiB after an upload of 300 MiB");
     assert!(after < PEAK_MAX_MIB, "{before} MiB before, {after} MiB after an upload of 300 MiB");
 }
+
+#[tokio::test]
+async fn what_a_kill_left_in_the_scratch_folder_goes_at_the_next_start() {
+    let mut world = crate::world::World::start().await;
+    world.stop().await;
+    let left = world.config.data.join("scratch/.tmpKilled");
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("poster.jpg"), "half a poster").unwrap();
+    world.resume().await;
+    assert!(!left.exists());
+}
