@@ -28,8 +28,11 @@ pub struct Registration {
 pub struct Endpoint {
     /// The whole name without the domain: `metadata.main`.
     pub name: String,
-    /// The endpoint's own identifier, unique behind the name.
+    /// The endpoint's own identifier, unique behind the name at its site.
     pub endpoint: String,
+    /// Where it is.
+    #[serde(default)]
+    pub site: String,
     /// Where it listens.
     #[schema(value_type = String)]
     pub address: SocketAddr,

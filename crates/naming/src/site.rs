@@ -28,6 +28,7 @@
 //!
 //! Nothing here measures: what the network really does is the telemetry's to say.
 
+mod atlas;
 mod distance;
 mod file;
 
@@ -37,6 +38,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::name::{Label, NameError};
+
+pub use atlas::Atlas;
 
 /// The version of the file that is read here.
 pub const VERSION: u32 = 1;

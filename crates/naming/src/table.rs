@@ -271,6 +271,13 @@ impl Table {
         chosen.map(Entry::choice).ok_or(NoChoice::Tried)
     }
 
+    /// Whether an endpoint rests after a failure.
+    #[must_use]
+    pub fn rests(&self, name: &Name, choice: &Choice, now: Moment) -> bool {
+        let entry = self.places.get(name).and_then(|place| place.entries.iter().find(|one| one.id == choice.endpoint));
+        entry.is_some_and(|entry| entry.rests_until > now)
+    }
+
     /// Notes that a request is on its way to an endpoint.
     pub fn opened(&mut self, name: &Name, choice: &Choice) {
         if let Some(entry) = self.same(name, choice) {

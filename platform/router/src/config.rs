@@ -1,12 +1,15 @@
 //! What the router is told. `config.example.toml` holds every key with its meaning.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use flame_naming::{Domain, Label, NameError};
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
 use serde::{Deserialize, Serialize};
+
+pub use crate::search::{SearchConfig, Searchable};
 
 /// The configuration of the router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -18,12 +21,31 @@ pub struct Config {
     pub domain: String,
     /// The site that this router stands at: what `<site>--<function>` pins.
     pub site: String,
+    /// The site file: all sites, their links, and where their routers are; those are this router's peers.
+    pub sites: Option<PathBuf>,
+    /// A file of endpoints that do not register themselves.
+    pub static_entries: Option<PathBuf>,
     /// Hosts besides `localhost`, the domain and IP addresses at which the page and the API answer; `"*"` is every host.
     pub public_hosts: Vec<String>,
     /// What may grow, and how far.
     pub limits: Limits,
     /// How endpoints are spoken to.
     pub upstream: Upstream,
+    /// How routers of other sites are listened to.
+    pub peers: PeersConfig,
+    /// Net-level indirection: when an answer is searched for elsewhere.
+    pub search: SearchConfig,
+}
+
+/// `[peers]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeersConfig {
+    /// A peer that says nothing for so long is stale: its feed is opened anew, and what it said is served on. Peers give
+    /// a sign of life every half second.
+    pub stale_after: Span,
+    /// A peer that is not heard for so long is forgotten with its endpoints.
+    pub forget_after: Span,
 }
 
 /// `[limits]`
@@ -87,7 +109,18 @@ impl Default for Config {
             public_hosts: Vec::new(),
             limits: Limits::default(),
             upstream: Upstream::default(),
+            sites: None,
+            static_entries: None,
+            peers: PeersConfig::default(),
+            search: SearchConfig::default(),
         }
+    }
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self { stale_after: seconds(2), forget_after: seconds(3600) }
     }
 }
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod endpoints;
 pub(crate) mod page;
+pub(crate) mod peers;

@@ -4,21 +4,29 @@
 //! whichever way the name was written. It never looks into a body, never decides who may do what at a service
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
-//! Reading order: [`config`], `registry` (the shared routing table), `proxy` (a request's way through), `http` (the
-//! router's own page and API). The decisions stand in `flame_naming`.
+//! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
+//! `trust` (who may), `proxy` (a request's way through), `search` (where it goes on), `http` (the router's own page and
+//! API). The decisions stand in `flame_naming`.
 
 pub mod config;
 mod http;
+mod peers;
 mod proxy;
 mod registry;
+mod search;
+mod static_entries;
+mod trust;
 
 pub use config::Config;
 
 use flame_naming::Territory;
 use flame_service_host::{Host, Routes, Running, StartError};
 
+use peers::Peers;
 use proxy::Proxy;
 use registry::Registry;
+use search::Searches;
+use static_entries::StaticEntries;
 
 /// The service's name.
 const NAME: &str = "router";
@@ -26,12 +34,29 @@ const NAME: &str = "router";
 /// Listens, and passes requests on as soon as endpoints register.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let mut host = Host::bind(NAME, &config.host).await?;
-    let invalid = |source: config::Invalid| StartError::Open { service: NAME, what: "names", source: Box::new(source) };
-    let territory = Territory::new(config.domain().map_err(invalid)?, &config.public_hosts);
-    let registry = Registry::new(config.site().map_err(invalid)?, config.limits.endpoints);
-    let proxy = Proxy::new(territory, registry.clone(), &config);
+    let territory = Territory::new(config.domain().map_err(unopened("names"))?, &config.public_hosts);
+    let site = config.site().map_err(unopened("names"))?;
+    let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
+    let searches = Searches::new(&config.search).map_err(unopened("search"))?;
+    let registry = Registry::new(site.clone(), &sites, config.limits.endpoints);
+    if let Some(file) = &config.static_entries {
+        let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
+        host.spawn("static entries", |stop| entries.watch(stop));
+    }
+    let peers = Peers::new(site);
+    for follower in peers.followers(&sites, &registry, &config) {
+        host.spawn("a peer's feed", |stop| follower.follow(stop));
+    }
+    let publisher = (peers.clone(), registry.clone());
+    host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
+    let proxy = Proxy::new(territory, registry.clone(), searches, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
     host.put_in_front(proxy.front());
-    Ok(host.serve(Routes { private: http::endpoints::routes(registry), public: http::page::routes() }))
+    let private = http::endpoints::routes(registry).merge(http::peers::routes(peers));
+    Ok(host.serve(Routes { private, public: http::page::routes() }))
+}
+
+fn unopened<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> StartError {
+    move |source| StartError::Open { service: NAME, what, source: Box::new(source) }
 }

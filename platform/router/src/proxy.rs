@@ -31,6 +31,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::config::{Config, Upstream};
 use crate::registry::{Call, Registry};
+use crate::search::Searches;
 use body::{Gate, GiveUp, Lent, Offer, Stalled, Watched};
 use fault::Fault;
 use tunnel::{Slot, Tunnels};
@@ -47,6 +48,7 @@ pub(crate) struct Proxy(Arc<Parties>);
 pub(crate) struct Parties {
     territory: Territory,
     registry: Registry,
+    searches: Searches,
     client: legacy::Client<HttpConnector, Lent>,
     tunnels: Tunnels,
     settings: Upstream,
@@ -81,7 +83,7 @@ impl Deref for Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(territory: Territory, registry: Registry, config: &Config) -> Self {
+    pub(crate) fn new(territory: Territory, registry: Registry, searches: Searches, config: &Config) -> Self {
         let settings = config.upstream.clone();
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -97,6 +99,7 @@ impl Proxy {
         Self(Arc::new(Parties {
             territory,
             registry,
+            searches,
             client,
             tunnels: Tunnels::new(config.limits.tunnels),
             settings,

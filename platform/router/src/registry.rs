@@ -1,16 +1,23 @@
-//! The routing table that all requests share: a clock and a lock around [`Table`], which decides.
+//! The routing tables that all requests share: a clock and a lock around [`Atlas`], which decides.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use flame_api::peers::Place;
 use flame_api::router::{Endpoint, Registration};
+use flame_naming::peers::{Changes, Key};
+use flame_naming::search::Surrogate;
+use flame_naming::site::{Atlas, Sites};
 use flame_naming::table::Held;
 use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Moment, Name, NoChoice, Refused, Table};
+use tokio::sync::Notify;
 
 /// Which endpoints stand behind which names, now. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    table: Arc<Mutex<Table>>,
+    atlas: Arc<Mutex<Atlas>>,
+    changed: Arc<Notify>,
     began: Instant,
 }
 
@@ -19,14 +26,17 @@ pub(crate) struct Registry {
 pub(crate) struct Call {
     registry: Registry,
     name: Name,
+    pub(crate) site: Label,
     pub(crate) choice: Choice,
 }
 
 // === impl Registry ===
 
 impl Registry {
-    pub(crate) fn new(site: Label, limit: usize) -> Self {
-        Self { table: Arc::new(Mutex::new(Table::new(site, limit))), began: Instant::now() }
+    /// For a router at `site`, and at most `limit` endpoints of each site.
+    pub(crate) fn new(site: Label, sites: &Sites, limit: usize) -> Self {
+        let atlas = Arc::new(Mutex::new(Atlas::new(site, sites, limit)));
+        Self { atlas, changed: Arc::default(), began: Instant::now() }
     }
 
     pub(crate) fn register(
@@ -37,51 +47,112 @@ impl Registry {
     ) -> Result<Endpoint, Refused> {
         let ttl = Duration::from_millis(registration.ttl_ms);
         let lease = Lease { address: registration.address, generation: registration.generation, ttl };
-        if self.table().register(name, id, lease, self.now())? {
+        if self.atlas().home_mut().register(name, id, lease, self.now())? {
+            self.changed.notify_one();
             tracing::info!(%name, endpoint = %id, address = %lease.address, "registered");
         }
-        Ok(endpoint(&Held {
-            name,
-            endpoint: id,
-            address: lease.address,
-            generation: lease.generation,
-            expires_in: ttl,
-        }))
+        let site = self.site();
+        Ok(endpoint(
+            &site,
+            &Held { name, endpoint: id, address: lease.address, generation: lease.generation, expires_in: ttl },
+        ))
     }
 
     pub(crate) fn remove(&self, name: &Name, id: &EndpointId) -> bool {
-        self.table().remove(name, id, self.now())
+        let removed = self.atlas().home_mut().remove(name, id, self.now());
+        if removed {
+            self.changed.notify_one();
+        }
+        removed
     }
 
+    /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        self.table().held(self.now()).map(|held| endpoint(&held)).collect()
+        self.atlas().held(self.now()).map(|(site, held)| endpoint(site, &held)).collect()
+    }
+
+    /// What is registered at the own site: what this router tells its peers.
+    pub(crate) fn owned(&self) -> BTreeMap<Key, Place> {
+        let atlas = self.atlas();
+        let held = atlas.home().held(self.now());
+        held.map(|held| {
+            let key = Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
+            (key, Place { address: held.address, generation: held.generation })
+        })
+        .collect()
+    }
+
+    /// Waits until something changes at the own site. Leases that end are not noticed: look now and then.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes what is new, different or gone at another site, or is written down.
+    pub(crate) fn learn(&self, site: &Label, changes: Changes<Place>) {
+        let lease = |place: Place| Lease { address: place.address, generation: place.generation, ttl: Duration::MAX };
+        let learned = self.atlas().learn(site, changes, lease, self.now());
+        if let Err(reason) = learned {
+            tracing::warn!(%site, %reason, "not all of its endpoints are known");
+        }
+    }
+
+    /// The own site.
+    pub(crate) fn site(&self) -> Label {
+        self.atlas().own().clone()
+    }
+
+    /// How far `site` is, one way.
+    pub(crate) fn distance(&self, site: &Label) -> Option<Duration> {
+        self.atlas().distance(site)
+    }
+
+    /// Whether `site` has a router of its own.
+    pub(crate) fn has_router(&self, site: &Label) -> bool {
+        self.atlas().has_router(site)
+    }
+
+    /// Who can be asked for `name` in a search.
+    pub(crate) fn surrogates(&self, name: &Name) -> Vec<Surrogate> {
+        self.atlas().surrogates(name, self.now())
     }
 
     /// Chooses an endpoint for a request, and counts the request as open there.
     pub(crate) fn call(&self, to: &Destination, excluded: &[EndpointId]) -> Result<Call, NoChoice> {
         let draw = rand::random();
-        let mut table = self.table();
-        let choice = table.choose(to, self.now(), excluded, draw)?;
-        table.opened(&to.name, &choice);
-        drop(table);
-        Ok(Call { registry: self.clone(), name: to.name.clone(), choice })
+        let mut atlas = self.atlas();
+        let (site, choice) = atlas.choose(to, self.now(), excluded, draw)?;
+        if let Some(table) = atlas.table_mut(&site) {
+            table.opened(&to.name, &choice);
+        }
+        drop(atlas);
+        Ok(Call { registry: self.clone(), name: to.name.clone(), site, choice })
     }
 
-    fn now(&self) -> Moment {
+    /// The same for one endpoint, if it is still there.
+    pub(crate) fn call_at(&self, site: &Label, key: &Key) -> Option<Call> {
+        let mut atlas = self.atlas();
+        let choice = atlas.pick(site, key, self.now())?;
+        atlas.table_mut(site)?.opened(&key.name, &choice);
+        drop(atlas);
+        Some(Call { registry: self.clone(), name: key.name.clone(), site: site.clone(), choice })
+    }
+
+    pub(crate) fn now(&self) -> Moment {
         Moment(self.began.elapsed())
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn atlas(&self) -> MutexGuard<'_, Atlas> {
         // Nothing under the lock panics half-way: what is there is whole.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.atlas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn endpoint(held: &Held<'_>) -> Endpoint {
+fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Endpoint {
         name: held.name.to_string(),
         endpoint: held.endpoint.to_string(),
+        site: site.to_string(),
         address: held.address,
         generation: held.generation,
         expires_in_ms: ms(held.expires_in),
@@ -93,16 +164,28 @@ fn endpoint(held: &Held<'_>) -> Endpoint {
 
 impl Call {
     pub(crate) fn succeeded(&self) {
-        self.registry.table().succeeded(&self.name, &self.choice);
+        self.table(|table| table.succeeded(&self.name, &self.choice));
     }
 
     pub(crate) fn failed(&self) {
-        self.registry.table().failed(&self.name, &self.choice, self.registry.now());
+        let now = self.registry.now();
+        self.table(|table| table.failed(&self.name, &self.choice, now));
+    }
+
+    /// Which endpoint it goes to.
+    pub(crate) fn key(&self) -> Key {
+        Key { name: self.name.clone(), endpoint: self.choice.endpoint.clone() }
+    }
+
+    fn table(&self, note: impl FnOnce(&mut Table)) {
+        if let Some(table) = self.registry.atlas().table_mut(&self.site) {
+            note(table);
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.registry.table().closed(&self.name, &self.choice);
+        self.table(|table| table.closed(&self.name, &self.choice));
     }
 }

@@ -14,6 +14,8 @@ mod load;
 mod page;
 #[path = "all/passing.rs"]
 mod passing;
+#[path = "all/peers.rs"]
+mod peers;
 #[path = "all/registration.rs"]
 mod registration;
 #[path = "all/streaming.rs"]

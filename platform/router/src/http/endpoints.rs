@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::registry::Registry;
+use crate::trust::may_register;
 
 /// Shortest and longest life of a registration, milliseconds.
 const TTL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
@@ -42,7 +43,7 @@ async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult
     request_body = Registration,
     responses(
         (status = 200, body = Endpoint),
-        (status = 403, description = "without the scope `service`, or `admin` of the name's tenant"),
+        (status = 403, description = "without the scope `service`, or `admin` of the name's tenant; or the token lists other names"),
         (status = 409, description = "a later generation of the endpoint is registered"),
         (status = 422, description = "name, endpoint or life do not fit"),
         (status = 503, description = "the router holds its most of endpoints"),
@@ -88,20 +89,6 @@ async fn deregister(
     }
     tracing::info!(%name, %endpoint, "left");
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Services may take any name; an administrator takes those of the own tenant only, for whoever stands behind a name
-/// gets the credentials of those who call it.
-fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
-    if caller.is_service() {
-        return Ok(());
-    }
-    caller.require(Scope::Admin)?;
-    if name.tenant().as_str() == caller.tenant {
-        return Ok(());
-    }
-    let detail = format!("{name} is a name of the tenant {}, not of {}", name.tenant(), caller.tenant);
-    Err(Failure::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail))
 }
 
 /// Whether an endpoint is of the caller's tenant, or of the one that all share.

@@ -1,0 +1,185 @@
+//! The tables of all sites, nearest first: a request stays at its site as long as somebody there takes it.
+//!
+//! Within a site its table chooses; this only goes from site to site. An endpoint that rests is taken only where nobody
+//! awake is left at any site, and then the nearest. What is known of other sites has no lease of its own: it is there
+//! until its owner, or who listens to the owner, says otherwise.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Sites;
+use crate::name::{Destination, Label, Name};
+use crate::peers::{Changes, Key};
+use crate::search::Surrogate;
+use crate::table::{Choice, EndpointId, Held, Lease, Moment, NoChoice, Refused, Table};
+
+/// As good as for ever: what is known of other sites is taken out, it does not end.
+const UNTIL_TOLD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// Who stands behind which name, at which site. The own site comes first.
+#[derive(Debug, Clone)]
+pub struct Atlas {
+    own: Label,
+    limit: usize,
+    distances: BTreeMap<Label, Duration>,
+    routers: Vec<Label>,
+    /// Nearest first.
+    regions: Vec<Region>,
+}
+
+/// One site of an atlas.
+#[derive(Debug, Clone)]
+struct Region {
+    site: Label,
+    distance: Option<Duration>,
+    table: Table,
+}
+
+// === impl Atlas ===
+
+impl Atlas {
+    /// The atlas of a router at `own`, for at most `limit` endpoints of each site.
+    #[must_use]
+    pub fn new(own: Label, sites: &Sites, limit: usize) -> Self {
+        let routers = sites.iter().filter(|site| site.router.is_some() && site.name != own);
+        let routers = routers.map(|site| site.name.clone()).collect();
+        let distances = sites.distances(&own);
+        let home = Region { site: own.clone(), distance: Some(Duration::ZERO), table: Table::new(own.clone(), limit) };
+        Self { own, limit, distances, routers, regions: vec![home] }
+    }
+
+    /// The own site.
+    #[must_use]
+    pub fn own(&self) -> &Label {
+        &self.own
+    }
+
+    /// How far `site` is, if a way there is known.
+    #[must_use]
+    pub fn distance(&self, site: &Label) -> Option<Duration> {
+        self.distances.get(site).copied()
+    }
+
+    /// Whether another site has a router that can be asked.
+    #[must_use]
+    pub fn has_router(&self, site: &Label) -> bool {
+        self.routers.contains(site)
+    }
+
+    /// The table of the own site.
+    #[must_use]
+    pub fn home(&self) -> &Table {
+        &self.regions[0].table
+    }
+
+    /// The table of the own site.
+    pub fn home_mut(&mut self) -> &mut Table {
+        &mut self.regions[0].table
+    }
+
+    /// The table of a site of which something is known.
+    pub fn table_mut(&mut self, site: &Label) -> Option<&mut Table> {
+        self.regions.iter_mut().find(|region| region.site == *site).map(|region| &mut region.table)
+    }
+
+    /// Takes what is new, different or gone at `site`; the last refusal, if there was one.
+    pub fn learn<R>(
+        &mut self,
+        site: &Label,
+        changes: Changes<R>,
+        lease: impl Fn(R) -> Lease,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        let table = self.region(site);
+        let mut outcome = Ok(());
+        for (Key { name, endpoint }, value) in changes {
+            let Some(value) = value else {
+                table.remove(&name, &endpoint, now);
+                continue;
+            };
+            let lease = Lease { ttl: UNTIL_TOLD, ..lease(value) };
+            let mut registered = table.register(&name, &endpoint, lease, now);
+            if matches!(registered, Err(Refused::Older { .. })) {
+                // Its owner knows best: the endpoint left and came back with an older count.
+                table.remove(&name, &endpoint, now);
+                registered = table.register(&name, &endpoint, lease, now);
+            }
+            outcome = registered.map(|_| ()).and(outcome);
+        }
+        outcome
+    }
+
+    /// The endpoint for a request, and its site: the nearest site's that has one awake.
+    pub fn choose(
+        &self,
+        to: &Destination,
+        now: Moment,
+        excluded: &[EndpointId],
+        draw: u64,
+    ) -> Result<(Label, Choice), NoChoice> {
+        let (mut resting, mut none) = (None, NoChoice::Unknown);
+        for Region { site, table, .. } in &self.regions {
+            match table.choose(to, now, excluded, draw) {
+                Ok(choice) if table.rests(&to.name, &choice, now) => {
+                    resting.get_or_insert_with(|| (site.clone(), choice));
+                }
+                Ok(choice) => return Ok((site.clone(), choice)),
+                Err(NoChoice::Tried) => none = NoChoice::Tried,
+                Err(NoChoice::Away) if none == NoChoice::Unknown => none = NoChoice::Away,
+                Err(NoChoice::Away | NoChoice::Unknown) => {}
+            }
+        }
+        resting.ok_or(none)
+    }
+
+    /// Endpoints that hold a lease at any site.
+    pub fn held(&self, now: Moment) -> impl Iterator<Item = (&Label, Held<'_>)> {
+        self.regions.iter().flat_map(move |region| region.table.held(now).map(|held| (&region.site, held)))
+    }
+
+    /// Those behind `name` who can be asked in a search, in the order of preference within a site: the awake ones first.
+    pub fn surrogates(&self, name: &Name, now: Moment) -> Vec<Surrogate> {
+        let mut all = Vec::new();
+        for region in &self.regions {
+            let there = region.table.held(now).filter(|held| held.name == name);
+            let mut there: Vec<_> = there
+                .map(|held| Surrogate {
+                    key: Key { name: held.name.clone(), endpoint: held.endpoint.clone() },
+                    site: region.site.clone(),
+                    distance: region.distance,
+                    is_authority: false,
+                    has_room: !region.table.rests(name, &choice(&held), now),
+                    has_router: self.has_router(&region.site),
+                })
+                .collect();
+            there.sort_by_key(|one| !one.has_room);
+            all.append(&mut there);
+        }
+        all
+    }
+
+    /// One endpoint of a search, if it is still there.
+    #[must_use]
+    pub fn pick(&self, site: &Label, key: &Key, now: Moment) -> Option<Choice> {
+        let region = self.regions.iter().find(|region| region.site == *site)?;
+        let mut held = region.table.held(now);
+        held.find(|held| *held.name == key.name && *held.endpoint == key.endpoint).map(|held| choice(&held))
+    }
+
+    fn region(&mut self, site: &Label) -> &mut Table {
+        let at = self.regions.iter().position(|region| region.site == *site).unwrap_or_else(|| {
+            let distance = self.distance(site);
+            let rank = |distance: Option<Duration>, site: &Label| (distance.unwrap_or(Duration::MAX), site.clone());
+            let new = rank(distance, site);
+            let after = self.regions[1..].iter().take_while(|region| rank(region.distance, &region.site) < new).count();
+            let table = Table::new(site.clone(), self.limit);
+            self.regions.insert(1 + after, Region { site: site.clone(), distance, table });
+            1 + after
+        });
+        &mut self.regions[at].table
+    }
+}
+
+fn choice(held: &Held<'_>) -> Choice {
+    Choice { endpoint: held.endpoint.clone(), address: held.address, generation: held.generation }
+}

@@ -1,0 +1,200 @@
+//! Net-level indirection as it is configured: which answers are searched on, for which names, and how far.
+//!
+//! `flame_naming::search` decides where a search goes; `proxy::indirection` goes there. This holds what both need to
+//! know: the rules, the limits, this router's pseudonym, and who said not long ago that it has no room.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use flame_naming::name::NameError;
+use flame_naming::peers::Key;
+use flame_naming::search::{self, Budget, MARK_MAX_BYTES, Rule, Search};
+use flame_naming::{Destination, Label, Moment, Name};
+use flame_service_host::config::Span;
+use serde::{Deserialize, Serialize};
+
+/// `CDN-Loop` (RFC 8586).
+const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// What is left of a search, from router to router.
+pub(crate) const FLAME_SEARCH: HeaderName = HeaderName::from_static("flame-search");
+/// Asks for the way of a search, and shows it.
+pub(crate) const FLAME_TRACE: HeaderName = HeaderName::from_static("flame-trace");
+/// A request for one name may pass a router twice: for a surrogate, and when that asks by the same name again.
+const PASSES_OF_A_NAME_MAX: usize = 2;
+/// Most surrogates that are remembered to have no room.
+const FULL_MAX: usize = 1024;
+/// Longest time without room that is believed.
+const FULL_LONGEST: Duration = Duration::from_secs(30);
+
+/// `[search]`: net-level indirection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchConfig {
+    /// Whether answers are searched on at all.
+    pub enabled: bool,
+    /// Time for a whole search, from the request's arrival on; nested ones included.
+    pub deadline: Span,
+    /// Time for one surrogate.
+    pub step_timeout: Span,
+    /// Surrogates that one search asks at most besides the first; nested ones included.
+    pub hops: u32,
+    /// Statuses of failure after which the search goes on.
+    pub failures: Vec<u16>,
+    /// Whether `Flame-Trace: ?1` in a request is answered with the way of the search.
+    pub trace: bool,
+    /// Names whose 404 is searched on.
+    pub names: Vec<Searchable>,
+}
+
+/// `[[search.names]]`: a name whose 404 is searched on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Searchable {
+    /// The name.
+    pub name: String,
+    /// Who knows for certain what there is, and is asked last: another name, or this one at a site (`cloud--media`).
+    pub authority: Option<String>,
+}
+
+/// A `[search]` that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchInvalid {
+    /// A name that is none.
+    #[error("`[search]` of the configuration")]
+    Name(#[source] NameError),
+    /// A status that is not searched on.
+    #[error("`[search] failures` of the configuration holds {0}: it takes 500 to 599 but 501 and 505")]
+    Failure(u16),
+    /// An authority that is every surrogate.
+    #[error("`[search]` of the configuration: the authority of {0} is {0} itself; name its site, as in `cloud--{0}`")]
+    Authority(Name),
+}
+
+/// The rules in force.
+#[derive(Debug)]
+pub(crate) struct Searches {
+    enabled: bool,
+    trace: bool,
+    limits: Budget,
+    pub(crate) step_timeout: Duration,
+    plain: Rule,
+    rules: BTreeMap<Name, Rule>,
+    /// This router in `CDN-Loop`.
+    pseudonym: String,
+    full: Mutex<BTreeMap<(Label, Key), Moment>>,
+}
+
+/// What a request says of the search that it may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// What another router left of its budget, if that is who asks.
+    pub(crate) nested: Option<Budget>,
+    /// Whether the way is to be shown.
+    pub(crate) wants_trace: bool,
+    /// Whether it can be sent again as it came.
+    repeatable: bool,
+}
+
+/// The request is back where it has been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Circle;
+
+// === impl SearchConfig ===
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            deadline: Span(Duration::from_secs(5)),
+            step_timeout: Span(Duration::from_secs(2)),
+            hops: 8,
+            failures: Rule::FAILURES.to_vec(),
+            trace: true,
+            names: Vec::new(),
+        }
+    }
+}
+
+// === impl Searches ===
+
+impl Searches {
+    pub(crate) fn new(config: &SearchConfig) -> Result<Self, SearchInvalid> {
+        let allowed = |status: &u16| (500..600).contains(status) && ![501, 505].contains(status);
+        if let Some(status) = config.failures.iter().find(|status| !allowed(status)) {
+            return Err(SearchInvalid::Failure(*status));
+        }
+        let plain = Rule { failures: config.failures.clone(), ..Rule::default() };
+        let mut rules = BTreeMap::new();
+        for Searchable { name, authority } in &config.names {
+            let name = name.parse::<Name>().map_err(SearchInvalid::Name)?;
+            let authority = authority.as_deref().map(str::parse::<Destination>).transpose();
+            let authority = authority.map_err(SearchInvalid::Name)?;
+            if authority.as_ref().is_some_and(|authority| authority.name == name && authority.site.is_none()) {
+                return Err(SearchInvalid::Authority(name));
+            }
+            rules.insert(name, Rule { not_found: true, authority, ..plain.clone() });
+        }
+        Ok(Self {
+            enabled: config.enabled,
+            trace: config.trace,
+            limits: Budget { hops: config.hops, deadline: config.deadline.0 },
+            step_timeout: config.step_timeout.0,
+            plain,
+            rules,
+            pseudonym: format!("flame-{:08x}", rand::random::<u32>()),
+            full: Mutex::default(),
+        })
+    }
+
+    /// Takes what the request says of searches out of `headers`, and marks it as having been here.
+    pub(crate) fn admit(&self, method: &Method, headers: &mut HeaderMap, name: &Name) -> Result<Asked, Circle> {
+        let nested = headers.remove(FLAME_SEARCH).and_then(|field| field.to_str().ok()?.parse::<Budget>().ok());
+        let wants_trace = headers.remove(FLAME_TRACE).is_some_and(|field| field == "?1");
+        let values = || headers.get_all(CDN_LOOP).iter().filter_map(|value| value.to_str().ok());
+        let passes = search::times_here(values(), &self.pseudonym, name);
+        let length: usize = values().map(str::len).sum();
+        // A search that was nested by this very router and is back: nothing rightly leads there.
+        if passes >= PASSES_OF_A_NAME_MAX || (nested.is_some() && passes > 0) || length > MARK_MAX_BYTES {
+            return Err(Circle);
+        }
+        if let Ok(mark) = HeaderValue::from_str(&search::mark(&self.pseudonym, name)) {
+            headers.append(CDN_LOOP, mark);
+        }
+        let repeatable = [Method::GET, Method::HEAD].contains(method);
+        Ok(Asked { nested, wants_trace: wants_trace && self.trace, repeatable })
+    }
+
+    /// The rule for `name`, and the search that a request for it may become; `None` where it is not searched.
+    pub(crate) fn begin(&self, own: &Label, to: &Destination, asked: Asked, now: Moment) -> Option<(Rule, Search)> {
+        // Who pins a site wants that one.
+        if !self.enabled || !asked.repeatable || to.site.as_ref().is_some_and(|site| site != own) {
+            return None;
+        }
+        let rule = self.rules.get(&to.name).unwrap_or(&self.plain).clone();
+        let budget = asked.nested.map_or(self.limits, |left| self.limits.at_most(left));
+        let is_confined = asked.nested.is_some() || to.site.is_some();
+        Some((rule.clone(), Search::new(own.clone(), rule, budget, is_confined, now)))
+    }
+
+    /// Remembers that a surrogate has no room, if that is what its answer says.
+    pub(crate) fn note_room(&self, site: &Label, key: &Key, status: StatusCode, headers: &HeaderMap, now: Moment) {
+        let is_full = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
+        let Some(field) = headers.get(header::RETRY_AFTER).filter(|_| is_full) else { return };
+        // A date says no less than a second; who means more says it in seconds.
+        let seconds = field.to_str().ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1);
+        let until = now + Duration::from_secs(seconds).min(FULL_LONGEST);
+        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.retain(|_, until| *until > now);
+        if full.len() < FULL_MAX {
+            full.insert((site.clone(), key.clone()), until);
+        }
+    }
+
+    /// Whether a surrogate said not long ago that it has no room.
+    pub(crate) fn is_full(&self, site: &Label, key: &Key, now: Moment) -> bool {
+        let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        full.get(&(site.clone(), key.clone())).is_some_and(|until| *until > now)
+    }
+}
