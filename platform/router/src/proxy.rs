@@ -7,6 +7,7 @@
 mod body;
 mod fault;
 mod headers;
+mod indirection;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -18,9 +19,10 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
-use flame_naming::{Asked, EndpointId, Forward, Mount, NoChoice, Target, Territory};
+use flame_naming::peers::Key;
+use flame_naming::{Asked, EndpointId, Forward, Label, Mount, NoChoice, Target, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::{Failure, Front, Taken};
 use hyper::body::Incoming;
@@ -31,9 +33,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::config::{Config, Upstream};
 use crate::registry::{Call, Registry};
-use crate::search::Searches;
+use crate::search::{self, Searches};
 use body::{Gate, GiveUp, Lent, Offer, Stalled, Watched};
 use fault::Fault;
+use indirection::AnsweredBy;
 use tunnel::{Slot, Tunnels};
 
 /// How often a request may pass this router: a service that asks another one by name comes by again.
@@ -63,6 +66,12 @@ struct Outgoing {
     offer: Offer,
     expects_continue: bool,
     tunnel: Option<(OnUpgrade, Slot)>,
+    /// What it says of the search that it may become.
+    asked: search::Asked,
+    /// Who has been asked.
+    tried: Vec<(Label, Key)>,
+    /// What the answer shows of the search.
+    shown: HeaderMap,
 }
 
 /// How an attempt failed.
@@ -127,12 +136,22 @@ impl Proxy {
     async fn pass(&self, forward: Forward, request: Request) -> Response {
         let route = Route(format!("~{}", forward.destination.name));
         // What is refused before the name was looked up may have any name: it must not become a label.
+        let mut shown = HeaderMap::new();
         let (answer, was_looked_up) = match self.prepare(forward, request) {
-            Ok(outgoing) => (self.send(outgoing).await, true),
+            Ok(mut outgoing) => {
+                let began = self.registry.now();
+                let first = self.send(&mut outgoing).await;
+                let answer = self.search_on(&mut outgoing, first, began).await;
+                shown = outgoing.shown;
+                (answer, true)
+            }
             Err(fault) => (Err(fault), false),
         };
         let is_known = was_looked_up && !answer.as_ref().is_err_and(Fault::is_unknown_name);
         let mut answer = answer.unwrap_or_else(|fault| Failure::from(fault).into_response());
+        // Only this router's word counts here.
+        [search::FLAME_SEARCH, search::FLAME_TRACE].iter().for_each(|name| drop(answer.headers_mut().remove(name)));
+        answer.headers_mut().extend(shown);
         if is_known {
             answer.extensions_mut().insert(route);
         }
@@ -191,14 +210,17 @@ impl Parties {
         }
         headers::set_forwarded(&mut head.headers, peer);
         headers::add_via(&mut head.headers, &self.via);
+        let asked = self.searches.admit(&head.method, &mut head.headers, &to.name);
+        let asked = asked.map_err(|search::Circle| Fault::Loop { to: to.clone() })?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let expects_continue = expects && !offer.is_empty();
-        Ok(Outgoing { forward, head, offer, expects_continue, tunnel })
+        let (tried, shown) = (Vec::new(), HeaderMap::new());
+        Ok(Outgoing { forward, head, offer, expects_continue, tunnel, asked, tried, shown })
     }
 
     /// Tries endpoints until one answers or nothing more may be tried.
-    async fn send(&self, mut outgoing: Outgoing) -> Result<Response, Fault> {
+    async fn send(&self, outgoing: &mut Outgoing) -> Result<Response, Fault> {
         let Forward { destination: to, mount, .. } = outgoing.forward.clone();
         let (mut refused, mut broken) = (Vec::new(), Vec::new());
         let mut last = None;
@@ -208,10 +230,11 @@ impl Parties {
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
             };
             let endpoint = call.choice.endpoint.clone();
-            let lost = match self.attempt(&outgoing, &call).await {
+            outgoing.tried.push((call.site.clone(), call.key()));
+            let lost = match self.attempt(outgoing, &call).await {
                 Ok((answer, give_up)) => {
                     call.succeeded();
-                    return self.finish(answer, call, &mut outgoing, give_up);
+                    return self.finish(answer, call, outgoing, give_up);
                 }
                 Err(lost) => lost,
             };
@@ -308,6 +331,7 @@ impl Parties {
         }
         headers::add_via(&mut head.headers, &self.via);
         head.version = Version::HTTP_11;
+        head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
         let body = match upgraded {
             None => Body::new(Watched::new(body, call, self.settings.body_idle_timeout.0, give_up)),
             Some(endpoint) => {

@@ -8,7 +8,7 @@ use flame_api::peers::Place;
 use flame_api::router::{Endpoint, Registration};
 use flame_naming::peers::{Changes, Key};
 use flame_naming::search::Surrogate;
-use flame_naming::site::{Atlas, Sites};
+use flame_naming::site::{Atlas, RouterAddress, Sites};
 use flame_naming::table::Held;
 use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Moment, Name, NoChoice, Refused, Table};
 use tokio::sync::Notify;
@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 pub(crate) struct Registry {
     atlas: Arc<Mutex<Atlas>>,
     changed: Arc<Notify>,
+    routers: Arc<BTreeMap<Label, RouterAddress>>,
     began: Instant,
 }
 
@@ -36,7 +37,8 @@ impl Registry {
     /// For a router at `site`, and at most `limit` endpoints of each site.
     pub(crate) fn new(site: Label, sites: &Sites, limit: usize) -> Self {
         let atlas = Arc::new(Mutex::new(Atlas::new(site, sites, limit)));
-        Self { atlas, changed: Arc::default(), began: Instant::now() }
+        let routers = sites.iter().filter_map(|site| Some((site.name.clone(), site.router.clone()?)));
+        Self { atlas, changed: Arc::default(), routers: Arc::new(routers.collect()), began: Instant::now() }
     }
 
     pub(crate) fn register(
@@ -135,6 +137,19 @@ impl Registry {
         atlas.table_mut(site)?.opened(&key.name, &choice);
         drop(atlas);
         Some(Call { registry: self.clone(), name: key.name.clone(), site: site.clone(), choice })
+    }
+
+    /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.
+    pub(crate) async fn call_router(&self, site: &Label, name: &Name) -> Option<Call> {
+        let router = self.routers.get(site)?.as_str();
+        let address = match router.parse() {
+            Ok(address) => address,
+            Err(_) => tokio::net::lookup_host(router).await.ok()?.next()?,
+        };
+        // No table has it: what is noted of the call changes nothing.
+        let endpoint = "router".parse().expect("letters");
+        let choice = Choice { endpoint, address, generation: 0 };
+        Some(Call { registry: self.clone(), name: name.clone(), site: site.clone(), choice })
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -8,6 +8,8 @@ mod failing;
 mod forms;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/indirection.rs"]
+mod indirection;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/page.rs"]

@@ -44,11 +44,16 @@ pub(super) enum Fault {
     /// No answer in time.
     #[error("an endpoint of {to} did not answer within {patience:?}")]
     Silent { to: Destination, patience: Duration },
+    /// The search ended without an answer that could be believed.
+    #[error("nobody who knows for certain of {to} answered")]
+    Unsettled { to: Destination },
     /// No request body in time.
     #[error("the request's body stopped for {0:?}")]
     SlowClient(Duration),
     /// The request runs in a circle.
-    #[error("the request for {to} has been here too often (`Via`): an endpoint of it leads back to this router")]
+    #[error(
+        "the request for {to} has been here too often (`Via`, `CDN-Loop`): an endpoint of it leads back to this router"
+    )]
     Loop { to: Destination },
     /// Too many upgraded connections.
     #[error("the router has its most of upgraded connections open")]
@@ -60,6 +65,11 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn nobody(to: &Destination, reason: NoChoice, mount: &Mount) -> Self {
         Self::Nobody { to: to.clone(), reason, is_host: *mount == Mount::Host }
+    }
+
+    /// Whether another surrogate may do better: nobody answered.
+    pub(super) fn is_searched(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Silent { .. } | Self::Unsettled { .. })
     }
 
     /// Whether the name was made up by the client: then it must not become a label.
@@ -103,7 +113,7 @@ impl From<Fault> for Failure {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time", detail)
             }
             Fault::Loop { .. } => Self::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail),
-            Fault::TunnelsFull => Self::unavailable(detail, RETRY_AFTER_S),
+            Fault::TunnelsFull | Fault::Unsettled { .. } => Self::unavailable(detail, RETRY_AFTER_S),
         }
     }
 }

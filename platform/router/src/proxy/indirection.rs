@@ -1,0 +1,291 @@
+//! Going where a search leads: the original request to the next surrogate, or to another site's router.
+//!
+//! `flame_naming::search` says where to, this sends. Only requests that can be sent again as they came are searched: GET
+//! and HEAD without a body. One answer is held back while the next is asked for, unread, and passed on if nothing better
+//! comes. What a router failed to get is never passed on in place of what a surrogate said.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use flame_naming::peers::Key;
+use flame_naming::search::{Budget, Outcome, Reason, Rule, Search, Step, Surrogate, Trail, Visit};
+use flame_naming::{EndpointId, Label, Moment};
+
+use super::fault::Fault;
+use super::{Lost, Outgoing, Parties};
+use crate::registry::Call;
+use crate::search::{FLAME_SEARCH, FLAME_TRACE};
+
+/// Says in the answer of a nested search that it is the router's own, for lack of any.
+const LOST: &str = ";lost";
+
+/// Who gave an answer, in its extensions.
+#[derive(Debug, Clone)]
+pub(super) struct AnsweredBy(pub(super) Label, pub(super) Key);
+
+/// A search under way.
+struct Quest<'a> {
+    parties: &'a Parties,
+    rule: Rule,
+    search: Search,
+    trail: Trail,
+    /// The last honest answer.
+    held: Option<Response>,
+    /// One that is better than none.
+    weak: Option<Response>,
+    fault: Option<Fault>,
+}
+
+/// What a step gave.
+struct Stepped {
+    outcome: Result<Response, Fault>,
+    from_authority: bool,
+    /// It is a router's own answer, not a surrogate's.
+    is_lost: bool,
+}
+
+impl Parties {
+    /// Asks on where the outcome `first` is not the one that was wanted. What the answer shows of the search is noted in
+    /// `outgoing`.
+    pub(super) async fn search_on(
+        &self,
+        outgoing: &mut Outgoing,
+        first: Result<Response, Fault>,
+        began: Moment,
+    ) -> Result<Response, Fault> {
+        let own = self.registry.site();
+        let begun = self.searches.begin(&own, &outgoing.forward.destination, outgoing.asked, began);
+        let Some((rule, search)) = begun.filter(|_| outgoing.offer.is_empty()) else { return first };
+        let (trail, held, weak, fault) = (Trail::default(), None, None, None);
+        let quest = Quest { parties: self, rule, search, trail, held, weak, fault };
+        quest.run(outgoing, first, began).await
+    }
+}
+
+// === impl Quest ===
+
+impl Quest<'_> {
+    async fn run(
+        mut self,
+        outgoing: &mut Outgoing,
+        first: Result<Response, Fault>,
+        began: Moment,
+    ) -> Result<Response, Fault> {
+        let mut stepped = self.first(outgoing, first, began);
+        let settled = loop {
+            let Stepped { outcome, from_authority, is_lost } = stepped;
+            let reason = match &outcome {
+                Ok(answer) => self.rule.reason(answer.status().as_u16(), has_retry_after(answer)),
+                Err(fault) => fault.is_searched().then_some(Reason::Failed),
+            };
+            let Some(reason) = reason else { break outcome };
+            self.keep(outcome, reason, from_authority, is_lost);
+            let surrogates = self.surrogates(outgoing);
+            let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
+                break self.give_up(outgoing);
+            };
+            tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");
+            stepped = match step {
+                Step::Surrogate { key, site } => {
+                    let mut those = surrogates.iter().filter(|one| one.key == key && one.site == site);
+                    let from_authority = those.any(|one| one.is_authority);
+                    let outcome = self.ask_surrogate(outgoing, &site, &key).await;
+                    Stepped { outcome, from_authority, is_lost: false }
+                }
+                Step::Site(site) => {
+                    let from_authority = surrogates.iter().any(|one| one.site == site && one.is_authority);
+                    let (outcome, is_lost) = self.ask_router(outgoing, &site).await;
+                    Stepped { outcome, from_authority, is_lost }
+                }
+            };
+        };
+        let is_own = settled.is_err();
+        self.show(outgoing, is_own);
+        settled
+    }
+
+    /// Takes note of what was asked before the search.
+    fn first(&mut self, outgoing: &Outgoing, first: Result<Response, Fault>, began: Moment) -> Stepped {
+        let took = self.parties.registry.now().0.saturating_sub(began.0);
+        let by = first.as_ref().ok().and_then(|answer| answer.extensions().get::<AnsweredBy>().cloned());
+        for (site, key) in &outgoing.tried {
+            self.search.was_asked(site, key);
+            if !by.as_ref().is_some_and(|AnsweredBy(there, who)| there == site && who == key) {
+                self.visited(site, Some(&key.endpoint), Outcome::NoAnswer, Duration::ZERO);
+            }
+        }
+        let mut from_authority = false;
+        if let (Some(AnsweredBy(site, key)), Ok(answer)) = (by, &first) {
+            self.search.was_asked(&site, &key);
+            self.visited(&site, Some(&key.endpoint), Outcome::Status(answer.status().as_u16()), took);
+            self.parties.note_room(&site, &key, answer);
+            let authority = self.rule.authority.as_ref();
+            from_authority = authority.is_some_and(|authority| {
+                authority.name == key.name && authority.site.as_ref().is_none_or(|wanted| *wanted == site)
+            });
+        }
+        Stepped { outcome: first, from_authority, is_lost: false }
+    }
+
+    /// Holds what may be passed on in the end.
+    fn keep(&mut self, outcome: Result<Response, Fault>, reason: Reason, from_authority: bool, is_lost: bool) {
+        match outcome {
+            Err(fault) => self.fault = Some(fault),
+            // Of a 404 that need not be true, nothing is kept.
+            Ok(_) if !self.search.is_honest(reason, from_authority) => {}
+            Ok(answer) if is_lost || reason == Reason::Misdirected => self.weak = Some(answer),
+            Ok(answer) => self.held = Some(answer),
+        }
+    }
+
+    fn give_up(&mut self, outgoing: &Outgoing) -> Result<Response, Fault> {
+        let to = outgoing.forward.destination.clone();
+        let answer = self.held.take().or_else(|| self.weak.take());
+        answer.ok_or_else(|| self.fault.take().unwrap_or(Fault::Unsettled { to }))
+    }
+
+    /// Who can be asked now: those behind the name, and the authority if it has another one.
+    fn surrogates(&self, outgoing: &Outgoing) -> Vec<Surrogate> {
+        let Parties { registry, searches, .. } = self.parties;
+        let name = &outgoing.forward.destination.name;
+        let mut all = registry.surrogates(name);
+        if let Some(authority) = &self.rule.authority {
+            let is_it = |one: &Surrogate| authority.site.as_ref().is_none_or(|site| *site == one.site);
+            if authority.name == *name {
+                all.iter_mut().filter(|one| is_it(one)).for_each(|one| one.is_authority = true);
+            } else {
+                let others = registry.surrogates(&authority.name).into_iter().filter(is_it);
+                all.extend(others.map(|one| Surrogate { is_authority: true, ..one }));
+            }
+        }
+        let now = registry.now();
+        for one in &mut all {
+            one.has_room &= !searches.is_full(&one.site, &one.key, now);
+        }
+        all
+    }
+
+    async fn ask_surrogate(&mut self, outgoing: &mut Outgoing, site: &Label, key: &Key) -> Result<Response, Fault> {
+        let parties = self.parties;
+        let began = parties.registry.now();
+        let patience = parties.searches.step_timeout.min(self.search.budget(began).deadline);
+        let Some(call) = parties.registry.call_at(site, key) else {
+            return Err(Fault::Unsettled { to: outgoing.forward.destination.clone() });
+        };
+        let outcome = parties.step(outgoing, call, patience).await;
+        if let Ok(answer) = &outcome {
+            parties.note_room(site, key, answer);
+        }
+        self.stepped(site, Some(&key.endpoint), &outcome, began);
+        outcome
+    }
+
+    /// Asks another site's router to search its own surrogates; and whether the answer is only the router's.
+    async fn ask_router(&mut self, outgoing: &mut Outgoing, site: &Label) -> (Result<Response, Fault>, bool) {
+        let parties = self.parties;
+        let began = parties.registry.now();
+        let budget = self.search.budget(began);
+        let to = outgoing.forward.destination.clone();
+        let call = tokio::time::timeout(budget.deadline, parties.registry.call_router(site, &to.name)).await;
+        let Ok(Some(call)) = call else {
+            self.search.router_is_lost(site);
+            return (Err(Fault::Unsettled { to }), false);
+        };
+        let head = outgoing.head.clone();
+        let fields = &mut outgoing.head.headers;
+        insert(fields, header::HOST, &format!("{}.{}", to.name, parties.territory.domain()));
+        insert(fields, FLAME_SEARCH, &budget.to_string());
+        if outgoing.asked.wants_trace {
+            fields.insert(FLAME_TRACE, HeaderValue::from_static("?1"));
+        }
+        let stepped = parties.step(outgoing, call, budget.deadline).await;
+        outgoing.head = head;
+        if matches!(stepped, Err(Fault::Unreachable { .. })) {
+            // Nobody there saw it.
+            self.search.router_is_lost(site);
+        }
+        let mut is_lost = false;
+        let outcome = stepped.map(|mut answer| {
+            if let Some(field) = answer.headers_mut().remove(FLAME_SEARCH)
+                && let Ok(field) = field.to_str()
+            {
+                is_lost = field.ends_with(LOST);
+                let hops =
+                    field.parse::<Budget>().map_or(0, |taken| if taken.hops == u32::MAX { 0 } else { taken.hops });
+                self.search.was_nested(hops);
+            }
+            if let Some(Ok(field)) = answer.headers_mut().remove(FLAME_TRACE).as_ref().map(HeaderValue::to_str) {
+                self.trail.nested(field);
+            }
+            answer
+        });
+        self.stepped(site, None, &outcome, began);
+        (outcome, is_lost)
+    }
+
+    fn stepped(
+        &mut self,
+        site: &Label,
+        endpoint: Option<&EndpointId>,
+        outcome: &Result<Response, Fault>,
+        began: Moment,
+    ) {
+        let outcome = outcome.as_ref().map_or(Outcome::NoAnswer, |answer| Outcome::Status(answer.status().as_u16()));
+        let took = self.parties.registry.now().0.saturating_sub(began.0);
+        self.visited(site, endpoint, outcome, took);
+    }
+
+    fn visited(&mut self, site: &Label, endpoint: Option<&EndpointId>, outcome: Outcome, took: Duration) {
+        self.trail.visited(&Visit { site, endpoint, outcome, took });
+    }
+
+    /// Notes what the answer is to show.
+    fn show(&self, outgoing: &mut Outgoing, is_own: bool) {
+        if outgoing.asked.wants_trace {
+            insert(&mut outgoing.shown, FLAME_TRACE, self.trail.as_str());
+        }
+        if outgoing.asked.nested.is_some() {
+            let lost = if is_own { LOST } else { "" };
+            insert(&mut outgoing.shown, FLAME_SEARCH, &format!("nested;hops={}{lost}", self.search.hops_taken()));
+        }
+    }
+}
+
+impl Parties {
+    /// Sends the request to one, once.
+    async fn step(&self, outgoing: &mut Outgoing, call: Call, patience: Duration) -> Result<Response, Fault> {
+        let to = outgoing.forward.destination.clone();
+        match tokio::time::timeout(patience, self.attempt(outgoing, &call)).await {
+            Ok(Ok((answer, give_up))) => {
+                call.succeeded();
+                self.finish(answer, call, outgoing, give_up)
+            }
+            Ok(Err(Lost::Connect(source))) => {
+                call.failed();
+                Err(Fault::Unreachable { to, source })
+            }
+            Ok(Err(Lost::Broken(source))) => {
+                call.failed();
+                Err(Fault::Broken { to, source })
+            }
+            Ok(Err(Lost::Stalled(_))) | Err(_) => Err(Fault::Silent { to, patience }),
+        }
+    }
+
+    fn note_room(&self, site: &Label, key: &Key, answer: &Response) {
+        self.searches.note_room(site, key, answer.status(), answer.headers(), self.registry.now());
+    }
+}
+
+fn has_retry_after(answer: &Response) -> bool {
+    let status = answer.status();
+    let may = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
+    may && answer.headers().contains_key(header::RETRY_AFTER)
+}
+
+fn insert(fields: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        fields.insert(name, value);
+    }
+}
