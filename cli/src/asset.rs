@@ -62,6 +62,7 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
             output::moment(asset.created_at),
         ]);
     }
+    output::wrap_only(&mut table, 1);
     output::print_line(&table.trim_fmt())
 }
 
@@ -96,6 +97,7 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     if asset.version.is_some() {
         fact("plays at", connection::play_url(client.router(), id).to_string());
     }
+    output::wrap_only(&mut facts, 1);
     output::print_line(&facts.trim_fmt())?;
     if asset.version.is_some() {
         output::print_line(&tracks(&asset).trim_fmt())?;

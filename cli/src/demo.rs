@@ -70,6 +70,7 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
         if let (false, Some(router)) = (args.once, stage.router()) {
             eprintln!("\nEverything is still open at {router} (data in {}). Ctrl-C ends it.", stage.data().display());
             end.wished().await;
+            eprintln!("\nstopping");
         }
         stage.close().await;
     }

@@ -131,7 +131,7 @@ async fn one(
         let (id, length) = upload::create(client, &wanted).await?;
         reached.set(Reached::Upload(id));
         let mut bar = Progress::new("upload", quiet);
-        let mut progress = |done, length| bar.set(share(done, length), &output::size(length));
+        let mut progress = |done, length| bar.set(share(done, length), &output::size_of(done, length));
         let sent = upload::resume(client, id, path, length, &mut progress).await;
         bar.finish();
         sent?;

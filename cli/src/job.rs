@@ -53,9 +53,12 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
     if jobs.is_empty() {
         return output::print_line("no jobs");
     }
-    let mut table = output::table(&["job", "chain", "asset", "state", "done", "attempt", "created", "error"]);
+    let headings = ["job", "chain", "asset", "state", "done", "attempt", "created", "error"];
+    let has_errors = jobs.iter().any(|job| job.error.is_some());
+    let shown = if has_errors { &headings[..] } else { &headings[..7] };
+    let mut table = output::table(shown);
     for job in &jobs {
-        table.add_row([
+        let cells = [
             job.id.to_string(),
             job.chain.clone(),
             job.asset_id.to_string(),
@@ -64,8 +67,10 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
             job.attempt.to_string(),
             output::moment(job.created_at),
             job.error.clone().unwrap_or_default(),
-        ]);
+        ];
+        table.add_row(cells.into_iter().take(shown.len()));
     }
+    output::wrap_only(&mut table, 7);
     output::print_line(&table.trim_fmt())
 }
 

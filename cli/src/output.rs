@@ -3,11 +3,14 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::exit::Exit;
+
+/// Narrower than this, titles and reasons are not read any more; then the terminal may wrap the line.
+const PROSE_MIN_COLUMNS: u16 = 20;
 
 /// One line of progress: a bar on a terminal, a line at each tenth elsewhere, nothing with `--json`.
 #[derive(Debug)]
@@ -44,6 +47,14 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// Lets only the column `prose` be wrapped, however narrow the terminal is: what people copy must not be broken.
+pub fn wrap_only(table: &mut Table, prose: usize) {
+    for (at, column) in table.column_iter_mut().enumerate() {
+        let narrowest = ColumnConstraint::LowerBoundary(Width::Fixed(PROSE_MIN_COLUMNS));
+        column.set_constraint(if at == prose { narrowest } else { ColumnConstraint::ContentWidth });
+    }
+}
+
 /// A size as people say it: `1.4 MiB`.
 #[allow(clippy::cast_precision_loss, reason = "three digits are printed")]
 pub fn size(bytes: u64) -> String {
@@ -55,6 +66,11 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// How much of a whole is there: `512 B of 1.4 MiB`.
+pub fn size_of(done: u64, whole: u64) -> String {
+    format!("{} of {}", size(done), size(whole))
 }
 
 /// A bit rate as people say it: `1.40 Mbit/s`.
@@ -111,7 +127,14 @@ impl Progress {
 
     /// Takes the bar away.
     pub fn finish(self) {
-        if let Some(bar) = self.bar {
+        drop(self);
+    }
+}
+
+/// Also who is interrupted leaves no bar behind.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

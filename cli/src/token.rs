@@ -38,7 +38,10 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             if global.json {
                 return output::print_json(&serde_json::json!({ "token": token, "claims": claims }));
             }
-            eprintln!("token {} for {subject} of tenant {tenant}: {}, valid for {life}", claims.jti, grant.scope);
+            let end =
+                i64::try_from(claims.exp).ok().and_then(|end| time::OffsetDateTime::from_unix_timestamp(end).ok());
+            let end = end.map(output::moment).unwrap_or_default();
+            eprintln!("token {} for {subject} of tenant {tenant}: {}, valid until {end}", claims.jti, grant.scope);
             output::print_line(&token)
         }
         TokenCommand::Revoke { token, data } => {

@@ -1,12 +1,15 @@
 //! A tus 1.0 upload: resumable, so a broken connection costs what was not yet stored and nothing else.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flame_api::Client;
+use futures_util::TryStreamExt;
 use reqwest::{Method, Response, StatusCode, header};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -17,6 +20,8 @@ use crate::connection;
 
 /// Times in a row that a transfer may break without any progress.
 const TRIES_WITHOUT_PROGRESS: u32 = 8;
+/// How often progress is told while a request is on its way.
+const LOOK: Duration = Duration::from_millis(100);
 /// Bytes read from the file at once.
 const BLOCK_BYTES: usize = 256 * 1024;
 
@@ -31,7 +36,7 @@ pub struct Upload<'a> {
     pub chain: &'a str,
 }
 
-/// Uploads a file; `progress` hears the bytes handed over. Returns the upload's id.
+/// Uploads a file; `progress` hears the bytes handed over, of how many. Returns the upload's id.
 pub async fn send(
     client: &Client,
     upload: &Upload<'_>,
@@ -92,7 +97,7 @@ pub async fn resume(
                     (stored, tries) = (now, 0);
                 }
                 progress(now, length);
-                match patch(client, id, path, now, length).await {
+                match patch(client, id, path, now, length, progress).await {
                     Ok(()) => continue,
                     Err(error) => error,
                 }
@@ -117,17 +122,35 @@ pub async fn offset(client: &Client, id: Uuid) -> anyhow::Result<u64> {
     offset.context("ingest named no offset in its answer")
 }
 
-async fn patch(client: &Client, id: Uuid, path: &Path, offset: u64, length: u64) -> anyhow::Result<()> {
+async fn patch(
+    client: &Client,
+    id: Uuid,
+    path: &Path,
+    offset: u64,
+    length: u64,
+    progress: &mut (impl FnMut(u64, u64) + Send),
+) -> anyhow::Result<()> {
     let mut file = File::open(path).await.with_context(|| format!("open {}", path.display()))?;
     file.seek(std::io::SeekFrom::Start(offset)).await?;
-    let body = ReaderStream::with_capacity(file.take(length - offset), BLOCK_BYTES);
+    let taken = Arc::new(AtomicU64::new(offset));
+    let counter = Arc::clone(&taken);
+    let body = ReaderStream::with_capacity(file.take(length - offset), BLOCK_BYTES).inspect_ok(move |block| {
+        counter.fetch_add(block.len() as u64, Ordering::Relaxed);
+    });
     let answer = request(client, Method::PATCH, &format!("uploads/{id}"))
         .header("upload-offset", offset)
         .header(header::CONTENT_TYPE, "application/offset+octet-stream")
         .header(header::CONTENT_LENGTH, length - offset)
         .body(reqwest::Body::wrap_stream(body))
-        .send()
-        .await?;
+        .send();
+    tokio::pin!(answer);
+    let mut looks = tokio::time::interval(LOOK);
+    let answer = loop {
+        tokio::select! {
+            answer = &mut answer => break answer?,
+            _ = looks.tick() => progress(taken.load(Ordering::Relaxed), length),
+        }
+    };
     expect(answer, StatusCode::NO_CONTENT).await?;
     Ok(())
 }

@@ -48,7 +48,7 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
 async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, f64)>> {
     let (client, took) = stage.up().await?;
     let names = client.endpoints().await?.items;
-    let names: Vec<_> = names.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    let names: Vec<_> = names.iter().map(|endpoint| endpoint.name.trim_end_matches(".main")).collect();
     let detail = format!("router at {}, behind it {}", client.router(), names.join(", "));
     Ok(Verified((client, took.as_secs_f64()), detail))
 }
@@ -60,7 +60,7 @@ async fn send(client: &Client, clip: &Path, quiet: bool) -> anyhow::Result<Verif
     let wanted = upload::Upload { path: clip, title: None, chain: "ladder" };
     let id = upload::send(client, &wanted, |done, length| {
         size = length;
-        bar.set(share(done, length), &output::size(length));
+        bar.set(share(done, length), &output::size_of(done, length));
     })
     .await;
     bar.finish();
@@ -173,5 +173,5 @@ fn frame_ms(asset: &Asset) -> f64 {
 
 fn summary(client: &Client, asset: &Asset) -> String {
     let play = connection::play_url(client.router(), asset.id);
-    format!("{}\n\n  ffplay {play}\n  open   {}", asset::tracks(asset), client.router())
+    format!("{}\n\n  ffplay {play}\n  open   {}", asset::tracks(asset).trim_fmt(), client.router())
 }
