@@ -13,6 +13,7 @@ pub mod peers;
 pub mod problem;
 pub mod router;
 pub mod transcode;
+pub mod vcdn;
 
 pub use client::{Client, ClientError};
 pub use page::Page;

@@ -51,6 +51,8 @@ pub struct Host {
     disk: Option<DiskGuard>,
     front: Option<Front>,
     pages: Pages,
+    /// Names besides the service's own, and what listens for them.
+    names: Vec<(String, SocketAddr)>,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -150,6 +152,7 @@ impl Host {
             disk: None,
             front: None,
             pages: Pages::default(),
+            names: Vec::new(),
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
         })
@@ -192,6 +195,11 @@ impl Host {
         F: Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
     {
         self.health.need(name, check);
+    }
+
+    /// Registers another name, for a listener of the service's own, for as long as it serves.
+    pub fn also_register(&mut self, name: String, address: SocketAddr) {
+        self.names.push((name, address));
     }
 
     /// Lets pages of other origins use the service; without this none may.
@@ -240,13 +248,14 @@ impl Host {
         let leave = self.stop.child_token();
         let mut lease = JoinSet::new();
         if let Some(client) = client {
-            let kept = Lease {
-                client: client.with_deadline(Duration::from_secs(2)),
-                name: self.config.name.clone().unwrap_or_else(|| self.service.to_owned()),
-                endpoint: Uuid::now_v7().simple().to_string(),
-                address: self.config.advertise.unwrap_or(self.address),
-            };
-            lease.spawn(kept.keep(self.health.clone(), leave.clone()));
+            let client = client.with_deadline(Duration::from_secs(2));
+            let endpoint = Uuid::now_v7().simple().to_string();
+            let name = self.config.name.clone().unwrap_or_else(|| self.service.to_owned());
+            let own = (name, self.config.advertise.unwrap_or(self.address));
+            for (name, address) in std::iter::once(own).chain(self.names) {
+                let kept = Lease { client: client.clone(), name, endpoint: endpoint.clone(), address };
+                lease.spawn(kept.keep(self.health.clone(), leave.clone()));
+            }
         }
         self.tasks.spawn(server::serve(self.listener, app, limits, self.stop.clone()));
         tracing::info!(service = self.service, address = %self.address, "serving");

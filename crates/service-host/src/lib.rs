@@ -40,3 +40,4 @@ pub use extract::{Json, Path, Query};
 pub use host::{Front, Host, Routes, Running, StartError, Taken};
 pub use precondition::IfMatch;
 pub use problem::{Failure, FailureResult};
+pub use socket::Socket;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 /// A connection with bounded patience for writes.
 #[derive(Debug)]
-pub(crate) struct Socket<T> {
+pub struct Socket<T> {
     stream: T,
     write_idle: Duration,
     /// Runs only while a write waits.
@@ -27,7 +27,8 @@ pub(crate) struct Socket<T> {
 
 impl<T: AsyncWrite + Unpin> Socket<T> {
     /// `stream`, ended when a write waits for `write_idle` without progress.
-    pub(crate) fn new(stream: T, write_idle: Duration) -> Self {
+    #[must_use]
+    pub fn new(stream: T, write_idle: Duration) -> Self {
         Self { stream, write_idle, patience: Box::pin(tokio::time::sleep(write_idle)), is_waiting: false }
     }
 

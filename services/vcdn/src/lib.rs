@@ -1,3 +1,237 @@
-//! A surrogate: keeps shared answers of the service whose name it fronts close to the viewers.
+//! A surrogate: stands under the name of a service, answers from what it keeps, and asks the service for the rest.
+//!
+//! It holds nothing that could not be fetched again, and never answers what it has not got whole from the service, or is
+//! getting just now: a body that broke off there breaks off here. It takes nothing from viewers but questions.
+//!
+//! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
+//! being fetched (`fill`, `fetch`, `upstream`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
+//! an answer goes out (`answer`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
 
+mod answer;
+pub mod config;
+mod disk;
+mod edge;
+mod fetch;
+mod fill;
+mod front;
+mod http;
+mod medium;
+mod object;
+mod peers;
+mod policy;
+mod purge;
 pub mod rules;
+mod shelf;
+mod stats;
+mod status;
+mod target;
+mod upstream;
+mod warm;
+
+pub use config::Config;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flame_naming::Name;
+use flame_service_host::{Host, HostConfig, Routes, StartError};
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use config::FrontConfig;
+use disk::Disk;
+use edge::Limits;
+use front::{Front, Parts};
+use peers::Peers;
+use purge::Purges;
+use shelf::Shelf;
+use stats::Gauges;
+use upstream::Upstream;
+
+/// The service's name, where its own API is; the names that it serves are configured.
+pub const NAME: &str = "vcdn";
+/// How often figures are copied to where they are scraped.
+const FIGURES_EVERY: Duration = Duration::from_secs(1);
+
+/// A surrogate that serves. Dropping it stops it at once; [`Running::stop`] lets answers finish.
+#[derive(Debug)]
+pub struct Running {
+    running: flame_service_host::Running,
+    addresses: BTreeMap<String, SocketAddr>,
+}
+
+/// What each tenant keeps.
+type Shelves = BTreeMap<String, Arc<Shelf>>;
+
+/// Everything that stands behind the names.
+#[derive(Debug, Clone)]
+pub(crate) struct Surrogate {
+    pub fronts: Arc<[Arc<Front>]>,
+    pub shelves: Arc<Shelves>,
+    pub purges: Arc<Purges>,
+    pub peers: Peers,
+    pub id: Arc<str>,
+}
+
+/// Opens what is kept, replays purges on it, and serves.
+///
+/// # Errors
+/// [`StartError`]: an address is taken, the credentials are unusable, no router is configured, a name is none, or the
+/// folder belongs to another process.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let mut host = Host::bind(NAME, &config.host).await?;
+    let open =
+        |what, source: Box<dyn std::error::Error + Send + Sync>| StartError::Open { service: NAME, what, source };
+    let no_router = || io::Error::other("set `router` in [host]: the services behind the names are asked through it");
+    let router = config.host.router.clone().ok_or_else(|| open("upstream", Box::new(no_router())))?;
+    let client = host.client().ok_or_else(|| open("upstream", Box::new(no_router())))?;
+    let id = format!("vcdn-{}", &Uuid::new_v4().simple().to_string()[..8]);
+    let upstream =
+        Upstream::new(&router, &id, &config.upstream).ok_or_else(|| open("upstream", Box::new(no_router())))?;
+
+    let guard = config.cache.folder.clone().map(|folder| host.guard_disk(folder));
+    let (settings, names) = (config.clone(), names(&config.fronts).map_err(|error| open("names", Box::new(error)))?);
+    let tenants: Vec<String> = names.iter().map(|(name, _)| name.tenant().to_string()).collect();
+    let opened = tokio::task::spawn_blocking(move || open_shelves(&settings, &tenants)).await;
+    let (purges, shelves) =
+        opened.map_err(io::Error::other).flatten().map_err(|error| open("cache", Box::new(error)))?;
+
+    let tasks = TaskTracker::new();
+    let (mut fronts, mut addresses, mut listeners) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for ((name, behind), front) in names.iter().zip(&config.fronts) {
+        let parts = Parts {
+            shelf: Arc::clone(&shelves[name.tenant().as_str()]),
+            upstream: upstream.clone(),
+            settings: config.cache.clone(),
+            purges: Arc::clone(&purges),
+            disk_guard: guard.clone(),
+            tasks: tasks.clone(),
+        };
+        let bind = |source| StartError::Bind { service: NAME, address: front.listen, source };
+        let listener = TcpListener::bind(front.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        addresses.insert(name.to_string(), address);
+        host.also_register(name.to_string(), front.advertise.unwrap_or(address));
+        fronts.push(Arc::new(Front::new(name.clone(), behind, parts)));
+        listeners.push(listener);
+    }
+    let own = config.host.advertise.unwrap_or(host.address());
+    let peers = Peers::new(client, config.host.name.as_deref().unwrap_or(NAME), own, config.host.token.clone());
+    let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
+    // What others purged while this one was away; then, and not before, it answers.
+    surrogate.catch_up().await;
+
+    let limits = Limits::of(&config.host);
+    for (listener, front) in listeners.into_iter().zip(surrogate.fronts.iter()) {
+        let front = Arc::clone(front);
+        host.spawn("edge", move |stop| edge::serve(listener, front, limits, stop));
+    }
+    host.spawn("fills", move |stop| async move {
+        stop.cancelled().await;
+        tasks.close();
+        tasks.wait().await;
+    });
+    let gauges = Gauges::new(host.metrics());
+    let figures = surrogate.clone();
+    host.spawn("figures", move |stop| async move {
+        while stop.run_until_cancelled(tokio::time::sleep(FIGURES_EVERY)).await.is_some() {
+            gauges.set(&figures);
+        }
+    });
+    let running = host.serve(Routes { private: http::routes(surrogate), public: OpenApiRouter::new() });
+    Ok(Running { running, addresses })
+}
+
+/// Names and what is behind them, each once.
+fn names(fronts: &[FrontConfig]) -> Result<Vec<(Name, flame_naming::Destination)>, config::Invalid> {
+    let names: Vec<_> = fronts.iter().map(FrontConfig::names).collect::<Result<_, _>>()?;
+    for (at, (name, _)) in names.iter().enumerate() {
+        if names[..at].iter().any(|(other, _)| other == name) {
+            return Err(config::Invalid::Twice(name.to_string()));
+        }
+    }
+    Ok(names)
+}
+
+/// Reads what is on disk, and does the purges that were noted and not done.
+fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>, Shelves)> {
+    if let Some(folder) = &config.cache.folder {
+        std::fs::create_dir_all(folder)?;
+    }
+    let purges = Arc::new(Purges::open(config.cache.folder.as_deref())?);
+    let mut shelves = BTreeMap::new();
+    for tenant in tenants {
+        if shelves.contains_key(tenant) {
+            continue;
+        }
+        let quota = config.quota(tenant);
+        let folder = config.cache.folder.as_ref().map(|folder| folder.join(tenant));
+        let disk = folder.map(|folder| Disk::open(&folder, quota.disk.0)).transpose()?;
+        let shelf = Arc::new(Shelf::new(quota.memory.0, disk, config.cache.assets_counted)?);
+        shelf.replay(&purges);
+        shelves.insert(tenant.clone(), shelf);
+    }
+    Ok((purges, shelves))
+}
+
+// === impl Limits ===
+
+impl Limits {
+    fn of(host: &HostConfig) -> Self {
+        Self {
+            max_connections: host.max_connections,
+            head_timeout: host.head_timeout.0,
+            write_idle: host.write_idle.0,
+            drain: host.drain.0,
+        }
+    }
+}
+
+// === impl Surrogate ===
+
+impl Surrogate {
+    /// The front of `name`, if `tenant` owns it.
+    pub(crate) fn front(&self, name: &str, tenant: &str) -> Option<&Arc<Front>> {
+        let name: Name = name.parse().ok()?;
+        self.fronts.iter().find(|front| front.name == name && front.name.tenant().as_str() == tenant)
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Where the surrogate's own API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    /// Where the names that it serves listen.
+    #[must_use]
+    pub fn fronts(&self) -> &BTreeMap<String, SocketAddr> {
+        &self.addresses
+    }
+
+    /// Reads keys and revocations again.
+    pub fn reload(&self) {
+        self.running.reload();
+    }
+
+    /// Leaves its names, lets open answers finish, and stops.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    /// Serves until SIGINT or SIGTERM, then stops.
+    ///
+    /// # Errors
+    /// The signals cannot be listened for.
+    pub async fn until_signal(self) -> io::Result<()> {
+        self.running.until_signal().await
+    }
+}

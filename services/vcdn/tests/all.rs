@@ -1,1 +1,27 @@
-//! The surrogate on real sockets.
+//! The surrogate on real sockets: behind a real router, in front of a real origin whose log is the witness.
+
+#[path = "all/origin.rs"]
+mod origin;
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/broken.rs"]
+mod broken;
+#[path = "all/conditions.rs"]
+mod conditions;
+#[path = "all/contract.rs"]
+mod contract;
+#[path = "all/disk.rs"]
+mod disk;
+#[path = "all/filling.rs"]
+mod filling;
+#[path = "all/freshness.rs"]
+mod freshness;
+#[path = "all/hostile.rs"]
+mod hostile;
+#[path = "all/purges.rs"]
+mod purges;
+#[path = "all/sharing.rs"]
+mod sharing;
+#[path = "all/warming.rs"]
+mod warming;

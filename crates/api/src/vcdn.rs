@@ -1,0 +1,160 @@
+//! The surrogates' own API: what they keep, and what they must forget.
+//!
+//! `GET /stats` · `GET|POST /purges` · `POST /warm`.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Body of `POST /purges`: exactly one of `url`, `prefix` and `tag`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Purge {
+    /// The name that it was served under: `cdn`.
+    pub name: String,
+    /// One resource: path and query behind the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// All whose path begins so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// All of one group (Cache-Groups, RFC 9875).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// A purge as it is noted, and told to other surrogates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PurgeEntry {
+    /// Told twice, it is done once.
+    pub id: Uuid,
+    /// When it was asked for, Unix milliseconds.
+    pub at_unix_ms: u64,
+    /// What it covers.
+    pub purge: Purge,
+}
+
+/// Answer to `POST /purges`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Purged {
+    /// The purge's identifier.
+    pub id: Uuid,
+    /// Objects that this surrogate has dropped.
+    pub objects: u64,
+    /// Other surrogates that have done the same.
+    pub peers: Vec<String>,
+    /// Other surrogates that could not be told; they ask when they are back.
+    pub unreached: Vec<String>,
+}
+
+/// Body of `POST /warm`: what is to be fetched before anybody asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Warm {
+    /// The name that it is served under: `cdn`.
+    pub name: String,
+    /// Path and query behind the name. What an HLS playlist names is fetched too.
+    pub url: String,
+    /// The most objects to fetch.
+    #[serde(default = "warm_max")]
+    pub max: u32,
+}
+
+/// Answer to `POST /warm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Warmed {
+    /// Objects that are kept now.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What could not be fetched, with the status that came instead.
+    pub failed: Vec<String>,
+}
+
+/// Figures of an asset, or of all together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Figures {
+    /// Answered from what is kept.
+    pub hits: u64,
+    /// Asked upstream, and kept.
+    pub misses: u64,
+    /// Answered together with another request for the same.
+    pub collapsed: u64,
+    /// Answered with something stale.
+    pub stale: u64,
+    /// Passed on without being kept.
+    pub passed: u64,
+    /// Upstream failed, or an answer broke off.
+    pub errors: u64,
+    /// Bytes of bodies sent to viewers.
+    pub sent_bytes: u64,
+    /// Bytes of bodies fetched from upstream.
+    pub fetched_bytes: u64,
+    /// Requests upstream.
+    pub fetches: u64,
+}
+
+/// What a tenant keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Kept {
+    /// The tenant.
+    pub tenant: String,
+    /// Objects in memory.
+    pub memory_objects: u64,
+    /// What they take of it.
+    pub memory_bytes: u64,
+    /// Objects on disk.
+    pub disk_objects: u64,
+    /// What they take of it.
+    pub disk_bytes: u64,
+    /// Fills that run.
+    pub fills: u64,
+}
+
+/// Figures of one asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AssetFigures {
+    /// The tenant.
+    pub tenant: String,
+    /// The first part of the path; `(others)` for those beyond the bound.
+    pub asset: String,
+    /// Its figures.
+    #[serde(flatten)]
+    pub figures: Figures,
+}
+
+/// Answer to `GET /stats`: since the surrogate was started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// The surrogate, as `Cache-Status` names it.
+    pub surrogate: String,
+    /// The names that it serves.
+    pub names: Vec<String>,
+    /// All assets together.
+    pub total: Figures,
+    /// What is kept.
+    pub kept: Vec<Kept>,
+    /// By asset, those with the most bytes sent first.
+    pub assets: Vec<AssetFigures>,
+}
+
+// === impl Figures ===
+
+impl Figures {
+    /// Adds `other` to it.
+    pub fn add(&mut self, other: &Self) {
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.collapsed += other.collapsed;
+        self.stale += other.stale;
+        self.passed += other.passed;
+        self.errors += other.errors;
+        self.sent_bytes += other.sent_bytes;
+        self.fetched_bytes += other.fetched_bytes;
+        self.fetches += other.fetches;
+    }
+}
+
+fn warm_max() -> u32 {
+    1000
+}

@@ -1,0 +1,175 @@
+//! What the surrogate is told. `config.example.toml` holds every key with its meaning.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flame_naming::{Destination, Name};
+use flame_service_host::HostConfig;
+use flame_service_host::config::{Bytes, Span};
+use serde::Deserialize;
+
+/// The configuration of a surrogate.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What every service is told. `router` is needed here; `listen` is where purges, figures and warming are asked for.
+    pub host: HostConfig,
+    /// The names that it serves, each at a listener of its own.
+    pub fronts: Vec<FrontConfig>,
+    /// What is kept, and where.
+    pub cache: CacheConfig,
+    /// How the services behind the names are asked.
+    pub upstream: UpstreamConfig,
+    /// What of the cache a tenant gets, if it is not `cache.memory` and `cache.disk`.
+    pub tenants: BTreeMap<String, Quota>,
+}
+
+/// `[[fronts]]`: a name that is served.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrontConfig {
+    /// The name: `cdn`, `cdn.main.acme`.
+    pub name: String,
+    /// The name that is asked for what is not kept: `streaming`, or the same name at another site (`cloud--streaming`).
+    pub upstream: String,
+    /// Where to listen; port 0 takes a free one.
+    #[serde(default = "any_port")]
+    pub listen: SocketAddr,
+    /// Address that is registered with the router, if it is not the one listened on.
+    #[serde(default)]
+    pub advertise: Option<SocketAddr>,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheConfig {
+    /// Folder of the disk tier; without one everything is in memory and ends with the process.
+    pub folder: Option<PathBuf>,
+    /// Memory of a tenant.
+    pub memory: Bytes,
+    /// Disk of a tenant.
+    pub disk: Bytes,
+    /// The largest body that is kept; larger ones flow through.
+    pub object_max: Bytes,
+    /// Fills at once, of all tenants; whoever would begin one more gets 503.
+    pub fills: usize,
+    /// A range that begins further ahead of a running fill than this is asked for singly.
+    pub range_ahead: Bytes,
+    /// Assets whose requests are counted apart; the others are counted together.
+    pub assets_counted: usize,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamConfig {
+    /// Time from the request to the head of the answer.
+    pub answer_timeout: Span,
+    /// Time without a byte in the middle of a body.
+    pub body_idle_timeout: Span,
+    /// How often a body that broke off is resumed where it ended.
+    pub resumes: u32,
+    /// Surrogates that a request may pass.
+    pub hops: usize,
+}
+
+/// `[tenants.NAME]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Its memory.
+    pub memory: Bytes,
+    /// Its disk.
+    pub disk: Bytes,
+}
+
+/// A key of the configuration that says nothing usable.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// Not a name.
+    #[error("`fronts.{key} = \"{text}\"` is no name")]
+    Name {
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        text: String,
+        /// What is wrong.
+        #[source]
+        source: flame_naming::NameError,
+    },
+    /// It would ask itself.
+    #[error("the front `{0}` has itself for upstream: pin another site (`SITE--{0}`) or name the service behind it")]
+    Itself(String),
+    /// Two fronts of one name.
+    #[error("the front `{0}` is there twice")]
+    Twice(String),
+}
+
+// === impl FrontConfig ===
+
+impl FrontConfig {
+    /// A front on a free port of loopback.
+    #[must_use]
+    pub fn new(name: &str, upstream: &str) -> Self {
+        Self { name: name.to_owned(), upstream: upstream.to_owned(), listen: any_port(), advertise: None }
+    }
+
+    /// The name that is served, and what is asked behind it.
+    pub(crate) fn names(&self) -> Result<(Name, Destination), Invalid> {
+        let wrong = |key, text: &str, source| Invalid::Name { key, text: text.to_owned(), source };
+        let name: Name = self.name.parse().map_err(|source| wrong("name", &self.name, source))?;
+        let upstream: Destination =
+            self.upstream.parse().map_err(|source| wrong("upstream", &self.upstream, source))?;
+        if upstream.site.is_none() && upstream.name == name {
+            return Err(Invalid::Itself(self.name.clone()));
+        }
+        Ok((name, upstream))
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// What the tenant may keep.
+    #[must_use]
+    pub fn quota(&self, tenant: &str) -> Quota {
+        let default = Quota { memory: self.cache.memory, disk: self.cache.disk };
+        self.tenants.get(tenant).copied().unwrap_or(default)
+    }
+}
+
+// === impl CacheConfig ===
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            memory: Bytes(256 << 20),
+            disk: Bytes(10 << 30),
+            object_max: Bytes(1 << 30),
+            fills: 1024,
+            range_ahead: Bytes(4 << 20),
+            assets_counted: 10_000,
+        }
+    }
+}
+
+// === impl UpstreamConfig ===
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            answer_timeout: Span(Duration::from_secs(20)),
+            body_idle_timeout: Span(Duration::from_secs(20)),
+            resumes: 2,
+            hops: 8,
+        }
+    }
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}

@@ -1,0 +1,206 @@
+//! Connections that are hyper's from now on: the same answers for everything that the loop does not take.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use bytes::{Buf, Bytes};
+use flame_service_host::{Failure, Socket};
+use futures_util::stream;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::write::{Span, span};
+use super::{HEAD_MAX_BYTES, Limits};
+use crate::answer::{self, Answer, Content, Lead};
+use crate::front::{Asked, Front};
+use crate::medium;
+
+/// How long a browser may remember a preflight, seconds; browsers cap it on their own.
+const PREFLIGHT_MAX_AGE_S: &str = "86400";
+/// A piece of a file that is read at a time.
+const PIECE_BYTES: u64 = 64 << 10;
+
+/// A connection of which something has been read already.
+struct Prefixed {
+    prefix: Bytes,
+    socket: Socket<TcpStream>,
+}
+
+/// Serves the rest of a connection.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    prefix: Bytes,
+    front: Arc<Front>,
+    limits: Limits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let socket = TokioIo::new(Prefixed { prefix, socket: Socket::new(stream, limits.write_idle) });
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let front = Arc::clone(&front);
+        async move { Ok::<_, Infallible>(respond(&front, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_headers(100)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(socket, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection broke");
+    }
+    Ok(())
+}
+
+async fn respond(front: &Arc<Front>, request: Request<Incoming>) -> Response<Body> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_http_11 = request.version() == axum::http::Version::HTTP_11;
+    if (hosts.next().is_none() && is_http_11) || hosts.next().is_some() {
+        return Failure::bad_request("send exactly one Host field").into_response();
+    }
+    let is_head = match *request.method() {
+        Method::GET => false,
+        Method::HEAD => true,
+        Method::OPTIONS => return preflight(),
+        _ => {
+            let detail = "a surrogate answers GET and HEAD; what changes something is for the service itself";
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            let failure = Failure::new(status, "method-not-allowed", "Method not allowed", detail);
+            let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
+            return failure.with_header(header::ALLOW, allowed).into_response();
+        }
+    };
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let (parts, _body) = request.into_parts();
+    let answer = front.answer(Asked { is_head, target, headers: parts.headers }).await;
+    tracing::info!(target: "access", front = %front.name, method = %parts.method, path = %parts.uri, status = answer.status().as_u16(), cache = answer.cache_status);
+    response(front, answer)
+}
+
+fn preflight() -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    answer::for_any_page(&mut headers);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S),
+        (header::ALLOW, "GET, HEAD, OPTIONS"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// The answer as hyper sends it.
+fn response(front: &Arc<Front>, answer: Answer) -> Response<Body> {
+    let Answer { lead, age_s, cache_status, content, asset } = answer;
+    let (status, mut headers) = match lead {
+        Lead::Fields(status, headers) => (status, headers),
+        Lead::Kept(head) => (head.status, head.headers.clone()),
+    };
+    if let Some(age_s) = age_s {
+        headers.insert(header::AGE, HeaderValue::from(age_s));
+    }
+    if let Ok(value) = HeaderValue::from_str(&cache_status) {
+        headers.append("cache-status", value);
+    }
+    if let (Some(asset), Some(length)) = (&asset, content.length()) {
+        crate::shelf::count(&asset.sent_bytes, length);
+    }
+    let body = match content {
+        Content::None => Body::empty(),
+        Content::Memory(bytes) => Body::from(bytes),
+        Content::File { file, offset, length } => {
+            let end = offset + length;
+            Body::from_stream(stream::try_unfold(offset, move |at| {
+                let piece = (at < end).then(|| {
+                    let wanted = usize::try_from((end - at).min(PIECE_BYTES)).unwrap_or(usize::MAX);
+                    medium::read(&file, at, wanted)
+                });
+                async move { piece.transpose().map(|piece| piece.map(|bytes| (bytes.clone(), at + bytes.len() as u64))) }
+            }))
+        }
+        Content::Follow { fill, offset, end } => {
+            Body::from_stream(stream::try_unfold((fill, offset), move |(mut fill, at)| async move {
+                let bytes = match span(&mut fill, at, end).await {
+                    Span::End => return Ok(None),
+                    Span::Broken => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+                    Span::Memory(bytes) => bytes,
+                    Span::File { file, offset, length } => {
+                        medium::read(&file, offset, usize::try_from(length.min(PIECE_BYTES)).unwrap_or(usize::MAX))?
+                    }
+                };
+                let next = at + bytes.len() as u64;
+                Ok(Some((bytes, (fill, next))))
+            }))
+        }
+        Content::Pass { body, .. } => {
+            let front = Arc::clone(front);
+            Body::from_stream(stream::try_unfold((front, body), |(front, mut body)| async move {
+                let data = front.upstream.next(&mut body).await?;
+                Ok::<_, crate::upstream::UpstreamError>(data.map(|data| (data, (front, body))))
+            }))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+// === impl Prefixed ===
+
+impl AsyncRead for Prefixed {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.prefix.has_remaining() {
+            let length = self.prefix.len().min(buffer.remaining());
+            buffer.put_slice(&self.prefix.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

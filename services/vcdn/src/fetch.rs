@@ -1,0 +1,424 @@
+//! Drives one fill: asks upstream, judges the answer, and puts the bytes where followers read them.
+//!
+//! It runs to its end also when every viewer has left: the next one finds the object. A body that breaks off is resumed at
+//! its place (`Range` with `If-Range` on the same strong ETag, maybe on another instance); if that does not help, the fill
+//! is aborted, and what is there serves ranges within it, and the beginning of the next try.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+
+use crate::disk::{self, Meta, Scratch};
+use crate::fill::{Fill, Flow, Outcome};
+use crate::front::Front;
+use crate::medium::{self, Medium};
+use crate::object::{Head, Object, UnixMs};
+use crate::policy::{self, Keep};
+use crate::shelf::count;
+use crate::upstream::UpstreamError;
+
+/// What a fill asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    /// Path and query as they are asked upstream.
+    pub target: String,
+    /// The key without what answers vary by.
+    pub resource: Arc<str>,
+    /// Fields that upstream sees.
+    pub headers: HeaderMap,
+    /// The kept answer that may still be right.
+    pub stale: Option<Arc<Object>>,
+}
+
+/// Where a body is written.
+struct Sink {
+    file: Arc<File>,
+    scratch: Option<Scratch>,
+    digest: Sha256,
+    written: u64,
+}
+
+/// An answer whose body follows.
+struct Begun {
+    head: Arc<Head>,
+    keep: Keep,
+    length: Option<u64>,
+    body: Incoming,
+    sink: Sink,
+}
+
+/// Drives `fill` to its end. If this is dropped in the middle, the fill is aborted, not left open.
+pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, wanted: Wanted) {
+    let ending = Ending { front: &front, fill: &fill };
+    if let Err(error) = fetch(&front, &fill, &wanted).await {
+        let now = UnixMs::now();
+        match wanted.stale.filter(|stale| now < stale.times.if_error_until) {
+            Some(stale) => fill.complete(stale, Outcome::Stale),
+            None => fill.fail(error),
+        }
+    }
+    drop(ending);
+}
+
+/// Takes a fill out of the list, whatever became of it.
+struct Ending<'a> {
+    front: &'a Front,
+    fill: &'a Arc<Fill>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.fill.abandon();
+        self.front.shelf.ended(self.fill);
+    }
+}
+
+async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), UpstreamError> {
+    let asset = front.shelf.assets.of(&wanted.target);
+    let partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none());
+    let mut headers = wanted.headers.clone();
+    if let Some(stale) = &wanted.stale {
+        validators(&mut headers, &stale.head);
+    } else if let Some(partial) = &partial {
+        resume_from(&mut headers, partial);
+    }
+    let asked = UnixMs::now();
+    count(&asset.fetches, 1);
+    let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
+    let now = UnixMs::now();
+    if answer.status() == StatusCode::NOT_MODIFIED
+        && let Some(stale) = &wanted.stale
+    {
+        unchanged(front, fill, wanted, stale, &answer, asked);
+        return Ok(());
+    }
+    let may_be_stale = wanted.stale.as_ref().filter(|stale| now < stale.times.if_error_until);
+    if let Some(stale) = may_be_stale.filter(|_| answer.status().is_server_error()) {
+        fill.complete(Arc::clone(stale), Outcome::Stale);
+        return Ok(());
+    }
+    let mut begun = match begin(front, partial.as_deref(), answer, asked, now).await? {
+        Ok(begun) => begun,
+        Err(unshared) => {
+            front.shelf.drop_partial(&fill.key);
+            if wanted.stale.is_some() {
+                front.shelf.forget(&fill.key);
+            }
+            if unshared.status() != StatusCode::PARTIAL_CONTENT {
+                front.shelf.set_unshared(&fill.key);
+            }
+            fill.unshare(unshared);
+            return Ok(());
+        }
+    };
+    if let Keep::Shared { vary, .. } = &begun.keep {
+        front.shelf.set_vary(&wanted.resource, vary);
+    }
+    let flow = Flow {
+        key: front.key(&wanted.resource, &wanted.headers),
+        head: Arc::clone(&begun.head),
+        file: Arc::clone(&begun.sink.file),
+        born: now,
+        written: begun.sink.written,
+        length: begun.length,
+    };
+    fill.flow(flow.clone());
+    match flow_on(front, fill, wanted, &mut begun).await {
+        Ok(()) => {
+            count(&asset.fetched_bytes, begun.sink.written - flow.written);
+            settle(front, fill, wanted, begun, flow.key).await;
+        }
+        Err(error) => {
+            tracing::warn!(target = wanted.target, error = %flame_service_host::problem::chain(&error),
+                written = begun.sink.written, length = begun.length, "a fill was aborted");
+            count(&asset.fetched_bytes, begun.sink.written - flow.written);
+            count(&asset.errors, 1);
+            if begun.head.strong_etag().is_some() && begun.length.is_some() && begun.sink.written > 0 {
+                let file = Arc::clone(&begun.sink.file);
+                front.shelf.set_partial(Flow { file, written: begun.sink.written, ..flow });
+            }
+            fill.abort();
+        }
+    }
+    Ok(())
+}
+
+/// Upstream says that the kept one is still right (RFC 9111 section 4.3.4).
+fn unchanged(
+    front: &Front,
+    fill: &Arc<Fill>,
+    wanted: &Wanted,
+    stale: &Arc<Object>,
+    answer: &http::Response<Incoming>,
+    asked: UnixMs,
+) {
+    let mut headers = stale.head.headers.clone();
+    for name in answer.headers().keys() {
+        // The length is that of the kept body, whatever a 304 says.
+        if *name == header::CONTENT_LENGTH {
+            continue;
+        }
+        headers.remove(name);
+        for value in answer.headers().get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    front.clean(&mut headers);
+    let Keep::Shared { times, tags, .. } = policy::keep(stale.head.status, &headers, asked, UnixMs::now()) else {
+        front.shelf.forget(&fill.key);
+        fill.complete(Arc::clone(stale), Outcome::Unchanged);
+        return;
+    };
+    let object = Arc::new(stale.refreshed(Head::new(stale.head.status, headers), times, tags));
+    if !front.was_purged(fill, &object.tags) {
+        front.shelf.keep(&object);
+        if let Some(disk) = front.shelf.disk().filter(|_| object.on_disk)
+            && let Err(error) = disk.refresh(&object)
+        {
+            tracing::warn!(target = wanted.target, %error, "a revalidated object keeps its old end on disk");
+        }
+    }
+    fill.complete(object, Outcome::Unchanged);
+}
+
+/// Makes room for a shareable answer; gives back one that is not.
+async fn begin(
+    front: &Front,
+    partial: Option<&Flow>,
+    answer: http::Response<Incoming>,
+    asked: UnixMs,
+    now: UnixMs,
+) -> Result<Result<Begun, http::Response<Incoming>>, UpstreamError> {
+    if let Some(partial) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
+        if !continues(answer.headers(), partial.head.strong_etag(), partial.written, partial.length) {
+            return Err(UpstreamError::Length);
+        }
+        let keep = policy::keep(StatusCode::OK, &partial.head.headers, asked, now);
+        let sink = Sink::resumed(front, partial).await.map_err(UpstreamError::Nowhere)?;
+        let (head, length) = (Arc::clone(&partial.head), partial.length);
+        return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
+    }
+    let keep = policy::keep(answer.status(), answer.headers(), asked, now);
+    let length = content_length(answer.headers());
+    let is_too_large = length.is_some_and(|length| length > front.settings.object_max.0);
+    if keep == Keep::Unshared || is_too_large {
+        return Ok(Err(answer));
+    }
+    let (parts, body) = answer.into_parts();
+    let mut headers = parts.headers;
+    front.clean(&mut headers);
+    headers.remove(header::AGE);
+    let sink = Sink::new(front).map_err(UpstreamError::Nowhere)?;
+    Ok(Ok(Begun { head: Arc::new(Head::new(parts.status, headers)), keep, length, body, sink }))
+}
+
+/// Writes the body as it comes; resumes it where it broke off, if that can be.
+async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut Begun) -> Result<(), UpstreamError> {
+    let mut resumes = 0;
+    loop {
+        let broke = match front.upstream.next(&mut begun.body).await {
+            Ok(Some(data)) => {
+                let end = begun.sink.written + data.len() as u64;
+                if begun.length.is_some_and(|length| end > length) {
+                    return Err(UpstreamError::Length);
+                }
+                if end > front.settings.object_max.0 {
+                    front.shelf.set_unshared(&fill.key);
+                    return Err(UpstreamError::TooLarge);
+                }
+                begun.sink.write(data, fill).await.map_err(UpstreamError::Nowhere)?;
+                continue;
+            }
+            Ok(None) if begun.length.is_none_or(|length| length == begun.sink.written) => return Ok(()),
+            Ok(None) => UpstreamError::Length,
+            Err(error) => error,
+        };
+        if resumes == front.upstream.settings().resumes || begun.head.strong_etag().is_none() || begun.length.is_none()
+        {
+            return Err(broke);
+        }
+        resumes += 1;
+        let mut headers = wanted.headers.clone();
+        let so_far = Flow {
+            key: Arc::clone(&fill.key),
+            head: Arc::clone(&begun.head),
+            file: Arc::clone(&begun.sink.file),
+            born: fill.began,
+            written: begun.sink.written,
+            length: begun.length,
+        };
+        resume_from(&mut headers, &so_far);
+        let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
+        let is_rest = answer.status() == StatusCode::PARTIAL_CONTENT
+            && continues(answer.headers(), begun.head.strong_etag(), begun.sink.written, begun.length);
+        if !is_rest {
+            return Err(broke);
+        }
+        tracing::info!(target = wanted.target, written = begun.sink.written, "a body that broke off is resumed");
+        begun.body = answer.into_body();
+    }
+}
+
+/// Keeps a complete body, unless it was purged meanwhile.
+async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, key: Arc<str>) {
+    let Begun { head, keep, sink, .. } = begun;
+    let Keep::Shared { times, tags, vary } = keep else { return fill.abort() };
+    let Sink { file, mut scratch, digest, written } = sink;
+    // Chunked bodies have a length now.
+    let head = if head.headers.contains_key(header::CONTENT_LENGTH) {
+        head
+    } else {
+        let mut headers = head.headers.clone();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(written));
+        Arc::new(Head::new(head.status, headers))
+    };
+    let medium = match Medium::settled(Arc::clone(&file), written) {
+        Ok(medium) => medium,
+        Err(error) => {
+            tracing::error!(%error, "what was just written cannot be read");
+            return fill.abort();
+        }
+    };
+    let was_purged = front.was_purged(fill, &tags);
+    let meta = Meta {
+        key: key.to_string(),
+        status: head.status.as_u16(),
+        headers: disk::pairs(&head.headers),
+        times,
+        length: written,
+        digest: hex::encode(digest.finalize()),
+        tags: tags.to_vec(),
+        path: wanted.target.clone(),
+        vary: vary.iter().map(ToString::to_string).collect(),
+    };
+    let disk = front.shelf.disk().cloned().filter(|_| scratch.is_some() && !was_purged);
+    let on_disk = disk.is_some();
+    let asset = front.shelf.assets.of(&wanted.target);
+    let object =
+        Arc::new(Object { key, head, times, length: written, medium, tags, asset, was_hit: false.into(), on_disk });
+    // Viewers first, the folder later.
+    if !was_purged {
+        front.shelf.keep(&object);
+    }
+    fill.complete(Arc::clone(&object), Outcome::Fetched);
+    if let (Some(disk), Some(scratch)) = (disk, scratch.take()) {
+        let admitted = tokio::task::spawn_blocking(move || disk.admit(scratch, meta)).await;
+        if let Err(error) = admitted.map_err(io::Error::other).flatten() {
+            tracing::warn!(target = wanted.target, %error, "an object stays in memory only");
+        }
+        // A purge that came in between has not seen it on disk.
+        if front.was_purged(fill, &object.tags) {
+            front.shelf.forget(&object.key);
+        }
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Asks whether the kept one is still right.
+fn validators(headers: &mut HeaderMap, head: &Head) {
+    if let Some(etag) = head.etag() {
+        headers.insert(header::IF_NONE_MATCH, etag.clone());
+    }
+    if let Some(modified) = head.headers.get(header::LAST_MODIFIED) {
+        headers.insert(header::IF_MODIFIED_SINCE, modified.clone());
+    }
+}
+
+/// Asks for what is missing, of the very same bytes.
+fn resume_from(headers: &mut HeaderMap, flow: &Flow) {
+    let Some(etag) = flow.head.strong_etag() else { return };
+    headers.insert(header::IF_RANGE, etag.clone());
+    let range = format!("bytes={}-", flow.written);
+    headers.insert(header::RANGE, HeaderValue::from_str(&range).expect("digits"));
+}
+
+/// Whether a 206 is the rest of the same bytes.
+fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, length: Option<u64>) -> bool {
+    let wanted = length.map(|length| format!("bytes {written}-{}/{length}", length.saturating_sub(1)));
+    let range = headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
+    etag.is_some() && headers.get(header::ETAG) == etag && range.is_some() && range == wanted.as_deref()
+}
+
+// === impl Sink ===
+
+impl Sink {
+    /// A file on disk while there is room, in memory else.
+    fn new(front: &Front) -> io::Result<Self> {
+        let scratch = match front.shelf.disk().filter(|_| front.has_free_space()) {
+            Some(disk) => {
+                disk.scratch().inspect_err(|error| tracing::warn!(%error, "the disk tier takes nothing")).ok()
+            }
+            None => None,
+        };
+        let file = match &scratch {
+            Some(scratch) => Arc::clone(&scratch.file),
+            None => Arc::new(medium::anonymous()?),
+        };
+        Ok(Self { file, scratch, digest: Sha256::new(), written: 0 })
+    }
+
+    /// Begins with a copy of what a broken-off fill has left.
+    async fn resumed(front: &Front, partial: &Flow) -> io::Result<Self> {
+        let mut sink = Self::new(front)?;
+        let (from, written) = (Arc::clone(&partial.file), partial.written);
+        let (to, mut digest) = (Arc::clone(&sink.file), Sha256::new());
+        let copy = tokio::task::spawn_blocking(move || {
+            let mut at = 0;
+            while at < written {
+                let length = usize::try_from(written - at).unwrap_or(usize::MAX).min(256 << 10);
+                let bytes = medium::read(&from, at, length)?;
+                digest.update(&bytes);
+                to.write_all_at(&bytes, at)?;
+                at += length as u64;
+            }
+            Ok::<_, io::Error>(digest)
+        });
+        sink.digest = copy.await.map_err(io::Error::other).flatten()?;
+        sink.written = written;
+        Ok(sink)
+    }
+
+    /// Writes a piece, and tells the followers.
+    async fn write(&mut self, data: Bytes, fill: &Fill) -> io::Result<()> {
+        self.digest.update(&data);
+        let length = data.len() as u64;
+        if self.scratch.is_some() {
+            let (file, at, bytes) = (Arc::clone(&self.file), self.written, data.clone());
+            let wrote = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
+            if let Err(error) = wrote.map_err(io::Error::other).flatten() {
+                tracing::warn!(%error, "the disk takes no more; the fill goes on in memory");
+                self.leave_disk(fill)?;
+                self.file.write_all_at(&data, self.written)?;
+            }
+        } else {
+            self.file.write_all_at(&data, self.written)?;
+        }
+        self.written += length;
+        fill.wrote(length);
+        Ok(())
+    }
+
+    /// Goes on in memory: the disk is full or gone, viewers need not know.
+    fn leave_disk(&mut self, fill: &Fill) -> io::Result<()> {
+        let file = Arc::new(medium::anonymous()?);
+        let mut at = 0;
+        while at < self.written {
+            let length = usize::try_from(self.written - at).unwrap_or(usize::MAX).min(256 << 10);
+            file.write_all_at(&medium::read(&self.file, at, length)?, at)?;
+            at += length as u64;
+        }
+        self.file = file;
+        self.scratch = None;
+        fill.moved(&self.file);
+        Ok(())
+    }
+}

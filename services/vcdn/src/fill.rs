@@ -1,0 +1,147 @@
+//! A fill: one request upstream, whose answer is kept and followed by all who asked for the same meanwhile.
+//!
+//! ```text
+//! Asking ──► Flowing ──► Complete           all bytes are there, and kept
+//!    │          └──────► Aborted            a state of its own: no length makes it look whole, nothing keeps it
+//!    ├─────────────────► Complete           unchanged (304), or stale and still allowed
+//!    ├─────────────────► Unshared           not for a cache: every follower asks singly
+//!    └─────────────────► Failed             no answer
+//! ```
+//!
+//! Followers copy nothing: each reads the file at its own pace, so a slow one keeps an open file and an offset. The writer
+//! never waits for them.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use crate::object::{Head, Object, UnixMs};
+use crate::upstream::UpstreamError;
+
+/// A running fill, or one that has just ended.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    pub key: Arc<str>,
+    pub began: UnixMs,
+    phase: watch::Sender<Phase>,
+    /// The answer that is not for a cache, for the one request that began the fill.
+    unshared: Mutex<Option<http::Response<Incoming>>>,
+}
+
+/// Where a fill is.
+#[derive(Debug, Clone)]
+pub(crate) enum Phase {
+    /// No head yet.
+    Asking,
+    /// `written` bytes are in the file.
+    Flowing(Flow),
+    /// Ended well.
+    Complete(Arc<Object>, Outcome),
+    /// Broke off; what is there stays readable.
+    Aborted(Flow),
+    /// Not for a cache.
+    Unshared,
+    /// No answer.
+    Failed(Arc<UpstreamError>),
+}
+
+/// How a fill ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Fetched.
+    Fetched,
+    /// Upstream said that the kept one is still right.
+    Unchanged,
+    /// Upstream failed, and the stale one may be used.
+    Stale,
+}
+
+/// A body on its way.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    /// What it will be kept under: known once upstream has said what it varies by.
+    pub key: Arc<str>,
+    pub head: Arc<Head>,
+    pub file: Arc<File>,
+    pub born: UnixMs,
+    pub written: u64,
+    /// Length of the whole, where upstream said it.
+    pub length: Option<u64>,
+}
+
+// === impl Fill ===
+
+impl Fill {
+    pub(crate) fn new(key: Arc<str>, began: UnixMs) -> Self {
+        Self { key, began, phase: watch::Sender::new(Phase::Asking), unshared: Mutex::default() }
+    }
+
+    /// To follow it.
+    pub(crate) fn follow(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Bytes begin to flow.
+    pub(crate) fn flow(&self, flow: Flow) {
+        self.phase.send_replace(Phase::Flowing(flow));
+    }
+
+    /// More bytes are in the file.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        self.phase.send_modify(|phase| {
+            if let Phase::Flowing(flow) = phase {
+                flow.written += bytes;
+            }
+        });
+    }
+
+    /// The bytes are in another file now.
+    pub(crate) fn moved(&self, file: &Arc<File>) {
+        self.phase.send_modify(|phase| {
+            if let Phase::Flowing(flow) = phase {
+                flow.file = Arc::clone(file);
+            }
+        });
+    }
+
+    /// All bytes are there.
+    pub(crate) fn complete(&self, object: Arc<Object>, outcome: Outcome) {
+        self.phase.send_replace(Phase::Complete(object, outcome));
+    }
+
+    /// The body broke off.
+    pub(crate) fn abort(&self) {
+        self.phase.send_modify(|phase| {
+            if let Phase::Flowing(flow) = phase {
+                *phase = Phase::Aborted(flow.clone());
+            }
+        });
+    }
+
+    /// The answer is for one only.
+    pub(crate) fn unshare(&self, answer: http::Response<Incoming>) {
+        *self.unshared.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+        self.phase.send_replace(Phase::Unshared);
+    }
+
+    /// The answer that is for one only, for the first who takes it.
+    pub(crate) fn take_unshared(&self) -> Option<http::Response<Incoming>> {
+        self.unshared.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// There is no answer.
+    pub(crate) fn fail(&self, error: UpstreamError) {
+        self.phase.send_replace(Phase::Failed(Arc::new(error)));
+    }
+
+    /// The task that drove it is gone: whatever it was doing will not end well.
+    pub(crate) fn abandon(&self) {
+        self.phase.send_modify(|phase| match phase {
+            Phase::Asking => *phase = Phase::Failed(Arc::new(UpstreamError::Abandoned)),
+            Phase::Flowing(flow) => *phase = Phase::Aborted(flow.clone()),
+            Phase::Complete(..) | Phase::Aborted(_) | Phase::Unshared | Phase::Failed(_) => {}
+        });
+    }
+}

@@ -1,0 +1,92 @@
+//! `POST|GET /purges`, `PUT /purges/{id}`.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use flame_api::Problem;
+use flame_api::vcdn::{Purge, PurgeEntry, Purged};
+use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Query, Scope};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::error;
+use crate::Surrogate;
+use crate::object::UnixMs;
+
+/// Which purges are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Since {
+    /// Those at or after this moment, Unix milliseconds.
+    #[serde(default)]
+    after: u64,
+}
+
+/// Drops what is kept, here and in all other surrogates that can be reached. Noted before it is done.
+#[utoipa::path(
+    post,
+    path = "/purges",
+    request_body = Purge,
+    responses(
+        (status = 200, description = "Done here; says by whom else", body = Purged),
+        (status = 404, description = "The name is not served here", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Not exactly one of url, prefix and tag", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 507, description = "It could not be noted", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn create(
+    State(surrogate): State<Surrogate>,
+    caller: Caller,
+    Json(purge): Json<Purge>,
+) -> FailureResult<Json<Purged>> {
+    caller.require(Scope::Write)?;
+    surrogate.front(&purge.name, &caller.tenant).ok_or_else(|| error::no_front(&purge.name))?;
+    let entry = PurgeEntry { id: Uuid::now_v7(), at_unix_ms: UnixMs::now().0, purge };
+    let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
+    let (peers, unreached) = surrogate.peers.tell(&entry).await;
+    Ok(Json(Purged { id: entry.id, objects, peers, unreached }))
+}
+
+/// A purge that another surrogate tells of. Told twice, it is done once.
+#[utoipa::path(
+    put,
+    path = "/purges/{id}",
+    params(("id" = Uuid, Path, description = "The purge")),
+    request_body = PurgeEntry,
+    responses(
+        (status = 204, description = "Done"),
+        (status = 422, description = "Not a purge", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn put(
+    State(surrogate): State<Surrogate>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(entry): Json<PurgeEntry>,
+) -> FailureResult<StatusCode> {
+    caller.require(Scope::Service)?;
+    if entry.id != id {
+        return Err(Failure::bad_request("the id of the purge is not that of the URL"));
+    }
+    surrogate.purge(entry).await.map_err(|error| error::of_purge(&error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Purges that this surrogate remembers, oldest first: for those that were away.
+#[utoipa::path(
+    get,
+    path = "/purges",
+    params(Since),
+    responses((status = 200, description = "Purges", body = [PurgeEntry])),
+)]
+pub(super) async fn list(
+    State(surrogate): State<Surrogate>,
+    caller: Caller,
+    Query(since): Query<Since>,
+) -> FailureResult<Json<Vec<PurgeEntry>>> {
+    caller.require(Scope::Service)?;
+    Ok(Json(surrogate.purges.since(UnixMs(since.after))))
+}

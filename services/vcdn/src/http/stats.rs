@@ -1,0 +1,36 @@
+//! `GET /stats`.
+
+use axum::extract::State;
+use flame_api::vcdn::{AssetFigures, Figures, Kept, Stats};
+use flame_service_host::{Caller, FailureResult, Json, Scope};
+
+use crate::Surrogate;
+
+/// Assets that are listed.
+const LISTED: usize = 1000;
+
+/// What the caller's tenant keeps here, and how its viewers were answered since the start.
+#[utoipa::path(get, path = "/stats", responses((status = 200, description = "Figures", body = Stats)))]
+pub(super) async fn show(State(surrogate): State<Surrogate>, caller: Caller) -> FailureResult<Json<Stats>> {
+    caller.require(Scope::Read)?;
+    let mine = |tenant: &str| tenant == caller.tenant;
+    let mut stats = Stats { surrogate: surrogate.id.to_string(), ..Stats::default() };
+    let names = surrogate.fronts.iter().map(|front| &front.name).filter(|name| mine(name.tenant().as_str()));
+    stats.names = names.map(ToString::to_string).collect();
+    for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {
+        let [memory_objects, memory_bytes, disk_objects, disk_bytes] = shelf.size();
+        let fills = shelf.filling() as u64;
+        let tenant = tenant.clone();
+        stats.kept.push(Kept { tenant, memory_objects, memory_bytes, disk_objects, disk_bytes, fills });
+    }
+    let mut total = Figures::default();
+    for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {
+        for (asset, figures) in shelf.assets.list() {
+            total.add(&figures);
+            stats.assets.push(AssetFigures { tenant: tenant.clone(), asset, figures });
+        }
+    }
+    stats.assets.truncate(LISTED);
+    stats.total = total;
+    Ok(Json(stats))
+}

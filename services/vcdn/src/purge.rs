@@ -1,0 +1,264 @@
+//! Purges: what must not be served any more, noted before it is acknowledged.
+//!
+//! The log serves three ends. A fill that began before a purge must not be kept after it. A surrogate that was cut off
+//! between note and deed does the deed at its next start, before it serves. And one that was away asks its peers for what
+//! it has missed. The log is bounded: what is older than its oldest entry cannot be vouched for, so a surrogate that was
+//! away for longer than its peers remember drops what it kept.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use flame_api::vcdn::{Purge, PurgeEntry};
+use flame_naming::Name;
+
+use crate::front::key_prefix;
+use crate::object::UnixMs;
+use crate::target;
+
+/// Purges that are remembered.
+pub(crate) const REMEMBERED: usize = 10_000;
+const LOG: &str = "purges.ndjson";
+
+/// The purges of this surrogate.
+#[derive(Debug)]
+pub(crate) struct Purges {
+    state: Mutex<State>,
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Oldest first.
+    entries: VecDeque<Noted>,
+    file: Option<File>,
+}
+
+#[derive(Debug, Clone)]
+struct Noted {
+    entry: PurgeEntry,
+    cover: Cover,
+}
+
+/// What a purge covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cover {
+    key_prefix: String,
+    scope: Scope,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Scope {
+    /// One resource, in all its variants.
+    Url(String),
+    /// All whose path and query begin so.
+    Prefix(String),
+    /// All of one group (RFC 9875).
+    Tag(String),
+}
+
+/// A purge that says nothing that can be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PurgeError {
+    #[error("say exactly one of `url`, `prefix` and `tag`")]
+    Scope,
+    #[error("`{0}` is no path: it begins with `/`, as it stands behind the name")]
+    Path(String),
+    #[error("`{0}` is no name")]
+    Name(String, #[source] flame_naming::NameError),
+    #[error("the purge cannot be noted")]
+    Note(#[source] io::Error),
+}
+
+// === impl Purges ===
+
+impl Purges {
+    /// Reads the log in `folder`; without a folder there is nothing to outlive.
+    pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
+        let Some(folder) = folder else { return Ok(Self { state: Mutex::default(), path: None }) };
+        let path = folder.join(LOG);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        // A line that a power cut tore was not acknowledged.
+        let entries = text.lines().filter_map(|line| serde_json::from_str::<PurgeEntry>(line).ok());
+        let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry).ok()).collect();
+        while entries.len() > REMEMBERED {
+            entries.pop_front();
+        }
+        let purges = Self { state: Mutex::new(State { entries, file: None }), path: Some(path) };
+        purges.compact(&mut purges.lock())?;
+        Ok(purges)
+    }
+
+    /// Notes a purge; false if it was known. Blocks until it is on disk.
+    pub(crate) fn note(&self, entry: PurgeEntry) -> Result<Option<Cover>, PurgeError> {
+        let noted = Noted::new(entry)?;
+        let mut state = self.lock();
+        if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
+            return Ok(None);
+        }
+        if state.entries.len() >= REMEMBERED {
+            // A tenth at once, so that the file is not written anew for each.
+            state.entries.drain(..REMEMBERED / 10);
+            self.compact(&mut state).map_err(PurgeError::Note)?;
+        }
+        if let Some(file) = &mut state.file {
+            let append = |file: &mut File| {
+                let mut line = serde_json::to_vec(&noted.entry)?;
+                line.push(b'\n');
+                file.write_all(&line)?;
+                file.sync_data()
+            };
+            append(file).map_err(PurgeError::Note)?;
+        }
+        let cover = noted.cover.clone();
+        let at = state.entries.partition_point(|known| known.entry.at_unix_ms <= noted.entry.at_unix_ms);
+        state.entries.insert(at, noted);
+        Ok(Some(cover))
+    }
+
+    /// Purges since `after`, oldest first.
+    pub(crate) fn since(&self, after: UnixMs) -> Vec<PurgeEntry> {
+        let state = self.lock();
+        let entries = state.entries.iter().map(|noted| &noted.entry);
+        entries.filter(|entry| entry.at_unix_ms >= after.0).cloned().collect()
+    }
+
+    /// Whether something under `key`, begun at `since`, was purged after that.
+    pub(crate) fn covers_since(&self, since: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
+        let state = self.lock();
+        let later = state.entries.iter().rev().take_while(|noted| noted.entry.at_unix_ms >= since.0);
+        later.into_iter().any(|noted| noted.cover.covers(key, tags))
+    }
+
+    /// The moment of the last one.
+    pub(crate) fn last(&self) -> UnixMs {
+        UnixMs(self.lock().entries.back().map_or(0, |noted| noted.entry.at_unix_ms))
+    }
+
+    /// Writes the log anew, as it is in memory.
+    fn compact(&self, state: &mut State) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut text = Vec::new();
+        for noted in &state.entries {
+            serde_json::to_writer(&mut text, &noted.entry)?;
+            text.push(b'\n');
+        }
+        let draft = path.with_extension("draft");
+        let mut file = File::create(&draft)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        state.file = Some(OpenOptions::new().append(true).open(path)?);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Noted ===
+
+impl Noted {
+    fn new(entry: PurgeEntry) -> Result<Self, PurgeError> {
+        let cover = Cover::of(&entry.purge)?;
+        Ok(Self { entry, cover })
+    }
+}
+
+// === impl Cover ===
+
+impl Cover {
+    /// What `purge` covers.
+    pub(crate) fn of(purge: &Purge) -> Result<Self, PurgeError> {
+        let name: Name = purge.name.parse().map_err(|source| PurgeError::Name(purge.name.clone(), source))?;
+        let path = |text: &String| target::canonical(text).ok_or_else(|| PurgeError::Path(text.clone()));
+        let scope = match (&purge.url, &purge.prefix, &purge.tag) {
+            (Some(url), None, None) => Scope::Url(path(url)?),
+            (None, Some(prefix), None) => Scope::Prefix(path(prefix)?),
+            (None, None, Some(tag)) if !tag.is_empty() => Scope::Tag(tag.clone()),
+            _ => return Err(PurgeError::Scope),
+        };
+        Ok(Self { key_prefix: key_prefix(&name), scope })
+    }
+
+    /// Whether it covers what is kept under `key` with `tags`.
+    pub(crate) fn covers(&self, key: &str, tags: &[Box<str>]) -> bool {
+        let Some(resource) = key.strip_prefix(&self.key_prefix) else { return false };
+        // Behind it stands what a variant depends on.
+        let target = resource.split('\0').next().unwrap_or_default();
+        match &self.scope {
+            Scope::Url(url) => target == url,
+            Scope::Prefix(prefix) => target.starts_with(prefix),
+            Scope::Tag(tag) => tags.iter().any(|known| **known == **tag),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn purge(url: Option<&str>, prefix: Option<&str>, tag: Option<&str>) -> Purge {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        Purge { name: "cdn".to_owned(), url: own(url), prefix: own(prefix), tag: own(tag) }
+    }
+
+    fn entry(at_unix_ms: u64, prefix: &str) -> PurgeEntry {
+        PurgeEntry { id: Uuid::new_v4(), at_unix_ms, purge: purge(None, Some(prefix), None) }
+    }
+
+    #[test]
+    fn a_purge_covers_what_it_says_in_its_name_only() {
+        let cover = |purge: &Purge| Cover::of(purge).unwrap();
+        let tags = ["red".into()];
+        let url = cover(&purge(Some("/a/1?x=1&CMCD=b"), None, None));
+        assert!(url.covers("cdn.main\0/a/1?x=1", &[]) && url.covers("cdn.main\0/a/1?x=1\0x677a6970,", &[]));
+        assert!(!url.covers("cdn.main\0/a/1", &[]) && !url.covers("cdn.other\0/a/1?x=1", &[]));
+        let prefix = cover(&purge(None, Some("/a/"), None));
+        assert!(prefix.covers("cdn.main\0/a/1", &[]) && !prefix.covers("cdn.main\0/ab", &[]));
+        let tag = cover(&purge(None, None, Some("red")));
+        assert!(tag.covers("cdn.main\0/z", &tags) && !tag.covers("cdn.main\0/z", &[]));
+        assert!(!tag.covers("cdn.main.acme\0/z", &tags), "another tenant's");
+        assert!(Cover::of(&purge(Some("/a"), Some("/a"), None)).is_err());
+        assert!(Cover::of(&purge(Some("a"), None, None)).is_err());
+    }
+
+    #[test]
+    fn the_log_outlives_the_process_and_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let purges = Purges::open(Some(folder.path())).unwrap();
+        let first = entry(5, "/a");
+        assert!(purges.note(first.clone()).unwrap().is_some());
+        assert!(purges.note(first).unwrap().is_none(), "it is known");
+        for at in 0..u64::try_from(REMEMBERED).unwrap() {
+            purges.lock().entries.push_back(Noted::new(entry(100 + at, "/b")).unwrap());
+        }
+        purges.note(entry(1_000_000, "/c")).unwrap();
+        let again = Purges::open(Some(folder.path())).unwrap();
+        let entries = again.since(UnixMs(0));
+        assert!(entries.len() <= REMEMBERED);
+        assert_eq!(entries.last().unwrap().purge.prefix.as_deref(), Some("/c"));
+        assert!(again.covers_since(UnixMs(999_999), "cdn.main\0/c/1", &[]));
+        assert!(!again.covers_since(UnixMs(1_000_001), "cdn.main\0/c/1", &[]));
+    }
+
+    #[test]
+    fn a_torn_line_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        Purges::open(Some(folder.path())).unwrap().note(entry(5, "/a")).unwrap();
+        let path = folder.path().join(LOG);
+        let mut text = fs::read(&path).unwrap();
+        text.extend_from_slice(b"{\"id\":\"0");
+        fs::write(&path, text).unwrap();
+        assert_eq!(Purges::open(Some(folder.path())).unwrap().since(UnixMs(0)).len(), 1);
+    }
+}

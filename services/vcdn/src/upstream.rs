@@ -1,0 +1,150 @@
+//! Asking the service behind a name, through the router.
+//!
+//! Nothing here decides what may be kept. Every request names this surrogate in `CDN-Loop` (RFC 8586), so that one that
+//! comes back is seen, and has a deadline for the head and a patience for each piece of the body.
+
+use std::time::Duration;
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use url::Url;
+
+use crate::config::UpstreamConfig;
+
+/// RFC 8586.
+pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// Idle connections to the router that are kept.
+const POOL_MAX_IDLE: usize = 256;
+/// Shorter than routers keep them, so that a request never meets a connection that is being closed.
+const POOL_IDLE: Duration = Duration::from_secs(5);
+/// Time for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Asks through one router. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstream {
+    client: legacy::Client<HttpConnector, Empty<Bytes>>,
+    router: Authority,
+    settings: UpstreamConfig,
+    /// This surrogate in `CDN-Loop` and `Via`.
+    id: HeaderValue,
+    via: HeaderValue,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpstreamError {
+    /// Neither connection nor head.
+    #[error("upstream cannot be reached")]
+    Unreachable(#[source] legacy::Error),
+    /// The head took too long.
+    #[error("upstream did not answer within {0:?}")]
+    Silent(Duration),
+    /// What is asked for cannot be written as a URL.
+    #[error("the path cannot be asked for")]
+    Path(#[source] axum::http::Error),
+    /// The body broke off.
+    #[error("the body broke off")]
+    Broken(#[source] hyper::Error),
+    /// The body stalled.
+    #[error("the body stalled for {0:?}")]
+    Stalled(Duration),
+    /// The task that asked is gone.
+    #[error("the request upstream was given up")]
+    Abandoned,
+    /// It cannot be kept while it flows.
+    #[error("nowhere to put it")]
+    Nowhere(#[source] std::io::Error),
+    /// A body other than its head said.
+    #[error("the body has not the length or range that its head says")]
+    Length,
+    /// Too large for the cache, and its length was not said before.
+    #[error("the body is larger than what is kept")]
+    TooLarge,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Asks through the router at `router`; `None` if that URL has no host.
+    pub(crate) fn new(router: &Url, id: &str, settings: &UpstreamConfig) -> Option<Self> {
+        let host = router.host_str()?;
+        let port = router.port_or_known_default()?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_MAX_IDLE)
+            .build(connector);
+        Some(Self {
+            client,
+            router: format!("{host}:{port}").parse().ok()?,
+            settings: settings.clone(),
+            id: HeaderValue::from_str(id).ok()?,
+            via: HeaderValue::from_str(&format!("1.1 {id}")).ok()?,
+        })
+    }
+
+    pub(crate) fn settings(&self) -> &UpstreamConfig {
+        &self.settings
+    }
+
+    /// This surrogate's name in `CDN-Loop` and `Via`.
+    pub(crate) fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
+    /// Asks for `path_and_query` of the service mounted at `mount` (`/~streaming.main`).
+    pub(crate) async fn ask(
+        &self,
+        method: &Method,
+        mount: &str,
+        path_and_query: &str,
+        mut headers: HeaderMap,
+    ) -> Result<http::Response<Incoming>, UpstreamError> {
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(self.router.clone())
+            .path_and_query(format!("{mount}{path_and_query}"))
+            .build()
+            .map_err(UpstreamError::Path)?;
+        headers.append(CDN_LOOP, self.id.clone());
+        headers.append(header::VIA, self.via.clone());
+        let mut request = http::Request::new(Empty::new());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let patience = self.settings.answer_timeout.0;
+        match tokio::time::timeout(patience, self.client.request(request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(UpstreamError::Unreachable(error)),
+            Err(_) => Err(UpstreamError::Silent(patience)),
+        }
+    }
+
+    /// The next piece of a body; `None` at its end. Trailers are dropped.
+    pub(crate) async fn next(&self, body: &mut Incoming) -> Result<Option<Bytes>, UpstreamError> {
+        let patience = self.settings.body_idle_timeout.0;
+        loop {
+            let frame = tokio::time::timeout(patience, body.frame()).await;
+            match frame.map_err(|_| UpstreamError::Stalled(patience))? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(UpstreamError::Broken(error)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Ok(Some(data)),
+                    Err(_) => {}
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Fetching before anybody asks: a URL, and what an HLS playlist under it names.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use axum::http::header;
+use bytes::Bytes;
+use flame_api::vcdn::Warmed;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use crate::answer::{Answer, Content, Lead};
+use crate::edge::{Span, span};
+use crate::fill::Phase;
+use crate::front::Front;
+use crate::medium;
+
+/// Fetches at once.
+const AT_ONCE: usize = 4;
+/// Playlists are read up to this size.
+const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
+/// A piece that is read at a time.
+const PIECE_BYTES: u64 = 256 << 10;
+
+/// Fetches `url` and all that playlists from there on name, up to `max` objects.
+pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    let mut warmed = Warmed { objects: 0, bytes: 0, failed: Vec::new() };
+    let mut seen = HashSet::from([url.to_owned()]);
+    let mut wanted = VecDeque::from([url.to_owned()]);
+    while !wanted.is_empty() {
+        let batch: Vec<String> = wanted.drain(..wanted.len().min(AT_ONCE)).collect();
+        let fetched = join_all(batch.iter().map(|url| fetch(front, url))).await;
+        for (url, fetched) in batch.iter().zip(fetched) {
+            match fetched {
+                Ok((bytes, playlist)) => {
+                    warmed.objects += 1;
+                    warmed.bytes += bytes;
+                    for named in playlist.iter().flat_map(|text| named(text)) {
+                        let Some(target) = resolve(url, named) else { continue };
+                        if seen.len() < max && seen.insert(target.clone()) {
+                            wanted.push_back(target);
+                        }
+                    }
+                }
+                Err(reason) => warmed.failed.push(format!("{url}: {reason}")),
+            }
+        }
+    }
+    warmed
+}
+
+/// Fetches one object to its end: its size, and its text if it is a playlist.
+async fn fetch(front: &Arc<Front>, url: &str) -> Result<(u64, Option<String>), String> {
+    let Answer { lead, content, .. } = front.warm(url).await;
+    let (status, headers) = match &lead {
+        Lead::Kept(head) => (head.status, &head.headers),
+        Lead::Fields(status, headers) => (*status, headers),
+    };
+    if !status.is_success() {
+        return Err(status.to_string());
+    }
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_playlist = kind.to_ascii_lowercase().contains("mpegurl");
+    let (bytes, text) = match content {
+        Content::Memory(bytes) => (bytes.len() as u64, bytes.to_vec()),
+        Content::File { length, .. } => (length, Vec::new()),
+        Content::Follow { mut fill, offset, end } => {
+            drain(&mut fill, offset, end, is_playlist).await.ok_or("the body broke off")?
+        }
+        Content::Pass { .. } | Content::None => return Err("it is not for a cache".to_owned()),
+    };
+    Ok((bytes, is_playlist.then(|| String::from_utf8_lossy(&text).into_owned())))
+}
+
+/// Follows a fill to its end; its size, and its bytes if they are wanted.
+async fn drain(
+    fill: &mut watch::Receiver<Phase>,
+    offset: u64,
+    end: Option<u64>,
+    is_wanted: bool,
+) -> Option<(u64, Vec<u8>)> {
+    let (mut at, mut text) = (offset, Vec::new());
+    loop {
+        let (bytes, length) = match span(fill, at, end).await {
+            Span::End => return Some((at - offset, text)),
+            Span::Broken => return None,
+            Span::Memory(bytes) => {
+                let length = bytes.len() as u64;
+                (bytes, length)
+            }
+            Span::File { file, offset, length } if is_wanted => {
+                let length = length.min(PIECE_BYTES);
+                (medium::read(&file, offset, usize::try_from(length).ok()?).ok()?, length)
+            }
+            Span::File { length, .. } => (Bytes::new(), length),
+        };
+        at += length;
+        if is_wanted && at <= PLAYLIST_MAX_BYTES {
+            text.extend_from_slice(&bytes);
+        }
+    }
+}
+
+/// What an HLS playlist names, in its order: URI lines, and URI attributes of tags (RFC 8216 section 4).
+pub(crate) fn named(playlist: &str) -> Vec<&str> {
+    let mut named = Vec::new();
+    for line in playlist.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if !line.starts_with('#') {
+            named.push(line);
+        } else if let Some((_, rest)) = line.split_once("URI=\"")
+            && let Some((uri, _)) = rest.split_once('"')
+        {
+            named.push(uri);
+        }
+    }
+    named
+}
+
+/// The target that `reference` means in the playlist at `base`; `None` where it leaves the name.
+pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
+    // Any host will do: only what stays on it is of interest.
+    let origin = url::Url::parse("http://name.invalid").expect("it is a URL");
+    let resolved = origin.join(base).ok()?.join(reference).ok()?;
+    if resolved.host_str() != origin.host_str() {
+        return None;
+    }
+    Some(match resolved.query() {
+        Some(query) => format!("{}?{query}", resolved.path()),
+        None => resolved.path().to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_playlist_names_is_found_and_stays_behind_the_name() {
+        let playlist =
+            "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n\n#EXTINF:4,\n../b/1.m4s?x=1\n//evil/2\n";
+        let found: Vec<_> = named(playlist).into_iter().map(|uri| resolve("/a/v/index.m3u8", uri)).collect();
+        let wanted = [Some("/a/v/init.mp4"), Some("/a/v/0.m4s"), Some("/a/b/1.m4s?x=1"), None];
+        assert_eq!(found, wanted.map(|target| target.map(str::to_owned)));
+    }
+}

@@ -1,0 +1,80 @@
+//! Bodies that break off: resumed where it is safe, else broken off here too, and never kept.
+
+use crate::origin::Reply;
+use crate::world::{World, bytes, cache_status};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_breaks_off_is_resumed_at_its_place() {
+    let world = World::start().await;
+    let body = bytes(1 << 20);
+    world.origin.put("/a/1", Reply::new(body.clone()).broken_at(400_000, 0..1));
+    assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
+    let asked = world.origin.asked("/a/1");
+    assert_eq!(asked.len(), 2);
+    assert!(asked[1].headers.contains_key("if-range"));
+    let range = asked[1].headers["range"].to_str().unwrap();
+    assert!(range.starts_with("bytes=") && range != "bytes=0-", "{range}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_cannot_be_resumed_never_looks_whole_and_is_not_kept() {
+    for reply in [
+        Reply::new(bytes(1 << 20)).with("etag", ""),
+        Reply::new(bytes(1 << 20)).with("etag", "W/\"weak\""),
+        Reply::new(bytes(1 << 20)).without_ranges(),
+        Reply::new(bytes(1 << 20)).with("etag", "").chunked(),
+    ] {
+        let world = World::start().await;
+        world.origin.put("/a/1", reply.clone().broken_at(400_000, 0..10));
+        let broken = world.get("/a/1").await;
+        assert_eq!(broken.status(), 200);
+        assert!(broken.bytes().await.is_err(), "it looked whole");
+        world.settled().await;
+        world.origin.put("/a/1", reply);
+        let whole = world.get("/a/1").await;
+        assert!(!cache_status(&whole).starts_with("hit"), "{}", cache_status(&whole));
+        assert_eq!(whole.bytes().await.unwrap(), bytes(1 << 20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_before_the_break_serves_ranges_and_the_next_try_goes_on_from_there() {
+    let world = World::with(|config| config.upstream.resumes = 0).await;
+    let body = bytes(1 << 20);
+    world.origin.put("/a/1", Reply::new(body.clone()).broken_at(400_000, 0..1));
+    assert!(world.get("/a/1").await.bytes().await.is_err());
+    world.settled().await;
+    let part = world.get_with("/a/1", &[("range", "bytes=100-199")]).await;
+    assert_eq!(cache_status(&part), "hit; detail=partial");
+    assert_eq!(part.bytes().await.unwrap(), body[100..200]);
+    assert_eq!(world.origin.asked("/a/1").len(), 1);
+    assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
+    let asked = world.origin.asked("/a/1");
+    assert!(asked[1].headers.contains_key("range"), "the beginning was fetched twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_body_of_other_bytes_is_never_mixed() {
+    let world = World::with(|config| config.upstream.resumes = 0).await;
+    world.origin.put("/a/1", Reply::new(bytes(1 << 20)).broken_at(400_000, 0..1));
+    assert!(world.get("/a/1").await.bytes().await.is_err());
+    world.settled().await;
+    let other = vec![7; 1 << 20];
+    world.origin.put("/a/1", Reply::new(other.clone()).with("etag", "\"other\""));
+    assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_away_is_said_and_not_kept() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x").status(500));
+    assert_eq!(world.get("/a/1").await.status(), 500);
+    world.origin.put("/a/1", Reply::new("x"));
+    assert_eq!(world.get("/a/1").await.status(), 200);
+    let World { origin, router, vcdn, http, config } = world;
+    drop(origin);
+    let url = format!("http://{}/a/2", vcdn.fronts()["cdn.main"]);
+    let answer = http.get(url).send().await.unwrap();
+    assert!(answer.status().is_server_error(), "{}", answer.status());
+    drop((router, config));
+}

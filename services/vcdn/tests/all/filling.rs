@@ -1,0 +1,128 @@
+//! Many viewers of one cold object: one request upstream, and everybody gets bytes while they come.
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::origin::Reply;
+use crate::world::{World, bytes, cache_status};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_fetch_serves_all_who_ask_meanwhile_and_everybody_follows_it() {
+    let world = World::start().await;
+    let body = bytes(4 << 20);
+    let gate = watch::Sender::new(false);
+    world.origin.put("/film/1.m4s", Reply::new(body.clone()).gated(Some(1 << 20), &gate));
+    let mut viewers = Vec::new();
+    for _ in 0..60 {
+        let mut viewer = world.get("/film/1.m4s").await;
+        assert_eq!(viewer.status(), 200);
+        // The first bytes are here, though the origin holds the rest back.
+        let first = viewer.chunk().await.unwrap().unwrap();
+        viewers.push((viewer, first.to_vec()));
+    }
+    let collapsed = viewers.iter().filter(|(viewer, _)| cache_status(viewer).contains("collapsed")).count();
+    assert_eq!(collapsed, 59);
+    assert!(cache_status(&viewers[0].0).starts_with("fwd=uri-miss"));
+    gate.send_replace(true);
+    let bodies = join_all(viewers.into_iter().map(|(mut viewer, mut seen)| async move {
+        while let Some(chunk) = viewer.chunk().await.unwrap() {
+            seen.extend_from_slice(&chunk);
+        }
+        seen
+    }));
+    assert!(bodies.await.iter().all(|seen| *seen == body));
+    assert_eq!(world.origin.asked("/film/1.m4s").len(), 1);
+    let hit = world.get("/film/1.m4s").await;
+    assert!(cache_status(&hit).starts_with("hit; ttl="), "{}", cache_status(&hit));
+    assert_eq!(hit.bytes().await.unwrap(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_wait_for_the_head_share_it() {
+    let world = World::start().await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/live/index.m3u8?_HLS_msn=7", Reply::new("#EXTM3U\n").gated(None, &gate));
+    let waiting = join_all((0..40).map(|_| world.get("/live/index.m3u8?_HLS_msn=7")));
+    let opened = async {
+        flame_test_kit::eventually(crate::world::PATIENCE, || async {
+            let figures = world.figures().await;
+            let asked = figures.misses + figures.collapsed;
+            if asked == 40 { Ok(()) } else { Err(format!("{asked} have asked")) }
+        })
+        .await;
+        gate.send_replace(true);
+    };
+    let (answers, ()) = tokio::join!(waiting, opened);
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    assert_eq!(world.origin.asked("/live/index.m3u8").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ranges_are_answered_out_of_what_has_come_so_far() {
+    let world = World::start().await;
+    let body = bytes(1 << 20);
+    let gate = watch::Sender::new(false);
+    world.origin.put("/a/1", Reply::new(body.clone()).gated(Some(600_000), &gate));
+    let whole = world.get("/a/1").await;
+    let part = world.get_with("/a/1", &[("range", "bytes=1000-1999")]).await;
+    assert_eq!(
+        (part.status().as_u16(), &part.headers()["content-range"]),
+        (206, &"bytes 1000-1999/1048576".parse().unwrap())
+    );
+    assert_eq!(part.bytes().await.unwrap(), body[1000..2000]);
+    gate.send_replace(true);
+    assert_eq!(whole.bytes().await.unwrap(), body);
+    let tail = world.get_with("/a/1", &[("range", "bytes=-10")]).await;
+    assert_eq!(tail.bytes().await.unwrap(), body[body.len() - 10..]);
+    let beyond = world.get_with("/a/1", &[("range", "bytes=1048576-")]).await;
+    assert_eq!(
+        (beyond.status().as_u16(), &beyond.headers()["content-range"]),
+        (416, &"bytes */1048576".parse().unwrap())
+    );
+    assert_eq!(world.origin.asked("/a/1").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_far_ahead_of_a_fill_is_asked_for_alone() {
+    let world = World::with(|config| config.cache.range_ahead.0 = 1 << 16).await;
+    let body = bytes(1 << 20);
+    let gate = watch::Sender::new(false);
+    world.origin.put("/a/1", Reply::new(body.clone()).gated(Some(1000), &gate));
+    let whole = world.get("/a/1").await;
+    gate.send_replace(true);
+    let whole = whole.bytes();
+    world.origin.put("/a/1", Reply::new(body.clone()));
+    let part = world.get_with("/a/1", &[("range", "bytes=1048000-1048009")]).await;
+    assert_eq!(part.bytes().await.unwrap(), body[1_048_000..1_048_010]);
+    assert_eq!(whole.await.unwrap(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_without_a_length_is_chunked_to_viewers_and_has_one_later() {
+    let world = World::start().await;
+    let body = bytes(300_000);
+    world.origin.put("/a/1", Reply::new(body.clone()).chunked());
+    assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
+    world.settled().await;
+    let hit = world.get("/a/1").await;
+    assert_eq!(hit.headers()["content-length"], "300000");
+    assert_eq!(hit.bytes().await.unwrap(), body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_who_takes_nothing_holds_up_nobody_and_is_given_up() {
+    let world = World::with(|config| config.host.write_idle.0 = std::time::Duration::from_millis(300)).await;
+    let body = bytes(16 << 20);
+    world.origin.put("/a/1", Reply::new(body.clone()));
+    let mut slow = TcpStream::connect(world.edge()).await.unwrap();
+    slow.write_all(b"GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
+    // It reads what the kernel holds, and then the end: far before the body's.
+    let mut seen = Vec::new();
+    let patience = tokio::time::sleep(std::time::Duration::from_secs(2));
+    patience.await;
+    let _ = slow.read_to_end(&mut seen).await;
+    assert!(seen.len() < body.len(), "{} bytes", seen.len());
+}

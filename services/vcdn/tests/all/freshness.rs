@@ -1,0 +1,104 @@
+//! What is fresh, what is asked for again, and what may be used although it is stale.
+
+use flame_test_kit::eventually;
+
+use crate::origin::Reply;
+use crate::world::{PATIENCE, World, cache_status};
+
+#[tokio::test]
+async fn what_is_stale_is_asked_for_with_its_validator() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("one").with("cache-control", "no-cache").with("etag", "\"v1\""));
+    assert_eq!(world.get("/a/1").await.text().await.unwrap(), "one");
+    world.settled().await;
+    let again = world.get("/a/1").await;
+    assert_eq!(cache_status(&again), "fwd=stale; fwd-status=304; stored");
+    assert_eq!(again.text().await.unwrap(), "one");
+    assert_eq!(world.origin.asked("/a/1")[1].headers["if-none-match"], "\"v1\"");
+    world.settled().await;
+    world.origin.put("/a/1", Reply::new("two").with("cache-control", "no-cache").with("etag", "\"v2\""));
+    assert_eq!(world.get("/a/1").await.text().await.unwrap(), "two");
+}
+
+#[tokio::test]
+async fn a_stale_answer_goes_out_at_once_while_a_new_one_is_fetched() {
+    let world = World::start().await;
+    let control = "max-age=0, stale-while-revalidate=60";
+    world.origin.put("/a/1", Reply::new("one").with("cache-control", control));
+    assert_eq!(world.get("/a/1").await.text().await.unwrap(), "one");
+    world.settled().await;
+    world.origin.put("/a/1", Reply::new("two").with("cache-control", control).with("etag", "\"v2\""));
+    let stale = world.get("/a/1").await;
+    assert!(cache_status(&stale).starts_with("hit; ttl=-"), "{}", cache_status(&stale));
+    assert_eq!(stale.text().await.unwrap(), "one");
+    eventually(PATIENCE, || async {
+        let text = world.get("/a/1").await.text().await.unwrap();
+        if text == "two" { Ok(()) } else { Err(text) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stale_answer_stands_in_for_a_failing_origin_only_where_it_may() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("one").with("cache-control", "max-age=0, stale-if-error=60"));
+    world.origin.put("/a/2", Reply::new("two").with("cache-control", "max-age=0, must-revalidate, stale-if-error=60"));
+    for path in ["/a/1", "/a/2"] {
+        assert_eq!(world.get(path).await.status(), 200);
+        world.settled().await;
+        world.origin.put(path, Reply::new("away").status(503));
+    }
+    let stale = world.get("/a/1").await;
+    assert_eq!(cache_status(&stale), "fwd=stale; detail=stale-if-error");
+    assert_eq!(stale.text().await.unwrap(), "one");
+    assert_eq!(world.get("/a/2").await.status(), 503);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_that_must_not_be() {
+    let world = World::start().await;
+    for (path, name, value) in [
+        ("/no-store", "cache-control", "no-store"),
+        ("/private", "cache-control", "private, max-age=60"),
+        ("/cookie", "set-cookie", "session=1"),
+        ("/vary", "vary", "*"),
+        ("/targeted", "cdn-cache-control", "no-store"),
+    ] {
+        world.origin.put(path, Reply::new(path).with(name, value));
+        for _ in 0..3 {
+            assert_eq!(world.get(path).await.text().await.unwrap(), path);
+        }
+        assert_eq!(world.origin.asked(path).len(), 3, "{path}");
+    }
+    let cookie = world.get("/cookie").await;
+    assert_eq!(cookie.headers()["set-cookie"], "session=1", "it is for this one viewer");
+}
+
+#[tokio::test]
+async fn the_cdns_own_directive_wins_and_absence_is_remembered_for_a_moment() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x").with("cache-control", "no-store").with("cdn-cache-control", "max-age=60"));
+    for _ in 0..3 {
+        assert_eq!(world.get("/a/1").await.status(), 200);
+        world.settled().await;
+    }
+    assert_eq!(world.origin.asked("/a/1").len(), 1);
+    for _ in 0..5 {
+        assert_eq!(world.get("/a/none").await.status(), 404);
+    }
+    assert_eq!(world.origin.asked("/a/none").len(), 1);
+}
+
+#[tokio::test]
+async fn a_viewer_may_ask_for_a_fresh_one_or_only_for_a_kept_one() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x"));
+    assert_eq!(world.get_with("/a/1", &[("cache-control", "only-if-cached")]).await.status(), 504);
+    assert_eq!(world.origin.asked("/a/1").len(), 0);
+    assert_eq!(world.get("/a/1").await.status(), 200);
+    world.settled().await;
+    assert_eq!(world.get_with("/a/1", &[("cache-control", "only-if-cached")]).await.status(), 200);
+    let fresh = world.get_with("/a/1", &[("cache-control", "no-cache")]).await;
+    assert_eq!(cache_status(&fresh), "fwd=request; fwd-status=304; stored");
+    assert_eq!(world.origin.asked("/a/1").len(), 2);
+}

@@ -1,0 +1,87 @@
+//! Requests that leave doubt, heads that never end, and connections used in every order.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::origin::Reply;
+use crate::world::{World, bytes};
+
+/// What comes back for `request`, until the other side closes.
+async fn raw(world: &World, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(world.edge()).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn forms_that_leave_doubt_poison_nothing() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("good"));
+    for request in [
+        "GET /a/1 HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /a/1 HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        "GET /a/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\nConnection: close\r\n\r\nhello",
+        "GET /a/1 HTTP/1.1\r\nHost : a\r\nConnection: close\r\n\r\n",
+        "GET /a/1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\nConnection: close\r\n\r\n",
+    ] {
+        let answer = raw(&world, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{request:?}: {answer}");
+    }
+    assert!(raw(&world, b"\x16\x03\x01 not http\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    // A body on a GET is the end of nothing but that request.
+    let hidden = "GET /a/2 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let smuggled = format!(
+        "GET /a/1 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{hidden}",
+        hidden.len()
+    );
+    let answer = raw(&world, smuggled.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    assert!(answer.ends_with("good"));
+    assert!(world.origin.asked("/a/2").is_empty());
+}
+
+#[tokio::test]
+async fn heads_that_are_too_long_or_too_slow_end() {
+    let world = World::with(|config| config.host.head_timeout.0 = Duration::from_millis(300)).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(80 << 10));
+    assert!(raw(&world, long.as_bytes()).await.starts_with("HTTP/1.1 431"));
+    assert_eq!(raw(&world, b"GET / HTTP/1.1\r\nHost: a\r\nX").await, "", "half a head is no request");
+    assert_eq!(raw(&world, b"").await, "");
+}
+
+#[tokio::test]
+async fn one_connection_takes_hits_misses_and_everything_else_in_turn() {
+    let world = World::start().await;
+    let large = bytes(300_000);
+    world.origin.put("/a/1", Reply::new("one"));
+    world.origin.put("/a/2", Reply::new(large.clone()));
+    let pipelined = "GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /a/2 HTTP/1.1\r\nHost: x\r\n\r\nHEAD /a/2 HTTP/1.1\r\nHost: x\r\n\r\n\
+        GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS /a/1 HTTP/1.1\r\nHost: x\r\n\r\nGET /a/1 HTTP/1.1\r\nHost: x\r\n\r\n\
+        GET /a/2 HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(world.edge()).await.unwrap();
+    stream.write_all(pipelined.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let count = |needle: &[u8]| answer.windows(needle.len()).filter(|window| *window == needle).count();
+    assert_eq!(count(b"HTTP/1.1 "), 7);
+    assert_eq!((count(b"HTTP/1.1 200"), count(b"HTTP/1.1 204"), count(b"HTTP/1.1 206")), (5, 1, 1));
+    assert_eq!(count(&large), 1);
+    assert!(answer.ends_with(&large[..10]));
+    assert_eq!((world.origin.asked("/a/1").len(), world.origin.asked("/a/2").len()), (1, 1));
+}
+
+#[tokio::test]
+async fn http_1_0_and_absolute_forms_are_answered() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("one"));
+    let old = raw(&world, b"GET /a/1 HTTP/1.0\r\n\r\n").await;
+    assert!(old.contains(" 200 ") && old.ends_with("one"), "{old}");
+    let absolute =
+        raw(&world, b"GET http://cdn.localhost/a/1 HTTP/1.1\r\nHost: cdn.localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(absolute.contains(" 200 ") && absolute.ends_with("one"), "{absolute}");
+    assert_eq!(world.origin.asked("/a/1").len(), 1);
+}

@@ -1,0 +1,210 @@
+//! An origin that answers what a test has put there, and notes every request: the witness of what a surrogate asked.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What is answered under a path.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// The body breaks off here, at the requests with these numbers (from 0).
+    break_at: Option<(usize, std::ops::Range<usize>)>,
+    /// Nothing behind this many bytes is sent before the gate opens; `None` for the head.
+    gate: Option<(Option<usize>, watch::Receiver<bool>)>,
+    has_length: bool,
+    ignores_ranges: bool,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Noted {
+    pub method: String,
+    pub target: String,
+    pub headers: HeaderMap,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    replies: Mutex<HashMap<String, Reply>>,
+    log: Mutex<Vec<Noted>>,
+}
+
+/// A running origin.
+#[derive(Debug)]
+pub struct Origin {
+    pub address: SocketAddr,
+    content: Arc<Content>,
+    task: JoinHandle<()>,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    pub async fn start() -> Self {
+        let content = Arc::new(Content::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().fallback(answer).with_state(Arc::clone(&content));
+        let task = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { address, content, task }
+    }
+
+    /// From now on `path` (with its query) is answered so.
+    pub fn put(&self, path: &str, reply: Reply) {
+        self.content.replies.lock().unwrap().insert(path.to_owned(), reply);
+    }
+
+    /// Requests for `path`, with or without a query.
+    pub fn asked(&self, path: &str) -> Vec<Noted> {
+        let log = self.content.log.lock().unwrap();
+        log.iter().filter(|noted| noted.target.split('?').next() == Some(path)).cloned().collect()
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// 200 with `body`, fresh for a minute, under a strong ETag made of it.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        let etag = format!("\"{:x}-{}\"", body.len(), body.first().copied().unwrap_or(0));
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body,
+            break_at: None,
+            gate: None,
+            has_length: true,
+            ignores_ranges: false,
+        }
+        .with("cache-control", "public, max-age=60")
+        .with("etag", &etag)
+    }
+
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = StatusCode::from_u16(status).unwrap();
+        self
+    }
+
+    /// Sets a field; an empty value removes it.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let name: HeaderName = name.parse().unwrap();
+        self.headers.remove(&name);
+        if !value.is_empty() {
+            self.headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        self
+    }
+
+    /// Breaks off after `bytes` of the answers number `which`, counted for each path.
+    pub fn broken_at(mut self, bytes: usize, which: std::ops::Range<usize>) -> Self {
+        self.break_at = Some((bytes, which));
+        self
+    }
+
+    /// Sends no more than `bytes` (no head, if `None`) until `gate` is true.
+    pub fn gated(mut self, bytes: Option<usize>, gate: &watch::Sender<bool>) -> Self {
+        self.gate = Some((bytes, gate.subscribe()));
+        self
+    }
+
+    pub fn chunked(mut self) -> Self {
+        self.has_length = false;
+        self
+    }
+
+    pub fn without_ranges(mut self) -> Self {
+        self.ignores_ranges = true;
+        self
+    }
+}
+
+async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
+    let target = request.uri().path_and_query().unwrap().to_string();
+    let reply = content.replies.lock().unwrap().get(&target).cloned();
+    let number = {
+        let mut log = content.log.lock().unwrap();
+        let number = log.iter().filter(|noted| noted.target == target).count();
+        let (method, headers) = (request.method().to_string(), request.headers().clone());
+        log.push(Noted { method, target, headers });
+        number
+    };
+    let Some(reply) = reply else {
+        return Response::builder().status(404).body(Body::from("nothing here")).unwrap();
+    };
+    if let Some((None, gate)) = &reply.gate {
+        gate.clone().wait_for(|is_open| *is_open).await.unwrap();
+    }
+    let headers = request.headers();
+    let mut response = Response::builder().status(reply.status);
+    response.headers_mut().unwrap().extend(reply.headers.clone());
+    let etag = reply.headers.get(header::ETAG);
+    if etag.is_some() && headers.get(header::IF_NONE_MATCH) == etag {
+        return response.status(304).body(Body::empty()).unwrap();
+    }
+    let is_same = headers.get(header::IF_RANGE).is_none_or(|wanted| Some(wanted) == etag);
+    let from = headers.get(header::RANGE).filter(|_| is_same && !reply.ignores_ranges);
+    let (mut first, mut last) = (0, reply.body.len().saturating_sub(1));
+    if let Some(range) = from {
+        let (start, end) = range.to_str().unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        first = start.parse().unwrap();
+        last = end.parse().unwrap_or(last).min(last);
+        let total = reply.body.len();
+        response = response.status(206).header("content-range", format!("bytes {first}-{last}/{total}"));
+    }
+    let body = if reply.body.is_empty() { Bytes::new() } else { reply.body.slice(first..=last) };
+    if reply.has_length {
+        response = response.header("content-length", body.len());
+    }
+    let stop = reply.break_at.filter(|(_, which)| which.contains(&number)).map(|(at, _)| at);
+    let wait = reply.gate.and_then(|(at, gate)| at.map(|at| (at, gate)));
+    response.body(paced(body, stop, wait)).unwrap()
+}
+
+/// `body` in pieces, waiting and breaking off where it should.
+fn paced(body: Bytes, stop: Option<usize>, wait: Option<(usize, watch::Receiver<bool>)>) -> Body {
+    Body::from_stream(stream::try_unfold((body, 0, wait), move |(mut rest, sent, wait)| async move {
+        if stop.is_some_and(|stop| sent >= stop) {
+            // What was sent before has to be on its way when the connection goes.
+            tokio::task::yield_now().await;
+            return Err(io::Error::other("broken off on purpose"));
+        }
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let mut piece = rest.len().min(16 << 10);
+        if let Some((at, gate)) = &wait {
+            if sent >= *at {
+                gate.clone().wait_for(|is_open| *is_open).await.map_err(io::Error::other)?;
+            } else {
+                piece = piece.min(at - sent);
+            }
+        }
+        if let Some(stop) = stop {
+            piece = piece.min(stop - sent);
+        }
+        let data = rest.split_to(piece);
+        Ok(Some((data, (rest, sent + piece, wait))))
+    }))
+}

@@ -1,0 +1,111 @@
+//! Purges: by URL, prefix and tag, here and in other surrogates, and across fills, stops and absences.
+
+use flame_api::vcdn::Purged;
+use flame_test_kit::eventually;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::origin::Reply;
+use crate::world::{PATIENCE, World, cache_status};
+
+async fn purge(world: &World, body: serde_json::Value) -> Purged {
+    let answer = world.http.post(world.api("/purges")).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{body}");
+    answer.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_purged_is_fetched_again_and_the_rest_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on(folder.path()).await;
+    world.origin.put("/a/1", Reply::new("x").with("cache-groups", "\"red\", \"blue\""));
+    world.origin.put("/a/2", Reply::new("x"));
+    world.origin.put("/b/1", Reply::new("x").with("cache-groups", "\"red\""));
+    let paths = ["/a/1", "/a/2", "/b/1"];
+    for (body, gone) in [
+        (json!({ "name": "cdn", "url": "/a/1" }), &["/a/1"][..]),
+        (json!({ "name": "cdn", "prefix": "/a/" }), &["/a/1", "/a/2"]),
+        (json!({ "name": "cdn", "tag": "red" }), &["/a/1", "/b/1"]),
+        (json!({ "name": "cdn", "tag": "green" }), &[]),
+    ] {
+        for path in paths {
+            assert_eq!(world.get(path).await.status(), 200);
+        }
+        world.settled().await;
+        assert_eq!(purge(&world, body.clone()).await.objects, gone.len() as u64, "{body}");
+        for path in paths {
+            let is_hit = cache_status(&world.get(path).await).starts_with("hit");
+            assert_eq!(is_hit, !gone.contains(&path), "{path} after {body}");
+        }
+        world.settled().await;
+    }
+    for body in [
+        json!({ "name": "cdn" }),
+        json!({ "name": "cdn", "url": "/a", "tag": "b" }),
+        json!({ "name": "cdn", "url": "a" }),
+    ] {
+        let answer = world.http.post(world.api("/purges")).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 422, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fill_that_began_before_a_purge_is_not_kept() {
+    let world = World::start().await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/a/1", Reply::new(vec![1; 100_000]).with("cache-groups", "\"red\"").gated(Some(1000), &gate));
+    for body in [json!({ "name": "cdn", "url": "/a/1" }), json!({ "name": "cdn", "tag": "red" })] {
+        gate.send_replace(false);
+        let old = world.get("/a/1").await;
+        purge(&world, body).await;
+        gate.send_replace(true);
+        assert_eq!(old.bytes().await.unwrap().len(), 100_000, "who was being served is served");
+        world.settled().await;
+        assert!(cache_status(&world.get("/a/1").await).starts_with("fwd"), "it was kept");
+        world.settled().await;
+        purge(&world, json!({ "name": "cdn", "prefix": "/" })).await;
+    }
+}
+
+#[tokio::test]
+async fn a_purge_reaches_the_other_surrogates_and_one_that_was_away_catches_up() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let world = World::on(here.path()).await;
+    let mut config = world.config.clone();
+    config.cache.folder = Some(there.path().to_owned());
+    let other = flame_vcdn::start(config.clone()).await.unwrap();
+    world.origin.put("/a/1", Reply::new("x"));
+    let at_other = async |other: &flame_vcdn::Running| {
+        let url = format!("http://{}/a/1", other.fronts()["cdn.main"]);
+        cache_status(&world.http.get(url).send().await.unwrap())
+    };
+    at_other(&other).await;
+    eventually(PATIENCE, || async {
+        let status = at_other(&other).await;
+        if status.starts_with("hit") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    let body = json!({ "name": "cdn", "url": "/a/1" });
+    eventually(PATIENCE, || async {
+        let purged = purge(&world, body.clone()).await;
+        if purged.peers.len() == 1 { Ok(()) } else { Err(format!("{purged:?}")) }
+    })
+    .await;
+    assert!(at_other(&other).await.starts_with("fwd"));
+    eventually(PATIENCE, || async {
+        let files = walk(there.path());
+        if files == 1 { Ok(()) } else { Err(format!("{files} files")) }
+    })
+    .await;
+    other.stop().await;
+    purge(&world, body).await;
+    let back = flame_vcdn::start(config).await.unwrap();
+    assert!(at_other(&back).await.starts_with("fwd"), "it served what was purged while it was away");
+}
+
+/// Objects on disk.
+fn walk(folder: &std::path::Path) -> usize {
+    let tenant = folder.join("default");
+    let shelves = std::fs::read_dir(tenant).unwrap().flatten().filter(|entry| entry.file_name().len() == 2);
+    shelves.map(|shelf| std::fs::read_dir(shelf.path()).unwrap().count()).sum()
+}

@@ -1,0 +1,141 @@
+//! Who shares an answer with whom, and who never does.
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use flame_vcdn::config::FrontConfig;
+
+use crate::origin::Reply;
+use crate::world::{World, cache_status};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_turns_out_to_be_private_is_asked_for_by_each() {
+    let world = World::start().await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/me", Reply::new("mine").with("cache-control", "private").gated(None, &gate));
+    let asked = join_all((0..5).map(|number| {
+        let cookie = format!("user={number}");
+        let request = world.http.get(world.url("/me")).header("cookie", cookie);
+        async move { request.send().await.unwrap().text().await.unwrap() }
+    }));
+    let open = async { gate.send_replace(true) };
+    let (answers, _) = tokio::join!(asked, open);
+    assert!(answers.iter().all(|answer| answer == "mine"));
+    let cookies: std::collections::BTreeSet<String> = world
+        .origin
+        .asked("/me")
+        .iter()
+        .filter_map(|noted| noted.headers.get("cookie").map(|cookie| cookie.to_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(cookies.len(), 5, "each was asked for with its own cookie");
+}
+
+#[tokio::test]
+async fn a_shared_fetch_carries_nothing_of_one_viewer() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x"));
+    let fields = [("cookie", "user=1"), ("x-secret", "1"), ("referer", "https://x/"), ("range", "bytes=0-0")];
+    assert_eq!(world.get_with("/a/1?CMCD=sid%3D%22abc%22", &fields).await.status(), 206);
+    let asked = world.origin.asked("/a/1");
+    assert_eq!(asked[0].target, "/a/1", "what the player says of itself is no part of the URL");
+    for name in ["cookie", "x-secret", "referer", "range"] {
+        assert!(!asked[0].headers.contains_key(name), "{name}");
+    }
+    world.settled().await;
+    let other = world.get("/a/1?CMCD=sid%3D%22def%22").await;
+    assert!(cache_status(&other).starts_with("hit"));
+}
+
+#[tokio::test]
+async fn credentials_are_passed_on_alone() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x"));
+    assert_eq!(world.get("/a/1").await.status(), 200);
+    world.settled().await;
+    let private = world.get_with("/a/1", &[("authorization", "Bearer abc")]).await;
+    assert!(cache_status(&private).starts_with("fwd=bypass"), "{}", cache_status(&private));
+    let asked = world.origin.asked("/a/1");
+    assert_eq!(asked.last().unwrap().headers["authorization"], "Bearer abc");
+    assert!(!asked[0].headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn variants_are_kept_apart_and_wordings_are_not() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x").with("vary", "Accept-Encoding, Origin"));
+    for coding in ["gzip, br", "br;q=0.5, gzip", "gzip", "identity", "", "gzip;q=0"] {
+        assert_eq!(world.get_with("/a/1", &[("accept-encoding", coding)]).await.status(), 200);
+        world.settled().await;
+    }
+    assert_eq!(world.origin.asked("/a/1").len(), 2, "with gzip and without");
+    world.origin.put("/a/2", Reply::new("x").with("vary", "Cookie"));
+    for _ in 0..2 {
+        assert_eq!(world.get_with("/a/2", &[("cookie", "a=1")]).await.status(), 200);
+    }
+    assert!(world.origin.asked("/a/2").len() >= 2, "what depends on a cookie is not shared");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_of_different_variants_do_not_share_a_fill() {
+    let world = World::start().await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/a/1", Reply::new("x").with("vary", "accept-encoding").gated(None, &gate));
+    let with = world.get_with("/a/1", &[("accept-encoding", "gzip")]);
+    let without = world.get_with("/a/1", &[("accept-encoding", "identity")]);
+    let open = async {
+        flame_test_kit::eventually(crate::world::PATIENCE, || async {
+            let figures = world.figures().await;
+            let both = figures.misses == 1 && figures.collapsed == 1;
+            if both { Ok(()) } else { Err(format!("{figures:?}")) }
+        })
+        .await;
+        gate.send_replace(true);
+    };
+    tokio::join!(with, without, open);
+    let mut codings: Vec<_> =
+        world.origin.asked("/a/1").iter().map(|noted| noted.headers.get("accept-encoding").cloned()).collect();
+    codings.sort_by_key(Option::is_some);
+    assert_eq!(codings, [None, Some("gzip".parse().unwrap())]);
+}
+
+#[tokio::test]
+async fn tenants_share_nothing() {
+    let world = World::with(|config| config.fronts.push(FrontConfig::new("cdn.main.acme", "origin"))).await;
+    world.origin.put("/a/1", Reply::new("x"));
+    let other = format!("http://{}/a/1", world.vcdn.fronts()["cdn.main.acme"]);
+    assert_eq!(world.get("/a/1").await.status(), 200);
+    world.settled().await;
+    let answer = world.http.get(&other).send().await.unwrap();
+    assert!(cache_status(&answer).starts_with("fwd=uri-miss"));
+    assert_eq!(world.origin.asked("/a/1").len(), 2);
+    // Its figures and its purges are its own, too.
+    let stats = world.stats().await;
+    assert_eq!((stats.names.as_slice(), stats.kept.len()), (&["cdn.main".to_owned()][..], 1));
+    let body = serde_json::json!({ "name": "cdn.main.acme", "prefix": "/" });
+    let purge = world.http.post(world.api("/purges")).json(&body).send().await.unwrap();
+    assert_eq!(purge.status(), 404);
+    let purge = world.http.post(world.api("/purges")).header("flame-tenant", "acme").json(&body).send().await.unwrap();
+    assert_eq!(purge.status(), 200);
+    assert!(cache_status(&world.get("/a/1").await).starts_with("hit"));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_back_is_refused() {
+    let world = World::with(|config| {
+        config.fronts = vec![FrontConfig::new("cdn", "cdn2"), FrontConfig::new("cdn2", "cdn")];
+    })
+    .await;
+    let url = format!("http://{}/a/1", world.vcdn.fronts()["cdn.main"]);
+    flame_test_kit::eventually(crate::world::PATIENCE, || async {
+        // Until both are registered the router says so itself.
+        let answer = world.http.get(&url).send().await.unwrap();
+        let status = answer.status().as_u16();
+        if status == 508 { Ok(()) } else { Err(format!("{status}")) }
+    })
+    .await;
+    let error = flame_vcdn::start(flame_vcdn::Config {
+        fronts: vec![FrontConfig::new("cdn", "cdn.main")],
+        ..world.config.clone()
+    });
+    assert!(error.await.is_err(), "a front of itself");
+}

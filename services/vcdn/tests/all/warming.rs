@@ -1,0 +1,34 @@
+//! Fetching before anybody asks.
+
+use flame_api::vcdn::Warmed;
+use serde_json::json;
+
+use crate::origin::Reply;
+use crate::world::{World, cache_status};
+
+#[tokio::test]
+async fn a_playlist_is_warmed_with_all_that_it_names() {
+    let world = World::start().await;
+    let kind = "application/vnd.apple.mpegurl";
+    world.origin.put(
+        "/film/index.m3u8",
+        Reply::new("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv/index.m3u8\n").with("content-type", kind),
+    );
+    let media = "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n#EXTINF:4,\n1.m4s\n#EXTINF:4,\nnone.m4s\n";
+    world.origin.put("/film/v/index.m3u8", Reply::new(media).with("content-type", kind));
+    for name in ["init.mp4", "0.m4s", "1.m4s"] {
+        world.origin.put(&format!("/film/v/{name}"), Reply::new(vec![1; 1000]));
+    }
+    let body = json!({ "name": "cdn", "url": "/film/index.m3u8" });
+    let warmed = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
+    let warmed: Warmed = warmed.json().await.unwrap();
+    assert_eq!((warmed.objects, warmed.failed.as_slice()), (5, &["/film/v/none.m4s: 404 Not Found".to_owned()][..]));
+    world.settled().await;
+    for path in ["/film/index.m3u8", "/film/v/index.m3u8", "/film/v/0.m4s", "/film/v/1.m4s"] {
+        assert!(cache_status(&world.get(path).await).starts_with("hit"), "{path}");
+        assert_eq!(world.origin.asked(path).len(), 1);
+    }
+    let body = json!({ "name": "cdn", "url": "/film/index.m3u8", "max": 2 });
+    let again = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
+    assert_eq!(again.json::<Warmed>().await.unwrap().objects, 2);
+}
