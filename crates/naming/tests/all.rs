@@ -1,5 +1,7 @@
 //! The decisions of service routing against simple models of them.
 
+#[path = "all/atlas.rs"]
+mod atlas;
 #[path = "all/name.rs"]
 mod name;
 #[path = "all/peers.rs"]

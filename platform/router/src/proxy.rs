@@ -74,6 +74,9 @@ struct Outgoing {
     shown: HeaderMap,
 }
 
+/// An endpoint that was tried: its identifier is unique at its site.
+type Tried = (Label, EndpointId);
+
 /// How an attempt failed.
 enum Lost {
     Connect(legacy::Error),
@@ -229,7 +232,7 @@ impl Parties {
                 Ok(call) => call,
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
             };
-            let endpoint = call.choice.endpoint.clone();
+            let endpoint = (call.site.clone(), call.choice.endpoint.clone());
             outgoing.tried.push((call.site.clone(), call.key()));
             let lost = match self.attempt(outgoing, &call).await {
                 Ok((answer, give_up)) => {
@@ -265,7 +268,7 @@ impl Parties {
     }
 
     /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
-    fn choose(&self, forward: &Forward, refused: &[EndpointId], broken: &[EndpointId]) -> Result<Call, NoChoice> {
+    fn choose(&self, forward: &Forward, refused: &[Tried], broken: &[Tried]) -> Result<Call, NoChoice> {
         let tried = [refused, broken].concat();
         match self.registry.call(&forward.destination, &tried) {
             Err(NoChoice::Tried) if !broken.is_empty() => self.registry.call(&forward.destination, refused),

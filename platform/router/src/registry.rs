@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// Chooses an endpoint for a request, and counts the request as open there.
-    pub(crate) fn call(&self, to: &Destination, excluded: &[EndpointId]) -> Result<Call, NoChoice> {
+    pub(crate) fn call(&self, to: &Destination, excluded: &[(Label, EndpointId)]) -> Result<Call, NoChoice> {
         let draw = rand::random();
         let mut atlas = self.atlas();
         let (site, choice) = atlas.choose(to, self.now(), excluded, draw)?;

@@ -22,6 +22,8 @@ mod peers;
 mod registration;
 #[path = "all/streaming.rs"]
 mod streaming;
+#[path = "all/trust.rs"]
+mod trust;
 #[path = "all/world.rs"]
 mod world;
 

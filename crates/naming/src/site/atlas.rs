@@ -109,17 +109,20 @@ impl Atlas {
         outcome
     }
 
-    /// The endpoint for a request, and its site: the nearest site's that has one awake.
+    /// The endpoint for a request, and its site: the nearest site's that has one awake, and none of `excluded`.
     pub fn choose(
         &self,
         to: &Destination,
         now: Moment,
-        excluded: &[EndpointId],
+        excluded: &[(Label, EndpointId)],
         draw: u64,
     ) -> Result<(Label, Choice), NoChoice> {
         let (mut resting, mut none) = (None, NoChoice::Unknown);
         for Region { site, table, .. } in &self.regions {
-            match table.choose(to, now, excluded, draw) {
+            // Identifiers are unique at a site only.
+            let here = excluded.iter().filter(|(there, _)| there == site);
+            let here: Vec<_> = here.map(|(_, endpoint)| endpoint.clone()).collect();
+            match table.choose(to, now, &here, draw) {
                 Ok(choice) if table.rests(&to.name, &choice, now) => {
                     resting.get_or_insert_with(|| (site.clone(), choice));
                 }
