@@ -6,7 +6,7 @@
 //! nothing.
 //!
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`]), then
-//! one file a benchmark ([`startup`], [`upload`], [`ladder`]).
+//! one file a benchmark ([`startup`], [`upload`], [`ladder`], [`vcdn`]).
 
 pub mod flame;
 pub mod ladder;
@@ -17,6 +17,7 @@ pub mod report;
 pub mod samples;
 pub mod startup;
 pub mod upload;
+pub mod vcdn;
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
-use flame_bench::{Options, ladder, machine, report, startup, upload};
+use flame_bench::{Options, ladder, machine, report, startup, upload, vcdn};
 
 /// Measures the product beside its peers
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ enum Benchmark {
     Upload,
     /// The ladder, beside one ffmpeg command with the same settings
     Ladder,
+    /// The surrogate, beside nginx's proxy cache and Varnish
+    Vcdn,
 }
 
 #[tokio::main]
@@ -50,7 +52,7 @@ async fn main() -> ExitCode {
 
 /// Measures, prints, and says whether every bound holds.
 async fn run(args: &Args) -> Result<bool> {
-    let all = [Benchmark::Up, Benchmark::Upload, Benchmark::Ladder];
+    let all = [Benchmark::Up, Benchmark::Upload, Benchmark::Ladder, Benchmark::Vcdn];
     let wanted = all.into_iter().filter(|one| args.benchmark == Benchmark::All || args.benchmark == *one);
     let mut holds = true;
     for benchmark in wanted {
@@ -71,5 +73,6 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Up => startup::measure(options).await,
         Benchmark::Upload => upload::measure(options).await,
         Benchmark::Ladder => ladder::measure(options).await,
+        Benchmark::Vcdn => vcdn::measure(options).await,
     }
 }

@@ -84,6 +84,7 @@ pub(crate) struct Surrogate {
 /// [`StartError`]: an address is taken, the credentials are unusable, no router is configured, a name is none, or the
 /// folder belongs to another process.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    raise_open_files(&config);
     let mut host = Host::bind(NAME, &config.host).await?;
     let open =
         |what, source: Box<dyn std::error::Error + Send + Sync>| StartError::Open { service: NAME, what, source };
@@ -177,6 +178,23 @@ fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>,
         shelves.insert(tenant.clone(), shelf);
     }
     Ok((purges, shelves))
+}
+
+/// Large bodies and connections are open files: takes as many as the system lets it, and says if that is too few.
+fn raise_open_files(config: &Config) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let memory_bytes: u64 = config.fronts.iter().map(|_| config.cache.memory.0).sum();
+    let bodies = memory_bytes / object::OPEN_FILE_BYTES;
+    let connections = (config.fronts.len() + 1) * config.host.max_connections;
+    let needed = bodies + connections as u64 + 2 * config.cache.fills as u64;
+    if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < needed) {
+        tracing::warn!(maximum, needed, "fewer files may be open than the configuration can need: raise `ulimit -n`");
+    }
 }
 
 // === impl Limits ===

@@ -58,6 +58,8 @@ pub(crate) struct Object {
 
 /// What memory an object takes beside its body: maps, strings, head.
 const OVERHEAD_BYTES: u64 = 2048;
+/// What an open file counts as in the memory tier: 256 MiB keep at most 2,048 open.
+pub(crate) const OPEN_FILE_BYTES: u64 = 128 << 10;
 
 // === impl UnixMs ===
 
@@ -130,11 +132,11 @@ impl Object {
         now.since_ms(self.times.born) / 1000
     }
 
-    /// What of the memory tier it takes. A body on disk costs an open file, a page at most.
+    /// What of the memory tier it takes. A body on disk costs an open file, of which a process may have only so many.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let body = match &self.medium {
             Medium::Memory(bytes) => bytes.len() as u64,
-            Medium::File(_) if self.on_disk => 4096,
+            Medium::File(_) if self.on_disk => OPEN_FILE_BYTES,
             Medium::File(_) => self.length,
         };
         body + OVERHEAD_BYTES

@@ -1,0 +1,173 @@
+//! The surrogate beside nginx and Varnish: hits of three sizes, and many clients at once on a cold object.
+//!
+//! All three stand in front of the same origin and keep in memory (nginx: in the page cache). Ours asks through a router,
+//! as it always does.
+
+mod herd;
+mod load;
+mod origin;
+mod peers;
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use crate::report::{Figure, Row, Section};
+use crate::samples::{Bound, Samples};
+use crate::{Options, machine};
+use herd::Herd;
+use load::Load;
+use origin::Origin;
+use peers::{Flame, Peers};
+
+/// Sizes of the objects that are hit, and how many times the better peer's rate ours has to be.
+const HITS: [(&str, u64, f64); 3] = [("1 KiB", 1 << 10, 1.3), ("64 KiB", 64 << 10, 1.1), ("1 MiB", 1 << 20, 1.3)];
+/// The cold object, and those who want it.
+const COLD_BYTES: u64 = 4 << 20;
+const COLD_CLIENTS: usize = 500;
+/// How the origin of the cold object is.
+const COLD_DELAY: Duration = Duration::from_millis(50);
+const COLD_BYTES_PER_S: u64 = 20_000_000;
+/// First byte of the cold object, milliseconds.
+const COLD_FIRST_MAX_MS: f64 = 80.0;
+/// The names of the sides, ours first.
+const SIDES: [&str; 3] = ["flame-vcdn", "nginx proxy_cache", "Varnish"];
+
+/// What one side gave.
+#[derive(Debug, Default)]
+struct Side {
+    rate: Samples,
+    p99_ms: Samples,
+}
+
+/// What one side gave with the cold object.
+#[derive(Debug, Default)]
+struct Cold {
+    first_ms: Samples,
+    last_ms: Samples,
+    fetches: Samples,
+}
+
+/// Measures it.
+pub async fn measure(options: &Options) -> Result<Section> {
+    let versions = [
+        machine::version("nginx", "-v", peers::NGINX_PACKAGE).await?,
+        machine::version("varnishd", "-V", peers::VARNISH_PACKAGE).await?,
+        machine::version("wrk", "-v", load::PACKAGE).await?,
+    ];
+    let workshop = options.workshop()?;
+    let origin = Origin::start().await?;
+    let flame = Flame::start(workshop.path(), origin.port).await?;
+    let peers = Peers::start(workshop.path(), origin.port).await?;
+    let ports = [flame.port, peers.nginx.port, peers.varnish.port];
+    let load = Load::default();
+
+    let (mut rows, mut figures, mut commands) = (Vec::new(), Vec::new(), Vec::new());
+    for (size, bytes, ratio) in HITS {
+        let mut sides = [Side::default(), Side::default(), Side::default()];
+        for round in 0..=options.rounds {
+            for (side, port) in sides.iter_mut().zip(ports) {
+                let path = format!("/hit/{bytes}");
+                let heard = load.run(port, &path).await?;
+                // The first round fills the caches.
+                if round > 0 {
+                    side.rate.add(heard.rate);
+                    side.p99_ms.add(heard.p99_ms);
+                }
+            }
+        }
+        let [ours, nginx, varnish] = &sides;
+        let better = nginx.rate.median().max(varnish.rate.median());
+        figures.push(Figure {
+            what: format!("hit, {size}: rate / the better peer's (medians)"),
+            value: ours.rate.median() / better,
+            unit: "×",
+            bound: Some(Bound::AtLeast(ratio)),
+        });
+        let lower = nginx.p99_ms.median().min(varnish.p99_ms.median());
+        figures.push(Figure {
+            what: format!("hit, {size}: p99 / the better peer's (medians)"),
+            value: ours.p99_ms.median() / lower,
+            unit: "×",
+            bound: Some(Bound::AtMost(1.0)),
+        });
+        for (name, side) in SIDES.iter().zip(sides) {
+            rows.push(Row { what: format!("hit, {size}, {name}"), unit: "req/s", samples: side.rate });
+            rows.push(Row { what: format!("hit, {size}, {name}, p99"), unit: "ms", samples: side.p99_ms });
+        }
+        commands.push(load.shown(ports[0], &format!("/hit/{bytes}")));
+    }
+    for bytes in HITS.map(|(_, bytes, _)| bytes) {
+        let fetched = origin.asked(&format!("/hit/{bytes}"));
+        // One a side. A side that had asked more often had not been answering out of its cache.
+        if fetched != SIDES.len() {
+            bail!("the object of {bytes} bytes was fetched {fetched} times by {} caches", SIDES.len());
+        }
+    }
+
+    let mut cold = [Cold::default(), Cold::default(), Cold::default()];
+    for round in 0..=options.rounds {
+        for (number, (side, port)) in cold.iter_mut().zip(ports).enumerate() {
+            let path = format!("/cold/{round}-{number}");
+            let herd = Herd::run(port, &path, COLD_CLIENTS, COLD_BYTES).await?;
+            if round > 0 {
+                side.first_ms.add(herd.first_p50_ms);
+                side.last_ms.add(herd.last_ms);
+                side.fetches.add(f64::from(u32::try_from(origin.asked(&path))?));
+            }
+        }
+    }
+    cold_figures(&cold, &mut figures);
+    for (name, side) in SIDES.iter().zip(cold) {
+        let what = format!("cold 4 MiB, {COLD_CLIENTS} clients, {name}");
+        rows.push(Row { what: format!("{what}, first byte p50"), unit: "ms", samples: side.first_ms });
+        rows.push(Row { what: format!("{what}, last byte of all"), unit: "ms", samples: side.last_ms });
+        rows.push(Row { what: format!("{what}, fetches"), unit: "requests", samples: side.fetches });
+    }
+    flame.stop().await?;
+    peers.stop().await?;
+    Ok(section(rows, figures, commands, &versions))
+}
+
+fn cold_figures(cold: &[Cold; 3], figures: &mut Vec<Figure>) {
+    let [ours, _, varnish] = cold;
+    figures.push(Figure {
+        what: "cold: fetches from the origin (worst)".to_owned(),
+        value: ours.fetches.max(),
+        unit: "requests",
+        bound: Some(Bound::AtMost(1.0)),
+    });
+    figures.push(Figure {
+        what: "cold: first byte, p50 of the clients (median)".to_owned(),
+        value: ours.first_ms.median(),
+        unit: "ms",
+        bound: Some(Bound::AtMost(COLD_FIRST_MAX_MS)),
+    });
+    figures.push(Figure {
+        what: "cold: last byte of all / Varnish's (medians)".to_owned(),
+        value: ours.last_ms.median() / varnish.last_ms.median(),
+        unit: "×",
+        bound: Some(Bound::AtMost(1.0)),
+    });
+}
+
+fn section(rows: Vec<Row>, figures: Vec<Figure>, commands: Vec<String>, versions: &[String]) -> Section {
+    Section {
+        name: "vcdn",
+        title: format!("The edge: hits over {} connections, and a cold object", load::CONNECTIONS),
+        rows,
+        figures,
+        notes: vec![
+            "All on one machine, over loopback; the load generator shares the cores with the server under test.".to_owned(),
+            "nginx: proxy_cache on disk (in the page cache), sendfile on, tcp_nopush off (with it on, 64 KiB falls to a fraction), access log off. Varnish: malloc storage. flame-vcdn: memory only, log level `warn`.".to_owned(),
+            "Every object was fetched once by each side; flame-vcdn through a router, the others directly.".to_owned(),
+            format!(
+                "Cold: the origin waits {} ms, then sends {} MB/s; all clients connect first, then ask at once. The last byte is that of the slowest client.",
+                COLD_DELAY.as_millis(),
+                COLD_BYTES_PER_S / 1_000_000
+            ),
+            format!("Peers and load: {}.", versions.join("; ")),
+        ],
+        commands,
+    }
+}
