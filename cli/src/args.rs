@@ -221,6 +221,9 @@ pub enum TokenCommand {
         /// What it allows: read, write, admin, metrics, service
         #[arg(long = "scope", value_delimiter = ',', default_value = "read,write")]
         scopes: Vec<flame_service_host::Scope>,
+        /// A name that its holder may register behind, and no others; repeat it for more, `media.*` is every instance
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<String>,
         /// How long it is valid: 90min, 24h
         #[arg(long, default_value = "24h", value_name = "DURATION")]
         life: Span,

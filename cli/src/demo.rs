@@ -5,6 +5,7 @@
 
 mod clip;
 mod files;
+mod indirection;
 mod ingest;
 mod player;
 mod stage;
@@ -27,6 +28,7 @@ use tour::{Broken, Report, Tour};
 enum Scenario {
     Vod,
     Ingest,
+    Indirection,
 }
 
 /// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
@@ -110,6 +112,7 @@ async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: O
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+        Scenario::Indirection => indirection::perform(tour, stage, &clip).await,
     }
 }
 
@@ -131,12 +134,13 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 2] = [Self::Vod, Self::Ingest];
+    const ALL: [Self; 3] = [Self::Vod, Self::Ingest, Self::Indirection];
 
     fn name(self) -> &'static str {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
+            Self::Indirection => "indirection",
         }
     }
 
@@ -145,6 +149,9 @@ impl Scenario {
             Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
             Self::Ingest => {
                 "uploads are cut, killed and resumed; damaged ones and files that are not media are refused"
+            }
+            Self::Indirection => {
+                "an object that one surrogate of two sites has is found, and not found without a search"
             }
         }
     }

@@ -22,7 +22,7 @@ pub const KEYS: &str = "auth";
 
 pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
     match &args.command {
-        TokenCommand::Issue { subject, tenant, scopes, life, data } => {
+        TokenCommand::Issue { subject, tenant, scopes, names, life, data } => {
             if !is_tenant(tenant) {
                 return Err(Exit::usage(anyhow!(
                     "`{tenant}` cannot name a tenant: lower-case letters, digits, hyphens"
@@ -34,7 +34,13 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
             let grant =
                 Grant { subject: subject.clone(), tenant: tenant.clone(), scope: words.join(" "), life: life.0 };
-            let (token, claims) = issue(&data::folder(data.as_deref())?, &grant)?;
+            // A star stands for an instance; the rest has to be a name, or nothing would ever be registered with it.
+            let is_none = |name: &&String| name.replacen(".*", ".any", 1).parse::<flame_naming::Name>().is_err();
+            if let Some(name) = names.iter().find(is_none) {
+                return Err(Exit::usage(anyhow!("`{name}` is no name: FUNCTION[.INSTANCE[.TENANT]], or FUNCTION.*")));
+            }
+            let names = (!names.is_empty()).then(|| names.clone());
+            let (token, claims) = issue_confined(&data::folder(data.as_deref())?, &grant, names)?;
             if global.json {
                 return output::print_json(&serde_json::json!({ "token": token, "claims": claims }));
             }
@@ -68,9 +74,13 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
 
 /// Issues a token from the keys in the data folder `data`, which are made if there are none.
 pub fn issue(data: &Path, grant: &Grant) -> anyhow::Result<(String, Claims)> {
+    issue_confined(data, grant, None)
+}
+
+fn issue_confined(data: &Path, grant: &Grant, names: Option<Vec<String>>) -> anyhow::Result<(String, Claims)> {
     let folder = data.join(KEYS);
     keys::ensure(&folder).context("make the signing key")?;
-    keys::issue(&folder, grant).context("issue the token")
+    keys::issue_confined(&folder, grant, names).context("issue the token")
 }
 
 /// Id and end of a token. Its signature does not matter: revoking a forged one harms nobody.

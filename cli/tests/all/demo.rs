@@ -39,6 +39,13 @@ fn ingest_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn indirection_finds_what_is_not_found_without_it() {
+    let report = verified("indirection");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert_eq!((figure("found_without"), figure("found_with")), (0.0, 100.0));
+}
+
+#[test]
 fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     let folder = Scratch::new("demo");
     let file = folder.path().join("film.mp4");

@@ -1,6 +1,6 @@
 //! The way of a search, as `Flame-Trace` shows it to who asked for it: a list (RFC 9651) with a member for each step.
 //!
-//! `Flame-Trace: "bristol/e1";status=404;ms=2, "london/e7";status=200;ms=1, "london";status=200;ms=9`: a surrogate is its
+//! `Flame-Trace: "bristol/e1";status=404;ms=2.0, "london/e7";status=200;ms=1.3, "london";status=200;ms=9.1`: a surrogate is its
 //! site and identifier, a site alone is its router, whose own steps stand before it. One that gave no answer has no
 //! status. Addresses are never shown.
 
@@ -80,6 +80,7 @@ impl fmt::Display for Visit<'_> {
         if let Outcome::Status(status) = self.outcome {
             write!(f, ";status={status}")?;
         }
-        write!(f, ";ms={}", self.took.as_millis().min(999_999_999_999_999))
+        // RFC 9651 section 3.3.2: a decimal has at most 12 digits before the point.
+        write!(f, ";ms={:.1}", (self.took.as_secs_f64() * 1000.0).min(999_999_999_999.0))
     }
 }

@@ -267,7 +267,7 @@ fn a_trail_shows_each_step_and_stays_short() {
     trail.nested("not a trail");
     trail.nested("\"s2\r\nX: y\"");
     trail.visited(&Visit { site: &site, endpoint: None, outcome: Outcome::NoAnswer, took: ms(9) });
-    assert_eq!(trail.as_str(), "\"s1/e7\";status=404;ms=2, \"s2/e1\";status=200;ms=1, \"s1\";ms=9");
+    assert_eq!(trail.as_str(), "\"s1/e7\";status=404;ms=2.0, \"s2/e1\";status=200;ms=1, \"s1\";ms=9.0");
     for _ in 0..1000 {
         trail.nested("\"s2/e1\";status=200;ms=1");
     }
