@@ -80,6 +80,35 @@ pub struct UnitError {
     wanted: &'static str,
 }
 
+/// The configuration file that a service's own program was given, for `main`: `flame-<service> [CONFIG.toml]`. Ends the
+/// process after `--help` and `--version`, and, with status 2, after anything else that is no file.
+#[must_use]
+pub fn file_argument(service: &str) -> Option<PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next();
+    let usage = format!(
+        "usage: flame-{service} [CONFIG.toml]\n\nEvery key is in the service's config.example.toml; environment variables \
+         win: FLAME_{}__HOST__LISTEN=127.0.0.1:7000",
+        service.to_uppercase().replace('-', "_")
+    );
+    match first.as_ref().and_then(|first| first.to_str()) {
+        Some("-h" | "--help") => end(&usage, 0),
+        Some("-V" | "--version") => end(&format!("flame-{service} {}", env!("CARGO_PKG_VERSION")), 0),
+        Some(flag) if flag.starts_with('-') => end(&usage, 2),
+        Some(_) | None if arguments.next().is_some() => end(&usage, 2),
+        Some(_) | None => first.map(PathBuf::from),
+    }
+}
+
+fn end(text: &str, status: i32) -> ! {
+    if status == 0 {
+        println!("{text}");
+    } else {
+        eprintln!("{text}");
+    }
+    std::process::exit(status)
+}
+
 /// Loads the configuration of `service` from `file` (if given) and from `FLAME_<SERVICE>__…` variables.
 pub fn load<T: DeserializeOwned>(service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
     extract(Figment::new(), service, file)

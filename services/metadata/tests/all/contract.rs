@@ -45,3 +45,19 @@ async fn health_and_measurements_are_there() {
     let wanted = r#"flame_http_requests_total{method="POST",route="/assets",status="201",service="metadata"} 1"#;
     assert!(metrics.contains(wanted), "{metrics}");
 }
+
+#[test]
+fn the_program_says_how_it_is_called() {
+    let run = |arguments: &[&str]| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_flame-metadata")).args(arguments).output().unwrap();
+        (ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap())
+    };
+    let (status, text) = run(&["--help"]);
+    assert!(status == Some(0) && text.starts_with("usage: flame-metadata [CONFIG.toml]"), "{status:?} {text}");
+    assert_eq!(run(&["--version"]).0, Some(0));
+    for wrong in [&["--bogus"][..], &["a.toml", "b.toml"]] {
+        assert_eq!(run(wrong).0, Some(2), "{wrong:?}");
+    }
+    let (status, text) = run(&["/nowhere/metadata.toml"]);
+    assert!(status == Some(1) && text.contains("/nowhere/metadata.toml"), "{status:?} {text}");
+}
