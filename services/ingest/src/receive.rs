@@ -46,6 +46,8 @@ pub struct Receiver {
     next_part: u16,
     /// Oldest first.
     in_flight: VecDeque<InFlight>,
+    /// The memory of a part that has arrived, for the next one: fresh pages cost more than what is written to them.
+    spare: Option<BytesMut>,
     /// Parts that the store has and no row names, because the checksum is not yet known to be right.
     staged: Vec<PartTag>,
 }
@@ -54,6 +56,7 @@ pub struct Receiver {
 #[derive(Debug)]
 struct InFlight {
     task: AbortOnDropHandle<Result<PartTag, StoreError>>,
+    bytes: Bytes,
     /// What may be acknowledged once it is there.
     end_bytes: u64,
     sha256_state: Vec<u8>,
@@ -129,6 +132,7 @@ impl Receiver {
             multipart,
             next_part,
             in_flight: VecDeque::new(),
+            spare: None,
             staged: Vec::new(),
         })
     }
@@ -192,13 +196,14 @@ impl Receiver {
             self.settle().await?;
         }
         let multipart = self.multipart().await?;
-        let next = room(&self.record, self.total_bytes);
+        let next = self.spare.take().unwrap_or_else(|| room(&self.record, self.total_bytes));
         let (number, bytes) = (self.next_part, std::mem::replace(&mut self.buffer, next).freeze());
         self.next_part += 1;
-        let depot = self.depot.clone();
-        let task = tokio::spawn(async move { depot.put_part(&multipart, number, bytes).await });
+        let (depot, sent) = (self.depot.clone(), bytes.clone());
+        let task = tokio::spawn(async move { depot.put_part(&multipart, number, sent).await });
         self.in_flight.push_back(InFlight {
             task: AbortOnDropHandle::new(task),
+            bytes,
             end_bytes: self.total_bytes,
             sha256_state: self.hash.save(),
         });
@@ -215,10 +220,15 @@ impl Receiver {
 
     /// Waits for the oldest part on its way, and acknowledges it unless a checksum is still to come.
     async fn settle(&mut self) -> Result<(), ReceiveError> {
-        let Some(InFlight { task, end_bytes, sha256_state }) = self.in_flight.pop_front() else {
+        let Some(InFlight { task, bytes, end_bytes, sha256_state }) = self.in_flight.pop_front() else {
             return Ok(());
         };
         let part = task.await.expect("the task is neither aborted nor does it panic")?;
+        // Unless the client of the store still holds it.
+        if let Ok(mut memory) = bytes.try_into_mut() {
+            memory.clear();
+            self.spare = Some(memory);
+        }
         self.staged.push(part);
         fault::point("part-stored");
         // The last byte is acknowledged together with the stage that it leads to, by `finish`.
