@@ -68,7 +68,7 @@ struct Outgoing {
     tunnel: Option<(OnUpgrade, Slot)>,
     /// What it says of the search that it may become.
     asked: search::Asked,
-    /// Who has been asked.
+    /// Who has been asked and gave no answer.
     tried: Vec<(Label, Key)>,
     /// What the answer shows of the search.
     shown: HeaderMap,
@@ -233,7 +233,6 @@ impl Parties {
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
             };
             let endpoint = (call.site.clone(), call.choice.endpoint.clone());
-            outgoing.tried.push((call.site.clone(), call.key()));
             let lost = match self.attempt(outgoing, &call).await {
                 Ok((answer, give_up)) => {
                     call.succeeded();
@@ -241,6 +240,7 @@ impl Parties {
                 }
                 Err(lost) => lost,
             };
+            outgoing.tried.push((call.site.clone(), call.key()));
             let may_retry = !outgoing.offer.was_taken();
             let (fault, may_retry) = match lost {
                 Lost::Connect(source) => {
@@ -334,7 +334,9 @@ impl Parties {
         }
         headers::add_via(&mut head.headers, &self.via);
         head.version = Version::HTTP_11;
-        head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
+        if outgoing.may_search(head.status) {
+            head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
+        }
         let body = match upgraded {
             None => Body::new(Watched::new(body, call, self.settings.body_idle_timeout.0, give_up)),
             Some(endpoint) => {

@@ -113,6 +113,11 @@ impl Registry {
         self.atlas().has_router(site)
     }
 
+    /// Notes whether the router of `site` is heard.
+    pub(crate) fn router_is_heard(&self, site: &Label, is_heard: bool) {
+        self.atlas().router_is_heard(site, is_heard);
+    }
+
     /// Who can be asked for `name` in a search.
     pub(crate) fn surrogates(&self, name: &Name) -> Vec<Surrogate> {
         self.atlas().surrogates(name, self.now())

@@ -18,6 +18,8 @@ mod page;
 mod passing;
 #[path = "all/peers.rs"]
 mod peers;
+#[path = "all/peers_stopped.rs"]
+mod peers_stopped;
 #[path = "all/registration.rs"]
 mod registration;
 #[path = "all/streaming.rs"]

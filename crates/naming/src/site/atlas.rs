@@ -22,7 +22,8 @@ pub struct Atlas {
     own: Label,
     limit: usize,
     distances: BTreeMap<Label, Duration>,
-    routers: Vec<Label>,
+    /// Other sites' routers, and whether they are heard.
+    routers: BTreeMap<Label, bool>,
     /// Nearest first.
     regions: Vec<Region>,
 }
@@ -42,7 +43,7 @@ impl Atlas {
     #[must_use]
     pub fn new(own: Label, sites: &Sites, limit: usize) -> Self {
         let routers = sites.iter().filter(|site| site.router.is_some() && site.name != own);
-        let routers = routers.map(|site| site.name.clone()).collect();
+        let routers = routers.map(|site| (site.name.clone(), false)).collect();
         let distances = sites.distances(&own);
         let home = Region { site: own.clone(), distance: Some(Duration::ZERO), table: Table::new(own.clone(), limit) };
         Self { own, limit, distances, routers, regions: vec![home] }
@@ -60,10 +61,17 @@ impl Atlas {
         self.distances.get(site).copied()
     }
 
-    /// Whether another site has a router that can be asked.
+    /// Whether another site has a router, which tells what is there.
     #[must_use]
     pub fn has_router(&self, site: &Label) -> bool {
-        self.routers.contains(site)
+        self.routers.contains_key(site)
+    }
+
+    /// Notes whether another site's router is heard: only then it is asked in a search.
+    pub fn router_is_heard(&mut self, site: &Label, is_heard: bool) {
+        if let Some(heard) = self.routers.get_mut(site) {
+            *heard = is_heard;
+        }
     }
 
     /// The table of the own site.
@@ -152,7 +160,7 @@ impl Atlas {
                     distance: region.distance,
                     is_authority: false,
                     has_room: !region.table.rests(name, &choice(&held), now),
-                    has_router: self.has_router(&region.site),
+                    has_router: self.routers.get(&region.site).is_some_and(|is_heard| *is_heard),
                 })
                 .collect();
             there.sort_by_key(|one| !one.has_room);

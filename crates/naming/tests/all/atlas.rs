@@ -138,8 +138,15 @@ fn surrogates_are_named_with_site_distance_and_router() {
     for site in [0, 1, 4] {
         learn(&mut atlas, site, 0, Some(1000));
     }
-    let seen = atlas.surrogates(&media(), NOW);
-    let seen: Vec<_> = seen.iter().map(|one| (one.site.as_str(), one.distance, one.has_router)).collect();
     let ms = |ms| Some(Duration::from_millis(ms));
-    assert_eq!(seen, [("s0", ms(0), false), ("s1", ms(30), true), ("s4", None, true)]);
+    let seen = |atlas: &Atlas| {
+        let seen = atlas.surrogates(&media(), NOW);
+        seen.iter().map(|one| (one.site.to_string(), one.distance, one.has_router)).collect::<Vec<_>>()
+    };
+    let site = |n: u8| format!("s{n}");
+    assert_eq!(seen(&atlas), [(site(0), ms(0), false), (site(1), ms(30), false), (site(4), None, false)]);
+    // A router that is not heard is not asked.
+    atlas.router_is_heard(&label(0), true);
+    atlas.router_is_heard(&label(1), true);
+    assert_eq!(seen(&atlas), [(site(0), ms(0), false), (site(1), ms(30), true), (site(4), None, false)]);
 }

@@ -149,6 +149,7 @@ impl Follower {
             Applied::Gap => return Err(Ended::Gap),
             Applied::TooMany { limit } => return Err(Ended::TooMany { limit }),
         }
+        self.registry.router_is_heard(&self.site, true);
         let endpoints = self.replica.entries().len();
         self.peers.note(&self.site, |followed| {
             if followed.state != PeerState::Connected {
@@ -163,6 +164,7 @@ impl Follower {
     }
 
     fn lost(&self, ended: &Ended) {
+        self.registry.router_is_heard(&self.site, false);
         let error = chain(ended);
         self.peers.note(&self.site, |followed| {
             // Once, and not at each try.

@@ -54,12 +54,27 @@ impl Parties {
         first: Result<Response, Fault>,
         began: Moment,
     ) -> Result<Response, Fault> {
+        // Most answers are wanted: nothing is made up for them.
+        if first.as_ref().is_ok_and(|answer| !outgoing.may_search(answer.status())) {
+            return first;
+        }
         let own = self.registry.site();
         let begun = self.searches.begin(&own, &outgoing.forward.destination, outgoing.asked, began);
         let Some((rule, search)) = begun.filter(|_| outgoing.offer.is_empty()) else { return first };
         let (trail, held, weak, fault) = (Trail::default(), None, None, None);
         let quest = Quest { parties: self, rule, search, trail, held, weak, fault };
         quest.run(outgoing, first, began).await
+    }
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    /// Whether a search has to look at an answer of this status.
+    pub(super) fn may_search(&self, status: StatusCode) -> bool {
+        !(status.is_success() || status.is_redirection() || status.is_informational())
+            || self.asked.wants_trace
+            || self.asked.nested.is_some()
     }
 }
 
@@ -185,7 +200,9 @@ impl Quest<'_> {
     async fn ask_router(&mut self, outgoing: &mut Outgoing, site: &Label) -> (Result<Response, Fault>, bool) {
         let parties = self.parties;
         let began = parties.registry.now();
-        let budget = self.search.budget(began);
+        let left = self.search.budget(began);
+        // Half of the time: a site that hangs must not cost all that come after it.
+        let budget = Budget { deadline: left.deadline / 2, ..left };
         let to = outgoing.forward.destination.clone();
         let call = tokio::time::timeout(budget.deadline, parties.registry.call_router(site, &to.name)).await;
         let Ok(Some(call)) = call else {

@@ -260,7 +260,6 @@ async fn a_lost_router_s_surrogates_are_asked_themselves() {
     worlds.remove(1).router.stop().await;
     let (status, body, trace) = traced(&worlds[0], "/~media/x").await;
     assert_eq!((status, body.as_str()), (200, "found"), "{trace}");
-    assert!(trace.contains("\"s1\";ms="), "its router was tried: {trace}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Routers of two and three sites: what one is told the others know, at once, and keep when it is gone.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -8,6 +9,7 @@ use flame_api::peers::PeerState;
 use flame_service_host::config::Span;
 use flame_service_host::keys::{self, Grant};
 use flame_test_kit::{Scratch, eventually};
+use tokio::process::{Child, Command};
 
 use crate::world::{Service, World, problem};
 
@@ -45,6 +47,20 @@ impl Row {
             change(config);
         })
         .await
+    }
+
+    /// The router of a site as a process of its own, killed when it is dropped.
+    pub fn process(&self, n: usize) -> Child {
+        let mut router = Command::new(env!("CARGO_BIN_EXE_flame-router"));
+        router
+            .env("FLAME_ROUTER__HOST__LISTEN", self.address(n))
+            .env("FLAME_ROUTER__SITE", format!("s{n}"))
+            .env("FLAME_ROUTER__SITES", self.folder.join("sites.toml"));
+        router.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    }
+
+    pub fn address(&self, n: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[n])
     }
 
     /// All routers, once each hears every other.
