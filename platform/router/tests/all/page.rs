@@ -56,6 +56,7 @@ async fn a_browser_shows_names_and_assets_and_runs_nothing_that_a_title_says() {
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(dom.contains("<title>FLAME</title>"), "the style and script ran and the title did not: {dom}\n{log}");
     assert!(dom.contains("/~metadata/") && dom.contains("/~streaming/"), "the names are missing: {dom}\n{log}");
+    assert!(dom.contains("href=\"/~metadata/openapi.json\""), "the link to a contract is missing: {dom}\n{log}");
     let escaped = HOSTILE.replace('<', "&lt;").replace('>', "&gt;");
     assert!(dom.contains(&escaped), "the title is not shown as text: {dom}\n{log}");
     assert!(!log.contains("Content Security Policy"), "{log}");
