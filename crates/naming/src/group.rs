@@ -39,6 +39,8 @@ pub struct Rules {
     pub members_max: usize,
     /// Blocks held at once, those for late comers included.
     pub blocks_max: u32,
+    /// Blocks on their way to a group of one: who comes a little later shares the rest.
+    pub alone_max: u32,
     /// Times that repair of one block is sent to all.
     pub rounds_max: u8,
     /// How long the members' reports of a round are waited for.
@@ -168,6 +170,7 @@ impl Default for Rules {
         Self {
             members_max: 64,
             blocks_max: 64,
+            alone_max: 4,
             rounds_max: 3,
             report_patience: Duration::from_millis(100),
             gather: Duration::from_millis(5),
@@ -206,16 +209,20 @@ impl Group {
     /// Whether another block can be taken now; where not, a member is behind.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        let held = self.stories.len() < self.rules.blocks_max as usize;
-        held || self.stories.values().next().is_none_or(|oldest| oldest.needs.is_empty())
+        let open = self.stories.values().filter(|story| !story.needs.is_empty()).count();
+        if self.members.len() == 1 && open >= self.rules.alone_max as usize {
+            return false;
+        }
+        let has_space = self.stories.len() < self.rules.blocks_max as usize;
+        has_space || self.stories.values().next().is_none_or(|oldest| oldest.needs.is_empty())
     }
 
-    /// Takes a member in, also while blocks are on their way.
-    pub fn join(&mut self, id: MemberId, now: Moment) -> Result<(), NotJoined> {
+    /// Takes a member in, also while blocks are on their way; `hears` if multicast reaches it.
+    pub fn join(&mut self, id: MemberId, hears: bool, now: Moment) -> Result<(), NotJoined> {
         self.may_join()?;
-        self.members.insert(id, Member { hears: true, seen: 0, lost: 0, was_high: false, progress: now });
+        self.members.insert(id, Member { hears, seen: 0, lost: 0, was_high: false, progress: now });
         for story in self.stories.values_mut() {
-            story.joined(id, now + self.rules.gather);
+            story.joined(id, hears, now + self.rules.gather);
         }
         Ok(())
     }

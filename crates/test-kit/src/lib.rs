@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod clips;
+pub mod netns;
 pub mod openapi;
 pub mod ports;
 pub mod programs;
@@ -15,6 +16,7 @@ pub mod skip;
 pub mod wait;
 
 pub use bundle::Bundle;
+pub use netns::Network;
 pub use programs::repository;
 pub use scratch::Scratch;
 pub use skip::loud_skip;

@@ -91,9 +91,11 @@ impl Story {
     }
 
     /// Somebody has come.
-    pub(super) fn joined(&mut self, id: MemberId, gather_until: Moment) {
+    pub(super) fn joined(&mut self, id: MemberId, hears: bool, gather_until: Moment) {
         let known = match self.stage {
-            Stage::Airing => Known::Not { counts_loss: false },
+            Stage::Airing if hears => Known::Not { counts_loss: false },
+            // It gets its own when the next decision is made.
+            Stage::Airing => Known::Lacks(self.everything()),
             Stage::Listening { until } => {
                 self.stage = Stage::Listening { until: until.min(gather_until) };
                 Known::Lacks(self.everything())

@@ -25,6 +25,7 @@ struct Listener {
     got: BTreeMap<u32, (SymbolSet, u32)>,
     done: BTreeSet<u32>,
     is_dead: bool,
+    is_deaf: bool,
     /// Symbols of these blocks are forged on the way.
     forged: BTreeSet<u32>,
     /// Of these it takes nothing more but by unicast.
@@ -48,8 +49,10 @@ impl<'a> World<'a> {
     fn join(&mut self) -> Option<MemberId> {
         let id = MemberId(self.joined);
         self.joined += 1;
-        self.group.join(id, self.now).ok()?;
-        self.members.insert(id, Listener::default());
+        // Every fourth does not hear multicast at all.
+        let hears = id.0 % 4 != 3;
+        self.group.join(id, hears, self.now).ok()?;
+        self.members.insert(id, Listener { is_deaf: !hears, ..Listener::default() });
         Some(id)
     }
 
@@ -94,7 +97,7 @@ impl<'a> World<'a> {
         let size = self.sizes[block as usize];
         let mut acts = Vec::new();
         for (id, listener) in &mut self.members {
-            if listener.spoiled.contains(&block) {
+            if listener.is_deaf || listener.spoiled.contains(&block) {
                 continue;
             }
             let got = listener.got.entry(block).or_default();
@@ -294,7 +297,7 @@ proptest! {
         let mut group = Group::new(Rules::default());
         let now = Moment::default();
         for id in [MemberId(0), MemberId(1)] {
-            group.join(id, now).expect("there is room");
+            group.join(id, true, now).expect("there is room");
         }
         let (first, _) = group.block(100, now);
         group.aired(first, now);
@@ -320,7 +323,7 @@ fn the_cheapest_way_is_taken() {
     let after = |reports: &[&[u32]]| {
         let mut group = Group::new(Rules::default());
         let ids: Vec<MemberId> = (0..reports.len() as u64).map(MemberId).collect();
-        ids.iter().for_each(|id| group.join(*id, now).expect("there is room"));
+        ids.iter().for_each(|id| group.join(*id, true, now).expect("there is room"));
         let (block, acts) = group.block(100, now);
         assert_eq!(acts, [Act::Source { block }]);
         assert_eq!(group.aired(block, now).len(), ids.len(), "everybody is asked");
@@ -351,9 +354,9 @@ fn loss_slows_the_link_down_then_costs_the_member_its_multicast_and_nobody_else(
     let now = Moment::default();
     let mut group = Group::new(Rules::default());
     let (bad, good) = (MemberId(0), MemberId(1));
-    group.join(bad, now).expect("there is room");
-    group.join(good, now).expect("there is room");
-    group.join(MemberId(2), now).expect("there is room");
+    group.join(bad, true, now).expect("there is room");
+    group.join(good, true, now).expect("there is room");
+    group.join(MemberId(2), true, now).expect("there is room");
     let mut seen = Vec::new();
     for _ in 0..6 {
         let (block, acts) = group.block(128, now);
