@@ -50,6 +50,8 @@ pub enum Command {
     Asset(Asset),
     /// Conditioning jobs
     Job(Job),
+    /// The surrogates: what they keep, must forget, and should have before anybody asks
+    Edge(Edge),
     /// Tokens for those who call from elsewhere
     Token(Token),
     /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
@@ -200,6 +202,51 @@ pub enum JobCommand {
         #[arg(value_parser = connection::id)]
         id: Uuid,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Edge {
+    #[command(subcommand)]
+    pub command: EdgeCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EdgeCommand {
+    /// How viewers were answered since the start, by asset, and what is kept
+    Stats,
+    /// Drop what is kept, in all surrogates; status 1 if one could not be told
+    Purge {
+        /// The name that it is served under
+        #[arg(long, default_value = "cdn")]
+        name: String,
+        #[command(flatten)]
+        what: Purged,
+    },
+    /// Fetch before anybody asks; what an HLS playlist names comes with it. Status 1 if something is missing
+    Warm {
+        /// The name that it is served under
+        #[arg(long, default_value = "cdn")]
+        name: String,
+        /// Path and query behind the name: /ASSET/index.m3u8
+        url: String,
+        /// The most objects to fetch
+        #[arg(long, default_value_t = 1000)]
+        max: u32,
+    },
+}
+
+/// What is purged.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct Purged {
+    /// One resource: path and query behind the name
+    pub url: Option<String>,
+    /// All whose path begins so
+    #[arg(long, value_name = "PATH")]
+    pub prefix: Option<String>,
+    /// All of one group (Cache-Groups, RFC 9875)
+    #[arg(long)]
+    pub tag: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,20 +11,25 @@ use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
+use flame_service_host::config::Bytes;
 use flame_service_host::keys::Grant;
 use flame_service_host::{HostConfig, Running, Scope};
+use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
-pub const FUNCTIONS: [(&str, &str); 4] = [
+pub const FUNCTIONS: [(&str, &str); 5] = [
     ("ingest", "uploads: tus, PUT, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
+    ("vcdn", "the edge: figures and purges; it serves streaming's media at ~cdn"),
 ];
+/// The name that the surrogate serves.
+const CDN: &str = "cdn";
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Life of the token that the first start prints.
@@ -50,6 +55,7 @@ pub struct Settings {
 pub struct Bundle {
     router: Running,
     services: Vec<Running>,
+    vcdn: flame_vcdn::Running,
     ingest: flame_ingest::Running,
     client: Client,
     first_token: Option<String>,
@@ -103,9 +109,10 @@ impl Bundle {
             ..flame_transcode::Config::new(store.clone())
         });
         let streaming = flame_streaming::start(flame_streaming::Config::new(host(), store));
+        let vcdn = flame_vcdn::start(vcdn(data, host())).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);
-        Ok(Self { router, services, ingest, client, first_token })
+        Ok(Self { router, services, vcdn, ingest, client, first_token })
     }
 
     /// Waits until every service is registered and says that it is ready.
@@ -151,10 +158,12 @@ impl Bundle {
         self.router.reload();
         self.ingest.reload();
         self.services.iter().for_each(Running::reload);
+        self.vcdn.reload();
     }
 
     /// Stops everything: those who call before those who are called.
     pub async fn stop(self) {
+        self.vcdn.stop().await;
         // Together: each may take its whole drain time.
         futures_util::future::join_all(self.services.into_iter().map(Running::stop)).await;
         self.ingest.stop().await;
@@ -170,6 +179,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+/// A surrogate in front of streaming. It keeps little: the origin is on the same disk.
+fn vcdn(data: &Path, host: HostConfig) -> flame_vcdn::Config {
+    let cache = CacheConfig {
+        folder: Some(data.join("vcdn")),
+        memory: Bytes(64 << 20),
+        disk: Bytes(2 << 30),
+        ..CacheConfig::default()
+    };
+    let fronts = vec![FrontConfig::new(CDN, "streaming")];
+    flame_vcdn::Config { host, fronts, cache, ..flame_vcdn::Config::default() }
 }
 
 fn first_token(data: &Path) -> anyhow::Result<String> {

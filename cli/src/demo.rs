@@ -10,6 +10,7 @@ mod ingest;
 mod player;
 mod stage;
 mod tour;
+mod vcdn;
 mod vod;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ enum Scenario {
     Vod,
     Ingest,
     Indirection,
+    Vcdn,
 }
 
 /// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
@@ -113,6 +115,7 @@ async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: O
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip).await,
+        Scenario::Vcdn => vcdn::perform(tour, stage, &clip).await,
     }
 }
 
@@ -134,13 +137,14 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 3] = [Self::Vod, Self::Ingest, Self::Indirection];
+    const ALL: [Self; 4] = [Self::Vod, Self::Ingest, Self::Indirection, Self::Vcdn];
 
     fn name(self) -> &'static str {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
             Self::Indirection => "indirection",
+            Self::Vcdn => "vcdn",
         }
     }
 
@@ -153,6 +157,7 @@ impl Scenario {
             Self::Indirection => {
                 "an object that one surrogate of two sites has is found, and not found without a search"
             }
+            Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }
     }
 }

@@ -11,6 +11,7 @@ mod data;
 mod demo;
 mod doctor;
 mod down;
+mod edge;
 mod exit;
 mod health;
 mod ingest;
@@ -55,6 +56,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,
         Command::Asset(asset) => asset::run(&global, asset).await,
         Command::Job(job) => job::run(&global, job).await,
+        Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Token(token) => token::run(&global, &token),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
         Command::Health => health::run(&global).await,

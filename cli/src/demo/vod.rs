@@ -45,7 +45,7 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     Ok(())
 }
 
-async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, f64)>> {
+pub(super) async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, f64)>> {
     let (client, took) = stage.up().await?;
     let names = client.endpoints().await?.items;
     let names: Vec<_> = names.iter().map(|endpoint| endpoint.name.trim_end_matches(".main")).collect();
@@ -53,7 +53,7 @@ async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, f64)>> {
     Ok(Verified((client, took.as_secs_f64()), detail))
 }
 
-async fn send(client: &Client, clip: &Path, quiet: bool) -> anyhow::Result<Verified<(Uuid, f64)>> {
+pub(super) async fn send(client: &Client, clip: &Path, quiet: bool) -> anyhow::Result<Verified<(Uuid, f64)>> {
     let began = Instant::now();
     let mut bar = Progress::new("upload", quiet);
     let mut size = 0;
@@ -69,7 +69,7 @@ async fn send(client: &Client, clip: &Path, quiet: bool) -> anyhow::Result<Verif
     Ok(Verified((id?, rate), format!("{} by tus at {rate:.0} MiB/s", output::size(size))))
 }
 
-async fn probed(client: &Client, id: Uuid) -> anyhow::Result<Verified<Uuid>> {
+pub(super) async fn probed(client: &Client, id: Uuid) -> anyhow::Result<Verified<Uuid>> {
     let upload = registered(client, id).await?;
     if upload.state == UploadState::Failed {
         bail!(upload.error.unwrap_or_else(|| "refused without a reason".to_owned()));
@@ -88,7 +88,7 @@ async fn catalogued(client: &Client, id: Uuid, clip: &Path) -> anyhow::Result<Ve
     Ok(Verified((), format!("asset {id}, SHA-256 {}… equals the file's", &ours[..12])))
 }
 
-async fn encoded(client: &Client, id: Uuid, job_id: Uuid, quiet: bool) -> anyhow::Result<Verified<Asset>> {
+pub(super) async fn encoded(client: &Client, id: Uuid, job_id: Uuid, quiet: bool) -> anyhow::Result<Verified<Asset>> {
     let job = job::follow(client, job_id, "ladder", quiet).await?;
     ensure!(job.state == JobState::Succeeded, "{}: {}", job::state(job.state), job.error.unwrap_or_default());
     let asset = client.asset(id).await?.context("the asset is gone")?;

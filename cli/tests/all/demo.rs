@@ -46,6 +46,14 @@ fn indirection_finds_what_is_not_found_without_it() {
 }
 
 #[test]
+fn a_surrogate_asks_the_origin_once_for_all_viewers() {
+    let report = verified("vcdn");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert!(figure("origin_requests_without") >= 50.0 * figure("origin_requests_with"), "{report:#}");
+    assert_eq!(figure("origin_requests_again"), 0.0);
+}
+
+#[test]
 fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     let folder = Scratch::new("demo");
     let file = folder.path().join("film.mp4");

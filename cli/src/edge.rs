@@ -1,0 +1,105 @@
+//! `flame edge`: what the surrogates keep, what they must forget, and what they should have before anybody asks.
+
+use flame_api::ClientError;
+use flame_api::vcdn::{Figures, Purge, Purged, Stats, Warm, Warmed};
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::args::{self, EdgeCommand, Global};
+use crate::connection;
+use crate::exit::Exit;
+use crate::output;
+
+/// The name of the surrogates' own API.
+pub const API: &str = "vcdn";
+/// Warming takes as long as what it fetches.
+const WARM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(3600);
+
+pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
+    let client = connection::client(global);
+    match args.command {
+        EdgeCommand::Stats => stats(global, &call::<(), Stats>(&client, Method::GET, "stats", None).await?),
+        EdgeCommand::Purge { name, what } => {
+            let purge = Purge { name, url: what.url, prefix: what.prefix, tag: what.tag };
+            let purged: Purged = call(&client, Method::POST, "purges", Some(&purge)).await?;
+            if global.json {
+                return output::print_json(&purged);
+            }
+            output::print_line(&format!(
+                "{} objects dropped, {} other surrogates told",
+                purged.objects,
+                purged.peers.len()
+            ))?;
+            if purged.unreached.is_empty() {
+                return Ok(());
+            }
+            let unreached = purged.unreached.join(", ");
+            Err(Exit::failed(anyhow::anyhow!("not reached: {unreached}; they catch up when they are back")))
+        }
+        EdgeCommand::Warm { name, url, max } => {
+            let client = client.with_deadline(WARM_DEADLINE);
+            let warmed: Warmed = call(&client, Method::POST, "warm", Some(&Warm { name, url, max })).await?;
+            if global.json {
+                output::print_json(&warmed)?;
+            } else {
+                output::print_line(&format!("{} objects are there, {}", warmed.objects, output::size(warmed.bytes)))?;
+            }
+            if warmed.failed.is_empty() {
+                return Ok(());
+            }
+            Err(Exit::failed(anyhow::anyhow!("not fetched: {}", warmed.failed.join("; "))))
+        }
+    }
+}
+
+/// A call of the surrogates' API.
+pub async fn call<B: Serialize, T: DeserializeOwned>(
+    client: &flame_api::Client,
+    method: Method,
+    path: &str,
+    body: Option<&B>,
+) -> Result<T, ClientError> {
+    let url = client.url(API, path).to_string();
+    let request = client.request(method.clone(), API, path);
+    let request = match body {
+        Some(body) => request.json(body),
+        None => request,
+    };
+    let answer = request.send().await;
+    let answer = answer.map_err(|source| ClientError::Unreachable { method: method.clone(), url, source })?;
+    flame_api::client::read_json(method, answer).await
+}
+
+fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
+    if global.json {
+        return output::print_json(stats);
+    }
+    let columns = ["asset", "hits", "collapsed", "misses", "stale", "passed", "errors", "fetches", "sent", "fetched"];
+    let mut table = output::table(&columns);
+    let mut row = |name: &str, figures: &Figures| {
+        let counts = [figures.hits, figures.collapsed, figures.misses, figures.stale, figures.passed, figures.errors];
+        let mut cells = vec![name.to_owned()];
+        cells.extend(counts.iter().chain([&figures.fetches]).map(ToString::to_string));
+        cells.extend([output::size(figures.sent_bytes), output::size(figures.fetched_bytes)]);
+        table.add_row(cells);
+    };
+    for asset in &stats.assets {
+        row(&asset.asset, &asset.figures);
+    }
+    row("all", &stats.total);
+    output::print_line(&table.trim_fmt())?;
+    let mut kept = output::table(&["tenant", "in memory", "objects", "on disk", "objects", "fills"]);
+    for tier in &stats.kept {
+        kept.add_row([
+            tier.tenant.clone(),
+            output::size(tier.memory_bytes),
+            tier.memory_objects.to_string(),
+            output::size(tier.disk_bytes),
+            tier.disk_objects.to_string(),
+            tier.fills.to_string(),
+        ]);
+    }
+    output::print_line(&kept.trim_fmt())?;
+    output::print_line(&format!("{} serves {}", stats.surrogate, stats.names.join(", ")))
+}
