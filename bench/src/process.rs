@@ -38,12 +38,16 @@ pub async fn time(command: &mut Command) -> Result<(Duration, String)> {
     Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// The command as one would type it.
+/// The command as one would type it: results are checked in, and whose machine it was is not said there.
 #[must_use]
 pub fn shown(command: &Command) -> String {
     let command = command.as_std();
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
+    let home = std::env::var("HOME").ok().filter(|home| home.len() > 1).map(|home| format!("{home}/"));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| {
+        let word = word.to_string_lossy();
+        quoted(&home.as_ref().map_or_else(|| word.to_string(), |home| word.replace(home, "~/")))
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {
@@ -178,6 +182,10 @@ mod tests {
         let mut command = Command::new("curl");
         command.args(["-T", "a b", "http://127.0.0.1:1/~ingest/files/x.mp4", "it's", ""]);
         assert_eq!(shown(&command), r"curl -T 'a b' http://127.0.0.1:1/~ingest/files/x.mp4 'it'\''s' ''");
+        let home = std::env::var("HOME").expect("tests have a home folder");
+        let mut command = Command::new("ffmpeg");
+        command.arg("-i").arg(format!("{home}/film.mp4"));
+        assert_eq!(shown(&command), "ffmpeg -i ~/film.mp4");
     }
 
     #[test]
