@@ -89,7 +89,7 @@ fn list(global: &Global) -> Result<(), Exit> {
         return output::print_json(&all);
     }
     for scenario in Scenario::ALL {
-        output::print_line(&format!("{:<10} {}", scenario.name(), scenario.about()))?;
+        output::print_line(&format!("{:<12} {}", scenario.name(), scenario.about()))?;
     }
     Ok(())
 }
