@@ -43,3 +43,23 @@ pub struct Endpoint {
     /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
     pub router_time_unix_ms: u64,
 }
+
+/// A name that stands for several functions in a row: an item of `GET /api/router/paths`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Path {
+    /// What it is called.
+    pub name: String,
+    /// From the client to the source.
+    pub functions: Vec<PathFunction>,
+}
+
+/// A function of a path, and where a request would get it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PathFunction {
+    /// Its name.
+    pub name: String,
+    /// Endpoints at all sites that stand behind it.
+    pub endpoints: usize,
+    /// The nearest site that has one; nothing where none has, and the path is broken there.
+    pub site: Option<String>,
+}

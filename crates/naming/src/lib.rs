@@ -4,10 +4,12 @@
 //! router does can be read, tested and replayed without one.
 //!
 //! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`site`] (how
-//! far endpoints are), [`peers`] (how routers tell each other of them), [`search`] (where a request goes next).
+//! far endpoints are), [`peers`] (how routers tell each other of them), [`search`] (where a request goes next), [`path`]
+//! (functions in a row).
 
 pub mod group;
 pub mod name;
+pub mod path;
 pub mod peers;
 pub mod search;
 pub mod site;

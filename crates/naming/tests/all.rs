@@ -4,6 +4,8 @@
 mod atlas;
 #[path = "all/name.rs"]
 mod name;
+#[path = "all/path.rs"]
+mod path;
 #[path = "all/peers.rs"]
 mod peers;
 #[path = "all/search.rs"]

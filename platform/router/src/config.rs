@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_naming::path::{PathError, Paths};
 use flame_naming::{Domain, Label, NameError};
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
@@ -35,6 +36,18 @@ pub struct Config {
     pub peers: PeersConfig,
     /// Net-level indirection: when an answer is searched for elsewhere.
     pub search: SearchConfig,
+    /// Names that stand for several functions in a row.
+    pub paths: Vec<PathConfig>,
+}
+
+/// `[[paths]]`: a name that stands for several functions in a row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathConfig {
+    /// What it is called.
+    pub name: String,
+    /// Names of its functions, from the client to the source.
+    pub functions: Vec<String>,
 }
 
 /// `[peers]`
@@ -94,6 +107,11 @@ impl Config {
         self.domain.parse().map_err(|source| Invalid { key: "domain", source })
     }
 
+    /// The paths.
+    pub fn paths(&self) -> Result<Paths, PathError> {
+        Paths::new(self.paths.iter().map(|path| (path.name.as_str(), path.functions.as_slice())))
+    }
+
     /// The site.
     pub fn site(&self) -> Result<Label, Invalid> {
         self.site.parse().map_err(|source| Invalid { key: "site", source })
@@ -113,6 +131,7 @@ impl Default for Config {
             static_entries: None,
             peers: PeersConfig::default(),
             search: SearchConfig::default(),
+            paths: Vec::new(),
         }
     }
 }

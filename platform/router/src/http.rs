@@ -2,4 +2,5 @@
 
 pub(crate) mod endpoints;
 pub(crate) mod page;
+pub(crate) mod paths;
 pub(crate) mod peers;

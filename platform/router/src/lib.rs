@@ -38,6 +38,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let site = config.site().map_err(unopened("names"))?;
     let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
     let searches = Searches::new(&config.search).map_err(unopened("search"))?;
+    let paths = config.paths().map_err(unopened("paths"))?;
     let registry = Registry::new(site.clone(), &sites, config.limits.endpoints);
     if let Some(file) = &config.static_entries {
         let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
@@ -49,11 +50,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let publisher = (peers.clone(), registry.clone());
     host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
-    let proxy = Proxy::new(territory, registry.clone(), searches, &config);
+    let explained = http::paths::routes(paths.clone(), registry.clone());
+    let proxy = Proxy::new(territory, registry.clone(), (searches, paths), &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
     host.put_in_front(proxy.front());
-    let private = http::endpoints::routes(registry).merge(http::peers::routes(peers));
+    let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
     Ok(host.serve(Routes { private, public: http::page::routes() }))
 }
 

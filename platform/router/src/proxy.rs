@@ -19,8 +19,9 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
+use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
 use flame_naming::{Asked, EndpointId, Forward, Label, Mount, NoChoice, Target, Territory};
 use flame_service_host::access::Route;
@@ -39,6 +40,8 @@ use fault::Fault;
 use indirection::AnsweredBy;
 use tunnel::{Slot, Tunnels};
 
+/// How far a request has come on its path.
+const FLAME_PATH: HeaderName = HeaderName::from_static("flame-path");
 /// How often a request may pass this router: a service that asks another one by name comes by again.
 const PASSES_MAX: usize = 8;
 /// How long a body waits for an endpoint's 100 before it is sent without (RFC 9110 section 10.1.1).
@@ -52,6 +55,7 @@ pub(crate) struct Parties {
     territory: Territory,
     registry: Registry,
     searches: Searches,
+    paths: Paths,
     client: legacy::Client<HttpConnector, Lent>,
     tunnels: Tunnels,
     settings: Upstream,
@@ -68,6 +72,8 @@ struct Outgoing {
     tunnel: Option<(OnUpgrade, Slot)>,
     /// What it says of the search that it may become.
     asked: search::Asked,
+    /// Whether who gets it asks this router for the next function of a path.
+    on_path: bool,
     /// Who has been asked and gave no answer.
     tried: Vec<(Label, Key)>,
     /// What the answer shows of the search.
@@ -95,7 +101,12 @@ impl Deref for Proxy {
 }
 
 impl Proxy {
-    pub(crate) fn new(territory: Territory, registry: Registry, searches: Searches, config: &Config) -> Self {
+    pub(crate) fn new(
+        territory: Territory,
+        registry: Registry,
+        (searches, paths): (Searches, Paths),
+        config: &Config,
+    ) -> Self {
         let settings = config.upstream.clone();
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
@@ -112,6 +123,7 @@ impl Proxy {
             territory,
             registry,
             searches,
+            paths,
             client,
             tunnels: Tunnels::new(config.limits.tunnels),
             settings,
@@ -186,7 +198,8 @@ impl Parties {
     }
 
     /// Makes the request that an endpoint gets.
-    fn prepare(&self, forward: Forward, mut request: Request) -> Result<Outgoing, Fault> {
+    fn prepare(&self, mut forward: Forward, mut request: Request) -> Result<Outgoing, Fault> {
+        let on_path = self.walk(&mut forward, request.headers_mut())?;
         let to = &forward.destination;
         if headers::times_here(request.headers(), &self.via) >= PASSES_MAX {
             return Err(Fault::Loop { to: to.clone() });
@@ -218,8 +231,23 @@ impl Parties {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let expects_continue = expects && !offer.is_empty();
+        if on_path && asked.wants_trace {
+            head.headers.insert(search::FLAME_TRACE, HeaderValue::from_static("?1"));
+        }
         let (tried, shown) = (Vec::new(), HeaderMap::new());
-        Ok(Outgoing { forward, head, offer, expects_continue, tunnel, asked, tried, shown })
+        Ok(Outgoing { forward, head, offer, expects_continue, tunnel, asked, on_path, tried, shown })
+    }
+
+    /// Where the name is a path: turns to its next function, which is told who comes after it. Whether one does.
+    fn walk(&self, forward: &mut Forward, headers: &mut HeaderMap) -> Result<bool, Fault> {
+        let marker = headers.get(FLAME_PATH).and_then(|field| field.to_str().ok()?.parse::<Marker>().ok());
+        let to = forward.destination.clone();
+        let hop = self.paths.next(&to.name, marker.as_ref()).map_err(|Ended| Fault::PathEnded { to })?;
+        let Some(hop) = hop else { return Ok(false) };
+        let marker = HeaderValue::from_str(&hop.marker.to_string()).expect("a name and a number");
+        headers.insert(FLAME_PATH, marker);
+        forward.destination.name = hop.function;
+        Ok(!hop.is_last)
     }
 
     /// Tries endpoints until one answers or nothing more may be tried.

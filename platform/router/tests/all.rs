@@ -16,6 +16,8 @@ mod load;
 mod page;
 #[path = "all/passing.rs"]
 mod passing;
+#[path = "all/path.rs"]
+mod path;
 #[path = "all/peers.rs"]
 mod peers;
 #[path = "all/peers_stopped.rs"]

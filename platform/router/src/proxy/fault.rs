@@ -44,6 +44,9 @@ pub(super) enum Fault {
     /// No answer in time.
     #[error("an endpoint of {to} did not answer within {patience:?}")]
     Silent { to: Destination, patience: Duration },
+    /// The last function of a path asks for more.
+    #[error("the path {to} has ended: its last function asks for more")]
+    PathEnded { to: Destination },
     /// The search ended without an answer that could be believed.
     #[error("nobody who knows for certain of {to} answered")]
     Unsettled { to: Destination },
@@ -112,7 +115,9 @@ impl From<Fault> for Failure {
             Fault::SlowClient(_) => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request did not arrive in time", detail)
             }
-            Fault::Loop { .. } => Self::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail),
+            Fault::PathEnded { .. } | Fault::Loop { .. } => {
+                Self::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail)
+            }
             Fault::TunnelsFull | Fault::Unsettled { .. } => Self::unavailable(detail, RETRY_AFTER_S),
         }
     }

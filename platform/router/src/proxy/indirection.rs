@@ -133,6 +133,7 @@ impl Quest<'_> {
         let mut from_authority = false;
         if let (Some(AnsweredBy(site, key)), Ok(answer)) = (by, &first) {
             self.search.was_asked(&site, &key);
+            self.path_shown(outgoing, answer);
             self.visited(&site, Some(&key.endpoint), Outcome::Status(answer.status().as_u16()), took);
             self.parties.note_room(&site, &key, answer);
             let authority = self.rule.authority.as_ref();
@@ -190,6 +191,7 @@ impl Quest<'_> {
         };
         let outcome = parties.step(outgoing, call, patience).await;
         if let Ok(answer) = &outcome {
+            self.path_shown(outgoing, answer);
             parties.note_room(site, key, answer);
         }
         self.stepped(site, Some(&key.endpoint), &outcome, began);
@@ -251,6 +253,14 @@ impl Quest<'_> {
         let outcome = outcome.as_ref().map_or(Outcome::NoAnswer, |answer| Outcome::Status(answer.status().as_u16()));
         let took = self.parties.registry.now().0.saturating_sub(began.0);
         self.visited(site, endpoint, outcome, took);
+    }
+
+    /// A function of a path passes on what it was shown of those after it.
+    fn path_shown(&mut self, outgoing: &Outgoing, answer: &Response) {
+        let shown = answer.headers().get(FLAME_TRACE).filter(|_| outgoing.on_path);
+        if let Some(Ok(field)) = shown.map(HeaderValue::to_str) {
+            self.trail.nested(field);
+        }
     }
 
     fn visited(&mut self, site: &Label, endpoint: Option<&EndpointId>, outcome: Outcome, took: Duration) {
