@@ -58,6 +58,8 @@ pub struct CacheConfig {
     pub fills: usize,
     /// A range that begins further ahead of a running fill than this is asked for singly.
     pub range_ahead: Bytes,
+    /// Objects that are fetched ahead of the first viewer who follows a playlist; 0 fetches none.
+    pub prefetch: u32,
     /// Assets whose requests are counted apart; the others are counted together.
     pub assets_counted: usize,
 }
@@ -152,6 +154,7 @@ impl Default for CacheConfig {
             object_max: Bytes(1 << 30),
             fills: 1024,
             range_ahead: Bytes(4 << 20),
+            prefetch: 1,
             assets_counted: 10_000,
         }
     }

@@ -304,6 +304,7 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         Arc::new(Object { key, head, times, length: written, medium, tags, asset, was_hit: false.into(), on_disk });
     // Viewers first, the folder later.
     if !was_purged {
+        front.order.learn(&wanted.target, &object);
         front.shelf.keep(&object);
     }
     fill.complete(Arc::clone(&object), Outcome::Fetched);

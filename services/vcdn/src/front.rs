@@ -7,6 +7,7 @@ mod follow;
 mod serve;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use flame_naming::{Destination, Name};
@@ -21,6 +22,7 @@ use crate::fetch::{self, Wanted};
 use crate::fill::Fill;
 use crate::object::{Object, UnixMs};
 use crate::policy;
+use crate::prefetch::Order;
 use crate::purge::Purges;
 use crate::shelf::{Found, Shelf, count};
 use crate::status::{CacheStatus, Forwarded};
@@ -39,6 +41,8 @@ pub(crate) struct Front {
     pub upstream: Upstream,
     pub settings: CacheConfig,
     purges: Arc<Purges>,
+    /// What playlists say comes after what.
+    pub order: Order,
     disk_guard: Option<DiskGuard>,
     /// Fills, which outlive the requests that began them.
     tasks: TaskTracker,
@@ -82,7 +86,18 @@ impl Front {
     pub(crate) fn new(name: Name, upstream: &Destination, parts: Parts) -> Self {
         let Parts { shelf, upstream: client, settings, purges, disk_guard, tasks } = parts;
         let (mount, key_prefix) = (format!("/~{upstream}"), key_prefix(&name));
-        Self { name, mount, key_prefix, shelf, upstream: client, settings, purges, disk_guard, tasks }
+        Self {
+            name,
+            mount,
+            key_prefix,
+            shelf,
+            upstream: client,
+            settings,
+            purges,
+            order: Order::new(),
+            disk_guard,
+            tasks,
+        }
     }
 
     /// What every key of this name begins with.
@@ -92,13 +107,14 @@ impl Front {
 
     /// The answer to a request that has nothing but a target, if it is in memory and fresh. `key` is the key of that
     /// target: what [`Self::key_prefix`] says, and the target.
-    pub(crate) fn hit(&self, key: &str, is_head: bool) -> Option<Answer> {
+    pub(crate) fn hit(self: &Arc<Self>, key: &str, is_head: bool) -> Option<Answer> {
         let object = self.shelf.get(key)?;
         let now = UnixMs::now();
         if !object.is_fresh(now) {
             return None;
         }
         count(&object.asset.hits, 1);
+        self.first_hit(&object, &key[self.key_prefix.len()..]);
         Some(self.whole(&object, is_head, now, CacheStatus::hit(&object, now)))
     }
 
@@ -126,6 +142,7 @@ impl Front {
         if let Some(object) = stored.as_ref().filter(|object| accepts(object)) {
             if object.is_fresh(now) {
                 count(&object.asset.hits, 1);
+                self.first_hit(object, &target);
                 return self.serve(&asked, object, now, CacheStatus::hit(object, now)).await;
             }
             if now < object.times.while_revalidate_until {
@@ -191,6 +208,7 @@ impl Front {
             Found::Filling(fill) => (fill, true),
             Found::Begun(fill) => {
                 self.begin(&fill, wanted.clone());
+                self.prefetch_after(&wanted.target);
                 (fill, false)
             }
             Found::Full => {
@@ -209,7 +227,14 @@ impl Front {
         self.answer(asked).await
     }
 
-    fn begin(self: &Arc<Self>, fill: &Arc<Fill>, wanted: Wanted) {
+    /// Who is asked for the first time has successors that are not kept yet.
+    fn first_hit(self: &Arc<Self>, object: &Object, target: &str) {
+        if !object.was_hit.load(Ordering::Relaxed) && !object.was_hit.swap(true, Ordering::Relaxed) {
+            self.prefetch_after(target);
+        }
+    }
+
+    pub(crate) fn begin(self: &Arc<Self>, fill: &Arc<Fill>, wanted: Wanted) {
         self.tasks.spawn(fetch::run(Arc::clone(self), Arc::clone(fill), wanted));
     }
 

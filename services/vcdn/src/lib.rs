@@ -4,7 +4,7 @@
 //! getting just now: a body that broke off there breaks off here. It takes nothing from viewers but questions.
 //!
 //! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
-//! being fetched (`fill`, `fetch`, `upstream`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
+//! being fetched (`fill`, `fetch`, `upstream`, `prefetch`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
 //! an answer goes out (`answer`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
 
 mod answer;
@@ -19,6 +19,7 @@ mod medium;
 mod object;
 mod peers;
 mod policy;
+mod prefetch;
 mod purge;
 pub mod rules;
 mod shelf;

@@ -87,6 +87,11 @@ impl Shelf {
         self.memory.get(key)
     }
 
+    /// Whether something is kept under `key`, in whatever tier.
+    pub(crate) fn is_kept(&self, key: &str) -> bool {
+        self.memory.contains_key(key) || self.disk.as_ref().is_some_and(|disk| disk.get(key).is_some())
+    }
+
     pub(crate) fn disk(&self) -> Option<&Arc<Disk>> {
         self.disk.as_ref()
     }

@@ -23,5 +23,7 @@ mod hostile;
 mod purges;
 #[path = "all/sharing.rs"]
 mod sharing;
+#[path = "all/strangers.rs"]
+mod strangers;
 #[path = "all/warming.rs"]
 mod warming;

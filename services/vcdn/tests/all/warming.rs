@@ -1,10 +1,45 @@
 //! Fetching before anybody asks.
 
 use flame_api::vcdn::Warmed;
+use flame_test_kit::eventually;
 use serde_json::json;
 
 use crate::origin::Reply;
-use crate::world::{World, cache_status};
+use crate::world::{PATIENCE, World, cache_status};
+
+#[tokio::test]
+async fn what_a_playlist_names_next_is_fetched_ahead_of_the_first_viewer() {
+    let world = World::with(|config| config.cache.prefetch = 2).await;
+    let media = "#EXTM3U\n#EXTINF:4,\n0.m4s\n#EXTINF:4,\n1.m4s\n#EXTINF:4,\n2.m4s\n#EXTINF:4,\n3.m4s\n";
+    let kind = "application/vnd.apple.mpegurl";
+    world.origin.put("/film/index.m3u8", Reply::new(media).with("content-type", kind));
+    for number in 0..4 {
+        world.origin.put(&format!("/film/{number}.m4s"), Reply::new(vec![1; 1000]));
+    }
+    let asked = |world: &World| {
+        (0..4).map(|number| world.origin.asked(&format!("/film/{number}.m4s")).len()).collect::<Vec<_>>()
+    };
+    let reaches = async |wanted: &[usize]| {
+        eventually(PATIENCE, || async {
+            let asked = asked(&world);
+            if asked == wanted { Ok(()) } else { Err(format!("{asked:?}")) }
+        })
+        .await;
+        world.settled().await;
+    };
+    assert_eq!(world.get("/film/index.m3u8").await.status(), 200);
+    world.settled().await;
+    assert_eq!(asked(&world), [0, 0, 0, 0], "nobody has begun to watch");
+    assert_eq!(world.get("/film/0.m4s").await.status(), 200);
+    reaches(&[1, 1, 1, 0]).await;
+    // A hit moves the window on; a second viewer finds everything and moves nothing.
+    assert!(cache_status(&world.get("/film/1.m4s").await).starts_with("hit"));
+    reaches(&[1, 1, 1, 1]).await;
+    for number in 0..4 {
+        assert!(cache_status(&world.get(&format!("/film/{number}.m4s")).await).starts_with("hit"));
+    }
+    reaches(&[1, 1, 1, 1]).await;
+}
 
 #[tokio::test]
 async fn a_playlist_is_warmed_with_all_that_it_names() {
