@@ -10,6 +10,7 @@ use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
 use serde::{Deserialize, Serialize};
 
+pub use crate::multicast::MulticastConfig;
 pub use crate::search::{SearchConfig, Searchable};
 
 /// The configuration of the router.
@@ -36,6 +37,8 @@ pub struct Config {
     pub peers: PeersConfig,
     /// Net-level indirection: when an answer is searched for elsewhere.
     pub search: SearchConfig,
+    /// One answer to many routers.
+    pub multicast: MulticastConfig,
     /// Names that stand for several functions in a row.
     pub paths: Vec<PathConfig>,
 }
@@ -131,6 +134,7 @@ impl Default for Config {
             static_entries: None,
             peers: PeersConfig::default(),
             search: SearchConfig::default(),
+            multicast: MulticastConfig::default(),
             paths: Vec::new(),
         }
     }

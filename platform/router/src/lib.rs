@@ -5,11 +5,12 @@
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
 //! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
-//! `trust` (who may), `proxy` (a request's way through), `search` (where it goes on), `http` (the router's own page and
-//! API). The decisions stand in `flame_naming`.
+//! `trust` (who may), `proxy` (a request's way through), `search` (where it goes on), `multicast` (one answer to many),
+//! `http` (the router's own page and API). The decisions stand in `flame_naming`.
 
 pub mod config;
 mod http;
+mod multicast;
 mod peers;
 mod proxy;
 mod registry;
@@ -22,6 +23,7 @@ pub use config::Config;
 use flame_naming::Territory;
 use flame_service_host::{Host, Routes, Running, StartError};
 
+use multicast::Multicast;
 use peers::Peers;
 use proxy::Proxy;
 use registry::Registry;
@@ -51,7 +53,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let publisher = (peers.clone(), registry.clone());
     host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
     let explained = http::paths::routes(paths.clone(), registry.clone());
-    let proxy = Proxy::new(territory, registry.clone(), (searches, paths), &config);
+    let multicast = Multicast::join(&config.multicast, host.metrics()).map_err(unopened("multicast groups"))?;
+    let multicast = multicast.map(|(multicast, hears)| {
+        let owned = multicast.clone();
+        host.spawn("multicast", |stop| owned.until(hears, stop));
+        multicast
+    });
+    let proxy = Proxy::new(territory, registry.clone(), (searches, paths), multicast, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
     host.put_in_front(proxy.front());

@@ -8,6 +8,7 @@ mod body;
 mod fault;
 mod headers;
 mod indirection;
+mod sharing;
 mod tunnel;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::config::{Config, Upstream};
+use crate::multicast::Multicast;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
 use body::{Gate, GiveUp, Lent, Offer, Stalled, Watched};
@@ -58,6 +60,7 @@ pub(crate) struct Parties {
     paths: Paths,
     client: legacy::Client<HttpConnector, Lent>,
     tunnels: Tunnels,
+    multicast: Option<Multicast>,
     settings: Upstream,
     /// This router in `Via`.
     via: HeaderValue,
@@ -105,6 +108,7 @@ impl Proxy {
         territory: Territory,
         registry: Registry,
         (searches, paths): (Searches, Paths),
+        multicast: Option<Multicast>,
         config: &Config,
     ) -> Self {
         let settings = config.upstream.clone();
@@ -126,6 +130,7 @@ impl Proxy {
             paths,
             client,
             tunnels: Tunnels::new(config.limits.tunnels),
+            multicast,
             settings,
             via: HeaderValue::from_str(&via).expect("letters and digits"),
         }))
@@ -148,15 +153,20 @@ impl Proxy {
         })
     }
 
-    async fn pass(&self, forward: Forward, request: Request) -> Response {
+    async fn pass(&self, forward: Forward, mut request: Request) -> Response {
         let route = Route(format!("~{}", forward.destination.name));
         // What is refused before the name was looked up may have any name: it must not become a label.
         let mut shown = HeaderMap::new();
+        let leg = self.multicast.as_ref().and_then(|multicast| Some((multicast, sharing::take_leg(&mut request)?)));
         let (answer, was_looked_up) = match self.prepare(forward, request) {
             Ok(mut outgoing) => {
-                let began = self.registry.now();
-                let first = self.send(&mut outgoing).await;
-                let answer = self.search_on(&mut outgoing, first, began).await;
+                let answer = match leg {
+                    Some((multicast, leg)) => self.share_out(multicast, &mut outgoing, leg).await,
+                    None => match self.share(&mut outgoing).await {
+                        Some(answer) => answer,
+                        None => self.send_and_search(&mut outgoing).await,
+                    },
+                };
                 shown = outgoing.shown;
                 (answer, true)
             }
@@ -248,6 +258,12 @@ impl Parties {
         headers.insert(FLAME_PATH, marker);
         forward.destination.name = hop.function;
         Ok(!hop.is_last)
+    }
+
+    async fn send_and_search(&self, outgoing: &mut Outgoing) -> Result<Response, Fault> {
+        let began = self.registry.now();
+        let first = self.send(outgoing).await;
+        self.search_on(outgoing, first, began).await
     }
 
     /// Tries endpoints until one answers or nothing more may be tried.

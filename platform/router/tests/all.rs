@@ -12,6 +12,8 @@ mod hostile;
 mod indirection;
 #[path = "all/load.rs"]
 mod load;
+#[path = "all/multicast.rs"]
+mod multicast;
 #[path = "all/page.rs"]
 mod page;
 #[path = "all/passing.rs"]

@@ -1,0 +1,233 @@
+//! One answer for many routers: who asks for the same, and how its bytes come to all of them.
+//!
+//! Towards an endpoint of another site, a router asks that site's router, and says that it can take part in a multicast
+//! (`Upgrade: flame-multicast/1`). That one asks the endpoint once for all who ask for the same before or while the
+//! answer comes. If the answer may be shared it says 101 to each and sends the blocks (`flame_multicast`); if not, each
+//! is answered by itself with plain HTTP. A router that knows nothing of it ignores the upgrade and just answers. At the
+//! edge all clients that ask for the same hang on one such transfer, and see ordinary HTTP.
+//!
+//! Nothing is merged that is not certain to be the same: see [`key`]. What is held is bounded: so many transfers at
+//! once, each of a length that the answer stated and that fits.
+
+mod fan;
+mod gathering;
+pub(crate) mod head;
+pub(crate) mod key;
+mod measurements;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::response::Parts;
+use flame_multicast::{Door, Member, Pool, PoolConfig, sender};
+use flame_naming::group::Rules;
+use flame_service_host::config::Bytes;
+use flame_service_host::metrics::Metrics;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use fan::{Fan, Reader};
+pub(crate) use gathering::{Gathering, Lead, Place};
+use key::Key;
+use measurements::Measurements;
+
+/// The protocol of a unicast leg, in `Upgrade`.
+pub(crate) const PROTOCOL: HeaderValue = HeaderValue::from_static(flame_multicast::leg::PROTOCOL);
+
+/// `[multicast]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MulticastConfig {
+    /// The switch: without it every answer goes by unicast.
+    pub enabled: bool,
+    /// The groups; all routers have the same, in the same order.
+    pub groups: Vec<SocketAddrV4>,
+    /// The address of the interface that leads to the other routers.
+    pub interface: Ipv4Addr,
+    /// What may go to the groups together, headers counted.
+    pub rate_mbps: u32,
+    /// Routers of the network that a packet may pass, plus one.
+    pub ttl: u32,
+    /// Receive buffer of each group's socket; `net.core.rmem_max` may allow less.
+    pub receive_buffer: Bytes,
+    /// Transfers at once, sent and received; further answers go by unicast.
+    pub transfers: usize,
+    /// Longest answer that is shared: a router at the edge holds it while a client reads it.
+    pub body_max: Bytes,
+    /// Routers in one group.
+    pub members: usize,
+}
+
+/// What takes part in multicast. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Multicast(Arc<Parties>);
+
+struct Parties {
+    pool: Pool,
+    rules: Rules,
+    body_max_bytes: u64,
+    room: Arc<Semaphore>,
+    edge: Gathering<Key, Arc<Shared>>,
+    origin: Gathering<Key, Door>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    measurements: Measurements,
+}
+
+/// An answer that is coming by multicast.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub head: head::Head,
+    pub fan: Fan,
+}
+
+// === impl Multicast ===
+
+impl Multicast {
+    /// Joins the groups; `None` where it is switched off.
+    pub(crate) fn join(
+        config: &MulticastConfig,
+        metrics: &Metrics,
+    ) -> io::Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>> {
+        if !config.enabled {
+            return Ok(None);
+        }
+        let (pool, ears) = Pool::join(&PoolConfig {
+            groups: config.groups.clone(),
+            interface: config.interface,
+            rate_bps: u64::from(config.rate_mbps) * 1_000_000,
+            ttl: config.ttl,
+            receive_buffer_bytes: usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX),
+        })?;
+        let stop = CancellationToken::new();
+        let heard = ears.until(stop.clone());
+        let multicast = Self(Arc::new(Parties {
+            pool,
+            rules: Rules { members_max: config.members, ..Rules::default() },
+            body_max_bytes: config.body_max.0,
+            room: Arc::new(Semaphore::new(config.transfers)),
+            edge: Gathering::default(),
+            origin: Gathering::default(),
+            tasks: TaskTracker::new(),
+            stop,
+            measurements: Measurements::new(metrics),
+        }));
+        Ok(Some((multicast, heard)))
+    }
+
+    /// Owns the transfers until `stop`; then it cuts them and waits for their tasks.
+    pub(crate) async fn until(self, hears: impl Future<Output = ()> + Send, stop: CancellationToken) {
+        let ends = async {
+            stop.cancelled().await;
+            self.0.stop.cancel();
+        };
+        tokio::join!(hears, ends);
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Who asks for the same at this edge.
+    pub(crate) fn at_edge(&self, key: Key) -> Place<Key, Arc<Shared>> {
+        self.0.edge.ask(key)
+    }
+
+    /// Which routers ask this one for the same.
+    pub(crate) fn at_origin(&self, key: Key) -> Place<Key, Door> {
+        self.0.origin.ask(key)
+    }
+
+    /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`.
+    pub(crate) async fn receive<L>(&self, leg: L, lead: Lead<Key, Arc<Shared>>) -> Option<Arc<Shared>>
+    where
+        L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let begun = Member::begin(Some(&self.0.pool), leg, &[]).await;
+        let mut member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined")).ok()?;
+        let head = head::Head::read(member.head())?;
+        let shared = Arc::new(Shared { head, fan: Fan::default() });
+        let taken = lead.open(Arc::clone(&shared));
+        let (fan, stop) = (shared.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            // Nobody new is let in once the last byte is there: it is over then.
+            let _taken = taken;
+            let pump = async {
+                loop {
+                    match member.next().await {
+                        Ok(Some(block)) => fan.fan.put(block),
+                        Ok(None) => return fan.fan.end(true),
+                        Err(error) => {
+                            tracing::warn!(%error, "an answer that came by multicast broke off");
+                            return fan.fan.end(false);
+                        }
+                    }
+                }
+            };
+            tokio::select! { () = pump => {}, () = stop.cancelled() => fan.fan.end(false) }
+        });
+        Some(shared)
+    }
+
+    /// Whether this router can send another answer of that length to a group now.
+    pub(crate) fn room_for(&self, answer: &Parts) -> Option<Room> {
+        let fits = head::length(&answer.headers).is_some_and(|bytes| bytes <= self.0.body_max_bytes);
+        let permit = || Arc::clone(&self.0.room).try_acquire_owned().ok();
+        if fits { permit().map(Room) } else { None }
+    }
+
+    /// Sends an answer to all who come in by `lead`.
+    pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Key, Door>, room: Room) -> Door {
+        let head = head::Head::from(answer).write();
+        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, head, body.into_data_stream());
+        let taken = lead.open(door.clone());
+        let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            let _held = (taken, room);
+            tokio::select! {
+                summary = transfer => {
+                    tracing::debug!(?summary, "a transfer ended");
+                    measurements.ended(&summary);
+                }
+                () = stop.cancelled() => {}
+            }
+        });
+        door
+    }
+
+    /// Runs what belongs to a transfer until the router stops.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.0.stop.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! { () = work => {}, () = stop.cancelled() => {} }
+        });
+    }
+}
+
+/// Room for one transfer.
+#[derive(Debug)]
+pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] tokio::sync::OwnedSemaphorePermit);
+
+impl Default for MulticastConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            groups: (1..=4).map(|last| SocketAddrV4::new(Ipv4Addr::new(239, 255, 70, last), 7070)).collect(),
+            interface: Ipv4Addr::LOCALHOST,
+            rate_mbps: 400,
+            ttl: 1,
+            receive_buffer: Bytes(4 << 20),
+            transfers: 64,
+            body_max: Bytes(16 << 20),
+            members: 64,
+        }
+    }
+}
+
+/// Longest time that one waits for another's answer to begin: then it asks by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,144 @@
+//! A request's way through multicast: at the edge, which asks another site's router once for all its clients; and at
+//! the origin's side, which asks the endpoint once for all those routers. What is the same and how it travels is in
+//! `crate::multicast`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use flame_multicast::Door;
+use flame_naming::{Forward, Mount};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::fault::Fault;
+use super::{Outgoing, Parties, headers};
+use crate::multicast::key::{self, Key};
+use crate::multicast::{Multicast, PATIENCE, PROTOCOL, Place, Reader, Shared};
+
+impl Parties {
+    /// Answers by multicast from another site, if that is where the answer is and it can be shared; `None` where the
+    /// request goes its ordinary way.
+    pub(super) async fn share(&self, outgoing: &mut Outgoing) -> Option<Result<Response, Fault>> {
+        let multicast = self.multicast.as_ref()?;
+        let key = outgoing.key()?;
+        let to = outgoing.forward.destination.clone();
+        let site = self.registry.call(&to, &[]).ok()?.site.clone();
+        if site == self.registry.site() || !self.registry.has_router(&site) {
+            return None;
+        }
+        let lead = match multicast.at_edge(key) {
+            Place::Lead(lead) => lead,
+            Place::Follow(follow) => {
+                let shared = tokio::time::timeout(PATIENCE, follow.shared()).await.ok()??;
+                return Some(Ok(self.shared(&shared, outgoing)));
+            }
+        };
+        let call = self.registry.call_router(&site, &to.name).await?;
+        let head = outgoing.head.clone();
+        let host = HeaderValue::from_str(&format!("{}.{}", to.name, self.territory.domain())).ok()?;
+        outgoing.head.headers.insert(header::HOST, host);
+        headers::set_upgrade(&mut outgoing.head.headers, PROTOCOL);
+        let attempt = self.attempt(outgoing, &call).await;
+        outgoing.head = head;
+        let (mut answer, give_up) = attempt.ok()?;
+        let is_granted = answer.headers().get(header::UPGRADE) == Some(&PROTOCOL);
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_granted {
+            // Not to be shared: those who wait ask by themselves.
+            drop(lead);
+            return Some(self.finish(answer, call, outgoing, give_up));
+        }
+        let leg = hyper::upgrade::on(&mut answer).await.ok()?;
+        let shared = multicast.receive(TokioIo::new(leg), lead).await?;
+        Some(Ok(self.shared(&shared, outgoing)))
+    }
+
+    /// An answer that comes by multicast, as one client sees it.
+    fn shared(&self, shared: &Arc<Shared>, outgoing: &Outgoing) -> Response {
+        let mut answer = Response::new(Body::from_stream(Reader::new(Arc::clone(shared))));
+        *answer.status_mut() = shared.head.status;
+        *answer.headers_mut() = shared.head.headers.clone();
+        let Outgoing { forward, head, .. } = outgoing;
+        // The other router was asked at the root of a host: what it answers is right for that.
+        let asked = head.headers.get(header::HOST);
+        let upstream = Authority::from_static("localhost");
+        headers::mount_locations(answer.headers_mut(), &forward.mount, &upstream, asked);
+        if forward.mount != Mount::Host {
+            headers::confine_pages(answer.headers_mut());
+        }
+        headers::add_via(answer.headers_mut(), &self.via);
+        answer
+    }
+
+    /// Answers another router that can take part in multicast.
+    pub(super) async fn share_out(
+        &self,
+        multicast: &Multicast,
+        outgoing: &mut Outgoing,
+        leg: OnUpgrade,
+    ) -> Result<Response, Fault> {
+        let Some(key) = outgoing.key() else { return self.send_and_search(outgoing).await };
+        let door = match multicast.at_origin(key) {
+            Place::Lead(lead) => {
+                let (answer, body) = self.send_and_search(outgoing).await?.into_parts();
+                let is_shared = key::is_shared(answer.status, &answer.headers);
+                let Some(room) = is_shared.then(|| multicast.room_for(&answer)).flatten() else {
+                    // Those who wait ask by themselves, while this one reads.
+                    drop(lead);
+                    return Ok(Response::from_parts(answer, body));
+                };
+                multicast.send(&answer, body, lead, room)
+            }
+            Place::Follow(follow) => match tokio::time::timeout(PATIENCE, follow.shared()).await {
+                Ok(Some(door)) => door,
+                Ok(None) | Err(_) => return self.send_and_search(outgoing).await,
+            },
+        };
+        match seat(multicast, &door, leg).await {
+            Some(answer) => Ok(answer),
+            // It is too far on, or just over.
+            None => self.send_and_search(outgoing).await,
+        }
+    }
+}
+
+/// Lets a router in, if it can still come in.
+async fn seat(multicast: &Multicast, door: &Door, leg: OnUpgrade) -> Option<Response> {
+    let seat = door.reserve(true).await?.ok()?;
+    multicast.spawn(async move {
+        match leg.await {
+            Ok(leg) => seat.sit(TokioIo::new(leg), Bytes::new()).await,
+            Err(error) => tracing::debug!(%error, "a router did not change the protocol that it asked for"),
+        }
+    });
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    headers::set_upgrade(answer.headers_mut(), PROTOCOL);
+    Some(answer)
+}
+
+/// Takes a request out of a router's hands that asks for multicast: what is left is an ordinary one.
+pub(super) fn take_leg(request: &mut Request) -> Option<OnUpgrade> {
+    if headers::upgrade(request.headers()) != Some(PROTOCOL) {
+        return None;
+    }
+    let leg = hyper::upgrade::on(&mut *request);
+    request.headers_mut().remove(header::UPGRADE);
+    request.headers_mut().remove(header::CONNECTION);
+    Some(leg)
+}
+
+impl Outgoing {
+    /// What other requests are the same; `None` where this one is somebody's own.
+    fn key(&self) -> Option<Key> {
+        let Forward { destination, path_and_query, .. } = &self.forward;
+        let is_plain = self.tunnel.is_none() && self.offer.is_empty() && self.asked.nested.is_none();
+        let is_plain = is_plain && !self.asked.wants_trace && !self.on_path;
+        let key = || Key::of(&self.head.method, &destination.name, path_and_query, &self.head.headers);
+        if is_plain && destination.site.is_none() { key() } else { None }
+    }
+}

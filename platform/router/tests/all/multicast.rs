@@ -1,0 +1,199 @@
+//! One answer to many routers: who shares what on loopback, and eight sites on a switch that loses packets.
+
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use flame_api::peers::PeerState;
+use flame_router::Config;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use crate::peers::{Row, all_are};
+use crate::world::{Service, World};
+
+const BODY_BYTES: usize = 1 << 20;
+
+/// An endpoint that counts how often it is asked, and answers only when it may.
+struct Origin {
+    service: Service,
+    asked: Arc<AtomicUsize>,
+    may: Arc<Semaphore>,
+}
+
+fn body() -> Vec<u8> {
+    (0..BODY_BYTES).map(|at| ((at * 2_654_435_761) >> 13) as u8).collect()
+}
+
+impl Origin {
+    async fn start() -> Self {
+        let (asked, may) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counts, waits) = (Arc::clone(&asked), Arc::clone(&may));
+        let answer = move |Path(kind): Path<String>, request: Request| {
+            counts.fetch_add(1, Ordering::SeqCst);
+            let waits = Arc::clone(&waits);
+            async move {
+                waits.acquire().await.unwrap().forget();
+                let cookie = request.headers().get(header::COOKIE).map(|value| value.as_bytes().to_vec());
+                let mut headers = HeaderMap::new();
+                let control = if kind == "private" { "private" } else { "public, max-age=60" };
+                headers.insert(header::CACHE_CONTROL, control.parse().unwrap());
+                if kind == "cookie" {
+                    headers.insert(header::SET_COOKIE, "a=b".parse().unwrap());
+                }
+                (StatusCode::OK, headers, [cookie.unwrap_or_default(), body()].concat()).into_response()
+            }
+        };
+        let service = Service::start(Router::new().route("/{kind}", get(answer))).await;
+        Self { service, asked, may }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn groups() -> Vec<SocketAddrV4> {
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = probe.local_addr().unwrap().port();
+    vec![SocketAddrV4::new(Ipv4Addr::new(239, 255, 71, 1), port)]
+}
+
+/// Routers of three sites in a row, `s0` with the endpoint; `takes_part` says which multicast.
+async fn sites(takes_part: [bool; 3]) -> (Row, Vec<World>, Origin) {
+    let (row, groups, origin) = (Row::of(3), groups(), Origin::start().await);
+    let mut worlds = Vec::new();
+    for (at, enabled) in takes_part.into_iter().enumerate() {
+        let change = |config: &mut Config| {
+            config.multicast.enabled = enabled;
+            config.multicast.groups.clone_from(&groups);
+        };
+        worlds.push(row.router(at, change).await);
+    }
+    for world in &worlds {
+        all_are(world, PeerState::Connected).await;
+    }
+    worlds[0].register("media", &origin.service).await;
+    for world in &worlds[1..] {
+        flame_test_kit::eventually(Duration::from_secs(10), || async {
+            let known = world.client().endpoints().await.map_err(|error| error.to_string())?.items;
+            if known.is_empty() { Err("the endpoint is not known yet".to_owned()) } else { Ok(()) }
+        })
+        .await;
+    }
+    (row, worlds, origin)
+}
+
+/// Asks through each of the edges' routers `each` times at once; the endpoint answers when `waiting` have reached it.
+async fn ask(worlds: &[World], path: &str, each: usize, origin: &Origin, waiting: usize) -> Vec<Vec<u8>> {
+    let requests = worlds.iter().flat_map(|world| (0..each).map(move |_| world));
+    let requests = requests.map(|world| async move {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers().get_all(header::VIA).iter().count() > 0, true);
+        answer.bytes().await.unwrap().to_vec()
+    });
+    let opens = async {
+        flame_test_kit::eventually(Duration::from_secs(20), || {
+            let asked = origin.asked();
+            async move { if asked >= waiting { Ok(()) } else { Err(format!("asked {asked} times")) } }
+        })
+        .await;
+        origin.may.add_permits(1000);
+    };
+    tokio::join!(join_all(requests), opens).0
+}
+
+async fn measured(world: &World, name: &str) -> f64 {
+    let text = world.get("/metrics").await.text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_who_ask_for_the_same_get_it_from_one_fetch() {
+    let (_row, worlds, origin) = sites([true; 3]).await;
+    let bodies = ask(&worlds[1..], "/~media/shared", 10, &origin, 1).await;
+    assert!(bodies.len() == 20 && bodies.iter().all(|got| *got == body()));
+    assert_eq!(origin.asked(), 1);
+    // The transfer is counted when its last member has gone.
+    flame_test_kit::eventually(Duration::from_secs(10), || async {
+        let size = measured(&worlds[0], "flame_multicast_group_size_sum").await;
+        if size == 2.0 { Ok(()) } else { Err(format!("groups of {size} in all")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_without_multicast_gets_the_same_bytes_by_unicast() {
+    for takes_part in [[true, true, false], [false, true, true], [false; 3]] {
+        let (_row, worlds, origin) = sites(takes_part).await;
+        let bodies = ask(&worlds[1..], "/~media/shared", 2, &origin, 1).await;
+        assert!(bodies.len() == 4 && bodies.iter().all(|got| *got == body()), "{takes_part:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_shared_is_asked_for_singly() {
+    for path in ["/~media/private", "/~media/cookie"] {
+        let (_row, worlds, origin) = sites([true; 3]).await;
+        let bodies = ask(&worlds[1..], path, 3, &origin, 1).await;
+        assert!(bodies.iter().all(|got| *got == body()));
+        assert_eq!(origin.asked(), 6, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_with_cookies_never_share() {
+    let (_row, worlds, origin) = sites([true; 3]).await;
+    origin.may.add_permits(100);
+    let requests = (0..6).map(|at| {
+        let world = &worlds[1 + at % 2];
+        let cookie = format!("id={at}");
+        async move {
+            let request = world.http.get(world.url("/~media/shared")).header("cookie", &cookie);
+            let got = request.send().await.unwrap().bytes().await.unwrap();
+            assert!(got.starts_with(cookie.as_bytes()) && got[cookie.len()..] == body());
+        }
+    });
+    join_all(requests).await;
+    assert_eq!(origin.asked(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_origin_that_breaks_off_breaks_every_client_s_answer() {
+    let (_row, worlds, _origin) = sites([true; 3]).await;
+    let breaks = Arc::new(Semaphore::new(0));
+    let waits = Arc::clone(&breaks);
+    let answer = move || {
+        let waits = Arc::clone(&waits);
+        let breaking = async move {
+            waits.acquire().await.unwrap().forget();
+            Err(std::io::Error::other("broke"))
+        };
+        let pieces = futures_util::stream::once(async { Ok(vec![7; 100_000]) });
+        let body = axum::body::Body::from_stream(pieces.chain(futures_util::stream::once(breaking)));
+        async { ([(header::CACHE_CONTROL, "public, max-age=60"), (header::CONTENT_LENGTH, "200000")], body) }
+    };
+    let breaking = Service::start(Router::new().fallback(answer)).await;
+    worlds[0].register("breaking", &breaking).await;
+    let answers = worlds[1..].iter().map(|world| {
+        flame_test_kit::eventually(Duration::from_secs(10), || async {
+            let answer = world.get("/~breaking/x").await;
+            if answer.status() == StatusCode::OK { Ok(answer) } else { Err(answer.status().to_string()) }
+        })
+    });
+    let answers = join_all(answers).await;
+    breaks.add_permits(10);
+    for answer in answers {
+        let got = tokio::time::timeout(Duration::from_secs(10), answer.bytes()).await.unwrap();
+        assert!(got.is_err(), "a part must not look like the whole");
+    }
+}
