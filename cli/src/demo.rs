@@ -7,6 +7,7 @@ mod clip;
 mod files;
 mod indirection;
 mod ingest;
+mod path;
 mod player;
 mod stage;
 mod tour;
@@ -31,6 +32,7 @@ enum Scenario {
     Ingest,
     Indirection,
     Vcdn,
+    Path,
 }
 
 /// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
@@ -115,6 +117,7 @@ async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: O
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip).await,
+        Scenario::Path => path::perform(tour, stage, &clip).await,
         Scenario::Vcdn => vcdn::perform(tour, stage, &clip).await,
     }
 }
@@ -137,13 +140,14 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 4] = [Self::Vod, Self::Ingest, Self::Indirection, Self::Vcdn];
+    const ALL: [Self; 5] = [Self::Vod, Self::Ingest, Self::Indirection, Self::Vcdn, Self::Path];
 
     fn name(self) -> &'static str {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
             Self::Indirection => "indirection",
+            Self::Path => "path",
             Self::Vcdn => "vcdn",
         }
     }
@@ -157,6 +161,7 @@ impl Scenario {
             Self::Indirection => {
                 "an object that one surrogate of two sites has is found, and not found without a search"
             }
+            Self::Path => "one name for three functions in a row at two sites, beside a client that does their work",
             Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }
     }

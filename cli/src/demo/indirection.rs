@@ -29,9 +29,9 @@ const REQUESTS: usize = 100;
 /// Bytes of the object, from the clip's beginning.
 const OBJECT_BYTES: usize = 64 << 10;
 /// How long routers may take to hear each other.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often that is looked at.
-const POLL: Duration = Duration::from_millis(5);
+pub(super) const POLL: Duration = Duration::from_millis(5);
 /// The way of a search, when asked for.
 const TRACE: &str = "flame-trace";
 
@@ -151,7 +151,7 @@ async fn nowhere(client: &Client) -> anyhow::Result<Verified<()>> {
     Ok(Verified((), "404, and the origin says it: nobody else knows for certain".to_owned()))
 }
 
-fn ms(span: Duration) -> f64 {
+pub(super) fn ms(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
 
@@ -231,7 +231,7 @@ impl Sites {
 }
 
 /// Two addresses that were free a moment ago: the site file has to know them before the routers listen.
-fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
+pub(super) fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").context("find a free port");
     let held = [free()?, free()?];
     Ok([held[0].local_addr()?, held[1].local_addr()?])

@@ -54,6 +54,13 @@ fn a_surrogate_asks_the_origin_once_for_all_viewers() {
 }
 
 #[test]
+fn a_path_is_walked_over_two_sites() {
+    let report = verified("path");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert!(figure("to_client_with") < figure("to_client_without"));
+}
+
+#[test]
 fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     let folder = Scratch::new("demo");
     let file = folder.path().join("film.mp4");
