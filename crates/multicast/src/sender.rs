@@ -98,6 +98,9 @@ struct Conductor {
     key: Key,
     window_blocks: u32,
     symbol_bytes: u16,
+    linger: Duration,
+    /// Since when everybody has had everything.
+    served: Option<Moment>,
     head: Bytes,
     blocks: BTreeMap<u32, Block>,
     announced: BTreeMap<u32, Frame>,
@@ -121,10 +124,12 @@ struct Reserved {
 }
 
 /// Begins a transfer of the response that `source` is; `head` says to members what it is. The future has to be run: it
-/// ends when all members have everything, or nobody is left, or the source fails.
+/// ends when all members have everything and nobody more has come for the time `linger`, or nobody is left before the
+/// end, or the source fails.
 pub fn transfer<S, E>(
     pool: &Pool,
     rules: Rules,
+    linger: Duration,
     head: Bytes,
     source: S,
 ) -> (Door, impl Future<Output = Summary> + Send + use<S, E>)
@@ -143,6 +148,8 @@ where
         key: Key::random(),
         window_blocks: rules.blocks_max,
         symbol_bytes: crate::SYMBOL_BYTES,
+        linger,
+        served: None,
         head,
         blocks: BTreeMap::new(),
         announced: BTreeMap::new(),
@@ -270,10 +277,13 @@ impl Conductor {
         self.group.has_room() && !is_seating && !(self.blocks.is_empty() && self.members.is_empty())
     }
 
-    fn is_over(&self) -> bool {
-        let nobody = self.members.is_empty() && self.seats.is_empty();
-        let was_left = nobody && (self.summary.members > 0 || self.now().0 >= FIRST_MEMBER);
-        was_left || (self.ended.is_some() && self.seats.is_empty() && self.group.is_served())
+    fn is_over(&mut self) -> bool {
+        let now = self.now();
+        let is_served = self.ended.is_some() && self.seats.is_empty() && self.group.is_served();
+        self.served = is_served.then(|| self.served.unwrap_or(now));
+        let nobody = self.members.is_empty() && self.seats.is_empty() && !is_served;
+        let was_left = nobody && (self.summary.members > 0 || now.0 >= FIRST_MEMBER);
+        was_left || self.served.is_some_and(|served| served + self.linger <= now)
     }
 
     /// When something has to be looked at again.
@@ -286,7 +296,8 @@ impl Conductor {
         // Where the window is full a due block waits for room, not for the clock.
         let cut = cut.filter(|_| self.may_take());
         let group = self.group.due().map(|due| due.0);
-        let next = [cut, seating, sitting, first, group].into_iter().flatten().min();
+        let over = self.served.map(|served| (served + self.linger).0);
+        let next = [cut, seating, sitting, first, group, over].into_iter().flatten().min();
         self.began + next.unwrap_or(now.0 + FIRST_MEMBER)
     }
 

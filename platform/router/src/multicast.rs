@@ -21,8 +21,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::HeaderValue;
 use axum::http::response::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use flame_multicast::{Door, Member, Pool, PoolConfig, sender};
 use flame_naming::group::Rules;
 use flame_service_host::config::Bytes;
@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use fan::{Fan, Reader};
+pub(crate) use fan::{Fan, read};
 pub(crate) use gathering::{Gathering, Lead, Place};
 use key::Key;
 use measurements::Measurements;
@@ -57,13 +57,21 @@ pub struct MulticastConfig {
     pub ttl: u32,
     /// Receive buffer of each group's socket; `net.core.rmem_max` may allow less.
     pub receive_buffer: Bytes,
-    /// Transfers at once, sent and received; further answers go by unicast.
-    pub transfers: usize,
+    /// Answers held at once, sent and received; further ones go by unicast.
+    pub memory: Bytes,
     /// Longest answer that is shared: a router at the edge holds it while a client reads it.
     pub body_max: Bytes,
     /// Routers in one group.
     pub members: usize,
 }
+
+/// What an answer costs besides its body.
+const OWN_KIB: u32 = 64;
+/// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
+/// segment), unless it is not fresh for so long.
+const LINGER: Duration = Duration::from_secs(2);
+/// Longest time that one waits for another's answer to begin: then it asks by itself.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What takes part in multicast. Cheap to clone.
 #[derive(Clone)]
@@ -86,6 +94,7 @@ struct Parties {
 pub(crate) struct Shared {
     pub head: head::Head,
     pub fan: Fan,
+    _room: Room,
 }
 
 // === impl Multicast ===
@@ -112,7 +121,7 @@ impl Multicast {
             pool,
             rules: Rules { members_max: config.members, ..Rules::default() },
             body_max_bytes: config.body_max.0,
-            room: Arc::new(Semaphore::new(config.transfers)),
+            room: Arc::new(Semaphore::new(kib(config.memory.0) as usize)),
             edge: Gathering::default(),
             origin: Gathering::default(),
             tasks: TaskTracker::new(),
@@ -151,7 +160,8 @@ impl Multicast {
         let begun = Member::begin(Some(&self.0.pool), leg, &[]).await;
         let mut member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined")).ok()?;
         let head = head::Head::read(member.head())?;
-        let shared = Arc::new(Shared { head, fan: Fan::default() });
+        let room = self.room_for(&head.headers)?;
+        let shared = Arc::new(Shared { head, fan: Fan::default(), _room: room });
         let taken = lead.open(Arc::clone(&shared));
         let (fan, stop) = (shared.clone(), self.0.stop.clone());
         self.0.tasks.spawn(async move {
@@ -174,17 +184,18 @@ impl Multicast {
         Some(shared)
     }
 
-    /// Whether this router can send another answer of that length to a group now.
-    pub(crate) fn room_for(&self, answer: &Parts) -> Option<Room> {
-        let fits = head::length(&answer.headers).is_some_and(|bytes| bytes <= self.0.body_max_bytes);
-        let permit = || Arc::clone(&self.0.room).try_acquire_owned().ok();
-        if fits { permit().map(Room) } else { None }
+    /// Whether this router can hold another answer of that length now.
+    pub(crate) fn room_for(&self, headers: &HeaderMap) -> Option<Room> {
+        let bytes = head::length(headers).filter(|bytes| *bytes <= self.0.body_max_bytes)?;
+        let held = Arc::clone(&self.0.room).try_acquire_many_owned(kib(bytes) + OWN_KIB);
+        held.ok().map(Room)
     }
 
     /// Sends an answer to all who come in by `lead`.
     pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Key, Door>, room: Room) -> Door {
         let head = head::Head::from(answer).write();
-        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, head, body.into_data_stream());
+        let linger = key::fresh_for(&answer.headers).min(LINGER);
+        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, body.into_data_stream());
         let taken = lead.open(door.clone());
         let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());
         self.0.tasks.spawn(async move {
@@ -209,7 +220,11 @@ impl Multicast {
     }
 }
 
-/// Room for one transfer.
+fn kib(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// Room for one answer.
 #[derive(Debug)]
 pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] tokio::sync::OwnedSemaphorePermit);
 
@@ -222,12 +237,9 @@ impl Default for MulticastConfig {
             rate_mbps: 400,
             ttl: 1,
             receive_buffer: Bytes(4 << 20),
-            transfers: 64,
+            memory: Bytes(256 << 20),
             body_max: Bytes(16 << 20),
             members: 64,
         }
     }
 }
-
-/// Longest time that one waits for another's answer to begin: then it asks by itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

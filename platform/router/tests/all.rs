@@ -14,6 +14,8 @@ mod indirection;
 mod load;
 #[path = "all/multicast.rs"]
 mod multicast;
+#[path = "all/multicast_switch.rs"]
+mod multicast_switch;
 #[path = "all/page.rs"]
 mod page;
 #[path = "all/passing.rs"]

@@ -95,7 +95,7 @@ impl Router {
     where
         S: Stream<Item = Result<Bytes, Infallible>> + Send + 'static,
     {
-        let (door, transfer) = sender::transfer(&self.pool, rules, Bytes::from_static(b"head"), source);
+        let (door, transfer) = sender::transfer(&self.pool, rules, Duration::ZERO, Bytes::from_static(b"head"), source);
         tokio::spawn(async move {
             let legs = TaskTracker::new();
             let seats = AbortOnDropHandle::new(tokio::spawn(admit(listener, door, legs.clone())));

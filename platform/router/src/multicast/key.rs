@@ -4,6 +4,8 @@
 //! says who asks or what they have already. An answer is shared if its own words allow a shared cache to keep it, and
 //! if it depends on no field that is not part of the key.
 
+use std::time::Duration;
+
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use flame_naming::Name;
 
@@ -65,6 +67,15 @@ pub(crate) fn is_shared(status: StatusCode, headers: &HeaderMap) -> bool {
         && varies
 }
 
+/// How long an answer may be given to others: `s-maxage` or `max-age`, less what its `Age` says is over (RFC 9111).
+pub(crate) fn fresh_for(headers: &HeaderMap) -> Duration {
+    let said: Vec<String> = words(headers, &header::CACHE_CONTROL).collect();
+    let seconds = |name: &str| said.iter().find_map(|word| word.strip_prefix(name)?.trim_matches('"').parse().ok());
+    let life = seconds("s-maxage=").or_else(|| seconds("max-age=")).unwrap_or(0_u64);
+    let age = headers.get(header::AGE).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0_u64);
+    Duration::from_secs(life.saturating_sub(age))
+}
+
 fn words<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> + use<'a> {
     let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let words =
@@ -117,6 +128,15 @@ mod tests {
         {
             assert_ne!(key("/a", &[]), key(path, fields));
         }
+    }
+
+    #[test]
+    fn an_answer_is_fresh_for_what_it_says_and_no_longer() {
+        let fresh = |fields| fresh_for(&headers(fields)).as_secs();
+        assert_eq!(fresh(&[("cache-control", "public, max-age=60, s-maxage=5")]), 5);
+        assert_eq!(fresh(&[("cache-control", "max-age=60"), ("age", "58")]), 2);
+        assert_eq!(fresh(&[("cache-control", "max-age=1"), ("age", "7")]), 0);
+        assert_eq!(fresh(&[("cache-control", "public")]), 0);
     }
 
     #[test]

@@ -17,8 +17,9 @@ use hyper_util::rt::TokioIo;
 
 use super::fault::Fault;
 use super::{Outgoing, Parties, headers};
+use crate::multicast;
 use crate::multicast::key::{self, Key};
-use crate::multicast::{Multicast, PATIENCE, PROTOCOL, Place, Reader, Shared};
+use crate::multicast::{Multicast, PATIENCE, PROTOCOL, Place, Shared};
 
 impl Parties {
     /// Answers by multicast from another site, if that is where the answer is and it can be shared; `None` where the
@@ -59,7 +60,7 @@ impl Parties {
 
     /// An answer that comes by multicast, as one client sees it.
     fn shared(&self, shared: &Arc<Shared>, outgoing: &Outgoing) -> Response {
-        let mut answer = Response::new(Body::from_stream(Reader::new(Arc::clone(shared))));
+        let mut answer = Response::new(Body::from_stream(multicast::read(Arc::clone(shared))));
         *answer.status_mut() = shared.head.status;
         *answer.headers_mut() = shared.head.headers.clone();
         let Outgoing { forward, head, .. } = outgoing;
@@ -86,7 +87,7 @@ impl Parties {
             Place::Lead(lead) => {
                 let (answer, body) = self.send_and_search(outgoing).await?.into_parts();
                 let is_shared = key::is_shared(answer.status, &answer.headers);
-                let Some(room) = is_shared.then(|| multicast.room_for(&answer)).flatten() else {
+                let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
                     // Those who wait ask by themselves, while this one reads.
                     drop(lead);
                     return Ok(Response::from_parts(answer, body));

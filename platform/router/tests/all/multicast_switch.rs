@@ -1,0 +1,213 @@
+//! Eight sites on a switch: their routers are processes, their links lose packets, and four hundred clients want the
+//! same cold object at once. What the origin's link carried is read from its counter.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use flame_service_host::keys::{self, Grant};
+use flame_test_kit::{Network, Scratch, eventually, loud_skip};
+use tokio::task::JoinHandle;
+
+const EDGES: [&str; 8] = ["e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8"];
+const CLIENTS: usize = 50;
+const BODY_BYTES: usize = 4 << 20;
+const LINK_MBIT: u32 = 200;
+const PORT: u16 = 8080;
+/// Time that the endpoint takes before it answers.
+const ANSWER: Duration = Duration::from_millis(50);
+/// Where the few packets are lost that begin a connection, TCP waits for a second, and that router comes late.
+const RUNS: usize = 3;
+
+/// The network, the routers and the endpoint.
+struct World {
+    network: Network,
+    _folder: Scratch,
+    routers: Vec<Child>,
+    asked: Arc<AtomicUsize>,
+    endpoint: JoinHandle<()>,
+}
+
+impl World {
+    async fn start(multicast: bool) -> Self {
+        let nodes: Vec<&str> = ["origin"].into_iter().chain(EDGES).collect();
+        let (network, folder) = (Network::new(&nodes), Scratch::new("router-switch"));
+        let listener = network.on("origin", || TcpListener::bind((network.address("origin"), 0)).unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let endpoint = endpoint(listener.try_clone().unwrap(), Arc::clone(&asked));
+        write_files(&folder, &network, listener.local_addr().unwrap());
+        let grant = Grant {
+            subject: "router".into(),
+            tenant: "default".into(),
+            scope: "service".into(),
+            life: Duration::from_secs(600),
+        };
+        keys::ensure(&folder.join("keys")).unwrap();
+        let token = keys::issue(&folder.join("keys"), &grant).unwrap().0;
+        let routers = nodes.iter().map(|node| router(&network, &folder, node, &token, multicast)).collect();
+        network.limit("origin", LINK_MBIT);
+        let world = Self { network, _folder: folder, routers, asked, endpoint };
+        for edge in EDGES {
+            eventually(Duration::from_secs(30), || async {
+                let found = world.network.on(edge, || ask("/~media/ready"));
+                if found.as_deref() == Ok(b"ready") { Ok(()) } else { Err(format!("{edge}: {found:?}")) }
+            })
+            .await;
+        }
+        world
+    }
+
+    /// All clients of all sites ask for `/object/{name}` at once; copies on the origin's link, and time.
+    fn deliver(&self, name: &str, body: &[u8], edges: &[&str], clients: usize) -> (f64, Duration) {
+        let path = format!("/~media/object/{name}");
+        let connected: Vec<TcpStream> = edges
+            .iter()
+            .flat_map(|edge| self.network.on(edge, || (0..clients).map(|_| connect().unwrap()).collect::<Vec<_>>()))
+            .collect();
+        let (before, asked) = (self.network.sent_bytes("origin"), self.asked.load(Ordering::SeqCst));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let reads = connected.into_iter().map(|client| {
+                let path = &path;
+                scope.spawn(move || compare(client, path, body))
+            });
+            let reads: Vec<_> = reads.collect();
+            reads.into_iter().for_each(|read| read.join().expect("every client gets the whole"));
+        });
+        let took = began.elapsed();
+        assert_eq!(self.asked.load(Ordering::SeqCst) - asked, 1, "the endpoint is asked once for {name}");
+        ((self.network.sent_bytes("origin") - before) as f64 / BODY_BYTES as f64, took)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for router in &mut self.routers {
+            // One that has ended needs no killing.
+            let _ = router.kill();
+            let _ = router.wait();
+        }
+        self.endpoint.abort();
+    }
+}
+
+fn write_files(folder: &Scratch, network: &Network, endpoint: SocketAddr) {
+    let site = |node: &str| format!("[[sites]]\nname = \"{node}\"\nrouter = \"{}:{PORT}\"\n", network.address(node));
+    let link = |node: &str| {
+        format!("[[links]]\nbetween = [\"origin\", \"{node}\"]\nlatency_ms = 1\nbandwidth_mbps = {LINK_MBIT}\n")
+    };
+    let sites: String = ["origin"].into_iter().chain(EDGES).map(site).collect();
+    let links: String = EDGES.into_iter().map(link).collect();
+    std::fs::write(folder.join("sites.toml"), format!("version = 1\n{sites}{links}")).unwrap();
+    let entry =
+        format!("[[entries]]\nname = \"media\"\nendpoint = \"one\"\naddress = \"{endpoint}\"\nsite = \"origin\"\n");
+    std::fs::write(folder.join("entries.toml"), entry).unwrap();
+}
+
+fn router(network: &Network, folder: &Scratch, node: &str, token: &str, multicast: bool) -> Child {
+    let mut command = network.command(node, env!("CARGO_BIN_EXE_flame-router"));
+    command
+        .env("FLAME_ROUTER__SITE", node)
+        .env("FLAME_ROUTER__SITES", folder.join("sites.toml"))
+        .env("FLAME_ROUTER__STATIC_ENTRIES", folder.join("entries.toml"))
+        .env("FLAME_ROUTER__HOST__LISTEN", format!("0.0.0.0:{PORT}"))
+        .env("FLAME_ROUTER__HOST__AUTH__KEYS", folder.join("keys"))
+        .env("FLAME_ROUTER__HOST__TOKEN", token)
+        // A lost first segment is sent again after a second: then the router must still wait for it.
+        .env("FLAME_ROUTER__UPSTREAM__CONNECT_TIMEOUT", "5s")
+        .env("FLAME_ROUTER__MULTICAST__ENABLED", multicast.to_string())
+        .env("FLAME_ROUTER__MULTICAST__INTERFACE", network.address(node).to_string())
+        .env("FLAME_ROUTER__MULTICAST__RATE_MBPS", (LINK_MBIT * 97 / 100).to_string());
+    let log = std::fs::File::create(folder.join(format!("{node}.log"))).unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+fn endpoint(listener: TcpListener, asked: Arc<AtomicUsize>) -> JoinHandle<()> {
+    let object: &'static [u8] = body().leak();
+    let answer = move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(ANSWER).await;
+            ([(header::CACHE_CONTROL, "public, max-age=60")], object)
+        }
+    };
+    let service = Router::new().route("/ready", get(|| async { "ready" })).route("/object/{name}", get(answer));
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    tokio::spawn(async move { axum::serve(listener, service).await.unwrap() })
+}
+
+fn body() -> Vec<u8> {
+    (0..BODY_BYTES).map(|at| ((at.wrapping_mul(2_654_435_761)) >> 13) as u8).collect()
+}
+
+fn connect() -> std::io::Result<TcpStream> {
+    let client = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT))?;
+    client.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(client)
+}
+
+fn ask(path: &str) -> Result<Vec<u8>, String> {
+    let mut client = connect().map_err(|error| error.to_string())?;
+    request(&mut client, path).map_err(|error| error.to_string())?;
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).map_err(|error| error.to_string())?;
+    let begins = answer.windows(4).position(|four| four == b"\r\n\r\n").ok_or("an answer without a head")?;
+    Ok(answer.split_off(begins + 4))
+}
+
+fn request(client: &mut TcpStream, path: &str) -> std::io::Result<()> {
+    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+/// Reads an answer, and compares it as it comes.
+fn compare(mut client: TcpStream, path: &str, body: &[u8]) {
+    request(&mut client, path).unwrap();
+    let mut head = Vec::new();
+    let mut octet = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut octet).unwrap();
+        head.push(octet[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+    let (mut buffer, mut at) = (vec![0; 64 * 1024], 0);
+    loop {
+        let length = client.read(&mut buffer).unwrap();
+        if length == 0 {
+            break;
+        }
+        assert!(body.get(at..at + length) == Some(&buffer[..length]), "a body differs after {at} octets");
+        at += length;
+    }
+    assert_eq!(at, body.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_link_one_copy() {
+    if let Some(reason) = Network::missing() {
+        return loud_skip(&format!("no network of namespaces: {reason}"));
+    }
+    let (world, body) = (World::start(true).await, body());
+    for loss in [0.0, 1.0, 5.0] {
+        for edge in EDGES {
+            world.network.lose(edge, loss);
+        }
+        let mut copies = Vec::new();
+        for run in 0..RUNS {
+            let deliver = || world.deliver(&format!("{loss}-{run}"), &body, &EDGES, CLIENTS);
+            let (link, took) = tokio::task::block_in_place(deliver);
+            println!("{loss} % lost, run {run}: {link:.3} copies, {took:?}");
+            copies.push(link);
+        }
+        copies.sort_by(f64::total_cmp);
+        if loss <= 1.0 {
+            assert!(copies[RUNS / 2] <= 1.15, "{copies:?} copies at {loss} %");
+        }
+    }
+}
