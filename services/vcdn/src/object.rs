@@ -58,8 +58,8 @@ pub(crate) struct Object {
 
 /// What memory an object takes beside its body: maps, strings, head.
 const OVERHEAD_BYTES: u64 = 2048;
-/// What an open file counts as in the memory tier: 256 MiB keep at most 2,048 open.
-pub(crate) const OPEN_FILE_BYTES: u64 = 128 << 10;
+/// The least that an open file counts as in the memory tier: 256 MiB keep at most 4,096 open.
+pub(crate) const OPEN_FILE_BYTES: u64 = 64 << 10;
 
 // === impl UnixMs ===
 
@@ -137,7 +137,7 @@ impl Object {
         let body = match &self.medium {
             Medium::Memory(bytes) => bytes.len() as u64,
             Medium::File(_) if self.on_disk => OPEN_FILE_BYTES,
-            Medium::File(_) => self.length,
+            Medium::File(_) => self.length.max(OPEN_FILE_BYTES),
         };
         body + OVERHEAD_BYTES
     }
