@@ -54,6 +54,8 @@ pub(crate) struct Record {
     path: PathBuf,
     /// Another record is of the file at this path now: the end of this one is not the file's.
     superseded: AtomicBool,
+    /// The body was compared with its digest, or written by this process.
+    is_verified: AtomicBool,
 }
 
 /// The end of a file.
@@ -127,7 +129,7 @@ impl Disk {
                 match read_meta(&path) {
                     Ok(meta) if path == self.path(&meta.key) => {
                         kept += 1;
-                        self.index.insert(meta.key.as_str().into(), Arc::new(Record::new(meta, path)));
+                        self.index.insert(meta.key.as_str().into(), Arc::new(Record::new(meta, path, false)));
                     }
                     Ok(_) | Err(_) => {
                         dropped += 1;
@@ -162,7 +164,7 @@ impl Disk {
         }
         fs::rename(&scratch.path, &path)?;
         self.supersede(&meta.key);
-        self.index.insert(meta.key.as_str().into(), Arc::new(Record::new(meta, path)));
+        self.index.insert(meta.key.as_str().into(), Arc::new(Record::new(meta, path, true)));
         Ok(())
     }
 
@@ -175,9 +177,9 @@ impl Disk {
         // The old end goes first: half of a new one must not look like a whole old one.
         file.set_len(meta.length)?;
         write_end(&file, &meta)?;
-        let path = record.path.clone();
+        let (path, is_verified) = (record.path.clone(), record.is_verified.load(Ordering::Relaxed));
         self.supersede(&object.key);
-        let _ = self.index.replace(Arc::clone(&object.key), Arc::new(Record::new(meta, path)), true);
+        let _ = self.index.replace(Arc::clone(&object.key), Arc::new(Record::new(meta, path, is_verified)), true);
         Ok(())
     }
 
@@ -220,13 +222,16 @@ impl Disk {
 // === impl Record ===
 
 impl Record {
-    fn new(meta: Meta, path: PathBuf) -> Self {
-        Self { meta, path, superseded: AtomicBool::new(false) }
+    fn new(meta: Meta, path: PathBuf, is_verified: bool) -> Self {
+        Self { meta, path, superseded: AtomicBool::new(false), is_verified: AtomicBool::new(is_verified) }
     }
 
-    /// Opens the body and compares it with its digest. Blocks.
+    /// Opens the body; the first time, compares it with its digest. Blocks.
     pub(crate) fn open(&self) -> io::Result<Arc<File>> {
         let file = File::open(&self.path)?;
+        if self.is_verified.load(Ordering::Relaxed) {
+            return Ok(Arc::new(file));
+        }
         let mut digest = Sha256::new();
         let mut buffer = vec![0; 128 << 10];
         let mut offset = 0;
@@ -239,6 +244,7 @@ impl Record {
         if hex::encode(digest.finalize()) != self.meta.digest {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the body does not match its digest"));
         }
+        self.is_verified.store(true, Ordering::Relaxed);
         Ok(Arc::new(file))
     }
 

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Content};
 use crate::front::{Asked, Front};
 use crate::target;
 use head::{Kind, Parsed};
@@ -173,13 +173,17 @@ impl Connection {
             self.key.push_str(text);
             hit = self.front.hit(&self.key, is_head);
         }
-        let answer = match hit {
+        let mut answer = match hit {
             Some(answer) => answer,
             None => {
                 let asked = Asked { is_head, target: text.to_owned(), headers: head::fields(&self.read[..length]) };
                 self.front.answer(asked).await
             }
         };
+        if is_head {
+            // A refusal has a body, too, and a HEAD never.
+            answer.content = Content::None;
+        }
         self.log(text_of(&self.read[..length]), &answer);
         let keeps_alive = keeps_alive && !self.stop.is_cancelled();
         let stays =

@@ -198,7 +198,11 @@ impl Front {
         since: UnixMs,
     ) -> Answer {
         // What came in after this request was made is new enough for it, whatever it says of age.
-        let usable = |object: &Object| object.times.received >= since && object.is_fresh(UnixMs::now());
+        let usable = |object: &Object| {
+            let now = UnixMs::now();
+            let is_new = object.times.received > since || policy::accepts(&asked.headers, &object.times, now);
+            is_new && object.is_fresh(now)
+        };
         let (fill, is_collapsed) = match self.shelf.fill(key, self.settings.fills, usable) {
             Found::Stored(object) => {
                 count(&object.asset.collapsed, 1);

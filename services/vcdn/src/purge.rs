@@ -87,6 +87,8 @@ impl Purges {
         // A line that a power cut tore was not acknowledged.
         let entries = text.lines().filter_map(|line| serde_json::from_str::<PurgeEntry>(line).ok());
         let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry).ok()).collect();
+        // What others told late stands late in the file.
+        entries.make_contiguous().sort_by_key(|noted| noted.entry.at_unix_ms);
         while entries.len() > REMEMBERED {
             entries.pop_front();
         }

@@ -61,12 +61,13 @@ pub(super) async fn answer(
             socket.file(&file, offset, length).await?;
             (length, true)
         }
+        // The next bytes may take their time: the head does not wait for them.
         Content::Follow { mut fill, offset, end } => {
-            socket.head(head).await?;
+            socket.all(head, &[]).await?;
             socket.follow(&mut fill, offset, end).await?
         }
         Content::Pass { mut body, length } => {
-            socket.head(head).await?;
+            socket.all(head, &[]).await?;
             let mut sent = 0;
             loop {
                 match front.upstream.next(&mut body).await {

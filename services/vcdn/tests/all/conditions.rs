@@ -49,6 +49,8 @@ async fn head_says_the_same_as_get_and_brings_no_body() {
     let kept = head(&world).await.unwrap();
     assert!(cache_status(&kept).starts_with("hit"));
     assert_eq!(kept.headers()["content-length"], "300000");
+    let away = world.http.head(world.url("/a/1")).header("if-match", "\"other\"").send().await.unwrap();
+    assert_eq!(away.status(), 412);
     // The connection is in order afterwards.
     assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
 }
