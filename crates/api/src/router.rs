@@ -1,6 +1,7 @@
 //! Service routing: which endpoints stand behind a name.
 //!
-//! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}`.
+//! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect` ·
+//! `GET /api/router/routes` · `GET /api/router/explain?url=…`.
 
 use std::net::SocketAddr;
 
@@ -62,4 +63,57 @@ pub struct PathFunction {
     pub endpoints: usize,
     /// The nearest site that has one; nothing where none has, and the path is broken there.
     pub site: Option<String>,
+}
+
+/// How a router sees an endpoint: whether requests go there, and what they cost there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Route {
+    /// The whole name without the domain.
+    pub name: String,
+    /// The endpoint's identifier.
+    pub endpoint: String,
+    /// Where it is.
+    pub site: String,
+    /// Where it listens.
+    #[schema(value_type = String)]
+    pub address: SocketAddr,
+    /// How far its site is, one way, microseconds; nothing where nobody knows.
+    pub distance_us: Option<u64>,
+    /// Whether requests go there.
+    pub state: RouteState,
+    /// Open requests of this router there.
+    pub open: u32,
+    /// How long its answers take, microseconds; nothing before the first.
+    pub latency_us: Option<u64>,
+    /// Open requests and one more times latency: of two, the one with less gets a request.
+    pub cost_us: u64,
+}
+
+/// Whether requests go to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteState {
+    /// They do.
+    Serving,
+    /// It gets no new ones; open ones end there.
+    Draining,
+    /// It failed a moment ago, and gets some only where no other serves.
+    Resting,
+    /// It does not answer, and is probed until it does.
+    Hung,
+}
+
+/// Where a request would go now, and why: `GET /api/router/explain?url=…`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// The name that the URL is for.
+    pub name: String,
+    /// What the endpoint is asked for.
+    pub path: String,
+    /// Who gets it; nothing where nobody can.
+    pub chosen: Option<Route>,
+    /// Why.
+    pub reason: String,
+    /// All who stand behind the name.
+    pub routes: Vec<Route>,
 }

@@ -3,11 +3,14 @@
 //! Everything here is values in, values out: the clock, the randomness and the network are the caller's. So what a
 //! router does can be read, tested and replayed without one.
 //!
-//! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`site`] (how
-//! far endpoints are), [`peers`] (how routers tell each other of them), [`search`] (where a request goes next), [`path`]
+//! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`health`] and
+//! [`hedge`] (how endpoints do, and when a second one is asked), [`site`] (how far endpoints are), [`peers`] (how routers
+//! tell each other of them), [`search`] (where a request goes next), [`path`]
 //! (functions in a row).
 
 pub mod group;
+pub mod health;
+pub mod hedge;
 pub mod name;
 pub mod path;
 pub mod peers;

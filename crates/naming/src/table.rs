@@ -1,9 +1,9 @@
 //! The routing table: which endpoints stand behind a name, for how long, and which one a request gets.
 //!
 //! An endpoint holds a *lease*: without renewal it is gone when the lease ends. Its *generation* counts its starts: what
-//! an older one sends late is refused. An endpoint that failed *rests* for a moment, so that after a `kill -9` requests
-//! do not run into the dead address until its lease ends; the rest doubles with each failure in a row and ends with
-//! the first success. A name whose endpoints all left is remembered for a while: it is away, not unknown.
+//! an older one sends late is refused. One that *drains* keeps its lease and its open requests, and gets no new ones. A
+//! name whose endpoints all left is remembered for a while: it is away, not unknown. How endpoints do is kept in
+//! [`health`](crate::health), how late is late in [`hedge`](crate::hedge).
 //!
 //! The table never looks at a clock and never rolls dice: both are given to it. It holds at most as many endpoints as
 //! it was told, and remembers at most as many names.
@@ -14,12 +14,11 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::health::Health;
+pub use crate::health::{REST_MAX, REST_MIN};
+use crate::hedge::{Limits, Pace};
 use crate::name::{Destination, Label, Name};
 
-/// Rest after the first failure in a row.
-pub const REST_MIN: Duration = Duration::from_millis(100);
-/// Longest rest.
-pub const REST_MAX: Duration = Duration::from_secs(2);
 /// How long a name without endpoints is remembered.
 pub const MEMORY: Duration = Duration::from_secs(600);
 /// Longest endpoint identifier.
@@ -45,7 +44,7 @@ pub struct Lease {
 }
 
 /// An endpoint that holds a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Held<'a> {
     /// The name that it stands behind.
     pub name: &'a Name,
@@ -57,6 +56,10 @@ pub struct Held<'a> {
     pub generation: u64,
     /// What is left of its lease.
     pub expires_in: Duration,
+    /// Whether it gets no new requests.
+    pub is_draining: bool,
+    /// How it does.
+    pub health: &'a Health,
 }
 
 /// The endpoint that a request gets.
@@ -115,6 +118,7 @@ struct Place {
     entries: Vec<Entry>,
     /// When the last endpoint was seen.
     seen: Moment,
+    pace: Pace,
 }
 
 #[derive(Debug, Clone)]
@@ -123,9 +127,8 @@ struct Entry {
     address: SocketAddr,
     generation: u64,
     ends: Moment,
-    failures: u32,
-    rests_until: Moment,
-    open: u32,
+    is_draining: bool,
+    health: Health,
 }
 
 // === impl Moment ===
@@ -235,12 +238,26 @@ impl Table {
                 address: entry.address,
                 generation: entry.generation,
                 expires_in: entry.ends.0.saturating_sub(now.0),
+                is_draining: entry.is_draining,
+                health: &entry.health,
             })
         })
     }
 
-    /// The endpoint for a request: of two drawn by `draw` the one with fewer open requests, none of `excluded`, and
-    /// one that rests only where all do.
+    /// Lets an endpoint get no new requests, or get them again; `false` where it was not there. What is registered in a
+    /// later generation gets them.
+    pub fn drain(&mut self, name: &Name, id: &EndpointId, is_draining: bool, now: Moment) -> bool {
+        let entry = self.places.get_mut(name).and_then(|place| place.entry(id)).filter(|entry| entry.ends > now);
+        let Some(entry) = entry else { return false };
+        entry.is_draining = is_draining;
+        if !is_draining {
+            entry.health.revive();
+        }
+        true
+    }
+
+    /// The endpoint for a request: of two drawn by `draw` the one where it costs less ([`Health::cost_us`]), none of
+    /// `excluded`, none that drains, and one that rests only where all do.
     pub fn choose(
         &self,
         to: &Destination,
@@ -252,19 +269,22 @@ impl Table {
             return Err(NoChoice::Unknown);
         }
         let place = self.places.get(&to.name).ok_or(NoChoice::Unknown)?;
-        if place.live(now).next().is_none() {
+        if place.serving(now).next().is_none() {
+            if place.live(now).next().is_some() {
+                return Err(NoChoice::Away);
+            }
             let remembered = place.last_seen(now) + MEMORY > now;
             return Err(if remembered { NoChoice::Away } else { NoChoice::Unknown });
         }
-        let open = || place.live(now).filter(|entry| !excluded.contains(&entry.id));
-        let awake = || open().filter(|entry| entry.rests_until <= now);
+        let open = || place.serving(now).filter(|entry| !excluded.contains(&entry.id));
+        let awake = || open().filter(|entry| !entry.health.rests(now));
         let count = awake().count();
         let chosen = if count == 0 {
-            open().min_by_key(|entry| entry.rests_until)
+            open().min_by_key(|entry| entry.health.last_resort())
         } else {
             let [first, second] = two_of(count, draw).map(|at| awake().nth(at));
             match (first, second) {
-                (Some(first), Some(second)) if second.open < first.open => Some(second),
+                (Some(first), Some(second)) if second.health.cost_us(now) < first.health.cost_us(now) => Some(second),
                 (first, _) => first,
             }
         };
@@ -275,41 +295,34 @@ impl Table {
     #[must_use]
     pub fn rests(&self, name: &Name, choice: &Choice, now: Moment) -> bool {
         let entry = self.places.get(name).and_then(|place| place.entries.iter().find(|one| one.id == choice.endpoint));
-        entry.is_some_and(|entry| entry.rests_until > now)
+        entry.is_some_and(|entry| entry.health.rests(now))
     }
 
-    /// Notes that a request is on its way to an endpoint.
-    pub fn opened(&mut self, name: &Name, choice: &Choice) {
-        if let Some(entry) = self.same(name, choice) {
-            entry.open += 1;
+    /// Takes note of how an endpoint does, unless it has been restarted since it was chosen.
+    pub fn note(&mut self, name: &Name, choice: &Choice, note: impl FnOnce(&mut Health)) {
+        if let Some(entry) = self.places.get_mut(name).and_then(|place| place.entry(&choice.endpoint))
+            && entry.generation == choice.generation
+        {
+            note(&mut entry.health);
         }
     }
 
-    /// Notes that a request has ended.
-    pub fn closed(&mut self, name: &Name, choice: &Choice) {
-        if let Some(entry) = self.same(name, choice) {
-            entry.open = entry.open.saturating_sub(1);
+    /// Notes that an endpoint answered a request after `took`.
+    pub fn answered(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
+        if let Some(place) = self.places.get_mut(name) {
+            place.pace.answered(took);
         }
+        self.note(name, choice, |health| health.answered(took, now));
     }
 
-    /// Notes that an endpoint answered.
-    pub fn succeeded(&mut self, name: &Name, choice: &Choice) {
-        if let Some(entry) = self.same(name, choice) {
-            entry.failures = 0;
-            entry.rests_until = Moment::default();
-        }
+    /// Notes a new request; how long its answer may take until a second endpoint is asked.
+    pub fn asked(&mut self, name: &Name, limits: &Limits, now: Moment) -> Duration {
+        self.places.get_mut(name).map_or(limits.hedge_max, |place| place.pace.asked(limits, now))
     }
 
-    /// Notes that an endpoint could not be reached, or broke off: it rests.
-    pub fn failed(&mut self, name: &Name, choice: &Choice, now: Moment) {
-        if let Some(entry) = self.same(name, choice) {
-            // Requests that were under way together fail together: that is one failure.
-            if entry.rests_until <= now {
-                let rest = REST_MIN.saturating_mul(1 << entry.failures.min(16)).min(REST_MAX);
-                entry.rests_until = now + rest;
-                entry.failures += 1;
-            }
-        }
+    /// Pays for a request's repeat; `false` where too many were repeated.
+    pub fn spend(&mut self, name: &Name, limits: &Limits, now: Moment) -> bool {
+        self.places.get_mut(name).is_none_or(|place| place.pace.spend(limits, now))
     }
 
     /// How many endpoints hold a lease, or held one when the table was last changed.
@@ -322,12 +335,6 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// The entry that `choice` was, unless it has been restarted since.
-    fn same(&mut self, name: &Name, choice: &Choice) -> Option<&mut Entry> {
-        let entry = self.places.get_mut(name)?.entry(&choice.endpoint)?;
-        (entry.generation == choice.generation).then_some(entry)
     }
 
     fn expire(&mut self, now: Moment) {
@@ -365,6 +372,10 @@ impl Place {
         self.entries.iter().filter(move |entry| entry.ends > now)
     }
 
+    fn serving(&self, now: Moment) -> impl Iterator<Item = &Entry> {
+        self.live(now).filter(|entry| !entry.is_draining)
+    }
+
     /// When the last endpoint was there: the end of the latest lease, if that is over.
     fn last_seen(&self, now: Moment) -> Moment {
         self.entries.iter().map(|entry| entry.ends.min(now)).fold(self.seen, Moment::max)
@@ -376,7 +387,7 @@ impl Place {
 impl Entry {
     fn new(id: EndpointId, lease: Lease, ends: Moment) -> Self {
         let Lease { address, generation, .. } = lease;
-        Self { id, address, generation, ends, failures: 0, rests_until: Moment::default(), open: 0 }
+        Self { id, address, generation, ends, is_draining: false, health: Health::default() }
     }
 
     /// Whether this is what was at the address of `lease` before a restart.

@@ -12,6 +12,8 @@ mod peers;
 mod search;
 #[path = "all/site.rs"]
 mod site;
+#[path = "all/switching.rs"]
+mod switching;
 #[path = "all/table.rs"]
 mod table;
 #[path = "all/target.rs"]

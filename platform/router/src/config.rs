@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_naming::hedge;
 use flame_naming::path::{PathError, Paths};
 use flame_naming::{Domain, Label, NameError};
 use flame_service_host::HostConfig;
@@ -91,6 +92,19 @@ pub struct Upstream {
     pub pool_idle: Span,
     /// Unused connections kept for each endpoint.
     pub pool_max_idle: usize,
+    /// Shortest time without an answer after which a safe request is sent to a second endpoint too; later where answers
+    /// of the name usually take longer.
+    pub hedge_min: Span,
+    /// Longest such time.
+    pub hedge_max: Span,
+    /// Time without a byte in the middle of an answer after which its rest is asked for elsewhere, where its ETag allows it.
+    pub stall_after: Span,
+    /// Requests of a hundred that may be sent again, because they failed or are late.
+    pub repeat_percent: u8,
+    /// How many may be sent again in a burst.
+    pub repeat_burst: u16,
+    /// How often an endpoint that hangs is asked whether it is back.
+    pub probe_every: Span,
 }
 
 /// A name in the configuration that is none.
@@ -140,6 +154,14 @@ impl Default for Config {
     }
 }
 
+impl Upstream {
+    /// How late is late, and how many requests are repeated.
+    pub(crate) fn repeats(&self) -> hedge::Limits {
+        let Self { repeat_percent, repeat_burst: burst, .. } = *self;
+        hedge::Limits { hedge_min: self.hedge_min.0, hedge_max: self.hedge_max.0, repeat_percent, burst }
+    }
+}
+
 impl Default for PeersConfig {
     fn default() -> Self {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
@@ -163,6 +185,12 @@ impl Default for Upstream {
             body_idle_timeout: seconds(60),
             pool_idle: seconds(5),
             pool_max_idle: 64,
+            hedge_min: Span(Duration::from_millis(20)),
+            hedge_max: seconds(1),
+            stall_after: Span(Duration::from_millis(100)),
+            repeat_percent: 20,
+            repeat_burst: 100,
+            probe_every: Span(Duration::from_millis(100)),
         }
     }
 }

@@ -4,3 +4,4 @@ pub(crate) mod endpoints;
 pub(crate) mod page;
 pub(crate) mod paths;
 pub(crate) mod peers;
+pub(crate) mod routes;

@@ -41,7 +41,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
     let searches = Searches::new(&config.search).map_err(unopened("search"))?;
     let paths = config.paths().map_err(unopened("paths"))?;
-    let registry = Registry::new(site.clone(), &sites, config.limits.endpoints);
+    let registry = Registry::new(site.clone(), &sites, config.limits.endpoints, config.upstream.repeats());
     if let Some(file) = &config.static_entries {
         let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
         host.spawn("static entries", |stop| entries.watch(stop));
@@ -59,9 +59,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.spawn("multicast", |stop| owned.until(hears, stop));
         multicast
     });
+    let explained = explained.merge(http::routes::routes(territory.clone(), registry.clone()));
     let proxy = Proxy::new(territory, registry.clone(), (searches, paths), multicast, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
+    let probes = proxy.probes();
+    host.spawn("probes", |stop| probes.until(stop));
     host.put_in_front(proxy.front());
     let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
     Ok(host.serve(Routes { private, public: http::page::routes() }))

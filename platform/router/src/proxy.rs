@@ -1,15 +1,19 @@
 //! A request's way through the router: decided, cleaned, passed to an endpoint, and its answer passed back.
 //!
-//! A request is tried on another endpoint only while nothing of its body has been taken and nothing of an answer has
-//! come: after a refused connection whatever its method (nobody saw it), after a broken one only if the method is
-//! idempotent (RFC 9110 section 9.2.2). Bodies stream; nothing is gathered.
+//! Who gets it, and who else when that one fails or is late, is in `switching`; how an answer that broke off goes on
+//! elsewhere in `watched` and `resume`; who is asked when the answer is not the one that was wanted in `indirection`.
+//! Bodies stream; nothing is gathered.
 
 mod body;
 mod fault;
 mod headers;
 mod indirection;
+mod probes;
+mod resume;
 mod sharing;
+mod switching;
 mod tunnel;
+mod watched;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -24,10 +28,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Ve
 use axum::response::{IntoResponse, Response};
 use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
-use flame_naming::{Asked, EndpointId, Forward, Label, Mount, NoChoice, Target, Territory};
+use flame_naming::{Asked, Forward, Label, Mount, Target, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::{Failure, Front, Taken};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -37,10 +41,14 @@ use crate::config::{Config, Upstream};
 use crate::multicast::Multicast;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
-use body::{Gate, GiveUp, Lent, Offer, Stalled, Watched};
+use body::{Gate, GiveUp, Lent, Offer, Stalled};
 use fault::Fault;
 use indirection::AnsweredBy;
+use probes::Probes;
+use resume::{Resumable, Resumer};
+use switching::Got;
 use tunnel::{Slot, Tunnels};
+use watched::{Silence, Watched};
 
 /// How far a request has come on its path.
 const FLAME_PATH: HeaderName = HeaderName::from_static("flame-path");
@@ -59,6 +67,7 @@ pub(crate) struct Parties {
     searches: Searches,
     paths: Paths,
     client: legacy::Client<HttpConnector, Lent>,
+    resumer: Arc<Resumer>,
     tunnels: Tunnels,
     multicast: Option<Multicast>,
     settings: Upstream,
@@ -83,13 +92,12 @@ struct Outgoing {
     shown: HeaderMap,
 }
 
-/// An endpoint that was tried: its identifier is unique at its site.
-type Tried = (Label, EndpointId);
-
 /// How an attempt failed.
 enum Lost {
     Connect(legacy::Error),
     Broken(legacy::Error),
+    /// The head came, and no byte of the body.
+    Bodiless(hyper::Error),
     Stalled(Stalled),
 }
 
@@ -125,6 +133,7 @@ impl Proxy {
         let via = format!("1.1 flame-{:08x}", rand::random::<u32>());
         Self(Arc::new(Parties {
             territory,
+            resumer: Arc::new(Resumer { registry: registry.clone(), client: client.clone() }),
             registry,
             searches,
             paths,
@@ -138,6 +147,11 @@ impl Proxy {
 
     pub(crate) fn tunnels(&self) -> Tunnels {
         self.0.tunnels.clone()
+    }
+
+    /// Asks endpoints that hang whether they are back.
+    pub(crate) fn probes(&self) -> Probes {
+        Probes::new(&self.resumer, self.settings.probe_every.0)
     }
 
     /// Takes every request that is not for the router itself.
@@ -266,60 +280,6 @@ impl Parties {
         self.search_on(outgoing, first, began).await
     }
 
-    /// Tries endpoints until one answers or nothing more may be tried.
-    async fn send(&self, outgoing: &mut Outgoing) -> Result<Response, Fault> {
-        let Forward { destination: to, mount, .. } = outgoing.forward.clone();
-        let (mut refused, mut broken) = (Vec::new(), Vec::new());
-        let mut last = None;
-        for attempt in 1..=self.settings.attempts.max(1) {
-            let call = match self.choose(&outgoing.forward, &refused, &broken) {
-                Ok(call) => call,
-                Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
-            };
-            let endpoint = (call.site.clone(), call.choice.endpoint.clone());
-            let lost = match self.attempt(outgoing, &call).await {
-                Ok((answer, give_up)) => {
-                    call.succeeded();
-                    return self.finish(answer, call, outgoing, give_up);
-                }
-                Err(lost) => lost,
-            };
-            outgoing.tried.push((call.site.clone(), call.key()));
-            let may_retry = !outgoing.offer.was_taken();
-            let (fault, may_retry) = match lost {
-                Lost::Connect(source) => {
-                    call.failed();
-                    refused.push(endpoint);
-                    (Fault::Unreachable { to: to.clone(), source }, may_retry)
-                }
-                Lost::Broken(source) => {
-                    call.failed();
-                    broken.push(endpoint);
-                    (Fault::Broken { to: to.clone(), source }, may_retry && outgoing.head.method.is_idempotent())
-                }
-                Lost::Stalled(Stalled::Endpoint) => {
-                    (Fault::Silent { to: to.clone(), patience: self.settings.answer_timeout.0 }, false)
-                }
-                Lost::Stalled(Stalled::Client) => (Fault::SlowClient(self.settings.answer_timeout.0), false),
-            };
-            tracing::debug!(%to, address = %call.choice.address, attempt, %fault, "an attempt failed");
-            if !may_retry {
-                return Err(fault);
-            }
-            last = Some(fault);
-        }
-        Err(last.unwrap_or_else(|| Fault::nobody(&to, NoChoice::Tried, &mount)))
-    }
-
-    /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
-    fn choose(&self, forward: &Forward, refused: &[Tried], broken: &[Tried]) -> Result<Call, NoChoice> {
-        let tried = [refused, broken].concat();
-        match self.registry.call(&forward.destination, &tried) {
-            Err(NoChoice::Tried) if !broken.is_empty() => self.registry.call(&forward.destination, refused),
-            chosen => chosen,
-        }
-    }
-
     async fn attempt(
         &self,
         outgoing: &Outgoing,
@@ -361,11 +321,17 @@ impl Parties {
     /// Makes the answer that the client gets.
     fn finish(
         &self,
-        mut answer: hyper::Response<Incoming>,
+        answer: hyper::Response<Incoming>,
         call: Call,
         outgoing: &mut Outgoing,
         give_up: Option<GiveUp>,
     ) -> Result<Response, Fault> {
+        self.pass_on(Got { answer, give_up, first: None }, call, outgoing)
+    }
+
+    /// The same with what has been read of its body.
+    fn pass_on(&self, got: Got, call: Call, outgoing: &mut Outgoing) -> Result<Response, Fault> {
+        let Got { mut answer, give_up, first } = got;
         let granted = answer.headers().get(header::UPGRADE).cloned();
         let upgraded = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
         let (mut head, body) = answer.into_parts();
@@ -382,7 +348,14 @@ impl Parties {
             head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
         }
         let body = match upgraded {
-            None => Body::new(Watched::new(body, call, self.settings.body_idle_timeout.0, give_up)),
+            None => {
+                // What has come whole needs nobody to go on with it.
+                let is_whole = first.is_some() && body.is_end_stream();
+                let resumable = if is_whole { None } else { Resumable::new(&self.resumer, outgoing, &head) };
+                let Upstream { stall_after, body_idle_timeout, .. } = &self.settings;
+                let silence = Silence { resumed: stall_after.0, broken: body_idle_timeout.0 };
+                Body::new(Watched::new((body, first), call, silence, give_up, resumable))
+            }
             Some(endpoint) => {
                 let to = || outgoing.forward.destination.clone();
                 let (client, slot) = outgoing.tunnel.take().ok_or_else(|| Fault::Unasked { to: to() })?;

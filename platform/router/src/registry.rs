@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use flame_api::peers::Place;
 use flame_api::router::{Endpoint, Registration};
+use flame_naming::health::Health;
+use flame_naming::hedge::Limits;
 use flame_naming::peers::{Changes, Key};
 use flame_naming::search::Surrogate;
 use flame_naming::site::{Atlas, RouterAddress, Sites};
@@ -19,6 +21,7 @@ pub(crate) struct Registry {
     atlas: Arc<Mutex<Atlas>>,
     changed: Arc<Notify>,
     routers: Arc<BTreeMap<Label, RouterAddress>>,
+    repeats: Limits,
     began: Instant,
 }
 
@@ -29,16 +32,19 @@ pub(crate) struct Call {
     name: Name,
     pub(crate) site: Label,
     pub(crate) choice: Choice,
+    began: Moment,
+    /// After how long its answer is late.
+    pub(crate) hedge_after: Duration,
 }
 
 // === impl Registry ===
 
 impl Registry {
     /// For a router at `site`, and at most `limit` endpoints of each site.
-    pub(crate) fn new(site: Label, sites: &Sites, limit: usize) -> Self {
+    pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits) -> Self {
         let atlas = Arc::new(Mutex::new(Atlas::new(site, sites, limit)));
         let routers = sites.iter().filter_map(|site| Some((site.name.clone(), site.router.clone()?)));
-        Self { atlas, changed: Arc::default(), routers: Arc::new(routers.collect()), began: Instant::now() }
+        Self { atlas, changed: Arc::default(), routers: Arc::new(routers.collect()), repeats, began: Instant::now() }
     }
 
     pub(crate) fn register(
@@ -56,7 +62,15 @@ impl Registry {
         let site = self.site();
         Ok(endpoint(
             &site,
-            &Held { name, endpoint: id, address: lease.address, generation: lease.generation, expires_in: ttl },
+            &Held {
+                name,
+                endpoint: id,
+                address: lease.address,
+                generation: lease.generation,
+                expires_in: ttl,
+                is_draining: false,
+                health: &Health::default(),
+            },
         ))
     }
 
@@ -68,15 +82,31 @@ impl Registry {
         removed
     }
 
+    /// Lets an endpoint of the own site get no new requests, or get them again; `false` where it is not there.
+    pub(crate) fn drain(&self, name: &Name, id: &EndpointId, is_draining: bool) -> bool {
+        let is_there = self.atlas().home_mut().drain(name, id, is_draining, self.now());
+        if is_there {
+            self.changed.notify_one();
+            tracing::info!(%name, endpoint = %id, is_draining, "told whether it gets requests");
+        }
+        is_there
+    }
+
     /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         self.atlas().held(self.now()).map(|(site, held)| endpoint(site, &held)).collect()
     }
 
-    /// What is registered at the own site: what this router tells its peers.
+    /// Looks at all endpoints, with their sites.
+    pub(crate) fn look<T>(&self, mut at: impl FnMut(&Label, &Held<'_>, Moment) -> Option<T>) -> Vec<T> {
+        let now = self.now();
+        self.atlas().held(now).filter_map(|(site, held)| at(site, &held, now)).collect()
+    }
+
+    /// What takes requests at the own site: what this router tells its peers.
     pub(crate) fn owned(&self) -> BTreeMap<Key, Place> {
         let atlas = self.atlas();
-        let held = atlas.home().held(self.now());
+        let held = atlas.home().held(self.now()).filter(|held| !held.is_draining);
         held.map(|held| {
             let key = Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
             (key, Place { address: held.address, generation: held.generation })
@@ -126,22 +156,44 @@ impl Registry {
     /// Chooses an endpoint for a request, and counts the request as open there.
     pub(crate) fn call(&self, to: &Destination, excluded: &[(Label, EndpointId)]) -> Result<Call, NoChoice> {
         let draw = rand::random();
-        let mut atlas = self.atlas();
-        let (site, choice) = atlas.choose(to, self.now(), excluded, draw)?;
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let (site, choice) = atlas.choose(to, now, excluded, draw)?;
+        let mut hedge_after = self.repeats.hedge_max;
         if let Some(table) = atlas.table_mut(&site) {
-            table.opened(&to.name, &choice);
+            table.note(&to.name, &choice, Health::opened);
+            if excluded.is_empty() {
+                hedge_after = table.asked(&to.name, &self.repeats, now);
+            }
         }
         drop(atlas);
-        Ok(Call { registry: self.clone(), name: to.name.clone(), site, choice })
+        Ok(Call { registry: self.clone(), name: to.name.clone(), site, choice, began: now, hedge_after })
+    }
+
+    /// A second endpoint for a request whose answer is late: none of `excluded`, none that rests, and none where too many
+    /// requests were repeated.
+    pub(crate) fn hedge(&self, to: &Destination, late: &Call, excluded: &[(Label, EndpointId)]) -> Option<Call> {
+        let mut excluded = excluded.to_vec();
+        excluded.push((late.site.clone(), late.choice.endpoint.clone()));
+        let (mut atlas, now, draw) = (self.atlas(), self.now(), rand::random());
+        let (site, choice) = atlas.choose(to, now, &excluded, draw).ok()?;
+        let table = atlas.table_mut(&site)?;
+        if table.rests(&to.name, &choice, now) || !table.spend(&to.name, &self.repeats, now) {
+            return None;
+        }
+        table.note(&to.name, &choice, Health::opened);
+        drop(atlas);
+        let (name, hedge_after) = (to.name.clone(), self.repeats.hedge_max);
+        Some(Call { registry: self.clone(), name, site, choice, began: now, hedge_after })
     }
 
     /// The same for one endpoint, if it is still there.
     pub(crate) fn call_at(&self, site: &Label, key: &Key) -> Option<Call> {
-        let mut atlas = self.atlas();
-        let choice = atlas.pick(site, key, self.now())?;
-        atlas.table_mut(site)?.opened(&key.name, &choice);
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let choice = atlas.pick(site, key, now)?;
+        atlas.table_mut(site)?.note(&key.name, &choice, Health::opened);
         drop(atlas);
-        Some(Call { registry: self.clone(), name: key.name.clone(), site: site.clone(), choice })
+        let (name, hedge_after) = (key.name.clone(), self.repeats.hedge_max);
+        Some(Call { registry: self.clone(), name, site: site.clone(), choice, began: now, hedge_after })
     }
 
     /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.
@@ -154,7 +206,8 @@ impl Registry {
         // No table has it: what is noted of the call changes nothing.
         let endpoint = "router".parse().expect("letters");
         let choice = Choice { endpoint, address, generation: 0 };
-        Some(Call { registry: self.clone(), name: name.clone(), site: site.clone(), choice })
+        let (began, hedge_after) = (self.now(), self.repeats.hedge_max);
+        Some(Call { registry: self.clone(), name: name.clone(), site: site.clone(), choice, began, hedge_after })
     }
 
     pub(crate) fn now(&self) -> Moment {
@@ -183,13 +236,45 @@ fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
 // === impl Call ===
 
 impl Call {
+    /// The endpoint is there; how long it took says nothing.
     pub(crate) fn succeeded(&self) {
-        self.table(|table| table.succeeded(&self.name, &self.choice));
+        self.table(|table| table.note(&self.name, &self.choice, Health::revive));
     }
 
+    /// The endpoint answered just now.
+    pub(crate) fn answered(&self) {
+        let (took, now) = (self.waited(), self.registry.now());
+        self.table(|table| table.answered(&self.name, &self.choice, took, now));
+    }
+
+    /// The endpoint kept a probe waiting, or did not.
+    pub(crate) fn probed(&self, is_back: bool) {
+        let (took, now) = (self.waited(), self.registry.now());
+        let note = |health: &mut Health| if is_back { health.answered(took, now) } else { health.hangs() };
+        self.table(|table| table.note(&self.name, &self.choice, note));
+    }
+
+    /// The endpoint could not be reached, or broke off.
     pub(crate) fn failed(&self) {
         let now = self.registry.now();
-        self.table(|table| table.failed(&self.name, &self.choice, now));
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(now)));
+    }
+
+    /// Another one answered what this one did not.
+    pub(crate) fn overtaken(&self) {
+        let (waited, now) = (self.waited(), self.registry.now());
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.overtaken(waited, now)));
+    }
+
+    /// Whether the request may be sent there as a repeat; pays for it.
+    pub(crate) fn may_repeat(&self) -> bool {
+        let (now, repeats) = (self.registry.now(), &self.registry.repeats);
+        let mut atlas = self.registry.atlas();
+        atlas.table_mut(&self.site).is_none_or(|table| table.spend(&self.name, repeats, now))
+    }
+
+    fn waited(&self) -> Duration {
+        self.registry.now().0.saturating_sub(self.began.0)
     }
 
     /// Which endpoint it goes to.
@@ -206,6 +291,6 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.table(|table| table.closed(&self.name, &self.choice));
+        self.table(|table| table.note(&self.name, &self.choice, Health::closed));
     }
 }

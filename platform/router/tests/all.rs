@@ -30,6 +30,8 @@ mod peers_stopped;
 mod registration;
 #[path = "all/streaming.rs"]
 mod streaming;
+#[path = "all/switching.rs"]
+mod switching;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/world.rs"]

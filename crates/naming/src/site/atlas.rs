@@ -152,14 +152,14 @@ impl Atlas {
     pub fn surrogates(&self, name: &Name, now: Moment) -> Vec<Surrogate> {
         let mut all = Vec::new();
         for region in &self.regions {
-            let there = region.table.held(now).filter(|held| held.name == name);
+            let there = region.table.held(now).filter(|held| held.name == name && !held.is_draining);
             let mut there: Vec<_> = there
                 .map(|held| Surrogate {
                     key: Key { name: held.name.clone(), endpoint: held.endpoint.clone() },
                     site: region.site.clone(),
                     distance: region.distance,
                     is_authority: false,
-                    has_room: !region.table.rests(name, &choice(&held), now),
+                    has_room: !held.health.rests(now),
                     has_router: self.routers.get(&region.site).is_some_and(|is_heard| *is_heard),
                 })
                 .collect();

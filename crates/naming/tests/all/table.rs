@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use flame_naming::health::Health;
 use flame_naming::table::{MEMORY, REST_MAX, REST_MIN};
-use flame_naming::{Choice, Destination, EndpointId, Lease, Moment, Name, NoChoice, Refused, Table};
+use flame_naming::{Destination, EndpointId, Lease, Moment, Name, NoChoice, Refused, Table};
 use proptest::prelude::*;
 
 const LIMIT: usize = 6;
@@ -147,13 +148,14 @@ proptest! {
         let to: Destination = name(0).into();
         let first = table.choose(&to, moment(0), &[id(1)], 0).unwrap();
         for _ in 0..busy {
-            table.opened(&name(0), &first);
+            table.note(&name(0), &first, Health::opened);
         }
         prop_assert_eq!(table.choose(&to, moment(0), &[], draw).unwrap().endpoint, id(1));
         for _ in 0..busy {
-            table.closed(&name(0), &first);
+            table.note(&name(0), &first, Health::closed);
         }
-        table.opened(&name(0), &Choice { endpoint: id(1), ..table.choose(&to, moment(0), &[id(0)], 0).unwrap() });
+        let second = table.choose(&to, moment(0), &[id(0)], 0).unwrap();
+        table.note(&name(0), &second, Health::opened);
         prop_assert_eq!(table.choose(&to, moment(0), &[], draw).unwrap().endpoint, id(0));
     }
 }
@@ -192,25 +194,25 @@ fn an_endpoint_that_fails_rests_longer_each_time_until_it_answers() {
     assert!(!rests(&table, moment(0)));
     let (mut now, mut rest) = (moment(0), REST_MIN);
     for _ in 0..8 {
-        table.failed(&name(0), &bad, now);
+        table.note(&name(0), &bad, |health| health.failed(now));
         // Those that failed with it do not count again.
-        table.failed(&name(0), &bad, now);
+        table.note(&name(0), &bad, |health| health.failed(now));
         assert!(rests(&table, now + (rest - Duration::from_millis(1))));
         now = now + rest;
         assert!(!rests(&table, now), "{rest:?}");
         rest = (rest * 2).min(REST_MAX);
     }
-    table.failed(&name(0), &bad, now);
-    table.succeeded(&name(0), &bad);
+    table.note(&name(0), &bad, |health| health.failed(now));
+    table.note(&name(0), &bad, Health::revive);
     assert!(!rests(&table, now));
     // Where all rest, the one whose rest ends first is asked.
-    table.failed(&name(0), &bad, now);
+    table.note(&name(0), &bad, |health| health.failed(now));
     let other = table.choose(&to, now, &[id(0)], 0).unwrap();
-    table.failed(&name(0), &other, now + Duration::from_millis(1));
+    table.note(&name(0), &other, |health| health.failed(now + Duration::from_millis(1)));
     assert_eq!(table.choose(&to, now + Duration::from_millis(2), &[], 3).unwrap().endpoint, id(0));
     // A restart begins without a past, and what its predecessor still reports does not count.
     table.register(&name(0), &id(0), lease(1, 2, 60_000), now).unwrap();
-    table.failed(&name(0), &bad, now);
+    table.note(&name(0), &bad, |health| health.failed(now));
     assert!(!rests(&table, now + Duration::from_millis(2)));
 }
 

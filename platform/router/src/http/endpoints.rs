@@ -17,7 +17,12 @@ const TTL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
 
 /// The routes; every one needs a caller.
 pub(crate) fn routes(registry: Registry) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(register, deregister)).with_state(registry)
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(register, deregister))
+        .routes(routes!(drain))
+        .routes(routes!(connect))
+        .with_state(registry)
 }
 
 /// Endpoints that hold a lease. Callers that are no service see those of their tenant and the shared ones.
@@ -91,8 +96,51 @@ async fn deregister(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Lets an endpoint get no new requests; those that are open end there. It keeps its lease.
+#[utoipa::path(
+    post,
+    path = "/api/router/endpoints/{name}/{endpoint}/drain",
+    responses((status = 204), (status = 403, description = "without the scope `service` or `admin`"), (status = 404))
+)]
+async fn drain(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Path((name, endpoint)): Path<(String, String)>,
+) -> FailureResult<StatusCode> {
+    turn(&registry, &caller, &name, &endpoint, true)
+}
+
+/// Lets an endpoint that drains, or stands by, get requests from now on.
+#[utoipa::path(
+    post,
+    path = "/api/router/endpoints/{name}/{endpoint}/connect",
+    responses((status = 204), (status = 403, description = "without the scope `service` or `admin`"), (status = 404))
+)]
+async fn connect(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Path((name, endpoint)): Path<(String, String)>,
+) -> FailureResult<StatusCode> {
+    turn(&registry, &caller, &name, &endpoint, false)
+}
+
+fn turn(
+    registry: &Registry,
+    caller: &Caller,
+    name: &str,
+    endpoint: &str,
+    is_draining: bool,
+) -> FailureResult<StatusCode> {
+    let (name, endpoint) = identify(name, endpoint)?;
+    may_register(caller, &name)?;
+    if !registry.drain(&name, &endpoint, is_draining) {
+        return Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name} at this site")));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Whether an endpoint is of the caller's tenant, or of the one that all share.
-fn is_visible(name: &str, tenant: &str) -> bool {
+pub(super) fn is_visible(name: &str, tenant: &str) -> bool {
     name.parse::<Name>().is_ok_and(|name| {
         let owner = name.tenant().as_str();
         owner == tenant || owner == flame_naming::name::DEFAULT_TENANT

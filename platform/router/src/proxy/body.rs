@@ -1,8 +1,7 @@
 //! Bodies on their way through: never gathered, a frame at a time, with backpressure from one side to the other.
 //!
 //! The request body is *offered*: an attempt borrows it, and as long as no byte was taken the next attempt can borrow
-//! it again. The answer body is *watched*: an endpoint that stops in the middle becomes an error, which the client
-//! sees as a broken connection and never as a clean end.
+//! it again. Answer bodies are in `watched`.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -14,10 +13,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep_until};
-
-use crate::registry::Call;
+use tokio::time::Instant;
 
 /// The client's body, for one attempt after another.
 #[derive(Clone)]
@@ -63,16 +59,6 @@ struct GateState {
 
 /// Gives the body up when the answer is over, unless it was let through before.
 pub(super) struct GiveUp(Gate);
-
-/// The endpoint's body, watched.
-pub(super) struct Watched {
-    body: Incoming,
-    call: Call,
-    patience: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
-    _give_up: Option<GiveUp>,
-}
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
@@ -230,61 +216,5 @@ impl Gate {
 impl Drop for GiveUp {
     fn drop(&mut self) {
         self.0.turn(GIVEN_UP);
-    }
-}
-
-// === impl Watched ===
-
-impl Watched {
-    pub(super) fn new(body: Incoming, call: Call, patience: Duration, give_up: Option<GiveUp>) -> Self {
-        Self { body, call, patience, timer: None, is_waiting: false, _give_up: give_up }
-    }
-
-    /// Ready when the endpoint has been silent for too long.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ends = Instant::now() + self.patience;
-        let is_new = !std::mem::replace(&mut self.is_waiting, true);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
-        if is_new {
-            timer.as_mut().reset(ends);
-        }
-        timer.as_mut().poll(cx)
-    }
-
-    fn broke(&self, error: Broken) -> Option<Result<Frame<Bytes>, Broken>> {
-        let cause = flame_service_host::problem::chain(&error);
-        tracing::warn!(endpoint = %self.call.choice.endpoint, address = %self.call.choice.address, cause, "an answer broke off");
-        self.call.failed();
-        Some(Err(error))
-    }
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => {
-                self.is_waiting = false;
-                Poll::Ready(match frame {
-                    Some(Err(error)) => self.broke(Broken::Endpoint(error)),
-                    Some(Ok(frame)) => Some(Ok(frame)),
-                    None => None,
-                })
-            }
-            Poll::Pending => {
-                ready!(self.poll_silence(cx));
-                Poll::Ready(self.broke(Broken::Silent(self.patience)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -38,6 +38,13 @@ pub(super) enum Fault {
         #[source]
         source: hyper_util::client::legacy::Error,
     },
+    /// The connection broke before a byte of the answer's body.
+    #[error("an endpoint of {to} broke off before its answer had begun")]
+    Bodiless {
+        to: Destination,
+        #[source]
+        source: hyper::Error,
+    },
     /// The answer is none to this request.
     #[error("an endpoint of {to} changed the protocol without being asked")]
     Unasked { to: Destination },
@@ -72,7 +79,14 @@ impl Fault {
 
     /// Whether another surrogate may do better: nobody answered.
     pub(super) fn is_searched(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Broken { .. } | Self::Silent { .. } | Self::Unsettled { .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Broken { .. }
+                | Self::Bodiless { .. }
+                | Self::Silent { .. }
+                | Self::Unsettled { .. }
+        )
     }
 
     /// Whether the name was made up by the client: then it must not become a label.
@@ -108,6 +122,7 @@ impl From<Fault> for Failure {
             },
             Fault::Unreachable { source, .. } => Self::unavailable(detail, RETRY_AFTER_S).because(source),
             Fault::Broken { source, .. } => bad_gateway(detail).because(source),
+            Fault::Bodiless { source, .. } => bad_gateway(detail).because(source),
             Fault::Unasked { .. } => bad_gateway(detail),
             Fault::Silent { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "gateway-timeout", "The service did not answer in time", detail)

@@ -288,13 +288,9 @@ impl Parties {
                 call.succeeded();
                 self.finish(answer, call, outgoing, give_up)
             }
-            Ok(Err(Lost::Connect(source))) => {
+            Ok(Err(lost @ (Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_)))) => {
                 call.failed();
-                Err(Fault::Unreachable { to, source })
-            }
-            Ok(Err(Lost::Broken(source))) => {
-                call.failed();
-                Err(Fault::Broken { to, source })
+                Err(lost.fault(&to, patience))
             }
             Ok(Err(Lost::Stalled(_))) | Err(_) => Err(Fault::Silent { to, patience }),
         }

@@ -1,0 +1,176 @@
+//! How an endpoint is doing, as far as its answers tell.
+//!
+//! One that failed *rests* for a moment, so that after a `kill -9` requests do not run into the dead address until its
+//! lease ends; the rest doubles with each failure in a row and ends with the first answer. One that was overtaken by others
+//! several times in a row, or once and then kept a probe waiting, *hangs*: it gets nothing until it answers a probe. Open requests times the
+//! latency of its answers is what a request costs there. No clock, no probes: both are the caller's.
+
+use std::time::Duration;
+
+use crate::table::Moment;
+
+/// Rest after the first failure in a row.
+pub const REST_MIN: Duration = Duration::from_millis(100);
+/// Longest rest.
+pub const REST_MAX: Duration = Duration::from_secs(2);
+/// So often in a row it is overtaken until it is taken for hung.
+pub const LATE_MAX: u32 = 3;
+/// What an endpoint costs that has not answered yet: little, so that its latency gets known.
+const UNKNOWN_US: f64 = 100.0;
+/// Weight of a new value in the mean, and in the deviation (RFC 6298 section 2).
+const MEAN_GAIN: f64 = 0.125;
+const DEVIATION_GAIN: f64 = 0.25;
+
+/// Mean and mean deviation of how long answers take, the later ones weighing more.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Latency {
+    mean_us: f64,
+    deviation_us: f64,
+    seen: u32,
+}
+
+/// What an endpoint's latency counts for halves in such a time without an answer: one that was slow is tried again.
+const HALF_LIFE_S: f64 = 5.0;
+
+/// What is known of one endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Health {
+    open: u32,
+    failures: u32,
+    rests_until: Moment,
+    overtaken: u32,
+    latency: Latency,
+    /// When the latency was last observed.
+    observed: Moment,
+}
+
+// === impl Latency ===
+
+impl Latency {
+    /// Takes note of an answer.
+    pub fn observe(&mut self, took: Duration) {
+        let us = took.as_secs_f64() * 1e6;
+        if self.seen == 0 {
+            (self.mean_us, self.deviation_us) = (us, us / 2.0);
+        } else {
+            self.deviation_us += DEVIATION_GAIN * ((us - self.mean_us).abs() - self.deviation_us);
+            self.mean_us += MEAN_GAIN * (us - self.mean_us);
+        }
+        self.seen = self.seen.saturating_add(1);
+    }
+
+    /// How many answers it was made of.
+    #[must_use]
+    pub fn seen(&self) -> u32 {
+        self.seen
+    }
+
+    /// The mean; `None` before the first answer.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        (self.seen > 0).then(|| Duration::from_secs_f64(self.mean_us / 1e6))
+    }
+
+    /// What an answer hardly ever exceeds: the mean and four deviations (as in RFC 6298 section 2).
+    #[must_use]
+    pub fn ceiling(&self) -> Duration {
+        Duration::from_secs_f64((self.mean_us + 4.0 * self.deviation_us) / 1e6)
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// A request is on its way there.
+    pub fn opened(&mut self) {
+        self.open += 1;
+    }
+
+    /// A request has ended.
+    pub fn closed(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// It answered after `took`.
+    pub fn answered(&mut self, took: Duration, now: Moment) {
+        self.revive();
+        self.latency.observe(took);
+        self.observed = now;
+    }
+
+    /// It is there.
+    pub fn revive(&mut self) {
+        self.failures = 0;
+        self.overtaken = 0;
+        self.rests_until = Moment::default();
+    }
+
+    /// It could not be reached, or broke off: it rests.
+    pub fn failed(&mut self, now: Moment) {
+        // Requests that were under way together fail together: that is one failure.
+        if self.rests_until <= now {
+            let rest = REST_MIN.saturating_mul(1 << self.failures.min(16)).min(REST_MAX);
+            self.rests_until = now + rest;
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    /// Another one answered a request that it got `waited` before, and it did not.
+    pub fn overtaken(&mut self, waited: Duration, now: Moment) {
+        self.overtaken = self.overtaken.saturating_add(1);
+        self.latency.observe(waited);
+        self.observed = now;
+    }
+
+    /// It did not answer a probe.
+    pub fn hangs(&mut self) {
+        self.overtaken = self.overtaken.max(LATE_MAX);
+    }
+
+    /// Whether it should be probed: it was overtaken and has not answered since.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.overtaken > 0
+    }
+
+    /// Whether it is left alone until it answers a probe.
+    #[must_use]
+    pub fn is_hung(&self) -> bool {
+        self.overtaken >= LATE_MAX
+    }
+
+    /// Whether requests should go elsewhere.
+    #[must_use]
+    pub fn rests(&self, now: Moment) -> bool {
+        self.is_hung() || self.rests_until > now
+    }
+
+    /// Who is asked first where all rest: least first.
+    #[must_use]
+    pub fn last_resort(&self) -> (bool, Moment) {
+        (self.is_hung(), self.rests_until)
+    }
+
+    /// What a request costs there: the wait of all that are open and its own, microseconds.
+    #[must_use]
+    pub fn cost_us(&self, now: Moment) -> f64 {
+        let idle_s = now.0.saturating_sub(self.observed.0).as_secs_f64();
+        let latency_us = match self.latency.seen {
+            0 => UNKNOWN_US,
+            _ => (self.latency.mean_us * (-idle_s / HALF_LIFE_S).exp2()).max(1.0),
+        };
+        f64::from(self.open + 1) * latency_us
+    }
+
+    /// Open requests.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// How long its answers take.
+    #[must_use]
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+}

@@ -1,0 +1,165 @@
+//! Who gets a request when endpoints are slow, hang or drain; and when it is sent twice.
+
+use std::time::Duration;
+
+use flame_naming::health::{Health, LATE_MAX};
+use flame_naming::hedge::{Limits, Pace};
+use flame_naming::{Choice, Destination, EndpointId, Lease, Moment, Name, NoChoice, Table};
+use proptest::prelude::*;
+
+const NOW: Moment = Moment(Duration::ZERO);
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn name() -> Name {
+    "media".parse().unwrap()
+}
+
+fn id(at: u16) -> EndpointId {
+    format!("e{at}").parse().unwrap()
+}
+
+/// A table with `count` endpoints, and what each is called there.
+fn table(count: u16) -> (Table, Vec<Choice>) {
+    let mut table = Table::new("here".parse().unwrap(), 100);
+    let choices = (0..count).map(|at| {
+        let lease = Lease { address: ([127, 0, 0, 1], at + 1).into(), generation: 1, ttl: ms(60_000) };
+        table.register(&name(), &id(at), lease, NOW).unwrap();
+        Choice { endpoint: id(at), address: lease.address, generation: 1 }
+    });
+    let choices = choices.collect();
+    (table, choices)
+}
+
+fn chosen(table: &Table, now: Moment) -> Vec<Result<EndpointId, NoChoice>> {
+    let to: Destination = name().into();
+    let mut all: Vec<_> =
+        (0..64).map(|draw| table.choose(&to, now, &[], draw | draw << 32).map(|choice| choice.endpoint)).collect();
+    all.sort_by_key(|one| one.as_ref().ok().cloned());
+    all.dedup();
+    all
+}
+
+#[test]
+fn the_slower_of_two_gets_a_request_only_when_the_quicker_is_that_much_busier() {
+    let (mut table, choices) = table(2);
+    table.answered(&name(), &choices[0], ms(1), NOW);
+    table.answered(&name(), &choices[1], ms(10), NOW);
+    assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
+    for _ in 0..10 {
+        table.note(&name(), &choices[0], Health::opened);
+    }
+    assert_eq!(chosen(&table, NOW), [Ok(id(1))]);
+}
+
+#[test]
+fn what_was_slow_is_tried_again_after_a_while() {
+    let (mut table, choices) = table(2);
+    table.answered(&name(), &choices[0], ms(1000), NOW);
+    let at = |s: u64| NOW + ms(s * 1000);
+    for s in 1..30 {
+        table.answered(&name(), &choices[1], ms(10), at(s));
+    }
+    assert_eq!(chosen(&table, at(29)), [Ok(id(1))]);
+    table.answered(&name(), &choices[1], ms(10), at(40));
+    assert_eq!(chosen(&table, at(40)), [Ok(id(0))]);
+}
+
+#[test]
+fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
+    let (mut table, choices) = table(2);
+    for _ in 1..LATE_MAX {
+        table.note(&name(), &choices[0], |health| health.overtaken(ms(20), NOW));
+    }
+    table.answered(&name(), &choices[0], ms(1), NOW);
+    for _ in 0..LATE_MAX {
+        assert!(table.held(NOW).all(|held| !held.health.is_hung()), "it has answered in between");
+        table.note(&name(), &choices[0], |health| health.overtaken(ms(20), NOW));
+    }
+    // No lapse of time brings it back, only an answer.
+    let later = NOW + ms(59_000);
+    assert_eq!(chosen(&table, later), [Ok(id(1))]);
+    table.note(&name(), &choices[1], |health| health.failed(later));
+    assert_eq!(chosen(&table, later), [Ok(id(1))], "one that rests is more likely to answer than one that hangs");
+    table.note(&name(), &choices[0], Health::revive);
+    assert_eq!(chosen(&table, later), [Ok(id(0))]);
+    table.note(&name(), &choices[0], Health::hangs);
+    assert_eq!(chosen(&table, later), [Ok(id(1))], "it kept a probe waiting");
+}
+
+#[test]
+fn what_drains_gets_nothing_new_and_keeps_its_lease() {
+    let (mut table, _) = table(2);
+    assert!(table.drain(&name(), &id(0), true, NOW));
+    assert_eq!(chosen(&table, NOW), [Ok(id(1))]);
+    // A renewal does not bring it back; the last one leaves nobody.
+    let lease = Lease { address: ([127, 0, 0, 1], 1).into(), generation: 1, ttl: ms(60_000) };
+    assert!(!table.register(&name(), &id(0), lease, NOW).unwrap());
+    assert!(table.drain(&name(), &id(1), true, NOW));
+    assert_eq!(chosen(&table, NOW), [Err(NoChoice::Away)]);
+    assert_eq!(table.held(NOW).count(), 2);
+    assert!(table.drain(&name(), &id(0), false, NOW));
+    assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
+    assert!(!table.drain(&name(), &id(7), true, NOW), "it is not there");
+    // A restart is another instance.
+    table
+        .register(&name(), &id(1), Lease { generation: 2, address: ([127, 0, 0, 1], 2).into(), ..lease }, NOW)
+        .unwrap();
+    assert_eq!(chosen(&table, NOW), [Ok(id(0)), Ok(id(1))]);
+}
+
+#[test]
+fn late_is_later_than_answers_hardly_ever_come() {
+    let limits = Limits::default();
+    let mut pace = Pace::default();
+    let first = pace.asked(&limits, NOW);
+    assert!(first > limits.hedge_min && first <= limits.hedge_max, "nothing is known: {first:?}");
+    (0..50).for_each(|_| pace.answered(ms(1)));
+    assert_eq!(pace.asked(&limits, NOW), limits.hedge_min);
+    (0..50).for_each(|_| pace.answered(ms(200)));
+    let slow = pace.asked(&limits, NOW);
+    assert!(slow > ms(195) && slow < ms(300), "{slow:?}");
+    (0..50).for_each(|_| pace.answered(ms(10_000)));
+    assert_eq!(pace.asked(&limits, NOW), limits.hedge_max);
+}
+
+proptest! {
+    /// Whatever happens: no more repeats than the burst, the share of the requests and what time has earned.
+    #[test]
+    fn repeats_never_storm(steps in proptest::collection::vec((0..30_u64, 0..5_u32, 0..5_u32), 1..300)) {
+        let limits = Limits { burst: 20, ..Limits::default() };
+        let (mut pace, mut now, mut asked, mut repeated) = (Pace::default(), NOW, 0_u32, 0_u32);
+        for (wait_ms, requests, repeats) in steps {
+            now = now + ms(wait_ms);
+            for _ in 0..requests {
+                pace.asked(&limits, now);
+                asked += 1;
+            }
+            for _ in 0..repeats {
+                repeated += u32::from(pace.spend(&limits, now));
+            }
+            let earned = 20.0 + f64::from(asked) * 0.2 + now.0.as_secs_f64() * 2.0;
+            prop_assert!(f64::from(repeated) <= earned + 0.001, "{repeated} repeats, {earned} earned");
+        }
+    }
+
+    /// What was spent comes back with time alone, all of it in ten seconds.
+    #[test]
+    fn an_empty_bucket_fills(looks in proptest::collection::vec(1..400_u64, 1..60)) {
+        let limits = Limits { burst: 50, ..Limits::default() };
+        let mut pace = Pace::default();
+        while pace.spend(&limits, NOW) {}
+        let mut now = NOW;
+        let mut repeated = 0;
+        for look in looks {
+            now = now + ms(look);
+            while pace.spend(&limits, now) {
+                repeated += 1;
+            }
+        }
+        let earned = u128::from(limits.burst) * now.0.as_millis() / 10_000;
+        prop_assert!((earned.saturating_sub(1)..=earned).contains(&repeated), "{repeated} of {earned}");
+    }
+}

@@ -1,0 +1,148 @@
+//! `/api/router/routes` and `/api/router/explain`: where requests go, and why.
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, Uri};
+use flame_api::Page;
+use flame_api::router::{Explanation, Route, RouteState};
+use flame_naming::table::Held;
+use flame_naming::{Asked, Forward, Label, Moment, Name, Target, Territory};
+use flame_service_host::{Caller, Failure, FailureResult, Json, Scope};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::endpoints::is_visible;
+use crate::registry::Registry;
+
+/// What to explain.
+#[derive(Debug, Deserialize, IntoParams)]
+struct Explained {
+    /// A URL as a client would ask for it, or its path: `/~streaming/x`.
+    url: String,
+}
+
+/// The routes; every one needs a caller.
+pub(crate) fn routes(territory: Territory, registry: Registry) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry))
+}
+
+/// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones.
+#[utoipa::path(
+    get,
+    path = "/api/router/routes",
+    responses((status = 200, body = Page<Route>), (status = 403, description = "without the scope `read`"))
+)]
+async fn list(
+    State((_territory, registry)): State<(Territory, Registry)>,
+    caller: Caller,
+) -> FailureResult<Json<Page<Route>>> {
+    let sees_all = caller.is_service();
+    if !sees_all {
+        caller.require(Scope::Read)?;
+    }
+    let mut items = seen(&registry, |_| true);
+    items.retain(|route| sees_all || is_visible(&route.name, &caller.tenant));
+    Ok(Json(Page { items, next_cursor: None }))
+}
+
+/// Where a request for a URL would go now, and why.
+#[utoipa::path(
+    get,
+    path = "/api/router/explain",
+    params(Explained),
+    responses(
+        (status = 200, body = Explanation),
+        (status = 403, description = "without the scope `read`"),
+        (status = 404, description = "the URL is for nobody behind this router that the caller may see"),
+        (status = 422, description = "it is no URL"),
+    )
+)]
+async fn explain(
+    State((territory, registry)): State<(Territory, Registry)>,
+    caller: Caller,
+    Query(Explained { url }): Query<Explained>,
+) -> FailureResult<Json<Explanation>> {
+    if !caller.is_service() {
+        caller.require(Scope::Read)?;
+    }
+    let unfit = |detail: String| {
+        Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The URL is not understood", detail)
+    };
+    let uri: Uri = url.parse().map_err(|error| unfit(format!("`{url}`: {error}")))?;
+    let host = uri.authority().map_or("localhost", axum::http::uri::Authority::as_str);
+    let asked = Asked { authority: None, host: Some(host), path: uri.path(), query: uri.query() };
+    let target = territory.target(&asked).map_err(|reason| unfit(reason.to_string()))?;
+    let Target::Service(Forward { destination, path_and_query, .. }) = target else {
+        return Err(unfit(format!("`{url}` is for the router itself; write it like /~streaming/x")));
+    };
+    let name = destination.name.to_string();
+    let routes = seen(&registry, |behind| *behind == destination.name);
+    if routes.is_empty() || !(caller.is_service() || is_visible(&name, &caller.tenant)) {
+        return Err(Failure::not_found(format_args!("endpoint behind {destination}")));
+    }
+    let chosen = registry.call(&destination, &[]).map(|call| (call.site.to_string(), call.choice.endpoint.to_string()));
+    let (chosen, reason) = match chosen {
+        Err(reason) => (None, reason.to_string()),
+        Ok((site, endpoint)) => {
+            let chosen = routes.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
+            let reason = chosen.as_ref().map_or_else(String::new, |chosen| why(chosen, &routes));
+            (chosen, reason)
+        }
+    };
+    Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes }))
+}
+
+/// Why `chosen` and nobody else of `all`.
+fn why(chosen: &Route, all: &[Route]) -> String {
+    if chosen.state != RouteState::Serving {
+        return "nobody serves; it is the one that is most likely to answer".to_owned();
+    }
+    let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
+    let away = all.iter().filter(|route| route.site != chosen.site).count();
+    let site =
+        if away > 0 { format!("{} is the nearest site where somebody serves; ", chosen.site) } else { String::new() };
+    match near {
+        1 => format!("{site}it is the only one that serves there"),
+        2 => format!("{site}of the two that serve there it costs less (open requests times latency), or as much"),
+        _ => format!(
+            "{site}of two drawn from the {near} that serve there it costs less (open requests times latency), or as much"
+        ),
+    }
+}
+
+fn seen(registry: &Registry, wanted: impl Fn(&Name) -> bool) -> Vec<Route> {
+    let mut routes = registry.look(|site, held, now| wanted(held.name).then(|| route(site, held, now)));
+    for route in &mut routes {
+        let site = route.site.parse::<Label>().ok();
+        route.distance_us = site.and_then(|site| registry.distance(&site)).map(micros);
+    }
+    routes
+}
+
+fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
+    let health = held.health;
+    let state = match (held.is_draining, health.is_hung(), health.rests(now)) {
+        (true, _, _) => RouteState::Draining,
+        (false, true, _) => RouteState::Hung,
+        (false, false, true) => RouteState::Resting,
+        (false, false, false) => RouteState::Serving,
+    };
+    Route {
+        name: held.name.to_string(),
+        endpoint: held.endpoint.to_string(),
+        site: site.to_string(),
+        address: held.address,
+        distance_us: None,
+        state,
+        open: health.open(),
+        latency_us: health.latency().mean().map(micros),
+        cost_us: micros(Duration::from_secs_f64(health.cost_us(now) / 1e6)),
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

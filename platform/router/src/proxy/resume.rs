@@ -1,0 +1,187 @@
+//! Getting the rest of an answer that broke off from another endpoint.
+//!
+//! Only where it is certain that the bytes are the same: the strong ETag of RFC 9110 section 8.8.3 says so, sent as
+//! If-Range with the range that is missing. What comes must be that range of that representation in that coding; an
+//! endpoint that knows no ranges may send the whole, of which the beginning is left out. Anything else is not taken, and the client
+//! sees that its answer broke off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use flame_naming::Forward;
+use futures_util::future::BoxFuture;
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use tokio::time::timeout;
+
+use super::body::{Lent, Offer};
+use super::switching::Tried;
+use super::{Outgoing, uri};
+use crate::registry::{Call, Registry};
+
+/// How long one endpoint may take to begin with the rest.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Endpoints asked for one rest.
+const ASKED_MAX: usize = 3;
+
+/// Who can be asked for the rest.
+pub(super) struct Resumer {
+    pub(super) registry: Registry,
+    pub(super) client: legacy::Client<HttpConnector, Lent>,
+}
+
+/// An answer whose rest can be asked for.
+#[derive(Clone)]
+pub(super) struct Resumable {
+    resumer: Arc<Resumer>,
+    forward: Forward,
+    head: Parts,
+    etag: HeaderValue,
+    coding: Option<HeaderValue>,
+    /// The first byte of the representation that the answer has.
+    from: u64,
+    /// The last one, where that is known.
+    last: Option<u64>,
+    is_whole: bool,
+}
+
+/// The rest of an answer.
+pub(super) struct Rest {
+    pub(super) body: Incoming,
+    pub(super) call: Call,
+    /// Bytes at its beginning that the client has.
+    pub(super) skip: u64,
+}
+
+/// A Content-Range: first and last byte, and the length of the whole.
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    first: u64,
+    last: u64,
+    whole: Option<u64>,
+}
+
+// === impl Resumable ===
+
+impl Resumable {
+    /// `None` where the rest of this answer could not be told from that of another one.
+    pub(super) fn new(
+        resumer: &Arc<Resumer>,
+        outgoing: &Outgoing,
+        answer: &axum::http::response::Parts,
+    ) -> Option<Self> {
+        if outgoing.head.method != Method::GET || !outgoing.is_repeatable() {
+            return None;
+        }
+        let etag = answer.headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
+        let (from, last) = match answer.status {
+            StatusCode::OK => {
+                let length = answer.headers.get(header::CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+                (0, length.and_then(|length| length.checked_sub(1)))
+            }
+            StatusCode::PARTIAL_CONTENT => {
+                let range = ContentRange::of(&answer.headers)?;
+                (range.first, Some(range.last))
+            }
+            _ => return None,
+        };
+        let (resumer, forward) = (Arc::clone(resumer), outgoing.forward.clone());
+        let coding = answer.headers.get(header::CONTENT_ENCODING).cloned();
+        let is_whole = answer.status == StatusCode::OK;
+        Some(Self { resumer, forward, head: outgoing.head.clone(), etag, coding, from, last, is_whole })
+    }
+
+    /// Asks for what comes after the first `sent` bytes: not the one that broke off, unless it is the only one and
+    /// `or_same`. `None` where nobody has it.
+    pub(super) fn rest(self, sent: u64, broken: Tried, or_same: bool) -> BoxFuture<'static, Option<Rest>> {
+        Box::pin(async move {
+            let registry = &self.resumer.registry;
+            let to = &self.forward.destination;
+            let mut tried = vec![broken];
+            for asked in 0..ASKED_MAX {
+                let call = match registry.call(to, &tried) {
+                    Err(_) if or_same && asked == 0 => registry.call(to, &[]).ok()?,
+                    chosen => chosen.ok()?,
+                };
+                if !call.may_repeat() {
+                    return None;
+                }
+                tried.push((call.site.clone(), call.choice.endpoint.clone()));
+                let answer = timeout(PATIENCE, self.resumer.client.request(self.request(sent, &call))).await;
+                let Ok(Ok(answer)) = answer else {
+                    call.failed();
+                    continue;
+                };
+                call.succeeded();
+                if let Some(skip) = self.skip(sent, answer.status(), answer.headers()) {
+                    tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
+                    return Some(Rest { body: answer.into_body(), call, skip });
+                }
+            }
+            None
+        })
+    }
+
+    fn request(&self, sent: u64, call: &Call) -> hyper::Request<Lent> {
+        let mut request = hyper::Request::from_parts(self.head.clone(), Offer::new(Body::empty()).lend(None));
+        *request.uri_mut() = uri(call.choice.address, &self.forward.path_and_query);
+        let headers = request.headers_mut();
+        for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
+            headers.remove(name);
+        }
+        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
+        let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from + sent)).expect("letters and digits");
+        headers.insert(header::RANGE, range);
+        headers.insert(header::IF_RANGE, self.etag.clone());
+        request
+    }
+
+    /// How much of an answer's beginning the client has; `None` where the answer is not the rest of this one.
+    fn skip(&self, sent: u64, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+        let is_same = headers.get(header::ETAG) == Some(&self.etag)
+            && headers.get(header::CONTENT_ENCODING) == self.coding.as_ref();
+        match status {
+            StatusCode::PARTIAL_CONTENT if is_same => {
+                let range = ContentRange::of(headers)?;
+                let last = self.last.or_else(|| range.whole?.checked_sub(1));
+                (range.first == self.from + sent && Some(range.last) == last).then_some(0)
+            }
+            StatusCode::OK if is_same && self.is_whole => Some(sent),
+            _ => None,
+        }
+    }
+}
+
+// === impl ContentRange ===
+
+impl ContentRange {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let field = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+        let (range, whole) = field.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let whole = if whole == "*" { None } else { Some(whole.parse().ok()?) };
+        Some(Self { first: first.parse().ok()?, last: last.parse().ok()?, whole })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_range_is_read_or_refused() {
+        let read = |text: &'static str| {
+            ContentRange::of(&HeaderMap::from_iter([(header::CONTENT_RANGE, HeaderValue::from_static(text))]))
+        };
+        assert_eq!(read("bytes 5-9/10"), Some(ContentRange { first: 5, last: 9, whole: Some(10) }));
+        assert_eq!(read("bytes 5-9/*"), Some(ContentRange { first: 5, last: 9, whole: None }));
+        for wrong in ["bytes */10", "bytes 5/10", "items 5-9/10", "bytes 5-9", "bytes -5-9/10", ""] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

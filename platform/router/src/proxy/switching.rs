@@ -1,0 +1,209 @@
+//! Which endpoint gets a request, and who else when that one refuses, breaks off or is late.
+//!
+//! A request is tried on another endpoint only while nothing of its body has been taken and nothing of an answer has
+//! gone to the client: after a refused connection whatever its method (nobody saw it), after a broken one only if the
+//! method is idempotent (RFC 9110 section 9.2.2). A safe one without a body is also sent to a second endpoint when its
+//! answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. All of it is paid
+//! from the budget of `flame_naming::hedge`; which endpoint comes next is `flame_naming::table`'s choice.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use flame_naming::{Destination, EndpointId, Forward, Label, NoChoice};
+use http_body::{Body as _, Frame};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::body::{GiveUp, Stalled};
+use super::fault::Fault;
+use super::{Lost, Outgoing, Parties};
+use crate::registry::Call;
+
+/// How long the first piece of an answer is waited for before its head goes to the client: until then another endpoint can
+/// still answer instead.
+const FIRST_PIECE: Duration = Duration::from_millis(20);
+
+/// An endpoint that was tried: its identifier is unique at its site.
+pub(super) type Tried = (Label, EndpointId);
+
+/// An answer of which nothing has been passed on.
+pub(super) struct Got {
+    pub(super) answer: hyper::Response<Incoming>,
+    pub(super) give_up: Option<GiveUp>,
+    /// What has been read of its body.
+    pub(super) first: Option<Frame<Bytes>>,
+}
+
+// === impl Parties ===
+
+impl Parties {
+    /// Tries endpoints until one answers or nothing more may be tried.
+    pub(super) async fn send(&self, outgoing: &mut Outgoing) -> Result<Response, Fault> {
+        let Forward { destination: to, mount, .. } = outgoing.forward.clone();
+        let (mut refused, mut broken) = (Vec::new(), Vec::new());
+        let mut last = None;
+        for attempt in 1..=self.settings.attempts.max(1) {
+            let call = match self.choose(&to, &refused, &broken) {
+                Ok(call) => call,
+                Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
+            };
+            if last.is_some() && !call.may_repeat() {
+                break;
+            }
+            let (call, outcome) = self.race(outgoing, call, &mut broken).await;
+            let lost = match outcome {
+                Ok(got) => return self.pass_on(got, call, outgoing),
+                Err(lost) => lost,
+            };
+            outgoing.tried.push((call.site.clone(), call.key()));
+            call.lost(&lost);
+            let is_taken = outgoing.offer.was_taken();
+            let may_retry = match &lost {
+                Lost::Connect(_) => !is_taken,
+                Lost::Broken(_) | Lost::Bodiless(_) => !is_taken && outgoing.head.method.is_idempotent(),
+                Lost::Stalled(_) => false,
+            };
+            let endpoint = (call.site.clone(), call.choice.endpoint.clone());
+            if matches!(lost, Lost::Connect(_)) { &mut refused } else { &mut broken }.push(endpoint);
+            let fault = lost.fault(&to, self.settings.answer_timeout.0);
+            tracing::debug!(%to, address = %call.choice.address, attempt, %fault, "an attempt failed");
+            if !may_retry {
+                return Err(fault);
+            }
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(|| Fault::nobody(&to, NoChoice::Tried, &mount)))
+    }
+
+    /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
+    fn choose(&self, to: &Destination, refused: &[Tried], broken: &[Tried]) -> Result<Call, NoChoice> {
+        let tried = [refused, broken].concat();
+        match self.registry.call(to, &tried) {
+            Err(NoChoice::Tried) if !broken.is_empty() => self.registry.call(to, refused),
+            chosen => chosen,
+        }
+    }
+
+    /// Asks one endpoint, and a second one when its answer is late; what came first, and from whom.
+    async fn race(&self, outgoing: &mut Outgoing, call: Call, broken: &mut Vec<Tried>) -> (Call, Result<Got, Lost>) {
+        if !outgoing.is_repeatable() {
+            let outcome = self.ask(outgoing, &call).await;
+            return (call, outcome);
+        }
+        let to = outgoing.forward.destination.clone();
+        let (other, by_other, outcome) = {
+            let mut first = pin!(self.ask(outgoing, &call));
+            match timeout(call.hedge_after, &mut first).await {
+                Ok(outcome) => (None, false, outcome),
+                Err(_late) => match self.registry.hedge(&to, &call, broken) {
+                    None => (None, false, first.await),
+                    Some(other) => {
+                        tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
+                        let (by_other, outcome) = self.first_of(first, (outgoing, &call), &other).await;
+                        (Some(other), by_other, outcome)
+                    }
+                },
+            }
+        };
+        let (winner, loser) = match other {
+            None => return (call, outcome),
+            Some(other) if by_other => (other, call),
+            Some(other) => (call, other),
+        };
+        outgoing.tried.push((loser.site.clone(), loser.key()));
+        broken.push((loser.site.clone(), loser.choice.endpoint.clone()));
+        if by_other && outcome.is_ok() {
+            loser.overtaken();
+        }
+        (winner, outcome)
+    }
+
+    /// The first answer of two; a failure only if both fail. Whether it is the second one's.
+    async fn first_of(
+        &self,
+        mut first: Pin<&mut impl Future<Output = Result<Got, Lost>>>,
+        (outgoing, call): (&Outgoing, &Call),
+        other: &Call,
+    ) -> (bool, Result<Got, Lost>) {
+        let mut second = pin!(self.ask(outgoing, other));
+        let (by_other, outcome) = tokio::select! {
+            biased;
+            outcome = &mut first => (false, outcome),
+            outcome = &mut second => (true, outcome),
+        };
+        match outcome {
+            Ok(got) => (by_other, Ok(got)),
+            Err(lost) if by_other => {
+                other.lost(&lost);
+                (false, first.await)
+            }
+            Err(lost) => {
+                call.lost(&lost);
+                (true, second.await)
+            }
+        }
+    }
+
+    /// Asks one endpoint. Where the request may be repeated, the answer has shown that its body comes.
+    async fn ask(&self, outgoing: &Outgoing, call: &Call) -> Result<Got, Lost> {
+        let (mut answer, give_up) = self.attempt(outgoing, call).await?;
+        let mut first = None;
+        if outgoing.is_repeatable() {
+            call.answered();
+            if !answer.body().is_end_stream() {
+                let piece = poll_fn(|cx| Pin::new(answer.body_mut()).poll_frame(cx));
+                first = match timeout(FIRST_PIECE, piece).await {
+                    Ok(Some(Err(error))) => return Err(Lost::Bodiless(error)),
+                    Ok(Some(Ok(frame))) => Some(frame),
+                    // It is empty after all, or comes slowly: then the client waits itself.
+                    Ok(None) | Err(_) => None,
+                };
+            }
+        } else {
+            // How long it took says how long the client sent.
+            call.succeeded();
+        }
+        Ok(Got { answer, give_up, first })
+    }
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    /// Whether it changes nothing and can be sent as often as one likes.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.head.method.is_safe() && self.offer.is_empty() && self.tunnel.is_none()
+    }
+}
+
+// === impl Lost ===
+
+impl Lost {
+    /// What it means for the request.
+    pub(super) fn fault(self, to: &Destination, patience: Duration) -> Fault {
+        let to = to.clone();
+        match self {
+            Self::Connect(source) => Fault::Unreachable { to, source },
+            Self::Broken(source) => Fault::Broken { to, source },
+            Self::Bodiless(source) => Fault::Bodiless { to, source },
+            Self::Stalled(Stalled::Endpoint) => Fault::Silent { to, patience },
+            Self::Stalled(Stalled::Client) => Fault::SlowClient(patience),
+        }
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Takes note of how an attempt failed.
+    fn lost(&self, lost: &Lost) {
+        match lost {
+            Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_) => self.failed(),
+            Lost::Stalled(Stalled::Endpoint) => self.overtaken(),
+            Lost::Stalled(Stalled::Client) => {}
+        }
+    }
+}

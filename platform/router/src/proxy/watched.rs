@@ -1,0 +1,210 @@
+//! An answer's body on its way to the client, watched.
+//!
+//! An endpoint that breaks off, or goes silent, in the middle of an answer whose rest can be had elsewhere is replaced
+//! without the client noticing. Where it is only silent, both are listened to: who sends first goes on. If nobody has the
+//! rest, the client sees a broken connection and never a clean end.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::body::{Broken, GiveUp};
+use super::resume::{Rest, Resumable};
+use crate::registry::Call;
+
+/// How often one answer may go on elsewhere.
+const RESUMED_MAX: u32 = 8;
+
+/// How long an endpoint may be silent in the middle of an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    /// Until another one is asked for the rest.
+    pub(super) resumed: Duration,
+    /// Until the answer is given up.
+    pub(super) broken: Duration,
+}
+
+/// The endpoint's body, watched.
+pub(super) struct Watched {
+    /// Who sends; nobody while the rest is asked for.
+    source: Option<Incoming>,
+    /// Who sends, or sent last.
+    call: Call,
+    first: Option<Frame<Bytes>>,
+    /// What is left of the answer, where that is known.
+    left: Option<u64>,
+    sent: u64,
+    /// Bytes of the source that the client has.
+    skip: u64,
+    resumable: Option<Resumable>,
+    resumed: u32,
+    rest: Option<BoxFuture<'static, Option<Rest>>>,
+    /// Why the last source ended.
+    error: Option<Broken>,
+    silence: Silence,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Since when nothing has come.
+    silent_since: Option<Instant>,
+    /// Whether another one was asked in this silence.
+    has_asked: bool,
+    _give_up: Option<GiveUp>,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    pub(super) fn new(
+        (body, first): (Incoming, Option<Frame<Bytes>>),
+        call: Call,
+        silence: Silence,
+        give_up: Option<GiveUp>,
+        resumable: Option<Resumable>,
+    ) -> Self {
+        let read = first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let left = body.size_hint().exact().map(|left| left + read);
+        Self {
+            source: Some(body),
+            call,
+            first,
+            left,
+            sent: 0,
+            skip: 0,
+            resumable,
+            resumed: 0,
+            rest: None,
+            error: None,
+            silence,
+            timer: None,
+            silent_since: None,
+            has_asked: false,
+            _give_up: give_up,
+        }
+    }
+
+    /// What of a frame the client has not; `None` where it has all.
+    fn take(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+        let mut data = match frame.into_data() {
+            Ok(data) => data,
+            Err(trailers) => return Some(trailers),
+        };
+        let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(data.len());
+        self.skip -= known as u64;
+        drop(data.split_to(known));
+        let new = data.len() as u64;
+        self.sent += new;
+        self.left = self.left.map(|left| left.saturating_sub(new));
+        (new > 0 || known == 0).then(|| Frame::data(data))
+    }
+
+    /// Asks another endpoint for the rest, where that is possible.
+    fn ask(&mut self, or_same: bool) {
+        self.has_asked = true;
+        if self.rest.is_some() || self.resumed >= RESUMED_MAX {
+            return;
+        }
+        if let Some(resumable) = &self.resumable {
+            self.resumed += 1;
+            let broken = (self.call.site.clone(), self.call.choice.endpoint.clone());
+            self.rest = Some(resumable.clone().rest(self.sent, broken, or_same));
+        }
+    }
+
+    fn broke(&mut self, error: Broken) {
+        let cause = flame_service_host::problem::chain(&error);
+        tracing::warn!(endpoint = %self.call.choice.endpoint, address = %self.call.choice.address, cause, "an answer broke off");
+        self.call.failed();
+        self.source = None;
+        self.error = Some(error);
+        self.ask(true);
+    }
+
+    /// The next frame of the source, if one is there; `Ready(None)` at the end.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        loop {
+            let Some(source) = &mut self.source else { return Poll::Pending };
+            match ready!(Pin::new(source).poll_frame(cx)) {
+                Some(Err(error)) => self.broke(Broken::Endpoint(error)),
+                Some(Ok(frame)) => {
+                    if let Some(frame) = self.take(frame) {
+                        return Poll::Ready(Some(frame));
+                    }
+                }
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Whether the rest comes from somewhere else now.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(asked) = &mut self.rest else { return false };
+        let Poll::Ready(rest) = asked.as_mut().poll(cx) else { return false };
+        self.rest = None;
+        let Some(Rest { body, call, skip }) = rest else { return false };
+        if self.source.is_some() {
+            self.call.overtaken();
+        }
+        (self.source, self.call, self.skip) = (Some(body), call, skip);
+        (self.error, self.silent_since, self.has_asked) = (None, None, false);
+        true
+    }
+
+    /// Ready when the source has been silent for too long; `true` when it is time to ask somebody else.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let now = Instant::now();
+        let since = *self.silent_since.get_or_insert(now);
+        let may_ask = self.resumable.is_some() && !self.has_asked && self.silence.resumed < self.silence.broken;
+        let ends = since + if may_ask { self.silence.resumed } else { self.silence.broken };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(ends)));
+        if timer.deadline() != ends {
+            timer.as_mut().reset(ends);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(may_ask)
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(first) = self.first.take()
+            && let Some(frame) = self.take(first)
+        {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        loop {
+            if let Poll::Ready(frame) = self.poll_source(cx) {
+                (self.silent_since, self.has_asked, self.rest) = (None, false, None);
+                return Poll::Ready(frame.map(Ok));
+            }
+            if self.poll_rest(cx) {
+                continue;
+            }
+            if self.source.is_none() && self.rest.is_none() {
+                return Poll::Ready(self.error.take().map(Err));
+            }
+            if ready!(self.poll_silence(cx)) {
+                self.ask(false);
+            } else {
+                let error = Broken::Silent(self.silence.broken);
+                self.call.failed();
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.source.as_ref().is_some_and(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,270 @@
+//! Instances that are killed, hang, break off, lie or drain while requests come: nobody notices.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use flame_api::router::{Explanation, RouteState};
+use flame_test_kit::eventually;
+use reqwest::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::world::{Service, World, read_head};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A web server in a process of its own: Python's, which knows Range no more than HTTP/1.0 does, is not enough, so this
+/// is a few lines on top of it.
+const SERVER: &str = r#"
+import hashlib, re, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+def body(size):
+    return bytes((at * 31 + (at >> 8)) & 255 for at in range(65536)) * (size // 65536 + 1)
+BODIES = {size: body(size)[:size] for size in (1024, 65536, 4194304)}
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 65536
+    def log_message(self, *_): pass
+    def do_HEAD(self): self.do_GET()
+    def do_GET(self):
+        whole = BODIES.get(int(re.sub(r"[^0-9]", "", self.path) or 1024), BODIES[1024])
+        first, status = 0, 200
+        wanted = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))
+        etag = '"%d"' % len(whole)
+        if wanted and self.headers.get("if-range", etag) == etag:
+            first, status = int(wanted[1]), 206
+        self.send_response(status)
+        self.send_header("etag", etag)
+        self.send_header("content-length", str(len(whole) - first))
+        if status == 206:
+            self.send_header("content-range", "bytes %d-%d/%d" % (first, len(whole) - 1, len(whole)))
+        self.end_headers()
+        if self.command != "HEAD": self.wfile.write(whole[first:])
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+server.daemon_threads = True
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
+struct Instance {
+    child: Child,
+    address: SocketAddr,
+}
+
+/// What clients saw.
+#[derive(Default)]
+struct Seen {
+    answers: AtomicUsize,
+    worst_us: AtomicUsize,
+}
+
+// === impl Instance ===
+
+impl Instance {
+    async fn start() -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", SERVER]).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut port = String::new();
+        let mut stdout = child.stdout.take().unwrap();
+        while !port.ends_with('\n') {
+            port.push(char::from(stdout.read_u8().await.unwrap()));
+        }
+        Self { child, address: ([127, 0, 0, 1], port.trim().parse().unwrap()).into() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+}
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..65536_usize).map(|at| (at * 31 + (at >> 8)) as u8).cycle().take(size).collect()
+}
+
+/// Asks for 1 KiB, 64 KiB and 4 MiB at the rates of the issue, for `span`; no request fails and no byte is wrong.
+async fn under_load(world: &Arc<World>, span: Duration, meanwhile: impl AsyncFnOnce()) -> Arc<Seen> {
+    let seen = Arc::new(Seen::default());
+    let mut clients = JoinSet::new();
+    for (size, every_ms) in [(1024, 2), (65_536, 20), (4_194_304, 200)] {
+        let (world, seen) = (Arc::clone(world), Arc::clone(&seen));
+        clients.spawn(async move {
+            let whole: Arc<[u8]> = bytes(size).into();
+            let mut ticks = tokio::time::interval(Duration::from_millis(every_ms));
+            let (began, mut requests) = (Instant::now(), JoinSet::new());
+            while began.elapsed() < span {
+                ticks.tick().await;
+                let (world, seen, whole) = (Arc::clone(&world), Arc::clone(&seen), Arc::clone(&whole));
+                requests.spawn(async move {
+                    let began = Instant::now();
+                    let answer = world.get(&format!("/~a/{size}")).await;
+                    assert_eq!(answer.status(), 200);
+                    let body = answer.bytes().await.unwrap();
+                    assert!(*body == *whole, "{} of {size} bytes, or other ones", body.len());
+                    seen.answers.fetch_add(1, Ordering::Relaxed);
+                    if size == 1024 {
+                        let us = began.elapsed().as_micros().try_into().unwrap();
+                        seen.worst_us.fetch_max(us, Ordering::Relaxed);
+                    }
+                });
+            }
+            while let Some(request) = requests.join_next().await {
+                request.unwrap();
+            }
+        });
+    }
+    let half = eventually(PATIENCE, || async {
+        let answers = seen.answers.load(Ordering::Relaxed);
+        if answers >= 100 { Ok(()) } else { Err(format!("{answers} answers")) }
+    });
+    half.await;
+    meanwhile().await;
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    println!(
+        "{} answers, the worst of 1 KiB after {} us",
+        seen.answers.load(Ordering::Relaxed),
+        seen.worst_us.load(Ordering::Relaxed)
+    );
+    seen
+}
+
+async fn pair() -> (Arc<World>, [Instance; 2]) {
+    let world = Arc::new(World::start().await);
+    let instances = [Instance::start().await, Instance::start().await];
+    for instance in &instances {
+        world.register_address("a", instance.address).await;
+    }
+    (world, instances)
+}
+
+async fn explain(world: &World) -> Explanation {
+    let answer = world.get("/api/router/explain?url=/~a/x").await;
+    assert_eq!(answer.status(), 200);
+    answer.json().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_killed_under_load_costs_no_request_and_no_byte() {
+    let (world, [mut killed, _other]) = pair().await;
+    under_load(&world, Duration::from_secs(3), async || killed.child.kill().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_hangs_is_found_out_and_taken_back() {
+    let (world, [hung, _other]) = pair().await;
+    let state = async |wanted: RouteState| {
+        eventually(PATIENCE, || async {
+            let routes = explain(&world).await.routes;
+            let it = routes.into_iter().find(|route| route.address == hung.address).unwrap();
+            if it.state == wanted { Ok(()) } else { Err(format!("{it:?}")) }
+        })
+        .await;
+    };
+    under_load(&world, Duration::from_secs(3), async || {
+        hung.signal(Signal::STOP);
+        state(RouteState::Hung).await;
+    })
+    .await;
+    hung.signal(Signal::CONT);
+    state(RouteState::Serving).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_instance_gets_nothing_new_and_a_standby_serves_at_once() {
+    let (world, [first, second]) = pair().await;
+    let turn = async |address: SocketAddr, to: &str| {
+        let items = world.client().endpoints().await.unwrap().items;
+        let it = items.iter().find(|one| one.address == address).unwrap();
+        let path = format!("/api/router/endpoints/{}/{}/{to}", it.name, it.endpoint);
+        let answer = world.http.request(Method::POST, world.url(&path)).send().await.unwrap();
+        assert_eq!(answer.status(), 204);
+    };
+    turn(second.address, "drain").await;
+    assert_eq!(explain(&world).await.chosen.unwrap().address, first.address);
+    under_load(&world, Duration::from_secs(2), async || {
+        turn(second.address, "connect").await;
+        turn(first.address, "drain").await;
+        for _ in 0..20 {
+            assert_eq!(explain(&world).await.chosen.unwrap().address, second.address);
+        }
+    })
+    .await;
+    turn(second.address, "drain").await;
+    assert_eq!(world.get("/~a/1024").await.status(), 503);
+    turn(first.address, "connect").await;
+    assert_eq!(world.get("/~a/1024").await.status(), 200);
+}
+
+/// An endpoint that says it sends 1 MiB, sends `sent` bytes of it and breaks off; it counts requests.
+async fn liar(etag: &'static str, sent: usize, requests: &Arc<AtomicUsize>) -> Service {
+    let requests = Arc::clone(requests);
+    Service::talking(move |mut stream: TcpStream| {
+        let requests = Arc::clone(&requests);
+        async move {
+            read_head(&mut stream).await;
+            requests.fetch_add(1, Ordering::SeqCst);
+            let head = format!("HTTP/1.1 200 OK\r\netag: {etag}\r\ncontent-length: 1024\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&bytes(1024)[..sent]).await.unwrap();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_that_is_shorter_than_it_said_goes_on_elsewhere_only_if_the_bytes_are_the_same() {
+    // (what the liar says it is, how much it sends, whether the client gets the whole)
+    for (etag, sent, is_whole) in [
+        ("\"1024\"", 500, true),
+        ("\"1024\"", 0, true),
+        ("\"other\"", 0, true),
+        ("\"other\"", 500, false),
+        ("W/\"1024\"", 500, false),
+    ] {
+        let (world, requests) = (World::start().await, Arc::default());
+        let (liar, honest) = (liar(etag, sent, &requests).await, Instance::start().await);
+        world.register("a", &liar).await;
+        world.register_address("a", honest.address).await;
+        while requests.load(Ordering::SeqCst) == 0 {
+            let answer = world.get("/~a/1024").await;
+            assert_eq!(answer.status(), 200);
+            match answer.bytes().await {
+                Ok(body) => assert!(*body == *bytes(1024), "{etag} {sent}"),
+                Err(error) => assert!(!is_whole, "{etag} {sent}: {error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_late_is_asked_for_twice_but_never_a_post() {
+    let (world, posted) = (World::start().await, Arc::new(AtomicUsize::new(0)));
+    let silent = |count: &Arc<AtomicUsize>| {
+        let count = Arc::clone(count);
+        Service::talking(move |mut stream: TcpStream| {
+            let count = Arc::clone(&count);
+            async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        })
+    };
+    let (one, two) = (silent(&posted).await, silent(&posted).await);
+    world.register("a", &one).await;
+    world.register("a", &two).await;
+    let request =
+        |method: Method| world.http.request(method, world.url("/~a/x")).timeout(Duration::from_millis(500)).send();
+    assert!(request(Method::POST).await.unwrap_err().is_timeout());
+    assert_eq!(posted.swap(0, Ordering::SeqCst), 1);
+    assert!(request(Method::GET).await.unwrap_err().is_timeout());
+    assert_eq!(posted.load(Ordering::SeqCst), 2);
+}
