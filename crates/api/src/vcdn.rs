@@ -86,6 +86,8 @@ pub struct Figures {
     pub passed: u64,
     /// Upstream failed, or an answer broke off.
     pub errors: u64,
+    /// Viewers who left in the middle, or took nothing for too long.
+    pub abandoned: u64,
     /// Bytes of bodies sent to viewers.
     pub sent_bytes: u64,
     /// Bytes of bodies fetched from upstream.
@@ -149,6 +151,7 @@ impl Figures {
         self.stale += other.stale;
         self.passed += other.passed;
         self.errors += other.errors;
+        self.abandoned += other.abandoned;
         self.sent_bytes += other.sent_bytes;
         self.fetched_bytes += other.fetched_bytes;
         self.fetches += other.fetches;

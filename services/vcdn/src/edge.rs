@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Answer, Content};
 use crate::front::{Asked, Front};
+use crate::shelf::count;
 use crate::target;
 use head::{Kind, Parsed};
 pub(crate) use write::{Span, span};
@@ -186,9 +187,13 @@ impl Connection {
         }
         self.log(text_of(&self.read[..length]), &answer);
         let keeps_alive = keeps_alive && !self.stop.is_cancelled();
-        let stays =
-            write::answer(&self.stream, &mut self.head, answer, keeps_alive, self.limits.write_idle, &self.front)
-                .await?;
+        let asset = answer.asset.clone();
+        let (stream, patience) = (&self.stream, self.limits.write_idle);
+        let sent = write::answer(stream, &mut self.head, answer, keeps_alive, patience, &self.front).await;
+        if let (Err(_), Some(asset)) = (&sent, &asset) {
+            count(&asset.abandoned, 1);
+        }
+        let stays = sent?;
         Ok(if stays && keeps_alive { Next::Request } else { Next::Close })
     }
 

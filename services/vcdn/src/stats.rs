@@ -19,6 +19,7 @@ pub(crate) struct AssetCounters {
     pub stale: AtomicU64,
     pub passed: AtomicU64,
     pub errors: AtomicU64,
+    pub abandoned: AtomicU64,
     pub sent_bytes: AtomicU64,
     pub fetched_bytes: AtomicU64,
     pub fetches: AtomicU64,
@@ -83,6 +84,7 @@ impl AssetCounters {
             stale: get(&self.stale),
             passed: get(&self.passed),
             errors: get(&self.errors),
+            abandoned: get(&self.abandoned),
             sent_bytes: get(&self.sent_bytes),
             fetched_bytes: get(&self.fetched_bytes),
             fetches: get(&self.fetches),
@@ -138,6 +140,7 @@ impl Gauges {
                 ("stale", sum.stale),
                 ("pass", sum.passed),
                 ("error", sum.errors),
+                ("abandoned", sum.abandoned),
                 ("fetch", sum.fetches),
             ] {
                 set(&self.requests, &[tenant, answer], value);

@@ -119,10 +119,13 @@ async fn a_viewer_who_takes_nothing_holds_up_nobody_and_is_given_up() {
     let mut slow = TcpStream::connect(world.edge()).await.unwrap();
     slow.write_all(b"GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert_eq!(world.get("/a/1").await.bytes().await.unwrap(), body);
-    // It reads what the kernel holds, and then the end: far before the body's.
+    flame_test_kit::eventually(crate::world::PATIENCE, || async {
+        let abandoned = world.figures().await.abandoned;
+        if abandoned == 1 { Ok(()) } else { Err(format!("{abandoned} were given up")) }
+    })
+    .await;
+    // What the kernel holds for it, and then the end: far before the body's.
     let mut seen = Vec::new();
-    let patience = tokio::time::sleep(std::time::Duration::from_secs(2));
-    patience.await;
     let _ = slow.read_to_end(&mut seen).await;
     assert!(seen.len() < body.len(), "{} bytes", seen.len());
 }
