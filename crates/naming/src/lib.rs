@@ -6,11 +6,12 @@
 //! Reading order: [`name`], [`target`] (from a request to a name), [`table`] (from a name to an endpoint), [`health`] and
 //! [`hedge`] (how endpoints do, and when a second one is asked), [`site`] (how far endpoints are), [`peers`] (how routers
 //! tell each other of them), [`search`] (where a request goes next), [`path`]
-//! (functions in a row).
+//! (functions in a row), [`identity`] (which requests may share an answer).
 
 pub mod group;
 pub mod health;
 pub mod hedge;
+pub mod identity;
 pub mod name;
 pub mod path;
 pub mod peers;

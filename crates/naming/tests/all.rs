@@ -2,6 +2,8 @@
 
 #[path = "all/atlas.rs"]
 mod atlas;
+#[path = "all/identity.rs"]
+mod identity;
 #[path = "all/name.rs"]
 mod name;
 #[path = "all/path.rs"]

@@ -1,0 +1,224 @@
+//! When two requests are the same: they may then wait for one answer, and be given it.
+//!
+//! An error here shows one client another's data, so the rule is narrow, written once, and tested against a model that
+//! compares every merged answer with the one the client would have got alone. Merging takes two decisions. Before the
+//! answer is there, [`Identity::of`] says whose requests may *wait* together; when its head is there, [`sharing::judge`]
+//! says whether they may be *given* it. Whoever joins a transfer later is judged by the same two.
+//!
+//! What it never does: guess from a URL whether an answer is private, merge what carries a credential that the edge did
+//! not verify itself, or change what a client asked for beyond what RFC 3986 and the field's own definition call equal.
+//!
+//! | of a request | in the identity |
+//! | --- | --- |
+//! | tenant and name, without a pinned site | as they are |
+//! | path and query | normalised ([`url`]): no CMCD, no verified token, `_HLS_*` in one form |
+//! | method | GET or HEAD |
+//! | Accept-Encoding | the set of codings that are accepted |
+//! | Range | in one form |
+//! | fields that the service declared or its last Vary named | as they are, lines joined |
+//! | Cookie | no; but then the answer has to say outright that it is for all |
+//! | Authorization, an unverified token | such a request has no identity |
+
+pub mod sharing;
+pub mod url;
+
+use std::collections::BTreeMap;
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::{HeaderValue, Method};
+
+use crate::name::Name;
+
+pub use sharing::{Sharing, Split};
+pub use url::Token;
+
+/// Content codings that are told apart, in the order they are written; an origin that knows another is asked without it.
+const CODINGS: [&str; 3] = ["br", "gzip", "zstd"];
+
+/// A request, as far as its identity goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The name that it goes to; a pinned site is no part of it.
+    pub name: &'a Name,
+    /// Its method.
+    pub method: &'a Method,
+    /// Path and query below the name.
+    pub path_and_query: &'a str,
+    /// Its fields.
+    pub headers: &'a HeaderMap,
+    /// Whether the edge itself has verified the viewer's token in it.
+    pub token: Token,
+}
+
+/// Requests of one identity may wait for one answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity {
+    name: Name,
+    is_head: bool,
+    url: Box<str>,
+    accept_encoding: Box<str>,
+    range: Option<Box<[u8]>>,
+    fields: BTreeMap<Box<str>, Option<Box<[u8]>>>,
+}
+
+/// Why a request is somebody's own, and asked for singly.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Single {
+    /// Only GET and HEAD are merged.
+    #[error("{0} is not GET or HEAD")]
+    Method(Method),
+    /// It carries a credential that nobody here verified.
+    #[error("it carries a credential in `{0}` that this edge did not verify")]
+    Credential(&'static str),
+    /// Its answer depends on what the client has already; a cache answers it from the whole.
+    #[error("its answer depends on `{0}`")]
+    Conditional(HeaderName),
+    /// It wants an answer made for it (RFC 9111 sections 5.2.1 and 5.4).
+    #[error("it wants an answer of its own")]
+    Fresh,
+    /// It has a body, or wants more of the connection than an answer.
+    #[error("it has `{0}`, which is between one client and one server")]
+    Connection(HeaderName),
+    /// Its target is no path in RFC 3986, so that it cannot be said what equals it.
+    #[error("its target is no path that RFC 3986 knows")]
+    Url,
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// The identity of a request, whose fields in `keyed` its answer depends on (those that the service declared, and
+    /// those that its last Vary named).
+    ///
+    /// # Errors
+    /// [`Single`]: it is asked for singly.
+    pub fn of(question: &Question<'_>, keyed: &[HeaderName]) -> Result<Self, Single> {
+        let Question { name, method, path_and_query, headers, token } = *question;
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return Err(Single::Method(method.clone()));
+        }
+        own(headers)?;
+        let url = url::canonical(path_and_query, token).ok_or(Single::Url)?;
+        if token == Token::Unverified && url::has_token(&url) {
+            return Err(Single::Credential("URISigningPackage"));
+        }
+        let fields = keyed.iter().filter(|name| !is_in_every_key(name));
+        Ok(Self {
+            name: name.clone(),
+            is_head: *method == Method::HEAD,
+            url: url.into(),
+            accept_encoding: accept_encoding(headers).into(),
+            range: headers.get(header::RANGE).map(|value| range(value).into()),
+            fields: fields.map(|name| (name.as_str().into(), joined(headers, name))).collect(),
+        })
+    }
+
+    /// Name, and with it the tenant.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What upstream is asked for: path and query without what is no part of the resource.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The Accept-Encoding that upstream is asked with; empty for none.
+    #[must_use]
+    pub fn accept_encoding(&self) -> &str {
+        &self.accept_encoding
+    }
+
+    /// Whether a field that an answer names in Vary was compared.
+    #[must_use]
+    pub fn is_keyed(&self, field: &str) -> bool {
+        self.fields.contains_key(field) || field.parse().is_ok_and(|name: HeaderName| is_in_every_key(&name))
+    }
+}
+
+/// Fields that every identity has in a form of its own.
+fn is_in_every_key(name: &HeaderName) -> bool {
+    *name == header::ACCEPT_ENCODING || *name == header::RANGE
+}
+
+/// Whether a request carries a cookie: it may wait with others, but [`sharing::judge`] has to know.
+#[must_use]
+pub fn has_cookie(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::COOKIE)
+}
+
+/// Refuses what is between one client and one server.
+fn own(headers: &HeaderMap) -> Result<(), Single> {
+    for (name, text) in [
+        (header::AUTHORIZATION, "Authorization"),
+        (header::PROXY_AUTHORIZATION, "Proxy-Authorization"),
+        (HeaderName::from_static("x-api-key"), "X-Api-Key"),
+    ] {
+        if headers.contains_key(name) {
+            return Err(Single::Credential(text));
+        }
+    }
+    for name in [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+    ] {
+        if headers.contains_key(&name) {
+            return Err(Single::Conditional(name));
+        }
+    }
+    let has_body = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    for name in [header::TRANSFER_ENCODING, header::UPGRADE, header::EXPECT] {
+        if headers.contains_key(&name) {
+            return Err(Single::Connection(name));
+        }
+    }
+    if has_body {
+        return Err(Single::Connection(header::CONTENT_LENGTH));
+    }
+    let wants_own = |word: &str| matches!(word, "no-cache" | "no-store" | "max-age=0");
+    let is_fresh = words(headers, &header::CACHE_CONTROL).any(|word| wants_own(&word));
+    let is_old_fresh = words(headers, &header::PRAGMA).any(|word| word == "no-cache");
+    if is_fresh || is_old_fresh { Err(Single::Fresh) } else { Ok(()) }
+}
+
+/// The accepted codings in one form (RFC 9110 section 12.5.3): wording, order and preference are no difference.
+fn accept_encoding(headers: &HeaderMap) -> String {
+    let mut accepted: BTreeMap<String, bool> = BTreeMap::new();
+    for word in words(headers, &header::ACCEPT_ENCODING) {
+        let (coding, parameters) = word.split_once(';').unwrap_or((&word, ""));
+        let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q=")).unwrap_or("1");
+        let coding = coding.trim().trim_start_matches("x-");
+        accepted.insert(coding.to_owned(), !quality.bytes().all(|byte| matches!(byte, b'0' | b'.')));
+    }
+    let any = accepted.get("*").copied();
+    let takes = |coding: &str, otherwise: bool| accepted.get(coding).copied().or(any).unwrap_or(otherwise);
+    let mut codings: Vec<&str> = CODINGS.into_iter().filter(|coding| takes(coding, false)).collect();
+    if !takes("identity", true) {
+        codings.push("identity;q=0");
+    }
+    codings.join(", ")
+}
+
+/// A range in one form (RFC 9110 section 14.2): units in lower case, no blanks.
+fn range(value: &HeaderValue) -> Vec<u8> {
+    let bytes = value.as_bytes().iter().filter(|byte| !byte.is_ascii_whitespace());
+    bytes.map(u8::to_ascii_lowercase).collect()
+}
+
+/// All lines of a field as one (RFC 9110 section 5.3); a field that is not there is not an empty one.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes().trim_ascii()).collect();
+    if lines.is_empty() { None } else { Some(lines.join(&b", "[..]).into()) }
+}
+
+/// The members of a list field, in lower case and without blanks around them.
+fn words(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
+    let lines = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
+    let words = lines.flat_map(|line| line.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().into_iter()
+}

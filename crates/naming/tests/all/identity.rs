@@ -1,0 +1,349 @@
+//! Request identity against a model: whatever is merged is what each client would have got alone.
+
+use std::collections::BTreeMap;
+
+use flame_naming::Name;
+use flame_naming::identity::url::{canonical, split_token};
+use flame_naming::identity::{Identity, Question, Sharing, Single, Split, Token, has_cookie, sharing};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+fn fields(fields: &[(&str, &str)]) -> HeaderMap {
+    let parse =
+        |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+    fields.iter().map(parse).collect()
+}
+
+fn identity(url: &str, headers: &[(&str, &str)]) -> Result<Identity, Single> {
+    let name = "media".parse().unwrap();
+    let headers = fields(headers);
+    let question = Question {
+        name: &name,
+        method: &Method::GET,
+        path_and_query: url,
+        headers: &headers,
+        token: Token::Unverified,
+    };
+    Identity::of(&question, &[])
+}
+
+// === the URL ===
+
+#[test]
+fn equal_spellings_are_one_and_no_others() {
+    for (spelling, url) in [
+        ("/a%2Fb", "/a%2Fb"),
+        ("/a%2fb", "/a%2Fb"),
+        ("/%61/./%2e/b", "/a/b"),
+        ("/a/.", "/a/"),
+        ("/a//b", "/a//b"),
+        ("/a?", "/a?"),
+        ("/a?b=%7e&a", "/a?b=~&a"),
+        ("/a?CMCD=bl%3D1", "/a"),
+        ("/a?x=1&CMCD=bl%3D1&y", "/a?x=1&y"),
+        ("/a?%43MCD=1", "/a"),
+        ("/a?CMCDX=1", "/a?CMCDX=1"),
+        ("/a?_HLS_part=01&x=1&_HLS_msn=007&_HLS_foo=1", "/a?x=1&_HLS_msn=7&_HLS_part=1"),
+        ("/a?_HLS_msn=000", "/a?_HLS_msn=0"),
+        ("/a?_HLS_msn=2&_HLS_msn=1", "/a?_HLS_msn=2&_HLS_msn=1"),
+        ("/a?_HLS_skip=v2&_HLS_msn=abc", "/a?_HLS_msn=abc&_HLS_skip=v2"),
+    ] {
+        assert_eq!(canonical(spelling, Token::Unverified).as_deref(), Some(url), "{spelling}");
+    }
+    for bad in ["", "a", "http://x/", "/..", "/a/%2e%2E/b", "/%", "/%4", "/%zz", "/a b", "/a#b", "/\u{e4}", "/a?%"] {
+        assert_eq!(canonical(bad, Token::Unverified), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_verified_token_is_taken_out_and_another_makes_a_request_single() {
+    let signed = "/;URISigningPackage=aaa.bbb.ccc/film/index.m3u8";
+    assert_eq!(split_token(signed), Some(("aaa.bbb.ccc", "/film/index.m3u8")));
+    assert_eq!(split_token("/film/;URISigningPackage=a/b"), None);
+    assert_eq!(canonical(signed, Token::Verified).as_deref(), Some("/film/index.m3u8"));
+    assert_eq!(canonical("/film/1.m4s?URISigningPackage=a.b", Token::Verified).as_deref(), Some("/film/1.m4s"));
+    for url in [signed, "/film/1.m4s?URISigningPackage=a.b", "/film/%55RISigningPackage=a/1", "/f;URISigningPackage=a"]
+    {
+        assert_eq!(identity(url, &[]), Err(Single::Credential("URISigningPackage")), "{url}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_canonical_form_is_its_own(url in "/[a%2-5eEfF/.?&=_;~-]{0,24}") {
+        if let Some(once) = canonical(&url, Token::Unverified) {
+            prop_assert_eq!(canonical(&once, Token::Unverified), Some(once));
+        }
+    }
+
+    #[test]
+    fn no_argument_of_others_is_lost(arguments in prop::collection::vec("[a-z]{1,3}=[a-z0-9]{0,3}", 1..5)) {
+        let url = format!("/a?{}&CMCD=1&_HLS_msn=3", arguments.join("&"));
+        let expected = format!("/a?{}&_HLS_msn=3", arguments.join("&"));
+        prop_assert_eq!(canonical(&url, Token::Unverified), Some(expected));
+    }
+}
+
+// === fields ===
+
+#[test]
+fn codings_are_compared_by_what_they_accept() {
+    let accepts = |value: &str| identity("/a", &[("accept-encoding", value)]).unwrap().accept_encoding().to_owned();
+    for (value, expected) in [
+        ("gzip, br", "br, gzip"),
+        ("BR;q=0.5 , x-gzip", "br, gzip"),
+        ("gzip;q=0", ""),
+        ("gzip;level=9;q=0.0", ""),
+        ("*", "br, gzip, zstd"),
+        ("*;q=0, gzip", "gzip, identity;q=0"),
+        ("deflate", ""),
+        ("identity;q=0", "identity;q=0"),
+    ] {
+        assert_eq!(accepts(value), expected, "{value}");
+    }
+    assert_eq!(identity("/a", &[]).unwrap(), identity("/a", &[("accept-encoding", "identity")]).unwrap());
+}
+
+#[test]
+fn what_is_between_one_client_and_one_server_is_single() {
+    for (name, value) in [
+        ("authorization", "Bearer x"),
+        ("proxy-authorization", "x"),
+        ("if-none-match", "\"a\""),
+        ("if-range", "\"a\""),
+        ("if-modified-since", "x"),
+        ("cache-control", "max-age=5, No-Cache"),
+        ("cache-control", "max-age=0"),
+        ("pragma", "no-cache"),
+        ("upgrade", "websocket"),
+        ("transfer-encoding", "chunked"),
+        ("content-length", "5"),
+    ] {
+        assert!(identity("/a", &[(name, value)]).is_err(), "{name}: {value}");
+    }
+    assert!(identity("/a", &[("content-length", "0"), ("cache-control", "max-age=5")]).is_ok());
+}
+
+#[test]
+fn a_pinned_site_is_the_same_and_another_tenant_is_not() {
+    let destination = |text: &str| text.parse::<flame_naming::Destination>().unwrap();
+    let of = |text: &str| {
+        let (name, headers) = (destination(text).name, HeaderMap::new());
+        let question = Question {
+            name: &name,
+            method: &Method::GET,
+            path_and_query: "/a",
+            headers: &headers,
+            token: Token::Unverified,
+        };
+        Identity::of(&question, &[]).unwrap()
+    };
+    assert_eq!(of("bristol--media"), of("media.main"));
+    assert_ne!(of("media.main.acme"), of("media.main"));
+    assert_ne!(of("media.blue"), of("media.main"));
+}
+
+// === answers ===
+
+#[test]
+fn an_answer_is_for_all_only_if_nothing_in_it_says_otherwise() {
+    let identity = identity("/a", &[]).unwrap();
+    let judge = |cookie, status: u16, headers: &[(&str, &str)]| {
+        sharing::judge(&identity, cookie, StatusCode::from_u16(status).unwrap(), &fields(headers))
+    };
+    assert_eq!(judge(false, 200, &[]), Sharing::All);
+    assert_eq!(judge(false, 200, &[("vary", "Accept-Encoding, range")]), Sharing::All);
+    assert_eq!(judge(false, 404, &[]), Sharing::All);
+    let language = vec![HeaderName::from_static("accept-language")];
+    for (headers, split) in [
+        (&[("set-cookie", "a=b"), ("cache-control", "public")][..], Split::SetCookie),
+        (&[("cache-control", "max-age=5, Private=\"x\"")], Split::Private),
+        (&[("cache-control", "no-store")], Split::Private),
+        (&[("cache-control", "public"), ("cdn-cache-control", "no-store")], Split::Private),
+        (&[("vary", "*")], Split::VaryAny),
+        (&[("vary", "Cookie"), ("cache-control", "public")], Split::VaryAny),
+        (&[("vary", "a b")], Split::VaryAny),
+        (&[("vary", "accept-encoding, Accept-Language")], Split::Vary(language)),
+    ] {
+        assert_eq!(judge(false, 200, headers), Sharing::Split(split), "{headers:?}");
+    }
+    for status in [100, 304, 401, 407, 412] {
+        assert_ne!(judge(false, status, &[("cache-control", "public")]), Sharing::All, "{status}");
+    }
+    assert_eq!(judge(true, 200, &[("cache-control", "max-age=60")]), Sharing::Split(Split::Cookie));
+    assert_eq!(judge(true, 200, &[("cache-control", "public, max-age=60")]), Sharing::All);
+    assert_eq!(
+        judge(true, 200, &[("cache-control", "public"), ("cdn-cache-control", "no-cache")]),
+        Sharing::Split(Split::Cookie),
+        "the field for caches like this one wins"
+    );
+}
+
+// === whole groups ===
+
+/// What an origin makes its bodies from, and how it says so.
+#[derive(Debug, Clone)]
+struct Origin {
+    by_cookie: bool,
+    by_authorization: bool,
+    by_language: bool,
+    /// It says `max-age=60` and nothing of cookies, as forgetful origins do.
+    is_forgetful: bool,
+    privately: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct Client {
+    url: &'static str,
+    head: bool,
+    headers: BTreeMap<&'static str, &'static str>,
+    /// The segment that the edge verified.
+    token: Option<&'static str>,
+}
+
+impl Origin {
+    /// The whole answer, body last; a function of what the origin looks at, and of nothing else.
+    fn answer(&self, url: &str, head: bool, headers: &HeaderMap) -> (HeaderMap, String) {
+        let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        let mut body = format!("{url} {head} {:?}", value("range"));
+        let mut said = HeaderMap::new();
+        body += &format!(" {:?}", value("accept-encoding").is_some_and(|codings| codings.contains("gzip")));
+        let mut control = "public, max-age=60";
+        if self.by_language {
+            said.append("vary", HeaderValue::from_static("Accept-Language"));
+            body += &format!(" {:?}", value("accept-language"));
+        }
+        if self.by_cookie {
+            body += &format!(" {:?}", value("cookie"));
+            control = if self.is_forgetful { "max-age=60" } else { self.privately };
+            if self.privately == "set-cookie" && !self.is_forgetful {
+                said.append("set-cookie", HeaderValue::from_static("a=b"));
+            } else if self.privately == "vary" && !self.is_forgetful {
+                said.append("vary", HeaderValue::from_static("cookie"));
+            }
+        }
+        if self.by_authorization {
+            // Not a word of it: whoever merges these is on his own.
+            body += &format!(" {:?}", value("authorization"));
+        }
+        said.append("cache-control", HeaderValue::from_str(control).unwrap());
+        (said, body)
+    }
+}
+
+fn origins() -> impl Strategy<Value = Origin> {
+    let privately = select(vec!["private", "no-store", "set-cookie", "vary"]);
+    (any::<[bool; 4]>(), privately).prop_map(|(flags, privately)| Origin {
+        by_cookie: flags[0],
+        by_authorization: flags[1],
+        by_language: flags[2],
+        is_forgetful: flags[3],
+        privately,
+    })
+}
+
+fn clients() -> impl Strategy<Value = Client> {
+    let urls = select(vec!["/a", "/%61", "/a?CMCD=bl%3D3", "/a?x=1", "/a?_HLS_msn=1", "/a?_HLS_msn=01", "/b"]);
+    let field = select(vec![
+        ("cookie", "user=1"),
+        ("cookie", "user=2"),
+        ("authorization", "Bearer 1"),
+        ("authorization", "Bearer 2"),
+        ("accept-language", "de"),
+        ("accept-language", "en"),
+        ("accept-encoding", "gzip, br"),
+        ("accept-encoding", "br;q=1, gzip;q=0.3"),
+        ("accept-encoding", "identity"),
+        ("range", "bytes=0-9"),
+        ("range", "Bytes=0-9"),
+        ("range", "bytes=10-"),
+    ]);
+    let token = prop::option::of(select(vec!["one", "two"]));
+    (urls, any::<bool>(), prop::collection::vec(field, 0..4), token).prop_map(|(url, head, fields, token)| Client {
+        url,
+        head,
+        headers: fields.into_iter().collect(),
+        token,
+    })
+}
+
+impl Client {
+    fn headers(&self) -> HeaderMap {
+        fields(&self.headers.iter().map(|(name, value)| (*name, *value)).collect::<Vec<_>>())
+    }
+
+    fn identity(&self, name: &Name, keyed: &[HeaderName]) -> Result<Identity, Single> {
+        let url = self.token.map_or_else(|| self.url.to_owned(), |it| format!("/;URISigningPackage={it}{}", self.url));
+        let token = if self.token.is_some() { Token::Verified } else { Token::Unverified };
+        let method = if self.head { Method::HEAD } else { Method::GET };
+        let headers = self.headers();
+        Identity::of(&Question { name, method: &method, path_and_query: &url, headers: &headers, token }, keyed)
+    }
+
+    /// What it gets when it is asked for alone.
+    fn alone(&self, origin: &Origin) -> (HeaderMap, String) {
+        origin.answer(&canonical(self.url, Token::Verified).unwrap(), self.head, &self.normal_headers())
+    }
+
+    /// Its fields as they go upstream: the range in one form, as a server reads it.
+    fn normal_headers(&self) -> HeaderMap {
+        let mut headers = self.headers();
+        if let Some(range) = headers.get("range").map(|range| range.to_str().unwrap().to_lowercase()) {
+            headers.insert("range", HeaderValue::from_str(&range).unwrap());
+        }
+        headers
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whoever sends the request, whoever joins, whatever the origin makes of it: nobody gets another's body.
+    #[test]
+    fn everybody_gets_what_he_would_have_got_alone(
+        origin in origins(),
+        clients in prop::collection::vec(clients(), 2..12),
+        learned in any::<bool>(),
+    ) {
+        let name = "media".parse().unwrap();
+        let keyed: Vec<_> = learned.then(|| HeaderName::from_static("accept-language")).into_iter().collect();
+        let mut groups: BTreeMap<Identity, Vec<&Client>> = BTreeMap::new();
+        for client in &clients {
+            match client.identity(&name, &keyed) {
+                Ok(identity) => groups.entry(identity).or_default().push(client),
+                Err(single) => prop_assert!(client.headers.contains_key("authorization"), "{single}"),
+            }
+        }
+        for (identity, members) in groups {
+            let leader = members[0];
+            let (headers, body) = leader.alone(&origin);
+            let any_cookie = members.iter().any(|member| has_cookie(&member.headers()));
+            if sharing::judge(&identity, any_cookie, StatusCode::OK, &headers) == Sharing::All {
+                for member in members {
+                    prop_assert_eq!(&member.alone(&origin).1, &body, "{:?} of {:?}", member, leader);
+                }
+            }
+        }
+    }
+
+    /// The other half: what may be merged is. Different valid tokens, CMCD, wordings do not part viewers of the same.
+    #[test]
+    fn viewers_of_the_same_share_it(a in clients(), token in "[a-z]{1,8}", other in "[a-z]{1,8}") {
+        prop_assume!(!a.headers.contains_key("authorization"));
+        let name: Name = "media".parse().unwrap();
+        let separator = if a.url.contains('?') { '&' } else { '?' };
+        let of = |url: String| {
+            let (headers, method) = (a.headers(), Method::GET);
+            let question =
+                Question { name: &name, method: &method, path_and_query: &url, headers: &headers, token: Token::Verified };
+            Identity::of(&question, &[])
+        };
+        let one = of(format!("/;URISigningPackage={token}{}", a.url)).unwrap();
+        let two = of(format!("/;URISigningPackage={other}{}{separator}CMCD=sid", a.url)).unwrap();
+        prop_assert_eq!(&one, &two);
+        prop_assert!(!one.url().contains("URISigningPackage"));
+        let public = fields(&[("cache-control", "public, max-age=4"), ("vary", "accept-encoding")]);
+        prop_assert_eq!(sharing::judge(&one, true, StatusCode::OK, &public), Sharing::All);
+    }
+}
