@@ -15,7 +15,7 @@ use crate::pool::{Listening, Pool};
 use crate::reception::{Counts, Nonsense, Reception, Verdict};
 
 /// Time after the leg said that a round is out in which packets may still arrive: leg and packets take different ways.
-const GRACE: Duration = Duration::from_millis(4);
+const GRACE: Duration = Duration::from_millis(2);
 /// Most blocks that a member is ready to hold (16 MiB and what their symbols need).
 const WINDOW_MAX_BLOCKS: u32 = 64;
 

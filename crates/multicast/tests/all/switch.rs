@@ -28,7 +28,7 @@ async fn deliver(network: &Network, edges: &[&str], hears: bool) -> Delivery {
     let groups = groups(4);
     let runtime = tokio::runtime::Handle::current();
     let start = |node: &str| {
-        let config = config(groups.clone(), network.address(node), u64::from(LINK_MBIT) * 970_000);
+        let config = config(groups.clone(), network.address(node), u64::from(LINK_MBIT) * 950_000);
         network.on(node, || {
             let _context = runtime.enter();
             Router::start(&config)
