@@ -52,6 +52,10 @@ pub enum Command {
     Job(Job),
     /// The surrogates: what they keep, must forget, and should have before anybody asks
     Edge(Edge),
+    /// Instances behind names: who gets requests
+    Endpoint(Endpoint),
+    /// Where requests go, and why
+    Route(Route),
     /// Tokens for those who call from elsewhere
     Token(Token),
     /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
@@ -247,6 +251,50 @@ pub struct Purged {
     /// All of one group (Cache-Groups, RFC 9875)
     #[arg(long)]
     pub tag: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Endpoint {
+    #[command(subcommand)]
+    pub command: EndpointCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EndpointCommand {
+    /// All that are registered, at all sites
+    List,
+    /// Send it no new requests; those that are open end there
+    Drain(Which),
+    /// Send it requests again, or for the first time where it stood by drained
+    Connect(Which),
+    /// Take it out at once, without waiting for its lease to end: it is dead. One that lives comes back by itself
+    Kill(Which),
+}
+
+/// One endpoint.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// The name that it stands behind
+    pub name: String,
+    /// Its identifier; `flame endpoint list` shows it
+    pub endpoint: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Route {
+    #[command(subcommand)]
+    pub command: RouteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// All endpoints as the router sees them: state, distance, latency, cost
+    List,
+    /// Where a request would go now, and why; status 1 if nowhere
+    Explain {
+        /// A URL, or its path: /~streaming/ASSET/index.m3u8
+        url: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod down;
 mod edge;
+mod endpoint;
 mod exit;
 mod health;
 mod ingest;
@@ -19,6 +20,7 @@ mod job;
 mod manifest;
 mod output;
 mod ports;
+mod route;
 mod token;
 mod up;
 mod upload;
@@ -57,6 +59,8 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Asset(asset) => asset::run(&global, asset).await,
         Command::Job(job) => job::run(&global, job).await,
         Command::Edge(edge) => edge::run(&global, edge).await,
+        Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
+        Command::Route(route) => route::run(&global, route).await,
         Command::Token(token) => token::run(&global, &token),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
         Command::Health => health::run(&global).await,

@@ -18,7 +18,7 @@ use crate::ingest::{NewPull, Upload};
 use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersion};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
-use crate::router::{Endpoint, Registration};
+use crate::router::{Endpoint, Explanation, Registration, Route};
 use crate::transcode::{Chain, Job, JobQuery, NewJob};
 
 pub use feed::Feed;
@@ -312,6 +312,26 @@ impl Client {
     /// Takes an endpoint out; `false` where there was none.
     pub async fn deregister(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
         self.router_call(Method::DELETE, &format!("endpoints/{name}/{endpoint}")).done_or_none().await
+    }
+
+    /// Lets an endpoint get no new requests; `false` where there is none at the router's site.
+    pub async fn drain(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
+        self.router_call(Method::POST, &format!("endpoints/{name}/{endpoint}/drain")).done_or_none().await
+    }
+
+    /// Lets an endpoint that drains get requests again; `false` where there is none at the router's site.
+    pub async fn connect(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
+        self.router_call(Method::POST, &format!("endpoints/{name}/{endpoint}/connect")).done_or_none().await
+    }
+
+    /// All endpoints as the router sees them.
+    pub async fn routes(&self) -> Result<Page<Route>, ClientError> {
+        self.router_call(Method::GET, "routes").json().await
+    }
+
+    /// Where a request for `url` would go now, and why; `None` where it is for nobody.
+    pub async fn explain(&self, url: &str) -> Result<Option<Explanation>, ClientError> {
+        self.router_call(Method::GET, "explain").query(&[("url", url)]).json_or_none().await
     }
 
     /// All endpoints that the router knows.

@@ -1,0 +1,46 @@
+//! `flame endpoint`: who is registered behind which name, and who gets requests.
+
+use crate::args::{self, EndpointCommand, Global, Which};
+use crate::connection;
+use crate::exit::Exit;
+use crate::output;
+
+pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
+    let client = connection::client(global);
+    match args.command {
+        EndpointCommand::List => {
+            let page = client.endpoints().await?;
+            if global.json {
+                return output::print_json(&page);
+            }
+            let mut table = output::table(&["name", "endpoint", "site", "address", "generation", "lease ends in"]);
+            for one in page.items {
+                let lease = format!("{:.1} s", std::time::Duration::from_millis(one.expires_in_ms).as_secs_f64());
+                table.add_row([
+                    one.name,
+                    one.endpoint,
+                    one.site,
+                    one.address.to_string(),
+                    one.generation.to_string(),
+                    lease,
+                ]);
+            }
+            output::print_line(&table.trim_fmt())
+        }
+        EndpointCommand::Drain(which) => done(&which, client.drain(&which.name, &which.endpoint).await?, "drains"),
+        EndpointCommand::Connect(which) => {
+            done(&which, client.connect(&which.name, &which.endpoint).await?, "gets requests")
+        }
+        EndpointCommand::Kill(which) => done(&which, client.deregister(&which.name, &which.endpoint).await?, "is out"),
+    }
+}
+
+fn done(Which { name, endpoint }: &Which, is_there: bool, what: &str) -> Result<(), Exit> {
+    if is_there {
+        output::print_line(&format!("{endpoint} behind {name} {what}"))
+    } else {
+        Err(Exit::failed(anyhow::anyhow!(
+            "no endpoint {endpoint} behind {name} at this router's site; `flame endpoint list` shows all"
+        )))
+    }
+}
