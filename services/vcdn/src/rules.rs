@@ -1,1 +1,3 @@
-//! What a shared cache may do: decisions of RFC 9111 and its companions as functions of values. No clock, no socket.
+//! What a shared cache may do, as functions of values: no clock, no socket.
+
+pub mod token;
