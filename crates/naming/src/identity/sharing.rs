@@ -65,8 +65,9 @@ fn split(identity: &Identity, any_cookie: bool, status: StatusCode, headers: &He
     let control: Vec<String> = words(headers, &header::CACHE_CONTROL).collect();
     let targeted: Vec<String> = words(headers, &CDN_CACHE_CONTROL).collect();
     let forbids = |words: &[String]| words.iter().any(|word| names(word, "private") || names(word, "no-store"));
-    let ours = if targeted.is_empty() { &control } else { &targeted };
-    if forbids(ours) {
+    let is_targeted = is_dictionary(headers, &CDN_CACHE_CONTROL);
+    // A targeted field that is none allows nothing (RFC 9213 section 2.1), but what it forbids was meant.
+    if forbids(&targeted) || (!is_targeted && forbids(&control)) {
         return Some(Split::Private);
     }
     let vary: Vec<String> = words(headers, &header::VARY).collect();
@@ -84,10 +85,38 @@ fn split(identity: &Identity, any_cookie: bool, status: StatusCode, headers: &He
         return Some(Split::Vary(unkeyed));
     }
     // RFC 9111 lets a shared cache ignore cookies. Origins forget `Vary: Cookie`; they do not write `public` by chance.
-    let is_for_all = if targeted.is_empty() {
-        control.iter().any(|word| names(word, "public") || names(word, "s-maxage"))
-    } else {
+    let is_for_all = if is_targeted {
         targeted.iter().any(|word| names(word, "public") || names(word, "s-maxage") || names(word, "max-age"))
+    } else {
+        control.iter().any(|word| names(word, "public") || names(word, "s-maxage"))
     };
     (any_cookie && !is_for_all).then_some(Split::Cookie)
+}
+
+/// Whether a field is there and a dictionary (RFC 8941 section 3.2) of what directives are made of: keys alone, or with
+/// an integer, a token, a boolean or a string without a comma.
+fn is_dictionary(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let mut members = 0_usize;
+    for line in headers.get_all(name) {
+        let Ok(line) = line.to_str() else { return false };
+        for member in line.split(',').map(str::trim) {
+            let (key, value) = member.split_once('=').map_or((member, None), |(key, value)| (key, Some(value)));
+            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte);
+            let is_key =
+                key.starts_with(|first: char| first.is_ascii_lowercase() || first == '*') && key.bytes().all(fits);
+            if !is_key || !value.is_none_or(is_item) {
+                return false;
+            }
+            members += 1;
+        }
+    }
+    members > 0
+}
+
+fn is_item(value: &str) -> bool {
+    let is_string =
+        value.len() >= 2 && value.starts_with('"') && value.ends_with('"') && !value[1..value.len() - 1].contains('"');
+    let is_token =
+        !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.*".contains(&byte));
+    is_string || is_token || matches!(value, "?0" | "?1")
 }

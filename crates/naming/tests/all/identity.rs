@@ -161,6 +161,10 @@ fn an_answer_is_for_all_only_if_nothing_in_it_says_otherwise() {
         (&[("cache-control", "max-age=5, Private=\"x\"")], Split::Private),
         (&[("cache-control", "no-store")], Split::Private),
         (&[("cache-control", "public"), ("cdn-cache-control", "no-store")], Split::Private),
+        (&[("cache-control", "private"), ("cdn-cache-control", "")], Split::Private),
+        (&[("cache-control", "private"), ("cdn-cache-control", "Max-Age=60")], Split::Private),
+        (&[("cache-control", "private"), ("cdn-cache-control", "max-age=60, ,")], Split::Private),
+        (&[("cache-control", "public"), ("cdn-cache-control", "no-store, ???")], Split::Private),
         (&[("vary", "*")], Split::VaryAny),
         (&[("vary", "Cookie"), ("cache-control", "public")], Split::VaryAny),
         (&[("vary", "a b")], Split::VaryAny),
@@ -168,6 +172,8 @@ fn an_answer_is_for_all_only_if_nothing_in_it_says_otherwise() {
     ] {
         assert_eq!(judge(false, 200, headers), Sharing::Split(split), "{headers:?}");
     }
+    let ours_alone = [("cache-control", "private"), ("cdn-cache-control", "max-age=60, x=\"y\"")];
+    assert_eq!(judge(true, 200, &ours_alone), Sharing::All, "private is for caches of others");
     for status in [100, 304, 401, 407, 412] {
         assert_ne!(judge(false, status, &[("cache-control", "public")]), Sharing::All, "{status}");
     }
