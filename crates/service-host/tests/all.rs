@@ -250,7 +250,15 @@ async fn a_stop_leaves_the_name_before_it_closes_the_door() {
         let Registration { address, generation, ttl_ms } = body;
         door.set(address).unwrap();
         registered.send(()).await.unwrap();
-        Json(Endpoint { name, endpoint, site: String::new(), address, generation, expires_in_ms: ttl_ms, router_time_unix_ms: 0 })
+        Json(Endpoint {
+            name,
+            endpoint,
+            site: String::new(),
+            address,
+            generation,
+            expires_in_ms: ttl_ms,
+            router_time_unix_ms: 0,
+        })
     };
     let leave = async move || {
         left.send(TcpStream::connect(address.get().unwrap()).await.is_ok()).await.unwrap();

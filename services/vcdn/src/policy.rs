@@ -47,9 +47,10 @@ pub(crate) enum Condition {
 
 /// Whether and how long an answer may be kept (RFC 9111 section 3, RFC 9213, RFC 5861).
 pub(crate) fn keep(status: StatusCode, headers: &HeaderMap, asked: UnixMs, now: UnixMs) -> Keep {
-    let targeted = headers.get(&CDN_CACHE_CONTROL).is_some();
-    let name = if targeted { CDN_CACHE_CONTROL } else { header::CACHE_CONTROL };
-    let control = Directives::of(headers, &name);
+    // One that is empty or damaged counts as none (RFC 9213 section 2.2): it must not hide a `private` beside it.
+    let cdn = Directives::of(headers, &CDN_CACHE_CONTROL);
+    let targeted = cdn.is_sound();
+    let control = if targeted { cdn } else { Directives::of(headers, &header::CACHE_CONTROL) };
     let is_final = matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
     if control.has("no-store") || control.has("private") || headers.contains_key(header::SET_COOKIE) || !is_final {
         return Keep::Unshared;
@@ -76,7 +77,8 @@ pub(crate) fn keep(status: StatusCode, headers: &HeaderMap, asked: UnixMs, now: 
         // Nothing was said: it is asked for each time, at the price of a 304.
         None => 0,
     };
-    let must = control.has("must-revalidate") || control.has("proxy-revalidate") || control.has("s-maxage");
+    // `s-maxage` alone implies proxy-revalidate (RFC 9111 section 5.2.2.10); who names a grace beside it means it.
+    let must = control.has("must-revalidate") || control.has("proxy-revalidate");
     let grace =
         |name: &str| if must || control.has("no-cache") { 0 } else { control.seconds(name).unwrap_or(0) * 1000 };
     let fresh_until = born.plus_ms(life_ms);
@@ -115,7 +117,7 @@ fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
 /// Groups of an answer: Cache-Groups (RFC 9875), a list of strings.
 fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     let values = headers.get_all(&CACHE_GROUPS).iter().filter_map(|value| value.to_str().ok());
-    let members = values.flat_map(|value| value.split(',')).map(|tag| tag.trim().trim_matches('"'));
+    let members = values.flat_map(members).map(|tag| tag.trim().trim_matches('"'));
     members.filter(|tag| !tag.is_empty()).take(TAGS_MAX).map(Box::from).collect()
 }
 
@@ -214,7 +216,7 @@ struct Directives(Vec<(String, Option<String>)>);
 impl Directives {
     fn of(headers: &HeaderMap, name: &HeaderName) -> Self {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let parts = values.flat_map(|value| value.split(',')).map(str::trim).filter(|part| !part.is_empty());
+        let parts = values.flat_map(members).map(str::trim).filter(|part| !part.is_empty());
         Self(
             parts
                 .map(|part| match part.split_once('=') {
@@ -227,6 +229,17 @@ impl Directives {
         )
     }
 
+    /// Whether there are some, each with a name that a directive may have (RFC 8941 section 3.1.2).
+    fn is_sound(&self) -> bool {
+        let is_key = |name: &str| {
+            name.starts_with(|first: char| first.is_ascii_lowercase() || first == '*')
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte))
+        };
+        !self.0.is_empty() && self.0.iter().all(|(name, _)| is_key(name))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(known, _)| known == name)
     }
@@ -236,6 +249,21 @@ impl Directives {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
         Some(value.as_deref().and_then(digits).unwrap_or(0).min(u64::from(u32::MAX)))
     }
+}
+
+/// The members of a list field; commas inside quotes separate nothing.
+fn members(value: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |character| {
+        let plain = !std::mem::take(&mut escaped);
+        match character {
+            '\\' if quoted && plain => escaped = true,
+            '"' if plain => quoted = !quoted,
+            ',' => return !quoted,
+            _ => {}
+        }
+        false
+    })
 }
 
 fn number(value: Option<&HeaderValue>) -> Option<u64> {
@@ -251,4 +279,51 @@ fn date(value: &HeaderValue) -> Option<UnixMs> {
     let at = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     Some(UnixMs(u64::try_from(since.as_millis()).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_000_000_000_000);
+
+    fn kept(fields: &[(&'static str, &str)]) -> Keep {
+        let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        keep(StatusCode::OK, &fields.iter().map(field).collect(), NOW, NOW)
+    }
+
+    #[test]
+    fn a_damaged_targeted_field_hides_nothing() {
+        for damaged in ["", ",", "=1", "\"a\"", "max age=60", "60"] {
+            for private in ["private, max-age=60", "no-store"] {
+                let fields = [("cdn-cache-control", damaged), ("cache-control", private), ("etag", "\"1\"")];
+                assert_eq!(kept(&fields), Keep::Unshared, "{damaged}");
+            }
+        }
+        let fields = [("cdn-cache-control", "max-age=60"), ("cache-control", "no-store")];
+        assert!(matches!(kept(&fields), Keep::Shared { times, .. } if times.fresh_until == NOW.plus_ms(60_000)));
+    }
+
+    #[test]
+    fn a_grace_beside_s_maxage_is_meant() {
+        let Keep::Shared { times, .. } = kept(&[("cache-control", "s-maxage=60, stale-while-revalidate=30")]) else {
+            panic!("it may be kept");
+        };
+        assert_eq!(times.while_revalidate_until, NOW.plus_ms(90_000));
+    }
+
+    #[test]
+    fn quoted_commas_separate_nothing() {
+        assert_eq!(
+            members(r#"a, "b,c", "d\",e",f"#).map(str::trim).collect::<Vec<_>>(),
+            ["a", r#""b,c""#, r#""d\",e""#, "f"]
+        );
+        let Keep::Shared { tags, .. } = kept(&[("cache-control", "max-age=9"), ("cache-groups", r#""a,b", "c""#)])
+        else {
+            panic!("it may be kept");
+        };
+        assert_eq!(*tags, [Box::from("a,b"), Box::from("c")]);
+        let fields = [("cache-control", r#"foo="x, max-age=60", private"#), ("etag", "\"1\"")];
+        assert_eq!(kept(&fields), Keep::Unshared);
+    }
 }
