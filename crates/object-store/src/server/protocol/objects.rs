@@ -43,8 +43,7 @@ pub(super) async fn put(backend: &Backend, mut request: S3Request<PutObjectInput
     let place = Place::Object { bucket: bucket.clone(), key: key.clone() };
     let written = backend.receive(request.input.body.take(), announced, EtagKind::Md5, place).await?;
     let checksums = written.checksums;
-    let object =
-        NewObject { key, etag: written.etag, attributes, upload: None, extents: vec![written.extent] };
+    let object = NewObject { key, etag: written.etag, attributes, upload: None, extents: vec![written.extent] };
     let pending = written.pending;
     let manifest =
         backend.run(move |folder| objects::commit(folder, &bucket, object, &conditions, Some(pending))).await?;
