@@ -5,6 +5,8 @@
 //! then does the offset that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
 //! put in front of what comes next. A short upload that never fills a part becomes the source by one plain put.
 //!
+//! Each note is an fsync for which the connection waits, so a fast upload has several parts noted at once.
+//!
 //! With a promised checksum nothing is noted before all bytes of the request are here and the checksum is right. Parts
 //! that a wrong one leaves in the store are not named by any row: the next attempt replaces them, for part numbers
 //! follow from the offset.
@@ -12,7 +14,7 @@
 //! A crash at any point leaves the row as it was, and the row is right.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use flame_object_store::{MultipartUpload, PartTag, StoreError};
@@ -26,6 +28,9 @@ use crate::intake::Intake;
 use crate::parts::PARTS_HELD;
 use crate::record::{Origin, Record, Tail};
 use crate::store::{Arrival, RecordError, Uploads};
+
+/// Parts are noted at most this often while bytes come, so a crash costs a fast client that much more to send again.
+const NOTE_EVERY: Duration = Duration::from_millis(100);
 
 /// Takes in the bytes of one upload, from one connection.
 #[derive(Debug)]
@@ -48,8 +53,11 @@ pub struct Receiver {
     in_flight: VecDeque<InFlight>,
     /// The memory of a part that has arrived, for the next one: fresh pages cost more than what is written to them.
     spare: Option<BytesMut>,
-    /// Parts that the store has and no row names, because the checksum is not yet known to be right.
+    /// Parts that the store has and no row names: the checksum is not yet known to be right, or they are to be noted
+    /// with the next.
     staged: Vec<PartTag>,
+    /// When parts were noted last.
+    noted: Option<Instant>,
 }
 
 /// A part on its way to the store.
@@ -134,6 +142,7 @@ impl Receiver {
             in_flight: VecDeque::new(),
             spare: None,
             staged: Vec::new(),
+            noted: None,
         })
     }
 
@@ -218,7 +227,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Waits for the oldest part on its way, and acknowledges it unless a checksum is still to come.
+    /// Waits for the oldest part on its way, and acknowledges it with those before it, unless a checksum is still to come
+    /// or something was acknowledged just now.
     async fn settle(&mut self) -> Result<(), ReceiveError> {
         let Some(InFlight { task, bytes, end_bytes, sha256_state }) = self.in_flight.pop_front() else {
             return Ok(());
@@ -233,8 +243,10 @@ impl Receiver {
         fault::point("part-stored");
         // The last byte is acknowledged together with the stage that it leads to, by `finish`.
         let last = self.record.length_bytes == Some(end_bytes);
-        if self.promise.is_none() && !last {
+        let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY);
+        if self.promise.is_none() && !last && is_due {
             self.arrive(end_bytes, sha256_state, None, None).await?;
+            self.noted = Some(Instant::now());
         }
         Ok(())
     }
