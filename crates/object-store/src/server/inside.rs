@@ -1,6 +1,6 @@
 //! The server for callers in its own process: the same signed requests, without a socket in between.
 //!
-//! Ingest hosts the server and brings most of its bytes; over loopback each of them would be copied four times more.
+//! Ingest hosts the server and brings most of its bytes; over loopback each of them would go into the kernel and out again.
 //! What is sent, signed, checked and answered is the same as over the network, so nothing can come to rely on it.
 
 use std::fmt;

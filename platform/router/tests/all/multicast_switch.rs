@@ -208,7 +208,8 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
             let (link, took) = tokio::task::block_in_place(deliver);
             println!("{loss} % lost, run {run}: {link:.3} copies, {took:?}");
             copies.push(link);
-            if link <= COPIES_MAX {
+            // Where no bound is promised, three show that the bodies are whole.
+            if link <= COPIES_MAX || (loss > 1.0 && run == 2) {
                 break;
             }
         }
