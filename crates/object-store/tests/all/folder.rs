@@ -3,11 +3,11 @@
 use std::fs;
 
 use bytes::Bytes;
-use flame_object_store::{EmbeddedServer, ServerError};
+use flame_object_store::{EmbeddedServer, SecretKey, ServerError, Store, StoreConfig, StoreError};
 use tempfile::TempDir;
 
 use crate::consistency;
-use crate::world::{BUCKET, World, random_bytes, server_config};
+use crate::world::{BUCKET, World, random_bytes, server_config, store_config};
 
 #[tokio::test]
 async fn a_newer_layout_is_refused() {
@@ -97,4 +97,22 @@ async fn stopping_lets_an_answer_finish() {
     assert!(got == bytes);
     assert!(store.put("late", Bytes::new(), "a/b").await.is_err());
     drop(dir);
+}
+
+#[tokio::test]
+async fn a_client_inside_the_process_does_the_same_and_keeps_nobody_from_the_folder() {
+    let world = World::start().await;
+    let config = store_config(&world.server.endpoint());
+    let inside = Store::connect_inside(&world.server, &config);
+    let bytes = random_bytes(100_000);
+    let etag = inside.put("k", bytes.clone(), "video/mp4").await.unwrap();
+    assert_eq!(world.store.head("k").await.unwrap().unwrap().etag, etag, "both see the same store");
+    assert_eq!(inside.get("k", 1 << 20).await.unwrap(), bytes);
+    let stranger = StoreConfig { secret_key: SecretKey::new("wrong"), ..config };
+    let refused = Store::connect_inside(&world.server, &stranger).head("k").await.unwrap_err();
+    assert!(matches!(refused, StoreError::Denied { .. }), "{refused:?}");
+    // The client outlives the server: the folder is free all the same.
+    let world = world.restart().await;
+    assert!(matches!(inside.head("k").await.unwrap_err(), StoreError::Unavailable { .. }));
+    assert_eq!(world.store.head("k").await.unwrap().unwrap().etag, etag);
 }
