@@ -23,7 +23,7 @@ use crate::args::{self, Global};
 use crate::exit::Exit;
 use crate::output;
 use stage::Stage;
-use tour::{Broken, Report, Tour};
+use tour::{Broken, Report, Tour, Verified};
 
 /// A scenario of the tour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,4 +165,12 @@ impl Scenario {
             Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }
     }
+}
+
+/// The first bytes of a clip, as an object whose way is shown.
+async fn beginning(clip: &Path, bytes_max: usize) -> anyhow::Result<Verified<Vec<u8>>> {
+    let mut bytes = tokio::fs::read(clip).await.with_context(|| format!("read {}", clip.display()))?;
+    bytes.truncate(bytes_max);
+    let detail = format!("the first {} KiB of the clip; loopback: no delay but the machine's own", bytes.len() >> 10);
+    Ok(Verified(bytes, detail))
 }

@@ -60,7 +60,7 @@ struct Series {
 }
 
 pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
-    let object = tour.step("object", object(clip)).await?;
+    let object = tour.step("object", super::beginning(clip, OBJECT_BYTES)).await?;
     let mut surrogates = tour.step("surrogates", Surrogates::start(&object)).await?;
     let off = tour.step("sites, off", Sites::start(stage, &surrogates, false)).await?;
     let on = tour.step("sites, on", Sites::start(stage, &surrogates, true)).await?;
@@ -85,13 +85,6 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     }
     surrogates.tasks.shutdown().await;
     Ok(())
-}
-
-async fn object(clip: &Path) -> anyhow::Result<Verified<Vec<u8>>> {
-    let mut bytes = tokio::fs::read(clip).await.with_context(|| format!("read {}", clip.display()))?;
-    bytes.truncate(OBJECT_BYTES);
-    let detail = format!("the first {} KiB of the clip; loopback: no delay but the machine's own", bytes.len() >> 10);
-    Ok(Verified(bytes, detail))
 }
 
 async fn without(client: &Client, object: &[u8]) -> anyhow::Result<Verified<Series>> {

@@ -48,7 +48,7 @@ struct Row {
 }
 
 pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
-    let object = tour.step("object", object(clip)).await?;
+    let object = tour.step("object", super::beginning(clip, OBJECT_BYTES)).await?;
     let wanted = hex::encode(Sha256::digest(&object[..object.len() / 2]));
     let mut row = tour.step("sites", Row::start(stage, &object)).await?;
     let alone_ms = tour.step("off", walked_by_client(&row.client, &wanted)).await?;
@@ -65,13 +65,6 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     row.cloud.stop().await;
     row.functions.shutdown().await;
     Ok(())
-}
-
-async fn object(clip: &Path) -> anyhow::Result<Verified<Vec<u8>>> {
-    let mut bytes = tokio::fs::read(clip).await.with_context(|| format!("read {}", clip.display()))?;
-    bytes.truncate(OBJECT_BYTES);
-    let detail = format!("the first {} KiB of the clip; loopback: no delay but the machine's own", bytes.len() >> 10);
-    Ok(Verified(bytes, detail))
 }
 
 /// Without a path the client fetches the object and does the functions' work.
