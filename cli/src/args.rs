@@ -326,6 +326,8 @@ pub enum TokenCommand {
         #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Sign a URL behind a name that asks viewers for one, and print it (RFC 9246); playlists keep the token
+    SignUrl(SignUrl),
     /// Revoke a token; it is refused from the next second on
     Revoke {
         /// The token, or its id
@@ -334,6 +336,30 @@ pub enum TokenCommand {
         #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SignUrl {
+    /// The URL, as viewers ask for it without a token
+    pub url: Url,
+    /// What the token opens: every path behind the name that begins so [default: the asset of the URL]
+    #[arg(long, value_name = "PATH")]
+    pub path: Option<String>,
+    /// Whom it is for
+    #[arg(long)]
+    pub subject: Option<String>,
+    /// How long it is valid: 90min, 24h
+    #[arg(long, default_value = "4h", value_name = "DURATION")]
+    pub life: Span,
+    /// What the surrogate's `tokens.origin` says [default: https:// and the whole name]
+    #[arg(long, value_name = "ORIGIN")]
+    pub origin: Option<String>,
+    /// The folder with the signing key [default: `viewers` in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
+    /// The data folder that holds the keys [default: as in `flame up`]
+    #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

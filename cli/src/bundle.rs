@@ -12,7 +12,7 @@ use flame_api::Client;
 use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
-use flame_service_host::keys::Grant;
+use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub const FUNCTIONS: [(&str, &str); 5] = [
 ];
 /// The name that the surrogate serves.
 const CDN: &str = "cdn";
+/// The same for viewers with a signed URL (`flame token sign-url`).
+const SIGNED: &str = "cdn.signed";
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Life of the token that the first start prints.
@@ -109,7 +111,7 @@ impl Bundle {
             ..flame_transcode::Config::new(store.clone())
         });
         let streaming = flame_streaming::start(flame_streaming::Config::new(host(), store));
-        let vcdn = flame_vcdn::start(vcdn(data, host())).await?;
+        let vcdn = flame_vcdn::start(vcdn(data, host())?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);
         Ok(Self { router, services, vcdn, ingest, client, first_token })
@@ -181,16 +183,20 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// A surrogate in front of streaming. It keeps little: the origin is on the same disk.
-fn vcdn(data: &Path, host: HostConfig) -> flame_vcdn::Config {
+/// A surrogate in front of streaming, for everybody and for viewers with a signed URL. It keeps little: the origin is on the
+/// same disk.
+fn vcdn(data: &Path, host: HostConfig) -> anyhow::Result<flame_vcdn::Config> {
+    let viewers = data.join(token::VIEWERS);
+    keys::ensure(&viewers).context("make the key of signed URLs")?;
     let cache = CacheConfig {
         folder: Some(data.join("vcdn")),
         memory: Bytes(64 << 20),
         disk: Bytes(2 << 30),
         ..CacheConfig::default()
     };
-    let fronts = vec![FrontConfig::new(CDN, "streaming")];
-    flame_vcdn::Config { host, fronts, cache, ..flame_vcdn::Config::default() }
+    let signed = FrontConfig::new(SIGNED, "streaming").with_tokens(viewers.join("jwks.json"));
+    let fronts = vec![FrontConfig::new(CDN, "streaming"), signed];
+    Ok(flame_vcdn::Config { host, fronts, cache, ..flame_vcdn::Config::default() })
 }
 
 fn first_token(data: &Path) -> anyhow::Result<String> {

@@ -89,6 +89,33 @@ fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
     }
     row("all", &stats.total);
     output::print_line(&table.trim_fmt())?;
+    let watched = stats.assets.iter().filter_map(|asset| Some((&asset.asset, asset.viewing.as_ref()?)));
+    let watched: Vec<_> = watched.collect();
+    if !watched.is_empty() {
+        let columns = [
+            "asset",
+            "sessions",
+            "starved",
+            "starvations",
+            "waiting",
+            "errors",
+            "throughput",
+            "bitrate",
+            "buffer",
+            "start",
+        ];
+        let mut viewing = output::table(&columns);
+        let unit = |value: Option<u64>, unit: &str| value.map_or("-".to_owned(), |value| format!("{value} {unit}"));
+        for (asset, fare) in watched {
+            let mut cells = vec![asset.clone()];
+            let counts = [fare.sessions, fare.starved_sessions, fare.starvations, fare.rebuffering, fare.errors];
+            cells.extend(counts.iter().map(ToString::to_string));
+            cells.extend([unit(fare.throughput_kbps, "kbit/s"), unit(fare.bitrate_kbps, "kbit/s")]);
+            cells.extend([unit(fare.buffer_ms, "ms"), unit(fare.start_delay_ms, "ms")]);
+            viewing.add_row(cells);
+        }
+        output::print_line(&viewing.trim_fmt())?;
+    }
     let mut kept = output::table(&["tenant", "in memory", "objects", "on disk", "objects", "fills"]);
     for tier in &stats.kept {
         kept.add_row([

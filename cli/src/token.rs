@@ -1,4 +1,7 @@
-//! `flame token`: made and revoked beside the data folder, because whoever can read its keys may sign anyway.
+//! `flame token`: made and revoked beside the data folder, because whoever can read its keys may sign anyway. Links for viewers
+//! are in [`sign_url`].
+
+mod sign_url;
 
 use std::path::Path;
 
@@ -19,6 +22,8 @@ const LIFE_MAX_S: u64 = 366 * 24 * 3600;
 
 /// The folder with the keys inside a data folder.
 pub const KEYS: &str = "auth";
+/// The folder with the keys of signed URLs: who may sign those may not call services.
+pub const VIEWERS: &str = "viewers";
 
 pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
     match &args.command {
@@ -50,6 +55,7 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             eprintln!("token {} for {subject} of tenant {tenant}: {}, valid until {end}", claims.jti, grant.scope);
             output::print_line(&token)
         }
+        TokenCommand::SignUrl(wanted) => sign_url::run(global, wanted),
         TokenCommand::Revoke { token, data } => {
             let (id, until) = match token.parse::<Uuid>() {
                 Ok(id) => (id, keys::unix_seconds() + LIFE_MAX_S),

@@ -38,3 +38,27 @@ fn tokens_are_needed_issued_and_revoked() {
     while with(&reader, &["asset", "list"]).status == 0 {}
     assert_eq!(with(&writer, &["asset", "list"]).status, 0);
 }
+
+#[test]
+fn a_signed_url_opens_its_asset_and_is_in_no_log() {
+    let world = World::up();
+    let data = world.data();
+    let data = data.to_str().unwrap();
+    let url = format!("{}~cdn.signed/film/index.m3u8", world.router.trim_end_matches('/').to_owned() + "/");
+    let status = |url: &str| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { reqwest::get(url).await.unwrap().status().as_u16() })
+    };
+    assert_eq!(status(&url), 403);
+    let signed = flame(&["token", "sign-url", "--data", data, &url]);
+    assert_eq!(signed.status, 0, "{}", signed.err);
+    let signed = signed.out.trim();
+    // It may: that there is no such film, streaming says.
+    assert_eq!(status(signed), 404, "{signed}");
+    assert_eq!(status(&signed.replace("/film/", "/other/")), 403);
+    let token = signed.split("URISigningPackage=").nth(1).unwrap().split('/').next().unwrap();
+    assert!(token.len() > 100 && !world.log().contains(token), "{}", world.log());
+    let twice = flame(&["token", "sign-url", "--data", data, signed]);
+    assert_eq!(twice.status, 2, "{}", twice.err);
+    assert_eq!(flame(&["token", "sign-url", "--data", data, "http://127.0.0.1:1/film/1"]).status, 2);
+}

@@ -123,6 +123,40 @@ pub struct AssetFigures {
     /// Its figures.
     #[serde(flatten)]
     pub figures: Figures,
+    /// What its viewers' players report, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub viewing: Option<Viewing>,
+}
+
+/// How viewers fare, as their players report it (CMCD, CTA-5004 and CTA-5004-A). Means are over all reports that say so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Viewing {
+    /// Reports: in queries, fields and events.
+    pub reports: u64,
+    /// What came in their place and is none.
+    pub damaged: u64,
+    /// Sessions; one that was silent for long may count twice.
+    pub sessions: u64,
+    /// Those whose buffer ran dry at least once.
+    pub starved_sessions: u64,
+    /// Reports that the buffer ran dry (`bs`).
+    pub starvations: u64,
+    /// Reports that the player waits for media (`sta=r`).
+    pub rebuffering: u64,
+    /// Reports of errors (`e=e`, `ec`, `sta=f`).
+    pub errors: u64,
+    /// Throughput that players measured (`mtp`), mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput_kbps: Option<u64>,
+    /// Bitrate that they asked for (`br`), mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate_kbps: Option<u64>,
+    /// Media in their buffers (`bl`), mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer_ms: Option<u64>,
+    /// Time from the wish to play to the first frame (`msd`), mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_delay_ms: Option<u64>,
 }
 
 /// Answer to `GET /stats`: since the surrogate was started.

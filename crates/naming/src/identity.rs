@@ -14,26 +14,29 @@
 //! | path and query | normalised ([`url`]): no CMCD, no verified token, `_HLS_*` in one form |
 //! | method | GET or HEAD |
 //! | Accept-Encoding | the set of codings that are accepted |
-//! | Range | in one form |
+//! | Range | in one form, if it is one of bytes |
 //! | fields that the service declared or its last Vary named | as they are, lines joined |
 //! | Cookie | no; but then the answer has to say outright that it is for all |
 //! | Authorization, an unverified token | such a request has no identity |
 
+pub mod codings;
+pub mod control;
+pub mod list;
+mod range;
 pub mod sharing;
 pub mod url;
 
 use std::collections::BTreeMap;
 
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, Method};
 
 use crate::name::Name;
 
-pub use sharing::{Sharing, Split};
+pub use sharing::{Carried, Sharing, Split};
 pub use url::Token;
 
-/// Content codings that are told apart, in the order they are written; an origin that knows another is asked without it.
-const CODINGS: [&str; 3] = ["br", "gzip", "zstd"];
+use list::words;
 
 /// A request, as far as its identity goes.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +73,9 @@ pub enum Single {
     /// It carries a credential that nobody here verified.
     #[error("it carries a credential in `{0}` that this edge did not verify")]
     Credential(&'static str),
+    /// It says whose it is.
+    #[error("it carries a cookie")]
+    Cookie,
     /// Its answer depends on what the client has already; a cache answers it from the whole.
     #[error("its answer depends on `{0}`")]
     Conditional(HeaderName),
@@ -107,8 +113,8 @@ impl Identity {
             name: name.clone(),
             is_head: *method == Method::HEAD,
             url: url.into(),
-            accept_encoding: accept_encoding(headers).into(),
-            range: headers.get(header::RANGE).map(|value| range(value).into()),
+            accept_encoding: codings::accepted(headers).into(),
+            range: range::canonical(headers),
             fields: fields.map(|name| (name.as_str().into(), joined(headers, name))).collect(),
         })
     }
@@ -125,7 +131,7 @@ impl Identity {
         &self.url
     }
 
-    /// The Accept-Encoding that upstream is asked with; empty for none.
+    /// The Accept-Encoding that upstream is asked with.
     #[must_use]
     pub fn accept_encoding(&self) -> &str {
         &self.accept_encoding
@@ -133,8 +139,8 @@ impl Identity {
 
     /// Whether a field that an answer names in Vary was compared.
     #[must_use]
-    pub fn is_keyed(&self, field: &str) -> bool {
-        self.fields.contains_key(field) || field.parse().is_ok_and(|name: HeaderName| is_in_every_key(&name))
+    pub fn is_keyed(&self, field: &HeaderName) -> bool {
+        self.fields.contains_key(field.as_str()) || is_in_every_key(field)
     }
 }
 
@@ -143,22 +149,25 @@ fn is_in_every_key(name: &HeaderName) -> bool {
     *name == header::ACCEPT_ENCODING || *name == header::RANGE
 }
 
-/// Whether a request carries a cookie: it may wait with others, but [`sharing::judge`] has to know.
+/// The field of a request in which it carries a credential. Nobody shares an answer to such a request, whatever that says.
 #[must_use]
-pub fn has_cookie(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::COOKIE)
+pub fn credential(headers: &HeaderMap) -> Option<&'static str> {
+    const FIELDS: [(HeaderName, &str); 3] = [
+        (header::AUTHORIZATION, "Authorization"),
+        (header::PROXY_AUTHORIZATION, "Proxy-Authorization"),
+        (HeaderName::from_static("x-api-key"), "X-Api-Key"),
+    ];
+    FIELDS.iter().find(|(name, _)| headers.contains_key(name)).map(|(_, text)| *text)
 }
 
 /// Refuses what is between one client and one server.
 fn own(headers: &HeaderMap) -> Result<(), Single> {
-    for (name, text) in [
-        (header::AUTHORIZATION, "Authorization"),
-        (header::PROXY_AUTHORIZATION, "Proxy-Authorization"),
-        (HeaderName::from_static("x-api-key"), "X-Api-Key"),
-    ] {
-        if headers.contains_key(name) {
-            return Err(Single::Credential(text));
-        }
+    if let Some(field) = credential(headers) {
+        return Err(Single::Credential(field));
+    }
+    // Origins forget `Vary: Cookie`, and RFC 9111 lets them.
+    if headers.contains_key(header::COOKIE) {
+        return Err(Single::Cookie);
     }
     for name in [
         header::IF_MATCH,
@@ -181,44 +190,13 @@ fn own(headers: &HeaderMap) -> Result<(), Single> {
         return Err(Single::Connection(header::CONTENT_LENGTH));
     }
     let wants_own = |word: &str| matches!(word, "no-cache" | "no-store" | "max-age=0");
-    let is_fresh = words(headers, &header::CACHE_CONTROL).any(|word| wants_own(&word));
-    let is_old_fresh = words(headers, &header::PRAGMA).any(|word| word == "no-cache");
+    let is_fresh = words(headers, &header::CACHE_CONTROL).iter().any(|word| wants_own(word));
+    let is_old_fresh = words(headers, &header::PRAGMA).iter().any(|word| word == "no-cache");
     if is_fresh || is_old_fresh { Err(Single::Fresh) } else { Ok(()) }
-}
-
-/// The accepted codings in one form (RFC 9110 section 12.5.3): wording, order and preference are no difference.
-fn accept_encoding(headers: &HeaderMap) -> String {
-    let mut accepted: BTreeMap<String, bool> = BTreeMap::new();
-    for word in words(headers, &header::ACCEPT_ENCODING) {
-        let (coding, parameters) = word.split_once(';').unwrap_or((&word, ""));
-        let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q=")).unwrap_or("1");
-        let coding = coding.trim().trim_start_matches("x-");
-        accepted.insert(coding.to_owned(), !quality.bytes().all(|byte| matches!(byte, b'0' | b'.')));
-    }
-    let any = accepted.get("*").copied();
-    let takes = |coding: &str, otherwise: bool| accepted.get(coding).copied().or(any).unwrap_or(otherwise);
-    let mut codings: Vec<&str> = CODINGS.into_iter().filter(|coding| takes(coding, false)).collect();
-    if !takes("identity", true) {
-        codings.push("identity;q=0");
-    }
-    codings.join(", ")
-}
-
-/// A range in one form (RFC 9110 section 14.2): units in lower case, no blanks.
-fn range(value: &HeaderValue) -> Vec<u8> {
-    let bytes = value.as_bytes().iter().filter(|byte| !byte.is_ascii_whitespace());
-    bytes.map(u8::to_ascii_lowercase).collect()
 }
 
 /// All lines of a field as one (RFC 9110 section 5.3); a field that is not there is not an empty one.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|value| value.as_bytes().trim_ascii()).collect();
     if lines.is_empty() { None } else { Some(lines.join(&b", "[..]).into()) }
-}
-
-/// The members of a list field, in lower case and without blanks around them.
-fn words(headers: &HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> {
-    let lines = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).to_lowercase());
-    let words = lines.flat_map(|line| line.split(',').map(|word| word.trim().to_owned()).collect::<Vec<_>>());
-    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().into_iter()
 }

@@ -4,6 +4,8 @@
 mod atlas;
 #[path = "all/identity.rs"]
 mod identity;
+#[path = "all/identity_url.rs"]
+mod identity_url;
 #[path = "all/name.rs"]
 mod name;
 #[path = "all/path.rs"]

@@ -161,7 +161,6 @@ pub fn issue(folder: &Path, grant: &Grant) -> Result<(String, Claims), KeyError>
 
 /// Issues a token whose holder registers behind `names` only, whatever its scopes would allow.
 pub fn issue_confined(folder: &Path, grant: &Grant, names: Option<Vec<String>>) -> Result<(String, Claims), KeyError> {
-    let (kid, key) = signer(folder)?;
     let now = unix_seconds();
     let claims = Claims {
         jti: Uuid::now_v7(),
@@ -173,9 +172,14 @@ pub fn issue_confined(folder: &Path, grant: &Grant, names: Option<Vec<String>>) 
         iat: now,
         exp: now.saturating_add(grant.life.as_secs()),
     };
+    Ok((sign(folder, &claims)?, claims))
+}
+
+/// Signs claims of whatever kind with the private key in `folder`: a JWT (RFC 7519).
+pub fn sign(folder: &Path, claims: &impl Serialize) -> Result<String, KeyError> {
+    let (kid, key) = signer(folder)?;
     let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
-    let token = jsonwebtoken::encode(&header, &claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))?;
-    Ok((token, claims))
+    jsonwebtoken::encode(&header, claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))
 }
 
 /// Revokes a token by its id. `exp` is when it can be forgotten.

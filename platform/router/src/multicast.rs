@@ -6,13 +6,12 @@
 //! is answered by itself with plain HTTP. A router that knows nothing of it ignores the upgrade and just answers. At the
 //! edge all clients that ask for the same hang on one such transfer, and see ordinary HTTP.
 //!
-//! Nothing is merged that is not certain to be the same: see [`key`]. What is held is bounded: so many transfers at
+//! Nothing is merged that is not certain to be the same: see `flame_naming::identity`. What is held is bounded: so many transfers at
 //! once, each of a length that the answer stated and that fits.
 
 mod fan;
 mod gathering;
 pub(crate) mod head;
-pub(crate) mod key;
 mod measurements;
 
 use std::io;
@@ -25,6 +24,7 @@ use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use flame_multicast::{Door, Member, Pool, PoolConfig, sender};
 use flame_naming::group::Rules;
+use flame_naming::identity::{Identity, control};
 use flame_service_host::config::Bytes;
 use flame_service_host::metrics::Metrics;
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,6 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use fan::{Fan, read};
 pub(crate) use gathering::{Gathering, Lead, Place};
-use key::Key;
 use measurements::Measurements;
 
 /// The protocol of a unicast leg, in `Upgrade`.
@@ -82,8 +81,8 @@ struct Parties {
     rules: Rules,
     body_max_bytes: u64,
     room: Arc<Semaphore>,
-    edge: Gathering<Key, Arc<Shared>>,
-    origin: Gathering<Key, Door>,
+    edge: Gathering<Identity, Arc<Shared>>,
+    origin: Gathering<Identity, Door>,
     tasks: TaskTracker,
     stop: CancellationToken,
     measurements: Measurements,
@@ -143,17 +142,17 @@ impl Multicast {
     }
 
     /// Who asks for the same at this edge.
-    pub(crate) fn at_edge(&self, key: Key) -> Place<Key, Arc<Shared>> {
-        self.0.edge.ask(key)
+    pub(crate) fn at_edge(&self, identity: Identity) -> Place<Identity, Arc<Shared>> {
+        self.0.edge.ask(identity)
     }
 
     /// Which routers ask this one for the same.
-    pub(crate) fn at_origin(&self, key: Key) -> Place<Key, Door> {
-        self.0.origin.ask(key)
+    pub(crate) fn at_origin(&self, identity: Identity) -> Place<Identity, Door> {
+        self.0.origin.ask(identity)
     }
 
     /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`.
-    pub(crate) async fn receive<L>(&self, leg: L, lead: Lead<Key, Arc<Shared>>) -> Option<Arc<Shared>>
+    pub(crate) async fn receive<L>(&self, leg: L, lead: Lead<Identity, Arc<Shared>>) -> Option<Arc<Shared>>
     where
         L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -192,9 +191,9 @@ impl Multicast {
     }
 
     /// Sends an answer to all who come in by `lead`.
-    pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Key, Door>, room: Room) -> Door {
+    pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Identity, Door>, room: Room) -> Door {
         let head = head::Head::from(answer).write();
-        let linger = key::fresh_for(&answer.headers).min(LINGER);
+        let linger = Duration::from_secs(control::fresh_for_s(&answer.headers)).min(LINGER);
         let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, body.into_data_stream());
         let taken = lead.open(door.clone());
         let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());

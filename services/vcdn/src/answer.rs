@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use bytes::Bytes;
 use flame_service_host::Failure;
 use http_body_util::BodyExt;
@@ -97,6 +97,9 @@ impl Content {
         }
     }
 }
+
+/// What the hops of a delivery say of it (CTA-5006); each adds its own.
+pub(crate) const CMSD_DYNAMIC: HeaderName = HeaderName::from_static("cmsd-dynamic");
 
 /// Scripts of any page may read what is shared: there are no credentials that they could abuse.
 pub(crate) fn for_any_page(headers: &mut HeaderMap) {

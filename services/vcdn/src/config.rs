@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::{HeaderName, header};
 use flame_naming::{Destination, Name};
 use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
@@ -40,6 +41,36 @@ pub struct FrontConfig {
     /// Address that is registered with the router, if it is not the one listened on.
     #[serde(default)]
     pub advertise: Option<SocketAddr>,
+    /// Fields of requests that go upstream for all who ask the same, beside Accept, Accept-Encoding and Accept-Language. The
+    /// service names in Vary those that its answer depends on.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// Requests that change something go upstream, and what they change is forgotten here; without it they get 405.
+    #[serde(default)]
+    pub writes: bool,
+    /// Viewers need a signed URL for some of its paths.
+    #[serde(default)]
+    pub tokens: Option<TokenConfig>,
+}
+
+/// `[fronts.tokens]`: signed URLs (RFC 9246).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// JWKS file of those who may sign; read again on SIGHUP.
+    pub keys: PathBuf,
+    /// What needs a token: all paths that begin so.
+    #[serde(default = "every_path")]
+    pub paths: Vec<String>,
+    /// Scheme and authority of the URLs that tokens open. Without it: `https://` and the front's whole name.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// Whom a token is for, if it says so. Without it: the front's whole name.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// Verified tokens that are remembered.
+    #[serde(default = "tokens_remembered")]
+    pub remembered: usize,
 }
 
 /// `[cache]`
@@ -56,12 +87,16 @@ pub struct CacheConfig {
     pub object_max: Bytes,
     /// Fills at once, of all tenants; whoever would begin one more gets 503.
     pub fills: usize,
+    /// Longest life of an answer that says nothing but when it was last changed; 0 asks for it each time.
+    pub heuristic_max: Span,
     /// A range that begins further ahead of a running fill than this is asked for singly.
     pub range_ahead: Bytes,
     /// Objects that are fetched ahead of the first viewer who follows a playlist; 0 fetches none.
     pub prefetch: u32,
     /// Assets whose requests are counted apart; the others are counted together.
     pub assets_counted: usize,
+    /// Sessions of players that are told apart.
+    pub sessions_counted: usize,
 }
 
 /// `[upstream]`
@@ -105,6 +140,9 @@ pub enum Invalid {
     /// It would ask itself.
     #[error("the front `{0}` has itself for upstream: pin another site (`SITE--{0}`) or name the service behind it")]
     Itself(String),
+    /// Not the name of a field, or of one that is somebody's own.
+    #[error("`{0}` in `fronts.fields` is no field that may go upstream for many: it is no name, or says who asks")]
+    Field(String),
     /// Two fronts of one name.
     #[error("the front `{0}` is there twice")]
     Twice(String),
@@ -116,7 +154,36 @@ impl FrontConfig {
     /// A front on a free port of loopback.
     #[must_use]
     pub fn new(name: &str, upstream: &str) -> Self {
-        Self { name: name.to_owned(), upstream: upstream.to_owned(), listen: any_port(), advertise: None }
+        Self {
+            name: name.to_owned(),
+            upstream: upstream.to_owned(),
+            listen: any_port(),
+            advertise: None,
+            fields: Vec::new(),
+            writes: false,
+            tokens: None,
+        }
+    }
+
+    /// The same for viewers with a URL that one of `keys` signed.
+    #[must_use]
+    pub fn with_tokens(self, keys: PathBuf) -> Self {
+        let (paths, remembered) = (every_path(), tokens_remembered());
+        Self { tokens: Some(TokenConfig { keys, paths, origin: None, audience: None, remembered }), ..self }
+    }
+
+    /// The fields that go upstream for all.
+    pub(crate) fn shared_fields(&self) -> Result<Vec<HeaderName>, Invalid> {
+        const OWN: [HeaderName; 6] = [
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+            header::RANGE,
+            header::HOST,
+            HeaderName::from_static("x-api-key"),
+        ];
+        let field = |text: &String| text.parse().ok().filter(|name: &HeaderName| !OWN.contains(name));
+        self.fields.iter().map(|text| field(text).ok_or_else(|| Invalid::Field(text.clone()))).collect()
     }
 
     /// The name that is served, and what is asked behind it.
@@ -153,9 +220,11 @@ impl Default for CacheConfig {
             disk: Bytes(10 << 30),
             object_max: Bytes(1 << 30),
             fills: 1024,
+            heuristic_max: Span(Duration::from_secs(3600)),
             range_ahead: Bytes(4 << 20),
             prefetch: 1,
             assets_counted: 10_000,
+            sessions_counted: 100_000,
         }
     }
 }
@@ -171,6 +240,14 @@ impl Default for UpstreamConfig {
             hops: 8,
         }
     }
+}
+
+fn every_path() -> Vec<String> {
+    vec!["/".to_owned()]
+}
+
+fn tokens_remembered() -> usize {
+    10_000
 }
 
 fn any_port() -> SocketAddr {

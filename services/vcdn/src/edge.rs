@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use flame_naming::identity::url;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,7 +25,6 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::{Answer, Content};
 use crate::front::{Asked, Front};
 use crate::shelf::count;
-use crate::target;
 use head::{Kind, Parsed};
 pub(crate) use write::{Span, span};
 
@@ -169,16 +169,17 @@ impl Connection {
         // Method, target and fields were parsed out of these very bytes.
         let Ok(text) = std::str::from_utf8(&self.read[target]) else { return Ok(Next::Close) };
         let mut hit = None;
-        if kind == Kind::Plain && target::is_plain(text) {
+        if kind == Kind::Plain && url::is_plain(text) {
             self.key.truncate(self.front.key_prefix().len());
             self.key.push_str(text);
             hit = self.front.hit(&self.key, is_head);
         }
-        let mut answer = match hit {
-            Some(answer) => answer,
+        let (mut answer, delay) = match hit {
+            Some(answer) => (answer, Duration::ZERO),
             None => {
+                let began = Instant::now();
                 let asked = Asked { is_head, target: text.to_owned(), headers: head::fields(&self.read[..length]) };
-                self.front.answer(asked).await
+                (self.front.answer(asked).await, began.elapsed())
             }
         };
         if is_head {
@@ -189,7 +190,7 @@ impl Connection {
         let keeps_alive = keeps_alive && !self.stop.is_cancelled();
         let asset = answer.asset.clone();
         let (stream, patience) = (&self.stream, self.limits.write_idle);
-        let sent = write::answer(stream, &mut self.head, answer, keeps_alive, patience, &self.front).await;
+        let sent = write::answer(stream, &mut self.head, answer, delay, keeps_alive, patience, &self.front).await;
         if let (Err(_), Some(asset)) = (&sent, &asset) {
             count(&asset.abandoned, 1);
         }
@@ -231,7 +232,7 @@ impl Connection {
         tracing::info!(
             target: "access",
             front = %self.front.name,
-            request = line,
+            request = &*url::without_token(line),
             status = answer.status().as_u16(),
             cache = answer.cache_status,
         );

@@ -9,8 +9,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
+use flame_naming::identity::control::digits;
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 
@@ -22,6 +23,15 @@ use crate::object::{Head, Object, UnixMs};
 use crate::policy::{self, Keep};
 use crate::shelf::count;
 use crate::upstream::UpstreamError;
+
+/// Fields that describe a stored body, and the validator that was asked with.
+const OF_BODY: [HeaderName; 5] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    HeaderName::from_static("content-md5"),
+];
 
 /// What a fill asks for.
 #[derive(Debug, Clone)]
@@ -103,6 +113,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         fill.complete(Arc::clone(stale), Outcome::Stale);
         return Ok(());
     }
+    fill.came_with_age(answer.headers().get(header::AGE).and_then(|age| digits(age.to_str().ok()?)));
     let mut begun = match begin(front, partial.as_deref(), answer, asked, now).await? {
         Ok(begun) => begun,
         Err(unshared) => {
@@ -117,14 +128,15 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
             return Ok(());
         }
     };
-    if let Keep::Shared { vary, .. } = &begun.keep {
-        front.shelf.set_vary(&wanted.resource, vary);
-    }
+    let Keep::Shared { vary, times, .. } = &begun.keep else { return Err(UpstreamError::Abandoned) };
+    front.shelf.set_vary(&wanted.resource, vary);
     let flow = Flow {
         key: front.key(&wanted.resource, &wanted.headers),
         head: Arc::clone(&begun.head),
         file: Arc::clone(&begun.sink.file),
-        born: now,
+        born: times.born,
+        fresh_until: times.fresh_until,
+        received: now,
         written: begun.sink.written,
         length: begun.length,
     };
@@ -160,8 +172,8 @@ fn unchanged(
 ) {
     let mut headers = stale.head.headers.clone();
     for name in answer.headers().keys() {
-        // The length is that of the kept body, whatever a 304 says.
-        if *name == header::CONTENT_LENGTH {
+        // What says how the kept body is made stays, whatever a 304 says (RFC 9111 section 3.2).
+        if OF_BODY.contains(name) {
             continue;
         }
         headers.remove(name);
@@ -170,7 +182,9 @@ fn unchanged(
         }
     }
     front.clean(&mut headers);
-    let Keep::Shared { times, tags, .. } = policy::keep(stale.head.status, &headers, asked, UnixMs::now()) else {
+    let Keep::Shared { times, tags, .. } =
+        policy::keep(front.rules(), stale.head.status, &headers, asked, UnixMs::now())
+    else {
         front.shelf.forget(&fill.key);
         fill.complete(Arc::clone(stale), Outcome::Unchanged);
         return;
@@ -199,12 +213,12 @@ async fn begin(
         if !continues(answer.headers(), partial.head.strong_etag(), partial.written, partial.length) {
             return Err(UpstreamError::Length);
         }
-        let keep = policy::keep(StatusCode::OK, &partial.head.headers, asked, now);
+        let keep = policy::keep(front.rules(), StatusCode::OK, &partial.head.headers, asked, now);
         let sink = Sink::resumed(front, partial).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
     }
-    let keep = policy::keep(answer.status(), answer.headers(), asked, now);
+    let keep = policy::keep(front.rules(), answer.status(), answer.headers(), asked, now);
     let length = content_length(answer.headers());
     let is_too_large = length.is_some_and(|length| length > front.settings.object_max.0);
     if keep == Keep::Unshared || is_too_large {
@@ -250,6 +264,8 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
             head: Arc::clone(&begun.head),
             file: Arc::clone(&begun.sink.file),
             born: fill.began,
+            fresh_until: fill.began,
+            received: fill.began,
             written: begun.sink.written,
             length: begun.length,
         };

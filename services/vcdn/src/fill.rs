@@ -12,7 +12,8 @@
 //! never waits for them.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -26,6 +27,10 @@ pub(crate) struct Fill {
     pub key: Arc<str>,
     pub began: UnixMs,
     phase: watch::Sender<Phase>,
+    /// Somebody has changed what is being fetched: followers get it, nobody keeps it.
+    superseded: AtomicBool,
+    /// The `Age` that upstream's answer came with: so it is passed on to the one who asked for it.
+    age_s: OnceLock<u64>,
     /// The answer that is not for a cache, for the one request that began the fill.
     unshared: Mutex<Option<http::Response<Incoming>>>,
 }
@@ -65,7 +70,12 @@ pub(crate) struct Flow {
     pub key: Arc<str>,
     pub head: Arc<Head>,
     pub file: Arc<File>,
+    /// When the origin made it.
     pub born: UnixMs,
+    /// Until when others may be given it without asking.
+    pub fresh_until: UnixMs,
+    /// When its head came.
+    pub received: UnixMs,
     pub written: u64,
     /// Length of the whole, where upstream said it.
     pub length: Option<u64>,
@@ -75,12 +85,40 @@ pub(crate) struct Flow {
 
 impl Fill {
     pub(crate) fn new(key: Arc<str>, began: UnixMs) -> Self {
-        Self { key, began, phase: watch::Sender::new(Phase::Asking), unshared: Mutex::default() }
+        Self {
+            key,
+            began,
+            phase: watch::Sender::new(Phase::Asking),
+            superseded: AtomicBool::new(false),
+            age_s: OnceLock::new(),
+            unshared: Mutex::default(),
+        }
     }
 
     /// To follow it.
     pub(crate) fn follow(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    /// What it fetches is not to be kept.
+    pub(crate) fn supersede(&self) {
+        self.superseded.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
+    }
+
+    /// The `Age` of upstream's answer, if it had one.
+    pub(crate) fn age_s(&self) -> Option<u64> {
+        self.age_s.get().copied()
+    }
+
+    pub(crate) fn came_with_age(&self, age_s: Option<u64>) {
+        if let Some(age_s) = age_s {
+            // There is one answer.
+            let _ = self.age_s.set(age_s);
+        }
     }
 
     /// Bytes begin to flow.

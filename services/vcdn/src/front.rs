@@ -4,30 +4,33 @@
 //! back is the same for all, or says of itself that it is not. Requests with credentials of their own are passed on alone.
 
 mod follow;
+mod pass;
 mod serve;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use flame_naming::identity::{self, Token, list, url};
 use flame_naming::{Destination, Name};
 use flame_service_host::Failure;
 use flame_service_host::disk::DiskGuard;
-use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
-use crate::answer::{self, Answer, Content, Lead};
+use crate::answer::Answer;
 use crate::config::CacheConfig;
 use crate::fetch::{self, Wanted};
 use crate::fill::Fill;
+use crate::guard::Guard;
 use crate::object::{Object, UnixMs};
-use crate::policy;
+use crate::policy::{self, Rules};
 use crate::prefetch::Order;
 use crate::purge::Purges;
+use crate::rules::cmcd::{Carried, Report};
 use crate::shelf::{Found, Shelf, count};
+use crate::stats;
 use crate::status::{CacheStatus, Forwarded};
-use crate::target;
-use crate::upstream::{CDN_LOOP, Upstream, UpstreamError};
+use crate::upstream::{CDN_LOOP, Upstream};
 
 /// A name, and everything that is needed to answer for it.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub(crate) struct Front {
     mount: String,
     /// What every key of this name begins with.
     key_prefix: String,
+    /// This hop in `CMSD-Dynamic`, before the milliseconds that it took.
+    cmsd: String,
     pub shelf: Arc<Shelf>,
     pub upstream: Upstream,
     pub settings: CacheConfig,
@@ -44,18 +49,29 @@ pub(crate) struct Front {
     /// What playlists say comes after what.
     pub order: Order,
     disk_guard: Option<DiskGuard>,
+    guard: Option<Guard>,
+    /// Fields that go upstream for all, beside those of every front.
+    fields: Box<[HeaderName]>,
+    /// Whether requests that change something go upstream.
+    pub writes: bool,
     /// Fills, which outlive the requests that began them.
     tasks: TaskTracker,
 }
 
+/// Events of one batch that are read.
+const EVENTS_MAX: usize = 1000;
+
 /// What a front is made of, besides its names.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Parts {
     pub shelf: Arc<Shelf>,
     pub upstream: Upstream,
     pub settings: CacheConfig,
     pub purges: Arc<Purges>,
     pub disk_guard: Option<DiskGuard>,
+    pub guard: Option<Guard>,
+    pub fields: Vec<HeaderName>,
+    pub writes: bool,
     pub tasks: TaskTracker,
 }
 
@@ -68,34 +84,27 @@ pub(crate) struct Asked {
     pub headers: HeaderMap,
 }
 
-/// Hop-by-hop fields (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 // === impl Front ===
 
 impl Front {
     pub(crate) fn new(name: Name, upstream: &Destination, parts: Parts) -> Self {
-        let Parts { shelf, upstream: client, settings, purges, disk_guard, tasks } = parts;
+        let Parts { shelf, upstream: client, settings, purges, disk_guard, guard, fields, writes, tasks } = parts;
         let (mount, key_prefix) = (format!("/~{upstream}"), key_prefix(&name));
+        let cmsd = format!("\"{}\";rd=", client.id());
         Self {
             name,
             mount,
             key_prefix,
+            cmsd,
             shelf,
             upstream: client,
             settings,
             purges,
             order: Order::new(),
             disk_guard,
+            guard,
+            fields: fields.into(),
+            writes,
             tasks,
         }
     }
@@ -105,9 +114,17 @@ impl Front {
         &self.key_prefix
     }
 
+    /// This hop in `CMSD-Dynamic` (CTA-5006): what delayed the first byte, in milliseconds, follows.
+    pub(crate) fn cmsd(&self) -> &str {
+        &self.cmsd
+    }
+
     /// The answer to a request that has nothing but a target, if it is in memory and fresh. `key` is the key of that
     /// target: what [`Self::key_prefix`] says, and the target.
     pub(crate) fn hit(self: &Arc<Self>, key: &str, is_head: bool) -> Option<Answer> {
+        if self.guard.as_ref().is_some_and(|guard| !guard.is_open(&key[self.key_prefix.len()..])) {
+            return None;
+        }
         let object = self.shelf.get(key)?;
         let now = UnixMs::now();
         if !object.is_fresh(now) {
@@ -123,15 +140,62 @@ impl Front {
         if let Err(refused) = self.refuse(&asked) {
             return Answer::failure(refused, self.status(CacheStatus::refused())).await;
         }
-        let Some(target) = target::canonical(&asked.target) else {
-            let failure = Failure::bad_request("the path is not one that can be asked for");
-            return Answer::failure(failure, self.status(CacheStatus::refused())).await;
+        match self.admit(&asked.target) {
+            Ok(target) => {
+                self.note(&target, Carried::of(&asked.target, &asked.headers));
+                self.admitted(Asked { target, ..asked }).await
+            }
+            Err(refused) => Answer::failure(refused, self.status(CacheStatus::refused())).await,
+        }
+    }
+
+    /// Adds what a player says of itself to the figures of the asset at `target`.
+    fn note(&self, target: &str, carried: Carried) {
+        if carried == Carried::Nothing {
+            return;
+        }
+        let counters = self.shelf.assets.of(target);
+        match carried {
+            Carried::Report(report) => self.shelf.sessions.note(stats::asset(target), &report, &counters.viewing),
+            Carried::Damaged | Carried::Nothing => counters.viewing.damaged(1),
+        }
+    }
+
+    /// Adds a batch of events to the figures; how many there were.
+    pub(crate) fn note_events(&self, text: &str) -> usize {
+        let (reports, damaged) = Report::parse_events(text, EVENTS_MAX);
+        for report in &reports {
+            // Events come to one address, whatever was watched: the report says what.
+            let target = format!("/{}/", report.content.as_deref().unwrap_or_default());
+            let counters = self.shelf.assets.of(&target);
+            self.shelf.sessions.note(stats::asset(&target), report, &counters.viewing);
+        }
+        if damaged > 0 {
+            self.shelf.assets.of("/").viewing.damaged(damaged as u64);
+        }
+        reports.len()
+    }
+
+    /// The canonical URL of what is asked for, if whoever asks may have it.
+    fn admit(&self, target: &str) -> Result<String, Failure> {
+        let Some(guard) = &self.guard else {
+            let no_path = || Failure::bad_request("the path is not one that can be asked for");
+            return url::canonical(target, Token::Unverified).ok_or_else(no_path);
         };
-        if asked.headers.contains_key(header::AUTHORIZATION) {
+        guard.admit(target, UnixMs::now()).map_err(|refused| {
+            Failure::new(StatusCode::FORBIDDEN, refused.kind(), "Not with this link", refused.to_string())
+        })
+    }
+
+    /// The answer to a request for a canonical URL that may be answered.
+    async fn admitted(self: &Arc<Self>, asked: Asked) -> Answer {
+        let target = asked.target.clone();
+        // Who asks with a credential that nobody here verified is asked for alone, whatever the answer says.
+        if identity::credential(&asked.headers).is_some() || url::has_token(&target) {
             return self.pass(&asked, Forwarded::Bypass).await;
         }
         let resource: Arc<str> = format!("{}{target}", self.key_prefix).into();
-        let headers = shared_headers(&asked.headers);
+        let headers = pass::shared_headers(&asked.headers, &self.fields);
         let key = self.key(&resource, &headers);
         let now = UnixMs::now();
         let stored = match self.shelf.get(&key) {
@@ -165,7 +229,8 @@ impl Front {
             None if self.shelf.vary(&resource).is_some_and(|vary| !vary.is_empty()) => Forwarded::VaryMiss,
             None => Forwarded::UriMiss,
         };
-        if self.shelf.is_unshared(&key) || (asked.is_head && stored.is_none()) {
+        let is_single = self.shelf.is_unshared(&key) || policy::forbids_keeping(&asked.headers);
+        if is_single || (asked.is_head && stored.is_none()) {
             return self.pass(&asked, reason).await;
         }
         if let Some(answer) = self.beginning(&asked, &key) {
@@ -222,19 +287,29 @@ impl Front {
         };
         let asset = self.shelf.assets.of(&asked.target);
         count(if is_collapsed { &asset.collapsed } else { &asset.misses }, 1);
-        self.follow(asked, &fill, &wanted, is_collapsed, reason).await
+        self.follow(asked, &fill, &wanted, is_collapsed, reason, since).await
     }
 
     /// Fetches a resource, unless it is kept and fresh; for warming. True if it was fetched.
     pub(crate) async fn warm(self: &Arc<Self>, target: &str) -> Answer {
-        let asked = Asked { is_head: false, target: target.to_owned(), headers: HeaderMap::new() };
-        self.answer(asked).await
+        let Some(target) = url::canonical(target, Token::Unverified) else {
+            let failure = Failure::bad_request("the path is not one that can be asked for");
+            return Answer::failure(failure, self.status(CacheStatus::refused())).await;
+        };
+        self.admitted(Asked { is_head: false, target, headers: HeaderMap::new() }).await
     }
 
     /// Who is asked for the first time has successors that are not kept yet.
     fn first_hit(self: &Arc<Self>, object: &Object, target: &str) {
         if !object.was_hit.load(Ordering::Relaxed) && !object.was_hit.swap(true, Ordering::Relaxed) {
             self.prefetch_after(target);
+        }
+    }
+
+    /// Reads the keys of those who sign URLs again.
+    pub(crate) fn reload(&self) {
+        if let Some(guard) = &self.guard {
+            guard.reload();
         }
     }
 
@@ -265,98 +340,29 @@ impl Front {
         let mut key = resource.to_string();
         for name in &*vary {
             key.push('\0');
-            for value in headers.get_all(name) {
-                key.push_str(&hex::encode(value.as_bytes()));
-                key.push(',');
+            // Lines and blanks between members are no difference (RFC 9111 section 4.1).
+            let lines = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            for line in lines {
+                for member in list::members(&line) {
+                    let is_caseless = *name == header::ACCEPT_LANGUAGE;
+                    let member = if is_caseless { member.to_ascii_lowercase() } else { member.to_owned() };
+                    key.push_str(&hex::encode(member));
+                    key.push(',');
+                }
             }
         }
         key.into()
     }
 
-    /// Passes a request on alone; nothing of it is kept.
-    async fn pass(&self, asked: &Asked, reason: Forwarded) -> Answer {
-        let asset = self.shelf.assets.of(&asked.target);
-        count(&asset.passed, 1);
-        count(&asset.fetches, 1);
-        let mut headers = asked.headers.clone();
-        remove_hop_by_hop(&mut headers);
-        headers.remove(header::HOST);
-        let method = if asked.is_head { Method::HEAD } else { Method::GET };
-        match self.ask(&method, &asked.target, headers).await {
-            Ok(answer) => self.passed(answer, asked.is_head, CacheStatus::forwarded(reason)),
-            Err(error) => self.failed(&error, reason).await,
-        }
+    /// What this front adds to the rules of caching.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        let heuristic_max_ms = u64::try_from(self.settings.heuristic_max.0.as_millis()).unwrap_or(u64::MAX);
+        Rules { fields: &self.fields, heuristic_max_ms }
     }
 
-    /// An answer that is for one only.
-    fn passed(&self, answer: http::Response<Incoming>, is_head: bool, status: CacheStatus) -> Answer {
-        let (parts, body) = answer.into_parts();
-        let mut headers = parts.headers;
-        remove_hop_by_hop(&mut headers);
-        self.unmount(&mut headers);
-        if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS) {
-            answer::for_any_page(&mut headers);
-        }
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let bodiless = is_head || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let content = if bodiless { Content::None } else { Content::Pass { body, length } };
-        let status = self.status(status.forwarded_status(parts.status));
-        Answer { lead: Lead::Fields(parts.status, headers), age_s: None, cache_status: status, content, asset: None }
-    }
-
-    /// There is no answer from upstream.
-    async fn failed(&self, error: &UpstreamError, reason: Forwarded) -> Answer {
-        let failure = match error {
-            UpstreamError::Silent(_) | UpstreamError::Stalled(_) => {
-                let detail = "the service behind this surrogate did not answer in time";
-                Failure::new(StatusCode::GATEWAY_TIMEOUT, "upstream-silent", "No answer in time", detail)
-            }
-            UpstreamError::Unreachable(_)
-            | UpstreamError::Broken(_)
-            | UpstreamError::Length
-            | UpstreamError::TooLarge
-            | UpstreamError::Abandoned => {
-                let detail = "the service behind this surrogate gave no whole answer";
-                Failure::new(StatusCode::BAD_GATEWAY, "upstream-broken", "No answer from upstream", detail)
-            }
-            UpstreamError::Path(_) => Failure::bad_request("the path is not one that can be asked for"),
-            UpstreamError::Nowhere(_) => Failure::unavailable("there is no room for the answer", 2),
-        };
-        Answer::failure(failure.because(error), self.status(CacheStatus::forwarded(reason))).await
-    }
-
-    /// Asks upstream.
-    pub(crate) async fn ask(
-        &self,
-        method: &Method,
-        target: &str,
-        headers: HeaderMap,
-    ) -> Result<http::Response<Incoming>, UpstreamError> {
-        self.upstream.ask(method, &self.mount, target, headers).await
-    }
-
-    /// Makes fields of an answer what may be kept and shown to everybody.
-    pub(crate) fn clean(&self, headers: &mut HeaderMap) {
-        remove_hop_by_hop(headers);
-        headers.remove(header::SET_COOKIE);
-        self.unmount(headers);
-        answer::for_any_page(headers);
-    }
-
-    /// The router in between has put the name of upstream before paths; the one in front will put ours there.
-    fn unmount(&self, headers: &mut HeaderMap) {
-        for name in [header::LOCATION, header::CONTENT_LOCATION] {
-            let Some(path) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
-            let Some(own) = path.strip_prefix(&self.mount).filter(|rest| rest.starts_with('/')) else { continue };
-            if let Ok(own) = HeaderValue::from_str(own) {
-                headers.insert(name, own);
-            }
-        }
-    }
-
-    /// Whether what `fill` fetches was purged since it began.
+    /// Whether what `fill` fetches was purged or changed since it began.
     pub(crate) fn was_purged(&self, fill: &Fill, tags: &[Box<str>]) -> bool {
-        self.purges.covers_since(fill.began, &fill.key, tags)
+        fill.is_superseded() || self.purges.covers_since(fill.began, &fill.key, tags)
     }
 
     pub(crate) fn has_free_space(&self) -> bool {
@@ -371,44 +377,4 @@ impl Front {
 /// What every key of `name` begins with. No target begins so.
 pub(crate) fn key_prefix(name: &Name) -> String {
     format!("{name}\0")
-}
-
-/// The fields of a request that go upstream for all who ask the same.
-fn shared_headers(asked: &HeaderMap) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for name in policy::KEYED {
-        for value in asked.get_all(&name) {
-            headers.append(&name, value.clone());
-        }
-    }
-    // One of two forms, so that what differs only in wording is the same.
-    let codings = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let takes_gzip = codings.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && !matches!(quality.trim(), "q=0" | "q=0.0")
-    });
-    headers.remove(header::ACCEPT_ENCODING);
-    if takes_gzip {
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    // For a trace, and for loops: neither changes an answer.
-    for name in [HeaderName::from_static("traceparent"), CDN_LOOP] {
-        for value in asked.get_all(&name) {
-            headers.append(&name, value.clone());
-        }
-    }
-    headers
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }

@@ -14,6 +14,7 @@ mod edge;
 mod fetch;
 mod fill;
 mod front;
+mod guard;
 mod http;
 mod medium;
 mod object;
@@ -25,8 +26,8 @@ pub mod rules;
 mod shelf;
 mod stats;
 mod status;
-mod target;
 mod upstream;
+mod viewing;
 mod warm;
 
 pub use config::Config;
@@ -48,9 +49,10 @@ use config::FrontConfig;
 use disk::Disk;
 use edge::Limits;
 use front::{Front, Parts};
+use guard::Guard;
 use peers::Peers;
 use purge::Purges;
-use shelf::Shelf;
+use shelf::{Counted, Shelf};
 use stats::Gauges;
 use upstream::Upstream;
 
@@ -64,6 +66,7 @@ const FIGURES_EVERY: Duration = Duration::from_secs(1);
 pub struct Running {
     running: flame_service_host::Running,
     addresses: BTreeMap<String, SocketAddr>,
+    fronts: Arc<[Arc<Front>]>,
 }
 
 /// What each tenant keeps.
@@ -106,12 +109,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tasks = TaskTracker::new();
     let (mut fronts, mut addresses, mut listeners) = (Vec::new(), BTreeMap::new(), Vec::new());
     for ((name, behind), front) in names.iter().zip(&config.fronts) {
+        let protection = front.tokens.as_ref().map(|tokens| Guard::open(tokens, name));
         let parts = Parts {
             shelf: Arc::clone(&shelves[name.tenant().as_str()]),
             upstream: upstream.clone(),
             settings: config.cache.clone(),
             purges: Arc::clone(&purges),
             disk_guard: guard.clone(),
+            guard: protection.transpose().map_err(|error| open("tokens", Box::new(error)))?,
+            fields: front.shared_fields().map_err(|error| open("fields", Box::new(error)))?,
+            writes: front.writes,
             tasks: tasks.clone(),
         };
         let bind = |source| StartError::Bind { service: NAME, address: front.listen, source };
@@ -145,8 +152,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             gauges.set(&figures);
         }
     });
+    let fronts = Arc::clone(&surrogate.fronts);
     let running = host.serve(Routes { private: http::routes(surrogate), public: OpenApiRouter::new() });
-    Ok(Running { running, addresses })
+    Ok(Running { running, addresses, fronts })
 }
 
 /// Names and what is behind them, each once.
@@ -174,7 +182,8 @@ fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>,
         let quota = config.quota(tenant);
         let folder = config.cache.folder.as_ref().map(|folder| folder.join(tenant));
         let disk = folder.map(|folder| Disk::open(&folder, quota.disk.0)).transpose()?;
-        let shelf = Arc::new(Shelf::new(quota.memory.0, disk, config.cache.assets_counted)?);
+        let counted = Counted { assets: config.cache.assets_counted, sessions: config.cache.sessions_counted };
+        let shelf = Arc::new(Shelf::new(quota.memory.0, disk, counted)?);
         shelf.replay(&purges);
         shelves.insert(tenant.clone(), shelf);
     }
@@ -236,9 +245,10 @@ impl Running {
         &self.addresses
     }
 
-    /// Reads keys and revocations again.
+    /// Reads keys and revocations again, those of callers and those of who signs URLs.
     pub fn reload(&self) {
         self.running.reload();
+        self.fronts.iter().for_each(|front| front.reload());
     }
 
     /// Leaves its names, lets open answers finish, and stops.
@@ -246,11 +256,22 @@ impl Running {
         self.running.stop().await;
     }
 
-    /// Serves until SIGINT or SIGTERM, then stops.
+    /// Serves until SIGINT or SIGTERM, then stops; reads keys again on SIGHUP.
     ///
     /// # Errors
     /// The signals cannot be listened for.
     pub async fn until_signal(self) -> io::Result<()> {
-        self.running.until_signal().await
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hangup.recv() => self.reload(),
+            }
+        }
+        self.stop().await;
+        Ok(())
     }
 }

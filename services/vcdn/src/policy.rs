@@ -4,14 +4,16 @@ use std::time::SystemTime;
 
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use flame_naming::identity::control::{Control, Directives, digits};
+use flame_naming::identity::list::{members, words};
+use flame_naming::identity::{Carried, Sharing, sharing};
 
 use crate::object::{Head, Times, UnixMs};
 
-/// Life of a "not found" that says nothing itself, milliseconds.
+/// Life of a "not found" that says nothing itself.
 const NEGATIVE_LIFE_MS: u64 = 1000;
 /// Fields of requests that a shared answer may depend on; whatever else it names splits the group.
 pub(crate) const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE];
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 /// Tags of one object that are noted.
 const TAGS_MAX: usize = 64;
@@ -45,79 +47,130 @@ pub(crate) enum Condition {
     Failed,
 }
 
+/// What a front adds to the rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    /// Fields that go upstream for all, and that answers may depend on, beside [`KEYED`].
+    pub fields: &'a [HeaderName],
+    /// Longest life of an answer that says nothing of its own but when it was last changed.
+    pub heuristic_max_ms: u64,
+}
+
 /// Whether and how long an answer may be kept (RFC 9111 section 3, RFC 9213, RFC 5861).
-pub(crate) fn keep(status: StatusCode, headers: &HeaderMap, asked: UnixMs, now: UnixMs) -> Keep {
-    // One that is empty or damaged counts as none (RFC 9213 section 2.2): it must not hide a `private` beside it.
-    let cdn = Directives::of(headers, &CDN_CACHE_CONTROL);
-    let targeted = cdn.is_sound();
-    let control = if targeted { cdn } else { Directives::of(headers, &header::CACHE_CONTROL) };
-    let is_final = matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501);
-    if control.has("no-store") || control.has("private") || headers.contains_key(header::SET_COOKIE) || !is_final {
+pub(crate) fn keep(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, asked: UnixMs, now: UnixMs) -> Keep {
+    // What was asked upstream for all carried nothing of one viewer.
+    let is_keyed = |field: &HeaderName| rules.is_keyed(field);
+    if sharing::judge(is_keyed, Carried::Identity, status, headers) != Sharing::All || !is_final(status) {
         return Keep::Unshared;
     }
-    let Some(vary) = vary(headers) else { return Keep::Unshared };
-    let age_ms = number(headers.get(header::AGE)).unwrap_or(0).saturating_mul(1000);
+    let control = Control::of(headers);
+    let says = |name: &str| control.directives.has(name);
     let date = headers.get(header::DATE).and_then(date);
-    let apparent_ms = date.map_or(0, |date| now.since_ms(date));
-    let born = UnixMs(now.0.saturating_sub(age_ms.saturating_add(now.since_ms(asked)).max(apparent_ms)));
-    let expires = headers.get(header::EXPIRES);
-    let life_ms = if let Some(life_s) = control.seconds("s-maxage").or_else(|| control.seconds("max-age")) {
-        Some(life_s.saturating_mul(1000))
-    } else if let (Some(expires), false) = (expires, targeted) {
-        Some(self::date(expires).map_or(0, |at| at.since_ms(date.unwrap_or(now))))
-    } else if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        Some(NEGATIVE_LIFE_MS)
-    } else {
-        None
+    let born = born(headers, asked, now, date);
+    let is_dated = born.is_some();
+    let born = born.unwrap_or(asked);
+    let said_ms = said_life_ms(&control, headers, date.unwrap_or(now));
+    let life_ms = match said_ms {
+        _ if says("no-cache") || !is_dated => 0,
+        Some(life_ms) => life_ms,
+        None if !is_heuristic(status) && !says("public") => return Keep::Unshared,
+        None => assumed_life_ms(rules, status, headers, date.unwrap_or(now)),
     };
     let has_validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
-    let life_ms = match life_ms {
-        _ if control.has("no-cache") => 0,
-        Some(life_ms) => life_ms,
-        // Nothing was said: it is asked for each time, at the price of a 304.
-        None => 0,
-    };
     // `s-maxage` alone implies proxy-revalidate (RFC 9111 section 5.2.2.10); who names a grace beside it means it.
-    let must = control.has("must-revalidate") || control.has("proxy-revalidate");
-    let grace =
-        |name: &str| if must || control.has("no-cache") { 0 } else { control.seconds(name).unwrap_or(0) * 1000 };
+    let must = says("must-revalidate") || says("proxy-revalidate") || says("no-cache");
+    let grace_ms = |name: &str| if must { 0 } else { control.directives.seconds(name).unwrap_or(0) * 1000 };
     let fresh_until = born.plus_ms(life_ms);
-    if life_ms == 0 && !has_validator && grace("stale-while-revalidate") == 0 {
+    if life_ms == 0 && !has_validator && grace_ms("stale-while-revalidate") == 0 {
         return Keep::Unshared;
     }
     let times = Times {
         born,
         received: now,
         fresh_until,
-        while_revalidate_until: fresh_until.plus_ms(grace("stale-while-revalidate")),
-        if_error_until: fresh_until.plus_ms(grace("stale-if-error")),
+        while_revalidate_until: fresh_until.plus_ms(grace_ms("stale-while-revalidate")),
+        if_error_until: fresh_until.plus_ms(grace_ms("stale-if-error")),
     };
-    Keep::Shared { times, tags: tags(headers), vary }
+    Keep::Shared { times, tags: tags(headers), vary: vary(headers) }
 }
 
-/// The fields that an answer depends on; `None` where one of them is not part of any key here.
-fn vary(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let mut fields = Vec::new();
-    for value in headers.get_all(header::VARY) {
-        for field in value.to_str().ok()?.split(',').map(str::trim).filter(|field| !field.is_empty()) {
-            // Upstream never sees an origin, and pages of all of them may read what is shared.
-            if field.eq_ignore_ascii_case("origin") {
-                continue;
-            }
-            let field: HeaderName = field.parse().ok().filter(|field| KEYED.contains(field))?;
-            if !fields.contains(&field) {
-                fields.push(field);
-            }
-        }
+/// When the origin made it (RFC 9111 section 4.2.3); `None` where its age is none, or several: that may be any.
+fn born(headers: &HeaderMap, asked: UnixMs, now: UnixMs, date: Option<UnixMs>) -> Option<UnixMs> {
+    let mut ages = headers.get_all(header::AGE).iter();
+    let age_s = match (ages.next(), ages.next()) {
+        (None, _) => 0,
+        (Some(age), None) => age.to_str().ok().and_then(digits)?,
+        (Some(_), Some(_)) => return None,
+    };
+    let apparent_ms = date.map_or(0, |date| now.since_ms(date));
+    let corrected_ms = age_s.saturating_mul(1000).saturating_add(now.since_ms(asked));
+    Some(UnixMs(now.0.saturating_sub(corrected_ms.max(apparent_ms))))
+}
+
+/// The life that an answer states. `Expires` does not count beside a targeted field.
+fn said_life_ms(control: &Control, headers: &HeaderMap, date: UnixMs) -> Option<u64> {
+    if let Some(life_s) = control.life_s() {
+        return Some(life_s.saturating_mul(1000));
+    }
+    let expires = headers.get(header::EXPIRES).filter(|_| !control.is_targeted)?;
+    Some(self::date(expires).map_or(0, |at| at.since_ms(date)))
+}
+
+/// The life of an answer that states none: a tenth of the time for which it has not changed (RFC 9111 section 4.2.2), so that what
+/// has just been made is asked for again at once. "Not found" is believed for a moment.
+fn assumed_life_ms(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, date: UnixMs) -> u64 {
+    let modified = headers.get(header::LAST_MODIFIED).and_then(self::date);
+    match modified {
+        Some(modified) => (date.since_ms(modified) / 10).min(rules.heuristic_max_ms),
+        None if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) => NEGATIVE_LIFE_MS,
+        None => 0,
+    }
+}
+
+/// Statuses that may be kept without a word about it (RFC 9110 section 15.1), but 206: parts are not kept as such.
+fn is_heuristic(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// Whether a status is the answer to a plain request, whoever sends it. A part, a refusal to one client, or what is about the
+/// connection is not; nor is a fault, which is over when the next one asks, whatever life a framework gave it by habit.
+fn is_final(status: StatusCode) -> bool {
+    let is_fault = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    let is_for_one = matches!(
+        status.as_u16(),
+        100..=199 | 206 | 304 | 401 | 407 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 426 | 428 | 429 | 431
+    );
+    !is_fault && !is_for_one
+}
+
+// === impl Rules ===
+
+impl Rules<'_> {
+    /// Whether all who wait for one answer agree in a field.
+    fn is_keyed(&self, field: &HeaderName) -> bool {
+        // Upstream never sees an origin, and pages of all of them may read what is shared.
+        KEYED.contains(field) || *field == header::ORIGIN || self.fields.contains(field)
+    }
+}
+
+/// The fields that an answer depends on, each once, in one order.
+fn vary(headers: &HeaderMap) -> Vec<HeaderName> {
+    let fields = words(headers, &header::VARY);
+    let mut fields: Vec<HeaderName> = fields.iter().filter_map(|field| field.parse().ok()).collect();
+    fields.retain(|field| *field != header::ORIGIN);
+    // Who cannot read a coding must not get it because an origin forgot to name the field.
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        fields.push(header::ACCEPT_ENCODING);
     }
     fields.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    Some(fields)
+    fields.dedup();
+    fields
 }
 
 /// Groups of an answer: Cache-Groups (RFC 9875), a list of strings.
 fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     let values = headers.get_all(&CACHE_GROUPS).iter().filter_map(|value| value.to_str().ok());
-    let members = values.flat_map(members).map(|tag| tag.trim().trim_matches('"'));
+    let members = values.flat_map(members).map(|tag| tag.trim_matches('"'));
     members.filter(|tag| !tag.is_empty()).take(TAGS_MAX).map(Box::from).collect()
 }
 
@@ -181,6 +234,8 @@ pub(crate) fn condition(request: &HeaderMap, head: &Head) -> Condition {
         return if matches { Condition::NotModified } else { Condition::Holds };
     }
     let since = request.get(header::IF_MODIFIED_SINCE).and_then(date);
+    // What does not say when it was changed was not changed after it was made (RFC 9111 section 4.3.2).
+    let modified = modified.or_else(|| head.headers.get(header::DATE));
     match (since, modified.and_then(date)) {
         (Some(since), Some(modified)) if modified <= since => Condition::NotModified,
         _ => Condition::Holds,
@@ -195,7 +250,7 @@ fn any(request: &HeaderMap, name: &HeaderName, matches: impl Fn(&str) -> bool) -
 /// Whether the request lets a stored answer be used without asking (RFC 9111 section 5.2.1).
 pub(crate) fn accepts(request: &HeaderMap, times: &Times, now: UnixMs) -> bool {
     let control = Directives::of(request, &header::CACHE_CONTROL);
-    let is_old_pragma = control.0.is_empty()
+    let is_old_pragma = control.is_empty()
         && request.get(header::PRAGMA).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no-cache"));
     let age_s = now.since_ms(times.born) / 1000;
     let left_s = times.fresh_until.since_ms(now) / 1000;
@@ -205,74 +260,14 @@ pub(crate) fn accepts(request: &HeaderMap, times: &Times, now: UnixMs) -> bool {
         && control.seconds("min-fresh").is_none_or(|min_s| left_s >= min_s)
 }
 
+/// Whether nothing of the answer to this request may be kept (RFC 9111 section 5.2.1.5).
+pub(crate) fn forbids_keeping(request: &HeaderMap) -> bool {
+    Directives::of(request, &header::CACHE_CONTROL).has("no-store")
+}
+
 /// Whether the request wants only what is kept.
 pub(crate) fn only_if_cached(request: &HeaderMap) -> bool {
     Directives::of(request, &header::CACHE_CONTROL).has("only-if-cached")
-}
-
-/// Directives of a field, lower-cased.
-struct Directives(Vec<(String, Option<String>)>);
-
-impl Directives {
-    fn of(headers: &HeaderMap, name: &HeaderName) -> Self {
-        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let parts = values.flat_map(members).map(str::trim).filter(|part| !part.is_empty());
-        Self(
-            parts
-                .map(|part| match part.split_once('=') {
-                    Some((name, value)) => {
-                        (name.trim().to_ascii_lowercase(), Some(value.trim().trim_matches('"').to_owned()))
-                    }
-                    None => (part.to_ascii_lowercase(), None),
-                })
-                .collect(),
-        )
-    }
-
-    /// Whether there are some, each with a name that a directive may have (RFC 8941 section 3.1.2).
-    fn is_sound(&self) -> bool {
-        let is_key = |name: &str| {
-            name.starts_with(|first: char| first.is_ascii_lowercase() || first == '*')
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte))
-        };
-        !self.0.is_empty() && self.0.iter().all(|(name, _)| is_key(name))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(known, _)| known == name)
-    }
-
-    /// Seconds; a number that is none counts as 0: stale.
-    fn seconds(&self, name: &str) -> Option<u64> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        Some(value.as_deref().and_then(digits).unwrap_or(0).min(u64::from(u32::MAX)))
-    }
-}
-
-/// The members of a list field; commas inside quotes separate nothing.
-fn members(value: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    value.split(move |character| {
-        let plain = !std::mem::take(&mut escaped);
-        match character {
-            '\\' if quoted && plain => escaped = true,
-            '"' if plain => quoted = !quoted,
-            ',' => return !quoted,
-            _ => {}
-        }
-        false
-    })
-}
-
-fn number(value: Option<&HeaderValue>) -> Option<u64> {
-    digits(value?.to_str().ok()?)
-}
-
-fn digits(text: &str) -> Option<u64> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { Some(text.parse().unwrap_or(u64::MAX)) } else { None }
 }
 
 fn date(value: &HeaderValue) -> Option<UnixMs> {
@@ -286,10 +281,11 @@ mod tests {
     use super::*;
 
     const NOW: UnixMs = UnixMs(1_000_000_000_000);
+    const RULES: Rules<'static> = Rules { fields: &[], heuristic_max_ms: 3_600_000 };
 
     fn kept(fields: &[(&'static str, &str)]) -> Keep {
         let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
-        keep(StatusCode::OK, &fields.iter().map(field).collect(), NOW, NOW)
+        keep(RULES, StatusCode::OK, &fields.iter().map(field).collect(), NOW, NOW)
     }
 
     #[test]
@@ -314,10 +310,6 @@ mod tests {
 
     #[test]
     fn quoted_commas_separate_nothing() {
-        assert_eq!(
-            members(r#"a, "b,c", "d\",e",f"#).map(str::trim).collect::<Vec<_>>(),
-            ["a", r#""b,c""#, r#""d\",e""#, "f"]
-        );
         let Keep::Shared { tags, .. } = kept(&[("cache-control", "max-age=9"), ("cache-groups", r#""a,b", "c""#)])
         else {
             panic!("it may be kept");

@@ -13,10 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flame_api::vcdn::{Purge, PurgeEntry};
 use flame_naming::Name;
+use flame_naming::identity::Token;
+use flame_naming::identity::url;
 
 use crate::front::key_prefix;
 use crate::object::UnixMs;
-use crate::target;
 
 /// Purges that are remembered.
 pub(crate) const REMEMBERED: usize = 10_000;
@@ -180,7 +181,8 @@ impl Cover {
     /// What `purge` covers.
     pub(crate) fn of(purge: &Purge) -> Result<Self, PurgeError> {
         let name: Name = purge.name.parse().map_err(|source| PurgeError::Name(purge.name.clone(), source))?;
-        let path = |text: &String| target::canonical(text).ok_or_else(|| PurgeError::Path(text.clone()));
+        let path =
+            |text: &String| url::canonical(text, Token::Unverified).ok_or_else(|| PurgeError::Path(text.clone()));
         let scope = match (&purge.url, &purge.prefix, &purge.tag) {
             (Some(url), None, None) => Scope::Url(path(url)?),
             (None, Some(prefix), None) => Scope::Prefix(path(prefix)?),

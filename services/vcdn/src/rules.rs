@@ -1,3 +1,4 @@
 //! What a shared cache may do, as functions of values: no clock, no socket.
 
+pub mod cmcd;
 pub mod token;

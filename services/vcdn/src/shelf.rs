@@ -19,6 +19,7 @@ use crate::medium::Medium;
 use crate::object::{Object, UnixMs};
 use crate::purge::Purges;
 use crate::stats::Assets;
+use crate::viewing::Sessions;
 
 /// What a shard of the memory tier should hold at least, so that large objects find room in one.
 const SHARD_BYTES: u64 = 64 << 20;
@@ -40,10 +41,18 @@ pub(crate) struct Shelf {
     partials: Cache<Arc<str>, Arc<Flow>, UnitWeighter>,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     pub assets: Assets,
+    pub sessions: Sessions,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct MemoryWeight;
+
+/// Bounds of what is counted apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counted {
+    pub assets: usize,
+    pub sessions: usize,
+}
 
 /// What asking for a key comes to.
 pub(crate) enum Found {
@@ -58,7 +67,7 @@ pub(crate) enum Found {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(crate) fn new(memory_bytes: u64, disk: Option<Disk>, assets_counted: usize) -> io::Result<Self> {
+    pub(crate) fn new(memory_bytes: u64, disk: Option<Disk>, counted: Counted) -> io::Result<Self> {
         let shards = usize::try_from(memory_bytes / SHARD_BYTES).unwrap_or(1).clamp(1, 8);
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(memory_bytes >> 16).unwrap_or(1024).clamp(1024, 1 << 20))
@@ -78,7 +87,8 @@ impl Shelf {
             unshared: Cache::new(REMEMBERED),
             partials: Cache::new(PARTIALS),
             fills: Mutex::default(),
-            assets: Assets::new(assets_counted),
+            assets: Assets::new(counted.assets),
+            sessions: Sessions::new(counted.sessions),
         })
     }
 
@@ -226,6 +236,25 @@ impl Shelf {
             self.partials.remove(&*key);
         }
         keys.len()
+    }
+
+    /// Forgets a resource in all its variants; fills of it are not kept, and nobody joins them any more.
+    pub(crate) fn invalidate(&self, resource: &str) {
+        let is_of =
+            |key: &str| key.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'));
+        self.lock().retain(|key, fill| {
+            let is_of = is_of(key);
+            if is_of {
+                fill.supersede();
+            }
+            !is_of
+        });
+        if self.vary(resource).is_some_and(|vary| !vary.is_empty()) {
+            self.purge(|key, _| is_of(key));
+        } else {
+            self.partials.remove(resource);
+            self.forget(resource);
+        }
     }
 
     /// Forgets one object in all tiers.

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use flame_api::vcdn::Figures;
+use flame_api::vcdn::{Figures, Viewing};
 use flame_service_host::metrics::Metrics;
 use prometheus::{IntGaugeVec, Opts};
 
 use crate::Surrogate;
+use crate::viewing::ViewingCounters;
 
 /// Counters of one asset (the first segment of a path) behind one name.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct AssetCounters {
     pub sent_bytes: AtomicU64,
     pub fetched_bytes: AtomicU64,
     pub fetches: AtomicU64,
+    /// What its viewers' players report.
+    pub viewing: ViewingCounters,
 }
 
 /// The counters of one name's assets, bounded: the first ones get their own, the rest share one.
@@ -36,6 +39,11 @@ pub(crate) struct Assets {
 /// What the assets beyond the bound are listed as.
 pub(crate) const OTHERS: &str = "(others)";
 
+/// The asset that a path belongs to: its first segment.
+pub(crate) fn asset(path: &str) -> &str {
+    path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default()
+}
+
 // === impl Assets ===
 
 impl Assets {
@@ -45,7 +53,7 @@ impl Assets {
 
     /// The counters of the asset that `path` belongs to.
     pub(crate) fn of(&self, path: &str) -> Arc<AssetCounters> {
-        let asset = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+        let asset = asset(path);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(counters) = known.get(asset) {
             return Arc::clone(counters);
@@ -59,13 +67,14 @@ impl Assets {
     }
 
     /// All figures, those with the most bytes sent first.
-    pub(crate) fn list(&self) -> Vec<(String, Figures)> {
+    pub(crate) fn list(&self) -> Vec<(String, Figures, Option<Viewing>)> {
+        let read = |asset: &str, counters: &AssetCounters| (asset.to_owned(), counters.read(), counters.viewing.read());
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = known.iter().map(|(asset, counters)| (asset.to_string(), counters.read())).collect();
+        let mut list: Vec<_> = known.iter().map(|(asset, counters)| read(asset, counters)).collect();
         drop(known);
-        let others = self.others.read();
-        if others != Figures::default() {
-            list.push((OTHERS.to_owned(), others));
+        let others = read(OTHERS, &self.others);
+        if others.1 != Figures::default() || others.2.is_some() {
+            list.push(others);
         }
         list.sort_by(|a, b| b.1.sent_bytes.cmp(&a.1.sent_bytes).then_with(|| a.0.cmp(&b.0)));
         list
@@ -129,7 +138,7 @@ impl Gauges {
     pub(crate) fn set(&self, surrogate: &Surrogate) {
         for (tenant, shelf) in surrogate.shelves.iter() {
             let mut sum = Figures::default();
-            shelf.assets.list().iter().for_each(|(_, figures)| sum.add(figures));
+            shelf.assets.list().iter().for_each(|(_, figures, _)| sum.add(figures));
             let set = |vec: &IntGaugeVec, labels: &[&str], value: u64| {
                 vec.with_label_values(labels).set(i64::try_from(value).unwrap_or(i64::MAX));
             };

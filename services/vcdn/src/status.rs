@@ -32,6 +32,8 @@ pub(crate) enum Forwarded {
     Stale,
     /// The request wants it fresh.
     Request,
+    /// It changes something.
+    Method,
 }
 
 // === impl CacheStatus ===
@@ -125,6 +127,7 @@ impl Forwarded {
             Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
             Self::Request => "request",
+            Self::Method => "method",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -26,10 +26,13 @@ const POOL_IDLE: Duration = Duration::from_secs(5);
 /// Time for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a request upstream has for a body: none, or a viewer's as it comes.
+pub(crate) type Sent = Either<Empty<Bytes>, Incoming>;
+
 /// Asks through one router. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
-    client: legacy::Client<HttpConnector, Empty<Bytes>>,
+    client: legacy::Client<HttpConnector, Sent>,
     router: Authority,
     settings: UpstreamConfig,
     /// This surrogate in `CDN-Loop` and `Via`.
@@ -110,6 +113,7 @@ impl Upstream {
         mount: &str,
         path_and_query: &str,
         mut headers: HeaderMap,
+        body: Sent,
     ) -> Result<http::Response<Incoming>, UpstreamError> {
         let uri = Uri::builder()
             .scheme("http")
@@ -119,7 +123,7 @@ impl Upstream {
             .map_err(UpstreamError::Path)?;
         headers.append(CDN_LOOP, self.id.clone());
         headers.append(header::VIA, self.via.clone());
-        let mut request = http::Request::new(Empty::new());
+        let mut request = http::Request::new(body);
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;

@@ -7,6 +7,8 @@ mod world;
 
 #[path = "all/broken.rs"]
 mod broken;
+#[path = "all/cmcd.rs"]
+mod cmcd;
 #[path = "all/conditions.rs"]
 mod conditions;
 #[path = "all/contract.rs"]
@@ -19,11 +21,17 @@ mod filling;
 mod freshness;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/own.rs"]
+mod own;
 #[path = "all/purges.rs"]
 mod purges;
 #[path = "all/sharing.rs"]
 mod sharing;
 #[path = "all/strangers.rs"]
 mod strangers;
+#[path = "all/suite.rs"]
+mod suite;
+#[path = "all/tokens.rs"]
+mod tokens;
 #[path = "all/warming.rs"]
 mod warming;

@@ -4,12 +4,21 @@ use http::HeaderName;
 use http::StatusCode;
 use http::header::{self, HeaderMap};
 
-use super::{Identity, words};
+use super::control::Control;
+use super::list::words;
 
 /// Fields that say who asks: an answer that varies by one of them is one person's.
 const PERSONAL: [HeaderName; 3] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION];
-/// For caches like this one alone, and then instead of Cache-Control (RFC 9213 section 2.1).
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// What the request that was sent upstream carried of one client. The more, the more outright the answer has to say that it is
+/// for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// Only what its identity has: all of the group would have been asked for in the same words.
+    Identity,
+    /// Other fields of its own, but neither a cookie nor a credential.
+    Fields,
+}
 
 /// What becomes of a group when the head of its answer is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,22 +40,32 @@ pub enum Split {
     VaryAny,
     /// It depends on fields that were not compared: compare them from now on, and their groups will hold.
     Vary(Vec<HeaderName>),
-    /// Somebody in the group sent a cookie, and it does not say outright that it is for all.
-    Cookie,
+    /// It does not say that caches may use it, and the request had fields that the group did not agree in.
+    Unsaid,
     /// It asks for credentials, or is no final answer to a plain request.
     Status(StatusCode),
 }
 
-/// Judges an answer. `any_cookie`: somebody in the group sent one ([`super::has_cookie`]).
+/// Judges an answer. `is_keyed`: whether all in the group agree in a field that it varies by.
 #[must_use]
-pub fn judge(identity: &Identity, any_cookie: bool, status: StatusCode, headers: &HeaderMap) -> Sharing {
-    match split(identity, any_cookie, status, headers) {
+pub fn judge(
+    is_keyed: impl Fn(&HeaderName) -> bool,
+    carried: Carried,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Sharing {
+    match split(is_keyed, carried, status, headers) {
         Some(split) => Sharing::Split(split),
         None => Sharing::All,
     }
 }
 
-fn split(identity: &Identity, any_cookie: bool, status: StatusCode, headers: &HeaderMap) -> Option<Split> {
+fn split(
+    is_keyed: impl Fn(&HeaderName) -> bool,
+    carried: Carried,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Option<Split> {
     let is_between_two = status.is_informational()
         || matches!(
             status,
@@ -61,62 +80,36 @@ fn split(identity: &Identity, any_cookie: bool, status: StatusCode, headers: &He
     if headers.contains_key(header::SET_COOKIE) {
         return Some(Split::SetCookie);
     }
-    let names = |word: &str, directive: &str| word.split('=').next().is_some_and(|name| name.trim() == directive);
-    let control: Vec<String> = words(headers, &header::CACHE_CONTROL).collect();
-    let targeted: Vec<String> = words(headers, &CDN_CACHE_CONTROL).collect();
-    let forbids = |words: &[String]| words.iter().any(|word| names(word, "private") || names(word, "no-store"));
-    let is_targeted = is_dictionary(headers, &CDN_CACHE_CONTROL);
-    // A targeted field that is none allows nothing (RFC 9213 section 2.1), but what it forbids was meant.
-    if forbids(&targeted) || (!is_targeted && forbids(&control)) {
+    let control = Control::of(headers);
+    let must_understand = control.directives.has("must-understand");
+    if control.forbids || (must_understand && !is_understood(status)) {
         return Some(Split::Private);
     }
-    let vary: Vec<String> = words(headers, &header::VARY).collect();
     let mut unkeyed = Vec::new();
-    for field in vary {
+    for field in words(headers, &header::VARY) {
         let Ok(name) = field.parse::<HeaderName>() else { return Some(Split::VaryAny) };
         if field == "*" || PERSONAL.contains(&name) {
             return Some(Split::VaryAny);
         }
-        if !identity.is_keyed(&field) && !unkeyed.contains(&name) {
+        if !is_keyed(&name) && !unkeyed.contains(&name) {
             unkeyed.push(name);
         }
     }
     if !unkeyed.is_empty() {
         return Some(Split::Vary(unkeyed));
     }
-    // RFC 9111 lets a shared cache ignore cookies. Origins forget `Vary: Cookie`; they do not write `public` by chance.
-    let is_for_all = if is_targeted {
-        targeted.iter().any(|word| names(word, "public") || names(word, "s-maxage") || names(word, "max-age"))
-    } else {
-        control.iter().any(|word| names(word, "public") || names(word, "s-maxage"))
-    };
-    (any_cookie && !is_for_all).then_some(Split::Cookie)
-}
-
-/// Whether a field is there and a dictionary (RFC 8941 section 3.2) of what directives are made of: keys alone, or with
-/// an integer, a token, a boolean or a string without a comma.
-fn is_dictionary(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let mut members = 0_usize;
-    for line in headers.get_all(name) {
-        let Ok(line) = line.to_str() else { return false };
-        for member in line.split(',').map(str::trim) {
-            let (key, value) = member.split_once('=').map_or((member, None), |(key, value)| (key, Some(value)));
-            let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.*".contains(&byte);
-            let is_key =
-                key.starts_with(|first: char| first.is_ascii_lowercase() || first == '*') && key.bytes().all(fits);
-            if !is_key || !value.is_none_or(is_item) {
-                return false;
-            }
-            members += 1;
+    match carried {
+        Carried::Identity => None,
+        // Origins forget to name what they look at; they do not give an answer a life by chance.
+        Carried::Fields => {
+            let says = |name| control.directives.has(name);
+            let is_for_caches = says("public") || says("max-age") || says("s-maxage");
+            (!is_for_caches || says("no-cache")).then_some(Split::Unsaid)
         }
     }
-    members > 0
 }
 
-fn is_item(value: &str) -> bool {
-    let is_string =
-        value.len() >= 2 && value.starts_with('"') && value.ends_with('"') && !value[1..value.len() - 1].contains('"');
-    let is_token =
-        !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.*".contains(&byte));
-    is_string || is_token || matches!(value, "?0" | "?1")
+/// Statuses whose meaning for caches is known here (RFC 9110 section 15).
+fn is_understood(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 302 | 303 | 307 | 308 | 404 | 405 | 410 | 414 | 501)
 }

@@ -4,6 +4,8 @@
 //! unreserved characters, `.` segments), and arguments are taken out only where their own standard says that they are no
 //! part of the resource. The order of other arguments is kept: servers may read meaning into it.
 
+use std::borrow::Cow;
+
 /// The parameter of a signed URL (RFC 9246 section 2), in a segment of its own in front of the asset, so that relative
 /// URLs keep it: `/;URISigningPackage=<JWT>/asset/index.m3u8`; or an argument of that name.
 pub const TOKEN_PARAMETER: &str = "URISigningPackage";
@@ -23,15 +25,47 @@ pub enum Token {
     Verified,
 }
 
-/// The canonical form; `None` where the target is no path, has an encoding that is none, or goes upwards.
+/// Whether a target is its own canonical form for certain, decided byte by byte and without a copy: a plain path. Most are, and
+/// pay for nothing else. `false` says nothing: [`canonical`] decides.
+#[must_use]
+pub fn is_plain(path_and_query: &str) -> bool {
+    let mut before = 0;
+    let fits = |byte: u8| {
+        let after_slash = std::mem::replace(&mut before, byte) == b'/';
+        // A dot behind a slash may begin a `.` segment; a semicolon, a token.
+        (byte != b'.' || !after_slash) && PLAIN[usize::from(byte)]
+    };
+    path_and_query.starts_with('/') && path_and_query.bytes().all(fits)
+}
+
+/// Bytes that mean only themselves in a path.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        plain[byte] = !matches!(byte as u8, b'%' | b'?' | b'#' | b';');
+        byte += 1;
+    }
+    plain
+};
+
+/// The canonical form; `None` where the target is no path, has an encoding that is none, goes upwards, or has another token in it
+/// than the one that was verified.
 #[must_use]
 pub fn canonical(path_and_query: &str, token: Token) -> Option<String> {
+    let canonical = normal(path_and_query, token)?;
+    let has_another = token == Token::Verified && has_token(&canonical);
+    (!has_another).then_some(canonical)
+}
+
+fn normal(path_and_query: &str, token: Token) -> Option<String> {
     let (path, query) =
         path_and_query.split_once('?').map_or((path_and_query, None), |(path, query)| (path, Some(query)));
     if !path.starts_with('/') {
         return None;
     }
-    let mut canonical = path_of(&unescaped(path)?, token)?;
+    let path = unescaped(path)?;
+    let mut canonical = path_of(&path, token)?;
     let Some(query) = query else { return Some(canonical) };
     let query = unescaped(query)?;
     if query.is_empty() {
@@ -39,9 +73,11 @@ pub fn canonical(path_and_query: &str, token: Token) -> Option<String> {
         return Some(canonical);
     }
     let (mut kept, mut directives) = (Vec::new(), Vec::new());
+    let mut takes_token = token == Token::Verified && split_token(&path).is_none();
     for argument in query.split('&') {
         let name = argument.split('=').next().unwrap_or_default();
-        if name.eq_ignore_ascii_case(CMCD) || (token == Token::Verified && name == TOKEN_PARAMETER) {
+        // The first one is the one that was verified; a second one stays, and is refused.
+        if name.eq_ignore_ascii_case(CMCD) || (name == TOKEN_PARAMETER && std::mem::take(&mut takes_token)) {
             continue;
         }
         if !name.starts_with(DIRECTIVE_PREFIX) {
@@ -60,6 +96,16 @@ pub fn canonical(path_and_query: &str, token: Token) -> Option<String> {
     Some(canonical)
 }
 
+/// What a player tells of itself in the query (CTA-5004), still encoded.
+#[must_use]
+pub fn cmcd(path_and_query: &str) -> Option<&str> {
+    let (_, query) = path_and_query.split_once('?')?;
+    query.split('&').find_map(|argument| {
+        let (name, value) = argument.split_once('=')?;
+        name.eq_ignore_ascii_case(CMCD).then_some(value)
+    })
+}
+
 /// Parts a token segment from the path behind it: `(token, "/asset/…")`.
 #[must_use]
 pub fn split_token(path: &str) -> Option<(&str, &str)> {
@@ -69,11 +115,37 @@ pub fn split_token(path: &str) -> Option<(&str, &str)> {
     Some((token, &segment[parameter.len()..]))
 }
 
-/// Whether a canonical target has a token in it.
-pub(super) fn has_token(canonical: &str) -> bool {
-    let (path, query) = canonical.split_once('?').unwrap_or((canonical, ""));
-    let is_token = |parameter: &str| parameter.split('=').next() == Some(TOKEN_PARAMETER);
-    path.split(['/', ';']).any(is_token) || query.split('&').any(is_token)
+/// Whether a canonical target has a token in it, in whatever place: its letters have one form there.
+#[must_use]
+pub fn has_token(canonical: &str) -> bool {
+    canonical.contains(TOKEN_PARAMETER)
+}
+
+/// A target, or a whole request line, as it may be logged: a token is worth what it opens, and goes into no log.
+#[must_use]
+pub fn without_token(text: &str) -> Cow<'_, str> {
+    // Its name may be written in percent-encodings; a token has to have a semicolon or a question mark before it.
+    if !text.contains([';', '?']) && !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut rest = text;
+    let mut kept = String::with_capacity(text.len());
+    let ends = |character: char| matches!(character, '/' | '?' | '&' | ';' | ' ' | '#');
+    loop {
+        let end = rest.find(ends).unwrap_or(rest.len());
+        let (part, behind) = rest.split_at(end);
+        let plain = unescaped(part);
+        let has_token = plain.as_deref().is_none_or(|plain| plain.contains(TOKEN_PARAMETER));
+        if has_token {
+            kept.push_str(TOKEN_PARAMETER);
+            kept.push_str("=…");
+        } else {
+            kept.push_str(part);
+        }
+        let Some(separator) = behind.chars().next() else { return Cow::Owned(kept) };
+        kept.push(separator);
+        rest = &behind[separator.len_utf8()..];
+    }
 }
 
 /// A path without `.` segments, and without its token if that is verified.

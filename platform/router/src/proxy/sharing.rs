@@ -7,32 +7,36 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use flame_multicast::Door;
+use flame_naming::identity::{Carried, Identity, Question, Sharing, Token, sharing};
 use flame_naming::{Forward, Mount};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::fault::Fault;
-use super::{Outgoing, Parties, headers};
+use super::{FLAME_PATH, Outgoing, Parties, headers};
 use crate::multicast;
-use crate::multicast::key::{self, Key};
 use crate::multicast::{Multicast, PATIENCE, PROTOCOL, Place, Shared};
+use crate::search::FLAME_SEARCH;
+
+/// Fields that an answer may depend on, and be shared among those who agree in them.
+const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ORIGIN];
 
 impl Parties {
     /// Answers by multicast from another site, if that is where the answer is and it can be shared; `None` where the
     /// request goes its ordinary way.
     pub(super) async fn share(&self, outgoing: &mut Outgoing) -> Option<Result<Response, Fault>> {
         let multicast = self.multicast.as_ref()?;
-        let key = outgoing.key()?;
+        let identity = outgoing.identity()?;
         let to = outgoing.forward.destination.clone();
         let site = self.registry.call(&to, &[]).ok()?.site.clone();
         if site == self.registry.site() || !self.registry.has_router(&site) {
             return None;
         }
-        let lead = match multicast.at_edge(key) {
+        let lead = match multicast.at_edge(identity.clone()) {
             Place::Lead(lead) => lead,
             Place::Follow(follow) => {
                 let shared = tokio::time::timeout(PATIENCE, follow.shared()).await.ok()??;
@@ -43,9 +47,12 @@ impl Parties {
         let head = outgoing.head.clone();
         let host = HeaderValue::from_str(&format!("{}.{}", to.name, self.territory.domain())).ok()?;
         outgoing.head.headers.insert(header::HOST, host);
+        let asked = std::mem::replace(&mut outgoing.forward.path_and_query, identity.url().to_owned());
+        normalise(&mut outgoing.head.headers, &identity);
         headers::set_upgrade(&mut outgoing.head.headers, PROTOCOL);
         let attempt = self.attempt(outgoing, &call).await;
         outgoing.head = head;
+        outgoing.forward.path_and_query = asked;
         let (mut answer, give_up) = attempt.ok()?;
         let is_granted = answer.headers().get(header::UPGRADE) == Some(&PROTOCOL);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_granted {
@@ -82,11 +89,13 @@ impl Parties {
         outgoing: &mut Outgoing,
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
-        let Some(key) = outgoing.key() else { return self.send_and_search(outgoing).await };
-        let door = match multicast.at_origin(key) {
+        let Some(identity) = outgoing.identity() else { return self.send_and_search(outgoing).await };
+        let door = match multicast.at_origin(identity.clone()) {
             Place::Lead(lead) => {
+                identity.url().clone_into(&mut outgoing.forward.path_and_query);
+                normalise(&mut outgoing.head.headers, &identity);
                 let (answer, body) = self.send_and_search(outgoing).await?.into_parts();
-                let is_shared = key::is_shared(answer.status, &answer.headers);
+                let is_shared = is_shared(&identity, answer.status, &answer.headers);
                 let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
                     // Those who wait ask by themselves, while this one reads.
                     drop(lead);
@@ -135,11 +144,30 @@ pub(super) fn take_leg(request: &mut Request) -> Option<OnUpgrade> {
 
 impl Outgoing {
     /// What other requests are the same; `None` where this one is somebody's own.
-    fn key(&self) -> Option<Key> {
+    fn identity(&self) -> Option<Identity> {
         let Forward { destination, path_and_query, .. } = &self.forward;
+        let headers = &self.head.headers;
         let is_plain = self.tunnel.is_none() && self.offer.is_empty() && self.asked.nested.is_none();
-        let is_plain = is_plain && !self.asked.wants_trace && !self.on_path;
-        let key = || Key::of(&self.head.method, &destination.name, path_and_query, &self.head.headers);
-        if is_plain && destination.site.is_none() { key() } else { None }
+        let is_plain = is_plain && !self.asked.wants_trace && !self.on_path && self.head.method == Method::GET;
+        let is_on_its_way = headers.contains_key(FLAME_PATH) || headers.contains_key(FLAME_SEARCH);
+        if !is_plain || is_on_its_way || destination.site.is_some() {
+            return None;
+        }
+        let (name, method) = (&destination.name, &self.head.method);
+        let question = Question { name, method, path_and_query, headers, token: Token::Unverified };
+        Identity::of(&question, &KEYED).ok()
+    }
+}
+
+/// Whether an answer that was fetched for one may go to all of the same identity.
+fn is_shared(identity: &Identity, status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_body = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
+    is_body && sharing::judge(|name| identity.is_keyed(name), Carried::Fields, status, headers) == Sharing::All
+}
+
+/// Asks for all of a group in the same words.
+fn normalise(headers: &mut HeaderMap, identity: &Identity) {
+    if let Ok(codings) = HeaderValue::from_str(identity.accept_encoding()) {
+        headers.insert(header::ACCEPT_ENCODING, codings);
     }
 }

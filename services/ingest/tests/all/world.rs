@@ -306,12 +306,7 @@ pub async fn check_stored(base: &str, store: &Store, id: Uuid, body: &[u8]) {
     .await;
     let stored = store.get(&key, body.len() as u64).await.unwrap();
     assert!(stored == body, "the stored bytes differ");
-    // The object is there before the record says so: what a pull did nobody was told yet.
-    let upload: Upload = eventually(PATIENCE, || async {
-        let upload: Upload = json(reqwest::get(format!("{base}/uploads/{id}")).await.unwrap(), 200).await;
-        if upload.sha256.is_some() { Ok(upload) } else { Err(format!("{upload:?}")) }
-    })
-    .await;
+    let upload: Upload = json(reqwest::get(format!("{base}/uploads/{id}")).await.unwrap(), 200).await;
     assert_eq!(upload.sha256.as_deref(), Some(sha256(body).as_str()));
     assert_eq!(upload.offset_bytes, body.len() as u64);
     // Nothing lies beside the source: no tail, no part.

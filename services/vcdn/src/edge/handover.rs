@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::{Buf, Bytes};
+use flame_naming::identity::url;
 use flame_service_host::{Failure, Socket};
 use futures_util::stream;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,9 +27,12 @@ use super::{HEAD_MAX_BYTES, Limits};
 use crate::answer::{self, Answer, Content, Lead};
 use crate::front::{Asked, Front};
 use crate::medium;
+use crate::rules::cmcd::EVENTS_TYPE;
 
 /// How long a browser may remember a preflight, seconds; browsers cap it on their own.
 const PREFLIGHT_MAX_AGE_S: &str = "86400";
+/// Longest batch of events that is taken.
+const EVENTS_MAX_BYTES: usize = 64 << 10;
 /// A piece of a file that is read at a time.
 const PIECE_BYTES: u64 = 64 << 10;
 
@@ -76,41 +82,75 @@ async fn respond(front: &Arc<Front>, request: Request<Incoming>) -> Response<Bod
     if (hosts.next().is_none() && is_http_11) || hosts.next().is_some() {
         return Failure::bad_request("send exactly one Host field").into_response();
     }
-    let is_head = match *request.method() {
-        Method::GET => false,
-        Method::HEAD => true,
-        Method::OPTIONS => return preflight(),
-        _ => {
-            let detail = "a surrogate answers GET and HEAD; what changes something is for the service itself";
-            let status = StatusCode::METHOD_NOT_ALLOWED;
-            let failure = Failure::new(status, "method-not-allowed", "Method not allowed", detail);
-            let allowed = HeaderValue::from_static("GET, HEAD, OPTIONS");
-            return failure.with_header(header::ALLOW, allowed).into_response();
-        }
-    };
+    let began = Instant::now();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let (parts, _body) = request.into_parts();
-    let answer = front.answer(Asked { is_head, target, headers: parts.headers }).await;
-    tracing::info!(target: "access", front = %front.name, method = %parts.method, path = %parts.uri, status = answer.status().as_u16(), cache = answer.cache_status);
-    response(front, answer)
+    let (parts, body) = request.into_parts();
+    let asked = Asked { is_head: parts.method == Method::HEAD, target, headers: parts.headers };
+    let answer = match parts.method {
+        Method::GET | Method::HEAD => front.answer(asked).await,
+        Method::OPTIONS => return preflight(front),
+        Method::POST if is_events(&asked.headers) => return events(front, body).await,
+        Method::TRACE | Method::CONNECT => return not_allowed(front),
+        ref method if front.writes => front.change(method, &asked, body).await,
+        _ => return not_allowed(front),
+    };
+    let path = parts.uri.to_string();
+    tracing::info!(target: "access", front = %front.name, method = %parts.method, path = &*url::without_token(&path), status = answer.status().as_u16(), cache = answer.cache_status);
+    response(front, answer, began.elapsed())
 }
 
-fn preflight() -> Response<Body> {
+/// What a front lets be asked.
+fn methods(front: &Front) -> HeaderValue {
+    let (some, all) = ("GET, HEAD, OPTIONS", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE");
+    HeaderValue::from_static(if front.writes { all } else { some })
+}
+
+fn not_allowed(front: &Front) -> Response<Body> {
+    let detail = "a surrogate answers GET and HEAD; what changes something is for the service itself";
+    let failure = Failure::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+    failure.with_header(header::ALLOW, methods(front)).into_response()
+}
+
+/// Whether a request brings what players have met with (CTA-5004-A, event mode).
+fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(EVENTS_TYPE)
+}
+
+/// Takes a batch of events; every path of the front does, and none keeps them.
+async fn events(front: &Front, body: Incoming) -> Response<Body> {
     let mut headers = HeaderMap::new();
     answer::for_any_page(&mut headers);
+    let status = match Limited::new(body, EVENTS_MAX_BYTES).collect().await {
+        Ok(body) => {
+            let events = front.note_events(&String::from_utf8_lossy(&body.to_bytes()));
+            tracing::info!(target: "access", front = %front.name, events, "players told of themselves");
+            StatusCode::NO_CONTENT
+        }
+        Err(error) if error.is::<LengthLimitError>() => StatusCode::PAYLOAD_TOO_LARGE,
+        Err(_) => StatusCode::BAD_REQUEST,
+    };
+    (status, headers).into_response()
+}
+
+fn preflight(front: &Front) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    answer::for_any_page(&mut headers);
+    // Players post events from pages of any origin.
+    let asked = if front.writes { "GET, HEAD, POST, PUT, PATCH, DELETE" } else { "GET, HEAD, POST" };
     for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, asked),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
         (header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE_S),
-        (header::ALLOW, "GET, HEAD, OPTIONS"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(header::ALLOW, methods(front));
     (StatusCode::NO_CONTENT, headers).into_response()
 }
 
 /// The answer as hyper sends it.
-fn response(front: &Arc<Front>, answer: Answer) -> Response<Body> {
+fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Body> {
     let Answer { lead, age_s, cache_status, content, asset } = answer;
     let (status, mut headers) = match lead {
         Lead::Fields(status, headers) => (status, headers),
@@ -121,6 +161,9 @@ fn response(front: &Arc<Front>, answer: Answer) -> Response<Body> {
     }
     if let Ok(value) = HeaderValue::from_str(&cache_status) {
         headers.append("cache-status", value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&format!("{}{}", front.cmsd(), delay.as_millis())) {
+        headers.append(answer::CMSD_DYNAMIC, value);
     }
     if let (Some(asset), Some(length)) = (&asset, content.length()) {
         crate::shelf::count(&asset.sent_bytes, length);

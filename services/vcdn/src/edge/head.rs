@@ -120,9 +120,12 @@ impl Field {
             5 if is("range") => Self::Special,
             6 if is("cookie") || is("pragma") => Self::Special,
             8 if is("if-match") || is("if-range") || is("cdn-loop") => Self::Special,
+            11 if is("cmcd-object") || is("cmcd-status") => Self::Special,
+            12 if is("cmcd-request") || is("cmcd-session") => Self::Special,
             13 if is("if-none-match") || is("cache-control") || is("authorization") => Self::Special,
             17 if is("if-modified-since") => Self::Special,
-            19 if is("if-unmodified-since") => Self::Special,
+            9 if is("x-api-key") => Self::Special,
+            19 if is("if-unmodified-since") || is("proxy-authorization") => Self::Special,
             _ => Self::Other,
         }
     }

@@ -38,6 +38,7 @@ pub(super) async fn answer(
     stream: &TcpStream,
     head: &mut Vec<u8>,
     answer: Answer,
+    delay: Duration,
     keeps_alive: bool,
     patience: Duration,
     front: &Front,
@@ -45,7 +46,15 @@ pub(super) async fn answer(
     let Answer { lead, age_s, cache_status, content, asset } = answer;
     // Without a length the body comes in chunks.
     let is_chunked = matches!(content, Content::Follow { end: None, .. } | Content::Pass { length: None, .. });
-    write_head(head, &lead, age_s, &cache_status, is_chunked, keeps_alive);
+    write_head(head, &lead, age_s, &cache_status);
+    let _ = write!(head, "cmsd-dynamic: {}{}\r\n", front.cmsd(), delay.as_millis());
+    if is_chunked {
+        head.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if !keeps_alive {
+        head.extend_from_slice(b"connection: close\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
     let socket = Socket { stream, patience };
     let (sent, is_whole) = match content {
         Content::None => {
@@ -126,14 +135,8 @@ pub(crate) async fn span(fill: &mut watch::Receiver<Phase>, offset: u64, end: Op
     }
 }
 
-fn write_head(
-    text: &mut Vec<u8>,
-    lead: &Lead,
-    age_s: Option<u64>,
-    cache_status: &str,
-    is_chunked: bool,
-    keeps_alive: bool,
-) {
+/// The head without its end.
+fn write_head(text: &mut Vec<u8>, lead: &Lead, age_s: Option<u64>, cache_status: &str) {
     text.clear();
     match lead {
         Lead::Kept(head) => text.extend_from_slice(&head.wire),
@@ -147,13 +150,6 @@ fn write_head(
     }
     text.extend_from_slice(b"cache-status: ");
     text.extend_from_slice(cache_status.as_bytes());
-    text.extend_from_slice(b"\r\n");
-    if is_chunked {
-        text.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
-    if !keeps_alive {
-        text.extend_from_slice(b"connection: close\r\n");
-    }
     text.extend_from_slice(b"\r\n");
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
+
 use super::serve::{flow_lead, part_lead};
 use super::{Asked, Front};
 use crate::answer::{Answer, Content};
@@ -23,6 +25,7 @@ impl Front {
         wanted: &Wanted,
         is_collapsed: bool,
         reason: Forwarded,
+        since: UnixMs,
     ) -> Answer {
         let mut phases = fill.follow();
         let base = CacheStatus::forwarded(reason);
@@ -39,14 +42,25 @@ impl Front {
         if is_collapsed && kept_under.is_some_and(|key| *key != self.key(&wanted.resource, &wanted.headers)) {
             return self.again(asked, wanted, reason).await;
         }
+        // An answer that was there before this request, and may not be used without asking, is not the answer to this one.
+        let is_old = |flow: &Flow| flow.received < since && flow.fresh_until <= since;
+        if is_collapsed && matches!(&phase, Phase::Flowing(flow) if is_old(flow)) {
+            return self.pass(asked, reason).await;
+        }
         match phase {
             Phase::Asking => self.failed(&UpstreamError::Abandoned, reason).await,
             Phase::Failed(error) => self.failed(&error, reason).await,
-            Phase::Unshared => match fill.take_unshared().filter(|_| !is_collapsed && !is_special(asked)) {
-                Some(answer) => self.passed(answer, asked.is_head, status),
-                // It was the answer to a plain request, and not for others: this one is asked for as it is.
-                None => self.pass(asked, reason).await,
-            },
+            Phase::Unshared => {
+                match fill.take_unshared().filter(|_| !is_collapsed && was_told(&asked.headers, &wanted.headers)) {
+                    Some(answer) => self.passed(answer, asked.is_head, status),
+                    // It was the answer to a plain request, and not for others: this one is asked for as it is.
+                    None => self.pass(asked, reason).await,
+                }
+            }
+            Phase::Complete(object, Outcome::Fetched) if !is_collapsed => {
+                let answer = self.serve(asked, &object, UnixMs::now(), status.stored()).await;
+                Answer { age_s: fill.age_s(), ..answer }
+            }
             Phase::Complete(object, outcome) => {
                 let status = match outcome {
                     Outcome::Fetched => status.stored(),
@@ -57,7 +71,10 @@ impl Front {
             }
             Phase::Flowing(flow) | Phase::Aborted(flow) => {
                 let status = status.forwarded_status(flow.head.status).stored();
-                self.flowing(asked, &flow, fill, status, reason).await
+                let age_s = UnixMs::now().since_ms(flow.born) / 1000;
+                let age_s = if is_collapsed { Some(age_s).filter(|age_s| *age_s > 0) } else { fill.age_s() };
+                let answer = self.flowing(asked, &flow, fill, status, reason).await;
+                if matches!(answer.content, Content::Pass { .. }) { answer } else { Answer { age_s, ..answer } }
             }
         }
     }
@@ -98,10 +115,31 @@ impl Front {
     }
 }
 
-/// Whether upstream may answer it in another way than the plain request that was sent for all.
-fn is_special(asked: &Asked) -> bool {
-    use axum::http::header;
-    [header::COOKIE, header::RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_MATCH]
-        .iter()
-        .any(|name| asked.headers.contains_key(name))
+/// Whether upstream would answer this request like the one that was sent for all: each of its fields went there, or says nothing of
+/// what is wanted.
+fn was_told(asked: &HeaderMap, sent: &HeaderMap) -> bool {
+    const OF_NO_ANSWER: [&str; 17] = [
+        "accept-encoding",
+        "cache-control",
+        "cdn-loop",
+        "connection",
+        "dnt",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "origin",
+        "pragma",
+        "priority",
+        "referer",
+        "te",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "via",
+    ];
+    let says_nothing = |name: &str| {
+        let of_way = ["cmcd-", "sec-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix));
+        of_way || OF_NO_ANSWER.contains(&name)
+    };
+    asked.keys().all(|name| sent.contains_key(name) || says_nothing(name.as_str()))
 }

@@ -25,9 +25,9 @@ pub(super) async fn show(State(surrogate): State<Surrogate>, caller: Caller) -> 
     }
     let mut total = Figures::default();
     for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {
-        for (asset, figures) in shelf.assets.list() {
+        for (asset, figures, viewing) in shelf.assets.list() {
             total.add(&figures);
-            stats.assets.push(AssetFigures { tenant: tenant.clone(), asset, figures });
+            stats.assets.push(AssetFigures { tenant: tenant.clone(), asset, figures, viewing });
         }
     }
     stats.assets.truncate(LISTED);

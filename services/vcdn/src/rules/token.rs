@@ -11,6 +11,7 @@ use flame_naming::identity::Token;
 use flame_naming::identity::url::{TOKEN_PARAMETER, canonical, split_token};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 /// Longest token that is looked at; a longer one does not fit beside a path into the heads that proxies take.
@@ -21,7 +22,7 @@ const AHEAD_MAX_S: u64 = 5;
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::EdDSA, Algorithm::ES256];
 /// The claims that this edge holds to, for `cdnicrit`.
 const KNOWN: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "cdniv", "cdniuc"];
-/// Memory of a compiled container: one is compiled for each request that carries a token.
+/// Memory of a compiled container, of which each token that is remembered has one.
 const CONTAINER_MAX_BYTES: usize = 64 << 10;
 
 /// What a token has to be for.
@@ -35,6 +36,16 @@ pub struct Expected<'a> {
     pub keys: &'a JwkSet,
     /// Now, Unix seconds.
     pub now_unix_s: u64,
+}
+
+/// A token whose signature holds, whatever the time: read once, and held against every URL that it comes with.
+#[derive(Debug)]
+pub struct Grant {
+    container: Regex,
+    is_for_us: bool,
+    begins_unix_s: u64,
+    expires_unix_s: Option<u64>,
+    subject: Option<String>,
 }
 
 /// A viewer who may have what was asked for.
@@ -102,31 +113,18 @@ enum Audience {
 /// # Errors
 /// [`Refused`]: a 403, with [`Refused::kind`] as its problem type.
 pub fn verify(path_and_query: &str, expected: &Expected<'_>) -> Result<Admitted, Refused> {
+    let (token, url) = take(path_and_query)?;
+    Grant::read(token, expected.keys, expected.audience)?.admit(url, expected.origin, expected.now_unix_s)
+}
+
+/// Parts the token from the canonical URL that it has to open; nothing of either is verified.
+///
+/// # Errors
+/// [`Refused`]: there is no token, or not exactly one; or the URL is none.
+pub fn take(path_and_query: &str) -> Result<(&str, String), Refused> {
     let token = token_of(path_and_query)?;
-    let url = canonical(path_and_query, Token::Verified).ok_or(Refused::Malformed("the URL is no path"))?;
-    // Whatever is left would reach upstream, and part viewers of the same.
-    if token_of(&url) != Err(Refused::Missing) {
-        return Err(Refused::Malformed("the URL carries several"));
-    }
-    let claims = signed(token, expected.keys)?;
-    holds(&claims)?;
-    if let Some(ended_s) = claims.exp.and_then(|exp| expected.now_unix_s.checked_sub(exp)) {
-        return Err(Refused::Expired(ended_s));
-    }
-    let begins = claims.nbf.max(claims.iat).unwrap_or(0);
-    if begins > expected.now_unix_s.saturating_add(AHEAD_MAX_S) {
-        return Err(Refused::Early(begins - expected.now_unix_s));
-    }
-    let is_for_us = match &claims.aud {
-        None => true,
-        Some(Audience::One(audience)) => audience == expected.audience,
-        Some(Audience::Several(audiences)) => audiences.iter().any(|audience| audience == expected.audience),
-    };
-    let container = claims.cdniuc.as_deref().ok_or(Refused::Malformed("it does not say which URLs it opens"))?;
-    if !is_for_us || !opens(container, &format!("{}{url}", expected.origin))? {
-        return Err(Refused::Scope);
-    }
-    Ok(Admitted { url, subject: claims.sub, expires_unix_s: claims.exp })
+    let several = Refused::Malformed("the URL is no path, or carries several");
+    Ok((token, canonical(path_and_query, Token::Verified).ok_or(several)?))
 }
 
 /// The text of the token in a URL.
@@ -180,15 +178,57 @@ fn holds(claims: &Claims) -> Result<(), Refused> {
     }
 }
 
-/// Whether a URI container opens `uri` (RFC 9246 section 2.1.15): the whole of it matches.
-fn opens(container: &str, uri: &str) -> Result<bool, Refused> {
-    let Some(pattern) = container.strip_prefix("regex:") else {
+/// A URI container (RFC 9246 section 2.1.15), which opens what matches as a whole.
+fn container(claim: &str) -> Result<Regex, Refused> {
+    let Some(pattern) = claim.strip_prefix("regex:") else {
         return Err(Refused::Unsupported("cdniuc of another form than regex:".to_owned()));
     };
     let whole = format!("^(?:{pattern})$");
-    let compiled = regex_lite::RegexBuilder::new(&whole).size_limit(CONTAINER_MAX_BYTES).build();
-    let compiled = compiled.map_err(|_| Refused::Malformed("the URLs that it opens are no regular expression"))?;
-    Ok(compiled.is_match(uri))
+    let compiled = RegexBuilder::new(&whole).size_limit(CONTAINER_MAX_BYTES).build();
+    compiled.map_err(|_| Refused::Malformed("the URLs that it opens are no regular expression"))
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// Reads a token that one of `keys` signed.
+    ///
+    /// # Errors
+    /// [`Refused`]: nobody who is trusted signed it, or it demands what cannot be held to.
+    pub fn read(token: &str, keys: &JwkSet, audience: &str) -> Result<Self, Refused> {
+        let claims = signed(token, keys)?;
+        holds(&claims)?;
+        let is_for_us = match &claims.aud {
+            None => true,
+            Some(Audience::One(named)) => named == audience,
+            Some(Audience::Several(named)) => named.iter().any(|named| named == audience),
+        };
+        let uris = claims.cdniuc.as_deref().ok_or(Refused::Malformed("it does not say which URLs it opens"))?;
+        Ok(Self {
+            container: container(uris)?,
+            is_for_us,
+            begins_unix_s: claims.nbf.max(claims.iat).unwrap_or(0),
+            expires_unix_s: claims.exp,
+            subject: claims.sub,
+        })
+    }
+
+    /// Whether it opens `url`, a canonical one behind `origin`, now.
+    ///
+    /// # Errors
+    /// [`Refused`]: it is over, has not begun, or opens something else.
+    pub fn admit(&self, url: String, origin: &str, now_unix_s: u64) -> Result<Admitted, Refused> {
+        if let Some(ended_s) = self.expires_unix_s.and_then(|expires| now_unix_s.checked_sub(expires)) {
+            return Err(Refused::Expired(ended_s));
+        }
+        if self.begins_unix_s > now_unix_s.saturating_add(AHEAD_MAX_S) {
+            return Err(Refused::Early(self.begins_unix_s - now_unix_s));
+        }
+        if !self.is_for_us || !self.container.is_match(&format!("{origin}{url}")) {
+            return Err(Refused::Scope);
+        }
+        Ok(Admitted { url, subject: self.subject.clone(), expires_unix_s: self.expires_unix_s })
+    }
 }
 
 // === impl Refused ===

@@ -28,6 +28,8 @@ pub struct Reply {
     gate: Option<(Option<usize>, watch::Receiver<bool>)>,
     has_length: bool,
     ignores_ranges: bool,
+    /// The body is made of these fields of the request.
+    made_of: Vec<&'static str>,
 }
 
 /// A request as it came.
@@ -97,6 +99,7 @@ impl Reply {
             gate: None,
             has_length: true,
             ignores_ranges: false,
+            made_of: Vec::new(),
         }
         .with("cache-control", "public, max-age=60")
         .with("etag", &etag)
@@ -134,6 +137,16 @@ impl Reply {
         self
     }
 
+    /// Answers with what these fields of each request say ([`made_of`]).
+    pub fn made_of(mut self, fields: &[&'static str]) -> Self {
+        self.made_of = fields.to_vec();
+        self.without_etag()
+    }
+
+    fn without_etag(self) -> Self {
+        self.with("etag", "")
+    }
+
     pub fn without_ranges(mut self) -> Self {
         self.ignores_ranges = true;
         self
@@ -150,13 +163,20 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
         log.push(Noted { method, target, headers });
         number
     };
-    let Some(reply) = reply else {
+    let Some(mut reply) = reply else {
         return Response::builder().status(404).body(Body::from("nothing here")).unwrap();
     };
     if let Some((None, gate)) = &reply.gate {
         gate.clone().wait_for(|is_open| *is_open).await.unwrap();
     }
     let headers = request.headers();
+    if !reply.made_of.is_empty() {
+        let says = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        reply.body = made_of(&reply.made_of, says).into();
+        if reply.made_of.contains(&"accept-encoding") && takes_gzip(says("accept-encoding")) {
+            reply.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+    }
     let mut response = Response::builder().status(reply.status);
     response.headers_mut().unwrap().extend(reply.headers.clone());
     let etag = reply.headers.get(header::ETAG);
@@ -180,6 +200,20 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     let stop = reply.break_at.filter(|(_, which)| which.contains(&number)).map(|(at, _)| at);
     let wait = reply.gate.and_then(|(at, gate)| at.map(|at| (at, gate)));
     response.body(paced(body, stop, wait)).unwrap()
+}
+
+/// A body that says what the fields of a request are; of the codings only whether gzip is one.
+pub fn made_of<'a>(fields: &[&str], says: impl Fn(&str) -> Option<&'a str>) -> String {
+    let line = |name: &&str| match *name {
+        "accept-encoding" => format!("gzip: {}\n", takes_gzip(says(name))),
+        name => format!("{name}: {:?}\n", says(name)),
+    };
+    fields.iter().map(line).collect::<String>() + "that is all"
+}
+
+/// As origins do it: who says nothing takes everything.
+fn takes_gzip(accepted: Option<&str>) -> bool {
+    accepted.is_none_or(|accepted| accepted.contains("gzip") && !accepted.contains("gzip;q=0"))
 }
 
 /// `body` in pieces, waiting and breaking off where it should.
