@@ -83,6 +83,9 @@ pub struct CacheConfig {
     pub memory: Bytes,
     /// Disk of a tenant.
     pub disk: Bytes,
+    /// The fetch of an object, counted from 1, from which on it is written to disk. With 2, what nobody asks for again costs no
+    /// write, and what has left memory and is wanted again goes to disk.
+    pub disk_after: u32,
     /// The largest body that is kept; larger ones flow through.
     pub object_max: Bytes,
     /// Fills at once, of all tenants; whoever would begin one more gets 503.
@@ -218,6 +221,7 @@ impl Default for CacheConfig {
             folder: None,
             memory: Bytes(256 << 20),
             disk: Bytes(10 << 30),
+            disk_after: 1,
             object_max: Bytes(1 << 30),
             fills: 1024,
             heuristic_max: Span(Duration::from_secs(3600)),

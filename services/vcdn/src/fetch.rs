@@ -114,7 +114,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         return Ok(());
     }
     fill.came_with_age(answer.headers().get(header::AGE).and_then(|age| digits(age.to_str().ok()?)));
-    let mut begun = match begin(front, partial.as_deref(), answer, asked, now).await? {
+    let mut begun = match begin(front, &fill.key, partial.as_deref(), answer, asked, now).await? {
         Ok(begun) => begun,
         Err(unshared) => {
             front.shelf.drop_partial(&fill.key);
@@ -204,6 +204,7 @@ fn unchanged(
 /// Makes room for a shareable answer; gives back one that is not.
 async fn begin(
     front: &Front,
+    key: &Arc<str>,
     partial: Option<&Flow>,
     answer: http::Response<Incoming>,
     asked: UnixMs,
@@ -214,7 +215,7 @@ async fn begin(
             return Err(UpstreamError::Length);
         }
         let keep = policy::keep(front.rules(), StatusCode::OK, &partial.head.headers, asked, now);
-        let sink = Sink::resumed(front, partial).await.map_err(UpstreamError::Nowhere)?;
+        let sink = Sink::resumed(front, key, partial).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
     }
@@ -228,7 +229,7 @@ async fn begin(
     let mut headers = parts.headers;
     front.clean(&mut headers);
     headers.remove(header::AGE);
-    let sink = Sink::new(front).map_err(UpstreamError::Nowhere)?;
+    let sink = Sink::new(front, key).map_err(UpstreamError::Nowhere)?;
     Ok(Ok(Begun { head: Arc::new(Head::new(parts.status, headers)), keep, length, body, sink }))
 }
 
@@ -368,9 +369,10 @@ fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, leng
 // === impl Sink ===
 
 impl Sink {
-    /// A file on disk while there is room, in memory else.
-    fn new(front: &Front) -> io::Result<Self> {
-        let scratch = match front.shelf.disk().filter(|_| front.has_free_space()) {
+    /// A file on disk while there is room and it is worth it, in memory else.
+    fn new(front: &Front, key: &Arc<str>) -> io::Result<Self> {
+        let is_wanted = front.settings.disk_after <= 1 || front.shelf.count_fetch(key) >= front.settings.disk_after;
+        let scratch = match front.shelf.disk().filter(|_| is_wanted && front.has_free_space()) {
             Some(disk) => {
                 disk.scratch().inspect_err(|error| tracing::warn!(%error, "the disk tier takes nothing")).ok()
             }
@@ -384,8 +386,8 @@ impl Sink {
     }
 
     /// Begins with a copy of what a broken-off fill has left.
-    async fn resumed(front: &Front, partial: &Flow) -> io::Result<Self> {
-        let mut sink = Self::new(front)?;
+    async fn resumed(front: &Front, key: &Arc<str>, partial: &Flow) -> io::Result<Self> {
+        let mut sink = Self::new(front, key)?;
         let (from, written) = (Arc::clone(&partial.file), partial.written);
         let (to, mut digest) = (Arc::clone(&sink.file), Sha256::new());
         let copy = tokio::task::spawn_blocking(move || {

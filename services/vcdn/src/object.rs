@@ -84,6 +84,16 @@ impl UnixMs {
     }
 }
 
+// === impl Times ===
+
+impl Times {
+    /// Made and received at once, stale from then on.
+    #[cfg(test)]
+    pub(crate) fn of(now: UnixMs) -> Self {
+        Self { born: now, received: now, fresh_until: now, while_revalidate_until: now, if_error_until: now }
+    }
+}
+
 // === impl Head ===
 
 impl Head {

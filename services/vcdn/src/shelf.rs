@@ -39,6 +39,8 @@ pub(crate) struct Shelf {
     varies: Cache<Arc<str>, Arc<[HeaderName]>, UnitWeighter>,
     unshared: Cache<Arc<str>, Instant, UnitWeighter>,
     partials: Cache<Arc<str>, Arc<Flow>, UnitWeighter>,
+    /// By key: how often it was fetched. What is forgotten here begins again.
+    fetched: Cache<Arc<str>, u32, UnitWeighter>,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     pub assets: Assets,
     pub sessions: Sessions,
@@ -86,6 +88,7 @@ impl Shelf {
             varies: Cache::new(REMEMBERED),
             unshared: Cache::new(REMEMBERED),
             partials: Cache::new(PARTIALS),
+            fetched: Cache::new(REMEMBERED),
             fills: Mutex::default(),
             assets: Assets::new(counted.assets),
             sessions: Sessions::new(counted.sessions),
@@ -201,6 +204,13 @@ impl Shelf {
     /// Notes that the answer is not for a cache, so that the next requests need not wait for each other.
     pub(crate) fn set_unshared(&self, key: &Arc<str>) {
         self.unshared.insert(Arc::clone(key), Instant::now());
+    }
+
+    /// Counts a fetch of `key`; which one it is, from 1.
+    pub(crate) fn count_fetch(&self, key: &Arc<str>) -> u32 {
+        let number = self.fetched.get(&**key).unwrap_or(0).saturating_add(1);
+        self.fetched.insert(Arc::clone(key), number);
+        number
     }
 
     /// The beginning of a body that broke off.

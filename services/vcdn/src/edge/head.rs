@@ -133,12 +133,84 @@ impl Field {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+    use flame_naming::identity;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
+    use crate::object::{Head, Times, UnixMs};
+    use crate::policy::{self, Condition, Part};
+    use crate::rules::cmcd::Carried;
+
+    /// Fields that somewhere change an answer, and some that nowhere do.
+    const NAMES: [&str; 22] = [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "cache-control",
+        "cdn-loop",
+        "cmcd-object",
+        "cmcd-request",
+        "cmcd-session",
+        "cmcd-status",
+        "cookie",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "pragma",
+        "proxy-authorization",
+        "range",
+        "referer",
+        "user-agent",
+        "x-api-key",
+        "x-forwarded-for",
+    ];
+    const VALUES: [&str; 8] = [
+        "no-cache",
+        "no-store",
+        "only-if-cached",
+        "max-age=0",
+        "bytes=0-1",
+        "\"1\"",
+        "Mon, 02 Nov 2026 10:00:00 GMT",
+        "a=1",
+    ];
 
     fn kind(text: &str) -> Option<(Kind, bool)> {
         match parse(text.as_bytes()) {
             Parsed::Whole { kind, keeps_alive, .. } => Some((kind, keeps_alive)),
             Parsed::Partial | Parsed::Doubtful => None,
+        }
+    }
+
+    proptest! {
+        /// What is answered on the short way is what the long one would answer: no field of a plain request changes it.
+        #[test]
+        fn a_plain_request_says_nothing_that_the_long_way_would_heed(
+            fields in prop::collection::vec((select(NAMES.to_vec()), select(VALUES.to_vec()), any::<bool>()), 0..4),
+        ) {
+            let mut text = "GET /a HTTP/1.1\r\nHost: x\r\n".to_owned();
+            for (name, value, is_upper) in &fields {
+                let name = if *is_upper { name.to_uppercase() } else { (*name).to_owned() };
+                text.push_str(&format!("{name}: {value}\r\n"));
+            }
+            text.push_str("\r\n");
+            let Parsed::Whole { kind: Kind::Plain, .. } = parse(text.as_bytes()) else { return Ok(()) };
+            let headers = super::fields(text.as_bytes());
+            let head = Head::new(StatusCode::OK, "etag: \"1\"".split_once(": ").into_iter().map(|(name, value)| {
+                (name.parse().unwrap(), value.parse().unwrap())
+            }).collect());
+            let now = UnixMs(1_000_000);
+            let times = Times { fresh_until: now.plus_ms(5000), ..Times::of(now) };
+            prop_assert!(identity::credential(&headers).is_none() && !headers.contains_key("cdn-loop"), "{}", text);
+            prop_assert_eq!(policy::condition(&headers, &head), Condition::Holds);
+            prop_assert_eq!(policy::part(&headers, &head, 10), Part::Whole);
+            prop_assert!(policy::accepts(&headers, &times, now) && !policy::only_if_cached(&headers));
+            prop_assert!(!policy::forbids_keeping(&headers));
+            prop_assert_eq!(Carried::of("/a", &headers), Carried::Nothing);
         }
     }
 

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use flame_api::vcdn::Stats;
 use flame_service_host::config::Bytes;
 use flame_test_kit::eventually;
+use flame_vcdn::config::{FrontConfig, Quota};
 
 use crate::origin::Reply;
 use crate::world::{PATIENCE, World, bytes, cache_status};
@@ -117,6 +119,71 @@ async fn a_full_disk_costs_viewers_nothing() {
     }
     assert_eq!(world.origin.asked("/a/1").len(), 1, "it is in memory");
     assert!(files(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_asked_for_once_costs_no_write_where_the_second_fetch_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::with(|config| {
+        config.cache.folder = Some(folder.path().to_owned());
+        config.cache.disk_after = 2;
+        config.cache.memory = Bytes(1 << 20);
+    })
+    .await;
+    for number in 0..30 {
+        let path = format!("/a/{number}");
+        world.origin.put(&path, Reply::new(bytes(100_000)));
+        assert_eq!(world.get(&path).await.bytes().await.unwrap().len(), 100_000);
+    }
+    world.settled().await;
+    assert!(files(folder.path()).is_empty(), "nobody has come back");
+    // Most have left memory; now they are wanted again.
+    let mut come_back = 0;
+    for number in 0..30 {
+        let again = world.get(&format!("/a/{number}")).await;
+        come_back += u64::from(cache_status(&again).starts_with("fwd"));
+        assert_eq!(again.bytes().await.unwrap(), bytes(100_000));
+    }
+    assert!(come_back >= 15, "{come_back} of 30");
+    on_disk(&world, come_back).await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_fills_its_quota_takes_nothing_from_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let quota = Quota { memory: Bytes(1 << 20), disk: Bytes(2 << 20) };
+    let world = World::with(|config| {
+        config.cache.folder = Some(folder.path().to_owned());
+        config.fronts.push(FrontConfig::new("cdn.main.acme", "origin"));
+        config.tenants.insert("acme".to_owned(), quota);
+    })
+    .await;
+    let kept = async |tenant: &str| {
+        let stats = world.http.get(world.api("/stats")).header("flame-tenant", tenant).send().await.unwrap();
+        stats.json::<Stats>().await.unwrap().kept.remove(0)
+    };
+    world.origin.put("/a/mine", Reply::new(bytes(100_000)));
+    assert_eq!(world.get("/a/mine").await.bytes().await.unwrap().len(), 100_000);
+    on_disk(&world, 1).await;
+    let other = world.vcdn.fronts()["cdn.main.acme"];
+    for number in 0..60 {
+        let path = format!("/a/{number}");
+        world.origin.put(&path, Reply::new(bytes(100_000)));
+        let answer = world.http.get(format!("http://{other}{path}")).send().await.unwrap();
+        assert_eq!(answer.bytes().await.unwrap().len(), 100_000);
+    }
+    eventually(PATIENCE, || async {
+        let acme = kept("acme").await;
+        if acme.fills == 0 { Ok(()) } else { Err(format!("{acme:?}")) }
+    })
+    .await;
+    let (acme, mine) = (kept("acme").await, kept("default").await);
+    assert!(
+        acme.memory_bytes <= quota.memory.0 && acme.disk_bytes <= quota.disk.0 && acme.disk_objects >= 10,
+        "{acme:?}"
+    );
+    assert_eq!((mine.memory_objects, mine.disk_objects), (1, 1), "{mine:?}");
+    assert!(cache_status(&world.get("/a/mine").await).starts_with("hit"));
 }
 
 #[tokio::test]
