@@ -5,17 +5,25 @@
 //! up after itself and ends only its own processes. It is never part of the tests: numbers of a busy machine prove
 //! nothing.
 //!
-//! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`]), then
-//! one file a benchmark ([`startup`], [`upload`], [`ladder`], [`vcdn`]).
+//! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
+//! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
+//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`]).
 
 pub mod flame;
 pub mod ladder;
+pub mod load;
 pub mod machine;
+pub mod multicast;
 pub mod nginx;
+pub mod peer;
 pub mod process;
+pub mod proxies;
 pub mod report;
+pub mod router;
+pub mod router_process;
 pub mod samples;
 pub mod startup;
+pub mod switching;
 pub mod upload;
 pub mod vcdn;
 

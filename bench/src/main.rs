@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
-use flame_bench::{Options, ladder, machine, report, startup, upload, vcdn};
+use flame_bench::{Options, ladder, machine, multicast, report, router, startup, switching, upload, vcdn};
 
 /// Measures the product beside its peers
 #[derive(Debug, Parser)]
@@ -18,7 +18,7 @@ struct Args {
     options: Options,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 enum Benchmark {
     /// Everything below, in this order
     All,
@@ -30,6 +30,15 @@ enum Benchmark {
     Ladder,
     /// The surrogate, beside nginx's proxy cache and Varnish
     Vcdn,
+    /// Endpoints that fail or leave behind the router, beside nginx and HAProxy
+    Switching,
+    /// The router in the path, beside HAProxy
+    Router,
+    /// One answer to eight sites by multicast, beside unicast (network namespaces, root)
+    Multicast,
+    /// What `switching` kills and stops
+    #[command(hide = true)]
+    Endpoint { name: String },
 }
 
 #[tokio::main]
@@ -52,7 +61,18 @@ async fn main() -> ExitCode {
 
 /// Measures, prints, and says whether every bound holds.
 async fn run(args: &Args) -> Result<bool> {
-    let all = [Benchmark::Up, Benchmark::Upload, Benchmark::Ladder, Benchmark::Vcdn];
+    if let Benchmark::Endpoint { name } = &args.benchmark {
+        switching::endpoint::serve(name).await?;
+    }
+    let all = [
+        Benchmark::Up,
+        Benchmark::Upload,
+        Benchmark::Ladder,
+        Benchmark::Vcdn,
+        Benchmark::Switching,
+        Benchmark::Router,
+        Benchmark::Multicast,
+    ];
     let wanted = all.into_iter().filter(|one| args.benchmark == Benchmark::All || args.benchmark == *one);
     let mut holds = true;
     for benchmark in wanted {
@@ -69,10 +89,13 @@ async fn run(args: &Args) -> Result<bool> {
 
 async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
     match benchmark {
-        Benchmark::All => anyhow::bail!("`all` is several benchmarks"),
+        Benchmark::All | Benchmark::Endpoint { .. } => anyhow::bail!("this is no single benchmark"),
         Benchmark::Up => startup::measure(options).await,
         Benchmark::Upload => upload::measure(options).await,
         Benchmark::Ladder => ladder::measure(options).await,
         Benchmark::Vcdn => vcdn::measure(options).await,
+        Benchmark::Switching => switching::measure(options).await,
+        Benchmark::Router => router::measure(options).await,
+        Benchmark::Multicast => multicast::measure(options).await,
     }
 }

@@ -98,6 +98,22 @@ impl Server {
         Ok(f64::from(kib) / 1024.0)
     }
 
+    /// Processor time of the process and all its descendants so far, seconds; counted in hundredths.
+    pub fn processor_s(&self) -> Result<f64> {
+        let root = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        let ticks: u32 = tree(root).into_iter().map(processor_ticks).sum();
+        // Fifty to a thousand a second, whatever the machine: exact.
+        let ticks_per_s = u32::try_from(rustix::param::clock_ticks_per_second())?;
+        Ok(f64::from(ticks) / f64::from(ticks_per_s))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        let pid = pid.with_context(|| format!("{} has ended", self.name))?;
+        kill_process(pid, signal).with_context(|| format!("send {signal:?} to {}", self.name))
+    }
+
     /// The highest resident memory while `work` runs, MiB, beside what that gives.
     pub async fn peak_while<T>(&self, work: impl Future<Output = T>) -> Result<(f64, T)> {
         let mut peak_mib = self.resident_mib()?;
@@ -123,11 +139,8 @@ impl Server {
     }
 
     fn terminate(&self) {
-        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-        if let Some(pid) = pid {
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        // It may have ended by itself.
+        let _ = self.signal(Signal::TERM);
     }
 }
 
@@ -165,6 +178,13 @@ fn tree(root: u32) -> Vec<u32> {
         at += 1;
     }
     found
+}
+
+/// Time in user space and in the kernel, all threads (proc(5), fields 14 and 15).
+fn processor_ticks(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
+    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u32>().ok()).sum()
 }
 
 fn resident_kib(pid: u32) -> u32 {

@@ -49,6 +49,13 @@ impl Samples {
         }
     }
 
+    /// The smallest value that `percent` of a hundred do not exceed; NaN if there is none.
+    #[must_use]
+    pub fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.sorted.len() * percent).div_ceil(100).max(1);
+        self.sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+    }
+
     /// The largest; NaN if there is none.
     #[must_use]
     pub fn max(&self) -> f64 {
@@ -97,6 +104,9 @@ mod tests {
         let even: Samples = [4.0, 1.0, 2.0, 3.0].into_iter().collect();
         assert_eq!((even.count(), even.median()), (4, 2.5));
         assert!(Samples::default().median().is_nan());
+        let hundred: Samples = (1..=200).map(f64::from).collect();
+        assert_eq!((hundred.percentile(50), hundred.percentile(99), even.percentile(1)), (100.0, 198.0, 1.0));
+        assert!(Samples::default().percentile(99).is_nan());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! as it always does.
 
 mod herd;
-mod load;
 mod origin;
 mod peers;
 
@@ -12,16 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::load::{self, Load};
 use crate::report::{Figure, Row, Section};
 use crate::samples::{Bound, Samples};
 use crate::{Options, machine};
 use herd::Herd;
-use load::Load;
 use origin::Origin;
 use peers::{Flame, Peers};
 
 /// Sizes of the objects that are hit, and how many times the better peer's rate ours has to be.
 const HITS: [(&str, u64, f64); 3] = [("1 KiB", 1 << 10, 1.3), ("64 KiB", 64 << 10, 1.1), ("1 MiB", 1 << 20, 1.3)];
+/// Connections that ask for it, and for how long.
+const CONNECTIONS: u32 = 32;
+const SECONDS: u32 = 3;
 /// The cold object, and those who want it.
 const COLD_BYTES: u64 = 4 << 20;
 const COLD_CLIENTS: usize = 500;
@@ -60,7 +62,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
     let flame = Flame::start(workshop.path(), origin.port).await?;
     let peers = Peers::start(workshop.path(), origin.port).await?;
     let ports = [flame.port, peers.nginx.port, peers.varnish.port];
-    let load = Load::default();
+    let load = Load { connections: CONNECTIONS, seconds: SECONDS };
 
     let (mut rows, mut figures, mut commands) = (Vec::new(), Vec::new(), Vec::new());
     for (size, bytes, ratio) in HITS {
@@ -154,7 +156,7 @@ fn cold_figures(cold: &[Cold; 3], figures: &mut Vec<Figure>) {
 fn section(rows: Vec<Row>, figures: Vec<Figure>, commands: Vec<String>, versions: &[String]) -> Section {
     Section {
         name: "vcdn",
-        title: format!("The edge: hits over {} connections, and a cold object", load::CONNECTIONS),
+        title: format!("The edge: hits over {CONNECTIONS} connections, and a cold object"),
         rows,
         figures,
         notes: vec![

@@ -1,37 +1,18 @@
 //! The caches that are measured: ours behind a router, nginx's proxy cache, and Varnish.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use flame_api::Client;
-use flame_api::router::Registration;
-use tokio::net::TcpStream;
+use anyhow::Result;
 use tokio::process::Command;
-use tokio::time::sleep;
-use url::Url;
 
 use crate::flame::free_port;
 use crate::machine;
-use crate::process::Server;
+use crate::peer::Peer;
+use crate::router_process::Router;
 
 /// What brings the peers.
 pub(super) const NGINX_PACKAGE: &str = "nginx";
 pub(super) const VARNISH_PACKAGE: &str = "varnish";
-/// Time until one takes connections.
-const READY_DEADLINE: Duration = Duration::from_secs(20);
-/// Pause between two attempts.
-const POLL: Duration = Duration::from_millis(20);
-/// Longer than the benchmark runs.
-const LEASE_MS: u64 = 60_000;
-
-/// A peer's process.
-#[derive(Debug)]
-pub(super) struct Peer {
-    server: Server,
-    pub port: u16,
-}
 
 /// Both peers.
 #[derive(Debug)]
@@ -43,33 +24,9 @@ pub(super) struct Peers {
 /// Ours: a surrogate, and the router that it asks through.
 #[derive(Debug)]
 pub(super) struct Flame {
-    vcdn: Server,
-    router: Server,
+    vcdn: Peer,
+    router: Router,
     pub port: u16,
-    /// Keeps the origin registered.
-    _lease: tokio::task::JoinSet<()>,
-}
-
-// === impl Peer ===
-
-impl Peer {
-    async fn start(name: &'static str, command: &mut Command, port: u16) -> Result<Self> {
-        let server = start(name, command, port).await?;
-        Ok(Self { server, port })
-    }
-}
-
-async fn start(name: &'static str, command: &mut Command, port: u16) -> Result<Server> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut server = Server::start(name, command)?;
-    let began = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-        if server.child().try_wait()?.is_some() || began.elapsed() > READY_DEADLINE {
-            bail!("{name} does not start");
-        }
-        sleep(POLL).await;
-    }
-    Ok(server)
 }
 
 // === impl Peers ===
@@ -135,13 +92,10 @@ http {{
 
 impl Flame {
     pub(super) async fn start(folder: &Path, origin: u16) -> Result<Self> {
-        let (router_port, own, port) = (free_port()?, free_port()?, free_port()?);
-        let router_file = folder.join("router.toml");
-        std::fs::write(&router_file, format!("[host]\nlisten = \"127.0.0.1:{router_port}\"\n"))?;
-        let mut command = Command::new(machine::ours("flame-router")?);
-        let router = start("flame-router", command.arg(&router_file).env("FLAME_LOG", "warn"), router_port).await?;
-        let url = Url::parse(&format!("http://127.0.0.1:{router_port}"))?;
-        let lease = register(Client::new(url.clone(), None), origin).await?;
+        let router = Router::start(folder).await?;
+        router.register("origin", "bench", origin).await?;
+        let (own, port) = (free_port()?, free_port()?);
+        let url = router.client().router();
         let file = folder.join("vcdn.toml");
         let text = format!(
             "[[fronts]]\nname = \"cdn\"\nupstream = \"origin\"\nlisten = \"127.0.0.1:{port}\"\n\
@@ -149,28 +103,12 @@ impl Flame {
         );
         std::fs::write(&file, text)?;
         let mut command = Command::new(machine::ours("flame-vcdn")?);
-        let vcdn = start("flame-vcdn", command.arg(&file).env("FLAME_LOG", "warn"), port).await?;
-        Ok(Self { vcdn, router, port, _lease: lease })
+        let vcdn = Peer::start("flame-vcdn", command.arg(&file).env("FLAME_LOG", "warn"), port).await?;
+        Ok(Self { vcdn, router, port })
     }
 
     pub(super) async fn stop(self) -> Result<()> {
-        self.vcdn.stop().await?;
+        self.vcdn.server.stop().await?;
         self.router.stop().await
     }
-}
-
-/// Registers the origin, and keeps it so.
-async fn register(client: Client, origin: u16) -> Result<tokio::task::JoinSet<()>> {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], origin));
-    let registration = Registration { address, generation: 1, ttl_ms: LEASE_MS };
-    client.register("origin", "bench", &registration).await.context("register the origin")?;
-    let mut lease = tokio::task::JoinSet::new();
-    lease.spawn(async move {
-        loop {
-            sleep(Duration::from_millis(LEASE_MS / 3)).await;
-            // One that fails is made up for by the next.
-            let _ = client.register("origin", "bench", &registration).await;
-        }
-    });
-    Ok(lease)
 }

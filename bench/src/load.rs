@@ -1,4 +1,4 @@
-//! Hits under load: `wrk`.
+//! Requests as fast as they are answered, over connections that stay open: `wrk`.
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
@@ -6,47 +6,48 @@ use tokio::process::Command;
 use crate::process;
 
 /// The package that brings it.
-pub(super) const PACKAGE: &str = "wrk";
-/// Connections at once.
-pub(super) const CONNECTIONS: u32 = 32;
+pub const PACKAGE: &str = "wrk";
 
 /// How `wrk` is run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Load {
-    seconds: u32,
+pub struct Load {
+    /// Connections at once.
+    pub connections: u32,
+    /// For how long.
+    pub seconds: u32,
 }
 
 /// What it heard.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Heard {
+pub struct Heard {
+    /// Answers in all.
+    pub answers: f64,
     /// Answers a second.
     pub rate: f64,
+    /// Half of the answers came sooner.
+    pub p50_ms: f64,
     /// The 99th percentile of their delay.
     pub p99_ms: f64,
 }
 
 // === impl Load ===
 
-impl Default for Load {
-    fn default() -> Self {
-        Self { seconds: 3 }
-    }
-}
-
 impl Load {
-    pub(super) async fn run(self, port: u16, path: &str) -> Result<Heard> {
+    /// Asks for `path`; an answer that is no success, or none, is an error.
+    pub async fn run(self, port: u16, path: &str) -> Result<Heard> {
         let (_, text) = process::time(&mut self.command(port, path)).await?;
         parse(&text).with_context(|| format!("wrk says: {text}"))
     }
 
     /// The command as one would type it.
-    pub(super) fn shown(self, port: u16, path: &str) -> String {
+    #[must_use]
+    pub fn shown(self, port: u16, path: &str) -> String {
         process::shown(&self.command(port, path))
     }
 
     fn command(self, port: u16, path: &str) -> Command {
         let mut command = Command::new("wrk");
-        command.args(["-t1", "--latency", "-c"]).arg(CONNECTIONS.to_string());
+        command.args(["-t1", "--latency", "-c"]).arg(self.connections.to_string());
         command.arg(format!("-d{}s", self.seconds)).arg(format!("http://127.0.0.1:{port}{path}"));
         command
     }
@@ -63,7 +64,9 @@ fn parse(text: &str) -> Result<Heard> {
         line.map(str::trim).with_context(|| format!("no `{label}`"))
     };
     let rate = value("Requests/sec:")?.parse().context("a rate")?;
-    Ok(Heard { rate, p99_ms: milliseconds(value("99%")?).context("a time")? })
+    let answers = text.lines().map(str::trim).find_map(|line| line.split_once(" requests in ")?.0.parse().ok());
+    let delay = |share| milliseconds(value(share)?).with_context(|| format!("the {share} of the times"));
+    Ok(Heard { answers: answers.context("no number of requests")?, rate, p50_ms: delay("50%")?, p99_ms: delay("99%")? })
 }
 
 fn milliseconds(text: &str) -> Option<f64> {
@@ -84,7 +87,7 @@ mod tests {
     #[test]
     fn what_wrk_says_is_read_and_trouble_is_an_error() {
         let text = "  Latency Distribution\n     50%  500.00us\n     99%    1.20ms\n  10 requests in 5.00s\nRequests/sec:  53000.10\n";
-        assert_eq!(parse(text).unwrap(), Heard { rate: 53000.1, p99_ms: 1.2 });
+        assert_eq!(parse(text).unwrap(), Heard { answers: 10.0, rate: 53000.1, p50_ms: 0.5, p99_ms: 1.2 });
         assert_eq!(milliseconds("850.00us"), Some(0.85));
         assert_eq!(milliseconds("1.5s"), Some(1500.0));
         assert!(parse(&format!("{text}  Non-2xx or 3xx responses: 5\n")).is_err());
