@@ -53,7 +53,7 @@ impl Router {
     /// Puts what listens at `port` of loopback behind `name`, and keeps it there.
     pub async fn register(&self, name: &'static str, endpoint: &'static str, port: u16) -> Result<()> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let registration = Registration { address, generation: 1, ttl_ms: LEASE_MS };
+        let registration = Registration::new(address, 1, LEASE_MS);
         let registered = self.client.register(name, endpoint, &registration).await;
         registered.with_context(|| format!("register {endpoint} behind {name}"))?;
         let client = self.client.clone();

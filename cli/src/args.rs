@@ -44,6 +44,9 @@ pub enum Command {
     Down(Down),
     /// Show the product on real media, step by step
     Demo(Demo),
+    /// An instance for a scenario of the demo to kill
+    #[command(hide = true)]
+    DemoInstance(DemoInstance),
     /// Upload files, or pull URLs, and condition them
     Ingest(Ingest),
     /// The catalogue
@@ -111,6 +114,19 @@ pub struct Demo {
     /// End after the last step instead of keeping everything open to look at; status 0 only if every step was verified
     #[arg(long)]
     pub once: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DemoInstance {
+    /// The name to register behind
+    #[arg(long)]
+    pub name: String,
+    /// What it holds
+    #[arg(long, value_name = "FILE")]
+    pub object: PathBuf,
+    /// Stand by until it is connected
+    #[arg(long)]
+    pub booted: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -265,9 +281,9 @@ pub enum EndpointCommand {
     List,
     /// Send it no new requests; those that are open end there
     Drain(Which),
-    /// Send it requests again, or for the first time where it stood by drained
+    /// Send it requests: again, or for the first time where it was booted as a standby
     Connect(Which),
-    /// Take it out at once, without waiting for its lease to end: it is dead. One that lives comes back by itself
+    /// Cut it off: no requests, and its open ones end (those that can go on elsewhere do). Only a later start comes back
     Kill(Which),
 }
 
@@ -294,6 +310,9 @@ pub enum RouteCommand {
     Explain {
         /// A URL, or its path: /~streaming/ASSET/index.m3u8
         url: String,
+        /// What the cookie or header field of a sticky name would say
+        #[arg(long, value_name = "KEY")]
+        sticky: Option<String>,
     },
 }
 

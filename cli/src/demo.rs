@@ -7,9 +7,11 @@ mod clip;
 mod files;
 mod indirection;
 mod ingest;
+pub mod instance;
 mod path;
 mod player;
 mod stage;
+mod switch;
 mod tour;
 mod vcdn;
 mod vod;
@@ -30,6 +32,7 @@ use tour::{Broken, Report, Tour, Verified};
 enum Scenario {
     Vod,
     Ingest,
+    Switch,
     Indirection,
     Vcdn,
     Path,
@@ -116,6 +119,7 @@ async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: O
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+        Scenario::Switch => switch::perform(tour, stage, &clip).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip).await,
         Scenario::Path => path::perform(tour, stage, &clip).await,
         Scenario::Vcdn => vcdn::perform(tour, stage, &clip).await,
@@ -140,12 +144,13 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 5] = [Self::Vod, Self::Ingest, Self::Indirection, Self::Vcdn, Self::Path];
+    const ALL: [Self; 6] = [Self::Vod, Self::Ingest, Self::Switch, Self::Indirection, Self::Vcdn, Self::Path];
 
     fn name(self) -> &'static str {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
+            Self::Switch => "switch",
             Self::Indirection => "indirection",
             Self::Path => "path",
             Self::Vcdn => "vcdn",
@@ -157,6 +162,9 @@ impl Scenario {
             Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
             Self::Ingest => {
                 "uploads are cut, killed and resumed; damaged ones and files that are not media are refused"
+            }
+            Self::Switch => {
+                "instances are killed, hang, are drained and stand by under load, with switching and without"
             }
             Self::Indirection => {
                 "an object that one surrogate of two sites has is found, and not found without a search"

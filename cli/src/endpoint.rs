@@ -1,5 +1,7 @@
 //! `flame endpoint`: who is registered behind which name, and who gets requests.
 
+use flame_api::router::EndpointState;
+
 use crate::args::{self, EndpointCommand, Global, Which};
 use crate::connection;
 use crate::exit::Exit;
@@ -13,7 +15,9 @@ pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
             if global.json {
                 return output::print_json(&page);
             }
-            let mut table = output::table(&["name", "endpoint", "site", "address", "generation", "lease ends in"]);
+            let headings =
+                ["name", "endpoint", "site", "address", "state", "weight", "capacity", "generation", "lease ends in"];
+            let mut table = output::table(&headings);
             for one in page.items {
                 let lease = format!("{:.1} s", std::time::Duration::from_millis(one.expires_in_ms).as_secs_f64());
                 table.add_row([
@@ -21,6 +25,9 @@ pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
                     one.endpoint,
                     one.site,
                     one.address.to_string(),
+                    state(one.state).to_owned(),
+                    one.weight.to_string(),
+                    capacity(one.capacity),
                     one.generation.to_string(),
                     lease,
                 ]);
@@ -31,7 +38,20 @@ pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
         EndpointCommand::Connect(which) => {
             done(&which, client.connect(&which.name, &which.endpoint).await?, "gets requests")
         }
-        EndpointCommand::Kill(which) => done(&which, client.deregister(&which.name, &which.endpoint).await?, "is out"),
+        EndpointCommand::Kill(which) => done(&which, client.kill(&which.name, &which.endpoint).await?, "is cut off"),
+    }
+}
+
+pub fn capacity(capacity: Option<u32>) -> String {
+    capacity.map_or_else(|| "any".to_owned(), |capacity| capacity.to_string())
+}
+
+fn state(state: EndpointState) -> &'static str {
+    match state {
+        EndpointState::Booted => "booted",
+        EndpointState::Connected => "connected",
+        EndpointState::Draining => "draining",
+        EndpointState::Killed => "killed",
     }
 }
 

@@ -55,6 +55,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Up(up) => up::run(&global, up).await,
         Command::Down(down) => down::run(&global, &down).await,
         Command::Demo(demo) => demo::run(&global, demo).await,
+        Command::DemoInstance(instance) => demo::instance::run(&global, instance).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,
         Command::Asset(asset) => asset::run(&global, asset).await,
         Command::Job(job) => job::run(&global, job).await,

@@ -6,6 +6,7 @@ use flame_api::router::{Route, RouteState};
 
 use crate::args::{self, Global, RouteCommand};
 use crate::connection;
+use crate::endpoint;
 use crate::exit::Exit;
 use crate::output;
 
@@ -16,9 +17,9 @@ pub async fn run(global: &Global, args: args::Route) -> Result<(), Exit> {
             let page = client.routes().await?;
             if global.json { output::print_json(&page) } else { print(&page.items) }
         }
-        RouteCommand::Explain { url } => {
+        RouteCommand::Explain { url, sticky } => {
             let nobody = || Exit::failed(anyhow::anyhow!("nobody stands behind the name in {url}"));
-            let explained = client.explain(&url).await?.ok_or_else(nobody)?;
+            let explained = client.explain(&url, sticky.as_deref()).await?.ok_or_else(nobody)?;
             if global.json {
                 output::print_json(&explained)?;
             } else {
@@ -38,11 +39,15 @@ pub async fn run(global: &Global, args: args::Route) -> Result<(), Exit> {
 }
 
 fn print(routes: &[Route]) -> Result<(), Exit> {
-    let headings = ["name", "endpoint", "site", "address", "state", "distance", "latency", "open", "cost"];
+    let headings =
+        ["name", "endpoint", "site", "address", "state", "distance", "latency", "weight", "open", "of", "cost"];
     let mut table = output::table(&headings);
     for one in routes {
         let state = match one.state {
             RouteState::Serving => "serving",
+            RouteState::Booted => "booted",
+            RouteState::Killed => "killed",
+            RouteState::Full => "full",
             RouteState::Draining => "draining",
             RouteState::Resting => "resting",
             RouteState::Hung => "hung",
@@ -55,7 +60,9 @@ fn print(routes: &[Route]) -> Result<(), Exit> {
             state.to_owned(),
             one.distance_us.map_or_else(|| "unknown".to_owned(), ms),
             one.latency_us.map_or_else(|| "unknown".to_owned(), ms),
+            one.weight.to_string(),
             one.open.to_string(),
+            endpoint::capacity(one.capacity),
             ms(one.cost_us),
         ]);
     }

@@ -12,6 +12,8 @@ mod up;
 #[path = "all/pipeline.rs"]
 mod pipeline;
 
+#[path = "all/routing.rs"]
+mod routing;
 #[path = "all/tokens.rs"]
 mod tokens;
 

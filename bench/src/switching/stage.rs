@@ -83,7 +83,8 @@ impl Stage {
     /// The endpoint that the next request goes to, as far as the door says it.
     pub(super) async fn next(&self) -> Result<usize> {
         let Door::Flame(router) = &self.door else { return Ok(0) };
-        let explained = router.client().explain(&format!("/~{NAME}/")).await?.context("the router explains it")?;
+        let explained =
+            router.client().explain(&format!("/~{NAME}/"), None).await?.context("the router explains it")?;
         let chosen = explained.chosen.context("somebody gets the next request")?;
         NAMES.iter().position(|name| *name == chosen.endpoint).context("it is one of the two")
     }

@@ -126,7 +126,7 @@ async fn post(client: &Client, surrogates: &Surrogates) -> anyhow::Result<Verifi
 async fn circle(sites: &Sites) -> anyhow::Result<Verified<()>> {
     for (at, other) in [(&sites.edge, &sites.cloud), (&sites.cloud, &sites.edge)] {
         let client = Client::new(format!("http://{}", at.address()).parse()?, None);
-        let registration = Registration { address: other.address(), generation: 1, ttl_ms: 60_000 };
+        let registration = Registration::new(other.address(), 1, 60_000);
         client.register("circle", "c1", &registration).await?;
     }
     let began = Instant::now();
@@ -208,7 +208,7 @@ impl Sites {
         ];
         for (n, (router, name, address)) in places.into_iter().enumerate() {
             let client = Client::new(format!("http://{}", router.address()).parse()?, None);
-            let registration = Registration { address, generation: 1, ttl_ms: 60_000 };
+            let registration = Registration::new(address, 1, 60_000);
             client.register(name, &format!("e{n}"), &registration).await?;
         }
         let client = Client::new(format!("http://{}", edge.address()).parse()?, None);

@@ -149,7 +149,7 @@ impl Row {
         for (name, router, work) in works {
             let at = client(router)?;
             let address = serve(&mut tasks, at.clone(), work).await?;
-            at.register(name, &format!("{name}-1"), &Registration { address, generation: 1, ttl_ms: 60_000 }).await?;
+            at.register(name, &format!("{name}-1"), &Registration::new(address, 1, 60_000)).await?;
         }
         let client = client(&edge)?;
         let began = Instant::now();

@@ -39,6 +39,17 @@ fn ingest_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn switching_costs_no_request_and_without_it_some_fail() {
+    let report = verified("switch");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    for name in ["killed_failed_with", "hung_failed_with", "planned_failed"] {
+        assert_eq!((figure(name), &report["figures"][name]["bound"]), (0.0, &Value::from("<= 0")), "{report:#}");
+    }
+    assert!(figure("hung_failed_without") > 0.0, "{report:#}");
+    assert!(figure("standby_connected") < figure("standby_started"), "{report:#}");
+}
+
+#[test]
 fn indirection_finds_what_is_not_found_without_it() {
     let report = verified("indirection");
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();

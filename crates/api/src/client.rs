@@ -76,6 +76,14 @@ pub enum ClientError {
     },
 }
 
+/// What is to be explained.
+#[derive(Serialize)]
+struct Explained<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sticky: Option<&'a str>,
+}
+
 /// A call under construction.
 struct Call {
     method: Method,
@@ -309,7 +317,7 @@ impl Client {
         self.router_call(Method::PUT, &format!("endpoints/{name}/{endpoint}")).body(body).json().await
     }
 
-    /// Takes an endpoint out; `false` where there was none.
+    /// Lets an endpoint leave, as it does itself when it stops; `false` where there was none.
     pub async fn deregister(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
         self.router_call(Method::DELETE, &format!("endpoints/{name}/{endpoint}")).done_or_none().await
     }
@@ -319,7 +327,12 @@ impl Client {
         self.router_call(Method::POST, &format!("endpoints/{name}/{endpoint}/drain")).done_or_none().await
     }
 
-    /// Lets an endpoint that drains get requests again; `false` where there is none at the router's site.
+    /// Takes an endpoint out for good and ends its open requests; `false` where there is none at the router's site.
+    pub async fn kill(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
+        self.router_call(Method::POST, &format!("endpoints/{name}/{endpoint}/kill")).done_or_none().await
+    }
+
+    /// Lets an endpoint that drains or stands by get requests; `false` where there is none at the router's site.
     pub async fn connect(&self, name: &str, endpoint: &str) -> Result<bool, ClientError> {
         self.router_call(Method::POST, &format!("endpoints/{name}/{endpoint}/connect")).done_or_none().await
     }
@@ -329,9 +342,10 @@ impl Client {
         self.router_call(Method::GET, "routes").json().await
     }
 
-    /// Where a request for `url` would go now, and why; `None` where it is for nobody.
-    pub async fn explain(&self, url: &str) -> Result<Option<Explanation>, ClientError> {
-        self.router_call(Method::GET, "explain").query(&[("url", url)]).json_or_none().await
+    /// Where a request for `url` would go now, and why; `None` where it is for nobody. `sticky` is what the cookie, field or
+    /// argument of a sticky name would say.
+    pub async fn explain(&self, url: &str, sticky: Option<&str>) -> Result<Option<Explanation>, ClientError> {
+        self.router_call(Method::GET, "explain").query(&Explained { url, sticky }).json_or_none().await
     }
 
     /// All endpoints that the router knows.

@@ -9,8 +9,11 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The version of the lines. The one who asks names the latest that it reads; the answer is at most of that.
-pub const PROTOCOL: u32 = 1;
+use crate::router::{EndpointState, is_ordinary_weight, ordinary_weight};
+
+/// The version of the lines. The one who asks names the latest that it reads; the answer is at most of that. Version 1 says
+/// only where connected endpoints are, version 2 also on which terms, and names those that are not connected.
+pub const PROTOCOL: u32 = 2;
 /// A sign of life comes this often at least.
 pub const ALIVE_EVERY_MS: u64 = 500;
 /// Longest line: the whole state of about 40,000 endpoints.
@@ -76,6 +79,18 @@ pub struct Place {
     pub address: SocketAddr,
     /// Its generation.
     pub generation: u64,
+    /// How much it bears beside the others behind its name.
+    #[serde(default = "ordinary_weight", skip_serializing_if = "is_ordinary_weight")]
+    pub weight: u16,
+    /// Requests at once that it takes of one router.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Whether it takes HTTP/2 without being asked first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
+    /// Whether requests are meant to go there.
+    #[serde(default, skip_serializing_if = "EndpointState::is_connected")]
+    pub state: EndpointState,
 }
 
 /// A router of another site, as this one sees it.
@@ -109,4 +124,15 @@ pub enum PeerState {
     Stale,
     /// It was not heard for so long that its endpoints are forgotten.
     Forgotten,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// An endpoint on ordinary terms, connected.
+    #[must_use]
+    pub fn new(address: SocketAddr, generation: u64) -> Self {
+        let (weight, state) = (ordinary_weight(), EndpointState::default());
+        Self { address, generation, weight, capacity: None, http2: false, state }
+    }
 }

@@ -1,6 +1,7 @@
 //! Service routing: which endpoints stand behind a name.
 //!
-//! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect` ·
+//! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect`,
+//! `…/kill` ·
 //! `GET /api/router/routes` · `GET /api/router/explain?url=…`.
 
 use std::net::SocketAddr;
@@ -22,6 +23,33 @@ pub struct Registration {
     pub generation: u64,
     /// Life in milliseconds, 100 to 60,000.
     pub ttl_ms: u64,
+    /// How much it bears beside the others behind its name, 1 to 1000: what a request costs there is divided by it.
+    #[serde(default = "ordinary_weight", skip_serializing_if = "is_ordinary_weight")]
+    pub weight: u16,
+    /// Requests at once that it takes of one router; nothing is any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Whether it takes HTTP/2 without being asked first (RFC 9113 section 3.3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
+    /// The state in which this generation begins; renewals change nothing of it.
+    #[serde(default, skip_serializing_if = "EndpointState::is_connected")]
+    pub state: EndpointState,
+}
+
+/// Whether requests are meant to go to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// It runs and stands by: it gets none until it is connected.
+    Booted,
+    /// It gets them.
+    #[default]
+    Connected,
+    /// It gets no new ones; those that are open end there.
+    Draining,
+    /// It was cut off: it gets none, its open ones have been ended, and this generation does not come back.
+    Killed,
 }
 
 /// An endpoint as the router knows it.
@@ -41,6 +69,18 @@ pub struct Endpoint {
     pub generation: u64,
     /// Milliseconds until the lease ends.
     pub expires_in_ms: u64,
+    /// How much it bears beside the others behind its name.
+    #[serde(default = "ordinary_weight")]
+    pub weight: u16,
+    /// Requests at once that it takes of one router; nothing is any number.
+    #[serde(default)]
+    pub capacity: Option<u32>,
+    /// Whether it takes HTTP/2 without being asked first.
+    #[serde(default)]
+    pub http2: bool,
+    /// Whether requests are meant to go there.
+    #[serde(default)]
+    pub state: EndpointState,
     /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
     pub router_time_unix_ms: u64,
 }
@@ -81,11 +121,17 @@ pub struct Route {
     pub distance_us: Option<u64>,
     /// Whether requests go there.
     pub state: RouteState,
+    /// How much it bears beside the others behind its name.
+    #[serde(default = "ordinary_weight")]
+    pub weight: u16,
+    /// Requests at once that it takes of one router; nothing is any number.
+    #[serde(default)]
+    pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
     /// How long its answers take, microseconds; nothing before the first.
     pub latency_us: Option<u64>,
-    /// Open requests and one more times latency: of two, the one with less gets a request.
+    /// Open requests and one more, times latency, by weight: of two, the one with less gets a request.
     pub cost_us: u64,
 }
 
@@ -95,8 +141,14 @@ pub struct Route {
 pub enum RouteState {
     /// They do.
     Serving,
+    /// It stands by, and gets none until it is connected.
+    Booted,
     /// It gets no new ones; open ones end there.
     Draining,
+    /// It was cut off, and this generation does not come back.
+    Killed,
+    /// It has as many open as it takes, and gets none while another has room.
+    Full,
     /// It failed a moment ago, and gets some only where no other serves.
     Resting,
     /// It does not answer, and is probed until it does.
@@ -116,4 +168,35 @@ pub struct Explanation {
     pub reason: String,
     /// All who stand behind the name.
     pub routes: Vec<Route>,
+}
+
+// === impl EndpointState ===
+
+impl EndpointState {
+    /// Whether it gets requests.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub fn is_connected(&self) -> bool {
+        *self == Self::Connected
+    }
+}
+
+// === impl Registration ===
+
+impl Registration {
+    /// On ordinary terms: weight 1, any number of requests, connected at once.
+    #[must_use]
+    pub fn new(address: SocketAddr, generation: u64, ttl_ms: u64) -> Self {
+        let (weight, state) = (ordinary_weight(), EndpointState::default());
+        Self { address, generation, ttl_ms, weight, capacity: None, http2: false, state }
+    }
+}
+
+pub(crate) fn ordinary_weight() -> u16 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+pub(crate) fn is_ordinary_weight(weight: &u16) -> bool {
+    *weight == ordinary_weight()
 }

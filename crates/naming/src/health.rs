@@ -1,7 +1,7 @@
 //! How an endpoint is doing, as far as its answers tell.
 //!
 //! One that failed *rests* for a moment, so that after a `kill -9` requests do not run into the dead address until its
-//! lease ends; the rest doubles with each failure in a row and ends with the first answer. One that was overtaken by others
+//! lease ends; the rest doubles with each failure in a row and ends with the first whole answer. One that was overtaken by others
 //! several times in a row, or once and then kept a probe waiting, *hangs*: it gets nothing until it answers a probe. Open requests times the
 //! latency of its answers is what a request costs there. No clock, no probes: both are the caller's.
 
@@ -94,6 +94,12 @@ impl Health {
     /// It answered after `took`.
     pub fn answered(&mut self, took: Duration, now: Moment) {
         self.revive();
+        self.began(took, now);
+    }
+
+    /// Its answer began after `took`. That ends no rest: one that breaks off all its answers would never rest for long.
+    pub fn began(&mut self, took: Duration, now: Moment) {
+        self.overtaken = 0;
         self.latency.observe(took);
         self.observed = now;
     }
@@ -120,6 +126,11 @@ impl Health {
         self.overtaken = self.overtaken.saturating_add(1);
         self.latency.observe(waited);
         self.observed = now;
+    }
+
+    /// Its answer is late, and nobody else is asked: it should be probed.
+    pub fn is_late(&mut self) {
+        self.overtaken = self.overtaken.max(1);
     }
 
     /// It did not answer a probe.

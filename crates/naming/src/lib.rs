@@ -21,5 +21,5 @@ pub mod table;
 pub mod target;
 
 pub use name::{Destination, Domain, Label, Name, NameError};
-pub use table::{Choice, EndpointId, Lease, Moment, NoChoice, Refused, Table};
+pub use table::{Choice, EndpointId, Lease, Lot, Moment, NoChoice, Refused, State, Table, Terms};
 pub use target::{Asked, Forward, Mount, Target, Territory, Untargeted};

@@ -1,76 +1,45 @@
 //! The routing table: which endpoints stand behind a name, for how long, and which one a request gets.
 //!
 //! An endpoint holds a *lease*: without renewal it is gone when the lease ends. Its *generation* counts its starts: what
-//! an older one sends late is refused. One that *drains* keeps its lease and its open requests, and gets no new ones. A
-//! name whose endpoints all left is remembered for a while: it is away, not unknown. How endpoints do is kept in
-//! [`health`](crate::health), how late is late in [`hedge`](crate::hedge).
+//! an older one sends late is refused. Its [`State`] says whether requests are meant to go there: one that is *booted*
+//! stands by, one that *drains* gets no new ones, one that was *killed* does not come back in its generation. One that is
+//! full is passed over while another has room. A name whose endpoints all left is remembered for a while: it is away,
+//! not unknown. How endpoints do is kept in [`health`](crate::health), how late is late in [`hedge`](crate::hedge).
 //!
 //! The table never looks at a clock and never rolls dice: both are given to it. It holds at most as many endpoints as
 //! it was told, and remembers at most as many names.
 
+mod lease;
+mod lot;
+mod place;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::health::Health;
 pub use crate::health::{REST_MAX, REST_MIN};
-use crate::hedge::{Limits, Pace};
+use crate::hedge::Limits;
 use crate::name::{Destination, Label, Name};
+pub use lease::{Choice, EndpointId, Held, Lease, State, Terms, Unfit, WEIGHT_MAX};
+pub use lot::Lot;
+use place::{Entry, Place};
 
-/// How long a name without endpoints is remembered.
+/// How long a name without endpoints is remembered, and one that was killed.
 pub const MEMORY: Duration = Duration::from_secs(600);
-/// Longest endpoint identifier.
-const ID_MAX_BYTES: usize = 64;
 
 /// A point on a monotonic clock: time since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Moment(pub Duration);
 
-/// An endpoint's own identifier, unique behind its name: 1 to 64 letters, digits, `-`, `_`, `.`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointId(Box<str>);
-
-/// What an endpoint registers.
+/// What a registration did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Counts up with its starts.
-    pub generation: u64,
-    /// Life from now.
-    pub ttl: Duration,
-}
-
-/// An endpoint that holds a lease.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Held<'a> {
-    /// The name that it stands behind.
-    pub name: &'a Name,
-    /// Its identifier.
-    pub endpoint: &'a EndpointId,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its generation.
-    pub generation: u64,
-    /// What is left of its lease.
-    pub expires_in: Duration,
-    /// Whether it gets no new requests.
-    pub is_draining: bool,
-    /// How it does.
-    pub health: &'a Health,
-}
-
-/// The endpoint that a request gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// Its identifier.
-    pub endpoint: EndpointId,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Its generation.
-    pub generation: u64,
+pub enum Registered {
+    /// The endpoint was not there in this generation and at this address.
+    New,
+    /// It takes more or less than before.
+    Changed,
+    /// Its lease is longer, and nothing else is different.
+    Renewed,
 }
 
 /// Why a registration is refused.
@@ -82,6 +51,9 @@ pub enum Refused {
         /// Its generation.
         held: u64,
     },
+    /// This start of the endpoint was killed.
+    #[error("the endpoint was killed; a later start of it is taken")]
+    Killed,
     /// The table is full.
     #[error("the router holds its most of {limit} endpoints")]
     Full {
@@ -90,8 +62,19 @@ pub enum Refused {
     },
 }
 
-/// Why no endpoint is chosen.
+/// Why an endpoint's state is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTurned {
+    /// It is not there.
+    #[error("no such endpoint is registered")]
+    Absent,
+    /// It was killed, which is for good.
+    #[error("the endpoint was killed; start it anew")]
+    Killed,
+}
+
+/// Why no endpoint is chosen; of several tables' reasons the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NoChoice {
     /// None was ever there, or not for a long time.
     #[error("no endpoint is registered")]
@@ -99,9 +82,15 @@ pub enum NoChoice {
     /// The last one has left, not long ago.
     #[error("no endpoint is registered any more")]
     Away,
+    /// Those that are there stand by, drain or were killed.
+    #[error("no registered endpoint is connected")]
+    Unconnected,
     /// All that are there were excluded by the caller.
     #[error("every endpoint was tried")]
     Tried,
+    /// Those that are left have as many requests open as they take.
+    #[error("every endpoint has as many requests open as it takes")]
+    Full,
 }
 
 /// Which endpoints stand behind which names.
@@ -110,25 +99,6 @@ pub struct Table {
     site: Label,
     limit: usize,
     places: BTreeMap<Name, Place>,
-}
-
-/// What stands behind one name.
-#[derive(Debug, Clone, Default)]
-struct Place {
-    entries: Vec<Entry>,
-    /// When the last endpoint was seen.
-    seen: Moment,
-    pace: Pace,
-}
-
-#[derive(Debug, Clone)]
-struct Entry {
-    id: EndpointId,
-    address: SocketAddr,
-    generation: u64,
-    ends: Moment,
-    is_draining: bool,
-    health: Health,
 }
 
 // === impl Moment ===
@@ -141,35 +111,6 @@ impl std::ops::Add<Duration> for Moment {
     }
 }
 
-// === impl EndpointId ===
-
-impl EndpointId {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for EndpointId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if (1..=ID_MAX_BYTES).contains(&text.len()) && text.bytes().all(fits) {
-            Ok(Self(text.into()))
-        } else {
-            Err(format!("`{text}` is no endpoint identifier: 1 to {ID_MAX_BYTES} letters, digits, `-`, `_`, `.`"))
-        }
-    }
-}
-
-impl fmt::Display for EndpointId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 // === impl Table ===
 
 impl Table {
@@ -179,26 +120,37 @@ impl Table {
         Self { site, limit, places: BTreeMap::new() }
     }
 
-    /// Registers an endpoint, or renews its lease; `true` where it was not there in this generation.
+    /// Holds at most `limit` endpoints from now on; those that are there stay.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Registers an endpoint, or renews its lease. A renewal may change its terms; its state is what was made of it since.
     ///
     /// A later generation at the address of another endpoint of the name takes that one's place: one address is one
     /// process, and the other is what was there before a restart.
-    pub fn register(&mut self, name: &Name, id: &EndpointId, lease: Lease, now: Moment) -> Result<bool, Refused> {
+    pub fn register(&mut self, name: &Name, id: &EndpointId, lease: Lease, now: Moment) -> Result<Registered, Refused> {
         self.expire(now);
         let full = self.len() >= self.limit;
         // Also the names that are only remembered count, so that registering and leaving does not fill the memory.
         let crowded = self.places.len() >= self.limit && !self.places.contains_key(name);
         let ends = now + lease.ttl;
-        let mut is_new = true;
+        let mut registered = Registered::New;
         if let Some(entry) = self.places.get_mut(name).and_then(|place| place.entry(id)) {
             if entry.generation > lease.generation {
                 return Err(Refused::Older { held: entry.generation });
             }
-            is_new = entry.generation < lease.generation || entry.address != lease.address;
-            if is_new {
-                *entry = Entry::new(id.clone(), lease, ends);
+            if entry.generation == lease.generation && entry.state == State::Killed {
+                return Err(Refused::Killed);
             }
-            entry.ends = ends;
+            if !entry.is_same(lease) {
+                *entry = Entry::new(id.clone(), lease, ends);
+            } else if entry.terms == lease.terms {
+                registered = Registered::Renewed;
+            } else {
+                registered = Registered::Changed;
+            }
+            (entry.ends, entry.terms) = (ends, lease.terms);
         } else {
             let replaces =
                 self.places.get(name).is_some_and(|place| place.entries.iter().any(|old| old.is_before(lease)));
@@ -213,7 +165,18 @@ impl Table {
         let place = self.places.entry(name.clone()).or_default();
         place.seen = now;
         place.entries.retain(|entry| entry.id == *id || !entry.is_before(lease));
-        Ok(is_new)
+        Ok(registered)
+    }
+
+    /// Takes an endpoint as its owner has it, who knows best: also an older generation, and also its state.
+    pub fn mirror(&mut self, name: &Name, id: &EndpointId, lease: Lease, now: Moment) -> Result<(), Refused> {
+        let entry = self.places.get_mut(name).and_then(|place| place.entry(id)).filter(|entry| entry.is_same(lease));
+        if let Some(entry) = entry {
+            (entry.ends, entry.terms, entry.state) = (now + lease.ttl, lease.terms, lease.state);
+            return Ok(());
+        }
+        self.remove(name, id, now);
+        self.register(name, id, lease, now).map(|_| ())
     }
 
     /// Takes an endpoint out; `false` where it was not there.
@@ -231,39 +194,38 @@ impl Table {
 
     /// The endpoints that hold a lease, by name.
     pub fn held(&self, now: Moment) -> impl Iterator<Item = Held<'_>> {
-        self.places.iter().flat_map(move |(name, place)| {
-            place.live(now).map(move |entry| Held {
-                name,
-                endpoint: &entry.id,
-                address: entry.address,
-                generation: entry.generation,
-                expires_in: entry.ends.0.saturating_sub(now.0),
-                is_draining: entry.is_draining,
-                health: &entry.health,
-            })
-        })
+        self.places.iter().flat_map(move |(name, place)| place.held(name, now))
     }
 
-    /// Lets an endpoint get no new requests, or get them again; `false` where it was not there. What is registered in a
-    /// later generation gets them.
-    pub fn drain(&mut self, name: &Name, id: &EndpointId, is_draining: bool, now: Moment) -> bool {
+    /// The endpoints that hold a lease behind `name`.
+    pub fn behind(&self, name: &Name, now: Moment) -> impl Iterator<Item = Held<'_>> {
+        let place = self.places.get_key_value(name);
+        place.into_iter().flat_map(move |(name, place)| place.held(name, now))
+    }
+
+    /// Changes what requests an endpoint gets. One that was killed stays so; that it was is remembered without renewals.
+    pub fn turn(&mut self, name: &Name, id: &EndpointId, state: State, now: Moment) -> Result<(), NotTurned> {
         let entry = self.places.get_mut(name).and_then(|place| place.entry(id)).filter(|entry| entry.ends > now);
-        let Some(entry) = entry else { return false };
-        entry.is_draining = is_draining;
-        if !is_draining {
-            entry.health.revive();
+        let entry = entry.ok_or(NotTurned::Absent)?;
+        match (entry.state, state) {
+            (State::Killed, State::Killed) => {}
+            (State::Killed, _) => return Err(NotTurned::Killed),
+            (_, State::Killed) => entry.ends = now + MEMORY,
+            (_, State::Connected) => entry.health.revive(),
+            (_, State::Booted | State::Draining) => {}
         }
-        true
+        entry.state = state;
+        Ok(())
     }
 
-    /// The endpoint for a request: of two drawn by `draw` the one where it costs less ([`Health::cost_us`]), none of
-    /// `excluded`, none that drains, and one that rests only where all do.
+    /// The endpoint for a request: none of `excluded`, none that is not connected, none that is full, and one that rests
+    /// only where all do. Of several the cheaper one of two that were drawn, or the key's own.
     pub fn choose(
         &self,
         to: &Destination,
         now: Moment,
         excluded: &[EndpointId],
-        draw: u64,
+        lot: Lot<'_>,
     ) -> Result<Choice, NoChoice> {
         if to.site.as_ref().is_some_and(|site| *site != self.site) {
             return Err(NoChoice::Unknown);
@@ -271,24 +233,30 @@ impl Table {
         let place = self.places.get(&to.name).ok_or(NoChoice::Unknown)?;
         if place.serving(now).next().is_none() {
             if place.live(now).next().is_some() {
-                return Err(NoChoice::Away);
+                return Err(NoChoice::Unconnected);
             }
             let remembered = place.last_seen(now) + MEMORY > now;
             return Err(if remembered { NoChoice::Away } else { NoChoice::Unknown });
         }
         let open = || place.serving(now).filter(|entry| !excluded.contains(&entry.id));
-        let awake = || open().filter(|entry| !entry.health.rests(now));
-        let count = awake().count();
-        let chosen = if count == 0 {
-            open().min_by_key(|entry| entry.health.last_resort())
-        } else {
-            let [first, second] = two_of(count, draw).map(|at| awake().nth(at));
-            match (first, second) {
-                (Some(first), Some(second)) if second.health.cost_us(now) < first.health.cost_us(now) => Some(second),
-                (first, _) => first,
+        let with_room = || open().filter(|entry| entry.terms.have_room(entry.health.open()));
+        let awake = || with_room().filter(|entry| !entry.health.rests(now));
+        let chosen = match lot {
+            Lot::Drawn(draw) => lot::two(awake().map(|entry| entry.terms.weight), draw).and_then(|two| {
+                let [first, second] = two.map(|at| awake().nth(at));
+                match (first, second) {
+                    (Some(first), Some(second)) if second.cost_us(now) < first.cost_us(now) => Some(second),
+                    (first, _) => first,
+                }
+            }),
+            Lot::Key(key) => {
+                let score = |entry: &Entry| lot::score(key, &entry.id, entry.terms.weight);
+                awake().max_by(|one, other| score(one).total_cmp(&score(other)))
             }
         };
-        chosen.map(Entry::choice).ok_or(NoChoice::Tried)
+        let chosen = chosen.or_else(|| with_room().min_by_key(|entry| entry.health.last_resort()));
+        let none = || if open().next().is_some() { NoChoice::Full } else { NoChoice::Tried };
+        chosen.map(Entry::choice).ok_or_else(none)
     }
 
     /// Whether an endpoint rests after a failure.
@@ -296,6 +264,13 @@ impl Table {
     pub fn rests(&self, name: &Name, choice: &Choice, now: Moment) -> bool {
         let entry = self.places.get(name).and_then(|place| place.entries.iter().find(|one| one.id == choice.endpoint));
         entry.is_some_and(|entry| entry.health.rests(now))
+    }
+
+    /// Whether what was chosen has been killed since.
+    #[must_use]
+    pub fn is_killed(&self, name: &Name, choice: &Choice) -> bool {
+        let entry = self.places.get(name).and_then(|place| place.entries.iter().find(|one| one.id == choice.endpoint));
+        entry.is_some_and(|entry| entry.state == State::Killed && entry.generation == choice.generation)
     }
 
     /// Takes note of how an endpoint does, unless it has been restarted since it was chosen.
@@ -307,12 +282,12 @@ impl Table {
         }
     }
 
-    /// Notes that an endpoint answered a request after `took`.
-    pub fn answered(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
+    /// Notes that an endpoint's answer to a request began after `took`.
+    pub fn began(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
         if let Some(place) = self.places.get_mut(name) {
             place.pace.answered(took);
         }
-        self.note(name, choice, |health| health.answered(took, now));
+        self.note(name, choice, |health| health.began(took, now));
     }
 
     /// Notes a new request; how long its answer may take until a second endpoint is asked.
@@ -350,52 +325,5 @@ impl Table {
         if let Some(name) = empty.min_by_key(|(_, place)| place.seen).map(|(name, _)| name.clone()) {
             self.places.remove(&name);
         }
-    }
-}
-
-/// Two different indices below `count` (the same one twice if there is one), drawn by `draw`.
-fn two_of(count: usize, draw: u64) -> [usize; 2] {
-    let within = |draw: u64, count: usize| usize::try_from(draw % count.max(1) as u64).unwrap_or_default();
-    let first = within(draw & u64::from(u32::MAX), count);
-    let step = if count > 1 { 1 + within(draw >> 32, count - 1) } else { 0 };
-    [first, (first + step) % count.max(1)]
-}
-
-// === impl Place ===
-
-impl Place {
-    fn entry(&mut self, id: &EndpointId) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.id == *id)
-    }
-
-    fn live(&self, now: Moment) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.ends > now)
-    }
-
-    fn serving(&self, now: Moment) -> impl Iterator<Item = &Entry> {
-        self.live(now).filter(|entry| !entry.is_draining)
-    }
-
-    /// When the last endpoint was there: the end of the latest lease, if that is over.
-    fn last_seen(&self, now: Moment) -> Moment {
-        self.entries.iter().map(|entry| entry.ends.min(now)).fold(self.seen, Moment::max)
-    }
-}
-
-// === impl Entry ===
-
-impl Entry {
-    fn new(id: EndpointId, lease: Lease, ends: Moment) -> Self {
-        let Lease { address, generation, .. } = lease;
-        Self { id, address, generation, ends, is_draining: false, health: Health::default() }
-    }
-
-    /// Whether this is what was at the address of `lease` before a restart.
-    fn is_before(&self, lease: Lease) -> bool {
-        self.address == lease.address && self.generation < lease.generation
-    }
-
-    fn choice(&self) -> Choice {
-        Choice { endpoint: self.id.clone(), address: self.address, generation: self.generation }
     }
 }

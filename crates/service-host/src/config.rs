@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use flame_api::router::EndpointState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -46,6 +47,35 @@ pub struct HostConfig {
     pub head_timeout: Span,
     /// Time that a client may take nothing of an answer that waits for it; then its connection is closed.
     pub write_idle: Span,
+    /// On which terms it registers.
+    pub registration: RegistrationConfig,
+    /// How HTTP/2 is spoken.
+    pub http2: Http2Config,
+}
+
+/// `[host.http2]`: how HTTP/2 is spoken with those who begin with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2Config {
+    /// Requests at once on one connection; further ones wait at the client.
+    pub max_streams: u32,
+    /// What is taken ahead of a request's body and kept ahead of an answer's, each; four times that of all bodies of one
+    /// connection's requests.
+    pub window: Bytes,
+}
+
+/// `[host.registration]`: on which terms a service registers with the router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationConfig {
+    /// `connected` gets requests at once; `booted` stands by until it is connected (`flame endpoint connect`).
+    pub state: EndpointState,
+    /// How much it bears beside the others behind its name, 1 to 1000.
+    pub weight: u16,
+    /// Requests at once that it takes of one router; any number where it is unset.
+    pub capacity: Option<u32>,
+    /// Whether the router is to ask it by HTTP/2: all requests over one connection.
+    pub http2: bool,
 }
 
 /// A duration, written as a number and a unit: `"250ms"`, `"4s"`, `"5min"`, `"2h"`.
@@ -154,7 +184,21 @@ impl Default for HostConfig {
             drain: Span(Duration::from_secs(10)),
             head_timeout: Span(Duration::from_secs(10)),
             write_idle: Span(Duration::from_secs(60)),
+            registration: RegistrationConfig::default(),
+            http2: Http2Config::default(),
         }
+    }
+}
+
+impl Default for RegistrationConfig {
+    fn default() -> Self {
+        Self { state: EndpointState::Connected, weight: 1, capacity: None, http2: false }
+    }
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Self { max_streams: 128, window: Bytes(256 << 10) }
     }
 }
 
@@ -174,6 +218,8 @@ impl fmt::Debug for HostConfig {
             drain,
             head_timeout,
             write_idle,
+            registration,
+            http2,
         } = self;
         f.debug_struct("HostConfig")
             .field("listen", listen)
@@ -188,6 +234,8 @@ impl fmt::Debug for HostConfig {
             .field("drain", drain)
             .field("head_timeout", head_timeout)
             .field("write_idle", write_idle)
+            .field("registration", registration)
+            .field("http2", http2)
             .finish()
     }
 }

@@ -13,6 +13,7 @@ use axum::response::Response;
 use axum::routing::get;
 use flame_api::Client;
 use futures_util::future::BoxFuture;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -139,6 +140,7 @@ impl Host {
         let authority =
             Authority::open(&config.auth, config.listen).map_err(|source| StartError::Keys { service, source })?;
         let bind = |source| StartError::Bind { service, address: config.listen, source };
+        allow_open_files();
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         Ok(Self {
@@ -253,11 +255,13 @@ impl Host {
             let name = self.config.name.clone().unwrap_or_else(|| self.service.to_owned());
             let own = (name, self.config.advertise.unwrap_or(self.address));
             for (name, address) in std::iter::once(own).chain(self.names) {
-                let kept = Lease { client: client.clone(), name, endpoint: endpoint.clone(), address };
+                let (client, endpoint, terms) = (client.clone(), endpoint.clone(), self.config.registration.clone());
+                let kept = Lease { client, name, endpoint, address, terms };
                 lease.spawn(kept.keep(self.health.clone(), leave.clone()));
             }
         }
-        self.tasks.spawn(server::serve(self.listener, app, limits, self.stop.clone()));
+        let speech = (limits, self.config.http2.clone());
+        self.tasks.spawn(server::serve(self.listener, app, speech, self.stop.clone()));
         tracing::info!(service = self.service, address = %self.address, "serving");
         Running {
             service: self.service,
@@ -318,6 +322,17 @@ impl Host {
             .route("/health/live", get(async || "live\n"))
             .route("/health/ready", get(ready))
             .route("/metrics", get(measurements))
+    }
+}
+
+/// Lets the process have as many files open as the machine allows it: each connection is one, and shells often begin with
+/// 1,024.
+fn allow_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+    {
+        tracing::debug!(%error, "the limit of open files stays as it was");
     }
 }
 

@@ -18,6 +18,7 @@ pub mod access;
 pub mod auth;
 pub mod browser;
 pub mod config;
+mod connection;
 pub mod disk;
 pub mod extract;
 pub mod health;

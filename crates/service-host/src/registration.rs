@@ -1,4 +1,7 @@
 //! The lease with the router: taken at start, renewed at a third of its life, given back at the end.
+//!
+//! Whether the service gets requests is changed at the router, which forgets it when it restarts. So a lease begins in the
+//! state that the router last said: a standby that was connected is not taken back by a restart of the router.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -7,6 +10,7 @@ use flame_api::Client;
 use flame_api::router::{LEASE_TTL_MS, Registration};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::RegistrationConfig;
 use crate::health::Health;
 use crate::problem::chain;
 
@@ -20,6 +24,7 @@ pub(crate) struct Lease {
     pub name: String,
     pub endpoint: String,
     pub address: SocketAddr,
+    pub terms: RegistrationConfig,
 }
 
 // === impl Lease ===
@@ -28,7 +33,9 @@ impl Lease {
     /// Keeps the lease until `stop`, then gives it back.
     pub(crate) async fn keep(self, health: Health, stop: CancellationToken) {
         // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
-        let registration = Registration { address: self.address, generation: unix_ms(), ttl_ms: LEASE_TTL_MS };
+        let RegistrationConfig { state, weight, capacity, http2 } = self.terms;
+        let begun = Registration::new(self.address, unix_ms(), LEASE_TTL_MS);
+        let mut registration = Registration { state, weight, capacity, http2, ..begun };
         let mut held = None;
         loop {
             let asked = unix_ms();
@@ -36,9 +43,10 @@ impl Lease {
             let pause = match answer {
                 Ok(endpoint) => {
                     if held != Some(true) {
-                        tracing::info!(name = self.name, address = %self.address, "registered");
+                        tracing::info!(name = self.name, address = %self.address, state = ?endpoint.state, "registered");
                     }
                     held = Some(true);
+                    registration.state = endpoint.state;
                     health.set_clock_offset_ms(offset_ms(asked, endpoint.router_time_unix_ms, unix_ms()));
                     Duration::from_millis(LEASE_TTL_MS / 3)
                 }

@@ -2,6 +2,8 @@
 
 #[path = "all/browser.rs"]
 mod browser;
+#[path = "all/patience.rs"]
+mod patience;
 #[path = "all/slow.rs"]
 mod slow;
 
@@ -10,9 +12,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::routing::{get, post, put};
-use flame_api::router::{Endpoint, Registration};
+use flame_api::router::{Endpoint, EndpointState, Registration};
 use flame_service_host::auth::AuthConfig;
-use flame_service_host::config::Span;
+use flame_service_host::config::{RegistrationConfig, Span};
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::{
     Caller, Failure, FailureResult, FreeSpace, Host, HostConfig, Json, Path, Routes, Running, Scope, StartError,
@@ -21,6 +23,7 @@ use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -239,17 +242,17 @@ async fn a_need_that_never_answers_is_a_need_not_met() {
     running.stop().await;
 }
 
-/// What a router sees of a service: its registration, and whether it still takes connections when it leaves.
-#[tokio::test]
-async fn a_stop_leaves_the_name_before_it_closes_the_door() {
-    let (registered, mut registrations) = tokio::sync::mpsc::channel(8);
-    let (left, mut leavings) = tokio::sync::mpsc::channel(8);
+/// A router's side of registration: what it is told, and whether who leaves still takes connections. It says that whoever
+/// registers is `state`.
+async fn registry(state: EndpointState) -> (Running, mpsc::Receiver<Registration>, mpsc::Receiver<bool>) {
+    let (registered, registrations) = mpsc::channel(8);
+    let (left, leavings) = mpsc::channel(8);
     let address = Arc::new(OnceLock::new());
     let door = Arc::clone(&address);
     let register = async move |Path((name, endpoint)): Path<(String, String)>, Json(body): Json<Registration>| {
-        let Registration { address, generation, ttl_ms } = body;
-        door.set(address).unwrap();
-        registered.send(()).await.unwrap();
+        let Registration { address, generation, ttl_ms, weight, capacity, http2, .. } = body;
+        let _ = door.set(address);
+        registered.send(body).await.unwrap();
         Json(Endpoint {
             name,
             endpoint,
@@ -257,6 +260,10 @@ async fn a_stop_leaves_the_name_before_it_closes_the_door() {
             address,
             generation,
             expires_in_ms: ttl_ms,
+            weight,
+            capacity,
+            http2,
+            state,
             router_time_unix_ms: 0,
         })
     };
@@ -266,12 +273,31 @@ async fn a_stop_leaves_the_name_before_it_closes_the_door() {
     };
     let door = OpenApiRouter::new().route("/api/router/endpoints/{name}/{endpoint}", put(register).delete(leave));
     let router = Host::bind("router", &HostConfig::default()).await.unwrap();
-    let router = router.serve(Routes { public: door, ..Routes::default() });
+    (router.serve(Routes { public: door, ..Routes::default() }), registrations, leavings)
+}
 
+#[tokio::test]
+async fn a_stop_leaves_the_name_before_it_closes_the_door() {
+    let (router, mut registrations, mut leavings) = registry(EndpointState::Connected).await;
     let config = HostConfig { router: Some(url(&router, "/").parse().unwrap()), ..HostConfig::default() };
     let running = start(config).await;
     registrations.recv().await.unwrap();
     running.stop().await;
     assert_eq!(leavings.recv().await, Some(true), "requests on their way are still taken");
+    router.stop().await;
+}
+
+#[tokio::test]
+async fn a_standby_says_so_and_what_was_made_of_it_is_said_again() {
+    let (router, mut registrations, _leavings) = registry(EndpointState::Connected).await;
+    let registration = RegistrationConfig { state: EndpointState::Booted, weight: 3, capacity: Some(7), http2: true };
+    let router_url = Some(url(&router, "/").parse().unwrap());
+    let running = start(HostConfig { router: router_url, registration, ..HostConfig::default() }).await;
+    let first = registrations.recv().await.unwrap();
+    assert_eq!((first.state, first.weight, first.capacity, first.http2), (EndpointState::Booted, 3, Some(7), true));
+    // The next renewal comes after a third of the lease.
+    let second = registrations.recv().await.unwrap();
+    assert_eq!((second.state, second.generation), (EndpointState::Connected, first.generation));
+    running.stop().await;
     router.stop().await;
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::multicast::MulticastConfig;
 pub use crate::search::{SearchConfig, Searchable};
+pub use crate::sticky::{StickyBy, StickyConfig};
 
 /// The configuration of the router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub struct Config {
     pub multicast: MulticastConfig,
     /// Names that stand for several functions in a row.
     pub paths: Vec<PathConfig>,
+    /// Names whose requests stay with one endpoint.
+    pub sticky: Vec<StickyConfig>,
 }
 
 /// `[[paths]]`: a name that stands for several functions in a row.
@@ -83,8 +86,10 @@ pub struct Upstream {
     pub attempts: u32,
     /// Time for a TCP connection.
     pub connect_timeout: Span,
-    /// Time from the end of the request to the head of the answer.
+    /// Time from the end of the request to the head of the answer, whoever is asked meanwhile, searches included.
     pub answer_timeout: Span,
+    /// Endpoints asked for one request besides the first: again, as a second one, or in a search.
+    pub hops: u32,
     /// Time without a byte in the middle of a body, while the other side waits for one.
     pub body_idle_timeout: Span,
     /// Time that an unused connection is kept; shorter than the endpoints keep it (`head_timeout`), so that a request
@@ -150,6 +155,7 @@ impl Default for Config {
             search: SearchConfig::default(),
             multicast: MulticastConfig::default(),
             paths: Vec::new(),
+            sticky: Vec::new(),
         }
     }
 }
@@ -182,6 +188,7 @@ impl Default for Upstream {
             attempts: 3,
             connect_timeout: seconds(1),
             answer_timeout: seconds(60),
+            hops: 12,
             body_idle_timeout: seconds(60),
             pool_idle: seconds(5),
             pool_max_idle: 64,

@@ -5,8 +5,8 @@
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
 //! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
-//! `trust` (who may), `proxy` (a request's way through), `search` (where it goes on), `multicast` (one answer to many),
-//! `http` (the router's own page and API). The decisions stand in `flame_naming`.
+//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `search` (where it goes on), `multicast` (one answer to many),
+//! `reload` (what follows the files), `http` (the router's own page and API). The decisions stand in `flame_naming`.
 
 pub mod config;
 mod http;
@@ -14,42 +14,63 @@ mod multicast;
 mod peers;
 mod proxy;
 mod registry;
+mod reload;
 mod search;
 mod static_entries;
+mod sticky;
 mod trust;
 
 pub use config::Config;
 
+use std::sync::Arc;
+
 use flame_naming::Territory;
+use flame_service_host::config::ConfigError;
 use flame_service_host::{Host, Routes, Running, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use multicast::Multicast;
-use peers::Peers;
+use peers::{Peers, Wanted};
 use proxy::Proxy;
 use registry::Registry;
-use search::Searches;
+use reload::Reload;
+use search::{Rules, Searches};
 use static_entries::StaticEntries;
+use sticky::Sticky;
 
 /// The service's name.
 const NAME: &str = "router";
 
 /// Listens, and passes requests on as soon as endpoints register.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let same = config.clone();
+    start_with(config, move || Ok(same.clone())).await
+}
+
+/// The same for a router whose configuration `read` gives anew: its limits follow it, and the site file, when the process
+/// is told to reload.
+pub async fn start_with<F>(config: Config, read: F) -> Result<Running, StartError>
+where
+    F: Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
+{
     let mut host = Host::bind(NAME, &config.host).await?;
     let territory = Territory::new(config.domain().map_err(unopened("names"))?, &config.public_hosts);
     let site = config.site().map_err(unopened("names"))?;
     let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
-    let searches = Searches::new(&config.search).map_err(unopened("search"))?;
+    let sites = Arc::new(sites);
+    let searches = Searches::new(Rules::new(&config.search).map_err(unopened("search"))?);
     let paths = config.paths().map_err(unopened("paths"))?;
+    let sticky = Arc::new(Sticky::new(&config.sticky).map_err(unopened("sticky names"))?);
     let registry = Registry::new(site.clone(), &sites, config.limits.endpoints, config.upstream.repeats());
     if let Some(file) = &config.static_entries {
         let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
         host.spawn("static entries", |stop| entries.watch(stop));
     }
     let peers = Peers::new(site);
-    for follower in peers.followers(&sites, &registry, &config) {
-        host.spawn("a peer's feed", |stop| follower.follow(stop));
-    }
+    let (wanted, told) = watch::channel(Wanted::new(&sites, &config));
+    let listener = (peers.clone(), registry.clone());
+    host.spawn("peers' feeds", |stop| listener.0.listen(listener.1, told, stop));
     let publisher = (peers.clone(), registry.clone());
     host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
     let explained = http::paths::routes(paths.clone(), registry.clone());
@@ -59,12 +80,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.spawn("multicast", |stop| owned.until(hears, stop));
         multicast
     });
-    let explained = explained.merge(http::routes::routes(territory.clone(), registry.clone()));
-    let proxy = Proxy::new(territory, registry.clone(), (searches, paths), multicast, &config);
+    let explained = explained.merge(http::routes::routes(territory.clone(), registry.clone(), Arc::clone(&sticky)));
+    let proxy = Proxy::new(territory, registry.clone(), (searches, paths, sticky), multicast, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
     let probes = proxy.probes();
     host.spawn("probes", |stop| probes.until(stop));
+    let reload = Reload { registry: registry.clone(), proxy: proxy.clone(), wanted };
+    let hangups = signal(SignalKind::hangup()).map_err(unopened("signals"))?;
+    host.spawn("reload", |stop| reload.on(hangups, read, stop));
     host.put_in_front(proxy.front());
     let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
     Ok(host.serve(Routes { private, public: http::page::routes() }))

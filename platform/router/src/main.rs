@@ -7,8 +7,8 @@ use flame_service_host::{config, logs};
 async fn main() -> anyhow::Result<()> {
     logs::init("info");
     let file = config::file_argument("router");
-    let config = config::load_over(&Config::default(), "router", file.as_deref())?;
-    let running = flame_router::start(config).await?;
+    let read = move || config::load_over(&Config::default(), "router", file.as_deref());
+    let running = flame_router::start_with(read()?, read).await?;
     running.until_signal().await?;
     Ok(())
 }

@@ -20,6 +20,7 @@ use flame_naming::Label;
 use flame_naming::peers::{Journal, Stamp};
 use flame_naming::site::{SiteError, Sites};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -44,6 +45,16 @@ struct Shared {
     followed: Mutex<BTreeMap<Label, Followed>>,
     /// Ends the feeds, which would otherwise hold up the router's stop.
     stop: CancellationToken,
+}
+
+/// Whom to listen to, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    sites: Arc<Sites>,
+    token: Option<String>,
+    patience: Patience,
+    /// Most endpoints that are taken from one.
+    endpoints: usize,
 }
 
 /// How it goes with one peer.
@@ -91,6 +102,20 @@ pub(crate) fn sites(path: Option<&Path>, own: &Label) -> Result<Sites, SitesUnre
     }
 }
 
+// === impl Wanted ===
+
+impl Wanted {
+    pub(crate) fn new(sites: &Arc<Sites>, config: &Config) -> Self {
+        let patience = Patience { stale_after: config.peers.stale_after.0, forget_after: config.peers.forget_after.0 };
+        Self {
+            sites: Arc::clone(sites),
+            token: config.host.token.clone(),
+            patience,
+            endpoints: config.limits.endpoints,
+        }
+    }
+}
+
 // === impl Peers ===
 
 impl Peers {
@@ -104,19 +129,42 @@ impl Peers {
         Self(Arc::new(Shared { site, journal, stamp, followed, stop: CancellationToken::new() }))
     }
 
-    /// Those who listen to the routers of other sites, each to be run for as long as this router.
-    pub(crate) fn followers(&self, sites: &Sites, registry: &Registry, config: &Config) -> Vec<Follower> {
-        let patience = Patience { stale_after: config.peers.stale_after.0, forget_after: config.peers.forget_after.0 };
-        let others = sites.iter().filter(|site| site.name != self.0.site);
-        let followers = others.filter_map(|site| {
-            let router = site.router.as_ref()?;
-            // Host and port have been judged with the file.
-            let url = format!("http://{router}/").parse().ok()?;
-            let client = Client::new(url, config.host.token.clone());
-            let parties = (self.clone(), registry.clone());
-            Some(Follower::new(site.name.clone(), client, parties, patience, config.limits.endpoints))
-        });
-        followers.collect()
+    /// Listens to the routers of other sites that `wanted` names, until `stop`. One that is not named any more is forgotten.
+    pub(crate) async fn listen(self, registry: Registry, mut wanted: watch::Receiver<Wanted>, stop: CancellationToken) {
+        let mut heard: BTreeMap<Label, (String, CancellationToken)> = BTreeMap::new();
+        let mut followers = JoinSet::new();
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let others = now.sites.iter().filter(|site| site.name != self.0.site);
+            let routers: BTreeMap<_, _> =
+                others.filter_map(|site| Some((site.name.clone(), site.router.as_ref()?.to_string()))).collect();
+            heard.retain(|site, (router, end)| {
+                let stays = routers.get(site) == Some(router);
+                if !stays {
+                    end.cancel();
+                }
+                stays
+            });
+            for (site, router) in routers {
+                // Host and port have been judged with the file.
+                let Ok(url) = format!("http://{router}/").parse() else { continue };
+                if heard.contains_key(&site) {
+                    continue;
+                }
+                let end = CancellationToken::new();
+                heard.insert(site.clone(), (router, end.clone()));
+                let parties = (self.clone(), registry.clone());
+                let client = Client::new(url, now.token.clone());
+                let follower = Follower::new(site, client, parties, now.patience, now.endpoints);
+                followers.spawn(follower.follow(stop.clone(), end));
+            }
+            while followers.try_join_next().is_some() {}
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { break },
+                () = stop.cancelled() => break,
+            }
+        }
+        while followers.join_next().await.is_some() {}
     }
 
     /// Notes in the journal what changes in `registry`, until `stop`; then ends the feeds.

@@ -13,11 +13,12 @@ mod resume;
 mod sharing;
 mod switching;
 mod tunnel;
+mod upstream;
 mod watched;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -28,26 +29,26 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Ve
 use axum::response::{IntoResponse, Response};
 use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
+use flame_naming::search::Budget;
 use flame_naming::{Asked, Forward, Label, Mount, Target, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::{Failure, Front, Taken};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use crate::config::{Config, Upstream};
+use crate::config::{self, Config};
 use crate::multicast::Multicast;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
-use body::{Gate, GiveUp, Lent, Offer, Stalled};
+use crate::sticky::{self, Sticky};
+use body::{Gate, GiveUp, Offer, Stalled};
 use fault::Fault;
 use indirection::AnsweredBy;
 use probes::Probes;
 use resume::{Resumable, Resumer};
 use switching::Got;
 use tunnel::{Slot, Tunnels};
+use upstream::{Cause, Unsent, Upstream};
 use watched::{Silence, Watched};
 
 /// How far a request has come on its path.
@@ -66,13 +67,14 @@ pub(crate) struct Parties {
     registry: Registry,
     searches: Searches,
     paths: Paths,
-    client: legacy::Client<HttpConnector, Lent>,
+    sticky: Arc<Sticky>,
+    upstream: Arc<Upstream>,
     resumer: Arc<Resumer>,
     tunnels: Tunnels,
     multicast: Option<Multicast>,
-    settings: Upstream,
+    settings: RwLock<Arc<config::Upstream>>,
     /// This router in `Via`.
-    via: HeaderValue,
+    via: headers::Via,
 }
 
 /// A request that has been cleaned and can be sent, several times if need be.
@@ -86,6 +88,14 @@ struct Outgoing {
     asked: search::Asked,
     /// Whether who gets it asks this router for the next function of a path.
     on_path: bool,
+    /// Whose it is, where its name is sticky.
+    sticky: Option<sticky::Key>,
+    /// How endpoints are spoken to, as it stood when the request came.
+    settings: Arc<config::Upstream>,
+    /// What it may use up: time until the answer's head, and endpoints besides the first.
+    budget: Budget,
+    /// How many endpoints were asked besides the first.
+    hops_taken: u32,
     /// Who has been asked and gave no answer.
     tried: Vec<(Label, Key)>,
     /// What the answer shows of the search.
@@ -94,10 +104,12 @@ struct Outgoing {
 
 /// How an attempt failed.
 enum Lost {
-    Connect(legacy::Error),
-    Broken(legacy::Error),
+    Connect(Cause),
+    Broken(Cause),
     /// The head came, and no byte of the body.
     Bodiless(hyper::Error),
+    /// The endpoint was killed.
+    Killed,
     Stalled(Stalled),
 }
 
@@ -115,33 +127,26 @@ impl Proxy {
     pub(crate) fn new(
         territory: Territory,
         registry: Registry,
-        (searches, paths): (Searches, Paths),
+        (searches, paths, sticky): (Searches, Paths, Arc<Sticky>),
         multicast: Option<Multicast>,
         config: &Config,
     ) -> Self {
         let settings = config.upstream.clone();
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout.0));
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(settings.pool_idle.0)
-            .pool_max_idle_per_host(settings.pool_max_idle)
-            .build(connector);
+        let upstream = Arc::new(Upstream::new(&settings));
         // A pseudonym: two routers must not take each other for themselves.
-        let via = format!("1.1 flame-{:08x}", rand::random::<u32>());
+        let via = headers::Via::new(&format!("flame-{:08x}", rand::random::<u32>()));
         Self(Arc::new(Parties {
             territory,
-            resumer: Arc::new(Resumer { registry: registry.clone(), client: client.clone() }),
+            resumer: Arc::new(Resumer { registry: registry.clone(), upstream: Arc::clone(&upstream) }),
             registry,
             searches,
             paths,
-            client,
+            sticky,
+            upstream,
             tunnels: Tunnels::new(config.limits.tunnels),
             multicast,
-            settings,
-            via: HeaderValue::from_str(&via).expect("letters and digits"),
+            settings: RwLock::new(Arc::new(settings)),
+            via,
         }))
     }
 
@@ -149,9 +154,16 @@ impl Proxy {
         self.0.tunnels.clone()
     }
 
+    /// Takes other limits; what is under way ends as it began. Connections are kept as at the start.
+    pub(crate) fn change(&self, config: &Config, rules: search::Rules) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.upstream.clone());
+        self.tunnels.set_limit(config.limits.tunnels);
+        self.searches.change(rules);
+    }
+
     /// Asks endpoints that hang whether they are back.
     pub(crate) fn probes(&self) -> Probes {
-        Probes::new(&self.resumer, self.settings.probe_every.0)
+        Probes::new(&self.resumer, self.settings().probe_every.0)
     }
 
     /// Takes every request that is not for the router itself.
@@ -170,7 +182,7 @@ impl Proxy {
     async fn pass(&self, forward: Forward, mut request: Request) -> Response {
         let route = Route(format!("~{}", forward.destination.name));
         // What is refused before the name was looked up may have any name: it must not become a label.
-        let mut shown = HeaderMap::new();
+        let (mut shown, mut cookie) = (HeaderMap::new(), None);
         let leg = self.multicast.as_ref().and_then(|multicast| Some((multicast, sharing::take_leg(&mut request)?)));
         let (answer, was_looked_up) = match self.prepare(forward, request) {
             Ok(mut outgoing) => {
@@ -182,6 +194,7 @@ impl Proxy {
                     },
                 };
                 shown = outgoing.shown;
+                cookie = outgoing.sticky.and_then(|key| key.cookie);
                 (answer, true)
             }
             Err(fault) => (Err(fault), false),
@@ -191,6 +204,9 @@ impl Proxy {
         // Only this router's word counts here.
         [search::FLAME_SEARCH, search::FLAME_TRACE].iter().for_each(|name| drop(answer.headers_mut().remove(name)));
         answer.headers_mut().extend(shown);
+        if let Some(cookie) = cookie {
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
+        }
         if is_known {
             answer.extensions_mut().insert(route);
         }
@@ -201,6 +217,10 @@ impl Proxy {
 // === impl Parties ===
 
 impl Parties {
+    fn settings(&self) -> Arc<config::Upstream> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Who the request is for, if there is no doubt about what it is.
     fn decide(&self, request: &Request) -> Result<Target, Fault> {
         let (uri, fields) = (request.uri(), request.headers());
@@ -225,7 +245,7 @@ impl Parties {
     fn prepare(&self, mut forward: Forward, mut request: Request) -> Result<Outgoing, Fault> {
         let on_path = self.walk(&mut forward, request.headers_mut())?;
         let to = &forward.destination;
-        if headers::times_here(request.headers(), &self.via) >= PASSES_MAX {
+        if self.via.times_in(request.headers()) >= PASSES_MAX {
             return Err(Fault::Loop { to: to.clone() });
         }
         let protocol = headers::upgrade(request.headers());
@@ -249,7 +269,7 @@ impl Parties {
             head.headers.insert(header::HOST, host.map_err(|_| Fault::Malformed("the authority is no host"))?);
         }
         headers::set_forwarded(&mut head.headers, peer);
-        headers::add_via(&mut head.headers, &self.via);
+        self.via.add_to(&mut head.headers, head.version);
         let asked = self.searches.admit(&head.method, &mut head.headers, &to.name);
         let asked = asked.map_err(|search::Circle| Fault::Loop { to: to.clone() })?;
         head.version = Version::HTTP_11;
@@ -258,8 +278,26 @@ impl Parties {
         if on_path && asked.wants_trace {
             head.headers.insert(search::FLAME_TRACE, HeaderValue::from_static("?1"));
         }
-        let (tried, shown) = (Vec::new(), HeaderMap::new());
-        Ok(Outgoing { forward, head, offer, expects_continue, tunnel, asked, on_path, tried, shown })
+        let query = forward.path_and_query.split_once('?').map(|(_, query)| query);
+        let sticky = self.sticky.key(&forward.destination.name, &mut head.headers, query, &forward.mount);
+        let settings = self.settings();
+        let limits = Budget { hops: settings.hops, deadline: settings.answer_timeout.0 };
+        let budget = asked.nested.map_or(limits, |left| limits.at_most(left));
+        Ok(Outgoing {
+            forward,
+            head,
+            offer,
+            expects_continue,
+            tunnel,
+            asked,
+            on_path,
+            sticky,
+            settings,
+            budget,
+            hops_taken: 0,
+            tried: Vec::new(),
+            shown: HeaderMap::new(),
+        })
     }
 
     /// Where the name is a path: turns to its next function, which is told who comes after it. Whether one does.
@@ -285,9 +323,8 @@ impl Parties {
         outgoing: &Outgoing,
         call: &Call,
     ) -> Result<(hyper::Response<Incoming>, Option<GiveUp>), Lost> {
-        let gate = outgoing.expects_continue.then(Gate::default);
+        let gate = (outgoing.expects_continue && !call.choice.http2).then(Gate::default);
         let mut request = hyper::Request::from_parts(outgoing.head.clone(), outgoing.offer.lend(gate.clone()));
-        *request.uri_mut() = uri(call.choice.address, &outgoing.forward.path_and_query);
         if let Some(gate) = gate.clone() {
             hyper::ext::on_informational(&mut request, move |answer| {
                 if answer.status() == StatusCode::CONTINUE {
@@ -295,25 +332,26 @@ impl Parties {
                 }
             });
         }
-        let answer = self.client.request(request);
-        let stalled = outgoing.offer.stalled(self.settings.answer_timeout.0);
+        let answer = self.upstream.send(&call.choice, &outgoing.forward.path_and_query, request);
+        let stalled = outgoing.offer.stalled(outgoing.budget.deadline);
         tokio::pin!(answer, stalled);
-        let patience = tokio::time::sleep(CONTINUE_PATIENCE);
-        tokio::pin!(patience);
+        let (patience, killed) = (tokio::time::sleep(CONTINUE_PATIENCE), call.killed());
+        tokio::pin!(patience, killed);
         let mut waits = gate.is_some();
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => return match answer {
                     Ok(answer) => Ok((answer, gate.map(Gate::give_up_later))),
-                    Err(error) if error.is_connect() => Err(Lost::Connect(error)),
-                    Err(error) => Err(Lost::Broken(error)),
+                    Err(Unsent::Connect(cause)) => Err(Lost::Connect(cause)),
+                    Err(Unsent::Broken(cause)) => Err(Lost::Broken(cause)),
                 },
                 () = &mut patience, if waits => {
                     waits = false;
                     gate.iter().for_each(Gate::open);
                 }
                 side = &mut stalled => return Err(Lost::Stalled(side)),
+                () = &mut killed => return Err(Lost::Killed),
             }
         }
     }
@@ -342,17 +380,20 @@ impl Parties {
         if outgoing.forward.mount != Mount::Host {
             headers::confine_pages(&mut head.headers);
         }
-        headers::add_via(&mut head.headers, &self.via);
+        self.via.add_to(&mut head.headers, head.version);
         head.version = Version::HTTP_11;
         if outgoing.may_search(head.status) {
             head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
+        }
+        if body.is_end_stream() && !head.status.is_server_error() {
+            call.succeeded();
         }
         let body = match upgraded {
             None => {
                 // What has come whole needs nobody to go on with it.
                 let is_whole = first.is_some() && body.is_end_stream();
                 let resumable = if is_whole { None } else { Resumable::new(&self.resumer, outgoing, &head) };
-                let Upstream { stall_after, body_idle_timeout, .. } = &self.settings;
+                let config::Upstream { stall_after, body_idle_timeout, .. } = &*outgoing.settings;
                 let silence = Silence { resumed: stall_after.0, broken: body_idle_timeout.0 };
                 Body::new(Watched::new((body, first), call, silence, give_up, resumable))
             }

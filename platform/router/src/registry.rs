@@ -1,40 +1,50 @@
 //! The routing tables that all requests share: a clock and a lock around [`Atlas`], which decides.
 
+mod call;
+mod wire;
+
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use flame_api::peers::Place;
-use flame_api::router::{Endpoint, Registration};
+use flame_api::router::{Endpoint, EndpointState};
 use flame_naming::health::Health;
 use flame_naming::hedge::Limits;
 use flame_naming::peers::{Changes, Key};
 use flame_naming::search::Surrogate;
 use flame_naming::site::{Atlas, RouterAddress, Sites};
-use flame_naming::table::Held;
-use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Moment, Name, NoChoice, Refused, Table};
+use flame_naming::table::{Held, NotTurned, Registered};
+use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Lot, Moment, Name, NoChoice, Refused, State};
 use tokio::sync::Notify;
+
+pub(crate) use call::Call;
+pub(crate) use wire::lease;
 
 /// Which endpoints stand behind which names, now. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    atlas: Arc<Mutex<Atlas>>,
+    known: Arc<Mutex<Known>>,
     changed: Arc<Notify>,
-    routers: Arc<BTreeMap<Label, RouterAddress>>,
-    repeats: Limits,
+    kills: Arc<Kills>,
     began: Instant,
 }
 
-/// A request on its way to an endpoint. Dropping it says that it has ended.
+/// What is under the lock: the tables, and what is asked of the files besides.
 #[derive(Debug)]
-pub(crate) struct Call {
-    registry: Registry,
-    name: Name,
-    pub(crate) site: Label,
-    pub(crate) choice: Choice,
-    began: Moment,
-    /// After how long its answer is late.
-    pub(crate) hedge_after: Duration,
+struct Known {
+    atlas: Atlas,
+    routers: BTreeMap<Label, RouterAddress>,
+    repeats: Limits,
+}
+
+/// Tells requests that an endpoint was killed.
+#[derive(Debug, Default)]
+struct Kills {
+    count: AtomicU64,
+    told: Notify,
 }
 
 // === impl Registry ===
@@ -42,36 +52,31 @@ pub(crate) struct Call {
 impl Registry {
     /// For a router at `site`, and at most `limit` endpoints of each site.
     pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits) -> Self {
-        let atlas = Arc::new(Mutex::new(Atlas::new(site, sites, limit)));
-        let routers = sites.iter().filter_map(|site| Some((site.name.clone(), site.router.clone()?)));
-        Self { atlas, changed: Arc::default(), routers: Arc::new(routers.collect()), repeats, began: Instant::now() }
+        let known = Known { atlas: Atlas::new(site, sites, limit), routers: routers(sites), repeats };
+        let known = Arc::new(Mutex::new(known));
+        Self { known, changed: Arc::default(), kills: Arc::default(), began: Instant::now() }
     }
 
-    pub(crate) fn register(
-        &self,
-        name: &Name,
-        id: &EndpointId,
-        registration: &Registration,
-    ) -> Result<Endpoint, Refused> {
-        let ttl = Duration::from_millis(registration.ttl_ms);
-        let lease = Lease { address: registration.address, generation: registration.generation, ttl };
-        if self.atlas().home_mut().register(name, id, lease, self.now())? {
+    /// Takes other sites and limits.
+    pub(crate) fn rearrange(&self, sites: &Sites, limit: usize, repeats: Limits) {
+        let mut known = self.atlas();
+        known.atlas.rearrange(sites, limit);
+        (known.routers, known.repeats) = (routers(sites), repeats);
+    }
+
+    /// Registers an endpoint of the own site; how it is now.
+    pub(crate) fn register(&self, name: &Name, id: &EndpointId, lease: Lease) -> Result<Endpoint, Refused> {
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let registered = atlas.home_mut().register(name, id, lease, now)?;
+        let site = atlas.own().clone();
+        let endpoint =
+            atlas.home().behind(name, now).find(|held| held.endpoint == id).map(|held| wire::endpoint(&site, &held));
+        drop(atlas);
+        if registered != Registered::Renewed {
             self.changed.notify_one();
             tracing::info!(%name, endpoint = %id, address = %lease.address, "registered");
         }
-        let site = self.site();
-        Ok(endpoint(
-            &site,
-            &Held {
-                name,
-                endpoint: id,
-                address: lease.address,
-                generation: lease.generation,
-                expires_in: ttl,
-                is_draining: false,
-                health: &Health::default(),
-            },
-        ))
+        Ok(endpoint.expect("it was registered under the same lock"))
     }
 
     pub(crate) fn remove(&self, name: &Name, id: &EndpointId) -> bool {
@@ -82,19 +87,20 @@ impl Registry {
         removed
     }
 
-    /// Lets an endpoint of the own site get no new requests, or get them again; `false` where it is not there.
-    pub(crate) fn drain(&self, name: &Name, id: &EndpointId, is_draining: bool) -> bool {
-        let is_there = self.atlas().home_mut().drain(name, id, is_draining, self.now());
-        if is_there {
-            self.changed.notify_one();
-            tracing::info!(%name, endpoint = %id, is_draining, "told whether it gets requests");
+    /// Changes what requests an endpoint of the own site gets. Open requests of one that is killed are told.
+    pub(crate) fn turn(&self, name: &Name, id: &EndpointId, state: State) -> Result<(), NotTurned> {
+        self.atlas().home_mut().turn(name, id, state, self.now())?;
+        if state == State::Killed {
+            self.kills.tell();
         }
-        is_there
+        self.changed.notify_one();
+        tracing::info!(%name, endpoint = %id, ?state, "told whether it gets requests");
+        Ok(())
     }
 
     /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        self.atlas().held(self.now()).map(|(site, held)| endpoint(site, &held)).collect()
+        self.atlas().held(self.now()).map(|(site, held)| wire::endpoint(site, &held)).collect()
     }
 
     /// Looks at all endpoints, with their sites.
@@ -103,15 +109,11 @@ impl Registry {
         self.atlas().held(now).filter_map(|(site, held)| at(site, &held, now)).collect()
     }
 
-    /// What takes requests at the own site: what this router tells its peers.
+    /// What is registered at the own site: what this router tells its peers.
     pub(crate) fn owned(&self) -> BTreeMap<Key, Place> {
         let atlas = self.atlas();
-        let held = atlas.home().held(self.now()).filter(|held| !held.is_draining);
-        held.map(|held| {
-            let key = Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
-            (key, Place { address: held.address, generation: held.generation })
-        })
-        .collect()
+        let key = |held: &Held<'_>| Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
+        atlas.home().held(self.now()).map(|held| (key(&held), wire::place(&held))).collect()
     }
 
     /// Waits until something changes at the own site. Leases that end are not noticed: look now and then.
@@ -121,10 +123,13 @@ impl Registry {
 
     /// Takes what is new, different or gone at another site, or is written down.
     pub(crate) fn learn(&self, site: &Label, changes: Changes<Place>) {
-        let lease = |place: Place| Lease { address: place.address, generation: place.generation, ttl: Duration::MAX };
-        let learned = self.atlas().learn(site, changes, lease, self.now());
+        let kills = changes.values().flatten().any(|place| place.state == EndpointState::Killed);
+        let learned = self.atlas().learn(site, changes, |place| wire::learned(&place), self.now());
         if let Err(reason) = learned {
             tracing::warn!(%site, %reason, "not all of its endpoints are known");
+        }
+        if kills {
+            self.kills.tell();
         }
     }
 
@@ -153,144 +158,141 @@ impl Registry {
         self.atlas().surrogates(name, self.now())
     }
 
-    /// Chooses an endpoint for a request, and counts the request as open there.
-    pub(crate) fn call(&self, to: &Destination, excluded: &[(Label, EndpointId)]) -> Result<Call, NoChoice> {
+    /// Chooses an endpoint for a request, and counts the request as open there: by chance and cost, or `key`'s own.
+    pub(crate) fn call(
+        &self,
+        to: &Destination,
+        excluded: &[(Label, EndpointId)],
+        key: Option<&[u8]>,
+    ) -> Result<Call, NoChoice> {
         let draw = rand::random();
         let (mut atlas, now) = (self.atlas(), self.now());
-        let (site, choice) = atlas.choose(to, now, excluded, draw)?;
-        let mut hedge_after = self.repeats.hedge_max;
+        let (site, choice) = atlas.choose(to, now, excluded, key.map_or(Lot::Drawn(draw), Lot::Key))?;
+        let repeats = atlas.repeats;
+        let mut hedge_after = repeats.hedge_max;
         if let Some(table) = atlas.table_mut(&site) {
             table.note(&to.name, &choice, Health::opened);
             if excluded.is_empty() {
-                hedge_after = table.asked(&to.name, &self.repeats, now);
+                hedge_after = table.asked(&to.name, &repeats, now);
             }
         }
         drop(atlas);
-        Ok(Call { registry: self.clone(), name: to.name.clone(), site, choice, began: now, hedge_after })
+        Ok(self.begun(&to.name, site, choice, now, hedge_after))
+    }
+
+    /// Who a request would get now, with nothing noted.
+    pub(crate) fn whom(&self, to: &Destination, key: Option<&[u8]>) -> Result<(Label, Choice), NoChoice> {
+        self.atlas().choose(to, self.now(), &[], key.map_or(Lot::Drawn(rand::random()), Lot::Key))
     }
 
     /// A second endpoint for a request whose answer is late: none of `excluded`, none that rests, and none where too many
     /// requests were repeated.
-    pub(crate) fn hedge(&self, to: &Destination, late: &Call, excluded: &[(Label, EndpointId)]) -> Option<Call> {
+    pub(crate) fn hedge(
+        &self,
+        to: &Destination,
+        late: &Call,
+        excluded: &[(Label, EndpointId)],
+        key: Option<&[u8]>,
+    ) -> Option<Call> {
         let mut excluded = excluded.to_vec();
         excluded.push((late.site.clone(), late.choice.endpoint.clone()));
         let (mut atlas, now, draw) = (self.atlas(), self.now(), rand::random());
-        let (site, choice) = atlas.choose(to, now, &excluded, draw).ok()?;
+        let (site, choice) = atlas.choose(to, now, &excluded, key.map_or(Lot::Drawn(draw), Lot::Key)).ok()?;
+        let repeats = atlas.repeats;
         let table = atlas.table_mut(&site)?;
-        if table.rests(&to.name, &choice, now) || !table.spend(&to.name, &self.repeats, now) {
+        if table.rests(&to.name, &choice, now) || !table.spend(&to.name, &repeats, now) {
             return None;
         }
         table.note(&to.name, &choice, Health::opened);
         drop(atlas);
-        let (name, hedge_after) = (to.name.clone(), self.repeats.hedge_max);
-        Some(Call { registry: self.clone(), name, site, choice, began: now, hedge_after })
+        Some(self.begun(&to.name, site, choice, now, repeats.hedge_max))
     }
 
-    /// The same for one endpoint, if it is still there.
+    /// The same for one endpoint, if it still gets requests and has room.
     pub(crate) fn call_at(&self, site: &Label, key: &Key) -> Option<Call> {
+        self.call_if(site, key, |held| held.state == State::Connected && held.has_room())
+    }
+
+    /// The same for a probe, which also goes to one that is full.
+    pub(crate) fn probe_at(&self, site: &Label, key: &Key) -> Option<Call> {
+        self.call_if(site, key, |_| true)
+    }
+
+    fn call_if(&self, site: &Label, key: &Key, fits: impl FnOnce(&Held<'_>) -> bool) -> Option<Call> {
         let (mut atlas, now) = (self.atlas(), self.now());
-        let choice = atlas.pick(site, key, now)?;
+        let choice = atlas.pick(site, key, now).filter(fits)?.choice();
         atlas.table_mut(site)?.note(&key.name, &choice, Health::opened);
+        let hedge_after = atlas.repeats.hedge_max;
         drop(atlas);
-        let (name, hedge_after) = (key.name.clone(), self.repeats.hedge_max);
-        Some(Call { registry: self.clone(), name, site: site.clone(), choice, began: now, hedge_after })
+        Some(self.begun(&key.name, site.clone(), choice, now, hedge_after))
+    }
+
+    /// An endpoint answered with an error what others did not: it rests.
+    pub(crate) fn failed(&self, site: &Label, key: &Key) {
+        let (mut atlas, now) = (self.atlas(), self.now());
+        if let Some(choice) = atlas.pick(site, key, now).map(|held| held.choice())
+            && let Some(table) = atlas.table_mut(site)
+        {
+            table.note(&key.name, &choice, |health| health.failed(now));
+        }
+    }
+
+    fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {
+        let kills = self.kills.count.load(Ordering::Acquire);
+        Call { registry: self.clone(), name: name.clone(), site, choice, began, kills, hedge_after }
     }
 
     /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.
     pub(crate) async fn call_router(&self, site: &Label, name: &Name) -> Option<Call> {
-        let router = self.routers.get(site)?.as_str();
+        let (router, hedge_after) = {
+            let known = self.atlas();
+            (known.routers.get(site)?.as_str().to_owned(), known.repeats.hedge_max)
+        };
         let address = match router.parse() {
             Ok(address) => address,
             Err(_) => tokio::net::lookup_host(router).await.ok()?.next()?,
         };
         // No table has it: what is noted of the call changes nothing.
         let endpoint = "router".parse().expect("letters");
-        let choice = Choice { endpoint, address, generation: 0 };
-        let (began, hedge_after) = (self.now(), self.repeats.hedge_max);
-        Some(Call { registry: self.clone(), name: name.clone(), site: site.clone(), choice, began, hedge_after })
+        let choice = Choice { endpoint, address, generation: 0, http2: false };
+        Some(self.begun(name, site.clone(), choice, self.now(), hedge_after))
     }
 
     pub(crate) fn now(&self) -> Moment {
         Moment(self.began.elapsed())
     }
 
-    fn atlas(&self) -> MutexGuard<'_, Atlas> {
+    fn atlas(&self) -> MutexGuard<'_, Known> {
         // Nothing under the lock panics half-way: what is there is whole.
-        self.atlas.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
-    let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    Endpoint {
-        name: held.name.to_string(),
-        endpoint: held.endpoint.to_string(),
-        site: site.to_string(),
-        address: held.address,
-        generation: held.generation,
-        expires_in_ms: ms(held.expires_in),
-        router_time_unix_ms: ms(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+fn routers(sites: &Sites) -> BTreeMap<Label, RouterAddress> {
+    sites.iter().filter_map(|site| Some((site.name.clone(), site.router.clone()?))).collect()
+}
+
+// === impl Known ===
+
+impl Deref for Known {
+    type Target = Atlas;
+
+    fn deref(&self) -> &Atlas {
+        &self.atlas
     }
 }
 
-// === impl Call ===
-
-impl Call {
-    /// The endpoint is there; how long it took says nothing.
-    pub(crate) fn succeeded(&self) {
-        self.table(|table| table.note(&self.name, &self.choice, Health::revive));
-    }
-
-    /// The endpoint answered just now.
-    pub(crate) fn answered(&self) {
-        let (took, now) = (self.waited(), self.registry.now());
-        self.table(|table| table.answered(&self.name, &self.choice, took, now));
-    }
-
-    /// The endpoint kept a probe waiting, or did not.
-    pub(crate) fn probed(&self, is_back: bool) {
-        let (took, now) = (self.waited(), self.registry.now());
-        let note = |health: &mut Health| if is_back { health.answered(took, now) } else { health.hangs() };
-        self.table(|table| table.note(&self.name, &self.choice, note));
-    }
-
-    /// The endpoint could not be reached, or broke off.
-    pub(crate) fn failed(&self) {
-        let now = self.registry.now();
-        self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(now)));
-    }
-
-    /// Another one answered what this one did not.
-    pub(crate) fn overtaken(&self) {
-        let (waited, now) = (self.waited(), self.registry.now());
-        self.table(|table| table.note(&self.name, &self.choice, |health| health.overtaken(waited, now)));
-    }
-
-    /// Whether the request may be sent there as a repeat; pays for it.
-    pub(crate) fn may_repeat(&self) -> bool {
-        let (now, repeats) = (self.registry.now(), &self.registry.repeats);
-        let mut atlas = self.registry.atlas();
-        atlas.table_mut(&self.site).is_none_or(|table| table.spend(&self.name, repeats, now))
-    }
-
-    fn waited(&self) -> Duration {
-        self.registry.now().0.saturating_sub(self.began.0)
-    }
-
-    /// Which endpoint it goes to.
-    pub(crate) fn key(&self) -> Key {
-        Key { name: self.name.clone(), endpoint: self.choice.endpoint.clone() }
-    }
-
-    fn table(&self, note: impl FnOnce(&mut Table)) {
-        if let Some(table) = self.registry.atlas().table_mut(&self.site) {
-            note(table);
-        }
+impl DerefMut for Known {
+    fn deref_mut(&mut self) -> &mut Atlas {
+        &mut self.atlas
     }
 }
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.table(|table| table.note(&self.name, &self.choice, Health::closed));
+// === impl Kills ===
+
+impl Kills {
+    fn tell(&self) {
+        self.count.fetch_add(1, Ordering::Release);
+        self.told.notify_waiters();
     }
 }

@@ -4,7 +4,7 @@
 //! know: the rules, the limits, this router's pseudonym, and who said not long ago that it has no room.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -72,18 +72,24 @@ pub enum SearchInvalid {
     Authority(Name),
 }
 
-/// The rules in force.
+/// The rules in force, this router's pseudonym, and who has no room.
 #[derive(Debug)]
 pub(crate) struct Searches {
-    enabled: bool,
-    trace: bool,
-    limits: Budget,
-    pub(crate) step_timeout: Duration,
-    plain: Rule,
-    rules: BTreeMap<Name, Rule>,
+    rules: RwLock<Arc<Rules>>,
     /// This router in `CDN-Loop`.
     pseudonym: String,
     full: Mutex<BTreeMap<(Label, Key), Moment>>,
+}
+
+/// Which answers are searched on, and how far.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    enabled: bool,
+    trace: bool,
+    limits: Budget,
+    step_timeout: Duration,
+    plain: Rule,
+    named: BTreeMap<Name, Rule>,
 }
 
 /// What a request says of the search that it may become.
@@ -117,16 +123,16 @@ impl Default for SearchConfig {
     }
 }
 
-// === impl Searches ===
+// === impl Rules ===
 
-impl Searches {
+impl Rules {
     pub(crate) fn new(config: &SearchConfig) -> Result<Self, SearchInvalid> {
         let allowed = |status: &u16| (500..600).contains(status) && ![501, 505].contains(status);
         if let Some(status) = config.failures.iter().find(|status| !allowed(status)) {
             return Err(SearchInvalid::Failure(*status));
         }
         let plain = Rule { failures: config.failures.clone(), ..Rule::default() };
-        let mut rules = BTreeMap::new();
+        let mut named = BTreeMap::new();
         for Searchable { name, authority } in &config.names {
             let name = name.parse::<Name>().map_err(SearchInvalid::Name)?;
             let authority = authority.as_deref().map(str::parse::<Destination>).transpose();
@@ -134,18 +140,34 @@ impl Searches {
             if authority.as_ref().is_some_and(|authority| authority.name == name && authority.site.is_none()) {
                 return Err(SearchInvalid::Authority(name));
             }
-            rules.insert(name, Rule { not_found: true, authority, ..plain.clone() });
+            named.insert(name, Rule { not_found: true, authority, ..plain.clone() });
         }
-        Ok(Self {
-            enabled: config.enabled,
-            trace: config.trace,
-            limits: Budget { hops: config.hops, deadline: config.deadline.0 },
-            step_timeout: config.step_timeout.0,
-            plain,
-            rules,
-            pseudonym: format!("flame-{:08x}", rand::random::<u32>()),
-            full: Mutex::default(),
-        })
+        let limits = Budget { hops: config.hops, deadline: config.deadline.0 };
+        let (enabled, trace, step_timeout) = (config.enabled, config.trace, config.step_timeout.0);
+        Ok(Self { enabled, trace, limits, step_timeout, plain, named })
+    }
+}
+
+// === impl Searches ===
+
+impl Searches {
+    pub(crate) fn new(rules: Rules) -> Self {
+        let pseudonym = format!("flame-{:08x}", rand::random::<u32>());
+        Self { rules: RwLock::new(Arc::new(rules)), pseudonym, full: Mutex::default() }
+    }
+
+    /// Goes by other rules from now on.
+    pub(crate) fn change(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Time for one surrogate.
+    pub(crate) fn step_timeout(&self) -> Duration {
+        self.rules().step_timeout
     }
 
     /// Takes what the request says of searches out of `headers`, and marks it as having been here.
@@ -163,19 +185,27 @@ impl Searches {
             headers.append(CDN_LOOP, mark);
         }
         let repeatable = [Method::GET, Method::HEAD].contains(method);
-        Ok(Asked { nested, wants_trace: wants_trace && self.trace, repeatable })
+        Ok(Asked { nested, wants_trace: wants_trace && self.rules().trace, repeatable })
     }
 
     /// The rule for `name`, and the search that a request for it may become; `None` where it is not searched.
-    pub(crate) fn begin(&self, own: &Label, to: &Destination, asked: Asked, now: Moment) -> Option<(Rule, Search)> {
+    /// The request came at `began`, and `left` of its own budget.
+    pub(crate) fn begin(
+        &self,
+        own: &Label,
+        to: &Destination,
+        asked: Asked,
+        (began, left): (Moment, Budget),
+    ) -> Option<(Rule, Search)> {
         // Who pins a site wants that one.
-        if !self.enabled || !asked.repeatable || to.site.as_ref().is_some_and(|site| site != own) {
+        let rules = self.rules();
+        if !rules.enabled || !asked.repeatable || to.site.as_ref().is_some_and(|site| site != own) {
             return None;
         }
-        let rule = self.rules.get(&to.name).unwrap_or(&self.plain).clone();
-        let budget = asked.nested.map_or(self.limits, |left| self.limits.at_most(left));
+        let rule = rules.named.get(&to.name).unwrap_or(&rules.plain).clone();
+        let budget = rules.limits.at_most(left);
         let is_confined = asked.nested.is_some() || to.site.is_some();
-        Some((rule.clone(), Search::new(own.clone(), rule, budget, is_confined, now)))
+        Some((rule.clone(), Search::new(own.clone(), rule, budget, is_confined, began)))
     }
 
     /// Remembers that a surrogate has no room, if that is what its answer says.

@@ -6,6 +6,9 @@
 //! endpoint = "tape"
 //! address = "192.0.2.7:8000"
 //! site = "cloud"
+//! weight = 2          # 1 where unset
+//! capacity = 20       # any number of requests at once where unset
+//! http2 = true        # whether it takes HTTP/2 without being asked first
 //! ```
 //!
 //! All routers may have the same file. Each takes the entries of its own site, which it then tells its peers, and those of
@@ -22,7 +25,7 @@ use std::time::{Duration, SystemTime};
 use flame_api::peers::Place;
 use flame_naming::name::NameError;
 use flame_naming::peers::{Changes, Key};
-use flame_naming::{EndpointId, Label, Name};
+use flame_naming::{EndpointId, Label, Name, Terms};
 use flame_service_host::problem::chain;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +105,11 @@ struct Entry {
     address: SocketAddr,
     /// The router's own where none is named.
     site: Option<String>,
+    #[serde(default = "ordinary_weight")]
+    weight: u16,
+    capacity: Option<u32>,
+    #[serde(default)]
+    http2: bool,
 }
 
 // === impl StaticEntries ===
@@ -148,13 +156,19 @@ impl StaticEntries {
             let before = self.known.get(site);
             let gone = before.into_iter().flatten().filter(|(key, _)| !entries.contains_key(*key));
             let mut changes: Changes<Place> = gone.map(|(key, _)| (key.clone(), None)).collect();
-            changes.extend(entries.iter().map(|(key, place)| (key.clone(), Some(place.clone()))));
+            // Only what is different: one that was drained stays so when another is written down.
+            let new = entries.iter().filter(|(key, place)| before.and_then(|before| before.get(key)) != Some(place));
+            changes.extend(new.map(|(key, place)| (key.clone(), Some(place.clone()))));
             self.registry.learn(site, changes);
         }
         self.known = now;
         tracing::info!(file = %self.path.display(), entries = self.known.values().map(BTreeMap::len).sum::<usize>(), "read");
         Ok(())
     }
+}
+
+fn ordinary_weight() -> u16 {
+    Terms::default().weight
 }
 
 fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Label, BTreeMap<Key, Place>>, FileError> {
@@ -175,7 +189,9 @@ fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Label, BTreeMa
         let site = entry.site.map_or_else(|| Ok(own.clone()), |site| site.parse::<Label>()).map_err(named)?;
         let key = Key { name, endpoint };
         // Generation 0: whoever registers at the same address itself takes the entry's place.
-        let place = Place { address: entry.address, generation: 0 };
+        let mut place = Place::new(entry.address, 0);
+        (place.weight, place.capacity, place.http2) = (entry.weight, entry.capacity, entry.http2);
+        Terms::new(place.weight, place.capacity, place.http2).map_err(|unfit| wrong(unfit.to_string()))?;
         if sites.entry(site).or_default().insert(key, place).is_some() {
             return Err(wrong(format!("{} behind {} is there twice", entry.endpoint, entry.name)));
         }

@@ -4,12 +4,20 @@
 mod contract;
 #[path = "all/failing.rs"]
 mod failing;
+#[path = "all/faults.rs"]
+mod faults;
 #[path = "all/forms.rs"]
 mod forms;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/http2.rs"]
+mod http2;
+#[path = "all/idle.rs"]
+mod idle;
 #[path = "all/indirection.rs"]
 mod indirection;
+#[path = "all/instance.rs"]
+mod instance;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/multicast.rs"]
@@ -28,6 +36,12 @@ mod peers;
 mod peers_stopped;
 #[path = "all/registration.rs"]
 mod registration;
+#[path = "all/reload.rs"]
+mod reload;
+#[path = "all/states.rs"]
+mod states;
+#[path = "all/sticky.rs"]
+mod sticky;
 #[path = "all/streaming.rs"]
 mod streaming;
 #[path = "all/switching.rs"]

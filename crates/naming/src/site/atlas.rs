@@ -11,7 +11,7 @@ use super::Sites;
 use crate::name::{Destination, Label, Name};
 use crate::peers::{Changes, Key};
 use crate::search::Surrogate;
-use crate::table::{Choice, EndpointId, Held, Lease, Moment, NoChoice, Refused, Table};
+use crate::table::{Choice, EndpointId, Held, Lease, Lot, Moment, NoChoice, Refused, State, Table};
 
 /// As good as for ever: what is known of other sites is taken out, it does not end.
 const UNTIL_TOLD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -47,6 +47,22 @@ impl Atlas {
         let distances = sites.distances(&own);
         let home = Region { site: own.clone(), distance: Some(Duration::ZERO), table: Table::new(own.clone(), limit) };
         Self { own, limit, distances, routers, regions: vec![home] }
+    }
+
+    /// Takes another file of sites, and another most of endpoints. What is known of endpoints stays, also of sites that are
+    /// not there any more: who listens to them says when they are gone.
+    pub fn rearrange(&mut self, sites: &Sites, limit: usize) {
+        let Self { distances, routers, .. } = Self::new(self.own.clone(), sites, limit);
+        let heard = |site: &Label| self.routers.get(site).copied().unwrap_or(false);
+        self.routers = routers.into_keys().map(|site| (site.clone(), heard(&site))).collect();
+        (self.distances, self.limit) = (distances, limit);
+        for region in &mut self.regions {
+            region.table.set_limit(limit);
+        }
+        for region in &mut self.regions[1..] {
+            region.distance = self.distances.get(&region.site).copied();
+        }
+        self.regions[1..].sort_by_key(|region| (region.distance.unwrap_or(Duration::MAX), region.site.clone()));
     }
 
     /// The own site.
@@ -106,38 +122,30 @@ impl Atlas {
                 continue;
             };
             let lease = Lease { ttl: UNTIL_TOLD, ..lease(value) };
-            let mut registered = table.register(&name, &endpoint, lease, now);
-            if matches!(registered, Err(Refused::Older { .. })) {
-                // Its owner knows best: the endpoint left and came back with an older count.
-                table.remove(&name, &endpoint, now);
-                registered = table.register(&name, &endpoint, lease, now);
-            }
-            outcome = registered.map(|_| ()).and(outcome);
+            outcome = table.mirror(&name, &endpoint, lease, now).and(outcome);
         }
         outcome
     }
 
-    /// The endpoint for a request, and its site: the nearest site's that has one awake, and none of `excluded`.
+    /// The endpoint for a request, and its site: the nearest site's that has one awake with room, and none of `excluded`.
     pub fn choose(
         &self,
         to: &Destination,
         now: Moment,
         excluded: &[(Label, EndpointId)],
-        draw: u64,
+        lot: Lot<'_>,
     ) -> Result<(Label, Choice), NoChoice> {
         let (mut resting, mut none) = (None, NoChoice::Unknown);
         for Region { site, table, .. } in &self.regions {
             // Identifiers are unique at a site only.
             let here = excluded.iter().filter(|(there, _)| there == site);
             let here: Vec<_> = here.map(|(_, endpoint)| endpoint.clone()).collect();
-            match table.choose(to, now, &here, draw) {
+            match table.choose(to, now, &here, lot) {
                 Ok(choice) if table.rests(&to.name, &choice, now) => {
                     resting.get_or_insert_with(|| (site.clone(), choice));
                 }
                 Ok(choice) => return Ok((site.clone(), choice)),
-                Err(NoChoice::Tried) => none = NoChoice::Tried,
-                Err(NoChoice::Away) if none == NoChoice::Unknown => none = NoChoice::Away,
-                Err(NoChoice::Away | NoChoice::Unknown) => {}
+                Err(reason) => none = none.max(reason),
             }
         }
         resting.ok_or(none)
@@ -149,10 +157,12 @@ impl Atlas {
     }
 
     /// Those behind `name` who can be asked in a search, in the order of preference within a site: the awake ones first.
+    /// Nobody who has as many requests open as it takes.
     pub fn surrogates(&self, name: &Name, now: Moment) -> Vec<Surrogate> {
         let mut all = Vec::new();
         for region in &self.regions {
-            let there = region.table.held(now).filter(|held| held.name == name && !held.is_draining);
+            let there = region.table.behind(name, now);
+            let there = there.filter(|held| held.state == State::Connected && held.has_room());
             let mut there: Vec<_> = there
                 .map(|held| Surrogate {
                     key: Key { name: held.name.clone(), endpoint: held.endpoint.clone() },
@@ -169,12 +179,11 @@ impl Atlas {
         all
     }
 
-    /// One endpoint of a search, if it is still there.
+    /// One endpoint, if it is still there.
     #[must_use]
-    pub fn pick(&self, site: &Label, key: &Key, now: Moment) -> Option<Choice> {
+    pub fn pick(&self, site: &Label, key: &Key, now: Moment) -> Option<Held<'_>> {
         let region = self.regions.iter().find(|region| region.site == *site)?;
-        let mut held = region.table.held(now);
-        held.find(|held| *held.name == key.name && *held.endpoint == key.endpoint).map(|held| choice(&held))
+        region.table.behind(&key.name, now).find(|held| *held.endpoint == key.endpoint)
     }
 
     fn region(&mut self, site: &Label) -> &mut Table {
@@ -189,8 +198,4 @@ impl Atlas {
         });
         &mut self.regions[at].table
     }
-}
-
-fn choice(held: &Held<'_>) -> Choice {
-    Choice { endpoint: held.endpoint.clone(), address: held.address, generation: held.generation }
 }

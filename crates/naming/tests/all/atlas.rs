@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flame_naming::peers::{Changes, Key};
 use flame_naming::site::{Atlas, Sites};
-use flame_naming::{Destination, EndpointId, Label, Lease, Moment, Name, NoChoice};
+use flame_naming::{Destination, EndpointId, Label, Lease, Lot, Moment, Name, NoChoice};
 use proptest::prelude::*;
 
 const NOW: Moment = Moment(Duration::from_secs(1));
@@ -34,7 +34,7 @@ fn id(n: u8) -> EndpointId {
 
 fn lease(port: u16) -> Lease {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
-    Lease { address, generation: 1, ttl: Duration::from_secs(10) }
+    Lease::new(address, 1, Duration::from_secs(10))
 }
 
 fn learn(atlas: &mut Atlas, site: u8, endpoint: u8, value: Option<u16>) {
@@ -56,7 +56,7 @@ proptest! {
         }
         for ((site, endpoint), _) in known.iter().filter(|(_, (fails, _))| *fails) {
             let key = Key { name: media(), endpoint: id(*endpoint) };
-            let choice = atlas.pick(&label(*site), &key, NOW).unwrap();
+            let choice = atlas.pick(&label(*site), &key, NOW).unwrap().choice();
             atlas.table_mut(&label(*site)).unwrap().note(&media(), &choice, |health| health.failed(NOW));
         }
         let excluded: Vec<_> = known
@@ -68,7 +68,7 @@ proptest! {
         let nearness = |site: u8| [0_u8, 3, 2, 1, 4][usize::from(site)];
         let open = known.iter().filter(|(_, (_, is_excluded))| !is_excluded);
         let best = open.map(|((site, _), (fails, _))| (*fails, nearness(*site))).min();
-        match (atlas.choose(&media().into(), NOW, &excluded, draw), best) {
+        match (atlas.choose(&media().into(), NOW, &excluded, Lot::Drawn(draw)), best) {
             (Ok((site, choice)), Some((fails, near))) => {
                 let number = site.as_str()[1..].parse::<u8>().unwrap();
                 let endpoint = choice.endpoint.as_str()[1..].parse::<u8>().unwrap();
@@ -112,14 +112,14 @@ fn a_pin_is_kept_and_names_that_left_are_away() {
     learn(&mut atlas, 2, 0, Some(1001));
     let site = |to: &str| {
         let to: Destination = to.parse().unwrap();
-        atlas.choose(&to, NOW, &[], 7).map(|(site, _)| site)
+        atlas.choose(&to, NOW, &[], Lot::Drawn(7)).map(|(site, _)| site)
     };
     assert_eq!(site("media"), Ok(label(2)));
     assert_eq!(site("s1--media"), Ok(label(1)));
     assert_eq!(site("s3--media"), Err(NoChoice::Unknown));
     learn(&mut atlas, 1, 0, None);
     learn(&mut atlas, 2, 0, None);
-    assert_eq!(atlas.choose(&media().into(), NOW, &[], 7), Err(NoChoice::Away));
+    assert_eq!(atlas.choose(&media().into(), NOW, &[], Lot::Drawn(7)), Err(NoChoice::Away));
 }
 
 #[test]
@@ -149,4 +149,25 @@ fn surrogates_are_named_with_site_distance_and_router() {
     atlas.router_is_heard(&label(0), true);
     atlas.router_is_heard(&label(1), true);
     assert_eq!(seen(&atlas), [(site(0), ms(0), false), (site(1), ms(30), true), (site(4), None, false)]);
+}
+
+#[test]
+fn another_file_changes_who_is_nearest_and_keeps_what_is_known() {
+    let mut atlas = atlas();
+    for site in 1..4 {
+        learn(&mut atlas, site, 0, Some(1000));
+    }
+    atlas.router_is_heard(&label(1), true);
+    let nearest = |atlas: &Atlas| atlas.choose(&media().into(), NOW, &[], Lot::Drawn(7)).unwrap().0;
+    assert_eq!(nearest(&atlas), label(3));
+    let text = "version = 1\n[[sites]]\nname = \"s0\"\n[[sites]]\nname = \"s1\"\nrouter = \"r1:80\"\n\
+                [[links]]\nbetween = [\"s0\", \"s1\"]\nlatency_ms = 90\nbandwidth_mbps = 1\n";
+    atlas.rearrange(&text.parse::<Sites>().unwrap(), 1);
+    assert_eq!(nearest(&atlas), label(1), "nobody knows how far the others are");
+    let known = atlas.surrogates(&media(), NOW);
+    let known: Vec<_> = known.iter().map(|one| (one.site.clone(), one.has_router)).collect();
+    assert_eq!(known, [(label(1), true), (label(2), false), (label(3), false)]);
+    // The new most of endpoints holds, for each site.
+    let key = Key { name: media(), endpoint: id(1) };
+    assert!(atlas.learn(&label(1), Changes::from([(key, Some(1001))]), lease, NOW).is_err());
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use flame_naming::health::{Health, LATE_MAX};
 use flame_naming::hedge::{Limits, Pace};
-use flame_naming::{Choice, Destination, EndpointId, Lease, Moment, Name, NoChoice, Table};
+use flame_naming::table::{NotTurned, Registered};
+use flame_naming::{Choice, Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, State, Table};
 use proptest::prelude::*;
 
 const NOW: Moment = Moment(Duration::ZERO);
@@ -25,9 +26,9 @@ fn id(at: u16) -> EndpointId {
 fn table(count: u16) -> (Table, Vec<Choice>) {
     let mut table = Table::new("here".parse().unwrap(), 100);
     let choices = (0..count).map(|at| {
-        let lease = Lease { address: ([127, 0, 0, 1], at + 1).into(), generation: 1, ttl: ms(60_000) };
+        let lease = Lease::new(([127, 0, 0, 1], at + 1).into(), 1, ms(60_000));
         table.register(&name(), &id(at), lease, NOW).unwrap();
-        Choice { endpoint: id(at), address: lease.address, generation: 1 }
+        Choice { endpoint: id(at), address: lease.address, generation: 1, http2: false }
     });
     let choices = choices.collect();
     (table, choices)
@@ -35,8 +36,9 @@ fn table(count: u16) -> (Table, Vec<Choice>) {
 
 fn chosen(table: &Table, now: Moment) -> Vec<Result<EndpointId, NoChoice>> {
     let to: Destination = name().into();
-    let mut all: Vec<_> =
-        (0..64).map(|draw| table.choose(&to, now, &[], draw | draw << 32).map(|choice| choice.endpoint)).collect();
+    let mut all: Vec<_> = (0..64)
+        .map(|draw| table.choose(&to, now, &[], Lot::Drawn(draw | draw << 32)).map(|choice| choice.endpoint))
+        .collect();
     all.sort_by_key(|one| one.as_ref().ok().cloned());
     all.dedup();
     all
@@ -45,8 +47,8 @@ fn chosen(table: &Table, now: Moment) -> Vec<Result<EndpointId, NoChoice>> {
 #[test]
 fn the_slower_of_two_gets_a_request_only_when_the_quicker_is_that_much_busier() {
     let (mut table, choices) = table(2);
-    table.answered(&name(), &choices[0], ms(1), NOW);
-    table.answered(&name(), &choices[1], ms(10), NOW);
+    table.began(&name(), &choices[0], ms(1), NOW);
+    table.began(&name(), &choices[1], ms(10), NOW);
     assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
     for _ in 0..10 {
         table.note(&name(), &choices[0], Health::opened);
@@ -57,13 +59,13 @@ fn the_slower_of_two_gets_a_request_only_when_the_quicker_is_that_much_busier() 
 #[test]
 fn what_was_slow_is_tried_again_after_a_while() {
     let (mut table, choices) = table(2);
-    table.answered(&name(), &choices[0], ms(1000), NOW);
+    table.began(&name(), &choices[0], ms(1000), NOW);
     let at = |s: u64| NOW + ms(s * 1000);
     for s in 1..30 {
-        table.answered(&name(), &choices[1], ms(10), at(s));
+        table.began(&name(), &choices[1], ms(10), at(s));
     }
     assert_eq!(chosen(&table, at(29)), [Ok(id(1))]);
-    table.answered(&name(), &choices[1], ms(10), at(40));
+    table.began(&name(), &choices[1], ms(10), at(40));
     assert_eq!(chosen(&table, at(40)), [Ok(id(0))]);
 }
 
@@ -73,7 +75,7 @@ fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
     for _ in 1..LATE_MAX {
         table.note(&name(), &choices[0], |health| health.overtaken(ms(20), NOW));
     }
-    table.answered(&name(), &choices[0], ms(1), NOW);
+    table.began(&name(), &choices[0], ms(1), NOW);
     for _ in 0..LATE_MAX {
         assert!(table.held(NOW).all(|held| !held.health.is_hung()), "it has answered in between");
         table.note(&name(), &choices[0], |health| health.overtaken(ms(20), NOW));
@@ -92,17 +94,17 @@ fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
 #[test]
 fn what_drains_gets_nothing_new_and_keeps_its_lease() {
     let (mut table, _) = table(2);
-    assert!(table.drain(&name(), &id(0), true, NOW));
+    table.turn(&name(), &id(0), State::Draining, NOW).unwrap();
     assert_eq!(chosen(&table, NOW), [Ok(id(1))]);
     // A renewal does not bring it back; the last one leaves nobody.
-    let lease = Lease { address: ([127, 0, 0, 1], 1).into(), generation: 1, ttl: ms(60_000) };
-    assert!(!table.register(&name(), &id(0), lease, NOW).unwrap());
-    assert!(table.drain(&name(), &id(1), true, NOW));
-    assert_eq!(chosen(&table, NOW), [Err(NoChoice::Away)]);
+    let lease = Lease::new(([127, 0, 0, 1], 1).into(), 1, ms(60_000));
+    assert_eq!(table.register(&name(), &id(0), lease, NOW), Ok(Registered::Renewed));
+    table.turn(&name(), &id(1), State::Draining, NOW).unwrap();
+    assert_eq!(chosen(&table, NOW), [Err(NoChoice::Unconnected)]);
     assert_eq!(table.held(NOW).count(), 2);
-    assert!(table.drain(&name(), &id(0), false, NOW));
+    table.turn(&name(), &id(0), State::Connected, NOW).unwrap();
     assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
-    assert!(!table.drain(&name(), &id(7), true, NOW), "it is not there");
+    assert_eq!(table.turn(&name(), &id(7), State::Draining, NOW), Err(NotTurned::Absent));
     // A restart is another instance.
     table
         .register(&name(), &id(1), Lease { generation: 2, address: ([127, 0, 0, 1], 2).into(), ..lease }, NOW)

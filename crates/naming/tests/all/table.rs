@@ -4,25 +4,40 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flame_naming::health::Health;
-use flame_naming::table::{MEMORY, REST_MAX, REST_MIN};
-use flame_naming::{Destination, EndpointId, Lease, Moment, Name, NoChoice, Refused, Table};
+use flame_naming::table::{MEMORY, NotTurned, REST_MAX, REST_MIN, Registered};
+use flame_naming::{Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, Refused, State, Table, Terms};
 use proptest::prelude::*;
 
 const LIMIT: usize = 6;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Register { name: u8, id: u8, port: u16, generation: u64, ttl_ms: u64 },
+    Register { name: u8, id: u8, port: u16, generation: u64, ttl_ms: u64, terms: Terms, state: State },
     Remove { name: u8, id: u8 },
+    Turn { name: u8, id: u8, state: State },
     Wait { ms: u64 },
     Choose { name: u8, excluded: Vec<u8>, draw: u64 },
+    Open { name: u8, excluded: Vec<u8>, draw: u64 },
 }
 
-/// Address, generation and end of each lease; ended ones stay in it.
+/// Every lease by name and endpoint; ended ones stay in it.
 #[derive(Default)]
 struct Model {
-    leases: BTreeMap<(u8, u8), (u16, u64, u64)>,
+    leases: BTreeMap<(u8, u8), Kept>,
     now_ms: u64,
+    places: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    port: u16,
+    generation: u64,
+    ends_ms: u64,
+    terms: Terms,
+    state: State,
+    open: u32,
+    /// Where it stands among those behind its name: later ones come after it.
+    place: u64,
 }
 
 fn name(at: u8) -> Name {
@@ -38,103 +53,227 @@ fn moment(ms: u64) -> Moment {
 }
 
 fn lease(port: u16, generation: u64, ttl_ms: u64) -> Lease {
-    Lease { address: ([127, 0, 0, 1], port).into(), generation, ttl: Duration::from_millis(ttl_ms) }
+    Lease::new(([127, 0, 0, 1], port).into(), generation, Duration::from_millis(ttl_ms))
 }
 
 fn table() -> Table {
     Table::new("here".parse().unwrap(), LIMIT)
 }
 
+fn terms() -> impl Strategy<Value = Terms> {
+    (1..4_u16, proptest::option::of(1..3_u32))
+        .prop_map(|(weight, capacity)| Terms::new(weight, capacity, false).unwrap())
+}
+
+fn state() -> impl Strategy<Value = State> {
+    prop_oneof![1 => Just(State::Booted), 5 => Just(State::Connected), 1 => Just(State::Draining), 1 => Just(State::Killed)]
+}
+
 fn step() -> impl Strategy<Value = Step> {
+    let excluded = || proptest::collection::vec(0..4_u8, 0..3);
     prop_oneof![
-        4 => (0..3_u8, 0..4_u8, 1..6_u16, 0..4_u64, 1..300_u64)
-            .prop_map(|(name, id, port, generation, ttl_ms)| Step::Register { name, id, port, generation, ttl_ms }),
+        4 => (0..3_u8, 0..4_u8, 1..6_u16, 0..4_u64, 1..300_u64, terms(), state()).prop_map(
+            |(name, id, port, generation, ttl_ms, terms, state)| {
+                Step::Register { name, id, port, generation, ttl_ms, terms, state }
+            }
+        ),
         1 => (0..3_u8, 0..4_u8).prop_map(|(name, id)| Step::Remove { name, id }),
+        2 => (0..3_u8, 0..4_u8, state()).prop_map(|(name, id, state)| Step::Turn { name, id, state }),
         2 => (0..200_u64).prop_map(|ms| Step::Wait { ms }),
-        4 => (0..3_u8, proptest::collection::vec(0..4_u8, 0..3), any::<u64>())
-            .prop_map(|(name, excluded, draw)| Step::Choose { name, excluded, draw }),
+        4 => (0..3_u8, excluded(), any::<u64>()).prop_map(|(name, excluded, draw)| Step::Choose { name, excluded, draw }),
+        3 => (0..3_u8, excluded(), any::<u64>()).prop_map(|(name, excluded, draw)| Step::Open { name, excluded, draw }),
     ]
 }
 
 // === impl Model ===
 
 impl Model {
-    fn live(&self) -> impl Iterator<Item = (u8, u8, u16, u64, u64)> {
-        let leases = self.leases.iter().filter(|(_, (_, _, ends))| *ends > self.now_ms);
-        leases.map(|(&(name, id), &(port, generation, ends))| (name, id, port, generation, ends))
+    fn live(&self) -> impl Iterator<Item = (u8, u8, Kept)> {
+        let live = self.leases.iter().filter(|(_, kept)| kept.ends_ms > self.now_ms);
+        live.map(|(&(name, id), &kept)| (name, id, kept))
     }
 
-    fn register(&mut self, name: u8, id: u8, port: u16, generation: u64, ttl_ms: u64) -> Result<bool, Refused> {
-        let held = self.live().find(|held| (held.0, held.1) == (name, id));
+    fn get(&self, name: u8, id: u8) -> Option<Kept> {
+        self.live().find(|held| (held.0, held.1) == (name, id)).map(|held| held.2)
+    }
+
+    fn register(&mut self, (name, id): (u8, u8), new: Kept) -> Result<Registered, Refused> {
+        let Kept { port, generation, .. } = new;
+        let held = self.get(name, id);
+        let same = held.filter(|held| (held.port, held.generation) == (port, generation));
         match held {
-            Some((_, _, _, held, _)) if held > generation => return Err(Refused::Older { held }),
+            Some(held) if held.generation > generation => return Err(Refused::Older { held: held.generation }),
+            Some(held) if held.generation == generation && held.state == State::Killed => return Err(Refused::Killed),
             Some(_) => {}
             None => {
-                let replaces = self.live().any(|held| held.0 == name && held.2 == port && held.3 < generation);
+                let is_before = |kept: Kept| kept.port == port && kept.generation < generation;
+                let replaces = self.live().any(|held| held.0 == name && is_before(held.2));
                 if self.live().count() >= LIMIT && !replaces {
                     return Err(Refused::Full { limit: LIMIT });
                 }
             }
         }
-        self.leases.retain(|key, held| *key == (name, id) || key.0 != name || held.0 != port || held.1 >= generation);
-        self.leases.insert((name, id), (port, generation, self.now_ms + ttl_ms));
-        Ok(held.is_none_or(|(_, _, old_port, old_generation, _)| (old_port, old_generation) != (port, generation)))
+        self.leases.retain(|key, kept| {
+            *key == (name, id) || key.0 != name || kept.port != port || kept.generation >= generation
+        });
+        self.places += 1;
+        let place = held.map_or(self.places, |held| held.place);
+        let new = Kept { place, ..new };
+        let kept = same.map_or(new, |same| Kept { state: same.state, open: same.open, ..new });
+        self.leases.insert((name, id), kept);
+        Ok(match same {
+            None => Registered::New,
+            Some(same) if same.terms == new.terms => Registered::Renewed,
+            Some(_) => Registered::Changed,
+        })
+    }
+
+    fn turn(&mut self, name: u8, id: u8, state: State) -> Result<(), NotTurned> {
+        let now_ms = self.now_ms;
+        let kept = self.leases.get_mut(&(name, id)).filter(|kept| kept.ends_ms > now_ms).ok_or(NotTurned::Absent)?;
+        match (kept.state, state) {
+            (State::Killed, State::Killed) => return Ok(()),
+            (State::Killed, _) => return Err(NotTurned::Killed),
+            (_, State::Killed) => kept.ends_ms = now_ms + u64::try_from(MEMORY.as_millis()).unwrap(),
+            _ => {}
+        }
+        kept.state = state;
+        Ok(())
+    }
+
+    /// Every endpoint has as many tickets as its weight; two of different ones are drawn, and the one with less open
+    /// requests for its weight is chosen.
+    fn choose(&self, name: u8, excluded: &[u8], draw: u64) -> Result<u8, NoChoice> {
+        let mut behind: Vec<_> = self.live().filter(|held| held.0 == name).collect();
+        behind.sort_by_key(|held| held.2.place);
+        let serving: Vec<_> = behind.iter().filter(|held| held.2.state == State::Connected).collect();
+        if serving.is_empty() {
+            let known = self.leases.keys().any(|key| key.0 == name);
+            return Err(match (behind.is_empty(), known) {
+                (false, _) => NoChoice::Unconnected,
+                (true, true) => NoChoice::Away,
+                (true, false) => NoChoice::Unknown,
+            });
+        }
+        let open: Vec<_> = serving.iter().filter(|held| !excluded.contains(&held.1)).collect();
+        let with_room = open.iter().filter(|held| held.2.terms.capacity.is_none_or(|most| held.2.open < most));
+        let tickets: Vec<(u8, Kept)> =
+            with_room.flat_map(|held| vec![(held.1, held.2); usize::from(held.2.terms.weight)]).collect();
+        if tickets.is_empty() {
+            return Err(if open.is_empty() { NoChoice::Tried } else { NoChoice::Full });
+        }
+        let of = |tickets: &[(u8, Kept)], draw: u64| tickets[usize::try_from(draw % tickets.len() as u64).unwrap()];
+        let first = of(&tickets, draw & u64::from(u32::MAX));
+        let rest: Vec<_> = tickets.into_iter().filter(|ticket| ticket.0 != first.0).collect();
+        let second = if rest.is_empty() { first } else { of(&rest, draw >> 32) };
+        // (open + 1) / weight, without fractions.
+        let cost = |one: Kept, other: Kept| (one.open + 1) * u32::from(other.terms.weight);
+        Ok(if cost(second.1, first.1) < cost(first.1, second.1) { second.0 } else { first.0 })
     }
 }
 
 proptest! {
     #[test]
-    fn the_table_is_what_the_model_is(steps in proptest::collection::vec(step(), 1..60)) {
+    fn the_table_is_what_the_model_is(steps in proptest::collection::vec(step(), 1..80)) {
         let (mut table, mut model) = (table(), Model::default());
         for step in steps {
             let now = moment(model.now_ms);
             match step {
                 Step::Wait { ms } => model.now_ms += ms,
-                Step::Register { name: at, id: of, port, generation, ttl_ms } => {
-                    let done = table.register(&name(at), &id(of), lease(port, generation, ttl_ms), now);
-                    prop_assert_eq!(done, model.register(at, of, port, generation, ttl_ms));
+                Step::Register { name: at, id: of, port, generation, ttl_ms, terms, state } => {
+                    let lease = Lease { terms, state, ..lease(port, generation, ttl_ms) };
+                    let ends_ms = model.now_ms + ttl_ms;
+                    let new = Kept { port, generation, ends_ms, terms, state, open: 0, place: 0 };
+                    prop_assert_eq!(table.register(&name(at), &id(of), lease, now), model.register((at, of), new));
                 }
                 Step::Remove { name: at, id: of } => {
-                    let was = model.live().any(|held| (held.0, held.1) == (at, of));
-                    prop_assert_eq!(table.remove(&name(at), &id(of), now), was);
-                    if was {
-                        model.leases.insert((at, of), (0, 0, model.now_ms));
+                    let was = model.get(at, of);
+                    prop_assert_eq!(table.remove(&name(at), &id(of), now), was.is_some());
+                    if let Some(kept) = was {
+                        model.leases.insert((at, of), Kept { ends_ms: model.now_ms, ..kept });
                     }
+                }
+                Step::Turn { name: at, id: of, state } => {
+                    prop_assert_eq!(table.turn(&name(at), &id(of), state, now), model.turn(at, of, state));
                 }
                 Step::Choose { name: at, excluded, draw } => {
                     let ids: Vec<_> = excluded.iter().map(|of| id(*of)).collect();
-                    let chosen = table.choose(&name(at).into(), now, &ids, draw);
-                    prop_assert_eq!(&chosen, &table.choose(&name(at).into(), now, &ids, draw), "not deterministic");
-                    let open: Vec<_> = model.live().filter(|held| held.0 == at && !excluded.contains(&held.1)).collect();
-                    match chosen {
-                        Ok(choice) => {
-                            let is_open = open.iter().any(|held| {
-                                choice.endpoint == id(held.1) && choice.address.port() == held.2 && choice.generation == held.3
-                            });
-                            prop_assert!(is_open, "chosen: {choice:?}, open: {open:?}");
-                        }
-                        Err(NoChoice::Tried) => prop_assert!(open.is_empty() && model.live().any(|held| held.0 == at)),
-                        Err(NoChoice::Away) => {
-                            prop_assert!(!model.live().any(|held| held.0 == at));
-                            prop_assert!(model.leases.keys().any(|key| key.0 == at));
-                        }
-                        Err(NoChoice::Unknown) => prop_assert!(!model.leases.keys().any(|key| key.0 == at)),
+                    let chosen = table.choose(&name(at).into(), now, &ids, Lot::Drawn(draw));
+                    let wanted = model.choose(at, &excluded, draw);
+                    prop_assert_eq!(chosen.clone().map(|choice| choice.endpoint), wanted.map(id));
+                    if let (Ok(choice), Ok(of)) = (chosen, wanted) {
+                        let kept = model.get(at, of).unwrap();
+                        prop_assert_eq!((choice.address.port(), choice.generation), (kept.port, kept.generation));
+                    }
+                }
+                Step::Open { name: at, excluded, draw } => {
+                    let ids: Vec<_> = excluded.iter().map(|of| id(*of)).collect();
+                    if let Ok(choice) = table.choose(&name(at).into(), now, &ids, Lot::Drawn(draw)) {
+                        table.note(&name(at), &choice, Health::opened);
+                        let of = model.choose(at, &excluded, draw).unwrap();
+                        model.leases.get_mut(&(at, of)).unwrap().open += 1;
                     }
                 }
             }
             let now = moment(model.now_ms);
             let held: Vec<_> = table
                 .held(now)
-                .map(|held| (held.name.clone(), held.endpoint.clone(), held.address.port(), held.generation, held.expires_in))
+                .map(|held| {
+                    let place = (held.address.port(), held.generation, held.expires_in);
+                    (held.name.clone(), held.endpoint.clone(), place, held.terms.weight, held.state, held.health.open())
+                })
                 .collect();
             let mut sorted = held.clone();
             sorted.sort();
             let expected: Vec<_> = model
                 .live()
-                .map(|(at, of, port, generation, ends)| (name(at), id(of), port, generation, Duration::from_millis(ends - model.now_ms)))
+                .map(|(at, of, kept)| {
+                    let left = Duration::from_millis(kept.ends_ms - model.now_ms);
+                    let place = (kept.port, kept.generation, left);
+                    (name(at), id(of), place, kept.terms.weight, kept.state, kept.open)
+                })
                 .collect();
             prop_assert_eq!(sorted, expected);
             prop_assert!(held.len() <= LIMIT);
+        }
+    }
+
+    /// Requests that stay open are shared out by weight: nobody is more than one request away from its share.
+    #[test]
+    fn open_requests_are_as_the_weights(weights in (1..20_u16, 1..20_u16), requests in 1..200_u32) {
+        let mut table = table();
+        let of_weight = |weight| Lease { terms: Terms::new(weight, None, false).unwrap(), ..lease(weight, 1, 1000) };
+        table.register(&name(0), &id(0), of_weight(weights.0), moment(0)).unwrap();
+        table.register(&name(0), &id(1), Lease { address: ([127, 0, 0, 2], 1).into(), ..of_weight(weights.1) }, moment(0)).unwrap();
+        let mut open = [0_u32; 2];
+        for draw in 0..u64::from(requests) {
+            let choice = table.choose(&name(0).into(), moment(0), &[], Lot::Drawn(draw)).unwrap();
+            table.note(&name(0), &choice, Health::opened);
+            open[usize::from(choice.endpoint == id(1))] += 1;
+        }
+        let share = f64::from(requests) * f64::from(weights.0) / f64::from(weights.0 + weights.1);
+        prop_assert!((f64::from(open[0]) - share).abs() <= 1.0, "{:?} of weights {:?}", open, weights);
+    }
+
+    /// One that leaves moves only what it had; nobody else's key moves.
+    #[test]
+    fn a_key_moves_only_with_its_endpoint(
+        weights in proptest::collection::vec(1..4_u16, 2..6), gone in any::<prop::sample::Index>(), keys in 1..100_u32,
+    ) {
+        let mut table = table();
+        for (of, weight) in (0_u8..).zip(&weights) {
+            let terms = Terms::new(*weight, None, false).unwrap();
+            table.register(&name(0), &id(of), Lease { terms, ..lease(u16::from(of) + 1, 1, 1000) }, moment(0)).unwrap();
+        }
+        let gone = id(u8::try_from(gone.index(weights.len())).unwrap());
+        let chosen = |table: &Table, key: u32| {
+            table.choose(&name(0).into(), moment(0), &[], Lot::Key(&key.to_be_bytes())).unwrap().endpoint
+        };
+        let before: Vec<_> = (0..keys).map(|key| chosen(&table, key)).collect();
+        table.turn(&name(0), &gone, State::Draining, moment(0)).unwrap();
+        for (key, before) in (0..keys).zip(before) {
+            let after = chosen(&table, key);
+            prop_assert_eq!(after == before, before != gone, "{} after {}", after, before);
         }
     }
 
@@ -146,17 +285,17 @@ proptest! {
             table.register(&name(0), &id(of), lease(u16::from(of) + 1, 1, 1000), moment(0)).unwrap();
         }
         let to: Destination = name(0).into();
-        let first = table.choose(&to, moment(0), &[id(1)], 0).unwrap();
+        let first = table.choose(&to, moment(0), &[id(1)], Lot::Drawn(0)).unwrap();
         for _ in 0..busy {
             table.note(&name(0), &first, Health::opened);
         }
-        prop_assert_eq!(table.choose(&to, moment(0), &[], draw).unwrap().endpoint, id(1));
+        prop_assert_eq!(table.choose(&to, moment(0), &[], Lot::Drawn(draw)).unwrap().endpoint, id(1));
         for _ in 0..busy {
             table.note(&name(0), &first, Health::closed);
         }
-        let second = table.choose(&to, moment(0), &[id(0)], 0).unwrap();
+        let second = table.choose(&to, moment(0), &[id(0)], Lot::Drawn(0)).unwrap();
         table.note(&name(0), &second, Health::opened);
-        prop_assert_eq!(table.choose(&to, moment(0), &[], draw).unwrap().endpoint, id(0));
+        prop_assert_eq!(table.choose(&to, moment(0), &[], Lot::Drawn(draw)).unwrap().endpoint, id(0));
     }
 }
 
@@ -174,7 +313,7 @@ fn draws_are_spread_over_all() {
         let mut draw = state;
         draw = (draw ^ (draw >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         draw = (draw ^ (draw >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let choice = table.choose(&name(0).into(), moment(0), &[], draw ^ (draw >> 31)).unwrap();
+        let choice = table.choose(&name(0).into(), moment(0), &[], Lot::Drawn(draw ^ (draw >> 31))).unwrap();
         *counts.entry(choice.endpoint).or_insert(0) += 1;
     }
     assert!(counts.len() == 5 && counts.values().all(|count| (800..1200).contains(count)), "{counts:?}");
@@ -187,9 +326,9 @@ fn an_endpoint_that_fails_rests_longer_each_time_until_it_answers() {
     for of in 0..2 {
         table.register(&name(0), &id(of), lease(u16::from(of) + 1, 1, 60_000), moment(0)).unwrap();
     }
-    let bad = table.choose(&to, moment(0), &[id(1)], 0).unwrap();
+    let bad = table.choose(&to, moment(0), &[id(1)], Lot::Drawn(0)).unwrap();
     let rests = |table: &Table, at: Moment| {
-        (0..32).all(|draw| table.choose(&to, at, &[], draw | draw << 32).unwrap().endpoint == id(1))
+        (0..32).all(|draw| table.choose(&to, at, &[], Lot::Drawn(draw | draw << 32)).unwrap().endpoint == id(1))
     };
     assert!(!rests(&table, moment(0)));
     let (mut now, mut rest) = (moment(0), REST_MIN);
@@ -207,9 +346,9 @@ fn an_endpoint_that_fails_rests_longer_each_time_until_it_answers() {
     assert!(!rests(&table, now));
     // Where all rest, the one whose rest ends first is asked.
     table.note(&name(0), &bad, |health| health.failed(now));
-    let other = table.choose(&to, now, &[id(0)], 0).unwrap();
+    let other = table.choose(&to, now, &[id(0)], Lot::Drawn(0)).unwrap();
     table.note(&name(0), &other, |health| health.failed(now + Duration::from_millis(1)));
-    assert_eq!(table.choose(&to, now + Duration::from_millis(2), &[], 3).unwrap().endpoint, id(0));
+    assert_eq!(table.choose(&to, now + Duration::from_millis(2), &[], Lot::Drawn(3)).unwrap().endpoint, id(0));
     // A restart begins without a past, and what its predecessor still reports does not count.
     table.register(&name(0), &id(0), lease(1, 2, 60_000), now).unwrap();
     table.note(&name(0), &bad, |health| health.failed(now));
@@ -220,12 +359,12 @@ fn an_endpoint_that_fails_rests_longer_each_time_until_it_answers() {
 fn a_name_is_away_for_a_while_and_then_unknown() {
     let mut table = table();
     let to: Destination = name(0).into();
-    assert_eq!(table.choose(&to, moment(0), &[], 0), Err(NoChoice::Unknown));
+    assert_eq!(table.choose(&to, moment(0), &[], Lot::Drawn(0)), Err(NoChoice::Unknown));
     table.register(&name(0), &id(0), lease(1, 1, 100), moment(0)).unwrap();
-    assert!(table.choose(&to, moment(99), &[], 0).is_ok());
-    assert_eq!(table.choose(&to, moment(100), &[], 0), Err(NoChoice::Away));
-    assert_eq!(table.choose(&to, moment(99) + MEMORY, &[], 0), Err(NoChoice::Away));
-    assert_eq!(table.choose(&to, moment(100) + MEMORY, &[], 0), Err(NoChoice::Unknown));
+    assert!(table.choose(&to, moment(99), &[], Lot::Drawn(0)).is_ok());
+    assert_eq!(table.choose(&to, moment(100), &[], Lot::Drawn(0)), Err(NoChoice::Away));
+    assert_eq!(table.choose(&to, moment(99) + MEMORY, &[], Lot::Drawn(0)), Err(NoChoice::Away));
+    assert_eq!(table.choose(&to, moment(100) + MEMORY, &[], Lot::Drawn(0)), Err(NoChoice::Unknown));
 }
 
 #[test]
@@ -236,7 +375,8 @@ fn names_that_come_and_go_do_not_fill_the_memory() {
         assert!(table.remove(&name(at), &id(0), moment(u64::from(at))));
     }
     let now = moment(200);
-    let remembered = (0..200).filter(|at| table.choose(&name(*at).into(), now, &[], 0) == Err(NoChoice::Away)).count();
+    let remembered =
+        (0..200).filter(|at| table.choose(&name(*at).into(), now, &[], Lot::Drawn(0)) == Err(NoChoice::Away)).count();
     assert_eq!(remembered, LIMIT);
 }
 
@@ -244,6 +384,55 @@ fn names_that_come_and_go_do_not_fill_the_memory() {
 fn a_pin_is_kept() {
     let mut table = table();
     table.register(&name(0), &id(0), lease(1, 1, 1000), moment(0)).unwrap();
-    assert!(table.choose(&"here--n0".parse().unwrap(), moment(0), &[], 0).is_ok());
-    assert_eq!(table.choose(&"there--n0".parse().unwrap(), moment(0), &[], 0), Err(NoChoice::Unknown));
+    assert!(table.choose(&"here--n0".parse().unwrap(), moment(0), &[], Lot::Drawn(0)).is_ok());
+    assert_eq!(table.choose(&"there--n0".parse().unwrap(), moment(0), &[], Lot::Drawn(0)), Err(NoChoice::Unknown));
+}
+
+#[test]
+fn keys_are_spread_by_weight() {
+    let mut table = table();
+    for (of, weight) in [(0, 1), (1, 2), (2, 3)] {
+        let terms = Terms::new(weight, None, false).unwrap();
+        table.register(&name(0), &id(of), Lease { terms, ..lease(u16::from(of) + 1, 1, 1000) }, moment(0)).unwrap();
+    }
+    let mut counts = [0; 3];
+    for key in 0..6000_u32 {
+        let choice = table.choose(&name(0).into(), moment(0), &[], Lot::Key(key.to_string().as_bytes())).unwrap();
+        counts[usize::from(choice.endpoint.as_str().as_bytes()[1] - b'0')] += 1;
+    }
+    for (count, wanted) in counts.into_iter().zip([1000, 2000, 3000]) {
+        assert!((wanted - 200..wanted + 200).contains(&count), "{counts:?}");
+    }
+}
+
+#[test]
+fn what_is_full_or_fails_gives_its_keys_to_others_meanwhile() {
+    let mut table = table();
+    for of in 0..2 {
+        let terms = Terms::new(1, Some(1), false).unwrap();
+        table.register(&name(0), &id(of), Lease { terms, ..lease(u16::from(of) + 1, 1, 1000) }, moment(0)).unwrap();
+    }
+    let chosen = |table: &Table| table.choose(&name(0).into(), moment(0), &[], Lot::Key(b"key"));
+    let first = chosen(&table).unwrap();
+    table.note(&name(0), &first, Health::opened);
+    let second = chosen(&table).unwrap();
+    assert_ne!(second.endpoint, first.endpoint);
+    table.note(&name(0), &second, Health::opened);
+    assert_eq!(chosen(&table), Err(NoChoice::Full));
+    table.note(&name(0), &first, Health::closed);
+    assert_eq!(chosen(&table).unwrap(), first);
+    table.note(&name(0), &second, Health::closed);
+    table.note(&name(0), &first, |health| health.failed(moment(0)));
+    assert_eq!(chosen(&table).unwrap(), second);
+}
+
+#[test]
+fn an_owner_s_word_is_taken_whole() {
+    let mut table = table();
+    let with = |generation, state| Lease { state, ..lease(1, generation, 1000) };
+    let state = |table: &Table| table.held(moment(0)).map(|held| (held.generation, held.state)).next();
+    for (generation, wanted) in [(5, State::Booted), (5, State::Killed), (5, State::Connected), (3, State::Draining)] {
+        table.mirror(&name(0), &id(0), with(generation, wanted), moment(0)).unwrap();
+        assert_eq!(state(&table), Some((generation, wanted)));
+    }
 }

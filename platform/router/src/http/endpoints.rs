@@ -3,13 +3,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use flame_api::Page;
-use flame_api::router::{Endpoint, Registration};
-use flame_naming::{EndpointId, Name, Refused};
+use flame_api::router::{Endpoint, EndpointState, Registration};
+use flame_naming::table::NotTurned;
+use flame_naming::{EndpointId, Name, Refused, State as Wanted};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::registry::Registry;
+use crate::registry::{Registry, lease};
 use crate::trust::may_register;
 
 /// Shortest and longest life of a registration, milliseconds.
@@ -22,6 +23,7 @@ pub(crate) fn routes(registry: Registry) -> OpenApiRouter {
         .routes(routes!(register, deregister))
         .routes(routes!(drain))
         .routes(routes!(connect))
+        .routes(routes!(kill))
         .with_state(registry)
 }
 
@@ -49,8 +51,8 @@ async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult
     responses(
         (status = 200, body = Endpoint),
         (status = 403, description = "without the scope `service`, or `admin` of the name's tenant; or the token lists other names"),
-        (status = 409, description = "a later generation of the endpoint is registered"),
-        (status = 422, description = "name, endpoint or life do not fit"),
+        (status = 409, description = "a later generation of the endpoint is registered, or this one was killed"),
+        (status = 422, description = "name, endpoint, life, weight, capacity or state do not fit"),
         (status = 503, description = "the router holds its most of endpoints"),
     )
 )]
@@ -73,7 +75,11 @@ async fn register(
     if registration.address.port() == 0 || registration.address.ip().is_unspecified() {
         return Err(unprocessable(format!("nobody can be reached at {}", registration.address)));
     }
-    Ok(Json(registry.register(&name, &endpoint, &registration).map_err(refused)?))
+    if registration.state == EndpointState::Killed {
+        return Err(unprocessable("nothing begins as killed".to_owned()));
+    }
+    let lease = lease(&registration).map_err(|unfit| unprocessable(unfit.to_string()))?;
+    Ok(Json(registry.register(&name, &endpoint, lease).map_err(refused)?))
 }
 
 /// Takes an endpoint out.
@@ -100,43 +106,69 @@ async fn deregister(
 #[utoipa::path(
     post,
     path = "/api/router/endpoints/{name}/{endpoint}/drain",
-    responses((status = 204), (status = 403, description = "without the scope `service` or `admin`"), (status = 404))
+    responses(
+        (status = 204),
+        (status = 403, description = "without the scope `service` or `admin`"),
+        (status = 404),
+        (status = 409, description = "it was killed"),
+    )
 )]
 async fn drain(
     State(registry): State<Registry>,
     caller: Caller,
     Path((name, endpoint)): Path<(String, String)>,
 ) -> FailureResult<StatusCode> {
-    turn(&registry, &caller, &name, &endpoint, true)
+    turn(&registry, &caller, &name, &endpoint, Wanted::Draining)
 }
 
 /// Lets an endpoint that drains, or stands by, get requests from now on.
 #[utoipa::path(
     post,
     path = "/api/router/endpoints/{name}/{endpoint}/connect",
-    responses((status = 204), (status = 403, description = "without the scope `service` or `admin`"), (status = 404))
+    responses(
+        (status = 204),
+        (status = 403, description = "without the scope `service` or `admin`"),
+        (status = 404),
+        (status = 409, description = "it was killed"),
+    )
 )]
 async fn connect(
     State(registry): State<Registry>,
     caller: Caller,
     Path((name, endpoint)): Path<(String, String)>,
 ) -> FailureResult<StatusCode> {
-    turn(&registry, &caller, &name, &endpoint, false)
+    turn(&registry, &caller, &name, &endpoint, Wanted::Connected)
 }
 
-fn turn(
-    registry: &Registry,
-    caller: &Caller,
-    name: &str,
-    endpoint: &str,
-    is_draining: bool,
+/// Cuts an endpoint off: it gets no requests, and its open ones end. What can be resumed goes on elsewhere at once, the rest
+/// breaks off. Its renewals are refused; a later start of it is taken.
+#[utoipa::path(
+    post,
+    path = "/api/router/endpoints/{name}/{endpoint}/kill",
+    responses(
+        (status = 204),
+        (status = 403, description = "without the scope `service` or `admin`"),
+        (status = 404),
+    )
+)]
+async fn kill(
+    State(registry): State<Registry>,
+    caller: Caller,
+    Path((name, endpoint)): Path<(String, String)>,
 ) -> FailureResult<StatusCode> {
+    turn(&registry, &caller, &name, &endpoint, Wanted::Killed)
+}
+
+fn turn(registry: &Registry, caller: &Caller, name: &str, endpoint: &str, to: Wanted) -> FailureResult<StatusCode> {
     let (name, endpoint) = identify(name, endpoint)?;
     may_register(caller, &name)?;
-    if !registry.drain(&name, &endpoint, is_draining) {
-        return Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name} at this site")));
+    match registry.turn(&name, &endpoint, to) {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(NotTurned::Absent) => {
+            Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name} at this site")))
+        }
+        Err(NotTurned::Killed) => Err(Failure::conflict(NotTurned::Killed.to_string())),
     }
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether an endpoint is of the caller's tenant, or of the one that all share.
@@ -158,7 +190,7 @@ fn unprocessable(detail: String) -> Failure {
 
 fn refused(reason: Refused) -> Failure {
     match reason {
-        Refused::Older { .. } => Failure::conflict(reason.to_string()),
+        Refused::Older { .. } | Refused::Killed => Failure::conflict(reason.to_string()),
         Refused::Full { .. } => {
             Failure::unavailable(format!("{reason}; raise `[limits] endpoints`"), 5).because(&reason)
         }

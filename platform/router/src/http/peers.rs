@@ -53,10 +53,12 @@ async fn list(State(peers): State<Peers>, caller: Caller) -> FailureResult<Json<
 )]
 async fn feed(State(peers): State<Peers>, caller: Caller, Query(wanted): Query<Wanted>) -> FailureResult<Response> {
     caller.require(Scope::Service)?;
-    if wanted.protocol < PROTOCOL {
-        let detail = format!("this router speaks version {PROTOCOL} of the lines, not {}", wanted.protocol);
+    if wanted.protocol == 0 {
+        let detail = format!("this router speaks versions 1 to {PROTOCOL} of the lines, not 0");
         return Err(Failure::bad_request(detail));
     }
+    // A later one than this router's: the asker reads this one's too, or goes.
+    let protocol = wanted.protocol.min(PROTOCOL);
     let kind = HeaderValue::from_static("application/x-ndjson");
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(lines(peers))).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(lines(peers, protocol))).into_response())
 }

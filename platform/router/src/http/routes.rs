@@ -1,13 +1,14 @@
 //! `/api/router/routes` and `/api/router/explain`: where requests go, and why.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, Uri};
 use flame_api::Page;
 use flame_api::router::{Explanation, Route, RouteState};
 use flame_naming::table::Held;
-use flame_naming::{Asked, Forward, Label, Moment, Name, Target, Territory};
+use flame_naming::{Asked, Forward, Label, Moment, Name, State, Target, Territory};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Scope};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,17 +17,20 @@ use utoipa_axum::routes;
 
 use super::endpoints::is_visible;
 use crate::registry::Registry;
+use crate::sticky::Sticky;
 
 /// What to explain.
 #[derive(Debug, Deserialize, IntoParams)]
 struct Explained {
     /// A URL as a client would ask for it, or its path: `/~streaming/x`.
     url: String,
+    /// What the cookie, field or argument of a sticky name would say.
+    sticky: Option<String>,
 }
 
 /// The routes; every one needs a caller.
-pub(crate) fn routes(territory: Territory, registry: Registry) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry))
+pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Sticky>) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry, sticky))
 }
 
 /// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones.
@@ -36,7 +40,7 @@ pub(crate) fn routes(territory: Territory, registry: Registry) -> OpenApiRouter 
     responses((status = 200, body = Page<Route>), (status = 403, description = "without the scope `read`"))
 )]
 async fn list(
-    State((_territory, registry)): State<(Territory, Registry)>,
+    Shared((_territory, registry, _sticky)): Shared<Known>,
     caller: Caller,
 ) -> FailureResult<Json<Page<Route>>> {
     let sees_all = caller.is_service();
@@ -61,9 +65,9 @@ async fn list(
     )
 )]
 async fn explain(
-    State((territory, registry)): State<(Territory, Registry)>,
+    Shared((territory, registry, sticky)): Shared<Known>,
     caller: Caller,
-    Query(Explained { url }): Query<Explained>,
+    Query(Explained { url, sticky: given }): Query<Explained>,
 ) -> FailureResult<Json<Explanation>> {
     if !caller.is_service() {
         caller.require(Scope::Read)?;
@@ -83,16 +87,45 @@ async fn explain(
     if routes.is_empty() || !(caller.is_service() || is_visible(&name, &caller.tenant)) {
         return Err(Failure::not_found(format_args!("endpoint behind {destination}")));
     }
-    let chosen = registry.call(&destination, &[]).map(|call| (call.site.to_string(), call.choice.endpoint.to_string()));
+    let query = path_and_query.split_once('?').map(|(_, query)| query);
+    let key = given.map(String::into_bytes).or_else(|| sticky.key_of_url(&destination.name, query));
+    let told = sticky.told(&destination.name);
+    let key = key.filter(|_| told.is_some());
+    let chosen = registry.whom(&destination, key.as_deref());
+    let chosen = chosen.map(|(site, choice)| (site.to_string(), choice.endpoint.to_string()));
     let (chosen, reason) = match chosen {
         Err(reason) => (None, reason.to_string()),
         Ok((site, endpoint)) => {
             let chosen = routes.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
-            let reason = chosen.as_ref().map_or_else(String::new, |chosen| why(chosen, &routes));
+            let reason = chosen.as_ref().map_or_else(String::new, |chosen| match (told, &key) {
+                (Some(told), Some(_)) => stays(chosen, &routes, &told),
+                (Some(told), None) => format!("it is sticky by {told}, and without it {}", why(chosen, &routes)),
+                (None, _) => why(chosen, &routes),
+            });
             (chosen, reason)
         }
     };
     Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes }))
+}
+
+/// What the router explains with.
+type Known = (Territory, Registry, Arc<Sticky>);
+
+/// Why `chosen` for a request that says whose it is.
+fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
+    let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
+    match chosen.state {
+        RouteState::Serving => format!(
+            "it is sticky by {by}: of the {near} that serve at {} it is the one for what that says, as long as it serves              and has room",
+            chosen.site
+        ),
+        RouteState::Booted
+        | RouteState::Draining
+        | RouteState::Killed
+        | RouteState::Full
+        | RouteState::Resting
+        | RouteState::Hung => why(chosen, all),
+    }
 }
 
 /// Why `chosen` and nobody else of `all`.
@@ -106,9 +139,11 @@ fn why(chosen: &Route, all: &[Route]) -> String {
         if away > 0 { format!("{} is the nearest site where somebody serves; ", chosen.site) } else { String::new() };
     match near {
         1 => format!("{site}it is the only one that serves there"),
-        2 => format!("{site}of the two that serve there it costs less (open requests times latency), or as much"),
+        2 => format!(
+            "{site}of the two that serve there it costs less (open requests times latency, by weight), or as much"
+        ),
         _ => format!(
-            "{site}of two drawn from the {near} that serve there it costs less (open requests times latency), or as much"
+            "{site}of two drawn from the {near} that serve there it costs less (open requests times latency, by weight), or as much"
         ),
     }
 }
@@ -124,11 +159,14 @@ fn seen(registry: &Registry, wanted: impl Fn(&Name) -> bool) -> Vec<Route> {
 
 fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
     let health = held.health;
-    let state = match (held.is_draining, health.is_hung(), health.rests(now)) {
-        (true, _, _) => RouteState::Draining,
-        (false, true, _) => RouteState::Hung,
-        (false, false, true) => RouteState::Resting,
-        (false, false, false) => RouteState::Serving,
+    let state = match held.state {
+        State::Booted => RouteState::Booted,
+        State::Draining => RouteState::Draining,
+        State::Killed => RouteState::Killed,
+        State::Connected if health.is_hung() => RouteState::Hung,
+        State::Connected if health.rests(now) => RouteState::Resting,
+        State::Connected if !held.has_room() => RouteState::Full,
+        State::Connected => RouteState::Serving,
     };
     Route {
         name: held.name.to_string(),
@@ -137,9 +175,11 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         address: held.address,
         distance_us: None,
         state,
+        weight: held.terms.weight,
+        capacity: held.terms.capacity,
         open: health.open(),
         latency_us: health.latency().mean().map(micros),
-        cost_us: micros(Duration::from_secs_f64(health.cost_us(now) / 1e6)),
+        cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }
 }
 

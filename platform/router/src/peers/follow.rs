@@ -47,7 +47,7 @@ enum Ended {
     Closed,
     #[error("it said nothing for {0:?}")]
     Silent(Duration),
-    #[error("it speaks version {0} of the protocol, this router speaks {PROTOCOL}")]
+    #[error("it speaks version {0} of the protocol, this router speaks 1 to {PROTOCOL}")]
     Protocol(u32),
     #[error("it says that it is of the site `{0}`: the site file gives its address to another")]
     OtherSite(String),
@@ -86,13 +86,14 @@ impl Follower {
         Self { site, client, peers, registry, patience, replica: Replica::new(limit) }
     }
 
-    /// Listens until `stop`.
-    pub(crate) async fn follow(mut self, stop: CancellationToken) {
+    /// Listens until `stop`, or until `end`: then its site is not there any more.
+    pub(crate) async fn follow(mut self, stop: CancellationToken, end: CancellationToken) {
         let mut heard = Instant::now();
         loop {
             let ended = tokio::select! {
                 ended = self.converse(&mut heard) => ended,
                 () = stop.cancelled() => return,
+                () = end.cancelled() => return self.forget(),
             };
             self.lost(&ended);
             if heard.elapsed() > self.patience.forget_after && !self.replica.entries().is_empty() {
@@ -106,8 +107,16 @@ impl Follower {
             tokio::select! {
                 () = tokio::time::sleep(RETRY) => {}
                 () = stop.cancelled() => return,
+                () = end.cancelled() => return self.forget(),
             }
         }
+    }
+
+    /// The site file does not name it any more.
+    fn forget(mut self) {
+        tracing::info!(site = %self.site, "not listened to any more: its endpoints are forgotten");
+        self.registry.learn(&self.site, self.replica.forget());
+        self.peers.followed().remove(&self.site);
     }
 
     /// One feed, from its opening to its end.
@@ -115,7 +124,9 @@ impl Follower {
         let begin = async {
             let mut feed = self.client.peer_feed().await?;
             match feed.next().await? {
-                Some(Line::Hello { protocol, .. }) if protocol != PROTOCOL => Err(Ended::Protocol(protocol)),
+                Some(Line::Hello { protocol, .. }) if !(1..=PROTOCOL).contains(&protocol) => {
+                    Err(Ended::Protocol(protocol))
+                }
                 Some(Line::Hello { site, .. }) if site != self.site.as_str() => Err(Ended::OtherSite(site)),
                 Some(Line::Hello { .. }) => Ok(feed),
                 Some(Line::Full { .. } | Line::Delta { .. } | Line::Alive { .. }) => Err(Ended::NoHello),

@@ -72,6 +72,9 @@ pub(super) enum Broken {
     /// The endpoint's side broke.
     #[error("the endpoint broke off in the middle of its answer")]
     Endpoint(#[source] hyper::Error),
+    /// The endpoint was killed.
+    #[error("the endpoint was killed in the middle of its answer")]
+    Killed,
     /// The endpoint went silent.
     #[error("the endpoint sent nothing for {0:?} in the middle of its answer")]
     Silent(Duration),
@@ -113,13 +116,11 @@ impl Offer {
         Lent { offer: self.clone(), gate }
     }
 
-    /// Ends when the answer has not begun `patience` after the body last moved.
+    /// Ends when the answer has not begun `patience` after the request came, or its body last moved.
     pub(super) async fn stalled(&self, patience: Duration) -> Stalled {
-        let asked = Instant::now();
         loop {
-            let moved = self.shared.as_ref().map_or(asked, |shared| {
-                asked.max(self.began + Duration::from_millis(shared.moved_ms.load(Ordering::Relaxed)))
-            });
+            let moved_ms = self.shared.as_ref().map_or(0, |shared| shared.moved_ms.load(Ordering::Relaxed));
+            let moved = self.began + Duration::from_millis(moved_ms);
             if moved + patience <= Instant::now() {
                 return self.slow_side();
             }

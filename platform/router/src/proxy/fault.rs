@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use flame_naming::{Destination, Mount, NoChoice, Untargeted};
 use flame_service_host::Failure;
 
+use super::upstream::Cause;
+
 /// Seconds after which a service that is away may be back: it is restarting, or its next lease is on the way.
 const RETRY_AFTER_S: u32 = 1;
 
@@ -29,14 +31,14 @@ pub(super) enum Fault {
     Unreachable {
         to: Destination,
         #[source]
-        source: hyper_util::client::legacy::Error,
+        source: Cause,
     },
     /// The connection broke before the answer's head.
     #[error("an endpoint of {to} broke off before it answered")]
     Broken {
         to: Destination,
         #[source]
-        source: hyper_util::client::legacy::Error,
+        source: Cause,
     },
     /// The connection broke before a byte of the answer's body.
     #[error("an endpoint of {to} broke off before its answer had begun")]
@@ -45,6 +47,9 @@ pub(super) enum Fault {
         #[source]
         source: hyper::Error,
     },
+    /// The endpoint was killed before the answer's head.
+    #[error("an endpoint of {to} was killed before it answered")]
+    Killed { to: Destination },
     /// The answer is none to this request.
     #[error("an endpoint of {to} changed the protocol without being asked")]
     Unasked { to: Destination },
@@ -84,6 +89,7 @@ impl Fault {
             Self::Unreachable { .. }
                 | Self::Broken { .. }
                 | Self::Bodiless { .. }
+                | Self::Killed { .. }
                 | Self::Silent { .. }
                 | Self::Unsettled { .. }
         )
@@ -118,12 +124,14 @@ impl From<Fault> for Failure {
             Fault::Nobody { reason, is_host, .. } => match reason {
                 NoChoice::Unknown if *is_host => misdirected(detail),
                 NoChoice::Unknown => unknown_name(detail),
-                NoChoice::Away | NoChoice::Tried => Self::unavailable(detail, RETRY_AFTER_S),
+                NoChoice::Away | NoChoice::Unconnected | NoChoice::Tried | NoChoice::Full => {
+                    Self::unavailable(detail, RETRY_AFTER_S)
+                }
             },
-            Fault::Unreachable { source, .. } => Self::unavailable(detail, RETRY_AFTER_S).because(source),
-            Fault::Broken { source, .. } => bad_gateway(detail).because(source),
+            Fault::Unreachable { source, .. } => Self::unavailable(detail, RETRY_AFTER_S).because(source.as_ref()),
+            Fault::Broken { source, .. } => bad_gateway(detail).because(source.as_ref()),
             Fault::Bodiless { source, .. } => bad_gateway(detail).because(source),
-            Fault::Unasked { .. } => bad_gateway(detail),
+            Fault::Unasked { .. } | Fault::Killed { .. } => bad_gateway(detail),
             Fault::Silent { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "gateway-timeout", "The service did not answer in time", detail)
             }

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use flame_naming::Mount;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -35,6 +35,14 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// This router in `Via` (RFC 9110 section 7.6.3), by what a message came.
+#[derive(Debug)]
+pub(super) struct Via {
+    pseudonym: String,
+    http1: HeaderValue,
+    http2: HeaderValue,
+}
 
 /// The protocol that the sender wants to change to, if it asks for that.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -86,18 +94,6 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>) {
     forwarded.push_str("proto=http");
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     insert(headers, header::FORWARDED, &forwarded);
-}
-
-/// Adds this router to `Via` (RFC 9110 section 7.6.3).
-pub(super) fn add_via(headers: &mut HeaderMap, me: &HeaderValue) {
-    headers.append(header::VIA, me.clone());
-}
-
-/// How often this router is in `Via` already.
-pub(super) fn times_here(headers: &HeaderMap, me: &HeaderValue) -> usize {
-    let me = me.to_str().unwrap_or_default();
-    let values = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).filter(|hop| hop.trim() == me).count()
 }
 
 /// Makes `Location` and `Content-Location` right for the client: a service answers paths from its own root and need
@@ -155,6 +151,29 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 fn nominated(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+// === impl Via ===
+
+impl Via {
+    /// For a router that calls itself `pseudonym`, a token.
+    pub(super) fn new(pseudonym: &str) -> Self {
+        let by = |version: &str| HeaderValue::from_str(&format!("{version} {pseudonym}")).expect("a token");
+        Self { pseudonym: pseudonym.to_owned(), http1: by("1.1"), http2: by("2.0") }
+    }
+
+    /// Adds it to a message that came by `version`.
+    pub(super) fn add_to(&self, headers: &mut HeaderMap, version: Version) {
+        let by = if version == Version::HTTP_2 { &self.http2 } else { &self.http1 };
+        headers.append(header::VIA, by.clone());
+    }
+
+    /// How often it is there already.
+    pub(super) fn times_in(&self, headers: &HeaderMap) -> usize {
+        let values = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
+        let hops = values.flat_map(|value| value.split(','));
+        hops.filter(|hop| hop.split_whitespace().nth(1) == Some(self.pseudonym.as_str())).count()
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ struct Quest<'a> {
     trail: Trail,
     /// The last honest answer.
     held: Option<Response>,
+    /// Who failed.
+    failed: Vec<(Label, Key)>,
     /// One that is better than none.
     weak: Option<Response>,
     fault: Option<Fault>,
@@ -59,10 +61,11 @@ impl Parties {
             return first;
         }
         let own = self.registry.site();
-        let begun = self.searches.begin(&own, &outgoing.forward.destination, outgoing.asked, began);
+        let left = Budget { hops: outgoing.budget.hops.saturating_sub(outgoing.hops_taken), ..outgoing.budget };
+        let begun = self.searches.begin(&own, &outgoing.forward.destination, outgoing.asked, (began, left));
         let Some((rule, search)) = begun.filter(|_| outgoing.offer.is_empty()) else { return first };
-        let (trail, held, weak, fault) = (Trail::default(), None, None, None);
-        let quest = Quest { parties: self, rule, search, trail, held, weak, fault };
+        let (trail, held, weak, fault, failed) = (Trail::default(), None, None, None, Vec::new());
+        let quest = Quest { parties: self, rule, search, trail, held, failed, weak, fault };
         quest.run(outgoing, first, began).await
     }
 }
@@ -95,6 +98,11 @@ impl Quest<'_> {
                 Err(fault) => fault.is_searched().then_some(Reason::Failed),
             };
             let Some(reason) = reason else { break outcome };
+            if let (Reason::Failed, Ok(answer)) = (reason, &outcome)
+                && let Some(AnsweredBy(site, key)) = answer.extensions().get()
+            {
+                self.failed.push((site.clone(), key.clone()));
+            }
             self.keep(outcome, reason, from_authority, is_lost);
             let surrogates = self.surrogates(outgoing);
             let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
@@ -115,6 +123,10 @@ impl Quest<'_> {
                 }
             };
         };
+        if settled.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
+            // Others could: it is them, and not the request.
+            self.failed.iter().for_each(|(site, key)| self.parties.registry.failed(site, key));
+        }
         let is_own = settled.is_err();
         self.show(outgoing, is_own);
         settled
@@ -185,7 +197,7 @@ impl Quest<'_> {
     async fn ask_surrogate(&mut self, outgoing: &mut Outgoing, site: &Label, key: &Key) -> Result<Response, Fault> {
         let parties = self.parties;
         let began = parties.registry.now();
-        let patience = parties.searches.step_timeout.min(self.search.budget(began).deadline);
+        let patience = parties.searches.step_timeout().min(self.search.budget(began).deadline);
         let Some(call) = parties.registry.call_at(site, key) else {
             return Err(Fault::Unsettled { to: outgoing.forward.destination.clone() });
         };
@@ -274,7 +286,11 @@ impl Quest<'_> {
         }
         if outgoing.asked.nested.is_some() {
             let lost = if is_own { LOST } else { "" };
-            insert(&mut outgoing.shown, FLAME_SEARCH, &format!("nested;hops={}{lost}", self.search.hops_taken()));
+            insert(
+                &mut outgoing.shown,
+                FLAME_SEARCH,
+                &format!("nested;hops={}{lost}", outgoing.hops_taken + self.search.hops_taken()),
+            );
         }
     }
 }
@@ -284,14 +300,12 @@ impl Parties {
     async fn step(&self, outgoing: &mut Outgoing, call: Call, patience: Duration) -> Result<Response, Fault> {
         let to = outgoing.forward.destination.clone();
         match tokio::time::timeout(patience, self.attempt(outgoing, &call)).await {
-            Ok(Ok((answer, give_up))) => {
-                call.succeeded();
-                self.finish(answer, call, outgoing, give_up)
-            }
+            Ok(Ok((answer, give_up))) => self.finish(answer, call, outgoing, give_up),
             Ok(Err(lost @ (Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_)))) => {
                 call.failed();
                 Err(lost.fault(&to, patience))
             }
+            Ok(Err(lost @ Lost::Killed)) => Err(lost.fault(&to, patience)),
             Ok(Err(Lost::Stalled(_))) | Err(_) => Err(Fault::Silent { to, patience }),
         }
     }

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::body::Offer;
 use super::resume::Resumer;
-use super::uri;
 
 /// How long an endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -63,11 +62,11 @@ impl Probes {
 }
 
 async fn probe(parties: Arc<Resumer>, (site, key): (Label, Key)) -> (Label, Key) {
-    if let Some(call) = parties.registry.call_at(&site, &key) {
+    if let Some(call) = parties.registry.probe_at(&site, &key) {
         let mut request = hyper::Request::new(Offer::new(Body::empty()).lend(None));
         *request.method_mut() = Method::HEAD;
-        *request.uri_mut() = uri(call.choice.address, "/health/live");
-        let answer = tokio::time::timeout(PATIENCE, parties.client.request(request)).await;
+        let asked = parties.upstream.send(&call.choice, "/health/live", request);
+        let answer = tokio::time::timeout(PATIENCE, asked).await;
         let is_back = matches!(answer, Ok(Ok(_)));
         tracing::debug!(%site, name = %key.name, endpoint = %key.endpoint, is_back, "probed");
         call.probed(is_back);

@@ -14,13 +14,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use flame_naming::Forward;
 use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::timeout;
 
+use super::Outgoing;
 use super::body::{Lent, Offer};
 use super::switching::Tried;
-use super::{Outgoing, uri};
+use super::upstream::Upstream;
 use crate::registry::{Call, Registry};
 
 /// How long one endpoint may take to begin with the rest.
@@ -31,7 +30,7 @@ const ASKED_MAX: usize = 3;
 /// Who can be asked for the rest.
 pub(super) struct Resumer {
     pub(super) registry: Registry,
-    pub(super) client: legacy::Client<HttpConnector, Lent>,
+    pub(super) upstream: Arc<Upstream>,
 }
 
 /// An answer whose rest can be asked for.
@@ -104,20 +103,22 @@ impl Resumable {
             let to = &self.forward.destination;
             let mut tried = vec![broken];
             for asked in 0..ASKED_MAX {
-                let call = match registry.call(to, &tried) {
-                    Err(_) if or_same && asked == 0 => registry.call(to, &[]).ok()?,
+                let call = match registry.call(to, &tried, None) {
+                    Err(_) if or_same && asked == 0 => registry.call(to, &[], None).ok()?,
                     chosen => chosen.ok()?,
                 };
-                if !call.may_repeat() {
+                // Who is only silent is better than who fails.
+                if (!or_same && call.rests()) || !call.may_repeat() {
                     return None;
                 }
                 tried.push((call.site.clone(), call.choice.endpoint.clone()));
-                let answer = timeout(PATIENCE, self.resumer.client.request(self.request(sent, &call))).await;
+                let asked_for =
+                    self.resumer.upstream.send(&call.choice, &self.forward.path_and_query, self.request(sent));
+                let answer = timeout(PATIENCE, asked_for).await;
                 let Ok(Ok(answer)) = answer else {
                     call.failed();
                     continue;
                 };
-                call.succeeded();
                 if let Some(skip) = self.skip(sent, answer.status(), answer.headers()) {
                     tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
                     return Some(Rest { body: answer.into_body(), call, skip });
@@ -127,9 +128,8 @@ impl Resumable {
         })
     }
 
-    fn request(&self, sent: u64, call: &Call) -> hyper::Request<Lent> {
+    fn request(&self, sent: u64) -> hyper::Request<Lent> {
         let mut request = hyper::Request::from_parts(self.head.clone(), Offer::new(Body::empty()).lend(None));
-        *request.uri_mut() = uri(call.choice.address, &self.forward.path_and_query);
         let headers = request.headers_mut();
         for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
             headers.remove(name);

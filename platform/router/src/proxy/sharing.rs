@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
 use flame_multicast::Door;
@@ -32,7 +32,7 @@ impl Parties {
         let multicast = self.multicast.as_ref()?;
         let identity = outgoing.identity()?;
         let to = outgoing.forward.destination.clone();
-        let site = self.registry.call(&to, &[]).ok()?.site.clone();
+        let (site, _) = self.registry.whom(&to, None).ok()?;
         if site == self.registry.site() || !self.registry.has_router(&site) {
             return None;
         }
@@ -78,7 +78,7 @@ impl Parties {
         if forward.mount != Mount::Host {
             headers::confine_pages(answer.headers_mut());
         }
-        headers::add_via(answer.headers_mut(), &self.via);
+        self.via.add_to(answer.headers_mut(), Version::HTTP_11);
         answer
     }
 
@@ -148,7 +148,8 @@ impl Outgoing {
         let Forward { destination, path_and_query, .. } = &self.forward;
         let headers = &self.head.headers;
         let is_plain = self.tunnel.is_none() && self.offer.is_empty() && self.asked.nested.is_none();
-        let is_plain = is_plain && !self.asked.wants_trace && !self.on_path && self.head.method == Method::GET;
+        let is_plain = is_plain && !self.asked.wants_trace && !self.on_path && self.sticky.is_none();
+        let is_plain = is_plain && self.head.method == Method::GET;
         let is_on_its_way = headers.contains_key(FLAME_PATH) || headers.contains_key(FLAME_SEARCH);
         if !is_plain || is_on_its_way || destination.site.is_some() {
             return None;

@@ -1,10 +1,11 @@
 //! Which endpoint gets a request, and who else when that one refuses, breaks off or is late.
 //!
 //! A request is tried on another endpoint only while nothing of its body has been taken and nothing of an answer has
-//! gone to the client: after a refused connection whatever its method (nobody saw it), after a broken one only if the
-//! method is idempotent (RFC 9110 section 9.2.2). A safe one without a body is also sent to a second endpoint when its
-//! answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. All of it is paid
-//! from the budget of `flame_naming::hedge`; which endpoint comes next is `flame_naming::table`'s choice.
+//! gone to the client: after a refused connection whatever its method (nobody saw it), after a broken one, or where the
+//! endpoint was killed, only if the method is idempotent (RFC 9110 section 9.2.2). A safe one without a body is also sent to a second endpoint when its
+//! answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. Where the name is
+//! sticky, late is not enough: the endpoint has to hang. All of it is paid from the budget of `flame_naming::hedge`, and
+//! ends with the request's own budget of hops and time; which endpoint comes next is `flame_naming::table`'s choice.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -26,6 +27,9 @@ use crate::registry::Call;
 /// still answer instead.
 const FIRST_PIECE: Duration = Duration::from_millis(20);
 
+/// How soon a second endpoint is looked for again where there was none, or too many requests were repeated.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// An endpoint that was tried: its identifier is unique at its site.
 pub(super) type Tried = (Label, EndpointId);
 
@@ -45,14 +49,16 @@ impl Parties {
         let Forward { destination: to, mount, .. } = outgoing.forward.clone();
         let (mut refused, mut broken) = (Vec::new(), Vec::new());
         let mut last = None;
-        for attempt in 1..=self.settings.attempts.max(1) {
-            let call = match self.choose(&to, &refused, &broken) {
+        for attempt in 1..=outgoing.settings.attempts.max(1) {
+            let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
+            let call = match self.choose(&to, key, &refused, &broken) {
                 Ok(call) => call,
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
             };
-            if last.is_some() && !call.may_repeat() {
+            if last.is_some() && !(outgoing.may_hop() && call.may_repeat()) {
                 break;
             }
+            outgoing.hops_taken += u32::from(last.is_some());
             let (call, outcome) = self.race(outgoing, call, &mut broken).await;
             let lost = match outcome {
                 Ok(got) => return self.pass_on(got, call, outgoing),
@@ -63,12 +69,12 @@ impl Parties {
             let is_taken = outgoing.offer.was_taken();
             let may_retry = match &lost {
                 Lost::Connect(_) => !is_taken,
-                Lost::Broken(_) | Lost::Bodiless(_) => !is_taken && outgoing.head.method.is_idempotent(),
+                Lost::Broken(_) | Lost::Bodiless(_) | Lost::Killed => !is_taken && outgoing.head.method.is_idempotent(),
                 Lost::Stalled(_) => false,
             };
             let endpoint = (call.site.clone(), call.choice.endpoint.clone());
             if matches!(lost, Lost::Connect(_)) { &mut refused } else { &mut broken }.push(endpoint);
-            let fault = lost.fault(&to, self.settings.answer_timeout.0);
+            let fault = lost.fault(&to, outgoing.budget.deadline);
             tracing::debug!(%to, address = %call.choice.address, attempt, %fault, "an attempt failed");
             if !may_retry {
                 return Err(fault);
@@ -79,10 +85,16 @@ impl Parties {
     }
 
     /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
-    fn choose(&self, to: &Destination, refused: &[Tried], broken: &[Tried]) -> Result<Call, NoChoice> {
+    fn choose(
+        &self,
+        to: &Destination,
+        key: Option<&[u8]>,
+        refused: &[Tried],
+        broken: &[Tried],
+    ) -> Result<Call, NoChoice> {
         let tried = [refused, broken].concat();
-        match self.registry.call(to, &tried) {
-            Err(NoChoice::Tried) if !broken.is_empty() => self.registry.call(to, refused),
+        match self.registry.call(to, &tried, key) {
+            Err(NoChoice::Tried | NoChoice::Full) if !broken.is_empty() => self.registry.call(to, refused, key),
             chosen => chosen,
         }
     }
@@ -94,18 +106,32 @@ impl Parties {
             return (call, outcome);
         }
         let to = outgoing.forward.destination.clone();
+        let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
         let (other, by_other, outcome) = {
             let mut first = pin!(self.ask(outgoing, &call));
-            match timeout(call.hedge_after, &mut first).await {
-                Ok(outcome) => (None, false, outcome),
-                Err(_late) => match self.registry.hedge(&to, &call, broken) {
-                    None => (None, false, first.await),
-                    Some(other) => {
-                        tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
-                        let (by_other, outcome) = self.first_of(first, (outgoing, &call), &other).await;
-                        (Some(other), by_other, outcome)
+            let mut wait = call.hedge_after;
+            loop {
+                let late = async {
+                    tokio::time::sleep(wait).await;
+                    if key.is_some() {
+                        // What is somebody's own goes to another one only if this one cannot have it.
+                        call.hangs().await;
                     }
-                },
+                };
+                let in_time = tokio::select! { biased; outcome = &mut first => Some(outcome), () = late => None };
+                if let Some(outcome) = in_time {
+                    break (None, false, outcome);
+                }
+                if !outgoing.may_hop() {
+                    break (None, false, first.await);
+                }
+                if let Some(other) = self.registry.hedge(&to, &call, broken, key) {
+                    tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
+                    let (by_other, outcome) = self.first_of(first, (outgoing, &call), &other).await;
+                    break (Some(other), by_other, outcome);
+                }
+                // Nobody else is there, or too much was repeated: perhaps later.
+                wait = call.hedge_after.max(AGAIN);
             }
         };
         let (winner, loser) = match other {
@@ -113,6 +139,7 @@ impl Parties {
             Some(other) if by_other => (other, call),
             Some(other) => (call, other),
         };
+        outgoing.hops_taken += 1;
         outgoing.tried.push((loser.site.clone(), loser.key()));
         broken.push((loser.site.clone(), loser.choice.endpoint.clone()));
         if by_other && outcome.is_ok() {
@@ -121,7 +148,8 @@ impl Parties {
         (winner, outcome)
     }
 
-    /// The first answer of two; a failure only if both fail. Whether it is the second one's.
+    /// The first answer of two, the better one where the first is an error of the server; a failure only if both fail. Whether
+    /// it is the second one's.
     async fn first_of(
         &self,
         mut first: Pin<&mut impl Future<Output = Result<Got, Lost>>>,
@@ -135,6 +163,18 @@ impl Parties {
             outcome = &mut second => (true, outcome),
         };
         match outcome {
+            Ok(got) if got.answer.status().is_server_error() => {
+                // The other one may do better; what is there is kept meanwhile.
+                let rest = async { if by_other { first.await } else { second.await } };
+                match timeout(self.searches.step_timeout(), rest).await {
+                    Ok(Ok(better)) => (!by_other, Ok(better)),
+                    Ok(Err(lost)) => {
+                        if by_other { call } else { other }.lost(&lost);
+                        (by_other, Ok(got))
+                    }
+                    Err(_late) => (by_other, Ok(got)),
+                }
+            }
             Ok(got) => (by_other, Ok(got)),
             Err(lost) if by_other => {
                 other.lost(&lost);
@@ -152,7 +192,7 @@ impl Parties {
         let (mut answer, give_up) = self.attempt(outgoing, call).await?;
         let mut first = None;
         if outgoing.is_repeatable() {
-            call.answered();
+            call.began();
             if !answer.body().is_end_stream() {
                 let piece = poll_fn(|cx| Pin::new(answer.body_mut()).poll_frame(cx));
                 first = match timeout(FIRST_PIECE, piece).await {
@@ -162,9 +202,6 @@ impl Parties {
                     Ok(None) | Err(_) => None,
                 };
             }
-        } else {
-            // How long it took says how long the client sent.
-            call.succeeded();
         }
         Ok(Got { answer, give_up, first })
     }
@@ -176,6 +213,11 @@ impl Outgoing {
     /// Whether it changes nothing and can be sent as often as one likes.
     pub(super) fn is_repeatable(&self) -> bool {
         self.head.method.is_safe() && self.offer.is_empty() && self.tunnel.is_none()
+    }
+
+    /// Whether one more endpoint may be asked.
+    fn may_hop(&self) -> bool {
+        self.hops_taken < self.budget.hops
     }
 }
 
@@ -189,6 +231,7 @@ impl Lost {
             Self::Connect(source) => Fault::Unreachable { to, source },
             Self::Broken(source) => Fault::Broken { to, source },
             Self::Bodiless(source) => Fault::Bodiless { to, source },
+            Self::Killed => Fault::Killed { to },
             Self::Stalled(Stalled::Endpoint) => Fault::Silent { to, patience },
             Self::Stalled(Stalled::Client) => Fault::SlowClient(patience),
         }
@@ -203,7 +246,7 @@ impl Call {
         match lost {
             Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_) => self.failed(),
             Lost::Stalled(Stalled::Endpoint) => self.overtaken(),
-            Lost::Stalled(Stalled::Client) => {}
+            Lost::Stalled(Stalled::Client) | Lost::Killed => {}
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Upgraded connections (WebSocket): bytes both ways until one side ends or the router stops.
+//! Upgraded connections (WebSocket): bytes both ways until one side ends, its endpoint is killed, or the router
+//! stops.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,28 +15,44 @@ use crate::registry::Call;
 #[derive(Debug, Clone)]
 pub(crate) struct Tunnels {
     tasks: TaskTracker,
-    slots: Arc<Semaphore>,
+    room: Arc<Room>,
     stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Room {
+    open: AtomicUsize,
+    limit: AtomicUsize,
 }
 
 /// Room for one tunnel.
 #[derive(Debug)]
-pub(super) struct Slot(OwnedSemaphorePermit);
+pub(super) struct Slot(Arc<Room>);
 
 // === impl Tunnels ===
 
 impl Tunnels {
     pub(super) fn new(limit: usize) -> Self {
-        Self { tasks: TaskTracker::new(), slots: Arc::new(Semaphore::new(limit)), stop: CancellationToken::new() }
+        let room = Arc::new(Room { open: AtomicUsize::new(0), limit: AtomicUsize::new(limit) });
+        Self { tasks: TaskTracker::new(), room, stop: CancellationToken::new() }
+    }
+
+    /// Takes at most `limit` from now on; those that are open stay.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.room.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Room for a tunnel, if there is some.
     pub(super) fn slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots).try_acquire_owned().ok().map(Slot)
+        let limit = self.room.limit.load(Ordering::Relaxed);
+        let more = |open| (open < limit).then_some(open + 1);
+        self.room.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Slot(Arc::clone(&self.room)))
     }
 
     /// Connects two sides, once both have changed their protocol.
     pub(super) fn connect(&self, client: OnUpgrade, endpoint: OnUpgrade, call: Call, slot: Slot) {
+        let killed = call.killed();
         let work = async move {
             let _held = (call, slot);
             let (client, endpoint) = match tokio::try_join!(client, endpoint) {
@@ -49,7 +66,7 @@ impl Tunnels {
         };
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            tokio::select! { () = work => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = work => {}, () = killed => {}, () = stop.cancelled() => {} }
         });
     }
 
@@ -66,6 +83,6 @@ impl Tunnels {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        tracing::trace!(left = self.0.semaphore().available_permits(), "a tunnel ended");
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,8 +1,8 @@
 //! An answer's body on its way to the client, watched.
 //!
 //! An endpoint that breaks off, or goes silent, in the middle of an answer whose rest can be had elsewhere is replaced
-//! without the client noticing. Where it is only silent, both are listened to: who sends first goes on. If nobody has the
-//! rest, the client sees a broken connection and never a clean end.
+//! without the client noticing; one that was killed is left at once. Where it is only silent, both are listened to: who
+//! sends first goes on. If nobody has the rest, the client sees a broken connection and never a clean end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -47,6 +47,8 @@ pub(super) struct Watched {
     rest: Option<BoxFuture<'static, Option<Rest>>>,
     /// Why the last source ended.
     error: Option<Broken>,
+    /// Ends when the endpoint is killed; made when it is first waited for.
+    killed: Option<BoxFuture<'static, ()>>,
     silence: Silence,
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when nothing has come.
@@ -79,6 +81,7 @@ impl Watched {
             resumed: 0,
             rest: None,
             error: None,
+            killed: None,
             silence,
             timer: None,
             silent_since: None,
@@ -118,8 +121,10 @@ impl Watched {
     fn broke(&mut self, error: Broken) {
         let cause = flame_service_host::problem::chain(&error);
         tracing::warn!(endpoint = %self.call.choice.endpoint, address = %self.call.choice.address, cause, "an answer broke off");
-        self.call.failed();
-        self.source = None;
+        if !matches!(error, Broken::Killed) {
+            self.call.failed();
+        }
+        (self.source, self.killed) = (None, None);
         self.error = Some(error);
         self.ask(true);
     }
@@ -128,15 +133,33 @@ impl Watched {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             let Some(source) = &mut self.source else { return Poll::Pending };
-            match ready!(Pin::new(source).poll_frame(cx)) {
+            match ready!(Pin::new(&mut *source).poll_frame(cx)) {
                 Some(Err(error)) => self.broke(Broken::Endpoint(error)),
                 Some(Ok(frame)) => {
+                    // Who knows the length does not ask for the end.
+                    if source.is_end_stream() {
+                        self.call.succeeded();
+                    }
                     if let Some(frame) = self.take(frame) {
                         return Poll::Ready(Some(frame));
                     }
                 }
-                None => return Poll::Ready(None),
+                None => {
+                    self.call.succeeded();
+                    return Poll::Ready(None);
+                }
             }
+        }
+    }
+
+    /// Leaves the source where its endpoint was killed meanwhile.
+    fn poll_killed(&mut self, cx: &mut Context<'_>) {
+        if self.source.is_none() {
+            return;
+        }
+        let call = &self.call;
+        if self.killed.get_or_insert_with(|| Box::pin(call.killed())).as_mut().poll(cx).is_ready() {
+            self.broke(Broken::Killed);
         }
     }
 
@@ -150,7 +173,7 @@ impl Watched {
             self.call.overtaken();
         }
         (self.source, self.call, self.skip) = (Some(body), call, skip);
-        (self.error, self.silent_since, self.has_asked) = (None, None, false);
+        (self.error, self.killed, self.silent_since, self.has_asked) = (None, None, None, false);
         true
     }
 
@@ -184,6 +207,7 @@ impl HttpBody for Watched {
                 (self.silent_since, self.has_asked, self.rest) = (None, false, None);
                 return Poll::Ready(frame.map(Ok));
             }
+            self.poll_killed(cx);
             if self.poll_rest(cx) {
                 continue;
             }

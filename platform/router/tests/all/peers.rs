@@ -246,7 +246,7 @@ async fn the_feed_is_for_services_and_says_which_lines_it_speaks() {
     // Who reads a later version gets the latest that is spoken.
     let mut answer = feed(issue("service"), 7).await.unwrap();
     let first = String::from_utf8(answer.chunk().await.unwrap().unwrap().to_vec()).unwrap();
-    assert!(first.starts_with(r#"{"kind":"hello","protocol":1,"site":"local"}"#), "{first}");
+    assert!(first.starts_with(r#"{"kind":"hello","protocol":2,"site":"local"}"#), "{first}");
 }
 
 #[tokio::test]

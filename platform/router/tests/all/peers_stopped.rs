@@ -40,7 +40,7 @@ impl Pair {
         let holder = Service::start(Router::new().fallback(async || "found")).await;
         here.register("media", &missing).await;
         let client = Client::new(format!("http://{}", row.address(1)).parse().unwrap(), None);
-        let registration = Registration { address: holder.address, generation: 1, ttl_ms: 60_000 };
+        let registration = Registration::new(holder.address, 1, 60_000);
         client.register("media", "holder", &registration).await.unwrap();
         let pair = Self { here, there, _services: [missing, holder] };
         pair.finds("\"s1\";status=200").await;

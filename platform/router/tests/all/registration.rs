@@ -11,7 +11,7 @@ use flame_test_kit::{Scratch, eventually};
 use crate::world::{Service, World, problem};
 
 fn registration(service: &Service, generation: u64, ttl_ms: u64) -> Registration {
-    Registration { address: service.address, generation, ttl_ms }
+    Registration::new(service.address, generation, ttl_ms)
 }
 
 #[tokio::test]

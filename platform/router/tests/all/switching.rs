@@ -8,91 +8,25 @@ use std::time::{Duration, Instant};
 use flame_api::router::{Explanation, RouteState};
 use flame_test_kit::eventually;
 use reqwest::Method;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
+use crate::instance::{Instance, bytes};
 use crate::world::{Service, World, read_head};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A web server in a process of its own, with strong ETags and ranges.
-const SERVER: &str = r#"
-import re, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-def body(size):
-    return bytes((at * 31 + (at >> 8)) & 255 for at in range(65536)) * (size // 65536 + 1)
-BODIES = {size: body(size)[:size] for size in (1024, 65536, 4194304)}
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = 65536
-    def log_message(self, *_): pass
-    def do_HEAD(self): self.do_GET()
-    def do_GET(self):
-        whole = BODIES.get(int(re.sub(r"[^0-9]", "", self.path) or 1024), BODIES[1024])
-        first, status = 0, 200
-        wanted = re.match(r"bytes=(\d+)-", self.headers.get("range", ""))
-        etag = '"%d"' % len(whole)
-        if wanted and self.headers.get("if-range", etag) == etag:
-            first, status = int(wanted[1]), 206
-        self.send_response(status)
-        self.send_header("etag", etag)
-        self.send_header("content-length", str(len(whole) - first))
-        if status == 206:
-            self.send_header("content-range", "bytes %d-%d/%d" % (first, len(whole) - 1, len(whole)))
-        self.end_headers()
-        for at in range(first, len(whole) if self.command != "HEAD" else 0, 65536):
-            self.wfile.write(whole[at:at + 65536])
-            # So that a body of 4 MiB is on its way for most of the time between two of them.
-            if len(whole) > 65536: time.sleep(0.002)
-server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-server.daemon_threads = True
-print(server.server_port, flush=True)
-server.serve_forever()
-"#;
-
-struct Instance {
-    child: Child,
-    address: SocketAddr,
-}
-
 /// What clients saw.
 #[derive(Default)]
-struct Seen {
-    answers: AtomicUsize,
+pub struct Seen {
+    pub answers: AtomicUsize,
     worst_us: AtomicUsize,
 }
 
-// === impl Instance ===
-
-impl Instance {
-    async fn start() -> Self {
-        let mut command = Command::new("python3");
-        command.args(["-c", SERVER]).stdout(std::process::Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let mut port = String::new();
-        let mut stdout = child.stdout.take().unwrap();
-        while !port.ends_with('\n') {
-            port.push(char::from(stdout.read_u8().await.unwrap()));
-        }
-        Self { child, address: ([127, 0, 0, 1], port.trim().parse().unwrap()).into() }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id().unwrap().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-}
-
-fn bytes(size: usize) -> Vec<u8> {
-    (0..65536_usize).map(|at| (at * 31 + (at >> 8)) as u8).cycle().take(size).collect()
-}
-
 /// Asks for 1 KiB, 64 KiB and 4 MiB at the rates of the issue, for `span`; no request fails and no byte is wrong.
-async fn under_load(world: &Arc<World>, span: Duration, meanwhile: impl AsyncFnOnce()) -> Arc<Seen> {
+pub async fn under_load(world: &Arc<World>, span: Duration, meanwhile: impl AsyncFnOnce()) -> Arc<Seen> {
     let seen = Arc::new(Seen::default());
     let mut clients = JoinSet::new();
     for (size, every_ms) in [(1024, 2), (65_536, 20), (4_194_304, 200)] {
@@ -139,7 +73,7 @@ async fn under_load(world: &Arc<World>, span: Duration, meanwhile: impl AsyncFnO
     seen
 }
 
-async fn pair() -> (Arc<World>, [Instance; 2]) {
+pub async fn pair() -> (Arc<World>, [Instance; 2]) {
     let world = Arc::new(World::start().await);
     let instances = [Instance::start().await, Instance::start().await];
     for instance in &instances {

@@ -15,7 +15,7 @@ async fn a_token_that_lists_names_takes_those_and_no_others() {
     keys::ensure(&folder).unwrap();
     let world = World::with(|config| config.host.auth.keys = Some(folder.to_path_buf())).await;
     let service = Service::echo().await;
-    let body = Registration { address: service.address, generation: 1, ttl_ms: 60_000 };
+    let body = Registration::new(service.address, 1, 60_000);
     let status = async |scope: &str, names: &[&str], name: &str| {
         let life = Duration::from_secs(60);
         let grant = Grant { subject: "part".into(), tenant: "default".into(), scope: scope.into(), life };

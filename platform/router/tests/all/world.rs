@@ -69,7 +69,7 @@ impl World {
 
     pub async fn register_address(&self, name: &str, address: SocketAddr) {
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        let registration = Registration { address, generation, ttl_ms: 60_000 };
+        let registration = Registration::new(address, generation, 60_000);
         self.client().register(name, &format!("e{generation}"), &registration).await.unwrap();
     }
 

@@ -91,7 +91,7 @@ async fn the_public_suite_comes_to_what_the_table_says() {
         .unwrap();
     let mut lines = BufReader::new(suite.stdout.take().unwrap()).lines();
     let port: u16 = line(&mut lines).await.parse().unwrap();
-    let registration = Registration { address: ([127, 0, 0, 1], port).into(), generation: 1, ttl_ms: 60_000 };
+    let registration = Registration::new(([127, 0, 0, 1], port).into(), 1, 60_000);
     let router = Url::parse(&format!("http://{}", world.router.address())).unwrap();
     Client::new(router, None).register("suite", "one", &registration).await.unwrap();
     let mut input = suite.stdin.take().unwrap();

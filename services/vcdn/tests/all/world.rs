@@ -48,7 +48,7 @@ impl World {
         let router = flame_router::start(config).await.unwrap();
         let origin = Origin::start().await;
         let url = Url::parse(&format!("http://{}", router.address())).unwrap();
-        let registration = Registration { address: origin.address, generation: 1, ttl_ms: 60_000 };
+        let registration = Registration::new(origin.address, 1, 60_000);
         Client::new(url.clone(), None).register("origin", "one", &registration).await.unwrap();
         let mut config = Config {
             host: HostConfig { router: Some(url), drain: Span(Duration::from_secs(2)), ..HostConfig::default() },

@@ -1,0 +1,129 @@
+//! A request on its way to an endpoint, and what is learned of the endpoint by it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use flame_naming::health::Health;
+use flame_naming::peers::Key;
+use flame_naming::{Choice, Label, Moment, Name, Table};
+
+use super::Registry;
+
+/// How often it is looked whether an endpoint was found to hang.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A request on its way to an endpoint. Dropping it says that it has ended.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) registry: Registry,
+    pub(super) name: Name,
+    pub(crate) site: Label,
+    pub(crate) choice: Choice,
+    pub(super) began: Moment,
+    /// How many endpoints had been killed when it was chosen.
+    pub(super) kills: u64,
+    /// After how long its answer is late.
+    pub(crate) hedge_after: Duration,
+}
+
+// === impl Call ===
+
+impl Call {
+    /// The endpoint gave a whole answer; how long it took says nothing.
+    pub(crate) fn succeeded(&self) {
+        self.table(|table| table.note(&self.name, &self.choice, Health::revive));
+    }
+
+    /// The endpoint's answer begins just now.
+    pub(crate) fn began(&self) {
+        let (took, now) = (self.waited(), self.registry.now());
+        self.table(|table| table.began(&self.name, &self.choice, took, now));
+    }
+
+    /// The endpoint kept a probe waiting, or did not.
+    pub(crate) fn probed(&self, is_back: bool) {
+        let (took, now) = (self.waited(), self.registry.now());
+        let note = |health: &mut Health| if is_back { health.answered(took, now) } else { health.hangs() };
+        self.table(|table| table.note(&self.name, &self.choice, note));
+    }
+
+    /// The endpoint could not be reached, or broke off.
+    pub(crate) fn failed(&self) {
+        let now = self.registry.now();
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(now)));
+    }
+
+    /// Another one answered what this one did not.
+    pub(crate) fn overtaken(&self) {
+        let (waited, now) = (self.waited(), self.registry.now());
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.overtaken(waited, now)));
+    }
+
+    /// Has the endpoint probed, because its answer is late, and ends when it is found to hang.
+    pub(crate) async fn hangs(&self) {
+        self.table(|table| table.note(&self.name, &self.choice, Health::is_late));
+        let key = self.key();
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let (atlas, now) = (self.registry.atlas(), self.registry.now());
+            if atlas.pick(&self.site, &key, now).is_none_or(|held| held.health.is_hung()) {
+                return;
+            }
+        }
+    }
+
+    /// Whether its endpoint rests after a failure.
+    pub(crate) fn rests(&self) -> bool {
+        let (mut atlas, now) = (self.registry.atlas(), self.registry.now());
+        atlas.table_mut(&self.site).is_some_and(|table| table.rests(&self.name, &self.choice, now))
+    }
+
+    /// Whether the request may be sent there as a repeat; pays for it.
+    pub(crate) fn may_repeat(&self) -> bool {
+        let now = self.registry.now();
+        let mut atlas = self.registry.atlas();
+        let repeats = atlas.repeats;
+        atlas.table_mut(&self.site).is_none_or(|table| table.spend(&self.name, &repeats, now))
+    }
+
+    /// Ends when its endpoint is killed.
+    pub(crate) fn killed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (registry, site, name, choice) =
+            (self.registry.clone(), self.site.clone(), self.name.clone(), self.choice.clone());
+        let mut seen = self.kills;
+        async move {
+            loop {
+                // Who waits from here on is told: what happens between the look and the wait is not missed.
+                let told = registry.kills.told.notified();
+                let count = registry.kills.count.load(Ordering::Acquire);
+                if count != std::mem::replace(&mut seen, count)
+                    && registry.atlas().table_mut(&site).is_some_and(|table| table.is_killed(&name, &choice))
+                {
+                    return;
+                }
+                told.await;
+            }
+        }
+    }
+
+    fn waited(&self) -> Duration {
+        self.registry.now().0.saturating_sub(self.began.0)
+    }
+
+    /// Which endpoint it goes to.
+    pub(crate) fn key(&self) -> Key {
+        Key { name: self.name.clone(), endpoint: self.choice.endpoint.clone() }
+    }
+
+    fn table(&self, note: impl FnOnce(&mut Table)) {
+        if let Some(table) = self.registry.atlas().table_mut(&self.site) {
+            note(table);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.table(|table| table.note(&self.name, &self.choice, Health::closed));
+    }
+}

@@ -1,0 +1,108 @@
+//! An instance that resets, answers 500 or lies of its length while requests of all sizes come: nobody notices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::instance::{Instance, bytes};
+use crate::switching::{pair, under_load};
+use crate::world::{Service, World, read_head};
+
+/// Requests at the rates while one of two instances goes wrong, and right again.
+async fn nobody_notices(fault: &str) {
+    let (world, [wrong, _right]) = pair().await;
+    under_load(&world, Duration::from_secs(4), async || {
+        wrong.goes_wrong(fault).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        wrong.goes_wrong("none").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_reset_cost_no_request_and_no_byte() {
+    nobody_notices("reset").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_500_cost_no_request_and_no_byte() {
+    nobody_notices("500").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_end_before_their_length_cost_no_request_and_no_byte() {
+    nobody_notices("too-long").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_killed_in_the_middle_of_bodies_costs_no_request_and_no_byte() {
+    let (world, instances) = pair().await;
+    let mut alive = Vec::new();
+    // Both in turn, with another one in its place: whatever body is on its way, its instance dies.
+    under_load(&world, Duration::from_secs(4), async || {
+        for mut instance in instances {
+            let next = Instance::start().await;
+            world.register_address("a", next.address).await;
+            alive.push(next);
+            instance.child.kill().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })
+    .await;
+}
+
+/// No proxy that streams can know that more should have come than was said. What it can do is to pass on what was said and
+/// not one byte more: the surplus must not become the beginning of somebody else's answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_the_length_that_was_said_reaches_nobody() {
+    let world = Arc::new(World::start().await);
+    let liar = Instance::start().await;
+    world.register_address("a", liar.address).await;
+    liar.goes_wrong("too-short").await;
+    let mut requests = JoinSet::new();
+    for at in 0..300_usize {
+        let size = [1024, 65_536][at % 2];
+        let world = Arc::clone(&world);
+        requests.spawn(async move {
+            let answer = world.get(&format!("/~a/{size}")).await;
+            assert_eq!(answer.status(), 200);
+            let body = answer.bytes().await.unwrap();
+            assert!(*body == *bytes(size / 2), "{} bytes of {size}, or other ones", body.len());
+        });
+    }
+    while let Some(request) = requests.join_next().await {
+        request.unwrap();
+    }
+}
+
+/// The same where the surplus is a whole answer, in one piece with what was asked for.
+#[tokio::test]
+async fn an_answer_behind_an_answer_reaches_nobody() {
+    let world = World::start().await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let service = Service::talking(move |mut stream: TcpStream| {
+        let count = Arc::clone(&count);
+        async move {
+            while read_head(&mut stream).await.starts_with("GET") {
+                count.fetch_add(1, Ordering::SeqCst);
+                let two =
+                    "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nmineHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother";
+                if stream.write_all(two.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+            let _ = stream.read(&mut [0; 1]).await;
+        }
+    })
+    .await;
+    world.register("a", &service).await;
+    for _ in 0..20 {
+        assert_eq!(world.get("/~a/x").await.text().await.unwrap(), "mine");
+    }
+    assert_eq!(requests.load(Ordering::SeqCst), 20);
+}
