@@ -61,6 +61,8 @@ pub enum Command {
     Route(Route),
     /// Tokens for those who call from elsewhere
     Token(Token),
+    /// The local certificate authority: certificates for the parts, and tokens to join
+    Ca(Ca),
     /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
     Doctor(Doctor),
     /// Ask the router whether everything is ready; status 1 if not (the images' health check)
@@ -379,6 +381,48 @@ pub struct SignUrl {
     /// The data folder that holds the keys [default: as in `flame up`]
     #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Ca {
+    #[command(subcommand)]
+    pub command: CaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Make the authority that one router holds, if there is none yet, and print its fingerprint
+    Init {
+        /// The data folder that it is made in [default: as in `flame up`]
+        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Make a token that is good for one join and print it
+    JoinToken {
+        /// A name that the joiner may stand behind, and no others; repeat it for more, `media.*` is every instance
+        #[arg(long = "name", value_name = "NAME")]
+        names: Vec<flame_credentials::Reach>,
+        /// Where the joiner is
+        #[arg(long, default_value = "local")]
+        site: flame_naming::Label,
+        /// What the joiner is: service or router
+        #[arg(long, default_value = "service")]
+        role: flame_credentials::Role,
+        /// How long the token is good: 10min, 24h
+        #[arg(long, default_value = "10min", value_name = "DURATION")]
+        ttl: Span,
+        /// The data folder that holds the authority [default: as in `flame up`]
+        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Take a join token back; certificates that it got live on until they end
+    TakeBack {
+        /// The token
+        token: String,
+        /// The data folder that holds the authority [default: as in `flame up`]
+        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]

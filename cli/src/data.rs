@@ -14,15 +14,15 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::token;
+use crate::{ca, token};
 
 /// The name of the lock file.
 pub const LOCK: &str = "flame.lock";
 /// The name of the log of a detached `flame up`.
 pub const LOG: &str = "flame.log";
-/// What may lie in a folder before it is taken for the first time: a log, keys (`flame token issue` may come first), and
+/// What may lie in a folder before it is taken for the first time: a log, keys and authority (`flame token issue` and `flame ca init` may come first), and
 /// what a fresh file system has.
-const OURS: [&str; 3] = [LOG, token::KEYS, "lost+found"];
+const OURS: [&str; 4] = [LOG, token::KEYS, ca::FOLDER, "lost+found"];
 /// How often, and how far apart, the lock is tried.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);

@@ -6,6 +6,7 @@
 mod args;
 mod asset;
 mod bundle;
+mod ca;
 mod connection;
 mod data;
 mod demo;
@@ -63,6 +64,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,
         Command::Token(token) => token::run(&global, &token),
+        Command::Ca(ca) => ca::run(&global, &ca),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
         Command::Health => health::run(&global).await,
         Command::Completions { shell } => {

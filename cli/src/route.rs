@@ -66,7 +66,13 @@ fn print(routes: &[Route]) -> Result<(), Exit> {
             ms(one.cost_us),
         ]);
     }
-    output::print_line(&table.trim_fmt())
+    output::print_line(&table.trim_fmt())?;
+    for one in routes {
+        if let Some(reason) = &one.refused {
+            output::print_line(&format!("{} at {} was not believed: {reason}", one.endpoint, one.site))?;
+        }
+    }
+    Ok(())
 }
 
 fn ms(us: u64) -> String {

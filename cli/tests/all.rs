@@ -12,6 +12,9 @@ mod up;
 #[path = "all/pipeline.rs"]
 mod pipeline;
 
+#[path = "all/ca.rs"]
+mod ca;
+
 #[path = "all/routing.rs"]
 mod routing;
 #[path = "all/tokens.rs"]

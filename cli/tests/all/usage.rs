@@ -8,7 +8,7 @@ use crate::world::flame;
 fn help_names_every_command() {
     let ran = flame(&["--help"]);
     assert_eq!(ran.status, 0);
-    for name in ["up", "down", "demo", "ingest", "asset", "job", "token", "doctor", "completions"] {
+    for name in ["up", "down", "demo", "ingest", "asset", "job", "token", "ca", "doctor", "completions"] {
         assert!(ran.out.lines().any(|line| line.trim_start().starts_with(name)), "{name} is not in:\n{}", ran.out);
     }
 }
@@ -32,6 +32,11 @@ fn wrong_usage_is_status_2() {
         &["token", "issue", "--scope", "everything"],
         &["token", "issue", "--tenant", "Not A Label"],
         &["token", "revoke", "rubbish"],
+        &["ca", "join-token"],
+        &["ca", "join-token", "--role", "router", "--name", "media"],
+        &["ca", "join-token", "--name", "a--b"],
+        &["ca", "join-token", "--name", "media", "--ttl", "8760h"],
+        &["ca", "take-back", "rubbish"],
     ] {
         let ran = flame(arguments);
         assert_eq!(ran.status, 2, "{arguments:?}: {}{}", ran.out, ran.err);

@@ -4,6 +4,7 @@
 //! make the creating calls idempotent). Every call has a deadline, and every body that is read has a bound.
 
 mod feed;
+mod transport;
 
 use std::time::Duration;
 
@@ -18,22 +19,21 @@ use crate::ingest::{NewPull, Upload};
 use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersion};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
-use crate::router::{Endpoint, Explanation, Registration, Route};
+use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
 use crate::transcode::{Chain, Job, JobQuery, NewJob};
 
 pub use feed::Feed;
+pub use transport::Transport;
 
 /// Longest body of an answer that the client reads.
 pub const BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Time that a call may take, unless [`Client::with_deadline`] says otherwise.
 pub const DEADLINE: Duration = Duration::from_secs(30);
-/// Time that an unused connection is kept: less than servers keep it, so that no call meets one that is being closed.
-const POOL_IDLE: Duration = Duration::from_secs(5);
 
 /// A client of all services behind one router. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    transport: Transport,
     router: Url,
     token: Option<String>,
     tenant: Option<String>,
@@ -140,7 +140,7 @@ impl ClientError {
 /// Without the token, which must not get into a log.
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { http: _, router, token, tenant, deadline } = self;
+        let Self { transport: _, router, token, tenant, deadline } = self;
         f.debug_struct("Client")
             .field("router", &router.as_str())
             .field("token", &token.as_ref().map(|_| "[redacted]"))
@@ -153,18 +153,17 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A client of the services behind `router` (for example `http://127.0.0.1:8080`).
     #[must_use]
-    pub fn new(mut router: Url, token: Option<String>) -> Self {
+    pub fn new(router: Url, token: Option<String>) -> Self {
+        Self::over(Transport::default(), router, token)
+    }
+
+    /// The same over connections of the caller's making: those of a part that shows its certificate.
+    #[must_use]
+    pub fn over(transport: Transport, mut router: Url, token: Option<String>) -> Self {
         // What follows the path of a URL that somebody copied (`/?token=…`) is no part of every call.
         router.set_query(None);
         router.set_fragment(None);
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(3))
-            .pool_idle_timeout(POOL_IDLE)
-            .build()
-            .expect("the TLS backend is compiled in");
-        Self { http, router, token, tenant: None, deadline: DEADLINE }
+        Self { transport, router, token, tenant: None, deadline: DEADLINE }
     }
 
     /// The same client with another deadline for each call.
@@ -200,7 +199,7 @@ impl Client {
     }
 
     fn authorised(&self, method: Method, url: Url) -> RequestBuilder {
-        let mut request = self.http.request(method, url);
+        let mut request = self.transport.http().request(method, url);
         if let Some(tenant) = &self.tenant {
             request = request.header("flame-tenant", tenant);
         }
@@ -315,6 +314,11 @@ impl Client {
     /// Registers an endpoint behind `name`, or renews its lease.
     pub async fn register(&self, name: &str, endpoint: &str, body: &Registration) -> Result<Endpoint, ClientError> {
         self.router_call(Method::PUT, &format!("endpoints/{name}/{endpoint}")).body(body).json().await
+    }
+
+    /// Joins with a token, or renews the certificate that the connection shows.
+    pub async fn certificate(&self, body: &CertificateRequest) -> Result<Certificate, ClientError> {
+        self.router_call(Method::POST, "certificates").body(body).json().await
     }
 
     /// Lets an endpoint leave, as it does itself when it stops; `false` where there was none.

@@ -91,6 +91,9 @@ pub struct Place {
     /// Whether requests are meant to go there.
     #[serde(default, skip_serializing_if = "EndpointState::is_connected")]
     pub state: EndpointState,
+    /// Whether it is asked over TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// A router of another site, as this one sees it.
@@ -133,6 +136,6 @@ impl Place {
     #[must_use]
     pub fn new(address: SocketAddr, generation: u64) -> Self {
         let (weight, state) = (ordinary_weight(), EndpointState::default());
-        Self { address, generation, weight, capacity: None, http2: false, state }
+        Self { address, generation, weight, capacity: None, http2: false, state, tls: false }
     }
 }

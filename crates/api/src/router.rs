@@ -2,7 +2,7 @@
 //!
 //! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect`,
 //! `…/kill` ·
-//! `GET /api/router/routes` · `GET /api/router/explain?url=…`.
+//! `GET /api/router/routes` · `GET /api/router/explain?url=…` · `POST /api/router/certificates`.
 
 use std::net::SocketAddr;
 
@@ -35,6 +35,9 @@ pub struct Registration {
     /// The state in which this generation begins; renewals change nothing of it.
     #[serde(default, skip_serializing_if = "EndpointState::is_connected")]
     pub state: EndpointState,
+    /// Whether it speaks TLS: then it is asked so, and its certificate has to list the name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// Whether requests are meant to go to an endpoint.
@@ -52,6 +55,42 @@ pub enum EndpointState {
     Killed,
 }
 
+/// Body of `POST /api/router/certificates`: a join (with a token), or a renewal (over a connection that shows the
+/// certificate to renew).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// The signing request, PEM (PKCS #10). Of what is in it only the key counts.
+    pub request: String,
+    /// The one-time join token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What the joiner means to be: `router` or `service`. A token for something else is refused, and not spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Its site, where it knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// Names that it will register behind.
+    #[serde(default)]
+    pub names: Vec<String>,
+}
+
+/// A certificate that was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Certificate {
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The authority's certificate, PEM: who joins compares it with the token.
+    pub authority: String,
+    /// What the certificate says: `router` or `service`.
+    pub role: String,
+    /// Its site.
+    pub site: String,
+    /// Names that it may stand behind.
+    pub names: Vec<String>,
+}
+
 /// An endpoint as the router knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
@@ -65,6 +104,9 @@ pub struct Endpoint {
     /// Where it listens.
     #[schema(value_type = String)]
     pub address: SocketAddr,
+    /// Whether it is asked over TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// Its generation.
     pub generation: u64,
     /// Milliseconds until the lease ends.
@@ -117,6 +159,12 @@ pub struct Route {
     /// Where it listens.
     #[schema(value_type = String)]
     pub address: SocketAddr,
+    /// Whether it is asked over TLS.
+    #[serde(default)]
+    pub tls: bool,
+    /// Why it was not believed when it was asked last: what is wrong with its certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// How far its site is, one way, microseconds; nothing where nobody knows.
     pub distance_us: Option<u64>,
     /// Whether requests go there.
@@ -188,7 +236,7 @@ impl Registration {
     #[must_use]
     pub fn new(address: SocketAddr, generation: u64, ttl_ms: u64) -> Self {
         let (weight, state) = (ordinary_weight(), EndpointState::default());
-        Self { address, generation, ttl_ms, weight, capacity: None, http2: false, state }
+        Self { address, generation, ttl_ms, weight, capacity: None, http2: false, state, tls: false }
     }
 }
 
@@ -199,4 +247,19 @@ pub(crate) fn ordinary_weight() -> u16 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 pub(crate) fn is_ordinary_weight(weight: &u16) -> bool {
     *weight == ordinary_weight()
+}
+
+// === impl CertificateRequest ===
+
+/// Without the token.
+impl std::fmt::Debug for CertificateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { request: _, token, role, site, names } = self;
+        f.debug_struct("CertificateRequest")
+            .field("token", &token.as_ref().map(|_| "[redacted]"))
+            .field("role", role)
+            .field("site", site)
+            .field("names", names)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,7 +1,8 @@
 //! Who calls, and what they may do: bearer tokens (JWT, EdDSA) with a tenant and scopes.
 //!
 //! On loopback everything is open by default: every caller is the tenant `default` with all scopes. Elsewhere a
-//! service without keys refuses to start. Routes are private unless they are declared public, so a forgotten check
+//! service without keys refuses to start, unless it has a certificate: then parts whose connection shows one are known by
+//! it, and nobody else is known without a token. Routes are private unless they are declared public, so a forgotten check
 //! is a refused request and not an open door. Identity never comes from a forwarded header; the header
 //! `Flame-Tenant` only says for whom a caller with the scope `service` acts.
 
@@ -12,9 +13,10 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use flame_credentials::{Peer, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::{Claims, KeyError, Keyring};
@@ -63,6 +65,8 @@ pub struct Caller {
     pub subject: String,
     /// Names that it may register behind, if it is confined to some.
     pub names: Option<Vec<String>>,
+    /// Whose certificate the connection shows, if that is how it is known.
+    pub part: Option<Peer>,
     scopes: Vec<Scope>,
 }
 
@@ -70,6 +74,8 @@ pub struct Caller {
 #[derive(Debug, Clone)]
 pub struct Authority {
     keyring: Option<Arc<Keyring>>,
+    /// What this part is by its own certificate, if it has one.
+    role: Option<Role>,
 }
 
 // === impl Scope ===
@@ -109,19 +115,20 @@ impl std::str::FromStr for Scope {
 // === impl Authority ===
 
 impl Authority {
-    /// Opens the keys of `config`. A service that can be reached from elsewhere needs some.
-    pub fn open(config: &AuthConfig, listen: SocketAddr) -> Result<Self, KeyError> {
-        match &config.keys {
-            Some(folder) => Ok(Self { keyring: Some(Arc::new(Keyring::open(folder)?)) }),
-            None if listen.ip().is_loopback() => Ok(Self { keyring: None }),
-            None => Err(KeyError::Needed(listen)),
+    /// Opens the keys of `config`. A service that can be reached from elsewhere needs some, or a certificate: `role` is
+    /// what that says.
+    pub fn open(config: &AuthConfig, listen: SocketAddr, role: Option<Role>) -> Result<Self, KeyError> {
+        let keyring = config.keys.as_ref().map(|folder| Keyring::open(folder)).transpose()?.map(Arc::new);
+        if keyring.is_none() && role.is_none() && !listen.ip().is_loopback() {
+            return Err(KeyError::Needed(listen));
         }
+        Ok(Self { keyring, role })
     }
 
     /// Whether everybody on this machine may call, without a token.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.keyring.is_none()
+        self.keyring.is_none() && self.role.is_none()
     }
 
     /// Reads keys and revocations again.
@@ -129,11 +136,22 @@ impl Authority {
         self.keyring.as_ref().map_or(Ok(()), |keyring| keyring.reload())
     }
 
-    /// The caller of a request with these headers.
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, Failure> {
-        let (mut caller, acts_for_others) = match &self.keyring {
-            None => (Caller::local(), true),
-            Some(keyring) => {
+    /// The caller of a request with these headers, which came over a connection with these extensions: by the
+    /// certificate that it shows, else by its token.
+    pub fn authenticate(&self, headers: &HeaderMap, connection: &Extensions) -> Result<Caller, Failure> {
+        let peer = connection.get::<Peer>().filter(|peer| self.knows(peer));
+        let (mut caller, acts_for_others) = match (peer, &self.keyring) {
+            (Some(peer), _) if peer.has_ended() => {
+                return Err(unauthorised(
+                    "the certificate of this connection has ended: connect anew with the next one",
+                ));
+            }
+            (Some(peer), _) => (Caller::part(peer), true),
+            (None, None) if self.role.is_none() => (Caller::local(), true),
+            (None, None) => {
+                return Err(unauthorised("the connection shows no certificate, and tokens are not taken here"));
+            }
+            (None, Some(keyring)) => {
                 let claims = keyring.verify(bearer(headers)?).map_err(|error| unauthorised(&error.to_string()))?;
                 // It becomes a part of keys and paths: whoever signed it, it has to be a name.
                 if !is_tenant(&claims.tenant) {
@@ -155,6 +173,12 @@ impl Authority {
             }
         }
         Ok(caller)
+    }
+
+    /// Whether a connection is who calls. One of a router is not, except for another router: what comes over it is
+    /// what the router's clients ask for.
+    fn knows(&self, peer: &Peer) -> bool {
+        peer.standing.role == Role::Service || self.role == Some(Role::Router)
     }
 }
 
@@ -188,7 +212,7 @@ fn forbidden(detail: &str) -> Failure {
 
 /// Middleware of private routes: authenticates, or answers 401.
 pub(crate) async fn require_caller(authority: Authority, mut request: Request, next: Next) -> Response {
-    match authority.authenticate(request.headers()) {
+    match authority.authenticate(request.headers(), request.extensions()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller.clone());
             let mut response = next.run(request).await;
@@ -208,7 +232,14 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 impl Caller {
     fn local() -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), "loopback".to_owned());
-        Self { tenant, subject, names: None, scopes: Scope::ALL.to_vec() }
+        Self { tenant, subject, names: None, part: None, scopes: Scope::ALL.to_vec() }
+    }
+
+    /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists.
+    fn part(peer: &Peer) -> Self {
+        let (tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
+        let names = Some(peer.standing.names.iter().map(ToString::to_string).collect());
+        Self { tenant, subject, names, part: Some(peer.clone()), scopes: vec![Scope::Read, Scope::Service] }
     }
 
     /// Refuses with 403 unless the caller has `scope`.
@@ -229,7 +260,7 @@ impl Caller {
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
         let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, scopes }
+        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, part: None, scopes }
     }
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use crate::auth::AuthConfig;
+use crate::membership::TlsConfig;
 
 /// `[host]`: what every service is told.
 #[derive(Clone, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct HostConfig {
     pub token: Option<String>,
     /// Who may call.
     pub auth: AuthConfig,
+    /// The certificate of this part; without it the service speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
     /// Hosts that requests may be for where no token is needed, besides IP addresses, `localhost` and names under it;
     /// what comes through the router is judged there.
     pub allowed_hosts: Vec<String>,
@@ -178,6 +181,7 @@ impl Default for HostConfig {
             router: None,
             token: None,
             auth: AuthConfig::default(),
+            tls: None,
             allowed_hosts: Vec::new(),
             min_free_disk_percent: 5.0,
             max_connections: 4096,
@@ -212,6 +216,7 @@ impl fmt::Debug for HostConfig {
             router,
             token,
             auth,
+            tls,
             allowed_hosts,
             min_free_disk_percent,
             max_connections,
@@ -228,6 +233,7 @@ impl fmt::Debug for HostConfig {
             .field("router", &router.as_ref().map(Url::as_str))
             .field("token", &token.as_ref().map(|_| "[redacted]"))
             .field("auth", auth)
+            .field("tls", tls)
             .field("allowed_hosts", allowed_hosts)
             .field("min_free_disk_percent", min_free_disk_percent)
             .field("max_connections", max_connections)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request};
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -97,15 +97,17 @@ impl Speech {
     }
 
     /// Serves `app` on one connection, until it ends, is not worth its room any more, or `stop`; then what is open finishes.
-    pub(crate) async fn serve<I>(self, io: I, peer: SocketAddr, app: App, stop: CancellationToken)
+    /// Its requests get the extensions `known`, which say who is at the other end.
+    pub(crate) async fn serve<I>(self, io: I, known: Extensions, app: App, stop: CancellationToken)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let peer = known.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
         let activity = Arc::new(Activity::new());
         let noted = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-            let (app, activity) = (app.clone(), Arc::clone(&noted));
-            async move { Ok::<_, Infallible>(answer(app, request, peer, &activity).await) }
+            let (app, known, activity) = (app.clone(), known.clone(), Arc::clone(&noted));
+            async move { Ok::<_, Infallible>(answer(app, request, known, &activity).await) }
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(io), service));
         let every = self.limits.head_timeout.min(self.limits.write_idle) / 4;
@@ -116,7 +118,7 @@ impl Speech {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, %peer, "a connection broke");
+                        tracing::debug!(%error, ?peer, "a connection broke");
                     }
                     return;
                 }
@@ -133,7 +135,7 @@ impl Speech {
                         connection.as_mut().graceful_shutdown();
                     }
                     Verdict::Stalled => {
-                        tracing::debug!(%peer, "a client took nothing of its answers");
+                        tracing::debug!(?peer, "a client took nothing of its answers");
                         return;
                     }
                 }
@@ -142,10 +144,10 @@ impl Speech {
     }
 }
 
-async fn answer(app: App, request: hyper::Request<Incoming>, peer: SocketAddr, activity: &Arc<Activity>) -> Response {
+async fn answer(app: App, request: hyper::Request<Incoming>, known: Extensions, activity: &Arc<Activity>) -> Response {
     let is_http2 = request.version() == Version::HTTP_2;
     let mut request: Request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().extend(known);
     if !is_http2 {
         activity.is_http1.store(true, Ordering::Relaxed);
         return app.answer(request).await;

@@ -12,6 +12,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
 use flame_api::Client;
+use flame_api::client::Transport;
+use flame_credentials::{Current, Role, Wanted};
 use futures_util::future::BoxFuture;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -21,6 +23,7 @@ use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+use crate::acceptor::Acceptor;
 use crate::access;
 use crate::auth::{self, Authority, Scope};
 use crate::browser::{self, Guard, Pages};
@@ -28,10 +31,12 @@ use crate::config::HostConfig;
 use crate::disk::DiskGuard;
 use crate::health::Health;
 use crate::keys::KeyError;
+use crate::membership::{self, Entry, Membership, Transports};
 use crate::metrics::Metrics;
 use crate::openapi;
 use crate::problem::{Failure, FailureResult};
 use crate::registration::Lease;
+use crate::running::{Reload, Running};
 use crate::server::{self, App, Limits};
 
 /// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`).
@@ -47,6 +52,11 @@ pub struct Host {
     listener: TcpListener,
     address: SocketAddr,
     authority: Authority,
+    membership: Option<Membership>,
+    acceptor: Option<Acceptor>,
+    /// Listeners besides the own one.
+    others: Vec<(TcpListener, Option<Acceptor>)>,
+    reloads: Vec<Reload>,
     metrics: Metrics,
     health: Health,
     disk: Option<DiskGuard>,
@@ -73,21 +83,6 @@ pub struct Routes {
     pub private: OpenApiRouter,
     /// Reached by anybody.
     pub public: OpenApiRouter,
-}
-
-/// A service that serves. Dropping it stops it at once; [`Running::stop`] lets requests finish.
-pub struct Running {
-    service: &'static str,
-    address: SocketAddr,
-    openapi: OpenApi,
-    authority: Authority,
-    health: Health,
-    tasks: JoinSet<()>,
-    /// Keeps the place behind the name; ended before everything else.
-    lease: JoinSet<()>,
-    stop: CancellationToken,
-    leave: CancellationToken,
-    drain: Duration,
 }
 
 /// Why a service did not start.
@@ -135,20 +130,51 @@ impl std::fmt::Debug for Host {
 }
 
 impl Host {
-    /// Checks the credentials and takes the listener.
+    /// Checks the credentials and takes the listener. A service whose configuration says so joins first, or takes the
+    /// certificate that it has.
     pub async fn bind(service: &'static str, config: &HostConfig) -> Result<Self, StartError> {
-        let authority =
-            Authority::open(&config.auth, config.listen).map_err(|source| StartError::Keys { service, source })?;
+        // Without a certificate it is the router's to judge.
+        let names = match &config.tls {
+            None => Vec::new(),
+            Some(_) => {
+                let name = config.name.as_deref().unwrap_or(service).parse();
+                vec![name.map_err(|source: flame_naming::NameError| open(service, "name", source))?]
+            }
+        };
+        let wanted = Wanted { role: Role::Service, site: None, names };
+        Self::bind_as(service, config, Entry { wanted, own: None }).await
+    }
+
+    /// The same for who is something else among the parts than a service of one name.
+    pub async fn bind_as(service: &'static str, config: &HostConfig, entry: Entry) -> Result<Self, StartError> {
+        let membership = match &config.tls {
+            None => None,
+            Some(tls) => {
+                let entered = Membership::enter(tls, config.router.as_ref(), entry).await;
+                Some(entered.map_err(|source| open(service, "certificate", source))?)
+            }
+        };
+        let current = membership.as_ref().map(|membership| &membership.current);
+        let role = current.map(|current| current.identity().standing.role);
+        let config_of = |current: &Current| current.server().map_err(|source| open(service, "certificate", source));
+        let accepts = |tls| Acceptor::new(Arc::new(tls), config.head_timeout.0);
+        let acceptor = current.map(config_of).transpose()?.map(accepts);
+        let authority = Authority::open(&config.auth, config.listen, role)
+            .map_err(|source| StartError::Keys { service, source })?;
         let bind = |source| StartError::Bind { service, address: config.listen, source };
         allow_open_files();
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Self {
+        let mut host = Self {
             service,
             config: config.clone(),
             listener,
             address,
             authority,
+            membership,
+            acceptor,
+            others: Vec::new(),
+            reloads: Vec::new(),
             metrics: Metrics::new(service),
             health: Health::default(),
             disk: None,
@@ -157,7 +183,14 @@ impl Host {
             names: Vec::new(),
             tasks: JoinSet::new(),
             stop: CancellationToken::new(),
-        })
+        };
+        if let Some(membership) = host.membership.clone() {
+            let current = membership.current.clone();
+            let check = move || membership::check(&current);
+            host.need("certificate", move || Box::pin(std::future::ready(check())));
+            host.spawn("certificate", |stop| membership.keep(stop));
+        }
+        Ok(host)
     }
 
     /// The bound address.
@@ -181,7 +214,54 @@ impl Host {
     /// A client of the other services, with this service's credential; `None` without a router.
     #[must_use]
     pub fn client(&self) -> Option<Client> {
-        self.config.router.clone().map(|router| Client::new(router, self.config.token.clone()))
+        let router = self.config.router.clone()?;
+        Some(Client::over(self.transport(), router, self.config.token.clone()))
+    }
+
+    /// Connections to the router of this part's site, which show its certificate if it has one.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.membership.as_ref().map(Membership::transport).unwrap_or_default()
+    }
+
+    /// Connections to whoever has `name` in its certificate; `None` where this part has none of its own to show.
+    pub fn transport_to(&self, name: &str) -> Result<Option<Transport>, StartError> {
+        self.transports().to(name).map_err(|source| open(self.service, "certificate", source))
+    }
+
+    /// What makes such connections, for tasks of the service.
+    #[must_use]
+    pub fn transports(&self) -> Transports {
+        Transports(self.membership.clone())
+    }
+
+    /// The certificate of this part, if it has one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Current> {
+        self.membership.as_ref().map(|membership| &membership.current)
+    }
+
+    /// Makes TLS of the connections of a listener of the service's own, as it is made of those of its API; `None` where
+    /// it speaks plain HTTP.
+    #[must_use]
+    pub fn acceptor(&self) -> Option<Acceptor> {
+        self.acceptor.clone()
+    }
+
+    /// Answers at another address what it answers at its own, over TLS with an `acceptor`.
+    pub async fn also_listen(&mut self, address: SocketAddr, acceptor: Option<Acceptor>) -> Result<(), StartError> {
+        let service = self.service;
+        if self.authority.is_open() && !address.ip().is_loopback() {
+            return Err(StartError::Keys { service, source: KeyError::Needed(address) });
+        }
+        let listener = TcpListener::bind(address).await;
+        self.others.push((listener.map_err(|source| StartError::Bind { service, address, source })?, acceptor));
+        Ok(())
+    }
+
+    /// Does `reload`, too, when the service is told to read again what it can (SIGHUP). An `Err` says what is wrong.
+    pub fn on_reload(&mut self, reload: impl Fn() -> Result<(), String> + Send + Sync + 'static) {
+        self.reloads.push(Box::new(reload));
     }
 
     /// Guards the disk under `folder`: handlers that take [`crate::FreeSpace`] answer 507 when it is nearly full.
@@ -256,18 +336,21 @@ impl Host {
             let own = (name, self.config.advertise.unwrap_or(self.address));
             for (name, address) in std::iter::once(own).chain(self.names) {
                 let (client, endpoint, terms) = (client.clone(), endpoint.clone(), self.config.registration.clone());
-                let kept = Lease { client, name, endpoint, address, terms };
+                let kept = Lease { client, name, endpoint, address, tls: self.acceptor.is_some(), terms };
                 lease.spawn(kept.keep(self.health.clone(), leave.clone()));
             }
         }
-        let speech = (limits, self.config.http2.clone());
-        self.tasks.spawn(server::serve(self.listener, app, speech, self.stop.clone()));
+        for (listener, acceptor) in std::iter::once((self.listener, self.acceptor)).chain(self.others) {
+            let speech = (limits, self.config.http2.clone());
+            self.tasks.spawn(server::serve(listener, acceptor, app.clone(), speech, self.stop.clone()));
+        }
         tracing::info!(service = self.service, address = %self.address, "serving");
         Running {
             service: self.service,
             address: self.address,
             openapi,
             authority: self.authority,
+            reloads: self.reloads,
             health: self.health,
             tasks: self.tasks,
             lease,
@@ -310,12 +393,12 @@ impl Host {
     fn observation(&self) -> Router {
         let (health, authority) = (self.health.clone(), self.authority.clone());
         let ready = async move |request: Request| {
-            let is_known = authority.authenticate(request.headers()).is_ok();
+            let is_known = authority.authenticate(request.headers(), request.extensions()).is_ok();
             health.answer(is_known).await
         };
         let (metrics, authority) = (self.metrics.clone(), self.authority.clone());
         let measurements = async move |request: Request| -> FailureResult<([(&str, &str); 1], String)> {
-            authority.authenticate(request.headers())?.require(Scope::Metrics)?;
+            authority.authenticate(request.headers(), request.extensions())?.require(Scope::Metrics)?;
             Ok(([("content-type", "text/plain; version=0.0.4")], metrics.text()))
         };
         Router::new()
@@ -334,6 +417,13 @@ fn allow_open_files() {
     {
         tracing::debug!(%error, "the limit of open files stays as it was");
     }
+}
+
+fn open<E>(service: &'static str, what: &'static str, source: E) -> StartError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    StartError::Open { service, what, source: Box::new(source) }
 }
 
 // === impl Watch ===
@@ -357,69 +447,4 @@ impl Drop for Watch {
 async fn method_not_allowed(request: Request) -> Failure {
     let detail = format!("{} is not something that {} does", request.method(), request.uri().path());
     Failure::new(axum::http::StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
-}
-
-// === impl Running ===
-
-impl std::fmt::Debug for Running {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running")
-            .field("service", &self.service)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Running {
-    /// The bound address.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What `/openapi.json` says.
-    #[must_use]
-    pub fn openapi(&self) -> &OpenApi {
-        &self.openapi
-    }
-
-    /// Reads keys and revocations again (SIGHUP).
-    pub fn reload(&self) {
-        match self.authority.reload() {
-            Ok(()) => tracing::info!(service = self.service, "reloaded"),
-            Err(error) => tracing::error!(service = self.service, %error, "not reloaded; what was there stays"),
-        }
-    }
-
-    /// Stops: leaves its name, then takes no new requests, open ones finish (at most for the drain time), tasks end.
-    pub async fn stop(mut self) {
-        self.health.stop();
-        // First the name, while it still listens: what the router sent before it knew is answered. Both calls of a lease
-        // have a deadline.
-        self.leave.cancel();
-        while self.lease.join_next().await.is_some() {}
-        self.stop.cancel();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        // Tasks get a little longer than requests, so that they can note what they were doing.
-        if tokio::time::timeout(self.drain + Duration::from_secs(2), all).await.is_err() {
-            tracing::warn!(service = self.service, "tasks did not end in time and were cut off");
-        }
-    }
-
-    /// Serves until SIGINT or SIGTERM, then stops; reloads on SIGHUP. For `main`.
-    pub async fn until_signal(self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => self.reload(),
-            }
-        }
-        self.stop().await;
-        Ok(())
-    }
 }

@@ -6,7 +6,7 @@
 //! revocations at the same time none is lost. Services notice a change within a second, or at once on SIGHUP.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -230,18 +230,8 @@ fn read_revoked(path: &Path) -> Result<Vec<Revoked>, KeyError> {
     }
 }
 
-/// Writes a private file beside `path`, then puts it in its place.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        // The new name has to outlast a power cut too: a revocation that comes back undone is worse than an error.
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    write().map_err(file_error("write", path))
+    flame_credentials::replace(path, bytes).map_err(file_error("write", path))
 }
 
 /// Waits until nobody else changes the files; whoever holds the lock does so for an instant. Ends with the file.

@@ -14,31 +14,38 @@
 //!
 //! It never knows what a service is about.
 
+mod acceptor;
 pub mod access;
 pub mod auth;
 pub mod browser;
 pub mod config;
 mod connection;
+pub mod connector;
 pub mod disk;
 pub mod extract;
 pub mod health;
 pub mod host;
 pub mod keys;
 pub mod logs;
+pub mod membership;
 pub mod metrics;
 mod openapi;
 pub mod precondition;
 pub mod problem;
 pub mod registration;
+mod running;
 mod server;
 mod socket;
 
+pub use acceptor::{Acceptor, Encrypted};
 pub use auth::{Caller, Scope};
 pub use browser::Pages;
 pub use config::HostConfig;
 pub use disk::FreeSpace;
 pub use extract::{Json, Path, Query};
-pub use host::{Front, Host, Routes, Running, StartError, Taken};
+pub use host::{Front, Host, Routes, StartError, Taken};
+pub use membership::{Entry, TlsConfig, Transports};
 pub use precondition::IfMatch;
 pub use problem::{Failure, FailureResult};
+pub use running::Running;
 pub use socket::Socket;

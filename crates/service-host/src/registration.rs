@@ -24,6 +24,8 @@ pub(crate) struct Lease {
     pub name: String,
     pub endpoint: String,
     pub address: SocketAddr,
+    /// Whether it speaks TLS there.
+    pub tls: bool,
     pub terms: RegistrationConfig,
 }
 
@@ -35,7 +37,7 @@ impl Lease {
         // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
         let RegistrationConfig { state, weight, capacity, http2 } = self.terms;
         let begun = Registration::new(self.address, unix_ms(), LEASE_TTL_MS);
-        let mut registration = Registration { state, weight, capacity, http2, ..begun };
+        let mut registration = Registration { state, weight, capacity, http2, tls: self.tls, ..begun };
         let mut held = None;
         loop {
             let asked = unix_ms();

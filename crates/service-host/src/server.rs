@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::Extensions;
 use axum::response::Response;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -13,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::acceptor::{Acceptor, Encrypted};
 use crate::access;
 use crate::config::Http2Config;
 use crate::connection::Speech;
@@ -43,9 +45,10 @@ pub(crate) struct App {
     pub metrics: Metrics,
 }
 
-/// Serves `app` on `listener` until `stop`, then lets open requests finish.
+/// Serves `app` on `listener` until `stop`, then lets open requests finish; over TLS where there is an `acceptor`.
 pub(crate) async fn serve(
     listener: TcpListener,
+    acceptor: Option<Acceptor>,
     app: App,
     (limits, http2): (Limits, Http2Config),
     stop: CancellationToken,
@@ -76,8 +79,22 @@ pub(crate) async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let (speech, app, stop) = (speech.clone(), app.clone(), stop.clone());
+        let mut known = Extensions::new();
+        known.insert(ConnectInfo(peer));
+        let acceptor = acceptor.clone();
         connections.spawn(async move {
-            speech.serve(Socket::new(stream, limits.write_idle), peer, app, stop).await;
+            match acceptor {
+                None => speech.serve(Socket::new(stream, limits.write_idle), known, app, stop).await,
+                Some(acceptor) => match stop.run_until_cancelled(acceptor.accept(stream)).await {
+                    Some(Ok((stream, part))) => {
+                        known.insert(Encrypted);
+                        part.map(|part| known.insert(part));
+                        speech.serve(Socket::new(stream, limits.write_idle), known, app, stop).await;
+                    }
+                    Some(Err(error)) => tracing::debug!(%error, %peer, "no handshake"),
+                    None => {}
+                },
+            }
             drop(slot);
         });
     }

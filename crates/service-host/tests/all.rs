@@ -263,6 +263,7 @@ async fn registry(state: EndpointState) -> (Running, mpsc::Receiver<Registration
             weight,
             capacity,
             http2,
+            tls: false,
             state,
             router_time_unix_ms: 0,
         })

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_credentials::Issuer;
 use flame_naming::hedge;
 use flame_naming::path::{PathError, Paths};
 use flame_naming::{Domain, Label, NameError};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::multicast::MulticastConfig;
 pub use crate::search::{SearchConfig, Searchable};
 pub use crate::sticky::{StickyBy, StickyConfig};
+pub use crate::viewers::{CertificateFiles, ViewersConfig};
 
 /// The configuration of the router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +43,10 @@ pub struct Config {
     pub search: SearchConfig,
     /// One answer to many routers.
     pub multicast: MulticastConfig,
+    /// The local certificate authority, at the one router that holds it.
+    pub issuer: Option<IssuerConfig>,
+    /// Listeners for viewers besides `[host] listen`, over TLS with the certificates of their names.
+    pub viewers: Vec<ViewersConfig>,
     /// Names that stand for several functions in a row.
     pub paths: Vec<PathConfig>,
     /// Names whose requests stay with one endpoint.
@@ -55,6 +61,21 @@ pub struct PathConfig {
     pub name: String,
     /// Names of its functions, from the client to the source.
     pub functions: Vec<String>,
+}
+
+/// `[issuer]`: the local certificate authority.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// Its folder (`flame ca init`).
+    pub folder: PathBuf,
+    /// Life of the certificates that it gives; they are renewed at two thirds of it.
+    #[serde(default = "certificate_life")]
+    pub life: Span,
+}
+
+fn certificate_life() -> Span {
+    Span(flame_credentials::issuer::LIFE)
 }
 
 /// `[peers]`
@@ -121,12 +142,32 @@ pub struct Invalid {
     source: NameError,
 }
 
+/// An issuer that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerInvalid {
+    /// Certificates are renewed over TLS.
+    #[error("`[issuer]` of the configuration needs `[host.tls] folder`: certificates are asked for over TLS")]
+    NoTls,
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] flame_credentials::IssuerError),
+}
+
 // === impl Config ===
 
 impl Config {
     /// The parent domain.
     pub fn domain(&self) -> Result<Domain, Invalid> {
         self.domain.parse().map_err(|source| Invalid { key: "domain", source })
+    }
+
+    /// The certificate authority, if this router holds it.
+    pub(crate) fn issuer(&self) -> Result<Option<Issuer>, IssuerInvalid> {
+        let Some(config) = &self.issuer else { return Ok(None) };
+        if self.host.tls.is_none() {
+            return Err(IssuerInvalid::NoTls);
+        }
+        Ok(Some(Issuer::open(&config.folder)?.with_life(config.life.0)))
     }
 
     /// The paths.
@@ -154,6 +195,8 @@ impl Default for Config {
             peers: PeersConfig::default(),
             search: SearchConfig::default(),
             multicast: MulticastConfig::default(),
+            issuer: None,
+            viewers: Vec::new(),
             paths: Vec::new(),
             sticky: Vec::new(),
         }

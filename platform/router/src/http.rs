@@ -1,5 +1,6 @@
 //! The router's own face: its API, and the page at `/`.
 
+pub(crate) mod certificates;
 pub(crate) mod endpoints;
 pub(crate) mod page;
 pub(crate) mod paths;

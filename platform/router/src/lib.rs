@@ -13,20 +13,23 @@ mod http;
 mod multicast;
 mod peers;
 mod proxy;
+mod refusals;
 mod registry;
 mod reload;
 mod search;
 mod static_entries;
 mod sticky;
 mod trust;
+mod viewers;
 
 pub use config::Config;
 
 use std::sync::Arc;
 
+use flame_credentials::Role;
 use flame_naming::Territory;
 use flame_service_host::config::ConfigError;
-use flame_service_host::{Host, Routes, Running, StartError};
+use flame_service_host::{Entry, Host, Routes, Running, StartError, connector, problem};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -38,6 +41,7 @@ use reload::Reload;
 use search::{Rules, Searches};
 use static_entries::StaticEntries;
 use sticky::Sticky;
+use viewers::{Shown, ViewersConfig};
 
 /// The service's name.
 const NAME: &str = "router";
@@ -54,23 +58,28 @@ pub async fn start_with<F>(config: Config, read: F) -> Result<Running, StartErro
 where
     F: Fn() -> Result<Config, ConfigError> + Send + Sync + 'static,
 {
-    let mut host = Host::bind(NAME, &config.host).await?;
-    let territory = Territory::new(config.domain().map_err(unopened("names"))?, &config.public_hosts);
     let site = config.site().map_err(unopened("names"))?;
+    let issuer = config.issuer().map_err(unopened("issuer"))?;
+    let own = issuer.clone().map(|issuer| (issuer, site.clone()));
+    let part = flame_credentials::Wanted { role: Role::Router, site: Some(site.clone()), names: Vec::new() };
+    let mut host = Host::bind_as(NAME, &config.host, Entry { wanted: part, own }).await?;
+    let territory = Territory::new(config.domain().map_err(unopened("names"))?, &config.public_hosts);
     let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
     let sites = Arc::new(sites);
     let searches = Searches::new(Rules::new(&config.search).map_err(unopened("search"))?);
     let paths = config.paths().map_err(unopened("paths"))?;
     let sticky = Arc::new(Sticky::new(&config.sticky).map_err(unopened("sticky names"))?);
-    let registry = Registry::new(site.clone(), &sites, config.limits.endpoints, config.upstream.repeats());
+    let certificate = host.certificate().cloned();
+    let (endpoints_max, repeats) = (config.limits.endpoints, config.upstream.repeats());
+    let registry = Registry::new(site.clone(), &sites, endpoints_max, repeats, certificate.clone());
     if let Some(file) = &config.static_entries {
         let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
         host.spawn("static entries", |stop| entries.watch(stop));
     }
     let peers = Peers::new(site);
     let (wanted, told) = watch::channel(Wanted::new(&sites, &config));
-    let listener = (peers.clone(), registry.clone());
-    host.spawn("peers' feeds", |stop| listener.0.listen(listener.1, told, stop));
+    let listener = (peers.clone(), registry.clone(), host.transports());
+    host.spawn("peers' feeds", |stop| listener.0.listen(listener.1, listener.2, told, stop));
     let publisher = (peers.clone(), registry.clone());
     host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
     let explained = http::paths::routes(paths.clone(), registry.clone());
@@ -81,7 +90,10 @@ where
         multicast
     });
     let explained = explained.merge(http::routes::routes(territory.clone(), registry.clone(), Arc::clone(&sticky)));
-    let proxy = Proxy::new(territory, registry.clone(), (searches, paths, sticky), multicast, &config);
+    let connector = connector::connector(proxy::http_connector(&config), certificate.as_ref());
+    let connector = connector.map_err(unopened("certificate"))?;
+    let rules = (searches, paths, sticky);
+    let proxy = Proxy::new(territory, registry.clone(), rules, multicast, connector, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
     let probes = proxy.probes();
@@ -90,8 +102,26 @@ where
     let hangups = signal(SignalKind::hangup()).map_err(unopened("signals"))?;
     host.spawn("reload", |stop| reload.on(hangups, read, stop));
     host.put_in_front(proxy.front());
+    for viewers in &config.viewers {
+        listen_for(viewers, &mut host, &config).await?;
+    }
     let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
-    Ok(host.serve(Routes { private, public: http::page::routes() }))
+    let public = http::page::routes().merge(http::certificates::routes(issuer));
+    Ok(host.serve(Routes { private, public }))
+}
+
+/// Opens a listener for viewers, whose certificates are read again when the router is told to.
+async fn listen_for(viewers: &ViewersConfig, host: &mut Host, config: &Config) -> Result<(), StartError> {
+    let shown = Shown::open(viewers).map_err(unopened("viewers' certificates"))?;
+    let acceptor = match shown {
+        None => None,
+        Some(shown) => {
+            let acceptor = shown.acceptor(&[b"h2", b"http/1.1"], config.host.head_timeout.0);
+            host.on_reload(move || shown.reload().map_err(|error| problem::chain(&error)));
+            Some(acceptor.map_err(unopened("viewers' certificates"))?)
+        }
+    };
+    host.also_listen(viewers.listen, acceptor).await
 }
 
 fn unopened<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> StartError {

@@ -16,9 +16,11 @@ use std::time::{Instant, SystemTime};
 
 use flame_api::Client;
 use flame_api::peers::{Peer, PeerState, Place};
+use flame_credentials::standing::dns_of_router;
 use flame_naming::Label;
 use flame_naming::peers::{Journal, Stamp};
 use flame_naming::site::{SiteError, Sites};
+use flame_service_host::Transports;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -130,7 +132,13 @@ impl Peers {
     }
 
     /// Listens to the routers of other sites that `wanted` names, until `stop`. One that is not named any more is forgotten.
-    pub(crate) async fn listen(self, registry: Registry, mut wanted: watch::Receiver<Wanted>, stop: CancellationToken) {
+    pub(crate) async fn listen(
+        self,
+        registry: Registry,
+        transports: Transports,
+        mut wanted: watch::Receiver<Wanted>,
+        stop: CancellationToken,
+    ) {
         let mut heard: BTreeMap<Label, (String, CancellationToken)> = BTreeMap::new();
         let mut followers = JoinSet::new();
         loop {
@@ -146,15 +154,24 @@ impl Peers {
                 stays
             });
             for (site, router) in routers {
+                // With a certificate, whoever answers has to show that it is the router of that very site.
+                let transport = match transports.to(&dns_of_router(&site)) {
+                    Ok(transport) => transport,
+                    Err(error) => {
+                        tracing::error!(%site, %error, "its router is not listened to");
+                        continue;
+                    }
+                };
+                let scheme = if transport.is_some() { "https" } else { "http" };
                 // Host and port have been judged with the file.
-                let Ok(url) = format!("http://{router}/").parse() else { continue };
+                let Ok(url) = format!("{scheme}://{router}/").parse() else { continue };
                 if heard.contains_key(&site) {
                     continue;
                 }
                 let end = CancellationToken::new();
                 heard.insert(site.clone(), (router, end.clone()));
                 let parties = (self.clone(), registry.clone());
-                let client = Client::new(url, now.token.clone());
+                let client = Client::over(transport.unwrap_or_default(), url, now.token.clone());
                 let follower = Follower::new(site, client, parties, now.patience, now.endpoints);
                 followers.spawn(follower.follow(stop.clone(), end));
             }

@@ -24,17 +24,19 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
-use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
 use flame_naming::search::Budget;
 use flame_naming::{Asked, Forward, Label, Mount, Target, Territory};
 use flame_service_host::access::Route;
-use flame_service_host::{Failure, Front, Taken};
+use flame_service_host::connector::Connector;
+use flame_service_host::{Encrypted, Failure, Front, Taken};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::connect::HttpConnector;
 
 use crate::config::{self, Config};
 use crate::multicast::Multicast;
@@ -113,6 +115,14 @@ enum Lost {
     Stalled(Stalled),
 }
 
+/// Makes the connections to endpoints and other routers.
+pub(crate) fn http_connector(config: &Config) -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(config.upstream.connect_timeout.0));
+    connector
+}
+
 // === impl Proxy ===
 
 impl Deref for Proxy {
@@ -129,10 +139,11 @@ impl Proxy {
         registry: Registry,
         (searches, paths, sticky): (Searches, Paths, Arc<Sticky>),
         multicast: Option<Multicast>,
+        connector: Connector,
         config: &Config,
     ) -> Self {
         let settings = config.upstream.clone();
-        let upstream = Arc::new(Upstream::new(&settings));
+        let upstream = Arc::new(Upstream::new(connector, &settings));
         // A pseudonym: two routers must not take each other for themselves.
         let via = headers::Via::new(&format!("flame-{:08x}", rand::random::<u32>()));
         Self(Arc::new(Parties {
@@ -233,8 +244,9 @@ impl Parties {
         if hosts.next().is_some() || (host.is_none() && request.version() >= Version::HTTP_11) {
             return Err(Fault::Malformed("send exactly one Host field"));
         }
-        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
-            return Err(Fault::Malformed("only http:// can be asked for in absolute form"));
+        let own = if request.extensions().get::<Encrypted>().is_some() { Scheme::HTTPS } else { Scheme::HTTP };
+        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != own) {
+            return Err(Fault::Malformed("only http:// can be asked for in absolute form, and https:// over TLS"));
         }
         let authority = uri.authority().map(Authority::as_str);
         let asked = Asked { authority, host, path: uri.path(), query: uri.query() };
@@ -268,7 +280,8 @@ impl Parties {
             let host = HeaderValue::from_str(authority.as_str());
             head.headers.insert(header::HOST, host.map_err(|_| Fault::Malformed("the authority is no host"))?);
         }
-        headers::set_forwarded(&mut head.headers, peer);
+        let proto = if head.extensions.get::<Encrypted>().is_some() { "https" } else { "http" };
+        headers::set_forwarded(&mut head.headers, peer, proto);
         self.via.add_to(&mut head.headers, head.version);
         let asked = self.searches.admit(&head.method, &mut head.headers, &to.name);
         let asked = asked.map_err(|search::Circle| Fault::Loop { to: to.clone() })?;
@@ -323,7 +336,8 @@ impl Parties {
         outgoing: &Outgoing,
         call: &Call,
     ) -> Result<(hyper::Response<Incoming>, Option<GiveUp>), Lost> {
-        let gate = (outgoing.expects_continue && !call.choice.http2).then(Gate::default);
+        let by_http2 = call.choice.http2 && !call.choice.tls;
+        let gate = (outgoing.expects_continue && !by_http2).then(Gate::default);
         let mut request = hyper::Request::from_parts(outgoing.head.clone(), outgoing.offer.lend(gate.clone()));
         if let Some(gate) = gate.clone() {
             hyper::ext::on_informational(&mut request, move |answer| {
@@ -332,7 +346,7 @@ impl Parties {
                 }
             });
         }
-        let answer = self.upstream.send(&call.choice, &outgoing.forward.path_and_query, request);
+        let answer = self.upstream.send(call, &outgoing.forward.path_and_query, request);
         let stalled = outgoing.offer.stalled(outgoing.budget.deadline);
         tokio::pin!(answer, stalled);
         let (patience, killed) = (tokio::time::sleep(CONTINUE_PATIENCE), call.killed());
@@ -411,15 +425,6 @@ impl Parties {
 
 fn authority(address: SocketAddr) -> Authority {
     address.to_string().parse().expect("a socket address is an authority")
-}
-
-fn uri(address: SocketAddr, path_and_query: &str) -> Uri {
-    let mut parts = axum::http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority(address));
-    // It is a part of what was a path and query before.
-    parts.path_and_query = Some(path_and_query.parse().unwrap_or(PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).expect("it has scheme, authority and path")
 }
 
 fn at_once(answer: impl FnOnce() -> Response + Send + 'static) -> Taken {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use flame_api::peers::Place;
 use flame_api::router::{Endpoint, EndpointState};
+use flame_credentials::Current;
 use flame_naming::health::Health;
 use flame_naming::hedge::Limits;
 use flame_naming::peers::{Changes, Key};
@@ -19,6 +20,8 @@ use flame_naming::site::{Atlas, RouterAddress, Sites};
 use flame_naming::table::{Held, NotTurned, Registered};
 use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Lot, Moment, Name, NoChoice, Refused, State};
 use tokio::sync::Notify;
+
+use crate::refusals::Refusals;
 
 pub(crate) use call::Call;
 pub(crate) use wire::lease;
@@ -29,6 +32,9 @@ pub(crate) struct Registry {
     known: Arc<Mutex<Known>>,
     changed: Arc<Notify>,
     kills: Arc<Kills>,
+    /// This router's certificate, if it has one: then other routers are asked over TLS.
+    own: Option<Current>,
+    refusals: Refusals,
     began: Instant,
 }
 
@@ -51,10 +57,10 @@ struct Kills {
 
 impl Registry {
     /// For a router at `site`, and at most `limit` endpoints of each site.
-    pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits) -> Self {
+    pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits, own: Option<Current>) -> Self {
         let known = Known { atlas: Atlas::new(site, sites, limit), routers: routers(sites), repeats };
-        let known = Arc::new(Mutex::new(known));
-        Self { known, changed: Arc::default(), kills: Arc::default(), began: Instant::now() }
+        let (known, changed, kills) = (Arc::new(Mutex::new(known)), Arc::default(), Arc::default());
+        Self { known, changed, kills, own, refusals: Refusals::default(), began: Instant::now() }
     }
 
     /// Takes other sites and limits.
@@ -239,7 +245,8 @@ impl Registry {
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {
         let kills = self.kills.count.load(Ordering::Acquire);
-        Call { registry: self.clone(), name: name.clone(), site, choice, began, kills, hedge_after }
+        let (registry, name, is_router) = (self.clone(), name.clone(), false);
+        Call { registry, name, site, choice, is_router, began, kills, hedge_after }
     }
 
     /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.
@@ -254,8 +261,20 @@ impl Registry {
         };
         // No table has it: what is noted of the call changes nothing.
         let endpoint = "router".parse().expect("letters");
-        let choice = Choice { endpoint, address, generation: 0, http2: false };
-        Some(self.begun(name, site.clone(), choice, self.now(), hedge_after))
+        let choice = Choice { endpoint, address, generation: 0, http2: false, tls: self.own.is_some() };
+        let mut call = self.begun(name, site.clone(), choice, self.now(), hedge_after);
+        call.is_router = true;
+        Some(call)
+    }
+
+    /// Whether this router has a certificate to show.
+    pub(crate) fn has_certificate(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Why an endpoint was not believed, if that was not long ago.
+    pub(crate) fn refusal(&self, site: &Label, key: &Key) -> Option<String> {
+        self.refusals.of(site, key, self.now())
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -9,6 +9,7 @@
 //! weight = 2          # 1 where unset
 //! capacity = 20       # any number of requests at once where unset
 //! http2 = true        # whether it takes HTTP/2 without being asked first
+//! tls = true          # whether it is asked over TLS; its certificate has to list the name
 //! ```
 //!
 //! All routers may have the same file. Each takes the entries of its own site, which it then tells its peers, and those of
@@ -110,6 +111,9 @@ struct Entry {
     capacity: Option<u32>,
     #[serde(default)]
     http2: bool,
+    /// Whether it is asked over TLS: then its certificate has to list the name.
+    #[serde(default)]
+    tls: bool,
 }
 
 // === impl StaticEntries ===
@@ -191,6 +195,7 @@ fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Label, BTreeMa
         // Generation 0: whoever registers at the same address itself takes the entry's place.
         let mut place = Place::new(entry.address, 0);
         (place.weight, place.capacity, place.http2) = (entry.weight, entry.capacity, entry.http2);
+        place.tls = entry.tls;
         Terms::new(place.weight, place.capacity, place.http2).map_err(|unfit| wrong(unfit.to_string()))?;
         if sites.entry(site).or_default().insert(key, place).is_some() {
             return Err(wrong(format!("{} behind {} is there twice", entry.endpoint, entry.name)));

@@ -20,6 +20,10 @@ mod indirection;
 mod instance;
 #[path = "all/load.rs"]
 mod load;
+#[path = "all/mtls.rs"]
+mod mtls;
+#[path = "all/mtls_sites.rs"]
+mod mtls_sites;
 #[path = "all/multicast.rs"]
 mod multicast;
 #[path = "all/multicast_switch.rs"]
@@ -34,6 +38,8 @@ mod path;
 mod peers;
 #[path = "all/peers_stopped.rs"]
 mod peers_stopped;
+#[path = "all/realm.rs"]
+mod realm;
 #[path = "all/registration.rs"]
 mod registration;
 #[path = "all/reload.rs"]
@@ -48,6 +54,8 @@ mod streaming;
 mod switching;
 #[path = "all/trust.rs"]
 mod trust;
+#[path = "all/viewers.rs"]
+mod viewers;
 #[path = "all/world.rs"]
 mod world;
 

@@ -3,7 +3,7 @@
 //! A hit is one lookup and one `writev` (or `sendfile`), without a task, a channel or a copy for each request; that is what
 //! makes it faster than a general server. The loop takes only requests that leave no doubt: HTTP/1.1, one host, no body, no
 //! upgrade, no expectation. A connection on which anything else comes is handed to hyper for good, with the bytes that were
-//! read already, and gets the same answers there.
+//! read already, and gets the same answers there. So is every connection over TLS, where bytes cannot go from file to socket.
 
 mod handover;
 mod head;
@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use flame_naming::identity::url;
+use flame_service_host::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -65,8 +66,14 @@ enum Next {
     Close,
 }
 
-/// Serves `front` on `listener` until `stop`, then lets open answers finish.
-pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>, limits: Limits, stop: CancellationToken) {
+/// Serves `front` on `listener` until `stop`, then lets open answers finish; over TLS where there is an `acceptor`.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    acceptor: Option<Acceptor>,
+    front: Arc<Front>,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = JoinSet::new();
     loop {
@@ -89,6 +96,21 @@ pub(crate) async fn serve(listener: TcpListener, front: Arc<Front>, limits: Limi
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        if let Some(acceptor) = acceptor.clone() {
+            let (front, stop) = (Arc::clone(&front), stop.clone());
+            connections.spawn(async move {
+                let ended = match stop.run_until_cancelled(acceptor.accept(stream)).await {
+                    Some(Ok((stream, _))) => handover::serve(stream, peer, Bytes::new(), front, limits, stop).await,
+                    Some(Err(error)) => Err(error),
+                    None => Ok(()),
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, %peer, "a connection broke");
+                }
+                drop(slot);
+            });
+            continue;
         }
         let key = front.key_prefix().to_owned();
         let connection = Connection {

@@ -92,12 +92,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let mut host = Host::bind(NAME, &config.host).await?;
     let open =
         |what, source: Box<dyn std::error::Error + Send + Sync>| StartError::Open { service: NAME, what, source };
-    let no_router = || io::Error::other("set `router` in [host]: the services behind the names are asked through it");
+    let no_router = || {
+        let needed =
+            "set `router` in [host]: the services behind the names are asked through it; with https, also [host.tls]";
+        io::Error::other(needed)
+    };
     let router = config.host.router.clone().ok_or_else(|| open("upstream", Box::new(no_router())))?;
     let client = host.client().ok_or_else(|| open("upstream", Box::new(no_router())))?;
     let id = format!("vcdn-{}", &Uuid::new_v4().simple().to_string()[..8]);
-    let upstream =
-        Upstream::new(&router, &id, &config.upstream).ok_or_else(|| open("upstream", Box::new(no_router())))?;
+    let upstream = Upstream::new(&router, host.certificate(), &id, &config.upstream)
+        .ok_or_else(|| open("upstream", Box::new(no_router())))?;
 
     let guard = config.cache.folder.clone().map(|folder| host.guard_disk(folder));
     let (settings, names) = (config.clone(), names(&config.fronts).map_err(|error| open("names", Box::new(error)))?);
@@ -130,15 +134,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         listeners.push(listener);
     }
     let own = config.host.advertise.unwrap_or(host.address());
-    let peers = Peers::new(client, config.host.name.as_deref().unwrap_or(NAME), own, config.host.token.clone());
+    let name = config.host.name.as_deref().unwrap_or(NAME);
+    let secure = host.transport_to(&peers::expected(name))?;
+    let peers = Peers::new(client, secure, name, own, config.host.token.clone());
     let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
     // What others purged while this one was away; then, and not before, it answers.
     surrogate.catch_up().await;
 
     let limits = Limits::of(&config.host);
     for (listener, front) in listeners.into_iter().zip(surrogate.fronts.iter()) {
-        let front = Arc::clone(front);
-        host.spawn("edge", move |stop| edge::serve(listener, front, limits, stop));
+        let (front, acceptor) = (Arc::clone(front), host.acceptor());
+        host.spawn("edge", move |stop| edge::serve(listener, acceptor, front, limits, stop));
     }
     host.spawn("fills", move |stop| async move {
         stop.cancelled().await;

@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use flame_api::Client;
+use flame_api::client::Transport;
 use flame_api::vcdn::PurgeEntry;
+use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
 use futures_util::future::join_all;
+use reqwest::Method;
 use uuid::Uuid;
 
 use crate::Surrogate;
@@ -25,22 +28,35 @@ const CLOCKS_MS: u64 = 60_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
     client: Client,
-    http: reqwest::Client,
+    plain: reqwest::Client,
+    /// To those that speak TLS, if this one does.
+    secure: Option<Transport>,
     name: String,
     own: SocketAddr,
     token: Option<String>,
 }
 
+/// What stands in the certificate of a surrogate whose own API is called `name`.
+pub(crate) fn expected(name: &str) -> String {
+    name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| dns_of_name(&name))
+}
+
 // === impl Peers ===
 
 impl Peers {
-    pub(crate) fn new(client: Client, name: &str, own: SocketAddr, token: Option<String>) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        secure: Option<Transport>,
+        name: &str,
+        own: SocketAddr,
+        token: Option<String>,
+    ) -> Self {
         let name = name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| name.to_string());
-        Self { client: client.with_deadline(PATIENCE), http: reqwest::Client::new(), name, own, token }
+        Self { client: client.with_deadline(PATIENCE), plain: reqwest::Client::new(), secure, name, own, token }
     }
 
-    /// Where the others are.
-    async fn addresses(&self) -> Vec<SocketAddr> {
+    /// Where the others are, and whether they speak TLS.
+    async fn addresses(&self) -> Vec<(SocketAddr, bool)> {
         let listed = match self.client.endpoints().await {
             Ok(page) => page.items,
             Err(error) => {
@@ -49,14 +65,14 @@ impl Peers {
             }
         };
         let others = listed.into_iter().filter(|endpoint| endpoint.name == self.name && endpoint.address != self.own);
-        others.map(|endpoint| endpoint.address).collect::<BTreeSet<_>>().into_iter().collect()
+        others.map(|endpoint| (endpoint.address, endpoint.tls)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Tells all others of a purge: those that did it, and those that could not be reached.
     pub(crate) async fn tell(&self, entry: &PurgeEntry) -> (Vec<String>, Vec<String>) {
-        let told = self.addresses().await.into_iter().map(|address| async move {
-            let url = format!("http://{address}/purges/{}", entry.id);
-            let answer = self.with_token(self.http.put(url)).timeout(PATIENCE).json(entry).send().await;
+        let told = self.addresses().await.into_iter().map(|(address, tls)| async move {
+            let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
+            let answer = request.json(entry).send().await;
             (address.to_string(), answer.and_then(reqwest::Response::error_for_status))
         });
         let (mut done, mut unreached) = (Vec::new(), Vec::new());
@@ -74,9 +90,9 @@ impl Peers {
 
     /// What the others have purged since `after`.
     async fn purges(&self, after: UnixMs) -> Vec<PurgeEntry> {
-        let asked = self.addresses().await.into_iter().map(|address| async move {
-            let url = format!("http://{address}/purges?after={}", after.0);
-            let answer = self.with_token(self.http.get(url)).timeout(PATIENCE).send().await;
+        let asked = self.addresses().await.into_iter().map(|(address, tls)| async move {
+            let request = self.request(Method::GET, address, tls, &format!("purges?after={}", after.0));
+            let answer = request.send().await;
             let page: Result<Vec<PurgeEntry>, _> = match answer.and_then(reqwest::Response::error_for_status) {
                 Ok(answer) => answer.json().await,
                 Err(error) => Err(error),
@@ -86,7 +102,12 @@ impl Peers {
         join_all(asked).await.into_iter().flatten().flatten().collect()
     }
 
-    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    /// A request to another surrogate: who speaks TLS has to have the surrogates' name in its certificate.
+    fn request(&self, method: Method, address: SocketAddr, tls: bool, path: &str) -> reqwest::RequestBuilder {
+        let secure = self.secure.as_ref().filter(|_| tls).map(Transport::http);
+        let scheme = if tls { "https" } else { "http" };
+        let http = secure.unwrap_or_else(|| self.plain.clone());
+        let request = http.request(method, format!("{scheme}://{address}/{path}")).timeout(PATIENCE);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

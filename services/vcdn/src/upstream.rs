@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use axum::http::uri::Authority;
+use axum::http::uri::{Authority, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use bytes::Bytes;
+use flame_credentials::Current;
+use flame_credentials::standing::dns_of_router;
+use flame_service_host::connector::{self, Connector};
 use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -32,12 +35,21 @@ pub(crate) type Sent = Either<Empty<Bytes>, Incoming>;
 /// Asks through one router. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
-    client: legacy::Client<HttpConnector, Sent>,
-    router: Authority,
+    client: legacy::Client<Connector, Sent>,
+    router: Router,
     settings: UpstreamConfig,
     /// This surrogate in `CDN-Loop` and `Via`.
     id: HeaderValue,
     via: HeaderValue,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone)]
+struct Router {
+    address: String,
+    scheme: Scheme,
+    /// The certificate that is shown there, and the name in that of the router.
+    certificate: Option<(Current, String)>,
 }
 
 /// Why there is no answer.
@@ -72,13 +84,33 @@ pub(crate) enum UpstreamError {
     TooLarge,
 }
 
+// === impl Router ===
+
+impl Router {
+    fn authority(&self) -> Option<Authority> {
+        match &self.certificate {
+            Some((own, name)) => connector::expecting(name, Some(own), &self.address),
+            None => self.address.parse().ok(),
+        }
+    }
+}
+
 // === impl Upstream ===
 
 impl Upstream {
-    /// Asks through the router at `router`; `None` if that URL has no host.
-    pub(crate) fn new(router: &Url, id: &str, settings: &UpstreamConfig) -> Option<Self> {
+    /// Asks through the router at `router`, over TLS with the `own` certificate if its URL says https; `None` if it has no
+    /// host, or there is no certificate for it.
+    pub(crate) fn new(router: &Url, own: Option<&Current>, id: &str, settings: &UpstreamConfig) -> Option<Self> {
         let host = router.host_str()?;
         let port = router.port_or_known_default()?;
+        let is_tls = router.scheme() == "https";
+        let certificate = own.filter(|_| is_tls).map(|own| {
+            let router = dns_of_router(&own.identity().standing.site);
+            (own.clone(), router)
+        });
+        if is_tls && certificate.is_none() {
+            return None;
+        }
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -87,10 +119,13 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_MAX_IDLE)
-            .build(connector);
+            .build(connector::connector(connector, own).ok()?);
+        let scheme = if is_tls { Scheme::HTTPS } else { Scheme::HTTP };
+        let router = Router { address: format!("{host}:{port}"), scheme, certificate };
+        router.authority()?;
         Some(Self {
             client,
-            router: format!("{host}:{port}").parse().ok()?,
+            router,
             settings: settings.clone(),
             id: HeaderValue::from_str(id).ok()?,
             via: HeaderValue::from_str(&format!("1.1 {id}")).ok()?,
@@ -115,12 +150,11 @@ impl Upstream {
         mut headers: HeaderMap,
         body: Sent,
     ) -> Result<http::Response<Incoming>, UpstreamError> {
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(self.router.clone())
-            .path_and_query(format!("{mount}{path_and_query}"))
-            .build()
-            .map_err(UpstreamError::Path)?;
+        let mut uri = Uri::builder().scheme(self.router.scheme.clone());
+        if let Some(router) = self.router.authority() {
+            uri = uri.authority(router);
+        }
+        let uri = uri.path_and_query(format!("{mount}{path_and_query}")).build().map_err(UpstreamError::Path)?;
         headers.append(CDN_LOOP, self.id.clone());
         headers.append(header::VIA, self.via.clone());
         let mut request = http::Request::new(body);

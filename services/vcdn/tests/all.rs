@@ -31,6 +31,8 @@ mod sharing;
 mod strangers;
 #[path = "all/suite.rs"]
 mod suite;
+#[path = "all/tls.rs"]
+mod tls;
 #[path = "all/tokens.rs"]
 mod tokens;
 #[path = "all/warming.rs"]

@@ -45,6 +45,8 @@ pub struct Terms {
     pub capacity: Option<u32>,
     /// Whether it takes HTTP/2 without being asked first (RFC 9113 section 3.3).
     pub http2: bool,
+    /// Whether it speaks TLS: then its certificate has to list the name.
+    pub tls: bool,
 }
 
 /// Terms that no endpoint can have.
@@ -104,6 +106,8 @@ pub struct Choice {
     pub generation: u64,
     /// Whether it takes HTTP/2.
     pub http2: bool,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 // === impl EndpointId ===
@@ -148,11 +152,11 @@ impl Lease {
 // === impl Terms ===
 
 impl Terms {
-    /// Terms that an endpoint can have.
+    /// Terms that an endpoint can have, which speaks plain HTTP.
     pub fn new(weight: u16, capacity: Option<u32>, http2: bool) -> Result<Self, Unfit> {
         match (weight, capacity) {
             (_, Some(0)) => Err(Unfit::Capacity),
-            (1..=WEIGHT_MAX, _) => Ok(Self { weight, capacity, http2 }),
+            (1..=WEIGHT_MAX, _) => Ok(Self { weight, capacity, http2, tls: false }),
             (weight, _) => Err(Unfit::Weight(weight)),
         }
     }
@@ -166,7 +170,7 @@ impl Terms {
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { weight: 1, capacity: None, http2: false }
+        Self { weight: 1, capacity: None, http2: false, tls: false }
     }
 }
 
@@ -188,7 +192,7 @@ impl Held<'_> {
     /// The endpoint, as a request gets it.
     #[must_use]
     pub fn choice(&self) -> Choice {
-        let (endpoint, http2) = (self.endpoint.clone(), self.terms.http2);
-        Choice { endpoint, address: self.address, generation: self.generation, http2 }
+        let (endpoint, Terms { http2, tls, .. }) = (self.endpoint.clone(), self.terms);
+        Choice { endpoint, address: self.address, generation: self.generation, http2, tls }
     }
 }

@@ -85,7 +85,7 @@ impl Entry {
     }
 
     pub(super) fn choice(&self) -> Choice {
-        let (endpoint, http2) = (self.id.clone(), self.terms.http2);
-        Choice { endpoint, address: self.address, generation: self.generation, http2 }
+        let (endpoint, Terms { http2, tls, .. }) = (self.id.clone(), self.terms);
+        Choice { endpoint, address: self.address, generation: self.generation, http2, tls }
     }
 }

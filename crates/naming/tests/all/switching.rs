@@ -28,7 +28,7 @@ fn table(count: u16) -> (Table, Vec<Choice>) {
     let choices = (0..count).map(|at| {
         let lease = Lease::new(([127, 0, 0, 1], at + 1).into(), 1, ms(60_000));
         table.register(&name(), &id(at), lease, NOW).unwrap();
-        Choice { endpoint: id(at), address: lease.address, generation: 1, http2: false }
+        Choice { endpoint: id(at), address: lease.address, generation: 1, http2: false, tls: false }
     });
     let choices = choices.collect();
     (table, choices)

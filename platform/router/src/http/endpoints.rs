@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::registry::{Registry, lease};
-use crate::trust::may_register;
+use crate::trust::{is_of_site, may_register};
 
 /// Shortest and longest life of a registration, milliseconds.
 const TTL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
@@ -50,9 +50,9 @@ async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult
     request_body = Registration,
     responses(
         (status = 200, body = Endpoint),
-        (status = 403, description = "without the scope `service`, or `admin` of the name's tenant; or the token lists other names"),
+        (status = 403, description = "without the scope `service`, or `admin` of the name's tenant; or the token or certificate lists other names; or the certificate is of another site"),
         (status = 409, description = "a later generation of the endpoint is registered, or this one was killed"),
-        (status = 422, description = "name, endpoint, life, weight, capacity or state do not fit"),
+        (status = 422, description = "name, endpoint, life, weight, capacity or state do not fit; or it speaks TLS, and the router has no certificate"),
         (status = 503, description = "the router holds its most of endpoints"),
     )
 )]
@@ -64,6 +64,10 @@ async fn register(
 ) -> FailureResult<Json<Endpoint>> {
     let (name, endpoint) = identify(&name, &endpoint)?;
     may_register(&caller, &name)?;
+    is_of_site(&caller, &registry.site())?;
+    if registration.tls && !registry.has_certificate() {
+        return Err(unprocessable("this router has no certificate to ask an endpoint with that speaks TLS".to_owned()));
+    }
     if !TTL_MS.contains(&registration.ttl_ms) {
         return Err(unprocessable(format!(
             "ttl_ms is {}, not {} to {}",

@@ -7,6 +7,7 @@ use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, Uri};
 use flame_api::Page;
 use flame_api::router::{Explanation, Route, RouteState};
+use flame_naming::peers::Key;
 use flame_naming::table::Held;
 use flame_naming::{Asked, Forward, Label, Moment, Name, State, Target, Territory};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Scope};
@@ -149,7 +150,12 @@ fn why(chosen: &Route, all: &[Route]) -> String {
 }
 
 fn seen(registry: &Registry, wanted: impl Fn(&Name) -> bool) -> Vec<Route> {
-    let mut routes = registry.look(|site, held, now| wanted(held.name).then(|| route(site, held, now)));
+    let mut routes = registry.look(|site, held, now| {
+        let mut route = wanted(held.name).then(|| route(site, held, now))?;
+        let key = || Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
+        route.refused = registry.refusal(site, &key());
+        Some(route)
+    });
     for route in &mut routes {
         let site = route.site.parse::<Label>().ok();
         route.distance_us = site.and_then(|site| registry.distance(&site)).map(micros);
@@ -173,6 +179,8 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         endpoint: held.endpoint.to_string(),
         site: site.to_string(),
         address: held.address,
+        tls: held.terms.tls,
+        refused: None,
         distance_us: None,
         state,
         weight: held.terms.weight,

@@ -71,7 +71,7 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// States the client's address, and the host and scheme that it asked.
-pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>) {
+pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>, proto: &'static str) {
     for name in STATED_HERE {
         headers.remove(name);
     }
@@ -91,8 +91,9 @@ pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>) {
         forwarded.push_str(&format!("host=\"{}\";", host.to_str().unwrap_or_default()));
         headers.insert(FORWARDED_HOST, host);
     }
-    forwarded.push_str("proto=http");
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    forwarded.push_str("proto=");
+    forwarded.push_str(proto);
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
     insert(headers, header::FORWARDED, &forwarded);
 }
 
@@ -123,7 +124,7 @@ fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&s
     // A service that wrote its own address, or the host that it was asked for, means itself.
     let is_asked = asked.is_some_and(|host| authority.as_str().eq_ignore_ascii_case(host));
     let is_itself = authority == upstream || (is_asked && !prefix.is_empty());
-    if uri.scheme_str() != Some("http") || !is_itself {
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || !is_itself {
         return None;
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());

@@ -302,6 +302,7 @@ impl Parties {
         match tokio::time::timeout(patience, self.attempt(outgoing, &call)).await {
             Ok(Ok((answer, give_up))) => self.finish(answer, call, outgoing, give_up),
             Ok(Err(lost @ (Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_)))) => {
+                call.note_refusal(&lost);
                 call.failed();
                 Err(lost.fault(&to, patience))
             }

@@ -65,7 +65,7 @@ async fn probe(parties: Arc<Resumer>, (site, key): (Label, Key)) -> (Label, Key)
     if let Some(call) = parties.registry.probe_at(&site, &key) {
         let mut request = hyper::Request::new(Offer::new(Body::empty()).lend(None));
         *request.method_mut() = Method::HEAD;
-        let asked = parties.upstream.send(&call.choice, "/health/live", request);
+        let asked = parties.upstream.send(&call, "/health/live", request);
         let answer = tokio::time::timeout(PATIENCE, asked).await;
         let is_back = matches!(answer, Ok(Ok(_)));
         tracing::debug!(%site, name = %key.name, endpoint = %key.endpoint, is_back, "probed");

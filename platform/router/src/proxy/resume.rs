@@ -112,8 +112,7 @@ impl Resumable {
                     return None;
                 }
                 tried.push((call.site.clone(), call.choice.endpoint.clone()));
-                let asked_for =
-                    self.resumer.upstream.send(&call.choice, &self.forward.path_and_query, self.request(sent));
+                let asked_for = self.resumer.upstream.send(&call, &self.forward.path_and_query, self.request(sent));
                 let answer = timeout(PATIENCE, asked_for).await;
                 let Ok(Ok(answer)) = answer else {
                     call.failed();

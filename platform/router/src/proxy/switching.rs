@@ -7,7 +7,9 @@
 //! sticky, late is not enough: the endpoint has to hang. All of it is paid from the budget of `flame_naming::hedge`, and
 //! ends with the request's own budget of hops and time; which endpoint comes next is `flame_naming::table`'s choice.
 
+use std::error::Error;
 use std::future::poll_fn;
+use std::io;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -243,10 +245,32 @@ impl Lost {
 impl Call {
     /// Takes note of how an attempt failed.
     fn lost(&self, lost: &Lost) {
+        self.note_refusal(lost);
         match lost {
             Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_) => self.failed(),
             Lost::Stalled(Stalled::Endpoint) => self.overtaken(),
             Lost::Stalled(Stalled::Client) | Lost::Killed => {}
         }
+    }
+
+    /// Takes note of a certificate that is not the one it should be.
+    pub(super) fn note_refusal(&self, lost: &Lost) {
+        if let Lost::Connect(error) = lost
+            && let Some(refusal) = refusal(error.as_ref())
+        {
+            self.not_believed(refusal.to_string());
+        }
+    }
+}
+
+/// What was wrong with the other side's certificate, if that is why there is no connection.
+fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(refusal) = error.downcast_ref::<rustls::Error>() {
+        return matches!(refusal, rustls::Error::InvalidCertificate(_)).then_some(refusal);
+    }
+    // An I/O error shows what it wraps here, and only the cause of that as its own.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => refusal(inner),
+        None => refusal(error.source()?),
     }
 }

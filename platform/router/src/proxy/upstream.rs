@@ -11,20 +11,19 @@ use std::time::Duration;
 
 use axum::http::header;
 use axum::http::uri::Authority;
-use flame_naming::Choice;
+use flame_service_host::connector::Connector;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::body::Lent;
-use super::uri;
 use crate::config;
+use crate::registry::Call;
 
 /// What is taken ahead of one answer, and of all answers of a connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -49,7 +48,7 @@ pub(super) enum Unsent {
 
 /// Sends requests to endpoints.
 pub(super) struct Upstream {
-    pool: legacy::Client<HttpConnector, Lent>,
+    pool: legacy::Client<Connector, Lent>,
     shared: Shared,
 }
 
@@ -74,10 +73,7 @@ struct Connection {
 // === impl Upstream ===
 
 impl Upstream {
-    pub(super) fn new(settings: &config::Upstream) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(settings.connect_timeout.0));
+    pub(super) fn new(connector: Connector, settings: &config::Upstream) -> Self {
         let pool = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -89,15 +85,16 @@ impl Upstream {
         Self { pool, shared: Shared { connections, drivers, connect_timeout, idle } }
     }
 
-    /// Sends `request` for `path_and_query` to the endpoint `to`.
+    /// Sends `request` for `path_and_query` to the endpoint that `call` goes to. Over TLS, HTTP/1.1 is spoken.
     pub(super) async fn send(
         &self,
-        to: &Choice,
+        call: &Call,
         path_and_query: &str,
         mut request: Request<Lent>,
     ) -> Result<Response<Incoming>, Unsent> {
-        *request.uri_mut() = uri(to.address, path_and_query);
-        if to.http2 && !request.headers().contains_key(header::UPGRADE) {
+        let to = &call.choice;
+        *request.uri_mut() = call.uri(path_and_query);
+        if to.http2 && !to.tls && !request.headers().contains_key(header::UPGRADE) {
             return self.shared.send(to.address, request).await;
         }
         let answer = self.pool.request(request).await;

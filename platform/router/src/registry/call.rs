@@ -3,9 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::http::Uri;
+use axum::http::uri::{self, PathAndQuery, Scheme};
+use flame_credentials::standing::{dns_of_name, dns_of_router};
 use flame_naming::health::Health;
 use flame_naming::peers::Key;
 use flame_naming::{Choice, Label, Moment, Name, Table};
+use flame_service_host::connector;
 
 use super::Registry;
 
@@ -19,6 +23,8 @@ pub(crate) struct Call {
     pub(super) name: Name,
     pub(crate) site: Label,
     pub(crate) choice: Choice,
+    /// Whether it goes to the router of the site, and not to an endpoint.
+    pub(super) is_router: bool,
     pub(super) began: Moment,
     /// How many endpoints had been killed when it was chosen.
     pub(super) kills: u64,
@@ -31,11 +37,13 @@ pub(crate) struct Call {
 impl Call {
     /// The endpoint gave a whole answer; how long it took says nothing.
     pub(crate) fn succeeded(&self) {
+        self.registry.refusals.forget(&self.site, || self.key());
         self.table(|table| table.note(&self.name, &self.choice, Health::revive));
     }
 
     /// The endpoint's answer begins just now.
     pub(crate) fn began(&self) {
+        self.registry.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
         self.table(|table| table.began(&self.name, &self.choice, took, now));
     }
@@ -104,6 +112,28 @@ impl Call {
                 told.await;
             }
         }
+    }
+
+    /// Whoever answers there has another certificate than it should.
+    pub(crate) fn not_believed(&self, reason: String) {
+        let (name, endpoint, address) = (&self.name, &self.choice.endpoint, self.choice.address);
+        tracing::warn!(%name, %endpoint, %address, reason, "not asked: its certificate is not that of an endpoint of the name");
+        self.registry.refusals.note(&self.site, self.key(), reason, self.registry.now());
+    }
+
+    /// The URL of `path_and_query` there: whom the connection has to lead to, and where.
+    pub(crate) fn uri(&self, path_and_query: &str) -> Uri {
+        let address = self.choice.address.to_string();
+        let mut parts = uri::Parts::default();
+        (parts.scheme, parts.authority) = if self.choice.tls {
+            let expected = if self.is_router { dns_of_router(&self.site) } else { dns_of_name(&self.name) };
+            (Some(Scheme::HTTPS), connector::expecting(&expected, self.registry.own.as_ref(), &address))
+        } else {
+            (Some(Scheme::HTTP), address.parse().ok())
+        };
+        // It is a part of what was a path and query before.
+        parts.path_and_query = Some(path_and_query.parse().unwrap_or(PathAndQuery::from_static("/")));
+        Uri::from_parts(parts).expect("it has scheme, authority and path")
     }
 
     fn waited(&self) -> Duration {

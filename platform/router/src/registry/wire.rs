@@ -9,15 +9,15 @@ use flame_naming::{Label, Lease, State, Terms};
 
 /// What a registration asks for.
 pub(crate) fn lease(asked: &Registration) -> Result<Lease, Unfit> {
-    let Registration { address, generation, ttl_ms, weight, capacity, http2, state } = *asked;
-    let terms = Terms::new(weight, capacity, http2)?;
+    let Registration { address, generation, ttl_ms, weight, capacity, http2, state, tls } = *asked;
+    let terms = Terms { tls, ..Terms::new(weight, capacity, http2)? };
     Ok(Lease { address, generation, ttl: Duration::from_millis(ttl_ms), terms, state: inner(state) })
 }
 
 /// What a peer tells of an endpoint: it has no lease of its own. Terms that are none count as ordinary ones.
 pub(super) fn learned(place: &Place) -> Lease {
-    let Place { address, generation, weight, capacity, http2, state } = *place;
-    let terms = Terms::new(weight, capacity, http2).unwrap_or_default();
+    let Place { address, generation, weight, capacity, http2, state, tls } = *place;
+    let terms = Terms { tls, ..Terms::new(weight, capacity, http2).unwrap_or_default() };
     Lease { address, generation, ttl: Duration::MAX, terms, state: inner(state) }
 }
 
@@ -33,14 +33,15 @@ pub(super) fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         http2: held.terms.http2,
+        tls: held.terms.tls,
         state: outer(held.state),
         router_time_unix_ms: ms(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
     }
 }
 
 pub(super) fn place(held: &Held<'_>) -> Place {
-    let Terms { weight, capacity, http2 } = held.terms;
-    Place { address: held.address, generation: held.generation, weight, capacity, http2, state: outer(held.state) }
+    let Terms { weight, capacity, http2, tls } = held.terms;
+    Place { address: held.address, generation: held.generation, weight, capacity, http2, state: outer(held.state), tls }
 }
 
 fn inner(state: EndpointState) -> State {

@@ -19,7 +19,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::write::{Span, span};
@@ -37,20 +36,23 @@ const EVENTS_MAX_BYTES: usize = 64 << 10;
 const PIECE_BYTES: u64 = 64 << 10;
 
 /// A connection of which something has been read already.
-struct Prefixed {
+struct Prefixed<S> {
     prefix: Bytes,
-    socket: Socket<TcpStream>,
+    socket: Socket<S>,
 }
 
 /// Serves the rest of a connection.
-pub(super) async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve<S>(
+    stream: S,
     peer: SocketAddr,
     prefix: Bytes,
     front: Arc<Front>,
     limits: Limits,
     stop: CancellationToken,
-) -> io::Result<()> {
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let socket = TokioIo::new(Prefixed { prefix, socket: Socket::new(stream, limits.write_idle) });
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let front = Arc::clone(&front);
@@ -211,7 +213,7 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
 
 // === impl Prefixed ===
 
-impl AsyncRead for Prefixed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.prefix.has_remaining() {
             let length = self.prefix.len().min(buffer.remaining());
@@ -222,7 +224,7 @@ impl AsyncRead for Prefixed {
     }
 }
 
-impl AsyncWrite for Prefixed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
