@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use flame_naming::identity::url;
 use flame_service_host::Acceptor;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -222,18 +223,13 @@ impl Connection {
 
     /// Reads more of a head; false where the viewer is gone or takes too long.
     async fn more(&mut self, mut timer: std::pin::Pin<&mut Sleep>, deadline: Instant) -> io::Result<bool> {
+        self.read.reserve(HEAD_BYTES);
+        let is_idle = self.read.is_empty();
         loop {
-            self.read.reserve(HEAD_BYTES);
-            match self.stream.try_read_buf(&mut self.read) {
-                Ok(0) => return Ok(false),
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-            let is_idle = self.read.is_empty();
             tokio::select! {
                 biased;
-                ready = self.stream.readable() => ready?,
+                // A read of less than there is room for has emptied the socket: the kernel is not asked once more.
+                read = self.stream.read_buf(&mut self.read) => return Ok(read? > 0),
                 () = &mut timer => {
                     if Instant::now() >= deadline {
                         return Ok(false);
