@@ -13,7 +13,7 @@ FLAME := $(CARGO_TARGET_DIR)/debug/flame
 # What a skipped check left behind: `loud_skip` of crates/test-kit appends to this file, `test` counts its lines.
 export FLAME_SKIPS := $(CARGO_TARGET_DIR)/flame-skips.txt
 
-.PHONY: help deps build run demo test bench images
+.PHONY: help deps build run demo test fuzz bench images
 
 help: ## list these targets
 	@echo "FLAME: make TARGET (build results in $(CARGO_TARGET_DIR))"
@@ -47,6 +47,9 @@ test: ## set up what tests need, then run the whole suite
 	cargo nextest run --locked --workspace
 	@if [ -s $(FLAME_SKIPS) ]; then \
 	  echo "SKIPPED, $$(wc -l < $(FLAME_SKIPS)) checks could not be made here:"; sed 's/^/  /' $(FLAME_SKIPS); fi
+
+fuzz: deps ## run each fuzz target for a minute (fuzz/run TARGET... runs some)
+	@fuzz/run
 
 bench: deps ## measure side by side with peers; bench-NAME measures one of them
 	@tools/deps demo bench

@@ -116,6 +116,9 @@ pub struct Demo {
     /// End after the last step instead of keeping everything open to look at; status 0 only if every step was verified
     #[arg(long)]
     pub once: bool,
+    /// Play on machines of their own (network namespaces) with real links between them; takes root, ip, tc and iptables
+    #[arg(long)]
+    pub netns: bool,
 }
 
 #[derive(Debug, clap::Args)]

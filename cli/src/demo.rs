@@ -8,7 +8,9 @@ mod files;
 mod indirection;
 mod ingest;
 pub mod instance;
+mod multicast;
 mod path;
+mod place;
 mod player;
 mod stage;
 mod switch;
@@ -20,10 +22,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{self, Global};
 use crate::exit::Exit;
 use crate::output;
+use place::Place;
 use stage::Stage;
 use tour::{Broken, Report, Tour, Verified};
 
@@ -35,6 +39,7 @@ enum Scenario {
     Switch,
     Indirection,
     Vcdn,
+    Multicast,
     Path,
 }
 
@@ -50,8 +55,16 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
     }
     let name = args.scenario.unwrap_or_default();
     let scenarios = match Scenario::ALL.iter().find(|scenario| scenario.name() == name) {
+        Some(scenario) if args.netns && scenario.machines().is_none() => {
+            let able: Vec<_> =
+                Scenario::ALL.iter().filter(|one| one.machines().is_some()).map(|one| one.name()).collect();
+            let able = able.join(", ");
+            return Err(Exit::usage(anyhow!("`{name}` has no links between its parts; --netns is for {able}")));
+        }
         Some(scenario) => vec![*scenario],
-        None if name == "all" => Scenario::ALL.to_vec(),
+        None if name == "all" => {
+            Scenario::ALL.into_iter().filter(|scenario| !args.netns || scenario.machines().is_some()).collect()
+        }
         None => return Err(Exit::usage(anyhow!("there is no scenario `{name}`; `flame demo --list` names them"))),
     };
     if let Some(file) = &args.file {
@@ -64,6 +77,10 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
         // Only the last one stays open: the others would hold the tour up.
         if let Some(before) = last.take() {
             Stage::close(before).await;
+        }
+        if args.netns {
+            reports.push(play_on_machines(scenario, args.file.clone(), global.json, &mut end).await?);
+            continue;
         }
         let (report, stage) = play(scenario, args.file.as_deref(), global.json, &mut end).await?;
         reports.push(report);
@@ -102,27 +119,70 @@ fn list(global: &Global) -> Result<(), Exit> {
 /// Plays one scenario. Its stage is still open afterwards.
 async fn play(scenario: Scenario, file: Option<&Path>, quiet: bool, end: &mut End) -> Result<(Report, Stage), Exit> {
     let mut tour = Tour::new(scenario.name(), scenario.about(), quiet);
-    let mut stage = Stage::new()?;
+    let (mut stage, place) = (Stage::new()?, Place::loopback());
     tokio::select! {
         // A broken step is in the report already.
-        _ = perform(scenario, &mut tour, &mut stage, file) => {}
+        _ = perform(scenario, &mut tour, &mut stage, file, &place) => {}
         () = end.wished() => {
             stage.close().await;
-            return Err(Exit::not_carried_out(anyhow!("interrupted; nothing was left behind")));
+            return Err(interrupted());
         }
     }
     Ok((tour.finish(), stage))
 }
 
-async fn perform(scenario: Scenario, tour: &mut Tour, stage: &mut Stage, file: Option<&Path>) -> Result<(), Broken> {
+/// Plays one scenario on machines of its own. Nobody outside of them could look at it afterwards, so it ends with it.
+async fn play_on_machines(
+    scenario: Scenario,
+    file: Option<PathBuf>,
+    quiet: bool,
+    end: &mut End,
+) -> Result<Report, Exit> {
+    let machines = scenario.machines().unwrap_or_default();
+    let place = Place::machines(machines)?;
+    let (stop, stage, there) = (CancellationToken::new(), Stage::new()?, place.clone());
+    let stopped = stop.clone();
+    let played = place.at(machines[0], move || async move {
+        let (mut tour, mut stage) = (Tour::new(scenario.name(), scenario.about(), quiet), stage);
+        tokio::select! {
+            _ = perform(scenario, &mut tour, &mut stage, file.as_deref(), &there) => {}
+            () = stopped.cancelled() => {}
+        }
+        stage.close().await;
+        tour.finish()
+    });
+    tokio::pin!(played);
+    tokio::select! {
+        report = &mut played => Ok(report?),
+        () = end.wished() => {
+            stop.cancel();
+            // What it came to so far is of no use.
+            let _ = played.await;
+            Err(interrupted())
+        }
+    }
+}
+
+fn interrupted() -> Exit {
+    Exit::not_carried_out(anyhow!("interrupted; nothing was left behind"))
+}
+
+async fn perform(
+    scenario: Scenario,
+    tour: &mut Tour,
+    stage: &mut Stage,
+    file: Option<&Path>,
+    place: &Place,
+) -> Result<(), Broken> {
     let clip: PathBuf = tour.step("clip", clip::find(file)).await?;
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
         Scenario::Switch => switch::perform(tour, stage, &clip).await,
-        Scenario::Indirection => indirection::perform(tour, stage, &clip).await,
+        Scenario::Indirection => indirection::perform(tour, stage, &clip, place).await,
+        Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
         Scenario::Path => path::perform(tour, stage, &clip).await,
-        Scenario::Vcdn => vcdn::perform(tour, stage, &clip).await,
+        Scenario::Vcdn => vcdn::perform(tour, stage, &clip, place).await,
     }
 }
 
@@ -144,7 +204,8 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 6] = [Self::Vod, Self::Ingest, Self::Switch, Self::Indirection, Self::Vcdn, Self::Path];
+    const ALL: [Self; 7] =
+        [Self::Vod, Self::Ingest, Self::Switch, Self::Indirection, Self::Vcdn, Self::Multicast, Self::Path];
 
     fn name(self) -> &'static str {
         match self {
@@ -152,8 +213,19 @@ impl Scenario {
             Self::Ingest => "ingest",
             Self::Switch => "switch",
             Self::Indirection => "indirection",
+            Self::Multicast => "multicast",
             Self::Path => "path",
             Self::Vcdn => "vcdn",
+        }
+    }
+
+    /// The machines that it can be played on, the one of its viewers first; `None` where nothing lies between its parts.
+    fn machines(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Indirection => Some(&indirection::MACHINES),
+            Self::Multicast => Some(&multicast::MACHINES),
+            Self::Vcdn => Some(&vcdn::MACHINES),
+            Self::Vod | Self::Ingest | Self::Switch | Self::Path => None,
         }
     }
 
@@ -169,6 +241,9 @@ impl Scenario {
             Self::Indirection => {
                 "an object that one surrogate of two sites has is found, and not found without a search"
             }
+            Self::Multicast => {
+                "forty clients at four sites want one cold object, with and without multicast between routers"
+            }
             Self::Path => "one name for three functions in a row at two sites, beside a client that does their work",
             Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }
@@ -179,6 +254,6 @@ impl Scenario {
 async fn beginning(clip: &Path, bytes_max: usize) -> anyhow::Result<Verified<Vec<u8>>> {
     let mut bytes = tokio::fs::read(clip).await.with_context(|| format!("read {}", clip.display()))?;
     bytes.truncate(bytes_max);
-    let detail = format!("the first {} KiB of the clip; loopback: no delay but the machine's own", bytes.len() >> 10);
+    let detail = format!("the first {} KiB of the clip", bytes.len() >> 10);
     Ok(Verified(bytes, detail))
 }

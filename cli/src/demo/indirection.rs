@@ -1,7 +1,7 @@
 //! Scenario `indirection`: an object that only one surrogate of two sites has, asked for with and without a search.
 //!
-//! Routers and surrogates run in this process, on sockets of their own, on loopback: the site file's latency orders the
-//! search and delays nothing. The surrogates are what a search meets in the field: a cache that does not have it, one
+//! Routers and surrogates run in this process, on sockets of their own, on loopback or on two machines (`--netns`): the
+//! site file's latency orders the search and delays nothing. The surrogates are what a search meets in the field: a cache that does not have it, one
 //! that is broken, and the origin.
 
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use flame_api::Client;
 use flame_api::router::Registration;
 use flame_router::Config;
 use flame_router::config::{SearchConfig, Searchable};
-use flame_service_host::{HostConfig, Running};
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::place::{Credentials, Ending, Part, Place};
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
 
@@ -35,20 +35,23 @@ pub(super) const POLL: Duration = Duration::from_millis(5);
 /// The way of a search, when asked for.
 const TRACE: &str = "flame-trace";
 
+/// The sites; the clients are at the first.
+pub const MACHINES: [&str; 2] = ["edge", "cloud"];
+
 /// Two sites with a router each.
 struct Sites {
-    edge: Running,
-    cloud: Running,
+    edge: Part,
+    cloud: Part,
     client: Client,
+    credentials: Credentials,
 }
 
 /// The surrogates, and how often they were asked.
 struct Surrogates {
     asked: Arc<AtomicUsize>,
-    tasks: JoinSet<()>,
-    missing: SocketAddr,
-    broken: SocketAddr,
-    holder: SocketAddr,
+    missing: [Part; 2],
+    broken: Part,
+    holder: Part,
 }
 
 /// What a series of requests gave.
@@ -59,11 +62,11 @@ struct Series {
     p50_ms: f64,
 }
 
-pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
+pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Place) -> Result<(), Broken> {
     let object = tour.step("object", super::beginning(clip, OBJECT_BYTES)).await?;
-    let mut surrogates = tour.step("surrogates", Surrogates::start(&object)).await?;
-    let off = tour.step("sites, off", Sites::start(stage, &surrogates, false)).await?;
-    let on = tour.step("sites, on", Sites::start(stage, &surrogates, true)).await?;
+    let surrogates = tour.step("surrogates", Surrogates::start(place, &object)).await?;
+    let off = tour.step("sites, off", Sites::start(place, stage, &surrogates, false)).await?;
+    let on = tour.step("sites, on", Sites::start(place, stage, &surrogates, true)).await?;
 
     let plain = tour.step("off", without(&off.client, &object)).await?;
     let direct = tour.step("at the origin", at_origin(&on.client, &object)).await?;
@@ -83,7 +86,11 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
         sites.edge.stop().await;
         sites.cloud.stop().await;
     }
-    surrogates.tasks.shutdown().await;
+    let Surrogates { missing: [one, other], broken, holder, .. } = surrogates;
+    for part in [one, other, broken, holder] {
+        part.stop().await;
+    }
+    tour.close_with(format!("  {}", place.links()));
     Ok(())
 }
 
@@ -125,12 +132,12 @@ async fn post(client: &Client, surrogates: &Surrogates) -> anyhow::Result<Verifi
 
 async fn circle(sites: &Sites) -> anyhow::Result<Verified<()>> {
     for (at, other) in [(&sites.edge, &sites.cloud), (&sites.cloud, &sites.edge)] {
-        let client = Client::new(format!("http://{}", at.address()).parse()?, None);
-        let registration = Registration::new(other.address(), 1, 60_000);
+        let client = Client::new(format!("http://{}", at.address).parse()?, sites.credentials.token.clone());
+        let registration = Registration::new(other.address, 1, 60_000);
         client.register("circle", "c1", &registration).await?;
     }
     let began = Instant::now();
-    let url = format!("http://{}/object", sites.edge.address());
+    let url = format!("http://{}/object", sites.edge.address);
     let http = reqwest::Client::builder().no_proxy().build()?;
     let answer = http.get(url).header("host", "circle.localhost").timeout(PATIENCE).send().await?;
     ensure!(answer.status() == StatusCode::LOOP_DETECTED, "a circle of routers was answered with {}", answer.status());
@@ -177,9 +184,15 @@ impl Series {
 // === impl Sites ===
 
 impl Sites {
-    async fn start(stage: &Stage, surrogates: &Surrogates, indirection: bool) -> anyhow::Result<Verified<Self>> {
-        let [edge, cloud] = free_addresses()?;
-        let file = stage.path(if indirection { "sites-on.toml" } else { "sites-off.toml" });
+    async fn start(
+        place: &Place,
+        stage: &Stage,
+        surrogates: &Surrogates,
+        indirection: bool,
+    ) -> anyhow::Result<Verified<Self>> {
+        let [edge, cloud] = place.addresses(MACHINES)?;
+        let word = if indirection { "with" } else { "without" };
+        let file = stage.path(&format!("sites-{word}.toml"));
         let text = format!(
             "version = 1\n\
              [[sites]]\nname = \"edge\"\nrouter = \"{edge}\"\n\
@@ -187,8 +200,9 @@ impl Sites {
              [[links]]\nbetween = [\"edge\", \"cloud\"]\nlatency_ms = 12\nbandwidth_mbps = 1000\n"
         );
         std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        let credentials = place.credentials(&stage.path(word))?;
         let config = |site: &str, listen| Config {
-            host: HostConfig { listen, ..HostConfig::default() },
+            host: credentials.host(listen),
             site: site.to_owned(),
             sites: Some(file.clone()),
             search: SearchConfig {
@@ -198,28 +212,30 @@ impl Sites {
             },
             ..Config::default()
         };
-        let edge = flame_router::start(config("edge", edge)).await?;
-        let cloud = flame_router::start(config("cloud", cloud)).await?;
+        let [at_edge, at_cloud] = MACHINES;
+        let edge = place.router(at_edge, config(at_edge, edge)).await?;
+        let cloud = place.router(at_cloud, config(at_cloud, cloud)).await?;
+        let client = |router: &Part| {
+            anyhow::Ok(Client::new(format!("http://{}", router.address).parse()?, credentials.token.clone()))
+        };
         let places = [
-            (&edge, "media", surrogates.missing),
-            (&edge, "media", surrogates.broken),
-            (&cloud, "media", surrogates.missing),
-            (&cloud, "origin", surrogates.holder),
+            (&edge, "media", &surrogates.missing[0]),
+            (&edge, "media", &surrogates.broken),
+            (&cloud, "media", &surrogates.missing[1]),
+            (&cloud, "origin", &surrogates.holder),
         ];
-        for (n, (router, name, address)) in places.into_iter().enumerate() {
-            let client = Client::new(format!("http://{}", router.address()).parse()?, None);
-            let registration = Registration::new(address, 1, 60_000);
-            client.register(name, &format!("e{n}"), &registration).await?;
+        for (n, (router, name, surrogate)) in places.into_iter().enumerate() {
+            let registration = Registration::new(surrogate.address, 1, 60_000);
+            client(router)?.register(name, &format!("e{n}"), &registration).await?;
         }
-        let client = Client::new(format!("http://{}", edge.address()).parse()?, None);
+        let client = client(&edge)?;
         let began = Instant::now();
         while client.endpoints().await?.items.len() < places.len() {
             ensure!(began.elapsed() < PATIENCE, "the edge's router does not hear the cloud's");
             tokio::time::sleep(POLL).await;
         }
-        let word = if indirection { "with" } else { "without" };
-        let detail = format!("edge at {}, cloud at {}, {word} indirection", edge.address(), cloud.address());
-        Ok(Verified(Self { edge, cloud, client }, detail))
+        let detail = format!("edge at {}, cloud at {}, {word} indirection", edge.address, cloud.address);
+        Ok(Verified(Self { edge, cloud, client, credentials }, detail))
     }
 }
 
@@ -233,47 +249,56 @@ pub(super) fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
 // === impl Surrogates ===
 
 impl Surrogates {
-    async fn start(object: &[u8]) -> anyhow::Result<Verified<Self>> {
-        let (mut tasks, asked) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
-        let missing = serve(&mut tasks, &asked, |_| ("404 Not Found", b"missing".to_vec())).await?;
-        let broken = serve(&mut tasks, &asked, |_| ("500 Internal Server Error", b"broken".to_vec())).await?;
-        let object = object.to_vec();
-        let holder = serve(&mut tasks, &asked, move |path| match path {
+    async fn start(place: &Place, object: &[u8]) -> anyhow::Result<Verified<Self>> {
+        let ([edge, cloud], asked, object) = (MACHINES, Arc::new(AtomicUsize::new(0)), object.to_vec());
+        let missing = |_: &str| ("404 Not Found", b"missing".to_vec());
+        let missing = [serve(place, edge, &asked, missing).await?, serve(place, cloud, &asked, missing).await?];
+        let broken = serve(place, edge, &asked, |_| ("500 Internal Server Error", b"broken".to_vec())).await?;
+        let holder = serve(place, cloud, &asked, move |path| match path {
             "/object" => ("200 OK", object.clone()),
             _ => ("404 Not Found", b"origin".to_vec()),
         });
         let holder = holder.await?;
-        let detail =
-            "at the edge one without it and one broken; in the cloud one without it, and the origin".to_owned();
-        Ok(Verified(Self { asked, tasks, missing, broken, holder }, detail))
+        let found = "at the edge one without it and one broken; in the cloud one without it, and the origin";
+        let detail = format!("{found}; {}", place.links());
+        Ok(Verified(Self { asked, missing, broken, holder }, detail))
     }
 }
 
 /// Answers every request by its path, and counts them.
-async fn serve<F>(tasks: &mut JoinSet<()>, asked: &Arc<AtomicUsize>, answer: F) -> anyhow::Result<SocketAddr>
+async fn serve<F>(place: &Place, machine: &str, asked: &Arc<AtomicUsize>, answer: F) -> anyhow::Result<Part>
 where
     F: Fn(&str) -> (&'static str, Vec<u8>) + Send + Sync + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let asked = Arc::clone(asked);
-    tasks.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let talk = async {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") && head.len() < 16 << 10 {
-                    head.push(stream.read_u8().await?);
+    let (ip, asked) = (place.ip(machine)?, Arc::clone(asked));
+    place
+        .start(machine, move || async move {
+            let listener = TcpListener::bind((ip, 0)).await?;
+            let (address, mut tasks) = (listener.local_addr()?, JoinSet::new());
+            tasks.spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    // A router that turns to another surrogate goes away in the middle.
+                    let _: std::io::Result<()> = talk(stream, &asked, &answer).await;
                 }
-                asked.fetch_add(1, Ordering::SeqCst);
-                let head = String::from_utf8_lossy(&head).into_owned();
-                let (status, body) = answer(head.split(' ').nth(1).unwrap_or_default());
-                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                stream.write_all(&[head.as_bytes(), &body].concat()).await?;
-                stream.shutdown().await
-            };
-            // A router that turns to another surrogate goes away in the middle.
-            let _: std::io::Result<()> = talk.await;
-        }
-    });
-    Ok(address)
+            });
+            let ending: Ending = Box::pin(async move { tasks.shutdown().await });
+            Ok((address, ending))
+        })
+        .await
+}
+
+async fn talk<F>(mut stream: TcpStream, asked: &AtomicUsize, answer: &F) -> std::io::Result<()>
+where
+    F: Fn(&str) -> (&'static str, Vec<u8>),
+{
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < 16 << 10 {
+        head.push(stream.read_u8().await?);
+    }
+    asked.fetch_add(1, Ordering::SeqCst);
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let (status, body) = answer(head.split(' ').nth(1).unwrap_or_default());
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), &body].concat()).await?;
+    stream.shutdown().await
 }

@@ -157,7 +157,8 @@ impl Row {
             ensure!(began.elapsed() < super::indirection::PATIENCE, "the edge's router does not hear the cloud's");
             tokio::time::sleep(super::indirection::POLL).await;
         }
-        let detail = "digest at the edge, trim and source in the cloud".to_owned();
+        let detail =
+            "digest at the edge, trim and source in the cloud; loopback: no delay but the machine's own".to_owned();
         Ok(Verified(Self { edge, cloud, client, functions: tasks }, detail))
     }
 }

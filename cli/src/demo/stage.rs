@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use url::Url;
 
+use super::place::Place;
 use crate::data;
 
 /// How long a start may take before it is given up.
@@ -53,10 +54,24 @@ impl Stage {
 
     /// Starts the services and waits until all of them are ready. Returns how long it took.
     pub async fn up(&mut self) -> anyhow::Result<(Client, Duration)> {
+        let program = std::env::current_exe().context("find this program")?;
+        self.up_by(Command::new(program)).await
+    }
+
+    /// The same on a machine of `place`: the router that is returned is reached from that machine only.
+    pub async fn up_on(&mut self, place: &Place, machine: &str) -> anyhow::Result<(Client, Duration)> {
+        let program = std::env::current_exe().context("find this program")?;
+        let command = match place.network() {
+            Some(network) => Command::from(network.command(machine, program)),
+            None => Command::new(program),
+        };
+        self.up_by(command).await
+    }
+
+    async fn up_by(&mut self, mut command: Command) -> anyhow::Result<(Client, Duration)> {
         let began = Instant::now();
         let log = std::fs::File::options().create(true).append(true).open(self.path("flame.log"))?;
-        let program = std::env::current_exe().context("find this program")?;
-        let child = Command::new(program)
+        let child = command
             .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls", "--stop-with-stdin", "--data"])
             .arg(self.data())
             // Ends with this process, however that ends.

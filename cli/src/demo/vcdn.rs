@@ -1,17 +1,26 @@
 //! Scenario `vcdn`: many viewers of one cold asset, with and without a surrogate between them and the origin.
 //!
-//! On loopback: delays are those of this machine, and the savings are what the origin's own counters say.
+//! The savings are what the origin's own counters say, and on real links (`--netns`) the counter of its link: there the origin
+//! is a machine of its own, and the viewers and the surrogate are at another.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::metadata::Asset;
+use flame_api::router::Registration;
 use flame_api::vcdn::{Purge, Purged, Stats};
+use flame_service_host::HostConfig;
+use flame_vcdn::config::FrontConfig;
 use futures_util::future::try_join_all;
 use reqwest::Method;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
+use super::indirection::{PATIENCE, POLL};
+use super::place::{Ending, Part, Place};
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
 use super::vod;
@@ -23,26 +32,41 @@ const VIEWERS: usize = 50;
 const CDN: &str = "cdn";
 const ORIGIN: &str = "streaming";
 
+/// Where the viewers and the surrogate are, and where the origin is.
+pub const MACHINES: [&str; 2] = ["edge", "cloud"];
+
+/// Who asks whom.
+struct Scene {
+    /// All services, for whoever brings content in.
+    services: Client,
+    /// The router of the viewers.
+    viewers: Client,
+    /// What runs at the edge, and what leads to the cloud.
+    parts: Vec<Part>,
+}
+
 /// What all viewers of one way lived through.
 struct Watched {
     bytes: u64,
+    /// What the origin's link carried, where it has one.
+    link_bytes: Option<u64>,
     first_p50_ms: f64,
     last_ms: f64,
     origin_requests: u64,
 }
 
-pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
+pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Place) -> Result<(), Broken> {
     let quiet = tour.quiet();
-    let (client, _) = tour.step("start", vod::start(stage)).await?;
+    let Scene { services: client, viewers, parts } = tour.step("start", Scene::start(stage, place)).await?;
     let (id, _) = tour.step("upload", vod::send(&client, clip, quiet)).await?;
     let job = tour.step("probe", vod::probed(&client, id)).await?;
     let asset = tour.step("ladder", vod::encoded(&client, id, job, quiet)).await?;
-    let urls = tour.step("playlist", playlist(&client, &asset)).await?;
+    let urls = tour.step("playlist", playlist(&viewers, &asset)).await?;
     let objects = u32::try_from(urls.len()).unwrap_or(u32::MAX);
 
-    let direct = tour.step("without", watch(&client, ORIGIN, &urls)).await?;
-    let through = tour.step("with", watch(&client, CDN, &urls)).await?;
-    let again = tour.step("again", watch(&client, CDN, &urls)).await?;
+    let direct = tour.step("without", watch(place, &viewers, ORIGIN, &urls)).await?;
+    let through = tour.step("with", watch(place, &viewers, CDN, &urls)).await?;
+    let again = tour.step("again", watch(place, &viewers, CDN, &urls)).await?;
     tour.figure("origin_requests_without", count(direct.origin_requests), "requests", None).await?;
     let one_each = Some(Bound::AtMost(f64::from(objects)));
     tour.figure("origin_requests_with", count(through.origin_requests), "requests", one_each).await?;
@@ -54,10 +78,25 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.figure("last_byte_with", through.last_ms, "ms", None).await?;
     tour.figure("last_byte_again", again.last_ms, "ms", None).await?;
 
-    tour.step("purge", purged(&client, &asset, urls.len())).await?;
-    let after = tour.step("after", watch(&client, CDN, &urls)).await?;
+    tour.step("purge", purged(&viewers, &asset, urls.len())).await?;
+    let after = tour.step("after", watch(place, &viewers, CDN, &urls)).await?;
     tour.figure("origin_requests_after_purge", count(after.origin_requests), "requests", one_each).await?;
-    tour.close_with(format!("  flame edge stats --router {}\n  all of it on loopback", client.router()));
+    for (name, watched) in
+        [("origin_link_without", &direct), ("origin_link_with", &through), ("origin_link_again", &again)]
+    {
+        if let Some(bytes) = watched.link_bytes {
+            tour.figure(name, count(bytes) / f64::from(1 << 20), "MiB", None).await?;
+        }
+    }
+    for part in parts {
+        part.stop().await;
+    }
+    let look = if place.network().is_none() {
+        format!("  flame edge stats --router {}\n", viewers.router())
+    } else {
+        String::new()
+    };
+    tour.close_with(format!("{look}  {}", place.links()));
     Ok(())
 }
 
@@ -76,8 +115,10 @@ async fn playlist(client: &Client, asset: &Asset) -> anyhow::Result<Verified<Vec
 }
 
 /// All viewers fetch all objects, in order, from `name`.
-async fn watch(client: &Client, name: &str, urls: &[String]) -> anyhow::Result<Verified<Watched>> {
+async fn watch(place: &Place, client: &Client, name: &str, urls: &[String]) -> anyhow::Result<Verified<Watched>> {
     let before = origin_requests(client).await?;
+    let sent_bytes = || place.network().map(|network| network.sent_bytes(MACHINES[1])).transpose();
+    let sent_before = sent_bytes()?;
     let viewers = (0..VIEWERS).map(|_| async move {
         let (began, mut first, mut bytes) = (Instant::now(), None, 0_u64);
         for url in urls {
@@ -95,8 +136,10 @@ async fn watch(client: &Client, name: &str, urls: &[String]) -> anyhow::Result<V
     let mut firsts: Vec<Duration> = seen.iter().map(|(first, _, _)| *first).collect();
     firsts.sort_unstable();
     let last = seen.iter().map(|(_, last, _)| *last).max().unwrap_or_default();
+    let link_bytes = sent_bytes()?.zip(sent_before).map(|(after, before)| after - before);
     let watched = Watched {
         bytes: bytes.iter().sum(),
+        link_bytes,
         first_p50_ms: firsts[firsts.len() / 2].as_secs_f64() * 1000.0,
         last_ms: last.as_secs_f64() * 1000.0,
         origin_requests: origin_requests(client).await? - before,
@@ -129,4 +172,79 @@ async fn origin_requests(client: &Client) -> anyhow::Result<u64> {
 #[allow(clippy::cast_precision_loss, reason = "a count of requests is printed")]
 fn count(requests: u64) -> f64 {
     requests as f64
+}
+
+// === impl Scene ===
+
+impl Scene {
+    async fn start(stage: &mut Stage, place: &Place) -> anyhow::Result<Verified<Self>> {
+        let [edge, cloud] = MACHINES;
+        let (here, took) = stage.up_on(place, cloud).await?;
+        if place.network().is_none() {
+            let detail = format!("everything behind one router, {}; {}", here.router(), place.links());
+            return Ok(Verified(Self { services: here.clone(), viewers: here, parts: Vec::new() }, detail));
+        }
+        // The services stay open to their own machine only, as everywhere; what the edge may reach leads in.
+        let inner = here.router().socket_addrs(|| None)?.first().copied().context("the router has an address")?;
+        let door = relay(place, cloud, inner).await?;
+        let services = Client::new(format!("http://{}", door.address).parse()?, None);
+        let known = services.endpoints().await?.items;
+        let origin = known.iter().find(|one| one.name.split('.').next() == Some(ORIGIN));
+        let origin = relay(place, cloud, origin.ok_or_else(|| anyhow!("nobody is {ORIGIN}"))?.address).await?;
+
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = flame_router::Config {
+            host: HostConfig { listen, ..HostConfig::default() },
+            site: edge.to_owned(),
+            ..flame_router::Config::default()
+        };
+        let router = place.router(edge, config).await?;
+        let viewers = Client::new(format!("http://{}", router.address).parse()?, None);
+        let registration = Registration::new(origin.address, 1, 600_000);
+        viewers.register(ORIGIN, "cloud", &registration).await?;
+        let config = flame_vcdn::Config {
+            host: HostConfig { listen, router: Some(viewers.router().clone()), ..HostConfig::default() },
+            fronts: vec![FrontConfig::new(CDN, ORIGIN)],
+            ..flame_vcdn::Config::default()
+        };
+        let surrogate = place.start(edge, move || async move {
+            let running = flame_vcdn::start(config).await?;
+            let address = running.address();
+            let ending: Ending = Box::pin(running.stop());
+            Ok((address, ending))
+        });
+        let surrogate = surrogate.await?;
+        let began = Instant::now();
+        while !viewers.endpoints().await?.items.iter().any(|one| one.name.split('.').next() == Some(CDN)) {
+            ensure!(began.elapsed() < PATIENCE, "the surrogate does not register");
+            tokio::time::sleep(POLL).await;
+        }
+        let detail = format!(
+            "services in the cloud after {:.1} s, router and surrogate at the edge; {}",
+            took.as_secs_f64(),
+            place.links()
+        );
+        Ok(Verified(Self { services, viewers, parts: vec![surrogate, router, origin, door] }, detail))
+    }
+}
+
+/// Leads from outside of a machine to an address on its loopback.
+async fn relay(place: &Place, machine: &str, inner: SocketAddr) -> anyhow::Result<Part> {
+    let ip = place.ip(machine)?;
+    let begin = move || async move {
+        let listener = TcpListener::bind((ip, 0)).await?;
+        let (address, mut tasks) = (listener.local_addr()?, JoinSet::new());
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut outside, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    let mut inside = TcpStream::connect(inner).await?;
+                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+                });
+            }
+        });
+        let ending: Ending = Box::pin(async move { tasks.shutdown().await });
+        Ok((address, ending))
+    };
+    place.start(machine, begin).await
 }

@@ -65,6 +65,30 @@ fn a_surrogate_asks_the_origin_once_for_all_viewers() {
 }
 
 #[test]
+fn multicast_costs_the_origin_one_fetch_and_less_than_a_copy_a_site() {
+    let report = verified("multicast");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert_eq!((figure("origin_fetches_with"), figure("origin_fetches_without")), (1.0, 40.0));
+    assert!(figure("origin_copies_with") < 4.0, "{report:#}");
+}
+
+/// Real links, where the privilege is there; where it is not, status 3 and what is missing.
+#[test]
+fn scenarios_play_on_real_links_or_say_what_is_missing() {
+    let clip = clips::path("bigbuckbunny");
+    let ran = flame(&["demo", "indirection", clip.to_str().unwrap(), "--once", "--json", "--netns"]);
+    if flame_test_kit::Network::missing().is_some() {
+        assert!(ran.status == 3 && ran.err.contains("--netns"), "{}: {}", ran.status, ran.err);
+        return;
+    }
+    let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
+    assert_eq!((ran.status, &report["ok"]), (0, &Value::Bool(true)), "{report:#}");
+    assert!(report["steps"].to_string().contains("real links"), "{report:#}");
+    let ran = flame(&["demo", "vod", clip.to_str().unwrap(), "--once", "--netns"]);
+    assert!(ran.status == 2 && ran.err.contains("multicast"), "{}: {}", ran.status, ran.err);
+}
+
+#[test]
 fn a_path_is_walked_over_two_sites() {
     let report = verified("path");
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();

@@ -43,7 +43,8 @@ impl Figures {
 
 fn peak_bandwidth_bps(segments: &[SegmentEntry], timescale: u64) -> u64 {
     let longest_ticks = segments.iter().map(|segment| segment.duration_ticks).max().unwrap_or(0);
-    let target_ticks = target_duration_s(longest_ticks, timescale) * timescale;
+    // Wide: an index may state times near the end of 64 bits.
+    let target_ticks = u128::from(target_duration_s(longest_ticks, timescale)) * u128::from(timescale);
     let runs = (0..segments.len()).filter_map(|start| {
         let mut ticks = 0;
         let mut bytes = 0;
@@ -51,10 +52,11 @@ fn peak_bandwidth_bps(segments: &[SegmentEntry], timescale: u64) -> u64 {
         for segment in &segments[start..] {
             ticks += segment.duration_ticks;
             bytes += segment.size_bytes;
-            if 2 * ticks > 3 * target_ticks {
+            let twice_ticks = 2 * u128::from(ticks);
+            if twice_ticks > 3 * target_ticks {
                 break;
             }
-            if 2 * ticks >= target_ticks {
+            if twice_ticks >= target_ticks {
                 peak = peak.max(Some(bits_per_second(bytes, ticks, timescale)));
             }
         }
@@ -67,7 +69,8 @@ fn peak_bandwidth_bps(segments: &[SegmentEntry], timescale: u64) -> u64 {
 /// `EXT-X-TARGETDURATION` of segments of which the longest lasts `longest_ticks`: whole seconds, the nearest
 /// integer (RFC 8216bis section 4.4.3.1), at least 1.
 fn target_duration_s(longest_ticks: u64, timescale: u64) -> u64 {
-    (2 * longest_ticks + timescale).checked_div(2 * timescale).unwrap_or(0).max(1)
+    let (longest_ticks, timescale) = (u128::from(longest_ticks), u128::from(timescale));
+    saturate((2 * longest_ticks + timescale).checked_div(2 * timescale).unwrap_or(0).max(1))
 }
 
 /// Rounded up: a bandwidth is an upper bound.

@@ -56,6 +56,8 @@ mod intents;
 mod key;
 mod manifest;
 mod objects;
+#[doc(hidden)]
+pub mod parsers;
 mod pins;
 mod protocol;
 mod transfer;

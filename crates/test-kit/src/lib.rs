@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod clips;
+pub mod hostile;
 pub mod netns;
 pub mod openapi;
 pub mod ports;

@@ -11,6 +11,8 @@
 pub mod config;
 mod http;
 mod multicast;
+#[doc(hidden)]
+pub mod parsers;
 mod peers;
 mod proxy;
 mod refusals;

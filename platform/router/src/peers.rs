@@ -7,7 +7,7 @@
 //! Only after a long bound is it forgotten. What the versions mean stands in `flame_naming::peers`; nothing is kept on disk.
 
 mod feed;
-mod follow;
+pub(crate) mod follow;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

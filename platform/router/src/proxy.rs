@@ -6,7 +6,7 @@
 
 mod body;
 mod fault;
-mod headers;
+pub(crate) mod headers;
 mod indirection;
 mod probes;
 mod resume;

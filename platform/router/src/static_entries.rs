@@ -175,7 +175,7 @@ fn ordinary_weight() -> u16 {
     Terms::default().weight
 }
 
-fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Label, BTreeMap<Key, Place>>, FileError> {
+pub(crate) fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Label, BTreeMap<Key, Place>>, FileError> {
     let form = |source| FileError::Form { path: path.to_owned(), source: Box::new(source) };
     let File { entries } = toml::from_str(text).map_err(form)?;
     let mut sites: BTreeMap<Label, BTreeMap<Key, Place>> = BTreeMap::new();

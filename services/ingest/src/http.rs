@@ -11,7 +11,7 @@ use crate::intake::Intake;
 mod error;
 mod files;
 mod pulls;
-mod tus;
+pub(crate) mod tus;
 mod uploads;
 
 /// Methods that pages of allowed origins may use.

@@ -15,6 +15,8 @@ pub mod fault;
 mod http;
 pub mod intake;
 pub mod labels;
+#[doc(hidden)]
+pub mod parsers;
 pub mod parts;
 pub mod processing;
 pub mod pull;

@@ -6,7 +6,7 @@
 //! read already, and gets the same answers there. So is every connection over TLS, where bytes cannot go from file to socket.
 
 mod handover;
-mod head;
+pub(crate) mod head;
 mod write;
 
 use std::io;

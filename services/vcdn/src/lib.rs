@@ -18,6 +18,8 @@ mod guard;
 mod http;
 mod medium;
 mod object;
+#[doc(hidden)]
+pub mod parsers;
 mod peers;
 mod policy;
 mod prefetch;

@@ -244,7 +244,7 @@ pub(crate) fn condition(request: &HeaderMap, head: &Head) -> Condition {
 
 fn any(request: &HeaderMap, name: &HeaderName, matches: impl Fn(&str) -> bool) -> bool {
     let values = request.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|tag| matches(tag.trim()))
+    values.flat_map(members).any(|tag| matches(tag.trim()))
 }
 
 /// Whether the request lets a stored answer be used without asking (RFC 9111 section 5.2.1).

@@ -99,9 +99,10 @@ pub(crate) struct Piece {
 /// The runs that make up `range` of the object, in order; a range beyond the end is cut off.
 pub(crate) fn pieces(extents: &[Extent], range: Range<u64>) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut start_bytes = 0;
+    let mut start_bytes = 0_u64;
     for extent in extents {
-        let end_bytes = start_bytes + extent.size_bytes;
+        // A damaged manifest may state lengths that no file has.
+        let end_bytes = extent.size_bytes.saturating_add(start_bytes);
         if start_bytes >= range.end {
             break;
         }

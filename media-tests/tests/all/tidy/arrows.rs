@@ -1,4 +1,4 @@
-//! Who may depend on whom: crates ◄ services, platform ◄ cli, media-tests, bench.
+//! Who may depend on whom: crates ◄ services, platform ◄ cli, media-tests, bench, fuzz.
 
 use super::none;
 use super::workspace::Metadata;
@@ -7,7 +7,7 @@ use super::workspace::Metadata;
 fn may_use(layer: &str, other: &str) -> bool {
     match layer {
         "crates" | "services" | "platform" => other == "crates",
-        "cli" | "bench" | "media-tests" => ["crates", "services", "platform"].contains(&other),
+        "cli" | "bench" | "media-tests" | "fuzz" => ["crates", "services", "platform"].contains(&other),
         _ => false,
     }
 }
@@ -35,7 +35,7 @@ fn arrows_point_down() {
             }
         }
     }
-    none("arrows: crates ◄ services, platform ◄ cli, media-tests, bench (docs/architecture.md)", &findings);
+    none("arrows: crates ◄ services, platform ◄ cli, media-tests, bench, fuzz (docs/architecture.md)", &findings);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use flame_test_kit::programs::program;
 
 use super::none;
-use super::workspace::Metadata;
+use super::workspace::{Metadata, Target};
 
 fn media_libraries(binary: &str) -> Vec<String> {
     let ran = Command::new("ldd").arg(program(binary)).output().expect("ldd runs");
@@ -20,7 +20,9 @@ fn media_libraries(binary: &str) -> Vec<String> {
 fn only_flame_media_links_media_libraries() {
     let mut findings = Vec::new();
     for package in Metadata::ours().packages {
-        for target in package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "bin")) {
+        let is_built =
+            |target: &&Target| target.kind.iter().any(|kind| kind == "bin") && target.required_features.is_empty();
+        for target in package.targets.iter().filter(is_built) {
             let linked = media_libraries(&target.name);
             if target.name == "flame-media" {
                 assert!(linked.iter().any(|name| name.starts_with("libgst")), "ldd shows what flame-media links");

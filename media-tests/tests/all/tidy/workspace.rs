@@ -35,6 +35,9 @@ pub struct Target {
     pub name: String,
     pub kind: Vec<String>,
     pub src_path: PathBuf,
+    /// Features without which it is not built: it is no part of the product.
+    #[serde(default, rename = "required-features")]
+    pub required_features: Vec<String>,
 }
 
 // === impl Metadata ===

@@ -40,7 +40,7 @@ pub(crate) struct Follower {
 
 /// Why a conversation with a peer ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+pub(crate) enum Ended {
     #[error("the feed cannot be read")]
     Feed(#[from] ClientError),
     #[error("it ended the feed")]
@@ -190,7 +190,7 @@ impl Follower {
     }
 }
 
-fn message(line: Line) -> Result<Message<Place>, Ended> {
+pub(crate) fn message(line: Line) -> Result<Message<Place>, Ended> {
     let stamp = |incarnation, version| Stamp { incarnation, version };
     Ok(match line {
         Line::Hello { .. } => return Err(Ended::NoHello),

@@ -51,7 +51,7 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
 }
 
 /// Takes away what is meant for this hop only. `TE: trailers` stays: trailers pass through.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = nominated(headers).filter_map(|token| token.parse().ok()).collect();
     let wants_trailers = headers.get_all(header::TE).iter().any(|value| {
         value.to_str().unwrap_or_default().split(',').any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
@@ -114,7 +114,7 @@ pub(super) fn mount_locations(
 }
 
 /// `location` as the client needs it; `None` where it may stay.
-fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
+pub(crate) fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
     let prefix = mount.prefix();
     if location.starts_with('/') && !location.starts_with("//") {
         return (!prefix.is_empty()).then(|| format!("{prefix}{location}"));

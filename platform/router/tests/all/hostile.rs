@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
+use flame_test_kit::hostile::{Witness, withstands_answers, withstands_requests};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::world::{Service, World};
 
@@ -88,4 +92,81 @@ async fn oversize_heads_are_refused() {
     assert_eq!(world.raw(&many).await.status(), 431);
     let long = format!("GET /~a/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(70 * 1024));
     assert!(matches!(world.raw(&long).await.status(), 414 | 431));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stream_of_requests_is_read_in_two_ways() {
+    let world = World::start().await;
+    let witness = Witness::start().await;
+    world.register_address("a", witness.address).await;
+    withstands_requests(world.address(), "/~a", "localhost", &witness).await;
+    withstands_requests(world.address(), "", "a.localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lie_of_an_endpoint_reaches_another_client_or_looks_whole() {
+    let world = World::start().await;
+    let witness = Witness::start().await;
+    world.register_address("a", witness.address).await;
+    withstands_answers(world.address(), "/~a", "localhost", &witness).await;
+}
+
+/// Clients that begin and never go on take no place for longer than a head may take.
+#[tokio::test]
+async fn half_open_connections_make_room_for_others() {
+    let world = World::with(|config| {
+        config.host.head_timeout.0 = Duration::from_millis(300);
+        config.host.max_connections = 3;
+    })
+    .await;
+    let service = Service::echo().await;
+    let mut silent = Vec::new();
+    for said in ["G", "GET /~a/x HTTP/1.1\r\nhost: loc", "GET /~a/x HTTP/1.1\r\nhost: localhost\r\n"] {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    world.register("a", &service).await;
+    assert_eq!(world.get("/~a/x").await.status(), 200);
+    for mut stream in silent {
+        // A refusal, or nothing: it was never a request.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+/// An endpoint that has heard enough answers before the body is there; the client gets that, and the next request on
+/// whatever connection is not taken for the rest of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_before_the_end_of_a_request_is_passed_on_and_confuses_nobody() {
+    let world = World::start().await;
+    let service = Service::talking(async |mut stream: TcpStream| {
+        while let head = crate::world::read_head(&mut stream).await
+            && !head.is_empty()
+        {
+            let answer = if head.starts_with("POST") {
+                "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig"
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood"
+            };
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    world.register("a", &service).await;
+    for _ in 0..10 {
+        let mut client = TcpStream::connect(world.address()).await.unwrap();
+        // The rest of the body never comes, and looks like a request.
+        let begun =
+            "POST /~a/x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nGET /~a/hidden HTTP/1.1\r\n\r\n";
+        client.write_all(begun.as_bytes()).await.unwrap();
+        let head = crate::world::read_head(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
+        drop(client);
+        let clean = world.get("/~a/y").await;
+        assert_eq!((clean.status().as_u16(), clean.text().await.unwrap().as_str()), (200, "good"));
+    }
 }

@@ -23,7 +23,7 @@ use headers::{
     UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
 };
 
-mod headers;
+pub(crate) mod headers;
 
 /// What the server can do.
 #[utoipa::path(options, path = "/uploads", tag = "tus", responses(

@@ -9,7 +9,7 @@ const FIELDS_MAX: usize = 48;
 
 /// What was read so far.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
+pub(crate) enum Parsed {
     /// The head is not whole.
     Partial,
     /// Not a request for the loop, or none at all.
@@ -28,7 +28,7 @@ pub(super) enum Parsed {
 
 /// What of the fields matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing: the target says it all.
     Plain,
     /// Conditions, ranges, wishes.
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 }
 
 /// Looks at what was read.
-pub(super) fn parse(bytes: &[u8]) -> Parsed {
+pub(crate) fn parse(bytes: &[u8]) -> Parsed {
     if bytes.is_empty() {
         return Parsed::Partial;
     }
@@ -72,13 +72,13 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     if hosts != 1 {
         return Parsed::Doubtful;
     }
-    // Method and one space stand before it; httparse takes exactly one.
-    let start = method.len() + 1;
+    // Empty lines may stand before the request line.
+    let start = path.as_ptr() as usize - bytes.as_ptr() as usize;
     Parsed::Whole { kind, target: start..start + path.len(), length, is_head, keeps_alive }
 }
 
 /// The fields of a head that [`parse`] has found whole.
-pub(super) fn fields(head: &[u8]) -> HeaderMap {
+pub(crate) fn fields(head: &[u8]) -> HeaderMap {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let mut headers = HeaderMap::new();
@@ -219,6 +219,9 @@ mod tests {
         let text = b"HEAD /a/b?c HTTP/1.1\r\nHost: x\r\n\r\nGET";
         let Parsed::Whole { target, length, is_head, .. } = parse(text) else { panic!("it is whole") };
         assert_eq!((&text[target], length, is_head), (&b"/a/b?c"[..], text.len() - 3, true));
+        let text = b"\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+        let Parsed::Whole { target, length, .. } = parse(text) else { panic!("empty lines before it are nothing") };
+        assert_eq!((&text[target], length), (&b"/a"[..], text.len()));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use flame_api::Client;
+use flame_api::router::Registration;
+use flame_test_kit::hostile::{Witness, withstands_answers, withstands_requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -84,4 +87,62 @@ async fn http_1_0_and_absolute_forms_are_answered() {
         raw(&world, b"GET http://cdn.localhost/a/1 HTTP/1.1\r\nHost: cdn.localhost\r\nConnection: close\r\n\r\n").await;
     assert!(absolute.contains(" 200 ") && absolute.ends_with("one"), "{absolute}");
     assert_eq!(world.origin.asked("/a/1").len(), 1);
+}
+
+/// A world whose origin is a witness, and where the router finds the surrogate too.
+async fn with_witness() -> (World, Witness) {
+    let (world, witness) = (World::start().await, Witness::start().await);
+    let client = Client::new(format!("http://{}", world.router.address()).parse().unwrap(), None);
+    for (name, address) in [("origin", witness.address), ("cdn", world.edge())] {
+        // The world's own origin has generation 1 under the same identifier.
+        let registration = Registration::new(address, 2, 60_000);
+        client.register(name, "one", &registration).await.unwrap();
+    }
+    (world, witness)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stream_of_requests_poisons_what_is_kept() {
+    let (world, witness) = with_witness().await;
+    withstands_requests(world.edge(), "", "cdn.localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stream_of_requests_poisons_what_is_kept_behind_a_router() {
+    let (world, witness) = with_witness().await;
+    withstands_requests(world.router.address(), "/~cdn", "localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lie_of_an_origin_is_kept_or_given_to_another() {
+    let (world, witness) = with_witness().await;
+    withstands_answers(world.edge(), "", "cdn.localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_lie_of_an_origin_is_kept_or_given_to_another_behind_a_router() {
+    let (world, witness) = with_witness().await;
+    withstands_answers(world.router.address(), "/~cdn", "localhost", &witness).await;
+}
+
+#[tokio::test]
+async fn half_open_connections_make_room_for_others() {
+    let world = World::with(|config| {
+        config.host.head_timeout.0 = Duration::from_millis(300);
+        config.host.max_connections = 3;
+    })
+    .await;
+    world.origin.put("/a/1", Reply::new("good"));
+    let mut silent = Vec::new();
+    for said in ["", "G", "GET /a/1 HTTP/1.1\r\nHost: a\r\n"] {
+        let mut stream = TcpStream::connect(world.edge()).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    assert_eq!(world.get("/a/1").await.text().await.unwrap(), "good");
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&rest));
+    }
 }

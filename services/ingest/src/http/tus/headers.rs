@@ -50,7 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SpeaksTus {
 }
 
 /// The number in a header, or `None` where there is none.
-pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> FailureResult<Option<u64>> {
+pub(crate) fn number(headers: &HeaderMap, name: &HeaderName) -> FailureResult<Option<u64>> {
     let Some(value) = headers.get(name) else {
         return Ok(None);
     };
@@ -61,7 +61,7 @@ pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> FailureResult<Op
 }
 
 /// The checksum that was promised.
-pub(super) fn promise(headers: &HeaderMap) -> FailureResult<Option<Promise>> {
+pub(crate) fn promise(headers: &HeaderMap) -> FailureResult<Option<Promise>> {
     let Some(value) = headers.get(UPLOAD_CHECKSUM) else {
         return Ok(None);
     };

@@ -124,6 +124,8 @@ fn nobody_else_signs() {
     let token = ours.token(&with_container(&json!({})));
     let twice = format!("/;URISigningPackage={token}/;URISigningPackage={token}/film/1");
     assert_eq!(ours.verify(&twice).unwrap_err().kind(), "token-malformed");
+    let behind = format!("/;URISigningPackage={token}/film;URISigningPackage=x/1");
+    assert_eq!(ours.verify(&behind).unwrap_err().kind(), "token-malformed");
 }
 
 proptest! {

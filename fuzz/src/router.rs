@@ -1,0 +1,153 @@
+//! What the router reads: files of entries, lines of peers, heads of answers, fields of one hop.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flame_api::peers::{Entry, Line, Place};
+use flame_naming::peers::{Applied, Key, Message, Replica, Stamp};
+use flame_naming::{Label, Mount};
+use flame_router::parsers;
+use http::HeaderName;
+use http::uri::Authority;
+
+use crate::fields::{fields, text};
+
+/// Registrations that a replica of these targets takes.
+const LIMIT: usize = 4;
+/// Fields that end at each hop (RFC 9110 section 7.6.1).
+const OF_ONE_HOP: [&str; 7] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub fn static_entries(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let [edge, cloud]: [Label; 2] = ["edge", "cloud"].map(|site| site.parse().expect("a site"));
+    let read = parsers::static_entries(text, &edge);
+    let other = parsers::static_entries(text, &cloud);
+    let Ok(entries) = read else { return };
+    for place in entries.values().flat_map(BTreeMap::values) {
+        assert!(place.address.port() > 0 && !place.address.ip().is_unspecified() && place.generation == 0);
+    }
+    // An entry that names its site is the same for every router.
+    if let Ok(other) = other {
+        let named = |map: &BTreeMap<Label, BTreeMap<Key, Place>>| {
+            map.iter()
+                .filter(|(site, _)| **site != edge && **site != cloud)
+                .map(|(site, it)| (site.clone(), it.clone()))
+                .collect()
+        };
+        let (one, two): (BTreeMap<_, _>, BTreeMap<_, _>) = (named(&entries), named(&other));
+        assert_eq!(one, two);
+    }
+}
+
+/// Lines of a feed.
+pub fn peer_feed(data: &[u8]) {
+    let mut replica: Replica<Place> = Replica::new(LIMIT);
+    let mut model: (Option<Stamp>, BTreeMap<Key, Place>) = (None, BTreeMap::new());
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        let Ok(message) = parsers::peer_line(line) else { continue };
+        let written = serde_json::to_vec(&as_line(&message)).expect("a line is JSON");
+        assert_eq!(parsers::peer_line(&written).as_ref(), Ok(&message), "a line is written otherwise than it is read");
+        let before = replica.entries().clone();
+        let applied = replica.apply(message.clone());
+        match applied {
+            Applied::Newer(changes) => {
+                model = become_of(&model, &message).expect("the model takes what the replica takes");
+                let mut changed = before;
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => changed.insert(key, value),
+                        None => changed.remove(&key),
+                    };
+                }
+                assert_eq!(&changed, replica.entries(), "the changes do not make the new state of the old one");
+            }
+            Applied::Old | Applied::Gap | Applied::TooMany { .. } => assert_eq!(&before, replica.entries()),
+        }
+        assert!(replica.entries().len() <= LIMIT);
+        assert_eq!((replica.stamp(), replica.entries()), (model.0, &model.1));
+    }
+}
+
+/// What an owner's message makes of what was known, if it fits on it.
+fn become_of(
+    known: &(Option<Stamp>, BTreeMap<Key, Place>),
+    message: &Message<Place>,
+) -> Option<(Option<Stamp>, BTreeMap<Key, Place>)> {
+    match message {
+        Message::Full { stamp, entries } => Some((Some(*stamp), entries.clone())),
+        Message::Alive { .. } => None,
+        Message::Delta { after, stamp, changes } => {
+            let have = known.0.filter(|have| have.incarnation == stamp.incarnation && have.version >= *after)?;
+            assert!(have < *stamp, "time goes back");
+            let mut entries = known.1.clone();
+            entries.retain(|key, _| changes.get(key).is_none_or(Option::is_some));
+            entries.extend(changes.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))));
+            Some((Some(*stamp), entries))
+        }
+    }
+}
+
+fn as_line(message: &Message<Place>) -> Line {
+    let entry =
+        |key: &Key, at: Option<Place>| Entry { name: key.name.to_string(), endpoint: key.endpoint.to_string(), at };
+    match message.clone() {
+        Message::Full { stamp: Stamp { incarnation, version }, entries } => {
+            let entries = entries.into_iter().map(|(key, at)| entry(&key, Some(at))).collect();
+            Line::Full { incarnation, version, entries }
+        }
+        Message::Delta { after, stamp: Stamp { incarnation, version }, changes } => {
+            let changes = changes.into_iter().map(|(key, at)| entry(&key, at)).collect();
+            Line::Delta { incarnation, version, after, changes }
+        }
+        Message::Alive { stamp: Stamp { incarnation, version } } => Line::Alive { incarnation, version },
+    }
+}
+
+pub fn answer_head(data: &[u8]) {
+    let Some((status, headers)) = parsers::answer_head(data) else { return };
+    let lengths: BTreeSet<_> =
+        headers.get_all("content-length").iter().map(|value| value.as_bytes().to_vec()).collect();
+    assert_eq!(lengths.len(), 1, "a head without one length");
+    let written = parsers::write_answer_head(status, headers.clone());
+    assert_eq!(parsers::answer_head(&written), Some((status, headers)));
+}
+
+pub fn hop_by_hop(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let before = fields(text);
+    let mut after = before.clone();
+    parsers::remove_hop_by_hop(&mut after);
+    let lines = before.get_all("connection").iter().filter_map(|value| value.to_str().ok());
+    let nominated: BTreeSet<String> =
+        lines.flat_map(|line| line.split(',').map(|token| token.trim().to_ascii_lowercase())).collect();
+    let is_of_hop = |name: &HeaderName| OF_ONE_HOP.contains(&name.as_str()) || nominated.contains(name.as_str());
+    for name in after.keys() {
+        // `TE: trailers` is said anew.
+        assert!(!is_of_hop(name) || *name == http::header::TE, "{name} passes");
+    }
+    if let Some(te) = after.get("te") {
+        assert_eq!((te.as_bytes(), after.get_all("te").iter().count()), (&b"trailers"[..], 1));
+    }
+    for name in before.keys().filter(|name| !is_of_hop(name) && **name != http::header::TE) {
+        assert!(before.get_all(name).iter().eq(after.get_all(name)), "{name} does not pass");
+    }
+}
+
+pub fn location(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let (mount, upstream) = (Mount::Path("/~media".to_owned()), Authority::from_static("127.0.0.1:4000"));
+    let Some(mounted) = parsers::mounted(text, &mount, &upstream, Some("localhost:8080")) else { return };
+    assert!(mounted.starts_with("/~media/"), "{text} becomes {mounted}");
+    let is_own = ["http://127.0.0.1:4000", "http://localhost:8080"]
+        .iter()
+        .any(|own| text.get(..own.len()).is_some_and(|front| front.eq_ignore_ascii_case(own)));
+    let is_path = text.starts_with('/') && !text.starts_with("//");
+    assert!(is_own || is_path, "a foreign {text} becomes {mounted}");
+}
