@@ -8,9 +8,11 @@
 //!
 //! Reading order: [`client`], then [`server`], whose first page describes the folder and what a crash leaves.
 
+pub mod aligned;
 pub mod client;
 pub mod server;
 
+pub use aligned::aligned_buffer;
 pub use client::{
     IfExists, ListPage, MultipartUpload, ObjectBody, ObjectInfo, ObjectSummary, OpenUpload, PageToken, PartTag,
     SecretKey, Store, StoreConfig, StoreError,

@@ -9,6 +9,8 @@ mod world;
 mod buckets;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/direct.rs"]
+mod direct;
 #[path = "all/folder.rs"]
 mod folder;
 #[path = "all/hostile.rs"]

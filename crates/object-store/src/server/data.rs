@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::Checksum as _;
 use s3s::dto::Checksum;
@@ -19,9 +19,13 @@ use super::error::{AtPath, Result};
 use super::folder::{Folder, sync_dir};
 use super::intents::{Intent, Place};
 use super::manifest::{Extent, FileId, Piece};
+use crate::aligned::{BLOCK_BYTES, whole_blocks};
 
 /// Bytes after which the system is told to begin writing.
 const WRITEBACK_BYTES: u64 = 8 * 1024 * 1024;
+/// From this size on bytes go to the disk directly, where their memory allows it: below it the wait for the disk costs more
+/// than the page cache.
+const DIRECT_BYTES: usize = 1024 * 1024;
 
 /// Data files that nothing names yet. Dropped without [`Pending::keep`], they are removed.
 #[derive(Debug)]
@@ -118,13 +122,48 @@ impl DataWriter {
         Ok(Self { pending, id, path, file, size_bytes: 0, started_bytes: 0 })
     }
 
-    /// Appends the blocks with one gathering write.
+    /// Appends the blocks with one gathering write; what of the first one is large and lies right in memory, directly.
     pub(crate) fn write(&mut self, blocks: &[Bytes]) -> Result<()> {
+        let direct_bytes = blocks.first().map_or(Ok(0), |first| self.write_directly(first)).at("write", &self.path)?;
         let mut slices: Vec<IoSlice<'_>> = blocks.iter().map(|block| IoSlice::new(block)).collect();
-        write_all_vectored(&mut self.file, &mut slices).at("write", &self.path)?;
+        let mut slices = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut slices, direct_bytes);
+        write_all_vectored(&mut self.file, slices).at("write", &self.path)?;
         self.size_bytes += blocks.iter().map(|block| block.len() as u64).sum::<u64>();
         self.start_writeback();
         Ok(())
+    }
+
+    /// Writes whole blocks past the page cache; gives how many bytes that were. They are on the disk no sooner than others:
+    /// that is what [`finish`](Self::finish) waits for.
+    fn write_directly(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let blocks = whole_blocks(bytes);
+        let is_on_border = self.size_bytes.is_multiple_of(BLOCK_BYTES as u64);
+        if blocks.len() < DIRECT_BYTES || !is_on_border || self.set_direct(true).is_err() {
+            return Ok(0);
+        }
+        let mut written_bytes = 0;
+        while written_bytes < blocks.len() {
+            match self.file.write(&blocks[written_bytes..]) {
+                Ok(0) => break,
+                Ok(written) => written_bytes += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The file system has other borders: the page cache has none.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.set_direct(false)?;
+        // There is nothing to write back.
+        self.started_bytes = self.size_bytes + written_bytes as u64;
+        Ok(written_bytes)
+    }
+
+    /// Fails where the file system knows no direct writes.
+    fn set_direct(&self, direct: bool) -> io::Result<()> {
+        let mut flags = fcntl_getfl(&self.file)?;
+        flags.set(OFlags::DIRECT, direct);
+        Ok(fcntl_setfl(&self.file, flags)?)
     }
 
     /// Keeps the disk busy while the body still arrives, so that the final sync finds little to do.
