@@ -5,13 +5,14 @@
 //! disk of its own beside the store, and never serves them back.
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
-//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`writers`], [`pull`]), what
+//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
 //! happens then ([`processing`], [`sweep`]), and `http`, which speaks.
 
 pub mod config;
 pub mod depot;
 pub mod digest;
 pub mod fault;
+pub mod filling;
 mod http;
 pub mod intake;
 pub mod labels;

@@ -5,7 +5,8 @@
 //! then does the offset that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
 //! put in front of what comes next. A short upload that never fills a part becomes the source by one plain put.
 //!
-//! Each note is an fsync for which the connection waits, so a fast upload has several parts noted at once.
+//! Each note is an fsync, so it is made beside the bytes that come, one at a time, and a fast upload has several parts noted
+//! at once. A PUT is not noted before its end: if it breaks, nothing of it is kept.
 //!
 //! With a promised checksum nothing is noted before all bytes of the request are here and the checksum is right. Parts
 //! that a wrong one leaves in the store are not named by any row: the next attempt replaces them, for part numbers
@@ -19,11 +20,13 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use flame_object_store::{MultipartUpload, PartTag, StoreError};
 use time::OffsetDateTime;
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::depot::{self, Depot};
 use crate::digest::{DamagedState, Promise, RunningSha256};
 use crate::fault;
+use crate::filling::{Digests, Filling};
 use crate::intake::Intake;
 use crate::parts::PARTS_HELD;
 use crate::record::{Origin, Record, Tail};
@@ -38,15 +41,15 @@ pub struct Receiver {
     uploads: Uploads,
     depot: Depot,
     record: Record,
-    promise: Option<Promise>,
-    hash: RunningSha256,
+    /// Whether the request's bytes have been promised a checksum that is not yet known to be right.
+    is_promised: bool,
     max_bytes: u64,
     /// Time that an unfinished upload has from its last byte on.
     life: Duration,
     /// Bytes taken in, acknowledged or not.
     total_bytes: u64,
     /// Bytes that fill no part yet.
-    buffer: BytesMut,
+    filling: Filling,
     multipart: Option<MultipartUpload>,
     next_part: u16,
     /// Oldest first.
@@ -56,8 +59,18 @@ pub struct Receiver {
     /// Parts that the store has and no row names: the checksum is not yet known to be right, or they are to be noted
     /// with the next.
     staged: Vec<PartTag>,
-    /// When parts were noted last.
+    /// The note being made.
+    noting: Option<Noting>,
+    /// When a note was begun last.
     noted: Option<Instant>,
+}
+
+/// A note of parts that the store has, on its way to the disk.
+#[derive(Debug)]
+struct Noting {
+    /// Whether the upload was still there.
+    task: JoinHandle<Result<bool, RecordError>>,
+    offset_bytes: u64,
 }
 
 /// A part on its way to the store.
@@ -117,12 +130,13 @@ impl Receiver {
     /// Goes on with `record` where it stands.
     pub async fn open(intake: &Intake, record: Record, promise: Option<Promise>) -> Result<Self, ReceiveError> {
         let Intake { uploads, depot, limits, .. } = intake.clone();
-        let hash = RunningSha256::resume(record.sha256_state.as_deref())?;
+        let sha256 = RunningSha256::resume(record.sha256_state.as_deref())?;
         let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
-        let mut buffer = room(&record, record.offset_bytes - tail_bytes);
+        let mut memory = room(&record, record.offset_bytes - tail_bytes);
         if let Some(tail) = &record.tail {
-            buffer.extend_from_slice(&depot.tail(tail).await?);
+            memory.extend_from_slice(&depot.tail(tail).await?);
         }
+        let is_promised = promise.is_some();
         let whole_parts = (record.offset_bytes - tail_bytes) / record.part_bytes;
         let next_part = u16::try_from(whole_parts + 1).expect("part_bytes keeps every upload below 10,000 parts");
         let multipart = depot::multipart(&record);
@@ -131,17 +145,17 @@ impl Receiver {
             uploads,
             depot,
             record,
-            promise,
-            hash,
+            is_promised,
             max_bytes: limits.max_upload.0,
             life: limits.expiry.0,
             total_bytes,
-            buffer,
+            filling: Filling::new(memory, Digests { sha256, promise }),
             multipart,
             next_part,
             in_flight: VecDeque::new(),
             spare: None,
             staged: Vec::new(),
+            noting: None,
             noted: None,
         })
     }
@@ -153,7 +167,12 @@ impl Receiver {
     }
 
     /// Takes in more bytes. It waits while all parts that it may hold are full, so a client sends no faster than the store takes.
-    pub async fn push(&mut self, mut bytes: Bytes) -> Result<(), ReceiveError> {
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), ReceiveError> {
+        let taken = self.take(bytes).await;
+        self.leave_nothing_behind(taken).await
+    }
+
+    async fn take(&mut self, mut bytes: Bytes) -> Result<(), ReceiveError> {
         let total_bytes = self.total_bytes + bytes.len() as u64;
         if let Some(length_bytes) = self.record.length_bytes
             && total_bytes > length_bytes
@@ -165,15 +184,11 @@ impl Receiver {
         }
         let part_bytes = usize::try_from(self.record.part_bytes).expect("a part fits into memory");
         while !bytes.is_empty() {
-            let room = part_bytes - self.buffer.len();
+            let room = part_bytes - self.filling.size_bytes();
             let piece = bytes.split_to(room.min(bytes.len()));
-            self.hash.update(&piece);
-            if let Some(promise) = &mut self.promise {
-                promise.update(&piece);
-            }
             self.total_bytes += piece.len() as u64;
-            self.buffer.extend_from_slice(&piece);
-            if self.buffer.len() == part_bytes {
+            self.filling.push(&piece).await;
+            if self.filling.size_bytes() == part_bytes {
                 self.ship().await?;
             }
         }
@@ -183,20 +198,33 @@ impl Receiver {
     /// Ends the connection's bytes: all of them (`whole`), or as many as came before it broke. What came is stored and
     /// acknowledged; with the last byte the upload's processing begins.
     pub async fn close(mut self, whole: bool) -> Result<Received, ReceiveError> {
-        if let Some(promise) = self.promise.take() {
+        if self.is_promised {
             if !whole {
                 // What cannot be verified is not kept.
                 return Ok(Received { offset_bytes: self.record.offset_bytes, complete: false });
             }
-            if !promise.is_kept() {
+            let promise = self.filling.digests().await.promise.take();
+            if promise.is_some_and(|promise| !promise.is_kept()) {
                 return Err(ReceiveError::Checksum);
             }
+            self.is_promised = false;
         }
         let complete = match self.record.length_bytes {
             Some(length_bytes) => self.total_bytes == length_bytes,
             None => whole && self.record.origin != Origin::Tus,
         };
-        if complete { self.finish().await } else { self.pause().await }
+        let closed = if complete { self.finish().await } else { self.pause().await };
+        self.leave_nothing_behind(closed).await
+    }
+
+    /// After a failure whoever comes next reads from the row where to go on: no note may come after that.
+    async fn leave_nothing_behind<T>(&mut self, outcome: Result<T, ReceiveError>) -> Result<T, ReceiveError> {
+        if outcome.is_err()
+            && let Err(error) = self.end_note().await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a note failed after something else had");
+        }
+        outcome
     }
 
     /// Sends a full part on its way; enough of those before must have arrived.
@@ -205,18 +233,21 @@ impl Receiver {
             self.settle().await?;
         }
         let multipart = self.multipart().await?;
+        let sha256_state = self.filling.digests().await.sha256.save();
         let next = self.spare.take().unwrap_or_else(|| room(&self.record, self.total_bytes));
-        let (number, bytes) = (self.next_part, std::mem::replace(&mut self.buffer, next).freeze());
+        let bytes = self.filling.replace(next);
+        self.send(multipart, bytes, sha256_state);
+        Ok(())
+    }
+
+    /// Sends the next part on its way.
+    fn send(&mut self, multipart: MultipartUpload, bytes: Bytes, sha256_state: Vec<u8>) {
+        let number = self.next_part;
         self.next_part += 1;
         let (depot, sent) = (self.depot.clone(), bytes.clone());
         let task = tokio::spawn(async move { depot.put_part(&multipart, number, sent).await });
-        self.in_flight.push_back(InFlight {
-            task: AbortOnDropHandle::new(task),
-            bytes,
-            end_bytes: self.total_bytes,
-            sha256_state: self.hash.save(),
-        });
-        Ok(())
+        let (task, end_bytes) = (AbortOnDropHandle::new(task), self.total_bytes);
+        self.in_flight.push_back(InFlight { task, bytes, end_bytes, sha256_state });
     }
 
     /// Waits for all parts on their way.
@@ -227,8 +258,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Waits for the oldest part on its way, and acknowledges it with those before it, unless a checksum is still to come
-    /// or something was acknowledged just now.
+    /// Waits for the oldest part on its way, and begins to acknowledge it with those before it, unless a checksum is still
+    /// to come, nothing is to be noted before the end, or something was acknowledged just now.
     async fn settle(&mut self) -> Result<(), ReceiveError> {
         let Some(InFlight { task, bytes, end_bytes, sha256_state }) = self.in_flight.pop_front() else {
             return Ok(());
@@ -243,47 +274,65 @@ impl Receiver {
         fault::point("part-stored");
         // The last byte is acknowledged together with the stage that it leads to, by `finish`.
         let last = self.record.length_bytes == Some(end_bytes);
+        let may_note = !self.is_promised && !last && self.record.origin != Origin::Put;
         let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= NOTE_EVERY);
-        if self.promise.is_none() && !last && is_due {
-            self.arrive(end_bytes, sha256_state, None, None).await?;
-            self.noted = Some(Instant::now());
+        if may_note && is_due && self.noting.as_ref().is_none_or(|noting| noting.task.is_finished()) {
+            self.end_note().await?;
+            self.begin_note(end_bytes, sha256_state);
         }
         Ok(())
     }
 
+    /// Notes the parts that the store has, beside the bytes that come.
+    fn begin_note(&mut self, offset_bytes: u64, sha256_state: Vec<u8>) {
+        let arrival = self.arrival(offset_bytes, sha256_state, None);
+        let (uploads, record) = (self.uploads.clone(), self.record.clone());
+        let task = tokio::spawn(async move { uploads.arrive(&record, &arrival, None).await });
+        self.noting = Some(Noting { task, offset_bytes });
+        self.noted = Some(Instant::now());
+    }
+
+    /// Waits for the note being made.
+    async fn end_note(&mut self) -> Result<(), ReceiveError> {
+        let Some(Noting { task, offset_bytes }) = self.noting.take() else { return Ok(()) };
+        let was_there = task.await.expect("the task is neither aborted nor does it panic")?;
+        self.arrived(was_there, offset_bytes, None).await
+    }
+
     /// Stores what fills no part and acknowledges everything.
-    async fn pause(mut self) -> Result<Received, ReceiveError> {
+    async fn pause(&mut self) -> Result<Received, ReceiveError> {
         self.settle_all().await?;
+        self.end_note().await?;
         if self.total_bytes > self.record.offset_bytes || !self.staged.is_empty() {
-            let bytes = self.buffer.split().freeze();
+            let sha256_state = self.filling.digests().await.sha256.save();
+            let bytes = self.filling.replace(BytesMut::new());
             let tail = match bytes.is_empty() {
                 true => None,
                 false => Some(self.depot.put_tail(&self.record, self.total_bytes, bytes).await?),
             };
             fault::point("tail-stored");
-            let state = self.hash.save();
-            self.arrive(self.total_bytes, state, tail, None).await?;
+            self.arrive(self.total_bytes, sha256_state, tail, None).await?;
         }
         Ok(Received { offset_bytes: self.total_bytes, complete: false })
     }
 
     /// Stores the last bytes and hands the upload over to be processed.
-    async fn finish(mut self) -> Result<Received, ReceiveError> {
-        self.settle_all().await?;
-        let bytes = self.buffer.split().freeze();
+    async fn finish(&mut self) -> Result<Received, ReceiveError> {
+        let digests = self.filling.digests().await;
+        let (sha256, sha256_state) = (digests.sha256.hex(), digests.sha256.save());
+        let bytes = self.filling.replace(BytesMut::new());
         if !bytes.is_empty() {
             if self.next_part == 1 {
                 self.depot.put_whole(&self.record, bytes).await?;
             } else {
                 let multipart = self.multipart().await?;
-                let part = self.depot.put_part(&multipart, self.next_part, bytes).await?;
-                self.staged.push(part);
+                self.send(multipart, bytes, sha256_state.clone());
             }
         }
+        self.settle_all().await?;
+        self.end_note().await?;
         fault::point("last-part-stored");
-        let sha256 = self.hash.hex();
-        let state = self.hash.save();
-        self.arrive(self.total_bytes, state, None, Some(&sha256)).await?;
+        self.arrive(self.total_bytes, sha256_state, None, Some(&sha256)).await?;
         fault::point("complete-noted");
         Ok(Received { offset_bytes: self.total_bytes, complete: true })
     }
@@ -295,10 +344,20 @@ impl Receiver {
         tail: Option<Tail>,
         sha256: Option<&str>,
     ) -> Result<(), ReceiveError> {
+        let arrival = self.arrival(offset_bytes, sha256_state, tail.clone());
+        let was_there = self.uploads.arrive(&self.record, &arrival, sha256).await?;
+        self.arrived(was_there, offset_bytes, tail).await
+    }
+
+    fn arrival(&mut self, offset_bytes: u64, sha256_state: Vec<u8>, tail: Option<Tail>) -> Arrival {
         let parts = std::mem::take(&mut self.staged);
         let expires_at = self.record.expires_at.map(|_| OffsetDateTime::now_utc() + self.life);
-        let arrival = Arrival { offset_bytes, sha256_state, parts, tail: tail.clone(), expires_at };
-        if !self.uploads.arrive(&self.record, &arrival, sha256).await? {
+        Arrival { offset_bytes, sha256_state, parts, tail, expires_at }
+    }
+
+    /// What follows from a note.
+    async fn arrived(&mut self, was_there: bool, offset_bytes: u64, tail: Option<Tail>) -> Result<(), ReceiveError> {
+        if !was_there {
             return Err(ReceiveError::Ended);
         }
         let old = std::mem::replace(&mut self.record.tail, tail);
@@ -325,9 +384,8 @@ impl Receiver {
     }
 }
 
-/// A buffer for the part that begins at `offset_bytes`: set aside at once, so that it never grows by copying. The system
-/// gives the memory as it is filled.
+/// Memory for the part that begins at `offset_bytes`.
 fn room(record: &Record, offset_bytes: u64) -> BytesMut {
     let left_bytes = record.length_bytes.map_or(u64::MAX, |length| length.saturating_sub(offset_bytes));
-    BytesMut::with_capacity(usize::try_from(record.part_bytes.min(left_bytes)).expect("a part fits into memory"))
+    Filling::room(usize::try_from(record.part_bytes.min(left_bytes)).expect("a part fits into memory"))
 }
