@@ -27,7 +27,8 @@ fn the_example_configuration_holds_the_defaults() {
     assert_eq!((example.host.drain, example.host.head_timeout), (default.host.drain, default.host.head_timeout));
     // Also the keys that are commented out are known: an unknown one is refused.
     let text = std::fs::read_to_string(&file).unwrap();
-    let uncomment = |line: &str| line.strip_prefix("# ").filter(|line| line.contains(" = ")).unwrap_or(line).to_owned();
+    let is_setting = |line: &&str| line.contains(" = ") || line.starts_with('[');
+    let uncomment = |line: &str| line.strip_prefix("# ").filter(is_setting).unwrap_or(line).to_owned();
     let folder = tempfile::tempdir().unwrap();
     let all = folder.path().join("all.toml");
     std::fs::write(&all, text.lines().map(uncomment).collect::<Vec<_>>().join("\n")).unwrap();
