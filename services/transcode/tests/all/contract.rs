@@ -46,7 +46,8 @@ fn the_example_configuration_holds_the_defaults() {
 
 /// A line of the example with its key switched on.
 fn uncommented(line: &str) -> &str {
-    line.strip_prefix("# ").filter(|rest| rest.split(' ').nth(1) == Some("=")).unwrap_or(line)
+    let is_setting = |rest: &&str| rest.split(' ').nth(1) == Some("=") || rest.starts_with('[');
+    line.strip_prefix("# ").filter(is_setting).unwrap_or(line)
 }
 
 #[tokio::test]
