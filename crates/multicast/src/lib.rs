@@ -25,7 +25,7 @@ pub mod sender;
 
 pub use member::{Broken, Member};
 pub use pool::{Pool, PoolConfig};
-pub use sender::{Door, Summary};
+pub use sender::{Door, Seat, Summary};
 
 /// Longest block: what is lost of it is repaired before anything of it can be used.
 pub const BLOCK_MAX_BYTES: usize = 256 * 1024;

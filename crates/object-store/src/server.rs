@@ -117,8 +117,10 @@ impl EmbeddedServer {
     /// [`ServerError`]: the folder is foreign, newer, in use or unusable, or the address is taken.
     pub async fn start(config: EmbeddedConfig) -> Result<RunningStore, ServerError> {
         let (root, min_free_percent) = (config.root.clone(), config.min_free_percent);
+        let tasks = TaskTracker::new();
+        let held = tasks.token();
         let opening = tokio::task::spawn_blocking(move || {
-            let folder = Folder::open(&root, min_free_percent)?;
+            let folder = Folder::open(&root, min_free_percent, held)?;
             let swept = intents::sweep(&folder).map_err(|source| ServerError::sweep(root, source))?;
             Ok((folder, swept))
         });
@@ -131,7 +133,7 @@ impl EmbeddedServer {
 
         let backend = Backend {
             folder: Arc::new(folder),
-            tasks: TaskTracker::new(),
+            tasks,
             writes: Arc::new(Semaphore::new(config.max_writes.max(1))),
         };
         let service = Arc::new(service(&config, backend.clone()));
@@ -234,10 +236,13 @@ async fn serve(
         connections.abort_all();
     }
     while connections.join_next().await.is_some() {}
-    // The work on the disk that connections left behind; it holds the folder, and with it the lock.
+    // The work on the disk that connections left behind. It holds the folder, and what became of it does too, until
+    // somebody drops it: only when all of that has gone, the lock has.
     drop(service);
     tasks.close();
-    tasks.wait().await;
+    if tokio::time::timeout(config.stop_grace(), tasks.wait()).await.is_err() {
+        tracing::warn!("the folder is still in use: somebody in this process holds the body of an answer");
+    }
 }
 
 async fn accept(

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use fan::{Fan, read};
-pub(crate) use gathering::{Gathering, Lead, Place};
+pub(crate) use gathering::{Gathering, Lead, Nothing, Place};
 use measurements::Measurements;
 
 /// The protocol of a unicast leg, in `Upgrade`.

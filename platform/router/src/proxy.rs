@@ -105,6 +105,7 @@ struct Outgoing {
 }
 
 /// How an attempt failed.
+#[derive(Debug)]
 enum Lost {
     Connect(Cause),
     Broken(Cause),

@@ -59,7 +59,8 @@ async fn listen(id: MemberId, mut leg: impl AsyncRead + Unpin, mut read: BytesMu
 /// Ends when the leg breaks, or a moment after everything is said: the member closes before.
 async fn tell(mut leg: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame>) {
     let mut out = BytesMut::new();
-    let mut nudges = NUDGES.iter();
+    // There is nothing to nudge before the first frame, and what begins a leg is a welcome.
+    let mut nudges = [].iter();
     loop {
         let pause = nudges.next().copied();
         let frame = match pause {
@@ -85,5 +86,31 @@ async fn tell(mut leg: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<Frame
     // Says that nothing more comes; a member that has everything closes its side.
     if leg.shutdown().await.is_ok() {
         tokio::time::sleep(FAREWELL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leg_begins_with_its_first_frame_however_late_that_is_and_nudges_follow_it() {
+        let (leg, mut end) = tokio::io::duplex(1 << 16);
+        let (frames, queue) = mpsc::channel(FRAMES_MAX);
+        let (events, _heard) = mpsc::channel(8);
+        let served = tokio::spawn(serve(MemberId(0), leg, Bytes::new(), queue, events));
+        tokio::time::sleep(NUDGES.iter().sum::<Duration>() * 2).await;
+        frames.send(Frame::End { blocks: 7 }).await.unwrap();
+        let mut read = BytesMut::new();
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            match Frame::read(&mut read).unwrap() {
+                Some(frame) => told.push(frame),
+                None => assert_ne!(end.read_buf(&mut read).await.unwrap(), 0),
+            }
+        }
+        assert_eq!(told, [Frame::End { blocks: 7 }, Frame::Nudge]);
+        drop((frames, end));
+        served.await.unwrap();
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use uuid::Uuid;
 
 use super::ServerError;
@@ -42,13 +43,15 @@ pub(crate) struct Folder {
     pub(super) tree: RwLock<()>,
     durable: Mutex<HashSet<PathBuf>>,
     pub(super) pins: Pins,
+    /// The last field, so dropped after the lock: who waits for the tracker finds the folder free.
+    _held: TaskTrackerToken,
 }
 
 // === impl Folder ===
 
 impl Folder {
-    /// Opens or makes the root, and takes its lock.
-    pub(crate) fn open(root: &Path, min_free_percent: u8) -> Result<Self, ServerError> {
+    /// Opens or makes the root, and takes its lock; `held` goes when the lock has gone.
+    pub(crate) fn open(root: &Path, min_free_percent: u8, held: TaskTrackerToken) -> Result<Self, ServerError> {
         let io_error = |action| move |source| ServerError::Folder { action, root: root.to_owned(), source };
         fs::create_dir_all(root).map_err(io_error("create"))?;
         let root = root.canonicalize().map_err(io_error("resolve"))?;
@@ -71,6 +74,7 @@ impl Folder {
             durable: Mutex::new(HashSet::from([root.clone()])),
             pins: Pins::default(),
             root,
+            _held: held,
         };
         for name in ["buckets", "data", "intents", "tmp"] {
             let path = folder.root.join(name);

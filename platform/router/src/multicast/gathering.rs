@@ -7,30 +7,47 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// What is asked for now, by key. Cheap to clone.
-pub(crate) struct Gathering<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Option<V>>>>>);
+pub(crate) struct Gathering<K, V>(Arc<Mutex<HashMap<K, watch::Receiver<Told<V>>>>>);
 
 /// What one who asks is to do.
 pub(crate) enum Place<K: Eq + Hash, V> {
     /// Ask, and tell the others.
     Lead(Lead<K, V>),
     /// Wait for what the leader tells.
-    Follow(Follow<V>),
+    Follow(Follow<K, V>),
 }
 
-/// The first one. Dropped without a word, everybody asks by themselves.
-pub(crate) struct Lead<K: Eq + Hash, V> {
-    tell: watch::Sender<Option<V>>,
-    entry: Entry<K, V>,
-}
+/// The first one. Dropped without a word, another one leads.
+pub(crate) struct Lead<K: Eq + Hash, V>(Entry<K, V>);
 
 /// One of the others.
-pub(crate) struct Follow<V>(watch::Receiver<Option<V>>);
+pub(crate) struct Follow<K, V> {
+    key: K,
+    all: Gathering<K, V>,
+    told: watch::Receiver<Told<V>>,
+}
 
 /// While this lives, who asks for the same shares what there is.
 pub(crate) struct Entry<K: Eq + Hash, V> {
-    key: Option<K>,
+    key: K,
     all: Gathering<K, V>,
-    told: Option<watch::Sender<Option<V>>>,
+    tell: watch::Sender<Told<V>>,
+}
+
+/// Why there is nothing to share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// Everybody has to ask by themselves.
+    Alone,
+    /// Whoever led went without a word: another one is to lead.
+    Leaderless,
+}
+
+enum Told<V> {
+    /// Nothing so far.
+    Wait,
+    Share(V),
+    Alone,
 }
 
 // === impl Gathering ===
@@ -52,17 +69,25 @@ impl<K: Clone + Eq + Hash, V> Gathering<K, V> {
     pub(crate) fn ask(&self, key: K) -> Place<K, V> {
         let mut all = self.lock();
         if let Some(told) = all.get(&key) {
-            return Place::Follow(Follow(told.clone()));
+            return Place::Follow(Follow { key, all: self.clone(), told: told.clone() });
         }
-        let (tell, told) = watch::channel(None);
+        let (tell, told) = watch::channel(Told::Wait);
         all.insert(key.clone(), told);
-        Place::Lead(Lead { tell, entry: Entry { key: Some(key), all: self.clone(), told: None } })
+        Place::Lead(Lead(Entry { key, all: self.clone(), tell }))
     }
 }
 
-impl<K, V> Gathering<K, V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, watch::Receiver<Option<V>>>> {
+impl<K: Eq + Hash, V> Gathering<K, V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, watch::Receiver<Told<V>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody new follows that leader; those who do already, still do.
+    fn close(&self, key: &K, leader: impl FnOnce(&watch::Receiver<Told<V>>) -> bool) {
+        let mut all = self.lock();
+        if all.get(key).is_some_and(leader) {
+            all.remove(key);
+        }
     }
 }
 
@@ -71,27 +96,40 @@ impl<K, V> Gathering<K, V> {
 impl<K: Eq + Hash, V> Lead<K, V> {
     /// Tells the others what there is to share, and those who come while the entry lives.
     pub(crate) fn open(self, value: V) -> Entry<K, V> {
-        let Self { tell, mut entry } = self;
-        tell.send_replace(Some(value));
-        entry.told = Some(tell);
-        entry
+        self.0.tell.send_replace(Told::Share(value));
+        self.0
+    }
+
+    /// Tells the others that what there is cannot be shared.
+    pub(crate) fn alone(self) {
+        self.0.tell.send_replace(Told::Alone);
     }
 }
 
 // === impl Follow ===
 
-impl<V: Clone> Follow<V> {
-    /// What there is to share; `None` where everybody has to ask by themselves.
-    pub(crate) async fn shared(mut self) -> Option<V> {
-        self.0.wait_for(Option::is_some).await.ok()?.clone()
+impl<K: Eq + Hash, V: Clone> Follow<K, V> {
+    /// What there is to share.
+    pub(crate) async fn shared(&mut self) -> Result<V, Nothing> {
+        match &*self.told.wait_for(|told| !matches!(told, Told::Wait)).await.map_err(|_| Nothing::Leaderless)? {
+            Told::Share(value) => Ok(value.clone()),
+            Told::Alone => Err(Nothing::Alone),
+            Told::Wait => unreachable!("that was waited for"),
+        }
+    }
+
+    /// What there is to share takes nobody new: whoever asks next leads.
+    pub(crate) fn turned_away(self) {
+        self.all.close(&self.key, |told| told.same_channel(&self.told));
     }
 }
 
+// === impl Entry ===
+
 impl<K: Eq + Hash, V> Drop for Entry<K, V> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.all.lock().remove(&key);
-        }
+        let told = self.tell.subscribe();
+        self.all.close(&self.key, |entered| entered.same_channel(&told));
     }
 }
 
@@ -99,33 +137,64 @@ impl<K: Eq + Hash, V> Drop for Entry<K, V> {
 mod tests {
     use super::*;
 
-    fn place(place: Place<u8, u8>) -> Result<Lead<u8, u8>, Follow<u8>> {
+    fn place(place: Place<u8, u8>) -> Result<Lead<u8, u8>, Follow<u8, u8>> {
         match place {
             Place::Lead(lead) => Ok(lead),
             Place::Follow(follow) => Err(follow),
         }
     }
 
-    #[tokio::test]
-    async fn who_comes_before_or_while_it_comes_shares_it_and_who_comes_after_leads() {
-        let all: Gathering<u8, u8> = Gathering::default();
-        let lead = place(all.ask(1)).ok().expect("the first one leads");
-        assert!(place(all.ask(2)).is_ok(), "another key is another thing");
-        let before = place(all.ask(1)).err().expect("the second one follows");
-        let entry = lead.open(7);
-        let during = place(all.ask(1)).err().expect("it is still coming");
-        assert_eq!((before.shared().await, during.shared().await), (Some(7), Some(7)));
-        drop(entry);
-        assert!(place(all.ask(1)).is_ok(), "it is over");
+    fn leads(all: &Gathering<u8, u8>, key: u8) -> Lead<u8, u8> {
+        place(all.ask(key)).ok().expect("one leads")
+    }
+
+    fn follows(all: &Gathering<u8, u8>, key: u8) -> Follow<u8, u8> {
+        place(all.ask(key)).err().expect("one follows")
     }
 
     #[tokio::test]
-    async fn when_the_leader_gets_nothing_to_share_everybody_is_told() {
-        let all: Gathering<u8, u8> = Gathering::default();
-        let lead = place(all.ask(1)).ok().expect("the first one leads");
-        let follows = place(all.ask(1)).err().expect("the second one follows");
+    async fn who_comes_before_or_while_it_comes_shares_it_and_who_comes_after_leads() {
+        let all = Gathering::default();
+        let lead = leads(&all, 1);
+        drop(leads(&all, 2));
+        let mut before = follows(&all, 1);
+        let entry = lead.open(7);
+        let mut during = follows(&all, 1);
+        assert_eq!((before.shared().await, during.shared().await), (Ok(7), Ok(7)));
+        drop(entry);
+        leads(&all, 1).alone();
+    }
+
+    #[tokio::test]
+    async fn where_there_is_nothing_to_share_everybody_is_told() {
+        let all = Gathering::default();
+        let lead = leads(&all, 1);
+        let mut one = follows(&all, 1);
+        lead.alone();
+        assert_eq!(one.shared().await, Err(Nothing::Alone));
+        leads(&all, 1).alone();
+    }
+
+    #[tokio::test]
+    async fn when_the_leader_goes_without_a_word_one_of_the_others_leads() {
+        let all = Gathering::default();
+        let lead = leads(&all, 1);
+        let (mut one, mut other) = (follows(&all, 1), follows(&all, 1));
         drop(lead);
-        assert_eq!(follows.shared().await, None);
-        assert!(place(all.ask(1)).is_ok());
+        assert_eq!((one.shared().await, other.shared().await), (Err(Nothing::Leaderless), Err(Nothing::Leaderless)));
+        let _next = leads(&all, 1);
+        follows(&all, 1);
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_leads_and_the_end_of_the_first_is_not_the_end_of_the_second() {
+        let all = Gathering::default();
+        let first = leads(&all, 1).open(7);
+        follows(&all, 1).turned_away();
+        let second = leads(&all, 1);
+        drop(first);
+        let mut late = follows(&all, 1);
+        let _second = second.open(8);
+        assert_eq!(late.shared().await, Ok(8));
     }
 }

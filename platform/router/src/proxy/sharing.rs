@@ -10,20 +10,34 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
-use flame_multicast::Door;
+use flame_multicast::{Door, Seat};
 use flame_naming::identity::{Carried, Identity, Question, Sharing, Token, sharing};
-use flame_naming::{Forward, Mount};
+use flame_naming::{Forward, Label, Mount};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::fault::Fault;
 use super::{FLAME_PATH, Outgoing, Parties, headers};
 use crate::multicast;
-use crate::multicast::{Multicast, PATIENCE, PROTOCOL, Place, Shared};
+use crate::multicast::{Lead, Multicast, Nothing, PATIENCE, PROTOCOL, Place, Shared};
 use crate::search::FLAME_SEARCH;
 
 /// Fields that an answer may depend on, and be shared among those who agree in them.
 const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ORIGIN];
+
+/// How often a request may lead or follow before it goes its ordinary way: a leader may go without a word.
+const TURNS: usize = 3;
+
+/// What became of asking for all.
+enum Brought {
+    Shared(Arc<Shared>),
+    /// An answer for one.
+    Alone(Response),
+    /// An answer that cannot be had in this way.
+    Failed(Fault),
+    /// Nothing; another one may ask.
+    Lost,
+}
 
 impl Parties {
     /// Answers by multicast from another site, if that is where the answer is and it can be shared; `None` where the
@@ -31,38 +45,76 @@ impl Parties {
     pub(super) async fn share(&self, outgoing: &mut Outgoing) -> Option<Result<Response, Fault>> {
         let multicast = self.multicast.as_ref()?;
         let identity = outgoing.identity()?;
-        let to = outgoing.forward.destination.clone();
-        let (site, _) = self.registry.whom(&to, None).ok()?;
+        let (site, _) = self.registry.whom(&outgoing.forward.destination, None).ok()?;
         if site == self.registry.site() || !self.registry.has_router(&site) {
             return None;
         }
-        let lead = match multicast.at_edge(identity.clone()) {
-            Place::Lead(lead) => lead,
-            Place::Follow(follow) => {
-                let shared = tokio::time::timeout(PATIENCE, follow.shared()).await.ok()??;
-                return Some(Ok(self.shared(&shared, outgoing)));
+        for _ in 0..TURNS {
+            let told = match multicast.at_edge(identity.clone()) {
+                Place::Lead(lead) => match self.ask_for_all(multicast, outgoing, &site, &identity, lead).await {
+                    Brought::Shared(shared) => Ok(shared),
+                    Brought::Alone(answer) => return Some(Ok(answer)),
+                    Brought::Failed(fault) => return Some(Err(fault)),
+                    Brought::Lost => Err(Nothing::Leaderless),
+                },
+                Place::Follow(mut follow) => {
+                    tokio::time::timeout(PATIENCE, follow.shared()).await.unwrap_or(Err(Nothing::Alone))
+                }
+            };
+            match told {
+                Ok(shared) => return Some(Ok(self.shared(&shared, outgoing))),
+                Err(Nothing::Alone) => return None,
+                Err(Nothing::Leaderless) => {}
             }
+        }
+        None
+    }
+
+    /// Asks the router of `site` for all who follow `lead`.
+    async fn ask_for_all(
+        &self,
+        multicast: &Multicast,
+        outgoing: &mut Outgoing,
+        site: &Label,
+        identity: &Identity,
+        lead: Lead<Identity, Arc<Shared>>,
+    ) -> Brought {
+        let name = outgoing.forward.destination.name.clone();
+        let host = HeaderValue::from_str(&format!("{name}.{}", self.territory.domain()));
+        let (Ok(host), Some(call)) = (host, self.registry.call_router(site, &name).await) else {
+            tracing::warn!(%site, %name, "its router has no address: not asked for all");
+            return Brought::Lost;
         };
-        let call = self.registry.call_router(&site, &to.name).await?;
         let head = outgoing.head.clone();
-        let host = HeaderValue::from_str(&format!("{}.{}", to.name, self.territory.domain())).ok()?;
         outgoing.head.headers.insert(header::HOST, host);
         let asked = std::mem::replace(&mut outgoing.forward.path_and_query, identity.url().to_owned());
-        normalise(&mut outgoing.head.headers, &identity);
+        normalise(&mut outgoing.head.headers, identity);
         headers::set_upgrade(&mut outgoing.head.headers, PROTOCOL);
         let attempt = self.attempt(outgoing, &call).await;
         outgoing.head = head;
         outgoing.forward.path_and_query = asked;
-        let (mut answer, give_up) = attempt.ok()?;
+        let (mut answer, give_up) = match attempt {
+            Ok(answer) => answer,
+            Err(lost) => {
+                tracing::warn!(%site, %name, ?lost, "its router did not answer who asked for all");
+                return Brought::Lost;
+            }
+        };
         let is_granted = answer.headers().get(header::UPGRADE) == Some(&PROTOCOL);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_granted {
-            // Not to be shared: those who wait ask by themselves.
-            drop(lead);
-            return Some(self.finish(answer, call, outgoing, give_up));
+            lead.alone();
+            return match self.finish(answer, call, outgoing, give_up) {
+                Ok(answer) => Brought::Alone(answer),
+                Err(fault) => Brought::Failed(fault),
+            };
         }
-        let leg = hyper::upgrade::on(&mut answer).await.ok()?;
-        let shared = multicast.receive(TokioIo::new(leg), lead).await?;
-        Some(Ok(self.shared(&shared, outgoing)))
+        match hyper::upgrade::on(&mut answer).await {
+            Ok(leg) => multicast.receive(TokioIo::new(leg), lead).await.map_or(Brought::Lost, Brought::Shared),
+            Err(error) => {
+                tracing::warn!(%site, %name, %error, "its router broke off before the first octet");
+                Brought::Lost
+            }
+        }
     }
 
     /// An answer that comes by multicast, as one client sees it.
@@ -90,35 +142,65 @@ impl Parties {
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
         let Some(identity) = outgoing.identity() else { return self.send_and_search(outgoing).await };
-        let door = match multicast.at_origin(identity.clone()) {
-            Place::Lead(lead) => {
-                identity.url().clone_into(&mut outgoing.forward.path_and_query);
-                normalise(&mut outgoing.head.headers, &identity);
-                let (answer, body) = self.send_and_search(outgoing).await?.into_parts();
-                let is_shared = is_shared(&identity, answer.status, &answer.headers);
-                let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
-                    // Those who wait ask by themselves, while this one reads.
-                    drop(lead);
-                    return Ok(Response::from_parts(answer, body));
-                };
-                multicast.send(&answer, body, lead, room)
+        for _ in 0..TURNS {
+            match multicast.at_origin(identity.clone()) {
+                Place::Lead(lead) => match self.fetch_for_all(multicast, outgoing, &identity, lead).await? {
+                    Ok(door) => {
+                        if let Some(seat) = reserve(&door).await {
+                            return Ok(sit(multicast, seat, leg));
+                        }
+                    }
+                    Err(answer) => return Ok(answer),
+                },
+                Place::Follow(mut follow) => match tokio::time::timeout(PATIENCE, follow.shared()).await {
+                    Ok(Ok(door)) => match reserve(&door).await {
+                        Some(seat) => return Ok(sit(multicast, seat, leg)),
+                        // It is too far on, or just over, or full: the next one is for those who come now.
+                        None => follow.turned_away(),
+                    },
+                    Ok(Err(Nothing::Leaderless)) => {}
+                    Ok(Err(Nothing::Alone)) | Err(_) => break,
+                },
             }
-            Place::Follow(follow) => match tokio::time::timeout(PATIENCE, follow.shared()).await {
-                Ok(Some(door)) => door,
-                Ok(None) | Err(_) => return self.send_and_search(outgoing).await,
-            },
-        };
-        match seat(multicast, &door, leg).await {
-            Some(answer) => Ok(answer),
-            // It is too far on, or just over.
-            None => self.send_and_search(outgoing).await,
         }
+        self.send_and_search(outgoing).await
+    }
+
+    /// Asks the endpoint for all routers that follow `lead`: where their transfer is, or an answer for one.
+    async fn fetch_for_all(
+        &self,
+        multicast: &Multicast,
+        outgoing: &mut Outgoing,
+        identity: &Identity,
+        lead: Lead<Identity, Door>,
+    ) -> Result<Result<Door, Response>, Fault> {
+        identity.url().clone_into(&mut outgoing.forward.path_and_query);
+        normalise(&mut outgoing.head.headers, identity);
+        let answer = match self.send_and_search(outgoing).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                lead.alone();
+                return Err(fault);
+            }
+        };
+        let (answer, body) = answer.into_parts();
+        let is_shared = is_shared(identity, answer.status, &answer.headers);
+        let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
+            // Those who wait ask by themselves, while this one reads.
+            lead.alone();
+            return Ok(Err(Response::from_parts(answer, body)));
+        };
+        Ok(Ok(multicast.send(&answer, body, lead, room)))
     }
 }
 
-/// Lets a router in, if it can still come in.
-async fn seat(multicast: &Multicast, door: &Door, leg: OnUpgrade) -> Option<Response> {
-    let seat = door.reserve(true).await?.ok()?;
+/// A seat of a transfer that one can still come in to.
+async fn reserve(door: &Door) -> Option<Seat> {
+    door.reserve(true).await?.inspect_err(|reason| tracing::debug!(%reason, "a router came too late")).ok()
+}
+
+/// Lets a router in.
+fn sit(multicast: &Multicast, seat: Seat, leg: OnUpgrade) -> Response {
     multicast.spawn(async move {
         match leg.await {
             Ok(leg) => seat.sit(TokioIo::new(leg), Bytes::new()).await,
@@ -128,7 +210,7 @@ async fn seat(multicast: &Multicast, door: &Door, leg: OnUpgrade) -> Option<Resp
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     headers::set_upgrade(answer.headers_mut(), PROTOCOL);
-    Some(answer)
+    answer
 }
 
 /// Takes a request out of a router's hands that asks for multicast: what is left is an ordinary one.

@@ -30,7 +30,7 @@ const COPIES_MAX: f64 = 1.15;
 /// The network, the routers and the endpoint.
 struct World {
     network: Network,
-    _folder: Scratch,
+    folder: Scratch,
     routers: Vec<Child>,
     asked: Arc<AtomicUsize>,
     endpoint: JoinHandle<()>,
@@ -56,7 +56,7 @@ impl World {
         let routers =
             nodes.iter().map(|node| router(&network, &folder, node, &token, !without.contains(node))).collect();
         network.limit("origin", LINK_MBIT);
-        let world = Self { network, _folder: folder, routers, asked, endpoint };
+        let world = Self { network, folder, routers, asked, endpoint };
         for edge in EDGES {
             eventually(Duration::from_secs(30), || async {
                 let found = world.network.on(edge, || ask("/~media/ready"));
@@ -87,6 +87,16 @@ impl World {
         let took = began.elapsed();
         let copies = (self.network.sent_bytes("origin") - before) as f64 / BODY_BYTES as f64;
         (copies, self.asked.load(Ordering::SeqCst) - asked, took)
+    }
+}
+
+impl World {
+    /// What the routers had to say.
+    fn print_logs(&self) {
+        for node in ["origin"].into_iter().chain(EDGES) {
+            let log = std::fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap();
+            println!("--- {node}\n{log}");
+        }
     }
 }
 
@@ -125,6 +135,7 @@ fn router(network: &Network, folder: &Scratch, node: &str, token: &str, multicas
         .env("FLAME_ROUTER__HOST__TOKEN", token)
         // A lost first segment is sent again after a second: then the router must still wait for it.
         .env("FLAME_ROUTER__UPSTREAM__CONNECT_TIMEOUT", "5s")
+        .env("FLAME_LOG", "info,flame_router=debug")
         .env("FLAME_ROUTER__MULTICAST__ENABLED", multicast.to_string())
         .env("FLAME_ROUTER__MULTICAST__INTERFACE", network.address(node).to_string())
         .env("FLAME_ROUTER__MULTICAST__RATE_MBPS", (LINK_MBIT * 97 / 100).to_string());
@@ -209,9 +220,13 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
             let deliver = || world.deliver(&format!("{loss}-{run}"), &body, &EDGES, CLIENTS);
             let (link, fetches, took) = tokio::task::block_in_place(deliver);
             println!("{loss} % lost, run {run}: {link:.3} copies, {fetches} fetches, {took:?}");
+            if fetches != 1 {
+                world.print_logs();
+                panic!("{fetches} fetches where one was enough");
+            }
             copies.push((link, fetches));
             // At 5 % no number of copies is promised, only the one fetch.
-            if fetches == 1 && (link <= COPIES_MAX || loss > 1.0) {
+            if std::env::var("ALL").is_err() && (link <= COPIES_MAX || loss > 1.0) {
                 break;
             }
         }
