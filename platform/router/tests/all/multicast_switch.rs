@@ -214,8 +214,8 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
             world.network.lose(edge, loss);
         }
         let mut copies = Vec::new();
-        // Nine routers and four hundred clients share the cores of one machine: an edge that gets none for a while falls
-        // behind and is served by unicast, as it should be. What the link carries otherwise is what is asked about.
+        // Nine routers and four hundred clients share the cores of one machine: an edge that gets none for a while comes
+        // when the others have everything, and costs a copy of its own. What the link carries otherwise is what is asked.
         for run in 0..RUNS {
             let deliver = || world.deliver(&format!("{loss}-{run}"), &body, &EDGES, CLIENTS);
             let (link, fetches, took) = tokio::task::block_in_place(deliver);
@@ -224,14 +224,13 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
                 world.print_logs();
                 panic!("{fetches} fetches where one was enough");
             }
-            copies.push((link, fetches));
+            copies.push(link);
             // At 5 % no number of copies is promised, only the one fetch.
-            if std::env::var("ALL").is_err() && (link <= COPIES_MAX || loss > 1.0) {
+            if link <= COPIES_MAX || loss > 1.0 {
                 break;
             }
         }
-        let is_kept = |(link, fetches): &(f64, usize)| *fetches == 1 && (*link <= COPIES_MAX || loss > 1.0);
-        assert!(copies.iter().any(is_kept), "{copies:?} copies and fetches at {loss} %");
+        assert!(copies.iter().any(|link| *link <= COPIES_MAX || loss > 1.0), "{copies:?} copies at {loss} %");
     }
 }
 
