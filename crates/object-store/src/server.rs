@@ -131,11 +131,8 @@ impl EmbeddedServer {
         let address = listener.local_addr().map_err(listening)?;
         tracing::info!(%address, root = %config.root.display(), ?swept, "embedded object store serves");
 
-        let backend = Backend {
-            folder: Arc::new(folder),
-            tasks,
-            writes: Arc::new(Semaphore::new(config.max_writes.max(1))),
-        };
+        let backend =
+            Backend { folder: Arc::new(folder), tasks, writes: Arc::new(Semaphore::new(config.max_writes.max(1))) };
         let service = Arc::new(service(&config, backend.clone()));
         let (stop, calls) = (CancellationToken::new(), TaskTracker::new());
         let inside = Inside::new(&service, calls.clone(), stop.clone());
