@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod ingest;
+pub mod live;
 pub mod media;
 pub mod metadata;
 pub mod page;
