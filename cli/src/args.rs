@@ -51,6 +51,8 @@ pub enum Command {
     Ingest(Ingest),
     /// The catalogue
     Asset(Asset),
+    /// Live channels
+    Channel(Channel),
     /// Conditioning jobs
     Job(Job),
     /// The surrogates: what they keep, must forget, and should have before anybody asks
@@ -190,6 +192,50 @@ pub enum AssetCommand {
         /// Their identifiers
         #[arg(required = true, value_parser = connection::id)]
         ids: Vec<Uuid>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Channel {
+    #[command(subcommand)]
+    pub command: ChannelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// Make a channel; prints the key that publishers show, once
+    Create {
+        /// What it is called
+        title: String,
+        /// Length of a segment: 1s to 10s
+        #[arg(long, default_value = "2s", value_name = "TIME")]
+        segment: Span,
+        /// Length of a part: 100ms to 1s
+        #[arg(long, default_value = "200ms", value_name = "TIME")]
+        part: Span,
+        /// How far back viewers can go while it is live: 30s to 12h
+        #[arg(long, default_value = "2h", value_name = "TIME")]
+        window: Span,
+    },
+    /// List the channels that have not ended
+    List,
+    /// One channel, also one that has ended
+    Show {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+    },
+    /// Give a channel another key; who publishes now may go on
+    Key {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+    },
+    /// End a channel: what was sent plays on as an asset, under the same URLs
+    End {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
     },
 }
 

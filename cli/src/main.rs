@@ -7,6 +7,7 @@ mod args;
 mod asset;
 mod bundle;
 mod ca;
+mod channel;
 mod connection;
 mod data;
 mod demo;
@@ -59,6 +60,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::DemoInstance(instance) => demo::instance::run(&global, instance).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,
         Command::Asset(asset) => asset::run(&global, asset).await,
+        Command::Channel(channel) => channel::run(&global, channel).await,
         Command::Job(job) => job::run(&global, job).await,
         Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,

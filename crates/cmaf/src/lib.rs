@@ -9,6 +9,7 @@
 //! lies where ([`index`]) and how fast it runs ([`figures`]). [`boxes`] looks at files of others before
 //! anything heavier does.
 
+pub mod arriving;
 pub mod boxes;
 pub mod codec;
 pub mod figures;

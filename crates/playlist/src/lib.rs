@@ -4,11 +4,16 @@
 //! bandwidths that add up, groups, names. No I/O, no clock, no knowledge of where the values come from. All
 //! URIs are relative, because the same asset is reached under several names.
 
+mod live;
 mod media;
 mod multivariant;
 
 use thiserror::Error;
 
+pub use live::{
+    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait, directives, init_uri,
+    part_uri,
+};
 pub use media::{INIT_URI, VodMedia, segment_uri, vod_media_playlist};
 pub use multivariant::{AudioRendition, MultivariantInput, VideoRendition, multivariant_playlist};
 

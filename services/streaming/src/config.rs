@@ -28,6 +28,23 @@ pub struct Config {
     /// How answers of the catalogue are kept.
     #[serde(default)]
     pub catalogue: CatalogueConfig,
+    /// Live channels.
+    #[serde(default)]
+    pub live: LiveConfig,
+}
+
+/// Live channels.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LiveConfig {
+    /// Channels at a time that have not ended.
+    pub channels_max: usize,
+    /// Media of one track that may wait in memory until the object store takes it; then nothing more is taken.
+    pub memory: Bytes,
+    /// How long a viewer's request waits for a part or a segment; then 503.
+    pub patience: Span,
+    /// A publisher that sends nothing of a segment for so long has gone.
+    pub silence: Span,
 }
 
 /// How answers of the catalogue (the metadata service) are kept.
@@ -60,6 +77,20 @@ impl Config {
             store_deadline: default_store_deadline(),
             indexes: default_indexes(),
             catalogue: CatalogueConfig::default(),
+            live: LiveConfig::default(),
+        }
+    }
+}
+
+// === impl LiveConfig ===
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            channels_max: 100,
+            memory: Bytes(128 << 20),
+            patience: Span(Duration::from_secs(20)),
+            silence: Span(Duration::from_secs(10)),
         }
     }
 }

@@ -1,19 +1,25 @@
-//! The HTTP side: public media URLs, all of them shared answers that anybody may read and keep.
+//! The HTTP side: public media URLs, all of them shared answers that anybody may read and keep; and what people and doors
+//! call about live channels, which needs a caller.
 
+mod channels;
 mod error;
+mod live;
 mod media;
 mod multivariant;
 mod poster;
+mod publications;
 mod representation;
 
 use std::time::Duration;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, StatusCode, header};
 use flame_service_host::Failure;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
+use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
 use crate::store::MediaStore;
 use crate::track::Tracks;
@@ -21,16 +27,35 @@ use crate::track::Tracks;
 /// A browser may remember the answer to its preflight this long; browsers cap it on their own.
 const PREFLIGHT_TTL: Duration = Duration::from_secs(86_400);
 
+/// The most octets of a JSON body.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+
 /// What handlers need.
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) presentations: Presentations,
     pub(crate) tracks: Tracks,
     pub(crate) store: MediaStore,
+    pub(crate) live: Live,
+    pub(crate) recordings: Recordings,
 }
 
-/// All routes.
-pub(crate) fn routes(state: State) -> OpenApiRouter {
+/// What people and doors call about live channels; every route needs a caller.
+pub(crate) fn private(state: State) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(channels::create, channels::list))
+        .routes(routes!(channels::show))
+        .routes(routes!(channels::new_key))
+        .routes(routes!(channels::end))
+        .routes(routes!(publications::create))
+        .routes(routes!(publications::delete))
+        .routes(routes!(publications::send))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .with_state(state)
+}
+
+/// What viewers call.
+pub(crate) fn public(state: State) -> OpenApiRouter {
     let resources = [
         routes!(multivariant::playlist),
         routes!(poster::poster),

@@ -1,15 +1,16 @@
-//! VoD streaming: what is stored as CMAF tracks goes out as HLS, cut just in time.
+//! Streaming: what is stored as CMAF tracks goes out as HLS, cut just in time; and live channels, with parts.
 //!
-//! An instance holds nothing but caches: what plays is asked from the catalogue, bytes are ranges of stored
-//! objects and flow through without being kept. So instances can be started and lost at will, and all of them
-//! give the same answer, byte for byte and tag for tag. It never writes anything anywhere, and never looks into
-//! the media.
+//! Of what is stored an instance holds nothing but caches: what plays is asked from the catalogue, bytes are ranges of
+//! stored objects and flow through without being kept. So instances can be started and lost at will, and all of them
+//! give the same answer, byte for byte and tag for tag. A live channel lives in the instance that its doors push to,
+//! and in the object store. It never looks into the media.
 //!
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]),
-//! what lies where in a track (`track`), then `http`, which speaks.
+//! what lies where in a track (`track`), live channels (`live`), then `http`, which speaks.
 
 pub mod config;
 mod http;
+mod live;
 pub mod names;
 pub mod presentation;
 mod store;
@@ -20,9 +21,10 @@ pub use config::Config;
 use std::io;
 
 use flame_object_store::Store;
+use flame_service_host::auth::DEFAULT_TENANT;
 use flame_service_host::{Host, Routes, Running, StartError};
-use utoipa_axum::router::OpenApiRouter;
 
+use live::{Live, Recordings};
 use presentation::Presentations;
 use store::MediaStore;
 use track::Tracks;
@@ -45,16 +47,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(tenant) => catalogue.for_tenant(tenant),
         None => catalogue,
     };
-    let store = MediaStore::new(Store::connect(&config.store), config.store_deadline.0);
+    let objects = Store::connect(&config.store);
+    let store = MediaStore::new(objects.clone(), config.store_deadline.0);
     let needed = store.clone();
     host.need("object store", move || {
         let store = needed.clone();
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
+    let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+    let live = Live::open(tenant, objects, catalogue.clone(), config.live).await;
+    let live = live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
+    host.spawn("live", |stop| live.clone().until(stop));
     let state = http::State {
         presentations: Presentations::new(catalogue, &config.catalogue),
         tracks: Tracks::new(store.clone(), config.indexes.0),
+        recordings: Recordings::new(store.clone(), config.indexes.0),
+        live,
         store,
     };
-    Ok(host.serve(Routes { public: http::routes(state), private: OpenApiRouter::new() }))
+    Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
 }

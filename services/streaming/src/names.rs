@@ -50,10 +50,35 @@ pub fn asset(name: &str) -> Result<Uuid, NoSuchName> {
 ///
 /// # Errors
 /// [`NoSuchName`] for every other form.
-pub fn segment(name: &str) -> Result<usize, NoSuchName> {
-    let digits = name.strip_suffix(SEGMENT_SUFFIX).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let number = digits.filter(|digits| *digits == "0" || !digits.starts_with('0')).and_then(|text| text.parse().ok());
+pub fn segment(name: &str) -> Result<u64, NoSuchName> {
+    let number = name.strip_suffix(SEGMENT_SUFFIX).and_then(number);
     number.ok_or_else(|| NoSuchName { what: "segment", name: name.to_owned() })
+}
+
+/// Reads the numbers of a part from its file name: `17.3.m4s`.
+///
+/// # Errors
+/// [`NoSuchName`] for every other form.
+pub fn part(name: &str) -> Result<(u64, u64), NoSuchName> {
+    let numbers = name.strip_suffix(SEGMENT_SUFFIX).and_then(|stem| stem.split_once('.'));
+    let numbers = numbers.and_then(|(segment, part)| Some((number(segment)?, number(part)?)));
+    numbers.ok_or_else(|| NoSuchName { what: "part", name: name.to_owned() })
+}
+
+/// Reads the number of an init segment that is not the first one: `init-1.mp4`.
+///
+/// # Errors
+/// [`NoSuchName`] for every other form.
+pub fn init(name: &str) -> Result<u32, NoSuchName> {
+    let digits = name.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4"));
+    let number = digits.and_then(number).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
+    number.ok_or_else(|| NoSuchName { what: "init segment", name: name.to_owned() })
+}
+
+/// A decimal number without sign or leading zero.
+fn number(digits: &str) -> Option<u64> {
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    is_plain.then(|| digits.parse().ok()).flatten()
 }
 
 // === impl TrackName ===
@@ -111,6 +136,13 @@ mod tests {
             assert!(asset(&other).is_err(), "{other}");
         }
         assert_eq!((segment("0.m4s"), segment("17.m4s")), (Ok(0), Ok(17)));
+        assert_eq!((part("0.0.m4s"), part("17.3.m4s"), init("init-2.mp4")), (Ok((0, 0)), Ok((17, 3)), Ok(2)));
+        for other in ["17.m4s", "17..m4s", ".3.m4s", "01.3.m4s", "1.03.m4s", "1.2.3.m4s", "1.+3.m4s"] {
+            assert!(part(other).is_err(), "{other}");
+        }
+        for other in ["init.mp4", "init-0.mp4", "init-01.mp4", "init-.mp4", "init-1.m4s", "init-4294967296.mp4"] {
+            assert!(init(other).is_err(), "{other}");
+        }
         for other in ["", ".m4s", "00.m4s", "01.m4s", "+1.m4s", "-1.m4s", "1.mp4", "1.m4s ", "99999999999999999999.m4s"]
         {
             assert!(segment(other).is_err(), "{other}");

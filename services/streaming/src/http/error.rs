@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use flame_object_store::StoreError;
 use flame_service_host::Failure;
 
+use crate::live::{LiveError, RecordingError, RestoreError};
 use crate::names::NoSuchName;
 use crate::presentation::CatalogueError;
 use crate::store::ReadError;
@@ -34,6 +35,54 @@ pub(super) fn conditioning_failed(asset: uuid::Uuid, reason: &str) -> Failure {
     let detail = format!("asset {asset} cannot be played: {reason}");
     Failure::new(StatusCode::NOT_FOUND, "conditioning-failed", "Conditioning failed", detail)
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
+/// The channel exists, and nothing of it can be played yet.
+pub(super) fn not_begun(channel: uuid::Uuid) -> Failure {
+    let detail = format!("channel {channel} has nothing to play yet: its first segment has not come");
+    Failure::new(StatusCode::NOT_FOUND, "not-ready", "Not ready", detail)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(CONDITIONING_RETRY_S))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
+pub(super) fn of_recording(error: &RecordingError) -> Failure {
+    match error {
+        RecordingError::Missing(track) => missing(format_args!("track {track}")),
+        RecordingError::Read { source, .. } => of_read(source, error),
+        RecordingError::Document(_) | RecordingError::Playlist { .. } => Failure::internal(error),
+    }
+}
+
+pub(super) fn of_live(error: LiveError) -> Failure {
+    let said = error.to_string();
+    match &error {
+        LiveError::NoChannel(id) => Failure::not_found(format_args!("channel {id}")),
+        LiveError::NoTrack(name) => Failure::not_found(format_args!("track `{name}`")),
+        LiveError::Key => Failure::new(StatusCode::FORBIDDEN, "wrong-key", "Wrong key", said),
+        LiveError::Ended(_) => Failure::new(StatusCode::FORBIDDEN, "channel-ended", "Channel ended", said),
+        LiveError::Tenant(_) => Failure::new(StatusCode::FORBIDDEN, "forbidden", "Another tenant", said),
+        LiveError::NoPublication(_) | LiveError::Taken(_) | LiveError::NoInit(_) | LiveError::NotTaken(_) => {
+            Failure::conflict(said)
+        }
+        LiveError::Bounds(_) => {
+            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", said)
+        }
+        LiveError::Store(StoreError::StorageFull { .. }) => {
+            Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is nearly full", said)
+        }
+        LiveError::Full(_) => Failure::new(StatusCode::TOO_MANY_REQUESTS, "too-many-channels", "Too many channels", said),
+        LiveError::Arrival(source) => Failure::bad_request(format!("{said}: {source}")),
+        LiveError::BrokenOff(_) => Failure::bad_request(said),
+        LiveError::Silent(_) => Failure::new(StatusCode::REQUEST_TIMEOUT, "silent", "Nothing came", said),
+        LiveError::Behind(_) => Failure::unavailable(said, AWAY_RETRY_S).because(&error),
+        LiveError::Store(_) | LiveError::Restore(RestoreError::Store(_)) => {
+            Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(&error)
+        }
+        LiveError::Catalogue(source) if source.is_transient() => {
+            Failure::unavailable("the catalogue does not answer", AWAY_RETRY_S).because(&error)
+        }
+        LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => Failure::internal(&error),
+    }
 }
 
 pub(super) fn of_name(error: NoSuchName) -> Failure {

@@ -7,14 +7,14 @@ use flame_api::Problem;
 use flame_service_host::{Failure, FailureResult, Path};
 
 use super::representation::{Representation, Selection, etag};
-use super::{State, error};
+use super::{State, error, live};
 use crate::names;
 use crate::presentation::{self, Document};
 
 /// Media type of playlists.
 pub(super) const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 /// An asset gains renditions, so its playlist is kept only for a moment.
-const CACHE_CONTROL: &str = "public, max-age=2";
+pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
 
 /// The multivariant playlist of an asset
 #[utoipa::path(
@@ -36,6 +36,9 @@ pub(super) async fn playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
+    if let Some(channel) = state.live.find(asset) {
+        return live::multivariant(&channel, &method, &headers);
+    }
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(|| error::missing(format_args!("asset {asset}")))?;
     match &presentation.state {
@@ -49,7 +52,7 @@ pub(super) async fn playlist(
 /// Answers with a text that is in memory.
 pub(super) fn answer(
     document: &Document,
-    cache_control: &'static str,
+    cache_control: &str,
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {

@@ -12,7 +12,7 @@ pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// A representation, described.
 #[derive(Debug, Clone)]
-pub(super) struct Representation {
+pub(super) struct Representation<'a> {
     /// Its strong entity tag, with quotes.
     pub(super) etag: HeaderValue,
     /// Its length.
@@ -20,7 +20,7 @@ pub(super) struct Representation {
     /// Its media type.
     pub(super) content_type: &'static str,
     /// Who may keep it, and for how long.
-    pub(super) cache_control: &'static str,
+    pub(super) cache_control: &'a str,
 }
 
 /// What to do.
@@ -50,7 +50,7 @@ pub(super) fn etag(sha256: &[u8; 32]) -> HeaderValue {
 
 // === impl Representation ===
 
-impl Representation {
+impl Representation<'_> {
     /// Decides about a GET or HEAD with these headers.
     pub(super) fn select(&self, method: &Method, headers: &HeaderMap) -> Selection {
         if let Some(tags) = list(headers, &header::IF_MATCH)
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    fn representation(size_bytes: u64) -> Representation {
+    fn representation(size_bytes: u64) -> Representation<'static> {
         let etag = HeaderValue::from_static("\"abc\"");
         Representation { etag, size_bytes, content_type: "video/mp4", cache_control: IMMUTABLE }
     }

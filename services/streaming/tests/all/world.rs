@@ -22,7 +22,6 @@ use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey
 use flame_service_host::config::Span;
 use flame_service_host::{HostConfig, Running};
 use flame_streaming::Config;
-use flame_streaming::config::CatalogueConfig;
 use flame_test_kit::{Scratch, eventually};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -39,6 +38,7 @@ pub struct World {
     pub relay: Arc<Relay>,
     pub http: reqwest::Client,
     streaming: Option<Running>,
+    config: Config,
     metadata: Option<Running>,
     server: Option<RunningStore>,
     server_config: EmbeddedConfig,
@@ -103,22 +103,21 @@ impl World {
         let (relay, relay_address, relay_task) = Relay::start(metadata.address()).await;
         let router = Url::parse(&format!("http://{relay_address}")).unwrap();
 
+        let host = HostConfig { router: Some(router.clone()), ..HostConfig::default() };
         let mut config = Config {
-            host: HostConfig { router: Some(router.clone()), ..HostConfig::default() },
-            tenant: None,
-            store: store_config,
             store_deadline: Span(Duration::from_secs(1)),
             indexes: flame_service_host::config::Bytes(16 << 20),
-            catalogue: CatalogueConfig::default(),
+            ..Config::new(host, store_config)
         };
         change(&mut config);
-        let streaming = flame_streaming::start(config).await.unwrap();
+        let streaming = flame_streaming::start(config.clone()).await.unwrap();
         Self {
             store,
             catalogue: Client::new(router, None),
             relay,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             streaming: Some(streaming),
+            config,
             metadata: Some(metadata),
             server: Some(server),
             server_config,
@@ -178,6 +177,12 @@ impl World {
         self.put(asset, "v", stored.object.clone(), stored.finished.index.to_json()).await;
         self.publish(asset, vec![stored.track.clone()]).await;
         (asset, stored)
+    }
+
+    /// Another instance in the place of this one, which ends as it should.
+    pub async fn restart_streaming(&mut self) {
+        self.streaming.take().unwrap().stop().await;
+        self.streaming = Some(flame_streaming::start(self.config.clone()).await.unwrap());
     }
 
     pub async fn stop_store(&mut self) {

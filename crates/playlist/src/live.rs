@@ -1,0 +1,435 @@
+//! The media playlist of a track that is live (draft-ietf-hls-rfc8216bis; section numbers are its own): parts, preload
+//! hint, delta updates, rendition reports; and what a viewer may ask it to wait for.
+//!
+//! `hls_m3u8` knows none of these tags, so they are written here. One playlist serves everybody: players that know
+//! nothing of parts read past them (section 6.3.1).
+
+use std::fmt::Write;
+
+use time::OffsetDateTime;
+
+use crate::PlaylistError;
+use crate::media::{INIT_URI, segment_uri};
+
+/// The version that `EXT-X-SKIP` needs (section 8).
+const VERSION: u32 = 9;
+/// `PART-HOLD-BACK` in part targets: at least 3 is demanded (section 4.4.3.8).
+const PART_HOLD_BACK_PARTS: u64 = 3;
+/// `HOLD-BACK` in target durations, the least that is allowed (section 4.4.3.8).
+const HOLD_BACK_TARGETS: u64 = 3;
+/// `CAN-SKIP-UNTIL` in target durations, the least that is allowed (section 4.4.3.8).
+const SKIP_TARGETS: u64 = 6;
+/// Parts are listed for so many target durations before the end (section 6.2.2).
+const PARTS_TARGETS: u64 = 3;
+
+const SECOND_MS: u64 = 1_000;
+const SECOND_US: u128 = 1_000_000;
+
+/// A live track, as its playlist sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveMedia {
+    /// Ticks per second, above 0.
+    pub timescale: u32,
+    /// `EXT-X-TARGETDURATION`, seconds, above 0; it never changes.
+    pub target_duration_s: u64,
+    /// `PART-TARGET`, ticks, above 0: no part is longer.
+    pub part_target_ticks: u64,
+    /// Number of the first segment.
+    pub first_number: u64,
+    /// Discontinuities that went with segments that are no longer listed.
+    pub discontinuity_sequence: u64,
+    /// Segments in order, without a hole in their numbers; only the last one may be under way.
+    pub segments: Vec<LiveSegment>,
+    /// Whether nothing more will come.
+    pub is_over: bool,
+    /// How far the other tracks are.
+    pub reports: Vec<RenditionReport>,
+}
+
+/// A segment of a live track.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSegment {
+    /// When it begins, ticks since 1970-01-01T00:00:00Z.
+    pub time_ticks: u64,
+    /// How long it is, ticks; so far, if it is under way.
+    pub duration_ticks: u64,
+    /// What it is.
+    pub content: Content,
+    /// Number of its init segment.
+    pub init: u32,
+    /// Whether it does not go on from the one before.
+    pub is_discontinuity: bool,
+}
+
+/// What a segment is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Whole; its parts, as long as they are known.
+    Whole(Vec<LivePart>),
+    /// Under way: the parts so far.
+    UnderWay(Vec<LivePart>),
+    /// It never came.
+    Gap,
+}
+
+/// A part of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LivePart {
+    /// How long it is, ticks.
+    pub duration_ticks: u64,
+    /// Whether it can be decoded without the ones before it.
+    pub is_independent: bool,
+}
+
+/// How far another track of the same channel is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenditionReport {
+    /// URI of its playlist, relative.
+    pub uri: String,
+    /// The last thing in it.
+    pub last: Position,
+}
+
+/// A place in a live track: a segment, and a part of it where one is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Number of the segment.
+    pub number: u64,
+    /// Number of the part, from 0; none stands for the whole segment.
+    pub part: Option<u64>,
+}
+
+/// What a viewer asks a playlist for (section 6.2.5): values of `_HLS_msn`, `_HLS_part`, `_HLS_skip`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Directives {
+    /// The answer is to have this.
+    pub wait: Option<Position>,
+    /// Segments of long ago may be left out.
+    pub skip: bool,
+}
+
+/// Directives that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadDirectives {
+    /// A value is no number.
+    #[error("{name} must be a decimal number, not {value:?}")]
+    Number {
+        /// Which.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// `_HLS_part` goes with `_HLS_msn` only.
+    #[error("_HLS_part needs _HLS_msn")]
+    PartAlone,
+    /// Only `YES` and `v2` are defined.
+    #[error("_HLS_skip must be YES or v2, not {value:?}")]
+    Skip {
+        /// Its value.
+        value: String,
+    },
+    /// What is named twice could mean either.
+    #[error("{name} is there twice")]
+    Twice {
+        /// Which.
+        name: &'static str,
+    },
+}
+
+/// Whether a playlist has what a viewer waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// It has.
+    Over,
+    /// It will.
+    On,
+    /// It lies further ahead than a viewer can know of: to be refused (section 6.2.5.2).
+    TooFar,
+}
+
+/// URI of the part `part` of the segment `number`, both from 0, beside the playlist.
+#[must_use]
+pub fn part_uri(number: u64, part: u64) -> String {
+    format!("{number}.{part}.m4s")
+}
+
+/// URI of the init segment with this number, beside the playlist: that of a track that never changed is plain.
+#[must_use]
+pub fn init_uri(number: u32) -> String {
+    if number == 0 { INIT_URI.to_owned() } else { format!("init-{number}.mp4") }
+}
+
+/// Reads the directives of a query string; other arguments are not looked at.
+///
+/// # Errors
+/// [`BadDirectives`].
+pub fn directives(query: &str) -> Result<Directives, BadDirectives> {
+    let (mut number, mut part, mut skip) = (None, None, None);
+    for argument in query.split('&') {
+        let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
+        let (slot, name) = match name {
+            "_HLS_msn" => (&mut number, "_HLS_msn"),
+            "_HLS_part" => (&mut part, "_HLS_part"),
+            "_HLS_skip" => (&mut skip, "_HLS_skip"),
+            _ => continue,
+        };
+        if slot.replace(value).is_some() {
+            return Err(BadDirectives::Twice { name });
+        }
+    }
+    let skip = match skip {
+        None => false,
+        Some("YES" | "v2") => true,
+        Some(value) => return Err(BadDirectives::Skip { value: value.to_owned() }),
+    };
+    let number = number.map(|value| decimal("_HLS_msn", value)).transpose()?;
+    let part = part.map(|value| decimal("_HLS_part", value)).transpose()?;
+    match (number, part) {
+        (None, Some(_)) => Err(BadDirectives::PartAlone),
+        (number, part) => Ok(Directives { wait: number.map(|number| Position { number, part }), skip }),
+    }
+}
+
+fn decimal(name: &'static str, value: &str) -> Result<u64, BadDirectives> {
+    let is_decimal = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let bad = || BadDirectives::Number { name, value: value.chars().take(40).collect() };
+    if is_decimal { value.parse().map_err(|_| bad()) } else { Err(bad()) }
+}
+
+// === impl LiveMedia ===
+
+impl LiveMedia {
+    /// The last thing in the playlist; `None` while there is nothing.
+    #[must_use]
+    pub fn last(&self) -> Option<Position> {
+        let number = self.first_number + (self.segments.len() as u64).checked_sub(1)?;
+        let last = self.segments.last()?;
+        match &last.content {
+            Content::UnderWay(parts) => match (parts.len() as u64).checked_sub(1) {
+                Some(part) => Some(Position { number, part: Some(part) }),
+                None => self.whole_before(number),
+            },
+            Content::Whole(_) | Content::Gap => Some(Position { number, part: None }),
+        }
+    }
+
+    fn whole_before(&self, number: u64) -> Option<Position> {
+        number.checked_sub(1).filter(|before| *before >= self.first_number).map(|number| Position { number, part: None })
+    }
+
+    /// Whether the playlist has `wanted` (section 6.2.5.2). A part that is beyond the last one of a segment that is
+    /// whole counts as the first one of the next.
+    #[must_use]
+    pub fn waits_for(&self, wanted: Position) -> Wait {
+        if self.is_over {
+            return Wait::Over;
+        }
+        let next = self.first_number + self.segments.len() as u64;
+        let (whole, parts) = match self.segments.last().map(|last| &last.content) {
+            Some(Content::UnderWay(parts)) => (next - 1, parts.len() as u64),
+            Some(Content::Whole(_) | Content::Gap) | None => (next, 0),
+        };
+        // `whole`: the number of the segment under way, of which there are `parts`.
+        let is_there = match wanted.part {
+            _ if wanted.number < whole => match wanted.part {
+                Some(part) if part >= self.parts_of(wanted.number) => wanted.number + 1 < whole || parts > 0,
+                Some(_) | None => true,
+            },
+            Some(part) => wanted.number == whole && part < parts,
+            None => false,
+        };
+        match is_there {
+            true => Wait::Over,
+            false if wanted.number > whole + 1 => Wait::TooFar,
+            false => Wait::On,
+        }
+    }
+
+    /// Parts of a whole segment; those of one that has no list any more are as many as anybody asks for.
+    fn parts_of(&self, number: u64) -> u64 {
+        let at = number.checked_sub(self.first_number).and_then(|at| usize::try_from(at).ok());
+        match at.and_then(|at| self.segments.get(at)).map(|segment| &segment.content) {
+            Some(Content::Whole(parts) | Content::UnderWay(parts)) if !parts.is_empty() => parts.len() as u64,
+            Some(Content::Whole(_) | Content::UnderWay(_) | Content::Gap) | None => u64::MAX,
+        }
+    }
+
+    /// The part that is announced as the next one (section 4.4.5.3).
+    #[must_use]
+    pub fn hint(&self) -> Option<Position> {
+        let next = self.first_number + self.segments.len() as u64;
+        match self.segments.last().map(|last| &last.content) {
+            _ if self.is_over => None,
+            Some(Content::UnderWay(parts)) => Some(Position { number: next - 1, part: Some(parts.len() as u64) }),
+            Some(Content::Whole(_) | Content::Gap) | None => Some(Position { number: next, part: Some(0) }),
+        }
+    }
+
+    /// The playlist; with `skip`, the segments of long ago are left out (section 4.4.5.2).
+    ///
+    /// # Errors
+    /// [`PlaylistError`] if there is no timescale or nothing in it.
+    pub fn playlist(&self, skip: bool) -> Result<String, PlaylistError> {
+        if self.timescale == 0 {
+            return Err(PlaylistError::Timescale);
+        }
+        if self.last().is_none() {
+            return Err(PlaylistError::Empty { what: "segment or part" });
+        }
+        let skipped = if skip { self.skippable() } else { 0 };
+        let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));
+        self.head(&mut text);
+        let starts = self.ages();
+        let mut init = None;
+        if skipped > 0 {
+            line(&mut text, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
+            init = self.segments.get(skipped - 1).map(|segment| segment.init);
+        }
+        let with_parts = PARTS_TARGETS * self.target_duration_s * u64::from(self.timescale);
+        for (at, segment) in self.segments.iter().enumerate().skip(skipped) {
+            if segment.is_discontinuity && (at > 0 || skipped > 0) {
+                line(&mut text, format_args!("#EXT-X-DISCONTINUITY"));
+            }
+            if init.replace(segment.init) != Some(segment.init) {
+                line(&mut text, format_args!("#EXT-X-MAP:URI=\"{}\"", init_uri(segment.init)));
+            }
+            let is_recent = starts.get(at).is_some_and(|age| *age <= with_parts) && !self.is_over;
+            self.segment(&mut text, self.first_number + at as u64, segment, is_recent);
+        }
+        self.tail(&mut text);
+        Ok(text)
+    }
+
+    fn head(&self, text: &mut String) {
+        line(text, format_args!("#EXTM3U"));
+        line(text, format_args!("#EXT-X-VERSION:{VERSION}"));
+        line(text, format_args!("#EXT-X-TARGETDURATION:{}", self.target_duration_s));
+        if self.is_over {
+            line(text, format_args!("#EXT-X-PLAYLIST-TYPE:VOD"));
+        } else {
+            let part_target = Seconds(self.part_target_ticks, self.timescale);
+            let hold_back = Seconds(PART_HOLD_BACK_PARTS * self.part_target_ticks, self.timescale);
+            line(
+                text,
+                format_args!(
+                    "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back},HOLD-BACK={}.0,CAN-SKIP-UNTIL={}.0",
+                    HOLD_BACK_TARGETS * self.target_duration_s,
+                    SKIP_TARGETS * self.target_duration_s,
+                ),
+            );
+            line(text, format_args!("#EXT-X-PART-INF:PART-TARGET={part_target}"));
+        }
+        line(text, format_args!("#EXT-X-MEDIA-SEQUENCE:{}", self.first_number));
+        let dropped = u64::from(self.segments.first().is_some_and(|first| first.is_discontinuity));
+        if self.discontinuity_sequence + dropped > 0 {
+            // A discontinuity before the first segment is counted, since its tag would stand in front of nothing.
+            line(text, format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuity_sequence + dropped));
+        }
+        line(text, format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
+    }
+
+    fn segment(&self, text: &mut String, number: u64, segment: &LiveSegment, is_recent: bool) {
+        let time = Timestamp(segment.time_ticks, self.timescale);
+        match &segment.content {
+            Content::UnderWay(parts) if parts.is_empty() => return,
+            Content::Whole(_) | Content::UnderWay(_) | Content::Gap => {
+                line(text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{time}"));
+            }
+        }
+        match &segment.content {
+            Content::Gap => line(text, format_args!("#EXT-X-GAP")),
+            Content::Whole(parts) if is_recent => self.parts(text, number, parts),
+            Content::UnderWay(parts) if !self.is_over => self.parts(text, number, parts),
+            Content::Whole(_) | Content::UnderWay(_) => {}
+        }
+        if !matches!(segment.content, Content::UnderWay(_)) || self.is_over {
+            line(text, format_args!("#EXTINF:{},", Seconds(segment.duration_ticks, self.timescale)));
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            line(text, format_args!("{}", segment_uri(number)));
+        }
+    }
+
+    fn parts(&self, text: &mut String, number: u64, parts: &[LivePart]) {
+        for (at, part) in parts.iter().enumerate() {
+            let duration = Seconds(part.duration_ticks, self.timescale);
+            let independent = if part.is_independent { ",INDEPENDENT=YES" } else { "" };
+            let uri = part_uri(number, at as u64);
+            line(text, format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\"{independent}"));
+        }
+    }
+
+    fn tail(&self, text: &mut String) {
+        if self.is_over {
+            return line(text, format_args!("#EXT-X-ENDLIST"));
+        }
+        if let Some(Position { number, part: Some(part) }) = self.hint() {
+            line(text, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}\"", part_uri(number, part)));
+        }
+        for RenditionReport { uri, last } in &self.reports {
+            let number = last.number;
+            match last.part {
+                Some(part) => {
+                    line(text, format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={number},LAST-PART={part}"));
+                }
+                None => line(text, format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={number}")),
+            }
+        }
+    }
+
+    /// How far before the end of the playlist each segment ends, ticks.
+    fn ages(&self) -> Vec<u64> {
+        let mut age = 0_u64;
+        let mut ages: Vec<u64> = self
+            .segments
+            .iter()
+            .rev()
+            .map(|segment| {
+                let older = age.saturating_add(segment.duration_ticks);
+                std::mem::replace(&mut age, older)
+            })
+            .collect();
+        ages.reverse();
+        ages
+    }
+
+    /// How many of the first segments lie further back than `CAN-SKIP-UNTIL`.
+    fn skippable(&self) -> usize {
+        let boundary = SKIP_TARGETS * self.target_duration_s * u64::from(self.timescale);
+        if self.is_over { 0 } else { self.ages().iter().take_while(|age| **age >= boundary).count() }
+    }
+}
+
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("a string takes everything");
+    text.push('\n');
+}
+
+/// Ticks as decimal seconds, rounded to microseconds.
+struct Seconds(u64, u32);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let timescale = u128::from(self.1);
+        let us = (u128::from(self.0) * SECOND_US + timescale / 2) / timescale;
+        let (seconds, us) = (us / SECOND_US, us % SECOND_US);
+        let digits = format!("{us:06}");
+        let digits = digits.trim_end_matches('0');
+        write!(f, "{seconds}.{}", if digits.is_empty() { "0" } else { digits })
+    }
+}
+
+/// Ticks since 1970 as RFC 3339 with milliseconds.
+struct Timestamp(u64, u32);
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (ticks, timescale) = (self.0, u64::from(self.1));
+        let seconds = i64::try_from(ticks / timescale).unwrap_or(i64::MAX);
+        // Beyond the year 9999 there is no such text.
+        let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        let ms = ticks % timescale * SECOND_MS / timescale;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}

@@ -1,0 +1,157 @@
+//! Brings a live track to the object store while it goes on, and takes back what is there after a restart.
+//!
+//! A segment is stored before the block that names it, so what a block names is there. What is stored is let go of;
+//! what is not is kept in memory, and who sends more than fits is told so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_object_store::{Store, StoreError};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use super::documents::{self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys};
+use super::track::Track;
+use super::window::Window;
+
+/// Pause after the store refused.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Media type of segments, parts and init segments of pictures; those of sound are the same boxes.
+const SEGMENT_TYPE: &str = "video/mp4";
+const DOCUMENT_TYPE: &str = "application/json";
+
+/// What was stored cannot be taken back.
+#[derive(Debug, Error)]
+pub(crate) enum RestoreError {
+    /// The store fails.
+    #[error("the object store does not give back what a channel stored")]
+    Store(#[from] StoreError),
+    /// A document cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+/// Stores what becomes whole until `stop`, and then the rest, as far as the store takes it at once.
+pub(super) async fn keep(store: Store, track: Arc<Track>, window_s: u32, stop: CancellationToken) {
+    let mut block = Block::default();
+    loop {
+        match flush(&store, &track, window_s, &mut block).await {
+            Ok(()) => {
+                tokio::select! {
+                    () = track.to_store.notified() => {}
+                    () = stop.cancelled() => return last(&store, &track, window_s, &mut block).await,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(track = %track.keys.blocks(), %error, "live media waits in memory: it could not be stored");
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = stop.cancelled() => return last(&store, &track, window_s, &mut block).await,
+                }
+            }
+        }
+    }
+}
+
+async fn last(store: &Store, track: &Track, window_s: u32, block: &mut Block) {
+    if let Err(error) = flush(store, track, window_s, block).await {
+        tracing::error!(track = %track.keys.blocks(), %error, "the last of a live track is lost: it could not be stored");
+    }
+}
+
+/// Stores all that is whole.
+async fn flush(store: &Store, track: &Track, window_s: u32, block: &mut Block) -> Result<(), StoreError> {
+    loop {
+        let found = {
+            let window = track.window();
+            let next = window.unstored().next();
+            next.map(|(number, segment)| (SegmentDocument::of(number, segment), segment.bytes()))
+        };
+        let Some((document, bytes)) = found else { return Ok(()) };
+        let number = document.number;
+        if let Some(bytes) = bytes {
+            store.put(&track.keys.segment(number), bytes, SEGMENT_TYPE).await?;
+        }
+        block.add(store, &track.keys, document).await?;
+        track.stored(number, window_s);
+    }
+}
+
+/// Stores an init segment.
+pub(super) async fn put_init(store: &Store, keys: &TrackKeys, number: u32, bytes: Bytes) -> Result<(), StoreError> {
+    store.put(&keys.init(number), bytes, SEGMENT_TYPE).await.map(drop)
+}
+
+/// The block that segments are added to now.
+#[derive(Debug, Default)]
+struct Block {
+    number: Option<u64>,
+    segments: Vec<SegmentDocument>,
+}
+
+// === impl Block ===
+
+impl Block {
+    async fn add(&mut self, store: &Store, keys: &TrackKeys, segment: SegmentDocument) -> Result<(), StoreError> {
+        let number = segment.number / BLOCK_SEGMENTS;
+        if self.number != Some(number) {
+            // After a restart the block has begun already.
+            let key = keys.block(number);
+            self.segments = match store.get(&key, DOCUMENT_MAX_BYTES).await {
+                Ok(json) => match documents::read::<BlockDocument>(&key, &json) {
+                    Ok(block) => block.segments,
+                    Err(error) => {
+                        tracing::error!(%error, "a block of a live track is written anew");
+                        Vec::new()
+                    }
+                },
+                Err(StoreError::NotFound { .. }) => Vec::new(),
+                Err(error) => return Err(error),
+            };
+            self.number = Some(number);
+        }
+        self.segments.retain(|known| known.number < segment.number);
+        self.segments.push(segment);
+        let document = documents::write(&BlockDocument::new(self.segments.clone()));
+        store.put(&keys.block(number), document, DOCUMENT_TYPE).await.map(drop)
+    }
+}
+
+/// All segments that are stored of a track, oldest first, without a hole in their numbers.
+pub(super) async fn segments(store: &Store, keys: &TrackKeys) -> Result<Vec<SegmentDocument>, RestoreError> {
+    let (mut segments, mut page) = (Vec::<SegmentDocument>::new(), None);
+    loop {
+        let found = store.list(&keys.blocks(), page).await?;
+        for object in found.objects {
+            let json = store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
+            let block: BlockDocument = documents::read(&object.key, &json)?;
+            let next = segments.last().map(|last| last.number + 1);
+            if let (Some(next), Some(first)) = (next, block.segments.first())
+                && first.number != next
+            {
+                let key = object.key;
+                return Err(DocumentError::Inconsistent { key, what: "numbers that do not go on" }.into());
+            }
+            segments.extend(block.segments);
+        }
+        page = found.next;
+        if page.is_none() {
+            return Ok(segments);
+        }
+    }
+}
+
+/// The part of it that viewers can go back to.
+pub(super) fn restore(window: impl FnOnce(u64) -> Window, segments: &[SegmentDocument], window_ticks: u64) -> Window {
+    let mut ticks = 0_u64;
+    let recent = segments.iter().rev().take_while(|segment| {
+        let fits = ticks < window_ticks;
+        ticks = ticks.saturating_add(segment.duration_ticks);
+        fits
+    });
+    let recent = &segments[segments.len() - recent.count()..];
+    let mut window = window(recent.first().map_or(0, |first| first.number));
+    recent.iter().for_each(|segment| window.restore(segment.segment()));
+    window
+}

@@ -1,0 +1,306 @@
+//! One live channel: its tracks, who sends to it, and the document that outlives this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use flame_api::live::{Channel as Shown, ChannelState};
+use flame_playlist::{
+    AudioRendition, MultivariantInput, PlaylistError, RenditionReport, VideoRendition, multivariant_playlist,
+};
+use flame_api::media::{self, TrackKind};
+use uuid::Uuid;
+
+use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
+use super::track::{Init, Track};
+use super::window::{State, Window};
+use crate::presentation::Document;
+
+/// A channel. What never changes is public; the rest is behind locks.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) id: Uuid,
+    pub(crate) media_version: String,
+    pub(crate) segment_ms: u32,
+    pub(crate) part_ms: u32,
+    pub(crate) window_s: u32,
+    /// The document as it is in the store; held while it is written.
+    pub(super) document: tokio::sync::Mutex<ChannelDocument>,
+    tracks: RwLock<BTreeMap<String, Arc<Track>>>,
+    standing: Mutex<Standing>,
+}
+
+/// What a channel is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    publication: Option<Uuid>,
+    is_ended: bool,
+    target_duration_s: Option<u64>,
+}
+
+// === impl Channel ===
+
+impl Channel {
+    pub(super) fn of(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>) -> Self {
+        let standing = Standing {
+            publication: None,
+            is_ended: document.is_ended,
+            target_duration_s: document.target_duration_s,
+        };
+        Self {
+            id: document.id,
+            media_version: document.media_version.clone(),
+            segment_ms: document.segment_ms,
+            part_ms: document.part_ms,
+            window_s: document.window_s,
+            document: tokio::sync::Mutex::new(document),
+            tracks: RwLock::new(tracks),
+            standing: Mutex::new(standing),
+        }
+    }
+
+    /// As its owner sees it, without the key.
+    pub(super) async fn shown(&self) -> Shown {
+        let standing = self.standing();
+        let document = self.document.lock().await;
+        Shown {
+            id: self.id,
+            tenant: document.tenant.clone(),
+            title: document.title.clone(),
+            state: match (standing.is_ended, standing.publication) {
+                (true, _) => ChannelState::Ended,
+                (false, Some(_)) => ChannelState::Live,
+                (false, None) => ChannelState::Idle,
+            },
+            version: self.media_version.clone(),
+            segment_ms: self.segment_ms,
+            part_ms: self.part_ms,
+            window_s: self.window_s,
+            key: None,
+            created_at: document.created_at,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stand(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.standing().is_ended
+    }
+
+    /// Whether `publication` is the one that sends now.
+    pub(super) fn is_sent_by(&self, publication: Uuid) -> bool {
+        self.standing().publication == Some(publication)
+    }
+
+    /// `publication` sends from now on; whoever did before does not any more.
+    pub(super) fn taken_by(&self, publication: Uuid) {
+        self.stand(|standing| standing.publication = Some(publication));
+    }
+
+    /// `publication` sends nothing more, if it was the one.
+    pub(super) fn left_by(&self, publication: Uuid) {
+        self.stand(|standing| {
+            if standing.publication == Some(publication) {
+                standing.publication = None;
+            }
+        });
+    }
+
+    pub(super) fn ended(&self) {
+        self.stand(|standing| (standing.is_ended, standing.publication) = (true, None));
+    }
+
+    pub(crate) fn tracks(&self) -> Vec<Arc<Track>> {
+        self.tracks.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn track(&self, name: &str) -> Option<Arc<Track>> {
+        self.tracks.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Adds a track.
+    pub(super) fn add(&self, name: String, track: Arc<Track>) {
+        self.tracks.write().unwrap_or_else(PoisonError::into_inner).insert(name, track);
+    }
+
+    /// The number with which whoever begins to send begins.
+    pub(super) fn next_number(&self) -> u64 {
+        self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0)
+    }
+
+    /// An empty track of it.
+    pub(super) fn new_track(&self, keys: TrackKeys, facts: flame_api::live::LiveTrack, first_number: u64) -> Track {
+        let gap_ticks = u64::from(facts.timescale) * u64::from(self.segment_ms) / 1000;
+        let window = Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks.max(1), first_number);
+        Track::new(keys, facts, Vec::new(), window)
+    }
+
+    /// What the document says of the tracks.
+    pub(super) fn track_documents(&self) -> Vec<TrackDocument> {
+        let document = |track: Arc<Track>| TrackDocument {
+            track: track.facts(),
+            inits: track.inits().iter().map(Init::document).collect(),
+        };
+        self.tracks().into_iter().map(document).collect()
+    }
+
+    /// `EXT-X-TARGETDURATION`: as long as a segment should be, or as the first ones were; it is said once and holds then.
+    /// `None` while no track has a whole segment.
+    pub(crate) fn target_duration_s(&self) -> Option<u64> {
+        let known = self.standing().target_duration_s;
+        if known.is_some() {
+            return known;
+        }
+        let tracks = self.tracks();
+        if tracks.is_empty() || !tracks.iter().all(|track| track.is_ready()) {
+            return None;
+        }
+        let longest = tracks.iter().filter_map(|track| {
+            let window = track.window();
+            let ticks = window.whole().map(|segment| segment.duration_ticks).max()?;
+            Some((2 * ticks + u64::from(window.timescale())) / (2 * u64::from(window.timescale())))
+        });
+        let asked = u64::from(self.segment_ms).div_ceil(1000);
+        let target = longest.max().unwrap_or(1).max(asked).max(1);
+        self.stand(|standing| {
+            standing.target_duration_s.get_or_insert(target);
+        });
+        self.standing().target_duration_s
+    }
+
+    /// The playlist of one of its tracks.
+    pub(crate) fn playlist(
+        &self,
+        name: &str,
+        track: &Track,
+        target_duration_s: u64,
+        skip: bool,
+    ) -> Result<Arc<Document>, PlaylistError> {
+        track.playlist(target_duration_s, || self.reports(name), skip)
+    }
+
+    fn reports(&self, name: &str) -> Vec<RenditionReport> {
+        let tracks = self.tracks.read().unwrap_or_else(PoisonError::into_inner);
+        let others = tracks.iter().filter(|(other, _)| *other != name);
+        others
+            .filter_map(|(other, track)| Some(RenditionReport { uri: format!("../{other}/index.m3u8"), last: track.last()? }))
+            .collect()
+    }
+
+    /// The multivariant playlist; `None` while not every track has a whole segment.
+    pub(crate) fn multivariant(&self) -> Option<Result<Document, PlaylistError>> {
+        self.target_duration_s()?;
+        let mut input = MultivariantInput::default();
+        for track in self.tracks() {
+            let facts = track.facts();
+            let uri = format!("{}/{}/index.m3u8", self.media_version, facts.name);
+            let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(&track.window());
+            match facts.kind {
+                TrackKind::Video => input.video.push(VideoRendition {
+                    uri,
+                    codec: facts.codec,
+                    width: facts.width.unwrap_or(0),
+                    height: facts.height.unwrap_or(0),
+                    frame_rate: facts.frame_rate.map(|rate| (rate.num, rate.den)),
+                    average_bandwidth_bps,
+                    peak_bandwidth_bps,
+                }),
+                TrackKind::Audio => input.audio.push(AudioRendition {
+                    uri,
+                    codec: facts.codec,
+                    name: facts.language.clone().unwrap_or_else(|| "Audio".to_owned()),
+                    language: facts.language,
+                    channels: facts.channels,
+                    average_bandwidth_bps,
+                    peak_bandwidth_bps,
+                }),
+            }
+        }
+        Some(multivariant_playlist(&input).map(Document::new))
+    }
+}
+
+/// Average, and highest of a segment, bits a second (RFC 8216 section 4.3.4.2), of what is known.
+pub(super) fn bandwidths(window: &Window) -> (u64, u64) {
+    let timescale = u64::from(window.timescale());
+    let rate = |bytes: u64, ticks: u64| (bytes * 8 * timescale).div_ceil(ticks.max(1));
+    let (mut bytes, mut ticks, mut peak) = (0, 0, 0);
+    for segment in window.whole() {
+        bytes += segment.size_bytes;
+        ticks += segment.duration_ticks;
+        peak = peak.max(rate(segment.size_bytes, segment.duration_ticks));
+    }
+    (rate(bytes, ticks).max(1), peak.max(1))
+}
+
+/// A track as the catalogue has it.
+pub(super) fn catalogued(facts: flame_api::live::LiveTrack, segments: &[super::window::Segment]) -> media::Track {
+    let media = segments.iter().filter(|segment| segment.state != State::Gap);
+    let (mut bytes, mut ticks, mut peak) = (0_u64, 0_u64, 0_u64);
+    let timescale = u64::from(facts.timescale);
+    for segment in media {
+        bytes += segment.size_bytes;
+        ticks += segment.duration_ticks;
+        peak = peak.max((segment.size_bytes * 8 * timescale).div_ceil(segment.duration_ticks.max(1)));
+    }
+    media::Track {
+        name: facts.name,
+        kind: facts.kind,
+        codec: facts.codec,
+        width: facts.width,
+        height: facts.height,
+        frame_rate: facts.frame_rate,
+        channels: facts.channels,
+        sample_rate_hz: facts.sample_rate_hz,
+        language: facts.language,
+        duration_ms: ticks * 1000 / timescale.max(1),
+        samples: 0,
+        average_bandwidth_bps: (bytes * 8 * timescale).div_ceil(ticks.max(1)).max(1),
+        peak_bandwidth_bps: peak.max(1),
+        size_bytes: bytes,
+    }
+}
+
+/// What a probe would say of the recording.
+pub(super) fn probe(tracks: &[media::Track]) -> media::Probe {
+    let longest = |kind| tracks.iter().filter(move |track| track.kind == kind).max_by_key(|track| track.size_bytes);
+    let codec = |track: &media::Track| if track.codec.starts_with("mp4a") { "aac" } else { "h264" }.to_owned();
+    let video = longest(TrackKind::Video).map(|track| {
+        let (width, height) = (track.width.unwrap_or(0), track.height.unwrap_or(0));
+        media::VideoStream {
+            codec: codec(track),
+            width,
+            height,
+            display_width: width,
+            display_height: height,
+            rotation_deg: 0,
+            pixel_aspect: media::Rational { num: 1, den: 1 },
+            frame_rate: track.frame_rate,
+            variable_frame_rate: track.frame_rate.is_none(),
+            timescale: None,
+            pixel_format: "yuv420p".to_owned(),
+            bit_depth: 8,
+            interlaced: false,
+            duration_ms: Some(track.duration_ms),
+        }
+    });
+    let audio = longest(TrackKind::Audio).map(|track| media::AudioStream {
+        codec: codec(track),
+        sample_rate_hz: track.sample_rate_hz.unwrap_or(0),
+        channels: track.channels.unwrap_or(0),
+        language: track.language.clone(),
+        duration_ms: Some(track.duration_ms),
+    });
+    media::Probe {
+        container: "cmaf".to_owned(),
+        duration_ms: tracks.iter().map(|track| track.duration_ms).max().unwrap_or(0),
+        bitrate_bps: tracks.iter().map(|track| track.average_bandwidth_bps).sum(),
+        video,
+        audio,
+    }
+}

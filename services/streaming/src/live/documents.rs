@@ -1,0 +1,282 @@
+//! What of a live channel is written to the object store, and under which keys (docs/storage-format.md).
+//!
+//! ```text
+//! {tenant}/channels/{id}.json                                  the channel
+//! {tenant}/live/{id}/{version}/{track}/init.mp4, init-1.mp4 …  init segments
+//! {tenant}/live/{id}/{version}/{track}/{n}.m4s                 segments, one object each
+//! {tenant}/live/{id}/{version}/{track}/blocks/{b}.json         what is known of the segments b*64 to b*64+63
+//! {tenant}/live/{id}/{version}/{track}/recording.json          the same of all, once the channel has ended
+//! ```
+//! Every document has a version; what a newer release wrote is refused.
+
+use flame_api::live::LiveTrack;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::window::{Segment, State};
+
+/// The version that is written, and the newest that is read.
+const VERSION: u32 = 1;
+/// Segments of a block.
+pub(crate) const BLOCK_SEGMENTS: u64 = 64;
+/// The most octets of a document that is read: a day in segments of one second has 15 MiB.
+pub(crate) const DOCUMENT_MAX_BYTES: u64 = 64 << 20;
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ChannelDocument {
+    version: u32,
+    pub(crate) id: Uuid,
+    pub(crate) tenant: String,
+    pub(crate) title: String,
+    /// The version of its media in URLs and keys.
+    pub(crate) media_version: String,
+    pub(crate) segment_ms: u32,
+    pub(crate) part_ms: u32,
+    pub(crate) window_s: u32,
+    /// SHA-256 of the key, in hex.
+    pub(crate) key_sha256: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) is_ended: bool,
+    /// `EXT-X-TARGETDURATION`, once it is known.
+    pub(crate) target_duration_s: Option<u64>,
+    pub(crate) tracks: Vec<TrackDocument>,
+}
+
+/// One track of a channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TrackDocument {
+    pub(crate) track: LiveTrack,
+    /// Its init segments in order.
+    pub(crate) inits: Vec<InitDocument>,
+}
+
+/// An init segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InitDocument {
+    pub(crate) size_bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// Some segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BlockDocument {
+    version: u32,
+    pub(crate) segments: Vec<SegmentDocument>,
+}
+
+/// A whole track, of a channel that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RecordingDocument {
+    version: u32,
+    pub(crate) target_duration_s: u64,
+    pub(crate) track: TrackDocument,
+    pub(crate) segments: Vec<SegmentDocument>,
+}
+
+/// One segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SegmentDocument {
+    pub(crate) number: u64,
+    pub(crate) time_ticks: u64,
+    pub(crate) duration_ticks: u64,
+    pub(crate) size_bytes: u64,
+    /// SHA-256 in hex; empty for a gap.
+    pub(crate) sha256: String,
+    pub(crate) init: u32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_discontinuity: bool,
+}
+
+/// A document that cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum DocumentError {
+    /// A newer release wrote it.
+    #[error("{key} has version {found}, this release reads up to {VERSION}: upgrade it")]
+    Newer {
+        /// Where it is.
+        key: String,
+        /// Its version.
+        found: u32,
+    },
+    /// It is none.
+    #[error("{key} is damaged")]
+    Damaged {
+        /// Where it is.
+        key: String,
+        /// How.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It contradicts itself.
+    #[error("{key} contradicts itself: {what}")]
+    Inconsistent {
+        /// Where it is.
+        key: String,
+        /// How.
+        what: &'static str,
+    },
+}
+
+/// Where the tracks of a version lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TrackKeys(String);
+
+/// Reads a document.
+pub(crate) fn read<T: DeserializeOwned>(key: &str, json: &[u8]) -> Result<T, DocumentError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let damaged = |source| DocumentError::Damaged { key: key.to_owned(), source };
+    let Versioned { version } = serde_json::from_slice(json).map_err(damaged)?;
+    if version > VERSION {
+        return Err(DocumentError::Newer { key: key.to_owned(), found: version });
+    }
+    serde_json::from_slice(json).map_err(damaged)
+}
+
+/// A document as it is written.
+pub(crate) fn write(document: &impl Serialize) -> bytes::Bytes {
+    serde_json::to_vec(document).expect("strings and numbers always become JSON").into()
+}
+
+/// Where the channels of a tenant are.
+pub(crate) fn channels_prefix(tenant: &str) -> String {
+    format!("{tenant}/channels/")
+}
+
+/// Where a channel is.
+pub(crate) fn channel_key(tenant: &str, id: Uuid) -> String {
+    format!("{tenant}/channels/{id}.json")
+}
+
+// === impl ChannelDocument ===
+
+impl ChannelDocument {
+    /// A channel that nobody has published to.
+    pub(crate) fn new(tenant: &str, new: &flame_api::live::NewChannel, media_version: String, key_sha256: String) -> Self {
+        Self {
+            version: VERSION,
+            id: new.id,
+            tenant: tenant.to_owned(),
+            title: new.title.clone(),
+            media_version,
+            segment_ms: new.segment_ms,
+            part_ms: new.part_ms,
+            window_s: new.window_s,
+            key_sha256,
+            created_at: OffsetDateTime::now_utc(),
+            is_ended: false,
+            target_duration_s: None,
+            tracks: Vec::new(),
+        }
+    }
+}
+
+// === impl BlockDocument ===
+
+impl BlockDocument {
+    pub(crate) fn new(segments: Vec<SegmentDocument>) -> Self {
+        Self { version: VERSION, segments }
+    }
+}
+
+// === impl RecordingDocument ===
+
+impl RecordingDocument {
+    pub(crate) fn new(target_duration_s: u64, track: TrackDocument, segments: Vec<SegmentDocument>) -> Self {
+        Self { version: VERSION, target_duration_s, track, segments }
+    }
+
+    /// Checks that numbers go on without a hole and that init segments are there.
+    pub(crate) fn check(&self, key: &str) -> Result<(), DocumentError> {
+        let broken = |what| Err(DocumentError::Inconsistent { key: key.to_owned(), what });
+        if self.track.track.timescale == 0 || self.target_duration_s == 0 {
+            return broken("a timescale or target duration of 0");
+        }
+        if self.segments.windows(2).any(|pair| pair[1].number != pair[0].number.wrapping_add(1)) {
+            return broken("numbers of segments with a hole");
+        }
+        if self.segments.iter().any(|segment| segment.init as usize >= self.track.inits.len()) {
+            return broken("a segment without an init segment");
+        }
+        let digests = self.segments.iter().filter(|segment| !segment.is_gap()).map(|segment| &segment.sha256);
+        let digests = digests.chain(self.track.inits.iter().map(|init| &init.sha256));
+        if digests.into_iter().any(|sha256| digest(sha256).is_none()) {
+            return broken("a digest that is none");
+        }
+        Ok(())
+    }
+}
+
+/// A SHA-256 in hex.
+pub(crate) fn digest(hex: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(hex, &mut bytes).ok().map(|()| bytes)
+}
+
+// === impl SegmentDocument ===
+
+impl SegmentDocument {
+    pub(crate) fn of(number: u64, segment: &Segment) -> Self {
+        let is_gap = segment.state == State::Gap;
+        Self {
+            number,
+            time_ticks: segment.time_ticks,
+            duration_ticks: segment.duration_ticks,
+            size_bytes: segment.size_bytes,
+            sha256: if is_gap { String::new() } else { hex::encode(segment.sha256) },
+            init: segment.init,
+            is_discontinuity: segment.is_discontinuity,
+        }
+    }
+
+    pub(crate) fn is_gap(&self) -> bool {
+        self.sha256.is_empty()
+    }
+
+    /// The segment, whose octets are in the store.
+    pub(crate) fn segment(&self) -> Segment {
+        let state = if self.is_gap() { State::Gap } else { State::Whole };
+        let mut segment = Segment::new(self.time_ticks, self.duration_ticks, self.init, state);
+        segment.is_discontinuity = self.is_discontinuity;
+        segment.size_bytes = self.size_bytes;
+        segment.sha256 = digest(&self.sha256).unwrap_or_default();
+        segment.is_stored = true;
+        segment
+    }
+}
+
+// === impl TrackKeys ===
+
+impl TrackKeys {
+    pub(crate) fn new(tenant: &str, channel: Uuid, media_version: &str, track: &str) -> Self {
+        Self(format!("{tenant}/live/{channel}/{media_version}/{track}"))
+    }
+
+    pub(crate) fn segment(&self, number: u64) -> String {
+        format!("{}/{number}.m4s", self.0)
+    }
+
+    pub(crate) fn init(&self, number: u32) -> String {
+        format!("{}/{}", self.0, flame_playlist::init_uri(number))
+    }
+
+    pub(crate) fn blocks(&self) -> String {
+        format!("{}/blocks/", self.0)
+    }
+
+    pub(crate) fn block(&self, number: u64) -> String {
+        // In the order of their names.
+        format!("{}/blocks/{number:012}.json", self.0)
+    }
+
+    pub(crate) fn recording(&self) -> String {
+        format!("{}/recording.json", self.0)
+    }
+}

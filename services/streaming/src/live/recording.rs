@@ -1,0 +1,147 @@
+//! A track of a channel that has ended, as it was sent: one object a segment, under the names that viewers had live.
+
+use std::sync::Arc;
+
+use flame_object_store::StoreError;
+use flame_playlist::{Content, LiveMedia, LiveSegment, PlaylistError};
+use moka::future::Cache;
+use thiserror::Error;
+
+use super::documents::{self, DOCUMENT_MAX_BYTES, DocumentError, RecordingDocument, SegmentDocument, TrackKeys};
+use super::track::Octets;
+use crate::names::TrackName;
+use crate::presentation::Document;
+use crate::store::{MediaStore, ReadError};
+
+/// Memory of a segment of a kept recording, for the cache's weights.
+const SEGMENT_BYTES: usize = 160;
+
+/// A track as it was sent.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    keys: TrackKeys,
+    /// Its playlist.
+    pub(crate) playlist: Document,
+    first_number: u64,
+    segments: Box<[Option<(u64, [u8; 32])>]>,
+    inits: Box<[(u64, [u8; 32])]>,
+}
+
+/// Why a recording cannot be played.
+#[derive(Debug, Error)]
+pub(crate) enum RecordingError {
+    /// There is none.
+    #[error("there is no recording of track {0}")]
+    Missing(TrackName),
+    /// It cannot be read.
+    #[error("the recording of track {track} cannot be read")]
+    Read {
+        /// Of which track.
+        track: TrackName,
+        /// Why not.
+        #[source]
+        source: ReadError,
+    },
+    /// It cannot be used.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// It makes no playlist.
+    #[error("the recording of track {track} makes no playlist")]
+    Playlist {
+        /// Of which track.
+        track: TrackName,
+        /// Why not.
+        #[source]
+        source: PlaylistError,
+    },
+}
+
+/// All recordings. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Recordings {
+    store: MediaStore,
+    kept: Cache<TrackName, Arc<Recording>>,
+}
+
+// === impl Recordings ===
+
+impl Recordings {
+    /// An empty cache in front of `store`, for at most `max_bytes`.
+    pub(crate) fn new(store: MediaStore, max_bytes: u64) -> Self {
+        let weight = |_: &TrackName, recording: &Arc<Recording>| {
+            let bytes = recording.playlist.text.len() + SEGMENT_BYTES * recording.segments.len();
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self { store, kept: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
+    }
+
+    /// The recording of a track of `tenant`.
+    pub(crate) async fn get(&self, tenant: &str, name: &TrackName) -> Result<Arc<Recording>, Arc<RecordingError>> {
+        self.kept.try_get_with_by_ref(name, self.load(tenant, name)).await
+    }
+
+    async fn load(&self, tenant: &str, name: &TrackName) -> Result<Arc<Recording>, RecordingError> {
+        let keys = TrackKeys::new(tenant, name.asset, &name.version, &name.track);
+        let key = keys.recording();
+        let json = match self.store.get(&key, DOCUMENT_MAX_BYTES).await {
+            Ok(json) => json,
+            Err(ReadError::Store(StoreError::NotFound { .. })) => return Err(RecordingError::Missing(name.clone())),
+            Err(source) => return Err(RecordingError::Read { track: name.clone(), source }),
+        };
+        let document: RecordingDocument = documents::read(&key, &json)?;
+        document.check(&key)?;
+        let recording = Recording::of(keys, &document);
+        recording.map(Arc::new).map_err(|source| RecordingError::Playlist { track: name.clone(), source })
+    }
+}
+
+// === impl Recording ===
+
+impl Recording {
+    fn of(keys: TrackKeys, document: &RecordingDocument) -> Result<Self, PlaylistError> {
+        let facts = &document.track.track;
+        let first_number = document.segments.first().map_or(0, |first| first.number);
+        let media = LiveMedia {
+            timescale: facts.timescale,
+            target_duration_s: document.target_duration_s,
+            part_target_ticks: u64::from(facts.part_ticks),
+            first_number,
+            discontinuity_sequence: 0,
+            segments: document.segments.iter().map(listed).collect(),
+            is_over: true,
+            reports: Vec::new(),
+        };
+        let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
+        let segment = |segment: &SegmentDocument| (!segment.is_gap()).then(|| (segment.size_bytes, digest(&segment.sha256)));
+        Ok(Self {
+            keys,
+            playlist: Document::new(media.playlist(false)?),
+            first_number,
+            segments: document.segments.iter().map(segment).collect(),
+            inits: document.track.inits.iter().map(|init| (init.size_bytes, digest(&init.sha256))).collect(),
+        })
+    }
+
+    /// A segment.
+    pub(crate) fn segment(&self, number: u64) -> Option<Octets> {
+        let at = usize::try_from(number.checked_sub(self.first_number)?).ok()?;
+        let (size_bytes, sha256) = (*self.segments.get(at)?)?;
+        Some(Octets::Stored(self.keys.segment(number), size_bytes, sha256))
+    }
+
+    /// An init segment.
+    pub(crate) fn init(&self, number: u32) -> Option<Octets> {
+        let (size_bytes, sha256) = *self.inits.get(usize::try_from(number).ok()?)?;
+        Some(Octets::Stored(self.keys.init(number), size_bytes, sha256))
+    }
+}
+
+fn listed(segment: &SegmentDocument) -> LiveSegment {
+    LiveSegment {
+        time_ticks: segment.time_ticks,
+        duration_ticks: segment.duration_ticks,
+        content: if segment.is_gap() { Content::Gap } else { Content::Whole(Vec::new()) },
+        init: segment.init,
+        is_discontinuity: segment.is_discontinuity,
+    }
+}

@@ -1,0 +1,285 @@
+//! A live track as requests see it: a lock and a signal around its window, and the playlists made from it.
+//!
+//! A playlist is written once for each change, however many viewers wait for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_api::live::LiveTrack;
+use flame_cmaf::arriving::{ArrivalError, Chunk, Defaults};
+use flame_playlist::{LiveMedia, PlaylistError, Position, RenditionReport, Wait};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, watch};
+
+use super::documents::{InitDocument, TrackKeys};
+use super::window::{NotTaken, State, Window};
+use crate::presentation::Document;
+
+/// Segments whose octets stay in memory although they are stored: viewers at the live edge read them.
+const HELD_SEGMENTS: usize = 6;
+
+/// A live track.
+#[derive(Debug)]
+pub(crate) struct Track {
+    pub(crate) keys: TrackKeys,
+    facts: RwLock<LiveTrack>,
+    inits: RwLock<Vec<Init>>,
+    window: Mutex<Window>,
+    /// Counts changes of the window.
+    changes: watch::Sender<u64>,
+    /// Something waits to be stored.
+    pub(super) to_store: Notify,
+    written: Mutex<Written>,
+}
+
+/// An init segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Init {
+    /// Its octets; none where they are in the store only.
+    pub(crate) bytes: Bytes,
+    pub(crate) size_bytes: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) defaults: Option<Defaults>,
+}
+
+/// The playlists of one moment.
+#[derive(Debug, Default)]
+struct Written {
+    change: u64,
+    whole: Option<Arc<Document>>,
+    delta: Option<Arc<Document>>,
+}
+
+/// Some octets of a track.
+#[derive(Debug, Clone)]
+pub(crate) enum Octets {
+    /// In memory.
+    Held(Bytes, [u8; 32]),
+    /// In the store: this object, of this length.
+    Stored(String, u64, [u8; 32]),
+}
+
+/// What became of waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It has come, or nothing more will.
+    Come,
+    /// It lies too far ahead.
+    TooFar,
+    /// It did not come in time.
+    Late,
+}
+
+// === impl Track ===
+
+impl Track {
+    pub(crate) fn new(keys: TrackKeys, facts: LiveTrack, inits: Vec<Init>, window: Window) -> Self {
+        Self {
+            keys,
+            facts: RwLock::new(facts),
+            inits: RwLock::new(inits),
+            window: Mutex::new(window),
+            changes: watch::Sender::new(0),
+            to_store: Notify::new(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// What was said of it when somebody began to send.
+    pub(crate) fn facts(&self) -> LiveTrack {
+        self.facts.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn inits(&self) -> Vec<Init> {
+        self.inits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what somebody says who begins to send.
+    pub(crate) fn announce(&self, facts: LiveTrack) {
+        *self.facts.write().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+
+    /// Takes the init segment of who begins to send: its number, and whether it is a new one.
+    pub(crate) fn begin(&self, bytes: Bytes) -> Result<(u32, bool), ArrivalError> {
+        let defaults = Defaults::read(&bytes)?;
+        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+        let mut inits = self.inits.write().unwrap_or_else(PoisonError::into_inner);
+        let known = inits.iter().position(|init| init.sha256 == sha256);
+        let at = known.unwrap_or(inits.len());
+        let size_bytes = bytes.len() as u64;
+        let init = Init { bytes, size_bytes, sha256, defaults: Some(defaults) };
+        match inits.get_mut(at) {
+            Some(slot) => *slot = init,
+            None => inits.push(init),
+        }
+        drop(inits);
+        let (number, part_ticks) = (u32::try_from(at).unwrap_or(u32::MAX), u64::from(self.facts().part_ticks));
+        self.change(|window| window.begin(number, part_ticks));
+        Ok((number, known.is_none()))
+    }
+
+    /// What the init segment of what comes now says.
+    pub(crate) fn defaults(&self) -> Option<Defaults> {
+        let init = usize::try_from(self.window().init()).ok()?;
+        self.inits.read().unwrap_or_else(PoisonError::into_inner).get(init)?.defaults
+    }
+
+    pub(crate) fn next_number(&self) -> u64 {
+        self.window().next_number()
+    }
+
+    /// Takes a chunk; `false` where it was there already.
+    pub(crate) fn chunk(&self, number: u64, at: usize, chunk: Chunk) -> Result<bool, NotTaken> {
+        let before = self.next_number();
+        let taken = self.change(|window| window.chunk(number, at, chunk));
+        if self.next_number() != before {
+            // What was under way before is whole now.
+            self.to_store.notify_one();
+        }
+        taken
+    }
+
+    /// A segment has come to its end.
+    pub(crate) fn end(&self, number: u64) {
+        self.change(|window| window.end(number));
+        self.to_store.notify_one();
+    }
+
+    /// Nobody sends now; what is under way is what there is.
+    pub(crate) fn pause(&self) {
+        self.end(self.next_number().saturating_sub(1));
+    }
+
+    /// Leaves out what the other tracks have and this one has not.
+    pub(crate) fn skip_to(&self, number: u64) -> Result<(), NotTaken> {
+        self.change(|window| window.skip_to(number))
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn finish(&self) {
+        self.change(Window::finish);
+        self.to_store.notify_one();
+    }
+
+    /// Notes that a segment is stored, lets go of what is no longer needed, and forgets what lies too far back.
+    pub(super) fn stored(&self, number: u64, window_s: u32) {
+        let mut window = self.window();
+        window.stored(number);
+        window.release(HELD_SEGMENTS);
+        let window_ticks = u64::from(window_s) * u64::from(window.timescale());
+        if window.trim(window_ticks) > 0 {
+            drop(window);
+            self.changes.send_modify(|change| *change += 1);
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Window) -> T) -> T {
+        let changed = change(&mut self.window());
+        self.changes.send_modify(|change| *change += 1);
+        changed
+    }
+
+    pub(crate) fn window(&self) -> MutexGuard<'_, Window> {
+        // Nothing under the lock panics half-way: what is there is whole.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the playlist has `wanted`.
+    pub(crate) async fn wait(&self, wanted: Position, patience: Duration) -> Waited {
+        let mut changes = self.changes.subscribe();
+        let waits = async {
+            loop {
+                changes.borrow_and_update();
+                match self.window().waits_for(wanted) {
+                    Wait::Over => return Waited::Come,
+                    Wait::TooFar => return Waited::TooFar,
+                    Wait::On => {}
+                }
+                if changes.changed().await.is_err() {
+                    return Waited::Come;
+                }
+            }
+        };
+        tokio::time::timeout(patience, waits).await.unwrap_or(Waited::Late)
+    }
+
+    /// Waits until there is something to play: a segment that is whole.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.window().whole().next().is_some()
+    }
+
+    /// The playlist as it is now.
+    pub(crate) fn playlist(
+        &self,
+        target_duration_s: u64,
+        reports: impl FnOnce() -> Vec<RenditionReport>,
+        skip: bool,
+    ) -> Result<Arc<Document>, PlaylistError> {
+        let change = *self.changes.borrow();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.change != change {
+            *written = Written { change, ..Written::default() };
+        }
+        let slot = if skip { &written.delta } else { &written.whole };
+        if let Some(document) = slot {
+            return Ok(Arc::clone(document));
+        }
+        let media: LiveMedia = self.window().media(target_duration_s, reports());
+        let document = Arc::new(Document::new(media.playlist(skip)?));
+        *(if skip { &mut written.delta } else { &mut written.whole }) = Some(Arc::clone(&document));
+        Ok(document)
+    }
+
+    /// The last thing that came.
+    pub(crate) fn last(&self) -> Option<Position> {
+        self.window().last()
+    }
+
+    /// A whole segment.
+    pub(crate) fn segment(&self, number: u64) -> Option<Octets> {
+        let window = self.window();
+        let segment = window.segment(number).filter(|segment| segment.state == State::Whole)?;
+        Some(match segment.bytes() {
+            Some(bytes) => Octets::Held(bytes, segment.sha256),
+            None => Octets::Stored(self.keys.segment(number), segment.size_bytes, segment.sha256),
+        })
+    }
+
+    /// A part, as long as it is held.
+    pub(crate) fn part(&self, number: u64, part: u64) -> Option<Octets> {
+        let window = self.window();
+        let part = window.segment(number)?.parts.get(usize::try_from(part).ok()?)?;
+        Some(Octets::Held(part.bytes.clone(), part.sha256))
+    }
+
+    /// Whether a part is the one that the playlist announces.
+    pub(crate) fn is_announced(&self, number: u64, part: u64) -> bool {
+        self.window().hint() == Some(Position { number, part: Some(part) })
+    }
+
+    /// An init segment.
+    pub(crate) fn init(&self, number: u32) -> Option<Octets> {
+        let inits = self.inits.read().unwrap_or_else(PoisonError::into_inner);
+        let init = inits.get(usize::try_from(number).ok()?)?;
+        Some(if init.bytes.is_empty() {
+            Octets::Stored(self.keys.init(number), init.size_bytes, init.sha256)
+        } else {
+            Octets::Held(init.bytes.clone(), init.sha256)
+        })
+    }
+}
+
+// === impl Init ===
+
+impl Init {
+    /// One that is in the store.
+    pub(crate) fn stored(document: &InitDocument) -> Option<Self> {
+        let sha256 = super::documents::digest(&document.sha256)?;
+        Some(Self { bytes: Bytes::new(), size_bytes: document.size_bytes, sha256, defaults: None })
+    }
+
+    pub(crate) fn document(&self) -> InitDocument {
+        InitDocument { size_bytes: self.size_bytes, sha256: hex::encode(self.sha256) }
+    }
+}
