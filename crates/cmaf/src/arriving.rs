@@ -127,8 +127,8 @@ impl Defaults {
             let size = size.ok_or(ArrivalError::CutOff { held_bytes: rest.len() })?;
             if kind == *b"moov" {
                 let mut body = &rest[HEADER_BYTES..size];
-                let moov = Moov::decode_body(&mut body)
-                    .map_err(|source| ArrivalError::Damaged { kind: "moov", source })?;
+                let moov =
+                    Moov::decode_body(&mut body).map_err(|source| ArrivalError::Damaged { kind: "moov", source })?;
                 return Self::of(&moov).ok_or(ArrivalError::Init);
             }
             rest = &rest[size..];

@@ -11,8 +11,8 @@ mod multivariant;
 use thiserror::Error;
 
 pub use live::{
-    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait, directives, init_uri,
-    part_uri,
+    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait, directives,
+    init_uri, part_uri,
 };
 pub use media::{INIT_URI, VodMedia, segment_uri, vod_media_playlist};
 pub use multivariant::{AudioRendition, MultivariantInput, VideoRendition, multivariant_playlist};

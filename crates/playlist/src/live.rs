@@ -214,7 +214,10 @@ impl LiveMedia {
     }
 
     fn whole_before(&self, number: u64) -> Option<Position> {
-        number.checked_sub(1).filter(|before| *before >= self.first_number).map(|number| Position { number, part: None })
+        number
+            .checked_sub(1)
+            .filter(|before| *before >= self.first_number)
+            .map(|number| Position { number, part: None })
     }
 
     /// Whether the playlist has `wanted` (section 6.2.5.2). A part that is beyond the last one of a segment that is
@@ -369,7 +372,10 @@ impl LiveMedia {
             let number = last.number;
             match last.part {
                 Some(part) => {
-                    line(text, format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={number},LAST-PART={part}"));
+                    line(
+                        text,
+                        format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={number},LAST-PART={part}"),
+                    );
                 }
                 None => line(text, format_args!("#EXT-X-RENDITION-REPORT:URI=\"{uri}\",LAST-MSN={number}")),
             }

@@ -56,7 +56,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let live = Live::open(tenant, objects, catalogue.clone(), config.live).await;
-    let live = live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
+    let live =
+        live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
     host.spawn("live", |stop| live.clone().until(stop));
     let state = http::State {
         presentations: Presentations::new(catalogue, &config.catalogue),

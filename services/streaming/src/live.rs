@@ -148,8 +148,7 @@ impl Live {
             let found = live.0.store.list(&documents::channels_prefix(&live.0.tenant), page).await?;
             for object in found.objects {
                 let json = live.0.store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
-                let document: ChannelDocument =
-                    documents::read(&object.key, &json).map_err(RestoreError::Document)?;
+                let document: ChannelDocument = documents::read(&object.key, &json).map_err(RestoreError::Document)?;
                 if !document.is_ended {
                     live.restore(document).await?;
                 }
@@ -240,8 +239,7 @@ impl Live {
         let media_version: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();
         let document = ChannelDocument::new(tenant, new, media_version, sha256_hex(&key));
         let stored_at = documents::channel_key(tenant, new.id);
-        let stored =
-            self.0.store.put_if(&stored_at, documents::write(&document), DOCUMENT_TYPE, IfExists::Fail).await;
+        let stored = self.0.store.put_if(&stored_at, documents::write(&document), DOCUMENT_TYPE, IfExists::Fail).await;
         match stored {
             Ok(_) => {}
             Err(StoreError::PreconditionFailed { .. }) => return Err(LiveError::Taken(new.id)),
@@ -354,8 +352,7 @@ impl Live {
     }
 
     fn published(&self, publication: Uuid, name: &str) -> Result<(Arc<Channel>, Arc<Track>), LiveError> {
-        let channel =
-            self.0.publications.read().unwrap_or_else(PoisonError::into_inner).get(&publication).cloned();
+        let channel = self.0.publications.read().unwrap_or_else(PoisonError::into_inner).get(&publication).cloned();
         let channel = channel.filter(|channel| channel.is_sent_by(publication));
         let channel = channel.ok_or(LiveError::NoPublication(publication))?;
         let track = channel.track(name).ok_or_else(|| LiveError::NoTrack(name.to_owned()))?;
@@ -500,7 +497,9 @@ impl Live {
 fn check(new: &NewChannel) -> Result<(), LiveError> {
     let within = |what: &str, value: u32, least: u32, most: u32| {
         let is_within = (least..=most).contains(&value);
-        is_within.then_some(()).ok_or_else(|| LiveError::Bounds(format!("`{what}` must be {least} to {most}, not {value}")))
+        is_within
+            .then_some(())
+            .ok_or_else(|| LiveError::Bounds(format!("`{what}` must be {least} to {most}, not {value}")))
     };
     within("segment_ms", new.segment_ms, 1_000, 10_000)?;
     within("part_ms", new.part_ms, 100, 1_000)?;
@@ -527,7 +526,8 @@ fn check_tracks(part_ms: u32, tracks: &[LiveTrack]) -> Result<(), LiveError> {
         if track.timescale == 0 || track.part_ticks == 0 || u64::from(track.part_ticks) > longest {
             return refuse(format!("track {name:?} has no timescale, or parts that are longer than asked for"));
         }
-        if track.codec.is_empty() || track.codec.len() > 64 || !track.codec.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if track.codec.is_empty() || track.codec.len() > 64 || !track.codec.bytes().all(|byte| byte.is_ascii_graphic())
+        {
             return refuse(format!("track {name:?} has no codec"));
         }
     }

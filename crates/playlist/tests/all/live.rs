@@ -1,8 +1,8 @@
 //! Playlists of live tracks: as text, against what rfc8216bis demands, and what viewers may wait for.
 
 use flame_playlist::{
-    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, PlaylistError, Position, RenditionReport, Wait,
-    directives,
+    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, PlaylistError, Position, RenditionReport,
+    Wait, directives,
 };
 use proptest::prelude::*;
 

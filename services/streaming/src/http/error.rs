@@ -70,7 +70,9 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::Store(StoreError::StorageFull { .. }) => {
             Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is nearly full", said)
         }
-        LiveError::Full(_) => Failure::new(StatusCode::TOO_MANY_REQUESTS, "too-many-channels", "Too many channels", said),
+        LiveError::Full(_) => {
+            Failure::new(StatusCode::TOO_MANY_REQUESTS, "too-many-channels", "Too many channels", said)
+        }
         LiveError::Arrival(source) => Failure::bad_request(format!("{said}: {source}")),
         LiveError::BrokenOff(_) => Failure::bad_request(said),
         LiveError::Silent(_) => Failure::new(StatusCode::REQUEST_TIMEOUT, "silent", "Nothing came", said),

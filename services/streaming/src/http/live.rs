@@ -48,7 +48,8 @@ pub(super) async fn playlist(
             Waited::Late => return Err(late(target)),
         }
     }
-    let document = channel.playlist(&name.track, &track, target, skip).map_err(|refusal| Failure::internal(&refusal))?;
+    let document =
+        channel.playlist(&name.track, &track, target, skip).map_err(|refusal| Failure::internal(&refusal))?;
     let cache_control = if wait.is_some() { blocking(target) } else { plain(target) };
     Ok(answer(&document, &cache_control, method, headers))
 }
@@ -79,7 +80,9 @@ pub(super) async fn part(
         }
     }
     let found = track.part(number, part);
-    let octets = found.ok_or_else(|| error::missing(format_args!("part {number}.{part}: it is not held any more, or has not come")))?;
+    let octets = found.ok_or_else(|| {
+        error::missing(format_args!("part {number}.{part}: it is not held any more, or has not come"))
+    })?;
     send(state, octets, method, headers).await
 }
 

@@ -14,8 +14,8 @@ use flame_service_host::{FailureResult, Path};
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag};
 use super::{State, error, live};
-use crate::names::{self, TrackName};
 use crate::live::Recording;
+use crate::names::{self, TrackName};
 use crate::track::{Piece, Track, TrackError};
 
 /// The media playlist of a track

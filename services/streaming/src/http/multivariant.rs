@@ -50,12 +50,7 @@ pub(super) async fn playlist(
 }
 
 /// Answers with a text that is in memory.
-pub(super) fn answer(
-    document: &Document,
-    cache_control: &str,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Response<Body> {
+pub(super) fn answer(document: &Document, cache_control: &str, method: &Method, headers: &HeaderMap) -> Response<Body> {
     let size_bytes = u64::try_from(document.text.len()).expect("a length in memory fits 64 bits");
     let etag = etag(&document.sha256);
     let representation = Representation { etag, size_bytes, content_type: PLAYLIST_TYPE, cache_control };

@@ -70,7 +70,8 @@ pub(super) async fn send(
     let body: Body = request.into_body();
     if name == INIT {
         let init = to_bytes(body, INIT_MAX_BYTES).await;
-        let init = init.map_err(|_| Failure::bad_request(format!("an init segment has at most {INIT_MAX_BYTES} bytes")))?;
+        let init =
+            init.map_err(|_| Failure::bad_request(format!("an init segment has at most {INIT_MAX_BYTES} bytes")))?;
         state.live.put_init(id, &track, init).await.map_err(error::of_live)?;
     } else {
         let number = names::segment(&name).map_err(error::of_name)?;

@@ -11,7 +11,9 @@ use flame_object_store::{Store, StoreError};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::{self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys};
+use super::documents::{
+    self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys,
+};
 use super::track::Track;
 use super::window::Window;
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use flame_api::live::{Channel as Shown, ChannelState};
+use flame_api::media::{self, TrackKind};
 use flame_playlist::{
     AudioRendition, MultivariantInput, PlaylistError, RenditionReport, VideoRendition, multivariant_playlist,
 };
-use flame_api::media::{self, TrackKind};
 use uuid::Uuid;
 
 use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
@@ -41,11 +41,8 @@ struct Standing {
 
 impl Channel {
     pub(super) fn of(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>) -> Self {
-        let standing = Standing {
-            publication: None,
-            is_ended: document.is_ended,
-            target_duration_s: document.target_duration_s,
-        };
+        let standing =
+            Standing { publication: None, is_ended: document.is_ended, target_duration_s: document.target_duration_s };
         Self {
             id: document.id,
             media_version: document.media_version.clone(),
@@ -188,7 +185,9 @@ impl Channel {
         let tracks = self.tracks.read().unwrap_or_else(PoisonError::into_inner);
         let others = tracks.iter().filter(|(other, _)| *other != name);
         others
-            .filter_map(|(other, track)| Some(RenditionReport { uri: format!("../{other}/index.m3u8"), last: track.last()? }))
+            .filter_map(|(other, track)| {
+                Some(RenditionReport { uri: format!("../{other}/index.m3u8"), last: track.last()? })
+            })
             .collect()
     }
 

@@ -159,7 +159,12 @@ pub(crate) fn channel_key(tenant: &str, id: Uuid) -> String {
 
 impl ChannelDocument {
     /// A channel that nobody has published to.
-    pub(crate) fn new(tenant: &str, new: &flame_api::live::NewChannel, media_version: String, key_sha256: String) -> Self {
+    pub(crate) fn new(
+        tenant: &str,
+        new: &flame_api::live::NewChannel,
+        media_version: String,
+        key_sha256: String,
+    ) -> Self {
         Self {
             version: VERSION,
             id: new.id,

@@ -112,7 +112,8 @@ impl Recording {
             reports: Vec::new(),
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
-        let segment = |segment: &SegmentDocument| (!segment.is_gap()).then(|| (segment.size_bytes, digest(&segment.sha256)));
+        let segment =
+            |segment: &SegmentDocument| (!segment.is_gap()).then(|| (segment.size_bytes, digest(&segment.sha256)));
         Ok(Self {
             keys,
             playlist: Document::new(media.playlist(false)?),

@@ -385,10 +385,8 @@ impl Segment {
     }
 
     fn listed(&self) -> LiveSegment {
-        let listed = |part: &Part| LivePart {
-            duration_ticks: part.duration_ticks,
-            is_independent: part.is_independent,
-        };
+        let listed =
+            |part: &Part| LivePart { duration_ticks: part.duration_ticks, is_independent: part.is_independent };
         let content = match self.state {
             State::UnderWay => Content::UnderWay(self.parts.iter().map(listed).collect()),
             State::Whole => Content::Whole(self.parts.iter().map(listed).collect()),

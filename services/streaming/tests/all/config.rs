@@ -2,7 +2,7 @@
 
 use flame_service_host::{HostConfig, StartError, config};
 use flame_streaming::Config;
-use flame_streaming::config::CatalogueConfig;
+use flame_streaming::config::{CatalogueConfig, LiveConfig};
 use flame_test_kit::openapi;
 
 use crate::world::World;
@@ -16,6 +16,7 @@ fn example() -> Config {
 fn the_example_holds_the_defaults() {
     let example = example();
     assert_eq!(format!("{:?}", example.catalogue), format!("{:?}", CatalogueConfig::default()));
+    assert_eq!(format!("{:?}", example.live), format!("{:?}", LiveConfig::default()));
     let bare: Config = toml_of("[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n");
     assert_eq!((bare.store_deadline, bare.indexes), (example.store_deadline, example.indexes));
     assert_eq!(format!("{:?}", bare.catalogue), format!("{:?}", example.catalogue));
@@ -42,7 +43,10 @@ async fn the_contract_is_the_one_in_the_repository() {
     let document = openapi::document(&format!("http://{}", world.streaming().address())).await;
     openapi::check_golden("streaming", &document);
     for (path, methods) in document["paths"].as_object().unwrap() {
-        assert!(methods["get"]["security"].is_null(), "{path} is for anybody");
+        let needs_caller = path.starts_with("/channels") || path.starts_with("/publications");
+        for (method, operation) in methods.as_object().unwrap() {
+            assert_eq!(!operation["security"].is_null(), needs_caller, "{method} {path}");
+        }
     }
     world.stop().await;
 }
