@@ -165,7 +165,7 @@ impl Arrival {
     ///
     /// # Errors
     /// [`ArrivalError`]; nothing more can be taken then.
-    pub fn next(&mut self) -> Result<Option<Chunk>, ArrivalError> {
+    pub fn chunk(&mut self) -> Result<Option<Chunk>, ArrivalError> {
         loop {
             let Some((kind, declared)) = header(&self.held[self.seen..])? else { return Ok(None) };
             let limit_bytes = if kind == *b"mdat" { CHUNK_MAX_BYTES } else { MOOF_MAX_BYTES };

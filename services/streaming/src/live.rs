@@ -6,11 +6,12 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `archive` (to the object store and back), and here the channels of this instance.
+//! (locks around them), `archive` (to the object store and back), `ending` and `recording` (what remains), and here the channels of this instance.
 
 mod archive;
 mod channel;
 mod documents;
+mod ending;
 mod recording;
 mod track;
 mod window;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use flame_api::live::{Channel as Shown, LiveTrack, NewChannel, NewPublication, Publication};
-use flame_api::metadata::{NewAsset, NewVersion, Source};
 use flame_api::{Client, ClientError};
 use flame_cmaf::arriving::{Arrival, ArrivalError};
 use flame_object_store::{IfExists, Store, StoreError};
@@ -34,7 +34,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::LiveConfig;
-use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, RecordingDocument, TrackKeys};
+use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, TrackKeys};
 use window::NotTaken;
 
 pub(crate) use archive::RestoreError;
@@ -44,8 +44,6 @@ pub(crate) use track::{Octets, Track, Waited};
 
 /// Letters of a key before its secret: the channel.
 const KEY_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
-/// How long a channel that has ended is still served from memory: until then everybody knows the recording.
-const FAREWELL: Duration = Duration::from_secs(5);
 const DOCUMENT_TYPE: &str = "application/json";
 
 /// The channels of this instance. Cheap to clone.
@@ -390,7 +388,7 @@ impl Live {
             let piece = tokio::time::timeout(silence, body.next()).await.map_err(|_| LiveError::Silent(silence))?;
             let Some(piece) = piece else { break };
             arrival.push(&piece.map_err(LiveError::BrokenOff)?);
-            while let Some(chunk) = arrival.next()? {
+            while let Some(chunk) = arrival.chunk()? {
                 if !channel.is_sent_by(publication) {
                     return Err(LiveError::NoPublication(publication));
                 }
@@ -400,7 +398,7 @@ impl Live {
         }
         arrival.end()?;
         track.end(number);
-        Ok(self.note_target(&channel).await?)
+        self.note_target(&channel).await
     }
 
     /// Writes down the target duration as soon as it is known.
@@ -418,79 +416,6 @@ impl Live {
             tracing::info!(channel = %channel.id, %publication, "a publication is over");
         }
         true
-    }
-
-    /// Ends a channel: what was sent becomes a recording, and its asset plays like others.
-    pub(crate) async fn end(&self, tenant: &str, id: Uuid) -> Result<Shown, LiveError> {
-        let Ok(channel) = self.owned(tenant, id) else { return self.show(tenant, id).await };
-        channel.ended();
-        self.publications().retain(|_, other| other.id != id);
-        channel.tracks().iter().for_each(|track| track.finish());
-        let recordings = self.record(&channel).await?;
-        if !recordings.is_empty() {
-            self.catalogue(&channel, recordings).await?;
-        }
-        self.write(&channel, |document| document.is_ended = true).await?;
-        tracing::info!(channel = %id, "a live channel ended");
-        let (live, stop) = (self.clone(), self.0.stop.clone());
-        self.0.tasks.spawn(async move {
-            tokio::select! { () = tokio::time::sleep(FAREWELL) => {}, () = stop.cancelled() => {} }
-            live.channels().remove(&id);
-        });
-        Ok(channel.shown().await)
-    }
-
-    /// Writes down all segments of all tracks that have any.
-    async fn record(&self, channel: &Channel) -> Result<Vec<RecordingDocument>, LiveError> {
-        let mut recordings = Vec::new();
-        let Some(target_duration_s) = channel.target_duration_s() else { return Ok(recordings) };
-        for (track, document) in channel.tracks().into_iter().zip(channel.track_documents()) {
-            self.flushed(&track).await?;
-            let segments = archive::segments(&self.0.store, &track.keys).await?;
-            let recording = RecordingDocument::new(target_duration_s, document, segments);
-            let json = documents::write(&recording);
-            self.0.store.put(&track.keys.recording(), json, DOCUMENT_TYPE).await?;
-            recordings.push(recording);
-        }
-        Ok(recordings)
-    }
-
-    /// Waits until all of a track is stored.
-    async fn flushed(&self, track: &Track) -> Result<(), LiveError> {
-        let patience = self.0.config.patience.0;
-        let stored = async {
-            while track.window().unstored().next().is_some() {
-                track.to_store.notify_one();
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let left = || LiveError::Behind(track.window().held_bytes());
-        tokio::time::timeout(patience, stored).await.map_err(|_| left())
-    }
-
-    /// Makes the channel an asset that plays.
-    async fn catalogue(&self, channel: &Channel, recordings: Vec<RecordingDocument>) -> Result<(), LiveError> {
-        let key = documents::channel_key(&self.0.tenant, channel.id);
-        let document = channel.document.lock().await.clone();
-        let tracks: Vec<_> = recordings
-            .into_iter()
-            .map(|recording| {
-                let segments: Vec<_> = recording.segments.iter().map(documents::SegmentDocument::segment).collect();
-                channel::catalogued(recording.track.track, &segments)
-            })
-            .collect();
-        let json = documents::write(&document);
-        let sha256 = hex::encode(Sha256::digest(&json));
-        let source = Source { key, file_name: None, size_bytes: json.len() as u64, sha256 };
-        let probe = channel::probe(&tracks);
-        let asset = NewAsset { id: channel.id, title: document.title, source, probe, poster_key: None };
-        let catalogue = self.0.catalogue.for_tenant(&self.0.tenant);
-        catalogue.create_asset(&asset).await?;
-        let mut tracks = tracks;
-        tracks.sort_by_key(|track| track.kind == flame_api::media::TrackKind::Audio);
-        let version = NewVersion { job_id: None, chain: "live".to_owned(), tracks };
-        catalogue.publish_version(channel.id, &channel.media_version, &version).await?;
-        Ok(())
     }
 }
 

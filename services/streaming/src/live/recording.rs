@@ -23,9 +23,13 @@ pub(crate) struct Recording {
     /// Its playlist.
     pub(crate) playlist: Document,
     first_number: u64,
-    segments: Box<[Option<(u64, [u8; 32])>]>,
-    inits: Box<[(u64, [u8; 32])]>,
+    /// None for a gap.
+    segments: Box<[Option<Object>]>,
+    inits: Box<[Object]>,
 }
+
+/// An object: its length, and its SHA-256.
+type Object = (u64, [u8; 32]);
 
 /// Why a recording cannot be played.
 #[derive(Debug, Error)]

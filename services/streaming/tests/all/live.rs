@@ -116,8 +116,8 @@ async fn send(world: &World, publication: &Publication, number: u64, parts: &[By
 }
 
 /// A segment that is sent part by part: the next one when it is told.
-fn open(world: &World, publication: &Publication, number: u64) -> (mpsc::UnboundedSender<Bytes>, JoinHandle<u16>) {
-    let (parts, told) = mpsc::unbounded_channel::<Bytes>();
+fn open(world: &World, publication: &Publication, number: u64) -> (mpsc::Sender<Bytes>, JoinHandle<u16>) {
+    let (parts, told) = mpsc::channel::<Bytes>(PARTS);
     let body = futures_util::stream::unfold(told, async |mut told| {
         let part = told.recv().await?;
         Some((Ok::<_, std::io::Error>(part), told))
@@ -171,7 +171,7 @@ async fn each_part_goes_to_who_waits_for_it_as_soon_as_it_is_there() {
         world.requests_open(2).await;
         let octets = encoder.part().unwrap();
         let told = Instant::now();
-        parts.send(octets.clone()).unwrap();
+        parts.send(octets.clone()).await.unwrap();
         let answers = tokio::time::timeout(DEADLINE, waits).await.unwrap().unwrap();
         println!("part {part}: {:?}", told.elapsed());
         let [playlist, part_answer] = answers.try_into().unwrap();
@@ -235,8 +235,8 @@ async fn what_was_left_out_is_a_gap_and_what_came_twice_is_taken_once() {
     // What breaks off in the middle is sent again, and goes on where it was.
     let fourth = encoder.segment();
     let (parts, sent) = open(&world, &publication, 3);
-    parts.send(fourth[0].clone()).unwrap();
-    parts.send(fourth[1].slice(..100)).unwrap();
+    parts.send(fourth[0].clone()).await.unwrap();
+    parts.send(fourth[1].slice(..100)).await.unwrap();
     drop(parts);
     assert_eq!(sent.await.unwrap(), 400);
     send(&world, &publication, 3, &fourth).await;

@@ -1,0 +1,74 @@
+//! Calls of streaming: live channels, and what doors send to them.
+
+use bytes::Bytes;
+use reqwest::Method;
+use uuid::Uuid;
+
+use super::{Call, Client, ClientError};
+use crate::live::{Channel, ChannelQuery, NewChannel, NewPublication, Publication};
+use crate::page::Page;
+
+impl Client {
+    /// Makes a live channel; repeating it is safe, but only the first answer has the key.
+    pub async fn create_channel(&self, channel: &NewChannel) -> Result<Channel, ClientError> {
+        self.call(Method::POST, "streaming", "channels").body(channel).json().await
+    }
+
+    /// The channel, or `None` where there is none.
+    pub async fn channel(&self, id: Uuid) -> Result<Option<Channel>, ClientError> {
+        self.call(Method::GET, "streaming", &format!("channels/{id}")).json_or_none().await
+    }
+
+    /// A page of channels.
+    pub async fn channels(&self, query: &ChannelQuery) -> Result<Page<Channel>, ClientError> {
+        self.call(Method::GET, "streaming", "channels").query(query).json().await
+    }
+
+    /// Gives the channel another key; who publishes now may go on.
+    pub async fn new_channel_key(&self, id: Uuid) -> Result<Channel, ClientError> {
+        self.call(Method::POST, "streaming", &format!("channels/{id}/key")).json().await
+    }
+
+    /// Ends the channel: it becomes an asset like others. Repeating it is safe.
+    pub async fn end_channel(&self, id: Uuid) -> Result<Channel, ClientError> {
+        self.call(Method::POST, "streaming", &format!("channels/{id}/end")).json().await
+    }
+
+    /// Begins to send to the channel whose key it is.
+    pub async fn publish(&self, publication: &NewPublication) -> Result<Publication, ClientError> {
+        self.call(Method::POST, "streaming", "publications").body(publication).json().await
+    }
+
+    /// Sends the init segment of a track.
+    pub async fn put_live_init(&self, publication: Uuid, track: &str, init: Bytes) -> Result<(), ClientError> {
+        self.put_live(publication, track, "init.mp4", init.into()).await
+    }
+
+    /// Sends a segment of a track, chunk by chunk while it is made. It has no deadline: it takes as long as the segment.
+    pub async fn put_live_segment(
+        &self,
+        publication: Uuid,
+        track: &str,
+        number: u64,
+        chunks: reqwest::Body,
+    ) -> Result<(), ClientError> {
+        self.put_live(publication, track, &format!("{number}.m4s"), chunks).await
+    }
+
+    async fn put_live(
+        &self,
+        publication: Uuid,
+        track: &str,
+        name: &str,
+        body: reqwest::Body,
+    ) -> Result<(), ClientError> {
+        let url = self.url("streaming", &format!("publications/{publication}/{track}/{name}"));
+        let request = self.authorised(Method::PUT, url.clone()).body(body);
+        Call { method: Method::PUT, url, request }.send().await.map(drop)
+    }
+
+    /// Ends a publication; `false` where there was none.
+    pub async fn unpublish(&self, publication: Uuid) -> Result<bool, ClientError> {
+        self.call(Method::DELETE, "streaming", &format!("publications/{publication}")).done_or_none().await
+    }
+}

@@ -1,0 +1,94 @@
+//! The end of a channel: what was sent is written down as a whole, and becomes an asset that plays.
+
+use std::time::Duration;
+
+use flame_api::live::Channel as Shown;
+use flame_api::media::TrackKind;
+use flame_api::metadata::{NewAsset, NewVersion, Source};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::documents::{self, RecordingDocument, SegmentDocument};
+use super::{Channel, DOCUMENT_TYPE, Live, LiveError, Track, archive, channel};
+
+/// How long a channel that has ended is still served from memory: until then everybody knows the recording.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often it is looked whether all is stored.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The chain that the version of a recording names.
+const CHAIN: &str = "live";
+
+impl Live {
+    /// Ends a channel: what was sent becomes a recording, and its asset plays like others.
+    pub(crate) async fn end(&self, tenant: &str, id: Uuid) -> Result<Shown, LiveError> {
+        let Ok(channel) = self.owned(tenant, id) else { return self.show(tenant, id).await };
+        channel.ended();
+        self.publications().retain(|_, other| other.id != id);
+        channel.tracks().iter().for_each(|track| track.finish());
+        let recordings = self.record(&channel).await?;
+        if !recordings.is_empty() {
+            self.catalogue(&channel, recordings).await?;
+        }
+        self.write(&channel, |document| document.is_ended = true).await?;
+        tracing::info!(channel = %id, "a live channel ended");
+        let (live, stop) = (self.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(async move {
+            tokio::select! { () = tokio::time::sleep(FAREWELL) => {}, () = stop.cancelled() => {} }
+            live.channels().remove(&id);
+        });
+        Ok(channel.shown().await)
+    }
+
+    /// Writes down all segments of all tracks that have any.
+    async fn record(&self, channel: &Channel) -> Result<Vec<RecordingDocument>, LiveError> {
+        let mut recordings = Vec::new();
+        let Some(target_duration_s) = channel.target_duration_s() else { return Ok(recordings) };
+        for (track, document) in channel.tracks().into_iter().zip(channel.track_documents()) {
+            self.flushed(&track).await?;
+            let segments = archive::segments(&self.0.store, &track.keys).await?;
+            let recording = RecordingDocument::new(target_duration_s, document, segments);
+            let json = documents::write(&recording);
+            self.0.store.put(&track.keys.recording(), json, DOCUMENT_TYPE).await?;
+            recordings.push(recording);
+        }
+        Ok(recordings)
+    }
+
+    /// Waits until all of a track is stored.
+    async fn flushed(&self, track: &Track) -> Result<(), LiveError> {
+        let patience = self.0.config.patience.0;
+        let stored = async {
+            while track.window().unstored().next().is_some() {
+                track.to_store.notify_one();
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let left = || LiveError::Behind(track.window().held_bytes());
+        tokio::time::timeout(patience, stored).await.map_err(|_| left())
+    }
+
+    /// Makes the channel an asset that plays.
+    async fn catalogue(&self, channel: &Channel, recordings: Vec<RecordingDocument>) -> Result<(), LiveError> {
+        let key = documents::channel_key(&self.0.tenant, channel.id);
+        let document = channel.document.lock().await.clone();
+        let tracks: Vec<_> = recordings
+            .into_iter()
+            .map(|recording| {
+                let segments: Vec<_> = recording.segments.iter().map(SegmentDocument::segment).collect();
+                channel::catalogued(recording.track.track, &segments)
+            })
+            .collect();
+        let json = documents::write(&document);
+        let sha256 = hex::encode(Sha256::digest(&json));
+        let source = Source { key, file_name: None, size_bytes: json.len() as u64, sha256 };
+        let probe = channel::probe(&tracks);
+        let asset = NewAsset { id: channel.id, title: document.title, source, probe, poster_key: None };
+        let catalogue = self.0.catalogue.for_tenant(&self.0.tenant);
+        catalogue.create_asset(&asset).await?;
+        let mut tracks = tracks;
+        tracks.sort_by_key(|track| track.kind == TrackKind::Audio);
+        let version = NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks };
+        catalogue.publish_version(channel.id, &channel.media_version, &version).await?;
+        Ok(())
+    }
+}
