@@ -8,6 +8,7 @@ mod files;
 mod indirection;
 mod ingest;
 pub mod instance;
+mod live;
 mod multicast;
 mod path;
 mod place;
@@ -36,6 +37,7 @@ use tour::{Broken, Report, Tour, Verified};
 enum Scenario {
     Vod,
     Ingest,
+    Live,
     Switch,
     Indirection,
     Vcdn,
@@ -178,6 +180,7 @@ async fn perform(
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+        Scenario::Live => live::perform(tour, stage, &clip).await,
         Scenario::Switch => switch::perform(tour, stage, &clip).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip, place).await,
         Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
@@ -204,13 +207,14 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 7] =
-        [Self::Vod, Self::Ingest, Self::Switch, Self::Indirection, Self::Vcdn, Self::Multicast, Self::Path];
+    const ALL: [Self; 8] =
+        [Self::Vod, Self::Ingest, Self::Live, Self::Switch, Self::Indirection, Self::Vcdn, Self::Multicast, Self::Path];
 
     fn name(self) -> &'static str {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
+            Self::Live => "live",
             Self::Switch => "switch",
             Self::Indirection => "indirection",
             Self::Multicast => "multicast",
@@ -225,7 +229,7 @@ impl Scenario {
             Self::Indirection => Some(&indirection::MACHINES),
             Self::Multicast => Some(&multicast::MACHINES),
             Self::Vcdn => Some(&vcdn::MACHINES),
-            Self::Vod | Self::Ingest | Self::Switch | Self::Path => None,
+            Self::Vod | Self::Ingest | Self::Live | Self::Switch | Self::Path => None,
         }
     }
 
@@ -234,6 +238,9 @@ impl Scenario {
             Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
             Self::Ingest => {
                 "uploads are cut, killed and resumed; damaged ones and files that are not media are refused"
+            }
+            Self::Live => {
+                "a clip is published by RTMP and followed part by part; the encoder is cut off, comes back, and the recording plays"
             }
             Self::Switch => {
                 "instances are killed, hang, are drained and stand by under load, with switching and without"

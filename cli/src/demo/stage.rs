@@ -54,8 +54,13 @@ impl Stage {
 
     /// Starts the services and waits until all of them are ready. Returns how long it took.
     pub async fn up(&mut self) -> anyhow::Result<(Client, Duration)> {
+        self.up_with(&[]).await
+    }
+
+    /// The same with further arguments.
+    pub async fn up_with(&mut self, arguments: &[&str]) -> anyhow::Result<(Client, Duration)> {
         let program = std::env::current_exe().context("find this program")?;
-        self.up_by(Command::new(program)).await
+        self.up_by(Command::new(program), arguments).await
     }
 
     /// The same on a machine of `place`: the router that is returned is reached from that machine only.
@@ -65,15 +70,16 @@ impl Stage {
             Some(network) => Command::from(network.command(machine, program)),
             None => Command::new(program),
         };
-        self.up_by(command).await
+        self.up_by(command, &[]).await
     }
 
-    async fn up_by(&mut self, mut command: Command) -> anyhow::Result<(Client, Duration)> {
+    async fn up_by(&mut self, mut command: Command, arguments: &[&str]) -> anyhow::Result<(Client, Duration)> {
         let began = Instant::now();
         let log = std::fs::File::options().create(true).append(true).open(self.path("flame.log"))?;
         let child = command
             .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls", "--stop-with-stdin", "--data"])
             .arg(self.data())
+            .args(arguments)
             // Ends with this process, however that ends.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

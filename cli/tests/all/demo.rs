@@ -39,6 +39,17 @@ fn ingest_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
+    let report = verified("live");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["clip", "start", "channel", "publish", "follow", "cut off", "come back", "end", "recording"],
+        "{report:#}"
+    );
+}
+
+#[test]
 fn switching_costs_no_request_and_without_it_some_fail() {
     let report = verified("switch");
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
