@@ -44,6 +44,10 @@ pub(crate) use track::{Octets, Track, Waited};
 
 /// Letters of a key before its secret: the channel.
 const KEY_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
+/// The most tracks of a channel, of all who ever published to it.
+const TRACKS_MAX: usize = 32;
+/// The most init segments of a track.
+const INITS_MAX: usize = 1_000;
 const DOCUMENT_TYPE: &str = "application/json";
 
 /// The channels of this instance. Cheap to clone.
@@ -320,6 +324,12 @@ impl Live {
             return Err(LiveError::Ended(id));
         }
         check_tracks(channel.part_ms, &new.tracks)?;
+        let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
+        if channel.tracks().len() + new_tracks > TRACKS_MAX {
+            return Err(LiveError::Bounds(format!(
+                "a channel has {TRACKS_MAX} tracks at most, of all who published to it"
+            )));
+        }
         let first_number = channel.next_number();
         let publication = Uuid::new_v4();
         channel.taken_by(publication);
@@ -360,6 +370,11 @@ impl Live {
     /// Takes the init segment of a track.
     pub(crate) async fn put_init(&self, publication: Uuid, name: &str, bytes: Bytes) -> Result<(), LiveError> {
         let (channel, track) = self.published(publication, name)?;
+        if track.inits().len() >= INITS_MAX {
+            return Err(LiveError::Bounds(format!(
+                "a track has {INITS_MAX} init segments at most: begin another channel"
+            )));
+        }
         let (number, is_new) = track.begin(bytes.clone())?;
         if is_new {
             archive::put_init(&self.0.store, &track.keys, number, bytes).await?;

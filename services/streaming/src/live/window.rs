@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flame_cmaf::arriving::Chunk;
 use flame_playlist::{Content, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait};
 use sha2::{Digest, Sha256};
@@ -380,7 +380,11 @@ impl Segment {
         match self.parts.as_slice() {
             [] => None,
             [one] => Some(one.bytes.clone()),
-            parts => Some(parts.iter().flat_map(|part| part.bytes.iter().copied()).collect()),
+            parts => {
+                let mut all = BytesMut::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
+                parts.iter().for_each(|part| all.extend_from_slice(&part.bytes));
+                Some(all.freeze())
+            }
         }
     }
 
