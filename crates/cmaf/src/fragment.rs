@@ -1,4 +1,5 @@
-//! One media segment: `styp`, `moof`, `mdat` (ISO/IEC 23000-19 section 7.3.2, one fragment a segment).
+//! Media segments: a `styp`, and fragments of `moof` and `mdat` (ISO/IEC 23000-19 section 7.3.2). A stored segment is one
+//! fragment, a live one has a fragment for each chunk.
 
 use bytes::Bytes;
 use mp4_atom::{Encode, FourCC, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry};
@@ -22,34 +23,70 @@ pub(crate) struct Timed {
     pub(crate) data: Bytes,
 }
 
-/// Bytes of the segment `number` (from 0), whose first sample is decoded at `time_ticks`.
+/// Room for the boxes of a fragment that has no samples.
+const BOXES_SIZE_BYTES: usize = 256;
+/// Most bytes that a sample takes in `trun`.
+const ENTRY_SIZE_BYTES: usize = 16;
+
+/// Bytes of a segment that is one fragment. `number` counts from 0; the first sample is decoded at `time_ticks`.
 pub(crate) fn encode(number: u32, time_ticks: u64, samples: &[Timed]) -> Result<Vec<u8>, WriteError> {
-    let data_size: usize = samples.iter().map(|sample| sample.data.len()).sum();
-    let mut bytes = Vec::with_capacity(data_size + 16 * samples.len() + 256);
+    let mut bytes = with_room(samples);
+    begin_segment(&mut bytes)?;
+    append(&mut bytes, number, time_ticks, samples)?;
+    Ok(bytes)
+}
+
+/// Bytes of one fragment; of the first of its segment if `begins_segment`.
+pub(crate) fn encode_chunk(
+    number: u32,
+    time_ticks: u64,
+    samples: &[Timed],
+    begins_segment: bool,
+) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = with_room(samples);
+    if begins_segment {
+        begin_segment(&mut bytes)?;
+    }
+    append(&mut bytes, number, time_ticks, samples)?;
+    Ok(bytes)
+}
+
+fn with_room(samples: &[Timed]) -> Vec<u8> {
+    Vec::with_capacity(data_size(samples) + ENTRY_SIZE_BYTES * samples.len() + BOXES_SIZE_BYTES)
+}
+
+fn data_size(samples: &[Timed]) -> usize {
+    samples.iter().map(|sample| sample.data.len()).sum()
+}
+
+fn begin_segment(bytes: &mut Vec<u8>) -> Result<(), WriteError> {
     Styp {
         major_brand: FourCC::new(b"msdh"),
         minor_version: 0,
         compatible_brands: vec![FourCC::new(b"msdh"), FourCC::new(b"cmfs"), FourCC::new(b"cmff")],
     }
-    .encode(&mut bytes)?;
+    .encode(bytes)?;
+    Ok(())
+}
 
+fn append(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, samples: &[Timed]) -> Result<(), WriteError> {
+    let too_large = || WriteError::SegmentTooLarge { number: number.into() };
     let moof_start = bytes.len();
     let mut moof = movie_fragment(number, time_ticks, samples);
-    moof.encode(&mut bytes)?;
+    moof.encode(bytes)?;
     // The data offset counts from the first byte of `moof`, whose size does not depend on it.
     let data_offset = bytes.len() - moof_start + HEADER_SIZE_BYTES;
-    moof.traf[0].trun[0].data_offset =
-        Some(i32::try_from(data_offset).map_err(|_| WriteError::SegmentTooLarge { number })?);
+    moof.traf[0].trun[0].data_offset = Some(i32::try_from(data_offset).map_err(|_| too_large())?);
     bytes.truncate(moof_start);
-    moof.encode(&mut bytes)?;
+    moof.encode(bytes)?;
 
-    let mdat_size = u32::try_from(data_size + HEADER_SIZE_BYTES).map_err(|_| WriteError::SegmentTooLarge { number })?;
+    let mdat_size = u32::try_from(data_size(samples) + HEADER_SIZE_BYTES).map_err(|_| too_large())?;
     bytes.extend_from_slice(&mdat_size.to_be_bytes());
     bytes.extend_from_slice(b"mdat");
     for sample in samples {
         bytes.extend_from_slice(&sample.data);
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// What all samples share is said once in `tfhd`, the rest per sample in `trun`; nothing is left to `trex`.

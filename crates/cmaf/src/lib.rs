@@ -6,12 +6,15 @@
 //!
 //! In reading order: what a track is ([`track`]), when its samples are decoded ([`timing`]), how it is cut
 //! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
-//! lies where ([`index`]) and how fast it runs ([`figures`]). [`boxes`] looks at files of others before
+//! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
+//! times ([`cuts`]). [`boxes`] looks at files of others before
 //! anything heavier does.
 
 pub mod arriving;
 pub mod boxes;
+pub mod chunks;
 pub mod codec;
+pub mod cuts;
 pub mod figures;
 mod fragment;
 pub mod index;
@@ -20,6 +23,8 @@ pub mod timing;
 pub mod track;
 pub mod writer;
 
+pub use chunks::{Chunk, ChunkWriter, Parts};
+pub use cuts::{Cuts, Followed, MediaTime};
 pub use figures::Figures;
 pub use index::{IndexError, SegmentEntry, TrackIndex};
 pub use track::{AudioConfig, Colour, MediaConfig, TrackConfig, VideoConfig};

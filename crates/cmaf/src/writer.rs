@@ -96,8 +96,8 @@ pub enum WriteError {
     /// The first sample of the track, or the one that [`TrackWriter::begin_segment`] announced, is no sync sample.
     #[error("the segment {number} would begin with a sample that is no sync sample, at decode time {dts_ticks}")]
     NoSync {
-        /// The segment's number, from 0.
-        number: u32,
+        /// The segment's number.
+        number: u64,
         /// The sample's decode time.
         dts_ticks: i64,
     },
@@ -135,8 +135,16 @@ pub enum WriteError {
     /// A segment passes [`SEGMENT_SIZE_MAX_BYTES`] or [`SEGMENT_SAMPLES_MAX`].
     #[error("segment {number} is too large: are there sync samples often enough?")]
     SegmentTooLarge {
-        /// Its number, from 0.
-        number: u32,
+        /// Its number.
+        number: u64,
+    },
+    /// A sample belongs to an earlier segment than the one before it.
+    #[error("segment {number} cannot follow segment {previous_number}")]
+    Number {
+        /// The segment that it is said to belong to.
+        number: u64,
+        /// That of the sample before.
+        previous_number: u64,
     },
     /// The track ended before its first sample.
     #[error("the track has no sample")]
@@ -281,7 +289,7 @@ impl TrackWriter {
             return if sample.is_sync {
                 Ok(true)
             } else {
-                Err(WriteError::NoSync { number: self.number().saturating_add(1), dts_ticks: sample.dts_ticks })
+                Err(WriteError::NoSync { number: u64::from(self.number()) + 1, dts_ticks: sample.dts_ticks })
             };
         }
         Ok(match self.segmentation {
@@ -305,7 +313,7 @@ impl TrackWriter {
         let Sample { dts_ticks, pts_ticks, is_sync, data, duration_ticks: shown_ticks } = sample;
         let composition_offset_ticks =
             i32::try_from(pts_ticks - dts_ticks).map_err(|_| WriteError::PresentationTime { pts_ticks, dts_ticks })?;
-        let number = self.number();
+        let number = self.number().into();
         let open = &mut self.open;
         open.size_bytes += size_of(&data);
         if open.size_bytes > SEGMENT_SIZE_MAX_BYTES || open.samples.len() == SEGMENT_SAMPLES_MAX {
@@ -348,7 +356,7 @@ impl TrackWriter {
     }
 }
 
-fn check(sample: &Sample) -> Result<(), WriteError> {
+pub(crate) fn check(sample: &Sample) -> Result<(), WriteError> {
     let Sample { dts_ticks, pts_ticks, .. } = *sample;
     if dts_ticks < 0 {
         return Err(WriteError::DecodeTime { dts_ticks, previous_ticks: None });
@@ -362,14 +370,14 @@ fn check(sample: &Sample) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn duration_between(previous: &Sample, next: &Sample) -> Result<u32, WriteError> {
+pub(crate) fn duration_between(previous: &Sample, next: &Sample) -> Result<u32, WriteError> {
     u32::try_from(next.dts_ticks - previous.dts_ticks)
         .ok()
         .filter(|&ticks| ticks > 0)
         .ok_or(WriteError::DecodeTime { dts_ticks: next.dts_ticks, previous_ticks: Some(previous.dts_ticks) })
 }
 
-fn unsigned(ticks: i64) -> u64 {
+pub(crate) fn unsigned(ticks: i64) -> u64 {
     u64::try_from(ticks).expect("times below 0 were refused")
 }
 

@@ -1,5 +1,7 @@
 //! Tracks written by this crate, judged by what reads them.
 
+#[path = "all/chunks.rs"]
+mod chunks;
 #[path = "all/foreign.rs"]
 mod foreign;
 #[path = "all/refusals.rs"]

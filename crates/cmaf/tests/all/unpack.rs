@@ -64,20 +64,36 @@ pub fn init(object: &[u8]) -> (Ftyp, Moov) {
 
 /// The samples of one segment, by the boxes alone.
 pub fn segment(bytes: &[u8]) -> Vec<Found> {
+    let mut fragments = fragments(bytes);
+    assert_eq!(fragments.len(), 1, "a segment is one fragment");
+    fragments.remove(0).1
+}
+
+/// The number (`mfhd`) and the samples of each fragment of one segment, by the boxes alone.
+pub fn fragments(bytes: &[u8]) -> Vec<(u32, Vec<Found>)> {
     let mut rest = bytes;
     Styp::decode(&mut rest).unwrap();
+    let mut fragments = Vec::new();
+    while !rest.is_empty() {
+        fragments.push(fragment(bytes, &mut rest));
+    }
+    fragments
+}
+
+fn fragment(bytes: &[u8], rest: &mut &[u8]) -> (u32, Vec<Found>) {
     let moof_at = bytes.len() - rest.len();
-    let moof = Moof::decode(&mut rest).unwrap();
-    let mdat_size = Mdat::decode(&mut rest).unwrap().data.len();
-    assert!(rest.is_empty(), "a segment is one fragment");
+    let moof = Moof::decode(rest).unwrap();
+    let mdat_size = Mdat::decode(rest).unwrap().data.len();
+    let end_at = bytes.len() - rest.len();
 
     let [traf] = moof.traf.as_slice() else { panic!("one track") };
     let [trun] = traf.trun.as_slice() else { panic!("one run") };
     assert!(traf.tfhd.default_base_is_moof);
     let mut at = moof_at + usize::try_from(trun.data_offset.unwrap()).unwrap();
-    assert_eq!(at + mdat_size, bytes.len());
+    assert_eq!(at + mdat_size, end_at);
     let mut dts_ticks = i64::try_from(traf.tfdt.as_ref().unwrap().base_media_decode_time).unwrap();
-    trun.samples
+    let samples = trun
+        .samples
         .iter()
         .map(|entry| {
             let size = usize::try_from(entry.size.unwrap()).unwrap();
@@ -94,5 +110,6 @@ pub fn segment(bytes: &[u8]) -> Vec<Found> {
             dts_ticks += i64::from(duration_ticks);
             found
         })
-        .collect()
+        .collect();
+    (moof.mfhd.sequence_number, samples)
 }
