@@ -4,7 +4,9 @@
 //! People: `POST /channels` · `GET /channels` (list) · `GET /channels/{id}` · `POST /channels/{id}/key` ·
 //! `POST /channels/{id}/end`.
 //!
-//! Doors: `POST /publications` turns a key into a [`Publication`] · `PUT /publications/{id}/{track}/init.mp4` ·
+//! Doors: `POST /publications/terms` says what a key opens, 403 (`wrong-key`) where it opens nothing: so an encoder is
+//! refused before it sends, and the lengths are known before the tracks are · `POST /publications` turns a key into a
+//! [`Publication`] · `PUT /publications/{id}/{track}/init.mp4` ·
 //! `PUT /publications/{id}/{track}/{number}.m4s`, a chunked body whose chunks (`moof`, `mdat`) are the parts, each
 //! taken as soon as it is whole · `DELETE /publications/{id}` when the encoder has left.
 //!
@@ -97,8 +99,27 @@ pub struct ChannelQuery {
     pub cursor: Option<String>,
 }
 
+/// Body of `POST /publications/terms`. A key is never in a URL, because URLs are logged.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LiveKey {
+    /// The key of a channel.
+    pub key: String,
+}
+
+/// What a key opens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LiveTerms {
+    /// The channel.
+    pub channel: Uuid,
+    /// Length of a segment, milliseconds.
+    pub segment_ms: u32,
+    /// Length of a part, milliseconds.
+    pub part_ms: u32,
+}
+
 /// Body of `POST /publications`: somebody with a key begins to send.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPublication {
     /// The key of the channel.
@@ -155,6 +176,24 @@ pub struct Publication {
     pub part_ms: u32,
     /// Number of the first segment of each track.
     pub first_number: u64,
+}
+
+// === impl LiveKey ===
+
+/// Without the key, which must not get into a log.
+impl std::fmt::Debug for LiveKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LiveKey").finish_non_exhaustive()
+    }
+}
+
+// === impl NewPublication ===
+
+/// Without the key, which must not get into a log.
+impl std::fmt::Debug for NewPublication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewPublication").field("tracks", &self.tracks).finish_non_exhaustive()
+    }
 }
 
 fn default_segment_ms() -> u32 {

@@ -47,6 +47,7 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(channels::show))
         .routes(routes!(channels::new_key))
         .routes(routes!(channels::end))
+        .routes(routes!(publications::terms))
         .routes(routes!(publications::create))
         .routes(routes!(publications::delete))
         .routes(routes!(publications::send))

@@ -311,18 +311,22 @@ impl Live {
         Ok(())
     }
 
-    /// Somebody begins to send.
-    pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
-        let id = new.key.get(..KEY_ID_LENGTH).and_then(|id| Uuid::try_parse(id).ok()).ok_or(LiveError::Key)?;
+    /// The channel that a key opens.
+    pub(crate) async fn opened(&self, tenant: &str, key: &str) -> Result<Arc<Channel>, LiveError> {
+        let id = key.get(..KEY_ID_LENGTH).and_then(|id| Uuid::try_parse(id).ok()).ok_or(LiveError::Key)?;
         let channel = self.owned(tenant, id).map_err(|_| LiveError::Key)?;
-        let hashed = sha256_hex(&new.key);
+        let hashed = sha256_hex(key);
         // Both are digests: how long the comparison takes tells nothing of the key.
         if channel.document.lock().await.key_sha256 != hashed {
             return Err(LiveError::Key);
         }
-        if channel.is_ended() {
-            return Err(LiveError::Ended(id));
-        }
+        if channel.is_ended() { Err(LiveError::Ended(id)) } else { Ok(channel) }
+    }
+
+    /// Somebody begins to send.
+    pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
+        let channel = self.opened(tenant, &new.key).await?;
+        let id = channel.id;
         check_tracks(channel.part_ms, &new.tracks)?;
         let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
         if channel.tracks().len() + new_tracks > TRACKS_MAX {

@@ -5,7 +5,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
-use crate::live::{Channel, ChannelQuery, NewChannel, NewPublication, Publication};
+use crate::live::{Channel, ChannelQuery, LiveKey, LiveTerms, NewChannel, NewPublication, Publication};
 use crate::page::Page;
 
 impl Client {
@@ -32,6 +32,11 @@ impl Client {
     /// Ends the channel: it becomes an asset like others. Repeating it is safe.
     pub async fn end_channel(&self, id: Uuid) -> Result<Channel, ClientError> {
         self.call(Method::POST, "streaming", &format!("channels/{id}/end")).json().await
+    }
+
+    /// What a key opens, before anything is sent; 403 where it opens nothing.
+    pub async fn live_terms(&self, key: &LiveKey) -> Result<LiveTerms, ClientError> {
+        self.call(Method::POST, "streaming", "publications/terms").body(key).json().await
     }
 
     /// Begins to send to the channel whose key it is.

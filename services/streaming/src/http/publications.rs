@@ -1,10 +1,10 @@
-//! What doors call: `POST /publications`, `PUT /publications/{id}/{track}/{name}`, `DELETE /publications/{id}`.
+//! What doors call: `POST /publications/terms`, `POST /publications`, `PUT /publications/{id}/{track}/{name}`, `DELETE /publications/{id}`.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use flame_api::Problem;
-use flame_api::live::{NewPublication, Publication};
+use flame_api::live::{LiveKey, LiveTerms, NewPublication, Publication};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Scope};
 use uuid::Uuid;
 
@@ -15,6 +15,27 @@ use crate::names;
 const INIT: &str = "init.mp4";
 /// The most octets of an init segment.
 const INIT_MAX_BYTES: usize = 1 << 20;
+
+/// What a key opens: asked before an encoder may send.
+#[utoipa::path(
+    post,
+    operation_id = "live_terms",
+    path = "/publications/terms",
+    request_body = LiveKey,
+    responses(
+        (status = 200, description = "The channel, and how it is cut", body = LiveTerms),
+        (status = 403, description = "The key opens nothing (`wrong-key`), or its channel has ended", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn terms(
+    Shared(state): Shared<State>,
+    caller: Caller,
+    Json(shown): Json<LiveKey>,
+) -> FailureResult<Json<LiveTerms>> {
+    caller.require(Scope::Write)?;
+    let channel = state.live.opened(&caller.tenant, &shown.key).await.map_err(error::of_live)?;
+    Ok(Json(LiveTerms { channel: channel.id, segment_ms: channel.segment_ms, part_ms: channel.part_ms }))
+}
 
 /// Begins to send to the channel whose key it is. Whoever did before does not any more.
 #[utoipa::path(
