@@ -40,7 +40,7 @@ pub struct Flame {
 /// The command that starts it on `data`, listening on `port`.
 pub fn command(data: &Path, port: u16) -> Result<Command> {
     let mut command = Command::new(machine::ours("flame")?);
-    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}"));
+    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}")).args(["--rtmp", "off"]);
     Ok(command)
 }
 

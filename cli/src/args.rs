@@ -87,6 +87,9 @@ pub struct Up {
     /// Where the router listens; anything but loopback needs tokens, and makes one at first start
     #[arg(long, env = "FLAME_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = connection::listen)]
     pub listen: SocketAddr,
+    /// Where encoders publish by RTMP, or `off` [default: port 1935 beside the router]
+    #[arg(long, env = "FLAME_RTMP", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::rtmp)]
+    pub rtmp: Option<connection::RtmpDoor>,
     /// Let `flame ingest URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flame_api::Client;
-use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, StoreChoice};
+use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, RtmpConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
 use flame_service_host::keys::{self, Grant};
@@ -22,7 +22,7 @@ use crate::token;
 
 /// The functions of the bundle, and what each is for.
 pub const FUNCTIONS: [(&str, &str); 5] = [
-    ("ingest", "uploads: tus, PUT, pulls"),
+    ("ingest", "uploads: tus, PUT, pulls; live: RTMP"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
@@ -48,6 +48,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Settings {
     /// Where the router listens.
     pub listen: SocketAddr,
+    /// Where encoders publish by RTMP, if they may.
+    pub rtmp: Option<SocketAddr>,
     /// Whether pulls may reach private addresses.
     pub allow_private_pulls: bool,
 }
@@ -96,7 +98,7 @@ impl Bundle {
         let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;
         let host = || common.host(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(url.clone()));
 
-        let ingest = flame_ingest::start(keys.ingest(data, host(), settings.allow_private_pulls)).await?;
+        let ingest = flame_ingest::start(keys.ingest(data, host(), settings)).await?;
         let store = ingest.store().clone();
         let metadata = flame_metadata::start(flame_metadata::Config {
             host: host(),
@@ -139,6 +141,11 @@ impl Bundle {
     /// Where the embedded object store listens.
     pub fn store(&self) -> Option<SocketAddr> {
         self.ingest.store_address()
+    }
+
+    /// Where encoders publish by RTMP.
+    pub fn rtmp(&self) -> Option<SocketAddr> {
+        self.ingest.rtmp_address()
     }
 
     /// The token that this start made, if it was the first that needed one.
@@ -250,16 +257,17 @@ impl StoreKeys {
         Ok(keys)
     }
 
-    fn ingest(&self, data: &Path, host: HostConfig, allow_private: bool) -> flame_ingest::Config {
+    fn ingest(&self, data: &Path, host: HostConfig, settings: &Settings) -> flame_ingest::Config {
         let (access_key, secret_key) = (self.access_key.clone(), self.secret_key.clone());
         let store = EmbeddedStore::new(data.join("objects"), access_key, secret_key);
-        let pulls = PullConfig { allow_private, ..PullConfig::default() };
+        let pulls = PullConfig { allow_private: settings.allow_private_pulls, ..PullConfig::default() };
         flame_ingest::Config {
             host,
             data: data.to_owned(),
             store: StoreChoice::Embedded(store),
             limits: Limits::default(),
             pulls,
+            rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
             allowed_origins: Vec::new(),
             media_program: None,
         }

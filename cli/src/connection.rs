@@ -9,6 +9,15 @@ use uuid::Uuid;
 
 use crate::args::Global;
 
+/// The RTMP door of `flame up`, as an argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RtmpDoor {
+    /// It listens here.
+    At(SocketAddr),
+    /// There is none.
+    Off,
+}
+
 /// The router in an argument: a URL, or only `host:port`.
 pub fn router(text: &str) -> Result<Url, String> {
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
@@ -26,6 +35,11 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
         Ok(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         Err(_) => text.parse().map_err(|_| "write it like 127.0.0.1:8090, 0.0.0.0:8080 or [::1]:8080".to_owned()),
     }
+}
+
+/// Where the RTMP door listens, in an argument: as for [`listen`], or `off`.
+pub fn rtmp(text: &str) -> Result<RtmpDoor, String> {
+    if text == "off" { Ok(RtmpDoor::Off) } else { listen(text).map(RtmpDoor::At) }
 }
 
 /// An identifier in an argument.
@@ -52,9 +66,29 @@ pub fn play_url(router: &Url, asset: uuid::Uuid) -> Url {
     Client::new(router.clone(), None).url("streaming", &format!("{asset}/index.m3u8"))
 }
 
+// === impl RtmpDoor ===
+
+/// As it is written in an argument.
+impl std::fmt::Display for RtmpDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::Off => f.write_str("off"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rtmp_door_has_an_address_or_is_off() {
+        for text in ["127.0.0.1:1935", "0.0.0.0:0", "off"] {
+            assert_eq!(rtmp(text).unwrap().to_string(), text);
+        }
+        assert!(rtmp("on").is_err());
+    }
 
     #[test]
     fn a_router_is_a_url_or_an_authority() {

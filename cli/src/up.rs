@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, Up};
 use crate::bundle::{Bundle, FUNCTIONS, Settings};
+use crate::connection::RtmpDoor;
 use crate::data::{self, DataFolder, Holder};
 use crate::exit::Exit;
 use crate::output;
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 /// The log of a detached `flame up` is put aside at a start that finds it longer than this.
 const LOG_MAX_BYTES: u64 = 64 << 20;
+/// The port that encoders use where none is named.
+const RTMP_PORT: u16 = 1935;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
@@ -43,6 +46,8 @@ struct Ready {
     services: BTreeMap<String, String>,
     /// The embedded object store's URL.
     store: Option<String>,
+    /// Where encoders publish; a channel's key follows.
+    rtmp: Option<String>,
     /// The data folder.
     data: PathBuf,
     /// The process that serves.
@@ -72,7 +77,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> 
     // Also who is only starting can be stopped.
     let mut holder = Holder { pid: std::process::id(), router: args.listen, ready: false };
     data.announce(&holder)?;
-    let settings = Settings { listen: args.listen, allow_private_pulls: args.allow_private_pulls };
+    let settings = Settings { listen: args.listen, rtmp: rtmp(args), allow_private_pulls: args.allow_private_pulls };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
     holder.router = bundle.router();
@@ -114,6 +119,18 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> 
     }
 }
 
+/// Where the RTMP door listens: beside the router on its own port, on a free one where the router takes a free one.
+fn rtmp(args: &Up) -> Option<SocketAddr> {
+    match args.rtmp {
+        Some(RtmpDoor::At(address)) => Some(address),
+        Some(RtmpDoor::Off) => None,
+        None => {
+            let port = if args.listen.port() == 0 { 0 } else { RTMP_PORT };
+            Some(SocketAddr::new(args.listen.ip(), port))
+        }
+    }
+}
+
 /// Ends with standard input, if that is asked for.
 async fn stdin_ends(is_asked: bool) {
     if !is_asked {
@@ -124,9 +141,9 @@ async fn stdin_ends(is_asked: bool) {
     let _ = reading.await;
 }
 
-/// Where people reach a router that may listen on all addresses.
-fn shown(router: SocketAddr) -> String {
-    if router.ip().is_unspecified() { format!("localhost:{}", router.port()) } else { router.to_string() }
+/// Where people reach what may listen on all addresses.
+fn shown(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
 
 fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
@@ -138,6 +155,12 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     }
     if let Some(store) = bundle.store() {
         text.push_str(&format!("  object store (S3) at http://{store}\n"));
+    }
+    if let Some(rtmp) = bundle.rtmp() {
+        text.push_str(&format!(
+            "  encoders publish to rtmp://{}/live/KEY with the key of a channel\n",
+            self::shown(rtmp)
+        ));
     }
     text.push_str(&format!("  data in {}\n", data.display()));
     if let Some(token) = bundle.first_token() {
@@ -173,6 +196,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
         .with_context(|| format!("open {}", path.display()))?;
     let mut command = Command::new(std::env::current_exe().context("find this program")?);
     command.arg("up").arg("--data").arg(folder).args(["--listen", &args.listen.to_string()]);
+    if let Some(rtmp) = args.rtmp {
+        command.args(["--rtmp", &rtmp.to_string()]);
+    }
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");
     }
@@ -249,15 +275,17 @@ fn put_aside(path: &Path) -> anyhow::Result<usize> {
 
 /// A busy port is the one failure of a start that everybody meets: says who has it, and what to do.
 fn explain(error: anyhow::Error) -> Exit {
-    if let Some(StartError::Bind { address, source, .. }) = error.downcast_ref::<StartError>()
+    if let Some(StartError::Bind { service, address, source }) = error.downcast_ref::<StartError>()
         && source.kind() == std::io::ErrorKind::AddrInUse
     {
         let occupant = ports::occupant(*address).map_or_else(|| "somebody".to_owned(), |occupant| occupant.description);
-        return Exit::not_carried_out(anyhow!(
-            "port {} is taken by {occupant}; take another with --listen {}:PORT",
-            address.port(),
-            address.ip()
-        ));
+        let (port, ip) = (address.port(), address.ip());
+        let way_out = if *service == flame_ingest::rtmp::SERVICE {
+            format!("take another with --rtmp {ip}:PORT, or none with --rtmp off")
+        } else {
+            format!("take another with --listen {ip}:PORT")
+        };
+        return Exit::not_carried_out(anyhow!("port {port} is taken by {occupant}; {way_out}"));
     }
     match error.downcast_ref::<StartError>() {
         Some(start) => Exit::not_carried_out(anyhow!(chain(start))),
@@ -275,6 +303,7 @@ impl Ready {
             services: services.collect(),
             router,
             store: bundle.store().map(|store| format!("http://{store}/")),
+            rtmp: bundle.rtmp().map(|rtmp| format!("rtmp://{}/live", shown(rtmp))),
             data: data.to_owned(),
             pid: std::process::id(),
             ready_after_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

@@ -12,6 +12,9 @@ mod up;
 #[path = "all/pipeline.rs"]
 mod pipeline;
 
+#[path = "all/live.rs"]
+mod live;
+
 #[path = "all/ca.rs"]
 mod ca;
 

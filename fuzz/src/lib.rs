@@ -13,6 +13,7 @@ mod fields;
 mod host;
 mod identity;
 mod ingest;
+mod live;
 mod multicast;
 mod naming;
 mod objects;
@@ -103,6 +104,21 @@ pub const TARGETS: &[Target] = &[
         name: "ingest_tus",
         holds: "a number is digits that fit into 63 bits; nothing else is one",
         run: ingest::tus,
+    },
+    Target {
+        name: "live_package",
+        holds: "whatever an encoder sends when, the chunks of a track follow each other, in segments that are whole",
+        run: live::package,
+    },
+    Target {
+        name: "live_rtmp",
+        holds: "a connection is read the same however its octets come, answers little, and prints no key",
+        run: live::rtmp,
+    },
+    Target {
+        name: "live_tag",
+        holds: "what is read of a tag lies within it; configurations are within their bounds; AMF0 is written as it is read",
+        run: live::tag,
     },
     Target {
         name: "multicast_leg",

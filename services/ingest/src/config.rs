@@ -30,6 +30,9 @@ pub struct Config {
     /// Pulls from URLs.
     #[serde(default)]
     pub pulls: PullConfig,
+    /// The RTMP door; without this section there is none.
+    #[serde(default)]
+    pub rtmp: Option<RtmpConfig>,
     /// Other origins whose web pages may use this service (`https://portal.example`); `*` is not one.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
@@ -136,10 +139,40 @@ pub struct PullConfig {
     pub answer_timeout: Span,
 }
 
+/// `[rtmp]`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RtmpConfig {
+    /// Where encoders publish; port 0 takes a free one. It needs no keys of this service: a channel's key is the credential.
+    pub listen: SocketAddr,
+    /// Connections at once; more are closed.
+    pub max_connections: usize,
+    /// Time from the connection to leave to publish.
+    pub handshake: Span,
+    /// A publisher that sends nothing for this long has gone.
+    pub idle: Span,
+    /// Longest message: a picture, mostly. Twice as much may be under way on a connection.
+    pub max_message: Bytes,
+    /// What waits for streaming, for each track; past it the oldest segment is dropped.
+    pub queue: Bytes,
+    /// The same in segments.
+    pub queue_segments: usize,
+    /// Streaming may be away for this long before a publication is given up.
+    pub patience: Span,
+    /// Time for an answer of streaming.
+    pub answer_timeout: Span,
+}
+
 /// A configuration that contradicts itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Contradiction(String);
+
+/// Bounds of `rtmp.max_message`: commands of encoders fit, and more than 24 bits of length cannot be said.
+const RTMP_MESSAGE_MIN_BYTES: u64 = 64 << 10;
+const RTMP_MESSAGE_MAX_BYTES: u64 = (1 << 24) - 1;
+/// The port that encoders use where none is named.
+const RTMP_PORT: u16 = 1935;
 
 fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
@@ -185,6 +218,21 @@ impl Config {
         }
         if self.limits.max_processing == 0 || self.pulls.max_running == 0 {
             return wrong("limits.max_processing and pulls.max_running are 1 at least".to_owned());
+        }
+        if let Some(rtmp) = &self.rtmp {
+            let message = rtmp.max_message;
+            if !(RTMP_MESSAGE_MIN_BYTES..=RTMP_MESSAGE_MAX_BYTES).contains(&message.0) {
+                let (least, most) = (Bytes(RTMP_MESSAGE_MIN_BYTES), Bytes(RTMP_MESSAGE_MAX_BYTES));
+                return wrong(format!("rtmp.max_message is {message}, it is from {least} to {most}"));
+            }
+            if rtmp.queue.0 < 2 * message.0 || rtmp.queue_segments < 2 {
+                return wrong(
+                    "rtmp.queue has room for two messages at least, and rtmp.queue_segments is 2 at least".to_owned(),
+                );
+            }
+            if rtmp.max_connections == 0 {
+                return wrong("rtmp.max_connections is 1 at least".to_owned());
+            }
         }
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));
@@ -282,6 +330,24 @@ impl Default for PullConfig {
             max_redirects: 5,
             max_tries: 6,
             answer_timeout: Span(Duration::from_secs(15)),
+        }
+    }
+}
+
+// === impl RtmpConfig ===
+
+impl Default for RtmpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], RTMP_PORT)),
+            max_connections: 64,
+            handshake: Span(Duration::from_secs(10)),
+            idle: Span(Duration::from_secs(10)),
+            max_message: Bytes(8 << 20),
+            queue: Bytes(64 << 20),
+            queue_segments: 15,
+            patience: Span(Duration::from_secs(30)),
+            answer_timeout: Span(Duration::from_secs(5)),
         }
     }
 }

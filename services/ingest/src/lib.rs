@@ -6,7 +6,8 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), and `http`, which speaks.
+//! happens then ([`processing`], [`sweep`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`]) and a way of
+//! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
 pub mod depot;
@@ -16,6 +17,7 @@ pub mod filling;
 mod http;
 pub mod intake;
 pub mod labels;
+pub mod live;
 #[doc(hidden)]
 pub mod parsers;
 pub mod parts;
@@ -24,6 +26,7 @@ pub mod pull;
 pub mod receive;
 pub mod record;
 pub mod retry;
+pub mod rtmp;
 pub mod store;
 pub mod sweep;
 pub mod writers;
@@ -40,9 +43,11 @@ use tokio_util::sync::CancellationToken;
 use config::StoreChoice;
 use depot::Depot;
 use intake::Intake;
+use live::figures::Figures;
 use processing::Processor;
 use processing::media::Media;
 use pull::Puller;
+use rtmp::Door;
 use store::Uploads;
 
 /// The service's name, where nothing else is configured.
@@ -55,6 +60,7 @@ pub struct Running {
     uploads: Uploads,
     store: StoreConfig,
     embedded: Option<RunningStore>,
+    rtmp: Option<SocketAddr>,
 }
 
 /// Opens database and object store, and serves.
@@ -66,6 +72,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     std::fs::remove_dir_all(&scratch).or_else(absent_is_fine).map_err(|error| open("data folder")(error.into()))?;
     std::fs::create_dir_all(&scratch).map_err(|error| open("data folder")(error.into()))?;
     let mut host = Host::bind(NAME, &config.host).await?;
+    let door = match &config.rtmp {
+        Some(rtmp) => Some(Door::open(rtmp, host.client(), Figures::new(host.metrics())).await?),
+        None => None,
+    };
+    let rtmp = door.as_ref().map(Door::address);
     let uploads =
         Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
     let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
@@ -110,9 +121,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     host.spawn("pulls", |stop| puller.run(stop));
     host.spawn("sweeper", |stop| sweep::run(intake.clone(), stop));
     host.spawn("bodies", |stop| drain(intake.clone(), stop));
+    if let Some(door) = door {
+        host.spawn("rtmp", |stop| door.run(stop));
+    }
     host.allow_pages(http::pages(config.allowed_origins));
     let running = host.serve(http::routes(intake, config.pulls));
-    Ok(Running { host: running, uploads, store: store_config, embedded })
+    Ok(Running { host: running, uploads, store: store_config, embedded, rtmp })
 }
 
 fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
@@ -174,6 +188,12 @@ impl Running {
     #[must_use]
     pub fn store_address(&self) -> Option<SocketAddr> {
         self.embedded.as_ref().map(RunningStore::address)
+    }
+
+    /// Where encoders publish by RTMP, if this service has that door.
+    #[must_use]
+    pub fn rtmp_address(&self) -> Option<SocketAddr> {
+        self.rtmp
     }
 
     /// Reads keys and revocations again (SIGHUP).

@@ -15,9 +15,13 @@ mod external;
 mod files;
 #[path = "all/limits.rs"]
 mod limits;
+#[path = "all/live.rs"]
+mod live;
 #[path = "all/media.rs"]
 mod media;
 #[path = "all/pulls.rs"]
 mod pulls;
+#[path = "all/rtmp.rs"]
+mod rtmp;
 #[path = "all/tus.rs"]
 mod tus;

@@ -67,6 +67,7 @@ pub fn config(folder: &Path) -> Config {
             ..Limits::default()
         },
         pulls: PullConfig::default(),
+        rtmp: None,
         allowed_origins: Vec::new(),
         media_program: None,
     }
@@ -114,6 +115,10 @@ impl World {
 
     pub fn store_address(&self) -> SocketAddr {
         self.running.as_ref().and_then(Running::store_address).expect("the store is embedded")
+    }
+
+    pub fn rtmp_address(&self) -> SocketAddr {
+        self.running.as_ref().and_then(Running::rtmp_address).expect("it has the RTMP door")
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,0 +1,168 @@
+//! Live, through the whole product: an encoder publishes by RTMP, a player watches by HLS, and what can go wrong does.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use flame_test_kit::{eventually, ports};
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::world::World;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Pictures a second of what is published.
+const RATE: usize = 30;
+
+struct Live {
+    world: World,
+    rtmp: SocketAddr,
+}
+
+/// A channel, as `flame channel create` says it.
+struct Channel {
+    id: String,
+    key: String,
+}
+
+/// FFmpeg, publishing; it ends with its value.
+struct Encoder(Child);
+
+// === impl Live ===
+
+impl Live {
+    fn up() -> Self {
+        let [port] = ports::free_tcp();
+        let rtmp = SocketAddr::from(([127, 0, 0, 1], port));
+        Self { world: World::up_with(&["--listen", "127.0.0.1:0", "--rtmp", &rtmp.to_string()]), rtmp }
+    }
+
+    fn channel(&self, title: &str) -> Channel {
+        let made = self.world.json(&["channel", "create", title]);
+        let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{made} has {name}")).to_owned();
+        Channel { id: text("id"), key: text("key") }
+    }
+
+    fn state(&self, channel: &Channel) -> Value {
+        self.world.json(&["channel", "show", &channel.id])["state"].clone()
+    }
+
+    fn publish(&self, key: &str) -> Encoder {
+        let rate = format!("testsrc2=size=320x180:rate={RATE}");
+        let gop = RATE.to_string();
+        let url = format!("rtmp://{}/live/{key}", self.rtmp);
+        let child = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", &rate])
+            .args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
+            .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", &gop, "-bf", "2"])
+            .args(["-x264-params", "scenecut=0:open-gop=0", "-c:a", "aac", "-t", "60", "-f", "flv", &url])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("ffmpeg starts");
+        Encoder(child)
+    }
+
+    fn url(&self, channel: &Channel) -> Url {
+        format!("{}/~streaming/{}/index.m3u8", self.world.router, channel.id).parse().unwrap()
+    }
+
+    /// Waits until the channel can be played.
+    async fn plays(&self, channel: &Channel) {
+        eventually(PATIENCE, || async {
+            match reqwest::get(self.url(channel)).await.unwrap().status().as_u16() {
+                200 => Ok(()),
+                status => Err(format!("the playlist is answered with {status}:\n{}", self.world.log())),
+            }
+        })
+        .await;
+    }
+
+    /// The playlist of the pictures.
+    async fn pictures(&self, channel: &Channel) -> String {
+        let text = async |url: Url| reqwest::get(url).await.unwrap().text().await.unwrap();
+        let multivariant = text(self.url(channel)).await;
+        let variant = multivariant.lines().find(|line| !line.starts_with('#') && !line.is_empty());
+        let variant = variant.unwrap_or_else(|| panic!("no variant in {multivariant}"));
+        text(self.url(channel).join(variant).unwrap()).await
+    }
+
+    /// Plays some seconds of it with FFmpeg; pictures and units of sound that came out of the decoders.
+    fn play(&self, channel: &Channel, seconds: usize) -> [usize; 2] {
+        let output = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-i", self.url(channel).as_str(), "-map", "0:v:0", "-map", "0:a:0"])
+            .args(["-t", &seconds.to_string(), "-fps_mode", "passthrough", "-f", "framecrc", "-"])
+            .output()
+            .expect("ffmpeg starts");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && errors.is_empty(), "{errors}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        ["0,", "1,"].map(|stream| text.lines().filter(|line| line.starts_with(stream)).count())
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_encoder_is_played_leaves_and_comes_back() {
+    let live = Live::up();
+    let channel = live.channel("Comes back");
+    assert_eq!(live.state(&channel), "idle");
+    let encoder = live.publish(&channel.key);
+    live.plays(&channel).await;
+    assert_eq!(live.state(&channel), "live");
+    let [pictures, sound] = live.play(&channel, 4);
+    // All of them: 4 s of pictures, and 187.5 units of sound, of which one may be cut at either end.
+    assert_eq!(pictures, 4 * RATE);
+    assert!((186..=189).contains(&sound), "{sound}");
+
+    drop(encoder);
+    eventually(PATIENCE, || async {
+        let state = live.state(&channel);
+        if state == "idle" { Ok(()) } else { Err(format!("the channel is {state}")) }
+    })
+    .await;
+    let before = live.pictures(&channel).await;
+    assert!(!before.contains("#EXT-X-DISCONTINUITY\n"), "{before}");
+    let _encoder = live.publish(&channel.key);
+    eventually(PATIENCE, || async {
+        let playlist = live.pictures(&channel).await;
+        let (_, after) = playlist.split_once("#EXT-X-DISCONTINUITY\n").ok_or_else(|| playlist.clone())?;
+        if after.matches("#EXTINF").count() >= 3 { Ok(()) } else { Err(playlist.clone()) }
+    })
+    .await;
+    assert_eq!(live.play(&channel, 4)[0], 4 * RATE);
+    let log = live.world.log();
+    assert!(!log.contains(&channel.key), "a key is in the log");
+}
+
+#[tokio::test]
+async fn two_channels_go_on_at_once_and_a_wrong_key_opens_neither() {
+    let live = Live::up();
+    let channels = [live.channel("One"), live.channel("Two")];
+    let _encoders = channels.each_ref().map(|channel| live.publish(&channel.key));
+    for channel in &channels {
+        live.plays(channel).await;
+    }
+    let wrong = format!("{}0", channels[0].key);
+    let mut refused = live.publish(&wrong);
+    let status = eventually(PATIENCE, || {
+        let ended = refused.0.try_wait().unwrap();
+        async move { ended.ok_or("an encoder with a wrong key goes on") }
+    })
+    .await;
+    let mut said = String::new();
+    std::io::Read::read_to_string(refused.0.stderr.as_mut().unwrap(), &mut said).unwrap();
+    assert!(!status.success() && said.contains("This key opens no channel."), "{said}");
+    for channel in &channels {
+        assert_eq!(live.play(channel, 2)[0], 2 * RATE);
+        assert_eq!(live.state(channel), "live");
+    }
+    assert!(!live.world.log().contains(&wrong));
+}
