@@ -174,6 +174,11 @@ pub const TARGETS: &[Target] = &[
         run: router::hop_by_hop,
     },
     Target {
+        name: "router_line",
+        holds: "an answer is the same however it is cut, its body is what a slow model reads, and nothing is read twice",
+        run: router::line,
+    },
+    Target {
         name: "router_location",
         holds: "a location that is mounted lies below the mount; a foreign one stays",
         run: router::location,

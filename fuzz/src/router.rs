@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use flame_api::peers::{Entry, Line, Place};
 use flame_naming::peers::{Applied, Key, Message, Replica, Stamp};
 use flame_naming::{Label, Mount};
-use flame_router::parsers;
-use http::HeaderName;
+use flame_router::parsers::{self, LineAnswer};
 use http::uri::Authority;
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::fields::{fields, text};
 
@@ -43,6 +43,76 @@ pub fn static_entries(data: &[u8]) {
         };
         let (one, two): (BTreeMap<_, _>, BTreeMap<_, _>) = (named(&entries), named(&other));
         assert_eq!(one, two);
+    }
+}
+
+/// The method of a request on a line, and octets that answer it.
+pub fn line(data: &[u8]) {
+    let (method, octets) = match (data.strip_prefix(b"GET\n"), data.strip_prefix(b"HEAD\n")) {
+        (Some(octets), _) => (Method::GET, octets),
+        (None, Some(octets)) => (Method::HEAD, octets),
+        (None, None) => return,
+    };
+    let read = parsers::line_answer(octets, &method, octets.len());
+    for piece_bytes in [1, 3] {
+        assert_eq!(parsers::line_answer(octets, &method, piece_bytes), read, "in pieces of {piece_bytes}");
+    }
+    let Ok(Some(answer)) = read else { return };
+    let LineAnswer { body, rest, .. } = &answer;
+    if answer.is_whole {
+        let (model, after) = model_of_body(&answer, &method, octets).expect("a whole body is one to the model");
+        assert_eq!((body, rest), (&model, &after));
+    } else {
+        assert!(body.len() < octets.len(), "more came out than went in");
+    }
+}
+
+/// The body of an answer and what comes after it, read by the letter (RFC 9112 sections 6.3 and 7.1).
+fn model_of_body(answer: &LineAnswer, method: &Method, octets: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let bodiless = *method == Method::HEAD || matches!(answer.status.as_u16(), 101 | 204 | 304);
+    let coding = last_of(&answer.fields, "transfer-encoding");
+    // Heads before this one end like it; it is the last whose body is asked for.
+    let starts = (0..octets.len()).filter(|at| ends_head(&octets[..*at]));
+    let mut bodies = starts.map(|start| &octets[start..]).chain([&octets[octets.len()..]]);
+    bodies.find_map(|from| {
+        let (body, after) = match (&coding, last_of(&answer.fields, "content-length")) {
+            _ if bodiless => (Vec::new(), from),
+            (Some(coding), _) if coding.rsplit(',').next()?.trim().eq_ignore_ascii_case("chunked") => chunks(from)?,
+            (Some(_), _) | (None, None) => (from.to_vec(), &from[from.len()..]),
+            (None, Some(length)) => {
+                let length = length.rsplit(',').next()?.trim().parse().ok()?;
+                (from.get(..length)?.to_vec(), &from[length..])
+            }
+        };
+        (body == answer.body && after == answer.rest).then(|| (body, after.to_vec()))
+    })
+}
+
+fn last_of(fields: &HeaderMap, name: &'static str) -> Option<String> {
+    fields.get_all(name).iter().next_back().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+fn ends_head(octets: &[u8]) -> bool {
+    octets.ends_with(b"\n\r\n") || octets.ends_with(b"\n\n")
+}
+
+fn chunks(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let line = |rest: &mut &[u8]| {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let line = std::str::from_utf8(&rest[..end]).ok().map(str::to_owned);
+        *rest = &rest[end + 2..];
+        Some(line.unwrap_or_else(|| "x".to_owned()))
+    };
+    let mut body = Vec::new();
+    loop {
+        let size = line(&mut rest)?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim_end(), 16).ok()?;
+        if size == 0 {
+            while !line(&mut rest)?.is_empty() {}
+            return Some((body, rest));
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?.strip_prefix(b"\r\n")?;
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The instance of a name that states none.
 pub const DEFAULT_INSTANCE: &str = "main";
@@ -15,9 +16,9 @@ const PIN: &str = "--";
 /// Longest label (RFC 1035 section 2.3.4).
 const LABEL_MAX_BYTES: usize = 63;
 
-/// A DNS label: 1 to 63 lower-case letters, digits and inner hyphens.
+/// A DNS label: 1 to 63 lower-case letters, digits and inner hyphens. Cheap to clone: every request does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label(Box<str>);
+pub struct Label(Arc<str>);
 
 /// What is asked for: a function, one of its instances, of a tenant. Prints without domain and default tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -64,11 +64,11 @@ pub struct Route(pub String);
 
 /// Middleware that logs and counts one request.
 pub(crate) async fn observe_next(metrics: Metrics, request: Request, next: Next) -> Response {
-    observe(metrics, request, |request| next.run(request)).await
+    observe(&metrics, request, |request| next.run(request)).await
 }
 
 /// Logs and counts one request, and gives it a trace context.
-pub(crate) async fn observe<F>(metrics: Metrics, mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+pub(crate) async fn observe<F>(metrics: &Metrics, mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {
@@ -84,6 +84,7 @@ where
     request.extensions_mut().insert(trace.clone());
 
     // Dropped, and so counted, also when the caller goes away in the middle.
+    let metrics = metrics.clone();
     let open = OpenRequest { metrics, method, path, route, trace: trace.clone(), began, answered: false };
     open.metrics.open().inc();
     let mut response = answer(request).await;

@@ -1,5 +1,6 @@
 //! One client's connection: HTTP/1.1, or HTTP/2 where it begins with that (RFC 9113 section 3.3), over whatever carries it.
 //!
+//! As long as its requests are plain they are answered by [`crate::plain`]; hyper has it from the first other one on.
 //! A request that came by HTTP/2 is handed on in the form of HTTP/1.1: the authority as `Host`, the target as a path, the
 //! crumbs of its cookie as one field; so nothing behind this line has to know. Patience is bounded for both: hyper does it
 //! for HTTP/1.1, and this does for what begins with neither, for connections without a request, and for clients that keep
@@ -27,11 +28,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Http2Config;
+use crate::plain;
 use crate::problem::Failure;
 use crate::server::{App, Limits};
 
 /// Longest request head; a longer one gets 431. Also the most that is buffered of a body in either direction.
-const HEAD_MAX_BYTES: usize = 64 * 1024;
+pub(crate) const HEAD_MAX_BYTES: usize = 64 * 1024;
 /// Header fields of a request by HTTP/1.1; by HTTP/2 only their bytes count.
 const FIELDS_MAX: usize = 100;
 
@@ -103,6 +105,11 @@ impl Speech {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = known.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let io = match plain::serve(io, &known, &app, &self.limits, &stop).await {
+            Ok(Some(io)) => io,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%error, ?peer, "a connection broke"),
+        };
         let activity = Arc::new(Activity::new());
         let noted = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {

@@ -30,6 +30,7 @@ pub mod logs;
 pub mod membership;
 pub mod metrics;
 mod openapi;
+pub mod plain;
 pub mod precondition;
 pub mod problem;
 pub mod registration;

@@ -4,6 +4,8 @@
 mod browser;
 #[path = "all/patience.rs"]
 mod patience;
+#[path = "all/plain.rs"]
+mod plain;
 #[path = "all/slow.rs"]
 mod slow;
 

@@ -234,7 +234,7 @@ impl Default for Upstream {
             hops: 12,
             body_idle_timeout: seconds(60),
             pool_idle: seconds(5),
-            pool_max_idle: 64,
+            pool_max_idle: 1024,
             hedge_min: Span(Duration::from_millis(20)),
             hedge_max: seconds(1),
             stall_after: Span(Duration::from_millis(100)),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
+use bytes::{Buf, BytesMut};
 use flame_api::peers::{Line, Place};
 use flame_naming::peers::{Key, Message};
 use flame_naming::{Label, Mount};
@@ -14,6 +15,27 @@ use flame_service_host::problem::chain;
 use crate::multicast::head::Head;
 use crate::peers::follow;
 use crate::proxy::headers;
+use crate::proxy::line::flow::{Framing, Step};
+use crate::proxy::line::head::{self, Read};
+
+/// An answer as it is read on a line to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub fields: HeaderMap,
+    /// Its body, as far as it came.
+    pub body: Vec<u8>,
+    /// What stands behind the body.
+    pub trailers: HeaderMap,
+    /// Whether the body came to its end.
+    pub is_whole: bool,
+    /// Whether another answer may follow.
+    pub keeps_alive: bool,
+    /// What came after it.
+    pub rest: Vec<u8>,
+}
 
 /// The entries of a file of static ones, for the router at the site `own`.
 ///
@@ -53,4 +75,42 @@ pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
 #[must_use]
 pub fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
     headers::mounted(location, mount, upstream, asked)
+}
+
+/// The answer to a request of `method` that a line reads, which gets `piece_bytes` of `octets` at a time and then their end;
+/// `None` where no head comes.
+///
+/// # Errors
+/// Why it is no answer.
+pub fn line_answer(octets: &[u8], method: &Method, piece_bytes: usize) -> Result<Option<LineAnswer>, String> {
+    let (mut read, mut pieces) = (BytesMut::new(), octets.chunks(piece_bytes.max(1)));
+    let answer = loop {
+        match head::read(&read, method)? {
+            Read::Whole(length, answer) => {
+                read.advance(length);
+                break *answer;
+            }
+            Read::Interim(length) => read.advance(length),
+            Read::Partial => match pieces.next() {
+                Some(piece) => read.extend_from_slice(piece),
+                None => return Ok(None),
+            },
+        }
+    };
+    let (mut framing, mut body, mut trailers) = (answer.framing, Vec::new(), HeaderMap::new());
+    let is_whole = loop {
+        match framing.step(&mut read) {
+            Ok(Step::Data(data)) => body.extend_from_slice(&data),
+            Ok(Step::Trailers(fields)) => trailers = fields,
+            Ok(Step::End) => break true,
+            Ok(Step::More) => match pieces.next() {
+                Some(piece) => read.extend_from_slice(piece),
+                None => break framing == Framing::Close,
+            },
+            Err(_) => break false,
+        }
+    };
+    pieces.for_each(|piece| read.extend_from_slice(piece));
+    let (status, fields, keeps_alive) = (answer.head.status, answer.head.headers, answer.keeps_alive);
+    Ok(Some(LineAnswer { status, fields, body, trailers, is_whole, keeps_alive, rest: read.to_vec() }))
 }

@@ -8,9 +8,11 @@ mod body;
 mod fault;
 pub(crate) mod headers;
 mod indirection;
+pub(crate) mod line;
 mod probes;
 mod resume;
 mod sharing;
+mod source;
 mod switching;
 mod tunnel;
 mod upstream;
@@ -34,7 +36,7 @@ use flame_naming::{Asked, Forward, Label, Mount, Target, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::connector::Connector;
 use flame_service_host::{Encrypted, Failure, Front, Taken};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
 
@@ -48,6 +50,7 @@ use fault::Fault;
 use indirection::AnsweredBy;
 use probes::Probes;
 use resume::{Resumable, Resumer};
+use source::Source;
 use switching::Got;
 use tunnel::{Slot, Tunnels};
 use upstream::{Cause, Unsent, Upstream};
@@ -110,7 +113,7 @@ enum Lost {
     Connect(Cause),
     Broken(Cause),
     /// The head came, and no byte of the body.
-    Bodiless(hyper::Error),
+    Bodiless(Cause),
     /// The endpoint was killed.
     Killed,
     Stalled(Stalled),
@@ -199,7 +202,7 @@ impl Proxy {
         let (answer, was_looked_up) = match self.prepare(forward, request) {
             Ok(mut outgoing) => {
                 let answer = match leg {
-                    Some((multicast, leg)) => self.share_out(multicast, &mut outgoing, leg).await,
+                    Some((multicast, leg)) => Box::pin(self.share_out(multicast, &mut outgoing, leg)).await,
                     None => match self.share(&mut outgoing).await {
                         Some(answer) => answer,
                         None => self.send_and_search(&mut outgoing).await,
@@ -336,18 +339,11 @@ impl Parties {
         &self,
         outgoing: &Outgoing,
         call: &Call,
-    ) -> Result<(hyper::Response<Incoming>, Option<GiveUp>), Lost> {
+    ) -> Result<(hyper::Response<Source>, Option<GiveUp>), Lost> {
         let by_http2 = call.choice.http2 && !call.choice.tls;
         let gate = (outgoing.expects_continue && !by_http2).then(Gate::default);
-        let mut request = hyper::Request::from_parts(outgoing.head.clone(), outgoing.offer.lend(gate.clone()));
-        if let Some(gate) = gate.clone() {
-            hyper::ext::on_informational(&mut request, move |answer| {
-                if answer.status() == StatusCode::CONTINUE {
-                    gate.open();
-                }
-            });
-        }
-        let answer = self.upstream.send(call, &outgoing.forward.path_and_query, request);
+        let body = outgoing.offer.lend(gate.clone());
+        let answer = self.upstream.send(call, &outgoing.forward.path_and_query, &outgoing.head, body);
         let stalled = outgoing.offer.stalled(outgoing.budget.deadline);
         tokio::pin!(answer, stalled);
         let (patience, killed) = (tokio::time::sleep(CONTINUE_PATIENCE), call.killed());
@@ -374,7 +370,7 @@ impl Parties {
     /// Makes the answer that the client gets.
     fn finish(
         &self,
-        answer: hyper::Response<Incoming>,
+        answer: hyper::Response<Source>,
         call: Call,
         outgoing: &mut Outgoing,
         give_up: Option<GiveUp>,

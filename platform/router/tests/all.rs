@@ -18,6 +18,8 @@ mod idle;
 mod indirection;
 #[path = "all/instance.rs"]
 mod instance;
+#[path = "all/lines.rs"]
+mod lines;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/mtls.rs"]

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer::{Answer, Content};
 use crate::front::{Asked, Front};
 use crate::shelf::count;
-use head::{Kind, Parsed};
+use head::{Kind, Parsed, Plain};
 pub(crate) use write::{Span, span};
 
 /// Longest request head; a longer one gets 431.
@@ -57,7 +57,6 @@ struct Connection {
     read: BytesMut,
     head: Vec<u8>,
     key: String,
-    is_new: bool,
 }
 
 /// How a connection goes on after a request.
@@ -123,7 +122,6 @@ pub(crate) async fn serve(
             read: BytesMut::with_capacity(HEAD_BYTES),
             head: Vec::with_capacity(1024),
             key,
-            is_new: true,
         };
         connections.spawn(async move {
             if let Err(error) = connection.run().await {
@@ -148,7 +146,8 @@ impl Connection {
         let timer = tokio::time::sleep_until(deadline);
         tokio::pin!(timer);
         loop {
-            let next = match head::parse(&self.read) {
+            let (parsed, kind) = head::parse(&self.read);
+            let next = match parsed {
                 Parsed::Partial if self.read.len() >= HEAD_MAX_BYTES => Next::Handover,
                 Parsed::Partial => {
                     if !self.more(timer.as_mut(), deadline).await? {
@@ -158,10 +157,9 @@ impl Connection {
                 }
                 // hyper words the refusal.
                 Parsed::Doubtful => Next::Handover,
-                Parsed::Whole { kind, target, length, is_head, keeps_alive } => {
-                    let range = target;
-                    self.is_new = false;
-                    let answered = self.request(kind, range, length, is_head, keeps_alive).await?;
+                Parsed::Whole(plain) => {
+                    let length = plain.length;
+                    let answered = self.request(kind, plain).await?;
                     self.read.advance(length);
                     answered
                 }
@@ -181,14 +179,8 @@ impl Connection {
     }
 
     /// Answers one request.
-    async fn request(
-        &mut self,
-        kind: Kind,
-        target: std::ops::Range<usize>,
-        length: usize,
-        is_head: bool,
-        keeps_alive: bool,
-    ) -> io::Result<Next> {
+    async fn request(&mut self, kind: Kind, plain: Plain) -> io::Result<Next> {
+        let Plain { target, length, is_head, keeps_alive } = plain;
         // Method, target and fields were parsed out of these very bytes.
         let Ok(text) = std::str::from_utf8(&self.read[target]) else { return Ok(Next::Close) };
         let mut hit = None;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use axum::http::{HeaderMap, StatusCode};
 
-use crate::edge::head::{self, Kind, Parsed};
+use crate::edge::head::{self, Kind, Parsed, Plain};
 use crate::object::{self, UnixMs};
 use crate::policy::{self, Keep, Rules};
 
@@ -78,10 +78,11 @@ pub enum Condition {
 /// The head at the beginning of a connection.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Read {
-    match head::parse(bytes) {
+    let (parsed, kind) = head::parse(bytes);
+    match parsed {
         Parsed::Partial => Read::Partial,
         Parsed::Doubtful => Read::Doubtful,
-        Parsed::Whole { kind, target, length, is_head, keeps_alive } => {
+        Parsed::Whole(Plain { target, length, is_head, keeps_alive }) => {
             Read::Whole(Head { target, length, is_head, keeps_alive, is_plain: kind == Kind::Plain })
         }
     }

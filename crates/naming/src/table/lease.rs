@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Moment;
@@ -17,9 +18,9 @@ const ID_MAX_BYTES: usize = 64;
 /// Largest weight.
 pub const WEIGHT_MAX: u16 = 1000;
 
-/// An endpoint's own identifier, unique behind its name: 1 to 64 letters, digits, `-`, `_`, `.`.
+/// An endpoint's own identifier, unique behind its name: 1 to 64 letters, digits, `-`, `_`, `.`. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EndpointId(Box<str>);
+pub struct EndpointId(Arc<str>);
 
 /// What an endpoint registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

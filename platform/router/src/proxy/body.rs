@@ -15,6 +15,8 @@ use futures_util::task::AtomicWaker;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::upstream::Cause;
+
 /// The client's body, for one attempt after another.
 #[derive(Clone)]
 pub(super) struct Offer {
@@ -71,7 +73,7 @@ pub(super) enum Broken {
     Unwanted,
     /// The endpoint's side broke.
     #[error("the endpoint broke off in the middle of its answer")]
-    Endpoint(#[source] hyper::Error),
+    Endpoint(#[source] Cause),
     /// The endpoint was killed.
     #[error("the endpoint was killed in the middle of its answer")]
     Killed,
@@ -152,6 +154,18 @@ impl Shared {
 }
 
 // === impl Lent ===
+
+impl Lent {
+    /// No body at all.
+    pub(super) fn nothing() -> Self {
+        Offer::new(Body::empty()).lend(None)
+    }
+
+    /// What holds it back.
+    pub(super) fn gate(&self) -> Option<Gate> {
+        self.gate.clone()
+    }
+}
 
 impl HttpBody for Lent {
     type Data = Bytes;

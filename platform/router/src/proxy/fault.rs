@@ -45,7 +45,7 @@ pub(super) enum Fault {
     Bodiless {
         to: Destination,
         #[source]
-        source: hyper::Error,
+        source: Cause,
     },
     /// The endpoint was killed before the answer's head.
     #[error("an endpoint of {to} was killed before it answered")]
@@ -129,8 +129,9 @@ impl From<Fault> for Failure {
                 }
             },
             Fault::Unreachable { source, .. } => Self::unavailable(detail, RETRY_AFTER_S).because(source.as_ref()),
-            Fault::Broken { source, .. } => bad_gateway(detail).because(source.as_ref()),
-            Fault::Bodiless { source, .. } => bad_gateway(detail).because(source),
+            Fault::Broken { source, .. } | Fault::Bodiless { source, .. } => {
+                bad_gateway(detail).because(source.as_ref())
+            }
             Fault::Unasked { .. } | Fault::Killed { .. } => bad_gateway(detail),
             Fault::Silent { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "gateway-timeout", "The service did not answer in time", detail)

@@ -66,7 +66,8 @@ impl Parties {
         let Some((rule, search)) = begun.filter(|_| outgoing.offer.is_empty()) else { return first };
         let (trail, held, weak, fault, failed) = (Trail::default(), None, None, None, Vec::new());
         let quest = Quest { parties: self, rule, search, trail, held, failed, weak, fault };
-        quest.run(outgoing, first, began).await
+        // In a box of its own: nearly every request does without.
+        Box::pin(quest.run(outgoing, first, began)).await
     }
 }
 

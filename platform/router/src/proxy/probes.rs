@@ -1,4 +1,4 @@
-//! Asking endpoints that were overtaken whether they are there.
+//! Asking endpoints that were overtaken whether they are there; and letting go of connections that nobody uses.
 //!
 //! A stopped process still takes connections: only an answer shows that it is there, whichever answer that is. Nobody's
 //! request is spent on it.
@@ -7,14 +7,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::Method;
 use flame_naming::Label;
 use flame_naming::peers::Key;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::body::Offer;
+use super::body::Lent;
 use super::resume::Resumer;
 
 /// How long an endpoint may take to answer.
@@ -43,6 +42,7 @@ impl Probes {
                 () = tokio::time::sleep(self.every) => {}
                 () = stop.cancelled() => return,
             }
+            self.parties.upstream.sweep();
             while let Some(ended) = probes.try_join_next() {
                 if let Ok(ended) = ended {
                     asked.remove(&ended);
@@ -63,9 +63,9 @@ impl Probes {
 
 async fn probe(parties: Arc<Resumer>, (site, key): (Label, Key)) -> (Label, Key) {
     if let Some(call) = parties.registry.probe_at(&site, &key) {
-        let mut request = hyper::Request::new(Offer::new(Body::empty()).lend(None));
-        *request.method_mut() = Method::HEAD;
-        let asked = parties.upstream.send(&call, "/health/live", request);
+        let (mut head, ()) = hyper::Request::new(()).into_parts();
+        head.method = Method::HEAD;
+        let asked = parties.upstream.send(&call, "/health/live", &head, Lent::nothing());
         let answer = tokio::time::timeout(PATIENCE, asked).await;
         let is_back = matches!(answer, Ok(Ok(_)));
         tracing::debug!(%site, name = %key.name, endpoint = %key.endpoint, is_back, "probed");

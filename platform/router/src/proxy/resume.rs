@@ -8,16 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use flame_naming::Forward;
 use futures_util::future::BoxFuture;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::Outgoing;
-use super::body::{Lent, Offer};
+use super::body::Lent;
+use super::source::Source;
 use super::switching::Tried;
 use super::upstream::Upstream;
 use crate::registry::{Call, Registry};
@@ -50,7 +49,7 @@ pub(super) struct Resumable {
 
 /// The rest of an answer.
 pub(super) struct Rest {
-    pub(super) body: Incoming,
+    pub(super) body: Source,
     pub(super) call: Call,
     /// Bytes at its beginning that the client has.
     pub(super) skip: u64,
@@ -112,7 +111,8 @@ impl Resumable {
                     return None;
                 }
                 tried.push((call.site.clone(), call.choice.endpoint.clone()));
-                let asked_for = self.resumer.upstream.send(&call, &self.forward.path_and_query, self.request(sent));
+                let (head, path) = (self.head(sent), &self.forward.path_and_query);
+                let asked_for = self.resumer.upstream.send(&call, path, &head, Lent::nothing());
                 let answer = timeout(PATIENCE, asked_for).await;
                 let Ok(Ok(answer)) = answer else {
                     call.failed();
@@ -127,9 +127,10 @@ impl Resumable {
         })
     }
 
-    fn request(&self, sent: u64) -> hyper::Request<Lent> {
-        let mut request = hyper::Request::from_parts(self.head.clone(), Offer::new(Body::empty()).lend(None));
-        let headers = request.headers_mut();
+    /// The head of the request for what comes after the first `sent` bytes.
+    fn head(&self, sent: u64) -> Parts {
+        let mut head = self.head.clone();
+        let headers = &mut head.headers;
         for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
             headers.remove(name);
         }
@@ -137,7 +138,7 @@ impl Resumable {
         let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from + sent)).expect("letters and digits");
         headers.insert(header::RANGE, range);
         headers.insert(header::IF_RANGE, self.etag.clone());
-        request
+        head
     }
 
     /// How much of an answer's beginning the client has; `None` where the answer is not the rest of this one.

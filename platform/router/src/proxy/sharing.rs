@@ -51,12 +51,14 @@ impl Parties {
         }
         for _ in 0..TURNS {
             let told = match multicast.at_edge(identity.clone()) {
-                Place::Lead(lead) => match self.ask_for_all(multicast, outgoing, &site, &identity, lead).await {
-                    Brought::Shared(shared) => Ok(shared),
-                    Brought::Alone(answer) => return Some(Ok(answer)),
-                    Brought::Failed(fault) => return Some(Err(fault)),
-                    Brought::Lost => Err(Nothing::Leaderless),
-                },
+                Place::Lead(lead) => {
+                    match Box::pin(self.ask_for_all(multicast, outgoing, &site, &identity, lead)).await {
+                        Brought::Shared(shared) => Ok(shared),
+                        Brought::Alone(answer) => return Some(Ok(answer)),
+                        Brought::Failed(fault) => return Some(Err(fault)),
+                        Brought::Lost => Err(Nothing::Leaderless),
+                    }
+                }
                 Place::Follow(mut follow) => {
                     tokio::time::timeout(PATIENCE, follow.shared()).await.unwrap_or(Err(Nothing::Alone))
                 }

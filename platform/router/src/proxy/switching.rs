@@ -17,11 +17,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use flame_naming::{Destination, EndpointId, Forward, Label, NoChoice};
 use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::{GiveUp, Stalled};
 use super::fault::Fault;
+use super::source::Source;
 use super::{Lost, Outgoing, Parties};
 use crate::registry::Call;
 
@@ -37,7 +37,7 @@ pub(super) type Tried = (Label, EndpointId);
 
 /// An answer of which nothing has been passed on.
 pub(super) struct Got {
-    pub(super) answer: hyper::Response<Incoming>,
+    pub(super) answer: hyper::Response<Source>,
     pub(super) give_up: Option<GiveUp>,
     /// What has been read of its body.
     pub(super) first: Option<Frame<Bytes>>,
@@ -129,7 +129,9 @@ impl Parties {
                 }
                 if let Some(other) = self.registry.hedge(&to, &call, broken, key) {
                     tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
-                    let (by_other, outcome) = self.first_of(first, (outgoing, &call), &other).await;
+                    // In a box of its own: nearly every request does without.
+                    let both = Box::pin(self.first_of(first, (outgoing, &call), &other));
+                    let (by_other, outcome) = both.await;
                     break (Some(other), by_other, outcome);
                 }
                 // Nobody else is there, or too much was repeated: perhaps later.

@@ -1,4 +1,4 @@
-//! Connections to endpoints: HTTP/1.1 from a pool, or one of HTTP/2 to each that said so when it registered.
+//! Connections to endpoints: HTTP/1.1 on a line or from hyper's pool, or one of HTTP/2 to each that said so when it registered.
 //!
 //! By HTTP/2 an endpoint sees the client's authority as `:authority`, as it sees it in `Host` by HTTP/1.1 (RFC 9113 section
 //! 8.3.1). A connection that was unused for as long as the pool keeps one is replaced, so that no request meets one that is
@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::header;
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
+use axum::http::{StatusCode, header};
 use flame_service_host::connector::Connector;
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response};
@@ -22,6 +24,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::body::Lent;
+use super::line::{LineError, Lines};
+use super::source::Source;
 use crate::config;
 use crate::registry::Call;
 
@@ -48,6 +52,7 @@ pub(super) enum Unsent {
 
 /// Sends requests to endpoints.
 pub(super) struct Upstream {
+    lines: Arc<Lines>,
     pool: legacy::Client<Connector, Lent>,
     shared: Shared,
 }
@@ -82,25 +87,70 @@ impl Upstream {
             .build(connector);
         let (connections, drivers) = (Mutex::default(), Mutex::default());
         let (connect_timeout, idle) = (settings.connect_timeout.0, settings.pool_idle.0);
-        Self { pool, shared: Shared { connections, drivers, connect_timeout, idle } }
+        let lines = Lines::new(settings);
+        Self { lines, pool, shared: Shared { connections, drivers, connect_timeout, idle } }
     }
 
-    /// Sends `request` for `path_and_query` to the endpoint that `call` goes to. Over TLS, HTTP/1.1 is spoken.
+    /// Sends a request of that head and body for `path_and_query` to the endpoint that `call` goes to. Over TLS, HTTP/1.1
+    /// is spoken.
     pub(super) async fn send(
         &self,
         call: &Call,
         path_and_query: &str,
-        mut request: Request<Lent>,
-    ) -> Result<Response<Incoming>, Unsent> {
+        head: &Parts,
+        body: Lent,
+    ) -> Result<Response<Source>, Unsent> {
         let to = &call.choice;
-        *request.uri_mut() = call.uri(path_and_query);
-        if to.http2 && !to.tls && !request.headers().contains_key(header::UPGRADE) {
-            return self.shared.send(to.address, request).await;
+        let is_upgrade = head.headers.contains_key(header::UPGRADE);
+        if !to.tls && !to.http2 && !is_upgrade && body.is_end_stream() && Lines::takes(head, path_and_query) {
+            let answer = self.lines.ask(to.address, head, path_and_query).await;
+            return Ok(answer?.map(Source::Line));
         }
-        let answer = self.pool.request(request).await;
-        answer.map_err(
-            |error| if error.is_connect() { Unsent::Connect(error.into()) } else { Unsent::Broken(error.into()) },
-        )
+        // In a box of its own: nearly every request does without.
+        Box::pin(self.send_generally(call, path_and_query, head, body)).await
+    }
+
+    async fn send_generally(
+        &self,
+        call: &Call,
+        path_and_query: &str,
+        head: &Parts,
+        body: Lent,
+    ) -> Result<Response<Source>, Unsent> {
+        let gate = body.gate();
+        let mut request = Request::from_parts(head.clone(), body);
+        *request.uri_mut() = call.uri(path_and_query);
+        if call.choice.http2 && !call.choice.tls && !head.headers.contains_key(header::UPGRADE) {
+            return Ok(self.shared.send(call.choice.address, request).await?.map(Source::General));
+        }
+        if let Some(gate) = gate {
+            hyper::ext::on_informational(&mut request, move |answer| {
+                if answer.status() == StatusCode::CONTINUE {
+                    gate.open();
+                }
+            });
+        }
+        match self.pool.request(request).await {
+            Ok(answer) => Ok(answer.map(Source::General)),
+            Err(error) if error.is_connect() => Err(Unsent::Connect(error.into())),
+            Err(error) => Err(Unsent::Broken(error.into())),
+        }
+    }
+
+    /// Lets go of connections that nobody has used for long.
+    pub(super) fn sweep(&self) {
+        self.lines.sweep();
+    }
+}
+
+// === impl Unsent ===
+
+impl From<LineError> for Unsent {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::Connect(..) => Self::Connect(error.into()),
+            LineError::Broken(..) | LineError::Malformed(..) => Self::Broken(error.into()),
+        }
     }
 }
 

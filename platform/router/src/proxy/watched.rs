@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::{Broken, GiveUp};
 use super::resume::{Rest, Resumable};
+use super::source::Source;
 use crate::registry::Call;
 
 /// How often one answer may go on elsewhere.
@@ -33,7 +33,7 @@ pub(super) struct Silence {
 /// The endpoint's body, watched.
 pub(super) struct Watched {
     /// Who sends; nobody while the rest is asked for.
-    source: Option<Incoming>,
+    source: Option<Source>,
     /// Who sends, or sent last.
     call: Call,
     first: Option<Frame<Bytes>>,
@@ -62,7 +62,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(
-        (body, first): (Incoming, Option<Frame<Bytes>>),
+        (body, first): (Source, Option<Frame<Bytes>>),
         call: Call,
         silence: Silence,
         give_up: Option<GiveUp>,

@@ -3,22 +3,21 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use flame_naming::identity::url;
+use flame_service_host::plain::Prefixed;
 use flame_service_host::{Failure, Socket};
 use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::write::{Span, span};
@@ -35,12 +34,6 @@ const EVENTS_MAX_BYTES: usize = 64 << 10;
 /// A piece of a file that is read at a time.
 const PIECE_BYTES: u64 = 64 << 10;
 
-/// A connection of which something has been read already.
-struct Prefixed<S> {
-    prefix: Bytes,
-    socket: Socket<S>,
-}
-
 /// Serves the rest of a connection.
 pub(super) async fn serve<S>(
     stream: S,
@@ -53,7 +46,7 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let socket = TokioIo::new(Prefixed { prefix, socket: Socket::new(stream, limits.write_idle) });
+    let socket = TokioIo::new(Prefixed::new(prefix, Socket::new(stream, limits.write_idle)));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let front = Arc::clone(&front);
         async move { Ok::<_, Infallible>(respond(&front, request).await) }
@@ -209,43 +202,4 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-// === impl Prefixed ===
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Prefixed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.prefix.has_remaining() {
-            let length = self.prefix.len().min(buffer.remaining());
-            buffer.put_slice(&self.prefix.split_to(length));
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
 }
