@@ -12,6 +12,7 @@ mod archive;
 mod channel;
 mod documents;
 mod ending;
+mod limits;
 mod recording;
 mod track;
 mod window;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use flame_api::live::{Channel as Shown, LiveTrack, NewChannel, NewPublication, Publication};
+use flame_api::live::{Channel as Shown, NewChannel, NewPublication, Publication};
 use flame_api::{Client, ClientError};
 use flame_cmaf::arriving::{Arrival, ArrivalError};
 use flame_object_store::{IfExists, Store, StoreError};
@@ -227,7 +228,7 @@ impl Live {
         if tenant != self.0.tenant {
             return Err(LiveError::Tenant(tenant.to_owned()));
         }
-        check(new)?;
+        limits::check(new)?;
         if let Some(known) = self.find(new.id) {
             let shown = known.shown().await;
             let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s)
@@ -327,7 +328,7 @@ impl Live {
     pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
         let channel = self.opened(tenant, &new.key).await?;
         let id = channel.id;
-        check_tracks(channel.part_ms, &new.tracks)?;
+        limits::check_tracks(channel.part_ms, &new.tracks)?;
         let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
         if channel.tracks().len() + new_tracks > TRACKS_MAX {
             return Err(LiveError::Bounds(format!(
@@ -354,9 +355,24 @@ impl Live {
         }
         self.publications().retain(|_, other| other.id != id);
         self.publications().insert(publication, Arc::clone(&channel));
+        self.0.tasks.spawn(self.clone().listen(Arc::clone(&channel), publication));
         tracing::info!(channel = %id, %publication, first_number, "a publication begins");
         let (segment_ms, part_ms) = (channel.segment_ms, channel.part_ms);
         Ok(Publication { id: publication, channel: id, segment_ms, part_ms, first_number })
+    }
+
+    /// Ends a publication of which nothing comes any more: its door died without a word.
+    async fn listen(self, channel: Arc<Channel>, publication: Uuid) {
+        let silence = self.0.config.silence.0;
+        while channel.is_sent_by(publication) {
+            let left = silence.saturating_sub(channel.silent_for());
+            if left.is_zero() {
+                tracing::warn!(channel = %channel.id, %publication, ?silence, "nothing comes of a publication: it is over");
+                self.unpublish(publication);
+                return;
+            }
+            tokio::select! { () = tokio::time::sleep(left) => {}, () = self.0.stop.cancelled() => return }
+        }
     }
 
     fn publications(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Arc<Channel>>> {
@@ -411,6 +427,7 @@ impl Live {
                 if !channel.is_sent_by(publication) {
                     return Err(LiveError::NoPublication(publication));
                 }
+                channel.hears();
                 track.chunk(number, at, chunk)?;
                 at += 1;
             }
@@ -436,46 +453,6 @@ impl Live {
         }
         true
     }
-}
-
-fn check(new: &NewChannel) -> Result<(), LiveError> {
-    let within = |what: &str, value: u32, least: u32, most: u32| {
-        let is_within = (least..=most).contains(&value);
-        is_within
-            .then_some(())
-            .ok_or_else(|| LiveError::Bounds(format!("`{what}` must be {least} to {most}, not {value}")))
-    };
-    within("segment_ms", new.segment_ms, 1_000, 10_000)?;
-    within("part_ms", new.part_ms, 100, 1_000)?;
-    within("window_s", new.window_s, 30, 43_200)?;
-    if new.title.trim().is_empty() || new.title.chars().count() > 500 {
-        return Err(LiveError::Bounds("`title` must have 1 to 500 characters".to_owned()));
-    }
-    Ok(())
-}
-
-fn check_tracks(part_ms: u32, tracks: &[LiveTrack]) -> Result<(), LiveError> {
-    let refuse = |why: String| Err(LiveError::Bounds(why));
-    if tracks.is_empty() || tracks.len() > 16 {
-        return refuse(format!("a publication has 1 to 16 tracks, not {}", tracks.len()));
-    }
-    for (at, track) in tracks.iter().enumerate() {
-        let name = &track.name;
-        let is_plain = name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'));
-        if name.is_empty() || name.len() > 32 || !is_plain || tracks[..at].iter().any(|other| other.name == *name) {
-            return refuse(format!("track names are 1 to 32 lower-case letters and digits, and differ; not {name:?}"));
-        }
-        // One frame more than asked for: at least a part of one frame is always possible.
-        let longest = u64::from(track.timescale) * u64::from(part_ms) / 1000 + u64::from(track.timescale);
-        if track.timescale == 0 || track.part_ticks == 0 || u64::from(track.part_ticks) > longest {
-            return refuse(format!("track {name:?} has no timescale, or parts that are longer than asked for"));
-        }
-        if track.codec.is_empty() || track.codec.len() > 64 || !track.codec.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            return refuse(format!("track {name:?} has no codec"));
-        }
-    }
-    Ok(())
 }
 
 fn fresh_key(channel: Uuid) -> String {

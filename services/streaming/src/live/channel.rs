@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use flame_api::live::{Channel as Shown, ChannelState};
 use flame_api::media::{self, TrackKind};
@@ -27,6 +28,8 @@ pub(crate) struct Channel {
     pub(super) document: tokio::sync::Mutex<ChannelDocument>,
     tracks: RwLock<BTreeMap<String, Arc<Track>>>,
     standing: Mutex<Standing>,
+    /// When something came the last time.
+    heard: Mutex<Instant>,
 }
 
 /// What a channel is doing.
@@ -52,6 +55,7 @@ impl Channel {
             document: tokio::sync::Mutex::new(document),
             tracks: RwLock::new(tracks),
             standing: Mutex::new(standing),
+            heard: Mutex::new(Instant::now()),
         }
     }
 
@@ -94,8 +98,19 @@ impl Channel {
         self.standing().publication == Some(publication)
     }
 
+    /// Something came.
+    pub(super) fn hears(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long nothing has come.
+    pub(super) fn silent_for(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// `publication` sends from now on; whoever did before does not any more.
     pub(super) fn taken_by(&self, publication: Uuid) {
+        self.hears();
         self.stand(|standing| standing.publication = Some(publication));
     }
 

@@ -317,6 +317,23 @@ async fn only_the_key_opens_a_channel_and_the_newest_publisher_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_died_without_a_word_is_noticed() {
+    let world = World::start_with(|config| config.live.silence = Span(Duration::from_millis(300))).await;
+    let channel = channel(&world).await;
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    send(&world, &publication, 0, &encoder.segment()).await;
+    eventually(DEADLINE, || async {
+        let shown: Channel = world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
+        if shown.state == ChannelState::Idle { Ok(()) } else { Err(shown.state) }
+    })
+    .await;
+    let answer = put(&world, &publication, "1.m4s", encoder.segment().concat()).await;
+    assert_eq!(answer.status(), 409, "it is over");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_it_goes_on_and_after_the_end_it_is_an_asset() {
     let mut world = World::start().await;
     let channel = channel(&world).await;
