@@ -63,7 +63,7 @@ pub enum ChannelState {
 }
 
 /// A live channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Channel {
     /// Identifier; `/{id}/index.m3u8` of streaming plays it.
     pub id: Uuid,
@@ -176,6 +176,15 @@ pub struct Publication {
     pub part_ms: u32,
     /// Number of the first segment of each track.
     pub first_number: u64,
+}
+
+// === impl Channel ===
+
+/// Without the key, which must not get into a log.
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 // === impl LiveKey ===

@@ -335,6 +335,17 @@ impl Live {
                 "a channel has {TRACKS_MAX} tracks at most, of all who published to it"
             )));
         }
+        for wanted in &new.tracks {
+            let known = channel.track(&wanted.name).map(|track| track.facts().timescale);
+            if known.is_some_and(|timescale| timescale != wanted.timescale) {
+                return Err(LiveError::Bounds(format!(
+                    "track {:?} counts in {} ticks a second in this channel, not in {}: send as before, or to another channel",
+                    wanted.name,
+                    known.unwrap_or_default(),
+                    wanted.timescale
+                )));
+            }
+        }
         let first_number = channel.next_number();
         let publication = Uuid::new_v4();
         channel.taken_by(publication);

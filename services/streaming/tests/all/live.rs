@@ -306,6 +306,11 @@ async fn only_the_key_opens_a_channel_and_the_newest_publisher_has_it() {
     let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 403, "the old key");
     send(&world, &second, 2, &encoder.segment()).await;
+    // A track counts in one way as long as there is a channel.
+    let other = LiveTrack { timescale: 48_000, part_ticks: 9_600, ..track("v") };
+    let new = NewPublication { key: rotated.key.clone().unwrap(), tracks: vec![other] };
+    let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
+    assert_eq!(answer.status(), 422);
     // Other pictures have another init segment.
     let mut encoder = Encoder::new(640, NOON_TICKS + 100 * PART_TICKS);
     let third = publish(&world, rotated.key.as_deref().unwrap(), encoder.init()).await;
