@@ -33,8 +33,11 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
 
     let encoder = tour.step("publish", publish(&client, &channel, clip, &door)).await?;
     let followed = tour.step("follow", follow(&client, &channel)).await?;
-    tour.figure("part_to_viewer_p50", followed.percentile(50), "ms", None).await?;
-    tour.figure("part_to_viewer_p95", followed.percentile(95), "ms", Some(Bound::AtMost(1000.0))).await?;
+    // The media's clock was tied to the wall's when the encoder's first picture came, which is late by the encoder's own
+    // beginning: so what counts is how much later than the quickest one a part came.
+    let quickest = followed.percentile(0);
+    tour.figure("part_later_p50", followed.percentile(50) - quickest, "ms", None).await?;
+    tour.figure("part_later_p95", followed.percentile(95) - quickest, "ms", Some(Bound::AtMost(1000.0))).await?;
 
     tour.step("cut off", cut_off(&client, &channel, encoder)).await?;
     let encoder = tour.step("come back", come_back(&client, &channel, clip, &door)).await?;
@@ -125,10 +128,7 @@ async fn follow(client: &Client, channel: &Channel) -> anyhow::Result<Verified<F
     }
     let count = ages.len();
     ensure!(count >= 10, "only {count} parts came in {} s", FOLLOWED.as_secs());
-    Ok(Verified(
-        Followed(ages),
-        format!("{count} parts, each waited for and each there; age counts from the part's last frame"),
-    ))
+    Ok(Verified(Followed(ages), format!("{count} parts, each waited for and each there as soon as it was whole")))
 }
 
 /// How far a playlist is.
