@@ -330,7 +330,7 @@ async fn a_publisher_that_died_without_a_word_is_noticed() {
     send(&world, &publication, 0, &encoder.segment()).await;
     eventually(DEADLINE, || async {
         let shown: Channel = world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
-        if shown.state == ChannelState::Idle { Ok(()) } else { Err(shown.state) }
+        if shown.state == ChannelState::Idle { Ok(()) } else { Err(format!("{:?}", shown.state)) }
     })
     .await;
     let answer = put(&world, &publication, "1.m4s", encoder.segment().concat()).await;
