@@ -1,9 +1,10 @@
 // Plays an HLS URL with hls.js in headless Chromium and prints one line of JSON: what a viewer would have seen.
 //
-//   node hls.mjs URL [--page own|media] [--deadline-s 60]
+//   node hls.mjs URL [--page own|media] [--deadline-s 60] [--for-s 0]
 //
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
-// --page media: the page appears under the media's own origin. Exit status: 0 observed (also a failed playback),
+// --page media: the page appears under the media's own origin. --for-s N: what does not end is watched for N seconds
+// from its first picture on. Exit status: 0 observed (also a failed playback),
 // 2 wrong usage, 3 could not be carried out. Nothing but loopback is spoken to.
 
 import { readFileSync } from 'node:fs';
@@ -24,10 +25,11 @@ const FILES = {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' } },
+  options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
+    'for-s': { type: 'string', default: '0' } },
 });
 if (positionals.length !== 1 || !['own', 'media'].includes(values.page)) {
-  console.error('usage: hls.mjs URL [--page own|media] [--deadline-s N]');
+  console.error('usage: hls.mjs URL [--page own|media] [--deadline-s N] [--for-s N]');
   process.exit(2);
 }
 const media = new URL(positionals[0]);
@@ -52,9 +54,12 @@ try {
     });
   }
   await page.goto(`${origin}/page.html?url=${encodeURIComponent(media.href)}`);
+  const watched = Number(values['for-s']) * 1000;
   const inTime = await page
-    .waitForFunction(() => window.seen?.done, undefined, { timeout: Number(values['deadline-s']) * 1000 })
+    .waitForFunction((watched) => window.seen?.done || (watched > 0 && window.seen?.first_frame_ms !== null), watched,
+      { timeout: Number(values['deadline-s']) * 1000 })
     .then(() => true, () => false);
+  if (watched > 0) await page.waitForTimeout(watched);
   const seen = await page.evaluate(() => {
     if (!window.seen.done) finish();
     return window.seen;

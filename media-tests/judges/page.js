@@ -4,7 +4,7 @@
 const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0,
-  levels: 0, audio_tracks: 0, highest_level: -1, stalls: [], errors: [],
+  levels: 0, audio_tracks: 0, highest_level: -1, latency_s: null, stalls: [], errors: [],
 };
 window.seen = seen;
 const started = performance.now();
@@ -14,6 +14,8 @@ function finish() {
   const quality = video.getVideoPlaybackQuality();
   seen.frames = quality.totalVideoFrames;
   seen.dropped_frames = quality.droppedVideoFrames;
+  // Of what is live: how far it is behind the end of the playlist.
+  if (hls.levels[hls.currentLevel]?.details?.live) seen.latency_s = hls.latency;
   seen.duration_s = Number.isFinite(video.duration) ? video.duration : 0;
   for (let i = 0; i < video.played.length; i += 1) seen.played_s += video.played.end(i) - video.played.start(i);
   seen.done = true;

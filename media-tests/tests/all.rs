@@ -6,6 +6,8 @@ mod bundle;
 mod host;
 #[path = "all/judges.rs"]
 mod judges;
+#[path = "all/live.rs"]
+mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
 #[path = "all/tidy.rs"]

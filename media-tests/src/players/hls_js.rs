@@ -36,6 +36,8 @@ pub struct Seen {
     pub audio_tracks: u64,
     /// Highest level that was played; -1 if none.
     pub highest_level: i64,
+    /// Of what is live: how far it was behind the end of the playlist at last, seconds.
+    pub latency_s: Option<f64>,
     /// Media times at which it had to wait, seconds.
     pub stalls: Vec<f64>,
     /// Errors of hls.js and of the browser, fatal or not.
@@ -59,6 +61,14 @@ pub struct PlayerError {
 /// # Errors
 /// When the browser cannot be run.
 pub async fn watch(url: &str, page: Page) -> Result<Seen> {
+    watch_for(url, page, 0).await
+}
+
+/// The same of what does not end, for `seconds` from its first picture on.
+///
+/// # Errors
+/// When the browser cannot be run.
+pub async fn watch_for(url: &str, page: Page, seconds: u32) -> Result<Seen> {
     let root = repository();
     let set_up = root.join("media-tests/judges/set-up");
     let (node, judge) = (root.join("tools/node"), root.join("media-tests/judges/hls.mjs"));
@@ -69,7 +79,8 @@ pub async fn watch(url: &str, page: Page) -> Result<Seen> {
         Page::OwnOrigin => "own",
         Page::MediaOrigin => "media",
     };
-    let seen = quiet(&text(&node)?, ["node", &text(&judge)?, url, "--page", page]).await?;
+    let seen =
+        quiet(&text(&node)?, ["node", &text(&judge)?, url, "--page", page, "--for-s", &seconds.to_string()]).await?;
     serde_json::from_slice(&seen).context("hls.mjs prints one JSON object")
 }
 

@@ -1,0 +1,64 @@
+//! A live channel before a player that nobody here wrote, while an encoder that nobody here wrote publishes to it.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use flame_media_tests::players::hls_js::{self, Page};
+use flame_test_kit::{Bundle, eventually};
+
+/// Seconds that are watched.
+const WATCHED_S: u32 = 10;
+/// Time in which what must happen has happened.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// FFmpeg, publishing; it ends with its value.
+struct Encoder(Child);
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn publish(door: &str) -> Encoder {
+    let encoder = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"])
+        .args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "60"])
+        .args(["-x264-params", "scenecut=0", "-c:a", "aac", "-t", "120", "-f", "flv", door])
+        .stdin(Stdio::null())
+        .spawn();
+    Encoder(encoder.expect("ffmpeg starts"))
+}
+
+/// The address that the log says the RTMP door has.
+fn door(bundle: &Bundle) -> String {
+    let log = bundle.log();
+    let line = log.lines().find(|line| line.contains("taking RTMP")).unwrap_or_else(|| panic!("no door in\n{log}"));
+    let at = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
+    line[at..].chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect()
+}
+
+#[tokio::test]
+async fn hls_js_follows_a_live_channel_from_another_origin() {
+    let bundle = Bundle::up().await;
+    let channel = bundle.json(&["channel", "create", "Live"]);
+    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
+    let _encoder = publish(&format!("rtmp://{}/live/{key}", door(&bundle)));
+    let url = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
+    eventually(DEADLINE, || async {
+        let status = reqwest::get(&url).await.unwrap().status();
+        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
+    })
+    .await;
+    let seen = hls_js::watch_for(&url, Page::OwnOrigin, WATCHED_S).await.expect("the browser can be run");
+    println!("{seen:?}");
+    assert!(seen.errors.is_empty(), "{seen:?}");
+    // The browser shares the machine with the encoder: it may wait once, but it follows.
+    assert!(seen.played_s >= f64::from(WATCHED_S) * 0.8 && seen.audio_tracks == 1, "{seen:?}");
+    let latency_s = seen.latency_s.expect("the playlist is live");
+    // Half of what a player would be behind that knows nothing of parts: three segments of two seconds.
+    assert!(latency_s < 3.0, "{seen:?}");
+}
