@@ -81,7 +81,8 @@ pub(super) fn of_live(error: LiveError) -> Failure {
             Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(&error)
         }
         LiveError::Catalogue(source) if source.is_transient() => {
-            Failure::unavailable("the catalogue does not answer", AWAY_RETRY_S).because(&error)
+            Failure::unavailable("the catalogue does not take the recording now; end the channel again", AWAY_RETRY_S)
+                .because(&error)
         }
         LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => Failure::internal(&error),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use flame_api::live::{Channel as Shown, ChannelState};
+use flame_api::live::{Channel as Shown, ChannelState, LiveTrack};
 use flame_api::media::{self, TrackKind};
 use flame_playlist::{
     AudioRendition, MultivariantInput, PlaylistError, RenditionReport, VideoRendition, multivariant_playlist,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
 use super::track::{Init, Track};
-use super::window::{State, Window};
+use super::window::{Segment, State, Window};
 use crate::presentation::Document;
 
 /// A channel. What never changes is public; the rest is behind locks.
@@ -146,7 +146,7 @@ impl Channel {
     }
 
     /// An empty track of it.
-    pub(super) fn new_track(&self, keys: TrackKeys, facts: flame_api::live::LiveTrack, first_number: u64) -> Track {
+    pub(super) fn new_track(&self, keys: TrackKeys, facts: LiveTrack, first_number: u64) -> Track {
         let gap_ticks = u64::from(facts.timescale) * u64::from(self.segment_ms) / 1000;
         let window = Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks.max(1), first_number);
         Track::new(keys, facts, Vec::new(), window)
@@ -213,7 +213,7 @@ impl Channel {
         for track in self.tracks() {
             let facts = track.facts();
             let uri = format!("{}/{}/index.m3u8", self.media_version, facts.name);
-            let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(&track.window());
+            let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(facts.timescale, track.window().whole());
             match facts.kind {
                 TrackKind::Video => input.video.push(VideoRendition {
                     uri,
@@ -239,29 +239,23 @@ impl Channel {
     }
 }
 
-/// Average, and highest of a segment, bits a second (RFC 8216 section 4.3.4.2), of what is known.
-pub(super) fn bandwidths(window: &Window) -> (u64, u64) {
-    let timescale = u64::from(window.timescale());
-    let rate = |bytes: u64, ticks: u64| (bytes * 8 * timescale).div_ceil(ticks.max(1));
-    let (mut bytes, mut ticks, mut peak) = (0, 0, 0);
-    for segment in window.whole() {
+/// Average, and highest of a segment, bits a second (RFC 8216 section 4.3.4.2); at least 1.
+fn bandwidths<'a>(timescale: u32, media: impl Iterator<Item = &'a Segment>) -> (u64, u64) {
+    let rate = |bytes: u64, ticks: u64| (bytes * 8 * u64::from(timescale)).div_ceil(ticks.max(1)).max(1);
+    let (mut bytes, mut ticks, mut peak) = (0, 0, 1);
+    for segment in media {
         bytes += segment.size_bytes;
         ticks += segment.duration_ticks;
         peak = peak.max(rate(segment.size_bytes, segment.duration_ticks));
     }
-    (rate(bytes, ticks).max(1), peak.max(1))
+    (rate(bytes, ticks), peak)
 }
 
 /// A track as the catalogue has it.
-pub(super) fn catalogued(facts: flame_api::live::LiveTrack, segments: &[super::window::Segment]) -> media::Track {
-    let media = segments.iter().filter(|segment| segment.state != State::Gap);
-    let (mut bytes, mut ticks, mut peak) = (0_u64, 0_u64, 0_u64);
-    let timescale = u64::from(facts.timescale);
-    for segment in media {
-        bytes += segment.size_bytes;
-        ticks += segment.duration_ticks;
-        peak = peak.max((segment.size_bytes * 8 * timescale).div_ceil(segment.duration_ticks.max(1)));
-    }
+pub(super) fn catalogued(facts: LiveTrack, segments: &[Segment]) -> media::Track {
+    let media = || segments.iter().filter(|segment| segment.state != State::Gap);
+    let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(facts.timescale, media());
+    let ticks: u64 = media().map(|segment| segment.duration_ticks).sum();
     media::Track {
         name: facts.name,
         kind: facts.kind,
@@ -272,11 +266,11 @@ pub(super) fn catalogued(facts: flame_api::live::LiveTrack, segments: &[super::w
         channels: facts.channels,
         sample_rate_hz: facts.sample_rate_hz,
         language: facts.language,
-        duration_ms: ticks * 1000 / timescale.max(1),
+        duration_ms: ticks * 1000 / u64::from(facts.timescale.max(1)),
         samples: 0,
-        average_bandwidth_bps: (bytes * 8 * timescale).div_ceil(ticks.max(1)).max(1),
-        peak_bandwidth_bps: peak.max(1),
-        size_bytes: bytes,
+        average_bandwidth_bps,
+        peak_bandwidth_bps,
+        size_bytes: media().map(|segment| segment.size_bytes).sum(),
     }
 }
 

@@ -136,6 +136,10 @@ impl Window {
 
     /// Leaves out all up to `number`, as far as it has not come.
     pub(crate) fn skip_to(&mut self, number: u64) -> Result<(), NotTaken> {
+        self.skip(number, self.gap_ticks)
+    }
+
+    fn skip(&mut self, number: u64, gap_ticks: u64) -> Result<(), NotTaken> {
         let missing = number.saturating_sub(self.next_number());
         if missing > GAPS_MAX {
             return Err(NotTaken::Jump { number, missing });
@@ -145,7 +149,7 @@ impl Window {
         }
         for _ in 0..missing {
             let time_ticks = self.end_ticks();
-            self.push(Segment::new(time_ticks, self.gap_ticks, self.init, State::Gap));
+            self.push(Segment::new(time_ticks, gap_ticks, self.init, State::Gap));
         }
         Ok(())
     }
@@ -156,15 +160,9 @@ impl Window {
         if number >= next {
             if number > next {
                 // What the clock says is missing, in equal pieces.
-                let missing = number - next;
-                if missing > GAPS_MAX {
-                    return Err(NotTaken::Jump { number, missing });
-                }
-                let hole_ticks = chunk.time_ticks.saturating_sub(self.end_ticks());
-                if !self.segments.is_empty() && !self.is_broken && hole_ticks / missing > 0 {
-                    self.gap_ticks = hole_ticks / missing;
-                }
-                self.skip_to(number)?;
+                let each_ticks = chunk.time_ticks.saturating_sub(self.end_ticks()) / (number - next);
+                let is_known = !self.segments.is_empty() && !self.is_broken && each_ticks > 0;
+                self.skip(number, if is_known { each_ticks } else { self.gap_ticks })?;
             }
             self.close();
             let end_ticks = self.end_ticks();
