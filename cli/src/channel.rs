@@ -1,7 +1,7 @@
 //! `flame channel`: live channels.
 
 use anyhow::anyhow;
-use flame_api::live::{Channel, ChannelQuery, ChannelState, NewChannel};
+use flame_api::live::{Channel, ChannelState, NewChannel};
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
             };
             show(global, &client.create_channel(&new).await?)
         }
-        ChannelCommand::List => list(global, client.channels(&ChannelQuery::default()).await?.items),
+        ChannelCommand::List => list(global, client.channels().await?.items),
         ChannelCommand::Show { id } => {
             let channel = client.channel(id).await?;
             show(global, &channel.ok_or_else(|| Exit::failed(anyhow!("there is no channel {id}")))?)

@@ -5,7 +5,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
-use crate::live::{Channel, ChannelQuery, LiveKey, LiveTerms, NewChannel, NewPublication, Publication};
+use crate::live::{Channel, LiveKey, LiveTerms, NewChannel, NewPublication, Publication};
 use crate::page::Page;
 
 impl Client {
@@ -19,9 +19,9 @@ impl Client {
         self.call(Method::GET, "streaming", &format!("channels/{id}")).json_or_none().await
     }
 
-    /// A page of channels.
-    pub async fn channels(&self, query: &ChannelQuery) -> Result<Page<Channel>, ClientError> {
-        self.call(Method::GET, "streaming", "channels").query(query).json().await
+    /// The channels that have not ended, all of them.
+    pub async fn channels(&self) -> Result<Page<Channel>, ClientError> {
+        self.call(Method::GET, "streaming", "channels").json().await
     }
 
     /// Gives the channel another key; who publishes now may go on.
