@@ -72,8 +72,8 @@ impl Nginx {
     }
 }
 
-/// Debian's defaults, but for the paths, the size limit and dav.
-fn text(folder: &Path, port: u16) -> String {
+/// A configuration with everything that nginx writes in `folder`; bodies of uploads in `folder/{uploads}`.
+pub(crate) fn configuration(folder: &Path, uploads: &str, connections: u32, http: &str) -> String {
     let folder = folder.display();
     // Started by root it would hand its workers to another user, who may not write here.
     let user = if rustix::process::getuid().is_root() { "user root;\n" } else { "" };
@@ -81,23 +81,33 @@ fn text(folder: &Path, port: u16) -> String {
         "{user}daemon off;
 pid {folder}/nginx.pid;
 worker_processes auto;
-events {{ worker_connections 768; }}
+worker_rlimit_nofile 16384;
+events {{ worker_connections {connections}; }}
 http {{
-    sendfile on;
-    tcp_nopush on;
     access_log off;
-    client_max_body_size 0;
-    client_body_temp_path {folder}/root/.body;
+    client_body_temp_path {folder}/{uploads};
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        root {folder}/root;
-        location / {{ dav_methods PUT DELETE; }}
-    }}
-}}
+{http}}}
 "
     )
+}
+
+/// Debian's defaults, but for the paths, the size limit and dav.
+fn text(folder: &Path, port: u16) -> String {
+    let http = format!(
+        "    sendfile on;
+    tcp_nopush on;
+    client_max_body_size 0;
+    server {{
+        listen 127.0.0.1:{port};
+        root {root};
+        location / {{ dav_methods PUT DELETE; }}
+    }}
+",
+        root = folder.join("root").display()
+    );
+    configuration(folder, "root/.body", 768, &http)
 }

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 use crate::flame::free_port;
+use crate::nginx;
 use crate::peer::Peer;
 
 /// What brings them.
@@ -62,28 +63,13 @@ impl Nginx {
 }
 
 fn nginx_text(folder: &Path, port: u16, endpoints: &[u16], drained: &[u16]) -> String {
-    let folder = folder.display();
-    // Started by root it would hand its workers to another user, who may not write here.
-    let user = if rustix::process::getuid().is_root() { "user root;\n" } else { "" };
     let mut servers = String::new();
     for endpoint in endpoints {
         let down = if drained.contains(endpoint) { " down" } else { "" };
         let _ = writeln!(servers, "        server 127.0.0.1:{endpoint} max_fails=1 fail_timeout=2s{down};");
     }
-    format!(
-        "{user}daemon off;
-pid {folder}/nginx.pid;
-worker_processes auto;
-worker_rlimit_nofile 16384;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    keepalive_requests 100000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
+    let http = format!(
+        "    keepalive_requests 100000000;
     upstream endpoints {{
 {servers}        keepalive 1024;
         keepalive_requests 100000000;
@@ -99,9 +85,9 @@ http {{
             proxy_next_upstream error timeout;
         }}
     }}
-}}
 "
-    )
+    );
+    nginx::configuration(folder, "body", 8192, &http)
 }
 
 // === impl Haproxy ===

@@ -1,7 +1,7 @@
 //! Nine sites on a switch (network namespaces): a router process at each, an endpoint at the origin, clients at the edges.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,8 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use flame_service_host::keys::{self, Grant};
-use flame_test_kit::Network;
+use flame_test_kit::star::PORT;
+use flame_test_kit::{Network, star};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
@@ -20,8 +21,6 @@ use super::{BODY_BYTES, EDGES, LINK_MBIT, RATE_PERCENT};
 use crate::machine;
 use crate::process::Server;
 
-/// Where every router listens, in its own namespace.
-const PORT: u16 = 8080;
 /// Time that the endpoint takes before it answers: who asks meanwhile asks for the same.
 const ANSWER: Duration = Duration::from_millis(50);
 /// More than any answer takes.
@@ -65,7 +64,7 @@ impl World {
         let (answers, body) = (Answers::default(), Arc::from(body()));
         let mut endpoint = JoinSet::new();
         endpoint.spawn(serve(listener, Arc::clone(&answers), Arc::clone(&body))?);
-        write_files(folder, &network, address)?;
+        star::write_files(folder, &network, &EDGES, LINK_MBIT, address);
         let grant = Grant {
             subject: "router".into(),
             tenant: "default".into(),
@@ -131,37 +130,11 @@ fn seen_all(seen: Vec<Result<(Instant, Instant)>>) -> Result<Vec<(Instant, Insta
     seen.into_iter().collect()
 }
 
-fn write_files(folder: &Path, network: &Network, endpoint: SocketAddr) -> Result<()> {
-    let site = |node: &str| format!("[[sites]]\nname = \"{node}\"\nrouter = \"{}:{PORT}\"\n", network.address(node));
-    let link = |node: &str| {
-        format!("[[links]]\nbetween = [\"origin\", \"{node}\"]\nlatency_ms = 1\nbandwidth_mbps = {LINK_MBIT}\n")
-    };
-    let sites: String = ["origin"].into_iter().chain(EDGES).map(site).collect();
-    let links: String = EDGES.into_iter().map(link).collect();
-    std::fs::write(folder.join("sites.toml"), format!("version = 1\n{sites}{links}"))?;
-    let entry =
-        format!("[[entries]]\nname = \"media\"\nendpoint = \"one\"\naddress = \"{endpoint}\"\nsite = \"origin\"\n");
-    std::fs::write(folder.join("entries.toml"), entry)?;
-    Ok(())
-}
-
 fn router(network: &Network, folder: &Path, node: &str, token: &str) -> Result<Server> {
-    let command = network.command(node, machine::ours("flame-router")?);
-    let mut command = Command::from(command);
-    command
-        .env("FLAME_LOG", "warn")
-        .env("FLAME_ROUTER__SITE", node)
-        .env("FLAME_ROUTER__SITES", folder.join("sites.toml"))
-        .env("FLAME_ROUTER__STATIC_ENTRIES", folder.join("entries.toml"))
-        .env("FLAME_ROUTER__HOST__LISTEN", format!("0.0.0.0:{PORT}"))
-        .env("FLAME_ROUTER__HOST__AUTH__KEYS", folder.join("keys"))
-        .env("FLAME_ROUTER__HOST__TOKEN", token)
-        // A lost first segment is sent again after a second: then the router must still wait for it.
-        .env("FLAME_ROUTER__UPSTREAM__CONNECT_TIMEOUT", "5s")
-        .env("FLAME_ROUTER__MULTICAST__ENABLED", "true")
-        .env("FLAME_ROUTER__MULTICAST__INTERFACE", network.address(node).to_string())
-        .env("FLAME_ROUTER__MULTICAST__RATE_MBPS", (LINK_MBIT * RATE_PERCENT / 100).to_string());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let rate_mbps = LINK_MBIT * RATE_PERCENT / 100;
+    let mut command =
+        Command::from(star::router(network, folder, node, machine::ours("flame-router")?, token, rate_mbps));
+    command.env("FLAME_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Server::start("flame-router", &mut command)
 }
 

@@ -7,6 +7,7 @@ use tokio::process::Command;
 
 use crate::flame::free_port;
 use crate::machine;
+use crate::nginx;
 use crate::peer::Peer;
 use crate::router_process::Router;
 
@@ -55,24 +56,11 @@ impl Peers {
 }
 
 fn nginx_text(folder: &Path, port: u16, origin: u16) -> String {
-    let folder = folder.display();
-    let user = if rustix::process::getuid().is_root() { "user root;\n" } else { "" };
-    format!(
-        "{user}daemon off;
-pid {folder}/nginx.pid;
-worker_processes auto;
-events {{ worker_connections 2048; }}
-http {{
-    sendfile on;
+    let http = format!(
+        "    sendfile on;
     tcp_nopush off;
-    access_log off;
     keepalive_requests 100000000;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    proxy_cache_path {folder}/cache levels=1:2 keys_zone=bench:10m max_size=2g;
+    proxy_cache_path {cache} levels=1:2 keys_zone=bench:10m max_size=2g;
     server {{
         listen 127.0.0.1:{port};
         location / {{
@@ -83,9 +71,10 @@ http {{
             proxy_cache_lock on;
         }}
     }}
-}}
-"
-    )
+",
+        cache = folder.join("cache").display()
+    );
+    nginx::configuration(folder, "body", 2048, &http)
 }
 
 // === impl Flame ===

@@ -7,7 +7,7 @@
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::parse_x509_certificate;
 
-use crate::file::replace;
+use crate::file::{FileError, failed, replace};
 use crate::invitation::Fingerprint;
 use crate::issuer::Issued;
 use crate::standing::{Peer, Standing};
@@ -45,16 +45,8 @@ pub struct Key {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// A file cannot be read or written.
-    #[error("{action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Key and certificates are not what they should be, or do not belong together.
     #[error("the certificate cannot be used: {0}")]
     Unusable(String),
@@ -80,7 +72,7 @@ impl Identity {
         match fs::read(&path) {
             Ok(pem) => Self::of_pem(&pem).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path)(error)),
+            Err(error) => Err(failed("read", &path)(error).into()),
         }
     }
 
@@ -96,7 +88,7 @@ impl Identity {
         let path = folder.join("identity.pem");
         replace(&path, pem.as_bytes()).map_err(failed("write", &path))?;
         match fs::remove_file(folder.join("joining.key")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path)(error).into()),
             Ok(()) | Err(_) => Ok(identity),
         }
     }
@@ -177,7 +169,7 @@ impl Key {
         match fs::read_to_string(&path) {
             Ok(pem) => return Ok(Self { pair: KeyPair::from_pem(&pem)? }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("read", &path)(error)),
+            Err(error) => return Err(failed("read", &path)(error).into()),
         }
         let key = Self::new()?;
         replace(&path, key.pair.serialize_pem().as_bytes()).map_err(failed("write", &path))?;
@@ -201,8 +193,4 @@ impl Issued {
         let got = Fingerprint::of(&authority);
         if got == wanted { Ok(()) } else { Err(IdentityError::OtherAuthority { got, wanted }) }
     }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
-    move |source| IdentityError::File { action, path: path.to_owned(), source }
 }

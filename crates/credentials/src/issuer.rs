@@ -11,9 +11,9 @@
 //! key may ask again, another one may not. Its authority reaches names under `flame.internal` only (RFC 5280 section
 //! 4.2.1.10): whoever steals the key makes no certificate that a browser or another program believes.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -23,12 +23,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData,
 };
-use rustix::fs::{FlockOperation, flock};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
 
-use crate::file::replace;
+use crate::file::{self, FileError, failed, replace};
 use crate::invitation::{Fingerprint, Invitation, JoinToken, Refusal, Wanted};
 use crate::standing::{PARENT, REACHES_MAX, Role, Standing};
 
@@ -69,16 +68,8 @@ pub struct Issued {
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
     /// A file cannot be read or written.
-    #[error("{action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file is not of the form that it should have.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -144,7 +135,7 @@ impl Issuer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(IssuerError::Absent(folder.to_owned()));
             }
-            Err(error) => return Err(failed("read", &path)(error)),
+            Err(error) => return Err(failed("read", &path)(error).into()),
         };
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|error| IssuerError::Damaged { path, reason: error.to_string() })?;
@@ -196,7 +187,7 @@ impl Issuer {
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(failed("delete", &path)(error)),
+            Err(error) => Err(failed("delete", &path)(error).into()),
         }
     }
 
@@ -245,7 +236,7 @@ impl Issuer {
                 serde_json::from_slice(&text).map_err(|error| IssuerError::Damaged { path, reason: error.to_string() })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Refusal::Unknown.into()),
-            Err(error) => Err(failed("read", &path)(error)),
+            Err(error) => Err(failed("read", &path)(error).into()),
         }
     }
 
@@ -310,21 +301,11 @@ fn named(text: &str) -> DistinguishedName {
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), IssuerError> {
-    replace(path, bytes).map_err(failed("write", path))
+    Ok(replace(path, bytes).map_err(failed("write", path))?)
 }
 
 fn lock(folder: &Path) -> Result<File, IssuerError> {
-    let path = folder.join("ca.lock");
-    let take = || {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        Ok(file)
-    };
-    take().map_err(failed("lock", &path))
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IssuerError {
-    move |source| IssuerError::File { action, path: path.to_owned(), source }
+    Ok(file::lock(&folder.join("ca.lock"))?)
 }
 
 fn unix_s() -> u64 {

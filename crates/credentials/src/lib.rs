@@ -8,14 +8,14 @@
 //! [`issuer`] signs and [`identity`] is signed for, each on a folder; [`tls`] makes rustls configurations of both,
 //! whose certificate is replaced while they are used.
 
-mod file;
+pub mod file;
 pub mod identity;
 pub mod invitation;
 pub mod issuer;
 pub mod standing;
 pub mod tls;
 
-pub use file::replace;
+pub use file::{FileError, replace};
 pub use identity::{Identity, IdentityError, Key};
 pub use invitation::{Fingerprint, Invitation, JoinToken, Refusal, Wanted};
 pub use issuer::{Issued, Issuer, IssuerError};

@@ -29,15 +29,13 @@ struct Holding {
     serial: u64,
 }
 
-/// Believes a server that the authority of a fingerprint calls a router. It sends that authority's certificate along.
+/// Whom a client believes, whatever the address that was connected to.
 #[derive(Debug)]
-struct Pinned(Fingerprint);
-
-/// Expects one name, whatever the address that was connected to.
-#[derive(Debug)]
-struct Expecting {
-    name: ServerName<'static>,
-    chain: Arc<WebPkiServerVerifier>,
+enum Believed {
+    /// Whoever the authority of a fingerprint calls a router. It sends that authority's certificate along.
+    Pinned(Fingerprint),
+    /// Whoever has a name in a certificate of the own authority.
+    Named(ServerName<'static>, Arc<WebPkiServerVerifier>),
 }
 
 /// The cryptography that all of it uses.
@@ -96,7 +94,7 @@ impl Current {
     pub fn client_expecting(&self, name: &str) -> Result<ClientConfig, IdentityError> {
         let name = ServerName::try_from(name.to_owned()).map_err(|error| IdentityError::Unusable(error.to_string()))?;
         let chain = self.chain()?;
-        self.client_with(Arc::new(Expecting { name, chain }))
+        self.client_with(Arc::new(Believed::Named(name, chain)))
     }
 
     fn client_with(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, IdentityError> {
@@ -136,7 +134,8 @@ impl ResolvesClientCert for Current {
 /// For who joins and has no certificate yet: believes a router of the authority `pin`, and nobody else.
 pub fn joining(pin: Fingerprint) -> Result<ClientConfig, IdentityError> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]);
-    let builder = builder.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(Pinned(pin)));
+    let builder =
+        builder.map_err(unusable)?.dangerous().with_custom_certificate_verifier(Arc::new(Believed::Pinned(pin)));
     Ok(builder.with_no_client_auth())
 }
 
@@ -172,9 +171,9 @@ fn unusable(error: rustls::Error) -> IdentityError {
     IdentityError::Unusable(error.to_string())
 }
 
-// === impl Pinned, Expecting ===
+// === impl Believed ===
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Believed {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -183,7 +182,13 @@ impl ServerCertVerifier for Pinned {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let authority = intermediates.iter().find(|one| Fingerprint::of(one) == self.0);
+        let pin = match self {
+            Self::Named(name, chain) => {
+                return chain.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+            }
+            Self::Pinned(pin) => *pin,
+        };
+        let authority = intermediates.iter().find(|one| Fingerprint::of(one) == pin);
         let other = rustls::CertificateError::UnknownIssuer;
         let roots = roots(authority.ok_or(rustls::Error::InvalidCertificate(other))?)?;
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build();
@@ -214,40 +219,5 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for Expecting {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.chain.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
     }
 }

@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flame_credentials::file::{self, FileError, failed};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -73,16 +73,8 @@ pub enum KeyError {
     #[error("{0} can be reached from other machines: set `[host.auth] keys`, or listen on loopback")]
     Needed(SocketAddr),
     /// A file cannot be read or written.
-    #[error("{action} {path}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file is not of the form that it should have.
     #[error("{path} is damaged: {reason}")]
     Damaged {
@@ -137,7 +129,7 @@ pub fn ensure(folder: &Path) -> Result<(), KeyError> {
     if jwks.is_file() {
         return Ok(());
     }
-    fs::create_dir_all(folder).map_err(file_error("create the folder", folder))?;
+    fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
     let _lock = lock(folder)?;
     // Somebody else may have been faster.
     if jwks.is_file() {
@@ -210,7 +202,7 @@ fn signer(folder: &Path) -> Result<(String, EncodingKey), KeyError> {
         match fs::read(&path) {
             Ok(der) => return Ok((kid, EncodingKey::from_ed_der(&der))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(file_error("read", &path)(error)),
+            Err(error) => return Err(failed("read", &path)(error).into()),
         }
     }
     Err(KeyError::NoSigner(folder.to_owned()))
@@ -218,7 +210,7 @@ fn signer(folder: &Path) -> Result<(String, EncodingKey), KeyError> {
 
 fn read_published(folder: &Path) -> Result<JwkSet, KeyError> {
     let path = folder.join("jwks.json");
-    let text = fs::read(&path).map_err(file_error("read", &path))?;
+    let text = fs::read(&path).map_err(failed("read", &path))?;
     serde_json::from_slice(&text).map_err(damaged(&path))
 }
 
@@ -226,27 +218,17 @@ fn read_revoked(path: &Path) -> Result<Vec<Revoked>, KeyError> {
     match fs::read(path) {
         Ok(text) => serde_json::from_slice(&text).map_err(damaged(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(file_error("read", path)(error)),
+        Err(error) => Err(failed("read", path)(error).into()),
     }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    flame_credentials::replace(path, bytes).map_err(file_error("write", path))
+    Ok(flame_credentials::replace(path, bytes).map_err(failed("write", path))?)
 }
 
-/// Waits until nobody else changes the files; whoever holds the lock does so for an instant. Ends with the file.
+/// Waits until nobody else changes the files.
 fn lock(folder: &Path) -> Result<File, KeyError> {
-    let path = folder.join(LOCK);
-    let take = || {
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        flock(&file, FlockOperation::LockExclusive)?;
-        Ok(file)
-    };
-    take().map_err(file_error("lock", &path))
-}
-
-fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
-    move |source| KeyError::File { action, path: path.to_owned(), source }
+    Ok(file::lock(&folder.join(LOCK))?)
 }
 
 fn damaged(path: &Path) -> impl FnOnce(serde_json::Error) -> KeyError {

@@ -14,6 +14,7 @@ pub mod ports;
 pub mod programs;
 pub mod scratch;
 pub mod skip;
+pub mod star;
 pub mod wait;
 
 pub use bundle::Bundle;

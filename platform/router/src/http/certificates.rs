@@ -88,7 +88,7 @@ fn failure(error: IssuerError) -> Failure {
         IssuerError::Refused(_) => forbidden(error.to_string()),
         IssuerError::Request(_) => Failure::bad_request(error.to_string()),
         IssuerError::Unfit(_) => unfit(error.to_string()),
-        IssuerError::File { .. } | IssuerError::Damaged { .. } | IssuerError::Absent(_) | IssuerError::Signing(_) => {
+        IssuerError::File(_) | IssuerError::Damaged { .. } | IssuerError::Absent(_) | IssuerError::Signing(_) => {
             Failure::internal(&error)
         }
     }

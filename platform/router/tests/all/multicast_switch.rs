@@ -2,7 +2,7 @@
 //! same cold object at once. What the origin's link carried is read from its counter.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +12,14 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use flame_service_host::keys::{self, Grant};
-use flame_test_kit::{Network, Scratch, eventually, loud_skip};
+use flame_test_kit::star::PORT;
+use flame_test_kit::{Network, Scratch, eventually, loud_skip, star};
 use tokio::task::JoinHandle;
 
 const EDGES: [&str; 8] = ["e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8"];
 const CLIENTS: usize = 50;
 const BODY_BYTES: usize = 4 << 20;
 const LINK_MBIT: u32 = 200;
-const PORT: u16 = 8080;
 /// Time that the endpoint takes before it answers.
 const ANSWER: Duration = Duration::from_millis(50);
 /// Where the few packets are lost that begin a connection, TCP waits for a second, and that router comes late.
@@ -44,7 +44,7 @@ impl World {
         let listener = network.on("origin", || TcpListener::bind((network.address("origin"), 0)).unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
         let endpoint = endpoint(listener.try_clone().unwrap(), Arc::clone(&asked));
-        write_files(&folder, &network, listener.local_addr().unwrap());
+        star::write_files(folder.path(), &network, &EDGES, LINK_MBIT, listener.local_addr().unwrap());
         let grant = Grant {
             subject: "router".into(),
             tenant: "default".into(),
@@ -111,34 +111,10 @@ impl Drop for World {
     }
 }
 
-fn write_files(folder: &Scratch, network: &Network, endpoint: SocketAddr) {
-    let site = |node: &str| format!("[[sites]]\nname = \"{node}\"\nrouter = \"{}:{PORT}\"\n", network.address(node));
-    let link = |node: &str| {
-        format!("[[links]]\nbetween = [\"origin\", \"{node}\"]\nlatency_ms = 1\nbandwidth_mbps = {LINK_MBIT}\n")
-    };
-    let sites: String = ["origin"].into_iter().chain(EDGES).map(site).collect();
-    let links: String = EDGES.into_iter().map(link).collect();
-    std::fs::write(folder.join("sites.toml"), format!("version = 1\n{sites}{links}")).unwrap();
-    let entry =
-        format!("[[entries]]\nname = \"media\"\nendpoint = \"one\"\naddress = \"{endpoint}\"\nsite = \"origin\"\n");
-    std::fs::write(folder.join("entries.toml"), entry).unwrap();
-}
-
 fn router(network: &Network, folder: &Scratch, node: &str, token: &str, multicast: bool) -> Child {
-    let mut command = network.command(node, env!("CARGO_BIN_EXE_flame-router"));
-    command
-        .env("FLAME_ROUTER__SITE", node)
-        .env("FLAME_ROUTER__SITES", folder.join("sites.toml"))
-        .env("FLAME_ROUTER__STATIC_ENTRIES", folder.join("entries.toml"))
-        .env("FLAME_ROUTER__HOST__LISTEN", format!("0.0.0.0:{PORT}"))
-        .env("FLAME_ROUTER__HOST__AUTH__KEYS", folder.join("keys"))
-        .env("FLAME_ROUTER__HOST__TOKEN", token)
-        // A lost first segment is sent again after a second: then the router must still wait for it.
-        .env("FLAME_ROUTER__UPSTREAM__CONNECT_TIMEOUT", "5s")
-        .env("FLAME_LOG", "info,flame_router=debug")
-        .env("FLAME_ROUTER__MULTICAST__ENABLED", multicast.to_string())
-        .env("FLAME_ROUTER__MULTICAST__INTERFACE", network.address(node).to_string())
-        .env("FLAME_ROUTER__MULTICAST__RATE_MBPS", (LINK_MBIT * 97 / 100).to_string());
+    let program = env!("CARGO_BIN_EXE_flame-router");
+    let mut command = star::router(network, folder.path(), node, program, token, LINK_MBIT * 97 / 100);
+    command.env("FLAME_LOG", "info,flame_router=debug").env("FLAME_ROUTER__MULTICAST__ENABLED", multicast.to_string());
     let log = std::fs::File::create(folder.join(format!("{node}.log"))).unwrap();
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
