@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use flame_api::Client;
-use flame_api::metadata::{self, Asset, AssetQuery};
+use flame_api::metadata::{self, Asset, AssetPatch, AssetQuery};
 use uuid::Uuid;
 
 use crate::args::{self, AssetCommand, AssetState, Global};
@@ -25,6 +25,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
             list(global, &client, query, limit).await
         }
         AssetCommand::Show { id } => show(global, &client, id).await,
+        AssetCommand::Protect { ids, off } => protect(global, &client, &ids, !off).await,
         AssetCommand::Rm { ids } => remove(global, &client, &ids).await,
     }
 }
@@ -94,8 +95,10 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     if let Some(audio) = &asset.probe.audio {
         fact("audio", format!("{} {} Hz, {} channels", audio.codec, audio.sample_rate_hz, audio.channels));
     }
+    fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
     if asset.version.is_some() {
-        fact("plays at", connection::play_url(client.router(), id).to_string());
+        let url = connection::play_url(client.router(), id);
+        fact("plays at", if asset.protected { format!("flame token sign-url {url}") } else { url.to_string() });
     }
     output::wrap_only(&mut facts, 1);
     output::print_line(&facts.trim_fmt())?;
@@ -125,6 +128,27 @@ pub fn tracks(asset: &Asset) -> comfy_table::Table {
         ]);
     }
     table
+}
+
+async fn protect(global: &Global, client: &Client, ids: &[Uuid], protected: bool) -> Result<(), Exit> {
+    let patch = AssetPatch { protected: Some(protected), ..AssetPatch::default() };
+    let mut patched = Vec::new();
+    for id in ids {
+        let asset = client.asset(*id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
+        let asset = client.patch_asset(*id, asset.revision, &patch).await?;
+        if !global.json {
+            let state = if asset.protected { "protected: only signed URLs play it" } else { "for everybody" };
+            output::print_line(&format!("{id} is {state}"))?;
+            if asset.protected && asset.version.is_some() {
+                // It has been played by whoever wanted to; surrogates keep what nobody needed a token for.
+                output::print_line(&format!(
+                    "  copies that open surrogates keep: flame edge purge --prefix /{id}/, in a minute"
+                ))?;
+            }
+        }
+        patched.push(asset);
+    }
+    if global.json { output::print_json(&patched) } else { Ok(()) }
 }
 
 async fn remove(global: &Global, client: &Client, ids: &[Uuid]) -> Result<(), Exit> {

@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, RtmpConfig, StoreChoice};
+use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope};
+use flame_streaming::config::{SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -32,6 +34,10 @@ pub const FUNCTIONS: [(&str, &str); 5] = [
 const CDN: &str = "cdn";
 /// The same for viewers with a signed URL (`flame token sign-url`).
 const SIGNED: &str = "cdn.signed";
+/// Folder of the key that the surrogate's token is signed with, where services need none for each other.
+const SURROGATES: &str = "surrogates";
+/// Signed URLs that streaming remembers having verified.
+const VIEWERS_REMEMBERED: usize = 10_000;
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Life of the token that the first start prints.
@@ -70,6 +76,13 @@ pub struct Bundle {
 struct StoreKeys {
     access_key: String,
     secret_key: String,
+}
+
+/// What streaming knows the surrogate by.
+struct Surrogate {
+    /// Folder of whose tokens it takes.
+    keys: PathBuf,
+    token: String,
 }
 
 /// What is the same in every service's configuration.
@@ -112,8 +125,9 @@ impl Bundle {
             scratch: data.join("transcode-scratch"),
             ..flame_transcode::Config::new(store.clone())
         });
-        let streaming = flame_streaming::start(flame_streaming::Config::new(host(), store));
-        let vcdn = flame_vcdn::start(vcdn(data, host())?).await?;
+        let surrogate = Surrogate::known(data, &common)?;
+        let streaming = flame_streaming::start(streaming(data, host(), store, &surrogate));
+        let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);
         Ok(Self { router, services, vcdn, ingest, client, first_token })
@@ -190,11 +204,22 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
+/// Streaming, which gives protected assets to the surrogate, and to viewers with a signed URL of its own name.
+fn streaming(data: &Path, host: HostConfig, store: StoreConfig, surrogate: &Surrogate) -> flame_streaming::Config {
+    let keys = data.join(token::VIEWERS).join("jwks.json");
+    let viewers = ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED };
+    let surrogates = SurrogatesConfig { keys: surrogate.keys.clone() };
+    flame_streaming::Config {
+        viewers: Some(viewers),
+        surrogates: Some(surrogates),
+        ..flame_streaming::Config::new(host, store)
+    }
+}
+
 /// A surrogate in front of streaming, for everybody and for viewers with a signed URL. It keeps little: the origin is on the
 /// same disk.
 fn vcdn(data: &Path, host: HostConfig) -> anyhow::Result<flame_vcdn::Config> {
     let viewers = data.join(token::VIEWERS);
-    keys::ensure(&viewers).context("make the key of signed URLs")?;
     let cache = CacheConfig {
         folder: Some(data.join("vcdn")),
         memory: Bytes(64 << 20),
@@ -211,6 +236,29 @@ fn first_token(data: &Path) -> anyhow::Result<String> {
     let grant =
         Grant { subject: "first-start".to_owned(), tenant: "default".to_owned(), scope, life: FIRST_TOKEN_LIFE };
     Ok(token::issue(data, &grant)?.0)
+}
+
+// === impl Surrogate ===
+
+impl Surrogate {
+    /// What streaming knows the surrogate by: the token of all services where there is one, else one of this start.
+    fn known(data: &Path, common: &Common) -> anyhow::Result<Self> {
+        keys::ensure(&data.join(token::VIEWERS)).context("make the key of signed URLs")?;
+        if let (Some(keys), Some(token)) = (common.auth.keys.clone(), common.token.clone()) {
+            return Ok(Self { keys, token });
+        }
+        let keys = data.join(SURROGATES);
+        if keys.is_dir() {
+            // Nobody else was given what it signed.
+            std::fs::remove_dir_all(&keys).with_context(|| format!("remove {}", keys.display()))?;
+        }
+        keys::ensure(&keys).context("make the key of the surrogate")?;
+        let (subject, tenant) = ("vcdn".to_owned(), "default".to_owned());
+        let scope = Scope::Service.as_str().to_owned();
+        let grant = Grant { subject, tenant, scope, life: SERVICE_TOKEN_LIFE };
+        let (token, _) = keys::issue(&keys, &grant).context("make the token of the surrogate")?;
+        Ok(Self { keys, token })
+    }
 }
 
 // === impl Common ===

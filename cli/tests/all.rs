@@ -23,5 +23,8 @@ mod routing;
 #[path = "all/tokens.rs"]
 mod tokens;
 
+#[path = "all/protected.rs"]
+mod protected;
+
 #[path = "all/demo.rs"]
 mod demo;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flame_naming::identity::Token;
 use flame_naming::identity::url::{TOKEN_PARAMETER, canonical};
-use flame_vcdn::rules::token::{Admitted, Expected, Refused, verify};
+use flame_service_host::viewers::token::{Admitted, Expected, Refused, verify};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};

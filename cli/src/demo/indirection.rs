@@ -78,7 +78,11 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Pl
     tour.figure("search_p50", searched.p50_ms, "ms", None).await?;
     tour.figure("delay_added_p50", searched.p50_ms - direct.p50_ms, "ms", Some(Bound::AtMost(50.0))).await?;
 
-    tour.step("way", way(&on.client)).await?;
+    let (without, with) = (hops(&off.client, 1), hops(&on.client, 2));
+    let without = tour.step("way, off", without).await?;
+    let with = tour.step("way, on", with).await?;
+    tour.figure("hops_without", without, "surrogates", None).await?;
+    tour.figure("hops_with", with, "surrogates", None).await?;
     tour.step("POST", post(&on.client, &surrogates)).await?;
     tour.step("circle", circle(&on)).await?;
     tour.step("nowhere", nowhere(&on.client)).await?;
@@ -115,11 +119,13 @@ async fn with(client: &Client, object: &[u8]) -> anyhow::Result<Verified<Series>
     Ok(Verified(series, detail))
 }
 
-async fn way(client: &Client) -> anyhow::Result<Verified<()>> {
+/// How many are asked for the object, as its trace shows.
+async fn hops(client: &Client, sites: usize) -> anyhow::Result<Verified<f64>> {
     let answer = client.request(Method::GET, "media", "object").header(TRACE, "?1").send().await?;
     let trace = answer.headers().get(TRACE).context("no way is shown")?.to_str()?.to_owned();
-    ensure!(trace.contains("\"cloud"), "it never left the edge: {trace}");
-    Ok(Verified((), format!("{} steps: {trace}", trace.split(", ").count())))
+    ensure!(trace.contains("\"cloud") == (sites > 1), "it is not the way over {sites} sites: {trace}");
+    let hops = trace.split(", ").count();
+    Ok(Verified(hops as f64, format!("{hops} steps: {trace}")))
 }
 
 async fn post(client: &Client, surrogates: &Surrogates) -> anyhow::Result<Verified<()>> {

@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::indirection::{free_addresses, ms};
+use super::place::Place;
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
 
@@ -57,13 +58,14 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     for (name, bytes) in [("to_client_without", object.len()), ("to_client_with", wanted.len())] {
         tour.figure(name, bytes as f64, "B", None).await?;
     }
-    tour.figure("client_walks_p50", alone_ms, "ms", None).await?;
-    tour.figure("path_p50", path_ms, "ms", Some(Bound::AtMost(100.0))).await?;
+    tour.figure("answer_p50_without", alone_ms, "ms", None).await?;
+    tour.figure("answer_p50_with", path_ms, "ms", Some(Bound::AtMost(100.0))).await?;
     tour.step("explained", explained(&row.client)).await?;
     tour.step("way", way(&row.client)).await?;
     row.edge.stop().await;
     row.cloud.stop().await;
     row.functions.shutdown().await;
+    tour.close_with(format!("  {}", Place::loopback().links()));
     Ok(())
 }
 
@@ -157,8 +159,7 @@ impl Row {
             ensure!(began.elapsed() < super::indirection::PATIENCE, "the edge's router does not hear the cloud's");
             tokio::time::sleep(super::indirection::POLL).await;
         }
-        let detail =
-            "digest at the edge, trim and source in the cloud; loopback: no delay but the machine's own".to_owned();
+        let detail = "digest at the edge, trim and source in the cloud".to_owned();
         Ok(Verified(Self { edge, cloud, client, functions: tasks }, detail))
     }
 }

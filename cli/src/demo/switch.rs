@@ -93,11 +93,11 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
 
     let started = tour.step("standby, off", off.started_when_needed()).await?;
     let connected = tour.step("standby, on", on.connected()).await?;
-    tour.figure("standby_started", ms(started), "ms", None).await?;
-    tour.figure("standby_connected", ms(connected), "ms", None).await?;
+    tour.figure("first_answer_without", ms(started), "ms", None).await?;
+    tour.figure("first_answer_with", ms(connected), "ms", None).await?;
     off.router.stop().await;
     on.router.stop().await;
-    tour.close_with("  all of it on loopback, in this build: bench/ measures beside HAProxy and nginx".to_owned());
+    tour.close_with("  loopback: no delay but the machine's own; bench/ measures beside HAProxy and nginx".to_owned());
     Ok(())
 }
 

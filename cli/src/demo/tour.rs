@@ -6,6 +6,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+/// How the names of figures end that belong together: without what is shown, with it, and with it a second time.
+const WITHOUT: &str = "_without";
+const WITH: &str = "_with";
+const AGAIN: &str = "_again";
+
 /// A tour under way.
 #[derive(Debug)]
 pub struct Tour {
@@ -118,21 +123,64 @@ impl Tour {
                     eprintln!("\n{text}");
                 }
             }
-            if !self.report.figures.is_empty() {
-                eprintln!();
-            }
-            for (name, Figure { value, unit, bound }) in &self.report.figures {
-                let bound = bound.as_deref().map_or_else(String::new, |bound| format!("  (bound {bound})"));
-                eprintln!("  {name:<28} {value:>10.2} {unit}{bound}");
+            for line in self.report.told() {
+                eprintln!("{line}");
             }
         }
         self.report
     }
 }
 
+fn in_words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
+// === impl Figure ===
+
+impl Figure {
+    fn bound(&self) -> String {
+        self.bound.as_deref().map_or_else(String::new, |bound| format!("  (bound {bound})"))
+    }
+}
+
 // === impl Report ===
 
 impl Report {
+    /// The figures for people: what was measured without a feature and with it stands in one row.
+    fn told(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let of = |base: &str, way: &str| self.figures.get(&*format!("{base}{way}"));
+        let bases =
+            self.figures.keys().filter_map(|name| name.strip_suffix(WITH)).filter(|base| of(base, WITHOUT).is_some());
+        let bases: Vec<&str> = bases.collect();
+        if !bases.is_empty() {
+            lines.extend([String::new(), format!("  {:<24} {:>12} {:>12}", "", "without", "with")]);
+        }
+        for base in &bases {
+            let [Some(without), Some(with)] = [of(base, WITHOUT), of(base, WITH)] else { continue };
+            let again = of(base, AGAIN).map_or_else(String::new, |again| format!(", again {:.2}", again.value));
+            let Figure { value, unit, .. } = with;
+            lines.push(format!(
+                "  {:<24} {:>12.2} {value:>12.2} {unit}{again}{}",
+                in_words(base),
+                without.value,
+                with.bound()
+            ));
+        }
+        let is_paired = |name: &str| {
+            [WITH, WITHOUT, AGAIN].iter().filter_map(|way| name.strip_suffix(way)).any(|base| bases.contains(&base))
+        };
+        let mut others = self.figures.iter().filter(|(name, _)| !is_paired(name)).peekable();
+        if others.peek().is_some() {
+            lines.push(String::new());
+        }
+        for (name, figure) in others {
+            let Figure { value, unit, .. } = figure;
+            lines.push(format!("  {:<24} {value:>12.2} {unit}{}", in_words(name), figure.bound()));
+        }
+        lines
+    }
+
     /// The step that failed, if one did.
     pub fn failure(&self) -> Option<String> {
         let step = self.steps.iter().find(|step| !step.ok)?;
@@ -183,5 +231,19 @@ mod tests {
         assert!(!report.ok);
         assert_eq!(report.figures["ratio"].bound.as_deref(), Some(">= 0.8"));
         assert!(report.failure().unwrap().contains("ratio is 0.50"));
+    }
+
+    #[tokio::test]
+    async fn what_belongs_together_stands_side_by_side() {
+        let mut tour = Tour::new("vod", "", true);
+        let measured =
+            [("fetches_without", 50.0), ("fetches_with", 1.0), ("fetches_again", 0.0), ("planned_with", 2.0)];
+        for (name, value) in measured {
+            tour.figure(name, value, "fetches", Some(Bound::AtMost(50.0))).await.unwrap();
+        }
+        let told = tour.finish().told();
+        let told: Vec<String> = told.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let row = "fetches 50.00 1.00 fetches, again 0.00 (bound <= 50)";
+        assert_eq!(told, ["", "without with", row, "", "planned with 2.00 fetches (bound <= 50)"]);
     }
 }

@@ -53,6 +53,8 @@ struct Watched {
     first_p50_ms: f64,
     last_ms: f64,
     origin_requests: u64,
+    /// Bytes of media that the origin sent: to the surrogate, or to the viewers themselves.
+    origin_bytes: u64,
 }
 
 pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Place) -> Result<(), Broken> {
@@ -71,6 +73,11 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Pl
     let one_each = Some(Bound::AtMost(f64::from(objects)));
     tour.figure("origin_requests_with", count(through.origin_requests), "requests", one_each).await?;
     tour.figure("origin_requests_again", count(again.origin_requests), "requests", Some(Bound::AtMost(0.0))).await?;
+    for (name, watched) in
+        [("origin_bytes_without", &direct), ("origin_bytes_with", &through), ("origin_bytes_again", &again)]
+    {
+        tour.figure(name, count(watched.origin_bytes) / f64::from(1 << 20), "MiB", None).await?;
+    }
     tour.figure("first_byte_p50_without", direct.first_p50_ms, "ms", None).await?;
     tour.figure("first_byte_p50_with", through.first_p50_ms, "ms", None).await?;
     tour.figure("first_byte_p50_again", again.first_p50_ms, "ms", None).await?;
@@ -117,6 +124,7 @@ async fn playlist(client: &Client, asset: &Asset) -> anyhow::Result<Verified<Vec
 /// All viewers fetch all objects, in order, from `name`.
 async fn watch(place: &Place, client: &Client, name: &str, urls: &[String]) -> anyhow::Result<Verified<Watched>> {
     let before = origin_requests(client).await?;
+    let fetched_before = fetched_bytes(client).await?;
     let sent_bytes = || place.network().map(|network| network.sent_bytes(MACHINES[1])).transpose();
     let sent_before = sent_bytes()?;
     let viewers = (0..VIEWERS).map(|_| async move {
@@ -137,8 +145,11 @@ async fn watch(place: &Place, client: &Client, name: &str, urls: &[String]) -> a
     firsts.sort_unstable();
     let last = seen.iter().map(|(_, last, _)| *last).max().unwrap_or_default();
     let link_bytes = sent_bytes()?.zip(sent_before).map(|(after, before)| after - before);
+    let all: u64 = bytes.iter().sum();
+    let fetched = fetched_bytes(client).await? - fetched_before;
     let watched = Watched {
-        bytes: bytes.iter().sum(),
+        bytes: all,
+        origin_bytes: if name == ORIGIN { all } else { fetched },
         link_bytes,
         first_p50_ms: firsts[firsts.len() / 2].as_secs_f64() * 1000.0,
         last_ms: last.as_secs_f64() * 1000.0,
@@ -160,6 +171,11 @@ async fn purged(client: &Client, asset: &Asset, objects: usize) -> anyhow::Resul
     let stats: Stats = edge::call::<(), _>(client, Method::GET, "stats", None).await?;
     let kept: u64 = stats.kept.iter().map(|kept| kept.memory_objects + kept.disk_objects).sum();
     Ok(Verified((), format!("{} objects dropped, {kept} left", purged.objects)))
+}
+
+/// Bytes that the surrogate has fetched, by its own counters.
+async fn fetched_bytes(client: &Client) -> anyhow::Result<u64> {
+    Ok(edge::call::<(), Stats>(client, Method::GET, "stats", None).await?.total.fetched_bytes)
 }
 
 /// Media requests that the origin has answered, by its own counters.

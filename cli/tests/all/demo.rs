@@ -57,7 +57,7 @@ fn switching_costs_no_request_and_without_it_some_fail() {
         assert_eq!((figure(name), &report["figures"][name]["bound"]), (0.0, &Value::from("<= 0")), "{report:#}");
     }
     assert!(figure("hung_failed_without") > 0.0, "{report:#}");
-    assert!(figure("standby_connected") < figure("standby_started"), "{report:#}");
+    assert!(figure("first_answer_with") < figure("first_answer_without"), "{report:#}");
 }
 
 #[test]

@@ -70,6 +70,9 @@ pub struct Asset {
     pub probe: Probe,
     /// Key of the poster in the object store, if the source has pictures.
     pub poster_key: Option<String>,
+    /// Viewers need a signed URL (RFC 9246); a catalogue that does not say so protects nothing.
+    #[serde(default)]
+    pub protected: bool,
     /// The version that plays, newest; absent until one is published.
     pub version: Option<Version>,
     /// Counts up with every change.
@@ -107,10 +110,14 @@ pub struct AssetPatch {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub title: Option<String>,
+    /// Whether viewers need a signed URL from now on.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub protected: Option<bool>,
 }
 
-fn not_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Body of `PUT /assets/{id}/versions/{version}`: publishes it and makes the asset `ready`. Idempotent;

@@ -37,6 +37,7 @@ pub mod registration;
 mod running;
 mod server;
 mod socket;
+pub mod viewers;
 
 pub use acceptor::{Acceptor, Encrypted};
 pub use auth::{Caller, Scope};
@@ -48,5 +49,5 @@ pub use host::{Front, Host, Routes, StartError, Taken};
 pub use membership::{Entry, TlsConfig, Transports};
 pub use precondition::IfMatch;
 pub use problem::{Failure, FailureResult};
-pub use running::Running;
+pub use running::{Running, stop_wished};
 pub use socket::Socket;

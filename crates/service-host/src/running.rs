@@ -82,18 +82,26 @@ impl Running {
 
     /// Serves until SIGINT or SIGTERM, then stops; reloads on SIGHUP. For `main`.
     pub async fn until_signal(self) -> std::io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => self.reload(),
-            }
-        }
+        stop_wished(|| self.reload()).await?;
         self.stop().await;
         Ok(())
+    }
+}
+
+/// Waits for SIGINT or SIGTERM, and does `reload` on each SIGHUP meanwhile.
+///
+/// # Errors
+/// The signals cannot be listened for.
+pub async fn stop_wished(reload: impl Fn()) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => reload(),
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! What the service is told. `config.example.toml` holds every key with its meaning.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_naming::Name;
 use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
+use flame_service_host::viewers::Signers;
 use serde::Deserialize;
 
 /// The configuration of the streaming service.
@@ -31,6 +34,37 @@ pub struct Config {
     /// Live channels.
     #[serde(default)]
     pub live: LiveConfig,
+    /// Whose signed URLs open protected assets here; without it nobody's do.
+    #[serde(default)]
+    pub viewers: Option<ViewersConfig>,
+    /// Who may fetch protected assets for viewers that he verifies himself; without it whoever `host.auth` knows as a service.
+    #[serde(default)]
+    pub surrogates: Option<SurrogatesConfig>,
+}
+
+/// `[viewers]`: signed URLs (RFC 9246).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewersConfig {
+    /// JWKS file of those who may sign; read again on SIGHUP.
+    pub keys: PathBuf,
+    /// Scheme and authority of the URLs that tokens open. Without it: `https://` and the service's whole name.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// Whom a token is for, if it says so. Without it: the service's whole name.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// Verified tokens that are remembered.
+    #[serde(default = "default_remembered")]
+    pub remembered: usize,
+}
+
+/// `[surrogates]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SurrogatesConfig {
+    /// Folder with `jwks.json` and `revoked.json`: who shows a token of it with the scope `service` is a surrogate.
+    pub keys: PathBuf,
 }
 
 /// Live channels.
@@ -78,6 +112,22 @@ impl Config {
             indexes: default_indexes(),
             catalogue: CatalogueConfig::default(),
             live: LiveConfig::default(),
+            viewers: None,
+            surrogates: None,
+        }
+    }
+}
+
+// === impl ViewersConfig ===
+
+impl ViewersConfig {
+    /// Those who may sign for the service called `name`.
+    pub(crate) fn signers(&self, name: &Name) -> Signers {
+        Signers {
+            keys: self.keys.clone(),
+            origin: self.origin.clone().unwrap_or_else(|| format!("https://{name}")),
+            audience: self.audience.clone().unwrap_or_else(|| name.to_string()),
+            remembered: self.remembered,
         }
     }
 }
@@ -111,6 +161,10 @@ impl Default for CatalogueConfig {
 
 fn default_store_deadline() -> Span {
     Span(Duration::from_secs(5))
+}
+
+fn default_remembered() -> usize {
+    10_000
 }
 
 fn default_indexes() -> Bytes {

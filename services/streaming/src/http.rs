@@ -7,18 +7,22 @@ mod live;
 mod media;
 mod multivariant;
 mod poster;
+mod protected;
 mod publications;
 mod representation;
+mod signed;
 
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Method, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use flame_service_host::Failure;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
+use crate::admission::Admission;
 use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
 use crate::store::MediaStore;
@@ -38,6 +42,7 @@ pub(crate) struct State {
     pub(crate) store: MediaStore,
     pub(crate) live: Live,
     pub(crate) recordings: Recordings,
+    pub(crate) admission: Admission,
 }
 
 /// What people and doors call about live channels; every route needs a caller.
@@ -64,12 +69,15 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(media::init),
         routes!(media::segment),
     ];
-    resources
+    let media = resources
         .into_iter()
         .map(read_only)
         .fold(OpenApiRouter::new(), OpenApiRouter::routes)
+        .layer(from_fn_with_state(state.clone(), protected::admit))
         .layer(any_origin())
-        .with_state(state)
+        .with_state(state);
+    let (plain, _) = media.clone().split_for_parts();
+    media.merge(OpenApiRouter::from(signed::routes(plain)))
 }
 
 /// Answers other methods here, within the layer, so that it sees preflights and pages can read refusals.

@@ -5,9 +5,10 @@
 //! give the same answer, byte for byte and tag for tag. A live channel lives in the instance that its doors push to,
 //! and in the object store. It never looks into the media.
 //!
-//! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]),
-//! what lies where in a track (`track`), live channels (`live`), then `http`, which speaks.
+//! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
+//! it (`admission`), what lies where in a track (`track`), live channels (`live`), then `http`, which speaks.
 
+mod admission;
 pub mod config;
 mod http;
 mod live;
@@ -18,12 +19,18 @@ mod track;
 
 pub use config::Config;
 
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
+use flame_naming::Name;
 use flame_object_store::Store;
 use flame_service_host::auth::DEFAULT_TENANT;
+use flame_service_host::keys::Keyring;
+use flame_service_host::viewers::Verifier;
 use flame_service_host::{Host, Routes, Running, StartError};
 
+use admission::Admission;
 use live::{Live, Recordings};
 use presentation::Presentations;
 use store::MediaStore;
@@ -54,6 +61,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let store = needed.clone();
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
+    let admission = admission(&config).map_err(|source| StartError::Open {
+        service: NAME,
+        what: "keys of viewers and surrogates",
+        source,
+    })?;
+    let reading = admission.clone();
+    host.on_reload(move || reading.reload());
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let live = Live::open(tenant, objects, catalogue.clone(), config.live).await;
     let live =
@@ -65,6 +79,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         recordings: Recordings::new(store.clone(), config.indexes.0),
         live,
         store,
+        admission,
     };
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
+}
+
+/// Reads the keys of those who sign viewers' URLs and surrogates' tokens.
+fn admission(config: &Config) -> Result<Admission, Box<dyn Error + Send + Sync>> {
+    let name: Name = config.host.name.as_deref().unwrap_or(NAME).parse()?;
+    let viewers = config.viewers.as_ref().map(|viewers| Verifier::open(viewers.signers(&name))).transpose()?;
+    let surrogates = config.surrogates.as_ref().map(|surrogates| &surrogates.keys).or(config.host.auth.keys.as_ref());
+    let surrogates = surrogates.map(|folder| Keyring::open(folder)).transpose()?;
+    Ok(Admission { viewers: viewers.map(Arc::new), surrogates: surrogates.map(Arc::new) })
 }

@@ -27,6 +27,8 @@ pub struct Presentation {
     pub tenant: String,
     /// Key of its poster, if it has one.
     pub poster_key: Option<String>,
+    /// Viewers need a signed URL.
+    pub protected: bool,
     /// Whether it plays.
     pub state: State,
 }
@@ -183,7 +185,7 @@ impl Presentation {
             }
             (None, AssetState::Registered | AssetState::Ready) => State::Waiting,
         };
-        Self { tenant: asset.tenant, poster_key: asset.poster_key, state }
+        Self { tenant: asset.tenant, poster_key: asset.poster_key, protected: asset.protected, state }
     }
 }
 

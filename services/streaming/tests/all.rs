@@ -15,6 +15,8 @@ mod multivariant;
 mod player;
 #[path = "all/poster.rs"]
 mod poster;
+#[path = "all/protected.rs"]
+mod protected;
 #[path = "all/segments.rs"]
 mod segments;
 #[path = "all/tracks.rs"]

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::fill::Phase;
+use crate::front::Slices;
 use crate::object::Head;
 use crate::stats::AssetCounters;
 
@@ -54,6 +55,8 @@ pub(crate) enum Content {
         offset: u64,
         end: Option<u64>,
     },
+    /// Out of slices, one after the other.
+    Slices(Box<Slices>),
     /// Passed through.
     Pass {
         body: Incoming,
@@ -93,6 +96,7 @@ impl Content {
             Self::Memory(bytes) => Some(bytes.len() as u64),
             Self::File { length, .. } => Some(*length),
             Self::Follow { offset, end, .. } => end.map(|end| end - offset),
+            Self::Slices(slices) => Some(slices.left_bytes()),
             Self::Pass { length, .. } => *length,
         }
     }

@@ -96,6 +96,8 @@ pub struct CacheConfig {
     pub range_ahead: Bytes,
     /// Objects that are fetched ahead of the first viewer who follows a playlist; 0 fetches none.
     pub prefetch: u32,
+    /// How often the other surrogates are asked for purges that this one was not told of.
+    pub purges_every: Span,
     /// Assets whose requests are counted apart; the others are counted together.
     pub assets_counted: usize,
     /// Sessions of players that are told apart.
@@ -227,6 +229,7 @@ impl Default for CacheConfig {
             heuristic_max: Span(Duration::from_secs(3600)),
             range_ahead: Bytes(4 << 20),
             prefetch: 1,
+            purges_every: Span(Duration::from_secs(10)),
             assets_counted: 10_000,
             sessions_counted: 100_000,
         }

@@ -7,7 +7,9 @@
 //! The body comes first so that it can be written while it flows, and sent by `sendfile` as it lies. A file gets its name by
 //! `rename` once all of it is written; it is not synced, because what a power cut tears does not match its digests and is
 //! dropped: a cache may forget, and must not lie. The end is checked when the folder is read at start, the body before it
-//! is served for the first time after that. A revalidated object gets a new end in place.
+//! is served for the first time after that. A revalidated object gets a new end in place. Where something was received later
+//! than it is now, the wall clock went back while nobody looked: how old anything is is not known then, and all of it is
+//! asked for again before it is used.
 //!
 //! What does not fit any more is deleted by S3-FIFO's rules (`quick_cache`). The folder belongs to one process (a lock).
 
@@ -24,7 +26,7 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::object::{Head, Object, Times};
+use crate::object::{Head, Object, Times, UnixMs};
 
 const MAGIC: &[u8; 8] = b"FLVCDN01";
 /// Behind the meta: its length, its digest, the magic.
@@ -37,6 +39,8 @@ const SCRATCH: &str = "filling";
 const BLOCK_BYTES: u64 = 4096;
 /// What a shard of the index should hold at least, so that large objects find room in one.
 const SHARD_BYTES: u64 = 2 << 30;
+/// A clock that went back by no more than this was not set, but kept in step.
+const CLOCK_PLAY_MS: u64 = 1000;
 
 /// One tenant's files.
 #[derive(Debug)]
@@ -117,7 +121,7 @@ impl Disk {
     }
 
     fn read_folder(&self) -> io::Result<()> {
-        let (mut kept, mut dropped) = (0_u64, 0_u64);
+        let (mut kept, mut dropped, mut latest) = (0_u64, 0_u64, UnixMs(0));
         for shelf in fs::read_dir(&self.folder)? {
             let shelf = shelf?.path();
             let is_shelf = shelf.is_dir() && shelf.file_name().is_some_and(|name| name.len() == 2);
@@ -129,6 +133,7 @@ impl Disk {
                 match read_meta(&path) {
                     Ok(meta) if path == self.path(&meta.key) => {
                         kept += 1;
+                        latest = latest.max(meta.times.received);
                         self.index.insert(meta.key.as_str().into(), Arc::new(Record::new(meta, path, false)));
                     }
                     Ok(_) | Err(_) => {
@@ -139,6 +144,13 @@ impl Disk {
             }
         }
         tracing::info!(folder = %self.folder.display(), kept, dropped, "read the disk tier");
+        let ahead_ms = latest.since_ms(UnixMs::now());
+        if ahead_ms > CLOCK_PLAY_MS {
+            tracing::warn!(ahead_ms, "the clock was set back since something was kept: all of it is asked for again");
+            let all: Vec<_> = self.records().collect();
+            let unknown = |record: &Record| Meta { times: Times::UNKNOWN, ..record.meta.clone() };
+            all.iter().try_for_each(|record| self.rewrite(record, unknown(record)))?;
+        }
         Ok(())
     }
 
@@ -172,14 +184,18 @@ impl Disk {
     pub(crate) fn refresh(&self, object: &Object) -> io::Result<()> {
         let Some(record) = self.index.get(&*object.key) else { return Ok(()) };
         let headers = pairs(&object.head.headers);
-        let meta = Meta { headers, times: object.times, tags: object.tags.to_vec(), ..record.meta.clone() };
+        self.rewrite(&record, Meta { headers, times: object.times, tags: object.tags.to_vec(), ..record.meta.clone() })
+    }
+
+    fn rewrite(&self, record: &Record, meta: Meta) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(&record.path)?;
         // The old end goes first: half of a new one must not look like a whole old one.
         file.set_len(meta.length)?;
         write_end(&file, &meta)?;
         let (path, is_verified) = (record.path.clone(), record.is_verified.load(Ordering::Relaxed));
-        self.supersede(&object.key);
-        let _ = self.index.replace(Arc::clone(&object.key), Arc::new(Record::new(meta, path, is_verified)), true);
+        self.supersede(&meta.key);
+        let key = meta.key.as_str().into();
+        let _ = self.index.replace(key, Arc::new(Record::new(meta, path, is_verified)), true);
         Ok(())
     }
 

@@ -4,6 +4,8 @@
 //! its place (`Range` with `If-Range` on the same strong ETag, maybe on another instance); if that does not help, the fill
 //! is aborted, and what is there serves ranges within it, and the beginning of the next try.
 
+pub(crate) mod slice;
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -20,7 +22,7 @@ use crate::fill::{Fill, Flow, Outcome};
 use crate::front::Front;
 use crate::medium::{self, Medium};
 use crate::object::{Head, Object, UnixMs};
-use crate::policy::{self, Keep};
+use crate::policy::{self, Came, Keep};
 use crate::shelf::count;
 use crate::upstream::UpstreamError;
 
@@ -101,7 +103,8 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
     let asked = UnixMs::now();
     count(&asset.fetches, 1);
     let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
-    let now = UnixMs::now();
+    let came = Came::now(asked);
+    let now = came.now;
     if answer.status() == StatusCode::NOT_MODIFIED
         && let Some(stale) = &wanted.stale
     {
@@ -114,7 +117,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         return Ok(());
     }
     fill.came_with_age(answer.headers().get(header::AGE).and_then(|age| digits(age.to_str().ok()?)));
-    let mut begun = match begin(front, &fill.key, partial.as_deref(), answer, asked, now).await? {
+    let mut begun = match begin(front, &fill.key, partial.as_deref(), answer, came).await? {
         Ok(begun) => begun,
         Err(unshared) => {
             front.shelf.drop_partial(&fill.key);
@@ -182,8 +185,7 @@ fn unchanged(
         }
     }
     front.clean(&mut headers);
-    let Keep::Shared { times, tags, .. } =
-        policy::keep(front.rules(), stale.head.status, &headers, asked, UnixMs::now())
+    let Keep::Shared { times, tags, .. } = policy::keep(front.rules(), stale.head.status, &headers, Came::now(asked))
     else {
         front.shelf.forget(&fill.key);
         fill.complete(Arc::clone(stale), Outcome::Unchanged);
@@ -207,20 +209,28 @@ async fn begin(
     key: &Arc<str>,
     partial: Option<&Flow>,
     answer: http::Response<Incoming>,
-    asked: UnixMs,
-    now: UnixMs,
+    came: Came,
 ) -> Result<Result<Begun, http::Response<Incoming>>, UpstreamError> {
     if let Some(partial) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
         if !continues(answer.headers(), partial.head.strong_etag(), partial.written, partial.length) {
             return Err(UpstreamError::Length);
         }
-        let keep = policy::keep(front.rules(), StatusCode::OK, &partial.head.headers, asked, now);
+        // The part says how old the whole is now.
+        let mut headers = partial.head.headers.clone();
+        for name in [header::DATE, header::AGE, header::EXPIRES, header::CACHE_CONTROL] {
+            if let Some(value) = answer.headers().get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        let keep = policy::keep(front.rules(), StatusCode::OK, &headers, came);
         let sink = Sink::resumed(front, key, partial).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
     }
-    let keep = policy::keep(front.rules(), answer.status(), answer.headers(), asked, now);
-    let length = content_length(answer.headers());
+    let keep = policy::keep(front.rules(), answer.status(), answer.headers(), came);
+    // A 204 has no body, and no length either (RFC 9110 section 8.6).
+    let is_bodiless = answer.status() == StatusCode::NO_CONTENT;
+    let length = if is_bodiless { Some(0) } else { content_length(answer.headers()) };
     let is_too_large = length.is_some_and(|length| length > front.settings.object_max.0);
     if keep == Keep::Unshared || is_too_large {
         return Ok(Err(answer));
@@ -229,6 +239,9 @@ async fn begin(
     let mut headers = parts.headers;
     front.clean(&mut headers);
     headers.remove(header::AGE);
+    if is_bodiless {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     let sink = Sink::new(front, key).map_err(UpstreamError::Nowhere)?;
     Ok(Ok(Begun { head: Arc::new(Head::new(parts.status, headers)), keep, length, body, sink }))
 }
@@ -288,7 +301,7 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
     let Keep::Shared { times, tags, vary } = keep else { return fill.abort() };
     let Sink { file, mut scratch, digest, written } = sink;
     // Chunked bodies have a length now.
-    let head = if head.headers.contains_key(header::CONTENT_LENGTH) {
+    let head = if head.headers.contains_key(header::CONTENT_LENGTH) || head.status == StatusCode::NO_CONTENT {
         head
     } else {
         let mut headers = head.headers.clone();
@@ -383,6 +396,10 @@ impl Sink {
             None => Arc::new(medium::anonymous()?),
         };
         Ok(Self { file, scratch, digest: Sha256::new(), written: 0 })
+    }
+
+    fn in_memory() -> io::Result<Self> {
+        Ok(Self { file: Arc::new(medium::anonymous()?), scratch: None, digest: Sha256::new(), written: 0 })
     }
 
     /// Begins with a copy of what a broken-off fill has left.

@@ -6,15 +6,20 @@
 mod follow;
 mod pass;
 mod serve;
+mod slices;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+pub(crate) use slices::{Slice, Slices, slice_key};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use flame_naming::identity::{self, Token, list, url};
 use flame_naming::{Destination, Name};
 use flame_service_host::Failure;
 use flame_service_host::disk::DiskGuard;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::Answer;
@@ -50,6 +55,10 @@ pub(crate) struct Front {
     pub order: Order,
     disk_guard: Option<DiskGuard>,
     guard: Option<Guard>,
+    /// Shown to a service that refuses what a viewer's token has opened here.
+    credential: Option<HeaderValue>,
+    /// Assets that were given for it.
+    protected: Cache<Box<str>, (), UnitWeighter>,
     /// Fields that go upstream for all, beside those of every front.
     fields: Box<[HeaderName]>,
     /// Whether requests that change something go upstream.
@@ -58,6 +67,8 @@ pub(crate) struct Front {
     tasks: TaskTracker,
 }
 
+/// Protected assets that are remembered; one that is not is asked for twice.
+const PROTECTED: usize = 10_000;
 /// Events of one batch that are read.
 const EVENTS_MAX: usize = 1000;
 
@@ -70,6 +81,7 @@ pub(crate) struct Parts {
     pub purges: Arc<Purges>,
     pub disk_guard: Option<DiskGuard>,
     pub guard: Option<Guard>,
+    pub credential: Option<HeaderValue>,
     pub fields: Vec<HeaderName>,
     pub writes: bool,
     pub tasks: TaskTracker,
@@ -88,7 +100,8 @@ pub(crate) struct Asked {
 
 impl Front {
     pub(crate) fn new(name: Name, upstream: &Destination, parts: Parts) -> Self {
-        let Parts { shelf, upstream: client, settings, purges, disk_guard, guard, fields, writes, tasks } = parts;
+        let Parts { shelf, upstream: client, settings, purges, disk_guard, guard, credential, fields, writes, tasks } =
+            parts;
         let (mount, key_prefix) = (format!("/~{upstream}"), key_prefix(&name));
         let cmsd = format!("\"{}\";rd=", client.id());
         Self {
@@ -103,6 +116,8 @@ impl Front {
             order: Order::new(),
             disk_guard,
             guard,
+            credential,
+            protected: Cache::new(PROTECTED),
             fields: fields.into(),
             writes,
             tasks,
@@ -117,6 +132,12 @@ impl Front {
     /// This hop in `CMSD-Dynamic` (CTA-5006): what delayed the first byte, in milliseconds, follows.
     pub(crate) fn cmsd(&self) -> &str {
         &self.cmsd
+    }
+
+    /// What follows the milliseconds: that hardly another object could be fetched now, if that is so (`du`, "duress").
+    pub(crate) fn duress(&self) -> &'static str {
+        let is_crowded = self.shelf.filling() * 10 >= self.settings.fills * 9;
+        if is_crowded { ";du" } else { "" }
     }
 
     /// The answer to a request that has nothing but a target, if it is in memory and fresh. `key` is the key of that
@@ -182,7 +203,7 @@ impl Front {
             let no_path = || Failure::bad_request("the path is not one that can be asked for");
             return url::canonical(target, Token::Unverified).ok_or_else(no_path);
         };
-        guard.admit(target, UnixMs::now()).map_err(|refused| {
+        guard.admit(target, UnixMs::by_the_wall()).map_err(|refused| {
             Failure::new(StatusCode::FORBIDDEN, refused.kind(), "Not with this link", refused.to_string())
         })
     }
@@ -234,6 +255,9 @@ impl Front {
             return self.pass(&asked, reason).await;
         }
         if let Some(answer) = self.beginning(&asked, &key) {
+            return answer;
+        }
+        if let Some(answer) = self.kept_slices(&asked, &key).await {
             return answer;
         }
         let wanted = Wanted { target, resource, headers, stale: stored };
@@ -306,6 +330,12 @@ impl Front {
         }
     }
 
+    /// What is shown for `target` where a viewer had to have a token for it.
+    fn credential(&self, target: &str) -> Option<&HeaderValue> {
+        let is_verified = self.guard.as_ref().is_some_and(|guard| !guard.is_open(target));
+        self.credential.as_ref().filter(|_| is_verified)
+    }
+
     /// Reads the keys of those who sign URLs again.
     pub(crate) fn reload(&self) {
         if let Some(guard) = &self.guard {
@@ -362,7 +392,7 @@ impl Front {
 
     /// Whether what `fill` fetches was purged or changed since it began.
     pub(crate) fn was_purged(&self, fill: &Fill, tags: &[Box<str>]) -> bool {
-        fill.is_superseded() || self.purges.covers_since(fill.began, &fill.key, tags)
+        fill.is_superseded() || self.purges.arrived_since(fill.began, &fill.key, tags)
     }
 
     pub(crate) fn has_free_space(&self) -> bool {

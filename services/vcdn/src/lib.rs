@@ -40,6 +40,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use flame_naming::Name;
 use flame_service_host::{Host, HostConfig, Routes, StartError};
 use tokio::net::TcpListener;
@@ -123,6 +124,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             purges: Arc::clone(&purges),
             disk_guard: guard.clone(),
             guard: protection.transpose().map_err(|error| open("tokens", Box::new(error)))?,
+            credential: config
+                .host
+                .token
+                .as_ref()
+                .map(|token| bearer(token))
+                .transpose()
+                .map_err(|error| open("token", error))?,
             fields: front.shared_fields().map_err(|error| open("fields", Box::new(error)))?,
             writes: front.writes,
             tasks: tasks.clone(),
@@ -160,9 +168,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             gauges.set(&figures);
         }
     });
+    let (asking, every) = (surrogate.clone(), config.cache.purges_every.0);
+    host.spawn("purges", move |stop| asking.keep_up(every, stop));
     let fronts = Arc::clone(&surrogate.fronts);
     let running = host.serve(Routes { private: http::routes(surrogate), public: OpenApiRouter::new() });
     Ok(Running { running, addresses, fronts })
+}
+
+/// How a surrogate shows `token`.
+fn bearer(token: &str) -> Result<HeaderValue, Box<dyn std::error::Error + Send + Sync>> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Names and what is behind them, each once.
@@ -269,16 +286,7 @@ impl Running {
     /// # Errors
     /// The signals cannot be listened for.
     pub async fn until_signal(self) -> io::Result<()> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hangup.recv() => self.reload(),
-            }
-        }
+        flame_service_host::stop_wished(|| self.reload()).await?;
         self.stop().await;
         Ok(())
     }

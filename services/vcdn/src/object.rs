@@ -1,17 +1,19 @@
 //! One stored answer: its head, when it is fresh, and where its body is. Never changes; a revalidated one is a new one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use bytes::{BufMut, Bytes, BytesMut};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::medium::Medium;
 use crate::stats::AssetCounters;
 
-/// A moment by the wall clock, Unix milliseconds: freshness outlives the process.
+/// A moment, Unix milliseconds. While the process runs it is counted from its start by a clock that nobody sets, so a step of
+/// the wall clock makes nothing older or younger; only across a restart does the wall clock say what time it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Default)]
 pub struct UnixMs(pub u64);
 
@@ -56,6 +58,9 @@ pub(crate) struct Object {
     pub on_disk: bool,
 }
 
+/// When this process first asked what time it is: by the wall clock, and by the one that only runs on.
+static BEGAN: LazyLock<(UnixMs, u64)> = LazyLock::new(|| (UnixMs::by_the_wall(), running_ms()));
+
 /// What memory an object takes beside its body: maps, strings, head.
 const OVERHEAD_BYTES: u64 = 2048;
 /// The least that an open file counts as in the memory tier: 256 MiB keep at most 4,096 open.
@@ -67,6 +72,13 @@ impl UnixMs {
     /// This moment.
     #[must_use]
     pub fn now() -> Self {
+        let (wall, running_at_ms) = *BEGAN;
+        wall.plus_ms(running_ms() - running_at_ms)
+    }
+
+    /// This moment by the wall clock: for what others have dated.
+    #[must_use]
+    pub fn by_the_wall() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -84,9 +96,24 @@ impl UnixMs {
     }
 }
 
+/// Milliseconds by a clock that nobody sets and that goes on while the machine sleeps.
+fn running_ms() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 // === impl Times ===
 
 impl Times {
+    /// Nothing may be done with it any more without asking: nobody knows how old it is.
+    pub(crate) const UNKNOWN: Self = Self {
+        born: UnixMs(0),
+        received: UnixMs(0),
+        fresh_until: UnixMs(0),
+        while_revalidate_until: UnixMs(0),
+        if_error_until: UnixMs(0),
+    };
+
     /// Made and received at once, stale from then on.
     #[cfg(test)]
     pub(crate) fn of(now: UnixMs) -> Self {
@@ -105,6 +132,11 @@ impl Head {
     /// The same under another status and with other fields: a part, a "not modified".
     pub(crate) fn etag(&self) -> Option<&HeaderValue> {
         self.headers.get(header::ETAG)
+    }
+
+    /// The length of the body, where its fields say it.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
     /// The ETag if it says that bytes are equal (RFC 9110 section 8.8.1).

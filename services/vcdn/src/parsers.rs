@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 
 use crate::edge::head::{self, Kind, Parsed, Plain};
 use crate::object::{self, UnixMs};
-use crate::policy::{self, Keep, Rules};
+use crate::policy::{self, Came, Keep, Rules};
 
 /// Longest life of an answer that says nothing of its own.
 const HEURISTIC_MAX_MS: u64 = 3_600_000;
@@ -98,7 +98,8 @@ pub fn fields(head: &[u8]) -> HeaderMap {
 #[must_use]
 pub fn keep(status: StatusCode, headers: &HeaderMap, now_ms: u64) -> Option<Kept> {
     let rules = Rules { fields: &[], heuristic_max_ms: HEURISTIC_MAX_MS };
-    match policy::keep(rules, status, headers, UnixMs(now_ms), UnixMs(now_ms)) {
+    let now = UnixMs(now_ms);
+    match policy::keep(rules, status, headers, Came { asked: now, now, wall: now }) {
         Keep::Unshared => None,
         Keep::Shared { times, tags, vary } => Some(Kept {
             fresh_until_ms: times.fresh_until.0,

@@ -1,11 +1,14 @@
 //! The other surrogates: they are told of purges, and asked for those that this one has missed.
 //!
-//! Who they are is what the router lists behind the surrogates' own name. One that cannot be told asks when it is back.
+//! Who they are is what the router lists behind the surrogates' own name. One that cannot be told asks: when it starts, and from
+//! time to time while it runs, for the way between two may be cut without either of them stopping.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::{HeaderValue, StatusCode, header};
 use flame_api::Client;
 use flame_api::client::Transport;
 use flame_api::vcdn::PurgeEntry;
@@ -13,16 +16,14 @@ use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
 use futures_util::future::join_all;
 use reqwest::Method;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Surrogate;
-use crate::object::UnixMs;
-use crate::purge::{PurgeError, REMEMBERED};
+use crate::purge::{self, PurgeError};
 
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Clocks of surrogates differ by less than this; a purge told twice is done once.
-const CLOCKS_MS: u64 = 60_000;
 
 /// Finds and asks the other surrogates.
 #[derive(Debug, Clone)]
@@ -34,6 +35,16 @@ pub(crate) struct Peers {
     name: String,
     own: SocketAddr,
     token: Option<String>,
+    /// What was done of the others' logs, by entity tag.
+    done: Arc<Mutex<HashMap<SocketAddr, HeaderValue>>>,
+}
+
+/// The log of another surrogate.
+struct Log {
+    address: SocketAddr,
+    etag: Option<HeaderValue>,
+    /// Oldest first.
+    entries: Vec<PurgeEntry>,
 }
 
 /// What stands in the certificate of a surrogate whose own API is called `name`.
@@ -52,7 +63,15 @@ impl Peers {
         token: Option<String>,
     ) -> Self {
         let name = name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| name.to_string());
-        Self { client: client.with_deadline(PATIENCE), plain: reqwest::Client::new(), secure, name, own, token }
+        Self {
+            client: client.with_deadline(PATIENCE),
+            plain: reqwest::Client::new(),
+            secure,
+            name,
+            own,
+            token,
+            done: Arc::default(),
+        }
     }
 
     /// Where the others are, and whether they speak TLS.
@@ -88,18 +107,31 @@ impl Peers {
         (done, unreached)
     }
 
-    /// What the others have purged since `after`.
-    async fn purges(&self, after: UnixMs) -> Vec<PurgeEntry> {
+    /// The logs of the others that have changed since they were done.
+    async fn logs(&self) -> Vec<Log> {
         let asked = self.addresses().await.into_iter().map(|(address, tls)| async move {
-            let request = self.request(Method::GET, address, tls, &format!("purges?after={}", after.0));
-            let answer = request.send().await;
-            let page: Result<Vec<PurgeEntry>, _> = match answer.and_then(reqwest::Response::error_for_status) {
-                Ok(answer) => answer.json().await,
-                Err(error) => Err(error),
-            };
-            page.inspect_err(|error| tracing::warn!(%address, %error, "a surrogate did not tell its purges"))
+            let log = self.log(address, tls).await;
+            log.inspect_err(|error| tracing::warn!(%address, %error, "a surrogate did not tell its purges"))
         });
         join_all(asked).await.into_iter().flatten().flatten().collect()
+    }
+
+    /// All of another's log, for its clock is its own; nothing if it is as it was.
+    async fn log(&self, address: SocketAddr, tls: bool) -> Result<Option<Log>, reqwest::Error> {
+        let mut request = self.request(Method::GET, address, tls, "purges");
+        if let Some(etag) = self.done().get(&address) {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let answer = request.send().await?.error_for_status()?;
+        if answer.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let etag = answer.headers().get(header::ETAG).cloned();
+        Ok(Some(Log { address, etag, entries: answer.json().await? }))
+    }
+
+    fn done(&self) -> MutexGuard<'_, HashMap<SocketAddr, HeaderValue>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request to another surrogate: who speaks TLS has to have the surrogates' name in its certificate.
@@ -118,21 +150,38 @@ impl Peers {
 // === impl Surrogate ===
 
 impl Surrogate {
-    /// Does what others purged while this one was away.
+    /// Does what others purged and this one was not told.
     pub(crate) async fn catch_up(&self) {
-        let after = UnixMs(self.purges.last().0.saturating_sub(CLOCKS_MS));
-        let missed = self.peers.purges(after).await;
-        if missed.len() >= REMEMBERED {
+        let last = self.purges.last();
+        let logs = self.peers.logs().await;
+        if logs.iter().any(|log| purge::has_gap(last, &log.entries)) {
             tracing::warn!("away for longer than the others remember purges: what was kept is dropped");
             for shelf in self.shelves.values() {
                 shelf.purge(|_, _| true);
             }
         }
-        for entry in missed {
-            let id = entry.id;
-            if let Err(error) = self.purge(entry).await {
-                tracing::warn!(%id, %error, "a purge of another surrogate was not done");
+        let known = self.purges.known();
+        for log in logs {
+            let mut is_done = true;
+            for entry in log.entries.into_iter().filter(|entry| !known.contains(&entry.id)) {
+                let id = entry.id;
+                if let Err(error) = self.purge(entry).await {
+                    tracing::warn!(%id, %error, "a purge of another surrogate was not done");
+                    is_done = false;
+                }
             }
+            let mut done = self.peers.done();
+            match log.etag.filter(|_| is_done) {
+                Some(etag) => drop(done.insert(log.address, etag)),
+                None => drop(done.remove(&log.address)),
+            }
+        }
+    }
+
+    /// Asks the others again and again until `stop`.
+    pub(crate) async fn keep_up(self, every: Duration, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+            self.catch_up().await;
         }
     }
 

@@ -47,6 +47,16 @@ pub(crate) enum Condition {
     Failed,
 }
 
+/// When an answer came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Came {
+    /// When it was asked for.
+    pub asked: UnixMs,
+    pub now: UnixMs,
+    /// The same moment by the wall clock, which is what origins date their answers by.
+    pub wall: UnixMs,
+}
+
 /// What a front adds to the rules.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules<'a> {
@@ -57,7 +67,8 @@ pub(crate) struct Rules<'a> {
 }
 
 /// Whether and how long an answer may be kept (RFC 9111 section 3, RFC 9213, RFC 5861).
-pub(crate) fn keep(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, asked: UnixMs, now: UnixMs) -> Keep {
+pub(crate) fn keep(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, came: Came) -> Keep {
+    let Came { asked, now, wall } = came;
     // What was asked upstream for all carried nothing of one viewer.
     let is_keyed = |field: &HeaderName| rules.is_keyed(field);
     if sharing::judge(is_keyed, Carried::Identity, status, headers) != Sharing::All || !is_final(status) {
@@ -66,15 +77,15 @@ pub(crate) fn keep(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, as
     let control = Control::of(headers);
     let says = |name: &str| control.directives.has(name);
     let date = headers.get(header::DATE).and_then(date);
-    let born = born(headers, asked, now, date);
+    let born = born(headers, came, date);
     let is_dated = born.is_some();
     let born = born.unwrap_or(asked);
-    let said_ms = said_life_ms(&control, headers, date.unwrap_or(now));
+    let said_ms = said_life_ms(&control, headers, date.unwrap_or(wall));
     let life_ms = match said_ms {
         _ if says("no-cache") || !is_dated => 0,
         Some(life_ms) => life_ms,
         None if !is_heuristic(status) && !says("public") => return Keep::Unshared,
-        None => assumed_life_ms(rules, status, headers, date.unwrap_or(now)),
+        None => assumed_life_ms(rules, status, headers, date.unwrap_or(wall)),
     };
     let has_validator = headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED);
     // `s-maxage` alone implies proxy-revalidate (RFC 9111 section 5.2.2.10); who names a grace beside it means it.
@@ -95,16 +106,16 @@ pub(crate) fn keep(rules: Rules<'_>, status: StatusCode, headers: &HeaderMap, as
 }
 
 /// When the origin made it (RFC 9111 section 4.2.3); `None` where its age is none, or several: that may be any.
-fn born(headers: &HeaderMap, asked: UnixMs, now: UnixMs, date: Option<UnixMs>) -> Option<UnixMs> {
+fn born(headers: &HeaderMap, came: Came, date: Option<UnixMs>) -> Option<UnixMs> {
     let mut ages = headers.get_all(header::AGE).iter();
     let age_s = match (ages.next(), ages.next()) {
         (None, _) => 0,
         (Some(age), None) => age.to_str().ok().and_then(digits)?,
         (Some(_), Some(_)) => return None,
     };
-    let apparent_ms = date.map_or(0, |date| now.since_ms(date));
-    let corrected_ms = age_s.saturating_mul(1000).saturating_add(now.since_ms(asked));
-    Some(UnixMs(now.0.saturating_sub(corrected_ms.max(apparent_ms))))
+    let apparent_ms = date.map_or(0, |date| came.wall.since_ms(date));
+    let corrected_ms = age_s.saturating_mul(1000).saturating_add(came.now.since_ms(came.asked));
+    Some(UnixMs(came.now.0.saturating_sub(corrected_ms.max(apparent_ms))))
 }
 
 /// The life that an answer states. `Expires` does not count beside a targeted field.
@@ -141,6 +152,15 @@ fn is_final(status: StatusCode) -> bool {
         100..=199 | 206 | 304 | 401 | 407 | 408 | 412 | 413 | 416 | 417 | 421 | 425 | 426 | 428 | 429 | 431
     );
     !is_fault && !is_for_one
+}
+
+// === impl Came ===
+
+impl Came {
+    /// Now, to what was asked then.
+    pub(crate) fn now(asked: UnixMs) -> Self {
+        Self { asked, now: UnixMs::now(), wall: UnixMs::by_the_wall() }
+    }
 }
 
 // === impl Rules ===
@@ -197,6 +217,12 @@ pub(crate) fn part(request: &HeaderMap, head: &Head, length: u64) -> Part {
         (None, Some(suffix)) => Part::Bytes { first: length.saturating_sub(suffix), last: length - 1 },
         (None, None) => Part::Whole,
     }
+}
+
+/// The first and the last byte that a request names, where it names a first one.
+pub(crate) fn range(request: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let (first, last) = single_range(request.get(header::RANGE)?.to_str().ok()?)?;
+    Some((first?, last))
 }
 
 fn single_range(range: &str) -> Option<(Option<u64>, Option<u64>)> {
@@ -285,7 +311,24 @@ mod tests {
 
     fn kept(fields: &[(&'static str, &str)]) -> Keep {
         let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
-        keep(RULES, StatusCode::OK, &fields.iter().map(field).collect(), NOW, NOW)
+        keep(RULES, StatusCode::OK, &fields.iter().map(field).collect(), Came { asked: NOW, now: NOW, wall: NOW })
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_makes_an_answer_no_younger() {
+        let day_ms = 86_400_000;
+        let fields = [("cache-control", "max-age=60"), ("age", "10"), ("date", "Sun, 09 Sep 2001 01:46:40 GMT")];
+        let field = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        let headers = fields.iter().map(field).collect();
+        for wall in [NOW.plus_ms(day_ms), NOW, UnixMs(NOW.0 - day_ms)] {
+            let came = Came { asked: NOW, now: NOW.plus_ms(1000), wall };
+            let Keep::Shared { times, .. } = keep(RULES, StatusCode::OK, &headers, came) else {
+                panic!("it may be kept");
+            };
+            // A tenth of its life upstream, a second on the way; what a clock ahead adds only makes it older.
+            assert!(times.fresh_until <= NOW.plus_ms(50_000), "{wall:?}: {times:?}");
+            assert!(wall > NOW || times.fresh_until == NOW.plus_ms(50_000), "{wall:?}: {times:?}");
+        }
     }
 
     #[test]

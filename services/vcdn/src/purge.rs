@@ -4,8 +4,11 @@
 //! between note and deed does the deed at its next start, before it serves. And one that was away asks its peers for what
 //! it has missed. The log is bounded: what is older than its oldest entry cannot be vouched for, so a surrogate that was
 //! away for longer than its peers remember drops what it kept.
+//!
+//! A purge bears the time of the surrogate that took it, and clocks differ. So what runs here is held against the moment at
+//! which a purge arrived *here*; the other one orders the log, and says at a start what of the disk came before it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,12 +18,17 @@ use flame_api::vcdn::{Purge, PurgeEntry};
 use flame_naming::Name;
 use flame_naming::identity::Token;
 use flame_naming::identity::url;
+use uuid::Uuid;
 
 use crate::front::key_prefix;
 use crate::object::UnixMs;
 
 /// Purges that are remembered.
-pub(crate) const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 10_000;
+/// How many are forgotten when there are more.
+const FORGOTTEN_AT_ONCE: usize = REMEMBERED / 10;
+/// Clocks of surrogates differ by less than this.
+const CLOCKS_MS: u64 = 60_000;
 const LOG: &str = "purges.ndjson";
 
 /// The purges of this surrogate.
@@ -28,12 +36,18 @@ const LOG: &str = "purges.ndjson";
 pub(crate) struct Purges {
     state: Mutex<State>,
     path: Option<PathBuf>,
+    /// This log in this process.
+    id: Uuid,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// Oldest first.
     entries: VecDeque<Noted>,
+    /// When the last one arrived here.
+    arrived: UnixMs,
+    /// Counts those that were noted.
+    revision: u64,
     file: Option<File>,
 }
 
@@ -41,6 +55,8 @@ struct State {
 struct Noted {
     entry: PurgeEntry,
     cover: Cover,
+    /// When it arrived here; nothing for what was in the log at the start, which was done before anything ran.
+    arrived: Option<UnixMs>,
 }
 
 /// What a purge covers.
@@ -78,7 +94,7 @@ pub(crate) enum PurgeError {
 impl Purges {
     /// Reads the log in `folder`; without a folder there is nothing to outlive.
     pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
-        let Some(folder) = folder else { return Ok(Self { state: Mutex::default(), path: None }) };
+        let Some(folder) = folder else { return Ok(Self { state: Mutex::default(), path: None, id: Uuid::new_v4() }) };
         let path = folder.join(LOG);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -87,27 +103,29 @@ impl Purges {
         };
         // A line that a power cut tore was not acknowledged.
         let entries = text.lines().filter_map(|line| serde_json::from_str::<PurgeEntry>(line).ok());
-        let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry).ok()).collect();
+        let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry, None).ok()).collect();
         // What others told late stands late in the file.
         entries.make_contiguous().sort_by_key(|noted| noted.entry.at_unix_ms);
         while entries.len() > REMEMBERED {
             entries.pop_front();
         }
-        let purges = Self { state: Mutex::new(State { entries, file: None }), path: Some(path) };
+        let state = State { entries, ..State::default() };
+        let purges = Self { state: Mutex::new(state), path: Some(path), id: Uuid::new_v4() };
         purges.compact(&mut purges.lock())?;
         Ok(purges)
     }
 
     /// Notes a purge; false if it was known. Blocks until it is on disk.
     pub(crate) fn note(&self, entry: PurgeEntry) -> Result<Option<Cover>, PurgeError> {
-        let noted = Noted::new(entry)?;
         let mut state = self.lock();
+        let arrived = UnixMs::now();
+        let noted = Noted::new(entry, Some(arrived))?;
         if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
             return Ok(None);
         }
         if state.entries.len() >= REMEMBERED {
-            // A tenth at once, so that the file is not written anew for each.
-            state.entries.drain(..REMEMBERED / 10);
+            // Some at once, so that the file is not written anew for each.
+            state.entries.drain(..FORGOTTEN_AT_ONCE);
             self.compact(&mut state).map_err(PurgeError::Note)?;
         }
         if let Some(file) = &mut state.file {
@@ -122,6 +140,8 @@ impl Purges {
         let cover = noted.cover.clone();
         let at = state.entries.partition_point(|known| known.entry.at_unix_ms <= noted.entry.at_unix_ms);
         state.entries.insert(at, noted);
+        state.arrived = arrived;
+        state.revision += 1;
         Ok(Some(cover))
     }
 
@@ -132,11 +152,31 @@ impl Purges {
         entries.filter(|entry| entry.at_unix_ms >= after.0).cloned().collect()
     }
 
-    /// Whether something under `key`, begun at `since`, was purged after that.
+    /// Whether something under `key`, begun here at `since`, was purged after that.
+    pub(crate) fn arrived_since(&self, since: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
+        let state = self.lock();
+        if state.arrived < since {
+            return false;
+        }
+        let mut later = state.entries.iter().filter(|noted| noted.arrived.is_some_and(|arrived| arrived >= since));
+        later.any(|noted| noted.cover.covers(key, tags))
+    }
+
+    /// Whether something under `key`, received at `since` when another process ran here, was purged after that.
     pub(crate) fn covers_since(&self, since: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
         let state = self.lock();
         let later = state.entries.iter().rev().take_while(|noted| noted.entry.at_unix_ms >= since.0);
         later.into_iter().any(|noted| noted.cover.covers(key, tags))
+    }
+
+    /// The purges in the log.
+    pub(crate) fn known(&self) -> HashSet<Uuid> {
+        self.lock().entries.iter().map(|known| known.entry.id).collect()
+    }
+
+    /// What the log is now, as an entity tag: the same while nothing is noted.
+    pub(crate) fn etag(&self) -> String {
+        format!("\"{}-{}\"", self.id.simple(), self.lock().revision)
     }
 
     /// The moment of the last one.
@@ -169,10 +209,17 @@ impl Purges {
 // === impl Noted ===
 
 impl Noted {
-    fn new(entry: PurgeEntry) -> Result<Self, PurgeError> {
+    fn new(entry: PurgeEntry, arrived: Option<UnixMs>) -> Result<Self, PurgeError> {
         let cover = Cover::of(&entry.purge)?;
-        Ok(Self { entry, cover })
+        Ok(Self { entry, cover, arrived })
     }
+}
+
+/// Whether purges may be missing between `last`, which is known here, and what another surrogate `remembers`, oldest first: one
+/// that has forgotten some remembers many, and none as old as that.
+pub(crate) fn has_gap(last: UnixMs, remembers: &[PurgeEntry]) -> bool {
+    let has_forgotten = remembers.len() >= REMEMBERED - FORGOTTEN_AT_ONCE;
+    has_forgotten && remembers.first().is_some_and(|oldest| oldest.at_unix_ms.saturating_add(CLOCKS_MS) > last.0)
 }
 
 // === impl Cover ===
@@ -207,8 +254,6 @@ impl Cover {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn purge(url: Option<&str>, prefix: Option<&str>, tag: Option<&str>) -> Purge {
@@ -244,7 +289,7 @@ mod tests {
         assert!(purges.note(first.clone()).unwrap().is_some());
         assert!(purges.note(first).unwrap().is_none(), "it is known");
         for at in 0..u64::try_from(REMEMBERED).unwrap() {
-            purges.lock().entries.push_back(Noted::new(entry(100 + at, "/b")).unwrap());
+            purges.lock().entries.push_back(Noted::new(entry(100 + at, "/b"), None).unwrap());
         }
         purges.note(entry(1_000_000, "/c")).unwrap();
         let again = Purges::open(Some(folder.path())).unwrap();
@@ -253,6 +298,28 @@ mod tests {
         assert_eq!(entries.last().unwrap().purge.prefix.as_deref(), Some("/c"));
         assert!(again.covers_since(UnixMs(999_999), "cdn.main\0/c/1", &[]));
         assert!(!again.covers_since(UnixMs(1_000_001), "cdn.main\0/c/1", &[]));
+    }
+
+    #[test]
+    fn a_purge_from_a_clock_that_is_behind_holds_against_what_runs_here() {
+        let purges = Purges::open(None).unwrap();
+        let began = UnixMs::now();
+        assert!(!purges.arrived_since(began, "cdn.main\0/a/1", &[]));
+        purges.note(entry(began.0 - 3_600_000, "/a")).unwrap();
+        assert!(purges.arrived_since(began, "cdn.main\0/a/1", &[]), "it arrived after that");
+        assert!(!purges.arrived_since(began, "cdn.main\0/b/1", &[]));
+        assert!(!purges.arrived_since(began.plus_ms(60_000), "cdn.main\0/a/1", &[]), "it arrived before that");
+    }
+
+    #[test]
+    fn who_was_away_for_longer_than_another_remembers_is_told() {
+        let remembers = |count: u64| (0..count).map(|at| entry(10_000_000 + at, "/a")).collect::<Vec<_>>();
+        let full = remembers((REMEMBERED - FORGOTTEN_AT_ONCE) as u64);
+        assert!(has_gap(UnixMs(9_000_000), &full) && has_gap(UnixMs(0), &full));
+        assert!(has_gap(UnixMs(10_000_500), &full), "as far as clocks tell");
+        assert!(!has_gap(UnixMs(10_000_000 + CLOCKS_MS), &full));
+        assert!(!has_gap(UnixMs(0), &remembers(100)), "nothing was forgotten there");
+        assert!(!has_gap(UnixMs(0), &[]));
     }
 
     #[test]

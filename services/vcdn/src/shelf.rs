@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderName;
+use axum::http::{HeaderName, HeaderValue};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, Weighter};
 
 use crate::disk::Disk;
 use crate::fill::{Fill, Flow};
+use crate::front::slice_key;
 use crate::medium::Medium;
 use crate::object::{Object, UnixMs};
 use crate::purge::Purges;
@@ -29,6 +30,8 @@ const REMEMBERED: usize = 100_000;
 const UNSHARED_LIFE: Duration = Duration::from_secs(10);
 /// Bodies that broke off and are kept for their beginning.
 const PARTIALS: usize = 64;
+/// Bodies of which slices are kept.
+const SLICED: usize = 10_000;
 
 /// The store of one tenant.
 #[derive(Debug)]
@@ -39,15 +42,27 @@ pub(crate) struct Shelf {
     varies: Cache<Arc<str>, Arc<[HeaderName]>, UnitWeighter>,
     unshared: Cache<Arc<str>, Instant, UnitWeighter>,
     partials: Cache<Arc<str>, Arc<Flow>, UnitWeighter>,
+    /// By key of a body that is not wholly here.
+    sliced: Cache<Arc<str>, Sliced, UnitWeighter>,
     /// By key: how often it was fetched. What is forgotten here begins again.
     fetched: Cache<Arc<str>, u32, UnitWeighter>,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
+    /// How many those are, for whoever must not wait for the lock.
+    running: AtomicUsize,
     pub assets: Assets,
     pub sessions: Sessions,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct MemoryWeight;
+
+/// A body of which slices are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Sliced {
+    /// How many it has.
+    pub count: u64,
+    pub etag: HeaderValue,
+}
 
 /// Bounds of what is counted apart.
 #[derive(Debug, Clone, Copy)]
@@ -88,8 +103,10 @@ impl Shelf {
             varies: Cache::new(REMEMBERED),
             unshared: Cache::new(REMEMBERED),
             partials: Cache::new(PARTIALS),
+            sliced: Cache::new(SLICED),
             fetched: Cache::new(REMEMBERED),
             fills: Mutex::default(),
+            running: AtomicUsize::new(0),
             assets: Assets::new(counted.assets),
             sessions: Sessions::new(counted.sessions),
         })
@@ -163,6 +180,7 @@ impl Shelf {
         }
         let fill = Arc::new(Fill::new(Arc::clone(key), UnixMs::now()));
         fills.insert(Arc::clone(key), Arc::clone(&fill));
+        self.running.store(fills.len(), Ordering::Relaxed);
         Found::Begun(fill)
     }
 
@@ -170,6 +188,30 @@ impl Shelf {
     pub(crate) fn keep(&self, object: &Arc<Object>) {
         self.partials.remove(&*object.key);
         self.memory.insert(Arc::clone(&object.key), Arc::clone(object));
+        // One that is too large for the tier is not here after all.
+        if object.on_disk || self.memory.contains_key(&*object.key) {
+            self.drop_slices(&object.key);
+        }
+    }
+
+    /// Keeps a slice of the body under `key`.
+    pub(crate) fn keep_slice(&self, key: &Arc<str>, of: Sliced, slice: &Arc<Object>) {
+        if self.sliced.get(key).is_some_and(|known| known.etag != of.etag) {
+            self.drop_slices(key);
+        }
+        self.sliced.insert(Arc::clone(key), of);
+        self.memory.insert(Arc::clone(&slice.key), Arc::clone(slice));
+    }
+
+    /// What slices are kept of under `key`, if there are some.
+    pub(crate) fn sliced(&self, key: &str) -> Option<Sliced> {
+        self.sliced.get(key)
+    }
+
+    fn drop_slices(&self, key: &str) {
+        if let Some((_, Sliced { count, etag })) = self.sliced.remove(key) {
+            (0..count).for_each(|number| drop(self.memory.remove(&*slice_key(key, &etag, number))));
+        }
     }
 
     /// The fill runs no more; others may begin another.
@@ -178,11 +220,12 @@ impl Shelf {
         if fills.get(&fill.key).is_some_and(|current| Arc::ptr_eq(current, fill)) {
             fills.remove(&fill.key);
         }
+        self.running.store(fills.len(), Ordering::Relaxed);
     }
 
     /// Fills that run.
     pub(crate) fn filling(&self) -> usize {
-        self.lock().len()
+        self.running.load(Ordering::Relaxed)
     }
 
     /// The fields that answers of `resource` depend on.
@@ -229,7 +272,7 @@ impl Shelf {
     /// Forgets all that `covers` says of (key, tags); returns how many objects. Fills of such keys are left to end, and
     /// nobody joins them any more.
     pub(crate) fn purge(&self, covers: impl Fn(&str, &[Box<str>]) -> bool) -> usize {
-        self.lock().retain(|key, _| !covers(key, &[]));
+        self.left_to_end(|key, _| covers(key, &[]));
         let mut keys: Vec<Arc<str>> = Vec::new();
         keys.extend(self.memory.iter().filter(|(key, object)| covers(key, &object.tags)).map(|(key, _)| key));
         if let Some(disk) = &self.disk {
@@ -252,17 +295,18 @@ impl Shelf {
     pub(crate) fn invalidate(&self, resource: &str) {
         let is_of =
             |key: &str| key.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'));
-        self.lock().retain(|key, fill| {
+        self.left_to_end(|key, fill| {
             let is_of = is_of(key);
             if is_of {
                 fill.supersede();
             }
-            !is_of
+            is_of
         });
         if self.vary(resource).is_some_and(|vary| !vary.is_empty()) {
             self.purge(|key, _| is_of(key));
         } else {
             self.partials.remove(resource);
+            self.drop_slices(resource);
             self.forget(resource);
         }
     }
@@ -298,6 +342,13 @@ impl Shelf {
             let resource: Vec<&str> = record.meta.key.split('\0').take(2).collect();
             self.set_vary(&resource.join("\0"), &fields);
         }
+    }
+
+    /// Takes fills out of the list: they run on, and nobody joins them any more.
+    fn left_to_end(&self, is_left: impl Fn(&str, &Fill) -> bool) {
+        let mut fills = self.lock();
+        fills.retain(|key, fill| !is_left(key, fill));
+        self.running.store(fills.len(), Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Fill>>> {

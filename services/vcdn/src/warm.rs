@@ -68,7 +68,7 @@ async fn fetch(front: &Arc<Front>, url: &str) -> Result<(u64, Option<String>), S
         Content::Follow { mut fill, offset, end } => {
             drain(&mut fill, offset, end, is_playlist).await.ok_or("the body broke off")?
         }
-        Content::Pass { .. } | Content::None => return Err("it is not for a cache".to_owned()),
+        Content::Pass { .. } | Content::Slices(_) | Content::None => return Err("it is not for a cache".to_owned()),
     };
     Ok((bytes, is_playlist.then(|| String::from_utf8_lossy(&text).into_owned())))
 }

@@ -7,6 +7,8 @@ mod world;
 
 #[path = "all/broken.rs"]
 mod broken;
+#[path = "all/clocks.rs"]
+mod clocks;
 #[path = "all/cmcd.rs"]
 mod cmcd;
 #[path = "all/conditions.rs"]
@@ -25,6 +27,8 @@ mod hostile;
 mod own;
 #[path = "all/purges.rs"]
 mod purges;
+#[path = "all/ranges.rs"]
+mod ranges;
 #[path = "all/sharing.rs"]
 mod sharing;
 #[path = "all/strangers.rs"]

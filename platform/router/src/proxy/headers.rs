@@ -44,10 +44,19 @@ pub(super) struct Via {
     http2: HeaderValue,
 }
 
-/// The protocol that the sender wants to change to, if it asks for that.
+/// The protocol that the sender wants to change to, if it asks for that. A change of this connection only (to HTTP/2, which
+/// clients begin with its preface since RFC 9113, or to TLS) is nobody's behind it, and may be passed over.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let asks = nominated(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
-    if asks { headers.get(header::UPGRADE).cloned() } else { None }
+    if !nominated(headers).any(|token| token.eq_ignore_ascii_case("upgrade")) {
+        return None;
+    }
+    let values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    let protocols = values.flat_map(|value| value.split(',')).map(str::trim).filter(|protocol| {
+        let name = protocol.split('/').next().unwrap_or_default();
+        !["", "h2c", "h2", "tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    });
+    let protocols = protocols.collect::<Vec<_>>().join(", ");
+    HeaderValue::from_str(&protocols).ok().filter(|protocols| !protocols.is_empty())
 }
 
 /// Takes away what is meant for this hop only. `TE: trailers` stays: trailers pass through.
@@ -221,6 +230,23 @@ mod tests {
         for other in ["video/mp4", "application/vnd.apple.mpegurl", "application/json", "image/jpeg"] {
             assert!(!confined(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_change_of_the_client_s_own_connection_is_not_asked_of_an_endpoint() {
+        let asked = |protocols: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade, HTTP2-Settings"));
+            for one in protocols {
+                headers.append(header::UPGRADE, HeaderValue::from_static(one));
+            }
+            upgrade(&headers).map(|protocols| protocols.to_str().unwrap().to_owned())
+        };
+        for own in [&["h2c"][..], &["H2C, TLS/1.2"], &[""], &[]] {
+            assert_eq!(asked(own), None, "{own:?}");
+        }
+        assert_eq!(asked(&["h2c, websocket"]).as_deref(), Some("websocket"));
+        assert_eq!(asked(&["h2c", "flame-multicast/1"]).as_deref(), Some("flame-multicast/1"));
     }
 
     #[test]

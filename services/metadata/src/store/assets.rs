@@ -171,15 +171,19 @@ impl Store {
             return Ok(Patched::Stale(current.revision));
         }
         let title = patch.title.as_ref().unwrap_or(&current.title);
-        if *title == current.title {
+        let protected = patch.protected.unwrap_or(current.protected);
+        if *title == current.title && protected == current.protected {
             return Ok(Patched::Done(Box::new(current)));
         }
-        sqlx::query("UPDATE assets SET title = ?2, revision = revision + 1, updated_at_us = ?3 WHERE seq = ?1")
-            .bind(seq)
-            .bind(title)
-            .bind(now_us())
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE assets SET title = ?2, protected = ?3, revision = revision + 1, updated_at_us = ?4 WHERE seq = ?1",
+        )
+        .bind(seq)
+        .bind(title)
+        .bind(protected)
+        .bind(now_us())
+        .execute(&mut *transaction)
+        .await?;
         let patched = find(&mut transaction, id).await?;
         transaction.commit().await?;
         Ok(patched.map_or(Patched::Missing, |(_, asset)| Patched::Done(Box::new(asset))))

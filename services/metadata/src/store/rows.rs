@@ -16,7 +16,7 @@ macro_rules! select_assets {
     ($from:literal, $rest:literal) => {
         concat!(
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
-            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.revision, a.created_at_us, ",
+            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.revision, a.created_at_us, ",
             "a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
             "v.chain AS version_chain, v.created_at_us AS version_created_at_us FROM ",
             $from,
@@ -42,6 +42,7 @@ pub(super) struct AssetRow {
     source_sha256: String,
     probe: Json<flame_api::media::Probe>,
     poster_key: Option<String>,
+    protected: bool,
     revision: i64,
     created_at_us: i64,
     updated_at_us: i64,
@@ -132,6 +133,7 @@ impl AssetRow {
             },
             probe: self.probe.0,
             poster_key: self.poster_key,
+            protected: self.protected,
             version,
             revision: number(self.revision)?,
             created_at: moment(self.created_at_us)?,

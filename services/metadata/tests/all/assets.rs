@@ -107,16 +107,28 @@ async fn an_edit_needs_the_revision_that_was_read() {
     for stale in ["\"1\"", "W/\"2\"", "\"after\""] {
         problem(patch(stale, value!({ "title": "x" })).await.unwrap(), 412, "precondition-failed").await;
     }
-    for wrong in [value!({ "title": null }), value!({ "titel": "x" }), value!({ "title": "\n" }), value!("x")] {
+    for wrong in [
+        value!({ "title": null }),
+        value!({ "protected": null }),
+        value!({ "protected": 1 }),
+        value!({ "titel": "x" }),
+        value!({ "title": "\n" }),
+        value!("x"),
+    ] {
         problem(patch("\"2\"", wrong).await.unwrap(), 422, "unprocessable").await;
     }
     // Nothing changes, so the revision does not.
-    for same in [value!({}), value!({ "title": "After" })] {
+    for same in [value!({}), value!({ "title": "After" }), value!({ "protected": false })] {
         assert_eq!(json::<Asset>(patch("\"1\", \"2\"", same).await.unwrap(), 200).await, after);
     }
     let merge = world.request(Method::PATCH, &path).header("if-match", "*");
     let merge = merge.header("content-type", "application/merge-patch+json").body(r#"{"title":"Last"}"#);
     assert_eq!(json::<Asset>(merge.send().await.unwrap(), 200).await.revision, 3);
+    assert!(!after.protected, "until somebody says so");
+    let protected: Asset = json(patch("\"3\"", value!({ "protected": true })).await.unwrap(), 200).await;
+    assert!(protected.protected && protected.title == "Last");
+    let renamed: Asset = json(patch("\"4\"", value!({ "title": "Renamed" })).await.unwrap(), 200).await;
+    assert!(renamed.protected, "another edit does not open it");
 }
 
 #[tokio::test]

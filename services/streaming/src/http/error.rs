@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use flame_object_store::StoreError;
 use flame_service_host::Failure;
+use flame_service_host::viewers::token::Refused;
 
 use crate::live::{LiveError, RecordingError, RestoreError};
 use crate::names::NoSuchName;
@@ -86,6 +87,12 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         }
         LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => Failure::internal(&error),
     }
+}
+
+/// The asset is protected.
+pub(super) fn of_viewer(refused: &Refused) -> Failure {
+    Failure::new(StatusCode::FORBIDDEN, refused.kind(), "Not with this link", refused.to_string())
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 pub(super) fn of_name(error: NoSuchName) -> Failure {

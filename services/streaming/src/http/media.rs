@@ -35,6 +35,7 @@ use crate::track::{Piece, Track, TrackError};
         (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
         (status = 304, description = "It has not changed"),
         (status = 400, description = "Live: directives that make no sense, or too far ahead", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
     )
@@ -70,6 +71,7 @@ pub(super) async fn playlist(
         (status = 200, description = "The init segment", body = Vec<u8>, content_type = "video/mp4"),
         (status = 206, description = "The part that `Range` asks for", body = Vec<u8>, content_type = "video/mp4"),
         (status = 304, description = "It never changes"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies beyond the end"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
@@ -119,6 +121,7 @@ async fn send_init(
         (status = 200, description = "The segment", body = Vec<u8>, content_type = "video/mp4"),
         (status = 206, description = "The part that `Range` asks for", body = Vec<u8>, content_type = "video/mp4"),
         (status = 304, description = "It never changes"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track or segment", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies beyond the end"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),

@@ -25,6 +25,7 @@ pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
     responses(
         (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
         (status = 304, description = "It has not changed"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such asset (`not-found`), not yet (`not-ready`, with Retry-After), or never (`conditioning-failed`)", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The catalogue is away", body = Problem, content_type = "application/problem+json"),
     )

@@ -23,6 +23,7 @@ const CACHE_CONTROL: &str = "public, max-age=60";
         (status = 200, description = "The picture", body = Vec<u8>, content_type = "image/jpeg"),
         (status = 206, description = "The part that `Range` asks for", body = Vec<u8>, content_type = "image/jpeg"),
         (status = 304, description = "It has not changed"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such asset, or it has no poster", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies beyond the end"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),

@@ -13,17 +13,19 @@ use bytes::Bytes;
 use flame_naming::identity::url;
 use flame_service_host::plain::Prefixed;
 use flame_service_host::{Failure, Socket};
-use futures_util::stream;
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::write::{Span, span};
 use super::{HEAD_MAX_BYTES, Limits};
 use crate::answer::{self, Answer, Content, Lead};
-use crate::front::{Asked, Front};
+use crate::fill::Phase;
+use crate::front::{Asked, Front, Slice};
 use crate::medium;
 use crate::rules::cmcd::EVENTS_TYPE;
 
@@ -157,7 +159,7 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
     if let Ok(value) = HeaderValue::from_str(&cache_status) {
         headers.append("cache-status", value);
     }
-    if let Ok(value) = HeaderValue::from_str(&format!("{}{}", front.cmsd(), delay.as_millis())) {
+    if let Ok(value) = HeaderValue::from_str(&format!("{}{}{}", front.cmsd(), delay.as_millis(), front.duress())) {
         headers.append(answer::CMSD_DYNAMIC, value);
     }
     if let (Some(asset), Some(length)) = (&asset, content.length()) {
@@ -176,19 +178,10 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
                 async move { piece.transpose().map(|piece| piece.map(|bytes| (bytes.clone(), at + bytes.len() as u64))) }
             }))
         }
-        Content::Follow { fill, offset, end } => {
-            Body::from_stream(stream::try_unfold((fill, offset), move |(mut fill, at)| async move {
-                let bytes = match span(&mut fill, at, end).await {
-                    Span::End => return Ok(None),
-                    Span::Broken => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-                    Span::Memory(bytes) => bytes,
-                    Span::File { file, offset, length } => {
-                        medium::read(&file, offset, usize::try_from(length.min(PIECE_BYTES)).unwrap_or(usize::MAX))?
-                    }
-                };
-                let next = at + bytes.len() as u64;
-                Ok(Some((bytes, (fill, next))))
-            }))
+        Content::Follow { fill, offset, end } => Body::from_stream(followed(fill, offset, end)),
+        Content::Slices(slices) => {
+            let each = stream::unfold(slices, |mut slices| async move { Some((slices.next()?, slices)) });
+            Body::from_stream(each.flat_map(|Slice { fill, offset, end }| followed(fill, offset, Some(end))))
         }
         Content::Pass { body, .. } => {
             let front = Arc::clone(front);
@@ -202,4 +195,24 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// The bytes of a fill, as they come.
+fn followed(
+    fill: watch::Receiver<Phase>,
+    offset: u64,
+    end: Option<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold((fill, offset), move |(mut fill, at)| async move {
+        let bytes = match span(&mut fill, at, end).await {
+            Span::End => return Ok(None),
+            Span::Broken => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            Span::Memory(bytes) => bytes,
+            Span::File { file, offset, length } => {
+                medium::read(&file, offset, usize::try_from(length.min(PIECE_BYTES)).unwrap_or(usize::MAX))?
+            }
+        };
+        let next = at + bytes.len() as u64;
+        Ok(Some((bytes, (fill, next))))
+    })
 }

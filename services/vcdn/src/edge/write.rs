@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::answer::{Answer, Content, Lead};
 use crate::fill::Phase;
-use crate::front::Front;
+use crate::front::{Front, Slice};
 use crate::medium::{self, Medium};
 use crate::shelf::count;
 
@@ -47,7 +47,7 @@ pub(super) async fn answer(
     // Without a length the body comes in chunks.
     let is_chunked = matches!(content, Content::Follow { end: None, .. } | Content::Pass { length: None, .. });
     write_head(head, &lead, age_s, &cache_status);
-    let _ = write!(head, "cmsd-dynamic: {}{}\r\n", front.cmsd(), delay.as_millis());
+    let _ = write!(head, "cmsd-dynamic: {}{}{}\r\n", front.cmsd(), delay.as_millis(), front.duress());
     if is_chunked {
         head.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
@@ -74,6 +74,18 @@ pub(super) async fn answer(
         Content::Follow { mut fill, offset, end } => {
             socket.all(head, &[]).await?;
             socket.follow(&mut fill, offset, end).await?
+        }
+        Content::Slices(mut slices) => {
+            socket.all(head, &[]).await?;
+            let mut sent = 0;
+            loop {
+                let Some(Slice { mut fill, offset, end }) = slices.next() else { break (sent, true) };
+                let (bytes, is_whole) = socket.follow(&mut fill, offset, Some(end)).await?;
+                sent += bytes;
+                if !is_whole {
+                    break (sent, false);
+                }
+            }
         }
         Content::Pass { mut body, length } => {
             socket.all(head, &[]).await?;
@@ -120,6 +132,7 @@ pub(crate) async fn span(fill: &mut watch::Receiver<Phase>, offset: u64, end: Op
             }
             Phase::Flowing(flow) => (flow.file, flow.written, false),
             Phase::Aborted(flow) => (flow.file, flow.written, true),
+            Phase::Asking if fill.changed().await.is_ok() => continue,
             Phase::Asking | Phase::Unshared | Phase::Failed(_) => return Span::Broken,
         };
         let readable = end.map_or(readable, |end| readable.min(end));

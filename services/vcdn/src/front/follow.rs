@@ -8,6 +8,7 @@ use super::serve::{flow_lead, part_lead};
 use super::{Asked, Front};
 use crate::answer::{Answer, Content};
 use crate::fetch::Wanted;
+use crate::fetch::slice::Whole;
 use crate::fill::{Fill, Flow, Outcome, Phase};
 use crate::object::UnixMs;
 use crate::policy::{self, Condition, Part};
@@ -73,8 +74,9 @@ impl Front {
                 let status = status.forwarded_status(flow.head.status).stored();
                 let age_s = UnixMs::now().since_ms(flow.born) / 1000;
                 let age_s = if is_collapsed { Some(age_s).filter(|age_s| *age_s > 0) } else { fill.age_s() };
-                let answer = self.flowing(asked, &flow, fill, status, reason).await;
-                if matches!(answer.content, Content::Pass { .. }) { answer } else { Answer { age_s, ..answer } }
+                let answer = self.flowing(asked, &flow, fill, wanted, status, reason).await;
+                let is_of_another = matches!(answer.content, Content::Pass { .. } | Content::Slices(_));
+                if is_of_another { answer } else { Answer { age_s, ..answer } }
             }
         }
     }
@@ -84,6 +86,7 @@ impl Front {
         asked: &Asked,
         flow: &Flow,
         fill: &Fill,
+        wanted: &Wanted,
         status: CacheStatus,
         reason: Forwarded,
     ) -> Answer {
@@ -98,7 +101,14 @@ impl Front {
             (Part::Unsatisfiable, length) => return self.unsatisfiable(length.unwrap_or(0), status).await,
             (Part::Bytes { first, last }, Some(length)) => {
                 if first > flow.written.saturating_add(self.settings.range_ahead.0) {
-                    return self.pass(asked, reason).await;
+                    let sliced = match Whole::of(flow, length, wanted) {
+                        Some(whole) => self.sliced(asked, whole, (first, last), status).await,
+                        None => None,
+                    };
+                    return match sliced {
+                        Some(answer) => answer,
+                        None => self.pass(asked, reason).await,
+                    };
                 }
                 (part_lead(&flow.head, first, last, length), first, Some(last + 1))
             }

@@ -11,6 +11,7 @@ use crate::answer::{self, Answer, CMSD_DYNAMIC, Content, Lead};
 use crate::policy;
 use crate::rules::cmcd::FIELDS;
 use crate::shelf::count;
+use crate::stats;
 use crate::status::{CacheStatus, Forwarded};
 use crate::upstream::{CDN_LOOP, Sent, UpstreamError};
 
@@ -116,14 +117,30 @@ impl Front {
         Answer::failure(failure.because(error), self.status(CacheStatus::forwarded(reason))).await
     }
 
-    /// Asks upstream.
+    /// Asks upstream. What a viewer's token has opened here, and the service refuses to strangers, it gives to a surrogate; only then
+    /// is it asked as one, for what anybody may have merges on its way with what others ask.
     pub(crate) async fn ask(
         &self,
         method: &Method,
         target: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<http::Response<Incoming>, UpstreamError> {
-        self.upstream.ask(method, &self.mount, target, headers, Sent::Left(Empty::new())).await
+        let ask = |headers| self.upstream.ask(method, &self.mount, target, headers, Sent::Left(Empty::new()));
+        let of_its_own = headers.contains_key(header::AUTHORIZATION);
+        let Some(credential) = self.credential(target).filter(|_| !of_its_own) else { return ask(headers).await };
+        let asset = stats::asset(target);
+        if self.protected.get(asset).is_none() {
+            let answer = ask(headers.clone()).await?;
+            if answer.status() != StatusCode::FORBIDDEN {
+                return Ok(answer);
+            }
+        }
+        headers.insert(header::AUTHORIZATION, credential.clone());
+        let answer = ask(headers).await?;
+        if answer.status().is_success() {
+            self.protected.insert(asset.into(), ());
+        }
+        Ok(answer)
     }
 
     /// Makes fields of an answer what may be kept and shown to everybody.

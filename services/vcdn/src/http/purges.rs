@@ -1,7 +1,8 @@
 //! `POST|GET /purges`, `PUT /purges/{id}`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use flame_api::Problem;
 use flame_api::vcdn::{Purge, PurgeEntry, Purged};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Query, Scope};
@@ -80,13 +81,24 @@ pub(super) async fn put(
     get,
     path = "/purges",
     params(Since),
-    responses((status = 200, description = "Purges", body = [PurgeEntry])),
+    responses(
+        (status = 200, description = "Purges", body = [PurgeEntry]),
+        (status = 304, description = "None was noted since the one that has this ETag"),
+    ),
 )]
 pub(super) async fn list(
     State(surrogate): State<Surrogate>,
     caller: Caller,
     Query(since): Query<Since>,
-) -> FailureResult<Json<Vec<PurgeEntry>>> {
+    headers: HeaderMap,
+) -> FailureResult<Response> {
     caller.require(Scope::Service)?;
-    Ok(Json(surrogate.purges.since(UnixMs(since.after))))
+    // Before the purges: what comes in between is told twice, not never.
+    let etag = surrogate.purges.etag();
+    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let etag = [(header::ETAG, etag)];
+    if is_known {
+        return Ok((StatusCode::NOT_MODIFIED, etag).into_response());
+    }
+    Ok((etag, Json(surrogate.purges.since(UnixMs(since.after)))).into_response())
 }

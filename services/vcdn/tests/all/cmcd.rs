@@ -1,6 +1,7 @@
 //! What players tell of themselves is taken in, added up, and goes no further; what this hop tells them comes with every answer.
 
 use flame_api::vcdn::Viewing;
+use tokio::sync::watch;
 
 use crate::origin::Reply;
 use crate::world::{World, cache_status};
@@ -108,4 +109,36 @@ async fn each_hop_says_what_it_took_and_the_origin_s_static_word_passes() {
     // A delivery that is nobody else's has both hops in their order.
     let passed = said(&world.get("/own/1").await, "cmsd-dynamic");
     assert!(passed.starts_with("\"origin\";rd=7, \"") && passed.contains(&id), "{passed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_more_can_be_fetched_that_is_said_and_what_is_kept_is_served() {
+    let world = World::with(|config| config.cache.fills = 2).await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/film/kept", Reply::new("kept"));
+    world.origin.put("/film/cold", Reply::new("cold"));
+    let duress = async || {
+        let answer = world.get("/film/kept").await;
+        let dynamic = answer.headers()["cmsd-dynamic"].to_str().unwrap().to_owned();
+        assert_eq!(answer.text().await.unwrap(), "kept");
+        dynamic.ends_with(";du")
+    };
+    duress().await;
+    world.settled().await;
+    assert!(!duress().await);
+    let mut open = Vec::new();
+    for path in ["/film/1", "/film/2"] {
+        world.origin.put(path, Reply::new(vec![1; 100_000]).gated(Some(1000), &gate));
+        open.push(world.get(path).await);
+    }
+    let refused = world.get("/film/cold").await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    assert!(duress().await);
+    gate.send_replace(true);
+    for answer in open {
+        assert_eq!(answer.bytes().await.unwrap().len(), 100_000);
+    }
+    world.settled().await;
+    assert!(!duress().await);
+    assert_eq!(world.get("/film/cold").await.text().await.unwrap(), "cold");
 }

@@ -1,6 +1,8 @@
 //! What is fresh, what is asked for again, and what may be used although it is stale.
 
 use flame_test_kit::eventually;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::origin::Reply;
 use crate::world::{PATIENCE, World, cache_status};
@@ -87,6 +89,31 @@ async fn the_cdns_own_directive_wins_and_absence_is_remembered_for_a_moment() {
         assert_eq!(world.get("/a/none").await.status(), 404);
     }
     assert_eq!(world.origin.asked("/a/none").len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_has_no_body_has_no_length_and_the_next_one_begins_behind_it() {
+    let world = World::start().await;
+    for (path, reply) in [("/a/none", Reply::new("")), ("/a/chunks", Reply::new("").chunked())] {
+        world.origin.put(path, reply.status(204));
+        world.origin.put("/a/next", Reply::new("next"));
+        for number in 0..3 {
+            let mut viewer = TcpStream::connect(world.edge()).await.unwrap();
+            let ask = |path: &str, last: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{last}\r\n");
+            let both = ask(path, "") + &ask("/a/next", "Connection: close\r\n");
+            viewer.write_all(both.as_bytes()).await.unwrap();
+            let mut seen = String::new();
+            viewer.read_to_string(&mut seen).await.unwrap();
+            let (first, rest) = seen.split_once("\r\n\r\n").unwrap();
+            assert!(first.starts_with("HTTP/1.1 204 "), "{first}");
+            let framing = ["content-length:", "transfer-encoding:"];
+            let has_framing = first.lines().any(|line| framing.iter().any(|name| line.starts_with(name)));
+            assert!(!has_framing, "{first}");
+            assert!(rest.starts_with("HTTP/1.1 200 ") && rest.ends_with("\r\n\r\nnext"), "{number}: {rest}");
+            world.settled().await;
+        }
+        assert_eq!(world.origin.asked(path).len(), 1, "it was kept");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Purges: by URL, prefix and tag, here and in other surrogates, and across fills, stops and absences.
 
 use flame_api::vcdn::Purged;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use serde_json::json;
 use tokio::sync::watch;
@@ -101,6 +102,42 @@ async fn a_purge_reaches_the_other_surrogates_and_one_that_was_away_catches_up()
     purge(&world, body).await;
     let back = flame_vcdn::start(config).await.unwrap();
     assert!(at_other(&back).await.starts_with("fwd"), "it served what was purged while it was away");
+}
+
+#[tokio::test]
+async fn a_surrogate_that_could_not_be_told_asks_while_it_runs() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    // Nobody is where the router says that it is: the way to it is cut, the one from it is not.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    config.host.advertise = Some(([127, 0, 0, 1], nowhere).into());
+    config.cache.purges_every = Span(std::time::Duration::from_millis(50));
+    let other = flame_vcdn::start(config).await.unwrap();
+    world.origin.put("/a/1", Reply::new("x"));
+    let at_other = async || {
+        let url = format!("http://{}/a/1", other.fronts()["cdn.main"]);
+        cache_status(&world.http.get(url).send().await.unwrap())
+    };
+    let is = async |wanted: &str| {
+        eventually(PATIENCE, || async {
+            let status = at_other().await;
+            if status.starts_with(wanted) { Ok(()) } else { Err(status) }
+        })
+        .await;
+    };
+    is("hit").await;
+    eventually(PATIENCE, || async {
+        let purged = purge(&world, json!({ "name": "cdn", "url": "/a/1" })).await;
+        if purged.unreached.len() == 1 { Ok(()) } else { Err(format!("{purged:?}")) }
+    })
+    .await;
+    is("fwd").await;
+    is("hit").await;
+    // It has the whole log, and is told that nothing was noted since.
+    let log = world.http.get(world.api("/purges")).send().await.unwrap();
+    let again = world.http.get(world.api("/purges")).header("if-none-match", &log.headers()["etag"]);
+    assert_eq!(again.send().await.unwrap().status(), 304);
+    other.stop().await;
 }
 
 /// Objects on disk.

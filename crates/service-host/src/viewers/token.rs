@@ -1,4 +1,4 @@
-//! Viewers' tokens: URI signing (RFC 9246), verified at the edge and taken out, so that protected media is shared.
+//! URI signing (RFC 9246): verified at the edge and taken out, so that protected media is shared.
 //!
 //! A token is a signed JWT in a segment in front of the asset (`/;URISigningPackage=<JWT>/asset/index.m3u8`), so that relative
 //! URLs in playlists keep it, or an argument of that name. Its `cdniuc` says which URLs it opens. What is matched is the

@@ -1,0 +1,118 @@
+//! Bytes of bodies that are not wholly here: far ahead of a fill, and of those that are too large to be kept whole.
+
+use flame_service_host::config::Bytes;
+use flame_test_kit::eventually;
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::origin::{Noted, Reply};
+use crate::world::{PATIENCE, World, bytes, cache_status};
+
+const LENGTH: usize = 8 << 20;
+
+/// A film whose beginning flows, and stops before its third MiB.
+async fn begun(memory: Bytes) -> (World, watch::Sender<bool>, reqwest::Response) {
+    let world = World::with(|config| {
+        config.cache.range_ahead.0 = 1 << 16;
+        config.cache.memory = memory;
+    })
+    .await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/film", Reply::new(bytes(LENGTH)).gated(Some(2 << 20), &gate));
+    let whole = world.get("/film").await;
+    assert_eq!(whole.status(), 200);
+    (world, gate, whole)
+}
+
+/// The ranges that the origin was asked for.
+fn ranges(asked: &[Noted]) -> Vec<String> {
+    let range = |noted: &Noted| noted.headers.get("range").map(|range| range.to_str().unwrap().to_owned());
+    asked.iter().filter_map(range).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_far_ahead_of_a_fill_are_asked_for_once_for_all_who_want_them() {
+    let (world, gate, whole) = begun(Bytes(256 << 20)).await;
+    let wanted = [(5_000_000, 5_099_999), (5_050_000, 6_999_999), (5_000_000, LENGTH - 1)];
+    let viewers = (0..30).map(|viewer| {
+        let (world, (first, last)) = (&world, wanted[viewer % 3]);
+        // A player says where it begins, and leaves the end open.
+        let range = if last == LENGTH - 1 { format!("bytes={first}-") } else { format!("bytes={first}-{last}") };
+        async move {
+            let part = world.get_with("/film", &[("range", &range)]).await;
+            assert_eq!(part.status(), 206);
+            assert_eq!(part.headers()["content-range"], format!("bytes {first}-{last}/{LENGTH}"));
+            assert_eq!(part.bytes().await.unwrap(), bytes(LENGTH)[first..=last]);
+        }
+    });
+    join_all(viewers).await;
+    let mut asked = ranges(&world.origin.asked("/film"));
+    asked.sort_unstable();
+    let slice = |number: usize| format!("bytes={}-{}", number << 20, ((number + 1) << 20) - 1);
+    assert_eq!(asked, (4..8).map(slice).collect::<Vec<_>>());
+    let of_it = world.origin.asked("/film");
+    assert!(of_it[1..].iter().all(|noted| noted.headers.contains_key("if-range")), "of the same bytes only");
+    gate.send_replace(true);
+    assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
+    world.settled().await;
+    assert_eq!(world.stats().await.kept[0].memory_objects, 1, "the slices went when the whole was here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_of_a_body_too_large_to_be_kept_whole_serve_on_until_they_are_purged() {
+    let (world, gate, whole) = begun(Bytes(6 << 20)).await;
+    let range = [("range", "bytes=5000000-5099999")];
+    let get = async || {
+        let part = world.get_with("/film", &range).await;
+        let status = cache_status(&part);
+        assert_eq!(part.bytes().await.unwrap(), bytes(LENGTH)[5_000_000..5_100_000]);
+        status
+    };
+    assert!(get().await.starts_with("fwd=uri-miss"));
+    assert_eq!(get().await, "hit; detail=partial");
+    gate.send_replace(true);
+    assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
+    world.settled().await;
+    let before = world.origin.asked("/film").len();
+    assert_eq!(get().await, "hit; detail=partial");
+    // By the other writer, too.
+    let url = world.url("/film");
+    let by_hyper = world.http.get(&url).header("range", range[0].1).header("expect", "nothing").send().await.unwrap();
+    assert_eq!(by_hyper.bytes().await.unwrap(), bytes(LENGTH)[5_000_000..5_100_000]);
+    assert_eq!(world.origin.asked("/film").len(), before);
+    let purge = world.http.post(world.api("/purges")).json(&json!({ "name": "cdn", "url": "/film" }));
+    assert_eq!(purge.send().await.unwrap().status(), 200);
+    assert!(get().await.starts_with("fwd"));
+    assert!(world.origin.asked("/film").len() > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_of_other_bytes_are_never_mixed_in() {
+    let (world, gate, whole) = begun(Bytes(256 << 20)).await;
+    // The origin has another film by now: what is asked of the old one is not there any more.
+    let other = vec![7; LENGTH];
+    world.origin.put("/film", Reply::new(other.clone()).with("etag", "\"other\""));
+    let part = world.get_with("/film", &[("range", "bytes=5000000-5099999")]).await;
+    assert_eq!(part.headers()["etag"], "\"other\"");
+    assert_eq!(part.bytes().await.unwrap(), other[5_000_000..5_100_000]);
+    gate.send_replace(true);
+    assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_within_reach_of_a_fill_waits_for_it() {
+    let (world, gate, whole) = begun(Bytes(256 << 20)).await;
+    eventually(PATIENCE, || async {
+        let seen = world.get_with("/film", &[("range", "bytes=2097000-2097009")]).await;
+        let asked = world.origin.asked("/film").len();
+        assert_eq!(seen.status(), 206);
+        if asked == 1 { Ok(()) } else { Err(format!("{asked} requests")) }
+    })
+    .await;
+    let part = world.get_with("/film", &[("range", "bytes=2100000-2100009")]).await;
+    gate.send_replace(true);
+    assert_eq!(part.bytes().await.unwrap(), bytes(LENGTH)[2_100_000..2_100_010]);
+    assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
+    assert_eq!(world.origin.asked("/film").len(), 1);
+}
