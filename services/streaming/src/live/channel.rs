@@ -312,3 +312,78 @@ pub(super) fn probe(tracks: &[media::Track]) -> media::Probe {
         audio,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use flame_api::live::NewChannel;
+    use flame_cmaf::arriving::Chunk;
+
+    use super::*;
+
+    const ROUNDS: u64 = 2_000;
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn channel_of(names: [&str; 2]) -> Arc<Channel> {
+        let new = NewChannel {
+            id: Uuid::new_v4(),
+            title: "two tracks".to_owned(),
+            segment_ms: 2_000,
+            part_ms: 200,
+            window_s: 60,
+        };
+        let document = ChannelDocument::new("default", &new, "0123456789ab".to_owned(), "0".repeat(64));
+        let channel = Channel::of(document, BTreeMap::new());
+        for name in names {
+            let facts = LiveTrack {
+                name: name.to_owned(),
+                kind: TrackKind::Audio,
+                codec: "mp4a.40.2".to_owned(),
+                timescale: 1_000,
+                part_ticks: 200,
+                width: None,
+                height: None,
+                frame_rate: None,
+                channels: Some(2),
+                sample_rate_hz: Some(48_000),
+                language: None,
+            };
+            let keys = TrackKeys::new("default", new.id, "0123456789ab", name);
+            channel.add(name.to_owned(), Arc::new(channel.new_track(keys, facts, 0)));
+        }
+        Arc::new(channel)
+    }
+
+    /// Each playlist reports how far the other tracks are.
+    #[test]
+    fn playlists_of_two_tracks_are_written_at_the_same_time() {
+        let channel = channel_of(["a", "v"]);
+        let (done, wait) = mpsc::channel();
+        for name in ["a", "v"] {
+            let (channel, done) = (Arc::clone(&channel), done.clone());
+            thread::spawn(move || {
+                let track = channel.track(name).unwrap();
+                for number in 0..ROUNDS {
+                    let chunk = Chunk {
+                        bytes: vec![0; 8].into(),
+                        time_ticks: number * 200,
+                        duration_ticks: 200,
+                        samples: 1,
+                        is_independent: true,
+                    };
+                    track.chunk(number, 0, chunk).unwrap();
+                    track.end(number);
+                    track.stored(number, 1);
+                    let playlist = channel.playlist(name, &track, 2, false).unwrap();
+                    assert!(playlist.text.ends_with(b"\n"));
+                }
+                done.send(name).unwrap();
+            });
+        }
+        for _ in 0..2 {
+            wait.recv_timeout(PATIENCE).expect("neither waits for the other for good");
+        }
+    }
+}

@@ -225,7 +225,9 @@ impl Track {
         if let Some(document) = slot {
             return Ok(Arc::clone(document));
         }
-        let media: LiveMedia = self.window().media(target_duration_s, reports());
+        // Before the window is locked: the reports look into the other tracks' windows, and theirs into this one.
+        let reports = reports();
+        let media: LiveMedia = self.window().media(target_duration_s, reports);
         let document = Arc::new(Document::new(media.playlist(skip)?));
         *(if skip { &mut written.delta } else { &mut written.whole }) = Some(Arc::clone(&document));
         Ok(document)
