@@ -32,7 +32,9 @@ async fn a_protected_asset_plays_with_a_link_and_not_without() {
 
     let router = &world.router;
     let plain = |name: &str| format!("{router}/~{name}/{id}/index.m3u8");
-    let link = |name: &str| world.json(&["token", "sign-url", &plain(name)])["url"].as_str().unwrap().to_owned();
+    let data = world.data();
+    let sign = |url: &str| world.json(&["token", "sign-url", "--data", data.to_str().unwrap(), url]);
+    let link = |name: &str| sign(&plain(name))["url"].as_str().unwrap().to_owned();
     for name in ["streaming", "cdn", "cdn.signed"] {
         eventually(PATIENCE, || async {
             let status = reqwest::get(plain(name)).await.unwrap().status();
