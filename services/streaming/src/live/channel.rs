@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn playlists_of_two_tracks_are_written_at_the_same_time() {
         let channel = channel_of(["a", "v"]);
-        let (done, wait) = mpsc::channel();
+        let (done, wait) = mpsc::sync_channel(2);
         for name in ["a", "v"] {
             let (channel, done) = (Arc::clone(&channel), done.clone());
             thread::spawn(move || {
