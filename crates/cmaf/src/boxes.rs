@@ -52,6 +52,8 @@ pub struct Layout {
     pub boxes: u32,
     /// Offset of `moov`.
     pub moov_offset_bytes: u64,
+    /// Length of `moov`, its header included: what one ranged read fetches for [`crate::movie`].
+    pub moov_size_bytes: u64,
     /// Whether `moov` lies behind media data, so that the file cannot be read front to back.
     pub moov_last: bool,
     /// Whether there are movie fragments.
@@ -120,7 +122,8 @@ pub struct BoxWalk {
     file_size_bytes: u64,
     offset_bytes: u64,
     boxes: u32,
-    moov_offset_bytes: Option<u64>,
+    /// Offset and length.
+    moov: Option<(u64, u64)>,
     moov_last: bool,
     mdat_seen: bool,
     fragmented: bool,
@@ -136,7 +139,7 @@ impl BoxWalk {
             file_size_bytes,
             offset_bytes: 0,
             boxes: 0,
-            moov_offset_bytes: None,
+            moov: None,
             moov_last: false,
             mdat_seen: false,
             fragmented: false,
@@ -212,8 +215,8 @@ impl BoxWalk {
             });
         }
         match &kind.0 {
-            b"moov" if self.moov_offset_bytes.is_none() => {
-                self.moov_offset_bytes = Some(offset_bytes);
+            b"moov" if self.moov.is_none() => {
+                self.moov = Some((offset_bytes, declared_bytes));
                 self.moov_last = self.mdat_seen;
             }
             b"mdat" => self.mdat_seen = true,
@@ -226,14 +229,15 @@ impl BoxWalk {
     }
 
     fn is_playable(&self) -> bool {
-        self.moov_offset_bytes.is_some() && self.mdat_seen
+        self.moov.is_some() && self.mdat_seen
     }
 
     fn done(&self) -> Result<Step, BoxError> {
-        match self.moov_offset_bytes {
-            Some(moov_offset_bytes) => Ok(Step::Done(Layout {
+        match self.moov {
+            Some((moov_offset_bytes, moov_size_bytes)) => Ok(Step::Done(Layout {
                 boxes: self.boxes,
                 moov_offset_bytes,
+                moov_size_bytes,
                 moov_last: self.moov_last,
                 fragmented: self.fragmented,
             })),
@@ -292,12 +296,13 @@ mod tests {
     #[test]
     fn describes_a_sound_file() {
         let front = [short(b"ftyp", 16, 8), short(b"moov", 108, 100), short(b"mdat", 0, 50)].concat();
-        let layout = Layout { boxes: 3, moov_offset_bytes: 16, moov_last: false, fragmented: false };
+        let layout =
+            Layout { boxes: 3, moov_offset_bytes: 16, moov_size_bytes: 108, moov_last: false, fragmented: false };
         assert_eq!(walk(&front), Ok(layout));
 
         let large = [&short(b"mdat", 1, 0)[..], &32_u64.to_be_bytes(), &[0; 16]].concat();
         let back = [short(b"ftyp", 8, 0), large, short(b"moov", 8, 0), vec![0; 5]].concat();
-        let layout = Layout { boxes: 3, moov_offset_bytes: 40, moov_last: true, fragmented: false };
+        let layout = Layout { boxes: 3, moov_offset_bytes: 40, moov_size_bytes: 8, moov_last: true, fragmented: false };
         assert_eq!(walk(&back), Ok(layout));
     }
 

@@ -1,6 +1,10 @@
 //! What a finished track measures. Counted from its index, never from what an encoder was asked for.
 
-use crate::index::{SegmentEntry, TrackIndex};
+use crate::index::TrackIndex;
+
+/// The longest run of segments that counts for the peak: 1.5 target durations have more only where one segment is
+/// thousands of times longer than others. It bounds the time of hostile tracks.
+const RUN_SEGMENTS_MAX: usize = 1024;
 
 /// Length and speed of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,28 +24,60 @@ pub struct Figures {
     pub size_bytes: u64,
 }
 
+/// One segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) duration_ticks: u64,
+    pub(crate) size_bytes: u64,
+}
+
+/// A track to be measured.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    pub(crate) timescale: u64,
+    pub(crate) spans: &'a [Span],
+    pub(crate) presented_ticks: u64,
+    pub(crate) samples: u64,
+    pub(crate) init_size_bytes: u64,
+}
+
 impl Figures {
     /// Measures the track that `index` describes.
     #[must_use]
     pub fn of(index: &TrackIndex) -> Self {
-        let timescale = u64::from(index.timescale);
-        let media_ticks: u64 = index.segments.iter().map(|segment| segment.duration_ticks).sum();
-        let media_bytes: u64 = index.segments.iter().map(|segment| segment.size_bytes).sum();
-        let duration_ticks = (0..index.segments.len()).filter_map(|number| index.presented_ticks(number)).sum();
+        let spans: Vec<Span> = index
+            .segments
+            .iter()
+            .map(|segment| Span { duration_ticks: segment.duration_ticks, size_bytes: segment.size_bytes })
+            .collect();
+        Self::measure(&Measured {
+            timescale: u64::from(index.timescale),
+            spans: &spans,
+            presented_ticks: (0..index.segments.len()).filter_map(|number| index.presented_ticks(number)).sum(),
+            samples: index.segments.iter().map(|segment| u64::from(segment.samples)).sum(),
+            init_size_bytes: index.init_size_bytes,
+        })
+    }
+
+    /// Measures a track that has no stored index.
+    pub(crate) fn measure(track: &Measured<'_>) -> Self {
+        let Measured { timescale, spans, presented_ticks: duration_ticks, samples, init_size_bytes } = *track;
+        let media_ticks: u64 = spans.iter().map(|span| span.duration_ticks).sum();
+        let media_bytes: u64 = spans.iter().map(|span| span.size_bytes).sum();
         Self {
             duration_ticks,
             duration_ms: (u128::from(duration_ticks) * 1000 + u128::from(timescale) / 2)
                 .checked_div(u128::from(timescale))
                 .map_or(0, saturate),
-            samples: index.segments.iter().map(|segment| u64::from(segment.samples)).sum(),
+            samples,
             average_bandwidth_bps: bits_per_second(media_bytes, media_ticks, timescale),
-            peak_bandwidth_bps: peak_bandwidth_bps(&index.segments, timescale),
-            size_bytes: index.init_size_bytes + media_bytes,
+            peak_bandwidth_bps: peak_bandwidth_bps(spans, timescale),
+            size_bytes: init_size_bytes + media_bytes,
         }
     }
 }
 
-fn peak_bandwidth_bps(segments: &[SegmentEntry], timescale: u64) -> u64 {
+fn peak_bandwidth_bps(segments: &[Span], timescale: u64) -> u64 {
     let longest_ticks = segments.iter().map(|segment| segment.duration_ticks).max().unwrap_or(0);
     // Wide: an index may state times near the end of 64 bits.
     let target_ticks = u128::from(target_duration_s(longest_ticks, timescale)) * u128::from(timescale);
@@ -49,7 +85,7 @@ fn peak_bandwidth_bps(segments: &[SegmentEntry], timescale: u64) -> u64 {
         let mut ticks = 0;
         let mut bytes = 0;
         let mut peak = None;
-        for segment in &segments[start..] {
+        for segment in segments[start..].iter().take(RUN_SEGMENTS_MAX) {
             ticks += segment.duration_ticks;
             bytes += segment.size_bytes;
             let twice_ticks = 2 * u128::from(ticks);
@@ -88,6 +124,7 @@ fn saturate(value: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::SegmentEntry;
 
     fn index(segments: &[(u64, u64)]) -> TrackIndex {
         let mut time_ticks = 0;

@@ -23,6 +23,27 @@ pub(crate) struct Timed {
     pub(crate) data: Bytes,
 }
 
+/// What a fragment says about one of its samples.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) duration_ticks: u32,
+    /// Presentation time less decode time.
+    pub(crate) composition_offset_ticks: i32,
+    pub(crate) is_sync: bool,
+    pub(crate) size_bytes: u32,
+}
+
+/// What the samples of a fragment have in common, as far as the size of its boxes depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    first_duration_ticks: u32,
+    same_duration: bool,
+    any_offset: bool,
+    all_sync: bool,
+    sync_first_only: bool,
+    samples: u32,
+}
+
 /// Room for the boxes of a fragment that has no samples.
 const BOXES_SIZE_BYTES: usize = 256;
 /// Most bytes that a sample takes in `trun`.
@@ -70,9 +91,26 @@ fn begin_segment(bytes: &mut Vec<u8>) -> Result<(), WriteError> {
 }
 
 fn append(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, samples: &[Timed]) -> Result<(), WriteError> {
+    let entries: Vec<Entry> = samples.iter().map(Timed::entry).collect();
+    append_head(bytes, number, time_ticks, &entries)?;
+    for sample in samples {
+        bytes.extend_from_slice(&sample.data);
+    }
+    Ok(())
+}
+
+/// Bytes of a segment that is one fragment, up to its first sample: `styp`, `moof` and the header of `mdat`.
+pub(crate) fn encode_head(number: u32, time_ticks: u64, entries: &[Entry]) -> Result<Vec<u8>, WriteError> {
+    let mut bytes = Vec::with_capacity(ENTRY_SIZE_BYTES * entries.len() + BOXES_SIZE_BYTES);
+    begin_segment(&mut bytes)?;
+    append_head(&mut bytes, number, time_ticks, entries)?;
+    Ok(bytes)
+}
+
+fn append_head(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, entries: &[Entry]) -> Result<(), WriteError> {
     let too_large = || WriteError::SegmentTooLarge { number: number.into() };
     let moof_start = bytes.len();
-    let mut moof = movie_fragment(number, time_ticks, samples);
+    let mut moof = movie_fragment(number, time_ticks, entries);
     moof.encode(bytes)?;
     // The data offset counts from the first byte of `moof`, whose size does not depend on it.
     let data_offset = bytes.len() - moof_start + HEADER_SIZE_BYTES;
@@ -80,29 +118,25 @@ fn append(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, samples: &[Timed]) 
     bytes.truncate(moof_start);
     moof.encode(bytes)?;
 
-    let mdat_size = u32::try_from(data_size(samples) + HEADER_SIZE_BYTES).map_err(|_| too_large())?;
+    let data_size: u64 = entries.iter().map(|entry| u64::from(entry.size_bytes)).sum();
+    let mdat_size = u32::try_from(data_size + HEADER_SIZE_BYTES as u64).map_err(|_| too_large())?;
     bytes.extend_from_slice(&mdat_size.to_be_bytes());
     bytes.extend_from_slice(b"mdat");
-    for sample in samples {
-        bytes.extend_from_slice(&sample.data);
-    }
     Ok(())
 }
 
 /// What all samples share is said once in `tfhd`, the rest per sample in `trun`; nothing is left to `trex`.
-fn movie_fragment(number: u32, time_ticks: u64, samples: &[Timed]) -> Moof {
-    let first_duration = samples.first().map(|sample| sample.duration_ticks);
-    let same_duration = samples.iter().all(|sample| Some(sample.duration_ticks) == first_duration);
-    let any_offset = samples.iter().any(|sample| sample.composition_offset_ticks != 0);
-    let all_sync = samples.iter().all(|sample| sample.is_sync);
-    let sync_first_only = samples.iter().skip(1).all(|sample| !sample.is_sync);
+fn movie_fragment(number: u32, time_ticks: u64, samples: &[Entry]) -> Moof {
+    let mut shape = Shape::new();
+    samples.iter().for_each(|sample| shape.add(sample));
+    let Shape { first_duration_ticks, same_duration, any_offset, all_sync, sync_first_only, .. } = shape;
 
     let entries: Vec<TrunEntry> = samples
         .iter()
         .enumerate()
         .map(|(position, sample)| TrunEntry {
             duration: (!same_duration).then_some(sample.duration_ticks),
-            size: Some(u32::try_from(sample.data.len()).expect("the writer refuses larger samples")),
+            size: Some(sample.size_bytes),
             flags: match (all_sync, sync_first_only, position) {
                 (true, _, _) | (false, true, 1..) => None,
                 (false, true, 0) | (false, false, _) => Some(flags(sample.is_sync)),
@@ -116,7 +150,7 @@ fn movie_fragment(number: u32, time_ticks: u64, samples: &[Timed]) -> Moof {
             tfhd: Tfhd {
                 track_id: TRACK_ID,
                 default_base_is_moof: true,
-                default_sample_duration: if same_duration { first_duration } else { None },
+                default_sample_duration: (same_duration && !samples.is_empty()).then_some(first_duration_ticks),
                 default_sample_flags: Some(flags(all_sync)),
                 ..Tfhd::default()
             },
@@ -129,4 +163,64 @@ fn movie_fragment(number: u32, time_ticks: u64, samples: &[Timed]) -> Moof {
 
 fn flags(is_sync: bool) -> u32 {
     if is_sync { FLAGS_SYNC } else { FLAGS_NON_SYNC }
+}
+
+// === impl Timed ===
+
+impl Timed {
+    fn entry(&self) -> Entry {
+        Entry {
+            duration_ticks: self.duration_ticks,
+            composition_offset_ticks: self.composition_offset_ticks,
+            is_sync: self.is_sync,
+            size_bytes: u32::try_from(self.data.len()).expect("the writer refuses larger samples"),
+        }
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// Of no sample.
+    pub(crate) fn new() -> Self {
+        Self {
+            first_duration_ticks: 0,
+            same_duration: true,
+            any_offset: false,
+            all_sync: true,
+            sync_first_only: true,
+            samples: 0,
+        }
+    }
+
+    /// One more sample.
+    pub(crate) fn add(&mut self, sample: &Entry) {
+        if self.samples == 0 {
+            self.first_duration_ticks = sample.duration_ticks;
+        } else {
+            self.same_duration &= sample.duration_ticks == self.first_duration_ticks;
+            self.sync_first_only &= !sample.is_sync;
+        }
+        self.any_offset |= sample.composition_offset_ticks != 0;
+        self.all_sync &= sample.is_sync;
+        self.samples += 1;
+    }
+
+    /// Samples so far.
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Bytes that [`encode_head`] writes for a segment of this shape.
+    pub(crate) fn head_size_bytes(&self) -> u64 {
+        /// `styp`, `moof`, `mfhd`, `traf`, `tfhd` with flags, `tfdt`, `trun` without samples, header of `mdat`.
+        const FIXED_BYTES: u64 = 28 + 8 + 16 + 8 + 20 + 20 + 20 + 8;
+        let flags_bytes = match (self.all_sync, self.sync_first_only) {
+            (true, _) => 0,
+            (false, true) => 4,
+            (false, false) => 4 * u64::from(self.samples),
+        };
+        let fields = 1 + u64::from(!self.same_duration) + u64::from(self.any_offset);
+        FIXED_BYTES + 4 * u64::from(self.same_duration) + flags_bytes + 4 * fields * u64::from(self.samples)
+    }
 }

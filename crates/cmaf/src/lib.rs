@@ -8,7 +8,7 @@
 //! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
 //! times ([`cuts`]). [`boxes`] looks at files of others before
-//! anything heavier does.
+//! anything heavier does, and [`movie`] packages them as they are.
 
 pub mod arriving;
 pub mod boxes;
@@ -19,6 +19,7 @@ pub mod figures;
 mod fragment;
 pub mod index;
 mod init;
+pub mod movie;
 pub mod timing;
 pub mod track;
 pub mod writer;
@@ -27,5 +28,6 @@ pub use chunks::{Chunk, ChunkWriter, Parts};
 pub use cuts::{Cuts, Followed, MediaTime};
 pub use figures::Figures;
 pub use index::{IndexError, SegmentEntry, TrackIndex};
+pub use movie::{Movie, MovieError, MovieTrack};
 pub use track::{AudioConfig, Colour, MediaConfig, TrackConfig, VideoConfig};
 pub use writer::{Finished, Sample, Segment, Segmentation, TrackWriter, WriteError};
