@@ -4,6 +4,8 @@
 mod chunks;
 #[path = "all/foreign.rs"]
 mod foreign;
+#[path = "all/movie.rs"]
+mod movie;
 #[path = "all/refusals.rs"]
 mod refusals;
 #[path = "all/roundtrip.rs"]

@@ -23,6 +23,9 @@ const TRANSFER_PQ: u16 = 16;
 const TRANSFER_HLG: u16 = 18;
 const UNSPECIFIED: u16 = 2;
 
+/// The largest configuration record that is copied.
+const RECORD_MAX_BYTES: usize = 64 << 10;
+
 /// What an entry says.
 #[derive(Debug)]
 pub(crate) struct SampleEntry {
@@ -67,7 +70,7 @@ fn picture(kind: &[u8; 4], body: &Bytes) -> Result<(String, Media, Vec<u8>), Str
         b"hvc1" | b"hev1" => b"hvcC",
         _ => b"avcC",
     };
-    let record = find(&boxes, name).ok_or_else(|| format!("it has no `{}` box", name.escape_ascii()))?;
+    let record = bounded(find(&boxes, name), name)?;
     let colour = colour(&boxes);
     let codec = match kind {
         b"avc1" => codec::avc1(&record),
@@ -97,8 +100,8 @@ fn picture(kind: &[u8; 4], body: &Bytes) -> Result<(String, Media, Vec<u8>), Str
     let (horizontal, vertical) = pixel_aspect;
     append(&mut fields, b"pasp", &[horizontal.to_be_bytes(), vertical.to_be_bytes()].concat());
     // Mastering display and content light level: HDR10's.
-    for name in [b"mdcv", b"clli"] {
-        if let Some(values) = find(&boxes, name) {
+    for (name, size_bytes) in [(b"mdcv", 24), (b"clli", 4)] {
+        if let Some(values) = find(&boxes, name).filter(|values| values.len() == size_bytes) {
             append(&mut fields, name, &values);
         }
     }
@@ -149,9 +152,7 @@ fn sound(kind: &[u8; 4], body: &Bytes, stsd_version: u8) -> Result<(String, Medi
     let boxes = body.slice(fields_bytes..);
     // QuickTime puts the configuration into `wave`.
     let config = |name: &[u8; 4]| {
-        find(&boxes, name)
-            .or_else(|| find(&boxes, b"wave").and_then(|wave| find(&wave, name)))
-            .ok_or_else(|| format!("it has no `{}` box", name.escape_ascii()))
+        bounded(find(&boxes, name).or_else(|| find(&boxes, b"wave").and_then(|wave| find(&wave, name))), name)
     };
     let said =
         Format { channels: u16_at(body, 16).unwrap_or(0), sample_rate_hz: u32::from(u16_at(body, 24).unwrap_or(0)) };
@@ -185,6 +186,12 @@ fn sound(kind: &[u8; 4], body: &Bytes, stsd_version: u8) -> Result<(String, Medi
     let mut bytes = Vec::new();
     append(&mut bytes, kind, &fields);
     Ok((codec, Media::Sound(Sound { channels, sample_rate_hz }), bytes))
+}
+
+fn bounded(record: Option<Bytes>, name: &[u8; 4]) -> Result<Bytes, String> {
+    record
+        .filter(|record| record.len() <= RECORD_MAX_BYTES)
+        .ok_or_else(|| format!("it has no `{}` box of a usual size", name.escape_ascii()))
 }
 
 /// Appends a box. What comes from a `moov` is far shorter than 4 GiB.
