@@ -51,9 +51,14 @@ const ENTRY_SIZE_BYTES: usize = 16;
 
 /// Bytes of a segment that is one fragment. `number` counts from 0; the first sample is decoded at `time_ticks`.
 pub(crate) fn encode(number: u32, time_ticks: u64, samples: &[Timed]) -> Result<Vec<u8>, WriteError> {
+    encode_of(TRACK_ID, number, time_ticks, samples)
+}
+
+/// The same for a track whose init segment somebody else wrote.
+pub(crate) fn encode_of(track_id: u32, number: u32, time_ticks: u64, samples: &[Timed]) -> Result<Vec<u8>, WriteError> {
     let mut bytes = with_room(samples);
     begin_segment(&mut bytes)?;
-    append(&mut bytes, number, time_ticks, samples)?;
+    append(&mut bytes, track_id, number, time_ticks, samples)?;
     Ok(bytes)
 }
 
@@ -68,7 +73,7 @@ pub(crate) fn encode_chunk(
     if begins_segment {
         begin_segment(&mut bytes)?;
     }
-    append(&mut bytes, number, time_ticks, samples)?;
+    append(&mut bytes, TRACK_ID, number, time_ticks, samples)?;
     Ok(bytes)
 }
 
@@ -90,9 +95,15 @@ fn begin_segment(bytes: &mut Vec<u8>) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn append(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, samples: &[Timed]) -> Result<(), WriteError> {
+fn append(
+    bytes: &mut Vec<u8>,
+    track_id: u32,
+    number: u32,
+    time_ticks: u64,
+    samples: &[Timed],
+) -> Result<(), WriteError> {
     let entries: Vec<Entry> = samples.iter().map(Timed::entry).collect();
-    append_head(bytes, number, time_ticks, &entries)?;
+    append_head(bytes, track_id, number, time_ticks, &entries)?;
     for sample in samples {
         bytes.extend_from_slice(&sample.data);
     }
@@ -103,14 +114,20 @@ fn append(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, samples: &[Timed]) 
 pub(crate) fn encode_head(number: u32, time_ticks: u64, entries: &[Entry]) -> Result<Vec<u8>, WriteError> {
     let mut bytes = Vec::with_capacity(ENTRY_SIZE_BYTES * entries.len() + BOXES_SIZE_BYTES);
     begin_segment(&mut bytes)?;
-    append_head(&mut bytes, number, time_ticks, entries)?;
+    append_head(&mut bytes, TRACK_ID, number, time_ticks, entries)?;
     Ok(bytes)
 }
 
-fn append_head(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, entries: &[Entry]) -> Result<(), WriteError> {
+fn append_head(
+    bytes: &mut Vec<u8>,
+    track_id: u32,
+    number: u32,
+    time_ticks: u64,
+    entries: &[Entry],
+) -> Result<(), WriteError> {
     let too_large = || WriteError::SegmentTooLarge { number: number.into() };
     let moof_start = bytes.len();
-    let mut moof = movie_fragment(number, time_ticks, entries);
+    let mut moof = movie_fragment(track_id, number, time_ticks, entries);
     moof.encode(bytes)?;
     // The data offset counts from the first byte of `moof`, whose size does not depend on it.
     let data_offset = bytes.len() - moof_start + HEADER_SIZE_BYTES;
@@ -126,7 +143,7 @@ fn append_head(bytes: &mut Vec<u8>, number: u32, time_ticks: u64, entries: &[Ent
 }
 
 /// What all samples share is said once in `tfhd`, the rest per sample in `trun`; nothing is left to `trex`.
-fn movie_fragment(number: u32, time_ticks: u64, samples: &[Entry]) -> Moof {
+fn movie_fragment(track_id: u32, number: u32, time_ticks: u64, samples: &[Entry]) -> Moof {
     let mut shape = Shape::new();
     samples.iter().for_each(|sample| shape.add(sample));
     let Shape { first_duration_ticks, same_duration, any_offset, all_sync, sync_first_only, .. } = shape;
@@ -148,7 +165,7 @@ fn movie_fragment(number: u32, time_ticks: u64, samples: &[Entry]) -> Moof {
         mfhd: Mfhd { sequence_number: number.saturating_add(1) },
         traf: vec![Traf {
             tfhd: Tfhd {
-                track_id: TRACK_ID,
+                track_id,
                 default_base_is_moof: true,
                 default_sample_duration: (same_duration && !samples.is_empty()).then_some(first_duration_ticks),
                 default_sample_flags: Some(flags(all_sync)),

@@ -1,14 +1,14 @@
 //! CMAF (ISO/IEC 23000-19) tracks: encoded samples in, boxes and an index out; and back.
 //!
 //! The packager of the project. Pure: no I/O, no media library, so the streaming service can use it in the
-//! request path and `flame-media` right behind its encoders. It never looks inside encoded pictures, and
-//! reads no more of a codec's configuration than its codec string needs.
+//! request path and `flame-media` right behind its encoders. It never looks inside encoded pictures beyond the
+//! headers of their NAL units, and reads no more of a codec's configuration than its codec string, or a transport stream, needs.
 //!
 //! In reading order: what a track is ([`track`]), when its samples are decoded ([`timing`]), how it is cut
 //! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
-//! times ([`cuts`]). [`boxes`] looks at files of others before
-//! anything heavier does, and [`movie`] packages them as they are.
+//! times ([`cuts`]). What was written is read back by [`samples`], and carried to players of transport streams by [`ts`].
+//! [`boxes`] looks at files of others before anything heavier does, and [`movie`] packages them as they are.
 
 pub mod arriving;
 pub mod boxes;
@@ -20,8 +20,10 @@ mod fragment;
 pub mod index;
 mod init;
 pub mod movie;
+pub mod samples;
 pub mod timing;
 pub mod track;
+pub mod ts;
 pub mod writer;
 
 pub use chunks::{Chunk, ChunkWriter, Parts};
