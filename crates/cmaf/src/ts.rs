@@ -10,7 +10,9 @@
 //!
 //! *Times.* What CMAF presents at 0, the edit applied, is presented here at [`START_S`] seconds, so that neither priming
 //! nor clock are below 0; all tracks of an asset are shifted alike. Clock references are [`DELAY_MS`] behind decode times,
-//! and at most [`CLOCK_INTERVAL_MS`] apart. All wrap at 33 bits.
+//! and at most [`CLOCK_INTERVAL_MS`] apart. All wrap at 33 bits. Where composition offsets may be negative, as brand `cmf2`
+//! of CMAF allows, decode times move back by as many pictures as the sequence parameter set says are reordered: the same
+//! for each segment.
 //!
 //! *Bounds.* Neither the segment nor what is made of it may have more bytes than the caller says, nor last longer than
 //! [`DURATION_MAX_S`]. What is made is counted before it is allocated, once.
@@ -21,6 +23,7 @@ mod adts;
 mod elementary;
 mod packets;
 mod plan;
+mod reorder;
 
 use thiserror::Error;
 

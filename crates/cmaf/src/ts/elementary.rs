@@ -3,6 +3,7 @@
 use super::{
     TsError,
     adts::{self, Header},
+    reorder,
 };
 use crate::{boxes::BoxType, samples::CodecConfig};
 
@@ -31,7 +32,7 @@ static H265: Syntax = Syntax {
     // Any slice types may follow (section 7.4.3.5).
     delimiter: &[0, 0, 0, 1, 0x46, 0x01, 0x50],
     sets: 0b111,
-    kind: |first| match first >> 1 & 0x3f {
+    kind: |first| match h265_type(first) {
         32 => Kind::ParameterSet(0b001),
         33 => Kind::ParameterSet(0b010),
         34 => Kind::ParameterSet(0b100),
@@ -57,6 +58,8 @@ pub(super) struct NalUnits {
     length_size_bytes: usize,
     /// All parameter sets, with start codes.
     parameter_sets: Vec<u8>,
+    /// How many pictures are decoded at most before one that is shown before them; 0 where nobody says so.
+    reorder_frames: u32,
 }
 
 /// What differs between H.264 and H.265.
@@ -103,6 +106,14 @@ impl Elementary {
 
     pub(super) fn is_video(&self) -> bool {
         matches!(self, Self::Video(_))
+    }
+
+    /// How many pictures are decoded at most before one that is shown before them; 0 where nobody says so.
+    pub(super) fn reorder_frames(&self) -> u32 {
+        match self {
+            Self::Video(units) => units.reorder_frames,
+            Self::Aac(_) | Self::Ac3 | Self::Eac3 => 0,
+        }
     }
 
     /// ISO/IEC 13818-1 table 2-34; ATSC A/52 annexes A and G for Dolby's.
@@ -160,6 +171,19 @@ impl Elementary {
 // === impl NalUnits ===
 
 impl NalUnits {
+    /// `lengths` ends with the two bits of `lengthSizeMinusOne`.
+    fn new(syntax: &'static Syntax, lengths: u8) -> Self {
+        let length_size_bytes = usize::from(lengths & 0b11) + 1;
+        Self { syntax, length_size_bytes, parameter_sets: Vec::new(), reorder_frames: 0 }
+    }
+
+    fn add_set(&mut self, unit: &[u8]) {
+        if !unit.is_empty() {
+            self.parameter_sets.extend_from_slice(START_CODE);
+            self.parameter_sets.extend_from_slice(unit);
+        }
+    }
+
     /// A delimiter, the parameter sets where they are needed, and the units without other delimiters.
     fn visit(&self, sample: &[u8], is_sync: bool, mut put: impl FnMut(&[u8])) -> Result<(), &'static str> {
         let kind = self.syntax.kind;
@@ -206,13 +230,15 @@ impl NalUnits {
 /// Reads an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 5.3.3.1).
 fn h264_units(avcc: &[u8]) -> Option<NalUnits> {
     let [1, _, _, _, lengths, rest @ ..] = avcc else { return None };
-    let mut parameter_sets = Vec::new();
-    let mut rest = rest;
-    for count_mask in [0x1f, 0xff] {
-        let (count, behind) = rest.split_first()?;
-        rest = append_units(&mut parameter_sets, behind, usize::from(count & count_mask), |_| true)?;
-    }
-    Some(NalUnits { syntax: &H264, length_size_bytes: length_size(*lengths), parameter_sets })
+    let mut units = NalUnits::new(&H264, *lengths);
+    let (count, rest) = rest.split_first()?;
+    let rest = each_set(rest, usize::from(count & 0x1f), |unit| {
+        units.reorder_frames = units.reorder_frames.max(reorder::h264(unit).unwrap_or(0));
+        units.add_set(unit);
+    })?;
+    let (count, rest) = rest.split_first()?;
+    each_set(rest, usize::from(*count), |unit| units.add_set(unit))?;
+    Some(units)
 }
 
 /// Reads an `HEVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 8.3.3.1).
@@ -222,41 +248,33 @@ fn h265_units(hvcc: &[u8]) -> Option<NalUnits> {
     if fixed[0] != 1 {
         return None;
     }
-    let mut parameter_sets = Vec::new();
+    let mut units = NalUnits::new(&H265, *lengths);
     let mut rest = rest;
     for _ in 0..*arrays {
         let [_, high, low, behind @ ..] = rest else { return None };
-        let count = u16::from_be_bytes([*high, *low]).into();
-        rest = append_units(&mut parameter_sets, behind, count, |unit| !is_encoders_name(unit))?;
+        rest = each_set(behind, u16::from_be_bytes([*high, *low]).into(), |unit| match unit {
+            // Mastering displays and the like are wanted, the encoder's name is not.
+            [first, _, USER_DATA_UNREGISTERED, ..] if h265_type(*first) == 39 => {}
+            [first, ..] if h265_type(*first) == 33 => {
+                units.reorder_frames = units.reorder_frames.max(reorder::h265(unit).unwrap_or(0));
+                units.add_set(unit);
+            }
+            _ => units.add_set(unit),
+        })?;
     }
-    Some(NalUnits { syntax: &H265, length_size_bytes: length_size(*lengths), parameter_sets })
+    Some(units)
 }
 
-/// `lengthSizeMinusOne`, the last two bits.
-fn length_size(lengths: u8) -> usize {
-    usize::from(lengths & 0b11) + 1
+fn h265_type(first: u8) -> u8 {
+    first >> 1 & 0x3f
 }
 
-/// Whether a unit of H.265 is a SEI message of that kind; others, such as mastering displays, are wanted.
-fn is_encoders_name(unit: &[u8]) -> bool {
-    const PREFIX_SEI: u8 = 39;
-    matches!(unit, [first, _, USER_DATA_UNREGISTERED, ..] if first >> 1 & 0x3f == PREFIX_SEI)
-}
-
-/// Appends the units to keep of `count`, each behind 16 bits of its length, with start codes. Returns what follows them.
-fn append_units<'a>(
-    target: &mut Vec<u8>,
-    mut rest: &'a [u8],
-    count: usize,
-    keep: impl Fn(&[u8]) -> bool,
-) -> Option<&'a [u8]> {
+/// Visits `count` units, each behind 16 bits of its length. Returns what follows them.
+fn each_set<'a>(mut rest: &'a [u8], count: usize, mut visit: impl FnMut(&'a [u8])) -> Option<&'a [u8]> {
     for _ in 0..count {
         let (length, behind) = rest.split_first_chunk::<2>()?;
         let (unit, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
-        if !unit.is_empty() && keep(unit) {
-            target.extend_from_slice(START_CODE);
-            target.extend_from_slice(unit);
-        }
+        visit(unit);
         rest = behind;
     }
     Some(rest)

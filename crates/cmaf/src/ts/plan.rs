@@ -55,6 +55,8 @@ pub(super) struct Pes {
 /// The clock of a track.
 struct Times<'a> {
     init: &'a InitInfo,
+    /// How much earlier samples are decoded than CMAF says, ticks.
+    earlier_ticks: i64,
 }
 
 // === impl Plan ===
@@ -68,7 +70,7 @@ impl Plan {
         elementary: &Elementary,
         size_max_bytes: usize,
     ) -> Result<Self, TsError> {
-        let times = Times { init };
+        let times = Times::of(init, samples, elementary.reorder_frames());
         let interval_ticks = CLOCK_HZ * i128::from(CLOCK_INTERVAL_MS) / 1000;
         if let (Some(first), Some(last)) = (samples.first(), samples.last())
             && times.end_ticks(last) - times.clock_ticks(first) > CLOCK_HZ * i128::from(DURATION_MAX_S)
@@ -242,7 +244,25 @@ impl Pes {
 
 // === impl Times ===
 
-impl Times<'_> {
+impl<'a> Times<'a> {
+    fn of(init: &'a InitInfo, samples: &[SampleRef], reorder_frames: u32) -> Self {
+        let lowest_ticks = samples.iter().map(|sample| i64::from(sample.composition_offset_ticks)).min().unwrap_or(0);
+        let mut earlier_ticks = (-lowest_ticks).max(0);
+        // Offsets that are not signed come with an edit, and are right as they are.
+        if init.edit_media_time_ticks == 0 {
+            let frame_ticks = samples.iter().map(|sample| sample.duration_ticks).filter(|ticks| *ticks > 0).min();
+            let reorder_ticks = i64::from(reorder_frames) * i64::from(frame_ticks.unwrap_or(0));
+            let first_ticks = samples.first().map_or(0, |first| i64::from(first.composition_offset_ticks));
+            earlier_ticks = earlier_ticks.max(reorder_ticks - first_ticks);
+        }
+        Self { init, earlier_ticks }
+    }
+
+    /// When a sample is decoded, on the presentation's timeline.
+    fn decode_ticks(&self, sample: &SampleRef) -> i64 {
+        self.init.edited_ticks(sample) - self.earlier_ticks
+    }
+
     fn scaled(&self, ticks: i64, hz: i128) -> i128 {
         (i128::from(ticks) * hz).div_euclid(i128::from(self.init.timescale))
     }
@@ -250,7 +270,7 @@ impl Times<'_> {
     /// The clock reference with which a sample begins to arrive, 27 MHz.
     fn clock_ticks(&self, sample: &SampleRef) -> i128 {
         let shift = CLOCK_HZ * i128::from(START_S) - CLOCK_HZ * i128::from(DELAY_MS) / 1000;
-        self.scaled(self.init.edited_ticks(sample), CLOCK_HZ) + shift
+        self.scaled(self.decode_ticks(sample), CLOCK_HZ) + shift
     }
 
     /// The same for a sample that would follow.
@@ -267,7 +287,7 @@ impl Times<'_> {
             let shifted = half_ticks + STAMP_HZ * i128::from(START_S);
             u64::try_from(shifted.rem_euclid(1 << 33)).expect("33 bits")
         };
-        (stamp(self.init.presented_ticks(sample)), stamp(self.init.edited_ticks(sample)))
+        (stamp(self.init.presented_ticks(sample)), stamp(self.decode_ticks(sample)))
     }
 }
 
