@@ -6,10 +6,10 @@
 
 use std::fmt::Write;
 
-use time::OffsetDateTime;
-
-use crate::PlaylistError;
+use crate::date_range;
 use crate::media::{INIT_URI, segment_uri};
+use crate::time::{Seconds, Timestamp};
+use crate::{DateRange, PlaylistError};
 
 /// The version that `EXT-X-SKIP` needs (section 8).
 const VERSION: u32 = 9;
@@ -22,11 +22,8 @@ const SKIP_TARGETS: u64 = 6;
 /// Parts are listed for so many target durations before the end (section 6.2.2).
 const PARTS_TARGETS: u64 = 3;
 
-const SECOND_MS: u64 = 1_000;
-const SECOND_US: u128 = 1_000_000;
-
 /// A live track, as its playlist sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct LiveMedia {
     /// Ticks per second, above 0.
     pub timescale: u32,
@@ -44,6 +41,8 @@ pub struct LiveMedia {
     pub is_over: bool,
     /// How far the other tracks are.
     pub reports: Vec<RenditionReport>,
+    /// Spans of time that something is said of; the same ones in every playlist of the channel.
+    pub date_ranges: Vec<DateRange>,
 }
 
 /// A segment of a live track.
@@ -271,7 +270,7 @@ impl LiveMedia {
     /// The playlist; with `skip`, the segments of long ago are left out (section 4.4.5.2).
     ///
     /// # Errors
-    /// [`PlaylistError`] if there is no timescale or nothing in it.
+    /// [`PlaylistError`] if there is no timescale or nothing in it, or a date range contradicts itself.
     pub fn playlist(&self, skip: bool) -> Result<String, PlaylistError> {
         if self.timescale == 0 {
             return Err(PlaylistError::Timescale);
@@ -282,6 +281,10 @@ impl LiveMedia {
         let skipped = if skip { self.skippable() } else { 0 };
         let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));
         self.head(&mut text);
+        // All of them in a delta too: only `CAN-SKIP-DATERANGES`, which is not said, lets old ones be left out.
+        for range in date_range::in_order(&self.date_ranges)? {
+            line(&mut text, format_args!("{}", range.tag()?));
+        }
         let starts = self.ages();
         let mut init = None;
         if skipped > 0 {
@@ -408,34 +411,4 @@ impl LiveMedia {
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("a string takes everything");
     text.push('\n');
-}
-
-/// Ticks as decimal seconds, rounded to microseconds.
-struct Seconds(u64, u32);
-
-impl std::fmt::Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let timescale = u128::from(self.1);
-        let us = (u128::from(self.0) * SECOND_US + timescale / 2) / timescale;
-        let (seconds, us) = (us / SECOND_US, us % SECOND_US);
-        let digits = format!("{us:06}");
-        let digits = digits.trim_end_matches('0');
-        write!(f, "{seconds}.{}", if digits.is_empty() { "0" } else { digits })
-    }
-}
-
-/// Ticks since 1970 as RFC 3339 with milliseconds.
-struct Timestamp(u64, u32);
-
-impl std::fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (ticks, timescale) = (self.0, u64::from(self.1));
-        let seconds = i64::try_from(ticks / timescale).unwrap_or(i64::MAX);
-        // Beyond the year 9999 there is no such text.
-        let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let (year, month, day) = (time.year(), u8::from(time.month()), time.day());
-        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-        let ms = ticks % timescale * SECOND_MS / timescale;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-    }
 }

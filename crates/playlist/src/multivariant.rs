@@ -1,67 +1,38 @@
-//! The multivariant playlist (RFC 8216 section 4.3.4): which renditions there are, and what each costs.
+//! The multivariant playlist (RFC 8216bis section 4.4.6): which renditions there are, and what each costs.
 //!
-//! Every video rendition is a variant, and all sound is one audio group that goes with each of them. So the
-//! bandwidth of a variant is its own plus that of the most expensive sound: the largest sum that a player
-//! can choose.
+//! Every video rendition is a variant, once for each group of audio and once for each pathway. The bandwidth of a variant
+//! is its own plus that of the most expensive sound of its group: the largest sum that a player can choose.
+//!
+//! `hls_m3u8` checks and writes the classic tags; what it has no words for is put behind their attributes
+//! (`attributes.rs`).
 
-use std::collections::{BTreeSet, HashSet};
+mod groups;
+mod renditions;
 
 use hls_m3u8::{
-    MasterPlaylist,
-    tags::{ExtXMedia, VariantStream},
-    types::{Channels, ClosedCaptions, MediaType, StreamData, UFloat},
+    MasterPlaylist, RequiredVersion,
+    tags::{ExtXMedia, ExtXSessionKey, ExtXVersion, VariantStream},
+    types::{Channels, ClosedCaptions, MediaType, ProtocolVersion, StreamData, UFloat},
 };
 
-use crate::PlaylistError;
+use self::groups::{AudioGroup, Named, names};
+pub use self::renditions::{
+    AudioRendition, IframeRendition, MultivariantInput, Pathway, Start, Steering, SubtitleRendition, VideoRange,
+    VideoRendition,
+};
+use crate::attributes::{Attributes, Quoted, start_tag};
+use crate::time::SecondsOfMs;
+use crate::{PlaylistError, Role, uri};
 
-/// The one audio group.
-const AUDIO_GROUP: &str = "audio";
+/// The one group of subtitles.
+const SUBTITLES_GROUP: &str = "subtitles";
+/// The only pathway, if none is named.
+const UNNAMED: Pathway = Pathway { id: String::new(), base: String::new() };
 
-/// What can be played.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct MultivariantInput {
-    /// Video renditions, in the order of the playlist; the first one is what some players begin with.
-    pub video: Vec<VideoRendition>,
-    /// Audio renditions; the first one is the default.
-    pub audio: Vec<AudioRendition>,
-}
-
-/// One video rendition.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VideoRendition {
-    /// URI of its media playlist, relative.
-    pub uri: String,
-    /// RFC 6381 codec string.
-    pub codec: String,
-    /// Width in square pixels.
-    pub width: u32,
-    /// Height in square pixels.
-    pub height: u32,
-    /// Frames per second as a ratio, if there is a rate.
-    pub frame_rate: Option<(u32, u32)>,
-    /// Mean bits per second, measured.
-    pub average_bandwidth_bps: u64,
-    /// Peak segment bit rate, measured.
-    pub peak_bandwidth_bps: u64,
-}
-
-/// One audio rendition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AudioRendition {
-    /// URI of its media playlist, relative.
-    pub uri: String,
-    /// RFC 6381 codec string.
-    pub codec: String,
-    /// Name for people; made unique here.
-    pub name: String,
-    /// Language (BCP 47), if it is known.
-    pub language: Option<String>,
-    /// Channels, if they are known.
-    pub channels: Option<u16>,
-    /// Mean bits per second, measured.
-    pub average_bandwidth_bps: u64,
-    /// Peak segment bit rate, measured.
-    pub peak_bandwidth_bps: u64,
+/// A tag of `hls_m3u8`, and what it has no words for.
+struct Extended<T> {
+    tag: T,
+    attributes: Attributes,
 }
 
 /// The playlist of everything in `input`.
@@ -69,117 +40,323 @@ pub struct AudioRendition {
 /// Without video each audio rendition is a variant; without audio there is no group.
 ///
 /// # Errors
-/// [`PlaylistError`] if there is nothing to play, or a URI is not relative.
+/// [`PlaylistError`] if there is nothing to play, a URI is not relative, or a name or identifier breaks its rule.
 pub fn multivariant_playlist(input: &MultivariantInput) -> Result<String, PlaylistError> {
-    let uris = input.video.iter().map(|video| &video.uri).chain(input.audio.iter().map(|audio| &audio.uri));
-    for uri in uris {
-        if !is_relative(uri) {
-            return Err(PlaylistError::Uri { uri: uri.clone() });
+    if input.video.is_empty() && input.audio.is_empty() {
+        return Err(PlaylistError::Empty { what: "rendition" });
+    }
+    check_stable_ids(input)?;
+    let mut media = Vec::new();
+    let mut variants = Vec::new();
+    let mut iframes = Vec::new();
+    let unnamed = [UNNAMED];
+    for pathway in if input.pathways.is_empty() { &unnamed[..] } else { &input.pathways[..] } {
+        let way = Way { input, pathway };
+        way.check()?;
+        let groups = if input.video.is_empty() { Vec::new() } else { AudioGroup::of(&input.audio) };
+        for group in &groups {
+            media.extend(way.audio(group)?);
+        }
+        media.extend(way.subtitles()?);
+        if input.video.is_empty() {
+            for audio in &input.audio {
+                variants.push(way.sound_variant(audio)?);
+            }
+        }
+        for video in &input.video {
+            // Without sound there is no group, and still the variant.
+            for group in groups.iter().map(Some).chain(groups.is_empty().then_some(None)) {
+                variants.push(way.picture_variant(video, group, groups.len() > 1)?);
+            }
+        }
+        for iframe in &input.iframes {
+            iframes.push(way.iframes(iframe)?);
         }
     }
-    let mut playlist = MasterPlaylist::builder();
-    if input.video.is_empty() {
-        if input.audio.is_empty() {
-            return Err(PlaylistError::Empty { what: "rendition" });
-        }
-        playlist.variant_streams(input.audio.iter().map(sound_variant).collect::<Result<Vec<_>, _>>()?);
-    } else {
-        playlist.media(audio_group(&input.audio)?);
-        let variants = input.video.iter().map(|video| picture_variant(video, &input.audio));
-        playlist.variant_streams(variants.collect::<Result<Vec<_>, _>>()?);
+    variants.extend(iframes);
+    write(input, &media, &variants)
+}
+
+fn write(
+    input: &MultivariantInput,
+    media: &[Extended<ExtXMedia<'_>>],
+    variants: &[Extended<VariantStream<'_>>],
+) -> Result<String, PlaylistError> {
+    let session_keys = input.session_keys.iter().map(|key| key.decryption_key().map(ExtXSessionKey::new));
+    let checked = MasterPlaylist::builder()
+        .media(media.iter().map(|media| media.tag.clone()).collect::<Vec<_>>())
+        .variant_streams(variants.iter().map(|variant| variant.tag.clone()).collect::<Vec<_>>())
+        .session_keys(session_keys.collect::<Result<Vec<_>, _>>()?)
+        .has_independent_segments(true)
+        .build()?;
+    let mut lines = vec!["#EXTM3U".to_owned()];
+    let version = checked.required_version();
+    if version != ProtocolVersion::V1 {
+        lines.push(ExtXVersion::new(version).to_string());
     }
-    Ok(playlist.has_independent_segments(true).build()?.to_string())
+    lines.push("#EXT-X-INDEPENDENT-SEGMENTS".to_owned());
+    if let Some(steering) = &input.steering {
+        lines.push(steering.tag(&input.pathways)?);
+    }
+    if let Some(start) = input.start {
+        let sign = if start.offset_ms < 0 { "-" } else { "" };
+        let offset = format!("{sign}{}", SecondsOfMs(start.offset_ms.unsigned_abs()));
+        lines.push(start_tag(offset, start.is_precise));
+    }
+    lines.extend(checked.session_keys.iter().map(ToString::to_string));
+    lines.extend(media.iter().map(|media| media.attributes.behind(&media.tag)));
+    lines.extend(variants.iter().map(|variant| variant.attributes.behind(&variant.tag)));
+    lines.push(String::new());
+    Ok(lines.join("\n"))
 }
 
-fn picture_variant<'a>(
-    video: &'a VideoRendition,
-    audio: &'a [AudioRendition],
-) -> Result<VariantStream<'a>, PlaylistError> {
-    let peak = audio.iter().map(|audio| audio.peak_bandwidth_bps).max().unwrap_or(0);
-    let average = audio.iter().map(|audio| audio.average_bandwidth_bps).max().unwrap_or(0);
-    let sounds: BTreeSet<&str> = audio.iter().map(|audio| audio.codec.as_str()).collect();
-    let codecs: Vec<&str> = std::iter::once(video.codec.as_str()).chain(sounds).collect();
-    let stream_data = StreamData::builder()
-        .bandwidth(video.peak_bandwidth_bps.saturating_add(peak))
-        .average_bandwidth(video.average_bandwidth_bps.saturating_add(average))
-        .codecs(codecs)
-        .resolution((as_usize(video.width), as_usize(video.height)))
-        .build()?;
-    Ok(VariantStream::ExtXStreamInf {
-        uri: video.uri.as_str().into(),
-        frame_rate: video.frame_rate.and_then(frame_rate),
-        audio: (!audio.is_empty()).then(|| AUDIO_GROUP.into()),
-        subtitles: None,
-        // Without it players offer captions that may or may not lie in the pictures.
-        closed_captions: Some(ClosedCaptions::None),
-        stream_data,
-    })
+/// One pathway through all renditions.
+struct Way<'a> {
+    input: &'a MultivariantInput,
+    pathway: &'a Pathway,
 }
 
-fn sound_variant(audio: &AudioRendition) -> Result<VariantStream<'_>, PlaylistError> {
-    let stream_data = StreamData::builder()
-        .bandwidth(audio.peak_bandwidth_bps)
-        .average_bandwidth(audio.average_bandwidth_bps)
-        .codecs(vec![audio.codec.as_str()])
-        .build()?;
-    Ok(VariantStream::ExtXStreamInf {
-        uri: audio.uri.as_str().into(),
-        frame_rate: None,
-        audio: None,
-        subtitles: None,
-        closed_captions: None,
-        stream_data,
-    })
+// === impl Way ===
+
+impl<'a> Way<'a> {
+    fn check(&self) -> Result<(), PlaylistError> {
+        let Pathway { id, base } = self.pathway;
+        let twice = self.input.pathways.iter().filter(|other| other.id == *id).count() > 1;
+        if twice || (!self.input.pathways.is_empty() && !is_pathway(id)) {
+            return Err(PlaylistError::Attribute { attribute: "PATHWAY-ID", value: id.clone() });
+        }
+        if !base.is_empty() && !uri::checked(base)?.ends_with('/') {
+            return Err(PlaylistError::Uri { uri: base.clone() });
+        }
+        Ok(())
+    }
+
+    fn uri(&self, uri: &str) -> Result<String, PlaylistError> {
+        uri::checked(uri)?;
+        Ok(format!("{}{uri}", self.pathway.base))
+    }
+
+    /// Groups of two pathways hold other URIs, so they are other groups.
+    fn group_id(&self, id: &str) -> String {
+        if self.pathway.id.is_empty() { id.to_owned() } else { format!("{id}.{}", self.pathway.id) }
+    }
+
+    fn audio(&self, group: &AudioGroup<'a>) -> Result<Vec<Extended<ExtXMedia<'a>>>, PlaylistError> {
+        let member = |(at, member): (usize, &groups::Member<'a>)| {
+            let audio = member.audio;
+            self.media(&Rendition {
+                kind: MediaType::Audio,
+                group: &group.id,
+                uri: &audio.uri,
+                named: &member.named,
+                role: audio.role,
+                is_default: at == 0,
+                channels: audio.channels,
+                stable_id: audio.stable_id.as_deref(),
+            })
+        };
+        group.members.iter().enumerate().map(member).collect()
+    }
+
+    fn subtitles(&self) -> Result<Vec<Extended<ExtXMedia<'a>>>, PlaylistError> {
+        let subtitles = &self.input.subtitles;
+        let said = subtitles.iter().map(|text| {
+            (text.name.as_str(), text.language.as_deref().filter(|language| is_language(language)), text.role)
+        });
+        let text = |(text, named): (&SubtitleRendition, Named)| {
+            self.media(&Rendition {
+                kind: MediaType::Subtitles,
+                group: SUBTITLES_GROUP,
+                uri: &text.uri,
+                named: &named,
+                role: text.role,
+                is_default: false,
+                channels: None,
+                stable_id: text.stable_id.as_deref(),
+            })
+        };
+        subtitles.iter().zip(names(said, "Subtitles")).map(text).collect()
+    }
+
+    fn media(&self, rendition: &Rendition<'_>) -> Result<Extended<ExtXMedia<'a>>, PlaylistError> {
+        let mut tag = ExtXMedia::builder();
+        tag.media_type(rendition.kind)
+            .group_id(self.group_id(rendition.group))
+            .name(rendition.named.name.clone())
+            .uri(self.uri(rendition.uri)?)
+            .is_default(rendition.is_default)
+            .is_autoselect(rendition.named.is_autoselect)
+            .is_forced(rendition.kind == MediaType::Subtitles && rendition.role == Role::Forced);
+        if let Some(language) = &rendition.named.language {
+            tag.language(language.clone());
+        }
+        if let Some(characteristics) = rendition.role.characteristics() {
+            tag.characteristics(characteristics);
+        }
+        if let Some(channels) = rendition.channels {
+            tag.channels(Channels::new(u64::from(channels)));
+        }
+        let stable = rendition.stable_id.map(|id| Quoted::id("STABLE-RENDITION-ID", id)).transpose()?;
+        let attributes = Attributes::default().quoted_if("STABLE-RENDITION-ID", stable.as_ref());
+        Ok(Extended { tag: tag.build()?, attributes })
+    }
+
+    fn picture_variant(
+        &self,
+        video: &'a VideoRendition,
+        group: Option<&AudioGroup<'a>>,
+        is_repeated: bool,
+    ) -> Result<Extended<VariantStream<'a>>, PlaylistError> {
+        let most = |of: fn(&AudioRendition) -> u64| group.map_or(0, |group| group.most(of));
+        let peak = video.peak_bandwidth_bps.saturating_add(most(|audio| audio.peak_bandwidth_bps));
+        let average = video.average_bandwidth_bps.saturating_add(most(|audio| audio.average_bandwidth_bps));
+        let sounds = group.into_iter().flat_map(AudioGroup::codecs);
+        let codecs = std::iter::once(video.codec.as_str()).chain(sounds).chain(self.text_codecs());
+        let stream_data = StreamData::builder()
+            .bandwidth(peak)
+            .average_bandwidth(average)
+            .codecs(checked_codecs(codecs)?)
+            .resolution((as_usize(video.width), as_usize(video.height)))
+            .build()?;
+        let tag = VariantStream::ExtXStreamInf {
+            uri: self.uri(&video.uri)?.into(),
+            frame_rate: video.frame_rate.and_then(frame_rate),
+            audio: group.map(|group| self.group_id(&group.id).into()),
+            subtitles: self.subtitles_group(),
+            // Without it players offer captions that may or may not lie in the pictures.
+            closed_captions: Some(ClosedCaptions::None),
+            stream_data,
+        };
+        // Two variants of the same pictures are two variants.
+        let stable_id = video.stable_id.as_ref().map(|id| match group {
+            Some(group) if is_repeated => format!("{id}.{}", group.id),
+            Some(_) | None => id.clone(),
+        });
+        let supplemental = video.supplemental_codecs.as_deref();
+        let supplemental = supplemental.map(|codecs| Quoted::new("SUPPLEMENTAL-CODECS", codecs)).transpose()?;
+        let attributes = self.variant_attributes(video.video_range, stable_id.as_deref())?;
+        Ok(Extended { tag, attributes: attributes.quoted_if("SUPPLEMENTAL-CODECS", supplemental.as_ref()) })
+    }
+
+    fn sound_variant(&self, audio: &'a AudioRendition) -> Result<Extended<VariantStream<'a>>, PlaylistError> {
+        let codecs = std::iter::once(audio.codec.as_str()).chain(self.text_codecs());
+        let stream_data = StreamData::builder()
+            .bandwidth(audio.peak_bandwidth_bps)
+            .average_bandwidth(audio.average_bandwidth_bps)
+            .codecs(checked_codecs(codecs)?)
+            .build()?;
+        let tag = VariantStream::ExtXStreamInf {
+            uri: self.uri(&audio.uri)?.into(),
+            frame_rate: None,
+            audio: None,
+            subtitles: self.subtitles_group(),
+            closed_captions: None,
+            stream_data,
+        };
+        Ok(Extended { tag, attributes: self.variant_attributes(None, audio.stable_id.as_deref())? })
+    }
+
+    fn iframes(&self, iframe: &'a IframeRendition) -> Result<Extended<VariantStream<'a>>, PlaylistError> {
+        let stream_data = StreamData::builder()
+            .bandwidth(iframe.peak_bandwidth_bps)
+            .average_bandwidth(iframe.average_bandwidth_bps)
+            .codecs(checked_codecs(std::iter::once(iframe.codec.as_str()))?)
+            .resolution((as_usize(iframe.width), as_usize(iframe.height)))
+            .build()?;
+        let tag = VariantStream::ExtXIFrame { uri: self.uri(&iframe.uri)?.into(), stream_data };
+        Ok(Extended { tag, attributes: self.variant_attributes(iframe.video_range, iframe.stable_id.as_deref())? })
+    }
+
+    fn variant_attributes(
+        &self,
+        range: Option<VideoRange>,
+        stable_id: Option<&str>,
+    ) -> Result<Attributes, PlaylistError> {
+        let attributes = match range {
+            Some(range) => Attributes::default().plain("VIDEO-RANGE", range.word()),
+            None => Attributes::default(),
+        };
+        let stable = stable_id.map(|id| Quoted::id("STABLE-VARIANT-ID", id)).transpose()?;
+        let pathway = Some(&self.pathway.id).filter(|id| !id.is_empty());
+        let pathway = pathway.map(|id| Quoted::id("PATHWAY-ID", id)).transpose()?;
+        Ok(attributes.quoted_if("STABLE-VARIANT-ID", stable.as_ref()).quoted_if("PATHWAY-ID", pathway.as_ref()))
+    }
+
+    fn subtitles_group(&self) -> Option<std::borrow::Cow<'a, str>> {
+        (!self.input.subtitles.is_empty()).then(|| self.group_id(SUBTITLES_GROUP).into())
+    }
+
+    fn text_codecs(&self) -> std::collections::BTreeSet<&'a str> {
+        self.input.subtitles.iter().filter_map(|text| text.codec.as_deref()).collect()
+    }
 }
 
-fn audio_group(audio: &[AudioRendition]) -> Result<Vec<ExtXMedia<'_>>, PlaylistError> {
-    let mut names = HashSet::new();
-    let mut languages = HashSet::new();
-    audio
-        .iter()
-        .enumerate()
-        .map(|(position, audio)| {
-            let language = audio.language.as_deref().filter(|language| is_language(language));
-            let mut media = ExtXMedia::builder();
-            media
-                .media_type(MediaType::Audio)
-                .group_id(AUDIO_GROUP)
-                .name(unique_name(&audio.name, &mut names))
-                .uri(audio.uri.as_str())
-                .is_default(position == 0)
-                // A player chooses by itself among languages only, so the first of each is eligible.
-                .is_autoselect(languages.insert(language));
-            if let Some(language) = language {
-                media.language(language);
-            }
-            if let Some(channels) = audio.channels {
-                media.channels(Channels::new(u64::from(channels)));
-            }
-            Ok(media.build()?)
-        })
-        .collect()
+/// What sound and text have in common.
+struct Rendition<'a> {
+    kind: MediaType,
+    group: &'a str,
+    uri: &'a str,
+    named: &'a Named,
+    role: Role,
+    is_default: bool,
+    channels: Option<u16>,
+    stable_id: Option<&'a str>,
 }
 
-/// `NAME` must differ within a group and cannot hold quotes or line ends.
-fn unique_name(name: &str, taken: &mut HashSet<String>) -> String {
-    let clean: String = name.chars().filter(|&letter| letter != '"' && !letter.is_control()).collect();
-    let clean = if clean.trim().is_empty() { "Audio".to_owned() } else { clean };
-    let unique = std::iter::once(clean.clone())
-        .chain((2_u32..).map(|number| format!("{clean} {number}")))
-        .find(|candidate| !taken.contains(candidate))
-        .expect("the numbers do not run out");
-    taken.insert(unique.clone());
-    unique
+// === impl Steering ===
+
+impl Steering {
+    fn tag(&self, pathways: &[Pathway]) -> Result<String, PlaylistError> {
+        let attributes =
+            Attributes::default().quoted("SERVER-URI", &Quoted::new("SERVER-URI", uri::checked(&self.server_uri)?)?);
+        let Some(first) = &self.first_pathway else { return Ok(attributes.tag("EXT-X-CONTENT-STEERING")) };
+        if !pathways.iter().any(|pathway| pathway.id == *first) {
+            return Err(PlaylistError::Attribute { attribute: "PATHWAY-ID", value: first.clone() });
+        }
+        let attributes = attributes.quoted("PATHWAY-ID", &Quoted::id("PATHWAY-ID", first)?);
+        Ok(attributes.tag("EXT-X-CONTENT-STEERING"))
+    }
+}
+
+// === impl VideoRange ===
+
+impl VideoRange {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Sdr => "SDR",
+            Self::Hlg => "HLG",
+            Self::Pq => "PQ",
+        }
+    }
+}
+
+/// All renditions have a stable identifier, or none has: a player that maps some by identifier finds no place for the rest.
+fn check_stable_ids(input: &MultivariantInput) -> Result<(), PlaylistError> {
+    let ids = || {
+        let video = input.video.iter().map(|video| (&video.uri, &video.stable_id));
+        let audio = input.audio.iter().map(|audio| (&audio.uri, &audio.stable_id));
+        let subtitles = input.subtitles.iter().map(|text| (&text.uri, &text.stable_id));
+        let iframes = input.iframes.iter().map(|iframe| (&iframe.uri, &iframe.stable_id));
+        video.chain(audio).chain(subtitles).chain(iframes)
+    };
+    let lacks = ids().find(|(_, id)| id.is_none());
+    match lacks {
+        Some((uri, _)) if ids().any(|(_, id)| id.is_some()) => Err(PlaylistError::StableId { uri: uri.clone() }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn checked_codecs<'a>(codecs: impl Iterator<Item = &'a str>) -> Result<Vec<&'a str>, PlaylistError> {
+    codecs.map(|codec| Quoted::new("CODECS", codec).map(|_| codec)).collect()
+}
+
+fn is_pathway(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
 /// The letters of a BCP 47 tag; sources carry all sorts of text there.
-fn is_language(tag: &str) -> bool {
+pub(crate) fn is_language(tag: &str) -> bool {
     !tag.is_empty() && tag != "und" && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-fn is_relative(uri: &str) -> bool {
-    let sound = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b':' | b'#' | b'<' | b'>' | b'\\');
-    !uri.is_empty() && !uri.starts_with('/') && uri.bytes().all(sound)
 }
 
 fn frame_rate((num, den): (u32, u32)) -> Option<UFloat> {

@@ -32,6 +32,7 @@ fn live(segments: Vec<LiveSegment>) -> LiveMedia {
         segments,
         is_over: false,
         reports: Vec::new(),
+        date_ranges: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use hls_m3u8::{MediaPlaylist, types::PlaylistType};
 use proptest::prelude::*;
 
 fn media(timescale: u32, segment_ticks: &[u64]) -> VodMedia {
-    VodMedia { timescale, segment_ticks: segment_ticks.to_vec(), independent_segments: true }
+    VodMedia { timescale, segment_ticks: segment_ticks.to_vec(), independent_segments: true, ..VodMedia::default() }
 }
 
 #[test]

@@ -13,6 +13,7 @@ fn video(name: &str, height: u32, peak_bandwidth_bps: u64) -> VideoRendition {
         frame_rate: Some((30_000, 1001)),
         average_bandwidth_bps: peak_bandwidth_bps / 2,
         peak_bandwidth_bps,
+        ..VideoRendition::default()
     }
 }
 
@@ -25,6 +26,7 @@ fn audio(name: &str, language: Option<&str>, peak_bandwidth_bps: u64) -> AudioRe
         channels: Some(2),
         average_bandwidth_bps: peak_bandwidth_bps - 1000,
         peak_bandwidth_bps,
+        ..AudioRendition::default()
     }
 }
 
@@ -33,9 +35,11 @@ fn pictures_and_sound_are_written_like_this() {
     let input = MultivariantInput {
         video: vec![video("v720", 720, 3_000_000), video("v360", 360, 800_000)],
         audio: vec![audio("a128", Some("en"), 130_000)],
+        ..MultivariantInput::default()
     };
     let golden = concat!(
         "#EXTM3U\n",
+        "#EXT-X-INDEPENDENT-SEGMENTS\n",
         "#EXT-X-MEDIA:TYPE=AUDIO,URI=\"0123456789ab/a128/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en\",NAME=\"Audio\",",
         "DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n",
         "#EXT-X-STREAM-INF:BANDWIDTH=3130000,AVERAGE-BANDWIDTH=1629000,CODECS=\"avc1.64001f,mp4a.40.2\",",
@@ -44,19 +48,18 @@ fn pictures_and_sound_are_written_like_this() {
         "#EXT-X-STREAM-INF:BANDWIDTH=930000,AVERAGE-BANDWIDTH=529000,CODECS=\"avc1.64001f,mp4a.40.2\",",
         "RESOLUTION=640x360,FRAME-RATE=29.970,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE\n",
         "0123456789ab/v360/index.m3u8\n",
-        "#EXT-X-INDEPENDENT-SEGMENTS\n",
     );
     assert_eq!(multivariant_playlist(&input).unwrap(), golden);
 }
 
 #[test]
 fn sound_alone_is_a_variant() {
-    let input = MultivariantInput { video: vec![], audio: vec![audio("a128", None, 130_000)] };
+    let input = MultivariantInput { video: vec![], audio: vec![audio("a128", None, 130_000)], ..MultivariantInput::default() };
     let golden = concat!(
         "#EXTM3U\n",
+        "#EXT-X-INDEPENDENT-SEGMENTS\n",
         "#EXT-X-STREAM-INF:BANDWIDTH=130000,AVERAGE-BANDWIDTH=129000,CODECS=\"mp4a.40.2\"\n",
         "0123456789ab/a128/index.m3u8\n",
-        "#EXT-X-INDEPENDENT-SEGMENTS\n",
     );
     assert_eq!(multivariant_playlist(&input).unwrap(), golden);
 }
@@ -64,7 +67,7 @@ fn sound_alone_is_a_variant() {
 #[test]
 fn silent_pictures_have_no_group() {
     let silent = VideoRendition { frame_rate: None, ..video("v180", 180, 100_000) };
-    let text = multivariant_playlist(&MultivariantInput { video: vec![silent], audio: vec![] }).unwrap();
+    let text = multivariant_playlist(&MultivariantInput { video: vec![silent], ..MultivariantInput::default() }).unwrap();
     assert!(
         !text.contains("AUDIO") && !text.contains("FRAME-RATE") && text.contains("CODECS=\"avc1.64001f\""),
         "{text}"
@@ -80,6 +83,7 @@ fn names_differ_and_each_language_is_selectable_once() {
             audio("a1", Some("en"), 140_000),
             audio("a2", Some("not a \"language\"\n#EXT-X-ENDLIST"), 120_000),
         ],
+        ..MultivariantInput::default()
     };
     let text = multivariant_playlist(&input).unwrap();
     let playlist = MasterPlaylist::try_from(text.as_str()).unwrap();
@@ -100,7 +104,7 @@ fn refuses_nothing_to_play_and_uris_that_leave() {
     for uri in ["", "/root/index.m3u8", "http://elsewhere/", "a b", "a\"b", "a\nb"] {
         let input = MultivariantInput {
             video: vec![VideoRendition { uri: uri.to_owned(), ..video("v", 180, 1) }],
-            audio: vec![],
+            ..MultivariantInput::default()
         };
         assert!(matches!(multivariant_playlist(&input), Err(PlaylistError::Uri { .. })), "{uri:?}");
     }
@@ -122,6 +126,7 @@ proptest! {
                     ..audio(&format!("a{n}"), language.as_deref(), *bps)
                 })
                 .collect(),
+            ..MultivariantInput::default()
         };
         prop_assume!(!ladder.is_empty() || !sounds.is_empty());
         let text = multivariant_playlist(&input).unwrap();
