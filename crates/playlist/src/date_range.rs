@@ -121,8 +121,11 @@ impl DateRange {
             Length::Known(ms) => tag.plain("DURATION", SecondsOfMs(ms)),
             Length::Planned(ms) => tag.plain("PLANNED-DURATION", SecondsOfMs(ms)),
         };
-        let sections =
-            [("SCTE35-CMD", &self.scte35.command), ("SCTE35-OUT", &self.scte35.out), ("SCTE35-IN", &self.scte35.back_in)];
+        let sections = [
+            ("SCTE35-CMD", &self.scte35.command),
+            ("SCTE35-OUT", &self.scte35.out),
+            ("SCTE35-IN", &self.scte35.back_in),
+        ];
         for (name, section) in sections {
             if let Some(section) = section {
                 tag = tag.plain(name, hexadecimal(section).ok_or_else(|| self.bad("a section of SCTE 35 is empty"))?);

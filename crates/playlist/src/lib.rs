@@ -5,7 +5,7 @@
 //! come from. All URIs are relative, because the same asset is reached under several names.
 
 mod attributes;
-// mod dash;
+mod dash;
 mod date_range;
 mod iframes;
 mod key;
@@ -18,6 +18,7 @@ mod uri;
 
 use thiserror::Error;
 
+pub use dash::{DashKind, DashTrack, LiveMpd, LiveTrack, LowLatency, Phase, VodTrack, WallClock, vod_mpd};
 pub use date_range::{Cue, DateRange, Length, Scte35, Value};
 pub use iframes::{Iframe, IframeMedia, LiveIframes, iframe_playlist};
 pub use key::{Key, Method};

@@ -65,9 +65,9 @@ impl Role {
     pub fn characteristics(self) -> Option<&'static str> {
         match self {
             Self::Description => Some("public.accessibility.describes-video"),
-            Self::Caption => Some(
-                "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound",
-            ),
+            Self::Caption => {
+                Some("public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound")
+            }
             Self::EasyReader => Some("public.easy-to-read"),
             Self::Main | Self::Alternate | Self::Dub | Self::Commentary | Self::Subtitle | Self::Forced => None,
         }

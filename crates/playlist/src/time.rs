@@ -57,6 +57,12 @@ pub(crate) fn ceil_ms(ticks: u64, timescale: u32) -> u64 {
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
+/// Ticks as milliseconds, rounded down.
+pub(crate) fn floor_ms(ticks: u64, timescale: u32) -> u64 {
+    let ms = u128::from(ticks) * u128::from(SECOND_MS) / u128::from(timescale.max(1));
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
 /// Milliseconds as ticks, to the nearest.
 pub(crate) fn ticks_of_ms(ms: u64, timescale: u32) -> u64 {
     let ticks = (u128::from(ms) * u128::from(timescale) + u128::from(SECOND_MS) / 2) / u128::from(SECOND_MS);

@@ -54,7 +54,8 @@ fn pictures_and_sound_are_written_like_this() {
 
 #[test]
 fn sound_alone_is_a_variant() {
-    let input = MultivariantInput { video: vec![], audio: vec![audio("a128", None, 130_000)], ..MultivariantInput::default() };
+    let input =
+        MultivariantInput { video: vec![], audio: vec![audio("a128", None, 130_000)], ..MultivariantInput::default() };
     let golden = concat!(
         "#EXTM3U\n",
         "#EXT-X-INDEPENDENT-SEGMENTS\n",
@@ -67,7 +68,8 @@ fn sound_alone_is_a_variant() {
 #[test]
 fn silent_pictures_have_no_group() {
     let silent = VideoRendition { frame_rate: None, ..video("v180", 180, 100_000) };
-    let text = multivariant_playlist(&MultivariantInput { video: vec![silent], ..MultivariantInput::default() }).unwrap();
+    let text =
+        multivariant_playlist(&MultivariantInput { video: vec![silent], ..MultivariantInput::default() }).unwrap();
     assert!(
         !text.contains("AUDIO") && !text.contains("FRAME-RATE") && text.contains("CODECS=\"avc1.64001f\""),
         "{text}"

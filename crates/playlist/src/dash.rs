@@ -1,0 +1,90 @@
+//! The Media Presentation Description of DASH (ISO/IEC 23009-1, clauses are its own; DASH-IF's guidelines): the same
+//! segments that HLS plays, under the same names.
+//!
+//! Numbers (`$Number$`) with an explicit timeline. No `BaseURL`: everything is relative to where the MPD was found.
+
+mod live;
+mod periods;
+mod representation;
+mod timeline;
+mod xml;
+
+pub use self::live::{LiveMpd, LiveTrack, LowLatency, Phase, WallClock};
+pub use self::representation::{DashKind, DashTrack};
+
+use self::representation::{Piece, Set};
+use self::timeline::{Timeline, min_buffer_ms};
+use self::xml::Element;
+use crate::PlaylistError;
+use crate::media::INIT_URI;
+use crate::time::{IsoDuration, ceil_ms};
+
+const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
+/// Segments with templates (clause 8.4). It is not only for what is live.
+const PROFILE: &str = "urn:mpeg:dash:profile:isoff-live:2011";
+
+/// A complete track, as an MPD sees it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VodTrack {
+    /// What it is.
+    pub track: DashTrack,
+    /// When its first segment is presented, ticks: above 0 if it begins late.
+    pub start_ticks: u64,
+    /// Presented duration of each segment in order, ticks: less what the edit list cuts off.
+    pub segment_ticks: Vec<u64>,
+    /// Size of each segment, if known; `minBufferTime` is shorter with than without.
+    pub segment_bytes: Vec<u64>,
+}
+
+/// The MPD of complete tracks.
+///
+/// `minBufferTime` is the longest that any of them needs to make its `bandwidth` true: the length of the longest segment or
+/// less, since the bandwidth is the peak of segments.
+///
+/// # Errors
+/// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
+pub fn vod_mpd(tracks: &[VodTrack]) -> Result<String, PlaylistError> {
+    let facts: Vec<&DashTrack> = tracks.iter().map(|track| &track.track).collect();
+    let mut pieces = Vec::new();
+    let (mut end_ms, mut buffer_ms, mut longest_ms) = (0, 1, 0);
+    for VodTrack { track, start_ticks, segment_ticks, segment_bytes } in tracks {
+        if track.timescale == 0 {
+            return Err(PlaylistError::Timescale);
+        }
+        let timeline = Timeline::of_presented(0, *start_ticks, segment_ticks);
+        if timeline.durations_ticks.is_empty() || timeline.durations_ticks.contains(&0) {
+            return Err(PlaylistError::Empty { what: "segment" });
+        }
+        let sizes = segment_bytes.get(segment_ticks.len() - timeline.durations_ticks.len()..).unwrap_or_default();
+        end_ms = end_ms.max(ceil_ms(timeline.end_ticks(), track.timescale));
+        longest_ms = longest_ms.max(ceil_ms(timeline.longest_ticks(), track.timescale));
+        buffer_ms = buffer_ms.max(min_buffer_ms(&timeline, track.timescale, track.bandwidth_bps, sizes));
+        pieces.push(Some(Piece { track, timeline, origin_ticks: 0, init: INIT_URI.to_owned(), early_ticks: None }));
+    }
+    if pieces.is_empty() {
+        return Err(PlaylistError::Empty { what: "track" });
+    }
+    let sets = Set::of(&facts);
+    let period = Element::new("Period")
+        .with("id", 0)
+        .with("start", IsoDuration(0))
+        .with("duration", IsoDuration(end_ms))
+        .children(adaptation_sets(&sets, &facts, &pieces)?);
+    let mpd = Element::new("MPD")
+        .with("xmlns", NAMESPACE)
+        .with("profiles", PROFILE)
+        .with("type", "static")
+        .with("mediaPresentationDuration", IsoDuration(end_ms))
+        .with("minBufferTime", IsoDuration(buffer_ms))
+        .with("maxSegmentDuration", IsoDuration(longest_ms));
+    Ok(mpd.child(period).document())
+}
+
+fn adaptation_sets(
+    sets: &[Set],
+    facts: &[&DashTrack],
+    pieces: &[Option<Piece<'_>>],
+) -> Result<Vec<Element>, PlaylistError> {
+    let elements = sets.iter().enumerate().map(|(number, set)| set.element(number, sets, facts, pieces));
+    Ok(elements.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
