@@ -7,6 +7,16 @@ use std::fmt::{Display, Write};
 
 use crate::PlaylistError;
 
+/// Tags of the whole playlist that `hls_m3u8` is asked to write.
+const HEAD: [&str; 6] = [
+    "#EXT-X-TARGETDURATION",
+    "#EXT-X-MEDIA-SEQUENCE",
+    "#EXT-X-DISCONTINUITY-SEQUENCE",
+    "#EXT-X-PLAYLIST-TYPE",
+    "#EXT-X-I-FRAMES-ONLY",
+    "#EXT-X-INDEPENDENT-SEGMENTS",
+];
+
 /// A list of attributes (RFC 8216bis section 4.2): `NAME=value,NAME="value"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Attributes(String);
@@ -78,6 +88,15 @@ impl<'a> Quoted<'a> {
     }
 }
 
+/// Bytes as a hexadecimal sequence (section 4.2): upper case only; `None` if there are none.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> Option<String> {
+    let digits = bytes.iter().fold("0x".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02X}").expect("a string takes everything");
+        text
+    });
+    (!bytes.is_empty()).then_some(digits)
+}
+
 /// `EXT-X-START` (section 4.4.2.2). `hls_m3u8` knows it, but in single precision: off by a frame after three hours.
 pub(crate) fn start_tag(seconds: impl Display, is_precise: bool) -> String {
     let attributes = Attributes::default().plain("TIME-OFFSET", seconds);
@@ -85,19 +104,28 @@ pub(crate) fn start_tag(seconds: impl Display, is_precise: bool) -> String {
     attributes.tag("EXT-X-START")
 }
 
-/// `written`, a playlist as `hls_m3u8` prints it, under a version of ours, with `front` behind it.
+/// `written`, a media playlist as `hls_m3u8` prints it, under a version of ours, with `lines` in front of its first segment.
 ///
 /// `hls_m3u8` declares the least version that its tags need, or none: the two lines of its head are written anew.
-pub(crate) fn under_version(version: u16, front: &[String], written: &str) -> String {
-    let mut rest = written.lines().skip_while(|line| *line == "#EXTM3U" || line.starts_with("#EXT-X-VERSION:"));
-    let mut text = String::with_capacity(written.len() + 64 * (front.len() + 1));
+pub(crate) fn under_version(version: u16, lines: &[String], written: &str) -> String {
+    let mut rest =
+        written.lines().skip_while(|line| *line == "#EXTM3U" || line.starts_with("#EXT-X-VERSION:")).peekable();
+    let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{version}\n");
+    text.reserve(written.len() + 128 * lines.len());
     let mut push = |line: &str| {
         text.push_str(line);
         text.push('\n');
     };
-    push("#EXTM3U");
-    push(&format!("#EXT-X-VERSION:{version}"));
-    front.iter().for_each(|line| push(line));
-    rest.by_ref().for_each(push);
+    while let Some(line) = rest.next_if(|line| is_of_head(line)) {
+        push(line);
+    }
+    lines.iter().for_each(|line| push(line));
+    rest.for_each(push);
     text
+}
+
+/// Whether a line speaks of the whole playlist, of those that `hls_m3u8` puts in front of the first segment.
+fn is_of_head(line: &str) -> bool {
+    let name = line.split(':').next().unwrap_or_default();
+    HEAD.contains(&name)
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::PlaylistError;
-use crate::attributes::{Attributes, Quoted};
+use crate::attributes::{Attributes, Quoted, hexadecimal};
 use crate::time::{IsoDate, SecondsOfMs};
 
 /// A span of time, and what is said of it.
@@ -171,13 +171,4 @@ impl DateRange {
 fn is_own_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
     name.strip_prefix("X-").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_letter))
-}
-
-fn hexadecimal(bytes: &[u8]) -> Option<String> {
-    use std::fmt::Write;
-    let digits = bytes.iter().fold("0x".to_owned(), |mut text, byte| {
-        write!(text, "{byte:02X}").expect("a string takes everything");
-        text
-    });
-    (!bytes.is_empty()).then_some(digits)
 }

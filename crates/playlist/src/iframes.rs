@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hls_m3u8::{
     MediaPlaylist, MediaSegment,
-    tags::{ExtInf, ExtXKey, ExtXMap, ExtXProgramDateTime},
+    tags::{ExtInf, ExtXMap, ExtXProgramDateTime},
     types::PlaylistType,
 };
 
@@ -95,9 +95,12 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
     }
     let mut front = Vec::new();
     let mut init = None;
-    if let Some(first) = media.frames.first().and_then(|frame| frame.init).filter(|_| media.key.is_some()) {
+    if let Some(first) = media.frames.first().and_then(|frame| frame.init) {
         front.push(ExtXMap::new(init_uri(first)).to_string());
         init = Some(first);
+    }
+    if let Some(key) = &media.key {
+        front.push(key.tag()?);
     }
     let mut time_ticks = media.live.map(|live| live.first_time_ticks);
     for (at, (frame, duration_us)) in media.frames.iter().zip(durations_us).enumerate() {
@@ -106,12 +109,9 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
             .duration(ExtInf::new(Duration::from_micros(duration_us)))
             .uri(uri::checked(&frame.uri)?)
             .has_discontinuity(frame.is_discontinuity && at > 0);
-        if let Some(key) = media.key.as_ref().filter(|_| at == 0) {
-            segment.push_key(ExtXKey::new(key.decryption_key()?));
-        }
         if let Some(new) = frame.init.filter(|new| init != Some(*new)) {
             init = Some(new);
-            if at > 0 && media.key.is_some() {
+            if media.key.is_some() {
                 // It would come behind the key, which does not open it.
                 return Err(PlaylistError::Attribute { attribute: "URI", value: init_uri(new) });
             }

@@ -2,9 +2,10 @@
 //!
 //! The key itself is never here: a playlist says where it is.
 
-use hls_m3u8::types::{DecryptionKey, EncryptionMethod, InitializationVector, KeyFormat, KeyFormatVersions};
+use hls_m3u8::tags::{ExtXKey, ExtXSessionKey};
+use hls_m3u8::types::{DecryptionKey, EncryptionMethod, KeyFormat, KeyFormatVersions};
 
-use crate::attributes::Quoted;
+use crate::attributes::{Attributes, Quoted, hexadecimal};
 use crate::{PlaylistError, uri};
 
 /// As many as the type of `hls_m3u8` holds.
@@ -38,16 +39,31 @@ pub enum Method {
 // === impl Key ===
 
 impl Key {
-    /// As `hls_m3u8` writes it.
-    pub(crate) fn decryption_key(&self) -> Result<DecryptionKey<'_>, PlaylistError> {
+    /// `EXT-X-KEY`.
+    pub(crate) fn tag(&self) -> Result<String, PlaylistError> {
+        Ok(self.vector().behind(ExtXKey::new(self.decryption_key()?)))
+    }
+
+    /// `EXT-X-SESSION-KEY`.
+    pub(crate) fn session_tag(&self) -> Result<String, PlaylistError> {
+        Ok(self.vector().behind(ExtXSessionKey::new(self.decryption_key()?)))
+    }
+
+    /// The initialization vector, which `hls_m3u8` would write in lower case.
+    fn vector(&self) -> Attributes {
+        match self.iv.as_ref().and_then(|iv| hexadecimal(iv)) {
+            Some(digits) => Attributes::default().plain("IV", digits),
+            None => Attributes::default(),
+        }
+    }
+
+    /// As `hls_m3u8` writes it, without its initialization vector.
+    fn decryption_key(&self) -> Result<DecryptionKey<'_>, PlaylistError> {
         let mut key = DecryptionKey::builder();
         key.uri(uri::checked(&self.uri)?).method(match self.method {
             Method::Aes128 => EncryptionMethod::Aes128,
             Method::SampleAes => EncryptionMethod::SampleAes,
         });
-        if let Some(iv) = self.iv {
-            key.iv(InitializationVector::Aes128(iv));
-        }
         if let Some(format) = &self.format {
             Quoted::new("KEYFORMAT", format)?;
             key.format(match format.as_str() {

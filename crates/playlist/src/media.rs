@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hls_m3u8::{
     MediaPlaylist, MediaSegment,
-    tags::{ExtInf, ExtXKey, ExtXMap},
+    tags::{ExtInf, ExtXMap},
     types::PlaylistType,
 };
 
@@ -122,14 +122,17 @@ pub fn vod_media_playlist(media: &VodMedia) -> Result<String, PlaylistError> {
     if let Some(cut) = cut.as_ref().filter(|cut| cut.lead_ticks > 0) {
         front.push(start_tag(Seconds(cut.lead_ticks, media.timescale), true));
     }
-    if media.container == Container::FragmentedMp4 && media.key.is_some() {
+    if media.container == Container::FragmentedMp4 {
         front.push(ExtXMap::new(INIT_URI).to_string());
+    }
+    if let Some(key) = &media.key {
+        front.push(key.tag()?);
     }
     let shortened = match (&media.clip, &cut) {
         (Some(clip), Some(cut)) if cut.is_shortened => Some((cut.segments.end - 1, uri::checked_query(&clip.query)?)),
         _ => None,
     };
-    for (number, duration_us) in numbers.clone().zip(durations_us) {
+    for (number, duration_us) in numbers.zip(durations_us) {
         let mut segment = MediaSegment::builder();
         let name = match media.container {
             Container::FragmentedMp4 => segment_uri(number),
@@ -139,17 +142,6 @@ pub fn vod_media_playlist(media: &VodMedia) -> Result<String, PlaylistError> {
             Some((last, query)) if last == number => format!("{name}?{query}"),
             Some(_) | None => name,
         });
-        if number == numbers.start {
-            match &media.key {
-                Some(key) => {
-                    segment.push_key(ExtXKey::new(key.decryption_key()?));
-                }
-                None if media.container == Container::FragmentedMp4 => {
-                    segment.map(ExtXMap::new(INIT_URI));
-                }
-                None => {}
-            }
-        }
         playlist.push_segment(segment.build()?);
     }
     let version = match media.container {

@@ -10,9 +10,9 @@ mod groups;
 mod renditions;
 
 use hls_m3u8::{
-    MasterPlaylist, RequiredVersion,
-    tags::{ExtXMedia, ExtXSessionKey, ExtXVersion, VariantStream},
-    types::{Channels, ClosedCaptions, MediaType, ProtocolVersion, StreamData, UFloat},
+    MasterPlaylist,
+    tags::{ExtXMedia, VariantStream},
+    types::{Channels, ClosedCaptions, MediaType, StreamData, UFloat},
 };
 
 use self::groups::{AudioGroup, Named, names};
@@ -26,6 +26,8 @@ use crate::{PlaylistError, Role, uri};
 
 /// The one group of subtitles.
 const SUBTITLES_GROUP: &str = "subtitles";
+/// `KEYFORMAT` needs it; nothing else in here needs more than 1.
+const VERSION_OF_KEYS: u16 = 5;
 /// The only pathway, if none is named.
 const UNNAMED: Pathway = Pathway { id: String::new(), base: String::new() };
 
@@ -82,17 +84,15 @@ fn write(
     media: &[Extended<ExtXMedia<'_>>],
     variants: &[Extended<VariantStream<'_>>],
 ) -> Result<String, PlaylistError> {
-    let session_keys = input.session_keys.iter().map(|key| key.decryption_key().map(ExtXSessionKey::new));
-    let checked = MasterPlaylist::builder()
+    // The rules between tags are checked by `hls_m3u8`: every group that is named is there.
+    MasterPlaylist::builder()
         .media(media.iter().map(|media| media.tag.clone()).collect::<Vec<_>>())
         .variant_streams(variants.iter().map(|variant| variant.tag.clone()).collect::<Vec<_>>())
-        .session_keys(session_keys.collect::<Result<Vec<_>, _>>()?)
         .has_independent_segments(true)
         .build()?;
     let mut lines = vec!["#EXTM3U".to_owned()];
-    let version = checked.required_version();
-    if version != ProtocolVersion::V1 {
-        lines.push(ExtXVersion::new(version).to_string());
+    if !input.session_keys.is_empty() {
+        lines.push(format!("#EXT-X-VERSION:{VERSION_OF_KEYS}"));
     }
     lines.push("#EXT-X-INDEPENDENT-SEGMENTS".to_owned());
     if let Some(steering) = &input.steering {
@@ -103,7 +103,9 @@ fn write(
         let offset = format!("{sign}{}", SecondsOfMs(start.offset_ms.unsigned_abs()));
         lines.push(start_tag(offset, start.is_precise));
     }
-    lines.extend(checked.session_keys.iter().map(ToString::to_string));
+    for key in &input.session_keys {
+        lines.push(key.session_tag()?);
+    }
     lines.extend(media.iter().map(|media| media.attributes.behind(&media.tag)));
     lines.extend(variants.iter().map(|variant| variant.attributes.behind(&variant.tag)));
     lines.push(String::new());
@@ -354,9 +356,13 @@ fn is_pathway(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 
-/// The letters of a BCP 47 tag; sources carry all sorts of text there.
+/// Text that could be a BCP 47 tag, as `xs:language` has it; sources carry all sorts of text there.
 pub(crate) fn is_language(tag: &str) -> bool {
-    !tag.is_empty() && tag != "und" && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let mut subtags = tag.split('-');
+    let has_length = |subtag: &str| (1..=8).contains(&subtag.len());
+    let is_primary = |subtag: &str| has_length(subtag) && subtag.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_other = |subtag: &str| has_length(subtag) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    tag != "und" && subtags.next().is_some_and(is_primary) && subtags.all(is_other)
 }
 
 fn frame_rate((num, den): (u32, u32)) -> Option<UFloat> {

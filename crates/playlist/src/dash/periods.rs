@@ -21,29 +21,33 @@ pub(super) struct Span {
     pub(super) segments: Vec<std::ops::Range<usize>>,
 }
 
+/// The start of a span that was begun before anybody looked.
+const UNKNOWN_MS: u64 = 0;
+/// Pictures and sound of one encoder go on less than this apart (an AAC frame is 21 to 64 ms long). It must not depend on
+/// what is in the window, or Periods would split or join while it moves.
+const TOGETHER_MS: u64 = 100;
+
+/// A segment that does not go on from the one before.
+struct Resumption {
+    /// Its place in the list.
+    segment: usize,
+    /// The start of the span that it begins.
+    start_ms: u64,
+}
+
 /// The spans of `tracks`, in order, none of them empty.
 ///
-/// `known_ms` are starts that were said before. Starts of two tracks that are less than half a segment apart are one.
+/// `known_ms` are starts that were said before. Where two tracks go on at nearly the same time, it is one start; what one
+/// track does twice is two.
 pub(super) fn spans(tracks: &[LiveTrack], known_ms: &[u64]) -> Vec<Span> {
-    let near_ms = tracks.iter().map(LiveTrack::longest_ms).max().unwrap_or(0) / 2;
-    let mut known = known_ms.to_vec();
-    known.sort_unstable();
-    known.dedup();
-    let mut starts = known;
-    let mut found: Vec<u64> = tracks.iter().flat_map(LiveTrack::resumptions_ms).collect();
-    found.sort_unstable();
-    for ms in found {
-        // What was said before holds; of what is new, the earliest, so that nothing is cut off.
-        if nearest(&starts, ms).is_none_or(|near| starts[near].abs_diff(ms) > near_ms) {
-            starts.insert(starts.partition_point(|start| *start < ms), ms);
-        }
-    }
-    if starts.first() != Some(&0) {
-        starts.insert(0, 0);
-    }
+    let mut starts = known_ms.to_vec();
+    starts.push(UNKNOWN_MS);
+    starts.sort_unstable();
+    starts.dedup();
+    let resumptions: Vec<Vec<Resumption>> = tracks.iter().map(|track| resumptions(track, &mut starts)).collect();
     let mut spans: Vec<Span> = starts.iter().map(|ms| Span { start_ms: *ms, segments: Vec::new() }).collect();
-    for track in tracks {
-        let places = places(track, &starts, near_ms);
+    for (track, resumptions) in tracks.iter().zip(&resumptions) {
+        let places = places(track, &starts, resumptions);
         for (at, span) in spans.iter_mut().enumerate() {
             let first = places.iter().position(|place| *place == Some(at)).unwrap_or(0);
             let count = places.iter().filter(|place| **place == Some(at)).count();
@@ -54,43 +58,58 @@ pub(super) fn spans(tracks: &[LiveTrack], known_ms: &[u64]) -> Vec<Span> {
     spans
 }
 
-/// In which span each segment lies; those that are not there lie in none.
-fn places(track: &LiveTrack, starts: &[u64], near_ms: u64) -> Vec<Option<usize>> {
-    let timescale = track.track.timescale;
-    let mut places: Vec<Option<usize>> = Vec::with_capacity(track.segments.len());
-    let mut least = 0;
-    for (at, segment) in track.segments.iter().enumerate() {
-        if !track.is_there(segment) {
-            places.push(None);
-            continue;
-        }
-        let begin_ms = floor_ms(segment.time_ticks, timescale);
-        let span = if track.resumes_at(at) {
-            nearest(starts, begin_ms).filter(|near| starts[*near].abs_diff(begin_ms) <= near_ms)
-        } else {
-            None
-        };
-        // The audio of a picture begins up to a frame of sound earlier: the greater part decides.
-        let middle_ms = begin_ms + ceil_ms(segment.duration_ticks / 2, timescale);
-        let span = span.unwrap_or_else(|| starts.partition_point(|start| *start <= middle_ms).saturating_sub(1));
-        least = span.max(least);
-        places.push(Some(least));
+/// Where `track` goes on, each at a start of its own, which is put among `starts` if there is none near.
+fn resumptions(track: &LiveTrack, starts: &mut Vec<u64>) -> Vec<Resumption> {
+    let mut last_ms = UNKNOWN_MS;
+    let mut found = Vec::new();
+    for segment in (0..track.segments.len()).filter(|at| track.resumes_at(*at)) {
+        let ms = floor_ms(track.segments[segment].time_ticks, track.track.timescale);
+        let near = starts.iter().copied().filter(|start| *start > last_ms && start.abs_diff(ms) <= TOGETHER_MS);
+        // What was said before holds; of what is new, the earliest comes first in the list of tracks, or a little late.
+        let start_ms = near.min_by_key(|start| start.abs_diff(ms)).unwrap_or_else(|| {
+            let start_ms = ms.max(last_ms + 1);
+            if let Err(at) = starts.binary_search(&start_ms) {
+                starts.insert(at, start_ms);
+            }
+            start_ms
+        });
+        found.push(Resumption { segment, start_ms });
+        last_ms = start_ms;
     }
+    found
+}
+
+/// In which span each segment lies; those that are not there lie in none.
+fn places(track: &LiveTrack, starts: &[u64], resumptions: &[Resumption]) -> Vec<Option<usize>> {
+    let timescale = track.track.timescale;
+    let mut least = 0;
+    let mut places: Vec<Option<usize>> = track
+        .segments
+        .iter()
+        .enumerate()
+        .map(|(at, segment)| {
+            let resumes = resumptions.iter().find(|resumption| resumption.segment == at);
+            let begin_ms = floor_ms(segment.time_ticks, timescale);
+            // The audio of a picture begins up to a frame of sound earlier: the greater part decides.
+            let middle_ms = begin_ms.saturating_add(ceil_ms(segment.duration_ticks / 2, timescale));
+            let in_ms = resumes.map_or(middle_ms, |resumption| resumption.start_ms);
+            track.is_there(segment).then(|| {
+                least = least.max(starts.partition_point(|start| *start <= in_ms).saturating_sub(1));
+                least
+            })
+        })
+        .collect();
     // What lies before a resumption does not belong to the span that it begins.
     let mut most = usize::MAX;
-    for at in (0..places.len()).rev() {
-        if let Some(place) = &mut places[at] {
+    for (at, place) in places.iter_mut().enumerate().rev() {
+        if let Some(place) = place {
             *place = (*place).min(most);
-            if track.resumes_at(at) {
+            if resumptions.iter().any(|resumption| resumption.segment == at) {
                 most = place.saturating_sub(1);
             }
         }
     }
     places
-}
-
-fn nearest(starts: &[u64], ms: u64) -> Option<usize> {
-    (0..starts.len()).min_by_key(|at| starts[*at].abs_diff(ms))
 }
 
 // === impl LiveTrack ===
@@ -111,11 +130,6 @@ impl LiveTrack {
         self.is_there(segment)
             && (segment.is_discontinuity
                 || before.is_some_and(|before| before.init != segment.init || before.content == Content::Gap))
-    }
-
-    fn resumptions_ms(&self) -> impl Iterator<Item = u64> {
-        let resumes = (0..self.segments.len()).filter(|at| self.resumes_at(*at));
-        resumes.map(|at| floor_ms(self.segments[at].time_ticks, self.track.timescale))
     }
 
     pub(super) fn longest_ms(&self) -> u64 {
