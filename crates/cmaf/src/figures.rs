@@ -140,6 +140,7 @@ mod tests {
                     samples: 1,
                     sap: 1,
                     sha256: "0".repeat(64),
+                    keyframes: Vec::new(),
                 };
                 time_ticks += duration_ticks;
                 offset_bytes += size_bytes;

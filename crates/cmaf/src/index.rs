@@ -52,6 +52,18 @@ pub struct SegmentEntry {
     pub sap: u8,
     /// SHA-256 of the bytes, lower-case hex.
     pub sha256: String,
+    /// Its sync samples, for playlists of I-frames. None of sound, and none where a release wrote it that noted none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keyframes: Vec<KeyframeEntry>,
+}
+
+/// A picture that needs no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyframeEntry {
+    /// Media time at which it is shown, ticks (before the edit).
+    pub time_ticks: u64,
+    /// Bytes of the sample.
+    pub size_bytes: u32,
 }
 
 /// An index that cannot be used.
@@ -150,6 +162,14 @@ impl TrackIndex {
             else {
                 return broken(format!("segment {number} ends beyond 64 bits"));
             };
+            let mut shown_ticks = time_ticks;
+            for (at, keyframe) in segment.keyframes.iter().enumerate() {
+                let is_later = at == 0 || keyframe.time_ticks > shown_ticks;
+                if !is_later || keyframe.time_ticks < time_ticks || keyframe.time_ticks >= next_ticks {
+                    return broken(format!("keyframe {at} of segment {number} is not shown within it"));
+                }
+                shown_ticks = keyframe.time_ticks;
+            }
             (offset_bytes, time_ticks) = (next_bytes, next_ticks);
         }
         Ok(())
@@ -173,6 +193,7 @@ mod tests {
             samples: 96,
             sap: 1,
             sha256: "ab".repeat(32),
+            keyframes: vec![KeyframeEntry { time_ticks, size_bytes: 50 }],
         };
         TrackIndex {
             version: VERSION,
@@ -226,6 +247,9 @@ mod tests {
             refused(|index| index.segments[1].samples = 0),
             refused(|index| index.segments[1].sha256 = "AB".repeat(32)),
             refused(|index| index.segments[1].sap = 7),
+            refused(|index| index.segments[1].keyframes[0].time_ticks -= 1),
+            refused(|index| index.segments[0].keyframes[0].time_ticks += 360_000),
+            refused(|index| index.segments[0].keyframes = vec![index.segments[0].keyframes[0]; 2]),
         ] {
             assert!(matches!(error, IndexError::Inconsistent { .. }), "{error}");
         }

@@ -19,7 +19,7 @@ use crate::{
     codec::{self, CodecError},
     figures::Figures,
     fragment::{self, Timed},
-    index::{self, SegmentEntry, TrackIndex},
+    index::{self, KeyframeEntry, SegmentEntry, TrackIndex},
     init,
     track::{MediaConfig, TrackConfig},
 };
@@ -159,6 +159,7 @@ pub struct TrackWriter {
     edit_media_time_ticks: u64,
     init: Vec<u8>,
     codec: String,
+    has_pictures: bool,
     /// The newest sample: its duration is known when the next one comes.
     pending: Option<Sample>,
     open: OpenSegment,
@@ -172,6 +173,8 @@ pub struct TrackWriter {
 struct OpenSegment {
     samples: Vec<Timed>,
     size_bytes: u64,
+    /// Of pictures only: of sound all samples are sync samples.
+    keyframes: Vec<KeyframeEntry>,
     /// Times of the first sample.
     dts_ticks: i64,
     pts_ticks: i64,
@@ -207,6 +210,7 @@ impl TrackWriter {
             edit_media_time_ticks: config.edit_media_time_ticks(),
             init,
             codec,
+            has_pictures: matches!(config.media, MediaConfig::Video(_)),
             pending: None,
             open: OpenSegment::default(),
             begin_requested: false,
@@ -313,7 +317,7 @@ impl TrackWriter {
         let Sample { dts_ticks, pts_ticks, is_sync, data, duration_ticks: shown_ticks } = sample;
         let composition_offset_ticks =
             i32::try_from(pts_ticks - dts_ticks).map_err(|_| WriteError::PresentationTime { pts_ticks, dts_ticks })?;
-        let number = self.number().into();
+        let (number, has_pictures) = (self.number().into(), self.has_pictures);
         let open = &mut self.open;
         open.size_bytes += size_of(&data);
         if open.size_bytes > SEGMENT_SIZE_MAX_BYTES || open.samples.len() == SEGMENT_SAMPLES_MAX {
@@ -328,6 +332,10 @@ impl TrackWriter {
         if pts_ticks >= open.last_pts_ticks {
             open.last_pts_ticks = pts_ticks;
             open.end_ticks = pts_ticks.saturating_add(i64::from(shown_ticks));
+        }
+        if has_pictures && is_sync {
+            let size_bytes = u32::try_from(data.len()).expect("a segment is not that large");
+            open.keyframes.push(KeyframeEntry { time_ticks: unsigned(pts_ticks), size_bytes });
         }
         open.samples.push(Timed { duration_ticks, composition_offset_ticks, is_sync, data });
         Ok(())
@@ -349,6 +357,7 @@ impl TrackWriter {
             // Every segment begins with a sync sample, and no other is shown before it.
             sap: 1,
             sha256: sha256_hex(&bytes),
+            keyframes: open.keyframes,
         };
         self.offset_bytes += entry.size_bytes;
         self.entries.push(entry.clone());

@@ -28,6 +28,12 @@ pub struct Config {
     /// Memory for track indexes.
     #[serde(default = "default_indexes")]
     pub indexes: Bytes,
+    /// Memory for what is known of files that play as they were uploaded.
+    #[serde(default = "default_movies")]
+    pub movies: Bytes,
+    /// What is made of segments on request.
+    #[serde(default)]
+    pub derived: DerivedConfig,
     /// How answers of the catalogue are kept.
     #[serde(default)]
     pub catalogue: CatalogueConfig,
@@ -81,6 +87,16 @@ pub struct LiveConfig {
     pub silence: Span,
 }
 
+/// What is made of a segment on request: transport streams, I-frames, the last segment of a clip.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DerivedConfig {
+    /// The largest segment that is taken into memory for it.
+    pub segment_max: Bytes,
+    /// Segments at a time.
+    pub at_once: usize,
+}
+
 /// How answers of the catalogue (the metadata service) are kept.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -110,6 +126,8 @@ impl Config {
             store,
             store_deadline: default_store_deadline(),
             indexes: default_indexes(),
+            movies: default_movies(),
+            derived: DerivedConfig::default(),
             catalogue: CatalogueConfig::default(),
             live: LiveConfig::default(),
             viewers: None,
@@ -145,6 +163,14 @@ impl Default for LiveConfig {
     }
 }
 
+// === impl DerivedConfig ===
+
+impl Default for DerivedConfig {
+    fn default() -> Self {
+        Self { segment_max: Bytes(64 << 20), at_once: 4 }
+    }
+}
+
 // === impl CatalogueConfig ===
 
 impl Default for CatalogueConfig {
@@ -165,6 +191,10 @@ fn default_store_deadline() -> Span {
 
 fn default_remembered() -> usize {
     10_000
+}
+
+fn default_movies() -> Bytes {
+    Bytes(128 << 20)
 }
 
 fn default_indexes() -> Bytes {

@@ -23,8 +23,10 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::admission::Admission;
+use crate::derived::Workshop;
 use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
+use crate::source::Sources;
 use crate::store::MediaStore;
 use crate::track::Tracks;
 
@@ -39,6 +41,8 @@ const BODY_MAX_BYTES: usize = 64 * 1024;
 pub(crate) struct State {
     pub(crate) presentations: Presentations,
     pub(crate) tracks: Tracks,
+    pub(crate) sources: Sources,
+    pub(crate) workshop: Workshop,
     pub(crate) store: MediaStore,
     pub(crate) live: Live,
     pub(crate) recordings: Recordings,
@@ -64,8 +68,12 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
 pub(crate) fn public(state: State) -> OpenApiRouter {
     let resources = [
         routes!(multivariant::playlist),
+        routes!(multivariant::ts_playlist),
+        routes!(multivariant::mpd),
         routes!(poster::poster),
         routes!(media::playlist),
+        routes!(media::ts_playlist),
+        routes!(media::iframes),
         routes!(media::init),
         routes!(media::segment),
     ];

@@ -1,19 +1,27 @@
-//! Streaming: what is stored as CMAF tracks goes out as HLS, cut just in time; and live channels, with parts.
+//! Streaming: what is stored as CMAF tracks, or was uploaded as an ordinary MP4, goes out as HLS and DASH, cut just in time; and
+//! live channels, with parts.
 //!
 //! Of what is stored an instance holds nothing but caches: what plays is asked from the catalogue, bytes are ranges of
 //! stored objects and flow through without being kept. So instances can be started and lost at will, and all of them
 //! give the same answer, byte for byte and tag for tag. A live channel lives in the instance that its doors push to,
-//! and in the object store. It never looks into the media.
+//! and in the object store. It never decodes.
 //!
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
-//! it (`admission`), what lies where in a track (`track`), live channels (`live`), then `http`, which speaks.
+//! it (`admission`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
+//! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), live channels (`live`), then
+//! `http`, which speaks.
 
 mod admission;
+mod clip;
+mod complete;
 pub mod config;
+mod derived;
 mod http;
 mod live;
+mod multivariant;
 pub mod names;
 pub mod presentation;
+mod source;
 mod store;
 mod track;
 
@@ -31,8 +39,10 @@ use flame_service_host::viewers::Verifier;
 use flame_service_host::{Host, Routes, Running, StartError};
 
 use admission::Admission;
+use derived::Workshop;
 use live::{Live, Recordings};
 use presentation::Presentations;
+use source::Sources;
 use store::MediaStore;
 use track::Tracks;
 
@@ -77,6 +87,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         presentations: Presentations::new(catalogue, &config.catalogue),
         tracks: Tracks::new(store.clone(), config.indexes.0),
         recordings: Recordings::new(store.clone(), config.indexes.0),
+        sources: Sources::new(store.clone(), config.movies.0),
+        workshop: Workshop::new(store.clone(), &config.derived),
         live,
         store,
         admission,

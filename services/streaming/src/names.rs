@@ -11,13 +11,11 @@ use uuid::Uuid;
 const VERSION_LENGTH: usize = 12;
 /// The most characters of a track's name.
 const TRACK_LENGTH_MAX: usize = 128;
-/// The suffix of a media segment.
-const SEGMENT_SUFFIX: &str = ".m4s";
 
 /// A name that names nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoSuchName {
-    /// What it should have been: `asset`, `version`, `track`, `segment`.
+    /// What it should have been: `asset`, `version`, `track`, `file`.
     pub what: &'static str,
     /// The name.
     pub name: String,
@@ -46,33 +44,47 @@ pub fn asset(name: &str) -> Result<Uuid, NoSuchName> {
     }
 }
 
-/// Reads the number of a segment from its file name: `0.m4s`, `17.m4s`; no sign, no leading zero.
-///
-/// # Errors
-/// [`NoSuchName`] for every other form.
-pub fn segment(name: &str) -> Result<u64, NoSuchName> {
-    let number = name.strip_suffix(SEGMENT_SUFFIX).and_then(number);
-    number.ok_or_else(|| NoSuchName { what: "segment", name: name.to_owned() })
+/// A file below a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum File {
+    /// `init.mp4`, `init-1.mp4`: the init segment of this number, from 0.
+    Init(u32),
+    /// `17.m4s`: a segment.
+    Segment(u64),
+    /// `17.3.m4s`: a part of a live segment.
+    Part(u64, u64),
+    /// `17.ts`: a segment as a transport stream.
+    Ts(u64),
+    /// `i17.m4s`: an I-frame.
+    Keyframe(u64),
 }
 
-/// Reads the numbers of a part from its file name: `17.3.m4s`.
+/// Reads the name of a file below a track; no sign, no leading zero.
 ///
 /// # Errors
 /// [`NoSuchName`] for every other form.
-pub fn part(name: &str) -> Result<(u64, u64), NoSuchName> {
-    let numbers = name.strip_suffix(SEGMENT_SUFFIX).and_then(|stem| stem.split_once('.'));
-    let numbers = numbers.and_then(|(segment, part)| Some((number(segment)?, number(part)?)));
-    numbers.ok_or_else(|| NoSuchName { what: "part", name: name.to_owned() })
+pub fn file(name: &str) -> Result<File, NoSuchName> {
+    let init = |number: u64| u32::try_from(number).ok().filter(|number| *number > 0).map(File::Init);
+    let found = match name.rsplit_once('.') {
+        Some(("init", "mp4")) => Some(File::Init(0)),
+        Some((stem, "mp4")) => stem.strip_prefix("init-").and_then(number).and_then(init),
+        Some((stem, "ts")) => number(stem).map(File::Ts),
+        Some((stem, "m4s")) => match (stem.strip_prefix('i'), stem.split_once('.')) {
+            (Some(digits), _) => number(digits).map(File::Keyframe),
+            (None, Some((segment, part))) => {
+                number(segment).zip(number(part)).map(|(segment, part)| File::Part(segment, part))
+            }
+            (None, None) => number(stem).map(File::Segment),
+        },
+        Some(_) | None => None,
+    };
+    found.ok_or_else(|| NoSuchName { what: "file", name: name.to_owned() })
 }
 
-/// Reads the number of an init segment that is not the first one: `init-1.mp4`.
-///
-/// # Errors
-/// [`NoSuchName`] for every other form.
-pub fn init(name: &str) -> Result<u32, NoSuchName> {
-    let digits = name.strip_prefix("init-").and_then(|rest| rest.strip_suffix(".mp4"));
-    let number = digits.and_then(number).and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
-    number.ok_or_else(|| NoSuchName { what: "init segment", name: name.to_owned() })
+/// URI of the I-frame `number`, from 0, beside its playlist.
+#[must_use]
+pub fn keyframe_uri(number: usize) -> String {
+    format!("i{number}.m4s")
 }
 
 /// A decimal number without sign or leading zero.
@@ -135,17 +147,30 @@ mod tests {
         {
             assert!(asset(&other).is_err(), "{other}");
         }
-        assert_eq!((segment("0.m4s"), segment("17.m4s")), (Ok(0), Ok(17)));
-        assert_eq!((part("0.0.m4s"), part("17.3.m4s"), init("init-2.mp4")), (Ok((0, 0)), Ok((17, 3)), Ok(2)));
-        for other in ["17.m4s", "17..m4s", ".3.m4s", "01.3.m4s", "1.03.m4s", "1.2.3.m4s", "1.+3.m4s"] {
-            assert!(part(other).is_err(), "{other}");
+        for (name, expected) in [
+            ("0.m4s", File::Segment(0)),
+            ("17.m4s", File::Segment(17)),
+            ("0.0.m4s", File::Part(0, 0)),
+            ("17.3.m4s", File::Part(17, 3)),
+            ("init.mp4", File::Init(0)),
+            ("init-2.mp4", File::Init(2)),
+            ("17.ts", File::Ts(17)),
+            (&keyframe_uri(3), File::Keyframe(3)),
+        ] {
+            assert_eq!(file(name), Ok(expected), "{name}");
         }
-        for other in ["init.mp4", "init-0.mp4", "init-01.mp4", "init-.mp4", "init-1.m4s", "init-4294967296.mp4"] {
-            assert!(init(other).is_err(), "{other}");
-        }
-        for other in ["", ".m4s", "00.m4s", "01.m4s", "+1.m4s", "-1.m4s", "1.mp4", "1.m4s ", "99999999999999999999.m4s"]
+        for other in ["17..m4s", ".3.m4s", "01.3.m4s", "1.03.m4s", "1.2.3.m4s", "1.+3.m4s", "init-0.mp4", "init-01.mp4"]
         {
-            assert!(segment(other).is_err(), "{other}");
+            assert!(file(other).is_err(), "{other}");
+        }
+        for other in
+            ["init-.mp4", "init-1.m4s", "init-4294967296.mp4", "", ".m4s", "00.m4s", "01.m4s", "+1.m4s", "-1.m4s"]
+        {
+            assert!(file(other).is_err(), "{other}");
+        }
+        for other in ["1.mp4", "1.m4s ", "99999999999999999999.m4s", "i.m4s", "i01.m4s", "i1.2.m4s", "1.3.ts", "i1.ts"]
+        {
+            assert!(file(other).is_err(), "{other}");
         }
     }
 

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flame_api::media::{Track, TrackKind};
-use flame_api::metadata::{Asset, AssetState, Version};
+use flame_api::media::TrackKind;
+use flame_api::metadata::{Asset, AssetState, Source, Version};
 use flame_api::{Client, ClientError};
-use flame_playlist::{AudioRendition, MultivariantInput, PlaylistError, VideoRendition, multivariant_playlist};
+use flame_playlist::{Container, PlaylistError};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::config::CatalogueConfig;
+use crate::multivariant::{self, Listed};
 
 /// An asset as far as streaming cares.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Presentation {
     /// Its tenant: the first part of every key.
     pub tenant: String,
@@ -29,22 +30,26 @@ pub struct Presentation {
     pub poster_key: Option<String>,
     /// Viewers need a signed URL.
     pub protected: bool,
+    /// What it was made from, and plays as until it has a version.
+    pub source: Source,
+    /// The container of that, as the probe calls it.
+    pub container: String,
     /// Whether it plays.
     pub state: State,
 }
 
 /// Whether an asset plays.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum State {
-    /// Not yet: it is being conditioned.
+    /// It has no version yet: it is being conditioned, or nobody asked for that.
     Waiting,
-    /// Never, unless somebody does something.
+    /// It will have none, unless somebody does something.
     Failed {
         /// Why, for people.
         reason: String,
     },
     /// It plays.
-    Playable(Document),
+    Playable(Version),
     /// It has a version that makes no playlist: a fault of ours.
     Broken {
         /// Why.
@@ -176,8 +181,8 @@ impl Presentation {
     #[must_use]
     pub fn of(asset: Asset) -> Self {
         let state = match (asset.version, asset.state) {
-            (Some(version), _) => match multivariant(&version) {
-                Ok(text) => State::Playable(Document::new(text)),
+            (Some(version), _) => match check(&version) {
+                Ok(()) => State::Playable(version),
                 Err(error) => State::Broken { reason: error.to_string() },
             },
             (None, AssetState::Failed) => {
@@ -185,7 +190,8 @@ impl Presentation {
             }
             (None, AssetState::Registered | AssetState::Ready) => State::Waiting,
         };
-        Self { tenant: asset.tenant, poster_key: asset.poster_key, protected: asset.protected, state }
+        let Asset { tenant, poster_key, protected, source, probe, .. } = asset;
+        Self { tenant, poster_key, protected, source, container: probe.container, state }
     }
 }
 
@@ -200,44 +206,17 @@ impl Document {
     }
 }
 
-fn multivariant(version: &Version) -> Result<String, VersionError> {
-    let mut input = MultivariantInput::default();
-    for track in &version.tracks {
-        match track.kind {
-            TrackKind::Video => input.video.push(video(version, track)?),
-            TrackKind::Audio => input.audio.push(audio(version, track)),
-        }
-    }
-    Ok(multivariant_playlist(&input)?)
-}
-
-fn video(version: &Version, track: &Track) -> Result<VideoRendition, VersionError> {
-    let (Some(width), Some(height)) = (track.width, track.height) else {
+/// Whether a version makes a playlist.
+fn check(version: &Version) -> Result<(), VersionError> {
+    let sizeless = version
+        .tracks
+        .iter()
+        .find(|track| track.kind == TrackKind::Video && (track.width.is_none() || track.height.is_none()));
+    if let Some(track) = sizeless {
         return Err(VersionError::Size { track: track.name.clone() });
-    };
-    Ok(VideoRendition {
-        uri: playlist_uri(version, track),
-        codec: track.codec.clone(),
-        width,
-        height,
-        frame_rate: track.frame_rate.map(|rate| (rate.num, rate.den)),
-        average_bandwidth_bps: track.average_bandwidth_bps,
-        peak_bandwidth_bps: track.peak_bandwidth_bps,
-    })
-}
-
-fn audio(version: &Version, track: &Track) -> AudioRendition {
-    AudioRendition {
-        uri: playlist_uri(version, track),
-        codec: track.codec.clone(),
-        name: track.language.clone().unwrap_or_else(|| "Audio".to_owned()),
-        language: track.language.clone(),
-        channels: track.channels,
-        average_bandwidth_bps: track.average_bandwidth_bps,
-        peak_bandwidth_bps: track.peak_bandwidth_bps,
     }
-}
-
-fn playlist_uri(version: &Version, track: &Track) -> String {
-    format!("{}/{}/index.m3u8", version.name, track.name)
+    let listed = |facts| Listed { facts, video_range: None, complete: None };
+    let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
+    multivariant::playlist(&version.name, &tracks, Container::FragmentedMp4, None)?;
+    Ok(())
 }

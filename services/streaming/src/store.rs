@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flame_object_store::client::ObjectBody;
 use flame_object_store::{ObjectInfo, Store, StoreError};
+use futures_util::StreamExt;
 use thiserror::Error;
 
 /// A key that is never written: looking for it shows whether the store answers.
@@ -77,6 +78,16 @@ impl MediaStore {
             return Err(ReadError::Length { key, start_bytes, found_bytes, wanted_bytes });
         }
         Ok(body)
+    }
+
+    /// A range in memory: how long it is, the caller has bounded.
+    pub(crate) async fn bytes(&self, key: &str, range: Range<u64>) -> Result<Bytes, ReadError> {
+        let mut body = self.open(key, range).await?;
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = body.next().await {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok(bytes.freeze())
     }
 
     async fn in_time<T>(

@@ -1,4 +1,4 @@
-//! What lies where in a track: its stored index, checked once and kept, with the media playlist made from it.
+//! What lies where in a track: its stored index, checked once and kept, with the playlists made from it.
 //!
 //! A track never changes, so a kept one is never asked for again. Memory is bounded by the weight of what is
 //! kept; only one read of an index is ever open.
@@ -10,12 +10,12 @@ use std::time::Duration;
 use flame_cmaf::index::JSON_SIZE_MAX_BYTES;
 use flame_cmaf::{IndexError, TrackIndex};
 use flame_object_store::StoreError;
-use flame_playlist::{PlaylistError, VodMedia, vod_media_playlist};
+use flame_playlist::PlaylistError;
 use moka::future::Cache;
 use thiserror::Error;
 
+use crate::complete::Complete;
 use crate::names::TrackName;
-use crate::presentation::Document;
 use crate::store::{MediaStore, ReadError};
 
 /// How long a track that is not there is not looked for again.
@@ -30,14 +30,16 @@ const TRACK_OVERHEAD_BYTES: usize = 512;
 pub(crate) struct Track {
     /// Key of its object.
     pub(crate) object_key: String,
-    /// Its media playlist.
-    pub(crate) playlist: Document,
+    /// Its playlists.
+    pub(crate) complete: Arc<Complete>,
     /// Media type of its segments.
     pub(crate) media_type: &'static str,
     /// The init segment.
     pub(crate) init: Piece,
     /// The media segments.
     pub(crate) segments: Box<[Piece]>,
+    /// The I-frames: in which segment each is, and which of the sync samples there.
+    pub(crate) keyframes: Box<[(u32, u32)]>,
 }
 
 /// Some bytes of the object, and their identity.
@@ -137,28 +139,36 @@ impl Tracks {
 
 impl Track {
     fn of(index: &TrackIndex, object_key: String) -> Result<Self, PlaylistError> {
-        let media = VodMedia {
-            timescale: index.timescale,
-            segment_ticks: (0..index.segments.len()).filter_map(|number| index.presented_ticks(number)).collect(),
-            independent_segments: index.segments.iter().all(|segment| matches!(segment.sap, 1 | 2)),
-        };
         let init = Piece { offset_bytes: 0, size_bytes: index.init_size_bytes, sha256: digest(&index.init_sha256) };
         let segments = index.segments.iter().map(|segment| Piece {
             offset_bytes: segment.offset_bytes,
             size_bytes: segment.size_bytes,
             sha256: digest(&segment.sha256),
         });
+        let keyframes = index.segments.iter().enumerate().flat_map(|(segment, entry)| {
+            let segment = u32::try_from(segment).unwrap_or(u32::MAX);
+            (0..entry.keyframes.len()).map(move |at| (segment, u32::try_from(at).unwrap_or(u32::MAX)))
+        });
         Ok(Self {
             object_key,
-            playlist: Document::new(vod_media_playlist(&media)?),
+            complete: Arc::new(Complete::stored(index)?),
             media_type: if index.codec.starts_with("mp4a") { "audio/mp4" } else { "video/mp4" },
             init,
             segments: segments.collect(),
+            keyframes: keyframes.collect(),
         })
     }
 
+    /// The segment `number`.
+    pub(crate) fn piece(&self, number: u64) -> Option<Piece> {
+        self.segments.get(usize::try_from(number).ok()?).copied()
+    }
+
     fn weight(&self) -> u32 {
-        let bytes = TRACK_OVERHEAD_BYTES + self.playlist.text.len() + size_of_val(&*self.segments);
+        let bytes = TRACK_OVERHEAD_BYTES
+            + self.complete.weight_bytes()
+            + size_of_val(&*self.segments)
+            + size_of_val(&*self.keyframes);
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }

@@ -21,3 +21,5 @@ mod protected;
 mod segments;
 #[path = "all/tracks.rs"]
 mod tracks;
+#[path = "all/uploaded.rs"]
+mod uploaded;

@@ -1,10 +1,14 @@
 //! Errors become HTTP here, once: what the viewer is told, and what the log is.
 
 use axum::http::{HeaderValue, StatusCode, header};
+use flame_cmaf::samples::SamplesError;
+use flame_cmaf::ts::TsError;
 use flame_object_store::StoreError;
+use flame_playlist::PlaylistError;
 use flame_service_host::Failure;
 use flame_service_host::viewers::token::Refused;
 
+use crate::derived::DeriveError;
 use crate::live::{LiveError, RecordingError, RestoreError};
 use crate::names::NoSuchName;
 use crate::presentation::CatalogueError;
@@ -113,6 +117,30 @@ pub(super) fn of_track(error: &TrackError) -> Failure {
         TrackError::Missing { track } => missing(format_args!("track {track}")),
         TrackError::Read { source, .. } => of_read(source, error),
         TrackError::Index { .. } | TrackError::Playlist { .. } => Failure::internal(error),
+    }
+}
+
+/// What was asked of a track makes no playlist.
+pub(super) fn of_playlist(error: &PlaylistError) -> Failure {
+    match error {
+        PlaylistError::Clip { .. } => Failure::bad_request("the clip begins behind the end of the track"),
+        PlaylistError::Empty { .. } => missing("such a form of this asset: it has no track for it"),
+        _ => Failure::internal(error),
+    }
+}
+
+pub(super) fn of_derive(error: &DeriveError) -> Failure {
+    match error {
+        DeriveError::Read(source) => of_read(source, error),
+        DeriveError::NoKeyframe => missing("I-frame"),
+        DeriveError::Samples(SamplesError::NothingBefore { .. }) => {
+            Failure::bad_request("the segment begins behind the end of the clip")
+        }
+        DeriveError::Ts(TsError::Codec { .. }) => missing(error),
+        DeriveError::TooLarge { .. } | DeriveError::Ts(TsError::TooLarge { .. } | TsError::TooLong { .. }) => {
+            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", "Too large", error.to_string())
+        }
+        DeriveError::Samples(_) | DeriveError::Ts(_) => Failure::internal(error),
     }
 }
 

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, Response};
 use flame_playlist::{Directives, Position, directives};
 use flame_service_host::{Failure, FailureResult};
 
-use super::multivariant::{CACHE_CONTROL, answer};
+use super::multivariant::{CACHE_CONTROL, PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag};
 use super::{State, error};
 use crate::live::{Channel, Octets, Track, Waited};
@@ -51,7 +51,7 @@ pub(super) async fn playlist(
     let document =
         channel.playlist(&name.track, &track, target, skip).map_err(|refusal| Failure::internal(&refusal))?;
     let cache_control = if wait.is_some() { blocking(target) } else { plain(target) };
-    Ok(answer(&document, &cache_control, method, headers))
+    Ok(answer(&document, PLAYLIST_TYPE, &cache_control, method, headers))
 }
 
 fn too_far(wanted: Position) -> Failure {
@@ -132,6 +132,6 @@ pub(super) fn multivariant(channel: &Channel, method: &Method, headers: &HeaderM
     match channel.multivariant() {
         None => Err(error::not_begun(channel.id)),
         Some(Err(refusal)) => Err(Failure::internal(&refusal)),
-        Some(Ok(document)) => Ok(answer(&document, CACHE_CONTROL, method, headers)),
+        Some(Ok(document)) => Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, method, headers)),
     }
 }

@@ -1,7 +1,7 @@
-//! `GET /{asset}/{version}/{track}/…`: the media playlist, init segment and media segments of a track.
+//! `GET /{asset}/{version}/{track}/…`: the playlists, init segment and media segments of a track.
 //!
-//! Everything here is immutable. Segments are ranges of the track's object and stream through: a viewer's
-//! request costs a few buffers, whatever the size of the segment.
+//! Everything here is immutable. Segments are ranges of stored objects and stream through: a viewer's request costs a few
+//! buffers, whatever the size of the segment. Only what has to be made of a segment is made in memory (`derived`).
 
 use std::sync::Arc;
 
@@ -9,14 +9,22 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::Problem;
-use flame_service_host::{FailureResult, Path};
+use flame_playlist::Container;
+use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag};
 use super::{State, error, live};
+use crate::clip::Clip;
+use crate::complete::Complete;
+use crate::derived::{Derived, Product};
 use crate::live::Recording;
-use crate::names::{self, TrackName};
+use crate::names::{self, File, TrackName};
+use crate::source::{self, Uploaded};
 use crate::track::{Piece, Track, TrackError};
+
+/// Media type of transport streams.
+const TS_TYPE: &str = "video/mp2t";
 
 /// The media playlist of a track
 #[utoipa::path(
@@ -30,11 +38,13 @@ use crate::track::{Piece, Track, TrackError};
         ("_HLS_msn" = Option<u64>, Query, description = "Live: answer as soon as this segment is there"),
         ("_HLS_part" = Option<u64>, Query, description = "Live: answer as soon as this part of it is there"),
         ("_HLS_skip" = Option<String>, Query, description = "Live: `YES`: leave out what is known"),
+        ("from" = Option<String>, Query, description = "Not live: a clip from this time on, `12.5s`"),
+        ("to" = Option<String>, Query, description = "Not live: a clip that ends before this time, `40s`"),
     ),
     responses(
         (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
         (status = 304, description = "It has not changed"),
-        (status = 400, description = "Live: directives that make no sense, or too far ahead", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "Live: directives that make no sense, or too far ahead; else: no such clip", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
@@ -51,10 +61,96 @@ pub(super) async fn playlist(
     if let Some(found) = live::find(&state, &name) {
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
-    Ok(match find(&state, &name).await? {
-        Stored::Track(track) => answer(&track.playlist, IMMUTABLE, &method, &headers),
-        Stored::Recording(recording) => answer(&recording.playlist, IMMUTABLE, &method, &headers),
-    })
+    let clip = clip_of(query.as_deref())?;
+    match find(&state, &name).await? {
+        Stored::Recording(recording) if clip.is_none() => {
+            Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
+        }
+        Stored::Recording(_) => Err(Failure::bad_request("there are no clips of what was live yet")),
+        stored => listed(&stored, Container::FragmentedMp4, clip, (&method, &headers)),
+    }
+}
+
+/// The media playlist of a track as transport streams
+#[utoipa::path(
+    get,
+    operation_id = "ts_playlist",
+    path = "/{asset}/{version}/{track}/ts.m3u8",
+    params(
+        ("asset" = String, Path, description = "Identifier of the asset"),
+        ("version" = String, Path, description = "Version, 12 hex digits"),
+        ("track" = String, Path, description = "Name of the track"),
+        ("from" = Option<String>, Query, description = "A clip from this time on, `12.5s`"),
+        ("to" = Option<String>, Query, description = "A clip that ends before this time, `40s`"),
+    ),
+    responses(
+        (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
+        (status = 304, description = "It never changes"),
+        (status = 400, description = "No such clip", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such track", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn ts_playlist(
+    Shared(state): Shared<State>,
+    Path((asset, version, track)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> FailureResult<Response<Body>> {
+    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
+    let clip = clip_of(query.as_deref())?;
+    listed(&find(&state, &name).await?, Container::TransportStream, clip, (&method, &headers))
+}
+
+/// The I-frames of a track
+#[utoipa::path(
+    get,
+    operation_id = "iframe_playlist",
+    path = "/{asset}/{version}/{track}/iframes.m3u8",
+    params(
+        ("asset" = String, Path, description = "Identifier of the asset"),
+        ("version" = String, Path, description = "Version, 12 hex digits"),
+        ("track" = String, Path, description = "Name of the track"),
+    ),
+    responses(
+        (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
+        (status = 304, description = "It never changes"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such track, or none with I-frames", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn iframes(
+    Shared(state): Shared<State>,
+    Path((asset, version, track)): Path<(String, String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> FailureResult<Response<Body>> {
+    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
+    let stored = find(&state, &name).await?;
+    let none = || error::missing(format_args!("I-frames of track {name}"));
+    let document = stored.complete().and_then(|complete| complete.iframes()).ok_or_else(none)?;
+    let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
+}
+
+fn clip_of(query: Option<&str>) -> FailureResult<Option<Clip>> {
+    Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))
+}
+
+/// The playlist of what is complete.
+fn listed(
+    stored: &Stored,
+    container: Container,
+    clip: Option<Clip>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let none = || error::missing("playlist of this kind of what was live");
+    let complete = stored.complete().ok_or_else(none)?;
+    let document = complete.listed(container, clip).map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
 
 /// The init segment of a track
@@ -98,8 +194,13 @@ async fn send_init(
         return live::send(state, track.init(number).ok_or_else(missing)?, method, headers).await;
     }
     match find(state, name).await? {
-        Stored::Track(track) if number == 0 => send(state, &track, track.init, method, headers).await,
-        Stored::Track(_) => Err(missing()),
+        Stored::Track(track) if number == 0 => send(state, &track, track.init, (method, headers)).await,
+        Stored::Uploaded(uploaded, at) if number == 0 => {
+            let track = &uploaded.tracks[at];
+            let bytes = track.movie.init().clone();
+            Ok(held(&Derived { bytes, identity: track.identity }, "video/mp4", (method, headers)))
+        }
+        Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
         Stored::Recording(recording) => {
             live::send(state, recording.init(number).ok_or_else(missing)?, method, headers).await
         }
@@ -115,7 +216,8 @@ async fn send_init(
         ("asset" = String, Path, description = "Identifier of the asset"),
         ("version" = String, Path, description = "Version, 12 hex digits"),
         ("track" = String, Path, description = "Name of the track"),
-        ("segment" = String, Path, description = "`{n}.m4s`, n from 0; of what is or was live also `{n}.{p}.m4s` (a part) and `init-{k}.mp4`"),
+        ("segment" = String, Path, description = "`{n}.m4s`, n from 0; `{n}.ts`, the same as a transport stream; `i{k}.m4s`, an I-frame; of what is or was live also `{n}.{p}.m4s` (a part) and `init-{k}.mp4`"),
+        ("to" = Option<String>, Query, description = "Only what is needed to show what lies before this time, `40s`: the end of a clip"),
     ),
     responses(
         (status = 200, description = "The segment", body = Vec<u8>, content_type = "video/mp4"),
@@ -130,30 +232,133 @@ async fn send_init(
 pub(super) async fn segment(
     Shared(state): Shared<State>,
     Path((asset, version, track, segment)): Path<(String, String, String, String)>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
     let request = (&method, &headers);
-    if let Ok(number) = names::init(&segment) {
+    let file = names::file(&segment).map_err(error::of_name)?;
+    if let File::Init(number) = file {
         return send_init(&state, &name, number, request).await;
     }
-    let found = live::find(&state, &name);
-    if let (Ok(numbers), Some(found)) = (names::part(&segment), &found) {
-        return live::part(&state, found.clone(), numbers, request).await;
+    let missing = || error::missing(format_args!("{segment} of track {name}"));
+    if let Some(found) = live::find(&state, &name) {
+        return match file {
+            File::Part(number, part) => live::part(&state, found, (number, part), request).await,
+            File::Segment(number) => live::segment(&state, &found.1, number, request).await,
+            File::Init(_) | File::Ts(_) | File::Keyframe(_) => Err(missing()),
+        };
     }
-    let number = names::segment(&segment).map_err(error::of_name)?;
-    if let Some((_, track)) = found {
-        return live::segment(&state, &track, number, request).await;
-    }
-    let missing = || error::missing(format_args!("segment {number} of track {name}"));
+    let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
     match find(&state, &name).await? {
-        Stored::Track(track) => {
-            let piece = usize::try_from(number).ok().and_then(|number| track.segments.get(number));
-            send(&state, &track, *piece.ok_or_else(missing)?, &method, &headers).await
+        Stored::Track(track) => match wanted(file, to_ms).ok_or_else(missing)? {
+            (number, None) => send(&state, &track, track.piece(number).ok_or_else(missing)?, request).await,
+            (number, Some(product)) => derived(&state, &track, number, product, request).await?.ok_or_else(missing),
+        },
+        Stored::Uploaded(uploaded, at) => {
+            uploaded_file(&state, &uploaded, at, file, to_ms, request).await?.ok_or_else(missing)
         }
-        Stored::Recording(recording) => {
-            live::send(&state, recording.segment(number).ok_or_else(missing)?, &method, &headers).await
+        Stored::Recording(recording) => match file {
+            File::Segment(number) => {
+                live::send(&state, recording.segment(number).ok_or_else(missing)?, &method, &headers).await
+            }
+            File::Init(_) | File::Part(..) | File::Ts(_) | File::Keyframe(_) => Err(missing()),
+        },
+    }
+}
+
+/// Which segment or I-frame is wanted, and what is to be made of it.
+fn wanted(file: File, to_ms: Option<u64>) -> Option<(u64, Option<Product>)> {
+    match (file, to_ms) {
+        (File::Segment(number), None) => Some((number, None)),
+        (File::Segment(number), Some(to_ms)) => Some((number, Some(Product::Until { to_ms, is_ts: false }))),
+        (File::Ts(number), None) => Some((number, Some(Product::Ts))),
+        (File::Ts(number), Some(to_ms)) => Some((number, Some(Product::Until { to_ms, is_ts: true }))),
+        // Which of its segment it is, the track knows.
+        (File::Keyframe(number), _) => Some((number, Some(Product::Keyframe(0)))),
+        (File::Init(_) | File::Part(..), _) => None,
+    }
+}
+
+/// What is made of a segment of a stored track; `None` where there is none.
+async fn derived(
+    state: &State,
+    track: &Track,
+    number: u64,
+    product: Product,
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Option<Response<Body>>> {
+    let (number, product) = match product {
+        Product::Keyframe(_) => match usize::try_from(number).ok().and_then(|at| track.keyframes.get(at)) {
+            Some((segment, at)) => (u64::from(*segment), Product::Keyframe(*at)),
+            None => return Ok(None),
+        },
+        other => (number, other),
+    };
+    let Some(piece) = track.piece(number) else { return Ok(None) };
+    let made = state.workshop.of_stored(track, (number, piece), product).await;
+    let made = made.map_err(|error| error::of_derive(&error))?;
+    Ok(Some(held(&made, type_of(product, track.media_type), request)))
+}
+
+/// A file of what plays as it was uploaded; `None` where there is none.
+async fn uploaded_file(
+    state: &State,
+    uploaded: &Uploaded,
+    at: usize,
+    file: File,
+    to_ms: Option<u64>,
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Option<Response<Body>>> {
+    let track = &uploaded.tracks[at];
+    let Some((number, product)) = wanted(file, to_ms) else { return Ok(None) };
+    let is_keyframe = matches!(file, File::Keyframe(_));
+    let plan = if is_keyframe { track.keyframe(number) } else { track.segment(number) };
+    let Some(plan) = plan else { return Ok(None) };
+    let key = uploaded.key.as_str();
+    if let Some(product) = product.filter(|_| !is_keyframe) {
+        let made = state.workshop.of_uploaded((key, track), (number, &plan), product).await;
+        let made = made.map_err(|error| error::of_derive(&error))?;
+        return Ok(Some(held(&made, type_of(product, track.media_type()), request)));
+    }
+    let representation = Representation {
+        etag: etag(&track.named(is_keyframe, number)),
+        size_bytes: plan.size_bytes,
+        content_type: track.media_type(),
+        cache_control: IMMUTABLE,
+    };
+    match representation.select(request.0, request.1) {
+        Selection::Bodiless(response) => Ok(Some(response)),
+        Selection::Bytes(head, range) => {
+            let body = source::body(&state.store, key, &plan, range).await;
+            let body = body.map_err(|error| error::of_read(&error, &error))?;
+            Ok(Some(head.body(body).expect("the head is made of valid parts")))
+        }
+    }
+}
+
+fn type_of(product: Product, of_segment: &'static str) -> &'static str {
+    match product {
+        Product::Ts | Product::Until { is_ts: true, .. } => TS_TYPE,
+        Product::Keyframe(_) | Product::Until { is_ts: false, .. } => of_segment,
+    }
+}
+
+/// Answers with what is in memory.
+fn held(made: &Derived, content_type: &'static str, (method, headers): (&Method, &HeaderMap)) -> Response<Body> {
+    let representation = Representation {
+        etag: etag(&made.identity),
+        size_bytes: made.bytes.len() as u64,
+        content_type,
+        cache_control: IMMUTABLE,
+    };
+    match representation.select(method, headers) {
+        Selection::Bodiless(response) => response,
+        Selection::Bytes(head, range) => {
+            let within = |at: u64| usize::try_from(at).expect("the range lies within octets in memory");
+            let part = made.bytes.slice(within(range.start)..within(range.end));
+            head.body(Body::from(part)).expect("the head is made of valid parts")
         }
     }
 }
@@ -164,11 +369,20 @@ enum Stored {
     Track(Arc<Track>),
     /// One object a segment: it was live.
     Recording(Arc<Recording>),
+    /// As it was uploaded: a track of that.
+    Uploaded(Arc<Uploaded>, usize),
 }
 
 async fn find(state: &State, name: &TrackName) -> FailureResult<Stored> {
     let found = state.presentations.for_media(name.asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(|| error::missing(format_args!("asset {}", name.asset)))?;
+    if source::version_of(&presentation.source) == name.version {
+        let uploaded = state.sources.get(&presentation.source, &presentation.container).await;
+        let uploaded = uploaded.map_err(|error| error::of_read(&error, &*error))?;
+        let at = uploaded.as_ref().and_then(|uploaded| uploaded.position(&name.track));
+        let found = uploaded.zip(at).map(|(uploaded, at)| Stored::Uploaded(uploaded, at));
+        return found.ok_or_else(|| error::missing(format_args!("track {name}")));
+    }
     match state.tracks.get(&presentation.tenant, name).await {
         Ok(track) => Ok(Stored::Track(track)),
         Err(error) if matches!(*error, TrackError::Missing { .. }) => {
@@ -183,8 +397,7 @@ async fn send(
     state: &State,
     track: &Track,
     piece: Piece,
-    method: &Method,
-    headers: &HeaderMap,
+    (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let representation = Representation {
         etag: etag(&piece.sha256),
@@ -198,6 +411,19 @@ async fn send(
             let body = state.store.open(&track.object_key, piece.within(range)).await;
             let body = body.map_err(|error| error::of_read(&error, &error))?;
             Ok(head.body(Body::from_stream(body)).expect("the head is made of valid parts"))
+        }
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    /// What playlists say of it; `None` of what was live.
+    fn complete(&self) -> Option<&Arc<Complete>> {
+        match self {
+            Self::Track(track) => Some(&track.complete),
+            Self::Uploaded(uploaded, at) => Some(&uploaded.tracks[*at].complete),
+            Self::Recording(_) => None,
         }
     }
 }

@@ -1,18 +1,31 @@
-//! `GET /{asset}/index.m3u8`: the multivariant playlist of what plays now.
+//! `GET /{asset}/index.m3u8`, `ts.m3u8`, `manifest.mpd`: what plays of an asset now, in HLS and in DASH.
+
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State as Shared;
+use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::Problem;
+use flame_api::metadata::Version;
+use flame_playlist::Container;
 use flame_service_host::{Failure, FailureResult, Path};
+use futures_util::future::join_all;
+use uuid::Uuid;
 
 use super::representation::{Representation, Selection, etag};
 use super::{State, error, live};
-use crate::names;
-use crate::presentation::{self, Document};
+use crate::clip::Clip;
+use crate::complete::Complete;
+use crate::multivariant::{self, Listed};
+use crate::names::{self, TrackName};
+use crate::presentation::{self, Document, Presentation};
+use crate::source::Uploaded;
+use crate::track::TrackError;
 
 /// Media type of playlists.
 pub(super) const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
+/// Media type of MPDs (RFC 6381 knows it as registered by ISO/IEC 23009-1).
+const MPD_TYPE: &str = "application/dash+xml";
 /// An asset gains renditions, so its playlist is kept only for a moment.
 pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
 
@@ -21,10 +34,15 @@ pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
     get,
     operation_id = "multivariant_playlist",
     path = "/{asset}/index.m3u8",
-    params(("asset" = String, Path, description = "Identifier of the asset")),
+    params(
+        ("asset" = String, Path, description = "Identifier of the asset"),
+        ("from" = Option<String>, Query, description = "A clip from this time on, `12.5s`"),
+        ("to" = Option<String>, Query, description = "A clip that ends before this time, `40s`"),
+    ),
     responses(
         (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
         (status = 304, description = "It has not changed"),
+        (status = 400, description = "No such clip", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such asset (`not-found`), not yet (`not-ready`, with Retry-After), or never (`conditioning-failed`)", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The catalogue is away", body = Problem, content_type = "application/problem+json"),
@@ -33,6 +51,7 @@ pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
 pub(super) async fn playlist(
     Shared(state): Shared<State>,
     Path(asset): Path<String>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
@@ -40,21 +59,163 @@ pub(super) async fn playlist(
     if let Some(channel) = state.live.find(asset) {
         return live::multivariant(&channel, &method, &headers);
     }
+    let document = hls(&state, asset, Container::FragmentedMp4, query.as_deref()).await?;
+    Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
+}
+
+/// The multivariant playlist of an asset as transport streams
+#[utoipa::path(
+    get,
+    operation_id = "ts_multivariant_playlist",
+    path = "/{asset}/ts.m3u8",
+    params(
+        ("asset" = String, Path, description = "Identifier of the asset"),
+        ("from" = Option<String>, Query, description = "A clip from this time on, `12.5s`"),
+        ("to" = Option<String>, Query, description = "A clip that ends before this time, `40s`"),
+    ),
+    responses(
+        (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
+        (status = 304, description = "It has not changed"),
+        (status = 400, description = "No such clip", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such asset, not yet, never, or nothing of it fits into transport streams", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The catalogue is away", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn ts_playlist(
+    Shared(state): Shared<State>,
+    Path(asset): Path<String>,
+    RawQuery(query): RawQuery,
+    method: Method,
+    headers: HeaderMap,
+) -> FailureResult<Response<Body>> {
+    let asset = names::asset(&asset).map_err(error::of_name)?;
+    let document = hls(&state, asset, Container::TransportStream, query.as_deref()).await?;
+    Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
+}
+
+/// The MPD of an asset: DASH, from the same segments
+#[utoipa::path(
+    get,
+    operation_id = "mpd",
+    path = "/{asset}/manifest.mpd",
+    params(("asset" = String, Path, description = "Identifier of the asset")),
+    responses(
+        (status = 200, description = "The MPD", body = String, content_type = MPD_TYPE),
+        (status = 304, description = "It has not changed"),
+        (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such asset, not yet, never, or it is or was live", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn mpd(
+    Shared(state): Shared<State>,
+    Path(asset): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> FailureResult<Response<Body>> {
+    let asset = names::asset(&asset).map_err(error::of_name)?;
+    let presentation = current(&state, asset).await?;
+    let document = match playing(&state, asset, &presentation).await? {
+        Playing::Version(version) => {
+            let tracks = segments(&state, asset, &presentation, version).await;
+            if let Some(error) = tracks.iter().find_map(|track| track.as_ref().err()) {
+                return Err(error::of_track(error));
+            }
+            let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
+            multivariant::mpd(&version.name, &of_version(version, tracks))
+        }
+        Playing::Uploaded(uploaded) => multivariant::mpd(&uploaded.version, &of_uploaded(&uploaded)),
+    };
+    let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers))
+}
+
+async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&str>) -> FailureResult<Document> {
+    let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
+    let presentation = current(state, asset).await?;
+    let document = match playing(state, asset, &presentation).await? {
+        Playing::Version(version) => {
+            // Without its segments a rendition still plays; only its I-frames are not offered.
+            let tracks = segments(state, asset, &presentation, version).await.into_iter().map(Result::ok).collect();
+            multivariant::playlist(&version.name, &of_version(version, tracks), container, clip)
+        }
+        Playing::Uploaded(uploaded) => {
+            multivariant::playlist(&uploaded.version, &of_uploaded(&uploaded), container, clip)
+        }
+    };
+    document.map_err(|refusal| error::of_playlist(&refusal))
+}
+
+/// What plays.
+enum Playing<'a> {
+    Version(&'a Version),
+    Uploaded(Arc<Uploaded>),
+}
+
+async fn current(state: &State, asset: Uuid) -> FailureResult<Arc<Presentation>> {
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
-    let presentation = found.ok_or_else(|| error::missing(format_args!("asset {asset}")))?;
-    match &presentation.state {
-        presentation::State::Playable(document) => Ok(answer(document, CACHE_CONTROL, &method, &headers)),
-        presentation::State::Waiting => Err(error::not_ready(asset)),
-        presentation::State::Failed { reason } => Err(error::conditioning_failed(asset, reason)),
-        presentation::State::Broken { reason } => Err(Failure::internal(&std::io::Error::other(reason.clone()))),
+    found.ok_or_else(|| error::missing(format_args!("asset {asset}")))
+}
+
+async fn playing<'a>(state: &State, asset: Uuid, presentation: &'a Presentation) -> FailureResult<Playing<'a>> {
+    let otherwise = match &presentation.state {
+        presentation::State::Playable(version) => return Ok(Playing::Version(version)),
+        presentation::State::Broken { reason } => {
+            return Err(Failure::internal(&std::io::Error::other(reason.clone())));
+        }
+        presentation::State::Waiting => error::not_ready(asset),
+        presentation::State::Failed { reason } => error::conditioning_failed(asset, reason),
+    };
+    match state.sources.get(&presentation.source, &presentation.container).await {
+        Ok(Some(uploaded)) => Ok(Playing::Uploaded(uploaded)),
+        Ok(None) => Err(otherwise),
+        Err(error) => {
+            tracing::warn!(%asset, %error, "an uploaded file cannot be looked into now");
+            Err(otherwise)
+        }
     }
 }
 
+/// The segments of each track of a version; none of what was live.
+async fn segments(
+    state: &State,
+    asset: Uuid,
+    presentation: &Presentation,
+    version: &Version,
+) -> Vec<Result<Arc<Complete>, Arc<TrackError>>> {
+    let track = async |name: &str| {
+        let name = TrackName { asset, version: version.name.clone(), track: name.to_owned() };
+        Ok(Arc::clone(&state.tracks.get(&presentation.tenant, &name).await?.complete))
+    };
+    join_all(version.tracks.iter().map(|facts| track(&facts.name))).await
+}
+
+fn of_version(version: &Version, segments: Vec<Option<Arc<Complete>>>) -> Vec<Listed<'_>> {
+    let listed = |(facts, complete)| Listed { facts, video_range: None, complete };
+    version.tracks.iter().zip(segments).map(listed).collect()
+}
+
+fn of_uploaded(uploaded: &Uploaded) -> Vec<Listed<'_>> {
+    let listed = uploaded.tracks.iter().map(|track| Listed {
+        facts: &track.facts,
+        video_range: track.video_range,
+        complete: Some(Arc::clone(&track.complete)),
+    });
+    listed.collect()
+}
+
 /// Answers with a text that is in memory.
-pub(super) fn answer(document: &Document, cache_control: &str, method: &Method, headers: &HeaderMap) -> Response<Body> {
+pub(super) fn answer(
+    document: &Document,
+    content_type: &'static str,
+    cache_control: &str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response<Body> {
     let size_bytes = u64::try_from(document.text.len()).expect("a length in memory fits 64 bits");
     let etag = etag(&document.sha256);
-    let representation = Representation { etag, size_bytes, content_type: PLAYLIST_TYPE, cache_control };
+    let representation = Representation { etag, size_bytes, content_type, cache_control };
     match representation.select(method, headers) {
         Selection::Bodiless(response) => response,
         Selection::Bytes(head, range) => {

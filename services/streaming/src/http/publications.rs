@@ -95,7 +95,9 @@ pub(super) async fn send(
             init.map_err(|_| Failure::bad_request(format!("an init segment has at most {INIT_MAX_BYTES} bytes")))?;
         state.live.put_init(id, &track, init).await.map_err(error::of_live)?;
     } else {
-        let number = names::segment(&name).map_err(error::of_name)?;
+        let names::File::Segment(number) = names::file(&name).map_err(error::of_name)? else {
+            return Err(error::missing(format_args!("segment `{name}`")));
+        };
         state.live.receive(id, &track, number, body).await.map_err(error::of_live)?;
     }
     Ok(StatusCode::NO_CONTENT)

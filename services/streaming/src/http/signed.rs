@@ -17,10 +17,14 @@ use super::error;
 use crate::admission::Signed;
 
 /// Every route of media with one more segment in front.
-const BEHIND_TOKEN: [&str; 5] = [
+const BEHIND_TOKEN: [&str; 9] = [
     "/{token}/{asset}/index.m3u8",
+    "/{token}/{asset}/ts.m3u8",
+    "/{token}/{asset}/manifest.mpd",
     "/{token}/{asset}/poster.jpg",
     "/{token}/{asset}/{version}/{track}/index.m3u8",
+    "/{token}/{asset}/{version}/{track}/ts.m3u8",
+    "/{token}/{asset}/{version}/{track}/iframes.m3u8",
     "/{token}/{asset}/{version}/{track}/init.mp4",
     "/{token}/{asset}/{version}/{track}/{segment}",
 ];

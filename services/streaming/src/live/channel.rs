@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flame_api::live::{Channel as Shown, ChannelState, LiveTrack};
 use flame_api::media::{self, TrackKind};
 use flame_playlist::{
-    AudioRendition, MultivariantInput, PlaylistError, RenditionReport, VideoRendition, multivariant_playlist,
+    AudioRendition, MultivariantInput, PlaylistError, RenditionReport, Role, VideoRendition, multivariant_playlist,
 };
 use uuid::Uuid;
 
@@ -218,20 +218,25 @@ impl Channel {
                 TrackKind::Video => input.video.push(VideoRendition {
                     uri,
                     codec: facts.codec,
+                    supplemental_codecs: None,
                     width: facts.width.unwrap_or(0),
                     height: facts.height.unwrap_or(0),
                     frame_rate: facts.frame_rate.map(|rate| (rate.num, rate.den)),
+                    video_range: None,
                     average_bandwidth_bps,
                     peak_bandwidth_bps,
+                    stable_id: None,
                 }),
                 TrackKind::Audio => input.audio.push(AudioRendition {
                     uri,
                     codec: facts.codec,
                     name: facts.language.clone().unwrap_or_else(|| "Audio".to_owned()),
                     language: facts.language,
+                    role: Role::Main,
                     channels: facts.channels,
                     average_bandwidth_bps,
                     peak_bandwidth_bps,
+                    stable_id: None,
                 }),
             }
         }

@@ -114,6 +114,7 @@ impl Recording {
             segments: document.segments.iter().map(listed).collect(),
             is_over: true,
             reports: Vec::new(),
+            date_ranges: Vec::new(),
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
         let segment =

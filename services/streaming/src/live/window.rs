@@ -327,6 +327,7 @@ impl Window {
             segments: Vec::new(),
             is_over: self.is_over,
             reports: Vec::new(),
+            date_ranges: Vec::new(),
         }
     }
 

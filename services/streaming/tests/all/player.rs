@@ -55,6 +55,7 @@ fn index(object: &[u8], codec: &str, timescale: u32, ticks: u64, total_ticks: u6
         samples: 1,
         sap: 1,
         sha256: sha256(start, end(n)),
+        keyframes: Vec::new(),
     });
     TrackIndex {
         version: INDEX_VERSION,

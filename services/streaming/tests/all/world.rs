@@ -326,7 +326,7 @@ pub async fn problem(answer: reqwest::Response) -> (String, String) {
     (problem.slug().to_owned(), problem.detail)
 }
 
-fn probe() -> Probe {
+pub fn probe() -> Probe {
     Probe {
         container: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),
         duration_ms: 1,

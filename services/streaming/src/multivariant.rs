@@ -1,0 +1,111 @@
+//! The multivariant playlist and the MPD of tracks that are complete: pure, from what the catalogue and the indexes say.
+
+use std::sync::Arc;
+
+use flame_api::media::{Track as Facts, TrackKind};
+use flame_playlist::{
+    AudioRendition, Container, IframeRendition, MultivariantInput, PlaylistError, Role, VideoRange, VideoRendition,
+    multivariant_playlist, vod_mpd,
+};
+
+use crate::clip::Clip;
+use crate::complete::Complete;
+use crate::presentation::Document;
+
+/// Codecs that a transport stream of HLS carries here, by the beginning of their strings.
+const TS_CODECS: [&str; 6] = ["avc1.", "avc3.", "hvc1.", "hev1.", "mp4a.40.", "ac-3"];
+
+/// A track of a version.
+#[derive(Debug, Clone)]
+pub(crate) struct Listed<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) video_range: Option<VideoRange>,
+    /// Its segments; none where they cannot be read now.
+    pub(crate) complete: Option<Arc<Complete>>,
+}
+
+/// The playlist of all tracks of `version`, of a clip or of all of it.
+pub(crate) fn playlist(
+    version: &str,
+    tracks: &[Listed<'_>],
+    container: Container,
+    clip: Option<Clip>,
+) -> Result<Document, PlaylistError> {
+    let query = clip.map(|clip| format!("?{clip}")).unwrap_or_default();
+    let file = match container {
+        Container::FragmentedMp4 => "index.m3u8",
+        Container::TransportStream => "ts.m3u8",
+    };
+    let mut input = MultivariantInput::default();
+    for track in tracks.iter().filter(|track| container == Container::FragmentedMp4 || fits_ts(&track.facts.codec)) {
+        let facts = track.facts;
+        let uri = format!("{version}/{}/{file}{query}", facts.name);
+        match facts.kind {
+            TrackKind::Video => {
+                input.video.push(video(facts, track.video_range, uri));
+                if container == Container::FragmentedMp4 && clip.is_none() {
+                    input.iframes.extend(iframes(track, format!("{version}/{}/iframes.m3u8", facts.name)));
+                }
+            }
+            TrackKind::Audio => input.audio.push(audio(facts, uri)),
+        }
+    }
+    Ok(Document::new(multivariant_playlist(&input)?))
+}
+
+/// The MPD of all tracks of `version` whose segments are known.
+pub(crate) fn mpd(version: &str, tracks: &[Listed<'_>]) -> Result<Document, PlaylistError> {
+    let track = |track: &Listed<'_>| {
+        let complete = track.complete.as_ref()?;
+        Some(complete.dash(track.facts, format!("{version}/{}", track.facts.name)))
+    };
+    let tracks: Vec<_> = tracks.iter().filter_map(track).collect();
+    Ok(Document::new(vod_mpd(&tracks)?))
+}
+
+fn fits_ts(codec: &str) -> bool {
+    TS_CODECS.iter().any(|known| codec.starts_with(known)) || codec == "ec-3"
+}
+
+fn video(facts: &Facts, video_range: Option<VideoRange>, uri: String) -> VideoRendition {
+    VideoRendition {
+        uri,
+        codec: facts.codec.clone(),
+        supplemental_codecs: None,
+        width: facts.width.unwrap_or(0),
+        height: facts.height.unwrap_or(0),
+        frame_rate: facts.frame_rate.map(|rate| (rate.num, rate.den)),
+        video_range,
+        average_bandwidth_bps: facts.average_bandwidth_bps,
+        peak_bandwidth_bps: facts.peak_bandwidth_bps,
+        stable_id: None,
+    }
+}
+
+fn audio(facts: &Facts, uri: String) -> AudioRendition {
+    AudioRendition {
+        uri,
+        codec: facts.codec.clone(),
+        name: facts.language.clone().unwrap_or_else(|| "Audio".to_owned()),
+        language: facts.language.clone(),
+        role: Role::Main,
+        channels: facts.channels,
+        average_bandwidth_bps: facts.average_bandwidth_bps,
+        peak_bandwidth_bps: facts.peak_bandwidth_bps,
+        stable_id: None,
+    }
+}
+
+fn iframes(track: &Listed<'_>, uri: String) -> Option<IframeRendition> {
+    let bandwidth = track.complete.as_ref()?.iframes_bandwidth()?;
+    Some(IframeRendition {
+        uri,
+        codec: track.facts.codec.clone(),
+        width: track.facts.width?,
+        height: track.facts.height?,
+        video_range: track.video_range,
+        average_bandwidth_bps: bandwidth.average_bps,
+        peak_bandwidth_bps: bandwidth.peak_bps,
+        stable_id: None,
+    })
+}

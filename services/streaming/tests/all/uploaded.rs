@@ -1,0 +1,279 @@
+//! An ordinary MP4, played before anything is made of it; and everything that is made of a segment on request.
+//!
+//! What comes out is compared with the file packet by packet, by FFmpeg's own demuxers.
+
+use std::path::Path;
+use std::process::Command;
+
+use flame_api::metadata::{NewAsset, Source};
+use flame_test_kit::{Scratch, clips};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::world::{VERSION, World, probe, problem, stored};
+
+const CONTAINER: &str = "mov,mp4,m4a,3gp,3g2,mj2";
+
+/// A packet: its bytes' digest, and when it is shown in milliseconds.
+type Packet = (String, i64);
+
+/// An asset in the catalogue whose file is in the store, and nothing else.
+async fn upload(world: &World, file: &[u8], container: &str) -> Uuid {
+    let id = Uuid::new_v4();
+    let key = format!("default/sources/{id}");
+    world.store.put(&key, file.to_vec().into(), "video/mp4").await.unwrap();
+    let sha256 = hex::encode(Sha256::digest(file));
+    let source = Source { key, file_name: None, size_bytes: file.len() as u64, sha256 };
+    let mut probe = probe();
+    container.clone_into(&mut probe.container);
+    let asset = NewAsset { id, title: "As it is".to_owned(), source, probe, poster_key: None };
+    world.catalogue.create_asset(&asset).await.unwrap();
+    id
+}
+
+/// A clip of 9 s with B-frames, a keyframe each second, and sound.
+fn clip(scratch: &Scratch, name: &str, more: &[&str]) -> std::path::PathBuf {
+    let path = scratch.join(name);
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=9"]);
+    ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=9"]);
+    ffmpeg
+        .args(["-c:v", "libx264", "-preset", "veryfast", "-g", "25", "-bf", "2", "-pix_fmt", "yuv420p", "-c:a", "aac"]);
+    let done = ffmpeg.args(more).arg(&path).status().unwrap();
+    assert!(done.success());
+    path
+}
+
+/// The packets of one stream, as FFmpeg reads them.
+fn packets(input: impl AsRef<std::ffi::OsStr>, stream: &str) -> Vec<Packet> {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", stream, "-show_packets", "-show_data_hash", "md5", "-of", "json"]);
+    let output = ffprobe.arg(input.as_ref()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packet = |packet: &Value| {
+        let pts: f64 = packet["pts_time"].as_str().unwrap().parse().unwrap();
+        (packet["data_hash"].as_str().unwrap().to_owned(), (pts * 1000.0).round() as i64)
+    };
+    shown["packets"].as_array().unwrap().iter().map(packet).collect()
+}
+
+/// The URIs in a playlist.
+fn uris(text: &str) -> Vec<String> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+/// The folder of the first track in the asset's playlist whose name begins with `letter`.
+async fn track(world: &World, asset: Uuid, letter: char) -> String {
+    let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
+    let folders = text.split(['"', '\n']).filter_map(|part| part.strip_suffix("/index.m3u8"));
+    let folder =
+        folders.into_iter().find(|folder| folder.split('/').nth(1).is_some_and(|name| name.starts_with(letter)));
+    format!("{asset}/{}", folder.unwrap_or_else(|| panic!("no {letter} in {text}")))
+}
+
+/// Everything below `folder`, one after the other, in a file.
+async fn concatenated(world: &World, folder: &str, playlist: &str, init: &[&str], to: &Path) {
+    let text = world.get(&format!("{folder}/{playlist}")).await.text().await.unwrap();
+    let mut bytes = Vec::new();
+    for name in init.iter().map(|name| (*name).to_owned()).chain(uris(&text)) {
+        let answer = world.get(&format!("{folder}/{name}")).await;
+        assert_eq!(answer.status(), 200, "{folder}/{name}");
+        bytes.extend_from_slice(&answer.bytes().await.unwrap());
+    }
+    std::fs::write(to, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_plays_as_it_is_with_every_packet_at_its_time() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    // At its end, and in front.
+    for (name, more) in [("plain.mp4", &[][..]), ("front.mp4", &["-movflags", "+faststart"]), ("quick.mov", &[])] {
+        let path = clip(&scratch, name, more);
+        let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+        for (letter, stream) in [('v', "v:0"), ('a', "a:0")] {
+            let folder = track(&world, asset, letter).await;
+            let out = scratch.join("out.mp4");
+            concatenated(&world, &folder, "index.m3u8", &["init.mp4"], &out).await;
+            let expected = packets(&path, stream);
+            assert!(expected.len() > 200);
+            assert_eq!(packets(&out, stream), expected, "{name} {stream}");
+        }
+        // And as players of FFmpeg's kind find it.
+        for manifest in ["index.m3u8", "manifest.mpd"] {
+            let url = world.url(&format!("{asset}/{manifest}"));
+            let digests = |packets: Vec<Packet>| packets.into_iter().map(|(digest, _)| digest).collect::<Vec<_>>();
+            assert_eq!(digests(packets(&url, "v:0")), digests(packets(&path, "v:0")), "{manifest} of {name}");
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_of_a_movie_have_tags_and_ranges() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let file = std::fs::read(clip(&scratch, "plain.mp4", &[])).unwrap();
+    let asset = upload(&world, &file, CONTAINER).await;
+    let segment = format!("{}/1.m4s", track(&world, asset, 'v').await);
+    let whole = world.get(&segment).await;
+    let tag = whole.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(whole.headers()["cache-control"], "public, max-age=31536000, immutable");
+    let whole = whole.bytes().await.unwrap();
+    for (range, expected) in
+        [("bytes=0-9", 0..10), ("bytes=100-5000", 100..5001), ("bytes=-70", whole.len() - 70..whole.len())]
+    {
+        let part = world.ask(reqwest::Method::GET, &segment, &[("range", range), ("if-range", &tag)]).await;
+        assert_eq!((part.status().as_u16(), part.headers()["etag"].to_str().unwrap()), (206, tag.as_str()), "{range}");
+        assert_eq!(part.bytes().await.unwrap(), whole[expected], "{range}");
+    }
+    assert_eq!(world.ask(reqwest::Method::GET, &segment, &[("if-none-match", &tag)]).await.status(), 304);
+    let head = world.ask(reqwest::Method::HEAD, &segment, &[]).await;
+    assert_eq!(head.headers()["content-length"], whole.len().to_string().as_str());
+    // Other bytes have other tags, and the same upload has the same names everywhere.
+    assert_ne!(world.get(&segment.replace("1.m4s", "0.m4s")).await.headers()["etag"], tag.as_str());
+    let twin = upload(&world, &file, CONTAINER).await;
+    let twin = world.get(&segment.replace(&asset.to_string(), &twin.to_string())).await;
+    assert_eq!(twin.headers()["etag"], tag.as_str());
+    for missing in ["9.m4s", "i9.m4s", "init-1.mp4", "0.0.m4s", "9.ts"] {
+        assert_eq!(world.get(&segment.replace("1.m4s", missing)).await.status(), 404, "{missing}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transport_streams_carry_the_same_pictures_and_sound() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let path = clip(&scratch, "plain.mp4", &[]);
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    let text = world.get(&format!("{asset}/ts.m3u8")).await.text().await.unwrap();
+    assert!(text.contains("/ts.m3u8") && !text.contains("index.m3u8") && !text.contains("I-FRAME"), "{text}");
+    for (letter, stream) in [('v', "v:0"), ('a', "a:0")] {
+        let folder = track(&world, asset, letter).await;
+        let out = scratch.join("out.ts");
+        concatenated(&world, &folder, "ts.m3u8", &[], &out).await;
+        let times = |packets: Vec<Packet>| packets.into_iter().map(|(_, ms)| ms).collect::<Vec<_>>();
+        let moved: Vec<i64> = times(packets(&path, stream)).into_iter().map(|ms| ms + 10_000).collect();
+        let found = times(packets(&out, stream));
+        assert_eq!(found.len(), moved.len());
+        assert!(found.iter().zip(&moved).all(|(found, moved)| (found - moved).abs() <= 1), "{found:?}\n{moved:?}");
+        let decoded = |input: &Path| {
+            let mut ffmpeg = Command::new("ffmpeg");
+            ffmpeg.args(["-nostdin", "-v", "error", "-i"]).arg(input).args(["-map", &format!("0:{stream}")]);
+            let output = ffmpeg.args(["-fps_mode", "passthrough", "-f", "streamhash", "-"]).output().unwrap();
+            assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        if stream == "v:0" {
+            assert_eq!(decoded(&out), decoded(&path));
+        }
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn iframes_are_the_keyframes_and_nothing_else() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let path = clip(&scratch, "plain.mp4", &[]);
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    let multivariant = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
+    assert!(multivariant.contains("#EXT-X-I-FRAME-STREAM-INF:"), "{multivariant}");
+    let folder = track(&world, asset, 'v').await;
+    let text = world.get(&format!("{folder}/iframes.m3u8")).await.text().await.unwrap();
+    assert_eq!((uris(&text).len(), text.matches("#EXTINF:1,").count()), (9, 9), "{text}");
+    let out = scratch.join("out.mp4");
+    concatenated(&world, &folder, "iframes.m3u8", &["init.mp4"], &out).await;
+    let all = packets(&path, "v:0");
+    let keyframes: Vec<Packet> =
+        (0..9).map(|second| all.iter().find(|(_, ms)| *ms == second * 1000).unwrap().clone()).collect();
+    assert_eq!(packets(&out, "v:0"), keyframes);
+    let sound = track(&world, asset, 'a').await;
+    assert_eq!(world.get(&format!("{sound}/iframes.m3u8")).await.status(), 404);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clip_ends_on_the_last_sample_before_its_end() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let path = clip(&scratch, "plain.mp4", &["-bf", "0"]);
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    let query = "from=4.5s&to=6.2s";
+    let multivariant = world.get(&format!("{asset}/index.m3u8?{query}")).await.text().await.unwrap();
+    assert!(multivariant.contains("index.m3u8?from=4.500s&to=6.200s"), "{multivariant}");
+    let folder = track(&world, asset, 'v').await;
+    for (playlist, init) in [("index.m3u8", &["init.mp4"][..]), ("ts.m3u8", &[])] {
+        let text = world.get(&format!("{folder}/{playlist}?{query}")).await.text().await.unwrap();
+        assert!(text.contains("#EXT-X-START:TIME-OFFSET=0.5,PRECISE=YES\n"), "{text}");
+        assert!(text.contains("#EXTINF:2.2,\n"), "{text}");
+        let out = scratch.join("out");
+        concatenated(&world, &folder, &format!("{playlist}?{query}"), init, &out).await;
+        let shown: Vec<i64> = packets(&out, "v:0").into_iter().map(|(_, ms)| ms % 10_000).collect();
+        assert_eq!((shown.first(), shown.last(), shown.len()), (Some(&4000), Some(&6160), 55), "{playlist}");
+    }
+    for (query, status) in [("from=9:00", 400), ("from=x", 400), ("from=5&to=5", 400), ("from=0", 200)] {
+        assert_eq!(world.get(&format!("{folder}/index.m3u8?{query}")).await.status(), status, "{query}");
+    }
+    let (_, detail) = problem(world.get(&format!("{asset}/index.m3u8?to=1:60")).await).await;
+    assert!(detail.contains("is no time"), "{detail}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_uploaded_plays_on_when_something_better_is_there() {
+    let world = World::start_with(|config| config.catalogue.fresh = "0ms".parse().unwrap()).await;
+    let scratch = Scratch::new("uploaded");
+    let asset = upload(&world, &std::fs::read(clip(&scratch, "plain.mp4", &[])).unwrap(), CONTAINER).await;
+    let folder = track(&world, asset, 'v').await;
+    let better = stored("v", &[5000]);
+    world.put(asset, "v", better.object.clone(), better.finished.index.to_json()).await;
+    world.publish(asset, vec![better.track.clone()]).await;
+    let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
+    assert!(text.contains(&format!("{VERSION}/v/index.m3u8")) && !text.contains(&folder), "{text}");
+    assert_eq!(world.get(&format!("{folder}/1.m4s")).await.status(), 200);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_play_as_it_is_waits_for_its_conditioning() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let whole = std::fs::read(clip(&scratch, "plain.mp4", &[])).unwrap();
+    let fragmented = std::fs::read(clip(&scratch, "parts.mp4", &["-movflags", "+frag_keyframe+empty_moov"])).unwrap();
+    let matroska = std::fs::read(clip(&scratch, "other.mkv", &[])).unwrap();
+    let moov = whole.windows(4).position(|bytes| bytes == b"moov").unwrap();
+    let mut broken = whole.clone();
+    broken[moov + 4..moov + 400].fill(0xff);
+    for (what, file, container) in [
+        ("in fragments", &fragmented[..], CONTAINER),
+        ("Matroska", &matroska[..], "matroska,webm"),
+        ("called a movie", &matroska[..], CONTAINER),
+        ("cut off", &whole[..moov + 100], CONTAINER),
+        ("damaged", &broken[..], CONTAINER),
+        ("nothing", b"", CONTAINER),
+    ] {
+        let asset = upload(&world, file, container).await;
+        let answer = world.get(&format!("{asset}/index.m3u8")).await;
+        assert_eq!(answer.status(), 404, "{what}");
+        assert_eq!(problem(answer).await.0, "not-ready", "{what}");
+        assert_eq!(world.get(&format!("{asset}/manifest.mpd")).await.status(), 404, "{what}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_footage_plays_as_it_is() {
+    let world = World::start().await;
+    let path = clips::path("bigbuckbunny");
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    for stream in ["v:0", "a:0"] {
+        let digests = |packets: Vec<Packet>| packets.into_iter().map(|(digest, _)| digest).collect::<Vec<_>>();
+        let url = world.url(&format!("{asset}/index.m3u8"));
+        assert_eq!(digests(packets(&url, stream)), digests(packets(&path, stream)), "{stream}");
+    }
+    world.stop().await;
+}
