@@ -256,3 +256,14 @@ fn delays_move_decode_times_and_negative_offsets_the_edit() {
     let starts: Vec<u64> = found.segments().map(|segment| segment.time_ticks - 40).collect();
     assert_eq!(starts, [3000, 4000, 5000, 6000]);
 }
+
+#[test]
+fn a_cut_between_two_ticks_comes_at_the_later_one() {
+    // 7 ms are 308.7 ticks: a sample at 308 is before them.
+    let each_tick = |count| (0..count).map(|_| Sample { delta: 1, offset: 0, is_sync: true, data: vec![1] }).collect();
+    let sounds = Track { timescale: 44_100, ..track(1, b"soun", mp4a(), each_tick(1000)) };
+    let stored = Source { movie_timescale: 1000, tracks: vec![sounds] }.write();
+    let movie = Movie::parse(&stored.moov, stored.file.len() as u64, 7).unwrap();
+    let starts: Vec<u64> = movie.tracks[0].segments().map(|segment| segment.time_ticks).collect();
+    assert_eq!(starts, [0, 309, 618, 927]);
+}
