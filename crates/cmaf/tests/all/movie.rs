@@ -225,6 +225,7 @@ fn movies_that_say_nothing_of_their_tracks_are_refused() {
     assert!(matches!(parse(&boxed(b"moov", &[&boxed(b"mvex", &[])])), MovieError::Fragmented));
     assert!(matches!(parse(&boxed(b"moov", &[&stored.moov[8..size - 4]])), MovieError::Damaged { .. }));
     assert!(matches!(parse(&boxed(b"moov", &[&boxed(b"trak", &[])])), MovieError::Damaged { .. }));
+    assert!(matches!(parse(&boxed(b"moov", &[&boxed(b"free", &[]).repeat(5000)])), MovieError::Damaged { .. }));
     let many = boxed(b"trak", &[]).repeat(TRACKS_MAX + 1);
     assert_eq!(parse(&boxed(b"moov", &[&many])), MovieError::TooManyTracks);
     assert_eq!(Movie::parse(&stored.moov, 1, 0).map(|_| ()), Err(MovieError::NoTarget));
