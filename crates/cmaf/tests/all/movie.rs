@@ -134,6 +134,9 @@ fn describes_sound_of_all_versions_of_its_description() {
     assert_eq!(aac(&[0x11, 0xb0]), ("mp4a.40.2".to_owned(), Sound { channels: 6, sample_rate_hz: 48_000 }));
     // HE-AAC said openly: 22.05 kHz doubled.
     assert_eq!(aac(&[0x2b, 0x92, 0x08, 0x00]).1, Sound { channels: 2, sample_rate_hz: 44_100 });
+    // With parametric stereo: one channel that becomes two.
+    let parametric = ("mp4a.40.29".to_owned(), Sound { channels: 2, sample_rate_hz: 44_100 });
+    assert_eq!(aac(&[0xeb, 0x8a, 0x08]), parametric);
     let opus = sound_entry(b"Opus", 0, &[boxed(b"dOps", &[&[0, 6, 1, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0]])]);
     assert_eq!(sound(opus), ("opus".to_owned(), Sound { channels: 6, sample_rate_hz: 48_000 }));
     // 48 kHz, 3/2 with a low-frequency channel, as FFmpeg writes them.
@@ -206,6 +209,7 @@ fn tables_that_contradict_each_other_are_left_out() {
         (b"stsc", 12, 2, "`stco` ends before sample"),
         (b"stsc", 12, 4, "`stco` goes on"),
         (b"stsc", 16, 2, "chunk 1 uses a second sample description"),
+        (b"url ", 0, 0, "its samples lie in another file"),
         (b"stss", 12, 1, "`stss` is not in order"),
         (b"stss", 20, 101, "`stss` goes on"),
     ] {
@@ -267,4 +271,27 @@ fn a_cut_between_two_ticks_comes_at_the_later_one() {
     let movie = Movie::parse(&stored.moov, stored.file.len() as u64, 7).unwrap();
     let starts: Vec<u64> = movie.tracks[0].segments().map(|segment| segment.time_ticks).collect();
     assert_eq!(starts, [0, 309, 618, 927]);
+}
+
+#[test]
+fn version_1_of_iso_has_no_fields_of_quicktime() {
+    let mut entry = mp4a();
+    entry[8 + 9] = 1;
+    let stored = Source { movie_timescale: 1000, tracks: vec![track(1, b"soun", entry, samples(9, 1))] }.write();
+    let mut moov = stored.moov.to_vec();
+    let stsd_at = moov.windows(4).position(|bytes| bytes == b"stsd").unwrap();
+    moov[stsd_at + 4] = 1;
+    let movie = Movie::parse(&moov.into(), stored.file.len() as u64, 1000).unwrap();
+    assert_eq!(movie.tracks.len(), 1, "{:?}", movie.left_out);
+}
+
+#[test]
+fn a_frame_rate_is_said_where_only_the_last_picture_lasts_otherwise() {
+    let rate = |place: usize| {
+        let mut samples = samples(100, 25);
+        samples[place].delta = 41;
+        picture(&only(track(1, b"vide", avc1(), samples))).frame_rate
+    };
+    assert_eq!(rate(99), Some((25, 1)));
+    assert_eq!([rate(0), rate(50), rate(98)], [None; 3]);
 }
