@@ -2,6 +2,8 @@
 
 #[path = "all/chunks.rs"]
 mod chunks;
+#[path = "all/demux.rs"]
+mod demux;
 #[path = "all/foreign.rs"]
 mod foreign;
 #[path = "all/movie.rs"]
@@ -10,5 +12,9 @@ mod movie;
 mod refusals;
 #[path = "all/roundtrip.rs"]
 mod roundtrip;
+#[path = "all/samples.rs"]
+mod samples;
+#[path = "all/ts.rs"]
+mod ts;
 #[path = "all/unpack.rs"]
 mod unpack;

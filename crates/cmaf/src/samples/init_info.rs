@@ -78,9 +78,12 @@ impl InitInfo {
     /// [`SamplesError`] for everything else.
     pub fn parse(init: &[u8]) -> Result<Self, SamplesError> {
         let moov = child(init, b"moov")?.body;
-        let tracks = boxes(moov).filter(|found| found.as_ref().map_or(true, |found| found.kind == *b"trak"));
-        let tracks = tracks.collect::<Result<Vec<_>, _>>()?;
-        let [trak] = tracks.as_slice() else { return Err(SamplesError::Tracks { count: tracks.len() }) };
+        let mut tracks = boxes(moov).filter(|found| found.as_ref().map_or(true, |found| found.kind == *b"trak"));
+        let trak = tracks.next().ok_or(SamplesError::Tracks { count: 0 })??;
+        if let Some(other) = tracks.next() {
+            other?;
+            return Err(SamplesError::Tracks { count: 2 + tracks.count() });
+        }
         let mdia = child(trak.body, b"mdia")?.body;
 
         let mut tkhd = child(trak.body, b"tkhd")?.fields();

@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use crate::unpack::{Found, Written, audio, init, segment, video, write};
 
 /// How far [`pictures`] reorders, and its nominal distance of two pictures.
-const DEPTH: u32 = 1;
-const FRAME_TICKS: u32 = 3000;
+pub const DEPTH: u32 = 1;
+pub const FRAME_TICKS: u32 = 3000;
 
 /// Pictures in decode order: GOPs of some length, reordered within, with any distances between them.
-fn pictures() -> impl Strategy<Value = Vec<Sample>> {
+pub fn pictures() -> impl Strategy<Value = Vec<Sample>> {
     let gop = (1_usize..9, any::<bool>(), prop::collection::vec(1_i64..400_000, 8));
     (prop::collection::vec(gop, 1..12), 0_i64..1_000_000, 1_u32..100_000, 1_usize..40).prop_map(
         |(gops, start_ticks, last_ticks, size)| {
