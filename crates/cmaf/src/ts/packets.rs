@@ -110,7 +110,7 @@ fn crc32(section: &[u8]) -> u32 {
 /// A program clock reference: 33 bits of 90 kHz, 6 reserved ones, 9 of what is left of 27 MHz.
 fn clock_field(clock_ticks: i128) -> [u8; 6] {
     let ticks = u64::try_from(clock_ticks.rem_euclid(300 << 33)).expect("42 bits");
-    let [_, _, field @ ..] = ((ticks / 300) << 15 | 0x7e00 | ticks % 300).to_be_bytes();
+    let [_, _, field @ ..] = ((ticks / 300) << 15 | 0x7e00 | (ticks % 300)).to_be_bytes();
     field
 }
 
