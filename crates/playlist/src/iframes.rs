@@ -39,6 +39,8 @@ pub struct Iframe {
     pub uri: String,
     /// From this picture to the next I-frame, or to the end of the track, ticks.
     pub duration_ticks: u64,
+    /// When it is shown, ticks since 1970-01-01T00:00:00Z, if its track is live or was.
+    pub time_ticks: Option<u64>,
     /// Number of its init segment; none in a transport stream.
     pub init: Option<u32>,
     /// Whether the segment that it lies in does not go on from the one before.
@@ -50,8 +52,6 @@ pub struct Iframe {
 pub struct LiveIframes {
     /// Number of the first picture: it counts the I-frames of the track, and never goes back.
     pub first_number: u64,
-    /// When the first picture is shown, ticks since 1970-01-01T00:00:00Z.
-    pub first_time_ticks: u64,
     /// Discontinuities that went with pictures that are no longer listed.
     pub discontinuity_sequence: u64,
     /// `EXT-X-TARGETDURATION`, seconds; it never changes.
@@ -102,7 +102,6 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
     if let Some(key) = &media.key {
         front.push(key.tag()?);
     }
-    let mut time_ticks = media.live.map(|live| live.first_time_ticks);
     for (at, (frame, duration_us)) in media.frames.iter().zip(durations_us).enumerate() {
         let mut segment = MediaSegment::builder();
         segment
@@ -117,9 +116,8 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
             }
             segment.map(ExtXMap::new(init_uri(new)));
         }
-        if let Some(time_ticks) = &mut time_ticks {
-            segment.program_date_time(ExtXProgramDateTime::new(Timestamp(*time_ticks, media.timescale).to_string()));
-            *time_ticks = time_ticks.saturating_add(frame.duration_ticks);
+        if let Some(time_ticks) = frame.time_ticks {
+            segment.program_date_time(ExtXProgramDateTime::new(Timestamp(time_ticks, media.timescale).to_string()));
         }
         playlist.push_segment(segment.build()?);
     }

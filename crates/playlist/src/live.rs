@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crate::date_range;
 use crate::media::{INIT_URI, segment_uri};
 use crate::time::{Seconds, Timestamp};
-use crate::{DateRange, PlaylistError};
+use crate::{DateRange, PlaylistError, uri};
 
 /// The version that `EXT-X-SKIP` needs (section 8).
 const VERSION: u32 = 9;
@@ -270,13 +270,17 @@ impl LiveMedia {
     /// The playlist; with `skip`, the segments of long ago are left out (section 4.4.5.2).
     ///
     /// # Errors
-    /// [`PlaylistError`] if there is no timescale or nothing in it, or a date range contradicts itself.
+    /// [`PlaylistError`] if there is no timescale or nothing in it, a date range contradicts itself, or a URI
+    /// is not relative.
     pub fn playlist(&self, skip: bool) -> Result<String, PlaylistError> {
         if self.timescale == 0 {
             return Err(PlaylistError::Timescale);
         }
         if self.last().is_none() {
             return Err(PlaylistError::Empty { what: "segment or part" });
+        }
+        for report in &self.reports {
+            uri::checked(&report.uri)?;
         }
         let skipped = if skip { self.skippable() } else { 0 };
         let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));

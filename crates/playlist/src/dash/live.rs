@@ -57,11 +57,9 @@ pub struct LiveTrack {
     pub track: DashTrack,
     /// Number of the first segment.
     pub first_number: u64,
-    /// Segments in order, without a hole in their numbers, as its HLS playlist lists them.
+    /// Segments in order, without a hole in their numbers, as its HLS playlist lists them. One that is under way is listed
+    /// if players may ask for it ([`LowLatency`]), or nothing more will come.
     pub segments: Vec<LiveSegment>,
-    /// Whether a segment that is under way is listed: players must then be able to ask for it (see [`LowLatency`]), or
-    /// nothing more will come.
-    pub lists_under_way: bool,
 }
 
 /// The origin sends segments while they are made (chunked transfer), and players may ask for them then.
@@ -107,8 +105,7 @@ impl LiveMpd {
     /// segment that began it is gone.
     #[must_use]
     pub fn period_starts_ms(&self) -> Vec<u64> {
-        let spans = spans(&self.tracks, &self.known_period_starts_ms);
-        spans.into_iter().map(|span| span.start_ms).filter(|ms| *ms > 0).collect()
+        self.spans().into_iter().map(|span| span.start_ms).filter(|ms| *ms > 0).collect()
     }
 
     /// The MPD.
@@ -124,16 +121,18 @@ impl LiveMpd {
         }
         let facts: Vec<&DashTrack> = self.tracks.iter().map(|track| &track.track).collect();
         let sets = Set::of(&facts);
-        let spans = spans(&self.tracks, &self.known_period_starts_ms);
-        let (Some(end_ms), Some(first)) = (self.end_ms(), spans.first()) else {
+        let spans = self.spans();
+        let (Some(first), Some(last)) = (spans.first(), spans.last()) else {
             return Err(PlaylistError::Empty { what: "segment" });
         };
+        let end_ms = self.end_ms(last);
         // A recording begins with its first sample.
         let zero_ms = if self.phase == Phase::Recorded { self.begin_ms(first) } else { 0 };
         let mut periods = Vec::new();
         for (at, span) in spans.iter().enumerate() {
             let next_ms = spans.get(at + 1).map(|next| next.start_ms);
-            let start_ms = span.start_ms.max(zero_ms);
+            let is_first = at == 0 && self.phase == Phase::Recorded;
+            let start_ms = if is_first { zero_ms } else { span.start_ms.max(zero_ms) };
             let pieces: Vec<Option<Piece<'_>>> = self
                 .tracks
                 .iter()
@@ -150,6 +149,11 @@ impl LiveMpd {
         let mpd = self.head(end_ms - zero_ms).children(periods);
         let clocks = self.clocks.iter().filter(|_| self.phase != Phase::Recorded);
         Ok(mpd.children(clocks.map(WallClock::element).collect::<Result<Vec<_>, _>>()?).document())
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let lists_open = self.phase != Phase::Live || self.low_latency.is_some();
+        spans(&self.tracks, &self.known_period_starts_ms, lists_open)
     }
 
     fn head(&self, end_ms: u64) -> Element {
@@ -212,13 +216,13 @@ impl LiveMpd {
         begins.min().unwrap_or(0)
     }
 
-    /// When the last sample ends.
-    fn end_ms(&self) -> Option<u64> {
-        let ends = self.tracks.iter().filter_map(|track| {
-            let last = track.segments.iter().rfind(|segment| track.is_there(segment))?;
+    /// When the last sample of a span ends.
+    fn end_ms(&self, span: &Span) -> u64 {
+        let ends = self.tracks.iter().zip(&span.segments).filter_map(|(track, segments)| {
+            let last = track.segments.get(segments.clone())?.last()?;
             Some(ceil_ms(last.time_ticks.saturating_add(last.duration_ticks), track.track.timescale))
         });
-        ends.max()
+        ends.max().unwrap_or(0)
     }
 }
 

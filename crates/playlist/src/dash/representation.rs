@@ -85,7 +85,7 @@ pub(super) struct Set {
 // === impl Set ===
 
 impl Set {
-    /// The sets of all tracks: one for the pictures of a codec, one for the sound of a codec, language, role and label,
+    /// The sets of all tracks: one for the pictures of a codec, one for the sound of a codec, layout, language, role and label,
     /// in the order in which they come.
     pub(super) fn of(tracks: &[&DashTrack]) -> Vec<Self> {
         let mut sets: Vec<Self> = Vec::new();
@@ -152,7 +152,12 @@ impl DashTrack {
     fn is_akin(&self, other: &Self) -> bool {
         let family = |codec: &str| codec.split('.').next().map(str::to_owned);
         let is_same_kind = std::mem::discriminant(&self.kind) == std::mem::discriminant(&other.kind);
+        let is_same_layout = match (self.kind, other.kind) {
+            (DashKind::Audio { channels: mine, .. }, DashKind::Audio { channels: theirs, .. }) => mine == theirs,
+            _ => true,
+        };
         is_same_kind
+            && is_same_layout
             && family(&self.codec) == family(&other.codec)
             && (matches!(self.kind, DashKind::Video { .. }) || self.language == other.language)
             && (self.role, &self.label) == (other.role, &other.label)

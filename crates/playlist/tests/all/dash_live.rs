@@ -1,6 +1,6 @@
 //! MPDs of live channels: as text, and what holds while the window moves on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flame_playlist::{
     Content, LiveMpd, LivePart, LiveSegment, LiveTrack, LowLatency, Phase, PlaylistError, Role, WallClock,
@@ -31,7 +31,7 @@ fn channel() -> LiveMpd {
         let content = |number| if lacks == Some(number) { Content::Gap } else { whole() };
         let mut segments: Vec<_> = (0..4).map(|number| segment(at(number), 2 * timescale, content(number))).collect();
         segments.push(segment(at(4), timescale / 2, under_way(timescale / 2)));
-        LiveTrack { track, first_number: 100, segments, lists_under_way: true }
+        LiveTrack { track, first_number: 100, segments }
     };
     LiveMpd {
         tracks: vec![
@@ -113,9 +113,6 @@ fn a_channel_that_lost_a_segment_is_written_like_this() {
 fn without_growing_segments_only_whole_ones_are_listed() {
     let mut plain = channel();
     plain.low_latency = None;
-    for track in &mut plain.tracks {
-        track.lists_under_way = false;
-    }
     let text = plain.mpd().unwrap();
     assert!(!text.contains("availabilityTime"), "{text}");
     assert!(text.contains("minBufferTime=\"PT2S\"") && !text.contains("ServiceDescription"), "{text}");
@@ -143,6 +140,20 @@ fn one_that_is_over_ends_where_it_was_or_begins_at_nothing() {
     let offsets: Vec<_> =
         elements.iter().filter_map(|element| element.attributes.get("presentationTimeOffset")).collect();
     assert_eq!(offsets, ["53870831999700", "86193331199520", "53870832180000", "86193331488000"]);
+}
+
+#[test]
+fn a_period_without_one_of_the_tracks_is_not_listed() {
+    let mut begins_late = channel();
+    begins_late.tracks[0].segments[0].content = Content::Gap;
+    let found = listed(&begins_late.mpd().unwrap());
+    let numbers = |id: &str| found[id].keys().copied().collect::<Vec<_>>();
+    assert_eq!((numbers("v720"), numbers("a")), (vec![101, 103, 104], vec![101, 102, 103, 104]));
+    // A track that never had anything is no reason.
+    for segment in &mut begins_late.tracks[0].segments {
+        segment.content = Content::Gap;
+    }
+    assert_eq!(listed(&begins_late.mpd().unwrap()).keys().collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]
@@ -237,8 +248,10 @@ fn histories() -> impl Strategy<Value = Vec<LiveTrack>> {
 }
 
 proptest! {
-    /// Whatever happens: each segment that is there is listed once, under its own number, at its own time; and in whichever
-    /// window it is listed, in the same Period.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever happens: segments are listed once, under their own numbers, at their own times; and in whichever window one
+    /// is listed, in the same Period. All of those are listed that the other track does not lack, and a Period has both.
     #[test]
     fn numbers_and_periods_never_change_while_the_window_moves(tracks in histories(), length in 2usize..12) {
         let count = tracks[0].segments.len();
@@ -262,6 +275,10 @@ proptest! {
             };
             known = mpd.period_starts_ms();
             let listed = listed(&text);
+            let named = |id: &str| listed[id].values().map(|(period, ..)| period.clone()).collect::<BTreeSet<_>>();
+            if listed.len() == 2 {
+                prop_assert_eq!(named("v"), named("a"));
+            }
             for track in &tracks {
                 let scale = u64::from(track.track.timescale);
                 let mut expected: BTreeMap<u64, u64> = BTreeMap::new();
@@ -272,7 +289,11 @@ proptest! {
                     }
                 }
                 let found = listed.get(&track.track.id).cloned().unwrap_or_default();
-                prop_assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+                for (number, at) in (1000 + first as u64..).zip(first..end) {
+                    let is_shown = tracks.iter().all(|track| track.segments[at].content != Content::Gap);
+                    prop_assert!(!is_shown || found.contains_key(&number), "{} of {} is missing\n{}", number, &track.track.id, &text);
+                }
+                prop_assert!(found.keys().all(|number| expected.contains_key(number)));
                 for (number, (period, ms, _)) in found {
                     prop_assert!(ms.abs_diff(expected[&number]) <= 1, "{}: {} {}", number, ms, expected[&number]);
                     let before = periods.entry((track.track.id.clone(), number)).or_insert_with(|| period.clone());

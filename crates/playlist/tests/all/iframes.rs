@@ -11,6 +11,7 @@ fn frames(ticks: &[u64]) -> Vec<Iframe> {
     let frame = |(at, ticks): (usize, &u64)| Iframe {
         uri: format!("{}.{}.i.m4s", at / 2, at % 2),
         duration_ticks: *ticks,
+        time_ticks: None,
         init: Some(0),
         is_discontinuity: false,
     };
@@ -18,13 +19,7 @@ fn frames(ticks: &[u64]) -> Vec<Iframe> {
 }
 
 fn live() -> LiveIframes {
-    LiveIframes {
-        first_number: 41,
-        first_time_ticks: NOON_S * 1000,
-        discontinuity_sequence: 0,
-        target_duration_s: 2,
-        is_over: false,
-    }
+    LiveIframes { first_number: 41, discontinuity_sequence: 0, target_duration_s: 2, is_over: false }
 }
 
 #[test]
@@ -50,6 +45,9 @@ fn a_complete_track_is_written_like_this() {
 #[test]
 fn a_live_track_is_written_like_this() {
     let mut pictures = frames(&[2000, 2000, 1500]);
+    for (picture, s) in pictures.iter_mut().zip([0, 2, 10]) {
+        picture.time_ticks = Some((NOON_S + s) * 1000);
+    }
     pictures[2].init = Some(1);
     pictures[2].is_discontinuity = true;
     let media = IframeMedia { timescale: 1000, frames: pictures, live: Some(live()), ..IframeMedia::default() };
@@ -65,7 +63,7 @@ fn a_live_track_is_written_like_this() {
                   #EXTINF:2,\n0.1.i.m4s\n\
                   #EXT-X-MAP:URI=\"init-1.mp4\"\n\
                   #EXT-X-DISCONTINUITY\n\
-                  #EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:04.000Z\n\
+                  #EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:10.000Z\n\
                   #EXTINF:1.5,\n1.0.i.m4s\n";
     assert_eq!(iframe_playlist(&media).unwrap(), golden);
     let over = IframeMedia { live: Some(LiveIframes { is_over: true, ..live() }), ..media };

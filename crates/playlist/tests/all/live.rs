@@ -96,6 +96,9 @@ fn one_that_is_over_has_an_end_and_nothing_to_wait_for() {
 #[test]
 fn nothing_makes_no_playlist() {
     assert!(matches!(live(Vec::new()).playlist(false), Err(PlaylistError::Empty { .. })));
+    let mut away = live(vec![segment(0, Content::Gap)]);
+    away.reports = vec![RenditionReport { uri: "//elsewhere/index.m3u8".to_owned(), last: at(1, None) }];
+    assert!(matches!(away.playlist(false), Err(PlaylistError::Uri { .. })));
     let begun = live(vec![segment(0, Content::UnderWay(Vec::new()))]);
     assert!(matches!(begun.playlist(false), Err(PlaylistError::Empty { .. })));
 }
