@@ -157,6 +157,27 @@ fn a_period_without_one_of_the_tracks_is_not_listed() {
 }
 
 #[test]
+fn an_encoder_that_returns_before_its_last_segment_was_to_end_begins_a_period() {
+    let mut overlapping = channel();
+    for track in &mut overlapping.tracks {
+        let scale = u64::from(track.track.timescale);
+        track.segments.truncate(4);
+        // The third one begins in the first half of the second.
+        for (at, segment) in track.segments.iter_mut().enumerate().skip(2) {
+            segment.time_ticks -= 3 * scale / 2;
+            segment.content = whole();
+            segment.is_discontinuity = at == 2;
+        }
+    }
+    let text = overlapping.mpd().unwrap();
+    for segments in listed(&text).values() {
+        let periods: Vec<_> = segments.iter().map(|(number, (period, ..))| (*number, period.as_str())).collect();
+        let new = "p1795694402500";
+        assert_eq!(periods, [(100, "p0"), (101, "p0"), (102, new), (103, new)], "{text}");
+    }
+}
+
+#[test]
 fn refuses_nothing_to_play_and_clocks_elsewhere() {
     assert!(matches!(LiveMpd::default().mpd(), Err(PlaylistError::Empty { .. })));
     let elsewhere =

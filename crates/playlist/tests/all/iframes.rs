@@ -66,6 +66,11 @@ fn a_live_track_is_written_like_this() {
                   #EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:10.000Z\n\
                   #EXTINF:1.5,\n1.0.i.m4s\n";
     assert_eq!(iframe_playlist(&media).unwrap(), golden);
+    // Where the first one does not go on, that is counted: its tag would stand in front of nothing.
+    let mut later = IframeMedia { frames: media.frames[2..].to_vec(), ..media.clone() };
+    later.live = Some(LiveIframes { first_number: 43, discontinuity_sequence: 4, ..live() });
+    let text = iframe_playlist(&later).unwrap();
+    assert!(text.contains("#EXT-X-DISCONTINUITY-SEQUENCE:5\n") && !text.contains("DISCONTINUITY\n"), "{text}");
     let over = IframeMedia { live: Some(LiveIframes { is_over: true, ..live() }), ..media };
     let text = iframe_playlist(&over).unwrap();
     assert!(
