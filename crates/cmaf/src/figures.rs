@@ -64,14 +64,16 @@ impl Figures {
         let Measured { timescale, spans, presented_ticks: duration_ticks, samples, init_size_bytes } = *track;
         let media_ticks: u64 = spans.iter().map(|span| span.duration_ticks).sum();
         let media_bytes: u64 = spans.iter().map(|span| span.size_bytes).sum();
+        let average_bandwidth_bps = bits_per_second(media_bytes, media_ticks, timescale);
         Self {
             duration_ticks,
             duration_ms: (u128::from(duration_ticks) * 1000 + u128::from(timescale) / 2)
                 .checked_div(u128::from(timescale))
                 .map_or(0, saturate),
             samples,
-            average_bandwidth_bps: bits_per_second(media_bytes, media_ticks, timescale),
-            peak_bandwidth_bps: peak_bandwidth_bps(spans, timescale),
+            average_bandwidth_bps,
+            // A dense end too short to be in any run may raise the average alone.
+            peak_bandwidth_bps: peak_bandwidth_bps(spans, timescale).max(average_bandwidth_bps),
             size_bytes: init_size_bytes + media_bytes,
         }
     }

@@ -134,6 +134,7 @@ impl Complete {
     pub(crate) fn iframes(&self) -> Option<Result<Document, PlaylistError>> {
         let frame = |(number, keyframe): (usize, &Keyframe)| Iframe {
             uri: keyframe_uri(number),
+            time_ticks: None,
             duration_ticks: keyframe.duration_ticks,
             init: Some(0),
             is_discontinuity: false,
@@ -238,7 +239,7 @@ mod tests {
     fn a_clip_begins_in_the_segment_that_holds_its_first_frame_and_shortens_the_last() {
         let clip = Clip { from_ms: 1_100, to_ms: Some(3_100) };
         let whole = text(complete().listed(Container::FragmentedMp4, Some(clip)).unwrap());
-        assert!(whole.contains("#EXT-X-START:TIME-OFFSET=1,PRECISE=YES"), "{whole}");
+        assert!(whole.contains("#EXT-X-START:TIME-OFFSET=1.0,PRECISE=YES"), "{whole}");
         assert!(whole.contains("#EXTINF:2,\n0.m4s\n") && whole.contains("#EXTINF:1,\n1.m4s?to=3.100s\n"), "{whole}");
         let stream = text(complete().listed(Container::TransportStream, Some(clip)).unwrap());
         assert!(stream.contains("1.ts?to=3.100s\n") && !stream.contains("EXT-X-MAP"), "{stream}");
