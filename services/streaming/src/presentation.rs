@@ -13,6 +13,7 @@ use flame_api::media::TrackKind;
 use flame_api::metadata::{Asset, AssetState, Source, Version};
 use flame_api::{Client, ClientError};
 use flame_playlist::{Container, PlaylistError};
+use moka::Expiry;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -20,6 +21,9 @@ use uuid::Uuid;
 
 use crate::config::CatalogueConfig;
 use crate::multivariant::{self, Listed};
+
+/// An asset that is not there is asked for again so soon: who has just uploaded it waits for it.
+const MISSING_FRESH: Duration = Duration::from_millis(100);
 
 /// An asset as far as streaming cares.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +102,10 @@ pub struct Presentations {
     media_fresh: Duration,
 }
 
+/// How long a fresh answer is one.
+#[derive(Debug)]
+struct Freshness(Duration);
+
 #[derive(Debug, Clone)]
 struct Known {
     presentation: Arc<Presentation>,
@@ -113,6 +121,14 @@ enum VersionError {
     Playlist(#[from] PlaylistError),
 }
 
+// === impl Freshness ===
+
+impl Expiry<Uuid, Option<Arc<Presentation>>> for Freshness {
+    fn expire_after_create(&self, _: &Uuid, answer: &Option<Arc<Presentation>>, _: Instant) -> Option<Duration> {
+        Some(if answer.is_none() { self.0.min(MISSING_FRESH) } else { self.0 })
+    }
+}
+
 // === impl Presentations ===
 
 impl Presentations {
@@ -121,7 +137,7 @@ impl Presentations {
     pub fn new(catalogue: Client, config: &CatalogueConfig) -> Self {
         Self {
             catalogue: catalogue.with_deadline(config.deadline.0),
-            fresh: Cache::builder().max_capacity(config.assets_max).time_to_live(config.fresh.0).build(),
+            fresh: Cache::builder().max_capacity(config.assets_max).expire_after(Freshness(config.fresh.0)).build(),
             known: Cache::builder().max_capacity(config.assets_max).time_to_live(config.stale.0).build(),
             media_fresh: config.media_fresh.0,
         }
