@@ -1,57 +1,142 @@
-// Runs in the browser: plays the URL of the query with hls.js and writes down what a viewer would have seen.
-// Only observes: the verdict is the caller's.
+// Runs in the browser: lets a player play the URL of the query, seeks and switches as the query asks, and writes down
+// what a viewer would have seen. Only observes: the verdict is the caller's.
+//
+// `player.js` is the adapter of one player (players/*.js): `open(video, url, tell)` begins, and answers
+// `levels()` (heights, lowest bitrate first), `take(level)`, `latency_s()` (null of what is not live); it tells
+// `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
 
+import { open } from './player.js';
+
+// Time in which a seek must show a picture and go on.
+const SEEK_MS = 5000;
+// Time in which a level that was taken must be seen: players play out some of what they have.
+const SWITCH_MS = 15000;
+// A picture so near to where a seek went is one of the seek's.
+const NEAR_S = 1;
+// Playback that goes on so far after a seek has come out of it.
+const ONWARD_S = 0.5;
+
+const query = new URLSearchParams(location.search);
 const video = document.getElementById('video');
 const seen = {
-  ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0,
-  levels: 0, audio_tracks: 0, highest_level: -1, latency_s: null, stalls: [], errors: [],
+  ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
+  levels: null, audio_tracks: null, highest_level: null, latency_s: null, stalls: [], errors: [],
+  heights: [], seeks: [],
 };
-window.seen = seen;
 const started = performance.now();
-let playing = false;
+let player;
+let seeking = false;
+// Whether seeks or switches are still to be done.
+let busy = false;
 
 function finish() {
+  if (seen.done) return;
   const quality = video.getVideoPlaybackQuality();
   seen.frames = quality.totalVideoFrames;
   seen.dropped_frames = quality.droppedVideoFrames;
-  // Of what is live: how far it is behind the end of the playlist.
-  if (hls.levels[hls.currentLevel]?.details?.live) seen.latency_s = hls.latency;
+  seen.sound_bytes = video.webkitAudioDecodedByteCount ?? null;
+  seen.latency_s = player?.latency_s() ?? null;
+  seen.ended = video.ended;
   seen.duration_s = Number.isFinite(video.duration) ? video.duration : 0;
   for (let i = 0; i < video.played.length; i += 1) seen.played_s += video.played.end(i) - video.played.start(i);
   seen.done = true;
 }
 
+// The caller objects to any error; players would go on trying for half a minute.
+function fail(type, details, fatal) {
+  if (!seen.done) seen.errors.push({ type, details, fatal });
+  finish();
+}
+
+// === Pictures ===
+
+const waiting = new Set();
+
+function onFrame(_, { mediaTime, height }) {
+  if (seen.heights.at(-1) !== height) seen.heights.push(height);
+  for (const look of waiting) look({ mediaTime, height });
+  video.requestVideoFrameCallback(onFrame);
+}
+
+// The first picture from now on that `is` says yes to; null if none comes in time, or the end comes first.
+function frame(is, limit_ms) {
+  return new Promise((resolve) => {
+    const over = (picture) => {
+      waiting.delete(look);
+      clearTimeout(timer);
+      video.removeEventListener('ended', atEnd);
+      resolve(picture);
+    };
+    const look = (picture) => { if (is(picture)) over(picture); };
+    const atEnd = () => over(null);
+    const timer = setTimeout(over, limit_ms, null);
+    video.addEventListener('ended', atEnd);
+    waiting.add(look);
+  });
+}
+
+// === Seeks and switches ===
+
+async function seek(to_s) {
+  const from = performance.now();
+  seeking = true;
+  video.currentTime = to_s;
+  if (video.paused) play();
+  const picture = await frame(({ mediaTime }) => !video.seeking || Math.abs(mediaTime - to_s) < NEAR_S, SEEK_MS);
+  const ms = performance.now() - from;
+  seen.seeks.push({ to_s, ms: picture && ms, shown_s: picture && picture.mediaTime });
+  if (!picture) return fail('seek', `no picture within ${SEEK_MS} ms after a seek to ${to_s} s`, true);
+  const onward = await frame(({ mediaTime }) => mediaTime >= picture.mediaTime + ONWARD_S, SEEK_MS);
+  seeking = false;
+  if (!onward && !video.ended) fail('seek', `stands still after a seek to ${to_s} s`, true);
+}
+
+async function take(level, height) {
+  player.take(level);
+  const picture = await frame((picture) => picture.height === height, SWITCH_MS);
+  if (!picture) fail('switch', `level ${level} was not seen (height ${height}) within ${SWITCH_MS} ms`, true);
+}
+
+async function perform() {
+  busy = true;
+  for (const to_s of JSON.parse(query.get('seeks'))) {
+    if (!seen.done) await seek(to_s);
+  }
+  const heights = query.get('switch') === 'true' ? player.levels() : [];
+  if (heights === null) fail('switch', 'this player takes no levels by hand', true);
+  for (const [level, height] of (heights ?? []).entries()) {
+    if (!seen.done) await take(level, height);
+  }
+  busy = false;
+  if (video.ended) finish();
+}
+
+// === Events ===
+
+function play() {
+  // A player that gives up resets the element, which breaks off a play() that is still waiting.
+  video.play().catch((error) => fail('play', String(error), true));
+}
+
 video.addEventListener('playing', () => {
-  playing = true;
-  seen.first_frame_ms ??= performance.now() - started;
+  if (seen.first_frame_ms !== null) return;
+  seen.first_frame_ms = performance.now() - started;
+  perform();
 });
 video.addEventListener('waiting', () => {
-  if (playing) seen.stalls.push(video.currentTime);
+  if (seen.first_frame_ms !== null && !seeking) seen.stalls.push(video.currentTime);
 });
-video.addEventListener('ended', () => { seen.ended = true; finish(); });
-video.addEventListener('error', () => {
-  seen.errors.push({ type: 'media', details: video.error?.message ?? 'unknown', fatal: true });
-  finish();
-});
+video.addEventListener('ended', () => { if (!busy) finish(); });
+video.addEventListener('error', () => fail('media', video.error?.message ?? 'unknown', true));
+video.requestVideoFrameCallback(onFrame);
 
-const hls = new Hls();
-hls.on(Hls.Events.ERROR, (_, error) => {
-  const cause = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
-  seen.errors.push({ type: error.type, details: `${error.details}${cause}`, fatal: error.fatal });
-  // The caller objects to any error; hls.js would go on trying for half a minute.
-  finish();
-  hls.destroy();
+window.judge = { seen, finish, begun: () => seen.first_frame_ms !== null, idle: () => !busy, over: () => seen.done };
+player = open(video, query.get('url'), {
+  ready: (audioTracks) => {
+    seen.levels = player.levels()?.length ?? null;
+    seen.audio_tracks = audioTracks;
+    play();
+  },
+  level: (index) => { seen.highest_level = Math.max(seen.highest_level ?? -1, index); },
+  error: fail,
 });
-hls.on(Hls.Events.MANIFEST_PARSED, (_, manifest) => {
-  seen.levels = manifest.levels.length;
-  seen.audio_tracks = manifest.audioTracks.length;
-  video.play().catch((error) => {
-    seen.errors.push({ type: 'play', details: String(error), fatal: true });
-    finish();
-  });
-});
-hls.on(Hls.Events.FRAG_CHANGED, (_, { frag }) => {
-  if (frag.type === 'main') seen.highest_level = Math.max(seen.highest_level, frag.level);
-});
-hls.loadSource(new URLSearchParams(location.search).get('url'));
-hls.attachMedia(video);

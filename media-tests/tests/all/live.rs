@@ -57,7 +57,7 @@ async fn hls_js_follows_a_live_channel_from_another_origin() {
     println!("{seen:?}");
     assert!(seen.errors.is_empty(), "{seen:?}");
     // The browser shares the machine with the encoder: it may wait once, but it follows.
-    assert!(seen.played_s >= f64::from(WATCHED_S) * 0.8 && seen.audio_tracks == 1, "{seen:?}");
+    assert!(seen.played_s >= f64::from(WATCHED_S) * 0.8 && seen.audio_tracks == Some(1), "{seen:?}");
     let latency_s = seen.latency_s.expect("the playlist is live");
     // Half of what a player would be behind that knows nothing of parts: three segments of two seconds.
     assert!(latency_s < 3.0, "{seen:?}");

@@ -1,0 +1,118 @@
+// Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen.
+//
+//   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch]
+//
+// PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
+// --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
+// --page media: the page appears under the media's own origin. --for-s N: what does not end is watched for N seconds
+// from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
+// Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
+// Nothing but loopback is spoken to.
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const FLAGS = [
+  '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+  '--disable-sync', '--autoplay-policy=no-user-gesture-required',
+];
+const PLAYERS = {
+  'hls.js': { adapter: 'players/hls.js', library: 'node_modules/hls.js/dist/hls.min.js' },
+  'dash.js': { adapter: 'players/dash.js', library: 'node_modules/dashjs/dist/modern/umd/dash.all.min.js' },
+  'shaka-player': { adapter: 'players/shaka-player.js', library: 'node_modules/shaka-player/dist/shaka-player.compiled.js' },
+  native: { adapter: 'players/native.js' },
+};
+// What a broken presentation is asked for again and again need not be told that often.
+const FAILED_REQUESTS_MAX = 50;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
+    'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
+    switch: { type: 'boolean', default: false } },
+});
+const player = PLAYERS[positionals[0]];
+const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Number);
+const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds) => Number(seconds) * 1000);
+if (!player || positionals.length !== 2 || !['own', 'media'].includes(values.page)
+    || ![...seeks, deadline, watched].every((time) => time >= 0)) {
+  console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [--page own|media] [--deadline-s N] [--for-s N] `
+    + '[--seek-s N[,N...]] [--switch]');
+  process.exit(2);
+}
+const media = new URL(positionals[1]);
+
+const file = (name) => readFileSync(new URL(name, import.meta.url));
+const FILES = {
+  'page.html': ['text/html', file('page.html')],
+  'page.js': ['text/javascript', file('page.js')],
+  'player.js': ['text/javascript', file(player.adapter)],
+  'library.js': ['text/javascript', player.library ? file(player.library) : ''],
+};
+const server = createServer((request, response) => {
+  const found = FILES[new URL(request.url, 'http://page').pathname.slice(1)];
+  if (!found) return response.writeHead(404).end();
+  return response.writeHead(200, { 'content-type': found[0] }).end(found[1]);
+});
+await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+
+// Writes down which requests for media were refused or broke off, whatever the player makes of it.
+function failedRequests(page) {
+  const failed = [];
+  const note = (request, why) => {
+    if (request.url().startsWith(`${media.origin}/`) && failed.length < FAILED_REQUESTS_MAX) {
+      failed.push({ url: request.url(), why });
+    }
+  };
+  page.on('response', (response) => response.status() >= 400 && note(response.request(), String(response.status())));
+  page.on('requestfailed', (request) => {
+    const why = request.failure()?.errorText ?? 'unknown';
+    // Players break off requests of their own will when they seek and switch.
+    if (why !== 'net::ERR_ABORTED') note(request, why);
+  });
+  return failed;
+}
+
+let browser;
+try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const page = await browser.newPage();
+  const failed = failedRequests(page);
+  const thrown = [];
+  page.on('pageerror', (error) => thrown.push({ type: 'page', details: String(error), fatal: true }));
+  let origin = `http://127.0.0.1:${server.address().port}`;
+  if (values.page === 'media') {
+    origin = `${media.origin}/judge-page`;
+    await page.route(`${origin}/**`, (route) => {
+      const [contentType, body] = FILES[new URL(route.request().url()).pathname.split('/').pop()];
+      return route.fulfill({ contentType, body });
+    });
+  }
+  const query = new URLSearchParams({ url: media.href, seeks: JSON.stringify(seeks), switch: values.switch });
+  await page.goto(`${origin}/page.html?${query}`);
+  // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.
+  const reached = (what) => page.waitForFunction((what) => window.judge?.seen.done || window.judge?.[what]?.(), what,
+    { timeout: deadline }).then(() => true, () => false);
+  let inTime = await reached(watched > 0 ? 'begun' : 'over');
+  if (inTime && watched > 0) {
+    await page.waitForTimeout(watched);
+    inTime = await reached('idle');
+  }
+  const seen = await page.evaluate(() => {
+    window.judge.finish();
+    return window.judge.seen;
+  });
+  if (!inTime) seen.errors.push({ type: 'deadline', details: `not over after ${values['deadline-s']} s`, fatal: true });
+  seen.errors.push(...thrown);
+  seen.failed_requests = failed;
+  delete seen.done;
+  console.log(JSON.stringify(seen));
+} catch (error) {
+  console.error(`play.mjs: ${error.message}`);
+  process.exitCode = 3;
+} finally {
+  await browser?.close();
+  server.close();
+}

@@ -1,0 +1,30 @@
+// dash.js, for page.js.
+
+export function open(video, url, tell) {
+  const { events, errors } = dashjs.MediaPlayer;
+  const nameOf = (code) => Object.keys(errors).find((name) => name.endsWith('_CODE') && errors[name] === code) ?? `${code}`;
+  const player = dashjs.MediaPlayer().create();
+  const levels = () => player.getRepresentationsByType('video');
+  player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
+  player.on(events.ERROR, ({ error }) => {
+    tell.error(nameOf(error.code), error.message, true);
+    player.destroy();
+  });
+  player.on(events.STREAM_INITIALIZED, () => tell.ready(player.getTracksFor('audio').length));
+  player.on(events.QUALITY_CHANGE_RENDERED, ({ mediaType, newRepresentation }) => {
+    if (mediaType === 'video') tell.level(levels().findIndex(({ id }) => id === newRepresentation.id));
+  });
+  player.initialize(video, url, false);
+  // Its default is a server on the Internet; clocks come from the MPD's UTCTiming or are the machine's.
+  player.clearDefaultUTCTimingSources();
+  return {
+    levels: () => levels().map(({ height }) => height),
+    take: (level) => {
+      player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
+      const replacesTheBuffer = true;
+      player.setRepresentationForTypeByIndex('video', level, replacesTheBuffer);
+    },
+    // How far it is behind the wall clock.
+    latency_s: () => (player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null),
+  };
+}

@@ -1,0 +1,42 @@
+// Shaka Player, for page.js: DASH and HLS by Media Source Extensions, never by the browser's own HLS.
+
+// Seconds of the buffer that a level taken by hand leaves as they are: enough to fetch a segment meanwhile.
+const KEPT_S = 2;
+
+export function open(video, url, tell) {
+  const { Category, Code, Severity } = shaka.util.Error;
+  const nameOf = (enumeration, value) => Object.keys(enumeration).find((name) => enumeration[name] === value) ?? `${value}`;
+  const player = new shaka.Player();
+  const fail = (error) => {
+    const [category, code] = [nameOf(Category, error.category), nameOf(Code, error.code)];
+    const data = (error.data ?? []).filter((item) => ['string', 'number'].includes(typeof item));
+    tell.error(category, [code, ...data].join(' '), error.severity === Severity.CRITICAL);
+    player.destroy();
+  };
+  const levels = () => player.getVideoTracks().sort((one, other) => one.bandwidth - other.bandwidth);
+  const playing = () => tell.level(levels().findIndex((level) => level.active));
+  player.configure({ streaming: { preferNativeHls: false } });
+  player.addEventListener('error', ({ detail }) => fail(detail));
+  // It goes on after these, where hls.js tells an error.
+  player.addEventListener('gapjumped', () => tell.error('gap', `jumped to ${video.currentTime} s`, false));
+  player.addEventListener('stalldetected', () => tell.error('stall', `at ${video.currentTime} s`, false));
+  for (const change of ['adaptation', 'variantchanged']) player.addEventListener(change, playing);
+  player.attach(video).then(() => player.load(url)).then(() => {
+    playing();
+    tell.ready(player.getAudioTracks().length);
+  }).catch((error) => {
+    if (error.code !== Code.LOAD_INTERRUPTED) fail(error);
+  });
+  return {
+    levels: () => levels().map(({ height }) => height),
+    take: (level) => {
+      player.configure({ abr: { enabled: false } });
+      player.selectVideoTrack(levels()[level], true, KEPT_S);
+    },
+    // How far it is behind the wall clock; of HLS without dates, behind the end of the playlist.
+    latency_s: () => {
+      if (!player.isLive()) return null;
+      return player.getStats().liveLatency || player.seekRange().end - video.currentTime;
+    },
+  };
+}

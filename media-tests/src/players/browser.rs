@@ -1,0 +1,205 @@
+//! Players in headless Chromium, driven by `judges/play.mjs`. What they show is told here; what is good enough is said here
+//! by [`Seen::flaw`].
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use flame_test_kit::repository;
+use serde::Deserialize;
+
+use crate::command::{output, quiet};
+
+/// Who plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Player {
+    /// hls.js: HLS.
+    HlsJs,
+    /// dash.js: DASH.
+    DashJs,
+    /// Shaka Player: DASH and HLS.
+    Shaka,
+    /// Chromium's own HLS.
+    Native,
+}
+
+/// Where the page comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Page {
+    /// An origin of its own: all media needs CORS.
+    #[default]
+    OwnOrigin,
+    /// The media's origin.
+    MediaOrigin,
+}
+
+/// What the viewer does. By default: watches to the end, on a page of another origin.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Viewing {
+    /// Where the page comes from.
+    pub page: Page,
+    /// Seconds that are watched of what does not end; 0: to the end.
+    pub for_s: u32,
+    /// Times that are jumped to, one after the other.
+    pub seeks_s: Vec<f64>,
+    /// Whether each level is then taken by hand.
+    pub switch: bool,
+}
+
+/// What a viewer would have seen.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Seen {
+    /// Whether `ended` was reached.
+    pub ended: bool,
+    /// Duration that the player announced, seconds.
+    pub duration_s: f64,
+    /// Time that was played, seconds.
+    pub played_s: f64,
+    /// Time from loading to the first picture, milliseconds.
+    pub first_frame_ms: Option<f64>,
+    /// Pictures decoded, dropped ones included.
+    pub frames: u64,
+    /// Pictures that came too late to be shown.
+    pub dropped_frames: u64,
+    /// Bytes of sound that were decoded.
+    pub sound_bytes: u64,
+    /// Levels of video that are offered; none if the player does not say.
+    pub levels: Option<u64>,
+    /// Audio tracks that are offered; none if the player does not say.
+    pub audio_tracks: Option<u64>,
+    /// Highest level that was played; none if there was none, or the player does not say.
+    pub highest_level: Option<u64>,
+    /// Of what is live, seconds: how far it was at last behind the end of the playlist (hls.js), or behind the wall clock
+    /// (dash.js, Shaka Player).
+    pub latency_s: Option<f64>,
+    /// Media times at which it had to wait other than for a seek, seconds.
+    pub stalls: Vec<f64>,
+    /// Errors of the player and of the browser, fatal or not. The first one ends the watching.
+    pub errors: Vec<PlayerError>,
+    /// Heights of the pictures in the order in which they were first seen, each change of height anew.
+    pub heights: Vec<u64>,
+    /// What came of each seek.
+    pub seeks: Vec<Seek>,
+    /// Requests for media that were refused or broke off, whatever the player made of it; the first 50.
+    pub failed_requests: Vec<FailedRequest>,
+}
+
+/// An error that the player or the browser told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PlayerError {
+    /// The player's class of errors, or `media`, `play`, `page`, `seek`, `switch`, `unsupported`, `deadline`.
+    #[serde(rename = "type")]
+    pub class: String,
+    /// What happened.
+    pub details: String,
+    /// Whether playback ended by it.
+    pub fatal: bool,
+}
+
+/// What came of a seek.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Seek {
+    /// Where it went, seconds.
+    pub to_s: f64,
+    /// Time to the first picture, milliseconds; none if there was none within five seconds.
+    pub ms: Option<f64>,
+    /// Time of that picture, seconds.
+    pub shown_s: Option<f64>,
+}
+
+/// A request that was refused or broke off.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FailedRequest {
+    /// What was asked for.
+    pub url: String,
+    /// A status code, or the browser's name of the failure.
+    pub why: String,
+}
+
+/// Lets `player` play `url` and tells what was seen, well or not.
+///
+/// # Errors
+/// When the browser cannot be run.
+pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen> {
+    let root = repository();
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the checkout's path is UTF-8");
+    let ready = output(&text(&root.join("media-tests/judges/set-up"))?, [""; 0]).await?;
+    ensure!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
+    let mut arguments = vec!["node".to_owned(), text(&root.join("media-tests/judges/play.mjs"))?];
+    arguments.extend([player.name(), url, "--page", viewing.page.name()].map(str::to_owned));
+    arguments.extend(["--for-s".to_owned(), viewing.for_s.to_string()]);
+    if !viewing.seeks_s.is_empty() {
+        let times: Vec<String> = viewing.seeks_s.iter().map(ToString::to_string).collect();
+        arguments.extend(["--seek-s".to_owned(), times.join(",")]);
+    }
+    if viewing.switch {
+        arguments.push("--switch".to_owned());
+    }
+    let seen = quiet(&text(&root.join("tools/node"))?, arguments).await?;
+    serde_json::from_slice(&seen).context("play.mjs prints one JSON object")
+}
+
+/// Lets `player` play `url` to the end without an error, a stall or a hole.
+///
+/// # Errors
+/// Whatever a viewer would have been annoyed by.
+pub async fn plays(player: Player, url: &str, page: Page) -> Result<Seen> {
+    let seen = watch(player, url, &Viewing { page, ..Viewing::default() }).await?;
+    if let Some(flaw) = seen.flaw() {
+        bail!("{} playing {url} {flaw}", player.name());
+    }
+    // The first and last moments of a playback are reported in steps of the browser's clock.
+    ensure!(
+        seen.played_s >= seen.duration_s - 0.25,
+        "{} played {} of {} s of {url}",
+        player.name(),
+        seen.played_s,
+        seen.duration_s
+    );
+    Ok(seen)
+}
+
+// === impl Player ===
+
+impl Player {
+    /// As `play.mjs` calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HlsJs => "hls.js",
+            Self::DashJs => "dash.js",
+            Self::Shaka => "shaka-player",
+            Self::Native => "native",
+        }
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OwnOrigin => "own",
+            Self::MediaOrigin => "media",
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// What a viewer who watched to the end would have been annoyed by first.
+    #[must_use]
+    pub fn flaw(&self) -> Option<String> {
+        if !self.errors.is_empty() {
+            Some(format!("met errors: {:?}", self.errors))
+        } else if !self.ended {
+            Some(format!("did not come to the end: {self:?}"))
+        } else if !self.stalls.is_empty() {
+            Some(format!("stalled at {:?} s", self.stalls))
+        } else if !self.failed_requests.is_empty() {
+            Some(format!("asked in vain: {:?}", self.failed_requests))
+        } else {
+            None
+        }
+    }
+}
