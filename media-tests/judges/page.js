@@ -114,8 +114,10 @@ async function perform() {
 // === Events ===
 
 function play() {
-  // A player that gives up resets the element, which breaks off a play() that is still waiting.
-  video.play().catch((error) => fail('play', String(error), true));
+  video.play().catch((error) => {
+    // A player that gives up or begins anew breaks off a play() that still waits; it tells more of it than this does.
+    if (error.name !== 'AbortError') fail('play', String(error), true);
+  });
 }
 
 video.addEventListener('playing', () => {
@@ -129,6 +131,10 @@ video.addEventListener('waiting', () => {
 video.addEventListener('ended', () => { if (!busy) finish(); });
 video.addEventListener('error', () => fail('media', video.error?.message ?? 'unknown', true));
 video.requestVideoFrameCallback(onFrame);
+window.addEventListener('error', ({ message }) => fail('page', message, true));
+window.addEventListener('unhandledrejection', ({ reason }) => {
+  if (reason?.name !== 'AbortError') fail('page', String(reason), true);
+});
 
 window.judge = { seen, finish, begun: () => seen.first_frame_ms !== null, idle: () => !busy, over: () => seen.done };
 player = open(video, query.get('url'), {
@@ -137,6 +143,9 @@ player = open(video, query.get('url'), {
     seen.audio_tracks = audioTracks;
     play();
   },
-  level: (index) => { seen.highest_level = Math.max(seen.highest_level ?? -1, index); },
+  level: (index) => {
+    // Sound alone has none.
+    if (index >= 0) seen.highest_level = Math.max(seen.highest_level ?? 0, index);
+  },
   error: fail,
 });

@@ -80,8 +80,6 @@ try {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
   const page = await browser.newPage();
   const failed = failedRequests(page);
-  const thrown = [];
-  page.on('pageerror', (error) => thrown.push({ type: 'page', details: String(error), fatal: true }));
   let origin = `http://127.0.0.1:${server.address().port}`;
   if (values.page === 'media') {
     origin = `${media.origin}/judge-page`;
@@ -105,7 +103,6 @@ try {
     return window.judge.seen;
   });
   if (!inTime) seen.errors.push({ type: 'deadline', details: `not over after ${values['deadline-s']} s`, fatal: true });
-  seen.errors.push(...thrown);
   seen.failed_requests = failed;
   delete seen.done;
   console.log(JSON.stringify(seen));

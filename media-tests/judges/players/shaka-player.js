@@ -10,7 +10,8 @@ export function open(video, url, tell) {
   const fail = (error) => {
     const [category, code] = [nameOf(Category, error.category), nameOf(Code, error.code)];
     const data = (error.data ?? []).filter((item) => ['string', 'number'].includes(typeof item));
-    tell.error(category, [code, ...data].join(' '), error.severity === Severity.CRITICAL);
+    const element = video.error ? [video.error.message] : [];
+    tell.error(category, [code, ...data, ...element].join(' '), error.severity === Severity.CRITICAL);
     player.destroy();
   };
   const levels = () => player.getVideoTracks().sort((one, other) => one.bandwidth - other.bandwidth);
