@@ -3,6 +3,8 @@
 export function open(video, url, tell) {
   const hls = new Hls();
   hls.on(Hls.Events.ERROR, (_, error) => {
+    // It gave up a request itself, to seek or to switch.
+    if (error.details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
     const cause = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
     tell.error(error.type, `${error.details}${cause}`, error.fatal);
     hls.destroy();

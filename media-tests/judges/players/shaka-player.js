@@ -9,9 +9,9 @@ export function open(video, url, tell) {
   const player = new shaka.Player();
   const fail = (error) => {
     const [category, code] = [nameOf(Category, error.category), nameOf(Code, error.code)];
-    const data = (error.data ?? []).filter((item) => ['string', 'number'].includes(typeof item));
-    const element = video.error ? [video.error.message] : [];
-    tell.error(category, [code, ...data, ...element].join(' '), error.severity === Severity.CRITICAL);
+    // Some data are whole answers.
+    const data = (error.data ?? []).map((item) => item?.message ?? item).filter((item) => typeof item !== 'object');
+    tell.error(category, [code, ...data].join(' '), error.severity === Severity.CRITICAL);
     player.destroy();
   };
   const levels = () => player.getVideoTracks().sort((one, other) => one.bandwidth - other.bandwidth);
