@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use flame_media_tests::players::browser::{self, Page, Player, Viewing};
 use flame_media_tests::players::{gstreamer, hls_js};
 use flame_media_tests::source::Source;
 use flame_media_tests::{measure, playback};
@@ -66,6 +67,51 @@ async fn hls_js_and_gstreamer_meet_a_segment_that_is_gone() {
     let seen = hls_js::watch(url.as_str(), hls_js::Page::MediaOrigin).await.expect("the browser runs");
     assert!(seen.errors.iter().any(|error| error.details.contains("404")), "{seen:?}");
     gstreamer::plays(url.as_str()).await.expect_err("a segment is gone");
+}
+
+#[tokio::test]
+async fn dash_js_and_shaka_play_dash_seek_and_switch() {
+    let packaged = Packaged::dash(&clip(), "2M");
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let url = host.url("index.mpd");
+    for player in [Player::DashJs, Player::Shaka] {
+        let seen = browser::plays(player, url.as_str(), Page::MediaOrigin).await.expect("nobody objects");
+        assert_eq!((seen.levels, seen.audio_tracks), (Some(2), Some(1)), "{player:?}: {seen:?}");
+        assert!(seen.frames > 0 && seen.sound_bytes > 0, "{player:?}: {seen:?}");
+        let viewing = Viewing { seeks_s: vec![4.5, 1.5], switch: true, ..Viewing::default() };
+        let seen = browser::watch(player, url.as_str(), &viewing).await.expect("the browser runs");
+        assert!(seen.errors.is_empty() && seen.ended, "{player:?}: {seen:?}");
+        let shown: Vec<_> = seen.seeks.iter().filter_map(|seek| Some((seek.to_s - seek.shown_s?).abs())).collect();
+        assert!(shown.len() == 2 && shown.iter().all(|off_s| *off_s < 0.1), "{player:?}: {seen:?}");
+        assert!(seen.heights.contains(&180) && seen.heights.len() >= 2, "{player:?}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn dash_js_and_shaka_meet_a_segment_that_is_gone() {
+    let packaged = Packaged::dash(&clip(), "2M");
+    for rendition in ["0", "1"] {
+        std::fs::remove_file(packaged.path().join(format!("{rendition}_2.m4s"))).expect("FFmpeg wrote it");
+    }
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let url = host.url("index.mpd");
+    for player in [Player::DashJs, Player::Shaka] {
+        let seen = browser::watch(player, url.as_str(), &Viewing::default()).await.expect("the browser runs");
+        assert!(seen.errors.iter().any(|error| error.details.contains("_2.m4s")), "{player:?}: {seen:?}");
+        assert!(seen.failed_requests.iter().all(|request| request.why == "404"), "{player:?}: {seen:?}");
+        assert!(!seen.failed_requests.is_empty(), "{player:?}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn shaka_and_chromium_play_hls() {
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    for player in [Player::Shaka, Player::Native] {
+        let seen = browser::plays(player, host.url("index.m3u8").as_str(), Page::OwnOrigin).await;
+        let seen = seen.expect("nobody objects");
+        assert!(seen.frames > 0 && seen.sound_bytes > 0, "{player:?}: {seen:?}");
+    }
 }
 
 #[tokio::test]
