@@ -26,6 +26,8 @@ const seen = {
 const started = performance.now();
 let player;
 let seeking = false;
+// Where playback began. Chromium takes the way to where a live presentation begins for played.
+let begun_s = 0;
 // Whether seeks or switches are still to be done.
 let busy = false;
 
@@ -38,7 +40,10 @@ function finish() {
   seen.latency_s = player?.latency_s() ?? null;
   seen.ended = video.ended;
   seen.duration_s = Number.isFinite(video.duration) ? video.duration : 0;
-  for (let i = 0; i < video.played.length; i += 1) seen.played_s += video.played.end(i) - video.played.start(i);
+  const least_s = Math.min(begun_s, ...seen.seeks.map(({ to_s }) => to_s));
+  for (let i = 0; i < video.played.length; i += 1) {
+    seen.played_s += Math.max(0, video.played.end(i) - Math.max(least_s, video.played.start(i)));
+  }
   seen.done = true;
 }
 
@@ -79,7 +84,8 @@ function frame(is, limit_ms) {
 
 // Where it stands and what it has, for who looks for a cause.
 function standing() {
-  const ranges = Array.from({ length: video.buffered.length }, (_, i) => `${video.buffered.start(i)}-${video.buffered.end(i)}`);
+  const { buffered } = video;
+  const ranges = Array.from(buffered, (_, i) => `${buffered.start(i)}-${buffered.end(i)}`);
   return `at ${video.currentTime} s, buffered: ${ranges.join(', ') || 'nothing'}`;
 }
 
@@ -101,7 +107,8 @@ async function take(level, height) {
   player.take(level);
   const picture = await frame((picture) => picture.height === height, SWITCH_MS);
   if (picture) return;
-  fail('switch', `no picture of height ${height} (level ${level}) within ${SWITCH_MS} ms or before the end (${standing()})`, true);
+  const wanted = `no picture of height ${height} (level ${level})`;
+  fail('switch', `${wanted} within ${SWITCH_MS} ms or before the end (${standing()})`, true);
 }
 
 async function perform() {
@@ -136,6 +143,8 @@ function play() {
 video.addEventListener('playing', () => {
   if (seen.first_frame_ms !== null) return;
   seen.first_frame_ms = performance.now() - started;
+  // What begins at its start is counted from there, though the event comes a little later.
+  if (video.currentTime > ONWARD_S) begun_s = video.currentTime;
   perform();
 });
 video.addEventListener('waiting', () => {
