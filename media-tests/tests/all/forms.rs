@@ -1,0 +1,98 @@
+//! All that an asset is offered as (HLS with fragmented MP4 and with transport streams, DASH, clips, the file as it was
+//! uploaded), before players that nobody here wrote, on a page of another origin.
+
+use std::path::Path;
+
+use flame_media_tests::players::browser::{self, Page, Player, Seen, Viewing};
+use flame_test_kit::{Bundle, clips, eventually};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Time in which an upload is looked into.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Length of the clip, seconds.
+const LENGTH_S: f64 = 14.0;
+
+/// Brings a file in, waits for its job, and returns the folder of the asset's URLs.
+fn ingest(bundle: &Bundle, file: &Path, more: &[&str]) -> String {
+    let arguments = [&["ingest", file.to_str().expect("paths of clips are UTF-8")], more].concat();
+    let done: Value = bundle.json(&arguments);
+    let id = done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}"));
+    format!("{}/~streaming/{id}", bundle.router())
+}
+
+fn clip() -> std::path::PathBuf {
+    clips::recipe("synthetic").seconds(LENGTH_S).size(854, 480).make()
+}
+
+async fn to_the_end(player: Player, url: &str) -> Seen {
+    browser::plays(player, url, Page::OwnOrigin).await.unwrap_or_else(|objection| panic!("{objection:#}"))
+}
+
+/// Seeks back and forth, and takes every level by hand; then to the end.
+async fn here_and_there(player: Player, url: &str, levels: u64) {
+    let viewing = Viewing { seeks_s: vec![9.0, 1.5, 6.3], switch: true, ..Viewing::default() };
+    let seen = browser::watch(player, url, &viewing).await.expect("the browser can be run");
+    assert_eq!(seen.flaw(), None, "{} {url}", player.name());
+    for seek in &seen.seeks {
+        let shown_s = seek.shown_s.unwrap_or_else(|| panic!("nothing was shown at {}: {seen:?}", seek.to_s));
+        assert!((shown_s - seek.to_s).abs() < 0.5, "{seen:?}");
+    }
+    assert_eq!((seen.seeks.len(), seen.levels), (3, Some(levels)), "{seen:?}");
+    let mut heights = seen.heights.clone();
+    heights.sort_unstable();
+    heights.dedup();
+    assert_eq!(heights.len() as u64, levels, "{seen:?}");
+}
+
+#[tokio::test]
+async fn players_of_dash_and_hls_play_a_ladder_with_seeks_and_switches() {
+    let bundle = Bundle::up().await;
+    let asset = ingest(&bundle, &clip(), &[]);
+    let levels = 3;
+    for (player, form) in [
+        (Player::DashJs, "manifest.mpd"),
+        (Player::Shaka, "manifest.mpd"),
+        (Player::Shaka, "index.m3u8"),
+        (Player::HlsJs, "index.m3u8"),
+        (Player::HlsJs, "ts.m3u8"),
+    ] {
+        here_and_there(player, &format!("{asset}/{form}"), levels).await;
+    }
+    let seen = to_the_end(Player::Native, &format!("{asset}/index.m3u8")).await;
+    assert!(seen.sound_bytes > 0, "{seen:?}");
+}
+
+#[tokio::test]
+async fn players_play_a_file_as_it_was_uploaded() {
+    let bundle = Bundle::up().await;
+    let asset = ingest(&bundle, &clip(), &["--chain", "none"]);
+    let url = format!("{asset}/index.m3u8");
+    eventually(DEADLINE, || async {
+        let status = reqwest::get(&url).await.expect("the router answers").status();
+        if status == 200 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    for (player, form) in [
+        (Player::HlsJs, "index.m3u8"),
+        (Player::HlsJs, "ts.m3u8"),
+        (Player::DashJs, "manifest.mpd"),
+        (Player::Shaka, "manifest.mpd"),
+    ] {
+        let seen = to_the_end(player, &format!("{asset}/{form}")).await;
+        assert!((seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0, "{} {form}: {seen:?}", player.name());
+    }
+}
+
+#[tokio::test]
+async fn players_play_a_clip_from_its_first_frame() {
+    let bundle = Bundle::up().await;
+    let asset = ingest(&bundle, &clip(), &[]);
+    for form in ["index.m3u8", "ts.m3u8"] {
+        let url = format!("{asset}/{form}?from=5s&to=9.5s");
+        let seen = browser::watch(Player::HlsJs, &url, &Viewing::default()).await.expect("the browser can be run");
+        assert_eq!(seen.flaw(), None, "{form}");
+        // From the segment that holds the first frame; what is before it is not played.
+        assert!((seen.duration_s - 5.5).abs() < 0.2 && (seen.played_s - 4.5).abs() < 0.3, "{form}: {seen:?}");
+    }
+}
