@@ -1,7 +1,7 @@
 // Runs in the browser: lets a player play the URL of the query, seeks and switches as the query asks, and writes down
 // what a viewer would have seen. Only observes: the verdict is the caller's.
 //
-// `player.js` is the adapter of one player (players/*.js): `open(video, url, tell)` begins, and answers
+// `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
 // `levels()` (heights, lowest bitrate first), `take(level)`, `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
 
@@ -17,6 +17,7 @@ const NEAR_S = 1;
 const ONWARD_S = 0.5;
 
 const query = new URLSearchParams(location.search);
+const switches = query.get('switch') === 'true';
 const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
@@ -40,7 +41,7 @@ function finish() {
   seen.latency_s = player?.latency_s() ?? null;
   seen.ended = video.ended;
   seen.duration_s = Number.isFinite(video.duration) ? video.duration : 0;
-  const least_s = Math.min(begun_s, ...seen.seeks.map(({ to_s }) => to_s));
+  const least_s = Math.min(begun_s, ...seen.seeks.map(({ to_s, shown_s }) => shown_s ?? to_s));
   for (let i = 0; i < video.played.length; i += 1) {
     seen.played_s += Math.max(0, video.played.end(i) - Math.max(least_s, video.played.start(i)));
   }
@@ -113,7 +114,6 @@ async function take(level, height) {
 
 async function perform() {
   const seeks = JSON.parse(query.get('seeks'));
-  const switches = query.get('switch') === 'true';
   if (seeks.length === 0 && !switches) return;
   busy = true;
   // Nobody's hand is so quick, and Shaka Player does not always come out of a seek in its first moments.
@@ -170,4 +170,4 @@ player = open(video, query.get('url'), {
     if (index >= 0) seen.highest_level = Math.max(seen.highest_level ?? 0, index);
   },
   error: fail,
-});
+}, switches);

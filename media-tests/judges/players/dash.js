@@ -1,11 +1,21 @@
 // dash.js, for page.js.
 
-export function open(video, url, tell) {
+// Seconds of buffer where levels are taken by hand: what is there is played first. To replace it (`forceReplace`) leaves
+// a still picture before the next segment, and now and then a hole.
+const SWITCHING_BUFFER_S = 4;
+
+export function open(video, url, tell, switches) {
   const { events, errors } = dashjs.MediaPlayer;
   const nameOf = (code) => Object.keys(errors).find((name) => name.endsWith('_CODE') && errors[name] === code) ?? `${code}`;
   const player = dashjs.MediaPlayer().create();
   const levels = () => player.getRepresentationsByType('video');
   player.updateSettings({ debug: { logLevel: dashjs.Debug.LOG_LEVEL_NONE } });
+  if (switches) {
+    player.updateSettings({ streaming: { buffer: {
+      fastSwitchEnabled: false, bufferTimeDefault: SWITCHING_BUFFER_S, bufferTimeAtTopQuality: SWITCHING_BUFFER_S,
+      bufferTimeAtTopQualityLongForm: SWITCHING_BUFFER_S,
+    } } });
+  }
   player.on(events.ERROR, ({ error }) => {
     tell.error(nameOf(error.code), error.message, true);
     player.destroy();
@@ -21,8 +31,7 @@ export function open(video, url, tell) {
     levels: () => levels().map(({ height }) => height),
     take: (level) => {
       player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
-      const replacesTheBuffer = true;
-      player.setRepresentationForTypeByIndex('video', level, replacesTheBuffer);
+      player.setRepresentationForTypeByIndex('video', level);
     },
     // How far it is behind the wall clock.
     latency_s: () => (player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null),
