@@ -96,7 +96,7 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
         fact("audio", format!("{} {} Hz, {} channels", audio.codec, audio.sample_rate_hz, audio.channels));
     }
     fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
-    if asset.version.is_some() {
+    if asset.version.is_some() || connection::plays(client, id).await {
         let url = connection::play_url(client.router(), id);
         fact("plays at", if asset.protected { format!("flame token sign-url {url}") } else { url.to_string() });
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::anyhow;
 use flame_api::Client;
+use reqwest::Method;
 use url::Url;
 use uuid::Uuid;
 
@@ -59,6 +60,12 @@ pub fn no_answer(router: &Url, error: &reqwest::Error) -> anyhow::Error {
 /// A client of the services behind `--router`, with `--token`.
 pub fn client(global: &Global) -> Client {
     Client::new(global.router.clone(), global.token.clone())
+}
+
+/// Whether an asset plays to anybody now.
+pub async fn plays(client: &Client, asset: uuid::Uuid) -> bool {
+    let playlist = client.request(Method::HEAD, "streaming", &format!("{asset}/index.m3u8")).send().await;
+    playlist.is_ok_and(|answer| answer.status().is_success())
 }
 
 /// The URL under which an asset plays, in the form that every player can resolve.

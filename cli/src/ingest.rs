@@ -151,6 +151,9 @@ async fn one(
             }
         };
         ingested.job = Some(job);
+    } else if ingested.error.is_none() && connection::plays(client, id).await {
+        // As it was uploaded, until something better is made of it.
+        ingested.play_url = Some(connection::play_url(client.router(), id));
     }
     Ok(ingested)
 }

@@ -5,7 +5,10 @@ export function open(video, url, tell) {
   hls.on(Hls.Events.ERROR, (_, error) => {
     // It gave up a request itself, to seek or to switch.
     if (error.details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
-    const cause = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
+    // Of transport streams it takes the first decode time for the beginning, and steps over what lies before the first picture.
+    if (error.details === Hls.ErrorDetails.BUFFER_SEEK_OVER_HOLE && !error.fatal && video.played.length === 0) return;
+    const answer = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
+    const cause = answer || (error.reason ? ` (${error.reason})` : '');
     tell.error(error.type, `${error.details}${cause}`, error.fatal);
     hls.destroy();
   });
