@@ -106,6 +106,16 @@ pub const TARGETS: &[Target] = &[
         run: ingest::tus,
     },
     Target {
+        name: "live_arriving",
+        holds: "chunks are the same however a segment arrives, and are what arrived",
+        run: live::arriving,
+    },
+    Target {
+        name: "live_directives",
+        holds: "directives that are read are written and read the same",
+        run: live::directives,
+    },
+    Target {
         name: "live_package",
         holds: "whatever an encoder sends when, the chunks of a track follow each other, in segments that are whole",
         run: live::package,
@@ -204,6 +214,17 @@ pub const TARGETS: &[Target] = &[
         holds: "an index that is read has no gap, and is written and read again the same",
         run: tracks::index,
     },
+    Target {
+        name: "track_movie",
+        holds: "a track that is kept has no gap, and every segment and keyframe is made of as many bytes of the file as it is said to have",
+        run: tracks::movie,
+    },
+    Target {
+        name: "track_samples",
+        holds: "samples lie within their segment; a keyframe alone and a segment that is cut off are read again as they were",
+        run: tracks::samples,
+    },
+    Target { name: "track_ts", holds: "a transport stream is whole packets, within its bound", run: tracks::stream },
     Target {
         name: "viewer_token",
         holds: "only a signed, current token for this very URL opens it; the URL has no token left; a changed one opens nothing",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flame_api::media::TrackKind;
+use flame_cmaf::arriving::{Arrival, Chunk, Defaults};
 use flame_ingest::live::codecs::{Aac, H264};
 use flame_ingest::live::packager::{Hints, Input, Lengths, Packager, Step};
 use flame_ingest::rtmp::amf;
@@ -174,4 +175,51 @@ impl Programme {
             }
         }
     }
+}
+
+/// The data is the length of an init segment (two bytes), that, and a segment that arrives.
+pub fn arriving(data: &[u8]) {
+    let Some((length, rest)) = data.split_first_chunk::<2>() else { return };
+    let Some((init, segment)) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length))) else { return };
+    let Ok(defaults) = Defaults::read(init) else { return };
+    let whole = arrived(defaults, segment, segment.len().max(1));
+    for piece in [1, 7, 129] {
+        assert_eq!(arrived(defaults, segment, piece), whole, "in pieces of {piece}");
+    }
+    let (chunks, is_whole) = whole;
+    assert!(chunks.iter().all(|chunk| chunk.duration_ticks > 0 && chunk.samples > 0), "{chunks:?}");
+    let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+    assert!(if is_whole { bytes == segment } else { segment.starts_with(&bytes) }, "chunks are what came");
+}
+
+/// The chunks, and whether nothing else came.
+fn arrived(defaults: Defaults, segment: &[u8], piece: usize) -> (Vec<Chunk>, bool) {
+    let (mut arrival, mut chunks) = (Arrival::new(defaults), Vec::new());
+    for piece in segment.chunks(piece) {
+        arrival.push(piece);
+        loop {
+            match arrival.chunk() {
+                Ok(Some(chunk)) => chunks.push(chunk),
+                Ok(None) => break,
+                Err(_) => return (chunks, false),
+            }
+        }
+    }
+    let is_whole = arrival.end().is_ok();
+    (chunks, is_whole)
+}
+
+/// The data is a query.
+pub fn directives(data: &[u8]) {
+    let Ok(query) = std::str::from_utf8(data) else { return };
+    let Ok(read) = flame_playlist::directives(query) else { return };
+    let mut said = Vec::new();
+    if let Some(position) = read.wait {
+        said.push(format!("_HLS_msn={}", position.number));
+        said.extend(position.part.map(|part| format!("_HLS_part={part}")));
+    }
+    if read.skip {
+        said.push("_HLS_skip=YES".to_owned());
+    }
+    assert_eq!(flame_playlist::directives(&said.join("&")).ok(), Some(read));
 }

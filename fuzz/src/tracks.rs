@@ -1,7 +1,22 @@
 //! Files and indexes of media tracks.
 
+use bytes::Bytes;
 use flame_cmaf::boxes::{BoxError, BoxWalk, Layout, Step};
-use flame_cmaf::{TrackIndex, codec};
+use flame_cmaf::movie::SegmentPlan;
+use flame_cmaf::samples::{self, InitInfo};
+use flame_cmaf::{Movie, TrackIndex, codec, ts};
+
+/// The file that a `moov` is told to be of.
+const MOVIE_BYTES: u64 = 1 << 20;
+/// Target duration of its segments.
+const SEGMENT_MS: u32 = 4_000;
+/// Segments and keyframes of it that are looked at.
+const LOOKED_AT: usize = 64;
+/// The most bytes of a transport stream.
+const STREAM_MAX_BYTES: usize = 1 << 20;
+/// Bytes of a packet of a transport stream, and its first one (ISO/IEC 13818-1 section 2.4.3.2).
+const PACKET_BYTES: usize = 188;
+const SYNC_BYTE: u8 = 0x47;
 
 /// The data is a file, or its first 4 KiB: the walk is told a length that need not be true.
 pub fn boxes(data: &[u8]) {
@@ -83,4 +98,68 @@ pub fn codecs(data: &[u8]) {
         let object_type = text.strip_prefix("mp4a.40.").and_then(|number| number.parse::<u8>().ok());
         assert!(object_type.is_some_and(|number| (1..96).contains(&number)), "{text}");
     }
+}
+
+/// The data is a `moov`.
+pub fn movie(data: &[u8]) {
+    let Ok(movie) = Movie::parse(&Bytes::copy_from_slice(data), MOVIE_BYTES, SEGMENT_MS) else { return };
+    for track in &movie.tracks {
+        let mut end_ticks = None;
+        for (number, segment) in track.segments().enumerate().take(LOOKED_AT) {
+            assert!(end_ticks.is_none_or(|end_ticks| end_ticks == segment.time_ticks), "a gap before segment {number}");
+            end_ticks = Some(segment.time_ticks + segment.duration_ticks);
+            let plan = track.segment(number).expect("what is listed can be made");
+            assert_eq!(plan.size_bytes, segment.size_bytes);
+            holds(&plan);
+        }
+        for (number, keyframe) in track.keyframes().enumerate().take(LOOKED_AT) {
+            let plan = track.keyframe(u32::try_from(number).expect("few")).expect("what is listed can be made");
+            assert_eq!(plan.size_bytes, keyframe.size_bytes);
+            holds(&plan);
+        }
+    }
+}
+
+fn holds(plan: &SegmentPlan) {
+    let of_file: u64 = plan.ranges.iter().map(|range| range.end - range.start).sum();
+    assert_eq!(plan.head.len() as u64 + of_file, plan.size_bytes);
+    assert!(plan.ranges.iter().all(|range| range.start < range.end && range.end <= MOVIE_BYTES), "{:?}", plan.ranges);
+}
+
+/// The data is the length of an init segment (two bytes), that, and a segment.
+pub fn samples(data: &[u8]) {
+    let Some((init, segment)) = parts(data) else { return };
+    let Ok(found) = samples::samples(segment, &init) else { return };
+    assert!(
+        !found.is_empty() && found.iter().all(|sample| sample.range.end <= segment.len() && !sample.range.is_empty())
+    );
+    assert!(found.windows(2).all(|pair| pair[0].decode_ticks <= pair[1].decode_ticks), "decode times go back");
+    for keyframe in samples::keyframes(&found, &init) {
+        let alone = samples::single_sample(segment, &init, &keyframe, 0).expect("a sample of the segment makes one");
+        let read = samples::samples(&alone, &init).expect("what is written is read");
+        assert_eq!(read.len(), 1);
+        assert_eq!(alone[read[0].range.clone()], segment[keyframe.sample.range.clone()]);
+    }
+    let middle = init.presented_ticks(&found[found.len() / 2]);
+    let Ok(cut) = samples::truncated(segment, &init, middle, 0) else { return };
+    let kept = samples::samples(&cut, &init).expect("what is written is read");
+    assert!(kept.len() <= found.len());
+    for (kept, found) in kept.iter().zip(&found) {
+        assert_eq!((kept.decode_ticks, kept.is_sync), (found.decode_ticks, found.is_sync));
+        assert_eq!(cut[kept.range.clone()], segment[found.range.clone()]);
+    }
+}
+
+/// As [`samples`].
+pub fn stream(data: &[u8]) {
+    let Some((init, segment)) = parts(data) else { return };
+    let Ok(stream) = ts::segment(&init, segment, STREAM_MAX_BYTES) else { return };
+    assert!(stream.len() <= STREAM_MAX_BYTES && stream.len().is_multiple_of(PACKET_BYTES), "{} bytes", stream.len());
+    assert!(stream.chunks(PACKET_BYTES).all(|packet| packet[0] == SYNC_BYTE), "a packet does not begin where one ends");
+}
+
+fn parts(data: &[u8]) -> Option<(InitInfo, &[u8])> {
+    let (length, rest) = data.split_first_chunk::<2>()?;
+    let (init, segment) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+    Some((InitInfo::parse(init).ok()?, segment))
 }

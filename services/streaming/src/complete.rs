@@ -12,6 +12,9 @@ use crate::clip::Clip;
 use crate::names::keyframe_uri;
 use crate::presentation::Document;
 
+/// The most I-frames of an upload that are listed: 27 hours of one a second. Where every picture is one, there is no use for a list.
+const KEYFRAMES_MAX: usize = 100_000;
+
 /// A complete track.
 #[derive(Debug)]
 pub(crate) struct Complete {
@@ -78,7 +81,8 @@ impl Complete {
                 duration_ticks: keyframe.duration_ticks,
                 size_bytes: keyframe.size_bytes,
             };
-            track.keyframes().map(keyframe).collect()
+            let found: Vec<Keyframe> = track.keyframes().map(keyframe).take(KEYFRAMES_MAX + 1).collect();
+            if found.len() > KEYFRAMES_MAX { Box::default() } else { found.into_boxed_slice() }
         } else {
             Box::default()
         };

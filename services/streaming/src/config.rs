@@ -194,7 +194,7 @@ fn default_remembered() -> usize {
 }
 
 fn default_movies() -> Bytes {
-    Bytes(128 << 20)
+    Bytes(256 << 20)
 }
 
 fn default_indexes() -> Bytes {

@@ -11,7 +11,7 @@ use flame_cmaf::samples::{self, InitInfo, SamplesError};
 use flame_cmaf::ts::{self, TsError};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clip;
 use crate::config::DerivedConfig;
@@ -85,9 +85,9 @@ impl Workshop {
     ) -> Result<Derived, DeriveError> {
         let whole = async |piece: Piece| self.store.bytes(&track.object_key, piece.within(0..piece.size_bytes)).await;
         self.check(piece.size_bytes)?;
-        let _place = self.place().await;
+        let place = self.place().await;
         let (init, segment) = (whole(track.init).await?, whole(piece).await?);
-        self.make((init, segment), number, product, &piece.sha256).await
+        self.make(place, (init, segment), (number, product), &piece.sha256).await
     }
 
     /// Makes something of a segment of a file as it was uploaded.
@@ -98,9 +98,9 @@ impl Workshop {
         product: Product,
     ) -> Result<Derived, DeriveError> {
         self.check(plan.size_bytes)?;
-        let _place = self.place().await;
+        let place = self.place().await;
         let segment = source::bytes(&self.store, key, plan).await?;
-        self.make((track.movie.init().clone(), segment), number, product, &track.identity).await
+        self.make(place, (track.movie.init().clone(), segment), (number, product), &track.identity).await
     }
 
     fn check(&self, size_bytes: u64) -> Result<(), DeriveError> {
@@ -108,19 +108,24 @@ impl Workshop {
         if size_bytes > limit_bytes { Err(DeriveError::TooLarge { size_bytes, limit_bytes }) } else { Ok(()) }
     }
 
-    async fn place(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.places.acquire().await.expect("nobody closes it")
+    async fn place(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it")
     }
 
     async fn make(
         &self,
+        place: OwnedSemaphorePermit,
         (init, segment): (Bytes, Bytes),
-        number: u64,
-        product: Product,
+        (number, product): (u64, Product),
         identity: &[u8; 32],
     ) -> Result<Derived, DeriveError> {
         let limit = usize::try_from(self.segment_max_bytes).unwrap_or(usize::MAX);
-        let made = tokio::task::spawn_blocking(move || made(&init, &segment, number, product, limit)).await;
+        let made = tokio::task::spawn_blocking(move || {
+            // Held to the end, also if nobody waits for it any more.
+            let _place = place;
+            made(&init, &segment, number, product, limit)
+        });
+        let made = made.await;
         let bytes = made.expect("a packager that panics is a fault of ours")?;
         let mut digest = Sha256::new();
         digest.update(MAKER);

@@ -18,6 +18,7 @@ use flame_playlist::{PlaylistError, VideoRange};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::complete::Complete;
 use crate::store::{MediaStore, ReadError};
@@ -32,6 +33,8 @@ const SEGMENT_MS: u32 = 4_000;
 const LOOK_BYTES: u64 = 64 << 10;
 /// Boxes in front of what is looked for; ordinary movies have five.
 const LOOKS_MAX: u32 = 64;
+/// Files that are looked into at a time: each may take [`MOOV_SIZE_MAX_BYTES`] meanwhile.
+const LOOKS_AT_ONCE: usize = 2;
 /// Memory of a kept movie besides what is counted.
 const OVERHEAD_BYTES: usize = 4096;
 /// Memory of a segment of a movie, besides its playlist.
@@ -96,6 +99,7 @@ enum LookError {
 pub(crate) struct Sources {
     store: MediaStore,
     known: Cache<String, Verdict>,
+    places: Arc<Semaphore>,
 }
 
 // === impl Sources ===
@@ -107,7 +111,8 @@ impl Sources {
             let bytes = verdict.as_ref().map_or(OVERHEAD_BYTES, |uploaded| uploaded.weight_bytes());
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self { store, known: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
+        let known = Cache::builder().max_capacity(max_bytes).weigher(weight).build();
+        Self { store, known, places: Arc::new(Semaphore::new(LOOKS_AT_ONCE)) }
     }
 
     /// `source` as it is; `None` where it does not play so, which the log has said why.
@@ -132,12 +137,16 @@ impl Sources {
     }
 
     async fn open(&self, source: &Source) -> Result<Uploaded, LookError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it");
         let moov =
             Look { store: &self.store, key: &source.key, size_bytes: source.size_bytes, seen: (0, Bytes::new()) };
         let moov = moov.moov().await?;
         let (source, moov_bytes) = (source.clone(), moov.len());
         // A walk over millions of samples; elsewhere it would hold up who shares this thread.
-        let parsed = tokio::task::spawn_blocking(move || uploaded(&source, &moov));
+        let parsed = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            uploaded(&source, &moov)
+        });
         let (key, version, tracks) = parsed.await.expect("a parser that panics is a fault of ours")?;
         Ok(Uploaded { key, version, tracks, moov_bytes })
     }

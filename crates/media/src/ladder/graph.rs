@@ -241,9 +241,12 @@ impl Shared {
         })
     }
 
-    /// Running time that every track has passed.
+    /// How much of the presentation every track has.
     pub(super) fn position_ns(&self) -> u64 {
-        self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed)).min().unwrap_or(0)
+        let Some(settled) = self.timeline.settled(false) else { return 0 };
+        let position_ns = self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed)).min().unwrap_or(0);
+        // Running times begin high up, where encoders leave them alone.
+        position_ns.saturating_sub(settled.zero_ns)
     }
 
     /// Running time that the longest track has reached.

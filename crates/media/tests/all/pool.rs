@@ -192,6 +192,19 @@ async fn a_dropped_request_kills() {
 }
 
 #[tokio::test]
+async fn progress_says_how_much_is_encoded() {
+    let (clip, pool) = (clip("a.mp4", LONG), pool(1));
+    let (progress, mut seen) = watch::channel(0.0);
+    let request = endless(&clip);
+    tokio::select! {
+        result = pool.run(&request, Call { progress: Some(progress), ..Call::default() }) => panic!("{result:?}"),
+        _ = seen.changed() => {}
+    }
+    let first = *seen.borrow();
+    assert!(first > 0.0 && first < 0.5, "{first} of what takes minutes is done after its first moments");
+}
+
+#[tokio::test]
 async fn a_child_whose_parent_is_gone_exits_in_the_middle_of_its_work() {
     let clip = clip("a.mp4", LONG);
     let mut command = tokio::process::Command::new(program());
