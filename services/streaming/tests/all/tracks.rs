@@ -24,6 +24,29 @@ async fn lists_every_segment() {
 }
 
 #[tokio::test]
+async fn iframes_are_cut_out_of_segments() {
+    let world = World::start().await;
+    let sizes = [5000, 9000, 700];
+    let (asset, _) = world.playable(&sizes).await;
+    let folder = format!("{asset}/{VERSION}/v");
+    let text = world.get(&format!("{folder}/iframes.m3u8")).await.text().await.unwrap();
+    let uris: Vec<&str> = text.lines().filter(|line| line.ends_with(".m4s")).collect();
+    assert_eq!(uris, ["i0.m4s", "i1.m4s", "i2.m4s"], "{text}");
+    for (number, size) in sizes.into_iter().enumerate() {
+        let frame = world.get(&format!("{folder}/i{number}.m4s")).await;
+        assert_eq!((frame.status().as_u16(), frame.headers()["cache-control"].to_str().unwrap()), (200, IMMUTABLE));
+        let frame = frame.bytes().await.unwrap();
+        let segment = world.get(&format!("{folder}/{number}.m4s")).await.bytes().await.unwrap();
+        // The first of the four pictures of the segment.
+        let picture = size.div_ceil(4);
+        let pictures = &segment[segment.len() - 4 * picture..];
+        assert_eq!(frame[frame.len() - picture..], pictures[..picture], "{number}");
+    }
+    assert_eq!(world.get(&format!("{folder}/i3.m4s")).await.status(), 404);
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn names_nothing_outside_of_tracks() {
     let world = World::start().await;
     let (asset, _) = world.playable(&[1000]).await;
