@@ -72,9 +72,7 @@ impl Complete {
     /// A track of a file as it was uploaded.
     pub(crate) fn uploaded(track: &MovieTrack, has_pictures: bool) -> Result<Self, PlaylistError> {
         let edit_ticks = track.edit_media_time_ticks();
-        let cut = |time_ticks: u64| edit_ticks.saturating_sub(time_ticks);
-        let ticks = track.segments().map(|segment| segment.duration_ticks.saturating_sub(cut(segment.time_ticks)));
-        let ticks: Vec<u64> = ticks.collect();
+        let ticks = (0..track.segments().len()).filter_map(|number| track.presented_ticks(number)).collect();
         let first_ticks = track.segments().next().map_or(0, |first| first.time_ticks);
         let keyframes = if has_pictures {
             let keyframe = |keyframe: flame_cmaf::movie::Keyframe| Keyframe {

@@ -43,7 +43,7 @@ pub(crate) fn playlist(
         match facts.kind {
             TrackKind::Video => {
                 input.video.push(video(facts, track.video_range, uri));
-                if container == Container::FragmentedMp4 && clip.is_none() {
+                if offers_iframes(container, clip) {
                     input.iframes.extend(iframes(track, format!("{version}/{}/iframes.m3u8", facts.name)));
                 }
             }
@@ -51,6 +51,11 @@ pub(crate) fn playlist(
         }
     }
     Ok(Document::new(multivariant_playlist(&input)?))
+}
+
+/// Whether the playlist of this form names playlists of I-frames.
+pub(crate) fn offers_iframes(container: Container, clip: Option<Clip>) -> bool {
+    container == Container::FragmentedMp4 && clip.is_none()
 }
 
 /// The MPD of all tracks of `version` whose segments are known.

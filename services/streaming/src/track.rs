@@ -37,9 +37,9 @@ pub(crate) struct Track {
     /// The init segment.
     pub(crate) init: Piece,
     /// The media segments.
-    pub(crate) segments: Box<[Piece]>,
+    segments: Box<[Piece]>,
     /// The I-frames: in which segment each is, and which of the sync samples there.
-    pub(crate) keyframes: Box<[(u32, u32)]>,
+    keyframes: Box<[(u32, u32)]>,
 }
 
 /// Some bytes of the object, and their identity.
@@ -162,6 +162,12 @@ impl Track {
     /// The segment `number`.
     pub(crate) fn piece(&self, number: u64) -> Option<Piece> {
         self.segments.get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The I-frame `number`: in which segment it is, and which of the sync samples there.
+    pub(crate) fn keyframe(&self, number: u64) -> Option<(u64, u32)> {
+        let (segment, at) = *self.keyframes.get(usize::try_from(number).ok()?)?;
+        Some((u64::from(segment), at))
     }
 
     fn weight(&self) -> u32 {

@@ -8,10 +8,13 @@ use flame_playlist::{Directives, Position, directives};
 use flame_service_host::{Failure, FailureResult};
 
 use super::multivariant::{CACHE_CONTROL, PLAYLIST_TYPE, answer};
-use super::representation::{IMMUTABLE, Representation, Selection, etag};
+use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
 use super::{State, error};
 use crate::live::{Channel, Octets, Track, Waited};
 use crate::names::TrackName;
+
+/// Media type of what is or was live.
+const MEDIA_TYPE: &str = "video/mp4";
 
 /// A playlist that nobody waited for is as good as nothing after half a target duration (rfc8216bis, Appendix B.1).
 fn plain(target_duration_s: u64) -> String {
@@ -104,27 +107,19 @@ pub(super) async fn send(
     method: &Method,
     headers: &HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let (size_bytes, sha256) = match &octets {
-        Octets::Held(bytes, sha256) => (bytes.len() as u64, sha256),
-        Octets::Stored(_, size_bytes, sha256) => (*size_bytes, sha256),
+    let (key, size_bytes, sha256) = match octets {
+        Octets::Held(bytes, sha256) => return Ok(held((&bytes, &sha256), MEDIA_TYPE, IMMUTABLE, (method, headers))),
+        Octets::Stored(key, size_bytes, sha256) => (key, size_bytes, sha256),
     };
     let representation =
-        Representation { etag: etag(sha256), size_bytes, content_type: "video/mp4", cache_control: IMMUTABLE };
-    let (head, range) = match representation.select(method, headers) {
-        Selection::Bodiless(response) => return Ok(response),
-        Selection::Bytes(head, range) => (head, range),
-    };
-    let body = match octets {
-        Octets::Held(bytes, _) => {
-            let within = |at: u64| usize::try_from(at).expect("the range lies within octets in memory");
-            Body::from(bytes.slice(within(range.start)..within(range.end)))
+        Representation { etag: etag(&sha256), size_bytes, content_type: MEDIA_TYPE, cache_control: IMMUTABLE };
+    match representation.select(method, headers) {
+        Selection::Bodiless(response) => Ok(response),
+        Selection::Bytes(head, range) => {
+            let body = state.store.open(&key, range).await.map_err(|error| error::of_read(&error, &error))?;
+            Ok(head.body(Body::from_stream(body)).expect("the head is made of valid parts"))
         }
-        Octets::Stored(key, ..) => {
-            let body = state.store.open(&key, range).await;
-            Body::from_stream(body.map_err(|error| error::of_read(&error, &error))?)
-        }
-    };
-    Ok(head.body(body).expect("the head is made of valid parts"))
+    }
 }
 
 /// The multivariant playlist of a live channel.

@@ -13,14 +13,14 @@ use flame_playlist::Container;
 use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
-use super::representation::{IMMUTABLE, Representation, Selection, etag};
+use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
 use super::{State, error, live};
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::derived::{Derived, Product};
 use crate::live::Recording;
 use crate::names::{self, File, TrackName};
-use crate::source::{self, Uploaded};
+use crate::source::{self, Uploaded, UploadedTrack};
 use crate::track::{Piece, Track, TrackError};
 
 /// Media type of transport streams.
@@ -197,8 +197,7 @@ async fn send_init(
         Stored::Track(track) if number == 0 => send(state, &track, track.init, (method, headers)).await,
         Stored::Uploaded(uploaded, at) if number == 0 => {
             let track = &uploaded.tracks[at];
-            let bytes = track.movie.init().clone();
-            Ok(held(&Derived { bytes, identity: track.identity }, "video/mp4", (method, headers)))
+            Ok(held((track.movie.init(), &track.identity), track.media_type(), IMMUTABLE, (method, headers)))
         }
         Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
         Stored::Recording(recording) => {
@@ -225,6 +224,8 @@ async fn send_init(
         (status = 304, description = "It never changes"),
         (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track or segment", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "`to` is no time, or lies in front of the segment", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The segment is too large for something to be made of it", body = Problem, content_type = "application/problem+json"),
         (status = 416, description = "The range lies beyond the end"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
     )
@@ -252,12 +253,10 @@ pub(super) async fn segment(
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
     match find(&state, &name).await? {
-        Stored::Track(track) => match wanted(file, to_ms).ok_or_else(missing)? {
-            (number, None) => send(&state, &track, track.piece(number).ok_or_else(missing)?, request).await,
-            (number, Some(product)) => derived(&state, &track, number, product, request).await?.ok_or_else(missing),
-        },
+        Stored::Track(track) => stored_file(&state, &track, (file, to_ms), request).await?.ok_or_else(missing),
         Stored::Uploaded(uploaded, at) => {
-            uploaded_file(&state, &uploaded, at, file, to_ms, request).await?.ok_or_else(missing)
+            let track = (uploaded.key.as_str(), &uploaded.tracks[at]);
+            uploaded_file(&state, track, (file, to_ms), request).await?.ok_or_else(missing)
         }
         Stored::Recording(recording) => match file {
             File::Segment(number) => {
@@ -268,62 +267,54 @@ pub(super) async fn segment(
     }
 }
 
-/// Which segment or I-frame is wanted, and what is to be made of it.
+/// Which segment is wanted, and what is to be made of it; I-frames are found otherwise.
 fn wanted(file: File, to_ms: Option<u64>) -> Option<(u64, Option<Product>)> {
-    match (file, to_ms) {
-        (File::Segment(number), None) => Some((number, None)),
-        (File::Segment(number), Some(to_ms)) => Some((number, Some(Product::Until { to_ms, is_ts: false }))),
-        (File::Ts(number), None) => Some((number, Some(Product::Ts))),
-        (File::Ts(number), Some(to_ms)) => Some((number, Some(Product::Until { to_ms, is_ts: true }))),
-        // Which of its segment it is, the track knows.
-        (File::Keyframe(number), _) => Some((number, Some(Product::Keyframe(0)))),
-        (File::Init(_) | File::Part(..), _) => None,
+    let until = |is_ts| to_ms.map(|to_ms| Product::Until { to_ms, is_ts });
+    match file {
+        File::Segment(number) => Some((number, until(false))),
+        File::Ts(number) => Some((number, Some(until(true).unwrap_or(Product::Ts)))),
+        File::Init(_) | File::Part(..) | File::Keyframe(_) => None,
     }
 }
 
-/// What is made of a segment of a stored track; `None` where there is none.
-async fn derived(
+/// A file of a stored track; `None` where there is none.
+async fn stored_file(
     state: &State,
     track: &Track,
-    number: u64,
-    product: Product,
+    (file, to_ms): (File, Option<u64>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
-    let (number, product) = match product {
-        Product::Keyframe(_) => match usize::try_from(number).ok().and_then(|at| track.keyframes.get(at)) {
-            Some((segment, at)) => (u64::from(*segment), Product::Keyframe(*at)),
-            None => return Ok(None),
-        },
-        other => (number, other),
+    let found = match file {
+        File::Keyframe(number) => track.keyframe(number).map(|(segment, at)| (segment, Some(Product::Keyframe(at)))),
+        other => wanted(other, to_ms),
     };
-    let Some(piece) = track.piece(number) else { return Ok(None) };
+    let found = found.and_then(|(number, product)| Some((number, track.piece(number)?, product)));
+    let Some((number, piece, product)) = found else { return Ok(None) };
+    let Some(product) = product else { return send(state, track, piece, request).await.map(Some) };
     let made = state.workshop.of_stored(track, (number, piece), product).await;
     let made = made.map_err(|error| error::of_derive(&error))?;
-    Ok(Some(held(&made, type_of(product, track.media_type), request)))
+    Ok(Some(made_of(&made, product, track.media_type, request)))
 }
 
 /// A file of what plays as it was uploaded; `None` where there is none.
 async fn uploaded_file(
     state: &State,
-    uploaded: &Uploaded,
-    at: usize,
-    file: File,
-    to_ms: Option<u64>,
+    (key, track): (&str, &UploadedTrack),
+    (file, to_ms): (File, Option<u64>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
-    let track = &uploaded.tracks[at];
-    let Some((number, product)) = wanted(file, to_ms) else { return Ok(None) };
-    let is_keyframe = matches!(file, File::Keyframe(_));
-    let plan = if is_keyframe { track.keyframe(number) } else { track.segment(number) };
-    let Some(plan) = plan else { return Ok(None) };
-    let key = uploaded.key.as_str();
-    if let Some(product) = product.filter(|_| !is_keyframe) {
+    let found = match file {
+        File::Keyframe(number) => track.keyframe(number).map(|plan| (number, plan, None)),
+        other => wanted(other, to_ms).and_then(|(number, product)| Some((number, track.segment(number)?, product))),
+    };
+    let Some((number, plan, product)) = found else { return Ok(None) };
+    if let Some(product) = product {
         let made = state.workshop.of_uploaded((key, track), (number, &plan), product).await;
         let made = made.map_err(|error| error::of_derive(&error))?;
-        return Ok(Some(held(&made, type_of(product, track.media_type()), request)));
+        return Ok(Some(made_of(&made, product, track.media_type(), request)));
     }
     let representation = Representation {
-        etag: etag(&track.named(is_keyframe, number)),
+        etag: etag(&track.named(matches!(file, File::Keyframe(_)), number)),
         size_bytes: plan.size_bytes,
         content_type: track.media_type(),
         cache_control: IMMUTABLE,
@@ -338,29 +329,17 @@ async fn uploaded_file(
     }
 }
 
-fn type_of(product: Product, of_segment: &'static str) -> &'static str {
-    match product {
+fn made_of(
+    made: &Derived,
+    product: Product,
+    of_segment: &'static str,
+    request: (&Method, &HeaderMap),
+) -> Response<Body> {
+    let content_type = match product {
         Product::Ts | Product::Until { is_ts: true, .. } => TS_TYPE,
         Product::Keyframe(_) | Product::Until { is_ts: false, .. } => of_segment,
-    }
-}
-
-/// Answers with what is in memory.
-fn held(made: &Derived, content_type: &'static str, (method, headers): (&Method, &HeaderMap)) -> Response<Body> {
-    let representation = Representation {
-        etag: etag(&made.identity),
-        size_bytes: made.bytes.len() as u64,
-        content_type,
-        cache_control: IMMUTABLE,
     };
-    match representation.select(method, headers) {
-        Selection::Bodiless(response) => response,
-        Selection::Bytes(head, range) => {
-            let within = |at: u64| usize::try_from(at).expect("the range lies within octets in memory");
-            let part = made.bytes.slice(within(range.start)..within(range.end));
-            head.body(Body::from(part)).expect("the head is made of valid parts")
-        }
-    }
+    held((&made.bytes, &made.identity), content_type, IMMUTABLE, request)
 }
 
 /// How a track is stored.

@@ -12,7 +12,7 @@ use flame_service_host::{Failure, FailureResult, Path};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::representation::{Representation, Selection, etag};
+use super::representation::held;
 use super::{State, error, live};
 use crate::clip::Clip;
 use crate::complete::Complete;
@@ -136,8 +136,12 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
     let presentation = current(state, asset).await?;
     let document = match playing(state, asset, &presentation).await? {
         Playing::Version(version) => {
-            // Without its segments a rendition still plays; only its I-frames are not offered.
-            let tracks = segments(state, asset, &presentation, version).await.into_iter().map(Result::ok).collect();
+            // Without its segments a rendition still plays; only its I-frames, which few forms have, are not offered.
+            let tracks = if multivariant::offers_iframes(container, clip) {
+                segments(state, asset, &presentation, version).await.into_iter().map(Result::ok).collect()
+            } else {
+                vec![None; version.tracks.len()]
+            };
             multivariant::playlist(&version.name, &of_version(version, tracks), container, clip)
         }
         Playing::Uploaded(uploaded) => {
@@ -213,15 +217,5 @@ pub(super) fn answer(
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {
-    let size_bytes = u64::try_from(document.text.len()).expect("a length in memory fits 64 bits");
-    let etag = etag(&document.sha256);
-    let representation = Representation { etag, size_bytes, content_type, cache_control };
-    match representation.select(method, headers) {
-        Selection::Bodiless(response) => response,
-        Selection::Bytes(head, range) => {
-            let within = |at: u64| usize::try_from(at).expect("the range lies within a text in memory");
-            let part = document.text.slice(within(range.start)..within(range.end));
-            head.body(Body::from(part)).expect("the head is made of valid parts")
-        }
-    }
+    held((&document.text, &document.sha256), content_type, cache_control, (method, headers))
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use bytes::Bytes;
 
 /// What is below a version never changes.
 pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -46,6 +47,25 @@ enum Wanted {
 /// A strong entity tag from a digest.
 pub(super) fn etag(sha256: &[u8; 32]) -> HeaderValue {
     HeaderValue::try_from(format!("\"{}\"", hex::encode(sha256))).expect("hex and quotes are visible ASCII")
+}
+
+/// Answers with octets that are in memory; `digest` names them.
+pub(super) fn held(
+    (bytes, digest): (&Bytes, &[u8; 32]),
+    content_type: &'static str,
+    cache_control: &str,
+    (method, headers): (&Method, &HeaderMap),
+) -> Response<Body> {
+    let size_bytes = u64::try_from(bytes.len()).expect("a length in memory fits 64 bits");
+    let representation = Representation { etag: etag(digest), size_bytes, content_type, cache_control };
+    match representation.select(method, headers) {
+        Selection::Bodiless(response) => response,
+        Selection::Bytes(head, range) => {
+            let within = |at: u64| usize::try_from(at).expect("the range lies within octets in memory");
+            let part = bytes.slice(within(range.start)..within(range.end));
+            head.body(Body::from(part)).expect("the head is made of valid parts")
+        }
+    }
 }
 
 // === impl Representation ===

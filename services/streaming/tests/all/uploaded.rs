@@ -6,12 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use flame_api::metadata::{NewAsset, Source};
-use flame_test_kit::{Scratch, clips};
+use flame_test_kit::{Scratch, clips, eventually};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::world::{VERSION, World, probe, problem, stored};
+use crate::world::{DEADLINE, VERSION, World, probe, problem, stored};
 
 const CONTAINER: &str = "mov,mp4,m4a,3gp,3g2,mj2";
 
@@ -21,6 +21,11 @@ type Packet = (String, i64);
 /// An asset in the catalogue whose file is in the store, and nothing else.
 async fn upload(world: &World, file: &[u8], container: &str) -> Uuid {
     let id = Uuid::new_v4();
+    register(world, id, file, container).await;
+    id
+}
+
+async fn register(world: &World, id: Uuid, file: &[u8], container: &str) {
     let key = format!("default/sources/{id}");
     world.store.put(&key, file.to_vec().into(), "video/mp4").await.unwrap();
     let sha256 = hex::encode(Sha256::digest(file));
@@ -29,7 +34,6 @@ async fn upload(world: &World, file: &[u8], container: &str) -> Uuid {
     container.clone_into(&mut probe.container);
     let asset = NewAsset { id, title: "As it is".to_owned(), source, probe, poster_key: None };
     world.catalogue.create_asset(&asset).await.unwrap();
-    id
 }
 
 /// A clip of 9 s with B-frames, a keyframe each second, and sound.
@@ -235,6 +239,26 @@ async fn what_is_uploaded_plays_on_when_something_better_is_there() {
     let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
     assert!(text.contains(&format!("{VERSION}/v/index.m3u8")) && !text.contains(&folder), "{text}");
     assert_eq!(world.get(&format!("{folder}/1.m4s")).await.status(), 200);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_there_a_moment_ago_plays_soon_and_goes_on_when_its_conditioning_fails() {
+    // What is known of an asset holds for an hour, but not that there is none.
+    let world = World::start_with(|config| config.catalogue.fresh = "1h".parse().unwrap()).await;
+    let scratch = Scratch::new("uploaded");
+    let file = std::fs::read(clip(&scratch, "plain.mp4", &[])).unwrap();
+    let id = Uuid::new_v4();
+    let playlist = format!("{id}/index.m3u8");
+    assert_eq!(problem(world.get(&playlist).await).await.0, "not-found");
+    register(&world, id, &file, CONTAINER).await;
+    let failure = flame_api::metadata::Failure { reason: "no encoder".to_owned() };
+    world.catalogue.fail_asset(id, &failure).await.unwrap();
+    eventually(DEADLINE, || async {
+        let status = world.get(&playlist).await.status();
+        if status == 200 { Ok(()) } else { Err(status) }
+    })
+    .await;
     world.stop().await;
 }
 
