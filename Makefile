@@ -35,6 +35,8 @@ demo: build ## the main job on a real clip, step by step (flame demo vod)
 	@tools/deps demo
 	@$(FLAME) demo vod
 
+# Each test has folders of its own; scanning GStreamer's plugins for each would take a good part of the whole time.
+test: export GST_REGISTRY := $(CARGO_TARGET_DIR)/gstreamer-registry.bin
 test: ## set up what tests need, then run the whole suite
 	@tools/deps build run demo test
 	@tools/build-time

@@ -21,8 +21,10 @@ use crate::process::Server;
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for an upload to be probed and registered, or a job to come to its end.
 const WORK_DEADLINE: Duration = Duration::from_secs(900);
-/// Pause between two looks at something under way.
+/// Pause between two looks at an upload.
 const POLL: Duration = Duration::from_millis(20);
+/// Pause between two looks at a job: of half a minute of work, and looking takes time from the encoders.
+const JOB_POLL: Duration = Duration::from_millis(100);
 /// How the line that says it is ready begins.
 const READY: &str = "FLAME is ready";
 
@@ -118,7 +120,7 @@ impl Flame {
             if took > WORK_DEADLINE {
                 bail!("the job is not done after {} s", WORK_DEADLINE.as_secs());
             }
-            sleep(POLL).await;
+            sleep(JOB_POLL).await;
         }
     }
 }

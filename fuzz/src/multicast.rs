@@ -109,6 +109,7 @@ pub fn reception(data: &[u8]) {
                 let esi =
                     if step[2] > 200 { (u32::from(step[2]) << 16) | u32::from(step[4]) } else { u32::from(step[2]) };
                 let octets = vec![octet; if step[4] == 255 { size + 1 } else { size }];
+                sealed.clear();
                 sealer.seal(&mut sealed, |out| Symbol { transfer: TRANSFER, block, esi, octets: &octets }.write(out));
                 // Useless ones are counted.
                 let _ = reception.packet(&mut sealed);

@@ -5,7 +5,7 @@
 //! that a hostile file left in its memory outlives it by much.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
@@ -96,6 +96,14 @@ impl PoolConfig {
             requests_max: 100,
             cache_dir: None,
         }
+    }
+
+    /// Keeps the cache of the plugin registry in `folder`, which exists, unless the environment names a file for it
+    /// (`GST_REGISTRY`, for example one that an image was built with).
+    #[must_use]
+    pub fn caching_in(self, folder: &Path) -> Self {
+        let cache_dir = std::env::var_os("GST_REGISTRY").is_none().then(|| folder.to_owned());
+        Self { cache_dir, ..self }
     }
 }
 

@@ -11,12 +11,13 @@
 //! same, both together with the frames that wait for a slow leg.
 //!
 //! Reading order: [`alc`] and [`seal`] (a packet), [`coding`] (a block), [`leg`] (what the two say to each other),
-//! [`reception`] (what a member holds), [`bucket`] and [`pool`] (the link), [`sender`] and [`member`] (the two ends).
+//! [`reception`] (what a member holds), [`bucket`], `link` and [`pool`] (the way between them), [`sender`] and [`member`] (the two ends).
 
 pub mod alc;
 pub mod bucket;
 pub mod coding;
 pub mod leg;
+mod link;
 pub mod member;
 pub mod pool;
 pub mod reception;

@@ -7,24 +7,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bucket::Bucket;
+use crate::link::{Ear, Mouth};
 use crate::reception::Reception;
 use crate::{DATAGRAM_OVERHEAD_BYTES, seal};
 
-/// Longest datagram that is read; no sealed packet is longer.
-const DATAGRAM_MAX_BYTES: usize = 2048;
 /// Datagrams read in a row before others get their turn.
 const READ_MAX: usize = 64;
 /// Datagrams read before a member says what it lacks: more than a receive buffer holds.
@@ -60,8 +57,8 @@ pub struct Ears {
 struct Shared {
     groups: Vec<SocketAddrV4>,
     /// A socket for each group.
-    ears: Vec<UdpSocket>,
-    mouth: UdpSocket,
+    ears: Vec<Ear>,
+    mouth: Mouth,
     bucket: Mutex<Bucket>,
     began: Instant,
     slots: Mutex<HashMap<u32, Arc<Slot>>>,
@@ -97,8 +94,8 @@ impl Pool {
         }
         let shared = Arc::new(Shared {
             groups: config.groups.clone(),
-            ears: config.groups.iter().map(|group| ear(*group, config)).collect::<io::Result<_>>()?,
-            mouth: mouth(config)?,
+            ears: config.groups.iter().map(|group| Ear::open(*group, config)).collect::<io::Result<_>>()?,
+            mouth: Mouth::open(config)?,
             bucket: Mutex::new(Bucket::new(config.rate_bps, Duration::ZERO)),
             began: Instant::now(),
             slots: Mutex::default(),
@@ -108,16 +105,16 @@ impl Pool {
         Ok((Self(Arc::clone(&shared)), Ears { shared }))
     }
 
-    /// Sends a sealed packet of a transfer to its group, as soon as the link's rate allows.
-    pub(crate) async fn send(&self, transfer: u32, sealed: &[u8]) -> io::Result<()> {
+    /// Sends sealed packets of a transfer, each of `length` octets, to its group, as soon as the link's rate allows.
+    pub(crate) async fn send(&self, transfer: u32, sealed: &[u8], length: usize) -> io::Result<()> {
         let shared = &self.0;
-        let bytes = sealed.len() + DATAGRAM_OVERHEAD_BYTES;
+        let bytes = sealed.len() + sealed.len().div_ceil(length) * DATAGRAM_OVERHEAD_BYTES;
         let pause = shared.bucket().take(bytes, shared.began.elapsed());
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
         }
         let group = shared.groups[shared.place(transfer)];
-        shared.mouth.send_to(sealed, SocketAddr::V4(group)).await?;
+        shared.mouth.send(group, sealed, length).await?;
         shared.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -192,17 +189,9 @@ impl Shared {
         }
     }
 
-    /// Takes what is there, at most so many packets.
+    /// Takes what is there, not many more than so many packets.
     fn drain(&self, at: usize, most: usize) {
-        let mut buffer = [0; DATAGRAM_MAX_BYTES];
-        for _ in 0..most {
-            match self.ears[at].try_recv(&mut buffer) {
-                Ok(length) => self.take(&mut buffer[..length]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // An error of one datagram is not one of the socket.
-                Err(error) => tracing::debug!(%error, "a datagram was not read"),
-            }
-        }
+        self.ears[at].drain(most, |sealed| self.take(sealed));
     }
 
     fn take(&self, sealed: &mut [u8]) {
@@ -264,28 +253,4 @@ impl Drop for Listening {
             shared.slots().remove(&self.transfer);
         }
     }
-}
-
-fn ear(group: SocketAddrV4, config: &PoolConfig) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    // Several routers on one machine hear the same groups.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(config.receive_buffer_bytes)?;
-    // Bound to the group, not to every address: what is sent to another group's port is not for this one.
-    socket.bind(&SocketAddr::V4(group).into())?;
-    socket.set_multicast_all_v4(false)?;
-    socket.join_multicast_v4(group.ip(), &config.interface)?;
-    UdpSocket::from_std(socket.into())
-}
-
-fn mouth(config: &PoolConfig) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_multicast_if_v4(&config.interface)?;
-    socket.set_multicast_ttl_v4(config.ttl)?;
-    // Other routers on this machine are members like others.
-    socket.set_multicast_loop_v4(true)?;
-    socket.bind(&SocketAddr::from((config.interface, 0)).into())?;
-    UdpSocket::from_std(socket.into())
 }

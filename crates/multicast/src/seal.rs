@@ -123,15 +123,15 @@ impl Sealer {
         Self { key: cipher(key), transfer, next: 0 }
     }
 
-    /// Writes the sealed form of what `write` appends into `out`, which is emptied first.
+    /// Appends the sealed form of what `write` appends to `out`.
     pub fn seal(&mut self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-        out.clear();
+        let begins = out.len();
         out.extend_from_slice(&self.transfer.to_be_bytes());
         out.extend_from_slice(&self.next.to_be_bytes());
         self.next += 1;
-        let nonce = nonce_of(out);
+        let nonce = nonce_of(&out[begins..]);
         write(out);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut out[NONCE_LEN..]);
+        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::empty(), &mut out[begins + NONCE_LEN..]);
         out.extend_from_slice(tag.expect("a datagram is shorter than the cipher's limit").as_ref());
     }
 }

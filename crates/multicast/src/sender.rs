@@ -26,6 +26,7 @@ pub use peer::Leg;
 
 use crate::coding::Block;
 use crate::leg::{Frame, Welcome};
+use crate::link::BUNDLE_MAX;
 use crate::pool::Pool;
 use crate::seal::{Key, Sealer};
 use cutter::Cutter;
@@ -389,11 +390,14 @@ async fn aired(airing: &mut Option<Airing>) -> (u32, Sealer) {
 
 async fn air(pool: Pool, transfer: u32, symbol_bytes: u16, job: Job, mut sealer: Sealer) -> (u32, Sealer) {
     let mut sealed = Vec::new();
-    for (esi, octets) in job.symbols {
-        acts::seal(&mut sealer, &mut sealed, transfer, job.block, esi, &octets, symbol_bytes);
-        if let Err(error) = pool.send(transfer, &sealed).await {
-            // It counts as lost, and is repaired like what is lost on the way.
-            tracing::debug!(%error, "a packet was not sent");
+    for symbols in job.symbols.chunks(BUNDLE_MAX) {
+        sealed.clear();
+        for (esi, octets) in symbols {
+            acts::seal(&mut sealer, &mut sealed, transfer, job.block, *esi, octets, symbol_bytes);
+        }
+        if let Err(error) = pool.send(transfer, &sealed, sealed.len() / symbols.len()).await {
+            // They count as lost, and are repaired like what is lost on the way.
+            tracing::debug!(%error, "packets were not sent");
         }
     }
     (job.block, sealer)

@@ -61,8 +61,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let store = needed.clone();
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
-    let pool =
-        PoolConfig { cache_dir: Some(config.scratch.clone()), ..PoolConfig::new(program, config.jobs.at_once.max(1)) };
+    let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let worker = Arc::new(Worker {
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),

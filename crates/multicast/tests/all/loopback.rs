@@ -303,6 +303,7 @@ async fn a_block_that_a_member_forged_is_mended_by_unicast() {
     for esi in 0..5 {
         let octets = vec![0xEE; usize::from(welcome.symbol_bytes)];
         let forged = Symbol { transfer: welcome.transfer, block: 0, esi, octets: &octets };
+        sealed.clear();
         forger.seal(&mut sealed, |out| forged.write(out));
         mouth.send_to(&sealed, groups[0]).await.unwrap();
     }

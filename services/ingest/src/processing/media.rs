@@ -28,13 +28,12 @@ pub struct Media {
 // === impl Media ===
 
 impl Media {
-    /// Children of `program`, `size` at once, with their cache in `cache_dir`.
+    /// Children of `program`, `size` at once, with their cache in `cache_dir` unless the environment names another.
     #[must_use]
     pub fn new(program: &Path, size: usize, cache_dir: &Path, timeout: Duration) -> Self {
         let config = PoolConfig {
             limits: Limits { file_size_bytes: Some(FILE_MAX_BYTES), ..Limits::default() },
-            cache_dir: Some(cache_dir.to_owned()),
-            ..PoolConfig::new(program.to_owned(), size)
+            ..PoolConfig::new(program.to_owned(), size).caching_in(cache_dir)
         };
         Self { pool: Pool::new(config), timeout }
     }

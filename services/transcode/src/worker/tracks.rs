@@ -1,6 +1,9 @@
 //! The tracks of a version on their way from the job's folder into the object store, and out of it again.
 
 use std::path::{Path, PathBuf};
+use std::slice::Iter;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use flame_api::media::{Track, TrackKind};
@@ -119,37 +122,76 @@ impl Storing<'_> {
             cleared.map_err(store_trouble)?;
         }
         let all_bytes: u64 = tracks.iter().map(|track| track.size_bytes).sum();
-        let mut stored_bytes = 0;
-        for track in tracks {
-            self.go_on()?;
-            let name = media_name(&track.name);
-            let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(&name));
-            let content_type = match track.kind {
-                TrackKind::Video => "video/mp4",
-                TrackKind::Audio => "audio/mp4",
-            };
-            let stored = self.patience.call(|| self.objects.put_file(&key, &path, content_type)).await;
-            stored.map_err(store_trouble)?;
-            stored_bytes += track.size_bytes;
-            #[allow(clippy::cast_precision_loss, reason = "only shown")]
-            progress(stored_bytes as f64 / all_bytes.max(1) as f64);
-        }
-        for track in tracks {
-            self.go_on()?;
-            let key = format!("{}{}", self.prefix, index_name(&track.name));
-            let put = || async {
-                let json = read_index(self.folder, &track.name).await;
-                let json = json.map_err(|(path, source)| StoreError::File { action: "read", path, source })?;
-                self.objects.put(&key, Bytes::from(json), "application/json").await
-            };
-            self.patience.call(put).await.map_err(store_trouble)?;
-        }
-        Ok(stored_bytes)
+        let stored_bytes = AtomicU64::new(0);
+        let media = Mutex::new(tracks.iter());
+        let media_lane = async || {
+            while let Some(track) = next(&media) {
+                self.put_media(track).await.inspect_err(|_| end(&media))?;
+                let so_far_bytes = stored_bytes.fetch_add(track.size_bytes, Relaxed) + track.size_bytes;
+                #[allow(clippy::cast_precision_loss, reason = "only shown")]
+                progress(so_far_bytes as f64 / all_bytes.max(1) as f64);
+            }
+            Ok(())
+        };
+        both(media_lane(), media_lane()).await?;
+        let indexes = Mutex::new(tracks.iter());
+        let index_lane = async || {
+            while let Some(track) = next(&indexes) {
+                self.put_index(track).await.inspect_err(|_| end(&indexes))?;
+            }
+            Ok(())
+        };
+        both(index_lane(), index_lane()).await?;
+        Ok(all_bytes)
+    }
+
+    async fn put_media(&self, track: &Track) -> Result<(), Unfinished> {
+        self.go_on()?;
+        let name = media_name(&track.name);
+        let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(&name));
+        let content_type = match track.kind {
+            TrackKind::Video => "video/mp4",
+            TrackKind::Audio => "audio/mp4",
+        };
+        let stored = self.patience.call(|| self.objects.put_file(&key, &path, content_type)).await;
+        stored.map_err(store_trouble).map(drop)
+    }
+
+    async fn put_index(&self, track: &Track) -> Result<(), Unfinished> {
+        self.go_on()?;
+        let key = format!("{}{}", self.prefix, index_name(&track.name));
+        let put = || async {
+            let json = read_index(self.folder, &track.name).await;
+            let json = json.map_err(|(path, source)| StoreError::File { action: "read", path, source })?;
+            self.objects.put(&key, Bytes::from(json), "application/json").await
+        };
+        self.patience.call(put).await.map_err(store_trouble).map(drop)
     }
 
     fn go_on(&self) -> Result<(), Unfinished> {
         if self.patience.abort.is_cancelled() { Err(Unfinished::Aborted) } else { Ok(()) }
     }
+}
+
+// --- two lanes, so that one track is on its way while the store syncs another to its disk ---
+
+/// The next track that no lane has taken.
+fn next<'a>(rest: &Mutex<Iter<'a, Track>>) -> Option<&'a Track> {
+    rest.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// Leaves nothing for the other lane to begin.
+fn end(rest: &Mutex<Iter<'_, Track>>) {
+    *rest.lock().unwrap_or_else(PoisonError::into_inner) = [].iter();
+}
+
+/// Waits for both lanes, also if one fails: a put that is broken off may still be carried out.
+async fn both(
+    one: impl Future<Output = Result<(), Unfinished>>,
+    other: impl Future<Output = Result<(), Unfinished>>,
+) -> Result<(), Unfinished> {
+    let (one, other) = tokio::join!(one, other);
+    one.and(other)
 }
 
 /// Removes everything below `prefix`, also what was never finished.
