@@ -8,6 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -16,8 +17,11 @@ use tokio::net::UdpSocket;
 
 use crate::pool::PoolConfig;
 
-/// Most datagrams of a bundle: where one is lost as a whole (on a machine's own bridge) not too much is lost at once.
-pub(crate) const BUNDLE_MAX: usize = 4;
+/// Most datagrams of a bundle.
+pub(crate) const BUNDLE_MAX: usize = 16;
+/// A bundle is no longer than what the link carries in this time: what follows it on the link waits no longer, and where
+/// one is lost as a whole (on a machine's own bridge) not too much is lost at once.
+const BUNDLE_TIME: Duration = Duration::from_micros(500);
 /// Bundles that are read with one call.
 const READS: usize = 4;
 /// Room for one of them: what a device put together may be as long as a datagram can be.
@@ -39,6 +43,12 @@ pub(crate) struct Ear {
     socket: UdpSocket,
     state: UdpSocketState,
     room: Mutex<Vec<u8>>,
+}
+
+/// How many datagrams of `length` octets, headers counted, make a bundle on a link of `rate_bps`.
+pub(crate) fn bundle(rate_bps: u64, length: usize) -> usize {
+    let octets = u128::from(rate_bps / 8) * BUNDLE_TIME.as_micros() / 1_000_000;
+    usize::try_from(octets).unwrap_or(usize::MAX).checked_div(length).unwrap_or(1).clamp(1, BUNDLE_MAX)
 }
 
 // === impl Mouth ===
@@ -146,7 +156,6 @@ fn mouth(config: &PoolConfig) -> io::Result<UdpSocket> {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use super::*;
 
@@ -181,6 +190,13 @@ mod tests {
         assert_eq!(arrive(&mouth, &ear).await, sent);
         mouth.takes_bundles.store(false, Ordering::Relaxed);
         assert_eq!(arrive(&mouth, &ear).await, sent);
+    }
+
+    #[test]
+    fn a_bundle_is_half_a_millisecond_of_its_link() {
+        let of = |mbit: u64| bundle(mbit * 1_000_000, 1500);
+        assert_eq!([of(1), of(24), of(48), of(190), of(400), of(10_000)], [1, 1, 2, 7, 16, 16]);
+        assert_eq!(bundle(u64::MAX, 0), 1);
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bucket::Bucket;
-use crate::link::{Ear, Mouth};
+use crate::link::{self, Ear, Mouth};
 use crate::reception::Reception;
 use crate::{DATAGRAM_OVERHEAD_BYTES, seal};
 
@@ -117,6 +117,11 @@ impl Pool {
         shared.mouth.send(group, sealed, length).await?;
         shared.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many sealed packets of `length` octets are best sent together.
+    pub(crate) fn together(&self, length: usize) -> usize {
+        link::bundle(self.rate_bps(), length + DATAGRAM_OVERHEAD_BYTES)
     }
 
     /// Halves the link's rate, unless that was done a moment ago.

@@ -24,11 +24,11 @@ use tokio::time::Instant;
 
 pub use peer::Leg;
 
+use crate::alc;
 use crate::coding::Block;
 use crate::leg::{Frame, Welcome};
-use crate::link::BUNDLE_MAX;
 use crate::pool::Pool;
-use crate::seal::{Key, Sealer};
+use crate::seal::{Key, SEAL_BYTES, Sealer};
 use cutter::Cutter;
 
 /// Events that wait for the conductor; members wait for room.
@@ -390,7 +390,8 @@ async fn aired(airing: &mut Option<Airing>) -> (u32, Sealer) {
 
 async fn air(pool: Pool, transfer: u32, symbol_bytes: u16, job: Job, mut sealer: Sealer) -> (u32, Sealer) {
     let mut sealed = Vec::new();
-    for symbols in job.symbols.chunks(BUNDLE_MAX) {
+    let together = pool.together(usize::from(symbol_bytes) + SEAL_BYTES + alc::HEADER_BYTES);
+    for symbols in job.symbols.chunks(together) {
         sealed.clear();
         for (esi, octets) in symbols {
             acts::seal(&mut sealer, &mut sealed, transfer, job.block, *esi, octets, symbol_bytes);

@@ -320,8 +320,8 @@ impl Parties {
     /// Where the name is a path: turns to its next function, which is told who comes after it. Whether one does.
     fn walk(&self, forward: &mut Forward, headers: &mut HeaderMap) -> Result<bool, Fault> {
         let marker = headers.get(FLAME_PATH).and_then(|field| field.to_str().ok()?.parse::<Marker>().ok());
-        let to = forward.destination.clone();
-        let hop = self.paths.next(&to.name, marker.as_ref()).map_err(|Ended| Fault::PathEnded { to })?;
+        let hop = self.paths.next(&forward.destination.name, marker.as_ref());
+        let hop = hop.map_err(|Ended| Fault::PathEnded { to: forward.destination.clone() })?;
         let Some(hop) = hop else { return Ok(false) };
         let marker = HeaderValue::from_str(&hop.marker.to_string()).expect("a name and a number");
         headers.insert(FLAME_PATH, marker);
@@ -384,10 +384,9 @@ impl Parties {
         let granted = answer.headers().get(header::UPGRADE).cloned();
         let upgraded = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
         let (mut head, body) = answer.into_parts();
-        let upstream = authority(call.choice.address);
         headers::remove_hop_by_hop(&mut head.headers);
         let asked = outgoing.head.headers.get(header::HOST);
-        headers::mount_locations(&mut head.headers, &outgoing.forward.mount, &upstream, asked);
+        headers::mount_locations(&mut head.headers, &outgoing.forward.mount, || authority(call.choice.address), asked);
         if outgoing.forward.mount != Mount::Host {
             headers::confine_pages(&mut head.headers);
         }

@@ -4,27 +4,26 @@
 //! its place (`Range` with `If-Range` on the same strong ETag, maybe on another instance); if that does not help, the fill
 //! is aborted, and what is there serves ranges within it, and the beginning of the next try.
 
+mod sink;
 pub(crate) mod slice;
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use bytes::Bytes;
 use flame_naming::identity::control::digits;
 use hyper::body::Incoming;
-use sha2::{Digest, Sha256};
+use sha2::Digest;
 
-use crate::disk::{self, Meta, Scratch};
+use crate::disk::{self, Meta};
 use crate::fill::{Fill, Flow, Outcome};
 use crate::front::Front;
-use crate::medium::{self, Medium};
+use crate::medium::Medium;
 use crate::object::{Head, Object, UnixMs};
 use crate::policy::{self, Came, Keep};
 use crate::shelf::count;
 use crate::upstream::UpstreamError;
+use sink::Sink;
 
 /// Fields that describe a stored body, and the validator that was asked with.
 const OF_BODY: [HeaderName; 5] = [
@@ -46,14 +45,6 @@ pub(crate) struct Wanted {
     pub headers: HeaderMap,
     /// The kept answer that may still be right.
     pub stale: Option<Arc<Object>>,
-}
-
-/// Where a body is written.
-struct Sink {
-    file: Arc<File>,
-    scratch: Option<Scratch>,
-    digest: Sha256,
-    written: u64,
 }
 
 /// An answer whose body follows.
@@ -250,7 +241,7 @@ async fn begin(
 async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut Begun) -> Result<(), UpstreamError> {
     let mut resumes = 0;
     loop {
-        let broke = match front.upstream.next(&mut begun.body).await {
+        let broke = match begun.sink.next(front, &mut begun.body, fill).await {
             Ok(Some(data)) => {
                 let end = begun.sink.written + data.len() as u64;
                 if begun.length.is_some_and(|length| end > length) {
@@ -299,7 +290,7 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
 async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, key: Arc<str>) {
     let Begun { head, keep, sink, .. } = begun;
     let Keep::Shared { times, tags, vary } = keep else { return fill.abort() };
-    let Sink { file, mut scratch, digest, written } = sink;
+    let Sink { file, mut scratch, digest, written, .. } = sink;
     // Chunked bodies have a length now.
     let head = if head.headers.contains_key(header::CONTENT_LENGTH) || head.status == StatusCode::NO_CONTENT {
         head
@@ -377,84 +368,4 @@ fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, leng
     let wanted = length.map(|length| format!("bytes {written}-{}/{length}", length.saturating_sub(1)));
     let range = headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
     etag.is_some() && headers.get(header::ETAG) == etag && range.is_some() && range == wanted.as_deref()
-}
-
-// === impl Sink ===
-
-impl Sink {
-    /// A file on disk while there is room and it is worth it, in memory else.
-    fn new(front: &Front, key: &Arc<str>) -> io::Result<Self> {
-        let is_wanted = front.settings.disk_after <= 1 || front.shelf.count_fetch(key) >= front.settings.disk_after;
-        let scratch = match front.shelf.disk().filter(|_| is_wanted && front.has_free_space()) {
-            Some(disk) => {
-                disk.scratch().inspect_err(|error| tracing::warn!(%error, "the disk tier takes nothing")).ok()
-            }
-            None => None,
-        };
-        let file = match &scratch {
-            Some(scratch) => Arc::clone(&scratch.file),
-            None => Arc::new(medium::anonymous()?),
-        };
-        Ok(Self { file, scratch, digest: Sha256::new(), written: 0 })
-    }
-
-    fn in_memory() -> io::Result<Self> {
-        Ok(Self { file: Arc::new(medium::anonymous()?), scratch: None, digest: Sha256::new(), written: 0 })
-    }
-
-    /// Begins with a copy of what a broken-off fill has left.
-    async fn resumed(front: &Front, key: &Arc<str>, partial: &Flow) -> io::Result<Self> {
-        let mut sink = Self::new(front, key)?;
-        let (from, written) = (Arc::clone(&partial.file), partial.written);
-        let (to, mut digest) = (Arc::clone(&sink.file), Sha256::new());
-        let copy = tokio::task::spawn_blocking(move || {
-            let mut at = 0;
-            while at < written {
-                let length = usize::try_from(written - at).unwrap_or(usize::MAX).min(256 << 10);
-                let bytes = medium::read(&from, at, length)?;
-                digest.update(&bytes);
-                to.write_all_at(&bytes, at)?;
-                at += length as u64;
-            }
-            Ok::<_, io::Error>(digest)
-        });
-        sink.digest = copy.await.map_err(io::Error::other).flatten()?;
-        sink.written = written;
-        Ok(sink)
-    }
-
-    /// Writes a piece, and tells the followers.
-    async fn write(&mut self, data: Bytes, fill: &Fill) -> io::Result<()> {
-        self.digest.update(&data);
-        let length = data.len() as u64;
-        if self.scratch.is_some() {
-            let (file, at, bytes) = (Arc::clone(&self.file), self.written, data.clone());
-            let wrote = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
-            if let Err(error) = wrote.map_err(io::Error::other).flatten() {
-                tracing::warn!(%error, "the disk takes no more; the fill goes on in memory");
-                self.leave_disk(fill)?;
-                self.file.write_all_at(&data, self.written)?;
-            }
-        } else {
-            self.file.write_all_at(&data, self.written)?;
-        }
-        self.written += length;
-        fill.wrote(length);
-        Ok(())
-    }
-
-    /// Goes on in memory: the disk is full or gone, viewers need not know.
-    fn leave_disk(&mut self, fill: &Fill) -> io::Result<()> {
-        let file = Arc::new(medium::anonymous()?);
-        let mut at = 0;
-        while at < self.written {
-            let length = usize::try_from(self.written - at).unwrap_or(usize::MAX).min(256 << 10);
-            file.write_all_at(&medium::read(&self.file, at, length)?, at)?;
-            at += length as u64;
-        }
-        self.file = file;
-        self.scratch = None;
-        fill.moved(&self.file);
-        Ok(())
-    }
 }

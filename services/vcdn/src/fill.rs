@@ -126,13 +126,24 @@ impl Fill {
         self.phase.send_replace(Phase::Flowing(flow));
     }
 
-    /// More bytes are in the file.
-    pub(crate) fn wrote(&self, bytes: u64) {
-        self.phase.send_modify(|phase| {
+    /// More bytes are in the file; `tells` its followers. Who looks by himself sees them in any case.
+    pub(crate) fn wrote(&self, bytes: u64, tells: bool) {
+        self.phase.send_if_modified(|phase| {
             if let Phase::Flowing(flow) = phase {
                 flow.written += bytes;
             }
+            tells
         });
+    }
+
+    /// Tells its followers of what was written.
+    pub(crate) fn tell(&self) {
+        self.phase.send_if_modified(|_| true);
+    }
+
+    /// How many follow it.
+    pub(crate) fn followers(&self) -> usize {
+        self.phase.receiver_count()
     }
 
     /// The bytes are in another file now.

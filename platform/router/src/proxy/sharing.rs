@@ -127,8 +127,8 @@ impl Parties {
         let Outgoing { forward, head, .. } = outgoing;
         // The other router was asked at the root of a host: what it answers is right for that.
         let asked = head.headers.get(header::HOST);
-        let upstream = Authority::from_static("localhost");
-        headers::mount_locations(answer.headers_mut(), &forward.mount, &upstream, asked);
+        let upstream = || Authority::from_static("localhost");
+        headers::mount_locations(answer.headers_mut(), &forward.mount, upstream, asked);
         if forward.mount != Mount::Host {
             headers::confine_pages(answer.headers_mut());
         }

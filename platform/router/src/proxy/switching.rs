@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
-use flame_naming::{Destination, EndpointId, Forward, Label, NoChoice};
+use flame_naming::{Destination, EndpointId, Label, NoChoice};
 use http_body::{Body as _, Frame};
 use tokio::time::timeout;
 
@@ -48,14 +48,14 @@ pub(super) struct Got {
 impl Parties {
     /// Tries endpoints until one answers or nothing more may be tried.
     pub(super) async fn send(&self, outgoing: &mut Outgoing) -> Result<Response, Fault> {
-        let Forward { destination: to, mount, .. } = outgoing.forward.clone();
+        let to = outgoing.forward.destination.clone();
         let (mut refused, mut broken) = (Vec::new(), Vec::new());
         let mut last = None;
         for attempt in 1..=outgoing.settings.attempts.max(1) {
             let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
             let call = match self.choose(&to, key, &refused, &broken) {
                 Ok(call) => call,
-                Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &mount))),
+                Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &outgoing.forward.mount))),
             };
             if last.is_some() && !(outgoing.may_hop() && call.may_repeat()) {
                 break;
@@ -83,7 +83,7 @@ impl Parties {
             }
             last = Some(fault);
         }
-        Err(last.unwrap_or_else(|| Fault::nobody(&to, NoChoice::Tried, &mount)))
+        Err(last.unwrap_or_else(|| Fault::nobody(&to, NoChoice::Tried, &outgoing.forward.mount)))
     }
 
     /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
-use super::{Sink, Wanted};
+use super::Wanted;
+use super::sink::Sink;
 use crate::fill::{Fill, Flow, Outcome};
 use crate::front::Front;
 use crate::medium::Medium;
@@ -108,7 +109,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, whole: &Whole, number: u64) -> R
     };
     fill.flow(flow);
     let mut body = answer.into_body();
-    while let Some(data) = front.upstream.next(&mut body).await? {
+    while let Some(data) = sink.next(front, &mut body, fill).await? {
         if sink.written + data.len() as u64 > length {
             return Err(UpstreamError::Length);
         }
