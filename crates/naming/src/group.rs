@@ -148,8 +148,8 @@ pub struct Group {
 const LOSS_HIGH: f64 = 0.05;
 /// Share of lost symbols above which a member falls back at once: it hears next to nothing.
 const LOSS_HOPELESS: f64 = 0.5;
-/// Symbols that a judgement about loss needs.
-const LOSS_WINDOW: u32 = 256;
+/// Symbols that a judgement about loss needs: losses come in bursts, which must not be taken for the rule.
+const LOSS_WINDOW: u32 = 1024;
 /// Symbols that tell who hears next to nothing.
 const HOPELESS_WINDOW: u32 = 32;
 
