@@ -1,6 +1,7 @@
 //! What all three readers put their cues into: the one place where bounds, ids, order and warnings are kept.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use crate::clock::ARROW;
 use crate::{
@@ -13,6 +14,12 @@ const CUE_FRAME_BYTES: usize = 50;
 
 /// Kept free for the first lines of a file, bytes.
 const FIRST_LINES_BYTES: usize = 100;
+
+/// Letters of the file that a message quotes.
+const QUOTED_MAX_LETTERS: usize = 40;
+
+/// The beginning of something that came from the file, as a message quotes it.
+pub struct Quoted<'a>(pub &'a str);
 
 /// A document that is being read.
 #[derive(Default)]
@@ -28,10 +35,10 @@ pub struct Collector {
 // === impl Collector ===
 
 impl Collector {
-    /// Notes what the sender should know.
-    pub fn warn(&mut self, line: usize, text: String) {
+    /// Notes what the sender should know; it is put into words only if it is kept.
+    pub fn warn(&mut self, line: usize, text: impl fmt::Display) {
         if self.warnings.len() < WARNINGS_MAX {
-            self.warnings.push(Warning { line, text });
+            self.warnings.push(Warning { line, text: text.to_string() });
         } else if self.warnings.len() == WARNINGS_MAX {
             self.warnings.push(Warning { line, text: "there are more warnings, which are not listed".to_owned() });
         }
@@ -40,11 +47,11 @@ impl Collector {
     /// Takes the cue at `line`, or leaves it out with a warning.
     pub fn cue(&mut self, line: usize, mut cue: Cue) -> Result<(), SubtitleError> {
         if cue.end_ms <= cue.start_ms {
-            self.warn(line, "the cue ends before it starts, or at once: it is left out".to_owned());
+            self.warn(line, "the cue ends before it starts, or at once: it is left out");
             return Ok(());
         }
         if cue.end_ms > TIME_MAX_MS {
-            self.warn(line, format!("the cue ends after {} hours: it is left out", TIME_MAX_MS / 3_600_000));
+            self.warn(line, format_args!("the cue ends after {} hours: it is left out", TIME_MAX_MS / 3_600_000));
             return Ok(());
         }
         if cue.text.len() > CUE_TEXT_MAX_BYTES {
@@ -55,11 +62,12 @@ impl Collector {
         }
         cue.id = cue.id.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty() && !id.contains(ARROW));
         // Players take a second cue of an id for a repetition, and do not show it.
-        if let Some(id) = &cue.id
-            && !self.ids.insert(id.clone())
-        {
-            self.warn(line, format!("the id {:?} is taken: this cue has none", clip(id)));
-            cue.id = None;
+        if let Some(id) = cue.id.take() {
+            if self.ids.insert(id.clone()) {
+                cue.id = Some(id);
+            } else {
+                self.warn(line, format_args!("the id {} is taken: this cue has none", Quoted(&id)));
+            }
         }
         self.grow(
             line,
@@ -95,12 +103,13 @@ impl Collector {
     }
 }
 
-/// The beginning of something that came from the file, short enough for a message.
-pub fn clip(text: &str) -> String {
-    let mut letters = text.chars();
-    let mut clipped: String = letters.by_ref().take(40).collect();
-    if letters.next().is_some() {
-        clipped.push('…');
+// === impl Quoted ===
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut letters = self.0.chars();
+        write!(f, "\"")?;
+        letters.by_ref().take(QUOTED_MAX_LETTERS).try_for_each(|letter| write!(f, "{}", letter.escape_debug()))?;
+        write!(f, "{}\"", if letters.next().is_some() { "…" } else { "" })
     }
-    clipped
 }

@@ -70,8 +70,8 @@ impl Document {
     #[must_use]
     pub fn to_webvtt(&self) -> String {
         let language = self.language.as_deref().and_then(|tag| language::canonical(tag).ok());
-        let first_lines = language.map_or(String::new(), |tag| format!("Language: {tag}\n"));
-        self.written(&first_lines, &self.cues)
+        let first_line = language.map_or("WEBVTT\n".to_owned(), |tag| format!("WEBVTT Language: {tag}\n"));
+        self.written(first_line, &self.cues)
     }
 
     /// The part from `from_ms` until `to_ms` (the end if none), on a timeline that begins there: as a clip has it.
@@ -94,9 +94,9 @@ impl Document {
         }
     }
 
-    /// A file of some of the cues, with `first_lines` below `WEBVTT`.
-    pub(crate) fn written<'a>(&self, first_lines: &str, cues: impl IntoIterator<Item = &'a Cue>) -> String {
-        let mut text = format!("WEBVTT\n{first_lines}");
+    /// A file of some of the cues, behind the lines `first`.
+    pub(crate) fn written<'a>(&self, first: String, cues: impl IntoIterator<Item = &'a Cue>) -> String {
+        let mut text = first;
         for block in &self.header {
             block.write(&mut text);
         }
@@ -215,7 +215,7 @@ mod tests {
             header: vec![style],
             warnings: Vec::new(),
         };
-        let golden = "WEBVTT\nLanguage: en\n\nSTYLE\n::cue { color: lime }\n\n\
+        let golden = "WEBVTT Language: en\n\nSTYLE\n::cue { color: lime }\n\n\
                       one\n00:00:00.000 --> 00:00:01.500 line:0\nHello,\n<i>you</i>\n\n\
                       01:00:00.000 --> 01:00:01.000\n";
         assert_eq!(document.to_webvtt(), golden);

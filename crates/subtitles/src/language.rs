@@ -9,14 +9,16 @@ mod codes;
 use oxilangtag::LanguageTag;
 use thiserror::Error;
 
+use crate::collector::Quoted;
+
 /// Longest tag, bytes; RFC 5646 section 4.4.1 finds that 35 do.
 pub const TAG_MAX_BYTES: usize = 64;
 
 /// A tag that is none.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("{tag:?} is no language tag ({reason}): write one as BCP 47 has it, such as en, pt-BR or zh-Hant")]
+#[error("{tag} is no language tag ({reason}): write one as BCP 47 has it, such as en, pt-BR or zh-Hant")]
 pub struct LanguageError {
-    /// As it came, cut short.
+    /// As it came, cut short, in quotes.
     pub tag: String,
     /// What is wrong.
     pub reason: String,
@@ -31,7 +33,7 @@ pub struct LanguageError {
 /// # Errors
 /// [`LanguageError`]: not well-formed, longer than [`TAG_MAX_BYTES`], or with something in it twice.
 pub fn canonical(tag: &str) -> Result<String, LanguageError> {
-    let refused = |reason: &str| LanguageError { tag: crate::collector::clip(tag), reason: reason.to_owned() };
+    let refused = |reason: &str| LanguageError { tag: Quoted(tag).to_string(), reason: reason.to_owned() };
     if tag.len() > TAG_MAX_BYTES {
         return Err(refused("it is too long"));
     }

@@ -62,7 +62,7 @@ pub enum SubtitleError {
         bytes: usize,
     },
     /// Something in it grows beyond its bound.
-    #[error("line {line}: more than {max} {what}: split the subtitles by time")]
+    #[error("line {line}: more than {max} {what}: split the subtitles, or make them simpler there")]
     Limit {
         /// Where.
         line: usize,
@@ -125,7 +125,7 @@ pub fn parse(bytes: &[u8], hint: Option<Format>) -> Result<Document, SubtitleErr
     let decoded = encoding::decode(bytes)?;
     let mut collector = collector::Collector::default();
     if let Some(note) = decoded.note {
-        collector.warn(1, note.to_owned());
+        collector.warn(1, note);
     }
     match format_of(&decoded.text, hint).ok_or(SubtitleError::Unrecognised)? {
         Format::WebVtt => webvtt::parse(&decoded.text, collector),

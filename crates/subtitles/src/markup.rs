@@ -63,10 +63,10 @@ struct Writer {
     open: Vec<Tag>,
 }
 
-/// Reads the lines of a cue.
-pub fn read(lines: &[&str]) -> Read {
+/// Reads the text of a cue.
+pub fn read(text: &str) -> Read {
     let mut writer = Writer::default();
-    for line in lines {
+    for line in text.split('\n') {
         writer.end_line();
         writer.take(line.trim());
     }
@@ -245,11 +245,10 @@ impl Writer {
     }
 
     fn finish(mut self) -> Read {
+        self.read.text.truncate(self.read.text.trim_end().len());
         for open in std::mem::take(&mut self.open).into_iter().rev() {
             open.write_close(&mut self.read.text);
         }
-        let trimmed = self.read.text.trim_end().len();
-        self.read.text.truncate(trimmed);
         if !has_letters(&self.read.text) {
             self.read.text.clear();
         }
@@ -303,13 +302,14 @@ mod tests {
             ("<em>x</em> <s>y</s>", "<i>x</i> y", ""),
             ("-- >> -->", "-- &gt;&gt; --&gt;", ""),
         ] {
-            assert_eq!(read(&[line]), Read { text: text.to_owned(), settings }, "{line}");
+            assert_eq!(read(line), Read { text: text.to_owned(), settings }, "{line}");
         }
     }
 
     #[test]
     fn tags_reach_over_lines_and_no_line_is_empty() {
+        assert_eq!(read("<i>open\n\n").text, "<i>open</i>");
         let text = "<i>a\nb</i>\nc".to_owned();
-        assert_eq!(read(&["", "<i>a ", "", "  ", "b</i>", "c", ""]), Read { text, settings: "" });
+        assert_eq!(read("\n<i>a \n\n  \nb</i>\nc\n"), Read { text, settings: "" });
     }
 }

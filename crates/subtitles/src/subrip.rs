@@ -4,7 +4,7 @@
 //! text nor have to; coordinates behind the times are passed over. What a text may hold is `markup`'s matter.
 
 use crate::clock::{self, Line};
-use crate::collector::{Collector, clip};
+use crate::collector::{Collector, Quoted};
 use crate::document::{Cue, Document};
 use crate::{SubtitleError, markup};
 
@@ -18,55 +18,51 @@ struct Open {
 /// Reads the whole file.
 pub fn parse(text: &str, mut collector: Collector) -> Result<Document, SubtitleError> {
     let mut open: Option<Open> = None;
-    let mut lines: Vec<&str> = Vec::new();
     let mut has_times = false;
-    for (at, line) in text.split('\n').enumerate() {
-        let number = at + 1;
-        let next = match clock::line(line) {
-            Line::Text => {
-                lines.push(line);
-                continue;
-            }
+    // Where the text begins that belongs to `open`, and where the line that is looked at does.
+    let (mut from, mut at) = (0, 0);
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
+        let (begins, ends) = (at, at + line.len());
+        at = ends;
+        let next = match clock::line(line.trim_end()) {
+            Line::Text => continue,
             Line::Timed { start_ms, end_ms, .. } => Some(Open { line: number, start_ms, end_ms }),
             Line::Broken => {
-                let said = clip(line.trim());
-                collector.warn(
-                    number,
-                    format!("not two times (00:00:01,000 --> 00:00:02,000): {said:?}: the cue is left out"),
-                );
+                let said = Quoted(line.trim());
+                let times = "not two times (00:00:01,000 --> 00:00:02,000)";
+                collector.warn(number, format_args!("{times}: {said}: the cue is left out"));
                 None
             }
         };
-        // The number of the cue that begins here.
-        if lines.last().is_some_and(|line| is_number(line)) {
-            lines.pop();
-        }
-        close(open.take(), &lines, has_times, &mut collector)?;
-        lines.clear();
-        (open, has_times) = (next, true);
+        close(open.take(), without_number(&text[from..begins]), has_times, &mut collector)?;
+        (open, has_times, from) = (next, true, ends);
     }
-    close(open, &lines, has_times, &mut collector)?;
+    close(open, &text[from..], has_times, &mut collector)?;
     if !has_times && !text.trim().is_empty() {
         return Err(SubtitleError::Unrecognised);
     }
     Ok(collector.finish(None))
 }
 
-fn is_number(line: &str) -> bool {
-    let line = line.trim();
-    !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit())
+/// A text without its last line, if that is the number of the cue that begins behind it.
+fn without_number(text: &str) -> &str {
+    let whole = text.strip_suffix('\n').unwrap_or(text);
+    let last = whole.rsplit('\n').next().unwrap_or_default();
+    let number = last.trim();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { &whole[..whole.len() - last.len()] } else { text }
 }
 
-fn close(open: Option<Open>, lines: &[&str], has_times: bool, collector: &mut Collector) -> Result<(), SubtitleError> {
+fn close(open: Option<Open>, text: &str, has_times: bool, collector: &mut Collector) -> Result<(), SubtitleError> {
     let Some(Open { line, start_ms, end_ms }) = open else {
-        if !has_times && lines.iter().any(|line| !line.trim().is_empty()) {
-            collector.warn(1, "what stands before the first times is left out".to_owned());
+        if !has_times && !text.trim().is_empty() {
+            collector.warn(1, "what stands before the first times is left out");
         }
         return Ok(());
     };
-    let read = markup::read(lines);
+    let read = markup::read(text);
     if read.text.is_empty() {
-        collector.warn(line, "the cue has no text: it is left out".to_owned());
+        collector.warn(line, "the cue has no text: it is left out");
         return Ok(());
     }
     collector.cue(line, Cue { start_ms, end_ms, id: None, settings: read.settings.to_owned(), text: read.text })

@@ -18,12 +18,12 @@ use std::collections::HashMap;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 
-use crate::collector::{Collector, clip};
+use crate::collector::{Collector, Quoted};
 use crate::document::Document;
 use crate::{SubtitleError, language};
 use attributes::Attributes;
 use paragraph::Paragraph;
-use style::{Canvas, Style};
+use style::{Canvas, Style, Styles};
 use time::{Interval, Rates};
 
 /// Deepest nesting of elements.
@@ -54,7 +54,7 @@ struct Frame {
     style: Style,
     region: Option<String>,
     keeps_spaces: bool,
-    /// Of a `style` or `region`: what it is called.
+    /// Of a `region`: what it is called.
     id: Option<String>,
 }
 
@@ -69,7 +69,7 @@ struct Walk<'a> {
     language: Option<String>,
     rates: Rates,
     canvas: Canvas,
-    styles: HashMap<String, Style>,
+    styles: Styles,
     regions: HashMap<String, Style>,
     paragraph: Option<Paragraph>,
     /// Up to where lines were counted, bytes; and how many.
@@ -90,7 +90,7 @@ pub fn parse(text: &str, collector: Collector) -> Result<Document, SubtitleError
         language: None,
         rates: Rates::default(),
         canvas: Canvas::default(),
-        styles: HashMap::new(),
+        styles: Styles::default(),
         regions: HashMap::new(),
         paragraph: None,
         counted: (0, 1 + before),
@@ -160,6 +160,7 @@ impl Walk<'_> {
             return Ok(());
         };
         match kind {
+            Kind::Style => self.styles.take(&attributes),
             Kind::P => {
                 let region = frame.region.as_ref().and_then(|region| self.regions.get(region));
                 self.paragraph = Some(Paragraph::new(line, attributes.id, region, &frame.style));
@@ -182,8 +183,7 @@ impl Walk<'_> {
             None | Some("media") => {}
             Some("smpte") => {
                 let line = self.line();
-                self.collector
-                    .warn(line, "ttp:timeBase is \"smpte\": the times are taken as those of the medium".to_owned());
+                self.collector.warn(line, "ttp:timeBase is \"smpte\": the times are taken as those of the medium");
             }
             Some(_) => {
                 return Err(
@@ -194,16 +194,15 @@ impl Walk<'_> {
         let line = self.line();
         match Rates::read(attributes) {
             Some(rates) => self.rates = rates,
-            None => self.collector.warn(
-                line,
-                "ttp:frameRate, frameRateMultiplier or tickRate is no rate: the usual one is taken".to_owned(),
-            ),
+            None => self
+                .collector
+                .warn(line, "ttp:frameRate, frameRateMultiplier or tickRate is no rate: the usual one is taken"),
         }
         self.canvas = Canvas::read(attributes);
         if let Some(tag) = attributes.lang.as_deref().filter(|tag| !tag.is_empty()) {
             match language::canonical(tag) {
                 Ok(tag) => self.language = Some(tag),
-                Err(error) => self.collector.warn(line, format!("{error}: the file's language is not taken over")),
+                Err(error) => self.collector.warn(line, format_args!("{error}: the file's language is not taken over")),
             }
         }
         Ok(())
@@ -217,14 +216,11 @@ impl Walk<'_> {
             Ok(interval) => interval,
             Err(said) => {
                 let line = self.line();
-                self.collector.warn(line, format!("{:?} is no time: the element is left out", clip(&said)));
+                self.collector.warn(line, format_args!("{} is no time: the element is left out", Quoted(&said)));
                 return None;
             }
         };
-        let referred = attributes.style.iter().flat_map(|ids| ids.split_ascii_whitespace());
-        let mut style =
-            referred.filter_map(|id| self.styles.get(id)).fold(Style::default(), |style, named| style.under(named));
-        style = style.under(&attributes.styling);
+        let mut style = self.styles.with(attributes.style.as_deref(), &attributes.styling);
         let parent = self.stack.last();
         if !matches!(kind, Kind::Style | Kind::Region)
             && let Some(parent) = parent
@@ -238,7 +234,7 @@ impl Walk<'_> {
             style,
             region: attributes.region.clone().or_else(|| parent.and_then(|parent| parent.region.clone())),
             keeps_spaces: attributes.keeps_spaces.unwrap_or(parent.is_some_and(|parent| parent.keeps_spaces)),
-            id: attributes.id.clone().filter(|_| matches!(kind, Kind::Style | Kind::Region)),
+            id: attributes.id.clone().filter(|_| kind == Kind::Region),
         })
     }
 
@@ -258,7 +254,7 @@ impl Walk<'_> {
             }
         }
         match (frame.kind, frame.id) {
-            (Kind::Style, Some(id)) => drop(self.styles.insert(id, frame.style)),
+            (Kind::Holder, _) => self.styles.settle(),
             (Kind::Region, Some(id)) => drop(self.regions.insert(id, frame.style)),
             (Kind::P, _) => {
                 if let Some(paragraph) = self.paragraph.take() {
@@ -288,7 +284,11 @@ impl Walk<'_> {
                 "gt" => '>',
                 "quot" => '"',
                 "apos" => '\'',
-                _ => return Err(self.broken(&format!("there is no entity {:?}: write the letter itself", clip(&name)))),
+                _ => {
+                    return Err(
+                        self.broken(&format_args!("there is no entity {}: write the letter itself", Quoted(&name)))
+                    );
+                }
             },
             Err(error) => return Err(self.broken(&error)),
         };

@@ -7,13 +7,16 @@ use std::iter::Peekable;
 use std::str::Split;
 
 use crate::clock::{self, ARROW};
-use crate::collector::{Collector, clip};
+use crate::collector::{Collector, Quoted};
 use crate::document::{Cue, Document, HeaderBlock, HeaderKind};
 use crate::{SubtitleError, language, settings};
 
 const SIGNATURE: &str = "WEBVTT";
-/// A line of the header that names the language; the W3C leaves such lines to whoever writes them.
+/// In the header, in front of the language: behind `WEBVTT`, where the W3C leaves the line to whoever writes it, or in a
+/// line of its own, as YouTube has it.
 const LANGUAGE: &str = "language:";
+/// A line of the header that moves the times of a segment (RFC 8216bis section 3.1.4).
+const TIMESTAMP_MAP: &str = "X-TIMESTAMP-MAP";
 
 struct Lines<'a> {
     lines: Peekable<Split<'a, char>>,
@@ -34,9 +37,8 @@ pub fn parse(text: &str, mut collector: Collector) -> Result<Document, SubtitleE
     }
     let mut lines = Lines::new(begins, text[..text.len() - begins.len()].matches('\n').count());
     if begins.len() < text.len() {
-        collector.warn(1, "WEBVTT should be the very first thing in the file".to_owned());
+        collector.warn(1, "WEBVTT should be the very first thing in the file");
     }
-    lines.take();
     let language = header(&mut lines, &mut collector);
     let mut has_cues = false;
     while lines.peek().is_some() {
@@ -45,24 +47,38 @@ pub fn parse(text: &str, mut collector: Collector) -> Result<Document, SubtitleE
     Ok(collector.finish(language))
 }
 
-/// The lines below the first one, up to an empty line or a cue.
+/// What the first line says, behind `WEBVTT`, and those below it, up to an empty line or a cue.
 fn header(lines: &mut Lines<'_>, collector: &mut Collector) -> Option<String> {
     let mut language = None;
-    while lines.peek().is_some_and(|line| !line.contains(ARROW)) {
-        let line = lines.take();
-        if line.is_empty() {
-            break;
+    let first = lines.take();
+    let mut said = &first[SIGNATURE.len()..];
+    loop {
+        for word in said.split(';') {
+            take_language(word.trim(), &mut language, lines.number, collector);
         }
-        let named = line.get(..LANGUAGE.len()).filter(|name| name.eq_ignore_ascii_case(LANGUAGE));
-        if named.is_none() || language.is_some() {
-            continue;
+        if said.starts_with(TIMESTAMP_MAP) {
+            collector.warn(lines.number, "X-TIMESTAMP-MAP is for segments of HLS: the times are taken as they stand");
         }
-        match language::canonical(line[LANGUAGE.len()..].trim()) {
-            Ok(tag) => language = Some(tag),
-            Err(error) => collector.warn(lines.number, format!("{error}: the file's language is not taken over")),
+        if lines.peek().is_none_or(|line| line.contains(ARROW)) {
+            return language;
+        }
+        said = lines.take();
+        if said.is_empty() {
+            return language;
         }
     }
-    language
+}
+
+/// `Language: en`; the first that is said holds.
+fn take_language(said: &str, language: &mut Option<String>, line: usize, collector: &mut Collector) {
+    let is_language = said.get(..LANGUAGE.len()).is_some_and(|name| name.eq_ignore_ascii_case(LANGUAGE));
+    if !is_language || language.is_some() {
+        return;
+    }
+    match language::canonical(said[LANGUAGE.len()..].trim()) {
+        Ok(tag) => *language = Some(tag),
+        Err(error) => collector.warn(line, format_args!("{error}: the file's language is not taken over")),
+    }
 }
 
 fn block(lines: &mut Lines<'_>, collector: &mut Collector, has_cues: &mut bool) -> Result<(), SubtitleError> {
@@ -86,13 +102,13 @@ fn block(lines: &mut Lines<'_>, collector: &mut Collector, has_cues: &mut bool) 
         "REGION" => HeaderKind::Region,
         line if is_note(line) => return Ok(()),
         line => {
-            collector.warn(begins_at, format!("a block without times is left out: {:?}", clip(line)));
+            collector.warn(begins_at, format_args!("a block without times is left out: {}", Quoted(line)));
             return Ok(());
         }
     };
     if *has_cues {
         collector
-            .warn(begins_at, format!("{} stands behind a cue, where players do not look: it is left out", clip(first)));
+            .warn(begins_at, format_args!("{first} stands behind a cue, where players do not look: it is left out"));
     } else if !text.is_empty() {
         collector.block(begins_at, HeaderBlock { kind, text })?;
     }
@@ -109,7 +125,7 @@ fn cue(times: &str, id: Option<String>, lines: &mut Lines<'_>, collector: &mut C
     let clock::Line::Timed { start_ms, end_ms, rest } = clock::line(times) else {
         collector.warn(
             number,
-            format!("not two times (00:00:01.000 --> 00:00:02.000): {:?}: the cue is left out", clip(times)),
+            format_args!("not two times (00:00:01.000 --> 00:00:02.000): {}: the cue is left out", Quoted(times)),
         );
         return Ok(());
     };
@@ -221,6 +237,11 @@ bad";
 
     #[test]
     fn a_header_alone_is_a_document() {
+        for text in
+            ["WEBVTT - Kind: captions; Language: en", "WEBVTT\nlanguage:eng", "WEBVTT Language: en; Language: fr"]
+        {
+            assert_eq!(parse(text.as_bytes(), None).unwrap().language.as_deref(), Some("en"), "{text:?}");
+        }
         for text in ["WEBVTT", "WEBVTT\n", "WEBVTT\r\n\r\n", "\u{FEFF}WEBVTT\tx", "\n\nWEBVTT\n\n"] {
             assert_eq!(parse(text.as_bytes(), None).unwrap().cues, [], "{text:?}");
         }

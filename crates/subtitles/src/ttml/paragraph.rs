@@ -146,9 +146,9 @@ impl Paragraph {
         }
         if is_endless {
             let what = "nothing ends this paragraph, or a part of it: give it an end or a dur; it is left out";
-            collector.warn(self.line, what.to_owned());
+            collector.warn(self.line, what);
         } else if last.is_none() && !changes_ms.is_empty() {
-            collector.warn(self.line, "the paragraph is at no time shown: it is left out".to_owned());
+            collector.warn(self.line, "the paragraph is at no time shown: it is left out");
         }
         last.map_or(Ok(()), |last| collector.cue(self.line, last))
     }

@@ -3,6 +3,8 @@
 //! Italic, bold, underlined, eight colours; a region becomes a line, a position and an alignment. Sizes, fonts,
 //! backgrounds and outlines are the viewer's own choice.
 
+use std::collections::HashMap;
+
 use crate::markup::colour_class;
 use crate::settings::percentage;
 
@@ -11,6 +13,9 @@ use super::attributes::Attributes;
 /// A region whose text stands at the bottom, with its lower edge below this, percent, is where subtitles are anyway:
 /// left to the player, which then keeps them apart from each other and from its buttons.
 const USUAL_BOTTOM_PERCENT: f64 = 80.0;
+
+/// How many styles may refer to each other in a row against the order of the file.
+const LATE_MAX: usize = 4;
 
 /// What is said of an element's looks; `None` where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -27,6 +32,21 @@ pub struct Style {
     pub extent: Option<(Length, Length)>,
     /// Where in a region its text stands.
     pub display_align: Option<DisplayAlign>,
+}
+
+/// The styles that have names.
+#[derive(Default)]
+pub struct Styles {
+    named: HashMap<String, Style>,
+    /// Those that refer to one which had not come yet.
+    late: Vec<Late>,
+}
+
+struct Late {
+    id: String,
+    /// The names that it refers to.
+    referred: String,
+    own: Style,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +204,42 @@ impl Style {
             extent: other.extent.or(self.extent),
             display_align: other.display_align.or(self.display_align),
         }
+    }
+}
+
+// === impl Styles ===
+
+impl Styles {
+    /// Takes a `style` element, if it has a name.
+    pub fn take(&mut self, attributes: &Attributes) {
+        let Some(id) = &attributes.id else { return };
+        let style = self.with(attributes.style.as_deref(), &attributes.styling);
+        self.named.insert(id.clone(), style);
+        if let Some(referred) = &attributes.style
+            && referred.split_ascii_whitespace().any(|other| !self.named.contains_key(other))
+        {
+            self.late.push(Late { id: id.clone(), referred: referred.clone(), own: attributes.styling });
+        }
+    }
+
+    /// What an element looks like that refers to others: to all of them in order, and then its own.
+    pub fn with(&self, referred: Option<&str>, own: &Style) -> Style {
+        let referred = referred.iter().flat_map(|names| names.split_ascii_whitespace());
+        referred
+            .filter_map(|name| self.named.get(name))
+            .fold(Style::default(), |style, named| style.under(named))
+            .under(own)
+    }
+
+    /// Looks again for what had not come, now that all styles are there.
+    pub fn settle(&mut self) {
+        for _ in 0..LATE_MAX {
+            for late in &self.late {
+                let style = self.with(Some(&late.referred), &late.own);
+                self.named.insert(late.id.clone(), style);
+            }
+        }
+        self.late.clear();
     }
 }
 

@@ -84,7 +84,7 @@ proptest! {
             let expected: Vec<&Cue> = document.cues.iter().filter(|cue| cue.start_ms < end_ms && cue.end_ms > start_ms).collect();
             prop_assert_eq!(segment.cues.iter().collect::<Vec<_>>(), expected);
             prop_assert_eq!(&segment.header, &document.header);
-            prop_assert_eq!(segment.warnings, Vec::new());
+            prop_assert!(segment.warnings.iter().all(|warning| warning.text.contains("X-TIMESTAMP-MAP")), "{:?}", segment.warnings);
             seen.extend(segment.cues.iter().map(|cue| format!("{cue:?}")));
         }
         let (first_ms, last_ms) = (boundaries_ms[0], boundaries_ms[boundaries_ms.len() - 1]);

@@ -25,8 +25,9 @@ fn imsc_as_streaming_services_write_it() {
   <tt:head>
     <tt:metadata><ttm:title>Not a text</ttm:title></tt:metadata>
     <tt:styling>
+      <tt:style xml:id="italic" style="plain slanted"/>
       <tt:style xml:id="plain" tts:color="white" tts:fontStyle="normal"/>
-      <tt:style xml:id="italic" style="plain" tts:fontStyle="italic"/>
+      <tt:style xml:id="slanted" tts:fontStyle="italic"/>
       <tt:style xml:id="loud" tts:color="#FFFF00FF" tts:fontWeight="bold" tts:textDecoration="underline lineThrough"/>
     </tt:styling>
     <tt:layout>
