@@ -142,6 +142,31 @@ fn format_of(text: &str, hint: Option<Format>) -> Option<Format> {
     if begins.starts_with("<?xml") || begins.starts_with("<tt") || begins.starts_with("<!") {
         return Some(Format::Ttml);
     }
-    let is_timed = || text.lines().any(|line| matches!(clock::line(line), clock::Line::Timed { .. }));
-    hint.or_else(|| if begins.starts_with('<') { Some(Format::Ttml) } else { is_timed().then_some(Format::SubRip) })
+    let is_timed = text.lines().any(|line| matches!(clock::line(line), clock::Line::Timed { .. }));
+    match hint {
+        // Their settings and tags would be lost.
+        Some(Format::WebVtt) => hint,
+        _ if is_timed => Some(Format::SubRip),
+        None if begins.starts_with('<') => Some(Format::Ttml),
+        _ => hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_say_what_they_are_and_the_sender_only_where_they_do_not() {
+        let srt = "1\n00:00:01,000 --> 00:00:02,000\n<tt>";
+        let all = [None, Some(Format::WebVtt), Some(Format::SubRip), Some(Format::Ttml)];
+        let found = |text: &str| all.map(|hint| format_of(text, hint));
+        assert_eq!(found("WEBVTT\n"), [Some(Format::WebVtt); 4]);
+        assert_eq!(found("\n<?xml version='1.0'?><tt/>"), [Some(Format::Ttml); 4]);
+        assert_eq!(found("<tt:tt>"), [Some(Format::Ttml); 4]);
+        let [none, webvtt, others @ ..] = found(srt);
+        assert_eq!((none, webvtt, others), (Some(Format::SubRip), Some(Format::WebVtt), [Some(Format::SubRip); 2]));
+        assert_eq!(found("<a:tt/>")[0], Some(Format::Ttml));
+        assert_eq!(found(""), all);
+    }
 }

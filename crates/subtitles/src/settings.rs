@@ -126,7 +126,14 @@ fn number(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, percentage};
+
+    #[test]
+    fn percentages_are_of_the_picture() {
+        let written = [-0.0, -1.0, 0.04, 33.333, 100.0, f64::INFINITY].map(percentage);
+        assert_eq!(written, ["0%", "0%", "0%", "33.3%", "100%", "100%"]);
+        assert_eq!(canonical(&format!("line:{}", percentage(f64::NAN))), "");
+    }
 
     #[test]
     fn settings_have_one_way_of_writing() {

@@ -1,6 +1,7 @@
 //! TTML as broadcasters and streaming services write it.
 
 use flame_subtitles::{Cue, Document, parse};
+use proptest::prelude::*;
 
 fn cue(start_ms: u64, end_ms: u64, settings: &str, text: &str) -> Cue {
     Cue { start_ms, end_ms, id: None, settings: settings.to_owned(), text: text.to_owned() }
@@ -140,4 +141,34 @@ fn pixels_need_a_root_that_says_how_many_there_are() {
 fn a_clock_of_the_day_is_refused() {
     let refused = parse(b"<tt ttp:timeBase='clock'><body/></tt>", None).unwrap_err();
     assert!(refused.to_string().starts_with("line 1: ttp:timeBase"), "{refused}");
+}
+
+proptest! {
+    /// A paragraph of parts, each with a time within the paragraph's; and what stands there at each moment.
+    #[test]
+    fn at_each_moment_just_the_parts_of_that_moment_are_shown(
+        paragraph in (0_u64..10, 1_u64..30),
+        parts in prop::collection::vec((0_u64..20, prop::option::of(0_u64..25), prop::option::of(0_u64..25)), 1..12),
+    ) {
+        let (begin_ms, dur_ms) = paragraph;
+        let within = |name: &str, ms: Option<u64>| ms.map_or(String::new(), |ms| format!(" {name}='{ms}ms'"));
+        let spans: String = parts
+            .iter()
+            .enumerate()
+            .map(|(at, (begin, end, dur))| {
+                format!("<span begin='{begin}ms'{}{}>[{at}]</span>", within("end", *end), within("dur", *dur))
+            })
+            .collect();
+        let document = body(&format!("<div><p begin='{begin_ms}ms' dur='{dur_ms}ms'>{spans}</p></div>"));
+        prop_assert!(document.cues.windows(2).all(|pair| pair[0].end_ms <= pair[1].start_ms));
+        for at_ms in 0..60 {
+            let is_shown = |(begin, end, dur): &(u64, Option<u64>, Option<u64>)| {
+                let ends_ms = [end.map(|ms| begin_ms + ms), dur.map(|ms| begin_ms + begin + ms), Some(begin_ms + dur_ms)];
+                (begin_ms + begin..ends_ms.into_iter().flatten().min().unwrap_or(0)).contains(&at_ms)
+            };
+            let expected: String = (0..).zip(&parts).filter(|(_, part)| is_shown(part)).map(|(at, _)| format!("[{at}]")).collect();
+            let shown: String = document.cues.iter().filter(|cue| cue.overlaps(at_ms, at_ms + 1)).map(|cue| cue.text.as_str()).collect();
+            prop_assert_eq!(shown, expected, "at {} ms of {}", at_ms, spans);
+        }
+    }
 }
