@@ -88,7 +88,16 @@ fn with_plain_lines(text: Cow<'_, str>) -> Cow<'_, str> {
     if !text.contains(['\r', '\0']) {
         return text;
     }
-    text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{FFFD}").into()
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.as_ref();
+    while let Some((before, behind)) = rest.split_once(['\r', '\0']) {
+        plain.push_str(before);
+        let is_return = rest.as_bytes()[before.len()] == b'\r';
+        plain.push(if is_return { '\n' } else { char::REPLACEMENT_CHARACTER });
+        rest = if is_return { behind.strip_prefix('\n').unwrap_or(behind) } else { behind };
+    }
+    plain.push_str(rest);
+    plain.into()
 }
 
 #[cfg(test)]
@@ -110,6 +119,7 @@ mod tests {
         assert_eq!(read(b"na\xEFve \x93\x80\x94"), ("naïve “€”".to_owned(), true));
         assert_eq!(read(b"WEBVTT \xEF"), ("WEBVTT \u{FFFD}".to_owned(), true));
         assert_eq!(read(b"ab\0\rc"), ("ab\u{FFFD}\nc".to_owned(), false));
+        assert_eq!(read(b"\r\r\n\n\0\na\r"), ("\n\n\n\u{FFFD}\na\n".to_owned(), false));
         assert_eq!(
             read(b"<?xml version='1.0' encoding='ISO-8859-1'?>\xE9").0,
             "<?xml version='1.0' encoding='ISO-8859-1'?>é"

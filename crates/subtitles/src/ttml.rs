@@ -28,6 +28,8 @@ use time::{Interval, Rates};
 
 /// Deepest nesting of elements.
 const DEPTH_MAX: usize = 64;
+/// Most styles and regions that have names.
+const NAMES_MAX: usize = 4096;
 
 /// What an element is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ struct Walk<'a> {
     canvas: Canvas,
     styles: Styles,
     regions: HashMap<String, Style>,
+    /// Styles and regions that have names.
+    names: usize,
     paragraph: Option<Paragraph>,
     /// Up to where lines were counted, bytes; and how many.
     counted: (usize, usize),
@@ -92,6 +96,7 @@ pub fn parse(text: &str, collector: Collector) -> Result<Document, SubtitleError
         canvas: Canvas::default(),
         styles: Styles::default(),
         regions: HashMap::new(),
+        names: 0,
         paragraph: None,
         counted: (0, 1 + before),
     };
@@ -159,6 +164,12 @@ impl Walk<'_> {
             self.passed_over += 1;
             return Ok(());
         };
+        if matches!(kind, Kind::Style | Kind::Region) && attributes.id.is_some() {
+            self.names += 1;
+            if self.names > NAMES_MAX {
+                return Err(SubtitleError::Limit { line, what: "styles and regions", max: NAMES_MAX });
+            }
+        }
         match kind {
             Kind::Style => self.styles.take(&attributes),
             Kind::P => {
@@ -245,7 +256,9 @@ impl Walk<'_> {
         }
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         if let Some(parent) = self.stack.last_mut() {
-            if let Some(next_ms) = &mut parent.next_ms {
+            if let Some(next_ms) = &mut parent.next_ms
+                && frame.kind != Kind::Br
+            {
                 *next_ms = frame.interval.end_ms;
             }
             // A style within a region describes the region.

@@ -141,6 +141,8 @@ fn what_is_too_much_is_refused() {
     let changes: String = (0..130).map(|at| format!("<span begin='{at}ms'>x</span>")).collect();
     limit(paragraph(&changes), "changes of a paragraph", 2);
     limit(paragraph(&"<span>".repeat(70)), "elements within each other", 2);
+    let styles: String = (0..4097).map(|at| format!("<style xml:id='{at}'/>")).collect();
+    limit(format!("<tt><head><styling>\n{styles}</styling></head></tt>"), "styles and regions", 2);
     let attributes: String = (0..70).map(|at| format!(" a{at}=''")).collect();
     limit(format!("<tt><body><div\n{attributes}/></body></tt>"), "attributes of an element", 2);
 }

@@ -89,6 +89,12 @@ fn siblings_may_follow_each_other() {
 }
 
 #[test]
+fn the_end_of_a_line_takes_no_time() {
+    let document = body("<div><p timeContainer='seq'><span dur='1s'>a</span><br/><span dur='1s'>b</span></p></div>");
+    assert_eq!(document.cues, [cue(0, 1000, "", "a"), cue(1000, 2000, "", "b")]);
+}
+
+#[test]
 fn parts_with_times_of_their_own_make_several_cues() {
     let document = body(
         "<div><p begin='1s' end='5s'>one <span begin='1s'>two</span> <span begin='2s' end='3s'>three</span><br/></p></div>",
