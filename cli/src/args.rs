@@ -1,6 +1,7 @@
 //! The command line: what can be said, and nothing of what it does.
 
 mod ca;
+mod subtitles;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
+pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 
 use crate::connection;
 
@@ -55,6 +57,8 @@ pub enum Command {
     Ingest(Ingest),
     /// The catalogue
     Asset(Asset),
+    /// What can be read along with an asset
+    Subtitles(Subtitles),
     /// Live channels
     Channel(Channel),
     /// Conditioning jobs

@@ -9,6 +9,7 @@ use crate::args::{self, AssetCommand, AssetState, Global};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output;
+use crate::subtitles;
 
 /// Items asked for at once.
 const PAGE: usize = 200;
@@ -104,6 +105,9 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     output::print_line(&facts.trim_fmt())?;
     if asset.version.is_some() {
         output::print_line(&tracks(&asset).trim_fmt())?;
+    }
+    if !asset.subtitles.is_empty() {
+        output::print_line(&subtitles::table(&asset).trim_fmt())?;
     }
     Ok(())
 }

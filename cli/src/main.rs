@@ -23,6 +23,7 @@ mod manifest;
 mod output;
 mod ports;
 mod route;
+mod subtitles;
 mod token;
 mod up;
 mod upload;
@@ -60,6 +61,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::DemoInstance(instance) => demo::instance::run(&global, instance).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,
         Command::Asset(asset) => asset::run(&global, asset).await,
+        Command::Subtitles(subtitles) => subtitles::run(&global, subtitles).await,
         Command::Channel(channel) => channel::run(&global, channel).await,
         Command::Job(job) => job::run(&global, job).await,
         Command::Edge(edge) => edge::run(&global, edge).await,

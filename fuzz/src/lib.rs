@@ -18,6 +18,7 @@ mod multicast;
 mod naming;
 mod objects;
 mod router;
+mod subtitles;
 mod token;
 mod tracks;
 
@@ -202,6 +203,16 @@ pub const TARGETS: &[Target] = &[
         name: "router_static_entries",
         holds: "every entry can be reached, once, and reads the same for each router",
         run: router::static_entries,
+    },
+    Target {
+        name: "subtitles_document",
+        holds: "a file that is read is written and read again the same, within its bounds; cut anywhere, each part shows what the whole shows",
+        run: subtitles::document,
+    },
+    Target {
+        name: "subtitles_language",
+        holds: "a canonical tag is its own canonical tag",
+        run: subtitles::language_tag,
     },
     Target {
         name: "track_boxes",

@@ -2,7 +2,8 @@
 // what a viewer would have seen. Only observes: the verdict is the caller's.
 //
 // `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
-// `levels()` (heights, lowest bitrate first), `take(level)`, `latency_s()` (null of what is not live); it tells
+// `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `latency_s()` (null of what
+// is not live); it tells
 // `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
 
 import { open } from './player.js';
@@ -13,6 +14,8 @@ const SEEK_MS = 5000;
 const SWITCH_MS = 15000;
 // A picture so near to where a seek went is one of the seek's.
 const NEAR_S = 1;
+// Changes of what is to be read that are told.
+const TEXTS_MAX = 200;
 // Playback that goes on so far after a seek has come out of it.
 const ONWARD_S = 0.5;
 
@@ -22,7 +25,7 @@ const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
   levels: null, audio_tracks: null, highest_level: null, latency_s: null, stalls: [], errors: [],
-  heights: [], seeks: [],
+  heights: [], seeks: [], text_languages: null, texts: [],
 };
 const started = performance.now();
 let player;
@@ -58,7 +61,15 @@ function fail(type, details, fatal) {
 
 const waiting = new Set();
 
+// What stands over the pictures now, whichever player put it there: all of them use the element's own text tracks.
+function readable() {
+  const shown = Array.from(video.textTracks).filter(({ mode, kind }) => mode === 'showing' && kind !== 'metadata');
+  return shown.flatMap(({ activeCues }) => Array.from(activeCues ?? [], ({ text }) => text)).join('\n');
+}
+
 function onFrame(_, { mediaTime, height }) {
+  const text = readable();
+  if (text !== (seen.texts.at(-1)?.text ?? '') && seen.texts.length < TEXTS_MAX) seen.texts.push({ at_s: mediaTime, text });
   if (seen.heights.at(-1) !== height) seen.heights.push(height);
   for (const look of waiting) look({ mediaTime, height });
   video.requestVideoFrameCallback(onFrame);
@@ -163,6 +174,8 @@ player = open(video, query.get('url'), {
   ready: (audioTracks) => {
     seen.levels = player.levels()?.length ?? null;
     seen.audio_tracks = audioTracks;
+    seen.text_languages = player.texts();
+    if (query.get('text')) player.read(query.get('text'));
     play();
   },
   level: (index) => {

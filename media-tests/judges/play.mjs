@@ -1,11 +1,12 @@
 // Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen.
 //
-//   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch]
+//   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
 // --page media: the page appears under the media's own origin. --for-s N: what does not end is watched for N seconds
 // from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
+// --text TAG: shows the subtitles of this language.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -31,7 +32,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
-    switch: { type: 'boolean', default: false } },
+    switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' } },
 });
 const player = PLAYERS[positionals[0]];
 const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Number);
@@ -39,7 +40,7 @@ const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds
 if (!player || positionals.length !== 2 || !['own', 'media'].includes(values.page)
     || ![...seeks, deadline, watched].every((time) => time >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch]');
+    + '[--seek-s N[,N...]] [--switch] [--text TAG]');
   process.exit(2);
 }
 const media = new URL(positionals[1]);
@@ -88,7 +89,7 @@ try {
       return route.fulfill({ contentType, body });
     });
   }
-  const query = new URLSearchParams({ url: media.href, seeks: JSON.stringify(seeks), switch: values.switch });
+  const query = new URLSearchParams({ url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text });
   await page.goto(`${origin}/page.html?${query}`);
   // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.
   const reached = (what) => page.waitForFunction((what) => window.judge?.seen.done || window.judge?.[what]?.(), what,

@@ -12,5 +12,7 @@ mod judges;
 mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
+#[path = "all/subtitles.rs"]
+mod subtitles;
 #[path = "all/tidy.rs"]
 mod tidy;

@@ -5,6 +5,7 @@
 
 mod feed;
 mod live;
+mod subtitles;
 mod transport;
 
 use std::time::Duration;

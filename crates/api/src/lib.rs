@@ -13,6 +13,7 @@ pub mod page;
 pub mod peers;
 pub mod problem;
 pub mod router;
+pub mod subtitles;
 pub mod transcode;
 pub mod vcdn;
 

@@ -1,7 +1,7 @@
 //! The metadata database: assets, their versions and tracks.
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
-//! `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure`.
+//! `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` · `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::media::{Probe, Track};
+use crate::subtitles::Subtitle;
 
 /// Where an asset stands between upload and playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,6 +76,9 @@ pub struct Asset {
     pub protected: bool,
     /// The version that plays, newest; absent until one is published.
     pub version: Option<Version>,
+    /// Its subtitles, in the order in which they were added.
+    #[serde(default)]
+    pub subtitles: Vec<Subtitle>,
     /// Counts up with every change.
     pub revision: u64,
     /// When it was registered.

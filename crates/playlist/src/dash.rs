@@ -1,11 +1,13 @@
 //! The Media Presentation Description of DASH (ISO/IEC 23009-1, clauses are its own; DASH-IF's guidelines): the same
 //! segments that HLS plays, under the same names.
 //!
-//! Numbers (`$Number$`) with an explicit timeline. No `BaseURL`: everything is relative to where the MPD was found.
+//! Numbers (`$Number$`) with an explicit timeline. No `BaseURL` but of text, which is one file: everything is relative to where
+//! the MPD was found.
 
 mod live;
 mod periods;
 mod representation;
+mod text;
 mod timeline;
 mod xml;
 
@@ -15,9 +17,9 @@ pub use self::representation::{DashKind, DashTrack};
 use self::representation::{Piece, Set};
 use self::timeline::{Timeline, min_buffer_ms};
 use self::xml::Element;
-use crate::PlaylistError;
 use crate::media::INIT_URI;
 use crate::time::{IsoDuration, ceil_ms};
+use crate::{DashText, PlaylistError};
 
 const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
 /// Segments with templates (clause 8.4). It is not only for what is live.
@@ -36,14 +38,14 @@ pub struct VodTrack {
     pub segment_bytes: Vec<u64>,
 }
 
-/// The MPD of complete tracks.
+/// The MPD of complete tracks, and of text that is shown with them.
 ///
 /// `minBufferTime` is the longest that any of them needs to make its `bandwidth` true: the length of the longest segment or
 /// less, since the bandwidth is the peak of segments.
 ///
 /// # Errors
 /// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
-pub fn vod_mpd(tracks: &[VodTrack]) -> Result<String, PlaylistError> {
+pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, PlaylistError> {
     let facts: Vec<&DashTrack> = tracks.iter().map(|track| &track.track).collect();
     let mut pieces = Vec::new();
     let (mut end_ms, mut buffer_ms, mut longest_ms) = (0, 1, 0);
@@ -65,11 +67,13 @@ pub fn vod_mpd(tracks: &[VodTrack]) -> Result<String, PlaylistError> {
         return Err(PlaylistError::Empty { what: "track" });
     }
     let sets = Set::of(&facts);
+    let texts = texts.iter().enumerate().map(|(at, text)| text.element(sets.len() + at));
     let period = Element::new("Period")
         .with("id", 0)
         .with("start", IsoDuration(0))
         .with("duration", IsoDuration(end_ms))
-        .children(adaptation_sets(&sets, &facts, &pieces)?);
+        .children(adaptation_sets(&sets, &facts, &pieces)?)
+        .children(texts.collect::<Result<Vec<_>, _>>()?);
     let mpd = Element::new("MPD")
         .with("xmlns", NAMESPACE)
         .with("profiles", PROFILE)

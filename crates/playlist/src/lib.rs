@@ -13,6 +13,7 @@ mod live;
 mod media;
 mod multivariant;
 mod role;
+mod text;
 mod time;
 mod uri;
 
@@ -32,6 +33,7 @@ pub use multivariant::{
     VideoRendition, multivariant_playlist,
 };
 pub use role::Role;
+pub use text::{DashText, VodText, text_segment_uri, vod_text_playlist};
 
 /// Values that make no playlist.
 #[derive(Debug, Error)]

@@ -165,19 +165,23 @@ impl<'a> Way<'a> {
         let said = subtitles.iter().map(|text| {
             (text.name.as_str(), text.language.as_deref().filter(|language| is_language(language)), text.role)
         });
-        let text = |(text, named): (&SubtitleRendition, Named)| {
+        let default = subtitles.iter().position(|text| text.is_default);
+        let text = |(at, (text, mut named)): (usize, (&SubtitleRendition, Named))| {
+            let is_default = default == Some(at);
+            // What is the default may be chosen by the player, too (section 4.4.6.1).
+            named.is_autoselect |= is_default;
             self.media(&Rendition {
                 kind: MediaType::Subtitles,
                 group: SUBTITLES_GROUP,
                 uri: &text.uri,
                 named: &named,
                 role: text.role,
-                is_default: false,
+                is_default,
                 channels: None,
                 stable_id: text.stable_id.as_deref(),
             })
         };
-        subtitles.iter().zip(names(said, "Subtitles")).map(text).collect()
+        subtitles.iter().zip(names(said, "Subtitles")).enumerate().map(text).collect()
     }
 
     fn media(&self, rendition: &Rendition<'_>) -> Result<Extended<ExtXMedia<'a>>, PlaylistError> {

@@ -16,3 +16,5 @@ mod media;
 mod multivariant;
 #[path = "all/pathways.rs"]
 mod pathways;
+#[path = "all/text.rs"]
+mod text;

@@ -33,6 +33,12 @@ export function open(video, url, tell, switches) {
       player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
       player.setRepresentationForTypeByIndex('video', level);
     },
+    texts: () => player.getTracksFor('text').map(({ lang }) => lang ?? ''),
+    read: (language) => {
+      const found = player.getTracksFor('text').findIndex(({ lang }) => lang === language);
+      player.enableText(found >= 0);
+      player.setTextTrack(found);
+    },
     // How far it is behind the wall clock.
     latency_s: () => (player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null),
   };

@@ -12,15 +12,33 @@ export function open(video, url, tell) {
     tell.error(error.type, `${error.details}${cause}`, error.fatal);
     hls.destroy();
   });
-  hls.on(Hls.Events.MANIFEST_PARSED, (_, manifest) => tell.ready(manifest.audioTracks.length));
+  hls.on(Hls.Events.MANIFEST_PARSED, (_, manifest) => {
+    languages = manifest.subtitleTracks.map(({ lang }) => lang ?? '');
+    tell.ready(manifest.audioTracks.length);
+  });
   hls.on(Hls.Events.FRAG_CHANGED, (_, { frag }) => {
     if (frag.type === 'main') tell.level(frag.level);
   });
+  let wanted = null;
+  const choose = () => {
+    const found = wanted === null ? -1 : hls.subtitleTracks.findIndex(({ lang }) => lang === wanted);
+    if (found >= 0 && hls.subtitleTrack !== found) {
+      hls.subtitleDisplay = true;
+      hls.subtitleTrack = found;
+    }
+  };
+  let languages = [];
+  hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, choose);
   hls.loadSource(url);
   hls.attachMedia(video);
   return {
     levels: () => hls.levels.map((level) => level.height),
     take: (level) => { hls.nextLevel = level; },
+    texts: () => languages,
+    read: (language) => {
+      wanted = language;
+      choose();
+    },
     // How far it is behind the end of the playlist.
     latency_s: () => (hls.levels[hls.currentLevel]?.details?.live ? hls.latency : null),
   };

@@ -34,6 +34,11 @@ export function open(video, url, tell) {
       player.configure({ abr: { enabled: false } });
       player.selectVideoTrack(levels()[level], true, KEPT_S);
     },
+    texts: () => player.getTextTracks().map(({ language }) => language),
+    read: (language) => {
+      const found = player.getTextTracks().find((track) => track.language === language);
+      if (found) player.selectTextTrack(found);
+    },
     // How far it is behind the wall clock; of HLS without dates, behind the end of the playlist.
     latency_s: () => {
       if (!player.isLive()) return null;

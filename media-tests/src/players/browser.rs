@@ -43,6 +43,8 @@ pub struct Viewing {
     pub seeks_s: Vec<f64>,
     /// Whether each level is then taken by hand.
     pub switch: bool,
+    /// Language of the subtitles that are shown.
+    pub text: Option<String>,
 }
 
 /// What a viewer would have seen.
@@ -79,6 +81,10 @@ pub struct Seen {
     pub heights: Vec<u64>,
     /// What came of each seek.
     pub seeks: Vec<Seek>,
+    /// Languages of the subtitles that are offered; none if the player does not say.
+    pub text_languages: Option<Vec<String>>,
+    /// What was to be read over the pictures, each change anew; the first 200.
+    pub texts: Vec<ShownText>,
     /// Requests for media that were refused or broke off, whatever the player made of it; the first 50.
     pub failed_requests: Vec<FailedRequest>,
 }
@@ -104,6 +110,15 @@ pub struct Seek {
     pub ms: Option<f64>,
     /// Time of that picture, seconds.
     pub shown_s: Option<f64>,
+}
+
+/// What was to be read from a picture on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ShownText {
+    /// Media time of the picture, seconds.
+    pub at_s: f64,
+    /// The text; empty where there was none any more.
+    pub text: String,
 }
 
 /// A request that was refused or broke off.
@@ -133,6 +148,9 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
     }
     if viewing.switch {
         arguments.push("--switch".to_owned());
+    }
+    if let Some(language) = &viewing.text {
+        arguments.extend(["--text".to_owned(), language.clone()]);
     }
     let seen = quiet(&text(&root.join("tools/node"))?, arguments).await?;
     serde_json::from_slice(&seen).context("play.mjs prints one JSON object")

@@ -118,6 +118,8 @@ pub struct Limits {
     pub max_backoff: Span,
     /// Time that a media child may take for one file.
     pub media_timeout: Span,
+    /// Longest file of subtitles; as many as `max_processing` are in memory at once.
+    pub max_subtitles: Bytes,
 }
 
 /// `[pulls]`.
@@ -219,6 +221,10 @@ impl Config {
         if self.limits.max_processing == 0 || self.pulls.max_running == 0 {
             return wrong("limits.max_processing and pulls.max_running are 1 at least".to_owned());
         }
+        if self.limits.max_subtitles.0 > flame_subtitles::INPUT_MAX_BYTES as u64 {
+            let most = Bytes(flame_subtitles::INPUT_MAX_BYTES as u64);
+            return wrong(format!("limits.max_subtitles is {}, at most {most} are read", self.limits.max_subtitles));
+        }
         if let Some(rtmp) = &self.rtmp {
             let message = rtmp.max_message;
             if !(RTMP_MESSAGE_MIN_BYTES..=RTMP_MESSAGE_MAX_BYTES).contains(&message.0) {
@@ -315,6 +321,7 @@ impl Default for Limits {
             max_processing: 2,
             max_backoff: Span(Duration::from_secs(30)),
             media_timeout: Span(Duration::from_secs(120)),
+            max_subtitles: Bytes(4 << 20),
         }
     }
 }

@@ -7,20 +7,22 @@ use utoipa_axum::routes;
 
 use crate::config::PullConfig;
 use crate::intake::Intake;
+use crate::subtitles::Subtitles;
 
 mod error;
 mod files;
 mod pulls;
+mod subtitles;
 pub(crate) mod tus;
 mod uploads;
 
 /// Methods that pages of allowed origins may use.
 const METHODS: &str = "GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS";
 /// Request headers that they may set.
-const REQUEST_HEADERS: &str = "Authorization, Content-Type, Content-Digest, Repr-Digest, Tus-Resumable, Upload-Checksum, \
+const REQUEST_HEADERS: &str = "Authorization, Content-Type, Content-Digest, If-Match, Repr-Digest, Tus-Resumable, Upload-Checksum, \
                                Upload-Length, Upload-Metadata, Upload-Offset";
 /// Answer headers that they may read.
-const ANSWER_HEADERS: &str = "Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, \
+const ANSWER_HEADERS: &str = "ETag, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, \
                               Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";
 
 /// What handlers share.
@@ -28,17 +30,20 @@ const ANSWER_HEADERS: &str = "Location, Retry-After, Tus-Checksum-Algorithm, Tus
 pub struct Door {
     intake: Intake,
     pulls: PullConfig,
+    subtitles: Subtitles,
 }
 
 /// The routes of the service.
 #[must_use]
-pub fn routes(intake: Intake, pulls: PullConfig) -> Routes {
+pub fn routes(intake: Intake, pulls: PullConfig, subtitles: Subtitles) -> Routes {
+    let door = Door { intake, pulls, subtitles };
     let private = OpenApiRouter::new()
         .routes(routes!(uploads::list, tus::create))
         .routes(routes!(uploads::show, tus::offset, tus::append, tus::terminate))
         .routes(routes!(files::put))
         .routes(routes!(pulls::create))
-        .with_state(Door { intake: intake.clone(), pulls })
+        .routes(routes!(subtitles::add))
+        .with_state(door.clone())
         .layer(from_fn(tus::stamp));
     // A browser's preflight carries no credentials.
     let public = OpenApiRouter::new()
@@ -46,7 +51,8 @@ pub fn routes(intake: Intake, pulls: PullConfig) -> Routes {
         .routes(routes!(tus::upload_options))
         .routes(routes!(files::options))
         .routes(routes!(pulls::options))
-        .with_state(Door { intake, pulls });
+        .routes(routes!(subtitles::options))
+        .with_state(door);
     Routes { private, public }
 }
 

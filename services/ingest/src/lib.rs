@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`]) and a way of
+//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`]) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
@@ -28,6 +28,7 @@ pub mod record;
 pub mod retry;
 pub mod rtmp;
 pub mod store;
+pub mod subtitles;
 pub mod sweep;
 pub mod writers;
 
@@ -49,6 +50,7 @@ use processing::media::Media;
 use pull::Puller;
 use rtmp::Door;
 use store::Uploads;
+use subtitles::Subtitles;
 
 /// The service's name, where nothing else is configured.
 const NAME: &str = "ingest";
@@ -112,6 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if ended > 0 {
         tracing::info!(ended, "uploads by PUT were cut off by the last stop and are given up");
     }
+    let subtitles = Subtitles::new(store.clone(), host.client(), &config.limits);
     let intake = Intake::new(uploads.clone(), Depot::new(store), config.limits, CancellationToken::new());
     let media = Media::new(&program, config.limits.max_processing, &scratch, config.limits.media_timeout.0);
     let processor =
@@ -125,7 +128,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.spawn("rtmp", |stop| door.run(stop));
     }
     host.allow_pages(http::pages(config.allowed_origins));
-    let running = host.serve(http::routes(intake, config.pulls));
+    let running = host.serve(http::routes(intake, config.pulls, subtitles));
     Ok(Running { host: running, uploads, store: store_config, embedded, rtmp })
 }
 

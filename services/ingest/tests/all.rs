@@ -1,5 +1,7 @@
 //! The service as its callers meet it: on sockets, with a real database, a real object store and real media children.
 
+#[path = "all/platform.rs"]
+mod platform;
 #[path = "all/world.rs"]
 mod world;
 
@@ -23,5 +25,7 @@ mod media;
 mod pulls;
 #[path = "all/rtmp.rs"]
 mod rtmp;
+#[path = "all/subtitles.rs"]
+mod subtitles;
 #[path = "all/tus.rs"]
 mod tus;

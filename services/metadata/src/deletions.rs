@@ -1,4 +1,4 @@
-//! What is left to do when an asset is deleted: its objects leave the store.
+//! What is left to do when an asset or something of it is deleted: its objects leave the store.
 //!
 //! The catalogue's entry and the note that its objects have to go change in one transaction; this task works the
 //! notes off, one at a time, and tries again for as long as it takes. So a deletion is answered at once, also while
@@ -28,13 +28,14 @@ const UPLOADS_AT_ONCE: usize = 100;
 /// The prefixes below which everything that an asset may own lies (docs/storage-format.md). Ids have one length, so
 /// no prefix covers a neighbour.
 #[must_use]
-pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 5] {
+pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 6] {
     [
         format!("{tenant}/sources/{id}"),
         format!("{tenant}/posters/{id}."),
         format!("{tenant}/media/{id}/"),
         format!("{tenant}/live/{id}/"),
         format!("{tenant}/channels/{id}."),
+        format!("{tenant}/subtitles/{id}/"),
     ]
 }
 
@@ -48,7 +49,7 @@ pub fn retry_after(attempts: u32) -> Duration {
 pub(crate) async fn work_off(store: Store, objects: Objects, stop: CancellationToken) {
     loop {
         let pause = tokio::select! {
-            pause = work_off_next(&store, &objects) => pause,
+            pause = next(&store, &objects) => pause,
             () = stop.cancelled() => return,
         };
         let pause = pause.unwrap_or_else(|error| {
@@ -69,13 +70,44 @@ pub(crate) async fn work_off(store: Store, objects: Objects, stop: CancellationT
     }
 }
 
+/// Works off what is due of both kinds. Gives the pause until the next; `None` if there is none.
+async fn next(store: &Store, objects: &Objects) -> StoreResult<Option<Duration>> {
+    let deletion = work_off_next(store, objects).await?;
+    let removal = remove_next(store, objects).await?;
+    Ok([deletion, removal].into_iter().flatten().min())
+}
+
+/// Removes the next single object, if it is due. Gives the pause until the one after; `None` if there is none.
+async fn remove_next(store: &Store, objects: &Objects) -> StoreResult<Option<Duration>> {
+    let Some(removal) = store.next_removal().await? else { return Ok(None) };
+    if let Some(pause) = until(removal.due_at_us) {
+        return Ok(Some(pause));
+    }
+    match objects.delete(&removal.object_key).await {
+        Ok(()) => {
+            store.note_removal_done(&removal).await?;
+            tracing::info!(key = removal.object_key, "an object that nothing names any more is gone");
+        }
+        Err(error) => {
+            let attempts = removal.attempts + 1;
+            let (error, pause) = (chain(&error), retry_after(attempts));
+            tracing::warn!(key = removal.object_key, attempts, error, "an object that has to go is still there");
+            store.note_removal_failed(&removal, &error, pause).await?;
+        }
+    }
+    Ok(Some(Duration::ZERO))
+}
+
+/// The time until a moment that is still to come, microseconds since the Unix epoch.
+fn until(due_at_us: i64) -> Option<Duration> {
+    u64::try_from(due_at_us - now_us()).ok().filter(|early_us| *early_us > 0).map(Duration::from_micros)
+}
+
 /// Works the next deletion off, if it is due. Gives the pause until the one after; `None` if there is none.
 async fn work_off_next(store: &Store, objects: &Objects) -> StoreResult<Option<Duration>> {
     let Some(deletion) = store.next_deletion().await? else { return Ok(None) };
-    if let Ok(early_us) = u64::try_from(deletion.due_at_us - now_us())
-        && early_us > 0
-    {
-        return Ok(Some(Duration::from_micros(early_us)));
+    if let Some(pause) = until(deletion.due_at_us) {
+        return Ok(Some(pause));
     }
     match remove(objects, &deletion).await {
         Ok(removed) => {

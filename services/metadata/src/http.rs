@@ -2,6 +2,7 @@
 
 mod assets;
 mod error;
+mod subtitles;
 mod versions;
 
 use axum::extract::DefaultBodyLimit;
@@ -18,6 +19,7 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
         .routes(routes!(assets::show, assets::patch, assets::delete))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::fail))
+        .routes(routes!(subtitles::put, subtitles::delete))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(store)
 }

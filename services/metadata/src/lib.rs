@@ -3,7 +3,7 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`limits`], [`search`], [`cursor`]), then [`store`], which
+//! Reading order: [`config`], the decisions ([`asset`], [`subtitle`], [`limits`], [`search`], [`cursor`]), then [`store`], which
 //! keeps them, [`deletions`], which works behind, and `http`, which speaks.
 
 pub mod asset;
@@ -14,6 +14,7 @@ mod http;
 pub mod limits;
 pub mod search;
 pub mod store;
+pub mod subtitle;
 
 pub use config::Config;
 

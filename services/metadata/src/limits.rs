@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 use flame_api::media::{Probe, Rational, Track};
 use flame_api::metadata::{NewAsset, NewVersion, Source};
+use flame_api::subtitles::{NewSubtitle, SubtitleRole};
+use uuid::Uuid;
 
 /// Longest request body: a version of [`TRACKS_MAX`] tracks with every text at its limit stays below.
 pub const BODY_MAX_BYTES: usize = 128 * 1024;
@@ -19,6 +21,8 @@ pub const KEY_MAX_BYTES: usize = 1024;
 pub const REASON_MAX_CHARS: usize = 4000;
 /// Most tracks of a version.
 pub const TRACKS_MAX: usize = 64;
+/// Most subtitles of an asset.
+pub const SUBTITLES_MAX: usize = 64;
 /// Longest short text: names of chains, tracks, codecs, containers, languages; in bytes.
 pub const WORD_MAX_BYTES: usize = 128;
 /// Largest number: SQLite's integers and JavaScript's exact ones (2^53 - 1) both hold it.
@@ -65,18 +69,15 @@ fn check_source(tenant: &str, source: &Source) -> Result<(), Refused> {
     if source.file_name.as_ref().is_some_and(|name| name.len() > FILE_NAME_MAX_BYTES) {
         return refuse("source.file_name", format!("must be at most {FILE_NAME_MAX_BYTES} bytes long"));
     }
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if source.sha256.len() != 64 || !source.sha256.bytes().all(hex) {
-        return refuse("source.sha256", "must be 64 lower-case hexadecimal digits");
-    }
+    check_digits("source.sha256", &source.sha256, 64)?;
     check_number("source.size_bytes", source.size_bytes)
 }
 
-/// An object of the tenant's own: otherwise one tenant could have another's bytes conditioned for it.
-fn check_key(field: &str, tenant: &str, key: &str) -> Result<(), Refused> {
-    let own = key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
+/// An object below `folder`, the tenant's own: otherwise one tenant could have another's bytes conditioned for it.
+fn check_key(field: &str, folder: &str, key: &str) -> Result<(), Refused> {
+    let own = key.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
     if !own || key.len() > KEY_MAX_BYTES || key.chars().any(char::is_control) {
-        return refuse(field, format!("must begin with `{tenant}/` and have at most {KEY_MAX_BYTES} bytes"));
+        return refuse(field, format!("must begin with `{folder}/` and have at most {KEY_MAX_BYTES} bytes"));
     }
     Ok(())
 }
@@ -102,11 +103,37 @@ fn check_probe(probe: &Probe) -> Result<(), Refused> {
 
 /// Checks the name of a version: 12 lower-case hexadecimal digits, as it stands in URLs.
 pub fn check_version_name(name: &str) -> Result<(), Refused> {
+    check_digits("version", name, 12)
+}
+
+fn check_digits(field: &str, text: &str, count: usize) -> Result<(), Refused> {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if name.len() != 12 || !name.bytes().all(hex) {
-        return refuse("version", "must be 12 lower-case hexadecimal digits");
+    if text.len() != count || !text.bytes().all(hex) {
+        return refuse(field, format!("must be {count} lower-case hexadecimal digits"));
     }
     Ok(())
+}
+
+/// Checks the listing of subtitles of `tenant`'s asset `id` under `name`.
+pub fn check_subtitle(tenant: &str, id: Uuid, name: &str, new: &NewSubtitle) -> Result<(), Refused> {
+    check_digits("subtitle", name, 12)?;
+    check_word("language", &new.language)?;
+    new.title.as_deref().map_or(Ok(()), check_title)?;
+    check_key("key", &format!("{tenant}/subtitles/{id}"), &new.key)?;
+    check_digits("sha256", &new.sha256, 64)?;
+    check_number("size_bytes", new.size_bytes)?;
+    check_number("cues", new.cues)?;
+    if new.default && new.role == SubtitleRole::Forced {
+        return refuse("default", "must be false where `role` is `forced`: players show those by themselves");
+    }
+    Ok(())
+}
+
+/// The asset has as many subtitles as it may have.
+#[must_use]
+pub fn too_many_subtitles() -> Refused {
+    let reason = format!("must be at most {SUBTITLES_MAX} of an asset; take some away first");
+    Refused { field: "subtitles".to_owned(), reason }
 }
 
 /// Checks the body of a publication.

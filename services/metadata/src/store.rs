@@ -16,7 +16,9 @@
 
 mod assets;
 mod deletions;
+mod removals;
 mod rows;
+mod subtitles;
 mod versions;
 
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ use tokio::sync::Notify;
 
 pub use assets::{Deleted, Patched, Registered};
 pub use deletions::Deletion;
+pub use removals::Removal;
+pub use subtitles::{Listed, Unlisted};
 pub use versions::Published;
 
 use crate::config::Config;

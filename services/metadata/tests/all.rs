@@ -17,6 +17,8 @@ mod paging;
 mod schema;
 #[path = "all/search.rs"]
 mod search;
+#[path = "all/subtitles.rs"]
+mod subtitles;
 #[path = "all/tenants.rs"]
 mod tenants;
 #[path = "all/versions.rs"]

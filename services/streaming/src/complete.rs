@@ -1,11 +1,13 @@
 //! A track that has come to its end, as playlists and manifests see it: how long its segments are and where it can be entered,
 //! however its bytes are stored.
 
+use std::ops::Range;
+
 use flame_api::media::{Track as Facts, TrackKind};
 use flame_cmaf::{MovieTrack, TrackIndex};
 use flame_playlist::{
-    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, PlaylistError, Role, VodMedia, VodTrack,
-    iframe_playlist, vod_media_playlist,
+    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, PlaylistError, Role, VodMedia, VodText,
+    VodTrack, iframe_playlist, vod_media_playlist, vod_text_playlist,
 };
 
 use crate::clip::Clip;
@@ -120,16 +122,36 @@ impl Complete {
         if container == Container::FragmentedMp4 && clip.is_none() {
             return Ok(self.playlist.clone());
         }
-        let clip = clip.map(|clip| {
-            let end_ticks = self.start_ticks + self.media.segment_ticks.iter().sum::<u64>();
-            let (from_ticks, to_ticks) = clip.ticks(self.media.timescale, end_ticks);
-            // A track that begins late has nothing before.
-            let within = |ticks: u64| ticks.saturating_sub(self.start_ticks);
-            let query = Clip { from_ms: 0, ..clip }.to_string();
-            PlaylistClip { from_ticks: within(from_ticks), to_ticks: within(to_ticks), query }
-        });
-        let media = VodMedia { container, clip, ..self.media.clone() };
+        let media = VodMedia { container, clip: clip.map(|clip| self.clip(clip)), ..self.media.clone() };
         Ok(Document::new(vod_media_playlist(&media)?))
+    }
+
+    /// The playlist of text that is cut like it, beside segments of the kind `container`.
+    pub(crate) fn text(&self, container: Container, clip: Option<Clip>) -> Result<Document, PlaylistError> {
+        let VodMedia { timescale, segment_ticks, .. } = self.media.clone();
+        let clip = clip.map(|clip| self.clip(clip));
+        Ok(Document::new(vod_text_playlist(&VodText { timescale, segment_ticks, container, clip })?))
+    }
+
+    /// When the segment `number` is shown, milliseconds of the presentation, rounded to the outside.
+    pub(crate) fn shown_ms(&self, number: usize) -> Option<Range<u64>> {
+        let length_ticks = *self.media.segment_ticks.get(number)?;
+        let start_ticks = self.start_ticks + self.media.segment_ticks[..number].iter().sum::<u64>();
+        let timescale = u128::from(self.media.timescale.max(1));
+        let scaled = |ticks: u64| u128::from(ticks) * 1000;
+        let start_ms = u64::try_from(scaled(start_ticks) / timescale).unwrap_or(u64::MAX);
+        let end_ms = scaled(start_ticks.saturating_add(length_ticks)).div_ceil(timescale);
+        Some(start_ms..u64::try_from(end_ms).unwrap_or(u64::MAX))
+    }
+
+    /// `clip` on its own ticks.
+    fn clip(&self, clip: Clip) -> PlaylistClip {
+        let end_ticks = self.start_ticks + self.media.segment_ticks.iter().sum::<u64>();
+        let (from_ticks, to_ticks) = clip.ticks(self.media.timescale, end_ticks);
+        // A track that begins late has nothing before.
+        let within = |ticks: u64| ticks.saturating_sub(self.start_ticks);
+        let query = Clip { from_ms: 0, ..clip }.to_string();
+        PlaylistClip { from_ticks: within(from_ticks), to_ticks: within(to_ticks), query }
     }
 
     /// The playlist of its I-frames; `None` where it has none, or none are noted.

@@ -31,6 +31,9 @@ pub struct Config {
     /// Memory for what is known of files that play as they were uploaded.
     #[serde(default = "default_movies")]
     pub movies: Bytes,
+    /// Memory for subtitles.
+    #[serde(default = "default_subtitles")]
+    pub subtitles: Bytes,
     /// What is made of segments on request.
     #[serde(default)]
     pub derived: DerivedConfig,
@@ -127,6 +130,7 @@ impl Config {
             store_deadline: default_store_deadline(),
             indexes: default_indexes(),
             movies: default_movies(),
+            subtitles: default_subtitles(),
             derived: DerivedConfig::default(),
             catalogue: CatalogueConfig::default(),
             live: LiveConfig::default(),
@@ -195,6 +199,10 @@ fn default_remembered() -> usize {
 
 fn default_movies() -> Bytes {
     Bytes(256 << 20)
+}
+
+fn default_subtitles() -> Bytes {
+    Bytes(32 << 20)
 }
 
 fn default_indexes() -> Bytes {

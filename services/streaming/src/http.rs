@@ -11,6 +11,7 @@ mod protected;
 mod publications;
 mod representation;
 mod signed;
+mod text;
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
 use crate::source::Sources;
 use crate::store::MediaStore;
+use crate::text::Texts;
 use crate::track::Tracks;
 
 /// A browser may remember the answer to its preflight this long; browsers cap it on their own.
@@ -42,6 +44,7 @@ pub(crate) struct State {
     pub(crate) presentations: Presentations,
     pub(crate) tracks: Tracks,
     pub(crate) sources: Sources,
+    pub(crate) texts: Texts,
     pub(crate) workshop: Workshop,
     pub(crate) store: MediaStore,
     pub(crate) live: Live,

@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
 //! it (`admission`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
-//! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), live channels (`live`), then
+//! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what is read along with it (`text`), live channels (`live`), then
 //! `http`, which speaks.
 
 mod admission;
@@ -23,6 +23,7 @@ pub mod names;
 pub mod presentation;
 mod source;
 mod store;
+mod text;
 mod track;
 
 pub use config::Config;
@@ -44,6 +45,7 @@ use live::{Live, Recordings};
 use presentation::Presentations;
 use source::Sources;
 use store::MediaStore;
+use text::Texts;
 use track::Tracks;
 
 /// The service's name, where nothing else is configured.
@@ -88,6 +90,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracks: Tracks::new(store.clone(), config.indexes.0),
         recordings: Recordings::new(store.clone(), config.indexes.0),
         sources: Sources::new(store.clone(), config.movies.0),
+        texts: Texts::new(store.clone(), config.subtitles.0),
         workshop: Workshop::new(store.clone(), &config.derived),
         live,
         store,

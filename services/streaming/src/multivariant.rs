@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use flame_api::media::{Track as Facts, TrackKind};
+use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
-    AudioRendition, Container, IframeRendition, MultivariantInput, PlaylistError, Role, VideoRange, VideoRendition,
-    multivariant_playlist, vod_mpd,
+    AudioRendition, Container, DashText, IframeRendition, MultivariantInput, PlaylistError, Role, SubtitleRendition,
+    VideoRange, VideoRendition, multivariant_playlist, vod_mpd,
 };
 
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::presentation::Document;
+use crate::text::{self, WHOLE_URI};
 
 /// Codecs that a transport stream of HLS carries here, by the beginning of their strings.
 const TS_CODECS: [&str; 6] = ["avc1.", "avc3.", "hvc1.", "hev1.", "mp4a.40.", "ac-3"];
@@ -24,10 +26,10 @@ pub(crate) struct Listed<'a> {
     pub(crate) complete: Option<Arc<Complete>>,
 }
 
-/// The playlist of all tracks of `version`, of a clip or of all of it.
+/// The playlist of all tracks and subtitles of `version`, of a clip or of all of it.
 pub(crate) fn playlist(
     version: &str,
-    tracks: &[Listed<'_>],
+    (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
     container: Container,
     clip: Option<Clip>,
 ) -> Result<Document, PlaylistError> {
@@ -50,7 +52,18 @@ pub(crate) fn playlist(
             TrackKind::Audio => input.audio.push(audio(facts, uri)),
         }
     }
+    if let Some(grid) = grid(tracks) {
+        let uri = |subtitle| format!("{version}/{}/{file}{query}", text::track(subtitle, &grid.name));
+        input.subtitles = subtitles.iter().map(|subtitle| readable(subtitle, uri(subtitle))).collect();
+    }
     Ok(Document::new(multivariant_playlist(&input)?))
+}
+
+/// The track that text is cut like: that of the best pictures, or of sound where there are none. None where no segments are
+/// known, and so of what was live: text then is not offered.
+fn grid<'a>(tracks: &[Listed<'a>]) -> Option<&'a Facts> {
+    let first = |kind| tracks.iter().find(|track| track.facts.kind == kind && track.complete.is_some());
+    first(TrackKind::Video).or_else(|| first(TrackKind::Audio)).map(|track| track.facts)
 }
 
 /// Whether the playlist of this form names playlists of I-frames.
@@ -58,14 +71,49 @@ pub(crate) fn offers_iframes(container: Container, clip: Option<Clip>) -> bool {
     container == Container::FragmentedMp4 && clip.is_none()
 }
 
-/// The MPD of all tracks of `version` whose segments are known.
-pub(crate) fn mpd(version: &str, tracks: &[Listed<'_>]) -> Result<Document, PlaylistError> {
+/// The MPD of all tracks of `version` whose segments are known, and of its subtitles.
+pub(crate) fn mpd(version: &str, (tracks, subtitles): (&[Listed<'_>], &[Subtitle])) -> Result<Document, PlaylistError> {
     let track = |track: &Listed<'_>| {
         let complete = track.complete.as_ref()?;
         Some(complete.dash(track.facts, format!("{version}/{}", track.facts.name)))
     };
+    let texts = grid(tracks).into_iter().flat_map(|grid| subtitles.iter().map(|text| file(version, text, grid)));
+    let texts: Vec<DashText> = texts.collect();
     let tracks: Vec<_> = tracks.iter().filter_map(track).collect();
-    Ok(Document::new(vod_mpd(&tracks)?))
+    Ok(Document::new(vod_mpd(&tracks, &texts)?))
+}
+
+fn role(role: SubtitleRole) -> Role {
+    match role {
+        SubtitleRole::Subtitle => Role::Subtitle,
+        SubtitleRole::Caption => Role::Caption,
+        SubtitleRole::Forced => Role::Forced,
+    }
+}
+
+fn readable(subtitle: &Subtitle, uri: String) -> SubtitleRendition {
+    SubtitleRendition {
+        uri,
+        codec: None,
+        name: subtitle.title.clone().unwrap_or_else(|| subtitle.language.clone()),
+        language: Some(subtitle.language.clone()),
+        role: role(subtitle.role),
+        is_default: subtitle.default,
+        stable_id: None,
+    }
+}
+
+fn file(version: &str, subtitle: &Subtitle, grid: &Facts) -> DashText {
+    let name = text::track(subtitle, &grid.name);
+    DashText {
+        uri: format!("{version}/{name}/{WHOLE_URI}"),
+        id: name,
+        language: Some(subtitle.language.clone()),
+        label: subtitle.title.clone(),
+        role: role(subtitle.role),
+        is_default: subtitle.default,
+        bandwidth_bps: subtitle.size_bytes.saturating_mul(8000) / grid.duration_ms.max(1),
+    }
 }
 
 fn fits_ts(codec: &str) -> bool {

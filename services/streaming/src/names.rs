@@ -88,7 +88,7 @@ pub fn keyframe_uri(number: usize) -> String {
 }
 
 /// A decimal number without sign or leading zero.
-fn number(digits: &str) -> Option<u64> {
+pub(crate) fn number(digits: &str) -> Option<u64> {
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     is_plain.then(|| digits.parse().ok()).flatten()
 }

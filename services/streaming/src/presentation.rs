@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flame_api::media::TrackKind;
 use flame_api::metadata::{Asset, AssetState, Source, Version};
+use flame_api::subtitles::Subtitle;
 use flame_api::{Client, ClientError};
 use flame_playlist::{Container, PlaylistError};
 use moka::Expiry;
@@ -38,6 +39,8 @@ pub struct Presentation {
     pub source: Source,
     /// The container of that, as the probe calls it.
     pub container: String,
+    /// What can be read along with it.
+    pub subtitles: Vec<Subtitle>,
     /// Whether it plays.
     pub state: State,
 }
@@ -206,8 +209,13 @@ impl Presentation {
             }
             (None, AssetState::Registered | AssetState::Ready) => State::Waiting,
         };
-        let Asset { tenant, poster_key, protected, source, probe, .. } = asset;
-        Self { tenant, poster_key, protected, source, container: probe.container, state }
+        let Asset { tenant, poster_key, protected, source, probe, subtitles, .. } = asset;
+        Self { tenant, poster_key, protected, source, container: probe.container, subtitles, state }
+    }
+
+    /// Its subtitles of this name.
+    pub(crate) fn subtitle(&self, id: &str) -> Option<&Subtitle> {
+        self.subtitles.iter().find(|subtitle| subtitle.id == id)
     }
 }
 
@@ -233,6 +241,6 @@ fn check(version: &Version) -> Result<(), VersionError> {
     }
     let listed = |facts| Listed { facts, video_range: None, complete: None };
     let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
-    multivariant::playlist(&version.name, &tracks, Container::FragmentedMp4, None)?;
+    multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None)?;
     Ok(())
 }

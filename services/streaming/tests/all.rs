@@ -19,6 +19,8 @@ mod poster;
 mod protected;
 #[path = "all/segments.rs"]
 mod segments;
+#[path = "all/subtitles.rs"]
+mod subtitles;
 #[path = "all/tracks.rs"]
 mod tracks;
 #[path = "all/uploaded.rs"]

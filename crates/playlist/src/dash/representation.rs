@@ -128,13 +128,8 @@ impl Set {
                 element = element.child(descriptor("SupplementalProperty", SWITCHING_SCHEME, &others.join(",")));
             }
         }
-        if let Some(label) = &track.label {
-            element = element.child(Element::new("Label").text(label));
-        }
-        if let Some(purpose) = track.role.accessibility() {
-            element = element.child(descriptor("Accessibility", PURPOSE_SCHEME, purpose));
-        }
-        element = element.child(descriptor("Role", ROLE_SCHEME, track.role.dash()));
+        element = element.children(track.label.as_deref().map(label)).children(purpose(track.role));
+        element = element.child(role(track.role));
         let shared = shared_folder(&pieces);
         if let Some(parent) = &shared {
             element = element.child(first.template(&format!("{parent}$RepresentationID$")));
@@ -338,4 +333,16 @@ fn escaped(folder: &str) -> String {
 
 pub(super) fn descriptor(name: &'static str, scheme: &str, value: &str) -> Element {
     Element::new(name).with("schemeIdUri", scheme).with("value", value)
+}
+
+pub(super) fn label(text: &str) -> Element {
+    Element::new("Label").text(text)
+}
+
+pub(super) fn role(role: Role) -> Element {
+    descriptor("Role", ROLE_SCHEME, role.dash())
+}
+
+pub(super) fn purpose(role: Role) -> Option<Element> {
+    role.accessibility().map(|purpose| descriptor("Accessibility", PURPOSE_SCHEME, purpose))
 }

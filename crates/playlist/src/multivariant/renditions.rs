@@ -9,7 +9,7 @@ pub struct MultivariantInput {
     pub video: Vec<VideoRendition>,
     /// Audio renditions; the first one is the default.
     pub audio: Vec<AudioRendition>,
-    /// Subtitles; none is shown by default.
+    /// Subtitles; at most one of them is shown by default.
     pub subtitles: Vec<SubtitleRendition>,
     /// I-frame playlists.
     pub iframes: Vec<IframeRendition>,
@@ -95,6 +95,8 @@ pub struct SubtitleRendition {
     pub language: Option<String>,
     /// What it is for; [`Role::Forced`] becomes `FORCED=YES`.
     pub role: Role,
+    /// Whether it is shown unless the viewer chooses otherwise; of several that are, the first.
+    pub is_default: bool,
     /// As of [`VideoRendition`].
     pub stable_id: Option<String>,
 }

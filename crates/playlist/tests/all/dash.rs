@@ -112,12 +112,15 @@ fn a_ladder_with_two_languages_is_written_like_this() {
     let sound = [95_232, 96_256, 96_256, 48_000];
     let described =
         DashTrack { label: Some("Für \"Blinde\" & <Sehende>".to_owned()), ..audio("a-de", "de", Role::Description) };
-    let text = vod_mpd(&[
-        vod(video("v720", 720, 3_000_000), &pictures),
-        vod(video("v360", 360, 800_000), &pictures),
-        vod(audio("a-en", "en", Role::Main), &sound),
-        vod(described, &sound),
-    ]);
+    let text = vod_mpd(
+        &[
+            vod(video("v720", 720, 3_000_000), &pictures),
+            vod(video("v360", 360, 800_000), &pictures),
+            vod(audio("a-en", "en", Role::Main), &sound),
+            vod(described, &sound),
+        ],
+        &[],
+    );
     let golden = r#"<?xml version="1.0" encoding="UTF-8"?>
 <MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-live:2011" type="static" mediaPresentationDuration="PT7.007S" minBufferTime="PT2.006S" maxSegmentDuration="PT2.006S">
   <Period id="0" start="PT0S" duration="PT7.007S">
@@ -176,7 +179,7 @@ fn pictures_of_other_codecs_and_boundaries_are_told_apart() {
         vod(hevc.clone(), &[60_060, 60_060]),
         vod(DashTrack { id: "h360".to_owned(), ..hevc }, &[90_090, 30_030]),
     ];
-    let elements = read(&vod_mpd(&tracks).unwrap());
+    let elements = read(&vod_mpd(&tracks, &[]).unwrap());
     let of = |name: &str| elements.iter().filter(|element| element.name == name).cloned().collect::<Vec<_>>();
     let aligned: Vec<_> =
         of("AdaptationSet").iter().map(|set| set.attributes.contains_key("segmentAlignment")).collect();
@@ -190,7 +193,7 @@ fn pictures_of_other_codecs_and_boundaries_are_told_apart() {
 #[test]
 fn what_the_edit_list_cuts_off_is_not_listed() {
     let late = VodTrack { start_ticks: 700, ..vod(audio("a", "en", Role::Main), &[0, 0, 400, 1024]) };
-    let elements = read(&vod_mpd(&[late]).unwrap());
+    let elements = read(&vod_mpd(&[late], &[]).unwrap());
     let template = elements.iter().find(|element| element.name == "SegmentTemplate").unwrap();
     assert_eq!(template.attributes["startNumber"], "2");
     let runs: Vec<Read> = elements.iter().filter(|element| element.name == "S").cloned().collect();
@@ -201,7 +204,7 @@ fn what_the_edit_list_cuts_off_is_not_listed() {
 fn sizes_say_how_much_to_gather() {
     let buffer = |sizes: &[u64]| {
         let track = VodTrack { segment_bytes: sizes.to_vec(), ..vod(video("v", 180, 8_000), &[60_000, 60_000]) };
-        read(&vod_mpd(&[track]).unwrap())[0].attributes["minBufferTime"].clone()
+        read(&vod_mpd(&[track], &[]).unwrap())[0].attributes["minBufferTime"].clone()
     };
     assert_eq!(
         (buffer(&[]), buffer(&[2_000, 2_000]), buffer(&[1_000, 500])),
@@ -211,24 +214,24 @@ fn sizes_say_how_much_to_gather() {
 
 #[test]
 fn refuses_nothing_to_play_and_names_that_leave() {
-    assert!(matches!(vod_mpd(&[]), Err(PlaylistError::Empty { .. })));
-    assert!(matches!(vod_mpd(&[vod(video("v", 180, 1), &[])]), Err(PlaylistError::Empty { .. })));
+    assert!(matches!(vod_mpd(&[], &[]), Err(PlaylistError::Empty { .. })));
+    assert!(matches!(vod_mpd(&[vod(video("v", 180, 1), &[])], &[]), Err(PlaylistError::Empty { .. })));
     let timeless = DashTrack { timescale: 0, ..video("v", 180, 1) };
-    assert!(matches!(vod_mpd(&[vod(timeless, &[1])]), Err(PlaylistError::Timescale)));
+    assert!(matches!(vod_mpd(&[vod(timeless, &[1])], &[]), Err(PlaylistError::Timescale)));
     for folder in ["", "/v", "//host/v", "http://elsewhere/v", "a b", "a\"b", "v/"] {
         let track = DashTrack { folder: folder.to_owned(), ..video("v", 180, 1) };
-        assert!(matches!(vod_mpd(&[vod(track, &[1])]), Err(PlaylistError::Uri { .. })), "{folder:?}");
+        assert!(matches!(vod_mpd(&[vod(track, &[1])], &[]), Err(PlaylistError::Uri { .. })), "{folder:?}");
     }
     for id in ["", "a b", "a$b", "a/b"] {
         let track = DashTrack { id: id.to_owned(), ..video("v", 180, 1) };
-        assert!(matches!(vod_mpd(&[vod(track, &[1])]), Err(PlaylistError::Attribute { .. })), "{id:?}");
+        assert!(matches!(vod_mpd(&[vod(track, &[1])], &[]), Err(PlaylistError::Attribute { .. })), "{id:?}");
     }
 }
 
 #[test]
 fn a_dollar_in_a_folder_is_no_identifier() {
     let track = DashTrack { folder: "a$Number$b/v".to_owned(), ..video("v", 180, 1) };
-    let text = vod_mpd(&[vod(track, &[1])]).unwrap();
+    let text = vod_mpd(&[vod(track, &[1])], &[]).unwrap();
     assert!(text.contains("media=\"a$$Number$$b/v/$Number$.m4s\""), "{text}");
 }
 
@@ -249,7 +252,7 @@ proptest! {
             codec: codec.clone(),
             ..audio("a", "en", Role::Main)
         };
-        let made = vod_mpd(&[VodTrack { start_ticks: start, ..vod(track, &ticks) }]);
+        let made = vod_mpd(&[VodTrack { start_ticks: start, ..vod(track, &ticks) }], &[]);
         prop_assert_eq!(made.is_err(), folder.starts_with('/') || folder.ends_with('/'));
         let Ok(text) = made else { return Ok(()) };
         let elements = read(&text);

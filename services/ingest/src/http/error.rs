@@ -1,6 +1,7 @@
 //! Where errors become HTTP, once.
 
 use axum::http::StatusCode;
+use flame_api::ClientError;
 use flame_object_store::StoreError;
 use flame_service_host::Failure;
 
@@ -9,6 +10,7 @@ use crate::intake::{End, IntakeError};
 use crate::labels::LabelError;
 use crate::receive::ReceiveError;
 use crate::store::RecordError;
+use crate::subtitles::SubtitlesError;
 
 /// When to try again what is away, seconds.
 const RETRY_AFTER_S: u32 = 2;
@@ -73,6 +75,48 @@ impl From<ReceiveError> for Failure {
             ReceiveError::Ended => gone(detail),
         }
     }
+}
+
+impl From<SubtitlesError> for Failure {
+    fn from(error: SubtitlesError) -> Self {
+        let detail = error.to_string();
+        let unreadable = |detail| {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Self::new(status, "unreadable-subtitles", "The subtitles cannot be read", detail)
+        };
+        match &error {
+            SubtitlesError::Unreadable(_) | SubtitlesError::Nothing => unreadable(detail),
+            SubtitlesError::Language(_) | SubtitlesError::NoLanguage => Self::bad_request(detail),
+            SubtitlesError::Missing(id) => Self::not_found(format_args!("asset {id}")),
+            SubtitlesError::Store(error) => of_store(error),
+            SubtitlesError::Catalogue(refused) => of_catalogue(refused),
+            SubtitlesError::NoRouter => busy(detail).because(&error),
+        }
+    }
+}
+
+/// What the catalogue refuses is the caller's to mend where it is about the asset, its revision or what is said of it.
+fn of_catalogue(error: &ClientError) -> Failure {
+    const OF_THE_REQUEST: [u16; 5] = [404, 409, 412, 422, 507];
+    match error {
+        ClientError::Refused { problem, .. }
+            if OF_THE_REQUEST.contains(&problem.status) && !error.is_unknown_name() =>
+        {
+            let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Failure::new(status, problem.slug(), &problem.title, problem.detail.clone()).because(error)
+        }
+        ClientError::Refused { .. } | ClientError::Unreachable { .. } if error.is_transient() => {
+            busy("the catalogue does not answer; try again").because(error)
+        }
+        ClientError::Refused { .. } | ClientError::Unreachable { .. } | ClientError::Malformed { .. } => {
+            Failure::internal(error)
+        }
+    }
+}
+
+/// 503.
+pub(super) fn busy(detail: impl Into<String>) -> Failure {
+    Failure::unavailable(detail, RETRY_AFTER_S)
 }
 
 /// 413.

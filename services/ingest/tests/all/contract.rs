@@ -10,6 +10,7 @@ use flame_service_host::keys::{self, Grant};
 use flame_test_kit::openapi::{self, Stranger, walk_as_stranger};
 use reqwest::{Method, RequestBuilder};
 
+use crate::platform::Platform;
 use crate::world::{World, json, location, metadata, problem, without_media};
 
 #[tokio::test]
@@ -18,7 +19,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("ingest", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 12);
+    assert_eq!(operations.len(), 14);
     // A browser's preflight carries no token.
     assert!(operations.iter().all(|operation| operation.needs_token != (operation.method == Method::OPTIONS)));
 }
@@ -112,9 +113,14 @@ async fn a_stranger_walks_every_route() {
         let grant = Grant { subject: "test".to_owned(), tenant: tenant.to_owned(), scope: scope.to_owned(), life };
         keys::issue(keys.path(), &grant).unwrap().0
     };
+    let platform = Platform::start_with(|config| config.host.auth = AuthConfig { keys: Some(keys.path().to_owned()) });
+    let platform = platform.await;
+    let service = token("default", "read write service");
     let world = World::start_with(|config| {
         without_media(config);
         config.host.auth = AuthConfig { keys: Some(keys.path().to_owned()) };
+        config.host.router = Some(platform.url());
+        config.host.token = Some(service);
     })
     .await;
     let owner = token("acme", "read write");
@@ -142,6 +148,7 @@ async fn a_stranger_walks_every_route() {
             }
             // Everybody's own: refused here only for its digest.
             ("PUT", _) => request.header("flame-tenant", "acme").body("x"),
+            ("POST", "/assets/{id}/subtitles") => request.body("WEBVTT\n\n00:01.000 --> 00:02.000\nMine now\n"),
             ("POST", "/pulls") => request.json(&serde_json::json!({ "url": "http://127.0.0.1/" })),
             (_, _) => request,
         }

@@ -6,34 +6,8 @@ use flame_api::metadata::AssetState;
 use flame_test_kit::{clips, eventually};
 use reqwest::Method;
 
+use crate::platform::Platform;
 use crate::world::{PATIENCE, Tus, World, json, noise, sha256};
-
-/// Everything that ingest speaks to, but transcode.
-struct Platform {
-    router: flame_service_host::Running,
-    _metadata: flame_service_host::Running,
-    client: Client,
-    _folder: flame_test_kit::Scratch,
-}
-
-impl Platform {
-    async fn start() -> Self {
-        let folder = flame_test_kit::Scratch::new("platform");
-        let mut config = flame_router::Config::default();
-        config.host.listen = "127.0.0.1:0".parse().unwrap();
-        let router = flame_router::start(config).await.unwrap();
-        let url: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
-        let mut config =
-            flame_metadata::Config { database: folder.join("metadata.db"), ..flame_metadata::Config::default() };
-        config.host.router = Some(url.clone());
-        let metadata = flame_metadata::start(config).await.unwrap();
-        Self { router, _metadata: metadata, client: Client::new(url, None), _folder: folder }
-    }
-
-    fn url(&self) -> reqwest::Url {
-        format!("http://{}", self.router.address()).parse().unwrap()
-    }
-}
 
 async fn put(world: &World, chain: &str, body: Vec<u8>) -> Upload {
     let request = world.request(Method::PUT, &format!("/files/clip.mp4?chain={chain}")).body(body);

@@ -190,6 +190,6 @@ pub(super) fn missing(id: Uuid) -> Failure {
     Failure::not_found(format_args!("asset {id}"))
 }
 
-fn stale(id: Uuid, revision: u64) -> Failure {
+pub(super) fn stale(id: Uuid, revision: u64) -> Failure {
     Failure::precondition_failed(format!("asset {id} is at revision {revision} now; read it and try again"))
 }

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use flame_api::media::{Rational, Track, TrackKind};
 use flame_api::metadata::{Asset, AssetState, Source, Version};
+use flame_api::subtitles::Subtitle;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{StoreError, StoreResult};
+use super::{StoreError, StoreResult, subtitles};
 
 /// Selects assets with the version that plays; `$rest` says which.
 macro_rules! select_assets {
@@ -73,14 +74,17 @@ struct TrackRow {
     size_bytes: i64,
 }
 
-/// The assets of `rows`, with the tracks of their versions, in one more query.
+/// The assets of `rows`, with the tracks of their versions and their subtitles, in two more queries.
 pub(super) async fn assets(connection: &mut SqliteConnection, rows: Vec<AssetRow>) -> StoreResult<Vec<Asset>> {
     let versions: Vec<i64> = rows.iter().filter_map(|row| row.version_seq).collect();
     let mut tracks = tracks(connection, &versions).await?;
+    let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
+    let mut subtitles = subtitles::subtitles(connection, &seqs).await?;
     rows.into_iter()
         .map(|row| {
             let tracks = row.version_seq.and_then(|seq| tracks.remove(&seq)).unwrap_or_default();
-            row.asset(tracks)
+            let subtitles = subtitles.remove(&row.seq).unwrap_or_default();
+            row.asset(tracks, subtitles)
         })
         .collect()
 }
@@ -111,7 +115,7 @@ pub(super) async fn tracks(
 // === impl AssetRow ===
 
 impl AssetRow {
-    fn asset(self, tracks: Vec<Track>) -> StoreResult<Asset> {
+    fn asset(self, tracks: Vec<Track>, subtitles: Vec<Subtitle>) -> StoreResult<Asset> {
         let version = match (self.version_name, self.version_chain, self.version_created_at_us) {
             (Some(name), Some(chain), Some(created_at_us)) => {
                 Some(version(name, self.version_job_id.as_deref(), chain, created_at_us, tracks)?)
@@ -135,6 +139,7 @@ impl AssetRow {
             poster_key: self.poster_key,
             protected: self.protected,
             version,
+            subtitles,
             revision: number(self.revision)?,
             created_at: moment(self.created_at_us)?,
             updated_at: moment(self.updated_at_us)?,
@@ -211,15 +216,15 @@ pub(super) fn uuid(text: &str) -> StoreResult<Uuid> {
     text.parse().map_err(|_| damaged("an id", text))
 }
 
-fn number(stored: i64) -> StoreResult<u64> {
+pub(super) fn number(stored: i64) -> StoreResult<u64> {
     u64::try_from(stored).map_err(|_| damaged("a number", stored))
 }
 
-fn moment(micros: i64) -> StoreResult<OffsetDateTime> {
+pub(super) fn moment(micros: i64) -> StoreResult<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(|_| damaged("a time", micros))
 }
 
-fn damaged(what: &'static str, value: impl ToString) -> StoreError {
+pub(super) fn damaged(what: &'static str, value: impl ToString) -> StoreError {
     StoreError::Damaged { what, value: value.to_string() }
 }
 

@@ -44,12 +44,13 @@ async fn objects(root: PathBuf, port: u16) -> (RunningStore, Store) {
 }
 
 /// All that an asset may own.
-fn keys(id: Uuid) -> [String; 4] {
+fn keys(id: Uuid) -> [String; 5] {
     [
         format!("default/sources/{id}"),
         format!("default/posters/{id}.jpg"),
         format!("default/media/{id}/0123456789ab/v720.mp4"),
         format!("default/media/{id}/0123456789ab/v720.index.json"),
+        format!("default/subtitles/{id}/one.vtt"),
     ]
 }
 
@@ -90,7 +91,7 @@ async fn every_object_of_a_deleted_asset_goes_and_no_other() {
     store.create_multipart(&keys(doomed)[2], "video/mp4").await.unwrap();
     delete(&world, doomed).await;
     all_gone(&store, doomed).await;
-    assert_eq!(left(&store, neighbour).await, 4);
+    assert_eq!(left(&store, neighbour).await, 5);
 
     // Its job did not know, stored more, and publishes: that is refused, and goes too.
     put_all(&store, doomed).await;
@@ -98,6 +99,42 @@ async fn every_object_of_a_deleted_asset_goes_and_no_other() {
     problem(world.send(Method::PUT, &path, &new_version()).await, 404, "not-found").await;
     all_gone(&store, doomed).await;
     let _: Asset = json(world.get(&format!("/assets/{neighbour}")).await, 200).await;
+    world.running.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_object_of_subtitles_goes_with_them_and_when_another_takes_their_place() {
+    let folder = Scratch::new("metadata-objects");
+    let [port] = ports::free_tcp();
+    let (server, store) = objects(folder.join("objects"), port).await;
+    let world = World::start_with(|config| config.store = Some(store_config(port))).await;
+    let asset = world.register("kept").await.id;
+    let key = |name: &str| format!("default/subtitles/{asset}/{name}.vtt");
+    let put = async |name: &str| {
+        store.put(&key(name), "WEBVTT\n\n".into(), "text/vtt").await.unwrap();
+        let body = serde_json::json!({
+            "language": "de", "role": "caption", "title": null, "default": false, "key": key(name),
+            "size_bytes": 8, "sha256": "ab".repeat(32), "cues": 0,
+        });
+        world.send(Method::PUT, &format!("/assets/{asset}/subtitles/0123456789ab"), &body).await
+    };
+    let gone = async |name: &str| {
+        eventually(PATIENCE, || async {
+            match store.head(&key(name)).await.unwrap() {
+                None => Ok(()),
+                Some(info) => Err(format!("{info:?}")),
+            }
+        })
+        .await;
+    };
+    assert_eq!(put("one").await.status(), 201);
+    assert_eq!(put("two").await.status(), 200);
+    gone("one").await;
+    assert!(store.head(&key("two")).await.unwrap().is_some());
+    let delete = world.request(Method::DELETE, &format!("/assets/{asset}/subtitles/0123456789ab"));
+    assert_eq!(delete.send().await.unwrap().status(), 204);
+    gone("two").await;
     world.running.stop().await;
     server.stop().await;
 }

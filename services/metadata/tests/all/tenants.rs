@@ -53,7 +53,7 @@ async fn a_stranger_walks_every_route() {
     let id = asset.id.to_string();
     let stranger = Stranger {
         token: &token(keys.path(), "other", "read write"),
-        parameters: &[("id", &id), ("version", "0123456789ab")],
+        parameters: &[("id", &id), ("version", "0123456789ab"), ("subtitle", "0123456789ab")],
         secrets: &[&id, "Secret plans", &new.source.key],
     };
     walk_as_stranger(&world.base(), stranger, |operation, request: RequestBuilder| {
@@ -61,6 +61,10 @@ async fn a_stranger_walks_every_route() {
         match (operation.method.as_str(), operation.path.as_str()) {
             ("POST", "/assets") => request.json(&new_asset("other")),
             ("PATCH", _) => request.json(&value!({ "title": "Mine now" })),
+            ("PUT", "/assets/{id}/subtitles/{subtitle}") => request.json(&value!({
+                "language": "de", "role": "caption", "title": null, "default": false, "cues": 0, "size_bytes": 8,
+                "key": format!("other/subtitles/{id}/mine.vtt"), "sha256": "ab".repeat(32),
+            })),
             ("PUT", "/assets/{id}/failure") => request.json(&value!({ "reason": "x" })),
             ("PUT", _) => request.json(&new_version()),
             (_, _) => request,

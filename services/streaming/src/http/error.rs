@@ -13,6 +13,7 @@ use crate::live::{LiveError, RecordingError, RestoreError};
 use crate::names::NoSuchName;
 use crate::presentation::CatalogueError;
 use crate::store::ReadError;
+use crate::text::TextError;
 use crate::track::TrackError;
 
 /// What is not there may come soon: caches keep the refusal for a second, so that a crowd costs one question.
@@ -117,6 +118,14 @@ pub(super) fn of_track(error: &TrackError) -> Failure {
         TrackError::Missing { track } => missing(format_args!("track {track}")),
         TrackError::Read { source, .. } => of_read(source, error),
         TrackError::Index { .. } | TrackError::Playlist { .. } => Failure::internal(error),
+    }
+}
+
+pub(super) fn of_text(error: &TextError) -> Failure {
+    match error {
+        TextError::Read { .. } if error.is_gone() => missing("such text: it was taken away"),
+        TextError::Read { source, .. } => of_read(source, error),
+        TextError::Damaged { .. } => Failure::internal(error),
     }
 }
 

@@ -14,13 +14,14 @@ use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
-use super::{State, error, live};
+use super::{State, error, live, text};
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::derived::{Derived, Product};
 use crate::live::Recording;
 use crate::names::{self, File, TrackName};
 use crate::source::{self, Uploaded, UploadedTrack};
+use crate::text::TextName;
 use crate::track::{Piece, Track, TrackError};
 
 /// Media type of transport streams.
@@ -62,6 +63,9 @@ pub(super) async fn playlist(
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
     let clip = clip_of(query.as_deref())?;
+    if let Some(text) = TextName::of(&name) {
+        return text::playlist(&state, &text, (Container::FragmentedMp4, clip), (&method, &headers)).await;
+    }
     match find(&state, &name).await? {
         Stored::Recording(recording) if clip.is_none() => {
             Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
@@ -101,6 +105,9 @@ pub(super) async fn ts_playlist(
 ) -> FailureResult<Response<Body>> {
     let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
     let clip = clip_of(query.as_deref())?;
+    if let Some(text) = TextName::of(&name) {
+        return text::playlist(&state, &text, (Container::TransportStream, clip), (&method, &headers)).await;
+    }
     listed(&find(&state, &name).await?, Container::TransportStream, clip, (&method, &headers))
 }
 
@@ -215,7 +222,7 @@ async fn send_init(
         ("asset" = String, Path, description = "Identifier of the asset"),
         ("version" = String, Path, description = "Version, 12 hex digits"),
         ("track" = String, Path, description = "Name of the track"),
-        ("segment" = String, Path, description = "`{n}.m4s`, n from 0; `{n}.ts`, the same as a transport stream; `i{k}.m4s`, an I-frame; of what is or was live also `{n}.{p}.m4s` (a part) and `init-{k}.mp4`"),
+        ("segment" = String, Path, description = "`{n}.m4s`, n from 0; `{n}.ts`, the same as a transport stream; `i{k}.m4s`, an I-frame; of subtitles `{n}.vtt`, `{n}.ts.vtt` (beside transport streams) and `all.vtt`; of what is or was live also `{n}.{p}.m4s` (a part) and `init-{k}.mp4`"),
         ("to" = Option<String>, Query, description = "Only what is needed to show what lies before this time, `40s`: the end of a clip"),
     ),
     responses(
@@ -239,6 +246,9 @@ pub(super) async fn segment(
 ) -> FailureResult<Response<Body>> {
     let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
     let request = (&method, &headers);
+    if let Some(text) = TextName::of(&name) {
+        return text::file(&state, &text, &segment, request).await;
+    }
     let file = names::file(&segment).map_err(error::of_name)?;
     if let File::Init(number) = file {
         return send_init(&state, &name, number, request).await;
@@ -343,7 +353,7 @@ fn made_of(
 }
 
 /// How a track is stored.
-enum Stored {
+pub(super) enum Stored {
     /// One object, cut on request.
     Track(Arc<Track>),
     /// One object a segment: it was live.
@@ -352,7 +362,7 @@ enum Stored {
     Uploaded(Arc<Uploaded>, usize),
 }
 
-async fn find(state: &State, name: &TrackName) -> FailureResult<Stored> {
+pub(super) async fn find(state: &State, name: &TrackName) -> FailureResult<Stored> {
     let found = state.presentations.for_media(name.asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(|| error::missing(format_args!("asset {}", name.asset)))?;
     if source::version_of(&presentation.source) == name.version {
@@ -398,7 +408,7 @@ async fn send(
 
 impl Stored {
     /// What playlists say of it; `None` of what was live.
-    fn complete(&self) -> Option<&Arc<Complete>> {
+    pub(super) fn complete(&self) -> Option<&Arc<Complete>> {
         match self {
             Self::Track(track) => Some(&track.complete),
             Self::Uploaded(uploaded, at) => Some(&uploaded.tracks[*at].complete),

@@ -116,6 +116,7 @@ pub(super) async fn mpd(
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
     let presentation = current(&state, asset).await?;
+    let subtitles = &presentation.subtitles[..];
     let document = match playing(&state, asset, &presentation).await? {
         Playing::Version(version) => {
             let tracks = segments(&state, asset, &presentation, version).await;
@@ -123,9 +124,9 @@ pub(super) async fn mpd(
                 return Err(error::of_track(error));
             }
             let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
-            multivariant::mpd(&version.name, &of_version(version, tracks))
+            multivariant::mpd(&version.name, (&of_version(version, tracks), subtitles))
         }
-        Playing::Uploaded(uploaded) => multivariant::mpd(&uploaded.version, &of_uploaded(&uploaded)),
+        Playing::Uploaded(uploaded) => multivariant::mpd(&uploaded.version, (&of_uploaded(&uploaded), subtitles)),
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers))
@@ -134,18 +135,19 @@ pub(super) async fn mpd(
 async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&str>) -> FailureResult<Document> {
     let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let presentation = current(state, asset).await?;
+    let subtitles = &presentation.subtitles[..];
     let document = match playing(state, asset, &presentation).await? {
         Playing::Version(version) => {
-            // Without its segments a rendition still plays; only its I-frames, which few forms have, are not offered.
-            let tracks = if multivariant::offers_iframes(container, clip) {
+            // Without its segments a rendition still plays; only its I-frames and text that is cut like it are not offered.
+            let tracks = if multivariant::offers_iframes(container, clip) || !subtitles.is_empty() {
                 segments(state, asset, &presentation, version).await.into_iter().map(Result::ok).collect()
             } else {
                 vec![None; version.tracks.len()]
             };
-            multivariant::playlist(&version.name, &of_version(version, tracks), container, clip)
+            multivariant::playlist(&version.name, (&of_version(version, tracks), subtitles), container, clip)
         }
         Playing::Uploaded(uploaded) => {
-            multivariant::playlist(&uploaded.version, &of_uploaded(&uploaded), container, clip)
+            multivariant::playlist(&uploaded.version, (&of_uploaded(&uploaded), subtitles), container, clip)
         }
     };
     document.map_err(|refusal| error::of_playlist(&refusal))

@@ -19,6 +19,7 @@ fn the_example_holds_the_defaults() {
     assert_eq!(format!("{:?}", example.live), format!("{:?}", LiveConfig::default()));
     let bare: Config = toml_of("[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n");
     assert_eq!((bare.store_deadline, bare.indexes), (example.store_deadline, example.indexes));
+    assert_eq!((bare.movies, bare.subtitles), (example.movies, example.subtitles));
     assert_eq!(format!("{:?}", bare.catalogue), format!("{:?}", example.catalogue));
     assert_eq!(bare.store.region, example.store.region);
 }

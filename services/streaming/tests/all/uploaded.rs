@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use crate::world::{DEADLINE, VERSION, World, probe, problem, stored};
 
-const CONTAINER: &str = "mov,mp4,m4a,3gp,3g2,mj2";
+pub const CONTAINER: &str = "mov,mp4,m4a,3gp,3g2,mj2";
 
 /// A packet: its bytes' digest, and when it is shown in milliseconds.
 type Packet = (String, i64);
 
 /// An asset in the catalogue whose file is in the store, and nothing else.
-async fn upload(world: &World, file: &[u8], container: &str) -> Uuid {
+pub async fn upload(world: &World, file: &[u8], container: &str) -> Uuid {
     let id = Uuid::new_v4();
     register(world, id, file, container).await;
     id
@@ -37,7 +37,7 @@ async fn register(world: &World, id: Uuid, file: &[u8], container: &str) {
 }
 
 /// A clip of 9 s with B-frames, a keyframe each second, and sound.
-fn clip(scratch: &Scratch, name: &str, more: &[&str]) -> std::path::PathBuf {
+pub fn clip(scratch: &Scratch, name: &str, more: &[&str]) -> std::path::PathBuf {
     let path = scratch.join(name);
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=9"]);
@@ -69,7 +69,7 @@ fn uris(text: &str) -> Vec<String> {
 }
 
 /// The folder of the first track in the asset's playlist whose name begins with `letter`.
-async fn track(world: &World, asset: Uuid, letter: char) -> String {
+pub async fn track(world: &World, asset: Uuid, letter: char) -> String {
     let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
     let folders = text.split(['"', '\n']).filter_map(|part| part.strip_suffix("/index.m3u8"));
     let folder =
