@@ -152,7 +152,7 @@ pub struct DemoInstance {
 pub struct Ingest {
     /// A file, or an http(s) URL that the service pulls
     pub source: Option<String>,
-    /// A CSV or NDJSON file that lists many: path (or URL), title, chain
+    /// A CSV or NDJSON file that lists many: path (or URL), title, chain, subtitles (de:film.de.srt;en:film.en.vtt)
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
     /// Title [default: the file's name]

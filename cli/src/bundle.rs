@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, RtmpConfig, StoreChoice};
+use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
@@ -117,6 +118,7 @@ impl Bundle {
             host: host(),
             database: data.join("metadata.db"),
             store: Some(store.clone()),
+            purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
             ..flame_metadata::Config::default()
         });
         let transcode = flame_transcode::start(flame_transcode::Config {

@@ -1,12 +1,13 @@
 //! `flame ingest`: files and URLs go up, and, unless told otherwise, are followed until they play.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::ingest::{NewPull, Upload, UploadState};
+use flame_api::subtitles::SubtitleQuery;
 use flame_api::transcode::{Job, JobState};
 use serde::Serialize;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::connection;
 use crate::exit::Exit;
 use crate::manifest::{self, Entry};
 use crate::output::{self, Progress};
-use crate::{job, upload};
+use crate::{job, subtitles, upload};
 
 /// How often a state is asked for.
 const POLL: Duration = Duration::from_millis(200);
@@ -52,12 +53,15 @@ enum Reached {
 pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     let entries = match (&args.manifest, args.source) {
         (Some(manifest), _) => manifest::read(manifest, &args.chain).map_err(Exit::usage)?,
-        (None, Some(source)) => vec![Entry { source, title: args.title, chain: args.chain }],
+        (None, Some(source)) => vec![Entry { source, title: args.title, chain: args.chain, subtitles: Vec::new() }],
         (None, None) => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
     };
     // Missing files are found before the first byte is sent.
-    for entry in entries.iter().filter(|entry| !entry.is_url()) {
-        is_file(Path::new(&entry.source)).map_err(Exit::usage)?;
+    for entry in &entries {
+        let files = entry.subtitles.iter().map(|(_, file)| file.as_path());
+        for file in files.chain((!entry.is_url()).then_some(Path::new(&entry.source))) {
+            is_file(file).map_err(Exit::usage)?;
+        }
     }
     let client = connection::client(global);
     let mut results = Vec::with_capacity(entries.len());
@@ -140,7 +144,10 @@ async fn one(
     let upload = registered(client, id).await?;
     reached.set(upload.job_id.map_or(Reached::Nothing, Reached::Job));
     let mut ingested = Ingested { source: entry.source.clone(), id, job: None, play_url: None, error: upload.error };
-    if let (Some(job_id), false) = (upload.job_id, no_wait) {
+    if ingested.error.is_none() {
+        ingested.error = add_subtitles(client, id, &entry.subtitles).await;
+    }
+    if let (Some(job_id), false, None) = (upload.job_id, no_wait, &ingested.error) {
         let job = job::follow(client, job_id, "condition", quiet).await?;
         ingested.play_url = (job.state == JobState::Succeeded).then(|| connection::play_url(client.router(), id));
         ingested.error = match job.state {
@@ -156,6 +163,17 @@ async fn one(
         ingested.play_url = Some(connection::play_url(client.router(), id));
     }
     Ok(ingested)
+}
+
+/// Adds subtitles to an asset that is registered; says what went wrong.
+async fn add_subtitles(client: &Client, id: Uuid, subtitles: &[(String, PathBuf)]) -> Option<String> {
+    for (language, file) in subtitles {
+        let query = SubtitleQuery { language: Some(language.clone()), ..SubtitleQuery::default() };
+        if let Err(exit) = subtitles::add(client, id, file, &query).await {
+            return Some(format!("asset {id} is registered without these subtitles: {}", exit.message()));
+        }
+    }
+    None
 }
 
 /// Ends what was interrupted, as far as nobody else has begun with it. Says what is left.

@@ -1,6 +1,8 @@
-//! A manifest lists many sources: CSV with a heading (`path,title,chain`) or NDJSON with the same keys.
+//! A manifest lists many sources: CSV with a heading (`path,title,chain,subtitles`) or NDJSON with the same keys.
+//!
+//! Subtitles are files with their languages: `de:film.de.srt;en:film.en.vtt`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use serde::Deserialize;
@@ -17,6 +19,8 @@ pub struct Entry {
     pub title: Option<String>,
     /// The chain to run.
     pub chain: String,
+    /// Subtitles to add: language and file.
+    pub subtitles: Vec<(String, PathBuf)>,
 }
 
 /// A line of a manifest.
@@ -28,6 +32,8 @@ struct Line {
     title: Option<String>,
     #[serde(default)]
     chain: Option<String>,
+    #[serde(default)]
+    subtitles: Option<String>,
 }
 
 /// Reads a manifest. Relative paths are meant from its folder; every error names the line.
@@ -37,7 +43,8 @@ pub fn read(manifest: &Path, default_chain: &str) -> anyhow::Result<Vec<Entry>> 
     let folder = manifest.parent().unwrap_or(Path::new(""));
     Ok(entries
         .into_iter()
-        .map(|entry| {
+        .map(|mut entry| {
+            entry.subtitles.iter_mut().for_each(|(_, file)| *file = folder.join(&file));
             if entry.is_url() {
                 entry
             } else {
@@ -94,8 +101,20 @@ impl Line {
             return Err(anyhow!("`path` is empty"));
         }
         let chain = given(self.chain).unwrap_or_else(|| default_chain.to_owned());
-        Ok(Entry { source: self.path, title: given(self.title), chain })
+        let subtitles = given(self.subtitles).map(|list| subtitles(&list)).transpose()?.unwrap_or_default();
+        Ok(Entry { source: self.path, title: given(self.title), chain, subtitles })
     }
+}
+
+/// `de:film.de.srt;en:film.en.vtt` as languages and files.
+fn subtitles(list: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let one = |text: &str| {
+        let (language, file) =
+            text.split_once(':').filter(|(language, file)| !language.is_empty() && !file.is_empty())?;
+        Some((language.to_owned(), PathBuf::from(file)))
+    };
+    let all = list.split(';').map(str::trim).filter(|text| !text.is_empty());
+    all.map(|text| one(text).with_context(|| format!("`subtitles`: {text:?} is not like de:film.de.srt"))).collect()
 }
 
 // === impl Entry ===
@@ -113,13 +132,16 @@ mod tests {
 
     #[test]
     fn csv_and_ndjson_say_the_same() {
-        let csv = "path,title,chain\na.mp4,\"One, two\",none\nhttp://x/b.mp4,,\n";
-        let ndjson =
-            "{\"path\":\"a.mp4\",\"title\":\"One, two\",\"chain\":\"none\"}\n\n{\"path\":\"http://x/b.mp4\"}\n";
+        let csv = "path,title,chain,subtitles\na.mp4,\"One, two\",none,de:a.srt; en:b.vtt\nhttp://x/b.mp4,,\n";
+        let ndjson = "{\"path\":\"a.mp4\",\"title\":\"One, two\",\"chain\":\"none\",\"subtitles\":\"de:a.srt;en:b.vtt\"}\n\n{\"path\":\"http://x/b.mp4\"}\n";
         let entries = parse(csv, "ladder").unwrap();
         assert_eq!(entries, parse(ndjson, "ladder").unwrap());
         assert_eq!(entries[0].title.as_deref(), Some("One, two"));
-        assert_eq!(entries[1], Entry { source: "http://x/b.mp4".into(), title: None, chain: "ladder".into() });
+        let german_and_english = [("de".to_owned(), "a.srt".into()), ("en".to_owned(), "b.vtt".into())];
+        assert_eq!(entries[0].subtitles, german_and_english);
+        let bare =
+            Entry { source: "http://x/b.mp4".into(), title: None, chain: "ladder".into(), subtitles: Vec::new() };
+        assert_eq!(entries[1], bare);
     }
 
     #[test]
@@ -130,6 +152,8 @@ mod tests {
             ("file\na\n", "path"),
             ("{\"path\":\"a\"}\n{\"pth\":\"b\"}\n", "line 2"),
             ("path\n", "nothing"),
+            ("path,subtitles\na,de\n", "line 2"),
+            ("path,subtitles\na,:x.srt\n", "de:film.de.srt"),
         ] {
             let error = format!("{:#}", parse(text, "ladder").unwrap_err());
             assert!(error.contains(wanted), "{text:?}: {error}");

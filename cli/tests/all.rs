@@ -20,6 +20,8 @@ mod ca;
 
 #[path = "all/routing.rs"]
 mod routing;
+#[path = "all/subtitles.rs"]
+mod subtitles;
 #[path = "all/tokens.rs"]
 mod tokens;
 

@@ -44,7 +44,9 @@ fn a_manifest_brings_in_many_and_says_which_failed() {
     std::fs::copy(clip(2.0), folder.join("good.mp4")).unwrap();
     std::fs::write(folder.join("bad.mp4"), "no film at all").unwrap();
     let manifest = folder.join("list.csv");
-    std::fs::write(&manifest, "path,title,chain\ngood.mp4,Good,none\nbad.mp4,Bad,\n").unwrap();
+    std::fs::write(folder.join("good.srt"), "1\n00:00:00,500 --> 00:00:01,500\nGuten Tag\n").unwrap();
+    let lines = "path,title,chain,subtitles\ngood.mp4,Good,none,de:good.srt\nbad.mp4,Bad,,\n";
+    std::fs::write(&manifest, lines).unwrap();
     let ran = world.flame(&["ingest", "--manifest", manifest.to_str().unwrap(), "--json"]);
     assert_eq!(ran.status, 1, "{}", ran.err);
     let results: Value = serde_json::from_str(&ran.out).unwrap();
@@ -53,6 +55,8 @@ fn a_manifest_brings_in_many_and_says_which_failed() {
     let titles: Vec<_> =
         world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
     assert_eq!(titles, ["Good"]);
+    let good = results[0]["id"].as_str().unwrap();
+    assert_eq!(world.json(&["subtitles", "list", good])[0]["language"], "de");
 }
 
 #[test]

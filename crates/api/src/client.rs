@@ -7,6 +7,7 @@ mod feed;
 mod live;
 mod subtitles;
 mod transport;
+mod vcdn;
 
 use std::time::Duration;
 

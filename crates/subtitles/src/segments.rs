@@ -78,7 +78,12 @@ impl Segments<'_> {
     #[must_use]
     pub fn segment(&self, number: usize) -> Option<String> {
         let &[start_ms, end_ms] = self.boundaries_ms.get(number..)?.get(..2)? else { return None };
-        Some(self.document.written(self.first_lines.clone(), self.cues(start_ms, end_ms)))
+        let mut text = self.document.written(self.first_lines.clone(), self.cues(start_ms, end_ms));
+        // FFmpeg reads segments as one file: without an empty line the next one's head is text of the last cue.
+        if !text.ends_with("\n\n") {
+            text.push('\n');
+        }
+        Some(text)
     }
 
     fn cues(&self, start_ms: u64, end_ms: u64) -> impl Iterator<Item = &Cue> {
@@ -126,10 +131,10 @@ mod tests {
         assert_eq!(
             segments,
             [
-                head.to_owned(),
-                format!("{head}{over}\n00:00:04.000 --> 00:00:06.000\nends\n"),
-                format!("{head}{over}\n00:00:08.000 --> 00:00:08.500\nin\n"),
-                head.to_owned(),
+                format!("{head}\n"),
+                format!("{head}{over}\n00:00:04.000 --> 00:00:06.000\nends\n\n"),
+                format!("{head}{over}\n00:00:08.000 --> 00:00:08.500\nin\n\n"),
+                format!("{head}\n"),
             ]
         );
     }

@@ -28,7 +28,8 @@ export function open(video, url, tell) {
     }
   };
   let languages = [];
-  hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, choose);
+  // Behind its own listeners, which make the text tracks.
+  hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => setTimeout(choose));
   hls.loadSource(url);
   hls.attachMedia(video);
   return {

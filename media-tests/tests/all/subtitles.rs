@@ -58,8 +58,7 @@ fn check(what: &str, seen: &Seen, wanted: &[(f64, f64, &str)]) {
     }
 }
 
-const ALL: [(f64, f64, &str); 3] =
-    [(1.0, 2.5, "Guten Tag"), (3.0, 5.0, "über die Grenze"), (7.0, 8.0, "Gute Nacht")];
+const ALL: [(f64, f64, &str); 3] = [(1.0, 2.5, "Guten Tag"), (3.0, 5.0, "über die Grenze"), (7.0, 8.0, "Gute Nacht")];
 
 #[tokio::test]
 async fn players_of_dash_and_hls_show_each_text_at_its_time() {

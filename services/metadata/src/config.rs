@@ -22,6 +22,19 @@ pub struct Config {
     pub database_wait: Span,
     /// The object store, from which the objects of deleted assets are removed. Without one they stay until there is.
     pub store: Option<StoreConfig>,
+    /// Who is told when something was deleted that surrogates keep.
+    pub purges: PurgeConfig,
+}
+
+/// `[purges]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PurgeConfig {
+    /// Names under which surrogates serve media: those of their fronts. None: nobody is told.
+    pub names: Vec<String>,
+    /// They are told again after this time, when streaming believes the catalogue's last answer no more
+    /// (`catalogue.media_fresh` there): meanwhile they may have fetched it anew.
+    pub again: Span,
 }
 
 // === impl Config ===
@@ -34,6 +47,15 @@ impl Default for Config {
             database_readers: 4,
             database_wait: Span(Duration::from_secs(5)),
             store: None,
+            purges: PurgeConfig::default(),
         }
+    }
+}
+
+// === impl PurgeConfig ===
+
+impl Default for PurgeConfig {
+    fn default() -> Self {
+        Self { names: Vec::new(), again: Span(Duration::from_secs(90)) }
     }
 }

@@ -52,21 +52,23 @@ pub(crate) async fn work_off(store: Store, objects: Objects, stop: CancellationT
             pause = next(&store, &objects) => pause,
             () = stop.cancelled() => return,
         };
-        let pause = pause.unwrap_or_else(|error| {
-            tracing::error!(error = chain(&error), "the deletions cannot be read or noted; they wait");
-            Some(DATABASE_RETRY)
-        });
-        let sleep = async {
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            () = sleep => {}
+            () = rest("deletions", pause) => {}
             () = store.deletion_noted() => {}
             () = stop.cancelled() => return,
         }
+    }
+}
+
+/// Waits until the next of `what` is due; for good where there is none.
+pub(crate) async fn rest(what: &'static str, pause: StoreResult<Option<Duration>>) {
+    let pause = pause.unwrap_or_else(|error| {
+        tracing::error!(what, error = chain(&error), "what is left to do cannot be read or noted; it waits");
+        Some(DATABASE_RETRY)
+    });
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -99,7 +101,7 @@ async fn remove_next(store: &Store, objects: &Objects) -> StoreResult<Option<Dur
 }
 
 /// The time until a moment that is still to come, microseconds since the Unix epoch.
-fn until(due_at_us: i64) -> Option<Duration> {
+pub(crate) fn until(due_at_us: i64) -> Option<Duration> {
     u64::try_from(due_at_us - now_us()).ok().filter(|early_us| *early_us > 0).map(Duration::from_micros)
 }
 

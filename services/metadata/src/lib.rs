@@ -4,7 +4,7 @@
 //! asset is deleted it sees to it that they are gone.
 //!
 //! Reading order: [`config`], the decisions ([`asset`], [`subtitle`], [`limits`], [`search`], [`cursor`]), then [`store`], which
-//! keeps them, [`deletions`], which works behind, and `http`, which speaks.
+//! keeps them, [`deletions`] and `purges`, which work behind, and `http`, which speaks.
 
 pub mod asset;
 pub mod config;
@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod deletions;
 mod http;
 pub mod limits;
+mod purges;
 pub mod search;
 pub mod store;
 pub mod subtitle;
@@ -49,6 +50,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             host.spawn("deletions", move |stop| deletions::work_off(store, objects, stop));
         }
         None => tracing::warn!("no object store is configured: the objects of deleted assets stay"),
+    }
+    if !config.purges.names.is_empty() {
+        match host.client() {
+            Some(client) => {
+                let store = store.clone();
+                host.spawn("purges", move |stop| purges::work_off(store, client, stop));
+            }
+            None => tracing::warn!("no router is configured: surrogates are not told of deletions"),
+        }
     }
     Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
 }

@@ -16,6 +16,7 @@
 
 mod assets;
 mod deletions;
+mod purges;
 mod removals;
 mod rows;
 mod subtitles;
@@ -33,11 +34,12 @@ use tokio::sync::Notify;
 
 pub use assets::{Deleted, Patched, Registered};
 pub use deletions::Deletion;
+pub use purges::DuePurge;
 pub use removals::Removal;
 pub use subtitles::{Listed, Unlisted};
 pub use versions::Published;
 
-use crate::config::Config;
+use crate::config::{Config, PurgeConfig};
 
 /// The schema, in the order in which it grew; its numbers have no gaps.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -52,6 +54,8 @@ pub struct Store {
     writer: SqlitePool,
     readers: SqlitePool,
     deletion_noted: Arc<Notify>,
+    purges: Arc<PurgeConfig>,
+    purge_noted: Arc<Notify>,
 }
 
 /// Why the catalogue could not be opened, or did not do what was asked.
@@ -152,7 +156,8 @@ impl Store {
         migrate(path, &writer).await?;
         let reading = options.create_if_missing(false).pragma("query_only", "ON");
         let readers = pool(config.database_readers.max(1), config.database_wait.0).connect_with(reading).await?;
-        Ok(Self { writer, readers, deletion_noted: Arc::default() })
+        let purges = Arc::new(config.purges.clone());
+        Ok(Self { writer, readers, deletion_noted: Arc::default(), purges, purge_noted: Arc::default() })
     }
 
     /// Whether the database answers.

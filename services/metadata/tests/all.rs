@@ -13,6 +13,8 @@ mod crash;
 mod deletions;
 #[path = "all/paging.rs"]
 mod paging;
+#[path = "all/purges.rs"]
+mod purges;
 #[path = "all/schema.rs"]
 mod schema;
 #[path = "all/search.rs"]

@@ -79,6 +79,18 @@ pub(crate) fn track(subtitle: &Subtitle, grid: &str) -> String {
     format!("{PREFIX}{}-{grid}", subtitle.id)
 }
 
+/// The name of the subtitles that the track called `name` is text of; `None` where it is pictures or sound.
+pub(crate) fn subtitle_of(name: &str) -> Option<&str> {
+    split(name).map(|(id, _)| id)
+}
+
+fn split(name: &str) -> Option<(&str, &str)> {
+    let (id, grid) = name.strip_prefix(PREFIX)?.split_at_checked(ID_LENGTH)?;
+    let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let grid = grid.strip_prefix('-').filter(|grid| is_id && !grid.is_empty())?;
+    Some((id, grid))
+}
+
 /// Reads the name of a file; `None` for every other form.
 pub(crate) fn file(name: &str) -> Option<TextFile> {
     if name == WHOLE_URI {
@@ -97,9 +109,7 @@ pub(crate) fn file(name: &str) -> Option<TextFile> {
 impl TextName {
     /// The text that `name` stands for; `None` where it is a name of pictures or sound.
     pub(crate) fn of(name: &TrackName) -> Option<Self> {
-        let (id, grid) = name.track.strip_prefix(PREFIX)?.split_at_checked(ID_LENGTH)?;
-        let is_id = id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let grid = grid.strip_prefix('-').filter(|grid| is_id && !grid.is_empty())?;
+        let (id, grid) = split(&name.track)?;
         Some(Self { id: id.to_owned(), grid: TrackName { track: grid.to_owned(), ..name.clone() } })
     }
 }
@@ -197,8 +207,8 @@ mod tests {
         let made = |container| text(Text(document.clone()).segment(4000..8000, container));
         let cue = "\n00:00:05.000 --> 00:00:06.000\nHello\n";
         let head = |ticks: u32| format!("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:{ticks},LOCAL:00:00:00.000\n");
-        assert_eq!(made(Container::FragmentedMp4), head(0) + cue);
-        assert_eq!(made(Container::TransportStream), head(900_000) + cue);
+        assert_eq!(made(Container::FragmentedMp4), head(0) + cue + "\n");
+        assert_eq!(made(Container::TransportStream), head(900_000) + cue + "\n");
         assert!(!text(Text(document).segment(0..4000, Container::FragmentedMp4)).contains("Hello"));
     }
 }

@@ -112,7 +112,7 @@ async fn a_file_that_is_none_is_refused_with_its_line_and_nothing_is_kept() {
     for (body, named) in [
         ("no subtitles at all", "line 1"),
         ("<tt xmlns=\"http://www.w3.org/ns/ttml\">\n<body>\n<p>", "line 3"),
-        ("<!DOCTYPE tt [\n<!ENTITY a \"b\">]><tt/>", "line 1"),
+        ("<!DOCTYPE tt [\n<!ENTITY a \"b\">]><tt/>", "line 2: a document type"),
         ("WEBVTT\n\n", "no text"),
     ] {
         let detail = problem(post(&world, asset, "language=de", body).await, 422, "unreadable-subtitles").await;

@@ -1,6 +1,7 @@
 //! Assets: registering, reading, listing, editing, deleting.
 
 use flame_api::Page;
+use flame_api::group;
 use flame_api::metadata::{Asset, AssetPatch, AssetState, NewAsset};
 use flame_service_host::IfMatch;
 use sqlx::sqlite::SqliteConnection;
@@ -8,7 +9,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::rows::{self, AssetRow, select_assets, state_word, stored};
-use super::{Store, StoreResult, deletions, now_us};
+use super::{Store, StoreResult, deletions, now_us, purges};
 use crate::asset::{self, Registration};
 use crate::cursor::{Position, Tier};
 use crate::search::Search;
@@ -200,8 +201,10 @@ impl Store {
         }
         sqlx::query("DELETE FROM assets WHERE seq = ?1").bind(seq).execute(&mut *transaction).await?;
         deletions::note(&mut transaction, tenant, id).await?;
+        purges::note(&mut transaction, &self.purges, tenant, &group::of_asset(id)).await?;
         transaction.commit().await?;
         self.deletion_noted.notify_one();
+        self.purge_noted.notify_one();
         Ok(Deleted::Done)
     }
 }

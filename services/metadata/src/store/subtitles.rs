@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use flame_api::group;
 use flame_api::metadata::Asset;
 use flame_api::subtitles::{NewSubtitle, Subtitle, SubtitleRole};
 use flame_service_host::IfMatch;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::assets::{find, find_own};
 use super::rows::{damaged, moment, number, stored};
-use super::{Store, StoreResult, deletions, now_us, removals};
+use super::{Store, StoreResult, deletions, now_us, purges, removals};
 use crate::subtitle::{self, Listing};
 
 /// What became of a listing.
@@ -133,9 +134,11 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         removals::note(&mut transaction, tenant, id, &known.key).await?;
+        purges::note(&mut transaction, &self.purges, tenant, &group::of_subtitle(id, name)).await?;
         touch(&mut transaction, asset_seq).await?;
         transaction.commit().await?;
         self.deletion_noted.notify_one();
+        self.purge_noted.notify_one();
         Ok(Unlisted::Done)
     }
 }

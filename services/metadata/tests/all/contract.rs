@@ -23,6 +23,7 @@ fn the_example_configuration_holds_the_defaults() {
     let default = Config::default();
     assert_eq!((example.database, example.database_readers), (default.database, default.database_readers));
     assert_eq!(example.database_wait, default.database_wait);
+    assert_eq!(example.purges, default.purges);
     assert_eq!(example.host.max_connections, default.host.max_connections);
     assert_eq!((example.host.drain, example.host.head_timeout), (default.host.drain, default.host.head_timeout));
     // Also the keys that are commented out are known: an unknown one is refused.

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::subtitles::Subtitle;
 use flame_playlist::Container;
-use flame_service_host::{Failure, FailureResult};
+use flame_service_host::FailureResult;
 
 use super::media::find;
 use super::multivariant::{PLAYLIST_TYPE, answer};
@@ -59,16 +59,10 @@ pub(super) async fn file(
     Ok(answer(&document, TEXT_TYPE, IMMUTABLE, method, headers))
 }
 
-/// The subtitles, if the asset has them. Those that were added a moment ago an older answer of the catalogue does not know.
+/// The subtitles, if the asset has them now: a text may go while the rest of the asset stays.
 async fn listed(state: &State, name: &TextName) -> FailureResult<Subtitle> {
     let asset = name.grid.asset;
-    let of_catalogue = |error: &_| error::of_catalogue(error);
-    let known = state.presentations.for_media(asset).await.map_err(|error| of_catalogue(&error))?;
-    if let Some(found) = known.and_then(|known| known.subtitle(&name.id).cloned()) {
-        return Ok(found);
-    }
-    let current = state.presentations.current(asset).await.map_err(|error| of_catalogue(&error))?;
+    let current = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
     let found = current.and_then(|current| current.subtitle(&name.id).cloned());
-    let missing = || -> Failure { error::missing(format_args!("subtitles {} of asset {asset}", name.id)) };
-    found.ok_or_else(missing)
+    found.ok_or_else(|| error::missing(format_args!("subtitles {} of asset {asset}", name.id)))
 }

@@ -1,0 +1,84 @@
+//! What surrogates have still to be told to forget.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::{Store, StoreResult, now_us};
+use crate::config::PurgeConfig;
+
+/// A purge, still to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct DuePurge {
+    /// Its place in the table.
+    pub seq: i64,
+    /// Whose answers it is about.
+    pub tenant: String,
+    /// The name under which surrogates serve them.
+    pub name: String,
+    /// Their group (Cache-Groups, RFC 9875).
+    pub tag: String,
+    /// When to ask, microseconds since the Unix epoch.
+    pub due_at_us: i64,
+    /// Attempts that have failed.
+    pub attempts: u32,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Waits until a purge has been noted since the last wait.
+    pub async fn purge_noted(&self) {
+        self.purge_noted.notified().await;
+    }
+
+    /// The purge that is due first, if one is left.
+    pub async fn next_purge(&self) -> StoreResult<Option<DuePurge>> {
+        let query = "SELECT seq, tenant, name, tag, due_at_us, attempts FROM purges ORDER BY due_at_us LIMIT 1";
+        Ok(sqlx::query_as(query).fetch_optional(&self.readers).await?)
+    }
+
+    /// Notes that surrogates know.
+    pub async fn note_purge_done(&self, purge: &DuePurge) -> StoreResult<()> {
+        sqlx::query("DELETE FROM purges WHERE seq = ?1").bind(purge.seq).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// Notes that an attempt has failed, and when the next one is due.
+    pub async fn note_purge_failed(&self, purge: &DuePurge, error: &str, pause: Duration) -> StoreResult<()> {
+        sqlx::query("UPDATE purges SET attempts = attempts + 1, error = ?2, due_at_us = ?3 WHERE seq = ?1")
+            .bind(purge.seq)
+            .bind(error)
+            .bind(now_us().saturating_add(micros(pause)))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Notes, within a transaction, that surrogates are to forget the group `tag`: at once, and again when streaming has forgotten it
+/// too, for meanwhile they may have fetched it anew.
+pub(super) async fn note(
+    connection: &mut SqliteConnection,
+    config: &PurgeConfig,
+    tenant: &str,
+    tag: &str,
+) -> StoreResult<()> {
+    let now = now_us();
+    for name in &config.names {
+        for due_at_us in [now, now.saturating_add(micros(config.again.0))] {
+            sqlx::query("INSERT INTO purges (tenant, name, tag, due_at_us) VALUES (?1, ?2, ?3, ?4)")
+                .bind(tenant)
+                .bind(name)
+                .bind(tag)
+                .bind(due_at_us)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
