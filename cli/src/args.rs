@@ -1,6 +1,7 @@
 //! The command line: what can be said, and nothing of what it does.
 
 mod ca;
+mod encryption;
 mod subtitles;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
+pub use encryption::Encrypt;
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 
 use crate::connection;
@@ -206,6 +208,8 @@ pub enum AssetCommand {
         #[arg(long)]
         off: bool,
     },
+    /// Encrypt assets on their way to viewers, who get the key as they get the asset
+    Encrypt(Encrypt),
     /// Delete assets, their media too
     Rm {
         /// Their identifiers

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use flame_api::Client;
-use flame_api::metadata::{self, Asset, AssetPatch, AssetQuery};
+use flame_api::metadata::{self, Asset, AssetPatch, AssetQuery, Encryption};
 use uuid::Uuid;
 
 use crate::args::{self, AssetCommand, AssetState, Global};
@@ -27,6 +27,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         }
         AssetCommand::Show { id } => show(global, &client, id).await,
         AssetCommand::Protect { ids, off } => protect(global, &client, &ids, !off).await,
+        AssetCommand::Encrypt(args) => encrypt(global, &client, &args.ids, args.encryption()).await,
         AssetCommand::Rm { ids } => remove(global, &client, &ids).await,
     }
 }
@@ -97,6 +98,7 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
         fact("audio", format!("{} {} Hz, {} channels", audio.codec, audio.sample_rate_hz, audio.channels));
     }
     fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
+    fact("encrypted", asset.encryption.map_or("no", word).to_owned());
     if asset.version.is_some() || connection::plays(client, id).await {
         let url = connection::play_url(client.router(), id);
         fact("plays at", if asset.protected { format!("flame token sign-url {url}") } else { url.to_string() });
@@ -153,6 +155,35 @@ async fn protect(global: &Global, client: &Client, ids: &[Uuid], protected: bool
         patched.push(asset);
     }
     if global.json { output::print_json(&patched) } else { Ok(()) }
+}
+
+async fn encrypt(global: &Global, client: &Client, ids: &[Uuid], encryption: Option<Encryption>) -> Result<(), Exit> {
+    let patch = AssetPatch { encryption: Some(encryption), ..AssetPatch::default() };
+    let mut patched = Vec::new();
+    for id in ids {
+        let asset = client.asset(*id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
+        let asset = client.patch_asset(*id, asset.revision, &patch).await?;
+        if !global.json {
+            let state =
+                asset.encryption.map_or_else(|| "in the clear".to_owned(), |it| format!("encrypted: {}", word(it)));
+            output::print_line(&format!("{id} is {state}"))?;
+            if asset.encryption.is_some() && asset.version.is_some() {
+                // It has been sent in the clear to whoever wanted it, under other URLs.
+                output::print_line(&format!(
+                    "  clear copies that surrogates keep: flame edge purge --prefix /{id}/, in a minute"
+                ))?;
+            }
+        }
+        patched.push(asset);
+    }
+    if global.json { output::print_json(&patched) } else { Ok(()) }
+}
+
+fn word(encryption: Encryption) -> &'static str {
+    match encryption {
+        Encryption::Aes128 => "aes-128",
+        Encryption::SampleAes => "sample-aes",
+    }
 }
 
 async fn remove(global: &Global, client: &Client, ids: &[Uuid]) -> Result<(), Exit> {

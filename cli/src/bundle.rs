@@ -16,7 +16,7 @@ use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope};
-use flame_streaming::config::{SurrogatesConfig, ViewersConfig};
+use flame_streaming::config::{EncryptionConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -37,6 +37,8 @@ const CDN: &str = "cdn";
 const SIGNED: &str = "cdn.signed";
 /// Folder of the key that the surrogate's token is signed with, where services need none for each other.
 const SURROGATES: &str = "surrogates";
+/// What streaming wraps keys of encrypted assets with.
+const SECRET: &str = "streaming.secret";
 /// Signed URLs that streaming remembers having verified.
 const VIEWERS_REMEMBERED: usize = 10_000;
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
@@ -128,7 +130,7 @@ impl Bundle {
             ..flame_transcode::Config::new(store.clone())
         });
         let surrogate = Surrogate::known(data, &common)?;
-        let streaming = flame_streaming::start(streaming(data, host(), store, &surrogate));
+        let streaming = flame_streaming::start(streaming(data, host(), store, &surrogate)?);
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);
@@ -207,15 +209,47 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// Streaming, which gives protected assets to the surrogate, and to viewers with a signed URL of its own name.
-fn streaming(data: &Path, host: HostConfig, store: StoreConfig, surrogate: &Surrogate) -> flame_streaming::Config {
+fn streaming(
+    data: &Path,
+    host: HostConfig,
+    store: StoreConfig,
+    surrogate: &Surrogate,
+) -> anyhow::Result<flame_streaming::Config> {
     let keys = data.join(token::VIEWERS).join("jwks.json");
     let viewers = ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED };
     let surrogates = SurrogatesConfig { keys: surrogate.keys.clone() };
-    flame_streaming::Config {
+    let encryption = EncryptionConfig { secret: secret(data)? };
+    Ok(flame_streaming::Config {
         viewers: Some(viewers),
         surrogates: Some(surrogates),
+        encryption: Some(encryption),
         ..flame_streaming::Config::new(host, store)
+    })
+}
+
+/// The secret that streaming wraps keys with, made at the first start.
+fn secret(data: &Path) -> anyhow::Result<PathBuf> {
+    let path = data.join(SECRET);
+    if !path.is_file() {
+        let random: String = (0..4).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+        keep_secret(&path, random.as_bytes()).with_context(|| format!("write {}", path.display()))?;
     }
+    Ok(path)
+}
+
+/// Writes a new file that nobody else can read.
+fn keep_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Whole or not at all: a secret that was cut off would be another one.
+    let draft = path.with_extension("new");
+    if draft.exists() {
+        std::fs::remove_file(&draft)?;
+    }
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)
 }
 
 /// A surrogate in front of streaming, for everybody and for viewers with a signed URL. It keeps little: the origin is on the
@@ -293,16 +327,10 @@ impl StoreKeys {
         }
     }
 
-    fn make(path: &PathBuf) -> anyhow::Result<Self> {
+    fn make(path: &Path) -> anyhow::Result<Self> {
         let random = || uuid::Uuid::new_v4().simple().to_string();
         let keys = Self { access_key: random(), secret_key: random() + &random() };
-        let write = || {
-            use std::io::Write;
-            use std::os::unix::fs::OpenOptionsExt;
-            let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(&serde_json::to_vec(&keys)?)?;
-            file.sync_all()
-        };
+        let write = || keep_secret(path, &serde_json::to_vec(&keys)?);
         write().with_context(|| format!("write {}", path.display()))?;
         Ok(keys)
     }

@@ -28,5 +28,8 @@ mod tokens;
 #[path = "all/protected.rs"]
 mod protected;
 
+#[path = "all/encrypted.rs"]
+mod encrypted;
+
 #[path = "all/demo.rs"]
 mod demo;

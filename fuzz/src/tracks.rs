@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use flame_cmaf::boxes::{BoxError, BoxWalk, Layout, Step};
+use flame_cmaf::encryption::{ContentKey, cbcs_segment};
 use flame_cmaf::movie::SegmentPlan;
-use flame_cmaf::samples::{self, InitInfo};
+use flame_cmaf::samples::{self, InitInfo, SampleRef};
 use flame_cmaf::{Movie, TrackIndex, codec, ts};
 
 /// The file that a `moov` is told to be of.
@@ -153,9 +154,24 @@ pub fn samples(data: &[u8]) {
 /// As [`samples`].
 pub fn stream(data: &[u8]) {
     let Some((init, segment)) = parts(data) else { return };
+    sealed(&init, segment);
     let Ok(stream) = ts::segment(&init, segment, STREAM_MAX_BYTES) else { return };
     assert!(stream.len() <= STREAM_MAX_BYTES && stream.len().is_multiple_of(PACKET_BYTES), "{} bytes", stream.len());
     assert!(stream.chunks(PACKET_BYTES).all(|packet| packet[0] == SYNC_BYTE), "a packet does not begin where one ends");
+}
+
+/// As [`samples`], encrypted: the boxes and samples that come out are those that went in.
+fn sealed(init: &InitInfo, segment: &[u8]) {
+    let key = ContentKey { secret: [1; 16], id: [2; 16], iv: [3; 16] };
+    if let Ok(sealed) = cbcs_segment(init, segment, &key) {
+        let (found, before) = (samples::samples(&sealed, init), samples::samples(segment, init));
+        let (found, before) = (found.expect("what is sealed is read"), before.expect("what was sealed was read"));
+        let sizes = |samples: &[SampleRef]| -> Vec<usize> { samples.iter().map(|sample| sample.range.len()).collect() };
+        assert_eq!(sizes(&found), sizes(&before));
+    }
+    if let Ok(stream) = ts::encrypted_segment(init, segment, STREAM_MAX_BYTES, &key) {
+        assert!(stream.len() <= STREAM_MAX_BYTES && stream.len().is_multiple_of(PACKET_BYTES));
+    }
 }
 
 fn parts(data: &[u8]) -> Option<(InitInfo, &[u8])> {

@@ -2,6 +2,8 @@
 
 #[path = "all/bundle.rs"]
 mod bundle;
+#[path = "all/encrypted.rs"]
+mod encrypted;
 #[path = "all/forms.rs"]
 mod forms;
 #[path = "all/host.rs"]

@@ -23,6 +23,17 @@ pub enum AssetState {
     Failed,
 }
 
+/// How an asset's media is encrypted on its way to viewers; stored, it is in the clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+pub enum Encryption {
+    /// Each segment as a whole: `AES-128` of HLS.
+    #[serde(rename = "aes-128")]
+    Aes128,
+    /// The samples: `SAMPLE-AES` of HLS, which is `cbcs` of ISO/IEC 23001-7 in fragmented MP4.
+    #[serde(rename = "sample-aes")]
+    SampleAes,
+}
+
 /// The uploaded bytes that an asset was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Source {
@@ -74,6 +85,9 @@ pub struct Asset {
     /// Viewers need a signed URL (RFC 9246); a catalogue that does not say so protects nothing.
     #[serde(default)]
     pub protected: bool,
+    /// How its media is encrypted on its way to viewers; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// The version that plays, newest; absent until one is published.
     pub version: Option<Version>,
     /// Its subtitles, in the order in which they were added.
@@ -118,6 +132,10 @@ pub struct AssetPatch {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub protected: Option<bool>,
+    /// How its media is encrypted from now on; `null`: it is not.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Encryption>)]
+    pub encryption: Option<Option<Encryption>>,
 }
 
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {

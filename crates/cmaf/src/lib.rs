@@ -7,7 +7,8 @@
 //! In reading order: what a track is ([`track`]), when its samples are decoded ([`timing`]), how it is cut
 //! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
-//! times ([`cuts`]). What was written is read back by [`samples`], and carried to players of transport streams by [`ts`].
+//! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
+//! encrypted on its way out by [`encryption`].
 //! [`boxes`] looks at files of others before anything heavier does, and [`movie`] packages them as they are.
 
 pub mod arriving;
@@ -15,6 +16,7 @@ pub mod boxes;
 pub mod chunks;
 pub mod codec;
 pub mod cuts;
+pub mod encryption;
 pub mod figures;
 mod fragment;
 pub mod index;

@@ -8,9 +8,9 @@
 //!
 //! It never looks into a sample.
 
-mod fragments;
+pub(crate) mod fragments;
 mod init_info;
-mod reader;
+pub(crate) mod reader;
 
 use std::ops::Range;
 

@@ -21,15 +21,17 @@
 
 mod adts;
 mod elementary;
+mod encrypted;
 mod packets;
 mod plan;
 mod reorder;
 
 use thiserror::Error;
 
-use self::{elementary::Elementary, plan::Plan};
+use self::{elementary::Elementary, encrypted::SampleKey, plan::Plan};
 use crate::{
     boxes::BoxType,
+    encryption::ContentKey,
     samples::{self, InitInfo, SamplesError},
 };
 
@@ -55,6 +57,9 @@ pub enum TsError {
         /// Its sample entry.
         codec: BoxType,
     },
+    /// How samples of this codec are encrypted in a transport stream, nobody here knows.
+    #[error("only samples of H.264 and AAC can be encrypted in a transport stream: offer it as fragmented MP4 only")]
+    Unencryptable,
     /// A codec's configuration record cannot be read, or says something that a transport stream cannot.
     #[error("the codec's configuration cannot be carried in a transport stream: {what}")]
     Configuration {
@@ -91,6 +96,29 @@ pub enum TsError {
 /// # Errors
 /// [`TsError`], if the segment is broken, too large, or of a codec that HLS has no stream type for.
 pub fn segment(init: &InitInfo, segment: &[u8], size_max_bytes: usize) -> Result<Vec<u8>, TsError> {
+    of_elementary(init, segment, size_max_bytes, &Elementary::of(&init.codec)?)
+}
+
+/// The same with encrypted samples: `SAMPLE-AES` of HLS, by Apple's "MPEG-2 Stream Encryption Format for HTTP Live
+/// Streaming".
+///
+/// # Errors
+/// [`TsError`] as of [`segment`], and if samples of this codec cannot be encrypted so.
+pub fn encrypted_segment(
+    init: &InitInfo,
+    segment: &[u8],
+    size_max_bytes: usize,
+    key: &ContentKey,
+) -> Result<Vec<u8>, TsError> {
+    of_elementary(init, segment, size_max_bytes, &Elementary::encrypted(&init.codec, SampleKey::new(key))?)
+}
+
+fn of_elementary(
+    init: &InitInfo,
+    segment: &[u8],
+    size_max_bytes: usize,
+    elementary: &Elementary,
+) -> Result<Vec<u8>, TsError> {
     let within = |size_bytes: usize| {
         if size_bytes > size_max_bytes {
             return Err(TsError::TooLarge { size_bytes, limit_bytes: size_max_bytes });
@@ -98,13 +126,12 @@ pub fn segment(init: &InitInfo, segment: &[u8], size_max_bytes: usize) -> Result
         Ok(())
     };
     within(segment.len())?;
-    let elementary = Elementary::of(&init.codec)?;
     let samples = samples::samples(segment, init)?;
-    let plan = Plan::of(init, segment, &samples, &elementary, size_max_bytes)?;
+    let plan = Plan::of(init, segment, &samples, elementary, size_max_bytes)?;
     within(plan.size_bytes())?;
 
     let mut stream = Vec::with_capacity(plan.size_bytes());
-    packets::append_tables(&mut stream, elementary.stream_type(), elementary.registration());
+    packets::append_tables(&mut stream, elementary.stream_type(), &elementary.descriptors());
     let mut counter = 0;
     for pes in &plan.packets {
         let mut writer = packets::PesWriter::new(&mut stream, pes, &mut counter);

@@ -4,6 +4,8 @@
 mod chunks;
 #[path = "all/demux.rs"]
 mod demux;
+#[path = "all/encryption.rs"]
+mod encryption;
 #[path = "all/foreign.rs"]
 mod foreign;
 #[path = "all/movie.rs"]

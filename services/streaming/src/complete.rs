@@ -6,8 +6,8 @@ use std::ops::Range;
 use flame_api::media::{Track as Facts, TrackKind};
 use flame_cmaf::{MovieTrack, TrackIndex};
 use flame_playlist::{
-    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, PlaylistError, Role, VodMedia, VodText,
-    VodTrack, iframe_playlist, vod_media_playlist, vod_text_playlist,
+    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, Key, PlaylistError, Role, VodMedia,
+    VodText, VodTrack, iframe_playlist, vod_media_playlist, vod_text_playlist,
 };
 
 use crate::clip::Clip;
@@ -118,11 +118,17 @@ impl Complete {
     }
 
     /// The media playlist of all of it or of a clip, as fragmented MP4 or as transport streams.
-    pub(crate) fn listed(&self, container: Container, clip: Option<Clip>) -> Result<Document, PlaylistError> {
-        if container == Container::FragmentedMp4 && clip.is_none() {
+    pub(crate) fn listed(
+        &self,
+        container: Container,
+        clip: Option<Clip>,
+        key: Option<Key>,
+    ) -> Result<Document, PlaylistError> {
+        if container == Container::FragmentedMp4 && clip.is_none() && key.is_none() {
             return Ok(self.playlist.clone());
         }
-        let media = VodMedia { container, clip: clip.map(|clip| self.clip(clip)), ..self.media.clone() };
+        let clip = clip.map(|clip| self.clip(clip));
+        let media = VodMedia { container, clip, key, ..self.media.clone() };
         Ok(Document::new(vod_media_playlist(&media)?))
     }
 
@@ -155,7 +161,7 @@ impl Complete {
     }
 
     /// The playlist of its I-frames; `None` where it has none, or none are noted.
-    pub(crate) fn iframes(&self) -> Option<Result<Document, PlaylistError>> {
+    pub(crate) fn iframes(&self, key: Option<Key>) -> Option<Result<Document, PlaylistError>> {
         let frame = |(number, keyframe): (usize, &Keyframe)| Iframe {
             uri: keyframe_uri(number),
             time_ticks: None,
@@ -165,7 +171,7 @@ impl Complete {
         };
         let frames: Vec<Iframe> = self.keyframes.iter().enumerate().map(frame).collect();
         (!frames.is_empty()).then(|| {
-            let media = IframeMedia { timescale: self.media.timescale, frames, key: None, live: None };
+            let media = IframeMedia { timescale: self.media.timescale, frames, key, live: None };
             iframe_playlist(&media).map(Document::new)
         })
     }
@@ -253,7 +259,7 @@ mod tests {
 
     #[test]
     fn pictures_that_need_no_other_are_listed_with_what_they_cost() {
-        let iframes = text(complete().iframes().unwrap().unwrap());
+        let iframes = text(complete().iframes(None).unwrap().unwrap());
         assert_eq!(iframes.matches("#EXTINF:1").count(), 4, "{iframes}");
         assert!(iframes.contains("#EXT-X-I-FRAMES-ONLY\n") && iframes.contains("i3.m4s\n"), "{iframes}");
         assert_eq!(complete().iframes_bandwidth(), Some(Bandwidth { average_bps: 800, peak_bps: 800 }));
@@ -262,12 +268,12 @@ mod tests {
     #[test]
     fn a_clip_begins_in_the_segment_that_holds_its_first_frame_and_shortens_the_last() {
         let clip = Clip { from_ms: 1_100, to_ms: Some(3_100) };
-        let whole = text(complete().listed(Container::FragmentedMp4, Some(clip)).unwrap());
+        let whole = text(complete().listed(Container::FragmentedMp4, Some(clip), None).unwrap());
         assert!(whole.contains("#EXT-X-START:TIME-OFFSET=1.0,PRECISE=YES"), "{whole}");
         assert!(whole.contains("#EXTINF:2,\n0.m4s\n") && whole.contains("#EXTINF:1,\n1.m4s?to=3.100s\n"), "{whole}");
-        let stream = text(complete().listed(Container::TransportStream, Some(clip)).unwrap());
+        let stream = text(complete().listed(Container::TransportStream, Some(clip), None).unwrap());
         assert!(stream.contains("1.ts?to=3.100s\n") && !stream.contains("EXT-X-MAP"), "{stream}");
         let behind = Clip { from_ms: 60_000, to_ms: None };
-        assert!(complete().listed(Container::FragmentedMp4, Some(behind)).is_err());
+        assert!(complete().listed(Container::FragmentedMp4, Some(behind), None).is_err());
     }
 }

@@ -49,6 +49,9 @@ pub struct Config {
     /// Who may fetch protected assets for viewers that he verifies himself; without it whoever `host.auth` knows as a service.
     #[serde(default)]
     pub surrogates: Option<SurrogatesConfig>,
+    /// What keys of encrypted assets are wrapped with; without it they are stored as they are.
+    #[serde(default)]
+    pub encryption: Option<EncryptionConfig>,
 }
 
 /// `[viewers]`: signed URLs (RFC 9246).
@@ -74,6 +77,14 @@ pub struct ViewersConfig {
 pub struct SurrogatesConfig {
     /// Folder with `jwks.json` and `revoked.json`: who shows a token of it with the scope `service` is a surrogate.
     pub keys: PathBuf,
+}
+
+/// `[encryption]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncryptionConfig {
+    /// File of at least 32 octets that nobody else can read, the same for all instances: keys are stored wrapped with it.
+    pub secret: PathBuf,
 }
 
 /// Live channels.
@@ -136,6 +147,7 @@ impl Config {
             live: LiveConfig::default(),
             viewers: None,
             surrogates: None,
+            encryption: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use flame_api::metadata::Encryption;
+use flame_cmaf::encryption::{self, EncryptionError};
 use flame_cmaf::movie::SegmentPlan;
 use flame_cmaf::samples::{self, InitInfo, SamplesError};
 use flame_cmaf::ts::{self, TsError};
@@ -15,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clip;
 use crate::config::DerivedConfig;
+use crate::seals::Seal;
 use crate::source::{self, UploadedTrack};
 use crate::store::{MediaStore, ReadError};
 use crate::track::{Piece, Track};
@@ -25,6 +28,8 @@ const MAKER: &str = "flame derived 1";
 /// What is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Product {
+    /// The segment as it is, which is worth making only where it is sealed.
+    Whole,
     /// A transport stream.
     Ts,
     /// One of the sync samples, alone.
@@ -36,6 +41,20 @@ pub(crate) enum Product {
         /// As a transport stream.
         is_ts: bool,
     },
+}
+
+/// What is made, and how it goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) product: Product,
+    pub(crate) sealing: Option<Sealing>,
+}
+
+/// A seal, and the number of what it is put on in its playlist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sealing {
+    pub(crate) seal: Seal,
+    pub(crate) sequence: u64,
 }
 
 /// What came of it.
@@ -56,6 +75,8 @@ pub(crate) enum DeriveError {
     Samples(#[from] SamplesError),
     #[error("the segment makes no transport stream")]
     Ts(#[from] TsError),
+    #[error("the segment cannot be encrypted")]
+    Encryption(#[from] EncryptionError),
     #[error("there is no such I-frame")]
     NoKeyframe,
 }
@@ -81,26 +102,26 @@ impl Workshop {
         &self,
         track: &Track,
         (number, piece): (u64, Piece),
-        product: Product,
+        order: Order,
     ) -> Result<Derived, DeriveError> {
         let whole = async |piece: Piece| self.store.bytes(&track.object_key, piece.within(0..piece.size_bytes)).await;
         self.check(piece.size_bytes)?;
         let place = self.place().await;
         let (init, segment) = (whole(track.init).await?, whole(piece).await?);
-        self.make(place, (init, segment), (number, product), &piece.sha256).await
+        self.make(place, (init, segment), (number, order), &piece.sha256).await
     }
 
-    /// Makes something of a segment of a file as it was uploaded.
+    /// Makes something of a segment, or an I-frame, of a file as it was uploaded; `identity` names which of them.
     pub(crate) async fn of_uploaded(
         &self,
         (key, track): (&str, &UploadedTrack),
-        (number, plan): (u64, &SegmentPlan),
-        product: Product,
+        (number, plan, identity): (u64, &SegmentPlan, &[u8; 32]),
+        order: Order,
     ) -> Result<Derived, DeriveError> {
         self.check(plan.size_bytes)?;
         let place = self.place().await;
         let segment = source::bytes(&self.store, key, plan).await?;
-        self.make(place, (track.movie.init().clone(), segment), (number, product), &track.identity).await
+        self.make(place, (track.movie.init().clone(), segment), (number, order), identity).await
     }
 
     fn check(&self, size_bytes: u64) -> Result<(), DeriveError> {
@@ -116,40 +137,93 @@ impl Workshop {
         &self,
         place: OwnedSemaphorePermit,
         (init, segment): (Bytes, Bytes),
-        (number, product): (u64, Product),
+        (number, order): (u64, Order),
         identity: &[u8; 32],
     ) -> Result<Derived, DeriveError> {
         let limit = usize::try_from(self.segment_max_bytes).unwrap_or(usize::MAX);
+        let name = order.name(number);
         let made = tokio::task::spawn_blocking(move || {
             // Held to the end, also if nobody waits for it any more.
             let _place = place;
-            made(&init, &segment, number, product, limit)
+            made(&init, &segment, number, &order, limit)
         });
         let made = made.await;
         let bytes = made.expect("a packager that panics is a fault of ours")?;
         let mut digest = Sha256::new();
         digest.update(MAKER);
         digest.update(identity);
-        digest.update(format!("{number} {product:?}"));
+        digest.update(name);
         Ok(Derived { bytes: bytes.into(), identity: digest.finalize().into() })
     }
 }
 
-fn made(init: &[u8], segment: &[u8], number: u64, product: Product, limit: usize) -> Result<Vec<u8>, DeriveError> {
+/// The init segment of a sealed track, with what names it; that of the clear one has `identity`.
+pub(crate) fn sealed_init(init: &Bytes, identity: &[u8; 32], seal: &Seal) -> Result<Derived, DeriveError> {
+    let bytes = match seal.method {
+        // It is never encrypted: without a vector of its own nothing says how.
+        Encryption::Aes128 => init.clone(),
+        Encryption::SampleAes => encryption::cbcs_init(init, &seal.key)?.into(),
+    };
+    let mut digest = Sha256::new();
+    digest.update(MAKER);
+    digest.update(identity);
+    digest.update(format!("init {}", seal.tag()));
+    Ok(Derived { bytes, identity: digest.finalize().into() })
+}
+
+fn made(init: &[u8], segment: &[u8], number: u64, order: &Order, limit: usize) -> Result<Vec<u8>, DeriveError> {
     let init = InitInfo::parse(init)?;
+    let sealing = order.sealing.as_ref();
+    let samples_key = sealing.filter(|sealing| sealing.seal.method == Encryption::SampleAes).map(|it| &it.seal.key);
+    let stream = |segment: &[u8]| match samples_key {
+        Some(key) => ts::encrypted_segment(&init, segment, limit, key),
+        None => ts::segment(&init, segment, limit),
+    };
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let until = |to_ms: u64| {
         let ticks = i64::try_from(clip::ticks(to_ms, init.timescale)).unwrap_or(i64::MAX);
         samples::truncated(segment, &init, ticks, number)
     };
-    Ok(match product {
-        Product::Ts => ts::segment(&init, segment, limit)?,
+    let clear = match order.product {
+        Product::Whole => segment.to_vec(),
+        Product::Ts => stream(segment)?,
         Product::Until { to_ms, is_ts: false } => until(to_ms)?,
-        Product::Until { to_ms, is_ts: true } => ts::segment(&init, &until(to_ms)?, limit)?,
+        Product::Until { to_ms, is_ts: true } => stream(&until(to_ms)?)?,
         Product::Keyframe(at) => {
             let found = samples::keyframes(&samples::samples(segment, &init)?, &init);
             let at = usize::try_from(at).map_err(|_| DeriveError::NoKeyframe)?;
             samples::single_sample(segment, &init, found.get(at).ok_or(DeriveError::NoKeyframe)?, number)?
         }
+    };
+    Ok(match (sealing, samples_key) {
+        (None, _) => clear,
+        // Its samples were encrypted before it became one.
+        (Some(_), Some(_)) if order.product.is_ts() => clear,
+        (Some(_), Some(key)) => encryption::cbcs_segment(&init, &clear, key)?,
+        (Some(Sealing { seal, sequence }), None) => {
+            encryption::whole(&seal.key.secret, &encryption::sequence_iv(*sequence), clear)
+        }
     })
+}
+
+// === impl Product ===
+
+impl Product {
+    /// Whether it is a transport stream.
+    pub(crate) fn is_ts(self) -> bool {
+        matches!(self, Self::Ts | Self::Until { is_ts: true, .. })
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    /// What makes other bytes of the same segment, besides the packager.
+    fn name(&self, number: u64) -> String {
+        let product = self.product;
+        match &self.sealing {
+            None => format!("{number} {product:?}"),
+            Some(Sealing { seal, sequence }) => format!("{number} {product:?} {} {sequence}", seal.tag()),
+        }
+    }
 }

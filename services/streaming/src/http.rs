@@ -3,6 +3,7 @@
 
 mod channels;
 mod error;
+mod keys;
 mod live;
 mod media;
 mod multivariant;
@@ -10,6 +11,7 @@ mod poster;
 mod protected;
 mod publications;
 mod representation;
+mod sealed;
 mod signed;
 mod text;
 
@@ -27,6 +29,7 @@ use crate::admission::Admission;
 use crate::derived::Workshop;
 use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
+use crate::seals::Seals;
 use crate::source::Sources;
 use crate::store::MediaStore;
 use crate::text::Texts;
@@ -46,6 +49,7 @@ pub(crate) struct State {
     pub(crate) sources: Sources,
     pub(crate) texts: Texts,
     pub(crate) workshop: Workshop,
+    pub(crate) seals: Seals,
     pub(crate) store: MediaStore,
     pub(crate) live: Live,
     pub(crate) recordings: Recordings,
@@ -74,6 +78,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(multivariant::ts_playlist),
         routes!(multivariant::mpd),
         routes!(poster::poster),
+        routes!(keys::key),
         routes!(media::playlist),
         routes!(media::ts_playlist),
         routes!(media::iframes),

@@ -8,7 +8,8 @@
 //!
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
 //! it (`admission`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
-//! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what is read along with it (`text`), live channels (`live`), then
+//! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what it is encrypted with
+//! (`seals`), what is read along with it (`text`), live channels (`live`), then
 //! `http`, which speaks.
 
 mod admission;
@@ -21,6 +22,7 @@ mod live;
 mod multivariant;
 pub mod names;
 pub mod presentation;
+mod seals;
 mod source;
 mod store;
 mod text;
@@ -43,6 +45,7 @@ use admission::Admission;
 use derived::Workshop;
 use live::{Live, Recordings};
 use presentation::Presentations;
+use seals::{Seals, Wrapping};
 use source::Sources;
 use store::MediaStore;
 use text::Texts;
@@ -81,6 +84,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let reading = admission.clone();
     host.on_reload(move || reading.reload());
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
+    let secret = config.encryption.as_ref().map(|encryption| Wrapping::open_file(&encryption.secret)).transpose();
+    let wrapping = secret.map_err(|source| StartError::Open {
+        service: NAME,
+        what: "secret that keys are wrapped with",
+        source: source.into(),
+    })?;
+    let seals = Seals::new(store.clone(), objects.clone(), wrapping);
     let live = Live::open(tenant, objects, catalogue.clone(), config.live).await;
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
@@ -92,6 +102,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         sources: Sources::new(store.clone(), config.movies.0),
         texts: Texts::new(store.clone(), config.subtitles.0),
         workshop: Workshop::new(store.clone(), &config.derived),
+        seals,
         live,
         store,
         admission,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use flame_api::media::{Track as Facts, TrackKind};
+use flame_api::metadata::Encryption;
 use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
     AudioRendition, Container, DashText, IframeRendition, MultivariantInput, PlaylistError, Role, SubtitleRendition,
@@ -12,6 +13,7 @@ use flame_playlist::{
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::presentation::Document;
+use crate::seals::Seal;
 use crate::text::{self, WHOLE_URI};
 
 /// Codecs that a transport stream of HLS carries here, by the beginning of their strings.
@@ -26,20 +28,29 @@ pub(crate) struct Listed<'a> {
     pub(crate) complete: Option<Arc<Complete>>,
 }
 
-/// The playlist of all tracks and subtitles of `version`, of a clip or of all of it.
+/// The playlist of all tracks and subtitles of `version`, of a clip or of all of it; sealed or in the clear.
 pub(crate) fn playlist(
     version: &str,
     (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
     container: Container,
     clip: Option<Clip>,
+    seal: Option<&Seal>,
 ) -> Result<Document, PlaylistError> {
+    let sealed = seal.map(|seal| seal.version(version));
+    let version = sealed.as_deref().unwrap_or(version);
     let query = clip.map(|clip| format!("?{clip}")).unwrap_or_default();
     let file = match container {
         Container::FragmentedMp4 => "index.m3u8",
         Container::TransportStream => "ts.m3u8",
     };
-    let mut input = MultivariantInput::default();
-    for track in tracks.iter().filter(|track| container == Container::FragmentedMp4 || fits_ts(&track.facts.codec)) {
+    // Players of samples' encryption find the key's identifier in init segments: without it they cannot use a key ahead of them.
+    let ahead = seal.filter(|seal| seal.method == Encryption::Aes128).map(|seal| seal.listed("", container));
+    let mut input = MultivariantInput { session_keys: ahead.into_iter().collect(), ..MultivariantInput::default() };
+    let fits = |codec: &str| {
+        (container == Container::FragmentedMp4 || fits_ts(codec))
+            && seal.is_none_or(|seal| seal.takes(codec, container))
+    };
+    for track in tracks.iter().filter(|track| fits(&track.facts.codec)) {
         let facts = track.facts;
         let uri = format!("{version}/{}/{file}{query}", facts.name);
         match facts.kind {

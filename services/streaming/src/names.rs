@@ -32,6 +32,22 @@ pub struct TrackName {
     pub track: String,
 }
 
+/// Names a key and its use, in the name of a version that is encrypted with it: 8 lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SealTag(pub u32);
+
+/// Reads the name of a version in URLs: `0123456789ab`, or `0123456789ab-01234567` of one that is encrypted.
+///
+/// # Errors
+/// [`NoSuchName`] if what follows the hyphen is no tag; of what is in front of it, [`TrackName::parse`] judges.
+pub fn sealed(version: &str) -> Result<(&str, Option<SealTag>), NoSuchName> {
+    let Some((plain, digits)) = version.split_once('-') else { return Ok((version, None)) };
+    let is_tag = digits.len() == 8 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let tag = is_tag.then(|| u32::from_str_radix(digits, 16).ok()).flatten();
+    let tag = tag.ok_or_else(|| NoSuchName { what: "version", name: version.to_owned() })?;
+    Ok((plain, Some(SealTag(tag))))
+}
+
 /// Reads an asset's identifier in its one public form: lower case, with hyphens.
 ///
 /// # Errors
@@ -126,6 +142,12 @@ impl TrackName {
     }
 }
 
+impl fmt::Display for SealTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 impl fmt::Display for TrackName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.asset, self.version, self.track)
@@ -184,6 +206,16 @@ mod tests {
         }
         for track in ["", "..", "V720", "v720.index", "a/b", "é"] {
             assert_eq!(TrackName::parse(ASSET, "0123456789ab", track).unwrap_err().what, "track");
+        }
+    }
+
+    #[test]
+    fn a_sealed_version_has_one_name() {
+        assert_eq!(sealed("0123456789ab"), Ok(("0123456789ab", None)));
+        let tag = SealTag(0x0012_abcd);
+        assert_eq!(sealed(&format!("0123456789ab-{tag}")), Ok(("0123456789ab", Some(tag))));
+        for other in ["a-", "a-0012ABCD", "a-+012abcd", "a-12abcd", "a-00012abcd", "a-0012abcd-0", "a--012abcd"] {
+            assert_eq!(sealed(other).unwrap_err().what, "version", "{other}");
         }
     }
 

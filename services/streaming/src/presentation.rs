@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flame_api::media::TrackKind;
-use flame_api::metadata::{Asset, AssetState, Source, Version};
+use flame_api::metadata::{Asset, AssetState, Encryption, Source, Version};
 use flame_api::subtitles::Subtitle;
 use flame_api::{Client, ClientError};
 use flame_playlist::{Container, PlaylistError};
@@ -35,6 +35,8 @@ pub struct Presentation {
     pub poster_key: Option<String>,
     /// Viewers need a signed URL.
     pub protected: bool,
+    /// How its media goes out, if not in the clear.
+    pub encryption: Option<Encryption>,
     /// What it was made from, and plays as until it has a version.
     pub source: Source,
     /// The container of that, as the probe calls it.
@@ -209,8 +211,8 @@ impl Presentation {
             }
             (None, AssetState::Registered | AssetState::Ready) => State::Waiting,
         };
-        let Asset { tenant, poster_key, protected, source, probe, subtitles, .. } = asset;
-        Self { tenant, poster_key, protected, source, container: probe.container, subtitles, state }
+        let Asset { tenant, poster_key, protected, encryption, source, probe, subtitles, .. } = asset;
+        Self { tenant, poster_key, protected, encryption, source, container: probe.container, subtitles, state }
     }
 
     /// Its subtitles of this name.
@@ -241,6 +243,6 @@ fn check(version: &Version) -> Result<(), VersionError> {
     }
     let listed = |facts| Listed { facts, video_range: None, complete: None };
     let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
-    multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None)?;
+    multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None, None)?;
     Ok(())
 }

@@ -7,6 +7,8 @@ mod world;
 mod away;
 #[path = "all/config.rs"]
 mod config;
+#[path = "all/encrypted.rs"]
+mod encrypted;
 #[path = "all/live.rs"]
 mod live;
 #[path = "all/multivariant.rs"]

@@ -32,7 +32,7 @@ struct Cursor {
 }
 
 /// Appends the samples of one fragment, whose data lie in `data` of the segment.
-pub(super) fn read(
+pub(crate) fn read(
     moof: &Found<'_>,
     data: Range<usize>,
     init: &InitInfo,

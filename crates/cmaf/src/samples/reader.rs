@@ -12,35 +12,35 @@ const VERSION_FLAGS_MASK: u32 = 0x00ff_ffff;
 
 /// A box that lies wholly within the bytes that it was found in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found<'a> {
-    pub(super) kind: [u8; 4],
+pub(crate) struct Found<'a> {
+    pub(crate) kind: [u8; 4],
     /// What follows its header.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// Where its header begins, within the bytes that it was found in.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Where its body begins.
-    pub(super) body_start: usize,
+    pub(crate) body_start: usize,
 }
 
 /// The boxes that follow each other in `bytes`. Ends at the first that does not fit.
-pub(super) struct Boxes<'a> {
+pub(crate) struct Boxes<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 /// The fields of a box, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     kind: [u8; 4],
     rest: &'a [u8],
 }
 
-pub(super) fn boxes(bytes: &[u8]) -> Boxes<'_> {
+pub(crate) fn boxes(bytes: &[u8]) -> Boxes<'_> {
     Boxes { bytes, at: 0 }
 }
 
 /// The first box of type `kind` in `bytes`.
-pub(super) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Option<Found<'a>>, SamplesError> {
+pub(crate) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Option<Found<'a>>, SamplesError> {
     for found in boxes(bytes) {
         let found = found?;
         if found.kind == *kind {
@@ -51,14 +51,14 @@ pub(super) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Option<Found<'
 }
 
 /// The same where it must be there.
-pub(super) fn child<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Found<'a>, SamplesError> {
+pub(crate) fn child<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Found<'a>, SamplesError> {
     find(bytes, kind)?.ok_or(SamplesError::Missing { kind: BoxType(*kind) })
 }
 
 // === impl Found ===
 
 impl<'a> Found<'a> {
-    pub(super) fn fields(&self) -> Fields<'a> {
+    pub(crate) fn fields(&self) -> Fields<'a> {
         Fields { kind: self.kind, rest: self.body }
     }
 }
@@ -108,51 +108,51 @@ impl<'a> Boxes<'a> {
 // === impl Fields ===
 
 impl<'a> Fields<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], SamplesError> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], SamplesError> {
         let (taken, rest) =
             self.rest.split_at_checked(count).ok_or(SamplesError::Damaged { kind: BoxType(self.kind) })?;
         self.rest = rest;
         Ok(taken)
     }
 
-    pub(super) fn skip(&mut self, count: usize) -> Result<(), SamplesError> {
+    pub(crate) fn skip(&mut self, count: usize) -> Result<(), SamplesError> {
         self.take(count).map(|_| ())
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, SamplesError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, SamplesError> {
         Ok(self.take(1)?[0])
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, SamplesError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, SamplesError> {
         Ok(u16::from_be_bytes(self.take(2)?.try_into().expect("two bytes")))
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, SamplesError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, SamplesError> {
         Ok(u32::from_be_bytes(self.take(4)?.try_into().expect("four bytes")))
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, SamplesError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, SamplesError> {
         Ok(u64::from_be_bytes(self.take(8)?.try_into().expect("eight bytes")))
     }
 
     /// 64 bits in version 1 of a box, 32 in version 0.
-    pub(super) fn wide(&mut self, version: u8) -> Result<u64, SamplesError> {
+    pub(crate) fn wide(&mut self, version: u8) -> Result<u64, SamplesError> {
         if version == 0 { self.u32().map(u64::from) } else { self.u64() }
     }
 
     /// `version` and `flags` of a full box.
-    pub(super) fn version_flags(&mut self) -> Result<(u8, u32), SamplesError> {
+    pub(crate) fn version_flags(&mut self) -> Result<(u8, u32), SamplesError> {
         let both = self.u32()?;
         Ok((both.to_be_bytes()[0], both & VERSION_FLAGS_MASK))
     }
 
     /// The next `count` bytes as fields of their own.
-    pub(super) fn within(&mut self, count: usize) -> Result<Self, SamplesError> {
+    pub(crate) fn within(&mut self, count: usize) -> Result<Self, SamplesError> {
         Ok(Self { kind: self.kind, rest: self.take(count)? })
     }
 
     /// What has not been read.
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 }

@@ -3,6 +3,8 @@
 use super::{
     TsError,
     adts::{self, Header},
+    encrypted::SampleKey,
+    packets::REGISTRATION,
     reorder,
 };
 use crate::{boxes::BoxType, samples::CodecConfig};
@@ -12,9 +14,12 @@ const START_CODE: &[u8] = &[0, 0, 0, 1];
 const SHORT_START_CODE: &[u8] = &[0, 0, 1];
 /// Payload type of SEI messages that only tell which encoder it was, often at length.
 const USER_DATA_UNREGISTERED: u8 = 5;
+/// The longest `AudioSpecificConfig` that is repeated in the program map table, which is one packet.
+const SETUP_MAX_BYTES: usize = 64;
 
 static H264: Syntax = Syntax {
     stream_type: 0x1b,
+    encrypted_type: Some(0xdb),
     registration: None,
     // Any slice types may follow (section 7.4.2.4).
     delimiter: &[0, 0, 0, 1, 0x09, 0xf0],
@@ -28,6 +33,7 @@ static H264: Syntax = Syntax {
 };
 static H265: Syntax = Syntax {
     stream_type: 0x24,
+    encrypted_type: None,
     registration: Some(b"HEVC"),
     // Any slice types may follow (section 7.4.3.5).
     delimiter: &[0, 0, 0, 1, 0x46, 0x01, 0x50],
@@ -43,9 +49,17 @@ static H265: Syntax = Syntax {
 
 /// How samples become an elementary stream.
 #[derive(Debug)]
-pub(super) enum Elementary {
+pub(super) struct Elementary {
+    coding: Coding,
+    /// What its samples are encrypted with.
+    key: Option<SampleKey>,
+}
+
+#[derive(Debug)]
+enum Coding {
     Video(NalUnits),
-    Aac(Header),
+    /// With its `AudioSpecificConfig`.
+    Aac(Header, Vec<u8>),
     Ac3,
     Eac3,
 }
@@ -67,6 +81,8 @@ pub(super) struct NalUnits {
 struct Syntax {
     /// ISO/IEC 13818-1 table 2-34.
     stream_type: u8,
+    /// With encrypted samples.
+    encrypted_type: Option<u8>,
     registration: Option<&'static [u8; 4]>,
     /// An access unit delimiter with its start code.
     delimiter: &'static [u8],
@@ -89,59 +105,67 @@ enum Kind {
 
 impl Elementary {
     pub(super) fn of(codec: &CodecConfig) -> Result<Self, TsError> {
-        match codec {
-            CodecConfig::Avc(avcc) => h264_units(avcc)
-                .map(Self::Video)
-                .ok_or(TsError::Configuration { what: "`avcC` is no record of version 1, or ends too early" }),
-            CodecConfig::Hevc(hvcc) => h265_units(hvcc)
-                .map(Self::Video)
-                .ok_or(TsError::Configuration { what: "`hvcC` is no record of version 1, or ends too early" }),
-            CodecConfig::Aac(asc) => Header::of(asc).map(Self::Aac).map_err(|what| TsError::Configuration { what }),
-            CodecConfig::Ac3(_) => Ok(Self::Ac3),
-            CodecConfig::Eac3(_) => Ok(Self::Eac3),
-            CodecConfig::Opus(_) => Err(TsError::Codec { codec: BoxType(*b"Opus") }),
-            CodecConfig::Other(codec) => Err(TsError::Codec { codec: *codec }),
+        Coding::of(codec).map(|coding| Self { coding, key: None })
+    }
+
+    /// The same with encrypted samples.
+    pub(super) fn encrypted(codec: &CodecConfig, key: SampleKey) -> Result<Self, TsError> {
+        let coding = Coding::of(codec)?;
+        match &coding {
+            Coding::Video(units) if units.syntax.encrypted_type.is_none() => Err(TsError::Unencryptable),
+            Coding::Ac3 | Coding::Eac3 => Err(TsError::Unencryptable),
+            Coding::Aac(_, asc) if asc.len() > SETUP_MAX_BYTES => {
+                Err(TsError::Configuration { what: "the `AudioSpecificConfig` is too long for a descriptor" })
+            }
+            Coding::Video(_) | Coding::Aac(..) => Ok(Self { coding, key: Some(key) }),
         }
     }
 
     pub(super) fn is_video(&self) -> bool {
-        matches!(self, Self::Video(_))
+        matches!(self.coding, Coding::Video(_))
     }
 
     /// How many pictures are decoded at most before one that is shown before them; 0 where nobody says so.
     pub(super) fn reorder_frames(&self) -> u32 {
-        match self {
-            Self::Video(units) => units.reorder_frames,
-            Self::Aac(_) | Self::Ac3 | Self::Eac3 => 0,
+        match &self.coding {
+            Coding::Video(units) => units.reorder_frames,
+            Coding::Aac(..) | Coding::Ac3 | Coding::Eac3 => 0,
         }
     }
 
-    /// ISO/IEC 13818-1 table 2-34; ATSC A/52 annexes A and G for Dolby's.
+    /// ISO/IEC 13818-1 table 2-34; ATSC A/52 annexes A and G for Dolby's; Apple's of encrypted samples.
     pub(super) fn stream_type(&self) -> u8 {
-        match self {
-            Self::Video(units) => units.syntax.stream_type,
-            Self::Aac(_) => 0x0f,
-            Self::Ac3 => 0x81,
-            Self::Eac3 => 0x87,
+        let is_encrypted = self.key.is_some();
+        match &self.coding {
+            Coding::Video(units) => {
+                units.syntax.encrypted_type.filter(|_| is_encrypted).unwrap_or(units.syntax.stream_type)
+            }
+            Coding::Aac(..) if is_encrypted => 0xcf,
+            Coding::Aac(..) => 0x0f,
+            Coding::Ac3 => 0x81,
+            Coding::Eac3 => 0x87,
         }
     }
 
     /// ISO/IEC 13818-1 table 2-22; `private_stream_1` for Dolby's.
     pub(super) fn stream_id(&self) -> u8 {
-        match self {
-            Self::Video(_) => 0xe0,
-            Self::Aac(_) => 0xc0,
-            Self::Ac3 | Self::Eac3 => 0xbd,
+        match &self.coding {
+            Coding::Video(_) => 0xe0,
+            Coding::Aac(..) => 0xc0,
+            Coding::Ac3 | Coding::Eac3 => 0xbd,
         }
     }
 
-    /// The `format_identifier` that tells demuxers what the stream type means, where not all agree.
-    pub(super) fn registration(&self) -> Option<&'static [u8; 4]> {
-        match self {
-            Self::Video(units) => units.syntax.registration,
-            Self::Aac(_) => None,
-            Self::Ac3 => Some(b"AC-3"),
-            Self::Eac3 => Some(b"EAC3"),
+    /// Descriptors that tell demuxers what the stream type means, where not all agree.
+    pub(super) fn descriptors(&self) -> Vec<u8> {
+        let registration = |format: &[u8; 4]| [&[REGISTRATION, 4], &format[..]].concat();
+        match (&self.coding, &self.key) {
+            (Coding::Video(_), Some(_)) => SampleKey::of_pictures(),
+            (Coding::Aac(_, asc), Some(_)) => SampleKey::of_aac(asc),
+            (Coding::Video(units), None) => units.syntax.registration.map(registration).unwrap_or_default(),
+            (Coding::Aac(..), None) => Vec::new(),
+            (Coding::Ac3, _) => registration(b"AC-3"),
+            (Coding::Eac3, _) => registration(b"EAC3"),
         }
     }
 
@@ -153,18 +177,43 @@ impl Elementary {
         number: usize,
         mut put: impl FnMut(&[u8]),
     ) -> Result<(), TsError> {
-        let visited = match self {
-            Self::Video(units) => units.visit(sample, is_sync, put),
-            Self::Aac(header) => header.frame(sample.len()).map(|header: [u8; adts::SIZE_BYTES]| {
+        let visited = match (&self.coding, &self.key) {
+            (Coding::Video(units), key) => units.visit(sample, is_sync, key.as_ref(), put),
+            (Coding::Aac(header, _), key) => header.frame(sample.len()).map(|header: [u8; adts::SIZE_BYTES]| {
                 put(&header);
-                put(sample);
+                match key {
+                    Some(key) => put(&key.frame(sample)),
+                    None => put(sample),
+                }
             }),
-            Self::Ac3 | Self::Eac3 => {
+            (Coding::Ac3 | Coding::Eac3, _) => {
                 put(sample);
                 Ok(())
             }
         };
         visited.map_err(|what| TsError::Sample { number, what })
+    }
+}
+
+// === impl Coding ===
+
+impl Coding {
+    fn of(codec: &CodecConfig) -> Result<Self, TsError> {
+        match codec {
+            CodecConfig::Avc(avcc) => h264_units(avcc)
+                .map(Self::Video)
+                .ok_or(TsError::Configuration { what: "`avcC` is no record of version 1, or ends too early" }),
+            CodecConfig::Hevc(hvcc) => h265_units(hvcc)
+                .map(Self::Video)
+                .ok_or(TsError::Configuration { what: "`hvcC` is no record of version 1, or ends too early" }),
+            CodecConfig::Aac(asc) => Header::of(asc)
+                .map(|header| Self::Aac(header, asc.clone()))
+                .map_err(|what| TsError::Configuration { what }),
+            CodecConfig::Ac3(_) => Ok(Self::Ac3),
+            CodecConfig::Eac3(_) => Ok(Self::Eac3),
+            CodecConfig::Opus(_) => Err(TsError::Codec { codec: BoxType(*b"Opus") }),
+            CodecConfig::Other(codec) => Err(TsError::Codec { codec: *codec }),
+        }
     }
 }
 
@@ -185,7 +234,13 @@ impl NalUnits {
     }
 
     /// A delimiter, the parameter sets where they are needed, and the units without other delimiters.
-    fn visit(&self, sample: &[u8], is_sync: bool, mut put: impl FnMut(&[u8])) -> Result<(), &'static str> {
+    fn visit(
+        &self,
+        sample: &[u8],
+        is_sync: bool,
+        key: Option<&SampleKey>,
+        mut put: impl FnMut(&[u8]),
+    ) -> Result<(), &'static str> {
         let kind = self.syntax.kind;
         put(self.syntax.delimiter);
         if is_sync {
@@ -206,7 +261,10 @@ impl NalUnits {
                 Kind::ParameterSet(_) => put(START_CODE),
                 Kind::Other => put(SHORT_START_CODE),
             }
-            put(unit);
+            match key.and_then(|key| key.unit(unit)) {
+                Some(encrypted) => put(&encrypted),
+                None => put(unit),
+            }
         })
     }
 

@@ -32,7 +32,7 @@ const PROGRAM: u16 = 1;
 const PAT_ID: u8 = 0;
 const PMT_ID: u8 = 2;
 /// `registration_descriptor` (section 2.6.8).
-const REGISTRATION: u8 = 5;
+pub(super) const REGISTRATION: u8 = 5;
 
 /// The header of a PES packet (section 2.4.3.6).
 pub(super) struct PesHeader {
@@ -55,17 +55,16 @@ pub(super) struct PesWriter<'a> {
 }
 
 /// PAT and PMT for one elementary stream.
-pub(super) fn append_tables(stream: &mut Vec<u8>, stream_type: u8, registration: Option<&[u8; 4]>) {
+pub(super) fn append_tables(stream: &mut Vec<u8>, stream_type: u8, descriptors: &[u8]) {
     let mut programs = PROGRAM.to_be_bytes().to_vec();
     programs.extend(pid_field(PMT_PID));
     // The transport stream has the number 1, too.
     append_table(stream, PAT_PID, PAT_ID, PROGRAM, &programs);
 
-    let descriptors = registration.map(|format| [&[REGISTRATION, 4], &format[..]].concat()).unwrap_or_default();
     let mut streams = pid_field(PID).to_vec();
     streams.extend([0xf0, 0, stream_type]);
     streams.extend(pid_field(PID));
-    streams.extend([0xf0, u8::try_from(descriptors.len()).expect("one short descriptor")]);
+    streams.extend([0xf0, u8::try_from(descriptors.len()).expect("short descriptors")]);
     streams.extend(descriptors);
     append_table(stream, PMT_PID, PMT_ID, PROGRAM, &streams);
 }

@@ -19,6 +19,8 @@ pub struct Pes {
 pub struct Demuxed {
     pub stream_type: u8,
     pub registration: Option<Vec<u8>>,
+    /// All descriptors of the elementary stream.
+    pub descriptors: Vec<u8>,
     pub pes: Vec<Pes>,
     /// All clock references, 27 MHz.
     pub clocks: Vec<u64>,
@@ -106,6 +108,7 @@ impl Demuxed {
             self.pid = Some(word(5) & 0x1fff);
             let descriptors = &body[9..];
             assert_eq!(usize::from(word(7) & 0x0fff), descriptors.len());
+            self.descriptors = descriptors.to_vec();
             if let [5, 4, format @ ..] = descriptors {
                 self.registration = Some(format.to_vec());
             }

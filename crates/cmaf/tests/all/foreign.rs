@@ -1,6 +1,9 @@
 //! FFmpeg as the judge: real encoded samples, packed by this crate, must be to FFmpeg what they were before.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use flame_cmaf::{
     AudioConfig, MediaConfig, Sample, Segmentation, TrackConfig, VideoConfig,
@@ -8,9 +11,9 @@ use flame_cmaf::{
 };
 use mp4_atom::{Atom, Codec, Decode, Encode, Moov, StszSamples, Trak};
 
-use crate::unpack::write;
+use crate::unpack::{Written, write};
 
-fn run(program: &str, arguments: &[&str]) -> String {
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{program} {arguments:?}: {errors}");
@@ -110,10 +113,9 @@ fn body<T: Atom>(atom: &T) -> Vec<u8> {
     bytes.split_off(8)
 }
 
-#[test]
-fn ffmpeg_decodes_the_same_pictures_at_the_same_times() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source.mp4");
+/// A clip in `folder` and its pictures as this crate packs them, three segments.
+pub fn pictures(folder: &Path) -> (PathBuf, Written) {
+    let source = folder.join("source.mp4");
     let (file, moov) = clip(&source);
     let trak = moov.trak.iter().find(|trak| trak.mdia.minf.vmhd.is_some()).unwrap();
     let Codec::Avc1(avc1) = &trak.mdia.minf.stbl.stsd.codecs[0] else { panic!("avc1") };
@@ -126,7 +128,25 @@ fn ffmpeg_decodes_the_same_pictures_at_the_same_times() {
     let avcc = body(&avc1.avcc);
     let config = VideoConfig { avcc, width: 320, height: 180, timescale, colour: None, composition_delay_ticks };
     let config = TrackConfig { media: MediaConfig::Video(config), language: None };
-    let written = write(&config, Segmentation::Interval { ms: 1000 }, pictures);
+    (source, write(&config, Segmentation::Interval { ms: 1000 }, pictures))
+}
+
+/// A clip in `folder` and its sound as this crate packs it.
+pub fn sound(folder: &Path) -> (PathBuf, Written) {
+    let source = folder.join("source.mp4");
+    let (file, moov) = clip(&source);
+    let trak = moov.trak.iter().find(|trak| trak.mdia.minf.smhd.is_some()).unwrap();
+    let Codec::Mp4a(mp4a) = &trak.mdia.minf.stbl.stsd.codecs[0] else { panic!("mp4a") };
+    let asc = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap().raw.clone();
+    let config = AudioConfig { asc, sample_rate_hz: 48_000, channels: 1, priming_samples: 1024 };
+    let config = TrackConfig { media: MediaConfig::Audio(config), language: Some("en".to_owned()) };
+    (source, write(&config, Segmentation::Interval { ms: 1000 }, samples(&file, trak)))
+}
+
+#[test]
+fn ffmpeg_decodes_the_same_pictures_at_the_same_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, written) = pictures(folder.path());
     let packed = folder.path().join("packed.mp4");
     std::fs::write(&packed, &written.object).unwrap();
 
@@ -163,14 +183,7 @@ fn ffmpeg_decodes_the_same_pictures_at_the_same_times() {
 #[test]
 fn ffmpeg_decodes_the_same_sound_without_its_priming() {
     let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("source.mp4");
-    let (file, moov) = clip(&source);
-    let trak = moov.trak.iter().find(|trak| trak.mdia.minf.smhd.is_some()).unwrap();
-    let Codec::Mp4a(mp4a) = &trak.mdia.minf.stbl.stsd.codecs[0] else { panic!("mp4a") };
-    let asc = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap().raw.clone();
-    let config = AudioConfig { asc, sample_rate_hz: 48_000, channels: 1, priming_samples: 1024 };
-    let config = TrackConfig { media: MediaConfig::Audio(config), language: Some("en".to_owned()) };
-    let written = write(&config, Segmentation::Interval { ms: 1000 }, samples(&file, trak));
+    let (source, written) = sound(folder.path());
     let packed = folder.path().join("packed.mp4");
     std::fs::write(&packed, &written.object).unwrap();
 

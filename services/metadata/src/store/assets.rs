@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::rows::{self, AssetRow, select_assets, state_word, stored};
+use super::rows::{self, AssetRow, encryption_word, select_assets, state_word, stored};
 use super::{Store, StoreResult, deletions, now_us, purges};
 use crate::asset::{self, Registration};
 use crate::cursor::{Position, Tier};
@@ -173,16 +173,19 @@ impl Store {
         }
         let title = patch.title.as_ref().unwrap_or(&current.title);
         let protected = patch.protected.unwrap_or(current.protected);
-        if *title == current.title && protected == current.protected {
+        let encryption = patch.encryption.unwrap_or(current.encryption);
+        if *title == current.title && protected == current.protected && encryption == current.encryption {
             return Ok(Patched::Done(Box::new(current)));
         }
         sqlx::query(
-            "UPDATE assets SET title = ?2, protected = ?3, revision = revision + 1, updated_at_us = ?4 WHERE seq = ?1",
+            "UPDATE assets SET title = ?2, protected = ?3, encryption = ?5, revision = revision + 1, updated_at_us = ?4 \
+             WHERE seq = ?1",
         )
         .bind(seq)
         .bind(title)
         .bind(protected)
         .bind(now_us())
+        .bind(encryption.map(encryption_word))
         .execute(&mut *transaction)
         .await?;
         let patched = find(&mut transaction, id).await?;

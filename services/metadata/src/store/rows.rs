@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use flame_api::media::{Rational, Track, TrackKind};
-use flame_api::metadata::{Asset, AssetState, Source, Version};
+use flame_api::metadata::{Asset, AssetState, Encryption, Source, Version};
 use flame_api::subtitles::Subtitle;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
@@ -17,7 +17,7 @@ macro_rules! select_assets {
     ($from:literal, $rest:literal) => {
         concat!(
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
-            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.revision, a.created_at_us, ",
+            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.revision, a.created_at_us, ",
             "a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
             "v.chain AS version_chain, v.created_at_us AS version_created_at_us FROM ",
             $from,
@@ -44,6 +44,7 @@ pub(super) struct AssetRow {
     probe: Json<flame_api::media::Probe>,
     poster_key: Option<String>,
     protected: bool,
+    encryption: Option<String>,
     revision: i64,
     created_at_us: i64,
     updated_at_us: i64,
@@ -138,6 +139,7 @@ impl AssetRow {
             probe: self.probe.0,
             poster_key: self.poster_key,
             protected: self.protected,
+            encryption: self.encryption.as_deref().map(encryption).transpose()?,
             version,
             subtitles,
             revision: number(self.revision)?,
@@ -209,6 +211,21 @@ fn state(word: &str) -> StoreResult<AssetState> {
         .into_iter()
         .find(|state| state_word(*state) == word)
         .ok_or_else(|| damaged("a state", word))
+}
+
+/// The word of an encryption, as it is stored.
+pub(super) fn encryption_word(encryption: Encryption) -> &'static str {
+    match encryption {
+        Encryption::Aes128 => "aes-128",
+        Encryption::SampleAes => "sample-aes",
+    }
+}
+
+fn encryption(word: &str) -> StoreResult<Encryption> {
+    [Encryption::Aes128, Encryption::SampleAes]
+        .into_iter()
+        .find(|encryption| encryption_word(*encryption) == word)
+        .ok_or_else(|| damaged("an encryption", word))
 }
 
 /// An id, as it is stored.

@@ -1,6 +1,6 @@
 //! `POST /assets`, `GET|PATCH|DELETE /assets/{id}`.
 
-use flame_api::metadata::{Asset, AssetState, NewAsset};
+use flame_api::metadata::{Asset, AssetState, Encryption, NewAsset};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json as value};
 use uuid::Uuid;
@@ -111,6 +111,8 @@ async fn an_edit_needs_the_revision_that_was_read() {
         value!({ "title": null }),
         value!({ "protected": null }),
         value!({ "protected": 1 }),
+        value!({ "encryption": "des" }),
+        value!({ "encryption": "Aes128" }),
         value!({ "titel": "x" }),
         value!({ "title": "\n" }),
         value!("x"),
@@ -129,6 +131,12 @@ async fn an_edit_needs_the_revision_that_was_read() {
     assert!(protected.protected && protected.title == "Last");
     let renamed: Asset = json(patch("\"4\"", value!({ "title": "Renamed" })).await.unwrap(), 200).await;
     assert!(renamed.protected, "another edit does not open it");
+    let encrypted: Asset = json(patch("\"5\"", value!({ "encryption": "sample-aes" })).await.unwrap(), 200).await;
+    assert!(encrypted.encryption == Some(Encryption::SampleAes) && encrypted.protected);
+    let renamed: Asset = json(patch("\"6\"", value!({ "title": "Sealed" })).await.unwrap(), 200).await;
+    assert_eq!((renamed.encryption, renamed.revision), (Some(Encryption::SampleAes), 7));
+    let clear: Asset = json(patch("\"7\"", value!({ "encryption": null })).await.unwrap(), 200).await;
+    assert_eq!((clear.encryption, clear.revision), (None, 8));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Errors become HTTP here, once: what the viewer is told, and what the log is.
 
 use axum::http::{HeaderValue, StatusCode, header};
+use flame_cmaf::encryption::EncryptionError;
 use flame_cmaf::samples::SamplesError;
 use flame_cmaf::ts::TsError;
 use flame_object_store::StoreError;
@@ -12,6 +13,7 @@ use crate::derived::DeriveError;
 use crate::live::{LiveError, RecordingError, RestoreError};
 use crate::names::NoSuchName;
 use crate::presentation::CatalogueError;
+use crate::seals::SealError;
 use crate::store::ReadError;
 use crate::text::TextError;
 use crate::track::TrackError;
@@ -129,6 +131,23 @@ pub(super) fn of_text(error: &TextError) -> Failure {
     }
 }
 
+pub(super) fn of_seal(error: &SealError) -> Failure {
+    match error {
+        SealError::Read { source, .. } => of_read(source, error),
+        SealError::Write { source: StoreError::Unavailable { .. } | StoreError::StorageFull { .. }, .. } => {
+            Failure::unavailable("the object store does not take the key", AWAY_RETRY_S).because(error)
+        }
+        SealError::Write { .. } | SealError::Document { .. } | SealError::Wrapping { .. } => Failure::internal(error),
+    }
+}
+
+/// The asset is encrypted: what is in the clear is nobody's.
+pub(super) fn encrypted(asset: uuid::Uuid) -> Failure {
+    let detail = format!("asset {asset} is encrypted, and its playlists name other URLs than this");
+    Failure::new(StatusCode::NOT_FOUND, "encrypted", "Encrypted", detail)
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
 /// What was asked of a track makes no playlist.
 pub(super) fn of_playlist(error: &PlaylistError) -> Failure {
     match error {
@@ -145,11 +164,12 @@ pub(super) fn of_derive(error: &DeriveError) -> Failure {
         DeriveError::Samples(SamplesError::NothingBefore { .. }) => {
             Failure::bad_request("the segment begins behind the end of the clip")
         }
-        DeriveError::Ts(TsError::Codec { .. }) => missing(error),
+        DeriveError::Ts(TsError::Codec { .. } | TsError::Unencryptable)
+        | DeriveError::Encryption(EncryptionError::Codec { .. }) => missing(error),
         DeriveError::TooLarge { .. } | DeriveError::Ts(TsError::TooLarge { .. } | TsError::TooLong { .. }) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", "Too large", error.to_string())
         }
-        DeriveError::Samples(_) | DeriveError::Ts(_) => Failure::internal(error),
+        DeriveError::Samples(_) | DeriveError::Ts(_) | DeriveError::Encryption(_) => Failure::internal(error),
     }
 }
 

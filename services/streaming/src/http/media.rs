@@ -8,22 +8,26 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, Response};
+use bytes::Bytes;
 use flame_api::Problem;
 use flame_playlist::Container;
 use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
-use super::{State, error, live, text};
+use super::{State, error, live, sealed, text};
 use crate::clip::Clip;
 use crate::complete::Complete;
-use crate::derived::{Derived, Product};
+use crate::derived::{self, Derived, Order, Product};
 use crate::live::Recording;
-use crate::names::{self, File, TrackName};
+use crate::names::{self, File, SealTag, TrackName};
+use crate::seals::Seal;
 use crate::source::{self, Uploaded, UploadedTrack};
 use crate::text::TextName;
 use crate::track::{Piece, Track, TrackError};
 
+/// From a track's playlist to what belongs to the asset.
+const TO_ASSET: &str = "../../";
 /// Media type of transport streams.
 const TS_TYPE: &str = "video/mp2t";
 
@@ -58,20 +62,21 @@ pub(super) async fn playlist(
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
-    if let Some(found) = live::find(&state, &name) {
+    let (name, tag) = sealed::named(&asset, &version, &track)?;
+    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
     let clip = clip_of(query.as_deref())?;
     if let Some(text) = TextName::of(&name) {
         return text::playlist(&state, &text, (Container::FragmentedMp4, clip), (&method, &headers)).await;
     }
+    let seal = sealed::seal(&state, &name, tag).await?;
     match find(&state, &name).await? {
-        Stored::Recording(recording) if clip.is_none() => {
+        Stored::Recording(recording) if clip.is_none() && seal.is_none() => {
             Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
         }
         Stored::Recording(_) => Err(Failure::bad_request("there are no clips of what was live yet")),
-        stored => listed(&stored, Container::FragmentedMp4, clip, (&method, &headers)),
+        stored => listed(&stored, Container::FragmentedMp4, (clip, seal.as_ref()), (&method, &headers)),
     }
 }
 
@@ -103,12 +108,13 @@ pub(super) async fn ts_playlist(
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
+    let (name, tag) = sealed::named(&asset, &version, &track)?;
     let clip = clip_of(query.as_deref())?;
     if let Some(text) = TextName::of(&name) {
         return text::playlist(&state, &text, (Container::TransportStream, clip), (&method, &headers)).await;
     }
-    listed(&find(&state, &name).await?, Container::TransportStream, clip, (&method, &headers))
+    let seal = sealed::seal(&state, &name, tag).await?;
+    listed(&find(&state, &name).await?, Container::TransportStream, (clip, seal.as_ref()), (&method, &headers))
 }
 
 /// The I-frames of a track
@@ -135,10 +141,12 @@ pub(super) async fn iframes(
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
+    let (name, tag) = sealed::named(&asset, &version, &track)?;
+    let seal = sealed::seal(&state, &name, tag).await?;
     let stored = find(&state, &name).await?;
+    let key = seal.map(|seal| seal.listed(TO_ASSET, Container::FragmentedMp4));
     let none = || error::missing(format_args!("I-frames of track {name}"));
-    let document = stored.complete().and_then(|complete| complete.iframes()).ok_or_else(none)?;
+    let document = stored.complete().and_then(|complete| complete.iframes(key)).ok_or_else(none)?;
     let document = document.map_err(|refusal| Failure::internal(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
 }
@@ -151,12 +159,13 @@ fn clip_of(query: Option<&str>) -> FailureResult<Option<Clip>> {
 fn listed(
     stored: &Stored,
     container: Container,
-    clip: Option<Clip>,
+    (clip, seal): (Option<Clip>, Option<&Seal>),
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
+    let key = seal.map(|seal| seal.listed(TO_ASSET, container));
     let none = || error::missing("playlist of this kind of what was live");
     let complete = stored.complete().ok_or_else(none)?;
-    let document = complete.listed(container, clip).map_err(|refusal| error::of_playlist(&refusal))?;
+    let document = complete.listed(container, clip, key).map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
 
@@ -186,31 +195,54 @@ pub(super) async fn init(
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
-    send_init(&state, &name, 0, (&method, &headers)).await
+    let (name, tag) = sealed::named(&asset, &version, &track)?;
+    send_init(&state, (&name, tag), 0, (&method, &headers)).await
 }
 
 async fn send_init(
     state: &State,
-    name: &TrackName,
+    (name, tag): (&TrackName, Option<SealTag>),
     number: u32,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let missing = || error::missing(format_args!("init segment {number} of track {name}"));
-    if let Some((_, track)) = live::find(state, name) {
+    if let Some((_, track)) = live::find(state, name).filter(|_| tag.is_none()) {
         return live::send(state, track.init(number).ok_or_else(missing)?, method, headers).await;
     }
+    let seal = sealed::seal(state, name, tag).await?;
     match find(state, name).await? {
-        Stored::Track(track) if number == 0 => send(state, &track, track.init, (method, headers)).await,
+        Stored::Track(track) if number == 0 => match seal {
+            None => send(state, &track, track.init, (method, headers)).await,
+            Some(seal) => {
+                let init = state.store.bytes(&track.object_key, track.init.within(0..track.init.size_bytes)).await;
+                let init = init.map_err(|error| error::of_read(&error, &error))?;
+                sealed_init((&init, &track.init.sha256), &seal, track.media_type, (method, headers))
+            }
+        },
         Stored::Uploaded(uploaded, at) if number == 0 => {
             let track = &uploaded.tracks[at];
+            if let Some(seal) = seal {
+                let init = (track.movie.init(), &track.identity);
+                return sealed_init(init, &seal, track.media_type(), (method, headers));
+            }
             Ok(held((track.movie.init(), &track.identity), track.media_type(), IMMUTABLE, (method, headers)))
         }
         Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
+        Stored::Recording(_) if seal.is_some() => Err(missing()),
         Stored::Recording(recording) => {
             live::send(state, recording.init(number).ok_or_else(missing)?, method, headers).await
         }
     }
+}
+
+fn sealed_init(
+    (init, identity): (&Bytes, &[u8; 32]),
+    seal: &Seal,
+    content_type: &'static str,
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let made = derived::sealed_init(init, identity, seal).map_err(|error| error::of_derive(&error))?;
+    Ok(held((&made.bytes, &made.identity), content_type, IMMUTABLE, request))
 }
 
 /// A media segment of a track
@@ -244,17 +276,17 @@ pub(super) async fn segment(
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
-    let name = TrackName::parse(&asset, &version, &track).map_err(error::of_name)?;
+    let (name, tag) = sealed::named(&asset, &version, &track)?;
     let request = (&method, &headers);
     if let Some(text) = TextName::of(&name) {
         return text::file(&state, &text, &segment, request).await;
     }
     let file = names::file(&segment).map_err(error::of_name)?;
     if let File::Init(number) = file {
-        return send_init(&state, &name, number, request).await;
+        return send_init(&state, (&name, tag), number, request).await;
     }
     let missing = || error::missing(format_args!("{segment} of track {name}"));
-    if let Some(found) = live::find(&state, &name) {
+    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
         return match file {
             File::Part(number, part) => live::part(&state, found, (number, part), request).await,
             File::Segment(number) => live::segment(&state, &found.1, number, request).await,
@@ -262,12 +294,14 @@ pub(super) async fn segment(
         };
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
+    let seal = sealed::seal(&state, &name, tag).await?;
     match find(&state, &name).await? {
-        Stored::Track(track) => stored_file(&state, &track, (file, to_ms), request).await?.ok_or_else(missing),
+        Stored::Track(track) => stored_file(&state, &track, (file, to_ms, seal), request).await?.ok_or_else(missing),
         Stored::Uploaded(uploaded, at) => {
             let track = (uploaded.key.as_str(), &uploaded.tracks[at]);
-            uploaded_file(&state, track, (file, to_ms), request).await?.ok_or_else(missing)
+            uploaded_file(&state, track, (file, to_ms, seal), request).await?.ok_or_else(missing)
         }
+        Stored::Recording(_) if seal.is_some() => Err(missing()),
         Stored::Recording(recording) => match file {
             File::Segment(number) => {
                 live::send(&state, recording.segment(number).ok_or_else(missing)?, &method, &headers).await
@@ -291,7 +325,7 @@ fn wanted(file: File, to_ms: Option<u64>) -> Option<(u64, Option<Product>)> {
 async fn stored_file(
     state: &State,
     track: &Track,
-    (file, to_ms): (File, Option<u64>),
+    (file, to_ms, seal): (File, Option<u64>, Option<Seal>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
     let found = match file {
@@ -300,17 +334,19 @@ async fn stored_file(
     };
     let found = found.and_then(|(number, product)| Some((number, track.piece(number)?, product)));
     let Some((number, piece, product)) = found else { return Ok(None) };
-    let Some(product) = product else { return send(state, track, piece, request).await.map(Some) };
-    let made = state.workshop.of_stored(track, (number, piece), product).await;
+    let order = sealed::order(file, product, seal);
+    let Some(order) = order else { return send(state, track, piece, request).await.map(Some) };
+    let content_type = type_of(&order, track.media_type);
+    let made = state.workshop.of_stored(track, (number, piece), order).await;
     let made = made.map_err(|error| error::of_derive(&error))?;
-    Ok(Some(made_of(&made, product, track.media_type, request)))
+    Ok(Some(made_of(&made, content_type, request)))
 }
 
 /// A file of what plays as it was uploaded; `None` where there is none.
 async fn uploaded_file(
     state: &State,
     (key, track): (&str, &UploadedTrack),
-    (file, to_ms): (File, Option<u64>),
+    (file, to_ms, seal): (File, Option<u64>, Option<Seal>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
     let found = match file {
@@ -318,13 +354,17 @@ async fn uploaded_file(
         other => wanted(other, to_ms).and_then(|(number, product)| Some((number, track.segment(number)?, product))),
     };
     let Some((number, plan, product)) = found else { return Ok(None) };
-    if let Some(product) = product {
-        let made = state.workshop.of_uploaded((key, track), (number, &plan), product).await;
+    let is_keyframe = matches!(file, File::Keyframe(_));
+    if let Some(order) = sealed::order(file, product, seal) {
+        let content_type = type_of(&order, track.media_type());
+        // An I-frame has a number as a segment has, and is another plan.
+        let identity = if is_keyframe { track.named(true, number) } else { track.identity };
+        let made = state.workshop.of_uploaded((key, track), (number, &plan, &identity), order).await;
         let made = made.map_err(|error| error::of_derive(&error))?;
-        return Ok(Some(made_of(&made, product, track.media_type(), request)));
+        return Ok(Some(made_of(&made, content_type, request)));
     }
     let representation = Representation {
-        etag: etag(&track.named(matches!(file, File::Keyframe(_)), number)),
+        etag: etag(&track.named(is_keyframe, number)),
         size_bytes: plan.size_bytes,
         content_type: track.media_type(),
         cache_control: IMMUTABLE,
@@ -339,16 +379,11 @@ async fn uploaded_file(
     }
 }
 
-fn made_of(
-    made: &Derived,
-    product: Product,
-    of_segment: &'static str,
-    request: (&Method, &HeaderMap),
-) -> Response<Body> {
-    let content_type = match product {
-        Product::Ts | Product::Until { is_ts: true, .. } => TS_TYPE,
-        Product::Keyframe(_) | Product::Until { is_ts: false, .. } => of_segment,
-    };
+fn type_of(order: &Order, of_segment: &'static str) -> &'static str {
+    if order.product.is_ts() { TS_TYPE } else { of_segment }
+}
+
+fn made_of(made: &Derived, content_type: &'static str, request: (&Method, &HeaderMap)) -> Response<Body> {
     held((&made.bytes, &made.identity), content_type, IMMUTABLE, request)
 }
 

@@ -117,6 +117,9 @@ pub(super) async fn mpd(
     let asset = names::asset(&asset).map_err(error::of_name)?;
     let presentation = current(&state, asset).await?;
     let subtitles = &presentation.subtitles[..];
+    if presentation.encryption.is_some() {
+        return Err(error::missing("DASH of an encrypted asset: it is offered as HLS"));
+    }
     let document = match playing(&state, asset, &presentation).await? {
         Playing::Version(version) => {
             let tracks = segments(&state, asset, &presentation, version).await;
@@ -136,6 +139,8 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
     let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let presentation = current(state, asset).await?;
     let subtitles = &presentation.subtitles[..];
+    let seal = state.seals.current(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
+    let seal = seal.as_ref();
     let document = match playing(state, asset, &presentation).await? {
         Playing::Version(version) => {
             // Without its segments a rendition still plays; only its I-frames and text that is cut like it are not offered.
@@ -144,10 +149,10 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
             } else {
                 vec![None; version.tracks.len()]
             };
-            multivariant::playlist(&version.name, (&of_version(version, tracks), subtitles), container, clip)
+            multivariant::playlist(&version.name, (&of_version(version, tracks), subtitles), container, clip, seal)
         }
         Playing::Uploaded(uploaded) => {
-            multivariant::playlist(&uploaded.version, (&of_uploaded(&uploaded), subtitles), container, clip)
+            multivariant::playlist(&uploaded.version, (&of_uploaded(&uploaded), subtitles), container, clip, seal)
         }
     };
     document.map_err(|refusal| error::of_playlist(&refusal))

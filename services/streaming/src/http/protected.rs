@@ -26,7 +26,8 @@ pub(super) async fn admit(
     let Some(Ok(asset)) = parts.next().map(names::asset) else { return Ok(next.run(request).await) };
     let track = parts.nth(1).and_then(|below| below.split('/').next()).map(str::to_owned);
     let is_below_version = track.is_some();
-    let found = if is_below_version {
+    let is_key = request.uri().path().split('/').nth(2) == Some("keys");
+    let found = if is_below_version && !is_key {
         state.presentations.for_media(asset).await
     } else {
         state.presentations.current(asset).await

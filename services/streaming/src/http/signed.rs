@@ -17,11 +17,12 @@ use super::error;
 use crate::admission::Signed;
 
 /// Every route of media with one more segment in front.
-const BEHIND_TOKEN: [&str; 9] = [
+const BEHIND_TOKEN: [&str; 10] = [
     "/{token}/{asset}/index.m3u8",
     "/{token}/{asset}/ts.m3u8",
     "/{token}/{asset}/manifest.mpd",
     "/{token}/{asset}/poster.jpg",
+    "/{token}/{asset}/keys/{key}",
     "/{token}/{asset}/{version}/{track}/index.m3u8",
     "/{token}/{asset}/{version}/{track}/ts.m3u8",
     "/{token}/{asset}/{version}/{track}/iframes.m3u8",

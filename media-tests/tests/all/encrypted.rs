@@ -1,0 +1,42 @@
+//! Encrypted assets before players that nobody here wrote: those that open segments themselves, and Chromium's own module for
+//! encrypted media (EME with Clear Key).
+
+use std::time::Duration;
+
+use flame_media_tests::players::browser::{self, Player, Viewing};
+use flame_test_kit::{Bundle, clips, eventually};
+use serde_json::Value;
+
+/// Time in which a setting is known everywhere.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Length of the clip, seconds.
+const LENGTH_S: f64 = 6.0;
+
+#[tokio::test]
+async fn players_open_what_is_encrypted() {
+    let bundle = Bundle::up().await;
+    let clip = clips::recipe("synthetic").seconds(LENGTH_S).size(854, 480).make();
+    let done: Value = bundle.json(&["ingest", clip.to_str().expect("paths of clips are UTF-8")]);
+    let id = done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}")).to_owned();
+    let url = |form: &str| format!("{}/~streaming/{id}/{form}", bundle.router());
+    let mut before = String::new();
+    for (method, plays) in [
+        ("aes-128", vec![(Player::HlsJs, "index.m3u8"), (Player::HlsJs, "ts.m3u8"), (Player::Shaka, "index.m3u8")]),
+        ("sample-aes", vec![(Player::HlsJs, "ts.m3u8"), (Player::Shaka, "index.m3u8")]),
+    ] {
+        let _: Value = bundle.json(&["asset", "encrypt", "--method", method, &id]);
+        before = eventually(DEADLINE, || async {
+            let answer = reqwest::get(url("index.m3u8")).await.expect("the router answers");
+            let text = answer.text().await.expect("a playlist is text");
+            // The name of a sealed version.
+            let is_new = text != before && text.lines().any(|line| line.as_bytes().get(12) == Some(&b'-'));
+            if is_new { Ok(text) } else { Err(text) }
+        })
+        .await;
+        for (player, form) in plays {
+            let seen = browser::watch(player, &url(form), &Viewing::default()).await.expect("the browser can be run");
+            assert_eq!(seen.flaw(), None, "{} {method} {form}", player.name());
+            assert!((seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0, "{method} {form}: {seen:?}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Keys of encrypted assets: made once for each, kept in the object store, wrapped where this service has a secret.
+//!
+//! A *seal* is a key with the method that uses it. It has a tag, which is part of the version's name in URLs
+//! (`{version}-{tag}`): so what lies below a sealed version never changes either, whatever becomes of the asset's setting, and no
+//! cache can take the one for the other. A key is random, and the first instance that needs one makes it (a conditional write:
+//! others then read it). It lies beside the asset's media, under a name that no URL leads to, and goes with it.
+//!
+//! A key is never logged, and leaves only by the route that hands it to viewers.
+
+mod wrapping;
+
+use std::sync::Arc;
+
+use flame_api::metadata::Encryption;
+use flame_cmaf::encryption::{BLOCK_BYTES, ContentKey, covers, covers_in_ts};
+use flame_object_store::{IfExists, Store, StoreError};
+use flame_playlist::{Container, Key, Method};
+use moka::future::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::names::SealTag;
+use crate::presentation::Presentation;
+use crate::store::{MediaStore, ReadError};
+
+pub(crate) use wrapping::{Wrapping, WrappingError};
+
+/// The format of a stored key.
+const VERSION: u32 = 1;
+/// A stored key is far smaller.
+const DOCUMENT_MAX_BYTES: u64 = 4096;
+/// Keys that are remembered.
+const KNOWN_MAX: u64 = 10_000;
+
+/// A key, and how it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub(crate) method: Encryption,
+    pub(crate) key: ContentKey,
+}
+
+/// A key as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Document {
+    version: u32,
+    /// Hexadecimal, like the others.
+    key_id: String,
+    iv: String,
+    /// The key, wrapped or not.
+    key: String,
+    wrapped: bool,
+}
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub(crate) enum SealError {
+    #[error("the key of asset {asset} cannot be read")]
+    Read {
+        asset: Uuid,
+        #[source]
+        source: ReadError,
+    },
+    #[error("the key of asset {asset} cannot be stored")]
+    Write {
+        asset: Uuid,
+        #[source]
+        source: StoreError,
+    },
+    #[error("the key of asset {asset} is damaged, or of a newer release")]
+    Document { asset: Uuid },
+    #[error("the key of asset {asset} cannot be unwrapped: is it the secret that wrapped it?")]
+    Wrapping {
+        asset: Uuid,
+        #[source]
+        source: WrappingError,
+    },
+}
+
+/// All keys. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Seals {
+    store: MediaStore,
+    objects: Store,
+    wrapping: Option<Arc<Wrapping>>,
+    known: Cache<Uuid, Option<ContentKey>>,
+}
+
+// === impl Seal ===
+
+impl Seal {
+    /// What names the key and its use; 32 bits of a digest.
+    pub(crate) fn tag(&self) -> SealTag {
+        let method = match self.method {
+            Encryption::Aes128 => "aes-128",
+            Encryption::SampleAes => "sample-aes",
+        };
+        let mut digest = Sha256::new();
+        digest.update(b"flame seal 1 ");
+        digest.update(method);
+        digest.update(self.key.id);
+        digest.update(self.key.iv);
+        let digest = digest.finalize();
+        SealTag(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+
+    /// The name of a version in URLs, sealed.
+    pub(crate) fn version(&self, version: &str) -> String {
+        format!("{version}-{}", self.tag())
+    }
+
+    /// As playlists say it; the key is below `folder`.
+    pub(crate) fn listed(&self, folder: &str, container: Container) -> Key {
+        let (method, iv) = match (self.method, container) {
+            // Each segment's own number.
+            (Encryption::Aes128, _) => (Method::Aes128, None),
+            // The init segment says it.
+            (Encryption::SampleAes, Container::FragmentedMp4) => (Method::SampleAes, None),
+            (Encryption::SampleAes, Container::TransportStream) => (Method::SampleAes, Some(self.key.iv)),
+        };
+        let uri = format!("{folder}keys/{}", hex::encode(self.key.id));
+        Key { method, uri, iv, format: None, versions: Vec::new() }
+    }
+
+    /// Whether a track of this codec can be had sealed.
+    pub(crate) fn takes(&self, codec: &str, container: Container) -> bool {
+        match (self.method, container) {
+            (Encryption::Aes128, _) => true,
+            (Encryption::SampleAes, Container::FragmentedMp4) => covers(codec),
+            (Encryption::SampleAes, Container::TransportStream) => covers_in_ts(codec),
+        }
+    }
+}
+
+// === impl Seals ===
+
+impl Seals {
+    /// No key is known yet. With `wrapping`, keys are stored wrapped.
+    pub(crate) fn new(store: MediaStore, objects: Store, wrapping: Option<Wrapping>) -> Self {
+        let known = Cache::builder().max_capacity(KNOWN_MAX).build();
+        Self { store, objects, wrapping: wrapping.map(Arc::new), known }
+    }
+
+    /// How an asset goes out now; the key is made if there is none.
+    pub(crate) async fn current(
+        &self,
+        asset: Uuid,
+        presentation: &Presentation,
+    ) -> Result<Option<Seal>, Arc<SealError>> {
+        let Some(method) = presentation.encryption else { return Ok(None) };
+        if let Some(key) = self.key(asset, presentation).await? {
+            return Ok(Some(Seal { method, key }));
+        }
+        let document = key_document(&presentation.tenant, asset);
+        self.make(asset, &document).await?;
+        // Not by way of what is known: a look that began before this write may still be under way there.
+        let key = self.read(asset, &document).await?.ok_or(SealError::Document { asset })?;
+        self.known.insert(asset, Some(key.clone())).await;
+        Ok(Some(Seal { method, key }))
+    }
+
+    /// The seal of this tag, if it is one of the asset's, whatever its setting is now: who plays goes on.
+    pub(crate) async fn tagged(
+        &self,
+        asset: Uuid,
+        presentation: &Presentation,
+        tag: SealTag,
+    ) -> Result<Option<Seal>, Arc<SealError>> {
+        let key = self.key(asset, presentation).await?;
+        let methods = [Encryption::Aes128, Encryption::SampleAes];
+        Ok(key.and_then(|key| {
+            methods.map(|method| Seal { method, key: key.clone() }).into_iter().find(|seal| seal.tag() == tag)
+        }))
+    }
+
+    /// The key of an asset, if it has one.
+    pub(crate) async fn key(
+        &self,
+        asset: Uuid,
+        presentation: &Presentation,
+    ) -> Result<Option<ContentKey>, Arc<SealError>> {
+        let document = key_document(&presentation.tenant, asset);
+        let found = self.known.try_get_with(asset, self.read(asset, &document)).await;
+        if matches!(found, Ok(None)) {
+            // It may be made at any time, also by another instance.
+            self.known.invalidate(&asset).await;
+        }
+        found
+    }
+
+    async fn read(&self, asset: Uuid, document: &str) -> Result<Option<ContentKey>, SealError> {
+        match self.store.get(document, DOCUMENT_MAX_BYTES).await {
+            Ok(json) => self.opened(asset, &json).map(Some),
+            Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(None),
+            Err(source) => Err(SealError::Read { asset, source }),
+        }
+    }
+
+    fn opened(&self, asset: Uuid, json: &[u8]) -> Result<ContentKey, SealError> {
+        let damaged = || SealError::Document { asset };
+        let document: Document = serde_json::from_slice(json).map_err(|_| damaged())?;
+        if document.version != VERSION {
+            return Err(damaged());
+        }
+        let block = |digits: &str| {
+            let mut block = [0; BLOCK_BYTES];
+            hex::decode_to_slice(digits, &mut block).map_err(|_| damaged()).map(|()| block)
+        };
+        let (id, iv) = (block(&document.key_id)?, block(&document.iv)?);
+        let secret = if document.wrapped {
+            let wrapped = hex::decode(&document.key).map_err(|_| damaged())?;
+            let opened = match &self.wrapping {
+                Some(wrapping) => wrapping.open(asset, &wrapped),
+                None => Err(WrappingError::NoSecret),
+            };
+            opened.map_err(|source| SealError::Wrapping { asset, source })?
+        } else {
+            block(&document.key)?
+        };
+        Ok(ContentKey { secret, id, iv })
+    }
+
+    /// Stores a new key, unless another instance was first.
+    async fn make(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
+        let random = wrapping::random::<{ 3 * BLOCK_BYTES }>;
+        let bytes = random().map_err(|source| SealError::Wrapping { asset, source })?;
+        let (secret, rest) = bytes.split_at(BLOCK_BYTES);
+        let (id, iv) = rest.split_at(BLOCK_BYTES);
+        let key = match &self.wrapping {
+            Some(wrapping) => wrapping.wrap(asset, secret).map_err(|source| SealError::Wrapping { asset, source })?,
+            None => secret.to_vec(),
+        };
+        let wrapped = self.wrapping.is_some();
+        let made =
+            Document { version: VERSION, key_id: hex::encode(id), iv: hex::encode(iv), key: hex::encode(key), wrapped };
+        let json = serde_json::to_vec(&made).expect("strings and numbers make JSON");
+        match self.objects.put_if(document, json.into(), "application/json", IfExists::Fail).await {
+            Ok(_) => {
+                tracing::info!(%asset, key_id = made.key_id, wrapped, "a key was made");
+                Ok(())
+            }
+            Err(StoreError::PreconditionFailed { .. }) => Ok(()),
+            Err(source) => Err(SealError::Write { asset, source }),
+        }
+    }
+}
+
+/// Below the asset's media, so that it goes with it; no name of a track or file leads there.
+fn key_document(tenant: &str, asset: Uuid) -> String {
+    format!("{tenant}/media/{asset}/key.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seal(method: Encryption) -> Seal {
+        Seal { method, key: ContentKey { secret: [1; 16], id: [0xab; 16], iv: [3; 16] } }
+    }
+
+    #[test]
+    fn a_tag_names_the_key_and_its_use() {
+        let (whole, samples) = (seal(Encryption::Aes128), seal(Encryption::SampleAes));
+        assert_ne!(whole.tag(), samples.tag());
+        assert_eq!(whole.tag(), seal(Encryption::Aes128).tag());
+        let mut other = whole.clone();
+        other.key.id = [0xac; 16];
+        assert_ne!(whole.tag(), other.tag());
+        assert_eq!(whole.version("0123456789ab").len(), "0123456789ab-00000000".len());
+    }
+
+    #[test]
+    fn playlists_say_where_the_key_is_and_a_vector_where_nothing_else_does() {
+        let (whole, samples) = (seal(Encryption::Aes128), seal(Encryption::SampleAes));
+        let uri = format!("../../keys/{}", "ab".repeat(16));
+        for (seal, container, method, iv) in [
+            (&whole, Container::FragmentedMp4, Method::Aes128, None),
+            (&whole, Container::TransportStream, Method::Aes128, None),
+            (&samples, Container::FragmentedMp4, Method::SampleAes, None),
+            (&samples, Container::TransportStream, Method::SampleAes, Some([3; 16])),
+        ] {
+            let key = seal.listed("../../", container);
+            assert_eq!((key.method, key.iv, &key.uri), (method, iv, &uri));
+        }
+        assert!(whole.takes("av01.0.04M.08", Container::FragmentedMp4));
+        assert!(!samples.takes("av01.0.04M.08", Container::FragmentedMp4));
+        assert!(
+            samples.takes("hvc1.1", Container::FragmentedMp4) && !samples.takes("hvc1.1", Container::TransportStream)
+        );
+    }
+}
