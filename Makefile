@@ -13,7 +13,7 @@ FLAME := $(CARGO_TARGET_DIR)/debug/flame
 # What a skipped check left behind: `loud_skip` of crates/test-kit appends to this file, `test` counts its lines.
 export FLAME_SKIPS := $(CARGO_TARGET_DIR)/flame-skips.txt
 
-.PHONY: help deps build run demo test fuzz bench images
+.PHONY: help deps build run demo test fuzz bench soak images
 
 help: ## list these targets
 	@echo "FLAME: make TARGET (build results in $(CARGO_TARGET_DIR))"
@@ -60,6 +60,10 @@ bench: deps ## measure side by side with peers; bench-NAME measures one of them
 bench-%: deps
 	@tools/deps demo bench
 	@bench/run $*
+
+soak: deps ## a live channel with viewers for an hour (MINUTES=60): is memory flat?
+	@tools/deps demo bench
+	@bench/run soak --minutes $(or $(MINUTES),60)
 
 images: ## build the container images (images/)
 	@images/build

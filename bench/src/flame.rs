@@ -33,6 +33,8 @@ const READY: &str = "FLAME is ready";
 pub struct Flame {
     /// Its process.
     pub server: Server,
+    /// Its router, with `/` at the end.
+    pub router: Url,
     /// A client of its services.
     pub client: Client,
     /// From its start until it said that it is ready.
@@ -41,8 +43,13 @@ pub struct Flame {
 
 /// The command that starts it on `data`, listening on `port`.
 pub fn command(data: &Path, port: u16) -> Result<Command> {
+    with_door(data, port, None)
+}
+
+fn with_door(data: &Path, port: u16, door: Option<u16>) -> Result<Command> {
     let mut command = Command::new(machine::ours("flame")?);
-    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}")).args(["--rtmp", "off"]);
+    let door = door.map_or_else(|| "off".to_owned(), |door| format!("127.0.0.1:{door}"));
+    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--rtmp").arg(door);
     Ok(command)
 }
 
@@ -57,8 +64,13 @@ pub fn free_port() -> Result<u16> {
 impl Flame {
     /// Starts it on `data` and waits until it says that it is ready.
     pub async fn up(data: &Path) -> Result<Self> {
+        Self::up_with_door(data, None).await
+    }
+
+    /// The same, with the RTMP door at this port.
+    pub async fn up_with_door(data: &Path, door: Option<u16>) -> Result<Self> {
         let port = free_port()?;
-        let mut command = command(data, port)?;
+        let mut command = with_door(data, port, door)?;
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let began = Instant::now();
         let mut server = Server::start("flame up", &mut command)?;
@@ -75,8 +87,9 @@ impl Flame {
         timeout(READY_DEADLINE, ready).await.context("flame up is not ready after a minute")??;
         let ready_after = began.elapsed();
         // What else it prints is little, and nobody reads it: the pipe's buffer takes it.
-        let client = Client::new(Url::parse(&format!("http://127.0.0.1:{port}"))?, None);
-        Ok(Self { server, client, ready_after })
+        let router = Url::parse(&format!("http://127.0.0.1:{port}"))?;
+        let client = Client::new(router.clone(), None);
+        Ok(Self { server, router, client, ready_after })
     }
 
     /// Waits until an upload is an asset. Gives its id.

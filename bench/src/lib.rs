@@ -7,10 +7,11 @@
 //!
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
-//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`]).
+//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
 pub mod ladder;
+pub mod live;
 pub mod load;
 pub mod machine;
 pub mod multicast;
@@ -22,6 +23,7 @@ pub mod report;
 pub mod router;
 pub mod router_process;
 pub mod samples;
+pub mod soak;
 pub mod startup;
 pub mod switching;
 pub mod upload;
@@ -44,6 +46,9 @@ pub struct Options {
     /// Size of the file of the upload benchmark, MiB
     #[arg(long, global = true, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(8..=4000))]
     pub mib: u32,
+    /// How long `soak` goes on, minutes
+    #[arg(long, global = true, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub minutes: u32,
     /// Source of the ladder benchmark [default: a minute of real footage, made by looping a clip]
     #[arg(long, global = true, value_name = "FILE")]
     pub clip: Option<PathBuf>,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
-use flame_bench::{Options, ladder, machine, multicast, report, router, startup, switching, upload, vcdn};
+use flame_bench::{Options, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn};
 
 /// Measures the product beside its peers
 #[derive(Debug, Parser)]
@@ -36,6 +36,10 @@ enum Benchmark {
     Router,
     /// One answer to eight sites by multicast, beside unicast (network namespaces, root)
     Multicast,
+    /// A live channel: how soon parts are with a thousand viewers who wait for them
+    Live,
+    /// A live channel with viewers for an hour: is memory flat? Not one of `all`
+    Soak,
     /// What `switching` kills and stops
     #[command(hide = true)]
     Endpoint { name: String },
@@ -72,8 +76,14 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Switching,
         Benchmark::Router,
         Benchmark::Multicast,
+        Benchmark::Live,
+        Benchmark::Soak,
     ];
-    let wanted = all.into_iter().filter(|one| args.benchmark == Benchmark::All || args.benchmark == *one);
+    let is_wanted = |one: &Benchmark| match args.benchmark {
+        Benchmark::All => *one != Benchmark::Soak,
+        ref named => named == one,
+    };
+    let wanted = all.into_iter().filter(is_wanted);
     let mut holds = true;
     for benchmark in wanted {
         let section = measure(benchmark, &args.options).await?;
@@ -97,5 +107,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Switching => switching::measure(options).await,
         Benchmark::Router => router::measure(options).await,
         Benchmark::Multicast => multicast::measure(options).await,
+        Benchmark::Live => live::measure(options).await,
+        Benchmark::Soak => soak::measure(options).await,
     }
 }

@@ -1,7 +1,7 @@
 //! `flame channel`: live channels.
 
 use anyhow::anyhow;
-use flame_api::live::{Channel, ChannelState, NewChannel};
+use flame_api::live::{Channel, ChannelState, Mark, MarkValue, NewChannel, NewMark};
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -28,9 +28,51 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
             let channel = client.channel(id).await?;
             show(global, &channel.ok_or_else(|| Exit::failed(anyhow!("there is no channel {id}")))?)
         }
+        ChannelCommand::Mark(mark) => {
+            let id = mark.id.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
+            let made = client.mark_channel(mark.channel, &id, &new_mark(mark)).await?;
+            marks(global, vec![made])
+        }
+        ChannelCommand::Marks { id } => marks(global, client.marks(id).await?.items),
         ChannelCommand::Key { id } => show(global, &client.new_channel_key(id).await?),
         ChannelCommand::End { id } => show(global, &client.end_channel(id).await?),
     }
+}
+
+fn new_mark(mark: args::ChannelMark) -> NewMark {
+    let ms = |span: Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+    NewMark {
+        class: mark.class,
+        start: mark.start,
+        end: mark.end,
+        duration_ms: mark.duration.map(ms),
+        planned_duration_ms: mark.planned.map(ms),
+        ends_on_next: mark.until_next.then_some(true),
+        scte35_out: mark.scte35_out,
+        scte35_in: mark.scte35_in,
+        scte35_command: None,
+        attributes: mark.attribute.into_iter().map(|(name, value)| (name, MarkValue::Text(value))).collect(),
+    }
+}
+
+fn marks(global: &Global, marks: Vec<Mark>) -> Result<(), Exit> {
+    if global.json {
+        return output::print_json(&marks);
+    }
+    if marks.is_empty() {
+        return output::print_line("no marks; `flame channel mark CHANNEL --class ad --duration 30s` makes one");
+    }
+    let mut table = output::table(&["mark", "class", "start", "length"]);
+    for mark in marks {
+        let length = match (mark.duration_ms, mark.planned_duration_ms, mark.ends_on_next) {
+            (Some(ms), _, _) => output::clock(ms),
+            (None, _, true) => "until the next one".to_owned(),
+            (None, Some(ms), false) => format!("{} (planned)", output::clock(ms)),
+            (None, None, false) => "open".to_owned(),
+        };
+        table.add_row([mark.id, mark.class.unwrap_or_default(), output::moment(mark.start), length]);
+    }
+    output::print_line(&table.trim_fmt())
 }
 
 fn milliseconds(span: Span) -> u32 {

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::anyhow;
 use flame_api::Client;
 use reqwest::Method;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use url::Url;
 use uuid::Uuid;
 
@@ -46,6 +48,20 @@ pub fn rtmp(text: &str) -> Result<RtmpDoor, String> {
 /// An identifier in an argument.
 pub fn id(text: &str) -> Result<Uuid, String> {
     text.parse().map_err(|_| "identifiers look like 0198a1b2-0000-7000-8000-000000000001; `list` shows them".to_owned())
+}
+
+/// A time in an argument.
+pub fn moment(text: &str) -> Result<OffsetDateTime, String> {
+    if text == "now" {
+        return Ok(OffsetDateTime::now_utc());
+    }
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "write `now`, or a time like 2026-11-26T12:00:00Z".to_owned())
+}
+
+/// An attribute of a mark in an argument.
+pub fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "write it like X-TITLE=News".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Nobody answered: says where, why, and what to do.

@@ -14,6 +14,8 @@ mod pipeline;
 
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_faults.rs"]
+mod live_faults;
 
 #[path = "all/ca.rs"]
 mod ca;

@@ -10,52 +10,58 @@ use serde_json::Value;
 
 use crate::world::World;
 
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 /// Pictures a second of what is published.
-const RATE: usize = 30;
+pub const RATE: usize = 30;
 
-struct Live {
-    world: World,
+pub struct Live {
+    pub world: World,
     rtmp: SocketAddr,
 }
 
 /// A channel, as `flame channel create` says it.
-struct Channel {
-    id: String,
-    key: String,
+pub struct Channel {
+    pub id: String,
+    pub key: String,
 }
 
 /// FFmpeg, publishing; it ends with its value.
-struct Encoder(Child);
+pub struct Encoder(pub Child);
 
 // === impl Live ===
 
 impl Live {
-    fn up() -> Self {
+    pub fn up() -> Self {
         let [port] = ports::free_tcp();
         let rtmp = SocketAddr::from(([127, 0, 0, 1], port));
         Self { world: World::up_with(&["--listen", "127.0.0.1:0", "--rtmp", &rtmp.to_string()]), rtmp }
     }
 
-    fn channel(&self, title: &str) -> Channel {
+    pub fn channel(&self, title: &str) -> Channel {
         let made = self.world.json(&["channel", "create", title]);
         let text = |name: &str| made[name].as_str().unwrap_or_else(|| panic!("{made} has {name}")).to_owned();
         Channel { id: text("id"), key: text("key") }
     }
 
-    fn state(&self, channel: &Channel) -> Value {
+    pub fn state(&self, channel: &Channel) -> Value {
         self.world.json(&["channel", "show", &channel.id])["state"].clone()
     }
 
-    fn publish(&self, key: &str) -> Encoder {
-        let rate = format!("testsrc2=size=320x180:rate={RATE}");
+    pub fn publish(&self, key: &str) -> Encoder {
+        self.publish_like(key, &format!("testsrc2=size=320x180:rate={RATE}"), &[])
+    }
+
+    /// Publishes this picture, with these arguments behind the usual ones.
+    pub fn publish_like(&self, key: &str, picture: &str, more: &[&str]) -> Encoder {
         let gop = RATE.to_string();
         let url = format!("rtmp://{}/live/{key}", self.rtmp);
         let child = Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", &rate])
+            .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", picture])
             .args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
             .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", &gop, "-bf", "2"])
-            .args(["-x264-params", "scenecut=0:open-gop=0", "-c:a", "aac", "-t", "60", "-f", "flv", &url])
+            .args(["-x264-params", "scenecut=0:open-gop=0", "-c:a", "aac", "-t", "60"])
+            .args(more)
+            .args(["-f", "flv", &url])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -68,7 +74,7 @@ impl Live {
     }
 
     /// Waits until the channel can be played.
-    async fn plays(&self, channel: &Channel) {
+    pub async fn plays(&self, channel: &Channel) {
         eventually(PATIENCE, || async {
             match reqwest::get(self.url(channel)).await.unwrap().status().as_u16() {
                 200 => Ok(()),
@@ -79,7 +85,7 @@ impl Live {
     }
 
     /// The playlist of the pictures.
-    async fn pictures(&self, channel: &Channel) -> String {
+    pub async fn pictures(&self, channel: &Channel) -> String {
         let text = async |url: Url| reqwest::get(url).await.unwrap().text().await.unwrap();
         let multivariant = text(self.url(channel)).await;
         let variant = multivariant.lines().find(|line| !line.starts_with('#') && !line.is_empty());
@@ -88,7 +94,7 @@ impl Live {
     }
 
     /// Plays some seconds of it with FFmpeg; pictures and units of sound that came out of the decoders.
-    fn play(&self, channel: &Channel, seconds: usize) -> [usize; 2] {
+    pub fn play(&self, channel: &Channel, seconds: usize) -> [usize; 2] {
         let output = Command::new("ffmpeg")
             .args(["-nostdin", "-v", "error", "-i", self.url(channel).as_str(), "-map", "0:v:0", "-map", "0:a:0"])
             .args(["-t", &seconds.to_string(), "-fps_mode", "passthrough", "-f", "framecrc", "-"])

@@ -2,7 +2,7 @@
 //! its like) bring media to them, as segments of CMAF that are sent while they are made.
 //!
 //! People: `POST /channels` · `GET /channels` (list) · `GET /channels/{id}` · `POST /channels/{id}/key` ·
-//! `POST /channels/{id}/end`.
+//! `POST /channels/{id}/end` · marks of it: [`Mark`].
 //!
 //! Doors: `POST /publications/terms` says what a key opens, 403 (`wrong-key`) where it opens nothing: so an encoder is
 //! refused before it sends, and the lengths are known before the tracks are · `POST /publications` turns a key into a
@@ -17,11 +17,14 @@
 //! [`Publication::first_number`]; a number that it skips is a gap. What came once is not taken twice: sending a
 //! segment again changes nothing.
 
+mod mark;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::mark::{Mark, MarkValue, NewMark};
 use crate::media::{Rational, TrackKind};
 
 /// Length of a segment where nothing else is asked for, milliseconds.
@@ -116,6 +119,9 @@ pub struct NewPublication {
     pub key: String,
     /// What will be sent; at least one, names differ.
     pub tracks: Vec<LiveTrack>,
+    /// It stands by: what it sends is used when the channel's first encoder is not heard any more.
+    #[serde(default)]
+    pub standby: bool,
 }
 
 /// One track of a publication.
@@ -193,6 +199,13 @@ impl std::fmt::Debug for NewPublication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("NewPublication").field("tracks", &self.tracks).finish_non_exhaustive()
     }
+}
+
+/// What encoders show as their key: the key of a channel, and behind it `?standby` where they are to stand by.
+#[must_use]
+pub fn stream_key(shown: &str) -> (&str, bool) {
+    let (key, arguments) = shown.split_once('?').unwrap_or((shown, ""));
+    (key, arguments.split('&').any(|argument| matches!(argument, "standby" | "standby=1" | "standby=true")))
 }
 
 fn default_segment_ms() -> u32 {

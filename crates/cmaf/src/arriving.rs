@@ -16,6 +16,8 @@ const MOOF_MAX_BYTES: usize = 1 << 20;
 const HEADER_BYTES: usize = 8;
 /// `sample_is_non_sync_sample` (ISO/IEC 14496-12 section 8.8.3.1).
 const NON_SYNC: u32 = 0x0001_0000;
+/// The most sync samples of a chunk that are noted: where there are more, every picture is one, or it is sound.
+pub const SYNC_SAMPLES_MAX: usize = 16;
 
 /// What an init segment says that chunks leave unsaid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,17 @@ pub struct Chunk {
     pub samples: u32,
     /// Whether it begins with a sync sample.
     pub is_independent: bool,
+    /// Its sync samples, the first [`SYNC_SAMPLES_MAX`] of them.
+    pub sync_samples: Vec<SyncSample>,
+}
+
+/// A sample that decoding can start with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncSample {
+    /// When it is decoded, ticks.
+    pub time_ticks: u64,
+    /// Its size.
+    pub size_bytes: u32,
 }
 
 /// What arrives is no such segment.
@@ -104,13 +117,14 @@ pub struct Arrival {
 }
 
 /// What a `moof` says.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Fragment {
     time_ticks: u64,
     duration_ticks: u64,
     samples: u32,
     samples_bytes: u64,
     is_independent: bool,
+    sync_samples: Vec<SyncSample>,
 }
 
 // === impl Defaults ===
@@ -147,6 +161,26 @@ impl Defaults {
     }
 }
 
+// === impl Chunk ===
+
+impl Chunk {
+    /// The same chunk, counted in `to` ticks a second instead of `from`: its octets stay as they are. Where it ends, the next one
+    /// begins, as before.
+    #[must_use]
+    pub fn counted_in(mut self, from: u32, to: u32) -> Self {
+        if from == to || from == 0 {
+            return self;
+        }
+        let counted =
+            |ticks: u64| u64::try_from(u128::from(ticks) * u128::from(to) / u128::from(from)).unwrap_or(u64::MAX);
+        let end_ticks = counted(self.time_ticks.saturating_add(self.duration_ticks));
+        self.time_ticks = counted(self.time_ticks);
+        self.duration_ticks = end_ticks.saturating_sub(self.time_ticks).max(1);
+        self.sync_samples.iter_mut().for_each(|sample| sample.time_ticks = counted(sample.time_ticks));
+        self
+    }
+}
+
 // === impl Arrival ===
 
 impl Arrival {
@@ -176,14 +210,14 @@ impl Arrival {
             if self.held.len() < end {
                 return Ok(None);
             }
-            match (&kind, self.moof) {
+            match (&kind, &self.moof) {
                 (b"moof", None) => self.moof = Some(self.fragment(&self.held[self.seen + HEADER_BYTES..end])?),
                 (b"mdat", Some(moof)) => {
                     let data_bytes = (size - HEADER_BYTES) as u64;
                     if moof.samples_bytes != data_bytes {
                         return Err(ArrivalError::Length { samples_bytes: moof.samples_bytes, data_bytes });
                     }
-                    return Ok(Some(self.take(moof, end)));
+                    return Ok(self.take(end));
                 }
                 (b"styp" | b"prft" | b"emsg" | b"sidx", None) => {}
                 _ => return Err(ArrivalError::OutOfPlace { kind: text(kind) }),
@@ -200,12 +234,11 @@ impl Arrival {
         if self.held.is_empty() { Ok(()) } else { Err(ArrivalError::CutOff { held_bytes: self.held.len() }) }
     }
 
-    fn take(&mut self, moof: Fragment, end: usize) -> Chunk {
+    fn take(&mut self, end: usize) -> Option<Chunk> {
+        let Fragment { time_ticks, duration_ticks, samples, is_independent, sync_samples, .. } = self.moof.take()?;
         let bytes = self.held.split_to(end).freeze();
         self.seen = 0;
-        self.moof = None;
-        let Fragment { time_ticks, duration_ticks, samples, is_independent, .. } = moof;
-        Chunk { bytes, time_ticks, duration_ticks, samples, is_independent }
+        Some(Chunk { bytes, time_ticks, duration_ticks, samples, is_independent, sync_samples })
     }
 
     fn fragment(&self, mut body: &[u8]) -> Result<Fragment, ArrivalError> {
@@ -215,7 +248,14 @@ impl Arrival {
         let duration = traf.tfhd.default_sample_duration.unwrap_or(self.defaults.sample_duration_ticks);
         let default_flags = traf.tfhd.default_sample_flags.unwrap_or(self.defaults.sample_flags);
         let size = traf.tfhd.default_sample_size.unwrap_or(0);
-        let mut found = Fragment { time_ticks, duration_ticks: 0, samples: 0, samples_bytes: 0, is_independent: false };
+        let mut found = Fragment {
+            time_ticks,
+            duration_ticks: 0,
+            samples: 0,
+            samples_bytes: 0,
+            is_independent: false,
+            sync_samples: Vec::new(),
+        };
         for run in &traf.trun {
             let count = u32::try_from(run.samples.len()).map_err(|_| ArrivalError::Shape)?;
             if found.samples == 0 && count > 0 {
@@ -223,6 +263,22 @@ impl Arrival {
                 found.is_independent = flags & NON_SYNC == 0;
             }
             found.samples = found.samples.checked_add(count).ok_or(ArrivalError::Shape)?;
+            let mut at_ticks = time_ticks.saturating_add(found.duration_ticks);
+            // Of those that are only a count, all but the first are alike.
+            let looked_at = match &run.samples {
+                mp4_atom::TrunSamples::Inherited { .. } => SYNC_SAMPLES_MAX,
+                mp4_atom::TrunSamples::Explicit(entries) => entries.len(),
+            };
+            for entry in run.samples.iter().take(looked_at) {
+                if found.sync_samples.len() == SYNC_SAMPLES_MAX {
+                    break;
+                }
+                if entry.flags.unwrap_or(default_flags) & NON_SYNC == 0 {
+                    let size_bytes = entry.size.unwrap_or(size);
+                    found.sync_samples.push(SyncSample { time_ticks: at_ticks, size_bytes });
+                }
+                at_ticks = at_ticks.saturating_add(entry.duration.unwrap_or(duration).into());
+            }
             // A run that says nothing of single samples is only a count, whatever it claims.
             let (ticks, bytes) = match &run.samples {
                 mp4_atom::TrunSamples::Inherited { count, .. } => {

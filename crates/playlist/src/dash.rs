@@ -4,6 +4,7 @@
 //! Numbers (`$Number$`) with an explicit timeline. No `BaseURL` but of text, which is one file: everything is relative to where
 //! the MPD was found.
 
+mod events;
 mod live;
 mod periods;
 mod representation;
@@ -14,11 +15,13 @@ mod xml;
 pub use self::live::{LiveMpd, LiveTrack, LowLatency, Phase, WallClock};
 pub use self::representation::{DashKind, DashTrack};
 
+use std::ops::Range;
+
 use self::representation::{Piece, Set};
 use self::timeline::{Timeline, min_buffer_ms};
 use self::xml::Element;
 use crate::media::INIT_URI;
-use crate::time::{IsoDuration, ceil_ms};
+use crate::time::{IsoDuration, ceil_ms, ticks_of_ms};
 use crate::{DashText, PlaylistError};
 
 const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
@@ -46,6 +49,21 @@ pub struct VodTrack {
 /// # Errors
 /// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
 pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, PlaylistError> {
+    written(tracks, texts, None)
+}
+
+/// The MPD of what of complete tracks is shown from `from_ms` until `to_ms`, which may lie behind their end.
+///
+/// It names whole segments. The Period begins with the first frame of the clip (`presentationTimeOffset`) and ends where the
+/// clip does: what its segments hold besides is not shown (ISO/IEC 23009-1 section 5.3.2.1).
+///
+/// # Errors
+/// [`PlaylistError::Clip`] if nothing of it is there; else as [`vod_mpd`].
+pub fn vod_clip_mpd(tracks: &[VodTrack], from_ms: u64, to_ms: u64) -> Result<String, PlaylistError> {
+    written(tracks, &[], Some(from_ms..to_ms))
+}
+
+fn written(tracks: &[VodTrack], texts: &[DashText], clip: Option<Range<u64>>) -> Result<String, PlaylistError> {
     let facts: Vec<&DashTrack> = tracks.iter().map(|track| &track.track).collect();
     let mut pieces = Vec::new();
     let (mut end_ms, mut buffer_ms, mut longest_ms) = (0, 1, 0);
@@ -58,13 +76,35 @@ pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, Playli
             return Err(PlaylistError::Empty { what: "segment" });
         }
         let sizes = segment_bytes.get(segment_ticks.len() - timeline.durations_ticks.len()..).unwrap_or_default();
+        let ticks = |ms: u64| ticks_of_ms(ms, track.timescale);
+        let (timeline, sizes) = match &clip {
+            None => (timeline, sizes),
+            Some(clip) => match timeline.within(ticks(clip.start)..ticks(clip.end)) {
+                Some((within, dropped)) => {
+                    let kept = dropped..dropped + within.durations_ticks.len();
+                    (within, sizes.get(kept).unwrap_or_default())
+                }
+                // A track that ends before the clip begins has no part in it.
+                None => {
+                    pieces.push(None);
+                    continue;
+                }
+            },
+        };
         end_ms = end_ms.max(ceil_ms(timeline.end_ticks(), track.timescale));
         longest_ms = longest_ms.max(ceil_ms(timeline.longest_ticks(), track.timescale));
         buffer_ms = buffer_ms.max(min_buffer_ms(&timeline, track.timescale, track.bandwidth_bps, sizes));
-        pieces.push(Some(Piece { track, timeline, origin_ticks: 0, init: INIT_URI.to_owned(), early_ticks: None }));
+        let origin_ticks = clip.as_ref().map_or(0, |clip| ticks(clip.start));
+        pieces.push(Some(Piece { track, timeline, origin_ticks, init: INIT_URI.to_owned(), early_ticks: None }));
     }
     if pieces.is_empty() {
         return Err(PlaylistError::Empty { what: "track" });
+    }
+    if let Some(clip) = clip {
+        if pieces.iter().all(Option::is_none) || clip.is_empty() {
+            return Err(PlaylistError::Clip { from_ticks: clip.start, to_ticks: clip.end });
+        }
+        end_ms = end_ms.min(clip.end).saturating_sub(clip.start);
     }
     let sets = Set::of(&facts);
     let texts = texts.iter().enumerate().map(|(at, text)| text.element(sets.len() + at));

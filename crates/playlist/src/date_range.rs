@@ -74,6 +74,28 @@ pub enum Value {
     Number(f64),
 }
 
+/// Says whether these spans can stand in one playlist.
+///
+/// # Errors
+/// [`PlaylistError`] as a playlist with them would give.
+pub fn check_date_ranges(ranges: &[DateRange]) -> Result<(), PlaylistError> {
+    in_order(ranges)?.into_iter().try_for_each(|range| range.tag().map(drop))
+}
+
+/// Those of `ranges` that have not ended at `from_ms`: one without an end goes on until the next one of its class begins.
+#[must_use]
+pub fn date_ranges_since(ranges: &[DateRange], from_ms: u64) -> Vec<DateRange> {
+    let next_ms = |range: &DateRange| {
+        let later = ranges.iter().filter(|other| other.class == range.class && other.start_ms > range.start_ms);
+        later.map(|other| other.start_ms).min().unwrap_or(u64::MAX)
+    };
+    let end_ms = |range: &DateRange| match range.length {
+        Length::Known(ms) => range.start_ms.saturating_add(ms),
+        Length::Unknown | Length::Planned(_) | Length::UntilNext => next_ms(range),
+    };
+    ranges.iter().filter(|range| end_ms(range) >= from_ms).cloned().collect()
+}
+
 /// The spans by their beginning, checked against each other.
 pub(crate) fn in_order(ranges: &[DateRange]) -> Result<Vec<&DateRange>, PlaylistError> {
     let mut sorted: Vec<&DateRange> = ranges.iter().collect();

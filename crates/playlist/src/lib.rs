@@ -19,8 +19,10 @@ mod uri;
 
 use thiserror::Error;
 
-pub use dash::{DashKind, DashTrack, LiveMpd, LiveTrack, LowLatency, Phase, VodTrack, WallClock, vod_mpd};
-pub use date_range::{Cue, DateRange, Length, Scte35, Value};
+pub use dash::{
+    DashKind, DashTrack, LiveMpd, LiveTrack, LowLatency, Phase, VodTrack, WallClock, vod_clip_mpd, vod_mpd,
+};
+pub use date_range::{Cue, DateRange, Length, Scte35, Value, check_date_ranges, date_ranges_since};
 pub use iframes::{Iframe, IframeMedia, LiveIframes, iframe_playlist};
 pub use key::{Key, Method};
 pub use live::{

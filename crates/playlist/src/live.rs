@@ -4,8 +4,11 @@
 //! `hls_m3u8` knows none of these tags, so they are written here. One playlist serves everybody: players that know
 //! nothing of parts read past them (section 6.3.1).
 
+mod clip;
+
 use std::fmt::Write;
 
+use self::clip::Ends;
 use crate::date_range;
 use crate::media::{INIT_URI, segment_uri};
 use crate::time::{Seconds, Timestamp};
@@ -273,6 +276,10 @@ impl LiveMedia {
     /// [`PlaylistError`] if there is no timescale or nothing in it, a date range contradicts itself, or a URI
     /// is not relative.
     pub fn playlist(&self, skip: bool) -> Result<String, PlaylistError> {
+        self.written(skip, &Ends::default())
+    }
+
+    fn written(&self, skip: bool, ends: &Ends<'_>) -> Result<String, PlaylistError> {
         if self.timescale == 0 {
             return Err(PlaylistError::Timescale);
         }
@@ -285,6 +292,9 @@ impl LiveMedia {
         let skipped = if skip { self.skippable() } else { 0 };
         let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));
         self.head(&mut text);
+        if let Some(start) = &ends.start {
+            line(&mut text, format_args!("{start}"));
+        }
         // All of them in a delta too: only `CAN-SKIP-DATERANGES`, which is not said, lets old ones be left out.
         for range in date_range::in_order(&self.date_ranges)? {
             line(&mut text, format_args!("{}", range.tag()?));
@@ -304,7 +314,8 @@ impl LiveMedia {
                 line(&mut text, format_args!("#EXT-X-MAP:URI=\"{}\"", init_uri(segment.init)));
             }
             let is_recent = starts.get(at).is_some_and(|age| *age <= with_parts) && !self.is_over;
-            self.segment(&mut text, self.first_number + at as u64, segment, is_recent);
+            let query = ends.last_query.filter(|_| at + 1 == self.segments.len());
+            self.segment(&mut text, self.first_number + at as u64, segment, (is_recent, query));
         }
         self.tail(&mut text);
         Ok(text)
@@ -338,7 +349,7 @@ impl LiveMedia {
         line(text, format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
     }
 
-    fn segment(&self, text: &mut String, number: u64, segment: &LiveSegment, is_recent: bool) {
+    fn segment(&self, text: &mut String, number: u64, segment: &LiveSegment, (is_recent, query): (bool, Option<&str>)) {
         let time = Timestamp(segment.time_ticks, self.timescale);
         match &segment.content {
             Content::UnderWay(parts) if parts.is_empty() => return,
@@ -355,7 +366,11 @@ impl LiveMedia {
         if !matches!(segment.content, Content::UnderWay(_)) || self.is_over {
             line(text, format_args!("#EXTINF:{},", Seconds(segment.duration_ticks, self.timescale)));
             let number = usize::try_from(number).unwrap_or(usize::MAX);
-            line(text, format_args!("{}", segment_uri(number)));
+            let name = segment_uri(number);
+            match query {
+                Some(query) => line(text, format_args!("{name}?{query}")),
+                None => line(text, format_args!("{name}")),
+            }
         }
     }
 

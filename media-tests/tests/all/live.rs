@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use flame_media_tests::players::browser::{self, Player, Viewing};
 use flame_media_tests::players::hls_js::{self, Page};
 use flame_test_kit::{Bundle, eventually};
 
@@ -39,6 +40,39 @@ fn door(bundle: &Bundle) -> String {
     let line = log.lines().find(|line| line.contains("taking RTMP")).unwrap_or_else(|| panic!("no door in\n{log}"));
     let at = line.find("127.0.0.1:").unwrap_or_else(|| panic!("no address in {line}"));
     line[at..].chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect()
+}
+
+/// Seconds that players of DASH are watched.
+const DASH_WATCHED_S: u32 = 30;
+
+#[tokio::test]
+async fn players_of_dash_follow_a_live_channel() {
+    let bundle = Bundle::up().await;
+    let channel = bundle.json(&["channel", "create", "Live"]);
+    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
+    let _encoder = publish(&format!("rtmp://{}/live/{key}", door(&bundle)));
+    let url = format!("{}/~streaming/{id}/manifest.mpd", bundle.router());
+    eventually(DEADLINE, || async {
+        let status = reqwest::get(&url).await.unwrap().status();
+        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
+    })
+    .await;
+    for player in [Player::DashJs, Player::Shaka] {
+        let viewing = Viewing { for_s: DASH_WATCHED_S, ..Viewing::default() };
+        let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
+        println!("{}: {seen:?}", player.name());
+        assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{}: {seen:?}", player.name());
+        // Before the first picture stands is no stall; what comes after is one.
+        assert!(seen.stalls.is_empty(), "{}: {seen:?}", player.name());
+        assert!(
+            seen.played_s >= f64::from(DASH_WATCHED_S) * 0.9 && seen.sound_bytes > 0,
+            "{}: {seen:?}",
+            player.name()
+        );
+        // Twice what the MPD aims at, on a machine that the encoder and the browser share.
+        let latency_s = seen.latency_s.expect("it is live");
+        assert!(latency_s < 6.0, "{}: {seen:?}", player.name());
+    }
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl fmt::Display for Clip {
 }
 
 /// `12.5`, `12.5s`, `1:02.5`, `1:00:02.5` as milliseconds; what lies below them is left out. Colons may be escaped.
-fn time_ms(text: &str) -> Option<u64> {
+pub(crate) fn time_ms(text: &str) -> Option<u64> {
     let text = text.replace("%3A", ":").replace("%3a", ":");
     let text = text.strip_suffix('s').unwrap_or(&text);
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));

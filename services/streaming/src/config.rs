@@ -99,6 +99,10 @@ pub struct LiveConfig {
     pub patience: Span,
     /// A publisher that sends nothing of a segment for so long has gone.
     pub silence: Span,
+    /// When nothing comes of the first encoder for so long, the one that stands by has the channel.
+    pub failover: Span,
+    /// Marks of a channel.
+    pub marks_max: usize,
 }
 
 /// What is made of a segment on request: transport streams, I-frames, the last segment of a clip.
@@ -175,6 +179,8 @@ impl Default for LiveConfig {
             memory: Bytes(128 << 20),
             patience: Span(Duration::from_secs(20)),
             silence: Span(Duration::from_secs(10)),
+            failover: Span(Duration::from_secs(1)),
+            marks_max: 1_000,
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clip;
 use crate::config::DerivedConfig;
+use crate::live::Octets;
 use crate::seals::Seal;
 use crate::source::{self, UploadedTrack};
 use crate::store::{MediaStore, ReadError};
@@ -122,6 +123,23 @@ impl Workshop {
         let place = self.place().await;
         let segment = source::bytes(&self.store, key, plan).await?;
         self.make(place, (track.movie.init().clone(), segment), (number, order), identity).await
+    }
+
+    /// Makes something of a segment of what is or was live.
+    pub(crate) async fn of_sent(
+        &self,
+        (init, segment): (&Octets, &Octets),
+        number: u64,
+        product: Product,
+    ) -> Result<Derived, DeriveError> {
+        let whole = async |octets: &Octets| match octets {
+            Octets::Held(bytes, _) => Ok(bytes.clone()),
+            Octets::Stored(key, size_bytes, _) => self.store.bytes(key, 0..*size_bytes).await,
+        };
+        self.check(segment.size_bytes())?;
+        let place = self.place().await;
+        let (init, bytes) = (whole(init).await?, whole(segment).await?);
+        self.make(place, (init, bytes), (number, Order { product, sealing: None }), segment.sha256()).await
     }
 
     fn check(&self, size_bytes: u64) -> Result<(), DeriveError> {

@@ -2,14 +2,17 @@
 //! call about live channels, which needs a caller.
 
 mod channels;
+mod clock;
 mod error;
 mod keys;
 mod live;
+mod marks;
 mod media;
 mod multivariant;
 mod poster;
 mod protected;
 mod publications;
+mod recorded;
 mod representation;
 mod sealed;
 mod signed;
@@ -63,6 +66,8 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(channels::show))
         .routes(routes!(channels::new_key))
         .routes(routes!(channels::end))
+        .routes(routes!(marks::put))
+        .routes(routes!(marks::list))
         .routes(routes!(publications::terms))
         .routes(routes!(publications::create))
         .routes(routes!(publications::delete))
@@ -78,6 +83,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(multivariant::ts_playlist),
         routes!(multivariant::mpd),
         routes!(poster::poster),
+        routes!(clock::clock),
         routes!(keys::key),
         routes!(media::playlist),
         routes!(media::ts_playlist),

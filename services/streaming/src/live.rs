@@ -6,28 +6,33 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `archive` (to the object store and back), `ending` and `recording` (what remains), and here the channels of this instance.
+//! (locks around them), `publishing` and `failover` (who sends), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
+//! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod archive;
 mod channel;
 mod documents;
 mod ending;
+mod failover;
 mod limits;
+mod manifest;
+mod marks;
+mod publishing;
 mod recording;
+pub(crate) mod span;
+mod standby;
 mod track;
+pub(crate) mod view;
 mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::Bytes;
-use flame_api::live::{Channel as Shown, NewChannel, NewPublication, Publication};
+use flame_api::live::{Channel as Shown, NewChannel};
 use flame_api::{Client, ClientError};
-use flame_cmaf::arriving::{Arrival, ArrivalError};
+use flame_cmaf::arriving::ArrivalError;
 use flame_object_store::{IfExists, Store, StoreError};
-use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +45,9 @@ use window::NotTaken;
 
 pub(crate) use archive::RestoreError;
 pub(crate) use channel::Channel;
+pub(crate) use ending::CHAIN;
 pub(crate) use recording::{Recording, RecordingError, Recordings};
-pub(crate) use track::{Octets, Track, Waited};
+pub(crate) use track::{Following, Octets, Track, Waited};
 
 /// Letters of a key before its secret: the channel.
 const KEY_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
@@ -94,6 +100,9 @@ pub(crate) enum LiveError {
     /// A value is out of its bounds.
     #[error("{0}")]
     Bounds(String),
+    /// A mark cannot be.
+    #[error(transparent)]
+    Mark(#[from] marks::MarkError),
     /// There are too many channels.
     #[error("this instance takes {0} channels at most")]
     Full(usize),
@@ -164,7 +173,7 @@ impl Live {
     }
 
     async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {
-        let mut tracks = BTreeMap::new();
+        let (mut tracks, mut sent) = (BTreeMap::new(), Vec::new());
         let empty = Channel::of(document.clone(), BTreeMap::new());
         for known in &document.tracks {
             let name = known.track.name.clone();
@@ -180,8 +189,10 @@ impl Live {
             );
             let inits = known.inits.iter().filter_map(track::Init::stored).collect();
             tracks.insert(name, Arc::new(Track::new(keys, facts, inits, window)));
+            sent.push((known.clone(), segments));
         }
         let channel = Arc::new(Channel::of(document, tracks));
+        channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent);
         tracing::info!(channel = %channel.id, "a live channel goes on");
         channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
         self.channels().insert(channel.id, channel);
@@ -322,147 +333,6 @@ impl Live {
             return Err(LiveError::Key);
         }
         if channel.is_ended() { Err(LiveError::Ended(id)) } else { Ok(channel) }
-    }
-
-    /// Somebody begins to send.
-    pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
-        let channel = self.opened(tenant, &new.key).await?;
-        let id = channel.id;
-        limits::check_tracks(channel.part_ms, &new.tracks)?;
-        let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
-        if channel.tracks().len() + new_tracks > TRACKS_MAX {
-            return Err(LiveError::Bounds(format!(
-                "a channel has {TRACKS_MAX} tracks at most, of all who published to it"
-            )));
-        }
-        for wanted in &new.tracks {
-            let known = channel.track(&wanted.name).map(|track| track.facts().timescale);
-            if known.is_some_and(|timescale| timescale != wanted.timescale) {
-                return Err(LiveError::Bounds(format!(
-                    "track {:?} counts in {} ticks a second in this channel, not in {}: send as before, or to another channel",
-                    wanted.name,
-                    known.unwrap_or_default(),
-                    wanted.timescale
-                )));
-            }
-        }
-        let first_number = channel.next_number();
-        let publication = Uuid::new_v4();
-        channel.taken_by(publication);
-        for facts in &new.tracks {
-            let track = match channel.track(&facts.name) {
-                Some(track) => track,
-                None => {
-                    let keys = self.keys(&channel, &facts.name);
-                    let track = Arc::new(channel.new_track(keys, facts.clone(), first_number));
-                    channel.add(facts.name.clone(), Arc::clone(&track));
-                    self.keep(&channel, Arc::clone(&track));
-                    track
-                }
-            };
-            track.announce(facts.clone());
-            track.pause();
-            track.skip_to(first_number)?;
-        }
-        self.publications().retain(|_, other| other.id != id);
-        self.publications().insert(publication, Arc::clone(&channel));
-        self.0.tasks.spawn(self.clone().listen(Arc::clone(&channel), publication));
-        tracing::info!(channel = %id, %publication, first_number, "a publication begins");
-        let (segment_ms, part_ms) = (channel.segment_ms, channel.part_ms);
-        Ok(Publication { id: publication, channel: id, segment_ms, part_ms, first_number })
-    }
-
-    /// Ends a publication of which nothing comes any more: its door died without a word.
-    async fn listen(self, channel: Arc<Channel>, publication: Uuid) {
-        let silence = self.0.config.silence.0;
-        while channel.is_sent_by(publication) {
-            let left = silence.saturating_sub(channel.silent_for());
-            if left.is_zero() {
-                tracing::warn!(channel = %channel.id, %publication, ?silence, "nothing comes of a publication: it is over");
-                self.unpublish(publication);
-                return;
-            }
-            tokio::select! { () = tokio::time::sleep(left) => {}, () = self.0.stop.cancelled() => return }
-        }
-    }
-
-    fn publications(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Arc<Channel>>> {
-        self.0.publications.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn published(&self, publication: Uuid, name: &str) -> Result<(Arc<Channel>, Arc<Track>), LiveError> {
-        let channel = self.0.publications.read().unwrap_or_else(PoisonError::into_inner).get(&publication).cloned();
-        let channel = channel.filter(|channel| channel.is_sent_by(publication));
-        let channel = channel.ok_or(LiveError::NoPublication(publication))?;
-        let track = channel.track(name).ok_or_else(|| LiveError::NoTrack(name.to_owned()))?;
-        Ok((channel, track))
-    }
-
-    /// Takes the init segment of a track.
-    pub(crate) async fn put_init(&self, publication: Uuid, name: &str, bytes: Bytes) -> Result<(), LiveError> {
-        let (channel, track) = self.published(publication, name)?;
-        if track.inits().len() >= INITS_MAX {
-            return Err(LiveError::Bounds(format!(
-                "a track has {INITS_MAX} init segments at most: begin another channel"
-            )));
-        }
-        let (number, is_new) = track.begin(bytes.clone())?;
-        if is_new {
-            archive::put_init(&self.0.store, &track.keys, number, bytes).await?;
-        }
-        let tracks = channel.track_documents();
-        self.write(&channel, |document| document.tracks = tracks).await
-    }
-
-    /// Takes a segment, part by part while it comes.
-    pub(crate) async fn receive(
-        &self,
-        publication: Uuid,
-        name: &str,
-        number: u64,
-        body: Body,
-    ) -> Result<(), LiveError> {
-        let (channel, track) = self.published(publication, name)?;
-        let defaults = track.defaults().ok_or_else(|| LiveError::NoInit(name.to_owned()))?;
-        let held = track.window().held_bytes();
-        if held as u64 > self.0.config.memory.0 {
-            return Err(LiveError::Behind(held));
-        }
-        let (mut arrival, mut body, mut at) = (Arrival::new(defaults), body.into_data_stream(), 0);
-        let silence = self.0.config.silence.0;
-        loop {
-            let piece = tokio::time::timeout(silence, body.next()).await.map_err(|_| LiveError::Silent(silence))?;
-            let Some(piece) = piece else { break };
-            arrival.push(&piece.map_err(LiveError::BrokenOff)?);
-            while let Some(chunk) = arrival.chunk()? {
-                if !channel.is_sent_by(publication) {
-                    return Err(LiveError::NoPublication(publication));
-                }
-                channel.hears();
-                track.chunk(number, at, chunk)?;
-                at += 1;
-            }
-        }
-        arrival.end()?;
-        track.end(number);
-        self.note_target(&channel).await
-    }
-
-    /// Writes down the target duration as soon as it is known.
-    async fn note_target(&self, channel: &Channel) -> Result<(), LiveError> {
-        let target = channel.target_duration_s();
-        self.write(channel, |document| document.target_duration_s = target).await
-    }
-
-    /// A publication is over; `false` where there was none.
-    pub(crate) fn unpublish(&self, publication: Uuid) -> bool {
-        let Some(channel) = self.publications().remove(&publication) else { return false };
-        if channel.is_sent_by(publication) {
-            channel.left_by(publication);
-            channel.tracks().iter().for_each(|track| track.pause());
-            tracing::info!(channel = %channel.id, %publication, "a publication is over");
-        }
-        true
     }
 }
 

@@ -7,7 +7,7 @@ use flame_api::metadata::Encryption;
 use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
     AudioRendition, Container, DashText, IframeRendition, MultivariantInput, PlaylistError, Role, SubtitleRendition,
-    VideoRange, VideoRendition, multivariant_playlist, vod_mpd,
+    VideoRange, VideoRendition, multivariant_playlist, vod_clip_mpd, vod_mpd,
 };
 
 use crate::clip::Clip;
@@ -82,8 +82,13 @@ pub(crate) fn offers_iframes(container: Container, clip: Option<Clip>) -> bool {
     container == Container::FragmentedMp4 && clip.is_none()
 }
 
-/// The MPD of all tracks of `version` whose segments are known, and of its subtitles.
-pub(crate) fn mpd(version: &str, (tracks, subtitles): (&[Listed<'_>], &[Subtitle])) -> Result<Document, PlaylistError> {
+/// The MPD of all tracks of `version` whose segments are known, of a clip or of all of it with its subtitles: a clip has none,
+/// since the one file of a text counts from the beginning.
+pub(crate) fn mpd(
+    version: &str,
+    (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
+    clip: Option<Clip>,
+) -> Result<Document, PlaylistError> {
     let track = |track: &Listed<'_>| {
         let complete = track.complete.as_ref()?;
         Some(complete.dash(track.facts, format!("{version}/{}", track.facts.name)))
@@ -91,7 +96,11 @@ pub(crate) fn mpd(version: &str, (tracks, subtitles): (&[Listed<'_>], &[Subtitle
     let texts = grid(tracks).into_iter().flat_map(|grid| subtitles.iter().map(|text| file(version, text, grid)));
     let texts: Vec<DashText> = texts.collect();
     let tracks: Vec<_> = tracks.iter().filter_map(track).collect();
-    Ok(Document::new(vod_mpd(&tracks, &texts)?))
+    let text = match clip {
+        None => vod_mpd(&tracks, &texts)?,
+        Some(clip) => vod_clip_mpd(&tracks, clip.from_ms, clip.to_ms.unwrap_or(u64::MAX))?,
+    };
+    Ok(Document::new(text))
 }
 
 fn role(role: SubtitleRole) -> Role {

@@ -11,6 +11,12 @@ mod config;
 mod encrypted;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_faults.rs"]
+mod live_faults;
+#[path = "all/live_forms.rs"]
+mod live_forms;
+#[path = "all/live_marks.rs"]
+mod live_marks;
 #[path = "all/multivariant.rs"]
 mod multivariant;
 #[path = "all/player.rs"]

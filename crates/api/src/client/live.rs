@@ -5,7 +5,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
-use crate::live::{Channel, LiveKey, LiveTerms, NewChannel, NewPublication, Publication};
+use crate::live::{Channel, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, Publication};
 use crate::page::Page;
 
 impl Client {
@@ -32,6 +32,16 @@ impl Client {
     /// Ends the channel: it becomes an asset like others. Repeating it is safe.
     pub async fn end_channel(&self, id: Uuid) -> Result<Channel, ClientError> {
         self.call(Method::POST, "streaming", &format!("channels/{id}/end")).json().await
+    }
+
+    /// Says something of a span of time of a channel; what is left unsaid stays as it was.
+    pub async fn mark_channel(&self, id: Uuid, mark: &str, new: &NewMark) -> Result<Mark, ClientError> {
+        self.call(Method::PUT, "streaming", &format!("channels/{id}/marks/{mark}")).body(new).json().await
+    }
+
+    /// The marks of a channel, all of them, by their beginning.
+    pub async fn marks(&self, id: Uuid) -> Result<Page<Mark>, ClientError> {
+        self.call(Method::GET, "streaming", &format!("channels/{id}/marks")).json().await
     }
 
     /// What a key opens, before anything is sent; 403 where it opens nothing.

@@ -8,9 +8,9 @@ use super::periods::{Span, spans};
 use super::representation::{DashTrack, Piece, Set, descriptor};
 use super::timeline::Timeline;
 use super::xml::Element;
-use super::{NAMESPACE, PROFILE, adaptation_sets};
+use super::{NAMESPACE, PROFILE, adaptation_sets, events};
 use crate::time::{IsoDate, IsoDuration, ceil_ms, floor_ms, ticks_of_ms};
-use crate::{Content, LiveSegment, PlaylistError, init_uri, uri};
+use crate::{Content, DateRange, LiveSegment, PlaylistError, init_uri, uri};
 
 /// How players may catch up with the edge, or fall back from it, unheard.
 const PLAYBACK_RATES: (&str, &str) = ("0.96", "1.04");
@@ -36,6 +36,10 @@ pub struct LiveMpd {
     pub low_latency: Option<LowLatency>,
     /// What [`LiveMpd::period_starts_ms`] said last; nothing at first.
     pub known_period_starts_ms: Vec<u64>,
+    /// Of a recording only what is shown between these, milliseconds since 1970; its segments are those that the clip needs.
+    pub clip_ms: Option<(u64, u64)>,
+    /// Spans of time that something is said of.
+    pub date_ranges: Vec<DateRange>,
 }
 
 /// Whether a channel goes on.
@@ -125,9 +129,10 @@ impl LiveMpd {
         let (Some(first), Some(last)) = (spans.first(), spans.last()) else {
             return Err(PlaylistError::Empty { what: "segment" });
         };
-        let end_ms = self.end_ms(last);
-        // A recording begins with its first sample.
-        let zero_ms = if self.phase == Phase::Recorded { self.begin_ms(first) } else { 0 };
+        let (from_ms, to_ms) = self.clip_ms.unwrap_or((0, u64::MAX));
+        let end_ms = self.end_ms(last).min(to_ms);
+        // A recording begins with its first sample, a clip with its first frame.
+        let zero_ms = if self.phase == Phase::Recorded { self.begin_ms(first).max(from_ms).min(end_ms) } else { 0 };
         let mut periods = Vec::new();
         for (at, span) in spans.iter().enumerate() {
             let next_ms = spans.get(at + 1).map(|next| next.start_ms);
@@ -144,6 +149,11 @@ impl LiveMpd {
                 .with("id", format!("p{}", span.start_ms))
                 .with("start", IsoDuration(start_ms - zero_ms))
                 .with_if("duration", (self.phase == Phase::Recorded).then_some(IsoDuration(length_ms)));
+            // Each event stands in the Period in which it begins; what began before the first one, in that.
+            let ends_ms = next_ms.unwrap_or(u64::MAX);
+            let begins_in = |range: &&DateRange| range.start_ms < ends_ms && (at == 0 || range.start_ms >= start_ms);
+            let ranges: Vec<&DateRange> = self.date_ranges.iter().filter(begins_in).collect();
+            let period = period.children(events::streams(&ranges, start_ms)?);
             periods.push(period.children(adaptation_sets(&sets, &facts, &pieces)?));
         }
         let mpd = self.head(end_ms - zero_ms).children(periods);

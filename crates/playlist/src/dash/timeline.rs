@@ -6,6 +6,8 @@
 //! timeline; so `S@t` of a track that begins with the programme is 0 whatever its priming or reordering is, and
 //! `presentationTimeOffset` never repeats the edit list. `tfdt` stays what it is, in front of the edit list.
 
+use std::ops::Range;
+
 use super::xml::Element;
 
 /// Consecutive segments: numbers without a hole.
@@ -44,6 +46,24 @@ impl Timeline {
     /// When the last one ends, ticks.
     pub(super) fn end_ticks(&self) -> u64 {
         self.durations_ticks.iter().fold(self.start_ticks, |end, ticks| end.saturating_add(*ticks))
+    }
+
+    /// Those of its segments that are shown between two ticks, and how many come before them; `None` if none is.
+    pub(super) fn within(&self, ticks: Range<u64>) -> Option<(Self, usize)> {
+        let spans = self.durations_ticks.iter().scan(self.start_ticks, |end, duration| {
+            let start = *end;
+            *end = end.saturating_add(*duration);
+            Some((start, *end))
+        });
+        let spans: Vec<(u64, u64)> = spans.collect();
+        let is_in = |(start, end): &(u64, u64)| *start < ticks.end && *end > ticks.start;
+        let (first, last) = (spans.iter().position(is_in)?, spans.iter().rposition(is_in)?);
+        let within = Self {
+            first_number: self.first_number + first as u64,
+            start_ticks: spans[first].0,
+            durations_ticks: self.durations_ticks[first..=last].to_vec(),
+        };
+        Some((within, first))
     }
 
     pub(super) fn longest_ticks(&self) -> u64 {

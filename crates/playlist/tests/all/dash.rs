@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flame_playlist::{DashKind, DashTrack, PlaylistError, Role, VodTrack, vod_mpd};
+use flame_playlist::{DashKind, DashTrack, PlaylistError, Role, VodTrack, vod_clip_mpd, vod_mpd};
 use proptest::prelude::*;
 use quick_xml::{Reader, events::Event};
 
@@ -271,5 +271,45 @@ proptest! {
             let is_scheme = ["xmlns", "profiles", "schemeIdUri", "codecs"].contains(&name.as_str());
             prop_assert!(is_scheme, "{}={}", name, value);
         }
+    }
+}
+
+/// Four segments of 2 s of pictures, shown from 0 on, and of sound that is half as long.
+#[test]
+fn a_clip_is_a_period_that_begins_with_its_first_frame() {
+    let track = |track: DashTrack, count: usize| {
+        let ticks = u64::from(track.timescale) * 2;
+        VodTrack { track, start_ticks: 0, segment_ticks: vec![ticks; count], segment_bytes: Vec::new() }
+    };
+    let tracks = [track(video("v", 720, 1_000_000), 4), track(audio("a", "en", Role::Main), 2)];
+    let found = |from_ms, to_ms| {
+        let elements = read(&vod_clip_mpd(&tracks, from_ms, to_ms).unwrap());
+        let said = |element: &str, attribute: &str| -> Vec<String> {
+            let of = elements.iter().filter(|found| found.name == element);
+            of.map(|found| found.attributes.get(attribute).cloned().unwrap_or_default()).collect()
+        };
+        (
+            said("MPD", "mediaPresentationDuration").remove(0),
+            said("SegmentTemplate", "startNumber"),
+            said("SegmentTemplate", "presentationTimeOffset"),
+            said("S", "t"),
+            said("S", "r"),
+        )
+    };
+    let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let expected = (
+        "PT2.5S".to_owned(),
+        text(&["1", "1"]),
+        text(&["75000", "120000"]),
+        text(&["60000", "96000"]),
+        text(&["1", ""]),
+    );
+    assert_eq!(found(2500, 5000), expected);
+    // Where the sound has ended, there are pictures alone; behind the end there is the end.
+    let expected = ("PT1S".to_owned(), text(&["3"]), text(&["210000"]), text(&["180000"]), text(&[""]));
+    assert_eq!(found(7000, 60_000), expected);
+    for (from_ms, to_ms) in [(8000, 9000), (3000, 3000)] {
+        let refusal = vod_clip_mpd(&tracks, from_ms, to_ms);
+        assert!(matches!(refusal, Err(PlaylistError::Clip { .. })), "{refusal:?}");
     }
 }

@@ -225,3 +225,49 @@ proptest! {
         let _ = directives(&query);
     }
 }
+
+proptest! {
+    /// Whatever is cut out: the same segments under the same numbers, what is shown is as long as was asked for, and each
+    /// discontinuity in front of the first one is counted.
+    #[test]
+    fn a_clip_names_the_segments_that_it_needs(
+        fates in prop::collection::vec((any::<bool>(), any::<bool>(), 100_u64..3000), 1..20),
+        from in 0_u64..20_000,
+        length in 1_u64..20_000,
+    ) {
+        let mut at_ms = 0;
+        let segments: Vec<LiveSegment> = fates.iter().map(|(is_gap, is_discontinuity, ms)| {
+            let content = if *is_gap { Content::Gap } else { Content::Whole(parts(&[*ms])) };
+            let made = LiveSegment { duration_ticks: *ms, is_discontinuity: *is_discontinuity, ..segment(at_ms, content) };
+            at_ms += ms;
+            made
+        }).collect();
+        let media = live(segments.clone());
+        let (from_ticks, to_ticks) = (NOON_S * 1000 + from, NOON_S * 1000 + from + length);
+        let is_in = |segment: &LiveSegment| {
+            segment.content != Content::Gap
+                && segment.time_ticks < to_ticks
+                && segment.time_ticks + segment.duration_ticks > from_ticks
+        };
+        let Ok(text) = media.clip(from_ticks, to_ticks, "to=x") else {
+            prop_assert!(!segments.iter().any(is_in));
+            return Ok(());
+        };
+        let names = |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+        let (first, last) = (segments.iter().position(is_in).unwrap(), segments.iter().rposition(is_in).unwrap());
+        let is_cut = segments[last].time_ticks + segments[last].duration_ticks > to_ticks;
+        let expected = (first..=last).map(|at| {
+            let query = if at == last && is_cut { "?to=x" } else { "" };
+            format!("{}.m4s{query}", 7 + at)
+        });
+        prop_assert_eq!(names(&text), expected.collect::<Vec<_>>());
+        let lead = from_ticks.saturating_sub(segments[first].time_ticks);
+        prop_assert_eq!(text.contains("#EXT-X-START:"), lead > 0);
+        let before = segments[..=first].iter().filter(|segment| segment.is_discontinuity).count();
+        let sequence = text.lines().find_map(|line| line.strip_prefix("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+        prop_assert_eq!(sequence.map_or(0, |sequence| sequence.parse::<usize>().unwrap()), before);
+        let behind = segments[first + 1..=last].iter().filter(|segment| segment.is_discontinuity).count();
+        prop_assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), behind);
+        prop_assert!(text.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && text.ends_with("#EXT-X-ENDLIST\n"));
+    }
+}

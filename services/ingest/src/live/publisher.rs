@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flame_api::Client;
 use flame_api::client::ClientError;
-use flame_api::live::{NewPublication, Publication};
+use flame_api::live::{NewPublication, Publication, stream_key};
 use flame_cmaf::Chunk;
 use flame_service_host::problem::chain;
 use futures_util::StreamExt;
@@ -110,8 +110,9 @@ impl Publisher {
     /// # Errors
     /// What streaming said; nothing is under way then.
     pub async fn begin(way: Way, key: &str, tracks: Vec<Track>) -> Result<Self, SendError> {
-        let wanted =
-            NewPublication { key: key.to_owned(), tracks: tracks.iter().map(|track| track.live.clone()).collect() };
+        let (key, standby) = stream_key(key);
+        let tracks_of = tracks.iter().map(|track| track.live.clone()).collect();
+        let wanted = NewPublication { key: key.to_owned(), tracks: tracks_of, standby };
         let client = way.client.clone().with_deadline(way.answer_timeout);
         let publication = client.publish(&wanted).await?;
         if let Err(error) = send_inits(&way, &publication, &tracks).await {

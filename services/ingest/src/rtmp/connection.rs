@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use flame_api::client::ClientError;
-use flame_api::live::{ChannelState, LiveKey, LiveTerms};
+use flame_api::live::{ChannelState, LiveKey, LiveTerms, stream_key};
 use flame_service_host::problem::chain;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -226,7 +226,7 @@ impl Connection<'_> {
     async fn look_up(&self, key: &StreamKey) -> Result<(Way, LiveTerms), Ended> {
         let Some(way) = &self.terms.way else { return Err(Ended::NoWay) };
         let client = way.client.clone().with_deadline(way.answer_timeout);
-        let terms = client.live_terms(&LiveKey { key: key.reveal().to_owned() }).await;
+        let terms = client.live_terms(&LiveKey { key: stream_key(key.reveal()).0.to_owned() }).await;
         match terms {
             Ok(terms) => Ok((way.clone(), terms)),
             Err(ClientError::Refused { problem, .. }) if WRONG_KEY.contains(&problem.slug()) => Err(Ended::BadKey),
@@ -241,7 +241,9 @@ impl Connection<'_> {
         let channel = published.terms.channel;
         let client = published.way.client.clone().with_deadline(published.way.answer_timeout);
         let is_free = matches!(client.channel(channel).await, Ok(Some(channel)) if channel.state == ChannelState::Idle);
-        let Some(publisher) = published.publisher.take().filter(|_| is_free) else { return Err(Ended::Lost(lost)) };
+        // Who stands by takes nothing from anybody.
+        let may_go_on = is_free || stream_key(published.key.reveal()).1;
+        let Some(publisher) = published.publisher.take().filter(|_| may_go_on) else { return Err(Ended::Lost(lost)) };
         tracing::warn!(%channel, error = chain(&lost), "streaming has forgotten a publication: another is begun");
         self.terms.figures.lost.with_label_values(&[lost.reason()]).inc();
         publisher.give_up().await;

@@ -53,6 +53,14 @@ pub(super) fn not_begun(channel: uuid::Uuid) -> Failure {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
 }
 
+/// The channel goes on, and has not come to the end of a clip.
+pub(super) fn not_come(channel: uuid::Uuid) -> Failure {
+    let detail = format!("channel {channel} has not come to the end of the clip yet");
+    Failure::new(StatusCode::NOT_FOUND, "not-ready", "Not ready", detail)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(CONDITIONING_RETRY_S))
+        .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
+}
+
 pub(super) fn of_recording(error: &RecordingError) -> Failure {
     match error {
         RecordingError::Missing(track) => missing(format_args!("track {track}")),
@@ -72,7 +80,7 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::NoPublication(_) | LiveError::Taken(_) | LiveError::NoInit(_) | LiveError::NotTaken(_) => {
             Failure::conflict(said)
         }
-        LiveError::Bounds(_) => {
+        LiveError::Bounds(_) | LiveError::Mark(_) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", said)
         }
         LiveError::Store(StoreError::StorageFull { .. }) => {

@@ -1,20 +1,26 @@
-//! What viewers of a live channel get: playlists that can be waited for, parts, and segments.
+//! What viewers of a live channel get: playlists that can be waited for, parts, segments (also the one that is just being made,
+//! while it comes), I-frames, the MPD, and clips of what has come.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Response};
+use axum::http::{HeaderMap, Method, Response, header};
 use flame_playlist::{Directives, Position, directives};
 use flame_service_host::{Failure, FailureResult};
 
-use super::multivariant::{CACHE_CONTROL, PLAYLIST_TYPE, answer};
+use super::multivariant::{CACHE_CONTROL, MPD_TYPE, PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
 use super::{State, error};
-use crate::live::{Channel, Octets, Track, Waited};
-use crate::names::TrackName;
+use crate::derived::Product;
+use crate::live::span::{Asked, Span, SpanError};
+use crate::live::view::{self, View};
+use crate::live::{Channel, Following, Octets, Track, Waited};
+use crate::names::{File, TrackName};
 
 /// Media type of what is or was live.
-const MEDIA_TYPE: &str = "video/mp4";
+pub(super) const MEDIA_TYPE: &str = "video/mp4";
+/// The MPD of a channel that goes on says that it is to be looked at again every second.
+const MPD_CACHE_CONTROL: &str = "public, max-age=1";
 
 /// A playlist that nobody waited for is as good as nothing after half a target duration (rfc8216bis, Appendix B.1).
 fn plain(target_duration_s: u64) -> String {
@@ -41,6 +47,13 @@ pub(super) async fn playlist(
     query: Option<&str>,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
+    if let Some(asked) = asked(query)? {
+        let (views, span) = clip_of(&channel, asked)?;
+        let view = views.iter().find(|view| view.facts.name == name.track);
+        let view = view.ok_or_else(|| error::missing(format_args!("track {name}")))?;
+        let document = view.clip(span).map_err(|refusal| error::of_playlist(&refusal))?;
+        return Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, method, headers));
+    }
     let Directives { wait, skip } =
         directives(query.unwrap_or_default()).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let target = channel.target_duration_s().ok_or_else(|| error::not_begun(channel.id))?;
@@ -51,6 +64,8 @@ pub(super) async fn playlist(
             Waited::Late => return Err(late(target)),
         }
     }
+    // What came meanwhile may be longer than anything before.
+    let target = channel.target_duration_s().unwrap_or(target);
     let document =
         channel.playlist(&name.track, &track, target, skip).map_err(|refusal| Failure::internal(&refusal))?;
     let cache_control = if wait.is_some() { blocking(target) } else { plain(target) };
@@ -89,15 +104,91 @@ pub(super) async fn part(
     send(state, octets, method, headers).await
 }
 
-/// A segment of a live track.
-pub(super) async fn segment(
+/// A file of a live track: a segment, a part, an I-frame, the end of a clip. Init segments are the caller's.
+pub(super) async fn file(
     state: &State,
-    track: &Track,
-    number: u64,
+    found: (Arc<Channel>, Arc<Track>),
+    (file, query): (File, Option<&str>),
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let track = &found.1;
+    let missing = |number: u64| error::missing(format_args!("segment {number}"));
+    let (number, product) = match file {
+        File::Part(number, at) => return part(state, found, (number, at), request).await,
+        File::Segment(number) => match asked(query)?.and_then(Asked::end_ms) {
+            Some(to_ms) => (number, Product::Until { to_ms, is_ts: false }),
+            None if track.is_under_way(number) => return Ok(under_way(state, Arc::clone(track), number, request.0)),
+            None => {
+                return send(state, track.segment(number).ok_or_else(|| missing(number))?, request.0, request.1).await;
+            }
+        },
+        File::Keyframe(number) => {
+            let found = track.keyframe(number).ok_or_else(|| error::missing(format_args!("I-frame {number}")))?;
+            (found.0, Product::Keyframe(found.1))
+        }
+        File::Init(_) | File::Ts(_) => return Err(error::missing("file of what is live")),
+    };
+    let octets = track.init_of(number).zip(track.segment(number)).ok_or_else(|| missing(number))?;
+    derived(state, octets, (number, product), request).await
+}
+
+/// Something that is made of a segment of what is or was live.
+pub(super) async fn derived(
+    state: &State,
+    (init, segment): (Octets, Octets),
+    (number, product): (u64, Product),
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let made = state.workshop.of_sent((&init, &segment), number, product).await;
+    let made = made.map_err(|error| error::of_derive(&error))?;
+    Ok(held((&made.bytes, &made.identity), MEDIA_TYPE, IMMUTABLE, request))
+}
+
+/// A segment that is just being made: each part as soon as it is there. Its length and its tag are not known yet, so there are
+/// no ranges; what breaks off does not look whole.
+fn under_way(state: &State, track: Arc<Track>, number: u64, method: &Method) -> Response<Body> {
+    let patience = state.live.patience();
+    let parts = futures_util::stream::try_unfold((track, 0), move |(track, at)| async move {
+        match track.follow(number, at, patience).await {
+            Following::Part(bytes) => Ok(Some((bytes, (track, at + 1)))),
+            Following::End => Ok(None),
+            Following::Lost => Err(std::io::Error::other("the rest of the segment did not come")),
+        }
+    });
+    let body = if *method == Method::HEAD { Body::empty() } else { Body::from_stream(parts) };
+    let head = Response::builder().header(header::CONTENT_TYPE, MEDIA_TYPE).header(header::CACHE_CONTROL, IMMUTABLE);
+    head.body(body).expect("the head is made of valid parts")
+}
+
+/// The I-frames of a live track.
+pub(super) fn iframes(
+    (channel, track): &(Arc<Channel>, Arc<Track>),
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let octets = track.segment(number).ok_or_else(|| error::missing(format_args!("segment {number}")))?;
-    send(state, octets, method, headers).await
+    let target = channel.target_duration_s().ok_or_else(|| error::not_begun(channel.id))?;
+    let document = track.iframes(target).ok_or_else(|| error::missing("I-frame of this track yet"))?;
+    let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, &plain(target), method, headers))
+}
+
+/// The clip that a query asks for.
+pub(super) fn asked(query: Option<&str>) -> FailureResult<Option<Asked>> {
+    Asked::of(query).map_err(|refusal| no_clip(&refusal))
+}
+
+pub(super) fn no_clip(refusal: &SpanError) -> Failure {
+    Failure::bad_request(refusal.to_string())
+}
+
+/// A clip of what has come, with the tracks as they are now.
+fn clip_of(channel: &Channel, asked: Asked) -> FailureResult<(Vec<Arc<View>>, Span)> {
+    let views = channel.views().ok_or_else(|| error::not_begun(channel.id))?;
+    let end_ms = channel.is_ended().then(|| view::end_ms(&views));
+    let span = asked.resolve(view::origin_ms(&views), end_ms).map_err(|refusal| no_clip(&refusal))?;
+    if end_ms.is_none() && !view::have_come(&views, span.to_ms, channel.segment_ms) {
+        return Err(error::not_come(channel.id));
+    }
+    Ok((views, span))
 }
 
 /// Answers with octets that are in memory or in the store.
@@ -122,11 +213,35 @@ pub(super) async fn send(
     }
 }
 
-/// The multivariant playlist of a live channel.
-pub(super) fn multivariant(channel: &Channel, method: &Method, headers: &HeaderMap) -> FailureResult<Response<Body>> {
-    match channel.multivariant() {
-        None => Err(error::not_begun(channel.id)),
-        Some(Err(refusal)) => Err(Failure::internal(&refusal)),
-        Some(Ok(document)) => Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, method, headers)),
-    }
+/// The multivariant playlist of a live channel, or of a clip of it.
+pub(super) fn multivariant(
+    channel: &Channel,
+    query: Option<&str>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let document = match asked(query)? {
+        None => channel.multivariant().ok_or_else(|| error::not_begun(channel.id))?,
+        Some(asked) => {
+            let (views, span) = clip_of(channel, asked)?;
+            view::multivariant(&channel.media_version, &views, Some(span))
+        }
+    };
+    let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, method, headers))
+}
+
+/// The MPD of a live channel, or of a clip of it.
+pub(super) fn mpd(
+    channel: &Channel,
+    query: Option<&str>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let Some(asked) = asked(query)? else {
+        let document = channel.mpd().ok_or_else(|| error::not_begun(channel.id))?;
+        let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+        return Ok(answer(&document, MPD_TYPE, MPD_CACHE_CONTROL, method, headers));
+    };
+    let (views, span) = clip_of(channel, asked)?;
+    let document = super::recorded::mpd_of(&channel.media_version, &views, Some(span))?;
+    Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, method, headers))
 }

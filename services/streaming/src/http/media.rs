@@ -15,7 +15,7 @@ use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
-use super::{State, error, live, sealed, text};
+use super::{State, error, live, recorded, sealed, text};
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::derived::{self, Derived, Order, Product};
@@ -43,8 +43,8 @@ const TS_TYPE: &str = "video/mp2t";
         ("_HLS_msn" = Option<u64>, Query, description = "Live: answer as soon as this segment is there"),
         ("_HLS_part" = Option<u64>, Query, description = "Live: answer as soon as this part of it is there"),
         ("_HLS_skip" = Option<String>, Query, description = "Live: `YES`: leave out what is known"),
-        ("from" = Option<String>, Query, description = "Not live: a clip from this time on, `12.5s`"),
-        ("to" = Option<String>, Query, description = "Not live: a clip that ends before this time, `40s`"),
+        ("from" = Option<String>, Query, description = "A clip from this time on, `12.5s`; of what is or was live also `2026-11-26T12:00:00Z`"),
+        ("to" = Option<String>, Query, description = "A clip that ends before this time, `40s`"),
     ),
     responses(
         (status = 200, description = "The playlist", body = String, content_type = PLAYLIST_TYPE),
@@ -66,17 +66,20 @@ pub(super) async fn playlist(
     if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
-    let clip = clip_of(query.as_deref())?;
     if let Some(text) = TextName::of(&name) {
+        let clip = clip_of(query.as_deref())?;
         return text::playlist(&state, &text, (Container::FragmentedMp4, clip), (&method, &headers)).await;
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     match find(&state, &name).await? {
-        Stored::Recording(recording) if clip.is_none() && seal.is_none() => {
-            Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, &method, &headers))
+        Stored::Recording(recording) if seal.is_none() => {
+            recorded::playlist(&recording, query.as_deref(), (&method, &headers))
         }
-        Stored::Recording(_) => Err(Failure::bad_request("there are no clips of what was live yet")),
-        stored => listed(&stored, Container::FragmentedMp4, (clip, seal.as_ref()), (&method, &headers)),
+        Stored::Recording(_) => Err(error::missing(format_args!("track {name}"))),
+        stored => {
+            let clip = clip_of(query.as_deref())?;
+            listed(&stored, Container::FragmentedMp4, (clip, seal.as_ref()), (&method, &headers))
+        }
     }
 }
 
@@ -142,8 +145,16 @@ pub(super) async fn iframes(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
+    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+        return live::iframes(&found, (&method, &headers));
+    }
     let seal = sealed::seal(&state, &name, tag).await?;
     let stored = find(&state, &name).await?;
+    if let Stored::Recording(recording) = &stored
+        && seal.is_none()
+    {
+        return recorded::iframes(recording, (&method, &headers));
+    }
     let key = seal.map(|seal| seal.listed(TO_ASSET, Container::FragmentedMp4));
     let none = || error::missing(format_args!("I-frames of track {name}"));
     let document = stored.complete().and_then(|complete| complete.iframes(key)).ok_or_else(none)?;
@@ -287,27 +298,23 @@ pub(super) async fn segment(
     }
     let missing = || error::missing(format_args!("{segment} of track {name}"));
     if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
-        return match file {
-            File::Part(number, part) => live::part(&state, found, (number, part), request).await,
-            File::Segment(number) => live::segment(&state, &found.1, number, request).await,
-            File::Init(_) | File::Ts(_) | File::Keyframe(_) => Err(missing()),
-        };
+        return live::file(&state, found, (file, query.as_deref()), request).await;
+    }
+    let seal = sealed::seal(&state, &name, tag).await?;
+    let found = find(&state, &name).await?;
+    if let Stored::Recording(recording) = &found
+        && seal.is_none()
+    {
+        return recorded::file(&state, recording, (file, query.as_deref()), request).await?.ok_or_else(missing);
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
-    let seal = sealed::seal(&state, &name, tag).await?;
-    match find(&state, &name).await? {
+    match found {
         Stored::Track(track) => stored_file(&state, &track, (file, to_ms, seal), request).await?.ok_or_else(missing),
         Stored::Uploaded(uploaded, at) => {
             let track = (uploaded.key.as_str(), &uploaded.tracks[at]);
             uploaded_file(&state, track, (file, to_ms, seal), request).await?.ok_or_else(missing)
         }
-        Stored::Recording(_) if seal.is_some() => Err(missing()),
-        Stored::Recording(recording) => match file {
-            File::Segment(number) => {
-                live::send(&state, recording.segment(number).ok_or_else(missing)?, &method, &headers).await
-            }
-            File::Init(_) | File::Part(..) | File::Ts(_) | File::Keyframe(_) => Err(missing()),
-        },
+        Stored::Recording(_) => Err(missing()),
     }
 }
 

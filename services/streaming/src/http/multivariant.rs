@@ -13,9 +13,10 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use super::representation::held;
-use super::{State, error, live};
+use super::{State, error, live, recorded};
 use crate::clip::Clip;
 use crate::complete::Complete;
+use crate::live::CHAIN;
 use crate::multivariant::{self, Listed};
 use crate::names::{self, TrackName};
 use crate::presentation::{self, Document, Presentation};
@@ -25,7 +26,7 @@ use crate::track::TrackError;
 /// Media type of playlists.
 pub(super) const PLAYLIST_TYPE: &str = "application/vnd.apple.mpegurl";
 /// Media type of MPDs (RFC 6381 knows it as registered by ISO/IEC 23009-1).
-const MPD_TYPE: &str = "application/dash+xml";
+pub(super) const MPD_TYPE: &str = "application/dash+xml";
 /// An asset gains renditions, so its playlist is kept only for a moment.
 pub(super) const CACHE_CONTROL: &str = "public, max-age=2";
 
@@ -57,7 +58,7 @@ pub(super) async fn playlist(
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
     if let Some(channel) = state.live.find(asset) {
-        return live::multivariant(&channel, &method, &headers);
+        return live::multivariant(&channel, query.as_deref(), (&method, &headers));
     }
     let document = hls(&state, asset, Container::FragmentedMp4, query.as_deref()).await?;
     Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
@@ -99,49 +100,76 @@ pub(super) async fn ts_playlist(
     get,
     operation_id = "mpd",
     path = "/{asset}/manifest.mpd",
-    params(("asset" = String, Path, description = "Identifier of the asset")),
+    params(
+        ("asset" = String, Path, description = "Identifier of the asset"),
+        ("from" = Option<String>, Query, description = "A clip from this time on, `12.5s`; of what is or was live also `2026-11-26T12:00:00Z`"),
+        ("to" = Option<String>, Query, description = "A clip that ends before this time, `40s`"),
+    ),
     responses(
         (status = 200, description = "The MPD", body = String, content_type = MPD_TYPE),
         (status = 304, description = "It has not changed"),
+        (status = 400, description = "No such clip", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The asset is protected, and the URL carries no token that opens it", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such asset, not yet, never, or it is or was live", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such asset, not yet, or never", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The catalogue or the object store is away", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn mpd(
     Shared(state): Shared<State>,
     Path(asset): Path<String>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
+    if let Some(channel) = state.live.find(asset) {
+        return live::mpd(&channel, query.as_deref(), (&method, &headers));
+    }
     let presentation = current(&state, asset).await?;
-    let subtitles = &presentation.subtitles[..];
     if presentation.encryption.is_some() {
         return Err(error::missing("DASH of an encrypted asset: it is offered as HLS"));
     }
-    let document = match playing(&state, asset, &presentation).await? {
+    let subtitles = &presentation.subtitles[..];
+    let playing = playing(&state, asset, &presentation).await?;
+    if let Playing::Version(version) = playing
+        && version.chain == CHAIN
+    {
+        let document = recorded::mpd(&state, asset, (&presentation, version), query.as_deref()).await?;
+        return Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers));
+    }
+    let clip = Clip::of(query.as_deref()).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
+    let document = match playing {
         Playing::Version(version) => {
             let tracks = segments(&state, asset, &presentation, version).await;
             if let Some(error) = tracks.iter().find_map(|track| track.as_ref().err()) {
                 return Err(error::of_track(error));
             }
             let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
-            multivariant::mpd(&version.name, (&of_version(version, tracks), subtitles))
+            multivariant::mpd(&version.name, (&of_version(version, tracks), subtitles), clip)
         }
-        Playing::Uploaded(uploaded) => multivariant::mpd(&uploaded.version, (&of_uploaded(&uploaded), subtitles)),
+        Playing::Uploaded(uploaded) => {
+            multivariant::mpd(&uploaded.version, (&of_uploaded(&uploaded), subtitles), clip)
+        }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers))
 }
 
 async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&str>) -> FailureResult<Document> {
-    let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let presentation = current(state, asset).await?;
     let subtitles = &presentation.subtitles[..];
     let seal = state.seals.current(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
     let seal = seal.as_ref();
-    let document = match playing(state, asset, &presentation).await? {
+    let playing = playing(state, asset, &presentation).await?;
+    if let Playing::Version(version) = playing
+        && version.chain == CHAIN
+        && container == Container::FragmentedMp4
+        && seal.is_none()
+    {
+        return recorded::multivariant(state, asset, (&presentation, version), query).await;
+    }
+    let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
+    let document = match playing {
         Playing::Version(version) => {
             // Without its segments a rendition still plays; only its I-frames and text that is cut like it are not offered.
             let tracks = if multivariant::offers_iframes(container, clip) || !subtitles.is_empty() {

@@ -17,7 +17,8 @@ use super::error;
 use crate::admission::Signed;
 
 /// Every route of media with one more segment in front.
-const BEHIND_TOKEN: [&str; 10] = [
+const BEHIND_TOKEN: [&str; 11] = [
+    "/{token}/clock",
     "/{token}/{asset}/index.m3u8",
     "/{token}/{asset}/ts.m3u8",
     "/{token}/{asset}/manifest.mpd",

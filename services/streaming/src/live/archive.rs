@@ -152,8 +152,10 @@ pub(super) fn restore(window: impl FnOnce(u64) -> Window, segments: &[SegmentDoc
         ticks = ticks.saturating_add(segment.duration_ticks);
         fits
     });
-    let recent = &segments[segments.len() - recent.count()..];
+    let (before, recent) = segments.split_at(segments.len() - recent.count());
     let mut window = window(recent.first().map_or(0, |first| first.number));
+    let origin = segments.iter().find(|segment| !segment.is_gap()).map(|segment| segment.time_ticks);
+    window.restore_before(before, origin);
     recent.iter().for_each(|segment| window.restore(segment.segment()));
     window
 }

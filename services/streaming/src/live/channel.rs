@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use flame_api::live::{Channel as Shown, ChannelState, LiveTrack};
+use flame_api::live::{Channel as Shown, ChannelState, LiveTrack, Mark};
 use flame_api::media::{self, TrackKind};
-use flame_playlist::{
-    AudioRendition, MultivariantInput, PlaylistError, RenditionReport, Role, VideoRendition, multivariant_playlist,
-};
+use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
 
 use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
+use super::manifest::Manifest;
+use super::marks;
+use super::standby::Standby;
 use super::track::{Init, Track};
+use super::view::{self, View};
 use super::window::{Segment, State, Window};
 use crate::presentation::Document;
 
@@ -30,6 +32,12 @@ pub(crate) struct Channel {
     standing: Mutex<Standing>,
     /// When something came the last time.
     heard: Mutex<Instant>,
+    /// What its MPD remembers.
+    pub(super) manifest: Mutex<Manifest>,
+    /// Held while a mark is made.
+    pub(super) marking: tokio::sync::Mutex<()>,
+    marks: RwLock<Arc<Vec<Mark>>>,
+    standby: Mutex<Option<Arc<Standby>>>,
 }
 
 /// What a channel is doing.
@@ -52,10 +60,14 @@ impl Channel {
             segment_ms: document.segment_ms,
             part_ms: document.part_ms,
             window_s: document.window_s,
+            marking: tokio::sync::Mutex::new(()),
+            marks: RwLock::new(Arc::new(document.marks.clone())),
             document: tokio::sync::Mutex::new(document),
             tracks: RwLock::new(tracks),
             standing: Mutex::new(standing),
             heard: Mutex::new(Instant::now()),
+            manifest: Mutex::default(),
+            standby: Mutex::default(),
         }
     }
 
@@ -114,6 +126,26 @@ impl Channel {
         self.stand(|standing| standing.publication = Some(publication));
     }
 
+    /// Whether anybody sends now.
+    pub(super) fn is_sent(&self) -> bool {
+        self.standing().publication.is_some()
+    }
+
+    /// Who stands by.
+    pub(super) fn standby(&self) -> Option<Arc<Standby>> {
+        self.standby.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another one stands by, or nobody; who did before.
+    pub(super) fn replace_standby(&self, standby: Option<Arc<Standby>>) -> Option<Arc<Standby>> {
+        std::mem::replace(&mut *self.standby.lock().unwrap_or_else(PoisonError::into_inner), standby)
+    }
+
+    /// When what has come ends, milliseconds since 1970.
+    pub(super) fn end_ms(&self) -> u64 {
+        self.tracks().iter().filter_map(|track| track.end_ms()).max().unwrap_or(0)
+    }
+
     /// `publication` sends nothing more, if it was the one.
     pub(super) fn left_by(&self, publication: Uuid) {
         self.stand(|standing| {
@@ -140,6 +172,28 @@ impl Channel {
         self.tracks.write().unwrap_or_else(PoisonError::into_inner).insert(name, track);
     }
 
+    /// What is said of spans of its time.
+    pub(super) fn marks(&self) -> Arc<Vec<Mark>> {
+        Arc::clone(&self.marks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_marks(&self, marks: Arc<Vec<Mark>>) {
+        *self.marks.write().unwrap_or_else(PoisonError::into_inner) = marks;
+        self.tracks().iter().for_each(|track| track.touch());
+    }
+
+    /// The marks that have not left the window: the same ones for every track.
+    fn date_ranges(&self) -> Vec<DateRange> {
+        let marks = self.marks();
+        if marks.is_empty() {
+            return Vec::new();
+        }
+        let newest_ms = self.tracks().iter().filter_map(|track| track.newest_ms()).max().unwrap_or(0);
+        let from_ms = newest_ms.saturating_sub(u64::from(self.window_s) * 1_000);
+        // They were checked when they were made.
+        date_ranges_since(&marks::date_ranges(&marks).unwrap_or_default(), from_ms)
+    }
+
     /// The number with which whoever begins to send begins.
     pub(super) fn next_number(&self) -> u64 {
         self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0)
@@ -161,7 +215,18 @@ impl Channel {
         self.tracks().into_iter().map(document).collect()
     }
 
-    /// `EXT-X-TARGETDURATION`: as long as a segment should be, or as the first ones were; it is said once and holds then.
+    /// Makes `EXT-X-TARGETDURATION` longer where a segment has become longer than it says: an encoder whose key frames come
+    /// further apart than before. Players take a longer one better than a segment that is longer than it may be.
+    pub(super) fn note_length(&self, track: &Track) {
+        let length_s = track.newest_length_s();
+        let is_longer = |target: Option<u64>| target.is_some_and(|target| target < length_s);
+        if is_longer(self.standing().target_duration_s) {
+            tracing::warn!(channel = %self.id, length_s, "segments become longer: key frames come further apart than before");
+            self.stand(|standing| standing.target_duration_s = standing.target_duration_s.max(Some(length_s)));
+        }
+    }
+
+    /// `EXT-X-TARGETDURATION`: as long as a segment should be, or as the first ones were; it only ever grows.
     /// `None` while no track has a whole segment.
     pub(crate) fn target_duration_s(&self) -> Option<u64> {
         let known = self.standing().target_duration_s;
@@ -193,7 +258,7 @@ impl Channel {
         target_duration_s: u64,
         skip: bool,
     ) -> Result<Arc<Document>, PlaylistError> {
-        track.playlist(target_duration_s, || self.reports(name), skip)
+        track.playlist(target_duration_s, || (self.reports(name), self.date_ranges()), skip)
     }
 
     fn reports(&self, name: &str) -> Vec<RenditionReport> {
@@ -206,41 +271,21 @@ impl Channel {
             .collect()
     }
 
+    /// Its tracks as they are now; `None` while not every one has a whole segment.
+    pub(crate) fn views(&self) -> Option<Vec<Arc<View>>> {
+        let target_duration_s = self.target_duration_s()?;
+        let date_ranges = self.date_ranges();
+        let view = |track: &Arc<Track>| {
+            let mut view = track.view(target_duration_s);
+            view.media.date_ranges.clone_from(&date_ranges);
+            Arc::new(view)
+        };
+        Some(self.tracks().iter().map(view).collect())
+    }
+
     /// The multivariant playlist; `None` while not every track has a whole segment.
     pub(crate) fn multivariant(&self) -> Option<Result<Document, PlaylistError>> {
-        self.target_duration_s()?;
-        let mut input = MultivariantInput::default();
-        for track in self.tracks() {
-            let facts = track.facts();
-            let uri = format!("{}/{}/index.m3u8", self.media_version, facts.name);
-            let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(facts.timescale, track.window().whole());
-            match facts.kind {
-                TrackKind::Video => input.video.push(VideoRendition {
-                    uri,
-                    codec: facts.codec,
-                    supplemental_codecs: None,
-                    width: facts.width.unwrap_or(0),
-                    height: facts.height.unwrap_or(0),
-                    frame_rate: facts.frame_rate.map(|rate| (rate.num, rate.den)),
-                    video_range: None,
-                    average_bandwidth_bps,
-                    peak_bandwidth_bps,
-                    stable_id: None,
-                }),
-                TrackKind::Audio => input.audio.push(AudioRendition {
-                    uri,
-                    codec: facts.codec,
-                    name: facts.language.clone().unwrap_or_else(|| "Audio".to_owned()),
-                    language: facts.language,
-                    role: Role::Main,
-                    channels: facts.channels,
-                    average_bandwidth_bps,
-                    peak_bandwidth_bps,
-                    stable_id: None,
-                }),
-            }
-        }
-        Some(multivariant_playlist(&input).map(Document::new))
+        Some(view::multivariant(&self.media_version, &self.views()?, None))
     }
 }
 
@@ -377,6 +422,7 @@ mod tests {
                         duration_ticks: 200,
                         samples: 1,
                         is_independent: true,
+                        sync_samples: Vec::new(),
                     };
                     track.chunk(number, 0, chunk).unwrap();
                     track.end(number);

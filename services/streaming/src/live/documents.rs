@@ -9,14 +9,14 @@
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
 
-use flame_api::live::LiveTrack;
+use flame_api::live::{LiveTrack, Mark};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::window::{Segment, State};
+use super::window::{Keyframe, Segment, State};
 
 /// The version that is written, and the newest that is read.
 const VERSION: u32 = 1;
@@ -45,6 +45,9 @@ pub(crate) struct ChannelDocument {
     /// `EXT-X-TARGETDURATION`, once it is known.
     pub(crate) target_duration_s: Option<u64>,
     pub(crate) tracks: Vec<TrackDocument>,
+    /// What is said of spans of its time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// One track of a channel.
@@ -76,6 +79,9 @@ pub(crate) struct RecordingDocument {
     pub(crate) target_duration_s: u64,
     pub(crate) track: TrackDocument,
     pub(crate) segments: Vec<SegmentDocument>,
+    /// What is said of spans of the channel's time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// One segment.
@@ -90,6 +96,9 @@ pub(crate) struct SegmentDocument {
     pub(crate) init: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_discontinuity: bool,
+    /// Pictures that need no other; older releases did not note them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) keyframes: Vec<Keyframe>,
 }
 
 /// A document that cannot be used.
@@ -179,6 +188,7 @@ impl ChannelDocument {
             is_ended: false,
             target_duration_s: None,
             tracks: Vec::new(),
+            marks: Vec::new(),
         }
     }
 }
@@ -194,8 +204,13 @@ impl BlockDocument {
 // === impl RecordingDocument ===
 
 impl RecordingDocument {
-    pub(crate) fn new(target_duration_s: u64, track: TrackDocument, segments: Vec<SegmentDocument>) -> Self {
-        Self { version: VERSION, target_duration_s, track, segments }
+    pub(crate) fn new(
+        target_duration_s: u64,
+        track: TrackDocument,
+        segments: Vec<SegmentDocument>,
+        marks: Vec<Mark>,
+    ) -> Self {
+        Self { version: VERSION, target_duration_s, track, segments, marks }
     }
 
     /// Checks that numbers go on without a hole and that init segments are there.
@@ -238,6 +253,7 @@ impl SegmentDocument {
             sha256: if is_gap { String::new() } else { hex::encode(segment.sha256) },
             init: segment.init,
             is_discontinuity: segment.is_discontinuity,
+            keyframes: segment.keyframes.clone(),
         }
     }
 
@@ -253,6 +269,7 @@ impl SegmentDocument {
         segment.size_bytes = self.size_bytes;
         segment.sha256 = digest(&self.sha256).unwrap_or_default();
         segment.is_stored = true;
+        segment.keyframes.clone_from(&self.keyframes);
         segment
     }
 }

@@ -16,7 +16,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How often it is looked whether all is stored.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The chain that the version of a recording names.
-const CHAIN: &str = "live";
+pub(crate) const CHAIN: &str = "live";
 
 impl Live {
     /// Ends a channel: what was sent becomes a recording, and its asset plays like others.
@@ -41,12 +41,12 @@ impl Live {
 
     /// Writes down all segments of all tracks that have any.
     async fn record(&self, channel: &Channel) -> Result<Vec<RecordingDocument>, LiveError> {
-        let mut recordings = Vec::new();
+        let (mut recordings, marks) = (Vec::new(), channel.marks());
         let Some(target_duration_s) = channel.target_duration_s() else { return Ok(recordings) };
         for (track, document) in channel.tracks().into_iter().zip(channel.track_documents()) {
             self.flushed(&track).await?;
             let segments = archive::segments(&self.0.store, &track.keys).await?;
-            let recording = RecordingDocument::new(target_duration_s, document, segments);
+            let recording = RecordingDocument::new(target_duration_s, document, segments, marks.to_vec());
             let json = documents::write(&recording);
             self.0.store.put(&track.keys.recording(), json, DOCUMENT_TYPE).await?;
             recordings.push(recording);

@@ -8,7 +8,9 @@ use moka::future::Cache;
 use thiserror::Error;
 
 use super::documents::{self, DOCUMENT_MAX_BYTES, DocumentError, RecordingDocument, SegmentDocument, TrackKeys};
+use super::marks;
 use super::track::Octets;
+use super::view::View;
 use crate::names::TrackName;
 use crate::presentation::Document;
 use crate::store::{MediaStore, ReadError};
@@ -22,7 +24,8 @@ pub(crate) struct Recording {
     keys: TrackKeys,
     /// Its playlist.
     pub(crate) playlist: Document,
-    first_number: u64,
+    /// What else is said of it.
+    pub(crate) view: Arc<View>,
     /// None for a gap.
     segments: Box<[Option<Object>]>,
     inits: Box<[Object]>,
@@ -73,7 +76,9 @@ impl Recordings {
     /// An empty cache in front of `store`, for at most `max_bytes`.
     pub(crate) fn new(store: MediaStore, max_bytes: u64) -> Self {
         let weight = |_: &TrackName, recording: &Arc<Recording>| {
-            let bytes = recording.playlist.text.len() + SEGMENT_BYTES * recording.segments.len();
+            let bytes = recording.playlist.text.len()
+                + recording.view.weight_bytes()
+                + SEGMENT_BYTES * recording.segments.len();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self { store, kept: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
@@ -114,15 +119,26 @@ impl Recording {
             segments: document.segments.iter().map(listed).collect(),
             is_over: true,
             reports: Vec::new(),
-            date_ranges: Vec::new(),
+            // They were checked when they were made; without them it plays all the same.
+            date_ranges: marks::date_ranges(&document.marks).unwrap_or_default(),
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
         let segment =
             |segment: &SegmentDocument| (!segment.is_gap()).then(|| (segment.size_bytes, digest(&segment.sha256)));
+        let came = document.segments.iter().find(|segment| !segment.is_gap());
+        let playlist = Document::new(media.playlist(false)?);
+        let view = View {
+            facts: facts.clone(),
+            media,
+            sizes_bytes: document.segments.iter().map(|segment| segment.size_bytes).collect(),
+            keyframes: document.segments.iter().map(|segment| segment.keyframes.clone()).collect(),
+            keyframes_before: 0,
+            origin_ticks: came.map(|segment| segment.time_ticks),
+        };
         Ok(Self {
             keys,
-            playlist: Document::new(media.playlist(false)?),
-            first_number,
+            playlist,
+            view: Arc::new(view),
             segments: document.segments.iter().map(segment).collect(),
             inits: document.track.inits.iter().map(|init| (init.size_bytes, digest(&init.sha256))).collect(),
         })
@@ -130,9 +146,15 @@ impl Recording {
 
     /// A segment.
     pub(crate) fn segment(&self, number: u64) -> Option<Octets> {
-        let at = usize::try_from(number.checked_sub(self.first_number)?).ok()?;
+        let at = usize::try_from(number.checked_sub(self.view.media.first_number)?).ok()?;
         let (size_bytes, sha256) = (*self.segments.get(at)?)?;
         Some(Octets::Stored(self.keys.segment(number), size_bytes, sha256))
+    }
+
+    /// The init segment of a segment.
+    pub(crate) fn init_of(&self, number: u64) -> Option<Octets> {
+        let at = usize::try_from(number.checked_sub(self.view.media.first_number)?).ok()?;
+        self.init(self.view.media.segments.get(at)?.init)
     }
 
     /// An init segment.
@@ -142,7 +164,7 @@ impl Recording {
     }
 }
 
-fn listed(segment: &SegmentDocument) -> LiveSegment {
+pub(super) fn listed(segment: &SegmentDocument) -> LiveSegment {
     LiveSegment {
         time_ticks: segment.time_ticks,
         duration_ticks: segment.duration_ticks,

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flame_api::live::LiveTrack;
+use flame_api::media::TrackKind;
 use flame_cmaf::arriving::{ArrivalError, Chunk, Defaults};
-use flame_playlist::{LiveMedia, PlaylistError, Position, RenditionReport, Wait};
+use flame_playlist::{DateRange, LiveMedia, PlaylistError, Position, RenditionReport, Wait};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 
 use super::documents::{InitDocument, TrackKeys};
+use super::standby::Init as Counted;
+use super::view::View;
 use super::window::{NotTaken, State, Window};
 use crate::presentation::Document;
 
@@ -47,8 +50,10 @@ pub(crate) struct Init {
 #[derive(Debug, Default)]
 struct Written {
     change: u64,
+    target_duration_s: u64,
     whole: Option<Arc<Document>>,
     delta: Option<Arc<Document>>,
+    iframes: Option<Arc<Document>>,
 }
 
 /// Some octets of a track.
@@ -58,6 +63,17 @@ pub(crate) enum Octets {
     Held(Bytes, [u8; 32]),
     /// In the store: this object, of this length.
     Stored(String, u64, [u8; 32]),
+}
+
+/// What comes next of a segment that is sent while it is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Following {
+    /// This part.
+    Part(Bytes),
+    /// Nothing: it is whole.
+    End,
+    /// It did not come in time, or is not held any more.
+    Lost,
 }
 
 /// What became of waiting.
@@ -95,13 +111,26 @@ impl Track {
         self.inits.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ticks per second in which it counts, whoever sends: what comes in others is counted anew.
+    pub(crate) fn timescale(&self) -> u32 {
+        self.window().timescale()
+    }
+
+    /// How long the newest segment is so far, rounded to seconds as `EXT-X-TARGETDURATION` wants it.
+    pub(super) fn newest_length_s(&self) -> u64 {
+        self.window().newest_length_s()
+    }
+
     /// Notes what somebody says who begins to send.
-    pub(crate) fn announce(&self, facts: LiveTrack) {
+    pub(crate) fn announce(&self, mut facts: LiveTrack) {
+        let (from, to) = (u64::from(facts.timescale.max(1)), self.timescale());
+        let part_ticks = (u64::from(facts.part_ticks) * u64::from(to)).div_ceil(from);
+        (facts.timescale, facts.part_ticks) = (to, u32::try_from(part_ticks).unwrap_or(u32::MAX));
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
-    /// Takes the init segment of who begins to send: its number, and whether it is a new one.
-    pub(crate) fn begin(&self, bytes: Bytes) -> Result<(u32, bool), ArrivalError> {
+    /// Takes an init segment: as it is counted, and whether it is a new one.
+    pub(super) fn add_init(&self, bytes: Bytes) -> Result<(Counted, bool), ArrivalError> {
         let defaults = Defaults::read(&bytes)?;
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
         let mut inits = self.inits.write().unwrap_or_else(PoisonError::into_inner);
@@ -113,10 +142,13 @@ impl Track {
             Some(slot) => *slot = init,
             None => inits.push(init),
         }
-        drop(inits);
-        let (number, part_ticks) = (u32::try_from(at).unwrap_or(u32::MAX), u64::from(self.facts().part_ticks));
-        self.change(|window| window.begin(number, part_ticks));
-        Ok((number, known.is_none()))
+        Ok((Counted { number: u32::try_from(at).unwrap_or(u32::MAX), defaults }, known.is_none()))
+    }
+
+    /// Somebody begins to send with this init segment.
+    pub(super) fn begin_with(&self, init: u32) {
+        let part_ticks = u64::from(self.facts().part_ticks);
+        self.change(|window| window.begin(init, part_ticks));
     }
 
     /// What the init segment of what comes now says.
@@ -130,7 +162,11 @@ impl Track {
     }
 
     /// Takes a chunk; `false` where it was there already.
-    pub(crate) fn chunk(&self, number: u64, at: usize, chunk: Chunk) -> Result<bool, NotTaken> {
+    pub(crate) fn chunk(&self, number: u64, at: usize, mut chunk: Chunk) -> Result<bool, NotTaken> {
+        if self.facts().kind == TrackKind::Audio {
+            // Each of its samples is one; nobody looks for pictures there.
+            chunk.sync_samples.clear();
+        }
         let before = self.next_number();
         let taken = self.change(|window| window.chunk(number, at, chunk));
         if self.next_number() != before {
@@ -213,24 +249,110 @@ impl Track {
     pub(crate) fn playlist(
         &self,
         target_duration_s: u64,
-        reports: impl FnOnce() -> Vec<RenditionReport>,
+        beside: impl FnOnce() -> (Vec<RenditionReport>, Vec<DateRange>),
         skip: bool,
     ) -> Result<Arc<Document>, PlaylistError> {
         let change = *self.changes.borrow();
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.change != change {
-            *written = Written { change, ..Written::default() };
+        if (written.change, written.target_duration_s) != (change, target_duration_s) {
+            *written = Written { change, target_duration_s, ..Written::default() };
         }
         let slot = if skip { &written.delta } else { &written.whole };
         if let Some(document) = slot {
             return Ok(Arc::clone(document));
         }
         // Before the window is locked: the reports look into the other tracks' windows, and theirs into this one.
-        let reports = reports();
-        let media: LiveMedia = self.window().media(target_duration_s, reports);
+        let (reports, date_ranges) = beside();
+        let media = LiveMedia { date_ranges, ..self.window().media(target_duration_s, reports) };
         let document = Arc::new(Document::new(media.playlist(skip)?));
         *(if skip { &mut written.delta } else { &mut written.whole }) = Some(Arc::clone(&document));
         Ok(document)
+    }
+
+    /// All that is known of it now.
+    pub(crate) fn view(&self, target_duration_s: u64) -> View {
+        // The facts first: nowhere is the window held while they are waited for.
+        let facts = self.facts();
+        self.window().view(facts, target_duration_s)
+    }
+
+    /// Something changed that its playlists say and its window does not.
+    pub(super) fn touch(&self) {
+        self.changes.send_modify(|change| *change += 1);
+    }
+
+    /// When what has come ends, milliseconds since 1970.
+    pub(super) fn end_ms(&self) -> Option<u64> {
+        self.window().end_ms()
+    }
+
+    /// When the newest segment begins.
+    pub(super) fn newest_ms(&self) -> Option<u64> {
+        self.window().newest_ms()
+    }
+
+    /// How often it has changed.
+    pub(super) fn change_count(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
+    /// The playlist of its I-frames as it is now; `None` where there are none.
+    pub(crate) fn iframes(&self, target_duration_s: u64) -> Option<Result<Arc<Document>, PlaylistError>> {
+        let change = self.change_count();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if (written.change, written.target_duration_s) != (change, target_duration_s) {
+            *written = Written { change, target_duration_s, ..Written::default() };
+        }
+        if let Some(document) = &written.iframes {
+            return Some(Ok(Arc::clone(document)));
+        }
+        let document = match self.view(target_duration_s).iframes()? {
+            Ok(document) => Arc::new(document),
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        written.iframes = Some(Arc::clone(&document));
+        Some(Ok(document))
+    }
+
+    /// Whether a segment is just being made.
+    pub(crate) fn is_under_way(&self, number: u64) -> bool {
+        self.window().segment(number).is_some_and(|segment| segment.state == State::UnderWay)
+    }
+
+    /// The part `at` of a segment as soon as it is there, if that is within `patience`.
+    pub(crate) async fn follow(&self, number: u64, at: usize, patience: Duration) -> Following {
+        let mut changes = self.changes.subscribe();
+        let next = async {
+            loop {
+                changes.borrow_and_update();
+                {
+                    let window = self.window();
+                    let Some(segment) = window.segment(number) else { return Following::Lost };
+                    if let Some(part) = segment.parts.get(at) {
+                        return Following::Part(part.bytes.clone());
+                    }
+                    if segment.state != State::UnderWay {
+                        // Where its octets were let go of meanwhile, who reads so slowly has not got all of them.
+                        return if segment.parts.len() == at { Following::End } else { Following::Lost };
+                    }
+                }
+                if changes.changed().await.is_err() {
+                    return Following::Lost;
+                }
+            }
+        };
+        tokio::time::timeout(patience, next).await.unwrap_or(Following::Lost)
+    }
+
+    /// The segment of an I-frame, and its place among those of the segment.
+    pub(crate) fn keyframe(&self, number: u64) -> Option<(u64, u32)> {
+        self.window().keyframe(number)
+    }
+
+    /// The init segment of a segment.
+    pub(crate) fn init_of(&self, number: u64) -> Option<Octets> {
+        let init = self.window().segment(number)?.init;
+        self.init(init)
     }
 
     /// The last thing that came.
@@ -269,6 +391,23 @@ impl Track {
         } else {
             Octets::Held(init.bytes.clone(), init.sha256)
         })
+    }
+}
+
+// === impl Octets ===
+
+impl Octets {
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Held(bytes, _) => bytes.len() as u64,
+            Self::Stored(_, size_bytes, _) => *size_bytes,
+        }
+    }
+
+    pub(crate) fn sha256(&self) -> &[u8; 32] {
+        match self {
+            Self::Held(_, sha256) | Self::Stored(_, _, sha256) => sha256,
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 //! Pure: it holds values, and is told what happened. What came once is not taken twice, numbers only grow, and a number
 //! that was left out is a gap: so a door may send again what it does not know to have arrived.
 
+mod keyframes;
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use flame_cmaf::arriving::Chunk;
+use flame_cmaf::arriving::{Chunk, SYNC_SAMPLES_MAX};
 use flame_playlist::{Content, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -27,6 +30,10 @@ pub(crate) struct Window {
     gap_ticks: u64,
     first_number: u64,
     discontinuity_sequence: u64,
+    /// I-frames of segments that are forgotten.
+    keyframes_before: u64,
+    /// When the first segment of all began.
+    origin_ticks: Option<u64>,
     segments: VecDeque<Segment>,
     /// The init segment of what comes now, and whether what comes next does not go on from what came.
     init: u32,
@@ -43,6 +50,8 @@ pub(crate) struct Segment {
     pub(crate) is_discontinuity: bool,
     pub(crate) state: State,
     pub(crate) size_bytes: u64,
+    /// Its pictures that need no other; none of sound.
+    pub(crate) keyframes: Vec<Keyframe>,
     /// What came of it, with its octets as long as they are held.
     pub(crate) parts: Vec<Part>,
     digest: Sha256,
@@ -57,6 +66,14 @@ pub(crate) enum State {
     UnderWay,
     Whole,
     Gap,
+}
+
+/// A picture that needs no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Keyframe {
+    /// When it is decoded.
+    pub(crate) time_ticks: u64,
+    pub(crate) size_bytes: u32,
 }
 
 /// A part.
@@ -108,6 +125,8 @@ impl Window {
             gap_ticks,
             first_number,
             discontinuity_sequence: 0,
+            keyframes_before: 0,
+            origin_ticks: None,
             segments: VecDeque::new(),
             init: 0,
             is_broken: false,
@@ -209,6 +228,7 @@ impl Window {
     fn push(&mut self, mut segment: Segment) {
         if segment.state != State::Gap {
             segment.is_discontinuity = std::mem::take(&mut self.is_broken);
+            self.origin_ticks.get_or_insert(segment.time_ticks);
         }
         self.segments.push_back(segment);
     }
@@ -228,6 +248,7 @@ impl Window {
         {
             left_ticks -= first.duration_ticks;
             self.discontinuity_sequence += u64::from(first.is_discontinuity);
+            self.keyframes_before += first.keyframes.len() as u64;
             self.segments.pop_front();
             self.first_number += 1;
             forgotten += 1;
@@ -350,6 +371,7 @@ impl Segment {
             is_discontinuity: false,
             state,
             size_bytes: 0,
+            keyframes: Vec::new(),
             parts: Vec::new(),
             digest: Sha256::new(),
             sha256: [0; 32],
@@ -362,6 +384,10 @@ impl Segment {
         self.duration_ticks = chunk.time_ticks.saturating_sub(self.time_ticks).saturating_add(chunk.duration_ticks);
         self.size_bytes += chunk.bytes.len() as u64;
         self.digest.update(&chunk.bytes);
+        let left = SYNC_SAMPLES_MAX - self.keyframes.len();
+        let noted = chunk.sync_samples.iter().take(left);
+        self.keyframes
+            .extend(noted.map(|sample| Keyframe { time_ticks: sample.time_ticks, size_bytes: sample.size_bytes }));
         self.parts.push(Part {
             duration_ticks: chunk.duration_ticks,
             is_independent: chunk.is_independent,

@@ -16,58 +16,64 @@ use uuid::Uuid;
 
 use crate::world::{DEADLINE, World, problem};
 
-const TIMESCALE: u32 = 90_000;
+pub const TIMESCALE: u32 = 90_000;
 /// Parts of 500 ms, four of them a segment.
-const PART_TICKS: i64 = 45_000;
-const PARTS: usize = 4;
+pub const PART_TICKS: i64 = 45_000;
+pub const PARTS: usize = 4;
 /// 2026-11-26T12:00:00Z.
-const NOON_TICKS: i64 = 1_795_694_400 * 90_000;
+pub const NOON_TICKS: i64 = 1_795_694_400 * 90_000;
 
 /// Makes parts that follow each other.
-struct Encoder {
+pub struct Encoder {
     writer: TrackWriter,
     next_ticks: i64,
+    part_ticks: i64,
     seed: u8,
 }
 
 impl Encoder {
-    fn new(width: u16, from_ticks: i64) -> Self {
+    pub fn new(width: u16, from_ticks: i64) -> Self {
+        Self::counting_in(TIMESCALE, width, from_ticks)
+    }
+
+    /// One that counts in other ticks.
+    pub fn counting_in(timescale: u32, width: u16, from_ticks: i64) -> Self {
         let avcc = vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb];
-        let video =
-            VideoConfig { avcc, width, height: 720, timescale: TIMESCALE, colour: None, composition_delay_ticks: 0 };
+        let video = VideoConfig { avcc, width, height: 720, timescale, colour: None, composition_delay_ticks: 0 };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         let writer = TrackWriter::new(&config, Segmentation::OnCall).unwrap();
-        let mut encoder = Self { writer, next_ticks: from_ticks, seed: 7 };
+        let part_ticks = PART_TICKS * i64::from(timescale) / i64::from(TIMESCALE);
+        let mut encoder = Self { writer, next_ticks: from_ticks, part_ticks, seed: 7 };
         // What is pushed comes out when the next one is there.
         encoder.part();
         encoder
     }
 
-    fn init(&self) -> Bytes {
+    pub fn init(&self) -> Bytes {
         self.writer.init().to_vec().into()
     }
 
-    fn part(&mut self) -> Option<Bytes> {
+    pub fn part(&mut self) -> Option<Bytes> {
         self.seed = self.seed.wrapping_mul(181).wrapping_add(1);
         let ticks = self.next_ticks;
-        self.next_ticks += PART_TICKS;
+        self.next_ticks += self.part_ticks;
         self.writer.begin_segment();
         let sample = Sample {
             dts_ticks: ticks,
             pts_ticks: ticks,
-            duration_ticks: PART_TICKS as u32,
+            duration_ticks: self.part_ticks as u32,
             is_sync: true,
             data: vec![self.seed; 1000].into(),
         };
         self.writer.push(sample).unwrap().map(|segment| segment.bytes.into())
     }
 
-    fn segment(&mut self) -> Vec<Bytes> {
+    pub fn segment(&mut self) -> Vec<Bytes> {
         (0..PARTS).map(|_| self.part().unwrap()).collect()
     }
 }
 
-fn track(name: &str) -> LiveTrack {
+pub fn track(name: &str) -> LiveTrack {
     LiveTrack {
         name: name.to_owned(),
         kind: TrackKind::Video,
@@ -83,15 +89,20 @@ fn track(name: &str) -> LiveTrack {
     }
 }
 
-async fn channel(world: &World) -> Channel {
+pub async fn channel(world: &World) -> Channel {
     let new = NewChannel { id: Uuid::new_v4(), title: "News".to_owned(), segment_ms: 2000, part_ms: 500, window_s: 30 };
     let answer = world.http.post(world.url("channels")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     answer.json().await.unwrap()
 }
 
-async fn publish(world: &World, key: &str, init: Bytes) -> Publication {
-    let new = NewPublication { key: key.to_owned(), tracks: vec![track("v")] };
+pub async fn publish(world: &World, key: &str, init: Bytes) -> Publication {
+    publish_as(world, key, init, (track("v"), false)).await
+}
+
+/// Begins to send a track, perhaps as the one that stands by.
+pub async fn publish_as(world: &World, key: &str, init: Bytes, (track, standby): (LiveTrack, bool)) -> Publication {
+    let new = NewPublication { key: key.to_owned(), tracks: vec![track], standby };
     let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 201, "{:?}", answer.text().await);
     let publication: Publication = answer.json().await.unwrap();
@@ -100,7 +111,7 @@ async fn publish(world: &World, key: &str, init: Bytes) -> Publication {
     publication
 }
 
-async fn put(
+pub async fn put(
     world: &World,
     publication: &Publication,
     name: &str,
@@ -110,13 +121,13 @@ async fn put(
     world.http.put(url).body(body).send().await.unwrap()
 }
 
-async fn send(world: &World, publication: &Publication, number: u64, parts: &[Bytes]) {
+pub async fn send(world: &World, publication: &Publication, number: u64, parts: &[Bytes]) {
     let answer = put(world, publication, &format!("{number}.m4s"), parts.concat()).await;
     assert_eq!(answer.status(), 204, "{:?}", answer.text().await);
 }
 
 /// A segment that is sent part by part: the next one when it is told.
-fn open(world: &World, publication: &Publication, number: u64) -> (mpsc::Sender<Bytes>, JoinHandle<u16>) {
+pub fn open(world: &World, publication: &Publication, number: u64) -> (mpsc::Sender<Bytes>, JoinHandle<u16>) {
     let (parts, told) = mpsc::channel::<Bytes>(PARTS);
     let body = futures_util::stream::unfold(told, async |mut told| {
         let part = told.recv().await?;
@@ -127,11 +138,11 @@ fn open(world: &World, publication: &Publication, number: u64) -> (mpsc::Sender<
     (parts, tokio::spawn(async move { request.send().await.unwrap().status().as_u16() }))
 }
 
-fn path(channel: &Channel, name: &str) -> String {
+pub fn path(channel: &Channel, name: &str) -> String {
     format!("{}/{}/v/{name}", channel.id, channel.version)
 }
 
-async fn playlist(world: &World, channel: &Channel, query: &str) -> String {
+pub async fn playlist(world: &World, channel: &Channel, query: &str) -> String {
     let answer = world.get(&path(channel, &format!("index.m3u8{query}"))).await;
     let status = answer.status();
     let text = answer.text().await.unwrap();
@@ -139,7 +150,7 @@ async fn playlist(world: &World, channel: &Channel, query: &str) -> String {
     text
 }
 
-async fn octets(world: &World, channel: &Channel, name: &str) -> Bytes {
+pub async fn octets(world: &World, channel: &Channel, name: &str) -> Bytes {
     let answer = world.get(&path(channel, name)).await;
     assert_eq!(answer.status(), 200, "{name}");
     assert_eq!(answer.headers()["cache-control"], "public, max-age=31536000, immutable");
@@ -282,7 +293,7 @@ async fn only_the_key_opens_a_channel_and_the_newest_publisher_has_it() {
     let key = channel.key.clone().unwrap();
     let other = format!("{}{}", channel.id.simple(), Uuid::new_v4().simple());
     for wrong in ["", "x", &key[..40], &other, &format!("{key}0"), &key.to_uppercase()] {
-        let new = NewPublication { key: wrong.to_owned(), tracks: vec![track("v")] };
+        let new = NewPublication { key: wrong.to_owned(), tracks: vec![track("v")], standby: false };
         let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
         assert_eq!(answer.status(), 403, "{wrong}");
     }
@@ -302,15 +313,10 @@ async fn only_the_key_opens_a_channel_and_the_newest_publisher_has_it() {
 
     let rotated = world.ask(Method::POST, &format!("channels/{}/key", channel.id), &[]).await;
     let rotated: Channel = rotated.json().await.unwrap();
-    let new = NewPublication { key, tracks: vec![track("v")] };
+    let new = NewPublication { key, tracks: vec![track("v")], standby: false };
     let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 403, "the old key");
     send(&world, &second, 2, &encoder.segment()).await;
-    // A track counts in one way as long as there is a channel.
-    let other = LiveTrack { timescale: 48_000, part_ticks: 9_600, ..track("v") };
-    let new = NewPublication { key: rotated.key.clone().unwrap(), tracks: vec![other] };
-    let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
-    assert_eq!(answer.status(), 422);
     // Other pictures have another init segment.
     let mut encoder = Encoder::new(640, NOON_TICKS + 100 * PART_TICKS);
     let third = publish(&world, rotated.key.as_deref().unwrap(), encoder.init()).await;

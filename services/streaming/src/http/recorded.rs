@@ -1,0 +1,122 @@
+//! What viewers of a channel that has ended get: the playlists, I-frames, clips and MPD of the recording. All of it is
+//! immutable but for what names the asset's current version.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response};
+use flame_api::metadata::Version;
+use flame_playlist::Phase;
+use flame_service_host::{Failure, FailureResult};
+use futures_util::future::try_join_all;
+use uuid::Uuid;
+
+use super::multivariant::{PLAYLIST_TYPE, answer};
+use super::representation::IMMUTABLE;
+use super::{State, error, live};
+use crate::derived::Product;
+use crate::live::Recording;
+use crate::live::span::{Asked, Span};
+use crate::live::view::{self, View};
+use crate::names::{File, TrackName};
+use crate::presentation::{Document, Presentation};
+
+/// The media playlist of a track, or of a clip of it.
+pub(super) fn playlist(
+    recording: &Recording,
+    query: Option<&str>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let Some(asked) = live::asked(query)? else {
+        return Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, method, headers));
+    };
+    let span = span_of(asked, std::slice::from_ref(&recording.view))?;
+    let document = recording.view.clip(span).map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
+}
+
+/// The I-frames of a track.
+pub(super) fn iframes(
+    recording: &Recording,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    let document = recording.view.iframes().ok_or_else(|| error::missing("I-frame of this track"))?;
+    let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
+}
+
+/// A file of a track: a segment, an I-frame, the end of a clip; `None` where there is none. Init segments are the caller's.
+pub(super) async fn file(
+    state: &State,
+    recording: &Recording,
+    (file, query): (File, Option<&str>),
+    request: (&Method, &HeaderMap),
+) -> FailureResult<Option<Response<Body>>> {
+    let (number, product) = match file {
+        File::Segment(number) => match live::asked(query)?.and_then(Asked::end_ms) {
+            Some(to_ms) => (number, Product::Until { to_ms, is_ts: false }),
+            None => {
+                let Some(octets) = recording.segment(number) else { return Ok(None) };
+                return live::send(state, octets, request.0, request.1).await.map(Some);
+            }
+        },
+        File::Keyframe(number) => {
+            let Some((number, at)) = recording.view.keyframe(number) else { return Ok(None) };
+            (number, Product::Keyframe(at))
+        }
+        File::Init(_) | File::Part(..) | File::Ts(_) => return Ok(None),
+    };
+    let Some(octets) = recording.init_of(number).zip(recording.segment(number)) else { return Ok(None) };
+    live::derived(state, octets, (number, product), request).await.map(Some)
+}
+
+/// The multivariant playlist of a recording, or of a clip of it.
+pub(super) async fn multivariant(
+    state: &State,
+    asset: Uuid,
+    (presentation, version): (&Presentation, &Version),
+    query: Option<&str>,
+) -> FailureResult<Document> {
+    let views = views(state, asset, presentation, version).await?;
+    let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
+    view::multivariant(&version.name, &views, span).map_err(|refusal| error::of_playlist(&refusal))
+}
+
+/// The MPD of a recording, or of a clip of it.
+pub(super) async fn mpd(
+    state: &State,
+    asset: Uuid,
+    (presentation, version): (&Presentation, &Version),
+    query: Option<&str>,
+) -> FailureResult<Document> {
+    let views = views(state, asset, presentation, version).await?;
+    let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
+    mpd_of(&version.name, &views, span)
+}
+
+/// The MPD of tracks that are complete, or of what of them has come.
+pub(super) fn mpd_of(version: &str, views: &[Arc<View>], span: Option<Span>) -> FailureResult<Document> {
+    let mut mpd = view::mpd(version, views, span);
+    mpd.phase = Phase::Recorded;
+    let text = mpd.mpd().map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(Document::new(text))
+}
+
+fn span_of(asked: Asked, views: &[Arc<View>]) -> FailureResult<Span> {
+    let span = asked.resolve(view::origin_ms(views), Some(view::end_ms(views)));
+    span.map_err(|refusal| live::no_clip(&refusal))
+}
+
+async fn views(
+    state: &State,
+    asset: Uuid,
+    presentation: &Presentation,
+    version: &Version,
+) -> FailureResult<Vec<Arc<View>>> {
+    let view = async |name: &str| {
+        let name = TrackName { asset, version: version.name.clone(), track: name.to_owned() };
+        let recording = state.recordings.get(&presentation.tenant, &name).await;
+        recording.map(|recording| Arc::clone(&recording.view)).map_err(|error| error::of_recording(&error))
+    };
+    try_join_all(version.tracks.iter().map(|facts| view(&facts.name))).await
+}

@@ -1,0 +1,100 @@
+//! The MPD of a channel that goes on: the same segments as its playlists, also the one that is just being made, which is sent
+//! while it comes (ISO/IEC 23009-1 section 5.3.9.5.3, DASH-IF's low-latency modes).
+//!
+//! It is written once a change, however many ask. What a Period's start was is remembered, because the segment that it began
+//! with leaves the window before the Period does.
+
+use std::sync::{Arc, PoisonError};
+
+use flame_playlist::{LiveMpd, LowLatency, Phase, PlaylistError, WallClock};
+
+use super::channel::Channel;
+use super::documents::{SegmentDocument, TrackDocument};
+use super::recording::listed;
+use super::view;
+use crate::presentation::Document;
+
+/// How often players are to look again, milliseconds: caches keep an MPD for a second.
+const UPDATE_MS: u64 = 1_000;
+/// Latency that is aimed at beyond the length of a segment, milliseconds, and how many segments it may become.
+const BEYOND_SEGMENT_MS: u64 = 1_000;
+const LATENCY_MAX_SEGMENTS: u64 = 4;
+/// Where it is asked what time it is, from the MPD.
+const CLOCK_URI: &str = "../clock";
+
+/// What a channel's MPD was.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    period_starts_ms: Vec<u64>,
+    written: Option<(Vec<u64>, Arc<Document>)>,
+}
+
+// === impl Manifest ===
+
+impl Manifest {
+    /// Remembers the Periods of all that was ever sent.
+    pub(super) fn restore(&mut self, tracks: &[(TrackDocument, Vec<SegmentDocument>)]) {
+        let track = |(document, segments): &(TrackDocument, Vec<SegmentDocument>)| flame_playlist::LiveTrack {
+            track: flame_playlist::DashTrack { timescale: document.track.timescale, ..Default::default() },
+            first_number: segments.first().map_or(0, |first| first.number),
+            segments: segments.iter().map(listed).collect(),
+        };
+        let all = LiveMpd { tracks: tracks.iter().map(track).collect(), ..LiveMpd::default() };
+        self.period_starts_ms = all.period_starts_ms();
+    }
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// The MPD; `None` while not every track has a whole segment.
+    pub(crate) fn mpd(&self) -> Option<Result<Arc<Document>, PlaylistError>> {
+        // Counted before they are looked at: what changes meanwhile is written the next time.
+        let changes: Vec<u64> = self.tracks().iter().map(|track| track.change_count()).collect();
+        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, document)) = &manifest.written
+            && *of == changes
+        {
+            return Some(Ok(Arc::clone(document)));
+        }
+        let mpd = self.live_mpd(manifest.period_starts_ms.clone())?;
+        manifest.period_starts_ms = mpd.period_starts_ms();
+        Some(mpd.mpd().map(|text| {
+            let document = Arc::new(Document::new(text));
+            manifest.written = Some((changes, Arc::clone(&document)));
+            document
+        }))
+    }
+
+    /// Remembers the Periods that there are: to be called before a segment can leave the window.
+    pub(super) fn note_periods(&self) {
+        let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = manifest.period_starts_ms.clone();
+        if let Some(mpd) = self.live_mpd(known) {
+            manifest.period_starts_ms = mpd.period_starts_ms();
+        }
+    }
+
+    fn live_mpd(&self, known_period_starts_ms: Vec<u64>) -> Option<LiveMpd> {
+        let views = self.views()?;
+        let (segment_ms, part_ms) = (u64::from(self.segment_ms), u64::from(self.part_ms));
+        let target_ms = segment_ms + BEYOND_SEGMENT_MS;
+        Some(LiveMpd {
+            phase: if self.is_ended() { Phase::Ended } else { Phase::Live },
+            published_ms: views.iter().map(|view| view.newest_ms()).max().unwrap_or(0),
+            update_ms: UPDATE_MS,
+            window_ms: u64::from(self.window_s) * 1_000,
+            delay_ms: target_ms,
+            clocks: vec![WallClock::HttpIso { uri: CLOCK_URI.to_owned() }],
+            low_latency: Some(LowLatency {
+                segment_ms,
+                chunk_ms: part_ms,
+                target_ms,
+                min_ms: part_ms,
+                max_ms: LATENCY_MAX_SEGMENTS * segment_ms,
+            }),
+            known_period_starts_ms,
+            ..view::mpd(&self.media_version, &views, None)
+        })
+    }
+}

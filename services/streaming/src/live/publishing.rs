@@ -1,0 +1,180 @@
+//! What doors do: they begin to send with a key, send segments part by part, and leave.
+//!
+//! Whoever sends is told the channel's next number. What is taken goes to the tracks at once; what is whole is stored by
+//! `archive`. Who sends where there are two, `failover` decides.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use axum::body::Body;
+use bytes::Bytes;
+use flame_api::live::{LiveTrack, NewPublication, Publication};
+use flame_cmaf::arriving::Arrival;
+use futures_util::StreamExt;
+use uuid::Uuid;
+
+use super::{Channel, INITS_MAX, Live, LiveError, TRACKS_MAX, Track, archive, limits};
+
+// === impl Live ===
+
+impl Live {
+    /// Somebody begins to send.
+    pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
+        let channel = self.opened(tenant, &new.key).await?;
+        let id = channel.id;
+        limits::check_tracks(channel.part_ms, &new.tracks)?;
+        let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
+        if channel.tracks().len() + new_tracks > TRACKS_MAX {
+            return Err(LiveError::Bounds(format!(
+                "a channel has {TRACKS_MAX} tracks at most, of all who published to it"
+            )));
+        }
+        if new.standby {
+            return self.stand_by(&channel, new);
+        }
+        let first_number = channel.next_number();
+        let publication = Uuid::new_v4();
+        let standby = channel.standby();
+        if let Some(standby) = &standby {
+            standby.stand_by(&channel);
+        }
+        channel.taken_by(publication);
+        for facts in &new.tracks {
+            let track = channel.track(&facts.name);
+            let track = track.unwrap_or_else(|| self.new_track(&channel, facts, first_number));
+            track.announce(facts.clone());
+            track.pause();
+            track.skip_to(first_number)?;
+        }
+        let standby = standby.map(|standby| standby.publication);
+        self.publications().retain(|other, channel| channel.id != id || Some(*other) == standby);
+        self.publications().insert(publication, Arc::clone(&channel));
+        self.0.tasks.spawn(self.clone().listen(Arc::clone(&channel), publication));
+        tracing::info!(channel = %id, %publication, first_number, "a publication begins");
+        let (segment_ms, part_ms) = (channel.segment_ms, channel.part_ms);
+        Ok(Publication { id: publication, channel: id, segment_ms, part_ms, first_number })
+    }
+
+    /// A track that the channel has not had before.
+    pub(super) fn new_track(&self, channel: &Channel, facts: &LiveTrack, first_number: u64) -> Arc<Track> {
+        let keys = self.keys(channel, &facts.name);
+        let track = Arc::new(channel.new_track(keys, facts.clone(), first_number));
+        channel.add(facts.name.clone(), Arc::clone(&track));
+        self.keep(channel, Arc::clone(&track));
+        track
+    }
+
+    /// Ends a publication of which nothing comes any more: its door died without a word.
+    async fn listen(self, channel: Arc<Channel>, publication: Uuid) {
+        let silence = self.0.config.silence.0;
+        while channel.is_sent_by(publication) {
+            let left = silence.saturating_sub(channel.silent_for());
+            if left.is_zero() {
+                tracing::warn!(channel = %channel.id, %publication, ?silence, "nothing comes of a publication: it is over");
+                self.unpublish(publication);
+                return;
+            }
+            tokio::select! { () = tokio::time::sleep(left) => {}, () = self.0.stop.cancelled() => return }
+        }
+    }
+
+    pub(super) fn publications(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Arc<Channel>>> {
+        self.0.publications.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn published(&self, publication: Uuid, name: &str) -> Result<(Arc<Channel>, Arc<Track>), LiveError> {
+        let channel = self.0.publications.read().unwrap_or_else(PoisonError::into_inner).get(&publication).cloned();
+        let is_one =
+            |channel: &Arc<Channel>| channel.is_sent_by(publication) || self.standby(channel, publication).is_some();
+        let channel = channel.filter(is_one);
+        let channel = channel.ok_or(LiveError::NoPublication(publication))?;
+        let track = channel.track(name).ok_or_else(|| LiveError::NoTrack(name.to_owned()))?;
+        Ok((channel, track))
+    }
+
+    /// Takes the init segment of a track.
+    pub(crate) async fn put_init(&self, publication: Uuid, name: &str, bytes: Bytes) -> Result<(), LiveError> {
+        let (channel, track) = self.published(publication, name)?;
+        if track.inits().len() >= INITS_MAX {
+            return Err(LiveError::Bounds(format!(
+                "a track has {INITS_MAX} init segments at most: begin another channel"
+            )));
+        }
+        let (init, is_new) = track.add_init(bytes.clone())?;
+        let number = init.number;
+        match self.standby(&channel, publication) {
+            Some(standby) => standby.init(name, init),
+            None => track.begin_with(number),
+        }
+        if is_new {
+            archive::put_init(&self.0.store, &track.keys, number, bytes).await?;
+        }
+        let tracks = channel.track_documents();
+        self.write(&channel, |document| document.tracks = tracks).await
+    }
+
+    /// Takes a segment, part by part while it comes.
+    pub(crate) async fn receive(
+        &self,
+        publication: Uuid,
+        name: &str,
+        number: u64,
+        body: Body,
+    ) -> Result<(), LiveError> {
+        let (channel, track) = self.published(publication, name)?;
+        let standby = self.standby(&channel, publication);
+        let defaults = standby.as_ref().map_or_else(|| track.defaults(), |standby| standby.defaults(name));
+        let defaults = defaults.ok_or_else(|| LiveError::NoInit(name.to_owned()))?;
+        let held = track.window().held_bytes();
+        if held as u64 > self.0.config.memory.0 {
+            return Err(LiveError::Behind(held));
+        }
+        let (mut arrival, mut body, mut at) = (Arrival::new(defaults), body.into_data_stream(), 0);
+        let silence = self.0.config.silence.0;
+        loop {
+            let piece = tokio::time::timeout(silence, body.next()).await.map_err(|_| LiveError::Silent(silence))?;
+            let Some(piece) = piece else { break };
+            arrival.push(&piece.map_err(LiveError::BrokenOff)?);
+            while let Some(chunk) = arrival.chunk()? {
+                let chunk = chunk.counted_in(defaults.timescale, track.timescale());
+                match &standby {
+                    Some(standby) => standby.chunk(&channel, name, (number, at), chunk)?,
+                    None if !channel.is_sent_by(publication) => return Err(LiveError::NoPublication(publication)),
+                    None => {
+                        channel.hears();
+                        track.chunk(number, at, chunk)?;
+                        channel.note_length(&track);
+                    }
+                }
+                at += 1;
+            }
+        }
+        arrival.end()?;
+        match &standby {
+            Some(standby) => standby.end(&channel, name, number),
+            None => track.end(number),
+        }
+        channel.note_periods();
+        self.note_target(&channel).await
+    }
+
+    /// Writes down the target duration as soon as it is known.
+    async fn note_target(&self, channel: &Channel) -> Result<(), LiveError> {
+        let target = channel.target_duration_s();
+        self.write(channel, |document| document.target_duration_s = target).await
+    }
+
+    /// A publication is over; `false` where there was none.
+    pub(crate) fn unpublish(&self, publication: Uuid) -> bool {
+        let Some(channel) = self.publications().remove(&publication) else { return false };
+        if self.standby(&channel, publication).is_some() {
+            channel.replace_standby(None);
+        }
+        if channel.is_sent_by(publication) {
+            channel.left_by(publication);
+            channel.tracks().iter().for_each(|track| track.pause());
+            tracing::info!(channel = %channel.id, %publication, "a publication is over");
+        }
+        true
+    }
+}
