@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flame_api::Client;
-use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, RtmpConfig, StoreChoice};
+use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, StoreChoice};
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
@@ -25,7 +25,7 @@ use crate::token;
 
 /// The functions of the bundle, and what each is for.
 pub const FUNCTIONS: [(&str, &str); 5] = [
-    ("ingest", "uploads: tus, PUT, pulls; live: RTMP"),
+    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, CMAF"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
@@ -346,6 +346,7 @@ impl StoreKeys {
             limits: Limits::default(),
             pulls,
             rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
+            push: Some(PushConfig::default()),
             allowed_origins: Vec::new(),
             media_program: None,
         }

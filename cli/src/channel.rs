@@ -1,6 +1,9 @@
 //! `flame channel`: live channels.
 
+mod doors;
+
 use anyhow::anyhow;
+use flame_api::Client;
 use flame_api::live::{Channel, ChannelState, Mark, MarkValue, NewChannel, NewMark};
 use flame_service_host::config::Span;
 use uuid::Uuid;
@@ -21,12 +24,13 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
                 part_ms: milliseconds(part),
                 window_s: u32::try_from(window.0.as_secs()).unwrap_or(u32::MAX),
             };
-            show(global, &client.create_channel(&new).await?)
+            show(global, &client, &client.create_channel(&new).await?).await
         }
         ChannelCommand::List => list(global, client.channels().await?.items),
         ChannelCommand::Show { id } => {
             let channel = client.channel(id).await?;
-            show(global, &channel.ok_or_else(|| Exit::failed(anyhow!("there is no channel {id}")))?)
+            let channel = channel.ok_or_else(|| Exit::failed(anyhow!("there is no channel {id}")))?;
+            show(global, &client, &channel).await
         }
         ChannelCommand::Mark(mark) => {
             let id = mark.id.clone().unwrap_or_else(|| Uuid::now_v7().simple().to_string());
@@ -34,8 +38,8 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
             marks(global, vec![made])
         }
         ChannelCommand::Marks { id } => marks(global, client.marks(id).await?.items),
-        ChannelCommand::Key { id } => show(global, &client.new_channel_key(id).await?),
-        ChannelCommand::End { id } => show(global, &client.end_channel(id).await?),
+        ChannelCommand::Key { id } => show(global, &client, &client.new_channel_key(id).await?).await,
+        ChannelCommand::End { id } => show(global, &client, &client.end_channel(id).await?).await,
     }
 }
 
@@ -100,7 +104,7 @@ fn list(global: &Global, channels: Vec<Channel>) -> Result<(), Exit> {
     output::print_line(&table.trim_fmt())
 }
 
-fn show(global: &Global, channel: &Channel) -> Result<(), Exit> {
+async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(), Exit> {
     if global.json {
         return output::print_json(channel);
     }
@@ -119,7 +123,16 @@ fn show(global: &Global, channel: &Channel) -> Result<(), Exit> {
     }
     fact("plays at", connection::play_url(&global.router, channel.id).to_string());
     output::wrap_only(&mut facts, 1);
-    output::print_line(&facts.trim_fmt())
+    output::print_line(&facts.trim_fmt())?;
+    if channel.state == ChannelState::Ended {
+        return Ok(());
+    }
+    // Without the doors, what is known of the channel is still right.
+    let Ok(doors) = client.live_doors().await else { return Ok(()) };
+    let push = client.url("ingest", "push");
+    let key = channel.key.as_deref().unwrap_or("KEY");
+    let ways = doors::ways(&doors, &global.router, &push, key, f64::from(channel.segment_ms) / 1000.0);
+    output::print_line(&format!("\n{}", ways.join("\n")))
 }
 
 fn state(state: ChannelState) -> &'static str {

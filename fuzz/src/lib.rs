@@ -122,6 +122,11 @@ pub const TARGETS: &[Target] = &[
         run: live::package,
     },
     Target {
+        name: "live_pushed",
+        holds: "a pushed track is read the same however its octets come; no more media than came; its header goes on without edits",
+        run: live::pushed,
+    },
+    Target {
         name: "live_rtmp",
         holds: "a connection is read the same however its octets come, answers little, and prints no key",
         run: live::rtmp,

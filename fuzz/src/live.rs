@@ -1,10 +1,12 @@
-//! What encoders send to the RTMP door: octets of a connection, bodies of tags, and media of any times.
+//! What encoders send to live doors: octets of an RTMP connection, bodies of tags, pushed CMAF, and media of any times.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use flame_api::media::TrackKind;
 use flame_cmaf::arriving::{Arrival, Chunk, Defaults};
+use flame_cmaf::pushed::{Piece, Pushed};
 use flame_ingest::live::codecs::{Aac, H264};
 use flame_ingest::live::packager::{Hints, Input, Lengths, Packager, Step};
 use flame_ingest::rtmp::amf;
@@ -12,6 +14,7 @@ use flame_ingest::rtmp::flv::{self, Tag};
 use flame_ingest::rtmp::session::{Event, Session, SessionError};
 
 const MESSAGE_MAX_BYTES: u32 = 64 << 10;
+const FRAGMENT_MAX_BYTES: usize = 64 << 10;
 /// High profile, level 1.2, 320x180 at 25.
 const AVCC: &[u8] = include_bytes!("../corpus/live_tag/avcc");
 /// AAC-LC, 48 kHz, stereo.
@@ -124,7 +127,7 @@ pub fn package(data: &[u8]) {
 struct Programme {
     is_open: bool,
     /// Of each track: where its last chunk ends, its segment, and whether that is whole.
-    tracks: BTreeMap<&'static str, Option<(u64, u64, bool)>>,
+    tracks: BTreeMap<Cow<'static, str>, Option<(u64, u64, bool)>>,
 }
 
 // === impl Programme ===
@@ -151,7 +154,7 @@ impl Programme {
             Step::Begin(tracks) => {
                 assert!(!self.is_open && !tracks.is_empty());
                 self.is_open = true;
-                self.tracks = tracks.iter().map(|track| (track.name, None)).collect();
+                self.tracks = tracks.iter().map(|track| (track.name.clone(), None)).collect();
             }
             Step::Chunk { track, chunk } => {
                 assert!(self.is_open);
@@ -207,6 +210,52 @@ fn arrived(defaults: Defaults, segment: &[u8], piece: usize) -> (Vec<Chunk>, boo
     }
     let is_whole = arrival.end().is_ok();
     (chunks, is_whole)
+}
+
+/// The data is what an encoder pushes: header, fragments, and what stands beside them.
+pub fn pushed(data: &[u8]) {
+    let whole = taken(data, data.len().max(1));
+    for piece in [1, 7, 129] {
+        assert_eq!(taken(data, piece), whole, "in pieces of {piece}");
+    }
+    let (pieces, _) = whole;
+    let mut bytes = 0;
+    for piece in &pieces {
+        match piece {
+            Piece::Track(track) => {
+                assert!(track.timescale > 0 && !track.codec.is_empty());
+                // What goes on is read again as the same, without its edits.
+                let mut again = Pushed::new(FRAGMENT_MAX_BYTES, None);
+                again.push(&track.init);
+                let Ok(Some(Piece::Track(ours))) = again.next() else { panic!("our own header is none") };
+                assert_eq!((&ours.codec, ours.timescale, &ours.init), (&track.codec, track.timescale, &track.init));
+                assert_eq!((ours.info.edit_media_time_ticks, ours.info.edit_delay_ticks), (0, 0));
+            }
+            Piece::Samples(samples) => {
+                assert!(!samples.is_empty() && samples.iter().all(|sample| !sample.data.is_empty()));
+                bytes += samples.iter().map(|sample| sample.data.len()).sum::<usize>();
+            }
+            Piece::Last => {}
+        }
+    }
+    assert!(bytes <= data.len(), "more media than came");
+}
+
+/// What comes of it, and whether it was whole and nothing else.
+fn taken(data: &[u8], piece: usize) -> (Vec<Piece>, bool) {
+    let (mut pushed, mut pieces) = (Pushed::new(FRAGMENT_MAX_BYTES, None), Vec::new());
+    for piece in data.chunks(piece) {
+        pushed.push(piece);
+        loop {
+            match pushed.next() {
+                Ok(Some(piece)) => pieces.push(piece),
+                Ok(None) => break,
+                Err(_) => return (pieces, false),
+            }
+        }
+    }
+    let is_whole = pushed.end().is_ok();
+    (pieces, is_whole)
 }
 
 /// The data is a query.

@@ -172,3 +172,38 @@ async fn two_channels_go_on_at_once_and_a_wrong_key_opens_neither() {
     }
     assert!(!live.world.log().contains(&wrong));
 }
+
+#[tokio::test]
+async fn a_ladder_is_pushed_through_the_router_with_the_command_that_is_printed() {
+    let live = Live::up();
+    // As people see it: the command, with the key in it.
+    let printed = live.world.flame(&["channel", "create", "Ladder"]);
+    assert_eq!(printed.status, 0, "{}", printed.err);
+    let word = |before: &str| {
+        let line = printed.out.lines().find(|line| line.contains(before)).unwrap_or_else(|| panic!("{}", printed.out));
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    let channel = Channel { id: word("channel "), key: word("key (said once)") };
+    let command =
+        printed.out.lines().map(str::trim).find(|line| line.ends_with("/live.mpd")).expect("the push is printed");
+    let input = "-f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440:sample_rate=48000";
+    let command = command
+        .replace("-i FILE", input)
+        .replace("-map 0:a", "-map 1:a")
+        .replace("-preset veryfast", "-preset ultrafast");
+    let command = command.replace("1280x720", "320x180").replace("640x360 -b", "160x90 -b");
+    let child = Command::new("sh")
+        .args(["-c", &format!("exec {}", command.replace("ffmpeg ", "ffmpeg -nostdin -v error "))])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a shell starts");
+    let _encoder = Encoder(child);
+    live.plays(&channel).await;
+    let multivariant = reqwest::get(live.url(&channel)).await.unwrap().text().await.unwrap();
+    assert_eq!(multivariant.matches("#EXT-X-STREAM-INF").count(), 2, "{multivariant}");
+    let [pictures, sound] = live.play(&channel, 4);
+    assert_eq!(pictures, 4 * RATE);
+    assert!((186..=189).contains(&sound), "{sound}");
+    assert_eq!(live.state(&channel), "live");
+    assert!(!live.world.log().contains(&channel.key), "a key is in the log");
+}

@@ -1,7 +1,8 @@
 //! Content ingest: uploads by tus 1.0 and plain PUT, pulls from URLs, and what becomes of them.
 //!
 //! tus: `OPTIONS|POST /uploads`, `HEAD|PATCH|DELETE /uploads/{id}` (Upload-Metadata keys `filename`, `title`,
-//! `chain`) · `PUT /files/{name}?title=&chain=` · `POST /pulls` · `GET /uploads`, `GET /uploads/{id}` (state).
+//! `chain`) · `PUT /files/{name}?title=&chain=` · `POST /pulls` · `GET /uploads`, `GET /uploads/{id}` (state). Live: `GET /doors`
+//! says where encoders publish, `PUT|POST /push/{key}/{name}` takes CMAF.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -22,6 +23,17 @@ pub enum UploadState {
     Done,
     /// Refused; `error` says why and nothing of it is kept.
     Failed,
+}
+
+/// Answer of `GET /doors`: where encoders publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LiveDoors {
+    /// Address and port of RTMP; `rtmp://ADDRESS/live/KEY`. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtmp: Option<String>,
+    /// Whether CMAF is taken at `/push/KEY/NAME` of this service.
+    #[serde(default)]
+    pub push: bool,
 }
 
 /// What became of an upload.

@@ -117,16 +117,27 @@ impl ChunkWriter {
     /// # Errors
     /// [`WriteError`], if the configuration makes no init segment.
     pub fn new(config: &TrackConfig, parts: Parts) -> Result<Self, WriteError> {
-        if config.timescale() == 0 || parts.longest_ticks == 0 {
+        if config.timescale() == 0 {
             return Err(WriteError::Zero { what: "the timescale and the length of a part" });
         }
         let codec = match &config.media {
             MediaConfig::Video(video) => codec::avc1(&video.avcc)?,
             MediaConfig::Audio(audio) => codec::mp4a(&audio.asc)?,
         };
+        Self::of(init::encode(config)?.into(), codec, parts)
+    }
+
+    /// A writer for a track whose init segment is there already; its track has the number 1.
+    ///
+    /// # Errors
+    /// [`WriteError::Zero`], if parts have no length.
+    pub fn of(init: Bytes, codec: String, parts: Parts) -> Result<Self, WriteError> {
+        if parts.longest_ticks == 0 {
+            return Err(WriteError::Zero { what: "the timescale and the length of a part" });
+        }
         Ok(Self {
             parts,
-            init: init::encode(config)?.into(),
+            init,
             codec,
             pending: None,
             number: 0,

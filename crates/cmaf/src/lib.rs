@@ -9,7 +9,8 @@
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
 //! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
 //! encrypted on its way out by [`encryption`].
-//! [`boxes`] looks at files of others before anything heavier does, and [`movie`] packages them as they are.
+//! [`boxes`] looks at files of others before anything heavier does, [`movie`] packages them as they are, and [`pushed`] takes
+//! apart what encoders of others push.
 
 pub mod arriving;
 pub mod boxes;
@@ -22,6 +23,7 @@ mod fragment;
 pub mod index;
 mod init;
 pub mod movie;
+pub mod pushed;
 pub mod samples;
 pub mod timing;
 pub mod track;
@@ -33,5 +35,6 @@ pub use cuts::{Cuts, Followed, MediaTime};
 pub use figures::Figures;
 pub use index::{IndexError, SegmentEntry, TrackIndex};
 pub use movie::{Movie, MovieError, MovieTrack};
+pub use pushed::{Piece, Pushed, PushedError, PushedTrack};
 pub use track::{AudioConfig, Colour, MediaConfig, TrackConfig, VideoConfig};
 pub use writer::{Finished, Sample, Segment, Segmentation, TrackWriter, WriteError};

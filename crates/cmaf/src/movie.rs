@@ -197,6 +197,21 @@ pub enum MovieError {
     NoTarget,
 }
 
+/// The only track of a fragmented movie.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) codec: String,
+    pub(crate) language: Option<String>,
+    pub(crate) media: Media,
+    pub(crate) init: Bytes,
+}
+
+/// What the body of a `moov` says of its only track; else a clause for people.
+pub(crate) fn describe(moov: &Bytes) -> Result<Described, String> {
+    let trak = atoms::find(moov, b"trak").ok_or("it has no whole `trak` box")?;
+    trak::describe(&trak)
+}
+
 // === impl Movie ===
 
 impl Movie {

@@ -10,6 +10,8 @@ mod encryption;
 mod foreign;
 #[path = "all/movie.rs"]
 mod movie;
+#[path = "all/pushed.rs"]
+mod pushed;
 #[path = "all/refusals.rs"]
 mod refusals;
 #[path = "all/roundtrip.rs"]

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use flame_naming::identity::url::without_token;
+use flame_naming::identity::url::loggable;
 use rand::Rng;
 
 use crate::auth::Caller;
@@ -74,7 +74,7 @@ where
 {
     let began = Instant::now();
     let method = request.method().clone();
-    let path = without_token(request.uri().path()).into_owned();
+    let path = loggable(request.uri().path()).into_owned();
     // Unmatched paths share one label: strangers must not be able to make new time series.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let trace = Trace::of(request.headers());

@@ -1,5 +1,7 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
+mod push;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
+
+pub use push::PushConfig;
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub struct Config {
     /// The RTMP door; without this section there is none.
     #[serde(default)]
     pub rtmp: Option<RtmpConfig>,
+    /// The CMAF door; without this section there is none.
+    #[serde(default)]
+    pub push: Option<PushConfig>,
     /// Other origins whose web pages may use this service (`https://portal.example`); `*` is not one.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
@@ -239,6 +246,9 @@ impl Config {
             if rtmp.max_connections == 0 {
                 return wrong("rtmp.max_connections is 1 at least".to_owned());
             }
+        }
+        if let Some(push) = &self.push {
+            push.check()?;
         }
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));

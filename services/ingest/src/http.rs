@@ -1,17 +1,22 @@
 //! The HTTP surface: one file a resource. What each answers is decided elsewhere; here it is only spoken.
 
 use axum::middleware::from_fn;
+use axum::routing;
+use flame_api::ingest::LiveDoors;
 use flame_service_host::{Pages, Routes};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::PullConfig;
 use crate::intake::Intake;
+use crate::push::Pushes;
 use crate::subtitles::Subtitles;
 
+mod doors;
 mod error;
 mod files;
 mod pulls;
+mod push;
 mod subtitles;
 pub(crate) mod tus;
 mod uploads;
@@ -31,18 +36,26 @@ pub struct Door {
     intake: Intake,
     pulls: PullConfig,
     subtitles: Subtitles,
+    pushes: Option<Pushes>,
+    doors: LiveDoors,
 }
 
 /// The routes of the service.
 #[must_use]
-pub fn routes(intake: Intake, pulls: PullConfig, subtitles: Subtitles) -> Routes {
-    let door = Door { intake, pulls, subtitles };
+pub fn routes(
+    intake: Intake,
+    pulls: PullConfig,
+    subtitles: Subtitles,
+    (pushes, doors): (Option<Pushes>, LiveDoors),
+) -> Routes {
+    let door = Door { intake, pulls, subtitles, pushes, doors };
     let private = OpenApiRouter::new()
         .routes(routes!(uploads::list, tus::create))
         .routes(routes!(uploads::show, tus::offset, tus::append, tus::terminate))
         .routes(routes!(files::put))
         .routes(routes!(pulls::create))
         .routes(routes!(subtitles::add))
+        .routes(routes!(doors::show))
         .with_state(door.clone())
         .layer(from_fn(tus::stamp));
     // A browser's preflight carries no credentials.
@@ -52,6 +65,12 @@ pub fn routes(intake: Intake, pulls: PullConfig, subtitles: Subtitles) -> Routes
         .routes(routes!(files::options))
         .routes(routes!(pulls::options))
         .routes(routes!(subtitles::options))
+        // The key of a channel is the credential.
+        .routes(routes!(push::put, push::post, push::delete))
+        .route(
+            "/push/{key}/{folder}/{name}",
+            routing::put(push::take_within).post(push::take_within).delete(push::delete_within),
+        )
         .with_state(door);
     Routes { private, public }
 }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`]) and a way of
+//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`push`]) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
@@ -23,6 +23,7 @@ pub mod parsers;
 pub mod parts;
 pub mod processing;
 pub mod pull;
+pub mod push;
 pub mod receive;
 pub mod record;
 pub mod retry;
@@ -37,6 +38,7 @@ pub use config::Config;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use flame_api::ingest::LiveDoors;
 use flame_object_store::{EmbeddedServer, RunningStore, SecretKey, Store, StoreConfig};
 use flame_service_host::{Host, StartError};
 use tokio_util::sync::CancellationToken;
@@ -48,6 +50,7 @@ use live::figures::Figures;
 use processing::Processor;
 use processing::media::Media;
 use pull::Puller;
+use push::Pushes;
 use rtmp::Door;
 use store::Uploads;
 use subtitles::Subtitles;
@@ -74,10 +77,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     std::fs::remove_dir_all(&scratch).or_else(absent_is_fine).map_err(|error| open("data folder")(error.into()))?;
     std::fs::create_dir_all(&scratch).map_err(|error| open("data folder")(error.into()))?;
     let mut host = Host::bind(NAME, &config.host).await?;
+    let figures = Figures::new(host.metrics());
     let door = match &config.rtmp {
-        Some(rtmp) => Some(Door::open(rtmp, host.client(), Figures::new(host.metrics())).await?),
+        Some(rtmp) => Some(Door::open(rtmp, host.client(), figures.clone()).await?),
         None => None,
     };
+    let pushes = config.push.map(|push| Pushes::new(push, host.client(), figures));
     let rtmp = door.as_ref().map(Door::address);
     let uploads =
         Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
@@ -127,8 +132,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(door) = door {
         host.spawn("rtmp", |stop| door.run(stop));
     }
+    if let Some(pushes) = pushes.clone() {
+        host.spawn("pushes", |stop| pushes.run(stop));
+    }
+    let doors = LiveDoors { rtmp: rtmp.map(|address| address.to_string()), push: pushes.is_some() };
     host.allow_pages(http::pages(config.allowed_origins));
-    let running = host.serve(http::routes(intake, config.pulls, subtitles));
+    let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, doors)));
     Ok(Running { host: running, uploads, store: store_config, embedded, rtmp })
 }
 

@@ -2,9 +2,13 @@
 
 #[path = "all/platform.rs"]
 mod platform;
+#[path = "all/stage.rs"]
+mod stage;
 #[path = "all/world.rs"]
 mod world;
 
+#[path = "all/away.rs"]
+mod away;
 #[path = "all/chunks.rs"]
 mod chunks;
 #[path = "all/contract.rs"]
@@ -23,6 +27,8 @@ mod live;
 mod media;
 #[path = "all/pulls.rs"]
 mod pulls;
+#[path = "all/push.rs"]
+mod push;
 #[path = "all/rtmp.rs"]
 mod rtmp;
 #[path = "all/subtitles.rs"]

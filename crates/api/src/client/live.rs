@@ -5,6 +5,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
+use crate::ingest::LiveDoors;
 use crate::live::{Channel, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, Publication};
 use crate::page::Page;
 
@@ -42,6 +43,11 @@ impl Client {
     /// The marks of a channel, all of them, by their beginning.
     pub async fn marks(&self, id: Uuid) -> Result<Page<Mark>, ClientError> {
         self.call(Method::GET, "streaming", &format!("channels/{id}/marks")).json().await
+    }
+
+    /// Where encoders publish.
+    pub async fn live_doors(&self) -> Result<LiveDoors, ClientError> {
+        self.call(Method::GET, "ingest", "doors").json().await
     }
 
     /// What a key opens, before anything is sent; 403 where it opens nothing.

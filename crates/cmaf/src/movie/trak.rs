@@ -97,6 +97,40 @@ pub(crate) fn parse(
     })
 }
 
+/// What the only `trak` of a fragmented movie says, and the init segment that says the same without an edit list.
+pub(crate) fn describe(trak: &Bytes) -> Result<super::Described, String> {
+    let mdia = need(trak, b"mdia")?;
+    let handler = array_at(&need(&mdia, b"hdlr")?, 8).ok_or("its `hdlr` box is cut off")?;
+    let is_video = match &handler {
+        b"vide" => true,
+        b"soun" => false,
+        _ => return Err(no_media(&handler)),
+    };
+    let stbl = need(&need(&mdia, b"minf")?, b"stbl")?;
+    let entry = entry::parse(&need(&stbl, b"stsd")?, is_video)?;
+    let mdhd = need(&mdia, b"mdhd")?;
+    let timescale = timescale(&mdhd).ok_or("its `mdhd` box has no timescale")?;
+    let header = track_header(&need(trak, b"tkhd")?).ok_or("its `tkhd` box is cut off")?;
+    let (width, height) = match &entry.media {
+        Media::Picture(picture) => shown_size(&header, picture),
+        Media::Sound(_) => (0, 0),
+    };
+    let packed = packed_language(&mdhd);
+    let init = Header {
+        is_video,
+        timescale,
+        edit_media_time_ticks: 0,
+        language: packed,
+        matrix: if is_video { header.matrix } else { MATRIX_UNITY },
+        width,
+        height,
+        entry: &entry.bytes,
+    };
+    let letters = || packed.map(|letters| letters.into_iter().map(char::from).collect());
+    let language = extended_language(&mdia).or_else(letters);
+    Ok(super::Described { codec: entry.codec, language, media: entry.media, init: init.encode().into() })
+}
+
 fn no_media(handler: &[u8; 4]) -> String {
     let what = match handler {
         b"hint" => "hints for servers",

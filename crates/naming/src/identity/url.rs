@@ -148,6 +148,20 @@ pub fn without_token(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What stands in front of a live channel's key where encoders push (`/push/{key}/…`).
+const PUSH: &str = "/push/";
+/// Letters of such a key.
+const PUSH_KEY_LENGTH: usize = 64;
+
+/// A path as it may be logged: without tokens, and without the keys of live channels.
+#[must_use]
+pub fn loggable(path: &str) -> Cow<'_, str> {
+    let Some((front, behind)) = path.split_once(PUSH) else { return without_token(path) };
+    let (key, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
+    let is_key = key.len() >= PUSH_KEY_LENGTH;
+    Cow::Owned(format!("{}{PUSH}{}{}", without_token(front), if is_key { "…" } else { key }, without_token(rest)))
+}
+
 /// A path without `.` segments, and without its token if that is verified.
 fn path_of(path: &str, token: Token) -> Option<String> {
     let path = match (token, split_token(path)) {

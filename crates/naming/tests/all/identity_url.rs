@@ -1,7 +1,7 @@
 //! The canonical URL: examples, and a model that was not made from the code. The model takes a resource apart into what it
 //! means, writes it down in any spelling that RFC 3986 calls equal, and wants the one plain spelling back.
 
-use flame_naming::identity::url::{canonical, has_token, is_plain, split_token, without_token};
+use flame_naming::identity::url::{canonical, has_token, is_plain, loggable, split_token, without_token};
 use flame_naming::identity::{Identity, Question, Single, Token};
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
@@ -86,6 +86,24 @@ fn a_token_is_in_no_log() {
         ("/;URISigningPackage=%zz/film", "/;URISigningPackage=…/film"),
     ] {
         assert_eq!(without_token(text), logged, "{text}");
+    }
+}
+
+#[test]
+fn a_channels_key_is_in_no_log() {
+    let key = "0123456789abcdef".repeat(4);
+    for (path, logged) in [
+        (format!("/push/{key}/v720.mp4"), "/push/…/v720.mp4"),
+        (format!("/~ingest/push/{key}"), "/~ingest/push/…"),
+        (format!("/~ingest/push/{key}x/v/1.m4s"), "/~ingest/push/…/v/1.m4s"),
+        (
+            "/push/0198a1b2-0000-7000-8000-000000000001/v.mp4".to_owned(),
+            "/push/0198a1b2-0000-7000-8000-000000000001/v.mp4",
+        ),
+        ("/;URISigningPackage=a/push/x".to_owned(), "/;URISigningPackage=…/push/x"),
+        ("/film/1.m4s".to_owned(), "/film/1.m4s"),
+    ] {
+        assert_eq!(loggable(&path), logged, "{path}");
     }
 }
 

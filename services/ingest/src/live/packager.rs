@@ -12,6 +12,7 @@
 
 mod running;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -101,7 +102,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Track {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What streaming is told.
     pub live: LiveTrack,
     /// Its init segment.

@@ -4,6 +4,7 @@
 //! segment's first chunk (streaming takes nothing twice); when it has failed for too long, or streaming says no, the task
 //! ends and says why. It never tells the encoder anything: who owns a publication does.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub struct Way {
 pub struct Publisher {
     way: Way,
     publication: Publication,
-    lanes: Vec<(&'static str, Arc<Queue>)>,
+    lanes: Vec<(Cow<'static, str>, Arc<Queue>)>,
     tasks: JoinSet<Result<(), Lost>>,
 }
 
@@ -125,7 +126,7 @@ impl Publisher {
         let mut publisher = Self { way, publication, lanes: Vec::new(), tasks: JoinSet::new() };
         for track in tracks {
             let queue = Arc::new(Queue::new(publisher.way.bound));
-            publisher.lanes.push((track.name, Arc::clone(&queue)));
+            publisher.lanes.push((track.name.clone(), Arc::clone(&queue)));
             publisher.tasks.spawn(deliver(publisher.way.clone(), publisher.publication.clone(), track.name, queue));
         }
         Ok(publisher)
@@ -200,7 +201,7 @@ impl Drop for Publisher {
 
 async fn send_inits(way: &Way, publication: &Publication, tracks: &[Track]) -> Result<(), SendError> {
     for track in tracks {
-        let sent = way.client.put_live_init(publication.id, track.name, track.init.clone());
+        let sent = way.client.put_live_init(publication.id, &track.name, track.init.clone());
         match tokio::time::timeout(way.answer_timeout, sent).await {
             Ok(sent) => sent?,
             Err(_) => return Err(SendError::Overdue { after: way.answer_timeout }),
@@ -210,12 +211,12 @@ async fn send_inits(way: &Way, publication: &Publication, tracks: &[Track]) -> R
 }
 
 /// Sends the segments of one track until there are no more.
-async fn deliver(way: Way, publication: Publication, track: &'static str, queue: Arc<Queue>) -> Result<(), Lost> {
+async fn deliver(way: Way, publication: Publication, track: Cow<'static, str>, queue: Arc<Queue>) -> Result<(), Lost> {
     let mut attempts = 0;
     let mut failing_since: Option<Instant> = None;
     while let Some(segment) = queue.oldest().await {
         let sent = tokio::select! {
-            sent = send(&way, &publication, track, &segment) => sent,
+            sent = send(&way, &publication, &track, &segment) => sent,
             () = overdue(&segment, way.answer_timeout) => Err(SendError::Overdue { after: way.answer_timeout }),
         };
         let error = match sent {
@@ -241,7 +242,7 @@ async fn deliver(way: Way, publication: Publication, track: &'static str, queue:
                     return Err(Lost::Away { patience: way.patience, source: Box::new(error) });
                 }
                 attempts += 1;
-                tracing::warn!(error = chain(&error), channel = %publication.channel, track, "a segment is sent again");
+                tracing::warn!(error = chain(&error), channel = %publication.channel, %track, "a segment is sent again");
                 tokio::time::sleep(retry::pause(attempts, PAUSE_MAX)).await;
             }
         }

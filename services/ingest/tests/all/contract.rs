@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_api::ingest::Upload;
-use flame_ingest::config::{Config, Limits, PullConfig, StoreChoice};
+use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{self, Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -19,9 +19,10 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("ingest", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 14);
-    // A browser's preflight carries no token.
-    assert!(operations.iter().all(|operation| operation.needs_token != (operation.method == Method::OPTIONS)));
+    assert_eq!(operations.len(), 18);
+    // A browser's preflight carries no token, and who pushes shows the key of a channel.
+    let is_public = |path: &str, method: &Method| *method == Method::OPTIONS || path.starts_with("/push/");
+    assert!(operations.iter().all(|operation| operation.needs_token != is_public(&operation.path, &operation.method)));
 }
 
 #[test]
@@ -32,14 +33,28 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };
     let shown = |value: &Config| {
         let value = serde_json::to_value(value).unwrap();
-        [value["limits"].clone(), value["pulls"].clone()]
+        ["limits", "pulls", "rtmp", "push"].map(|table| value[table].clone())
     };
-    let default = Config { limits: Limits::default(), pulls: PullConfig::default(), ..example.clone() };
+    let default = Config {
+        limits: Limits::default(),
+        pulls: PullConfig::default(),
+        rtmp: Some(RtmpConfig::default()),
+        push: Some(PushConfig::default()),
+        ..example.clone()
+    };
     assert_eq!(shown(&example), shown(&default));
     // Every key of every table stands in the text, commented out or not.
     let text = std::fs::read_to_string(&file).unwrap();
     let value = serde_json::to_value(&example).unwrap();
-    for table in [&value, &value["limits"], &value["pulls"], &value["store"]["embedded"], &value["host"]] {
+    for table in [
+        &value,
+        &value["limits"],
+        &value["pulls"],
+        &value["rtmp"],
+        &value["push"],
+        &value["store"]["embedded"],
+        &value["host"],
+    ] {
         for key in table.as_object().unwrap().keys() {
             let there = text.lines().any(|line| {
                 let line = line.trim_start_matches("# ");

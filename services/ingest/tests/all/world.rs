@@ -68,6 +68,7 @@ pub fn config(folder: &Path) -> Config {
         },
         pulls: PullConfig::default(),
         rtmp: None,
+        push: None,
         allowed_origins: Vec::new(),
         media_program: None,
     }
@@ -115,6 +116,10 @@ impl World {
 
     pub fn store_address(&self) -> SocketAddr {
         self.running.as_ref().and_then(Running::store_address).expect("the store is embedded")
+    }
+
+    pub fn store_config(&self) -> StoreConfig {
+        self.running.as_ref().expect("it runs").store().clone()
     }
 
     pub fn rtmp_address(&self) -> SocketAddr {

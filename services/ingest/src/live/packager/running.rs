@@ -1,5 +1,6 @@
 //! A publication under way: samples become chunks, track by track, cut alike.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use flame_api::live::LiveTrack;
@@ -79,7 +80,12 @@ impl Running {
 
     pub(super) fn tracks(&self) -> Vec<Track> {
         let lanes = self.video.iter().chain(&self.audio);
-        lanes.map(|lane| Track { name: lane.name, live: lane.live.clone(), init: lane.writer.init().clone() }).collect()
+        let tracks = lanes.map(|lane| Track {
+            name: Cow::Borrowed(lane.name),
+            live: lane.live.clone(),
+            init: lane.writer.init().clone(),
+        });
+        tracks.collect()
     }
 
     /// How much media there was.

@@ -31,7 +31,7 @@ struct Encoder {
 /// What a publication came to.
 #[derive(Debug, Default)]
 struct Programme {
-    tracks: Vec<&'static str>,
+    tracks: Vec<std::borrow::Cow<'static, str>>,
     /// Number, first presented time and length, ticks, of each segment of the pictures.
     segments: Vec<(u64, u64, u64)>,
     pictures: u32,
@@ -100,8 +100,10 @@ fn programmes(steps: Vec<Step>) -> Vec<Programme> {
     for step in steps {
         let last = programmes.last_mut().filter(|programme| !programme.is_ended);
         match (step, last) {
-            (Step::Begin(tracks), None) => programmes
-                .push(Programme { tracks: tracks.iter().map(|track| track.name).collect(), ..Programme::default() }),
+            (Step::Begin(tracks), None) => programmes.push(Programme {
+                tracks: tracks.iter().map(|track| track.name.clone()).collect(),
+                ..Programme::default()
+            }),
             (Step::Chunk { track: "v", chunk }, Some(programme)) => {
                 programme.pictures += chunk.samples;
                 match programme.segments.last_mut().filter(|(number, ..)| *number == chunk.number) {

@@ -1,0 +1,417 @@
+//! One channel that is pushed to: the task that owns its publication, and the requests that bring its media.
+//!
+//! Requests read and take apart; the task decides and sends. Of one track one request is read at a time, the next waits for
+//! its end: encoders often begin a segment before the answer to the one before has come. What one request holds is one fragment, and
+//! one more waits for the task.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use flame_api::client::ClientError;
+use flame_api::live::{ChannelState, LiveTerms};
+use flame_cmaf::Sample;
+use flame_cmaf::pushed::{Piece, Pushed, PushedError, PushedTrack};
+use flame_cmaf::samples::InitInfo;
+use flame_service_host::problem::chain;
+use futures_util::StreamExt;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex as Turn, Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::ChannelKey;
+use super::programme::{Bounds, Programme, ProgrammeError, Step};
+use crate::config::PushConfig;
+use crate::live::packager::Lengths;
+use crate::live::publisher::{Lost, Publisher, SendError, Way};
+
+/// Fragments that wait for the task.
+const MESSAGES_MAX: usize = 1;
+/// Requests of one track that wait for their turn.
+const WAITING_MAX: usize = 4;
+/// How long streaming may take for the end where the service stops.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A channel, as requests see it.
+#[derive(Debug)]
+pub struct Channel {
+    id: Uuid,
+    sender: mpsc::Sender<Message>,
+    streams: Mutex<HashMap<String, Arc<Stream>>>,
+    streams_max: usize,
+    fragment_max_bytes: usize,
+    idle: Duration,
+    ended: Mutex<Option<Arc<Ended>>>,
+    /// Nothing of it is under way any more.
+    closed: CancellationToken,
+}
+
+/// One track, as requests see it.
+#[derive(Debug)]
+struct Stream {
+    places: Semaphore,
+    /// What the header said, held by the request that is read.
+    info: Turn<Option<InitInfo>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Track(String, Box<PushedTrack>),
+    Media(String, Vec<Sample>, Instant),
+    Last(String),
+}
+
+/// Why a channel is not pushed to any more.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The encoder said so, or nothing came for a while.
+    #[error("the encoder left")]
+    Left,
+    /// The service stops.
+    #[error("the service stops")]
+    Stopped,
+    /// Streaming did not take its publication.
+    #[error("streaming did not take the publication")]
+    NotBegun(#[source] SendError),
+    /// Streaming did not go on with it.
+    #[error("the publication was lost")]
+    Lost(#[source] Lost),
+    /// What came makes none.
+    #[error(transparent)]
+    Programme(#[from] ProgrammeError),
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The key opens nothing.
+    #[error("the key opens nothing")]
+    Key,
+    /// There is no router to ask.
+    #[error("this service knows no router, so no streaming")]
+    NoWay,
+    /// Streaming could not be asked.
+    #[error("streaming could not be asked about the key")]
+    NotAsked(#[source] Box<ClientError>),
+    /// Too many keys are being asked about.
+    #[error("too many keys are being looked up")]
+    Busy,
+    /// Too many channels.
+    #[error("{limit} channels are pushed to, and more are not taken")]
+    Full {
+        /// How many may be.
+        limit: usize,
+    },
+    /// What was sent before is not with streaming yet.
+    #[error("the publication before this one has not ended yet")]
+    Closing,
+    /// Too many tracks.
+    #[error("a channel has {limit} tracks at most")]
+    Tracks {
+        /// How many may be.
+        limit: usize,
+    },
+    /// Too many requests of one track.
+    #[error("{WAITING_MAX} requests of this track wait already")]
+    Waiting,
+    /// What came is no track.
+    #[error(transparent)]
+    Media(#[from] PushedError),
+    /// The body broke off.
+    #[error("the body broke off")]
+    Broken(#[source] axum::Error),
+    /// Nothing came.
+    #[error("nothing came for {} s", .0.as_secs())]
+    Idle(Duration),
+    /// The channel's publication has ended.
+    #[error(transparent)]
+    Ended(Arc<Ended>),
+}
+
+/// The task's side.
+struct Task {
+    channel: Arc<Channel>,
+    way: Way,
+    key: ChannelKey,
+    programme: Programme,
+    publisher: Option<Publisher>,
+    idle: Duration,
+}
+
+/// A channel, and the task that takes what is pushed to it; it ends when nothing has come for a while.
+pub(super) fn open(
+    way: Way,
+    key: ChannelKey,
+    terms: &LiveTerms,
+    config: &PushConfig,
+    stop: CancellationToken,
+) -> (Arc<Channel>, impl Future<Output = ()> + Send + use<>) {
+    let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+    let channel = Arc::new(Channel {
+        id: terms.channel,
+        sender,
+        streams: Mutex::default(),
+        streams_max: config.max_tracks,
+        fragment_max_bytes: usize::try_from(config.max_fragment.0).unwrap_or(usize::MAX),
+        idle: config.idle.0,
+        ended: Mutex::default(),
+        closed: CancellationToken::new(),
+    });
+    let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
+    let bounds = Bounds {
+        gather_us: i64::try_from(config.gather.0.as_micros()).unwrap_or(i64::MAX),
+        held_max_bytes: usize::try_from(config.held.0).unwrap_or(usize::MAX),
+        tracks_max: config.max_tracks,
+    };
+    let programme = Programme::new(lengths, bounds);
+    let task = Task { channel: Arc::clone(&channel), way, key, programme, publisher: None, idle: config.idle.0 };
+    (channel, task.run(receiver, stop))
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// Whether it takes media: not where its end is still on its way.
+    ///
+    /// # Errors
+    /// [`PushError::Ended`] where another encoder has the channel: this one would only take it back, and so for ever.
+    pub(super) fn is_open(&self) -> Result<bool, PushError> {
+        match self.ended() {
+            None => Ok(true),
+            Some(ended) if matches!(&*ended, Ended::Lost(Lost::Gone(_))) => Err(PushError::Ended(ended)),
+            Some(_) => Ok(false),
+        }
+    }
+
+    pub(super) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    fn ended(&self) -> Option<Arc<Ended>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads a request to its end: header, fragments, or both, of the track `name`.
+    ///
+    /// # Errors
+    /// [`PushError`].
+    pub async fn receive(&self, name: &str, body: Body, received: impl Fn(u64)) -> Result<(), PushError> {
+        let stream = self.stream(name)?;
+        let _place = stream.places.try_acquire().map_err(|_| PushError::Waiting)?;
+        let mut info = timeout(self.idle, stream.info.lock()).await.map_err(|_| PushError::Waiting)?;
+        let mut pushed = Pushed::new(self.fragment_max_bytes, info.clone());
+        let mut body = body.into_data_stream();
+        loop {
+            let octets = tokio::select! {
+                octets = timeout(self.idle, body.next()) => octets.map_err(|_| PushError::Idle(self.idle))?,
+                () = self.sender.closed() => return Err(self.gone()),
+            };
+            let Some(octets) = octets else { break };
+            let octets = octets.map_err(PushError::Broken)?;
+            received(octets.len() as u64);
+            pushed.push(&octets);
+            let came_at = Instant::now();
+            while let Some(piece) = pushed.next()? {
+                let name = name.to_owned();
+                let message = match piece {
+                    Piece::Track(track) => {
+                        *info = Some(track.info.clone());
+                        Message::Track(name, track)
+                    }
+                    Piece::Samples(samples) => Message::Media(name, samples, came_at),
+                    Piece::Last => Message::Last(name),
+                };
+                self.send(message).await?;
+            }
+        }
+        if pushed.end()? {
+            self.send(Message::Last(name.to_owned())).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: Message) -> Result<(), PushError> {
+        self.sender.send(message).await.map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> PushError {
+        PushError::Ended(self.ended().unwrap_or_else(|| Arc::new(Ended::Left)))
+    }
+
+    fn stream(&self, name: &str) -> Result<Arc<Stream>, PushError> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.get(name) {
+            return Ok(Arc::clone(stream));
+        }
+        if streams.len() >= self.streams_max {
+            return Err(PushError::Tracks { limit: self.streams_max });
+        }
+        let stream = Arc::new(Stream { places: Semaphore::new(1 + WAITING_MAX), info: Turn::new(None) });
+        streams.insert(name.to_owned(), Arc::clone(&stream));
+        Ok(stream)
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Message>, stop: CancellationToken) {
+        let channel = self.channel.id;
+        tracing::info!(%channel, "an encoder pushes");
+        let ended = Arc::new(self.serve(&mut receiver, &stop).await);
+        *self.channel.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ended));
+        // Requests that are being read notice it now.
+        drop(receiver);
+        if matches!(*ended, Ended::Left | Ended::Stopped) {
+            tracing::info!(%channel, "a push ended: {ended}");
+        } else {
+            self.way.figures.lost.with_label_values(&[ended.reason()]).inc();
+            tracing::warn!(%channel, reason = ended.reason(), error = chain(&*ended), "a push was ended");
+        }
+        let (handle, idle) = (Arc::clone(&self.channel), self.idle);
+        self.end(&ended).await;
+        if matches!(&*ended, Ended::Lost(Lost::Gone(_))) {
+            // Who goes on sending hears why for a while.
+            tokio::select! { () = tokio::time::sleep(idle) => {}, () = stop.cancelled() => {} }
+        }
+        handle.closed.cancel();
+    }
+
+    async fn serve(&mut self, receiver: &mut mpsc::Receiver<Message>, stop: &CancellationToken) -> Ended {
+        loop {
+            let message = tokio::select! {
+                message = timeout(self.idle, receiver.recv()) => message,
+                lost = lost(self.publisher.as_mut()) => match self.go_on_after(lost).await {
+                    Ok(()) => continue,
+                    Err(ended) => return ended,
+                },
+                () = stop.cancelled() => return Ended::Stopped,
+            };
+            let Ok(Some(message)) = message else { return Ended::Left };
+            if let Err(ended) = self.take(message).await {
+                return ended;
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message) -> Result<(), Ended> {
+        let mut steps = Vec::new();
+        let (taken, came_at, is_last) = match message {
+            Message::Track(name, track) => {
+                (self.programme.track(&name, *track, now_us(), &mut steps), Instant::now(), false)
+            }
+            Message::Media(name, samples, came_at) => {
+                (self.programme.media(&name, samples, now_us(), &mut steps), came_at, false)
+            }
+            Message::Last(name) => (Ok(()), Instant::now(), self.programme.last(&name)),
+        };
+        self.follow(steps, came_at, self.way.patience).await?;
+        taken?;
+        if is_last { Err(Ended::Left) } else { Ok(()) }
+    }
+
+    /// A publication that streaming has forgotten is begun again with the next key frame, unless another encoder has taken
+    /// the channel.
+    async fn go_on_after(&mut self, lost: Lost) -> Result<(), Ended> {
+        let channel = self.channel.id;
+        let Lost::Gone(_) = &lost else { return Err(Ended::Lost(lost)) };
+        let client = self.way.client.clone().with_deadline(self.way.answer_timeout);
+        let is_free = matches!(client.channel(channel).await, Ok(Some(channel)) if channel.state == ChannelState::Idle);
+        let Some(publisher) = self.publisher.take().filter(|_| is_free) else { return Err(Ended::Lost(lost)) };
+        tracing::warn!(%channel, error = chain(&lost), "streaming has forgotten a publication: another is begun");
+        self.way.figures.lost.with_label_values(&[lost.reason()]).inc();
+        publisher.give_up().await;
+        // What it still had to say belongs to the one that is lost.
+        self.programme.restart(&mut Vec::new())?;
+        Ok(())
+    }
+
+    /// Does what the programme says. The end of a publication may take as long as `patience`.
+    async fn follow(&mut self, steps: Vec<Step>, came_at: Instant, patience: Duration) -> Result<(), Ended> {
+        let mut steps = VecDeque::from(steps);
+        while let Some(step) = steps.pop_front() {
+            match step {
+                Step::Begin(tracks) => {
+                    let begun = Publisher::begin(self.way.clone(), self.key.reveal(), tracks).await;
+                    let publisher = begun.map_err(Ended::NotBegun)?;
+                    let publication = publisher.publication();
+                    let (channel, first_number) = (publication.channel, publication.first_number);
+                    tracing::info!(%channel, publication = %publication.id, first_number, "a publication began");
+                    let mut held = Vec::new();
+                    let packaged = self.programme.begun(&mut held);
+                    self.publisher = Some(publisher);
+                    // What was held comes before what is next.
+                    held.into_iter().rev().for_each(|step| steps.push_front(step));
+                    packaged?;
+                }
+                Step::Chunk { track, chunk } => {
+                    if let Some(publisher) = &self.publisher {
+                        publisher.push(&track, &chunk, came_at);
+                    }
+                }
+                Step::End => {
+                    if let Some(publisher) = self.publisher.take() {
+                        publisher.finish(patience).await;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what is published: with all that came, unless streaming is the reason.
+    async fn end(mut self, ended: &Ended) {
+        if matches!(ended, Ended::Lost(_) | Ended::NotBegun(_)) {
+            if let Some(publisher) = self.publisher.take() {
+                publisher.give_up().await;
+            }
+            return;
+        }
+        let patience = if matches!(ended, Ended::Stopped) { FAREWELL } else { self.way.patience };
+        let mut steps = Vec::new();
+        let finished = match ended {
+            // What is broken is not finished, but what came before is.
+            Ended::Programme(_) => self.programme.restart(&mut steps),
+            _ => self.programme.finish(&mut steps),
+        };
+        let followed = self.follow(steps, Instant::now(), patience).await;
+        if let Err(error) = finished.map_err(Ended::from).and(followed) {
+            tracing::warn!(error = chain(&error), channel = %self.channel.id, "the end of a publication was lost");
+        }
+        // Where the programme could not end it.
+        if let Some(publisher) = self.publisher.take() {
+            publisher.finish(patience).await;
+        }
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// A word for `/metrics`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Stopped => "stopped",
+            Self::NotBegun(_) => "away",
+            Self::Lost(lost) => lost.reason(),
+            Self::Programme(_) => "media",
+        }
+    }
+}
+
+/// Returns once what is published cannot go on.
+async fn lost(publisher: Option<&mut Publisher>) -> Lost {
+    match publisher {
+        Some(publisher) => publisher.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now_us() -> i64 {
+    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
+}
