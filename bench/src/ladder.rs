@@ -139,7 +139,7 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
     let took = began.elapsed();
     match outcome {
         Outcome::Ladder { tracks, .. } => {
-            ensure!(tracks.len() == plan.video.len() + usize::from(plan.audio.is_some()), "tracks are missing");
+            ensure!(tracks.len() == plan.video.len() + plan.audio.len(), "tracks are missing");
             Ok(took)
         }
         Outcome::Probe { .. } | Outcome::Poster { .. } => bail!("flame-media has done something else"),
@@ -175,8 +175,8 @@ fn ffmpeg_command(clip: &Path, folder: &Path, plan: &LadderPlan) -> Command {
         command.args(["-force_key_frames", &format!("expr:gte(t,n_forced*{gop_s})")]);
         output(&mut command, &rung.name);
     }
-    if let Some(audio) = &plan.audio {
-        command.args(["-map", "0:a:0", "-c:a", "aac", "-b:a", &audio.bitrate_bps.to_string()]);
+    for audio in &plan.audio {
+        command.args(["-map", &format!("0:a:{}", audio.sound), "-c:a", "aac", "-b:a", &audio.bitrate_bps.to_string()]);
         command.args(["-ac", &audio.channels.to_string(), "-ar", &audio.sample_rate_hz.to_string()]);
         output(&mut command, &audio.name);
     }

@@ -2,6 +2,7 @@
 
 mod ca;
 mod encryption;
+mod sound;
 mod subtitles;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
 pub use encryption::Encrypt;
+pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 
 use crate::connection;
@@ -201,6 +203,8 @@ pub enum AssetCommand {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Say language, role and title of one of an asset's sounds, where the source is silent or wrong
+    Sound(Sound),
     /// Let only viewers with a signed URL play assets (`flame token sign-url`)
     Protect {
         #[arg(required = true, value_parser = connection::id, help = "Their identifiers")]

@@ -1,5 +1,7 @@
 //! `flame asset`: the catalogue.
 
+mod sounds;
+
 use anyhow::anyhow;
 use flame_api::Client;
 use flame_api::metadata::{self, Asset, AssetPatch, AssetQuery, Encryption};
@@ -26,6 +28,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
             list(global, &client, query, limit).await
         }
         AssetCommand::Show { id } => show(global, &client, id).await,
+        AssetCommand::Sound(args) => sounds::label(global, &client, args).await,
         AssetCommand::Protect { ids, off } => protect(global, &client, &ids, !off).await,
         AssetCommand::Encrypt(args) => encrypt(global, &client, &args.ids, args.encryption()).await,
         AssetCommand::Rm { ids } => remove(global, &client, &ids).await,
@@ -94,8 +97,8 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
         let rate = video.frame_rate.map_or_else(|| "-".to_owned(), |rate| format!("{:.3} fps", rate.as_f64()));
         fact("video", format!("{} {}x{} {rate} {}", video.codec, video.width, video.height, video.pixel_format));
     }
-    if let Some(audio) = &asset.probe.audio {
-        fact("audio", format!("{} {} Hz, {} channels", audio.codec, audio.sample_rate_hz, audio.channels));
+    for stream in asset.probe.sounds() {
+        fact(&format!("sound {}", stream.number), sounds::describe(&asset, stream));
     }
     fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
     fact("encrypted", asset.encryption.map_or("no", word).to_owned());
@@ -120,7 +123,7 @@ pub fn tracks(asset: &Asset) -> comfy_table::Table {
     for track in asset.version.iter().flat_map(|version| &version.tracks) {
         let pictures = match (track.width, track.height, track.channels) {
             (Some(width), Some(height), _) => format!("{width}x{height}"),
-            (_, _, Some(channels)) => format!("{channels} channels"),
+            (_, _, Some(channels)) => sounds::channels(track, channels),
             _ => "-".to_owned(),
         };
         table.add_row([

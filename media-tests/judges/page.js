@@ -2,8 +2,8 @@
 // what a viewer would have seen. Only observes: the verdict is the caller's.
 //
 // `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
-// `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `latency_s()` (null of what
-// is not live); it tells
+// `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
+// first sound to whose language `is` says yes; false if there is none), `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
 
 import { open } from './player.js';
@@ -18,6 +18,9 @@ const NEAR_S = 1;
 const TEXTS_MAX = 200;
 // Playback that goes on so far after a seek has come out of it.
 const ONWARD_S = 0.5;
+// Time in which a sound that was chosen must be heard, and how near its tone must be.
+const LISTEN_MS = 10000;
+const NEAR_HZ = 15;
 
 const query = new URLSearchParams(location.search);
 const switches = query.get('switch') === 'true';
@@ -25,7 +28,7 @@ const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
   levels: null, audio_tracks: null, highest_level: null, latency_s: null, stalls: [], errors: [],
-  heights: [], seeks: [], text_languages: null, texts: [],
+  heights: [], seeks: [], text_languages: null, texts: [], sounds: [],
 };
 const started = performance.now();
 let player;
@@ -123,9 +126,43 @@ async function take(level, height) {
   fail('switch', `${wanted} within ${SWITCH_MS} ms or before the end (${standing()})`, true);
 }
 
+// === Sounds ===
+
+// The loudest tone that the element plays now, Hz; it is listened to as a loudspeaker would.
+function tones() {
+  // The page plays without sound, and a muted element is silent to whoever listens, too.
+  video.muted = false;
+  const context = new AudioContext();
+  const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
+  context.createMediaElementSource(video).connect(analyser).connect(context.destination);
+  const levels = new Float32Array(analyser.frequencyBinCount);
+  return () => {
+    analyser.getFloatFrequencyData(levels);
+    const loudest = levels.reduce((best, level, at) => (level > levels[best] ? at : best), 0);
+    return Number.isFinite(levels[loudest]) ? (loudest * context.sampleRate) / analyser.fftSize : 0;
+  };
+}
+
+const languageOf = (tag) => { try { return new Intl.Locale(tag).language; } catch { return null; } };
+
+async function listen({ language, hz }, tone) {
+  const from = performance.now();
+  if (!player.listen((tag) => languageOf(tag) === language)) {
+    return fail('sound', `no sound in ${language} is offered, or none can be chosen`, true);
+  }
+  let heard = 0;
+  while (!seen.done && performance.now() - from < LISTEN_MS) {
+    heard = tone();
+    if (Math.abs(heard - hz) < NEAR_HZ) return seen.sounds.push({ language, hz: heard, ms: performance.now() - from });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return fail('sound', `${heard} Hz and not ${hz} are heard of ${language} after ${LISTEN_MS} ms (${standing()})`, true);
+}
+
 async function perform() {
   const seeks = JSON.parse(query.get('seeks'));
-  if (seeks.length === 0 && !switches) return;
+  const sounds = JSON.parse(query.get('sounds'));
+  if (seeks.length === 0 && !switches && sounds.length === 0) return;
   busy = true;
   // Nobody's hand is so quick, and Shaka Player does not always come out of a seek in its first moments.
   const from_s = video.currentTime;
@@ -137,6 +174,10 @@ async function perform() {
   if (heights === null) fail('switch', 'this player takes no levels by hand', true);
   for (const [level, height] of (heights ?? []).entries()) {
     if (!seen.done) await take(level, height);
+  }
+  const tone = sounds.length > 0 ? tones() : null;
+  for (const sound of sounds) {
+    if (!seen.done) await listen(sound, tone);
   }
   busy = false;
   if (video.ended) finish();

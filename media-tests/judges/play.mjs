@@ -1,12 +1,14 @@
 // Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen.
 //
 //   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
+//     [--audio LANG:HZ[,LANG:HZ...]]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
 // --page media: the page appears under the media's own origin. --for-s N: what does not end is watched for N seconds
 // from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
 // --text TAG: shows the subtitles of this language.
+// --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -32,15 +34,18 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
-    switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' } },
+    switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' },
+    audio: { type: 'string', default: '' } },
 });
 const player = PLAYERS[positionals[0]];
 const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Number);
+const sounds = values.audio.split(',').filter((sound) => sound !== '').map((sound) => sound.split(':'))
+  .map(([language, hz]) => ({ language, hz: Number(hz) }));
 const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds) => Number(seconds) * 1000);
 if (!player || positionals.length !== 2 || !['own', 'media'].includes(values.page)
-    || ![...seeks, deadline, watched].every((time) => time >= 0)) {
+    || ![...seeks, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--text TAG]');
+    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]]');
   process.exit(2);
 }
 const media = new URL(positionals[1]);
@@ -89,7 +94,9 @@ try {
       return route.fulfill({ contentType, body });
     });
   }
-  const query = new URLSearchParams({ url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text });
+  const query = new URLSearchParams({
+    url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text, sounds: JSON.stringify(sounds),
+  });
   await page.goto(`${origin}/page.html?${query}`);
   // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.
   const reached = (what) => page.waitForFunction((what) => window.judge?.seen.done || window.judge?.[what]?.(), what,

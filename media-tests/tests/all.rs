@@ -14,6 +14,8 @@ mod judges;
 mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
+#[path = "all/sounds.rs"]
+mod sounds;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/tidy.rs"]

@@ -33,7 +33,15 @@ pub struct Probe {
     pub video: Option<VideoStream>,
     /// The audio stream that a player would choose, if there is one.
     pub audio: Option<AudioStream>,
+    /// The other audio streams that can be decoded, in the file's order; at most [`SOUNDS_MAX`] with the chosen one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_audio: Vec<AudioStream>,
 }
+
+/// Longest title of a track, characters.
+pub const TRACK_TITLE_MAX_CHARS: usize = 100;
+/// The most audio streams of a source that are looked at, and encoded.
+pub const SOUNDS_MAX: usize = 8;
 
 /// One video stream of a source file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -71,6 +79,9 @@ pub struct VideoStream {
 /// One audio stream of a source file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AudioStream {
+    /// Which of the file's audio streams it is, from 0 (FFmpeg's `a:0`).
+    #[serde(default)]
+    pub number: u32,
     /// Codec, FFmpeg's short name (`aac`, `opus`).
     pub codec: String,
     /// Samples per second.
@@ -79,8 +90,33 @@ pub struct AudioStream {
     pub channels: u16,
     /// BCP 47 or ISO 639-2 language as tagged in the file.
     pub language: Option<String>,
+    /// What it is for, as the file says it.
+    #[serde(default)]
+    pub role: SoundRole,
+    /// Its title in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Stream duration in milliseconds, if the file says.
     pub duration_ms: Option<u64>,
+}
+
+/// What a track of sound is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SoundRole {
+    /// The programme as it is meant.
+    #[default]
+    Main,
+    /// Another version of it.
+    Alternate,
+    /// In another language than it was made in.
+    Dub,
+    /// Talk about the programme.
+    Commentary,
+    /// With spoken descriptions of the pictures.
+    Description,
+    /// With speech that stands out, for those who hear little.
+    ClearSpeech,
 }
 
 /// Video or audio.
@@ -116,6 +152,15 @@ pub struct Track {
     pub sample_rate_hz: Option<u32>,
     /// Language; audio only.
     pub language: Option<String>,
+    /// What it is for; audio only.
+    #[serde(default)]
+    pub role: SoundRole,
+    /// Title for people; audio only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Which of the source's audio streams it was made of, from 0; audio only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_sound: Option<u32>,
     /// Duration in milliseconds.
     pub duration_ms: u64,
     /// Samples (frames of video, access units of audio).
@@ -126,4 +171,109 @@ pub struct Track {
     pub peak_bandwidth_bps: u64,
     /// Bytes of the track's object.
     pub size_bytes: u64,
+}
+
+// === impl Probe ===
+
+impl Probe {
+    /// All audio streams, the one that a player would choose first.
+    pub fn sounds(&self) -> impl Iterator<Item = &AudioStream> {
+        self.audio.iter().chain(&self.other_audio)
+    }
+}
+
+// === impl SoundRole ===
+
+impl SoundRole {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Main, Self::Alternate, Self::Dub, Self::Commentary, Self::Description, Self::ClearSpeech];
+
+    /// Its word, as it stands in JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Alternate => "alternate",
+            Self::Dub => "dub",
+            Self::Commentary => "commentary",
+            Self::Description => "description",
+            Self::ClearSpeech => "clear-speech",
+        }
+    }
+
+    /// The role of this word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// What a word of DASH's role scheme (ISO/IEC 23009-1 section 5.8.5.5) says of a sound that is not just the main one.
+    #[must_use]
+    pub fn of_dash(word: &str) -> Option<Self> {
+        match word {
+            "alternate" => Some(Self::Alternate),
+            "dub" => Some(Self::Dub),
+            "commentary" | "supplementary" => Some(Self::Commentary),
+            "description" => Some(Self::Description),
+            // Of sound, `caption` is what FFmpeg writes for those who hear little.
+            "enhanced-audio-intelligibility" | "caption" => Some(Self::ClearSpeech),
+            _ => None,
+        }
+    }
+
+    /// What a title says where nothing else does: many files name a commentary so and set no flag.
+    #[must_use]
+    pub fn of_title(title: &str) -> Option<Self> {
+        let title = title.to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| title.contains(word));
+        if says(&["commentary", "kommentar", "commentaire", "comentario"]) {
+            Some(Self::Commentary)
+        } else if says(&["audio descri", "audiodescri", "audio-descri", "descriptive", "described"]) {
+            Some(Self::Description)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is for viewers with an impairment: no player chooses such a track by itself.
+    #[must_use]
+    pub fn is_for_few(self) -> bool {
+        matches!(self, Self::Description | Self::ClearSpeech)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_roles_are_those_of_json() {
+        for role in SoundRole::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.word());
+            assert_eq!(SoundRole::of_word(role.word()), Some(role));
+        }
+        assert_eq!(SoundRole::of_word("Main"), None);
+    }
+
+    #[test]
+    fn a_title_tells_what_a_sound_is_for() {
+        for (title, role) in [
+            ("Director's Commentary", Some(SoundRole::Commentary)),
+            ("English (Audio Description)", Some(SoundRole::Description)),
+            ("Stereo", None),
+            ("", None),
+        ] {
+            assert_eq!(SoundRole::of_title(title), role, "{title}");
+        }
+    }
+
+    #[test]
+    fn what_an_older_release_wrote_reads() {
+        let probe = r#"{"container":"mov","duration_ms":1,"bitrate_bps":1,"video":null,
+            "audio":{"codec":"aac","sample_rate_hz":48000,"channels":2,"language":"eng","duration_ms":null}}"#;
+        let probe: Probe = serde_json::from_str(probe).unwrap();
+        let sounds: Vec<_> = probe.sounds().map(|sound| (sound.number, sound.role)).collect();
+        assert_eq!(sounds, [(0, SoundRole::Main)]);
+    }
 }

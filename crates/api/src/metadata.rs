@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::media::{Probe, Track};
+use crate::media::{Probe, SoundRole, Track};
 use crate::subtitles::Subtitle;
 
 /// Where an asset stands between upload and playback.
@@ -88,6 +88,9 @@ pub struct Asset {
     /// How its media is encrypted on its way to viewers; absent where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// What was said of its sounds, over what the source says; the tracks of the version show it.
+    #[serde(default)]
+    pub sound_labels: Vec<SoundLabel>,
     /// The version that plays, newest; absent until one is published.
     pub version: Option<Version>,
     /// Its subtitles, in the order in which they were added.
@@ -101,6 +104,38 @@ pub struct Asset {
     /// When it last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// What somebody says of one audio stream of the source: it holds for the upload and for every version made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SoundLabel {
+    /// Which of the source's audio streams, from 0.
+    pub sound: u32,
+    /// Its language (BCP 47), if that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// What it is for, if that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<SoundRole>,
+    /// Its title for people, if that is said: 1 to 100 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+// === impl SoundLabel ===
+
+impl SoundLabel {
+    /// `track` as the label that is of it says, if there is one.
+    pub fn apply(labels: &[Self], track: &mut Track) {
+        let Some(label) = track.source_sound.and_then(|sound| labels.iter().find(|label| label.sound == sound)) else {
+            return;
+        };
+        let Self { sound: _, language, role, title } = label.clone();
+        track.language = language.or(track.language.take());
+        track.role = role.unwrap_or(track.role);
+        track.title = title.or(track.title.take());
+    }
 }
 
 /// Body of `POST /assets`. The caller chooses the id, so that a repeated call registers once: the same
@@ -136,6 +171,10 @@ pub struct AssetPatch {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Encryption>)]
     pub encryption: Option<Option<Encryption>>,
+    /// What is said of the sounds from now on, all of it: what is left out is as the source says it.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub sound_labels: Option<Vec<SoundLabel>>,
 }
 
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {

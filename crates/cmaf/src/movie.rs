@@ -34,6 +34,9 @@ mod header;
 mod sound;
 mod tables;
 mod trak;
+mod words;
+
+pub use words::{SoundWords, sound_words};
 
 /// The largest `moov` that is read: 100 hours of 25 pictures a second with AAC at 48 kHz have 104 MiB, 70 hours have 121 MiB
 /// where pictures are reordered, each with an offset of its own.
@@ -71,8 +74,10 @@ pub struct MovieTrack {
     pub codec: String,
     /// Ticks per second of all times, above 0.
     pub timescale: u32,
-    /// Language as the file has it: BCP 47 (`de-CH`) or ISO 639-2 (`deu`).
-    pub language: Option<String>,
+    /// Which of the movie's tracks of sound it is, from 0, also counting what is left out; none of pictures.
+    pub sound: Option<u32>,
+    /// What the file says of it in words.
+    pub words: SoundWords,
     /// Whether the file wants it played unless the viewer chooses otherwise.
     pub is_enabled: bool,
     /// What is seen or heard.
@@ -250,15 +255,17 @@ impl Movie {
         let chapters = traks.iter().flat_map(trak::chapters).collect::<Vec<u32>>();
         let mut limits = trak::Limits { target_ms, file_size_bytes, samples: SAMPLES_MAX, segments: SEGMENTS_MAX };
         let (mut tracks, mut left_out) = (Vec::new(), Vec::new());
+        let mut sounds = 0_u32..;
         for trak in traks {
             let track_id = trak::track_id(&trak).unwrap_or(0);
+            let sound = if words::is_sound(&trak) { sounds.next() } else { None };
             let parsed = if chapters.contains(&track_id) {
                 Err("it holds the chapters of another track".to_owned())
             } else {
                 trak::parse(&trak, track_id, timescale, &mut limits)
             };
             match parsed {
-                Ok(track) => tracks.push(track),
+                Ok(track) => tracks.push(MovieTrack { sound, ..track }),
                 Err(reason) => left_out.push(LeftOut { track_id, reason }),
             }
         }
@@ -428,7 +435,7 @@ impl fmt::Debug for MovieTrack {
             .field("track_id", &self.track_id)
             .field("codec", &self.codec)
             .field("timescale", &self.timescale)
-            .field("language", &self.language)
+            .field("words", &self.words)
             .field("media", &self.media)
             .field("segments", &self.cuts.cuts.len())
             .finish_non_exhaustive()

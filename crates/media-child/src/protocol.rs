@@ -7,11 +7,11 @@
 
 use std::path::PathBuf;
 
-use flame_api::media::{Probe, Rational, Track};
+use flame_api::media::{Probe, Rational, SoundRole, Track};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -109,8 +109,8 @@ pub enum Outcome {
         tracks: Vec<Track>,
         /// Frames of video that the source gave (each of them is in every video track).
         source_frames: u64,
-        /// Audio samples per channel that the source gave, at the track's rate.
-        source_audio_samples: u64,
+        /// Audio samples per channel that the source gave for each audio track, at the track's rate.
+        source_audio_samples: Vec<u64>,
     },
 }
 
@@ -119,8 +119,8 @@ pub enum Outcome {
 pub struct LadderPlan {
     /// Video rungs, best first; empty for audio only.
     pub video: Vec<VideoRung>,
-    /// The audio track, if the source has sound.
-    pub audio: Option<AudioRung>,
+    /// The audio tracks, each of a sound of the source, the one that a player chooses first.
+    pub audio: Vec<AudioRung>,
     /// Closed GOPs of this length in milliseconds begin on the same frame in every rung.
     pub gop_ms: u32,
     /// Segments of this length in milliseconds, a whole number of GOPs.
@@ -135,8 +135,6 @@ pub struct LadderPlan {
     pub frame_rate: Option<Rational>,
     /// Duration that the probe promised, for progress and to notice truncation.
     pub duration_ms: u64,
-    /// Language of the audio.
-    pub language: Option<String>,
 }
 
 /// One H.264 rung: capped constant quality.
@@ -156,11 +154,19 @@ pub struct VideoRung {
     pub preset: String,
 }
 
-/// The AAC-LC track.
+/// An AAC-LC track.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AudioRung {
-    /// Track name: `a128`.
+    /// Track name: `a128`, `a128-2`.
     pub name: String,
+    /// Which of the source's audio streams it is made of, from 0.
+    pub sound: u32,
+    /// Language of it.
+    pub language: Option<String>,
+    /// What it is for.
+    pub role: SoundRole,
+    /// Its title for people.
+    pub title: Option<String>,
     /// Channels out, 1 or 2; more are mixed down.
     pub channels: u16,
     /// Samples per second out: 44,100 or 48,000.

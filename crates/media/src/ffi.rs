@@ -7,10 +7,10 @@
 use ffmpeg_next::{
     Rational, Stream, color,
     ffi::{
-        AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, av_image_get_linesize, av_pix_fmt_count_planes,
-        sws_scale,
+        AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, av_find_program_from_stream,
+        av_image_get_linesize, av_pix_fmt_count_planes, sws_scale,
     },
-    format::Pixel,
+    format::{self, Pixel},
     frame,
     software::scaling,
 };
@@ -101,6 +101,30 @@ fn plane_count(format: Pixel) -> usize {
 pub(crate) fn container_pixel_aspect(stream: &Stream<'_>) -> Rational {
     // SAFETY: the stream borrows its context, which owns the `AVStream`; a plain field is copied.
     unsafe { (*stream.as_ptr()).sample_aspect_ratio }.into()
+}
+
+/// Whether a programme of a transport stream that has the stream `one` has `other` too; true where `one` is in none.
+pub(crate) fn share_a_programme(context: &format::context::Input, one: usize, other: usize) -> bool {
+    let (Ok(one), Ok(other)) = (i32::try_from(one), u32::try_from(other)) else { return false };
+    let mut programme = std::ptr::null_mut();
+    let mut is_in_any = false;
+    loop {
+        // SAFETY: `context` keeps the `AVFormatContext` and its programmes alive, which are only read; the function walks
+        // from one programme to the next, and ends with null.
+        programme = unsafe { av_find_program_from_stream(context.as_ptr().cast_mut(), programme, one) };
+        if programme.is_null() {
+            return !is_in_any;
+        }
+        is_in_any = true;
+        // SAFETY: a programme's list has as many entries as it says.
+        let has_other = unsafe {
+            let count = usize::try_from((*programme).nb_stream_indexes).unwrap_or(0);
+            (0..count).any(|at| *(*programme).stream_index.add(at) == other)
+        };
+        if has_other {
+            return true;
+        }
+    }
 }
 
 /// Sample rate and channels that the container states; 0 if it does not.

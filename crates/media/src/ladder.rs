@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use flame_api::media::{Track, TrackKind};
+use flame_api::media::{SoundRole, Track, TrackKind};
 use flame_media_child::protocol::LadderPlan;
 use gstreamer::{self as gst, prelude::*};
 
@@ -40,8 +40,8 @@ pub struct Ladder {
     pub tracks: Vec<Track>,
     /// Frames of video that the source gave.
     pub source_frames: u64,
-    /// Audio samples per channel that the source gave, at the track's rate.
-    pub source_audio_samples: u64,
+    /// Audio samples per channel that the source gave for each audio track, at the track's rate.
+    pub source_audio_samples: Vec<u64>,
 }
 
 /// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1.
@@ -100,7 +100,7 @@ fn initialise() -> Result<(), MediaError> {
 
 fn check(plan: &LadderPlan) -> Result<(), MediaError> {
     let wrong = |what: &str| Err(MediaError::environment(format!("the ladder's plan is wrong: {what}")));
-    if plan.video.is_empty() && plan.audio.is_none() {
+    if plan.video.is_empty() && plan.audio.is_empty() {
         return wrong("it has no track");
     }
     if plan.gop_ms == 0 || plan.segment_ms == 0 || !plan.segment_ms.is_multiple_of(plan.gop_ms) {
@@ -196,7 +196,7 @@ fn fraction(position_ns: u64, duration_ms: u64) -> f64 {
 
 fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
     let source_frames = shared.source_frames.load(Ordering::Acquire);
-    let source_audio_samples = shared.audio_feed.samples.load(Ordering::Acquire);
+    let source_audio_samples = shared.audio_feeds.iter().map(|feed| feed.samples.load(Ordering::Acquire)).collect();
     let absent = |kind: &str| {
         MediaError::input(format!("the {kind} of the file cannot be decoded: not one sample of it came out"))
     };
@@ -218,13 +218,16 @@ fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
             ..measured(&rung.name, TrackKind::Video, written)
         });
     }
-    if let Some(rung) = &plan.audio {
-        let track = shared.audio.lock().expect("the pipeline has stopped").take();
+    for (rung, track) in plan.audio.iter().zip(&shared.audio) {
+        let track = track.lock().expect("the pipeline has stopped").take();
         let written = track.map(audio_track::AudioTrack::finish).transpose()?.flatten();
         tracks.push(Track {
             channels: Some(rung.channels),
             sample_rate_hz: Some(rung.sample_rate_hz),
-            language: plan.language.clone(),
+            language: rung.language.clone(),
+            role: rung.role,
+            title: rung.title.clone(),
+            source_sound: Some(rung.sound),
             ..measured(&rung.name, TrackKind::Audio, written.ok_or_else(|| absent("audio"))?)
         });
     }
@@ -261,6 +264,9 @@ fn measured(name: &str, kind: TrackKind, written: WrittenTrack) -> Track {
         channels: None,
         sample_rate_hz: None,
         language: None,
+        role: SoundRole::Main,
+        title: None,
+        source_sound: None,
         duration_ms: figures.duration_ms,
         samples: figures.samples,
         average_bandwidth_bps: figures.average_bandwidth_bps,

@@ -3,6 +3,7 @@
 //! It reads a bounded number of packets in a bounded time and decodes the first frames of each chosen stream,
 //! so that a file that merely looks like media is found out here and not in the middle of a job.
 
+pub(crate) mod sounds;
 mod timing;
 
 use std::time::Duration;
@@ -31,23 +32,24 @@ const FRAMES_LOOKED_AT: usize = 8;
 /// [`MediaError`] in people's words.
 pub fn probe(input: &str) -> Result<Probe, MediaError> {
     let mut context = source::open(input, BUDGET)?;
-    let mut video = Chosen::of(&context, media::Type::Video)?;
-    let mut audio = Chosen::of(&context, media::Type::Audio)?;
-    if video.is_none() && audio.is_none() {
+    let video = best_stream(&context, media::Type::Video);
+    let mut video = video.map(|stream| Chosen::of(&stream, media::Type::Video, 0)).transpose()?;
+    let mut audio = sounds::open(&context)?;
+    if video.is_none() && audio.is_empty() {
         return Err(MediaError::input("the file has neither video nor audio"));
     }
     let read_all = read(&mut context, &mut video, &mut audio);
     drain(&mut video, &mut audio, read_all);
     // A stream that is announced but never comes is not there.
     video = video.filter(|video| !(read_all && video.packets == 0));
-    audio = audio.filter(|audio| !(read_all && audio.packets == 0));
+    audio.retain(|audio| !(read_all && audio.packets == 0));
 
     let video_stream = video.as_ref().map(|video| video.describe_video(&context, read_all)).transpose()?;
-    let audio_stream = audio.as_ref().map(|audio| audio.describe_audio(&context)).transpose()?;
+    let (audio_stream, other_audio) = sounds::describe(&context, &mut audio)?;
     if video_stream.is_none() && audio_stream.is_none() {
         return Err(MediaError::input("the file has no packet of video or audio: it is empty or cut off"));
     }
-    let duration_ms = duration_ms(&context, &[&video, &audio], read_all);
+    let duration_ms = duration_ms(&context, video.iter().chain(&audio), read_all);
     let size_bytes = context.io_size().and_then(|size| u64::try_from(size).ok());
     Ok(Probe {
         container: context.format().name().to_owned(),
@@ -55,6 +57,7 @@ pub fn probe(input: &str) -> Result<Probe, MediaError> {
         bitrate_bps: bitrate_bps(&context, size_bytes, duration_ms),
         video: video_stream,
         audio: audio_stream,
+        other_audio,
     })
 }
 
@@ -83,6 +86,8 @@ pub(crate) fn decoder_for(stream: &Stream<'_>, kind: &str) -> Result<decoder::De
 /// A chosen stream while the probe reads.
 struct Chosen {
     index: usize,
+    /// Which of the file's audio streams it is.
+    number: u32,
     codec: codec::Id,
     decoder: decoder::Opened,
     packets: u64,
@@ -101,11 +106,10 @@ enum FirstFrame {
 // === impl Chosen ===
 
 impl Chosen {
-    fn of(context: &format::context::Input, kind: media::Type) -> Result<Option<Self>, MediaError> {
-        let Some(stream) = best_stream(context, kind) else { return Ok(None) };
+    fn of(stream: &Stream<'_>, kind: media::Type, number: u32) -> Result<Self, MediaError> {
         let name = if kind == media::Type::Video { "video" } else { "audio" };
         let codec = stream.parameters().id();
-        let decoder = decoder_for(&stream, name)?;
+        let decoder = decoder_for(stream, name)?;
         let opened = if kind == media::Type::Video {
             decoder.video().map(|video| video.0)
         } else {
@@ -114,8 +118,9 @@ impl Chosen {
         let decoder = opened.map_err(|error| {
             MediaError::input(format!("the {name} codec {} cannot be opened: {error}", codec.name()))
         })?;
-        Ok(Some(Self {
+        Ok(Self {
             index: stream.index(),
+            number,
             codec,
             decoder,
             packets: 0,
@@ -123,7 +128,7 @@ impl Chosen {
             frames_wanted: if kind == media::Type::Video { FRAMES_LOOKED_AT } else { 1 },
             times: PacketTimes::default(),
             last_error: None,
-        }))
+        })
     }
 
     fn is_satisfied(&self) -> bool {
@@ -240,7 +245,11 @@ impl Chosen {
             return Err(self.undecodable("audio"));
         }
         let language = stream.metadata().get("language").map(str::to_owned);
+        let title = sounds::title_of(&stream);
         Ok(AudioStream {
+            number: self.number,
+            role: sounds::role_of(stream.disposition(), title.as_deref()),
+            title,
             codec: self.codec.name().to_owned(),
             sample_rate_hz,
             channels,
@@ -250,12 +259,12 @@ impl Chosen {
     }
 }
 
-/// Reads until both streams have what they want. Returns whether that was the whole file.
-fn read(context: &mut format::context::Input, video: &mut Option<Chosen>, audio: &mut Option<Chosen>) -> bool {
+/// Reads until all streams have what they want. Returns whether that was the whole file.
+fn read(context: &mut format::context::Input, video: &mut Option<Chosen>, audio: &mut [Chosen]) -> bool {
     let mut bytes = 0;
     for packets in 0.. {
-        let satisfied = |chosen: &Option<Chosen>| chosen.as_ref().is_none_or(Chosen::is_satisfied);
-        if satisfied(video) && satisfied(audio) || packets >= PACKETS_MAX || bytes >= BYTES_MAX {
+        let are_satisfied = video.iter().chain(&*audio).all(Chosen::is_satisfied);
+        if are_satisfied || packets >= PACKETS_MAX || bytes >= BYTES_MAX {
             return false;
         }
         let mut packet = Packet::empty();
@@ -263,7 +272,7 @@ fn read(context: &mut format::context::Input, video: &mut Option<Chosen>, audio:
             return true;
         }
         bytes += packet.size();
-        for chosen in [&mut *video, &mut *audio].into_iter().flatten() {
+        for chosen in video.iter_mut().chain(&mut *audio) {
             if chosen.index == packet.stream() {
                 chosen.take(&packet);
             }
@@ -272,9 +281,9 @@ fn read(context: &mut format::context::Input, video: &mut Option<Chosen>, audio:
     true
 }
 
-fn drain(video: &mut Option<Chosen>, audio: &mut Option<Chosen>, read_all: bool) {
+fn drain(video: &mut Option<Chosen>, audio: &mut [Chosen], read_all: bool) {
     if read_all {
-        for chosen in [video, audio].into_iter().flatten() {
+        for chosen in video.iter_mut().chain(audio) {
             chosen.finish_decoding();
         }
     }
@@ -314,10 +323,10 @@ fn stream_duration_ms(stream: &Stream<'_>) -> Option<u64> {
 }
 
 /// From the earliest start to the latest end of the chosen streams.
-fn duration_ms(context: &format::context::Input, chosen: &[&Option<Chosen>], read_all: bool) -> u64 {
+fn duration_ms<'a>(context: &format::context::Input, chosen: impl Iterator<Item = &'a Chosen>, read_all: bool) -> u64 {
     let mut starts = Vec::new();
     let mut ends = Vec::new();
-    for chosen in chosen.iter().copied().flatten() {
+    for chosen in chosen {
         let Some(stream) = context.stream(chosen.index) else { continue };
         let seen = chosen.times.span().filter(|_| read_all);
         let seen = seen.and_then(|(start, end)| to_ms(start, stream.time_base()).zip(to_ms(end, stream.time_base())));

@@ -9,6 +9,8 @@
 mod groups;
 mod renditions;
 
+use std::collections::BTreeSet;
+
 use hls_m3u8::{
     MasterPlaylist,
     tags::{ExtXMedia, VariantStream},
@@ -39,7 +41,8 @@ struct Extended<T> {
 
 /// The playlist of everything in `input`.
 ///
-/// Without video each audio rendition is a variant; without audio there is no group.
+/// Without video each audio rendition is a variant, unless they differ in more than their cost: then they are a group that
+/// is chosen from, as with video. Without audio there is no group.
 ///
 /// # Errors
 /// [`PlaylistError`] if there is nothing to play, a URI is not relative, or a name or identifier breaks its rule.
@@ -55,14 +58,17 @@ pub fn multivariant_playlist(input: &MultivariantInput) -> Result<String, Playli
     for pathway in if input.pathways.is_empty() { &unnamed[..] } else { &input.pathways[..] } {
         let way = Way { input, pathway };
         way.check()?;
-        let groups = if input.video.is_empty() { Vec::new() } else { AudioGroup::of(&input.audio) };
+        let is_grouped = !input.video.is_empty() || is_choice(&input.audio);
+        let groups = if is_grouped { AudioGroup::of(&input.audio) } else { Vec::new() };
         for group in &groups {
             media.extend(way.audio(group)?);
         }
         media.extend(way.subtitles()?);
         if input.video.is_empty() {
-            for audio in &input.audio {
-                variants.push(way.sound_variant(audio)?);
+            let firsts = groups.iter().filter_map(|group| Some((group.members.first()?.audio, Some(group))));
+            let alone = input.audio.iter().filter(|_| !is_grouped).map(|audio| (audio, None));
+            for (audio, group) in firsts.chain(alone) {
+                variants.push(way.sound_variant(audio, group)?);
             }
         }
         for video in &input.video {
@@ -244,17 +250,23 @@ impl<'a> Way<'a> {
         Ok(Extended { tag, attributes: attributes.quoted_if("SUPPLEMENTAL-CODECS", supplemental.as_ref()) })
     }
 
-    fn sound_variant(&self, audio: &'a AudioRendition) -> Result<Extended<VariantStream<'a>>, PlaylistError> {
-        let codecs = std::iter::once(audio.codec.as_str()).chain(self.text_codecs());
+    fn sound_variant(
+        &self,
+        audio: &'a AudioRendition,
+        group: Option<&AudioGroup<'a>>,
+    ) -> Result<Extended<VariantStream<'a>>, PlaylistError> {
+        let sounds = group.map_or_else(|| BTreeSet::from([audio.codec.as_str()]), AudioGroup::codecs);
+        let codecs = sounds.into_iter().chain(self.text_codecs());
+        let most = |of: fn(&AudioRendition) -> u64| group.map_or_else(|| of(audio), |group| group.most(of));
         let stream_data = StreamData::builder()
-            .bandwidth(audio.peak_bandwidth_bps)
-            .average_bandwidth(audio.average_bandwidth_bps)
+            .bandwidth(most(|audio| audio.peak_bandwidth_bps))
+            .average_bandwidth(most(|audio| audio.average_bandwidth_bps))
             .codecs(checked_codecs(codecs)?)
             .build()?;
         let tag = VariantStream::ExtXStreamInf {
             uri: self.uri(&audio.uri)?.into(),
             frame_rate: None,
-            audio: None,
+            audio: group.map(|group| self.group_id(&group.id).into()),
             subtitles: self.subtitles_group(),
             closed_captions: None,
             stream_data,
@@ -350,6 +362,12 @@ fn check_stable_ids(input: &MultivariantInput) -> Result<(), PlaylistError> {
         Some((uri, _)) if ids().any(|(_, id)| id.is_some()) => Err(PlaylistError::StableId { uri: uri.clone() }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether a listener chooses among these: they are not the same at several bit rates.
+fn is_choice(audio: &[AudioRendition]) -> bool {
+    let said = |audio: &AudioRendition| (audio.name.clone(), audio.language.clone(), audio.role);
+    audio.windows(2).any(|pair| said(&pair[0]) != said(&pair[1]))
 }
 
 fn checked_codecs<'a>(codecs: impl Iterator<Item = &'a str>) -> Result<Vec<&'a str>, PlaylistError> {

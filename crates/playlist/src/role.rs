@@ -14,6 +14,8 @@ pub enum Role {
     Commentary,
     /// With spoken descriptions of the pictures.
     Description,
+    /// With speech that stands out, for those who hear little.
+    ClearSpeech,
     /// Text of what is said and heard, for those who do not hear.
     Caption,
     /// Text of what is said, in another language.
@@ -36,6 +38,7 @@ impl Role {
             Self::Dub => "dub",
             Self::Commentary => "commentary",
             Self::Description => "description",
+            Self::ClearSpeech => "enhanced-audio-intelligibility",
             Self::Caption => "caption",
             Self::Subtitle => "subtitle",
             Self::EasyReader => "easyreader",
@@ -49,7 +52,7 @@ impl Role {
     pub(crate) fn accessibility(self) -> Option<&'static str> {
         match self {
             Self::Description => Some("1"),
-            Self::Caption => Some("2"),
+            Self::Caption | Self::ClearSpeech => Some("2"),
             Self::Main
             | Self::Alternate
             | Self::Dub
@@ -65,6 +68,7 @@ impl Role {
     pub fn characteristics(self) -> Option<&'static str> {
         match self {
             Self::Description => Some("public.accessibility.describes-video"),
+            Self::ClearSpeech => Some("public.accessibility.enhances-speech-intelligibility"),
             Self::Caption => {
                 Some("public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound")
             }

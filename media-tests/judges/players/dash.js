@@ -39,6 +39,11 @@ export function open(video, url, tell, switches) {
       player.enableText(found >= 0);
       player.setTextTrack(found);
     },
+    listen: (is) => {
+      const track = player.getTracksFor('audio').find(({ lang }) => is(lang));
+      if (track) player.setCurrentTrack(track);
+      return Boolean(track);
+    },
     // How far it is behind the wall clock.
     latency_s: () => (player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null),
   };

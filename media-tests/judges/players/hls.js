@@ -40,6 +40,11 @@ export function open(video, url, tell) {
       wanted = language;
       choose();
     },
+    listen: (is) => {
+      const at = hls.audioTracks.findIndex(({ lang }) => is(lang));
+      if (at >= 0) hls.audioTrack = at;
+      return at >= 0;
+    },
     // How far it is behind the end of the playlist.
     latency_s: () => (hls.levels[hls.currentLevel]?.details?.live ? hls.latency : null),
   };

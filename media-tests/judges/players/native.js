@@ -8,5 +8,7 @@ export function open(video, url, tell) {
   video.addEventListener('loadedmetadata', () => tell.ready(null));
   if (video.canPlayType(TYPE) === '') queueMicrotask(() => tell.error('unsupported', `${TYPE} cannot be played`, true));
   else video.src = url;
-  return { levels: () => null, take: () => {}, texts: () => null, read: () => {}, latency_s: () => null };
+  return {
+    levels: () => null, take: () => {}, texts: () => null, read: () => {}, listen: () => false, latency_s: () => null,
+  };
 }

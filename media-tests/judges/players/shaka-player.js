@@ -39,6 +39,11 @@ export function open(video, url, tell) {
       const found = player.getTextTracks().find((track) => track.language === language);
       if (found) player.selectTextTrack(found);
     },
+    listen: (is) => {
+      const track = player.getAudioTracks().find(({ language }) => is(language));
+      if (track) player.selectAudioTrack(track);
+      return Boolean(track);
+    },
     // How far it is behind the wall clock; of HLS without dates, behind the end of the playlist.
     latency_s: () => {
       if (!player.isLive()) return null;

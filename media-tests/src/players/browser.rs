@@ -45,6 +45,8 @@ pub struct Viewing {
     pub switch: bool,
     /// Language of the subtitles that are shown.
     pub text: Option<String>,
+    /// Languages whose sound is then chosen by hand, each with the tone that must be heard of it, Hz.
+    pub sounds: Vec<(&'static str, u32)>,
 }
 
 /// What a viewer would have seen.
@@ -85,6 +87,8 @@ pub struct Seen {
     pub text_languages: Option<Vec<String>>,
     /// What was to be read over the pictures, each change anew; the first 200.
     pub texts: Vec<ShownText>,
+    /// What was heard of each sound that was chosen.
+    pub sounds: Vec<Heard>,
     /// Requests for media that were refused or broke off, whatever the player made of it; the first 50.
     pub failed_requests: Vec<FailedRequest>,
 }
@@ -92,7 +96,7 @@ pub struct Seen {
 /// An error that the player or the browser told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PlayerError {
-    /// The player's class of errors, or `media`, `play`, `page`, `seek`, `switch`, `unsupported`, `deadline`.
+    /// The player's class of errors, or `media`, `play`, `page`, `seek`, `switch`, `sound`, `unsupported`, `deadline`.
     #[serde(rename = "type")]
     pub class: String,
     /// What happened.
@@ -119,6 +123,17 @@ pub struct ShownText {
     pub at_s: f64,
     /// The text; empty where there was none any more.
     pub text: String,
+}
+
+/// What was heard of a sound that was chosen.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Heard {
+    /// Its language.
+    pub language: String,
+    /// The loudest tone, Hz.
+    pub hz: f64,
+    /// Time until it was heard, milliseconds.
+    pub ms: f64,
 }
 
 /// A request that was refused or broke off.
@@ -151,6 +166,10 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
     }
     if let Some(language) = &viewing.text {
         arguments.extend(["--text".to_owned(), language.clone()]);
+    }
+    if !viewing.sounds.is_empty() {
+        let sounds: Vec<String> = viewing.sounds.iter().map(|(language, hz)| format!("{language}:{hz}")).collect();
+        arguments.extend(["--audio".to_owned(), sounds.join(",")]);
     }
     let seen = quiet(&text(&root.join("tools/node"))?, arguments).await?;
     serde_json::from_slice(&seen).context("play.mjs prints one JSON object")

@@ -30,6 +30,7 @@ use media::Media;
 
 mod boxes;
 pub mod media;
+mod sounds;
 
 /// Longest time without a look at the table, in case that a waking call is lost.
 const LOOK: Duration = Duration::from_secs(5);
@@ -176,8 +177,12 @@ impl Processor {
             return Err(Trouble::Refused("the file is empty: it has 0 bytes".to_owned()));
         }
         let store = self.intake.depot.store();
-        boxes::walk(store, &depot::source_key(record), record.offset_bytes).await?;
-        let probe = self.media.probe(self.url(record).await?, record.attempts).await?;
+        let key = depot::source_key(record);
+        let layout = boxes::walk(store, &key, record.offset_bytes).await?;
+        let mut probe = self.media.probe(self.url(record).await?, record.attempts).await?;
+        if let Some(layout) = layout {
+            sounds::learn(store, &key, &layout, &mut probe).await?;
+        }
         if probe.video.is_none() && probe.audio.is_none() {
             return Err(Trouble::Refused("the file holds neither pictures nor sound".to_owned()));
         }

@@ -4,8 +4,8 @@
 
 use std::collections::HashSet;
 
-use flame_api::media::{Probe, Rational, Track};
-use flame_api::metadata::{NewAsset, NewVersion, Source};
+use flame_api::media::{Probe, Rational, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS, Track};
+use flame_api::metadata::{NewAsset, NewVersion, SoundLabel, Source};
 use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use uuid::Uuid;
 
@@ -19,6 +19,10 @@ pub const FILE_NAME_MAX_BYTES: usize = 1024;
 pub const KEY_MAX_BYTES: usize = 1024;
 /// Longest reason of a failure that is kept, in characters; the rest is cut off.
 pub const REASON_MAX_CHARS: usize = 4000;
+/// Most audio streams of a source that can be labelled.
+pub const SOUND_LABELS_MAX: usize = 64;
+/// Longest language tag, bytes; RFC 5646 section 4.4.1 finds that 35 do.
+pub const LANGUAGE_MAX_BYTES: usize = 64;
 /// Most tracks of a version.
 pub const TRACKS_MAX: usize = 64;
 /// Most subtitles of an asset.
@@ -93,12 +97,61 @@ fn check_probe(probe: &Probe) -> Result<(), Refused> {
         check_ratio("probe.video.frame_rate", video.frame_rate)?;
         check_number("probe.video.duration_ms", video.duration_ms.unwrap_or(0))?;
     }
-    if let Some(audio) = &probe.audio {
+    if probe.other_audio.len() >= SOUNDS_MAX {
+        return refuse("probe.other_audio", format!("must hold less than {SOUNDS_MAX} streams"));
+    }
+    for audio in probe.sounds() {
         check_word("probe.audio.codec", &audio.codec)?;
         check_word("probe.audio.language", audio.language.as_deref().unwrap_or("und"))?;
+        check_track_title("probe.audio.title", audio.title.as_deref())?;
         check_number("probe.audio.duration_ms", audio.duration_ms.unwrap_or(0))?;
     }
     Ok(())
+}
+
+fn check_track_title(field: &str, title: Option<&str>) -> Result<(), Refused> {
+    let is_title = |title: &str| {
+        !title.trim().is_empty()
+            && title.chars().count() <= TRACK_TITLE_MAX_CHARS
+            && !title.chars().any(char::is_control)
+    };
+    if title.is_none_or(is_title) {
+        return Ok(());
+    }
+    refuse(
+        field,
+        format!("must have 1 to {TRACK_TITLE_MAX_CHARS} characters that are not all blank, no control characters"),
+    )
+}
+
+/// Checks what is said of the sounds of an asset.
+pub fn check_sound_labels(labels: &[SoundLabel]) -> Result<(), Refused> {
+    if labels.len() > SOUND_LABELS_MAX {
+        return refuse("sound_labels", format!("must hold at most {SOUND_LABELS_MAX} labels"));
+    }
+    let mut sounds = HashSet::new();
+    for (at, label) in labels.iter().enumerate() {
+        let field = |name: &str| format!("sound_labels[{at}].{name}");
+        if !sounds.insert(label.sound) {
+            return refuse(field("sound"), format!("is {}, as another label's is", label.sound));
+        }
+        if label.language.as_deref().is_some_and(|language| !is_language(language)) {
+            return refuse(field("language"), "must be a language tag (BCP 47) such as `en`, `pt-BR`");
+        }
+        check_track_title(&field("title"), label.title.as_deref())?;
+    }
+    Ok(())
+}
+
+/// The shape of a language tag (RFC 5646 section 2.1): subtags of 1 to 8 letters and digits, the first one of letters.
+fn is_language(tag: &str) -> bool {
+    let is_subtag =
+        |subtag: &str| (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let first = tag.split('-').next().unwrap_or_default();
+    tag.len() <= LANGUAGE_MAX_BYTES
+        && (2..=8).contains(&first.len())
+        && first.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && tag.split('-').all(is_subtag)
 }
 
 /// Checks the name of a version: 12 lower-case hexadecimal digits, as it stands in URLs.
@@ -160,6 +213,7 @@ fn check_track(at: usize, track: &Track) -> Result<(), Refused> {
     }
     check_word(&field("codec"), &track.codec)?;
     check_word(&field("language"), track.language.as_deref().unwrap_or("und"))?;
+    check_track_title(&field("title"), track.title.as_deref())?;
     check_ratio(&field("frame_rate"), track.frame_rate)?;
     let numbers = [
         ("duration_ms", track.duration_ms),

@@ -19,6 +19,8 @@ mod purges;
 mod schema;
 #[path = "all/search.rs"]
 mod search;
+#[path = "all/sounds.rs"]
+mod sounds;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/tenants.rs"]

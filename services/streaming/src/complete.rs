@@ -189,8 +189,9 @@ impl Complete {
         Some(Bandwidth { average_bps: rate(bytes, ticks), peak_bps })
     }
 
-    /// As an MPD sees it; it is below `folder`.
-    pub(crate) fn dash(&self, facts: &Facts, folder: String) -> VodTrack {
+    /// As an MPD sees it; it is below `folder`, and of several sounds it has a name, and may be the preferred one.
+    pub(crate) fn dash(&self, facts: &Facts, folder: String, role: Role, chosen: Option<(String, bool)>) -> VodTrack {
+        let (label, is_preferred) = chosen.map_or((None, false), |(name, is_default)| (Some(name), is_default));
         let kind = match facts.kind {
             TrackKind::Video => DashKind::Video {
                 width: facts.width.unwrap_or(0),
@@ -207,8 +208,9 @@ impl Complete {
                 codec: facts.codec.clone(),
                 kind,
                 language: facts.language.clone(),
-                label: None,
-                role: Role::Main,
+                label,
+                role,
+                is_preferred,
                 bandwidth_bps: facts.peak_bandwidth_bps,
                 timescale: self.media.timescale,
                 start_with_sap: self.media.independent_segments.then_some(1),

@@ -1,8 +1,9 @@
 //! The multivariant playlist and the MPD of tracks that are complete: pure, from what the catalogue and the indexes say.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use flame_api::media::{Track as Facts, TrackKind};
+use flame_api::media::{SoundRole, Track as Facts, TrackKind};
 use flame_api::metadata::Encryption;
 use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
@@ -22,7 +23,7 @@ const TS_CODECS: [&str; 6] = ["avc1.", "avc3.", "hvc1.", "hev1.", "mp4a.40.", "a
 /// A track of a version.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed<'a> {
-    pub(crate) facts: &'a Facts,
+    pub(crate) facts: Cow<'a, Facts>,
     pub(crate) video_range: Option<VideoRange>,
     /// Its segments; none where they cannot be read now.
     pub(crate) complete: Option<Arc<Complete>>,
@@ -46,12 +47,13 @@ pub(crate) fn playlist(
     // Players of samples' encryption find the key's identifier in init segments: without it they cannot use a key ahead of them.
     let ahead = seal.filter(|seal| seal.method == Encryption::Aes128).map(|seal| seal.listed("", container));
     let mut input = MultivariantInput { session_keys: ahead.into_iter().collect(), ..MultivariantInput::default() };
-    let fits = |codec: &str| {
+    let fits = |track: &&Listed<'_>| {
+        let codec = &track.facts.codec;
         (container == Container::FragmentedMp4 || fits_ts(codec))
             && seal.is_none_or(|seal| seal.takes(codec, container))
     };
-    for track in tracks.iter().filter(|track| fits(&track.facts.codec)) {
-        let facts = track.facts;
+    for track in in_order(tracks).into_iter().filter(fits) {
+        let facts = &*track.facts;
         let uri = format!("{version}/{}/{file}{query}", facts.name);
         match facts.kind {
             TrackKind::Video => {
@@ -72,9 +74,9 @@ pub(crate) fn playlist(
 
 /// The track that text is cut like: that of the best pictures, or of sound where there are none. None where no segments are
 /// known, and so of what was live: text then is not offered.
-fn grid<'a>(tracks: &[Listed<'a>]) -> Option<&'a Facts> {
+fn grid<'a>(tracks: &'a [Listed<'_>]) -> Option<&'a Facts> {
     let first = |kind| tracks.iter().find(|track| track.facts.kind == kind && track.complete.is_some());
-    first(TrackKind::Video).or_else(|| first(TrackKind::Audio)).map(|track| track.facts)
+    first(TrackKind::Video).or_else(|| first(TrackKind::Audio)).map(|track| &*track.facts)
 }
 
 /// Whether the playlist of this form names playlists of I-frames.
@@ -89,13 +91,23 @@ pub(crate) fn mpd(
     (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
     clip: Option<Clip>,
 ) -> Result<Document, PlaylistError> {
+    let sounds = tracks.iter().filter(|track| track.facts.kind == TrackKind::Audio).count();
+    let mut names: Vec<String> = Vec::new();
     let track = |track: &Listed<'_>| {
-        let complete = track.complete.as_ref()?;
-        Some(complete.dash(track.facts, format!("{version}/{}", track.facts.name)))
+        let (facts, complete) = (&track.facts, track.complete.as_ref()?);
+        let chosen = (facts.kind == TrackKind::Audio && sounds > 1).then(|| {
+            let is_default = names.is_empty();
+            let name = name(facts);
+            // Two with the same name would be taken for one at two bit rates.
+            let twins = names.iter().filter(|other| **other == name).count();
+            names.push(name.clone());
+            (if twins == 0 { name } else { format!("{name} {}", twins + 1) }, is_default)
+        });
+        Some(complete.dash(facts, format!("{version}/{}", facts.name), role(facts.role), chosen))
     };
     let texts = grid(tracks).into_iter().flat_map(|grid| subtitles.iter().map(|text| file(version, text, grid)));
     let texts: Vec<DashText> = texts.collect();
-    let tracks: Vec<_> = tracks.iter().filter_map(track).collect();
+    let tracks: Vec<_> = in_order(tracks).into_iter().filter_map(track).collect();
     let text = match clip {
         None => vod_mpd(&tracks, &texts)?,
         Some(clip) => vod_clip_mpd(&tracks, clip.from_ms, clip.to_ms.unwrap_or(u64::MAX))?,
@@ -103,7 +115,7 @@ pub(crate) fn mpd(
     Ok(Document::new(text))
 }
 
-fn role(role: SubtitleRole) -> Role {
+fn text_role(role: SubtitleRole) -> Role {
     match role {
         SubtitleRole::Subtitle => Role::Subtitle,
         SubtitleRole::Caption => Role::Caption,
@@ -117,7 +129,7 @@ fn readable(subtitle: &Subtitle, uri: String) -> SubtitleRendition {
         codec: None,
         name: subtitle.title.clone().unwrap_or_else(|| subtitle.language.clone()),
         language: Some(subtitle.language.clone()),
-        role: role(subtitle.role),
+        role: text_role(subtitle.role),
         is_default: subtitle.default,
         stable_id: None,
     }
@@ -130,9 +142,41 @@ fn file(version: &str, subtitle: &Subtitle, grid: &Facts) -> DashText {
         id: name,
         language: Some(subtitle.language.clone()),
         label: subtitle.title.clone(),
-        role: role(subtitle.role),
+        role: text_role(subtitle.role),
         is_default: subtitle.default,
         bandwidth_bps: subtitle.size_bytes.saturating_mul(8000) / grid.duration_ms.max(1),
+    }
+}
+
+/// Pictures, then sounds; the programme as it is meant before other sounds, since the first one is the default.
+fn in_order<'a, 'b>(tracks: &'b [Listed<'a>]) -> Vec<&'b Listed<'a>> {
+    let mut ordered: Vec<_> = tracks.iter().collect();
+    ordered.sort_by_key(|track| (track.facts.kind == TrackKind::Audio, track.facts.role != SoundRole::Main));
+    ordered
+}
+
+/// What viewers choose a sound by.
+fn name(facts: &Facts) -> String {
+    let name = facts.title.as_ref().or(facts.language.as_ref()).map_or("Audio", String::as_str);
+    match facts.role {
+        SoundRole::Main => name.to_owned(),
+        _ if facts.title.is_some() => name.to_owned(),
+        SoundRole::Alternate => format!("{name} (alternate)"),
+        SoundRole::Dub => format!("{name} (dubbed)"),
+        SoundRole::Commentary => format!("{name} (commentary)"),
+        SoundRole::Description => format!("{name} (audio description)"),
+        SoundRole::ClearSpeech => format!("{name} (clear speech)"),
+    }
+}
+
+fn role(role: SoundRole) -> Role {
+    match role {
+        SoundRole::Main => Role::Main,
+        SoundRole::Alternate => Role::Alternate,
+        SoundRole::Dub => Role::Dub,
+        SoundRole::Commentary => Role::Commentary,
+        SoundRole::Description => Role::Description,
+        SoundRole::ClearSpeech => Role::ClearSpeech,
     }
 }
 
@@ -159,9 +203,9 @@ fn audio(facts: &Facts, uri: String) -> AudioRendition {
     AudioRendition {
         uri,
         codec: facts.codec.clone(),
-        name: facts.language.clone().unwrap_or_else(|| "Audio".to_owned()),
+        name: name(facts),
         language: facts.language.clone(),
-        role: Role::Main,
+        role: role(facts.role),
         channels: facts.channels,
         average_bandwidth_bps: facts.average_bandwidth_bps,
         peak_bandwidth_bps: facts.peak_bandwidth_bps,

@@ -5,12 +5,13 @@
 //! change, so it needs the catalogue only to know that the asset still exists; and while the catalogue is
 //! away, what it said last stays true. When that runs out too, viewers get 503.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flame_api::media::TrackKind;
-use flame_api::metadata::{Asset, AssetState, Encryption, Source, Version};
+use flame_api::metadata::{Asset, AssetState, Encryption, SoundLabel, Source, Version};
 use flame_api::subtitles::Subtitle;
 use flame_api::{Client, ClientError};
 use flame_playlist::{Container, PlaylistError};
@@ -43,6 +44,8 @@ pub struct Presentation {
     pub container: String,
     /// What can be read along with it.
     pub subtitles: Vec<Subtitle>,
+    /// What was said of its sounds; the tracks of a version show it already.
+    pub sound_labels: Vec<SoundLabel>,
     /// Whether it plays.
     pub state: State,
 }
@@ -211,8 +214,9 @@ impl Presentation {
             }
             (None, AssetState::Registered | AssetState::Ready) => State::Waiting,
         };
-        let Asset { tenant, poster_key, protected, encryption, source, probe, subtitles, .. } = asset;
-        Self { tenant, poster_key, protected, encryption, source, container: probe.container, subtitles, state }
+        let Asset { tenant, poster_key, protected, encryption, source, probe, subtitles, sound_labels, .. } = asset;
+        let container = probe.container;
+        Self { tenant, poster_key, protected, encryption, source, container, subtitles, sound_labels, state }
     }
 
     /// Its subtitles of this name.
@@ -241,7 +245,7 @@ fn check(version: &Version) -> Result<(), VersionError> {
     if let Some(track) = sizeless {
         return Err(VersionError::Size { track: track.name.clone() });
     }
-    let listed = |facts| Listed { facts, video_range: None, complete: None };
+    let listed = |facts| Listed { facts: Cow::Borrowed(facts), video_range: None, complete: None };
     let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
     multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None, None)?;
     Ok(())

@@ -9,7 +9,7 @@ mod reads;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flame_api::media::{Rational, Track as Facts, TrackKind};
+use flame_api::media::{Rational, SOUNDS_MAX, SoundRole, Track as Facts, TrackKind};
 use flame_api::metadata::Source;
 use flame_cmaf::boxes::{BoxError, BoxWalk, Layout, Step};
 use flame_cmaf::movie::{MOOV_SIZE_MAX_BYTES, Media, Picture, SegmentPlan, VideoRange as Range};
@@ -214,6 +214,12 @@ fn uploaded(source: &Source, moov: &Bytes) -> Result<(String, String, Vec<Upload
         movie.tracks.into_iter().partition(|track| matches!(track.media, Media::Picture(_)));
     // Others show the same differently, or something else: a player takes one.
     let best = pictures.iter().position(|track| track.is_enabled).unwrap_or(0);
+    let mut sound = sound;
+    // As the probe orders them, so that the ladder begins with the same one.
+    let rank = |track: &MovieTrack| u8::from(!role_of(track).is_for_few()) + u8::from(track.is_enabled);
+    let first = (0..sound.len()).max_by_key(|at| (rank(&sound[*at]), std::cmp::Reverse(*at)));
+    sound[..first.map_or(0, |first| first + 1)].rotate_right(usize::from(first.is_some()));
+    sound.truncate(SOUNDS_MAX);
     let chosen = pictures.into_iter().nth(best).into_iter().chain(sound);
     let tracks = chosen.map(|track| track_of(source, track)).collect::<Result<Vec<_>, _>>()?;
     if tracks.is_empty() {
@@ -239,7 +245,10 @@ fn track_of(source: &Source, movie: MovieTrack) -> Result<UploadedTrack, Unplaya
         frame_rate: None,
         channels: None,
         sample_rate_hz: None,
-        language: movie.language.clone().filter(|language| language != "und"),
+        language: movie.words.language.clone().filter(|language| language != "und"),
+        role: role_of(&movie),
+        title: movie.words.title.clone(),
+        source_sound: movie.sound,
         duration_ms: figures.duration_ms,
         samples: figures.samples,
         average_bandwidth_bps: figures.average_bandwidth_bps,
@@ -265,6 +274,12 @@ fn track_of(source: &Source, movie: MovieTrack) -> Result<UploadedTrack, Unplaya
     let complete = Arc::new(Complete::uploaded(&movie, kind == TrackKind::Video)?);
     let identity = Sha256::digest(format!("{PACKAGER} {} {}", source.sha256, movie.track_id)).into();
     Ok(UploadedTrack { facts, video_range, complete, identity, movie })
+}
+
+/// What a track of sound is for: what the file says, or its title.
+fn role_of(movie: &MovieTrack) -> SoundRole {
+    let said = movie.words.roles.iter().find_map(|role| SoundRole::of_dash(role));
+    said.or_else(|| SoundRole::of_title(movie.words.title.as_deref()?)).unwrap_or_default()
 }
 
 /// Size in square pixels, the right way up.

@@ -7,7 +7,7 @@
 mod rungs;
 mod timescale;
 
-use flame_api::media::{AudioStream, Probe, VideoStream};
+use flame_api::media::{AudioStream, Probe, SOUNDS_MAX, VideoStream};
 use flame_media_child::protocol::{AudioRung, LadderPlan};
 use thiserror::Error;
 
@@ -49,7 +49,7 @@ pub fn plan(probe: &Probe, preset: &str) -> Result<LadderPlan, PlanError> {
     let video = probe.video.as_ref();
     Ok(LadderPlan {
         video: video.map(|video| rungs::of(video, preset)).transpose()?.unwrap_or_default(),
-        audio: probe.audio.as_ref().map(audio),
+        audio: sounds(probe),
         gop_ms: GOP_MS,
         segment_ms: SEGMENT_MS,
         video_timescale: timescale::of(video),
@@ -57,7 +57,6 @@ pub fn plan(probe: &Probe, preset: &str) -> Result<LadderPlan, PlanError> {
         deinterlace: video.is_some_and(|video| video.interlaced),
         frame_rate: video.and_then(frame_rate),
         duration_ms: probe.duration_ms,
-        language: probe.audio.as_ref().and_then(|audio| audio.language.clone()),
     })
 }
 
@@ -65,8 +64,20 @@ pub fn plan(probe: &Probe, preset: &str) -> Result<LadderPlan, PlanError> {
 #[must_use]
 pub fn size_max_bytes(plan: &LadderPlan) -> u64 {
     let video_bps: u64 = plan.video.iter().map(|rung| u64::from(rung.max_bitrate_bps)).sum();
-    let audio_bps = plan.audio.as_ref().map_or(0, |rung| u64::from(rung.bitrate_bps));
+    let audio_bps: u64 = plan.audio.iter().map(|rung| u64::from(rung.bitrate_bps)).sum();
     (video_bps + audio_bps).saturating_mul(plan.duration_ms) / 8000
+}
+
+/// Every sound of the source, the one that a player chooses first. Names differ: `a128`, `a128-2`, `a64`.
+fn sounds(probe: &Probe) -> Vec<AudioRung> {
+    let mut rungs: Vec<AudioRung> = Vec::new();
+    for source in probe.sounds().take(SOUNDS_MAX) {
+        let rung = audio(source);
+        let twins = rungs.iter().filter(|other| other.bitrate_bps == rung.bitrate_bps).count();
+        let name = if twins == 0 { rung.name.clone() } else { format!("{}-{}", rung.name, twins + 1) };
+        rungs.push(AudioRung { name, ..rung });
+    }
+    rungs
 }
 
 /// AAC-LC: mono stays mono and everything else becomes stereo; rates of the 44.1 kHz family stay in it, because
@@ -76,6 +87,10 @@ fn audio(source: &AudioStream) -> AudioRung {
     let of_44100 = source.sample_rate_hz > 0 && source.sample_rate_hz.is_multiple_of(11_025);
     AudioRung {
         name: format!("a{}", bitrate_bps / 1000),
+        sound: source.number,
+        language: source.language.clone(),
+        role: source.role,
+        title: source.title.clone(),
         channels,
         sample_rate_hz: if of_44100 { 44_100 } else { 48_000 },
         bitrate_bps,
@@ -88,7 +103,7 @@ fn frame_rate(video: &VideoStream) -> Option<flame_api::media::Rational> {
 
 #[cfg(test)]
 mod tests {
-    use flame_api::media::Rational;
+    use flame_api::media::{Rational, SoundRole};
     use proptest::prelude::*;
 
     use super::*;
@@ -114,16 +129,20 @@ mod tests {
 
     fn sound(sample_rate_hz: u32, channels: u16) -> AudioStream {
         AudioStream {
+            number: 0,
             codec: "aac".to_owned(),
             sample_rate_hz,
             channels,
             language: Some("deu".to_owned()),
+            role: SoundRole::Main,
+            title: None,
             duration_ms: None,
         }
     }
 
     fn probe(video: Option<VideoStream>, audio: Option<AudioStream>) -> Probe {
-        Probe { container: "matroska,webm".to_owned(), duration_ms: 10_000, bitrate_bps: 1_000_000, video, audio }
+        let container = "matroska,webm".to_owned();
+        Probe { container, duration_ms: 10_000, bitrate_bps: 1_000_000, video, audio, other_audio: Vec::new() }
     }
 
     #[test]
@@ -132,7 +151,7 @@ mod tests {
         let plan = plan(&probe(Some(turned), Some(sound(48_000, 6))), "fast").unwrap();
         assert_eq!((plan.rotation_deg, plan.deinterlace, plan.duration_ms), (90, true, 10_000));
         assert_eq!(plan.frame_rate, Some(Rational { num: 25, den: 1 }));
-        assert_eq!(plan.language.as_deref(), Some("deu"));
+        assert_eq!(plan.audio[0].language.as_deref(), Some("deu"));
         assert!(plan.video.iter().all(|rung| rung.preset == "fast"));
         assert!(plan.segment_ms.is_multiple_of(plan.gop_ms));
     }
@@ -154,12 +173,36 @@ mod tests {
     }
 
     #[test]
+    fn every_sound_becomes_a_track_with_its_language_and_role() {
+        let other = |number, channels, role| AudioStream { number, role, ..sound(48_000, channels) };
+        let source = Probe {
+            other_audio: vec![
+                other(0, 6, SoundRole::Dub),
+                other(1, 1, SoundRole::Commentary),
+                other(3, 2, SoundRole::Description),
+            ],
+            ..probe(None, Some(other(2, 2, SoundRole::Main)))
+        };
+        let made = plan(&source, "veryfast").unwrap().audio;
+        let made: Vec<_> = made.iter().map(|rung| (rung.name.as_str(), rung.sound, rung.role)).collect();
+        let expected = [
+            ("a128", 2, SoundRole::Main),
+            ("a128-2", 0, SoundRole::Dub),
+            ("a64", 1, SoundRole::Commentary),
+            ("a128-3", 3, SoundRole::Description),
+        ];
+        assert_eq!(made, expected);
+        let many = (0..20).map(|number| other(number, 2, SoundRole::Main)).collect();
+        assert_eq!(plan(&Probe { other_audio: many, ..source }, "veryfast").unwrap().audio.len(), SOUNDS_MAX);
+    }
+
+    #[test]
     fn one_of_both_is_enough() {
         assert_eq!(plan(&probe(None, None), "veryfast").unwrap_err(), PlanError::NothingToEncode);
         let silent = plan(&probe(Some(video(640, 360)), None), "veryfast").unwrap();
-        assert!(silent.audio.is_none() && !silent.video.is_empty());
+        assert!(silent.audio.is_empty() && !silent.video.is_empty());
         let radio = plan(&probe(None, Some(sound(48_000, 2))), "veryfast").unwrap();
-        assert!(radio.audio.is_some() && radio.video.is_empty() && radio.video_timescale >= 1000);
+        assert!(!radio.audio.is_empty() && radio.video.is_empty() && radio.video_timescale >= 1000);
     }
 
     #[test]

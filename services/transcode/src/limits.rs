@@ -2,7 +2,7 @@
 //!
 //! A refusal names the field and the limit, so that the caller can mend the request.
 
-use flame_api::media::Probe;
+use flame_api::media::{Probe, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS};
 use flame_api::transcode::{Chain, NewJob};
 
 use crate::ladder::{self, PlanError};
@@ -80,8 +80,14 @@ fn check_probe(probe: &Probe) -> Result<(), Refused> {
             return refuse("probe.video.frame_rate", "must have a denominator above 0");
         }
     }
-    if let Some(audio) = &probe.audio {
+    if probe.other_audio.len() >= SOUNDS_MAX {
+        return refuse("probe.other_audio", format!("must hold less than {SOUNDS_MAX} streams"));
+    }
+    for audio in probe.sounds() {
         check_word("probe.audio.codec", &audio.codec)?;
+        if audio.title.as_ref().is_some_and(|title| title.chars().count() > TRACK_TITLE_MAX_CHARS) {
+            return refuse("probe.audio.title", format!("must have at most {TRACK_TITLE_MAX_CHARS} characters"));
+        }
         if let Some(language) = &audio.language {
             check_word("probe.audio.language", language)?;
         }
@@ -109,7 +115,7 @@ pub fn kept_reason(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use flame_api::media::{AudioStream, Rational, VideoStream};
+    use flame_api::media::{AudioStream, Rational, SoundRole, VideoStream};
     use uuid::Uuid;
 
     use super::*;
@@ -132,6 +138,9 @@ mod tests {
             duration_ms: None,
         };
         let audio = AudioStream {
+            number: 0,
+            role: SoundRole::Main,
+            title: None,
             codec: "aac".to_owned(),
             sample_rate_hz: 48_000,
             channels: 2,
@@ -149,6 +158,7 @@ mod tests {
                 bitrate_bps: 0,
                 video: Some(video),
                 audio: Some(audio),
+                other_audio: Vec::new(),
             },
         }
     }

@@ -4,12 +4,13 @@ use bytes::Bytes;
 
 use super::{
     Media, MovieTrack, Picture,
-    atoms::{Atoms, array_at, find, need, u16_at, u32_at},
+    atoms::{Atoms, array_at, find, need, u32_at},
     cutting::{self, Rules},
     edit::Edit,
     entry,
     header::{Header, MATRIX_UNITY},
     tables::Tables,
+    words::{SoundWords, packed_language},
 };
 
 /// What is left for tracks that follow, and what holds for all.
@@ -87,8 +88,8 @@ pub(crate) fn parse(
         track_id,
         codec: entry.codec,
         timescale,
-        language: extended_language(&mdia)
-            .or_else(|| packed.map(|letters| letters.into_iter().map(char::from).collect())),
+        sound: None,
+        words: SoundWords::of(trak),
         is_enabled: header.is_enabled,
         media: entry.media,
         init: init.encode().into(),
@@ -197,25 +198,6 @@ fn rotation_degrees(matrix: &[u8; 36]) -> u16 {
         [0, -1, 1, 0] => 270,
         _ => 0,
     }
-}
-
-/// Three letters of five bits. Numbers below `0x400` are QuickTime's own, which writers leave at 0 whatever is spoken.
-fn packed_language(mdhd: &Bytes) -> Option<[u8; 3]> {
-    let packed = u16_at(mdhd, if *mdhd.first()? == 1 { 32 } else { 20 })?;
-    let letters = [10, 5, 0].map(|shift| 0x60 + u8::try_from(packed >> shift & 0x1f).unwrap_or(0));
-    (letters.iter().all(u8::is_ascii_lowercase) && &letters != b"und").then_some(letters)
-}
-
-/// `elng` (section 8.4.6).
-fn extended_language(mdia: &Bytes) -> Option<String> {
-    /// RFC 5646 section 4.4.1.
-    const TAG_MAX_BYTES: usize = 35;
-    let body = find(mdia, b"elng")?;
-    let tag = body.get(4..)?.split(|byte| *byte == 0).next()?;
-    let is_tag = !tag.is_empty()
-        && tag.len() <= TAG_MAX_BYTES
-        && tag.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-    is_tag.then(|| tag.iter().copied().map(char::from).collect()).filter(|tag| tag != "und")
 }
 
 fn reduced(numerator: u32, denominator: u32) -> (u32, u32) {

@@ -57,7 +57,10 @@ fn describes_pictures() {
     let entry = picture_entry(b"avc1", &[gama, record, colr, pasp]);
     let language = *b"deu";
     let found = only(Track { timescale: 1001, language, turn: [0, 1, -1, 0], ..pictures(entry) });
-    assert_eq!((found.codec.as_str(), found.language.as_deref(), found.is_enabled), ("avc1.64000d", Some("deu"), true));
+    assert_eq!(
+        (found.codec.as_str(), found.words.language.as_deref(), found.is_enabled),
+        ("avc1.64000d", Some("deu"), true)
+    );
     let colour = Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false };
     let expected = Picture {
         width: 320,

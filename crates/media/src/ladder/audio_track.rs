@@ -32,6 +32,8 @@ pub(super) const PRIMING_SAMPLES: u32 = 1024;
 /// What does not change while the track is written.
 #[derive(Debug, Clone)]
 pub(super) struct AudioTrackSettings {
+    /// Its place in the plan.
+    pub(super) sound: usize,
     pub(super) folder: PathBuf,
     pub(super) name: String,
     pub(super) sample_rate_hz: u32,
@@ -133,7 +135,7 @@ impl AudioTrack {
         let first_ns = self.feed.first_ns.load(Ordering::Acquire);
         let offset_ns = i128::from(first_ns) - i128::from(settled.zero_ns);
         if offset_ns < 0 {
-            return Err(begins_too_late(Kind::Audio));
+            return Err(begins_too_late(Kind::Audio(self.settings.sound)));
         }
         let since_first = i64::try_from(self.written * u64::from(UNIT_SAMPLES)).unwrap_or(i64::MAX);
         let time_ticks = ticks(offset_ns, rate).saturating_add(since_first);

@@ -5,7 +5,7 @@
 //! that FFmpeg's own players would show comes out once, with its time; edit lists and priming are applied
 //! by the demuxer and the decoders. Streams are those that the probe chose.
 //!
-//! One thread reads and decodes both streams. The sources it pushes into are bounded and block, so the
+//! One thread reads and decodes all streams. The sources it pushes into are bounded and block, so the
 //! slowest encoder sets the pace; nothing in the pipeline lets sound wait for pictures or the reverse.
 
 mod picture;
@@ -32,7 +32,8 @@ const MARGIN_NS: i128 = 1001 * 3_600 * 1_000_000_000;
 /// Where decoded media goes; `None` for what the plan does not want.
 pub(super) struct Sources {
     pub(super) video: Option<AppSrc>,
-    pub(super) audio: Option<AppSrc>,
+    /// For each sound, which of the source's audio streams it is.
+    pub(super) audio: Vec<(u32, AppSrc)>,
     /// Nominal frame rate, for the encoders' rate control.
     pub(super) frame_rate: Option<FrameRate>,
 }
@@ -71,7 +72,8 @@ pub(super) fn start(
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<()>, MediaError> {
     let feed = move || {
-        let ends: Vec<AppSrc> = [&sources.video, &sources.audio].into_iter().flatten().cloned().collect();
+        let sounds = sources.audio.iter().map(|(_, sink)| sink);
+        let ends: Vec<AppSrc> = sources.video.iter().chain(sounds).cloned().collect();
         match feed(context, sources) {
             Ok(()) | Err(Stop::Refused) => {}
             Err(Stop::Failed(error)) => shared.fail(error),
@@ -88,9 +90,10 @@ pub(super) fn start(
 fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Stop> {
     let Sources { video, audio, frame_rate } = sources;
     let mut video = video.map(|sink| Video::open(&context, sink, frame_rate)).transpose()?.flatten();
-    let mut audio = audio.map(|sink| Audio::open(&context, sink)).transpose()?.flatten();
-    let indices = [video.as_ref().map(|stream| stream.index), audio.as_ref().map(|stream| stream.index)];
-    let zero_ns = start_ns(&context, &indices) - MARGIN_NS;
+    let sounds = audio.into_iter().filter_map(|(number, sink)| Audio::open(&context, number, sink).transpose());
+    let mut audio = sounds.collect::<Result<Vec<_>, Stop>>()?;
+    let indices = video.iter().map(|stream| stream.index).chain(audio.iter().map(|stream| stream.index));
+    let zero_ns = start_ns(&context, indices) - MARGIN_NS;
     loop {
         let mut packet = Packet::empty();
         match packet.read(&mut context) {
@@ -101,11 +104,11 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
                 return Err(Stop::Failed(MediaError::environment(format!("the source cannot be read on: {error}"))));
             }
         }
-        let index = Some(packet.stream());
-        if let Some(video) = video.as_mut().filter(|_| index == indices[0]) {
+        let index = packet.stream();
+        if let Some(video) = video.as_mut().filter(|video| video.index == index) {
             video.last_error = video.decoder.send_packet(&packet).err().or(video.last_error);
             video.drain(zero_ns)?;
-        } else if let Some(audio) = audio.as_mut().filter(|_| index == indices[1]) {
+        } else if let Some(audio) = audio.iter_mut().find(|audio| audio.index == index) {
             audio.last_error = audio.decoder.send_packet(&packet).err().or(audio.last_error);
             audio.drain(zero_ns)?;
         }
@@ -115,7 +118,7 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
         video.drain(zero_ns)?;
         video.check("video")?;
     }
-    if let Some(audio) = &mut audio {
+    for audio in &mut audio {
         let _ = audio.decoder.send_eof();
         audio.drain(zero_ns)?;
         audio.check("audio")?;
@@ -124,8 +127,8 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
 }
 
 /// The earliest start that the container states, nanoseconds.
-fn start_ns(context: &format::context::Input, indices: &[Option<usize>]) -> i128 {
-    let streams = indices.iter().flatten().filter_map(|&index| context.stream(index));
+fn start_ns(context: &format::context::Input, indices: impl Iterator<Item = usize>) -> i128 {
+    let streams = indices.filter_map(|index| context.stream(index));
     let starts = streams.filter(|stream| stream.start_time() != i64::MIN);
     starts.map(|stream| to_ns(stream.start_time(), stream.time_base())).min().unwrap_or(0)
 }
@@ -191,8 +194,9 @@ impl Video {
 }
 
 impl Audio {
-    fn open(context: &format::context::Input, sink: AppSrc) -> Result<Option<Self>, Stop> {
-        let Some(stream) = probe::best_stream(context, media::Type::Audio) else { return Ok(None) };
+    fn open(context: &format::context::Input, number: u32, sink: AppSrc) -> Result<Option<Self>, Stop> {
+        let found = probe::sounds::streams(context).find(|(other, _)| *other == number);
+        let Some((_, stream)) = found else { return Ok(None) };
         let decoder = probe::decoder_for(&stream, "audio")?;
         let decoder = decoder.audio().map_err(|error| cannot_open("audio", error))?;
         let (index, time_base) = (stream.index(), stream.time_base());

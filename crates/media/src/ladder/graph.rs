@@ -1,8 +1,8 @@
 //! The pipeline: decoded media in, one encoder a track, writers at the end.
 //!
-//! For video: `appsrc`, front elements, `tee`, and a branch a rung; for audio one branch. The writers run in
+//! For video: `appsrc`, front elements, `tee`, and a branch a rung; for each sound one branch. The writers run in
 //! the encoders' threads; a writer that is slow slows its encoder, and the small queues slow the decoder.
-//! Nothing here waits for a clock, and neither kind waits for the other.
+//! Nothing here waits for a clock, and no stream waits for another.
 
 use std::{
     path::Path,
@@ -43,11 +43,12 @@ pub(super) struct Shared {
     pub(super) timeline: Arc<Timeline>,
     /// Rungs in the plan's order.
     pub(super) video: Vec<Mutex<Option<VideoTrack>>>,
-    pub(super) audio: Mutex<Option<AudioTrack>>,
-    pub(super) audio_feed: Arc<AudioFeed>,
+    /// Sounds in the plan's order.
+    pub(super) audio: Vec<Mutex<Option<AudioTrack>>>,
+    pub(super) audio_feeds: Vec<Arc<AudioFeed>>,
     /// Frames that the source gave.
     pub(super) source_frames: AtomicU64,
-    /// End of what each track has written, running time; video rungs first, sound last.
+    /// End of what each track has written, running time; video rungs first, then sounds.
     positions_ns: Vec<AtomicU64>,
     /// The first failure of a writer: the bus only says that a stream stopped.
     failure: Mutex<Option<MediaError>>,
@@ -59,7 +60,9 @@ pub(super) fn build(folder: &Path, plan: &LadderPlan) -> Result<(gst::Pipeline, 
     let shared = Arc::new(Shared::new(folder, plan)?);
     let pipeline = gst::Pipeline::new();
     let video = (!plan.video.is_empty()).then(|| video_branch(&pipeline, plan, &shared)).transpose()?;
-    let audio = plan.audio.as_ref().map(|rung| audio_branch(&pipeline, rung, &shared)).transpose()?;
+    let sounds = plan.audio.iter().enumerate();
+    let sounds = sounds.map(|(n, rung)| Ok((rung.sound, audio_branch(&pipeline, n, rung, &shared)?)));
+    let audio = sounds.collect::<Result<Vec<_>, MediaError>>()?;
     let sources = Sources { video, audio, frame_rate: plan.frame_rate };
     Ok((pipeline, sources, shared))
 }
@@ -81,12 +84,17 @@ fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared
     Ok(source)
 }
 
-fn audio_branch(pipeline: &gst::Pipeline, rung: &AudioRung, shared: &Arc<Shared>) -> Result<AppSrc, MediaError> {
+fn audio_branch(
+    pipeline: &gst::Pipeline,
+    n: usize,
+    rung: &AudioRung,
+    shared: &Arc<Shared>,
+) -> Result<AppSrc, MediaError> {
     let source = source(SOURCE_SOUNDS);
     let mut branch = vec![source.clone().upcast()];
     branch.extend(elements::audio(rung)?);
-    watch_samples(branch.last().unwrap_or(&branch[0]), shared)?;
-    branch.push(sink(shared, |shared, sample| shared.write_unit(sample)));
+    watch_samples(branch.last().unwrap_or(&branch[0]), n, shared)?;
+    branch.push(sink(shared, move |shared, sample| shared.write_unit(n, sample)));
     link(pipeline, &branch)?;
     Ok(source)
 }
@@ -135,8 +143,8 @@ fn watch_frames(last: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaEr
     Ok(())
 }
 
-/// Counts the samples that go into the encoder.
-fn watch_samples(encoder: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaError> {
+/// Counts the samples that go into the encoder of the sound `n`.
+fn watch_samples(encoder: &gst::Element, n: usize, shared: &Arc<Shared>) -> Result<(), MediaError> {
     let pad = pad_of(encoder, "sink")?;
     let shared = Arc::clone(shared);
     let frame_bytes = AtomicU64::new(0);
@@ -144,20 +152,20 @@ fn watch_samples(encoder: &gst::Element, shared: &Arc<Shared>) -> Result<(), Med
         match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 let pts = buffer.pts().map_or(0, gst::ClockTime::nseconds);
-                if shared.timeline.start_ns(Kind::Audio).is_none() {
-                    shared.audio_feed.first_ns.store(pts, Ordering::Release);
-                    shared.timeline.begins(Kind::Audio, pts);
+                if shared.timeline.start_ns(Kind::Audio(n)).is_none() {
+                    shared.audio_feeds[n].first_ns.store(pts, Ordering::Release);
+                    shared.timeline.begins(Kind::Audio(n), pts);
                 }
                 let bytes = u64::try_from(buffer.size()).unwrap_or(0);
                 let samples = bytes.checked_div(frame_bytes.load(Ordering::Relaxed)).unwrap_or(0);
-                shared.audio_feed.samples.fetch_add(samples, Ordering::AcqRel);
+                shared.audio_feeds[n].samples.fetch_add(samples, Ordering::AcqRel);
             }
             Some(gst::PadProbeData::Event(event)) => match event.view() {
                 gst::EventView::Caps(caps) => {
                     let bytes = gst_audio::AudioInfo::from_caps(caps.caps()).map_or(0, |info| u64::from(info.bpf()));
                     frame_bytes.store(bytes, Ordering::Relaxed);
                 }
-                gst::EventView::Eos(_) => shared.timeline.ended(Kind::Audio),
+                gst::EventView::Eos(_) => shared.timeline.ended(Kind::Audio(n)),
                 _ => {}
             },
             _ => {}
@@ -193,7 +201,7 @@ fn sink(
 
 impl Shared {
     fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
-        let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.is_some()));
+        let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.len()));
         let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
         let frame_duration_ns = plan
             .frame_rate
@@ -216,24 +224,26 @@ impl Shared {
             Ok(Mutex::new(Some(VideoTrack::new(settings, Arc::clone(&timeline)))))
         });
         let video = video.collect::<Result<Vec<_>, MediaError>>()?;
-        let audio_feed = Arc::new(AudioFeed::default());
-        let audio = plan.audio.as_ref().map(|rung| {
+        let audio_feeds: Vec<_> = plan.audio.iter().map(|_| Arc::new(AudioFeed::default())).collect();
+        let sounds = plan.audio.iter().zip(&audio_feeds).enumerate().map(|(sound, (rung, feed))| {
             let settings = AudioTrackSettings {
+                sound,
                 folder: folder.to_owned(),
                 name: rung.name.clone(),
                 sample_rate_hz: rung.sample_rate_hz,
                 channels: rung.channels,
-                language: plan.language.clone(),
+                language: rung.language.clone(),
                 segments,
             };
-            AudioTrack::new(settings, Arc::clone(&timeline), Arc::clone(&audio_feed))
+            Mutex::new(Some(AudioTrack::new(settings, Arc::clone(&timeline), Arc::clone(feed))))
         });
-        let tracks = video.len() + usize::from(audio.is_some());
+        let audio: Vec<_> = sounds.collect();
+        let tracks = video.len() + audio.len();
         Ok(Self {
             timeline,
             video,
-            audio: Mutex::new(audio),
-            audio_feed,
+            audio,
+            audio_feeds,
             source_frames: AtomicU64::new(0),
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
             failure: Mutex::new(None),
@@ -241,10 +251,11 @@ impl Shared {
         })
     }
 
-    /// How much of the presentation every track has.
+    /// How much of the presentation every rung has; without pictures, the sound that has most: others may be shorter.
     pub(super) fn position_ns(&self) -> u64 {
         let Some(settled) = self.timeline.settled(false) else { return 0 };
-        let position_ns = self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed)).min().unwrap_or(0);
+        let rungs = self.positions_ns[..self.video.len()].iter().map(|position| position.load(Ordering::Relaxed));
+        let position_ns = rungs.min().unwrap_or_else(|| self.end_ns());
         // Running times begin high up, where encoders leave them alone.
         position_ns.saturating_sub(settled.zero_ns)
     }
@@ -278,15 +289,15 @@ impl Shared {
         track.push(Picture { running_ns, duration_ns, is_key, data })
     }
 
-    fn write_unit(&self, sample: &gst::Sample) -> Result<(), MediaError> {
-        let mut track = lock(&self.audio);
+    fn write_unit(&self, sound: usize, sample: &gst::Sample) -> Result<(), MediaError> {
+        let mut track = lock(&self.audio[sound]);
         let Some(track) = track.as_mut() else { return Ok(()) };
         if !track.is_configured() {
             track.configure(&codec_data(sample)?)?;
         }
         let encoded = Encoded::of(sample)?;
-        if let (Some(position), Some(pts_ns)) = (self.positions_ns.last(), encoded.pts_ns) {
-            position.fetch_max(pts_ns, Ordering::Relaxed);
+        if let Some(pts_ns) = encoded.pts_ns {
+            self.positions_ns[self.video.len() + sound].fetch_max(pts_ns, Ordering::Relaxed);
         }
         track.push(encoded.data)
     }

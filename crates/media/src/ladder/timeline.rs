@@ -15,11 +15,11 @@ pub(crate) struct Timeline {
 #[derive(Debug)]
 struct State {
     video: Start,
-    audio: Start,
+    audio: Vec<Start>,
     settled: Option<Settled>,
 }
 
-/// What is known of the start of one kind.
+/// What is known of the start of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
     Unknown,
@@ -30,29 +30,29 @@ enum Start {
 /// The agreement. It never changes once made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Settled {
-    /// Running time that is presented at 0: the earlier of the first frame and the first audio sample.
+    /// Running time that is presented at 0: the earliest of the first frame and the first sample of any sound.
     pub(crate) zero_ns: u64,
     /// Running time where the grid of GOPs and segments begins: the first frame, or without video the first
     /// audio sample.
     pub(crate) grid_ns: u64,
 }
 
-/// Pictures or sound, as far as the timeline distinguishes them.
+/// Pictures or one of the sounds, as far as the timeline distinguishes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Pictures.
     Video,
-    /// Sound.
-    Audio,
+    /// The sound of this place in the plan.
+    Audio(usize),
 }
 
 // === impl Timeline ===
 
 impl Timeline {
-    /// A timeline of a ladder that wants the kinds for which the flags are set.
-    pub(crate) fn new(video: bool, audio: bool) -> Self {
-        let start = |wanted| if wanted { Start::Unknown } else { Start::None };
-        Self { state: Mutex::new(State { video: start(video), audio: start(audio), settled: None }) }
+    /// A timeline of a ladder that wants pictures, if `video` is set, and so many sounds.
+    pub(crate) fn new(video: bool, sounds: usize) -> Self {
+        let video = if video { Start::Unknown } else { Start::None };
+        Self { state: Mutex::new(State { video, audio: vec![Start::Unknown; sounds], settled: None }) }
     }
 
     /// The first frame or sample of `kind` plays at `running_ns`. Later calls change nothing.
@@ -68,9 +68,13 @@ impl Timeline {
     /// Running time of the first frame or sample of `kind`, once there is one.
     pub(crate) fn start_ns(&self, kind: Kind) -> Option<u64> {
         let state = self.lock();
-        match if kind == Kind::Video { state.video } else { state.audio } {
-            Start::At { running_ns } => Some(running_ns),
-            Start::Unknown | Start::None => None,
+        let start = match kind {
+            Kind::Video => Some(state.video),
+            Kind::Audio(sound) => state.audio.get(sound).copied(),
+        };
+        match start {
+            Some(Start::At { running_ns }) => Some(running_ns),
+            Some(Start::Unknown | Start::None) | None => None,
         }
     }
 
@@ -78,7 +82,7 @@ impl Timeline {
     pub(crate) fn settled(&self, now: bool) -> Option<Settled> {
         let mut state = self.lock();
         if state.settled.is_none() {
-            state.settled = settle(state.video, state.audio, now);
+            state.settled = settle(state.video, &state.audio, now);
         }
         state.settled
     }
@@ -86,10 +90,10 @@ impl Timeline {
     fn learn(&self, kind: Kind, start: Start) {
         let mut state = self.lock();
         let known = match kind {
-            Kind::Video => &mut state.video,
-            Kind::Audio => &mut state.audio,
+            Kind::Video => Some(&mut state.video),
+            Kind::Audio(sound) => state.audio.get_mut(sound),
         };
-        if *known == Start::Unknown {
+        if let Some(known) = known.filter(|known| **known == Start::Unknown) {
             *known = start;
         }
     }
@@ -99,19 +103,16 @@ impl Timeline {
     }
 }
 
-fn settle(video: Start, audio: Start, now: bool) -> Option<Settled> {
-    match (video, audio) {
-        (Start::At { running_ns: video_ns }, Start::At { running_ns: audio_ns }) => {
-            Some(Settled { zero_ns: video_ns.min(audio_ns), grid_ns: video_ns })
-        }
-        (Start::At { running_ns }, Start::None) | (Start::None, Start::At { running_ns }) => {
-            Some(Settled { zero_ns: running_ns, grid_ns: running_ns })
-        }
-        (Start::At { running_ns }, Start::Unknown) | (Start::Unknown, Start::At { running_ns }) => {
-            now.then_some(Settled { zero_ns: running_ns, grid_ns: running_ns })
-        }
-        (Start::None | Start::Unknown, Start::None | Start::Unknown) => None,
+fn settle(video: Start, audio: &[Start], now: bool) -> Option<Settled> {
+    if !now && std::iter::once(&video).chain(audio).any(|start| *start == Start::Unknown) {
+        return None;
     }
+    let at = |start: &Start| match start {
+        Start::At { running_ns } => Some(*running_ns),
+        Start::Unknown | Start::None => None,
+    };
+    let zero_ns = std::iter::once(&video).chain(audio).filter_map(at).min()?;
+    Some(Settled { zero_ns, grid_ns: at(&video).unwrap_or(zero_ns) })
 }
 
 #[cfg(test)]
@@ -119,30 +120,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_for_both_and_starts_with_the_earlier() {
-        let timeline = Timeline::new(true, true);
+    fn waits_for_all_and_starts_with_the_earliest() {
+        let timeline = Timeline::new(true, 2);
         timeline.begins(Kind::Video, 80);
         assert_eq!(timeline.settled(false), None);
-        timeline.begins(Kind::Audio, 50);
+        timeline.begins(Kind::Audio(1), 50);
+        assert_eq!(timeline.settled(false), None, "the first sound may begin earlier");
+        timeline.begins(Kind::Audio(0), 60);
         assert_eq!(timeline.settled(false), Some(Settled { zero_ns: 50, grid_ns: 80 }));
     }
 
     #[test]
     fn an_end_without_a_beginning_counts_as_none() {
-        let timeline = Timeline::new(true, true);
-        timeline.begins(Kind::Audio, 50);
-        timeline.ended(Kind::Audio);
+        let timeline = Timeline::new(true, 1);
+        timeline.begins(Kind::Audio(0), 50);
+        timeline.ended(Kind::Audio(0));
         timeline.ended(Kind::Video);
         assert_eq!(timeline.settled(false), Some(Settled { zero_ns: 50, grid_ns: 50 }));
     }
 
     #[test]
     fn what_was_settled_in_need_stays() {
-        let timeline = Timeline::new(true, true);
+        let timeline = Timeline::new(true, 1);
         timeline.begins(Kind::Video, 80);
         let settled = timeline.settled(true);
         assert_eq!(settled, Some(Settled { zero_ns: 80, grid_ns: 80 }));
-        timeline.begins(Kind::Audio, 10);
+        timeline.begins(Kind::Audio(0), 10);
         assert_eq!(timeline.settled(false), settled);
     }
 }

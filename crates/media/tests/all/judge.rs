@@ -77,7 +77,7 @@ pub fn judge_with(clip: &Clip, change: impl FnOnce(&mut LadderPlan)) -> Verdict 
     };
     let ladder = ladder::encode(&clip.path, &tracks, &plan, &mut on_progress)
         .unwrap_or_else(|error| panic!("ladder of {input}: {error}"));
-    assert_eq!(ladder.tracks.len(), plan.video.len() + usize::from(plan.audio.is_some()));
+    assert_eq!(ladder.tracks.len(), plan.video.len() + plan.audio.len());
     let verdict = Verdict { probe, plan, ladder, tracks };
     verdict.video_is_faithful(&clip.path);
     verdict.audio_is_faithful(&clip.path);
@@ -116,23 +116,33 @@ impl Verdict {
     }
 
     fn audio_is_faithful(&self, source: &Path) {
-        let Some(rung) = &self.plan.audio else { return };
-        let path = self.track(&rung.name);
-        decodes(&path);
-        let wanted = span_samples(source, rung.sample_rate_hz);
-        let given = samples(&path, rung.sample_rate_hz);
-        let near = |samples: u64| samples.abs_diff(wanted) <= UNIT_SAMPLES;
-        assert!(near(self.ladder.source_audio_samples), "{} for {wanted}", self.ladder.source_audio_samples);
-        assert!(near(given) || near(given.saturating_sub(UNIT_SAMPLES)), "{given} samples for {wanted}");
-        let track = self.ladder.tracks.iter().find(|track| track.kind == TrackKind::Audio).unwrap();
-        let said = track.duration_ms * u64::from(rung.sample_rate_hz) / 1000;
-        assert!(said.abs_diff(wanted) <= UNIT_SAMPLES + u64::from(rung.sample_rate_hz) / 1000, "{said} for {wanted}");
+        for (rung, counted) in self.plan.audio.iter().zip(&self.ladder.source_audio_samples) {
+            let (name, rate_hz) = (&rung.name, rung.sample_rate_hz);
+            let path = self.track(name);
+            decodes(&path);
+            let wanted = span_samples(source, &format!("a:{}", rung.sound), rate_hz);
+            let given = samples(&path, rate_hz);
+            let near = |samples: u64| samples.abs_diff(wanted) <= UNIT_SAMPLES;
+            assert!(near(*counted), "{name}: {counted} for {wanted}");
+            assert!(near(given) || near(given.saturating_sub(UNIT_SAMPLES)), "{name}: {given} samples for {wanted}");
+            let track = self.ladder.tracks.iter().find(|track| track.name == *name).unwrap();
+            assert_eq!((track.kind, &track.language), (TrackKind::Audio, &rung.language), "{name}");
+            assert_eq!((track.role, &track.title), (rung.role, &rung.title), "{name}");
+            assert_eq!(track.source_sound, Some(rung.sound), "{name}");
+            let said = track.duration_ms * u64::from(rate_hz) / 1000;
+            assert!(said.abs_diff(wanted) <= UNIT_SAMPLES + u64::from(rate_hz) / 1000, "{name}: {said} for {wanted}");
+        }
     }
 
     /// Difference in time between the first frame and the first sound, seconds; in the tracks and in the source.
     pub fn audio_offsets_s(&self, source: &Path) -> (f64, f64) {
-        let given = start_s(&self.track("sound"), "a:0") - start_s(&self.track("top"), "v:0");
-        let wanted = start_s(source, "a:0") - start_s(source, "v:0");
+        self.offsets_of("sound", "a:0", source)
+    }
+
+    /// The same of the track `name`, made of the source's `stream`.
+    pub fn offsets_of(&self, name: &str, stream: &str, source: &Path) -> (f64, f64) {
+        let given = start_s(&self.track(name), "a:0") - start_s(&self.track("top"), "v:0");
+        let wanted = start_s(source, stream) - start_s(source, "v:0");
         (given, wanted)
     }
 
@@ -200,9 +210,9 @@ fn probe_entries(path: &Path, arguments: &[&str]) -> String {
 
 /// Samples at `rate_hz` from the beginning of the first decoded sound to the end of the last: holes count, as a
 /// player is silent in them.
-fn span_samples(path: &Path, rate_hz: u32) -> u64 {
+fn span_samples(path: &Path, stream: &str, rate_hz: u32) -> u64 {
     let entries = "stream=sample_rate:frame=best_effort_timestamp_time,nb_samples";
-    let text = probe_entries(path, &["-select_streams", "a:0", "-show_frames", "-show_entries", entries]);
+    let text = probe_entries(path, &["-select_streams", stream, "-show_frames", "-show_entries", entries]);
     let mut source_rate_hz = 0.0;
     let mut frames: Vec<(f64, f64)> = Vec::new();
     for line in text.lines() {

@@ -1,18 +1,13 @@
 //! A ladder's plan for a probed file, as the transcode service would make it, with two small rungs.
 
-use flame_api::media::{Probe, VideoStream};
+use flame_api::media::{AudioStream, Probe, VideoStream};
 use flame_media_child::protocol::{AudioRung, LadderPlan, VideoRung};
 
-/// Two rungs, the source's size and half of it, and stereo.
+/// Two rungs, the source's size and half of it, and every sound in stereo.
 pub fn of(probe: &Probe) -> LadderPlan {
     LadderPlan {
         video: probe.video.iter().flat_map(|video| [rung("top", video, 1), rung("half", video, 2)]).collect(),
-        audio: probe.audio.as_ref().map(|audio| AudioRung {
-            name: "sound".to_owned(),
-            channels: audio.channels.min(2),
-            sample_rate_hz: if audio.sample_rate_hz == 44_100 { 44_100 } else { 48_000 },
-            bitrate_bps: 96_000,
-        }),
+        audio: probe.sounds().enumerate().map(|(at, audio)| sound(at, audio)).collect(),
         gop_ms: 1000,
         segment_ms: 2000,
         video_timescale: probe
@@ -25,7 +20,19 @@ pub fn of(probe: &Probe) -> LadderPlan {
         deinterlace: probe.video.as_ref().is_some_and(|video| video.interlaced),
         frame_rate: probe.video.as_ref().and_then(|video| video.frame_rate),
         duration_ms: probe.duration_ms,
-        language: probe.audio.as_ref().and_then(|audio| audio.language.clone()),
+    }
+}
+
+fn sound(at: usize, audio: &AudioStream) -> AudioRung {
+    AudioRung {
+        name: if at == 0 { "sound".to_owned() } else { format!("sound-{}", at + 1) },
+        sound: audio.number,
+        language: audio.language.clone(),
+        role: audio.role,
+        title: audio.title.clone(),
+        channels: audio.channels.min(2),
+        sample_rate_hz: if audio.sample_rate_hz == 44_100 { 44_100 } else { 48_000 },
+        bitrate_bps: 96_000,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Odd sound: alone, in six channels, with a cover.
 
+use flame_api::media::{AudioStream, SoundRole};
 use flame_media::probe;
 
 use crate::judge::{Clip, clip, ffmpeg, judge};
@@ -89,4 +90,64 @@ fn a_click_stays_where_it_was() {
     // FFmpeg decodes priming too where the track is fragmented, and starts its clock before zero.
     let moved = onset(&verdict.track("sound")) - 1024 - onset(&clip.path);
     assert!(moved.abs() <= 24, "the click moved by {moved} samples");
+}
+
+/// Pictures and four sounds: German first, English a little later and marked as the default, commentary, description.
+fn several(name: &str) -> Clip {
+    let tone = |frequency: u32, seconds: &str| format!("-f lavfi -i sine=frequency={frequency}:duration={seconds}");
+    let inputs = format!("{PICTURE} {} -itsoffset 0.3 {} {}", tone(400, "2"), tone(800, "1.5"), tone(1200, "2"));
+    let languages = "-metadata:s:a:0 language=deu -metadata:s:a:1 language=eng -metadata:s:a:2 language=eng -metadata:s:a:3 language=deu";
+    let flags = "-disposition:a:0 0 -disposition:a:1 default -disposition:a:2 comment \
+                 -disposition:a:3 visual_impaired+descriptions";
+    clip(
+        name,
+        &format!(
+            "{inputs} -map 0:v -map 1:a -map 2:a -map 3:a -map 1:a -c:v libx264 -pix_fmt yuv420p -c:a aac \
+             {languages} -metadata:s:a:1 title=Voices {flags}"
+        ),
+    )
+}
+
+#[test]
+fn several_with_languages_and_roles() {
+    for name in ["a.mp4", "a.mkv"] {
+        let clip = several(name);
+        let verdict = judge(&clip);
+        let said = |sound: &AudioStream| (sound.number, sound.language.clone(), sound.role, sound.title.clone());
+        let sounds: Vec<_> = verdict.probe.sounds().map(said).collect();
+        let (deu, eng) = (Some("deu".to_owned()), Some("eng".to_owned()));
+        // FFmpeg does not read it of an MP4; ingest does.
+        let title = (name == "a.mkv").then(|| "Voices".to_owned());
+        let expected = [
+            (1, eng.clone(), SoundRole::Main, title),
+            (0, deu.clone(), SoundRole::Main, None),
+            (2, eng, SoundRole::Commentary, None),
+            (3, deu, SoundRole::Description, None),
+        ];
+        assert_eq!(sounds, expected, "{name}");
+        // Each is where it was, to one access unit: also the one that begins late.
+        for (track, stream) in [("sound", "a:1"), ("sound-2", "a:0"), ("sound-3", "a:2"), ("sound-4", "a:3")] {
+            let (given_s, wanted_s) = verdict.offsets_of(track, stream, &clip.path);
+            assert!((given_s - wanted_s).abs() <= 0.022, "{name}: {track} begins {given_s} s, not {wanted_s} s after");
+        }
+    }
+}
+
+#[test]
+fn more_than_are_encoded_are_bounded_and_what_cannot_be_decoded_is_left_out() {
+    let tones: String = (0..10).map(|at| format!("-f lavfi -i sine=frequency={}:duration=1 ", 300 + at * 50)).collect();
+    let maps: String = (0..10).map(|at| format!("-map {at}:a ")).collect();
+    let many = clip("many.mka", &format!("{tones}{maps}-c:a aac"));
+    assert_eq!(judge(&many).probe.sounds().count(), 8);
+    // The first one's bytes are no codec that is known; the second one is whole.
+    let two = clip(
+        "two.mkv",
+        "-f lavfi -i sine=duration=1 -f lavfi -i sine=duration=1 -map 0:a -map 1:a -c:a:0 flac -c:a:1 aac",
+    );
+    let bytes = std::fs::read(&two.path).unwrap();
+    let name = bytes.windows(6).position(|window| window == b"A_FLAC").unwrap();
+    let damaged = [&bytes[..name], b"A_NONE", &bytes[name + 6..]].concat();
+    std::fs::write(&two.path, damaged).unwrap();
+    let sounds: Vec<_> = judge(&two).probe.sounds().map(|sound| (sound.number, sound.codec.clone())).collect();
+    assert_eq!(sounds, [(1, "aac".to_owned())]);
 }

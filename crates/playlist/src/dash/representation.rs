@@ -30,6 +30,8 @@ pub struct DashTrack {
     pub label: Option<String>,
     /// What it is for.
     pub role: Role,
+    /// Whether a player that has no wish takes it rather than others of its kind.
+    pub is_preferred: bool,
     /// Peak segment bit rate, measured, bits per second.
     pub bandwidth_bps: u64,
     /// Ticks per second, above 0.
@@ -117,6 +119,8 @@ impl Set {
             .with("contentType", content)
             .with("mimeType", media_type)
             .with_if("lang", track.language.as_ref().filter(|language| is_language(language)))
+            // Clause 5.3.3: the highest is taken; 1 where nothing is said.
+            .with_if("selectionPriority", track.is_preferred.then_some(2))
             .with_if("segmentAlignment", pieces.iter().all(|piece| first.is_aligned(piece)).then_some("true"))
             .with_if("startWithSAP", sap);
         element = bounds(element, &pieces);

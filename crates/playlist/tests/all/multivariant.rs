@@ -1,6 +1,6 @@
 //! Multivariant playlists.
 
-use flame_playlist::{AudioRendition, MultivariantInput, PlaylistError, VideoRendition, multivariant_playlist};
+use flame_playlist::{AudioRendition, MultivariantInput, PlaylistError, Role, VideoRendition, multivariant_playlist};
 use hls_m3u8::{MasterPlaylist, tags::VariantStream};
 use proptest::prelude::*;
 
@@ -63,6 +63,25 @@ fn sound_alone_is_a_variant() {
         "0123456789ab/a128/index.m3u8\n",
     );
     assert_eq!(multivariant_playlist(&input).unwrap(), golden);
+}
+
+#[test]
+fn sounds_alone_that_differ_are_chosen_from() {
+    let described = AudioRendition { role: Role::Description, ..audio("a2", Some("en"), 120_000) };
+    let input = MultivariantInput {
+        audio: vec![audio("a0", Some("en"), 130_000), audio("a1", Some("de"), 140_000), described],
+        ..MultivariantInput::default()
+    };
+    let text = multivariant_playlist(&input).unwrap();
+    let playlist = MasterPlaylist::try_from(text.as_str()).unwrap();
+    let languages: Vec<_> = playlist.media.iter().map(|media| media.language().map(|tag| tag.to_string())).collect();
+    assert_eq!(languages, [Some("en".to_owned()), Some("de".to_owned()), Some("en".to_owned())]);
+    // One variant, which is the default sound: no player takes another language for another quality.
+    let [VariantStream::ExtXStreamInf { uri, audio: Some(group), .. }] = playlist.variant_streams.as_slice() else {
+        panic!("{text}");
+    };
+    assert_eq!((uri.as_ref(), group.as_ref()), ("0123456789ab/a0/index.m3u8", "audio"));
+    assert_eq!(playlist.variant_streams[0].bandwidth(), 140_000);
 }
 
 #[test]
@@ -133,9 +152,14 @@ proptest! {
         prop_assume!(!ladder.is_empty() || !sounds.is_empty());
         let text = multivariant_playlist(&input).unwrap();
         let playlist = MasterPlaylist::try_from(text.as_str()).unwrap();
-        let variants = if ladder.is_empty() { sounds.len() } else { ladder.len() };
+        let is_choice = sounds.windows(2).any(|pair| (&pair[0].0, &pair[0].1) != (&pair[1].0, &pair[1].1));
+        let variants = match (ladder.len(), is_choice) {
+            (0, false) => sounds.len(),
+            (0, true) => 1,
+            (rungs, _) => rungs,
+        };
         prop_assert_eq!(playlist.variant_streams.len(), variants);
-        prop_assert_eq!(playlist.media.len(), if ladder.is_empty() { 0 } else { sounds.len() });
+        prop_assert_eq!(playlist.media.len(), if ladder.is_empty() && !is_choice { 0 } else { sounds.len() });
         prop_assert_eq!(playlist.unknown_tags.len(), 0);
         for stream in &playlist.variant_streams {
             let VariantStream::ExtXStreamInf { uri, .. } = stream else { panic!("no I-frame variant was asked for") };

@@ -1,7 +1,7 @@
 //! Walks the boxes of a stored MP4 before any demuxer sees it, so that a cut or lying file is refused in clear words.
 
 use bytes::Bytes;
-use flame_cmaf::boxes::{BoxError, BoxWalk, Step};
+use flame_cmaf::boxes::{BoxError, BoxWalk, Layout, Step};
 use flame_object_store::Store;
 
 use super::Trouble;
@@ -16,14 +16,16 @@ struct Window {
     bytes: Bytes,
 }
 
-/// Refuses a file of the ISO family whose boxes do not fit into it. Other files are none of its business.
-pub(super) async fn walk(store: &Store, key: &str, size_bytes: u64) -> Result<(), Trouble> {
+/// Refuses a file of the ISO family whose boxes do not fit into it, or says where they lie. Other files are none of its
+/// business.
+pub(super) async fn walk(store: &Store, key: &str, size_bytes: u64) -> Result<Option<Layout>, Trouble> {
     let mut walk = BoxWalk::new(size_bytes);
     let mut window = Window::default();
     let mut step = walk.step();
     loop {
         step = match step {
-            Ok(Step::Done(_)) | Err(BoxError::NotIso) => return Ok(()),
+            Ok(Step::Done(layout)) => return Ok(Some(layout)),
+            Err(BoxError::NotIso) => return Ok(None),
             Ok(Step::Read { offset_bytes, length_bytes }) => {
                 let head = window.read(store, key, size_bytes, offset_bytes, length_bytes).await?;
                 walk.feed(&head)

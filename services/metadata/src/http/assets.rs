@@ -145,6 +145,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
     patch.title.as_deref().map_or(Ok(()), limits::check_title)?;
+    patch.sound_labels.as_deref().map_or(Ok(()), limits::check_sound_labels)?;
     match store.patch(&caller.tenant, id, &seen, &patch).await? {
         Patched::Done(asset) => Ok(answer(*asset)),
         Patched::Stale(revision) => Err(stale(id, revision).into()),

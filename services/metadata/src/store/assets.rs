@@ -174,16 +174,22 @@ impl Store {
         let title = patch.title.as_ref().unwrap_or(&current.title);
         let protected = patch.protected.unwrap_or(current.protected);
         let encryption = patch.encryption.unwrap_or(current.encryption);
-        if *title == current.title && protected == current.protected && encryption == current.encryption {
+        let sound_labels = patch.sound_labels.as_ref().unwrap_or(&current.sound_labels);
+        let is_same = *title == current.title
+            && protected == current.protected
+            && encryption == current.encryption
+            && *sound_labels == current.sound_labels;
+        if is_same {
             return Ok(Patched::Done(Box::new(current)));
         }
         sqlx::query(
-            "UPDATE assets SET title = ?2, protected = ?3, encryption = ?5, revision = revision + 1, updated_at_us = ?4 \
-             WHERE seq = ?1",
+            "UPDATE assets SET title = ?2, protected = ?3, sound_labels = ?4, encryption = ?6, revision = revision + 1, \
+             updated_at_us = ?5 WHERE seq = ?1",
         )
         .bind(seq)
         .bind(title)
         .bind(protected)
+        .bind(Json(sound_labels))
         .bind(now_us())
         .bind(encryption.map(encryption_word))
         .execute(&mut *transaction)

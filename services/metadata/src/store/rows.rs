@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use flame_api::media::{Rational, Track, TrackKind};
-use flame_api::metadata::{Asset, AssetState, Encryption, Source, Version};
+use flame_api::media::{Rational, SoundRole, Track, TrackKind};
+use flame_api::metadata::{Asset, AssetState, Encryption, SoundLabel, Source, Version};
 use flame_api::subtitles::Subtitle;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
@@ -17,8 +17,8 @@ macro_rules! select_assets {
     ($from:literal, $rest:literal) => {
         concat!(
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
-            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.revision, a.created_at_us, ",
-            "a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
+            "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.sound_labels, a.revision, ",
+            "a.created_at_us, a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
             "v.chain AS version_chain, v.created_at_us AS version_created_at_us FROM ",
             $from,
             " LEFT JOIN versions v ON v.seq = (SELECT max(seq) FROM versions WHERE asset_seq = a.seq) ",
@@ -45,6 +45,7 @@ pub(super) struct AssetRow {
     poster_key: Option<String>,
     protected: bool,
     encryption: Option<String>,
+    sound_labels: Json<Vec<SoundLabel>>,
     revision: i64,
     created_at_us: i64,
     updated_at_us: i64,
@@ -68,6 +69,9 @@ struct TrackRow {
     channels: Option<u16>,
     sample_rate_hz: Option<u32>,
     language: Option<String>,
+    role: String,
+    title: Option<String>,
+    source_sound: Option<u32>,
     duration_ms: i64,
     samples: i64,
     average_bandwidth_bps: i64,
@@ -101,8 +105,8 @@ pub(super) async fn tracks(
     }
     let rows: Vec<TrackRow> = sqlx::query_as(
         "SELECT version_seq, name, kind, codec, width, height, frame_rate_num, frame_rate_den, channels, \
-         sample_rate_hz, language, duration_ms, samples, average_bandwidth_bps, peak_bandwidth_bps, size_bytes \
-         FROM tracks WHERE version_seq IN (SELECT value FROM json_each(?1)) ORDER BY version_seq, position",
+         sample_rate_hz, language, role, title, source_sound, duration_ms, samples, average_bandwidth_bps, \
+         peak_bandwidth_bps, size_bytes FROM tracks WHERE version_seq IN (SELECT value FROM json_each(?1)) ORDER BY version_seq, position",
     )
     .bind(Json(versions))
     .fetch_all(connection)
@@ -116,7 +120,9 @@ pub(super) async fn tracks(
 // === impl AssetRow ===
 
 impl AssetRow {
-    fn asset(self, tracks: Vec<Track>, subtitles: Vec<Subtitle>) -> StoreResult<Asset> {
+    fn asset(self, mut tracks: Vec<Track>, subtitles: Vec<Subtitle>) -> StoreResult<Asset> {
+        let sound_labels = self.sound_labels.0;
+        tracks.iter_mut().for_each(|track| SoundLabel::apply(&sound_labels, track));
         let version = match (self.version_name, self.version_chain, self.version_created_at_us) {
             (Some(name), Some(chain), Some(created_at_us)) => {
                 Some(version(name, self.version_job_id.as_deref(), chain, created_at_us, tracks)?)
@@ -140,6 +146,7 @@ impl AssetRow {
             poster_key: self.poster_key,
             protected: self.protected,
             encryption: self.encryption.as_deref().map(encryption).transpose()?,
+            sound_labels,
             version,
             subtitles,
             revision: number(self.revision)?,
@@ -180,6 +187,9 @@ impl TrackRow {
             channels: self.channels,
             sample_rate_hz: self.sample_rate_hz,
             language: self.language,
+            role: SoundRole::of_word(&self.role).ok_or_else(|| damaged("a role", &self.role))?,
+            title: self.title,
+            source_sound: self.source_sound,
             duration_ms: number(self.duration_ms)?,
             samples: number(self.samples)?,
             average_bandwidth_bps: number(self.average_bandwidth_bps)?,

@@ -130,8 +130,8 @@ async fn insert_track(
     sqlx::query(
         "INSERT INTO tracks (version_seq, position, tenant, name, kind, codec, width, height, frame_rate_num, \
          frame_rate_den, channels, sample_rate_hz, language, duration_ms, samples, average_bandwidth_bps, \
-         peak_bandwidth_bps, size_bytes) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+         peak_bandwidth_bps, size_bytes, role, title, source_sound) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     )
     .bind(version_seq)
     .bind(position)
@@ -151,6 +151,9 @@ async fn insert_track(
     .bind(stored(track.average_bandwidth_bps))
     .bind(stored(track.peak_bandwidth_bps))
     .bind(stored(track.size_bytes))
+    .bind(track.role.word())
+    .bind(&track.title)
+    .bind(track.source_sound)
     .execute(connection)
     .await?;
     Ok(())

@@ -1,7 +1,7 @@
 //! A running service with a scratch database, and assets to put into it.
 
 use flame_api::Problem;
-use flame_api::media::{AudioStream, Probe, Rational, Track, TrackKind, VideoStream};
+use flame_api::media::{AudioStream, Probe, Rational, SoundRole, Track, TrackKind, VideoStream};
 use flame_api::metadata::{Asset, NewAsset, NewVersion, Source};
 use flame_metadata::Config;
 use flame_service_host::Running;
@@ -122,12 +122,16 @@ pub fn new_asset(tenant: &str) -> NewAsset {
                 duration_ms: Some(5_280),
             }),
             audio: Some(AudioStream {
+                number: 0,
                 codec: "aac".to_owned(),
                 sample_rate_hz: 48_000,
                 channels: 2,
                 language: Some("eng".to_owned()),
+                role: SoundRole::Main,
+                title: None,
                 duration_ms: Some(5_248),
             }),
+            other_audio: Vec::new(),
         },
         poster_key: Some(format!("{tenant}/posters/{id}.jpg")),
     }
@@ -152,6 +156,9 @@ pub fn video(height: u32) -> Track {
         channels: None,
         sample_rate_hz: None,
         language: None,
+        role: SoundRole::Main,
+        title: None,
+        source_sound: None,
         duration_ms: 5_280,
         samples: 158,
         average_bandwidth_bps: 2_900_000,
@@ -171,6 +178,9 @@ pub fn audio() -> Track {
         channels: Some(2),
         sample_rate_hz: Some(48_000),
         language: Some("eng".to_owned()),
+        role: SoundRole::Main,
+        title: None,
+        source_sound: Some(0),
         duration_ms: 5_248,
         samples: 246,
         average_bandwidth_bps: 128_000,

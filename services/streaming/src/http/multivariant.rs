@@ -1,12 +1,13 @@
 //! `GET /{asset}/index.m3u8`, `ts.m3u8`, `manifest.mpd`: what plays of an asset now, in HLS and in DASH.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::Problem;
-use flame_api::metadata::Version;
+use flame_api::metadata::{SoundLabel, Version};
 use flame_playlist::Container;
 use flame_service_host::{Failure, FailureResult, Path};
 use futures_util::future::join_all;
@@ -148,7 +149,8 @@ pub(super) async fn mpd(
             multivariant::mpd(&version.name, (&of_version(version, tracks), subtitles), clip)
         }
         Playing::Uploaded(uploaded) => {
-            multivariant::mpd(&uploaded.version, (&of_uploaded(&uploaded), subtitles), clip)
+            let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
+            multivariant::mpd(&uploaded.version, (&tracks, subtitles), clip)
         }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
@@ -180,7 +182,8 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
             multivariant::playlist(&version.name, (&of_version(version, tracks), subtitles), container, clip, seal)
         }
         Playing::Uploaded(uploaded) => {
-            multivariant::playlist(&uploaded.version, (&of_uploaded(&uploaded), subtitles), container, clip, seal)
+            let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
+            multivariant::playlist(&uploaded.version, (&tracks, subtitles), container, clip, seal)
         }
     };
     document.map_err(|refusal| error::of_playlist(&refusal))
@@ -231,15 +234,16 @@ async fn segments(
 }
 
 fn of_version(version: &Version, segments: Vec<Option<Arc<Complete>>>) -> Vec<Listed<'_>> {
-    let listed = |(facts, complete)| Listed { facts, video_range: None, complete };
+    let listed = |(facts, complete)| Listed { facts: Cow::Borrowed(facts), video_range: None, complete };
     version.tracks.iter().zip(segments).map(listed).collect()
 }
 
-fn of_uploaded(uploaded: &Uploaded) -> Vec<Listed<'_>> {
-    let listed = uploaded.tracks.iter().map(|track| Listed {
-        facts: &track.facts,
-        video_range: track.video_range,
-        complete: Some(Arc::clone(&track.complete)),
+fn of_uploaded<'a>(uploaded: &'a Uploaded, labels: &[SoundLabel]) -> Vec<Listed<'a>> {
+    let listed = uploaded.tracks.iter().map(|track| {
+        let mut facts = track.facts.clone();
+        SoundLabel::apply(labels, &mut facts);
+        let (facts, complete) = (Cow::Owned(facts), Some(Arc::clone(&track.complete)));
+        Listed { facts, video_range: track.video_range, complete }
     });
     listed.collect()
 }

@@ -316,6 +316,9 @@ pub(super) fn catalogued(facts: LiveTrack, segments: &[Segment]) -> media::Track
         channels: facts.channels,
         sample_rate_hz: facts.sample_rate_hz,
         language: facts.language,
+        role: media::SoundRole::Main,
+        title: None,
+        source_sound: None,
         duration_ms: ticks * 1000 / u64::from(facts.timescale.max(1)),
         samples: 0,
         average_bandwidth_bps,
@@ -348,10 +351,13 @@ pub(super) fn probe(tracks: &[media::Track]) -> media::Probe {
         }
     });
     let audio = longest(TrackKind::Audio).map(|track| media::AudioStream {
+        number: 0,
         codec: codec(track),
         sample_rate_hz: track.sample_rate_hz.unwrap_or(0),
         channels: track.channels.unwrap_or(0),
         language: track.language.clone(),
+        role: track.role,
+        title: track.title.clone(),
         duration_ms: Some(track.duration_ms),
     });
     media::Probe {
@@ -360,6 +366,7 @@ pub(super) fn probe(tracks: &[media::Track]) -> media::Probe {
         bitrate_bps: tracks.iter().map(|track| track.average_bandwidth_bps).sum(),
         video,
         audio,
+        other_audio: Vec::new(),
     }
 }
 

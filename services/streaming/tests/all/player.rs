@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use flame_api::media::{Rational, Track, TrackKind};
+use flame_api::media::{Rational, SoundRole, Track, TrackKind};
 use flame_cmaf::boxes::{BoxWalk, Step};
 use flame_cmaf::index::VERSION as INDEX_VERSION;
 use flame_cmaf::{Figures, SegmentEntry, TrackIndex};
@@ -81,6 +81,9 @@ fn track(name: &str, kind: TrackKind, index: &TrackIndex) -> Track {
         channels: (!video).then_some(1),
         sample_rate_hz: (!video).then_some(48_000),
         language: None,
+        role: SoundRole::Main,
+        title: None,
+        source_sound: None,
         duration_ms: figures.duration_ms,
         samples: 1,
         average_bandwidth_bps: figures.average_bandwidth_bps,

@@ -227,6 +227,95 @@ async fn a_clip_ends_on_the_last_sample_before_its_end() {
     world.stop().await;
 }
 
+/// The clip with two sounds more: English with a title, which is the default, and a commentary that begins 300 ms late.
+fn three_sounds(scratch: &Scratch) -> std::path::PathBuf {
+    let one = clip(scratch, "one.mp4", &["-metadata:s:a:0", "language=deu"]);
+    let path = scratch.join("three.mp4");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-nostdin", "-v", "error", "-y", "-i"]).arg(&one);
+    ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=880:sample_rate=48000:duration=9", "-itsoffset", "0.3"]);
+    ffmpeg.args(["-f", "lavfi", "-i", "sine=frequency=1320:sample_rate=48000:duration=8"]);
+    ffmpeg.args([
+        "-map", "0:v", "-map", "0:a", "-map", "1:a", "-map", "2:a", "-c:v", "copy", "-c:a:0", "copy", "-c:a", "aac",
+    ]);
+    ffmpeg.args([
+        "-metadata:s:a:1",
+        "language=eng",
+        "-metadata:s:a:1",
+        "title=Stage",
+        "-metadata:s:a:2",
+        "language=eng",
+    ]);
+    ffmpeg.args(["-disposition:a:0", "0", "-disposition:a:1", "default", "-disposition:a:2", "comment"]);
+    assert!(ffmpeg.arg(&path).status().unwrap().success());
+    path
+}
+
+/// Language, name, whether it is the default, and folder of each sound, as a reader of HLS finds them.
+fn offered(text: &str) -> Vec<(Option<String>, String, bool, String)> {
+    let playlist = hls_m3u8::MasterPlaylist::try_from(text).unwrap();
+    let media = playlist.media.iter().map(|media| {
+        let language = media.language().map(|language| language.to_string());
+        let folder = media.uri().unwrap().split('/').nth(1).unwrap().to_owned();
+        (language, media.name().to_string(), media.is_default, folder)
+    });
+    media.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sound_of_a_movie_is_offered_with_its_language_role_and_title() {
+    let world = World::start_with(|config| config.catalogue.fresh = "0ms".parse().unwrap()).await;
+    let scratch = Scratch::new("uploaded");
+    let path = three_sounds(&scratch);
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    let url = format!("{asset}/index.m3u8");
+    let sound = |language: &str, name: &str, is_default, folder: &str| {
+        (Some(language.to_owned()), name.to_owned(), is_default, folder.to_owned())
+    };
+    let expected = [
+        sound("eng", "Stage", true, "a3"),
+        sound("deu", "deu", false, "a2"),
+        sound("eng", "eng (commentary)", false, "a4"),
+    ];
+    assert_eq!(offered(&world.get(&url).await.text().await.unwrap()), expected);
+    assert_eq!(offered(&world.get(&format!("{asset}/ts.m3u8")).await.text().await.unwrap()), expected);
+    assert_eq!(offered(&world.get(&format!("{url}?from=2s&to=5s")).await.text().await.unwrap()).len(), 3);
+    let mpd = world.get(&format!("{asset}/manifest.mpd")).await.text().await.unwrap();
+    assert_eq!(mpd.matches("contentType=\"audio\"").count(), 3, "{mpd}");
+    assert_eq!(
+        (mpd.matches("value=\"commentary\"").count(), mpd.matches("selectionPriority").count()),
+        (1, 1),
+        "{mpd}"
+    );
+
+    // Every packet is at its time, also of the sound that begins late.
+    let version = world.get(&url).await.text().await.unwrap();
+    let version = version.split("URI=\"").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    for (track, stream) in [("a2", "a:0"), ("a3", "a:1"), ("a4", "a:2")] {
+        let out = scratch.join("out.mp4");
+        concatenated(&world, &format!("{asset}/{version}/{track}"), "index.m3u8", &["init.mp4"], &out).await;
+        assert_eq!(packets(&out, "a:0"), packets(&path, stream), "{track}");
+    }
+
+    // What somebody says of them counts more, and the programme as it is meant comes first.
+    let labels = serde_json::json!({ "sound_labels": [
+        { "sound": 1, "role": "dub" }, { "sound": 2, "language": "fr", "role": "description", "title": "AD" },
+    ]});
+    let patch: flame_api::metadata::AssetPatch = serde_json::from_value(labels).unwrap();
+    let revision = world.catalogue.asset(asset).await.unwrap().unwrap().revision;
+    world.catalogue.patch_asset(asset, revision, &patch).await.unwrap();
+    let text = world.get(&url).await.text().await.unwrap();
+    let expected =
+        [sound("deu", "deu", true, "a2"), sound("eng", "Stage", false, "a3"), sound("fr", "AD", false, "a4")];
+    assert_eq!(offered(&text), expected);
+    assert!(text.contains("CHARACTERISTICS=\"public.accessibility.describes-video\""), "{text}");
+    let mpd = world.get(&format!("{asset}/manifest.mpd")).await.text().await.unwrap();
+    for part in ["value=\"dub\"", "value=\"description\"", "<Label>AD</Label>", "AudioPurposeCS:2007\" value=\"1\""] {
+        assert!(mpd.contains(part), "{part} in {mpd}");
+    }
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_uploaded_plays_on_when_something_better_is_there() {
     let world = World::start_with(|config| config.catalogue.fresh = "0ms".parse().unwrap()).await;

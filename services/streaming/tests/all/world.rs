@@ -15,7 +15,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use flame_api::Client;
-use flame_api::media::{Probe, Rational, Track, TrackKind, VideoStream};
+use flame_api::media::{Probe, Rational, SoundRole, Track, TrackKind, VideoStream};
 use flame_api::metadata::{NewAsset, NewVersion, Source};
 use flame_cmaf::{Finished, MediaConfig, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey, Store, StoreConfig};
@@ -307,6 +307,9 @@ pub fn stored(name: &str, segments: &[usize]) -> Stored {
         channels: None,
         sample_rate_hz: None,
         language: None,
+        role: SoundRole::Main,
+        title: None,
+        source_sound: None,
         duration_ms: figures.duration_ms,
         samples: figures.samples,
         average_bandwidth_bps: figures.average_bandwidth_bps,
@@ -348,5 +351,6 @@ pub fn probe() -> Probe {
             duration_ms: None,
         }),
         audio: None,
+        other_audio: Vec::new(),
     }
 }
