@@ -227,7 +227,7 @@ pub fn pushed(data: &[u8]) {
                 // What goes on is read again as the same, without its edits.
                 let mut again = Pushed::new(FRAGMENT_MAX_BYTES, None);
                 again.push(&track.init);
-                let Ok(Some(Piece::Track(ours))) = again.next() else { panic!("our own header is none") };
+                let Ok(Some(Piece::Track(ours))) = again.piece() else { panic!("our own header is none") };
                 assert_eq!((&ours.codec, ours.timescale, &ours.init), (&track.codec, track.timescale, &track.init));
                 assert_eq!((ours.info.edit_media_time_ticks, ours.info.edit_delay_ticks), (0, 0));
             }
@@ -247,7 +247,7 @@ fn taken(data: &[u8], piece: usize) -> (Vec<Piece>, bool) {
     for piece in data.chunks(piece) {
         pushed.push(piece);
         loop {
-            match pushed.next() {
+            match pushed.piece() {
                 Ok(Some(piece)) => pieces.push(piece),
                 Ok(None) => break,
                 Err(_) => return (pieces, false),

@@ -179,13 +179,11 @@ async fn a_ladder_is_pushed_through_the_router_with_the_command_that_is_printed(
     // As people see it: the command, with the key in it.
     let printed = live.world.flame(&["channel", "create", "Ladder"]);
     assert_eq!(printed.status, 0, "{}", printed.err);
-    let word = |before: &str| {
-        let line = printed.out.lines().find(|line| line.contains(before)).unwrap_or_else(|| panic!("{}", printed.out));
-        line.split_whitespace().last().unwrap().to_owned()
-    };
-    let channel = Channel { id: word("channel "), key: word("key (said once)") };
     let command =
         printed.out.lines().map(str::trim).find(|line| line.ends_with("/live.mpd")).expect("the push is printed");
+    let (_, key) = command.split_once("/push/").expect("the key is in the path");
+    let key = key.strip_suffix("/live.mpd").expect("a playlist is pushed").to_owned();
+    let channel = Channel { id: uuid::Uuid::parse_str(&key[..32]).unwrap().to_string(), key };
     let input = "-f lavfi -i testsrc2=size=640x360:rate=30 -re -f lavfi -i sine=frequency=440:sample_rate=48000";
     let command = command
         .replace("-i FILE", input)

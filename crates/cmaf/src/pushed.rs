@@ -135,7 +135,7 @@ impl Pushed {
     ///
     /// # Errors
     /// [`PushedError`]; nothing more can be taken then.
-    pub fn next(&mut self) -> Result<Option<Piece>, PushedError> {
+    pub fn piece(&mut self) -> Result<Option<Piece>, PushedError> {
         loop {
             let Some(mut head) = self.held.get(self.seen..self.seen + HEADER_BYTES) else { return Ok(None) };
             let (declared, mut kind) = (u64::from(head.get_u32()), [0; 4]);

@@ -82,7 +82,7 @@ fn read_requests(sender: &mpsc::SyncSender<Request>) {
 
 fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
     match request {
-        Request::Probe { input } => Ok(Outcome::Probe { probe: probe::probe(&input)? }),
+        Request::Probe { input } => Ok(Outcome::Probe { probe: Box::new(probe::probe(&input)?) }),
         Request::Poster { input, at_ms, max_size, output } => {
             let poster = poster::write(&input, at_ms, max_size, &output)?;
             Ok(Outcome::Poster { width: poster.width, height: poster.height })

@@ -57,7 +57,8 @@ async fn players_of_dash_follow_a_live_channel() {
         if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
     })
     .await;
-    for player in [Player::DashJs, Player::Shaka] {
+    // dash.js takes segments while they are made, and is to be 3 s behind; Shaka Player takes whole ones, and is to be 6 s behind.
+    for (player, latency_max_s) in [(Player::DashJs, 5.0), (Player::Shaka, 9.0)] {
         let viewing = Viewing { for_s: DASH_WATCHED_S, ..Viewing::default() };
         let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
         println!("{}: {seen:?}", player.name());
@@ -69,9 +70,8 @@ async fn players_of_dash_follow_a_live_channel() {
             "{}: {seen:?}",
             player.name()
         );
-        // Twice what the MPD aims at, on a machine that the encoder and the browser share.
         let latency_s = seen.latency_s.expect("it is live");
-        assert!(latency_s < 6.0, "{}: {seen:?}", player.name());
+        assert!(latency_s < latency_max_s, "{}: {seen:?}", player.name());
     }
 }
 

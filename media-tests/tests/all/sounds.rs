@@ -51,6 +51,18 @@ async fn each_is_heard(player: Player, url: &str) {
     assert_eq!((seen.sounds.len(), seen.audio_tracks), (3, Some(3)), "{} {url}: {seen:?}", player.name());
 }
 
+/// When the first frame of a stream is shown or heard, seconds, as FFmpeg decodes it.
+fn first_frame_s(file: &Path, stream: &str) -> f64 {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", stream, "-read_intervals", "%+1", "-show_frames"]);
+    ffprobe.args(["-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]);
+    let output = ffprobe.arg(file).output().expect("ffprobe is installed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next().unwrap_or_else(|| panic!("{stream} of {} is empty", file.display()));
+    let time = first.trim_start_matches(',').split(',').next().unwrap_or_default();
+    time.parse().unwrap_or_else(|_| panic!("{first} is no time"))
+}
+
 /// The languages that ffprobe lists of a URL's sounds.
 fn languages(url: &str) -> Vec<String> {
     let mut ffprobe = Command::new("ffprobe");
@@ -74,12 +86,13 @@ async fn each_sound_of_a_ladder_is_listed_decodes_and_lies_where_it_was() {
     assert_eq!(listed.audio.len(), 3, "{listed:?}");
     let pictures = listed.top().expect("there are pictures").url.as_str();
     let start_s = measure::pictures(pictures).await.unwrap().unwrap().times_s[0];
+    let source_s = |stream: String| first_frame_s(&file, &stream);
     for (at, sound) in listed.audio.iter().enumerate() {
         measure::decodes(sound.as_str()).await.unwrap();
         let found = measure::sound(sound.as_str()).await.unwrap().unwrap();
-        let wanted_s = if at == 2 { 0.3 } else { 0.0 };
-        let off_s = found.start_s - start_s - wanted_s;
-        assert!(off_s.abs() <= UNIT_S, "{sound} begins {off_s} s off the pictures");
+        let off_s = (found.start_s - start_s) - (source_s(format!("a:{at}")) - source_s("v:0".to_owned()));
+        // FFmpeg gives out the priming of what begins late; Matroska counts in milliseconds.
+        assert!(off_s.abs() <= UNIT_S + 0.002, "{sound} begins {off_s} s off the pictures");
     }
 }
 
@@ -87,10 +100,10 @@ async fn each_sound_of_a_ladder_is_listed_decodes_and_lies_where_it_was() {
 async fn players_switch_the_sounds_of_a_ladder_by_language() {
     let bundle = Bundle::up().await;
     let scratch = Scratch::new("sounds");
-    let asset = ingest(&bundle, &clip(&scratch, "three.mkv"), &[]);
+    // In Matroska the pictures begin later by the priming; Shaka Player steps over that, and says so.
+    let asset = ingest(&bundle, &clip(&scratch, "three.mp4"), &[]);
     for (player, form) in [
         (Player::HlsJs, "index.m3u8"),
-        (Player::HlsJs, "ts.m3u8"),
         (Player::Shaka, "index.m3u8"),
         (Player::Shaka, "manifest.mpd"),
         (Player::DashJs, "manifest.mpd"),

@@ -98,6 +98,8 @@ where
     let proxy = Proxy::new(territory, registry.clone(), rules, multicast, connector, &config);
     let tunnels = proxy.tunnels();
     host.spawn("tunnels", |stop| async move { tunnels.until(stop).await });
+    let unawaited = proxy.unawaited();
+    host.spawn("unawaited", |stop| unawaited.until(stop));
     let probes = proxy.probes();
     host.spawn("probes", |stop| probes.until(stop));
     let reload = Reload { registry: registry.clone(), proxy: proxy.clone(), wanted };

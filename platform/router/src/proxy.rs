@@ -15,6 +15,7 @@ mod sharing;
 mod source;
 mod switching;
 mod tunnel;
+mod unawaited;
 mod upstream;
 mod watched;
 
@@ -53,6 +54,7 @@ use resume::{Resumable, Resumer};
 use source::Source;
 use switching::Got;
 use tunnel::{Slot, Tunnels};
+use unawaited::Unawaited;
 use upstream::{Cause, Unsent, Upstream};
 use watched::{Silence, Watched};
 
@@ -76,6 +78,7 @@ pub(crate) struct Parties {
     upstream: Arc<Upstream>,
     resumer: Arc<Resumer>,
     tunnels: Tunnels,
+    unawaited: Unawaited,
     multicast: Option<Multicast>,
     settings: RwLock<Arc<config::Upstream>>,
     /// This router in `Via`.
@@ -159,6 +162,7 @@ impl Proxy {
             sticky,
             upstream,
             tunnels: Tunnels::new(config.limits.tunnels),
+            unawaited: Unawaited::default(),
             multicast,
             settings: RwLock::new(Arc::new(settings)),
             via,
@@ -167,6 +171,11 @@ impl Proxy {
 
     pub(crate) fn tunnels(&self) -> Tunnels {
         self.0.tunnels.clone()
+    }
+
+    /// What is passed on to its end also where nobody waits for the answer.
+    pub(crate) fn unawaited(&self) -> Unawaited {
+        self.0.unawaited.clone()
     }
 
     /// Takes other limits; what is under way ends as it began. Connections are kept as at the start.
@@ -188,10 +197,18 @@ impl Proxy {
             Ok(Target::Slash(to)) => Some(at_once(move || slash(&to))),
             Ok(Target::Service(forward)) => {
                 let proxy = self.clone();
-                Some(Box::new(move |request| Box::pin(async move { proxy.pass(forward, request).await })))
+                Some(Box::new(move |request| Box::pin(async move { proxy.pass_on(forward, request).await })))
             }
             Err(fault) => Some(at_once(move || Failure::from(fault).into_response())),
         })
+    }
+
+    async fn pass_on(self, forward: Forward, request: Request) -> Response {
+        if !unawaited::is_one(&request) {
+            return self.pass(forward, request).await;
+        }
+        let unawaited = self.unawaited();
+        unawaited.answer(async move { self.pass(forward, request).await }).await
     }
 
     async fn pass(&self, forward: Forward, mut request: Request) -> Response {

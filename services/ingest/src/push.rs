@@ -14,9 +14,11 @@ pub mod programme;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::body::Body;
 use flame_api::Client;
 use flame_api::client::ClientError;
 use flame_api::live::{LiveKey, LiveTerms};
+use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +147,7 @@ impl Pushes {
     ///
     /// # Errors
     /// [`PushError`].
-    pub async fn open(&self, key: &ChannelKey) -> Result<Arc<Channel>, PushError> {
+    async fn open(&self, key: &ChannelKey) -> Result<Arc<Channel>, PushError> {
         let digest = key.digest();
         loop {
             let known = self.channels().get(&digest).cloned();
@@ -170,13 +172,36 @@ impl Pushes {
             let (channel, task) = channel::open(way, key.clone(), &terms, &self.0.config, self.0.stop.clone());
             channels.insert(digest, Arc::clone(&channel));
             drop(channels);
-            let parties = Arc::clone(&self.0);
+            let (parties, handle) = (Arc::clone(&self.0), Arc::clone(&channel));
             self.0.tasks.spawn(async move {
                 task.await;
                 parties.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+                handle.close();
             });
             return Ok(channel);
         }
+    }
+
+    /// Reads a request to its end: header, fragments, or both, of the track `name`. That is done by a task of its own, because many
+    /// encoders close the connection with their last octet, and what serves a request ends with its connection.
+    ///
+    /// # Errors
+    /// [`PushError`].
+    pub async fn receive(&self, key: ChannelKey, name: String, body: Body) -> Result<(), PushError> {
+        let pushes = self.clone();
+        let reading = self.0.tasks.spawn(async move {
+            let received = async {
+                let channel = pushes.open(&key).await?;
+                channel.receive(&name, body, |octets| pushes.0.figures.received_bytes.inc_by(octets)).await
+            };
+            let received = received.await;
+            if let Err(error @ (PushError::Media(_) | PushError::Tracks { .. })) = &received {
+                // Perhaps nobody waits for the answer.
+                tracing::warn!(track = name, error = chain(error), "what is pushed is refused");
+            }
+            received
+        });
+        reading.await.unwrap_or(Err(PushError::Closing))
     }
 
     async fn terms(&self, key: &ChannelKey) -> Result<(Way, LiveTerms), PushError> {

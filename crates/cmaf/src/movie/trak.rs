@@ -127,8 +127,7 @@ pub(crate) fn describe(trak: &Bytes) -> Result<super::Described, String> {
         height,
         entry: &entry.bytes,
     };
-    let letters = || packed.map(|letters| letters.into_iter().map(char::from).collect());
-    let language = extended_language(&mdia).or_else(letters);
+    let SoundWords { language, .. } = SoundWords::of(trak);
     Ok(super::Described { codec: entry.codec, language, media: entry.media, init: init.encode().into() })
 }
 

@@ -45,7 +45,7 @@ fn taken(octets: &[u8], piece_bytes: usize) -> Result<(Vec<PushedTrack>, Vec<Sam
     let mut pushed = Pushed::new(FRAGMENT_MAX_BYTES, None);
     for piece in octets.chunks(piece_bytes.max(1)) {
         pushed.push(piece);
-        while let Some(piece) = pushed.next()? {
+        while let Some(piece) = pushed.piece()? {
             match piece {
                 Piece::Track(track) => tracks.push(*track),
                 Piece::Samples(more) => samples.extend(more),
@@ -120,8 +120,11 @@ fn ffmpegs_tracks_come_through_with_their_edits() {
     let path = scratch.path().join("track.mp4");
     let path = path.to_str().unwrap();
     // Of the three only the second has an edit list, which puts the first picture at 0.
-    for flags in ["+cmaf+frag_keyframe", "+frag_keyframe+delay_moov+default_base_moof", "+frag_every_frame+empty_moov"]
-    {
+    for flags in [
+        "+cmaf+frag_keyframe",
+        "+frag_keyframe+delay_moov+default_base_moof",
+        "+frag_every_frame+empty_moov+default_base_moof",
+    ] {
         let encode = ["-g", "25", "-pix_fmt", "yuv420p", "-f", "mp4", "-movflags", flags, "-y", path];
         run("ffmpeg", &[&["-v", "error"], &arguments[..], &encode].concat());
         let whole = std::fs::read(path).unwrap();
@@ -130,15 +133,33 @@ fn ffmpegs_tracks_come_through_with_their_edits() {
         assert_eq!((picture.width, picture.height), (320, 180));
         assert_eq!(samples.len(), 50, "{flags}");
         assert_eq!(samples.iter().filter(|sample| sample.is_sync).count(), 2, "{flags}");
-        // FFmpeg reads the same times in it.
+        // FFmpeg reads the same times in it; where composition offsets are negative it counts from another instant.
         let shown = run("ffprobe", &["-v", "error", "-show_entries", "packet=pts,dts", "-of", "csv=p=0", path]);
-        let times = samples.iter().map(|sample| format!("{},{}", sample.pts_ticks, sample.dts_ticks));
-        assert_eq!(shown.lines().map(str::to_owned).collect::<Vec<_>>(), times.collect::<Vec<_>>(), "{flags}");
+        let times: Vec<[i64; 2]> = shown
+            .lines()
+            .map(|line| line.split(',').map(|ticks| ticks.parse().unwrap()).collect::<Vec<_>>().try_into().unwrap())
+            .collect();
+        let since_first = |at: usize| times.iter().map(|time| time[at] - times[0][at]).collect::<Vec<_>>();
+        let first = (samples[0].pts_ticks, samples[0].dts_ticks);
+        assert_eq!(
+            samples.iter().map(|sample| sample.pts_ticks - first.0).collect::<Vec<_>>(),
+            since_first(0),
+            "{flags}"
+        );
+        assert_eq!(
+            samples.iter().map(|sample| sample.dts_ticks - first.1).collect::<Vec<_>>(),
+            since_first(1),
+            "{flags}"
+        );
+        assert!(
+            !flags.contains("delay_moov") || first == (0, -1024),
+            "the edit list puts the first picture at 0: {first:?}"
+        );
         // FFmpeg ends a file with an index of its fragments.
         assert!(is_last, "{flags}");
         let mut again = Pushed::new(FRAGMENT_MAX_BYTES, None);
         again.push(&tracks[0].init);
-        let Some(Piece::Track(ours)) = again.next().unwrap() else { panic!("our own init segment is one") };
+        let Some(Piece::Track(ours)) = again.piece().unwrap() else { panic!("our own init segment is one") };
         assert_eq!((ours.codec, ours.info.edit_media_time_ticks, ours.info.track_id), (tracks[0].codec.clone(), 0, 1));
     }
 }

@@ -29,6 +29,9 @@ pub(super) const UNIT_SAMPLES: u32 = 1024;
 /// Samples that FFmpeg's AAC encoder puts before the first (`initial_padding`); a test decodes a click to see.
 pub(super) const PRIMING_SAMPLES: u32 = 1024;
 
+/// Sound that begins so little before the pictures joins the first segment. Matroska often moves pictures up by the priming.
+const EARLY_NS: u64 = 500_000_000;
+
 /// What does not change while the track is written.
 #[derive(Debug, Clone)]
 pub(super) struct AudioTrackSettings {
@@ -145,6 +148,9 @@ impl AudioTrack {
         let heard_samples = u64::try_from(since_first).unwrap_or(0).saturating_sub(u64::from(PRIMING_SAMPLES));
         let heard_ns = first_ns + heard_samples.saturating_mul(1_000_000_000) / u64::from(rate);
         let cell = self.settings.segments.cell(settled.grid_ns, heard_ns);
+        // A segment of one or two units of its own, which players stumble over, would be all that lies before the pictures.
+        let is_a_little_early = settled.grid_ns.saturating_sub(first_ns) < EARLY_NS;
+        let cell = if is_a_little_early { cell.max(0) } else { cell };
         if self.segment.is_some_and(|segment| cell > segment) {
             file.begin_segment();
         }

@@ -62,7 +62,7 @@ fn an_mpd_has_text_as_files() {
     };
     let forced =
         DashText { id: "t-en".to_owned(), uri: "t-en/all.vtt".to_owned(), role: Role::Forced, ..DashText::default() };
-    let made = vod_mpd(&[video.clone()], &[caption.clone(), forced]).unwrap();
+    let made = vod_mpd(std::slice::from_ref(&video), &[caption.clone(), forced]).unwrap();
     let golden = r#"    <AdaptationSet id="1" contentType="text" mimeType="text/vtt" lang="de">
       <Label>Für &lt;alle&gt; &amp; jeden</Label>
       <Accessibility schemeIdUri="urn:tva:metadata:cs:AudioPurposeCS:2007" value="2"/>
@@ -85,7 +85,7 @@ fn an_mpd_has_text_as_files() {
     assert_eq!(read(&made).iter().filter(|element| element.name == "BaseURL").count(), 2);
     for (id, uri) in [("", "a"), ("a b", "a"), ("a", "http://x/a"), ("a", "/a"), ("a", "a\"b")] {
         let wrong = DashText { id: id.to_owned(), uri: uri.to_owned(), ..caption.clone() };
-        assert!(vod_mpd(&[video.clone()], &[wrong]).is_err(), "{id:?} {uri:?}");
+        assert!(vod_mpd(std::slice::from_ref(&video), &[wrong]).is_err(), "{id:?} {uri:?}");
     }
 }
 

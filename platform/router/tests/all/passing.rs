@@ -254,3 +254,32 @@ async fn a_tunnel_s_room_is_free_again_after_it() {
         .await;
     }
 }
+
+/// Live encoders send a segment chunk by chunk, and close the connection without waiting for the answer.
+#[tokio::test]
+async fn a_body_comes_whole_also_where_its_client_does_not_wait_for_the_answer() {
+    let world = World::start().await;
+    let (sender, mut received) = tokio::sync::mpsc::channel(64);
+    let routes = Router::new().route(
+        "/segment",
+        any(async move |body: axum::body::Bytes| {
+            sender.send(body.len()).await.unwrap();
+        }),
+    );
+    let service = Service::start(routes).await;
+    world.register("a", &service).await;
+    // How the end of the body and the end of the connection meet is a matter of chance.
+    for length in 1..40_usize {
+        let mut stream = TcpStream::connect(world.address()).await.unwrap();
+        stream
+            .write_all(b"PUT /~a/segment HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+            .await
+            .unwrap();
+        let chunk =
+            [format!("{:x}\r\n", length * 997).into_bytes(), vec![b'x'; length * 997], b"\r\n".to_vec()].concat();
+        stream.write_all(&[chunk.clone(), chunk, b"0\r\n\r\n".to_vec()].concat()).await.unwrap();
+        drop(stream);
+        let came = tokio::time::timeout(Duration::from_secs(10), received.recv()).await;
+        assert_eq!(came.expect("the body came"), Some(2 * length * 997));
+    }
+}

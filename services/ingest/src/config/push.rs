@@ -21,7 +21,8 @@ pub struct PushConfig {
     pub held: Bytes,
     /// From the first header on, other tracks are waited for this long.
     pub gather: Span,
-    /// A body that brings nothing for this long is refused; a channel that nothing is pushed to for this long has been left.
+    /// A body that brings nothing for this long is refused; a channel that nothing is pushed to for this long has been left. Streaming
+    /// has a patience of its own (`live.silence`), which is to be longer.
     pub idle: Span,
     /// What waits for streaming, for each track; past it the oldest segment is dropped.
     pub queue: Bytes,
@@ -67,7 +68,7 @@ impl Default for PushConfig {
             max_fragment: Bytes(16 << 20),
             held: Bytes(64 << 20),
             gather: Span(Duration::from_secs(1)),
-            idle: Span(Duration::from_secs(15)),
+            idle: Span(Duration::from_secs(8)),
             queue: Bytes(64 << 20),
             queue_segments: 15,
             patience: Span(Duration::from_secs(30)),

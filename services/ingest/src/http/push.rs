@@ -105,10 +105,7 @@ async fn take(door: &Door, key: &str, path: &str, headers: &HeaderMap, body: Bod
     })?;
     let taken = match name {
         Name::Playlist => pushes.check(&key).await,
-        Name::Track(name) => match pushes.open(&key).await {
-            Ok(channel) => channel.receive(&name, body, |octets| pushes.figures().received_bytes.inc_by(octets)).await,
-            Err(error) => Err(error),
-        },
+        Name::Track(name) => pushes.receive(key, name, body).await,
     };
     taken.map_err(|error| refused(pushes, error))?;
     Ok(StatusCode::NO_CONTENT)

@@ -41,7 +41,7 @@ impl Media {
     /// Measures the file at `input`, a URL; `attempts` tries have failed before.
     pub async fn probe(&self, input: String, attempts: u32) -> Result<Probe, Trouble> {
         match self.run(Request::Probe { input }).await {
-            Ok(Outcome::Probe { probe }) => Ok(probe),
+            Ok(Outcome::Probe { probe }) => Ok(*probe),
             Ok(other) => Err(Trouble::Later(format!("the media process answered a probe with {other:?}"))),
             Err(error) => Err(of_child(&error, attempts)),
         }

@@ -186,6 +186,11 @@ impl Channel {
         }
     }
 
+    /// Nothing of it is under way any more, and it is not found any more.
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+    }
+
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }
@@ -214,7 +219,7 @@ impl Channel {
             received(octets.len() as u64);
             pushed.push(&octets);
             let came_at = Instant::now();
-            while let Some(piece) = pushed.next()? {
+            while let Some(piece) = pushed.piece()? {
                 let name = name.to_owned();
                 let message = match piece {
                     Piece::Track(track) => {
@@ -271,13 +276,12 @@ impl Task {
             self.way.figures.lost.with_label_values(&[ended.reason()]).inc();
             tracing::warn!(%channel, reason = ended.reason(), error = chain(&*ended), "a push was ended");
         }
-        let (handle, idle) = (Arc::clone(&self.channel), self.idle);
+        let idle = self.idle;
         self.end(&ended).await;
         if matches!(&*ended, Ended::Lost(Lost::Gone(_))) {
             // Who goes on sending hears why for a while.
             tokio::select! { () = tokio::time::sleep(idle) => {}, () = stop.cancelled() => {} }
         }
-        handle.closed.cancel();
     }
 
     async fn serve(&mut self, receiver: &mut mpsc::Receiver<Message>, stop: &CancellationToken) -> Ended {

@@ -243,6 +243,10 @@ impl Programme {
             return self.gather(now_us, steps);
         }
         if let Stage::Running(running) = &mut self.stage {
+            if !running.has(name) {
+                // Its header came before, and its media only now.
+                return self.restart(steps);
+            }
             for sample in samples {
                 running.take(name, sample, steps)?;
             }
@@ -309,7 +313,10 @@ impl Programme {
     fn gather(&mut self, now_us: i64, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
         let Stage::Gathering(gathering) = &self.stage else { return Ok(()) };
         let waited_us = now_us - gathering.since_us.unwrap_or(now_us);
-        if waited_us >= self.bounds.gather_us
+        // A track whose header is there is waited for longer: its first fragment may be a whole segment.
+        let is_complete = self.streams.keys().all(|name| gathering.shifts_us.contains_key(name));
+        let least_us = if is_complete { 0 } else { 2000 * i64::from(self.lengths.segment_ms) };
+        if waited_us >= self.bounds.gather_us + least_us
             && let Some(running) = self.run(gathering)?
         {
             steps.push(Step::Begin(running.tracks()));

@@ -51,7 +51,7 @@ const STREAM_BEGIN: u16 = 0;
 const PING_REQUEST: u16 = 6;
 const PING_RESPONSE: u16 = 7;
 
-/// What a publisher shows. It never gets into a log.
+/// What a publisher shows: a key, and perhaps what it says behind a `?`. It never gets into a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamKey(String);
 
@@ -301,10 +301,8 @@ impl Session {
                 let Some(name) = values.get(3).and_then(Value::as_text) else {
                     return Err(SessionError::OutOfPlace { command: "publish" });
                 };
-                // Some encoders let people put arguments behind it.
-                let key = name.split('?').next().unwrap_or_default().to_owned();
                 self.stage = Stage::Asked;
-                events.push(Event::Publish(StreamKey(key)));
+                events.push(Event::Publish(StreamKey(name.to_owned())));
             }
             ("deleteStream" | "closeStream" | "FCUnpublish", Stage::Publishing) => {
                 self.stage = Stage::Over;

@@ -47,6 +47,7 @@ impl Stage {
         let mut config =
             flame_metadata::Config { database: scratch.join("metadata.db"), ..flame_metadata::Config::default() };
         config.host.router = Some(url.clone());
+        config.host.min_free_disk_percent = 0.0;
         let metadata = flame_metadata::start(config).await.unwrap();
         let world = World::start_with(|config| {
             without_media(config);
@@ -58,6 +59,7 @@ impl Stage {
             listen: loopback,
             router: Some(url.clone()),
             drain: Span(Duration::from_millis(100)),
+            min_free_disk_percent: 0.0,
             ..HostConfig::default()
         };
         let streaming_config = flame_streaming::Config::new(host, world.store_config());

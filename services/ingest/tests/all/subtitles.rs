@@ -1,6 +1,6 @@
 //! `POST /assets/{id}/subtitles`: files of every format, and what becomes of those that are none.
 
-use flame_api::media::{AudioStream, Probe};
+use flame_api::media::{AudioStream, Probe, SoundRole};
 use flame_api::metadata::{NewAsset, Source};
 use flame_api::subtitles::{AddedSubtitle, SubtitleQuery, SubtitleRole};
 use flame_service_host::config::Bytes;
@@ -28,14 +28,23 @@ async fn start_with(max_subtitles: u64) -> (Platform, World, Uuid) {
     .await;
     let id = Uuid::now_v7();
     let audio = AudioStream {
+        number: 0,
+        role: SoundRole::Main,
+        title: None,
         codec: "aac".to_owned(),
         sample_rate_hz: 48_000,
         channels: 2,
         language: None,
         duration_ms: Some(9_000),
     };
-    let probe =
-        Probe { container: "mp4".to_owned(), duration_ms: 9_000, bitrate_bps: 1, video: None, audio: Some(audio) };
+    let probe = Probe {
+        container: "mp4".to_owned(),
+        duration_ms: 9_000,
+        bitrate_bps: 1,
+        video: None,
+        audio: Some(audio),
+        other_audio: Vec::new(),
+    };
     let source =
         Source { key: format!("default/sources/{id}"), file_name: None, size_bytes: 1, sha256: "ab".repeat(32) };
     let asset = NewAsset { id, title: "A film".to_owned(), source, probe, poster_key: None };

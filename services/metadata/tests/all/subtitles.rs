@@ -42,7 +42,7 @@ async fn subtitles_are_listed_in_their_order_and_one_is_the_default() {
     assert_eq!(shown, [("00000000000a", SubtitleRole::Subtitle, false), ("000000000001", SubtitleRole::Caption, true)]);
     assert_eq!(world.asset(asset.id).await, both);
     let page: flame_api::Page<Asset> = json(world.get("/assets").await, 200).await;
-    assert_eq!(page.items, [both.clone()]);
+    assert_eq!(page.items, std::slice::from_ref(&both));
 
     let untitled = NewSubtitle { title: None, ..german.clone() };
     let untitled: Asset = json(world.send(Method::PUT, &path("00000000000a"), &untitled).await, 200).await;

@@ -19,6 +19,8 @@ const UPDATE_MS: u64 = 1_000;
 /// Latency that is aimed at beyond the length of a segment, milliseconds, and how many segments it may become.
 const BEYOND_SEGMENT_MS: u64 = 1_000;
 const LATENCY_MAX_SEGMENTS: u64 = 4;
+/// Players that take whole segments only play so many behind the edge, as those of HLS do (`HOLD-BACK`).
+const DELAY_SEGMENTS: u64 = 3;
 /// Where it is asked what time it is, from the MPD.
 const CLOCK_URI: &str = "../clock";
 
@@ -84,7 +86,7 @@ impl Channel {
             published_ms: views.iter().map(|view| view.newest_ms()).max().unwrap_or(0),
             update_ms: UPDATE_MS,
             window_ms: u64::from(self.window_s) * 1_000,
-            delay_ms: target_ms,
+            delay_ms: DELAY_SEGMENTS * segment_ms,
             clocks: vec![WallClock::HttpIso { uri: CLOCK_URI.to_owned() }],
             low_latency: Some(LowLatency {
                 segment_ms,

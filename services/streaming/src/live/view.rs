@@ -271,6 +271,7 @@ impl View {
                 language: facts.language.clone(),
                 label: None,
                 role: Role::Main,
+                is_preferred: false,
                 bandwidth_bps: self.bandwidth().peak_bps,
                 timescale: self.media.timescale,
                 start_with_sap: Some(1),

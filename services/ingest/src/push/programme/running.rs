@@ -84,6 +84,11 @@ impl Running {
         self.lanes.values().map(track).collect()
     }
 
+    /// Whether it has this track.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.lanes.contains_key(name)
+    }
+
     /// How much media there was.
     pub(super) fn length_ms(&self) -> i64 {
         self.began_us.map_or(0, |began_us| (self.newest_us - began_us) / 1000)
@@ -95,7 +100,9 @@ impl Running {
         ends.map(|lane| micros(lane.end_ticks, lane.live.timescale) + 1).max().unwrap_or(0)
     }
 
-    pub(super) fn take(&mut self, name: &str, sample: Sample, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
+    pub(super) fn take(&mut self, name: &str, mut sample: Sample, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
+        // Sound may begin anywhere, whatever its encoder says of it.
+        sample.is_sync |= self.lanes.get(name).is_some_and(|lane| !lane.is_picture);
         if name != self.leader {
             let (limit, leader) = (self.waiting_max_bytes, self.leader.clone());
             let Some(lane) = self.lanes.get_mut(name) else { return Ok(()) };

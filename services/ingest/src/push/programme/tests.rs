@@ -15,7 +15,7 @@ fn track(media: MediaConfig) -> PushedTrack {
     let writer = ChunkWriter::new(&TrackConfig { media, language: None }, Parts::of(200, 1000, None)).unwrap();
     let mut pushed = Pushed::new(1 << 20, None);
     pushed.push(writer.init());
-    let Some(Piece::Track(track)) = pushed.next().unwrap() else { panic!("an init segment is a track") };
+    let Some(Piece::Track(track)) = pushed.piece().unwrap() else { panic!("an init segment is a track") };
     *track
 }
 
@@ -131,8 +131,8 @@ fn an_encoder_that_counts_from_1970_is_believed_and_others_are_tied_to_the_wall(
     let given = [Given("v", pictures(90_000, 320), 3600, 25)];
     let mut programme = Programme::new(LENGTHS, BOUNDS);
     let steps = push(&mut programme, &given, 0..8, NOW_US).unwrap();
-    // The first half second is whole half a second after it began.
-    assert_eq!(segments(&steps, "v")[0].1, u64::try_from(NOW_US / 1_000_000 * 90_000).unwrap());
+    // The first 12 pictures, 480 ms, were whole 500 ms after it began.
+    assert_eq!(segments(&steps, "v")[0].1, u64::try_from((NOW_US + 20_000) / 1000 * 90).unwrap());
 
     let mut programme = Programme::new(LENGTHS, BOUNDS);
     let mut steps = Vec::new();
@@ -185,7 +185,7 @@ fn a_track_that_comes_later_begins_another_publication_with_all() {
 
 #[test]
 fn what_makes_no_channel_is_refused_with_what_to_do() {
-    let refused = |given: &[Given]| push(&mut Programme::new(LENGTHS, BOUNDS), given, 0..60, NOW_US).unwrap_err();
+    let refused = |given: &[Given]| push(&mut Programme::new(LENGTHS, BOUNDS), given, 0..64, NOW_US).unwrap_err();
     // Key frames every second, and every 1.2 s.
     let apart = [Given("v1", pictures(90_000, 320), 3600, 25), Given("v2", pictures(90_000, 640), 3600, 30)];
     let error = refused(&apart);
