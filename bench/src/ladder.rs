@@ -49,6 +49,8 @@ pub async fn measure(options: &Options) -> Result<Section> {
     for round in 0..=options.rounds {
         let by_child = run_child(&clip, &ours, &plan).await?;
         let by_ffmpeg = run_ffmpeg(&mut command, &theirs).await?;
+        // What the others wrote is on its way to the disk, and the job's syncs would wait for it.
+        process::settle_disk().await?;
         let by_job = flame.run_ladder(asset).await?;
         // The first round warms up, and shows that both make the same.
         if round == 0 {

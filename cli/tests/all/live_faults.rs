@@ -1,6 +1,8 @@
-//! Live, and what real encoders do: two of them, no key frame, other pictures after a return.
+//! Live, and what real encoders do: two of them, times that jump by hours, no key frame, other pictures after a return.
 
 use flame_test_kit::eventually;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::live::{Channel, Live, PATIENCE, RATE};
 
@@ -41,6 +43,32 @@ async fn a_second_encoder_goes_on_without_a_gap_when_the_first_one_is_killed() {
     assert_eq!(count(&listed, "#EXT-X-GAP"), 0, "{listed}");
     assert_eq!(live.state(&channel), "live");
     assert_eq!(live.play(&channel, 4)[0], 4 * RATE);
+}
+
+/// Back is not tried here: FFmpeg never sends times that go back, so the packager's own tests do that.
+#[tokio::test]
+async fn times_that_jump_by_hours_are_a_discontinuity_and_the_programme_stays_on_the_wall_s_clock() {
+    let live = Live::up();
+    let channel = live.channel("Jumps");
+    let picture = format!("testsrc2=size=320x180:rate={RATE}");
+    // Six seconds from the beginning, both clocks of the encoder jump; it ends by its own count.
+    let (video, audio) = ("setpts=PTS+3*3600*gte(T\\,6)/TB", "asetpts=PTS+3*3600*gte(T\\,6)/TB");
+    let more = ["-vf", video, "-af", audio, "-fps_mode", "passthrough", "-max_interleave_delta", "0", "-t", "10860"];
+    let _encoder = live.publish_like(&channel.key, &picture, &more);
+    live.plays(&channel).await;
+    let listed = until(&live, &channel, |listed| {
+        let after = listed.rsplit_once("#EXT-X-DISCONTINUITY\n").map_or("", |(_, after)| after);
+        count(after, "#EXTINF") >= 2
+    })
+    .await;
+    let times: Vec<OffsetDateTime> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"))
+        .map(|text| OffsetDateTime::parse(text, &Rfc3339).unwrap())
+        .collect();
+    let steps: Vec<f64> = times.windows(2).map(|pair| (pair[1] - pair[0]).as_seconds_f64()).collect();
+    assert!(steps.iter().all(|step| (0.0..10.0).contains(step)), "{steps:?}: {listed}");
+    assert_eq!(live.state(&channel), "live");
 }
 
 #[tokio::test]

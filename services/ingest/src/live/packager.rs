@@ -32,7 +32,8 @@ const GIVE_UP_MS: i64 = 20_000;
 /// What is held while tracks are being waited for.
 const HELD_MAX_BYTES: usize = 16 << 20;
 const HELD_MAX_SAMPLES: usize = 4096;
-/// Times that go on further than this are another timeline; less is media that was lost on the way.
+/// Times that go on further than this are another timeline, also those of decoding and of showing one picture; less is
+/// media that was lost on the way.
 const JUMP_MS: i64 = 10_000;
 /// Times that go back further than this are another timeline; less is disorder.
 const BACK_MS: i64 = 500;
@@ -299,11 +300,20 @@ impl Packager {
         now_us: i64,
         steps: &mut Vec<Step>,
     ) -> Result<(), PackageError> {
-        let last_ms = match kind {
-            TrackKind::Video => &mut self.last_video_ms,
-            TrackKind::Audio => &mut self.last_audio_ms,
+        // An encoder that reorders pictures gives the first ones behind a jump decode times from before it.
+        if i64::from(composition_ms).abs() > JUMP_MS {
+            return self.restart(steps);
+        }
+        let (own_ms, other_ms) = match kind {
+            TrackKind::Video => (self.last_video_ms, self.last_audio_ms),
+            TrackKind::Audio => (self.last_audio_ms, self.last_video_ms),
         };
-        let jumped = last_ms.is_some_and(|last_ms| time_ms - last_ms > JUMP_MS || last_ms - time_ms > BACK_MS);
+        let jumped = match (own_ms, other_ms) {
+            (Some(own_ms), _) => time_ms - own_ms > JUMP_MS || own_ms - time_ms > BACK_MS,
+            // Pictures and sound do not jump at once: what came of the other kind may be from before.
+            (None, Some(other_ms)) => (time_ms - other_ms).abs() > JUMP_MS,
+            (None, None) => false,
+        };
         if jumped {
             self.restart(steps)?;
         }

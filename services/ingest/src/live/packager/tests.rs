@@ -78,8 +78,12 @@ impl Encoder {
     }
 
     fn picture(&mut self, time_ms: u32, data: &'static [u8]) -> Result<(), PackageError> {
+        self.picture_shown(time_ms, 80, data)
+    }
+
+    fn picture_shown(&mut self, time_ms: u32, composition_ms: i32, data: &'static [u8]) -> Result<(), PackageError> {
         let (kind, data) = (TrackKind::Video, Bytes::from_static(data));
-        self.push(Input::Media { kind, time_ms, composition_ms: 80, data })?;
+        self.push(Input::Media { kind, time_ms, composition_ms, data })?;
         self.pictures += 1;
         Ok(())
     }
@@ -179,6 +183,31 @@ fn times_that_jump_and_another_configuration_begin_another_publication() {
     // Each is at the wall's time, or after the last sound before it: the encoder's clock is tied to it anew.
     assert!((at(80 + 60 * 40)..at(80 + 60 * 40 + 22)).contains(&programmes[1].segments[0].1));
     assert!(programmes.iter().all(|programme| programme.is_ended));
+}
+
+/// x264 with B-frames: the first pictures behind the jump are decoded at times from before it. FLV has 24 bits for the
+/// difference, so that of three hours comes as less than nothing.
+#[test]
+fn pictures_that_are_decoded_before_a_jump_and_shown_behind_it_are_left_out() {
+    for (jump_ms, difference_ms) in [(10_800_000_u32, 10_800_080 - (1 << 24)), (60_000, 60_080), (7_000_000, 7_000_080)]
+    {
+        let mut encoder = Encoder::new();
+        encoder.send(60, 0).unwrap();
+        for n in 60..62 {
+            encoder.picture_shown(n * FRAME_MS, difference_ms, if n == 60 { KEY } else { OTHER }).unwrap();
+            encoder.sound(n * FRAME_MS).unwrap();
+        }
+        for n in 62..75 {
+            encoder.picture(jump_ms + n * FRAME_MS, OTHER).unwrap();
+            encoder.sound(jump_ms + n * FRAME_MS).unwrap();
+        }
+        encoder.send(60, jump_ms + 75 * FRAME_MS).unwrap();
+        let programmes = encoder.finish();
+        let pictures: Vec<u32> = programmes.iter().map(|programme| programme.pictures).collect();
+        assert_eq!(pictures, [60, 60], "{jump_ms}");
+        let begins = programmes[1].segments[0].1;
+        assert!((at(80 + 75 * 40)..at(80 + 75 * 40 + 22)).contains(&begins), "{jump_ms}: {begins}");
+    }
 }
 
 #[test]
