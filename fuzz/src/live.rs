@@ -158,7 +158,7 @@ impl Programme {
             }
             Step::Chunk { track, chunk } => {
                 assert!(self.is_open);
-                let last = self.tracks.get_mut(track).expect("a track that was announced");
+                let last = self.tracks.get_mut(&track).expect("a track that was announced");
                 match last {
                     None => assert!(chunk.begins_segment),
                     Some((end_ticks, number, is_whole)) => {

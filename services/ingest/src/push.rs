@@ -16,8 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use flame_api::Client;
-use flame_api::client::ClientError;
-use flame_api::live::{LiveKey, LiveTerms};
+use flame_api::live::LiveTerms;
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -26,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::PushConfig;
 use crate::live::figures::Figures;
+use crate::live::key::{self, StreamKey};
 use crate::live::publisher::Way;
 use crate::live::queue::Bound;
 
@@ -33,8 +33,6 @@ pub use channel::{Channel, Ended, PushError};
 
 /// Questions to streaming about keys, at once.
 const LOOKUPS_MAX: usize = 8;
-/// What streaming says of a key that opens nothing, or nothing any more.
-const WRONG_KEY: [&str; 2] = ["wrong-key", "channel-ended"];
 /// Letters of a key: the channel's id, and as many secret ones.
 const KEY_LENGTH: usize = 64;
 
@@ -73,8 +71,9 @@ impl ChannelKey {
         self.0.starts_with(&channel.simple().to_string())
     }
 
-    fn reveal(&self) -> &str {
-        &self.0
+    /// As encoders show it to other doors.
+    fn to_shown(&self) -> StreamKey {
+        StreamKey::new(self.0.clone())
     }
 
     fn digest(&self) -> [u8; 32] {
@@ -169,7 +168,7 @@ impl Pushes {
             if channels.len() >= self.0.config.max_channels {
                 return Err(PushError::Full { limit: self.0.config.max_channels });
             }
-            let (channel, task) = channel::open(way, key.clone(), &terms, &self.0.config, self.0.stop.clone());
+            let (channel, task) = channel::open(way, key, &terms, &self.0.config, self.0.stop.clone());
             channels.insert(digest, Arc::clone(&channel));
             drop(channels);
             let (parties, handle) = (Arc::clone(&self.0), Arc::clone(&channel));
@@ -205,15 +204,9 @@ impl Pushes {
     }
 
     async fn terms(&self, key: &ChannelKey) -> Result<(Way, LiveTerms), PushError> {
-        let Some(way) = &self.0.way else { return Err(PushError::NoWay) };
         // Never waited for: who asks with wrong keys must not keep others from being asked about.
         let Ok(_place) = self.0.lookups.try_acquire() else { return Err(PushError::Busy) };
-        let client = way.client.clone().with_deadline(way.answer_timeout);
-        match client.live_terms(&LiveKey { key: key.reveal().to_owned() }).await {
-            Ok(terms) => Ok((way.clone(), terms)),
-            Err(ClientError::Refused { problem, .. }) if WRONG_KEY.contains(&problem.slug()) => Err(PushError::Key),
-            Err(error) => Err(PushError::NotAsked(Box::new(error))),
-        }
+        Ok(key::terms(self.0.way.as_ref(), &key.to_shown()).await?)
     }
 
     fn channels(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<Channel>>> {

@@ -10,6 +10,8 @@ use flame_service_host::{Failure, FailureResult, Path};
 use uuid::Uuid;
 
 use super::Door;
+use crate::live::driver::DriveError;
+use crate::live::key::KeyError;
 use crate::live::publisher::SendError;
 use crate::push::names::{self, Name};
 use crate::push::{ChannelKey, Ended, PushError, Pushes};
@@ -120,7 +122,7 @@ fn admitted<'a>(door: &'a Door, shown: &str, headers: &HeaderMap) -> FailureResu
         Ok(channel) => credential(headers).and_then(|key| ChannelKey::read(&key)).filter(|key| key.is_of(channel)),
         Err(_) => ChannelKey::read(shown),
     };
-    Ok((pushes, key.ok_or_else(|| refused(pushes, PushError::Key))?))
+    Ok((pushes, key.ok_or_else(|| refused(pushes, PushError::Key(KeyError::Wrong)))?))
 }
 
 /// Bearer token, or the password of `Basic`.
@@ -137,11 +139,11 @@ fn refused(pushes: &Pushes, error: PushError) -> Failure {
     let count = |reason: &str| pushes.figures().refused.with_label_values(&[reason]).inc();
     let detail = flame_service_host::problem::chain(&error);
     match &error {
-        PushError::Key => {
+        PushError::Key(KeyError::Wrong) => {
             count("key");
             Failure::new(StatusCode::FORBIDDEN, "wrong-key", "The key opens nothing", "no channel has this key")
         }
-        PushError::NoWay | PushError::NotAsked(_) | PushError::Busy | PushError::Full { .. } => {
+        PushError::Key(KeyError::NoWay | KeyError::NotAsked(_)) | PushError::Busy | PushError::Full { .. } => {
             count("away");
             Failure::unavailable(detail, RETRY_AFTER_S)
         }
@@ -161,11 +163,17 @@ fn refused(pushes: &Pushes, error: PushError) -> Failure {
 fn of_end(ended: &Ended, detail: String) -> Failure {
     match ended {
         Ended::Left | Ended::Stopped => Failure::unavailable(detail, RETRY_AFTER_S),
-        Ended::NotBegun(SendError::Client(error)) if error.status().is_some_and(|status| status < 500) => {
+        Ended::Drive(DriveError::NotBegun(SendError::Client(error)))
+            if error.status().is_some_and(|status| status < 500) =>
+        {
             Failure::new(StatusCode::BAD_REQUEST, "no-programme", "This makes no channel", detail)
         }
-        Ended::NotBegun(_) => Failure::unavailable(detail, RETRY_AFTER_S),
-        Ended::Lost(_) => Failure::new(StatusCode::CONFLICT, "publication-lost", "The publication was lost", detail),
-        Ended::Programme(_) => Failure::new(StatusCode::BAD_REQUEST, "no-programme", "This makes no channel", detail),
+        Ended::Drive(DriveError::NotBegun(_)) => Failure::unavailable(detail, RETRY_AFTER_S),
+        Ended::Drive(DriveError::Lost(_)) => {
+            Failure::new(StatusCode::CONFLICT, "publication-lost", "The publication was lost", detail)
+        }
+        Ended::Drive(DriveError::Package(_)) => {
+            Failure::new(StatusCode::BAD_REQUEST, "no-programme", "This makes no channel", detail)
+        }
     }
 }

@@ -22,6 +22,7 @@ use flame_cmaf::{Chunk, WriteError};
 use thiserror::Error;
 
 use super::codecs::{Aac, H264, RecordError};
+use super::driver::Package;
 use super::grid::Timestamps;
 use running::Running;
 
@@ -86,12 +87,12 @@ pub enum Input {
 /// What is to be done.
 #[derive(Debug)]
 pub enum Step {
-    /// Begin a publication with these tracks, and say [`Packager::begun`].
+    /// Begin a publication with these tracks, and say when it has begun.
     Begin(Vec<Track>),
     /// Send a chunk of one of them; segments are counted from 0.
     Chunk {
         /// Name of the track.
-        track: &'static str,
+        track: Cow<'static, str>,
         /// The chunk.
         chunk: Chunk,
     },
@@ -286,7 +287,7 @@ impl Packager {
     ///
     /// # Errors
     /// As [`Packager::push`].
-    pub fn finish(mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+    pub fn finish(&mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
         self.restarts = 0;
         self.restart(steps)
     }
@@ -384,6 +385,22 @@ impl Packager {
     fn run(&self, base: Base) -> Result<Running, PackageError> {
         let video = self.video.as_ref().map(|video| (video, self.hints));
         Running::begin(self.lengths, video, self.audio.as_ref(), base)
+    }
+}
+
+impl Package for Packager {
+    type Error = PackageError;
+
+    fn begun(&mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+        Self::begun(self, steps)
+    }
+
+    fn restart(&mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+        Self::restart(self, steps)
+    }
+
+    fn finish(&mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+        Self::finish(self, steps)
     }
 }
 

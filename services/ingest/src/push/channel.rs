@@ -4,36 +4,35 @@
 //! its end: encoders often begin a segment before the answer to the one before has come. What one request holds is one fragment, and
 //! one more waits for the task.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use flame_api::client::ClientError;
-use flame_api::live::{ChannelState, LiveTerms};
+use flame_api::live::LiveTerms;
 use flame_cmaf::Sample;
 use flame_cmaf::pushed::{Piece, Pushed, PushedError, PushedTrack};
 use flame_cmaf::samples::InitInfo;
 use flame_service_host::problem::chain;
 use futures_util::StreamExt;
-use time::OffsetDateTime;
 use tokio::sync::{Mutex as Turn, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ChannelKey;
-use super::programme::{Bounds, Programme, ProgrammeError, Step};
+use super::programme::{Bounds, Programme, ProgrammeError};
 use crate::config::PushConfig;
+use crate::live::driver::{DriveError, Driver, Leaving};
+use crate::live::figures::Figures;
+use crate::live::key::KeyError;
 use crate::live::packager::Lengths;
-use crate::live::publisher::{Lost, Publisher, SendError, Way};
+use crate::live::publisher::{Lost, Way};
 
 /// Fragments that wait for the task.
 const MESSAGES_MAX: usize = 1;
 /// Requests of one track that wait for their turn.
 const WAITING_MAX: usize = 4;
-/// How long streaming may take for the end where the service stops.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A channel, as requests see it.
 #[derive(Debug)]
@@ -73,29 +72,17 @@ pub enum Ended {
     /// The service stops.
     #[error("the service stops")]
     Stopped,
-    /// Streaming did not take its publication.
-    #[error("streaming did not take the publication")]
-    NotBegun(#[source] SendError),
-    /// Streaming did not go on with it.
-    #[error("the publication was lost")]
-    Lost(#[source] Lost),
-    /// What came makes none.
+    /// Its publications do not go on.
     #[error(transparent)]
-    Programme(#[from] ProgrammeError),
+    Drive(#[from] DriveError<ProgrammeError>),
 }
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// The key opens nothing.
-    #[error("the key opens nothing")]
-    Key,
-    /// There is no router to ask.
-    #[error("this service knows no router, so no streaming")]
-    NoWay,
-    /// Streaming could not be asked.
-    #[error("streaming could not be asked about the key")]
-    NotAsked(#[source] Box<ClientError>),
+    /// The key opens nothing now.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Too many keys are being asked about.
     #[error("too many keys are being looked up")]
     Busy,
@@ -134,17 +121,15 @@ pub enum PushError {
 /// The task's side.
 struct Task {
     channel: Arc<Channel>,
-    way: Way,
-    key: ChannelKey,
-    programme: Programme,
-    publisher: Option<Publisher>,
+    driver: Driver<Programme>,
+    figures: Figures,
     idle: Duration,
 }
 
 /// A channel, and the task that takes what is pushed to it; it ends when nothing has come for a while.
 pub(super) fn open(
     way: Way,
-    key: ChannelKey,
+    key: &ChannelKey,
     terms: &LiveTerms,
     config: &PushConfig,
     stop: CancellationToken,
@@ -167,7 +152,9 @@ pub(super) fn open(
         tracks_max: config.max_tracks,
     };
     let programme = Programme::new(lengths, bounds);
-    let task = Task { channel: Arc::clone(&channel), way, key, programme, publisher: None, idle: config.idle.0 };
+    let figures = way.figures.clone();
+    let driver = Driver::new(way, key.to_shown(), terms.channel, programme);
+    let task = Task { channel: Arc::clone(&channel), driver, figures, idle: config.idle.0 };
     (channel, task.run(receiver, stop))
 }
 
@@ -181,7 +168,7 @@ impl Channel {
     pub(super) fn is_open(&self) -> Result<bool, PushError> {
         match self.ended() {
             None => Ok(true),
-            Some(ended) if matches!(&*ended, Ended::Lost(Lost::Gone(_))) => Err(PushError::Ended(ended)),
+            Some(ended) if is_taken(&ended) => Err(PushError::Ended(ended)),
             Some(_) => Ok(false),
         }
     }
@@ -273,12 +260,18 @@ impl Task {
         if matches!(*ended, Ended::Left | Ended::Stopped) {
             tracing::info!(%channel, "a push ended: {ended}");
         } else {
-            self.way.figures.lost.with_label_values(&[ended.reason()]).inc();
+            self.figures.lost.with_label_values(&[ended.reason()]).inc();
             tracing::warn!(%channel, reason = ended.reason(), error = chain(&*ended), "a push was ended");
         }
         let idle = self.idle;
-        self.end(&ended).await;
-        if matches!(&*ended, Ended::Lost(Lost::Gone(_))) {
+        self.driver
+            .end(match &*ended {
+                Ended::Left => Leaving::Left,
+                Ended::Stopped => Leaving::Stopped,
+                Ended::Drive(error) => Leaving::Failed(error),
+            })
+            .await;
+        if is_taken(&ended) {
             // Who goes on sending hears why for a while.
             tokio::select! { () = tokio::time::sleep(idle) => {}, () = stop.cancelled() => {} }
         }
@@ -288,9 +281,9 @@ impl Task {
         loop {
             let message = tokio::select! {
                 message = timeout(self.idle, receiver.recv()) => message,
-                lost = lost(self.publisher.as_mut()) => match self.go_on_after(lost).await {
+                lost = self.driver.lost() => match self.driver.go_on_after(lost).await {
                     Ok(()) => continue,
-                    Err(ended) => return ended,
+                    Err(error) => return error.into(),
                 },
                 () = stop.cancelled() => return Ended::Stopped,
             };
@@ -302,93 +295,24 @@ impl Task {
     }
 
     async fn take(&mut self, message: Message) -> Result<(), Ended> {
-        let mut steps = Vec::new();
-        let (taken, came_at, is_last) = match message {
+        match message {
             Message::Track(name, track) => {
-                (self.programme.track(&name, *track, now_us(), &mut steps), Instant::now(), false)
+                let taken =
+                    |programme: &mut Programme, now_us, steps: &mut _| programme.track(&name, *track, now_us, steps);
+                self.driver.push(Instant::now(), taken).await?;
             }
             Message::Media(name, samples, came_at) => {
-                (self.programme.media(&name, samples, now_us(), &mut steps), came_at, false)
+                let taken =
+                    |programme: &mut Programme, now_us, steps: &mut _| programme.media(&name, samples, now_us, steps);
+                self.driver.push(came_at, taken).await?;
             }
-            Message::Last(name) => (Ok(()), Instant::now(), self.programme.last(&name)),
-        };
-        self.follow(steps, came_at, self.way.patience).await?;
-        taken?;
-        if is_last { Err(Ended::Left) } else { Ok(()) }
-    }
-
-    /// A publication that streaming has forgotten is begun again with the next key frame, unless another encoder has taken
-    /// the channel.
-    async fn go_on_after(&mut self, lost: Lost) -> Result<(), Ended> {
-        let channel = self.channel.id;
-        let Lost::Gone(_) = &lost else { return Err(Ended::Lost(lost)) };
-        let client = self.way.client.clone().with_deadline(self.way.answer_timeout);
-        let is_free = matches!(client.channel(channel).await, Ok(Some(channel)) if channel.state == ChannelState::Idle);
-        let Some(publisher) = self.publisher.take().filter(|_| is_free) else { return Err(Ended::Lost(lost)) };
-        tracing::warn!(%channel, error = chain(&lost), "streaming has forgotten a publication: another is begun");
-        self.way.figures.lost.with_label_values(&[lost.reason()]).inc();
-        publisher.give_up().await;
-        // What it still had to say belongs to the one that is lost.
-        self.programme.restart(&mut Vec::new())?;
-        Ok(())
-    }
-
-    /// Does what the programme says. The end of a publication may take as long as `patience`.
-    async fn follow(&mut self, steps: Vec<Step>, came_at: Instant, patience: Duration) -> Result<(), Ended> {
-        let mut steps = VecDeque::from(steps);
-        while let Some(step) = steps.pop_front() {
-            match step {
-                Step::Begin(tracks) => {
-                    let begun = Publisher::begin(self.way.clone(), self.key.reveal(), tracks).await;
-                    let publisher = begun.map_err(Ended::NotBegun)?;
-                    let publication = publisher.publication();
-                    let (channel, first_number) = (publication.channel, publication.first_number);
-                    tracing::info!(%channel, publication = %publication.id, first_number, "a publication began");
-                    let mut held = Vec::new();
-                    let packaged = self.programme.begun(&mut held);
-                    self.publisher = Some(publisher);
-                    // What was held comes before what is next.
-                    held.into_iter().rev().for_each(|step| steps.push_front(step));
-                    packaged?;
-                }
-                Step::Chunk { track, chunk } => {
-                    if let Some(publisher) = &self.publisher {
-                        publisher.push(&track, &chunk, came_at);
-                    }
-                }
-                Step::End => {
-                    if let Some(publisher) = self.publisher.take() {
-                        publisher.finish(patience).await;
-                    }
+            Message::Last(name) => {
+                if self.driver.package().last(&name) {
+                    return Err(Ended::Left);
                 }
             }
         }
         Ok(())
-    }
-
-    /// Ends what is published: with all that came, unless streaming is the reason.
-    async fn end(mut self, ended: &Ended) {
-        if matches!(ended, Ended::Lost(_) | Ended::NotBegun(_)) {
-            if let Some(publisher) = self.publisher.take() {
-                publisher.give_up().await;
-            }
-            return;
-        }
-        let patience = if matches!(ended, Ended::Stopped) { FAREWELL } else { self.way.patience };
-        let mut steps = Vec::new();
-        let finished = match ended {
-            // What is broken is not finished, but what came before is.
-            Ended::Programme(_) => self.programme.restart(&mut steps),
-            _ => self.programme.finish(&mut steps),
-        };
-        let followed = self.follow(steps, Instant::now(), patience).await;
-        if let Err(error) = finished.map_err(Ended::from).and(followed) {
-            tracing::warn!(error = chain(&error), channel = %self.channel.id, "the end of a publication was lost");
-        }
-        // Where the programme could not end it.
-        if let Some(publisher) = self.publisher.take() {
-            publisher.finish(patience).await;
-        }
     }
 }
 
@@ -401,21 +325,12 @@ impl Ended {
         match self {
             Self::Left => "left",
             Self::Stopped => "stopped",
-            Self::NotBegun(_) => "away",
-            Self::Lost(lost) => lost.reason(),
-            Self::Programme(_) => "media",
+            Self::Drive(error) => error.reason(),
         }
     }
 }
 
-/// Returns once what is published cannot go on.
-async fn lost(publisher: Option<&mut Publisher>) -> Lost {
-    match publisher {
-        Some(publisher) => publisher.lost().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn now_us() -> i64 {
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
+/// Whether another encoder has the channel.
+fn is_taken(ended: &Ended) -> bool {
+    matches!(ended, Ended::Drive(DriveError::Lost(Lost::Gone(_))))
 }

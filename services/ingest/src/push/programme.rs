@@ -15,15 +15,15 @@
 
 mod running;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use flame_cmaf::movie::Media;
 use flame_cmaf::pushed::PushedTrack;
-use flame_cmaf::{Chunk, Sample, WriteError};
+use flame_cmaf::{Sample, WriteError};
 use thiserror::Error;
 
-use crate::live::packager::{Lengths, Track};
+use crate::live::driver::Package;
+use crate::live::packager::{Lengths, Step};
 use running::Running;
 
 /// How far an encoder that counts from 1970 may be from the wall, microseconds.
@@ -49,22 +49,6 @@ pub struct Bounds {
     pub held_max_bytes: usize,
     /// Tracks.
     pub tracks_max: usize,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Step {
-    /// Begin a publication with these tracks, and say [`Programme::begun`].
-    Begin(Vec<Track>),
-    /// Send a chunk of one of them; segments are counted from 0.
-    Chunk {
-        /// Name of the track.
-        track: Cow<'static, str>,
-        /// The chunk.
-        chunk: Chunk,
-    },
-    /// End the publication.
-    End,
 }
 
 /// Why an encoder cannot go on.
@@ -346,6 +330,22 @@ impl Programme {
             (name.as_str(), &stream.track, constant(lasts))
         });
         Running::begin(self.lengths, self.bounds.held_max_bytes, leader, tracks, shift_us).map(Some)
+    }
+}
+
+impl Package for Programme {
+    type Error = ProgrammeError;
+
+    fn begun(&mut self, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
+        Self::begun(self, steps)
+    }
+
+    fn restart(&mut self, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
+        Self::restart(self, steps)
+    }
+
+    fn finish(&mut self, steps: &mut Vec<Step>) -> Result<(), ProgrammeError> {
+        Self::finish(self, steps)
     }
 }
 

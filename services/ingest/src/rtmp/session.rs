@@ -4,14 +4,13 @@
 //! `publish`, media, and the end. It opens no socket, asks nobody and decides no key: who owns it answers
 //! [`Event::Publish`] with [`Session::accept`] or [`Session::refuse`].
 
-use std::fmt;
-
 use bytes::Bytes;
 use thiserror::Error;
 
 use super::amf::{self, AmfError, Value};
 use super::chunk_stream::{self, ChunkError, ChunkReader, Message};
 use super::handshake::{Handshake, HandshakeError, Shake};
+use crate::live::key::StreamKey;
 
 /// The application that encoders name: `rtmp://HOST/live/KEY`.
 pub const APPLICATION: &str = "live";
@@ -50,10 +49,6 @@ const COMMAND_STREAM: u8 = 3;
 const STREAM_BEGIN: u16 = 0;
 const PING_REQUEST: u16 = 6;
 const PING_RESPONSE: u16 = 7;
-
-/// What a publisher shows: a key, and perhaps what it says behind a `?`. It never gets into a log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StreamKey(String);
 
 /// What came.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,22 +150,6 @@ enum Stage {
     Asked,
     Publishing,
     Over,
-}
-
-// === impl StreamKey ===
-
-impl StreamKey {
-    /// The key, to ask with.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for StreamKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StreamKey")
-    }
 }
 
 // === impl Session ===
@@ -302,7 +281,7 @@ impl Session {
                     return Err(SessionError::OutOfPlace { command: "publish" });
                 };
                 self.stage = Stage::Asked;
-                events.push(Event::Publish(StreamKey(name.to_owned())));
+                events.push(Event::Publish(StreamKey::new(name.to_owned())));
             }
             ("deleteStream" | "closeStream" | "FCUnpublish", Stage::Publishing) => {
                 self.stage = Stage::Over;

@@ -1,6 +1,7 @@
 //! What the door makes of real encoders, without streaming: FFmpeg publishes over a socket, what comes out is written to
 //! files, and FFmpeg says what is in them.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -21,7 +22,7 @@ const LENGTHS: Lengths = Lengths { segment_ms: 2000, part_ms: 200 };
 /// A publication, as it would go to streaming.
 pub struct Recorded {
     pub tracks: Vec<Track>,
-    pub chunks: Vec<(&'static str, Chunk)>,
+    pub chunks: Vec<(Cow<'static, str>, Chunk)>,
     pub is_ended: bool,
 }
 

@@ -128,8 +128,8 @@ impl Running {
         self.cuts.close();
         self.follow(steps)?;
         for lane in self.video.into_iter().chain(self.audio) {
-            let track = lane.name;
-            steps.extend(lane.writer.finish()?.into_iter().map(|chunk| Step::Chunk { track, chunk }));
+            let track = Cow::Borrowed(lane.name);
+            steps.extend(lane.writer.finish()?.into_iter().map(|chunk| Step::Chunk { track: track.clone(), chunk }));
         }
         Ok(())
     }
@@ -254,9 +254,9 @@ impl Lane {
     }
 
     fn push(&mut self, sample: Sample, number: u64, steps: &mut Vec<Step>) -> Result<(), PackageError> {
-        let track = self.name;
+        let track = Cow::Borrowed(self.name);
         let chunks = self.writer.push(sample, number)?;
-        steps.extend(chunks.into_iter().map(|chunk| Step::Chunk { track, chunk }));
+        steps.extend(chunks.into_iter().map(|chunk| Step::Chunk { track: track.clone(), chunk }));
         Ok(())
     }
 }

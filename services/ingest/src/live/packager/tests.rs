@@ -108,7 +108,7 @@ fn programmes(steps: Vec<Step>) -> Vec<Programme> {
                 tracks: tracks.iter().map(|track| track.name.clone()).collect(),
                 ..Programme::default()
             }),
-            (Step::Chunk { track: "v", chunk }, Some(programme)) => {
+            (Step::Chunk { track, chunk }, Some(programme)) if track == "v" => {
                 programme.pictures += chunk.samples;
                 match programme.segments.last_mut().filter(|(number, ..)| *number == chunk.number) {
                     Some((_, _, duration_ticks)) => *duration_ticks += chunk.duration_ticks,

@@ -4,6 +4,7 @@ use flame_cmaf::{AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, Tr
 use proptest::prelude::*;
 
 use super::*;
+use crate::live::packager::Track;
 
 const NOW_US: i64 = 1_795_700_000_000_000;
 const LENGTHS: Lengths = Lengths { segment_ms: 2000, part_ms: 200 };

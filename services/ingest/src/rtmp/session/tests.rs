@@ -49,7 +49,7 @@ fn a_publisher_is_let_in_and_sends() {
     for octet in hello("live", "s3cret?x=1") {
         session.receive(&[octet], &mut events).unwrap();
     }
-    assert_eq!(events, [Event::Publish(StreamKey("s3cret?x=1".to_owned()))]);
+    assert_eq!(events, [Event::Publish(StreamKey::new("s3cret?x=1".to_owned()))]);
     assert!(!format!("{events:?} {session:?}").contains("s3cret"));
     session.accept();
     let octets = [send(kind::VIDEO, &[0x17, 0]), send(kind::AUDIO, &[0xaf])].concat();
