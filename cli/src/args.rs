@@ -298,6 +298,15 @@ pub enum JobCommand {
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
+    /// Condition an asset that is there: it came with `--chain none`, or its job failed or was cancelled
+    Start {
+        /// The asset's identifier
+        #[arg(value_name = "ASSET", value_parser = connection::id)]
+        id: Uuid,
+        /// The chain to run
+        #[arg(long, default_value = "ladder")]
+        chain: String,
+    },
     /// Watch a job until it ends; status 1 if it fails
     Watch {
         /// Its identifier

@@ -50,7 +50,9 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
         return output::print_json(&assets);
     }
     if assets.is_empty() {
-        return output::print_line("no assets; `flame ingest FILE` brings one in");
+        let is_search = query.q.is_some();
+        let none = if is_search { "no asset has these words" } else { "no assets; `flame ingest FILE` brings one in" };
+        return output::print_line(none);
     }
     let mut table = output::table(&["asset", "title", "state", "duration", "pictures", "source", "created"]);
     for asset in &assets {
@@ -69,7 +71,11 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
         ]);
     }
     output::wrap_only(&mut table, 1);
-    output::print_line(&table.trim_fmt())
+    output::print_line(&table.trim_fmt())?;
+    if query.cursor.is_some() {
+        eprintln!("these are {} of more: --limit shows them", assets.len());
+    }
+    Ok(())
 }
 
 async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {

@@ -20,9 +20,9 @@ use crate::{ca, token};
 pub const LOCK: &str = "flame.lock";
 /// The name of the log of a detached `flame up`.
 pub const LOG: &str = "flame.log";
-/// What may lie in a folder before it is taken for the first time: a log, keys and authority (`flame token issue` and `flame ca init` may come first), and
+/// What may lie in a folder before it is taken for the first time: a log, keys and authority (`flame token` and `flame ca init` may come first), and
 /// what a fresh file system has.
-const OURS: [&str; 4] = [LOG, token::KEYS, ca::FOLDER, "lost+found"];
+const OURS: [&str; 5] = [LOG, token::KEYS, token::VIEWERS, ca::FOLDER, "lost+found"];
 /// How often, and how far apart, the lock is tried.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -172,6 +172,16 @@ mod tests {
         // The next holder has said nothing yet, and nothing of the one before is left.
         let _second = DataFolder::take(path.clone()).await.unwrap();
         assert_eq!(holder(&path).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_other_commands_put_there_first_is_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [token::KEYS, token::VIEWERS, ca::FOLDER] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join(LOG), "").unwrap();
+        DataFolder::take(dir.path().to_owned()).await.unwrap();
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use crate::data;
 use crate::exit::Exit;
 use crate::output;
 use crate::ports;
+use crate::up::RTMP_PORT;
 
 /// Below this share of free disk the services refuse writes.
 const MIN_FREE_PERCENT: f64 = 5.0;
@@ -65,7 +66,8 @@ pub async fn run(global: &Global, args: &args::Doctor) -> Result<(), Exit> {
 }
 
 fn examine(folder: &Path) -> Vec<Finding> {
-    let mut findings = vec![port(folder), disk(folder), media(), multicast(), docker(), privileges()];
+    let mut findings =
+        vec![port(folder), rtmp_port(folder), disk(folder), media(), multicast(), docker(), privileges()];
     for finding in findings.iter_mut().filter(|finding| finding.state == State::Good) {
         finding.cost = "";
     }
@@ -83,6 +85,16 @@ fn port(folder: &Path) -> Finding {
         (Some(occupant), None) => (State::Bad, format!("8080 is taken by {}", occupant.description)),
     };
     Finding { what: "port", state, detail, cost: "`flame up` needs another: --listen 127.0.0.1:PORT" }
+}
+
+fn rtmp_port(folder: &Path) -> Finding {
+    let address = SocketAddr::from(([127, 0, 0, 1], RTMP_PORT));
+    let (state, detail) = match (ports::occupant(address), data::holder(folder).ok().flatten()) {
+        (_, Some(_)) => (State::Good, "flame runs here".to_owned()),
+        (None, None) => (State::Good, format!("{RTMP_PORT} is free")),
+        (Some(occupant), None) => (State::Bad, format!("{RTMP_PORT} is taken by {}", occupant.description)),
+    };
+    Finding { what: "RTMP port", state, detail, cost: "`flame up` needs another: --rtmp 127.0.0.1:PORT, or --rtmp off" }
 }
 
 fn disk(folder: &Path) -> Finding {

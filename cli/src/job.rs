@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use flame_api::Client;
-use flame_api::transcode::{Job, JobQuery, JobState};
+use flame_api::transcode::{Job, JobQuery, JobState, NewJob};
 use uuid::Uuid;
 
 use crate::args::{self, Global, JobCommand};
@@ -23,16 +23,33 @@ pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
         JobCommand::List { limit } => list(global, &client, limit).await,
+        JobCommand::Start { id, chain } => start(global, &client, id, chain).await,
         JobCommand::Watch { id } => watch(global, &client, id).await,
         JobCommand::Cancel { id } => {
             let job = client.cancel_job(id).await?;
             if global.json {
                 output::print_json(&job)
             } else {
-                output::print_line(&format!("job {id} is {}", state(job.state)))
+                let said = match job.state {
+                    JobState::Cancelled => "is cancelled".to_owned(),
+                    JobState::Queued | JobState::Running => "is being cancelled".to_owned(),
+                    JobState::Succeeded | JobState::Failed => format!("had {} before", state(job.state)),
+                };
+                output::print_line(&format!("job {id} {said}"))
             }
         }
     }
+}
+
+/// Conditions an asset that is there: uploaded with `--chain none`, or whose job failed or was cancelled.
+async fn start(global: &Global, client: &Client, id: Uuid, chain: String) -> Result<(), Exit> {
+    let asset = client.asset(id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
+    let job = NewJob { id: Uuid::now_v7(), chain, asset_id: id, source_key: asset.source.key, probe: asset.probe };
+    let job = client.create_job(&job).await?;
+    if global.json {
+        return output::print_json(&job);
+    }
+    output::print_line(&format!("job {} is {}; `flame job watch {}` follows it", job.id, state(job.state), job.id))
 }
 
 async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit> {

@@ -32,7 +32,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// The log of a detached `flame up` is put aside at a start that finds it longer than this.
 const LOG_MAX_BYTES: u64 = 64 << 20;
 /// The port that encoders use where none is named.
-const RTMP_PORT: u16 = 1935;
+pub const RTMP_PORT: u16 = 1935;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";

@@ -36,15 +36,19 @@ pub struct Upload<'a> {
     pub chain: &'a str,
 }
 
-/// Uploads a file; `progress` hears the bytes handed over, of how many. Returns the upload's id.
+/// Uploads a file; of one that is refused nothing is kept. `progress` hears the bytes handed over, of how many. Returns the upload's id.
 pub async fn send(
     client: &Client,
     upload: &Upload<'_>,
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> anyhow::Result<Uuid> {
     let (id, length) = create(client, upload).await?;
-    resume(client, id, upload.path, length, &mut progress).await?;
-    Ok(id)
+    let sent = resume(client, id, upload.path, length, &mut progress).await;
+    if sent.as_ref().is_err_and(|error| error.downcast_ref::<Refused>().is_some()) {
+        // Nobody will send the rest: what is stored would only take room (the disk may be full).
+        let _ = end(client, id).await;
+    }
+    sent.map(|()| id)
 }
 
 /// Announces an upload. Returns its id and its length in bytes.
@@ -105,7 +109,10 @@ pub async fn resume(
             Err(error) => error,
         };
         tries += 1;
-        if tries >= TRIES_WITHOUT_PROGRESS || last.downcast_ref::<Refused>().is_some() {
+        if last.downcast_ref::<Refused>().is_some() {
+            return Err(last).with_context(|| format!("upload {}", path.display()));
+        }
+        if tries >= TRIES_WITHOUT_PROGRESS {
             return Err(last)
                 .with_context(|| format!("upload {} ({stored} of {length} bytes are stored)", path.display()));
         }

@@ -17,6 +17,9 @@ mod live;
 #[path = "all/live_faults.rs"]
 mod live_faults;
 
+#[path = "all/full_disk.rs"]
+mod full_disk;
+
 #[path = "all/ca.rs"]
 mod ca;
 

@@ -5,7 +5,7 @@
 //! machine without I/O: it names the bytes that it wants, the caller fetches them from wherever the file
 //! lies. It reads 16 bytes a box, allocates nothing, and ends after [`BOXES_MAX`] boxes whatever the file says.
 //!
-//! It never looks into a box, so it does not replace a demuxer's own checks.
+//! It never looks into a box ([`crate::movie::check_nesting`] does), so it does not replace a demuxer's own checks.
 
 use std::fmt;
 
@@ -90,6 +90,23 @@ pub enum BoxError {
         offset_bytes: u64,
         /// Its length, by its own account.
         declared_bytes: u64,
+    },
+    /// A box reaches beyond the box that it lies in.
+    #[error(
+        "box `{kind}` at offset {offset_bytes} declares {declared_bytes} bytes, but {room_bytes} are left in its \
+         `{parent}`: the file is damaged"
+    )]
+    PastParent {
+        /// The box.
+        kind: BoxType,
+        /// Where it begins.
+        offset_bytes: u64,
+        /// Its length, by its own account.
+        declared_bytes: u64,
+        /// What it lies in.
+        parent: BoxType,
+        /// What is left of that.
+        room_bytes: u64,
     },
     /// The file ends within the header of a box.
     #[error(

@@ -31,11 +31,13 @@ mod cutting;
 mod edit;
 mod entry;
 mod header;
+mod nesting;
 mod sound;
 mod tables;
 mod trak;
 mod words;
 
+pub use nesting::check_nesting;
 pub use words::{SoundWords, sound_words};
 
 /// The largest `moov` that is read: 100 hours of 25 pictures a second with AAC at 48 kHz have 104 MiB, 70 hours have 121 MiB

@@ -15,6 +15,9 @@ pub const PROTOCOL: u32 = 2;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
+/// Why a file that begins like nothing known is refused.
+pub const NOT_MEDIA: &str = "this is not a media file: no known container of video or audio was found in it";
+
 /// Work for a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]

@@ -12,6 +12,7 @@ use std::{
 };
 
 use ffmpeg_next::{Dictionary, Error as FfmpegError, format, util::error as errno};
+use flame_media_child::protocol::NOT_MEDIA;
 
 use crate::fault::MediaError;
 
@@ -70,14 +71,13 @@ fn cannot_open(path: &Path, error: &std::io::Error) -> MediaError {
 }
 
 fn opening_failed(input: &str, is_url: bool, error: FfmpegError) -> MediaError {
-    let not_media = "this is not a media file: no known container of video or audio was found in it";
     match error {
         FfmpegError::InvalidData | FfmpegError::Eof if !is_url && is_mp4(Path::new(input)) => MediaError::input(
             "the MP4 file is damaged or cut off: its index (the `moov` box) is missing or cannot be read",
         ),
-        FfmpegError::InvalidData | FfmpegError::Eof | FfmpegError::DemuxerNotFound => MediaError::input(not_media),
+        FfmpegError::InvalidData | FfmpegError::Eof | FfmpegError::DemuxerNotFound => MediaError::input(NOT_MEDIA),
         // What FFmpeg answers for a format that is not on the list.
-        FfmpegError::Other { errno: errno::EINVAL } => MediaError::input(not_media),
+        FfmpegError::Other { errno: errno::EINVAL } => MediaError::input(NOT_MEDIA),
         FfmpegError::HttpNotFound => MediaError::input(format!("{input} does not exist (HTTP 404)")),
         FfmpegError::HttpBadRequest
         | FfmpegError::HttpUnauthorized

@@ -13,7 +13,9 @@ pub fn init(default_filter: &str) {
         Ok("text") => false,
         Ok(_) | Err(_) => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that cannot be written (its disk is full) is lost; to say so on the same standard error would panic.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // An error means that a subscriber is set already: the first one stays.
     let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.try_init() };
 }

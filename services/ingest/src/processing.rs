@@ -14,6 +14,7 @@ use std::time::Duration;
 use flame_api::metadata::{NewAsset, Source};
 use flame_api::transcode::NewJob;
 use flame_api::{Client, ClientError};
+use flame_media_child::protocol::NOT_MEDIA;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -179,9 +180,19 @@ impl Processor {
         let store = self.intake.depot.store();
         let key = depot::source_key(record);
         let layout = boxes::walk(store, &key, record.offset_bytes).await?;
-        let mut probe = self.media.probe(self.url(record).await?, record.attempts).await?;
-        if let Some(layout) = layout {
-            sounds::learn(store, &key, &layout, &mut probe).await?;
+        let moov = match &layout {
+            Some(layout) => boxes::movie(store, &key, layout).await?,
+            None => None,
+        };
+        let probed = self.media.probe(self.url(record).await?, record.attempts).await;
+        let mut probe = probed.map_err(|trouble| match trouble {
+            Trouble::Refused(reason) if layout.is_some() && reason.contains(NOT_MEDIA) => {
+                Trouble::Refused("the MP4 file is damaged: its index (the `moov` box) cannot be read".to_owned())
+            }
+            trouble => trouble,
+        })?;
+        if let Some(moov) = moov {
+            sounds::learn(&moov, &mut probe);
         }
         if probe.video.is_none() && probe.audio.is_none() {
             return Err(Trouble::Refused("the file holds neither pictures nor sound".to_owned()));

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Connection, Sqlite, Transaction};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -182,7 +182,13 @@ impl Store {
 
 fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
     // Connections are files: they neither go stale nor cost anything while idle.
-    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(wait).idle_timeout(None).max_lifetime(None)
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(wait)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        // A commit that fails (the disk is full) leaves its connection within a transaction that no longer is one.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 async fn migrate(path: &std::path::Path, writer: &SqlitePool) -> StoreResult<()> {
@@ -210,4 +216,22 @@ fn newest_schema() -> i64 {
 pub(crate) fn now_us() -> i64 {
     // Fits until the year 294,000.
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As SQLite does when it cannot even write the journal of a commit: it rolls back by itself.
+    #[tokio::test]
+    async fn a_commit_that_failed_leaves_no_connection_behind_that_cannot_begin() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(dir.path().join("a.db")).create_if_missing(true);
+        let writer = pool(1, Duration::from_secs(5)).connect_with(options).await.unwrap();
+        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap_err();
+        let transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        transaction.commit().await.unwrap();
+    }
 }

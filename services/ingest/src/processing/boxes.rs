@@ -1,13 +1,17 @@
-//! Walks the boxes of a stored MP4 before any demuxer sees it, so that a cut or lying file is refused in clear words.
+//! Walks the boxes of a stored MP4, and those of its movie, before any demuxer sees it, so that a cut or lying file is refused in
+//! clear words.
 
 use bytes::Bytes;
 use flame_cmaf::boxes::{BoxError, BoxWalk, Layout, Step};
+use flame_cmaf::movie::check_nesting;
 use flame_object_store::Store;
 
 use super::Trouble;
 
 /// Bytes that are read at once: the headers of neighbouring small boxes come along.
 const WINDOW_BYTES: u64 = 64 * 1024;
+/// A `moov` that is larger is not looked into: some twenty hours have so much.
+const MOOV_MAX_BYTES: u64 = 32 << 20;
 
 /// What has been read last.
 #[derive(Default)]
@@ -33,12 +37,24 @@ pub(super) async fn walk(store: &Store, key: &str, size_bytes: u64) -> Result<Op
             Err(error @ BoxError::ShortRead { .. }) => return Err(Trouble::Later(error.to_string())),
             Err(
                 error @ (BoxError::PastEnd { .. }
+                | BoxError::PastParent { .. }
                 | BoxError::TooSmall { .. }
                 | BoxError::HeaderCut { .. }
                 | BoxError::NoMoov),
             ) => return Err(Trouble::Refused(error.to_string())),
         };
     }
+}
+
+/// The `moov`, whose boxes fit into each other; `None` where it is too large to be looked into.
+pub(super) async fn movie(store: &Store, key: &str, layout: &Layout) -> Result<Option<Bytes>, Trouble> {
+    if layout.moov_size_bytes > MOOV_MAX_BYTES {
+        return Ok(None);
+    }
+    let place = layout.moov_offset_bytes..layout.moov_offset_bytes + layout.moov_size_bytes;
+    let moov = store.get_range(key, place).await.map_err(|error| Trouble::away(&error))?;
+    check_nesting(&moov, layout.moov_offset_bytes).map_err(|error| Trouble::Refused(error.to_string()))?;
+    Ok(Some(moov))
 }
 
 // === impl Window ===

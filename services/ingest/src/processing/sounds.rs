@@ -1,25 +1,15 @@
 //! What an MP4 says of its sounds and FFmpeg does not pass on: `kind`, the track's name, and the extended language. Streaming
 //! reads the same of an upload that plays as it is; so language, role and title stay when its ladder takes its place.
 
+use bytes::Bytes;
 use flame_api::media::{Probe, SoundRole, TRACK_TITLE_MAX_CHARS};
-use flame_cmaf::boxes::Layout;
 use flame_cmaf::movie::{SoundWords, sound_words};
-use flame_object_store::Store;
 
-use super::Trouble;
-
-/// A `moov` that is larger is not read for this: some twenty hours have so much.
-const MOOV_MAX_BYTES: u64 = 32 << 20;
-
-/// `probe`, with what the movie says of its sounds.
-pub(super) async fn learn(store: &Store, key: &str, layout: &Layout, probe: &mut Probe) -> Result<(), Trouble> {
-    if probe.audio.is_none() || layout.moov_size_bytes > MOOV_MAX_BYTES {
-        return Ok(());
+/// Adds to `probe` what the movie says of its sounds. `moov` is the whole box.
+pub(super) fn learn(moov: &Bytes, probe: &mut Probe) {
+    if probe.audio.is_some() {
+        apply(&sound_words(moov), probe);
     }
-    let place = layout.moov_offset_bytes..layout.moov_offset_bytes + layout.moov_size_bytes;
-    let moov = store.get_range(key, place).await.map_err(|error| Trouble::away(&error))?;
-    apply(&sound_words(&moov), probe);
-    Ok(())
 }
 
 /// Each stream as the words of its number say; where they say nothing, as it was.

@@ -111,7 +111,22 @@ async fn what_is_no_media_fails_and_leaves_nothing() {
         lie[..4].copy_from_slice(&(1_u32 << 31).to_be_bytes());
         lie
     };
+    // Boxes of one track that lie: the other track alone would look like a whole file.
+    let at = |kind: &[u8; 4]| clip.windows(4).position(|window| window == kind).unwrap();
+    let lie_of = |kind: &[u8; 4]| {
+        let mut lie = clip.clone();
+        lie[at(kind) - 4..at(kind)].copy_from_slice(&(1_u32 << 31).to_be_bytes());
+        lie
+    };
+    let lie_of_count = {
+        let mut lie = clip.clone();
+        lie[at(b"stsz") + 12..at(b"stsz") + 16].copy_from_slice(&u32::MAX.to_be_bytes());
+        lie
+    };
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("lie of sizes", lie_of(b"stsz"), "box `stsz` at offset"),
+        ("lie of a track", lie_of(b"tkhd"), "box `tkhd` at offset"),
+        ("lie of a count", lie_of_count, "damaged"),
         ("empty", Vec::new(), "0 bytes"),
         ("noise", noise(1, 100_000), ""),
         ("long noise", noise(2, 11 << 20), ""),

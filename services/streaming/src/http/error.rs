@@ -32,7 +32,10 @@ pub(super) fn missing(what: impl std::fmt::Display) -> Failure {
 
 /// The asset exists, and nothing of it can be played yet.
 pub(super) fn not_ready(asset: uuid::Uuid) -> Failure {
-    let detail = format!("asset {asset} is being conditioned; ask again in {CONDITIONING_RETRY_S} s");
+    let detail = format!(
+        "asset {asset} has nothing to play yet: ask again in {CONDITIONING_RETRY_S} s if it is being conditioned \
+         (`flame job list`), or let it be (`flame job start {asset}`)"
+    );
     Failure::new(StatusCode::NOT_FOUND, "not-ready", "Not ready", detail)
         .with_header(header::RETRY_AFTER, HeaderValue::from(CONDITIONING_RETRY_S))
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))

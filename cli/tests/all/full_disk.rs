@@ -1,0 +1,127 @@
+//! A disk that fills up for a while, with all that is kept on it, the log too: on a small file system of its own, in a mount
+//! namespace that ends with the process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use flame_test_kit::{Scratch, clips, eventually, loud_skip};
+use serde_json::Value;
+
+use crate::world::{self, Ran};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What other users, and the store's own files, leave no room for.
+const DISK: &str = "48m";
+
+struct SmallDisk {
+    _scratch: Scratch,
+    /// Where the test sees what the process sees.
+    disk: PathBuf,
+    router: String,
+    child: Child,
+}
+
+impl SmallDisk {
+    async fn up() -> Self {
+        let scratch = Scratch::new("full-disk");
+        let mount = scratch.path().join("disk");
+        std::fs::create_dir(&mount).unwrap();
+        let script = format!("mount -t tmpfs -o size={DISK} tmpfs \"$0\" && exec \"$@\" 2>\"$0/log\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).arg(&mount).arg(env!("CARGO_BIN_EXE_flame"));
+        command.args(["up", "--listen", "127.0.0.1:0", "--rtmp", "off", "--data"]).arg(mount.join("data"));
+        command.env_remove("FLAME_LISTEN").env_remove("FLAME_RTMP").stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().expect("unshare starts");
+        let disk = Path::new("/proc").join(child.id().to_string()).join("root").join(mount.strip_prefix("/").unwrap());
+        let lock = disk.join("data/flame.lock");
+        let router = eventually(PATIENCE, || async {
+            let text = std::fs::read_to_string(&lock).unwrap_or_default();
+            let holder: Value = serde_json::from_str(&text).unwrap_or_default();
+            match holder["router"].as_str() {
+                Some(router) if holder["ready"] == true => Ok(format!("http://{router}")),
+                _ => Err(format!("not ready: {text}")),
+            }
+        })
+        .await;
+        Self { _scratch: scratch, disk, router, child }
+    }
+
+    fn flame(&self, arguments: &[&str]) -> Ran {
+        world::run(world::command().args(arguments).env("FLAME_ROUTER", &self.router))
+    }
+
+    fn jobs(&self) -> Value {
+        serde_json::from_str(&self.flame(&["job", "list", "--json"]).out).unwrap_or_default()
+    }
+
+    /// Takes what room there is.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.disk.join("fill")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(0), &mut file).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.disk.join("fill")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_for_a_while_stops_nothing_for_good() {
+    if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
+        loud_skip("a mount namespace needs root");
+        return;
+    }
+    let mut small = SmallDisk::up().await;
+    let clip = |seconds: f64| clips::recipe("synthetic").seconds(seconds).size(640, 360).make();
+    let (long, short) = (clip(20.0), clip(1.0));
+    let sent = small.flame(&["ingest", "--no-wait", long.to_str().unwrap()]);
+    assert_eq!(sent.status, 0, "{}", sent.err);
+    eventually(PATIENCE, || async {
+        let jobs = small.jobs();
+        if jobs[0]["state"] == "running" { Ok(()) } else { Err(jobs.to_string()) }
+    })
+    .await;
+
+    small.fill();
+    // An upload is refused, with the reason, and leaves nothing.
+    let refused = small.flame(&["ingest", short.to_str().unwrap()]);
+    assert_ne!(refused.status, 0);
+    assert!(refused.err.contains("free"), "{}", refused.err);
+    // The queue cannot be written any more, whatever room its files had.
+    let asset = small.jobs()[0]["asset_id"].as_str().unwrap().to_owned();
+    eventually(PATIENCE, || async {
+        let started = small.flame(&["job", "start", &asset]);
+        if started.status == 0 { Err("the queue is still written") } else { Ok(()) }
+    })
+    .await;
+    assert!(small.child.try_wait().unwrap().is_none(), "a full disk ends the process");
+    small.free();
+
+    // Jobs are cancelled, go on or begin again, and others are taken.
+    let jobs = small.jobs();
+    let waiting = jobs.as_array().unwrap().iter().filter(|job| job["state"] == "queued");
+    for job in waiting {
+        let cancelled = small.flame(&["job", "cancel", job["id"].as_str().unwrap()]);
+        assert_eq!(cancelled.status, 0, "{}", cancelled.err);
+    }
+    eventually(PATIENCE * 2, || async {
+        let jobs = small.jobs();
+        let is_done = |job: &Value| job["state"] == "succeeded" || job["state"] == "cancelled";
+        if jobs.as_array().unwrap().iter().all(is_done) { Ok(()) } else { Err(jobs.to_string()) }
+    })
+    .await;
+    let next = small.flame(&["ingest", short.to_str().unwrap()]);
+    assert_eq!(next.status, 0, "{}", next.err);
+    let uploads: Value = reqwest::get(format!("{}/~ingest/uploads", small.router)).await.unwrap().json().await.unwrap();
+    let open = uploads["items"].as_array().unwrap().iter().filter(|upload| upload["state"] == "receiving").count();
+    assert_eq!(open, 0, "{uploads}");
+}
