@@ -49,7 +49,15 @@ pub fn command(data: &Path, port: u16) -> Result<Command> {
 fn with_door(data: &Path, port: u16, door: Option<u16>) -> Result<Command> {
     let mut command = Command::new(machine::ours("flame")?);
     let door = door.map_or_else(|| "off".to_owned(), |door| format!("127.0.0.1:{door}"));
-    command.arg("up").arg("--data").arg(data).arg("--listen").arg(format!("127.0.0.1:{port}")).arg("--rtmp").arg(door);
+    command
+        .arg("up")
+        .arg("--data")
+        .arg(data)
+        .arg("--listen")
+        .arg(format!("127.0.0.1:{port}"))
+        .arg("--rtmp")
+        .arg(door)
+        .args(["--srt", "off"]);
     Ok(command)
 }
 

@@ -102,8 +102,11 @@ pub struct Up {
     #[arg(long, env = "FLAME_LISTEN", hide_env_values = true, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT", value_parser = connection::listen)]
     pub listen: SocketAddr,
     /// Where encoders publish by RTMP, or `off` [default: port 1935 beside the router]
-    #[arg(long, env = "FLAME_RTMP", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::rtmp)]
-    pub rtmp: Option<connection::RtmpDoor>,
+    #[arg(long, env = "FLAME_RTMP", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
+    pub rtmp: Option<connection::LiveDoor>,
+    /// Where encoders publish by SRT (UDP), or `off` [default: port 8890 beside the router]
+    #[arg(long, env = "FLAME_SRT", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
+    pub srt: Option<connection::LiveDoor>,
     /// Let `flame ingest URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,

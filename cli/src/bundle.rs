@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flame_api::Client;
-use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, StoreChoice};
+use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SrtConfig, StoreChoice};
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
@@ -25,7 +25,7 @@ use crate::token;
 
 /// The functions of the bundle, and what each is for.
 pub const FUNCTIONS: [(&str, &str); 5] = [
-    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, CMAF"),
+    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, CMAF"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
@@ -59,6 +59,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where encoders publish by RTMP, if they may.
     pub rtmp: Option<SocketAddr>,
+    /// The same by SRT.
+    pub srt: Option<SocketAddr>,
     /// Whether pulls may reach private addresses.
     pub allow_private_pulls: bool,
 }
@@ -164,6 +166,11 @@ impl Bundle {
     /// Where encoders publish by RTMP.
     pub fn rtmp(&self) -> Option<SocketAddr> {
         self.ingest.rtmp_address()
+    }
+
+    /// Where encoders publish by SRT.
+    pub fn srt(&self) -> Option<SocketAddr> {
+        self.ingest.srt_address()
     }
 
     /// The token that this start made, if it was the first that needed one.
@@ -346,6 +353,7 @@ impl StoreKeys {
             limits: Limits::default(),
             pulls,
             rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
+            srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
             push: Some(PushConfig::default()),
             allowed_origins: Vec::new(),
             media_program: None,

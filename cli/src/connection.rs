@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::args::Global;
 
-/// The RTMP door of `flame up`, as an argument.
+/// The RTMP or the SRT door of `flame up`, as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RtmpDoor {
+pub enum LiveDoor {
     /// It listens here.
     At(SocketAddr),
     /// There is none.
@@ -40,9 +40,9 @@ pub fn listen(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Where the RTMP door listens, in an argument: as for [`listen`], or `off`.
-pub fn rtmp(text: &str) -> Result<RtmpDoor, String> {
-    if text == "off" { Ok(RtmpDoor::Off) } else { listen(text).map(RtmpDoor::At) }
+/// Where such a door listens, in an argument: as for [`listen`], or `off`.
+pub fn live_door(text: &str) -> Result<LiveDoor, String> {
+    if text == "off" { Ok(LiveDoor::Off) } else { listen(text).map(LiveDoor::At) }
 }
 
 /// An identifier in an argument.
@@ -89,10 +89,10 @@ pub fn play_url(router: &Url, asset: uuid::Uuid) -> Url {
     Client::new(router.clone(), None).url("streaming", &format!("{asset}/index.m3u8"))
 }
 
-// === impl RtmpDoor ===
+// === impl LiveDoor ===
 
 /// As it is written in an argument.
-impl std::fmt::Display for RtmpDoor {
+impl std::fmt::Display for LiveDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::At(address) => address.fmt(f),
@@ -106,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rtmp_door_has_an_address_or_is_off() {
+    fn a_live_door_has_an_address_or_is_off() {
         for text in ["127.0.0.1:1935", "0.0.0.0:0", "off"] {
-            assert_eq!(rtmp(text).unwrap().to_string(), text);
+            assert_eq!(live_door(text).unwrap().to_string(), text);
         }
-        assert!(rtmp("on").is_err());
+        assert!(live_door("on").is_err());
     }
 
     #[test]

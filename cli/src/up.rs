@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, Up};
 use crate::bundle::{Bundle, FUNCTIONS, Settings};
-use crate::connection::RtmpDoor;
+use crate::connection::LiveDoor;
 use crate::data::{self, DataFolder, Holder};
 use crate::exit::Exit;
 use crate::output;
@@ -31,8 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 /// The log of a detached `flame up` is put aside at a start that finds it longer than this.
 const LOG_MAX_BYTES: u64 = 64 << 20;
-/// The port that encoders use where none is named.
+/// The ports that encoders use where none is named.
 pub const RTMP_PORT: u16 = 1935;
+pub const SRT_PORT: u16 = 8890;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
@@ -48,6 +49,8 @@ struct Ready {
     store: Option<String>,
     /// Where encoders publish; a channel's key follows.
     rtmp: Option<String>,
+    /// The same by SRT; `?streamid=` and the key follow.
+    srt: Option<String>,
     /// The data folder.
     data: PathBuf,
     /// The process that serves.
@@ -77,7 +80,12 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> 
     // Also who is only starting can be stopped.
     let mut holder = Holder { pid: std::process::id(), router: args.listen, ready: false };
     data.announce(&holder)?;
-    let settings = Settings { listen: args.listen, rtmp: rtmp(args), allow_private_pulls: args.allow_private_pulls };
+    let settings = Settings {
+        listen: args.listen,
+        rtmp: beside(args.listen, args.rtmp, RTMP_PORT),
+        srt: beside(args.listen, args.srt, SRT_PORT),
+        allow_private_pulls: args.allow_private_pulls,
+    };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
     holder.router = bundle.router();
@@ -119,15 +127,12 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> 
     }
 }
 
-/// Where the RTMP door listens: beside the router on its own port, on a free one where the router takes a free one.
-fn rtmp(args: &Up) -> Option<SocketAddr> {
-    match args.rtmp {
-        Some(RtmpDoor::At(address)) => Some(address),
-        Some(RtmpDoor::Off) => None,
-        None => {
-            let port = if args.listen.port() == 0 { 0 } else { RTMP_PORT };
-            Some(SocketAddr::new(args.listen.ip(), port))
-        }
+/// Where a live door listens: beside the router on its own port, on a free one where the router takes a free one.
+fn beside(router: SocketAddr, door: Option<LiveDoor>, port: u16) -> Option<SocketAddr> {
+    match door {
+        Some(LiveDoor::At(address)) => Some(address),
+        Some(LiveDoor::Off) => None,
+        None => Some(SocketAddr::new(router.ip(), if router.port() == 0 { 0 } else { port })),
     }
 }
 
@@ -161,6 +166,9 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
             "  encoders publish to rtmp://{}/live/KEY with the key of a channel\n",
             self::shown(rtmp)
         ));
+    }
+    if let Some(srt) = bundle.srt() {
+        text.push_str(&format!("  or to srt://{}?streamid=KEY\n", self::shown(srt)));
     }
     text.push_str(&format!("  data in {}\n", data.display()));
     if let Some(token) = bundle.first_token() {
@@ -198,6 +206,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     command.arg("up").arg("--data").arg(folder).args(["--listen", &args.listen.to_string()]);
     if let Some(rtmp) = args.rtmp {
         command.args(["--rtmp", &rtmp.to_string()]);
+    }
+    if let Some(srt) = args.srt {
+        command.args(["--srt", &srt.to_string()]);
     }
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");
@@ -280,10 +291,10 @@ fn explain(error: anyhow::Error) -> Exit {
     {
         let occupant = ports::occupant(*address).map_or_else(|| "somebody".to_owned(), |occupant| occupant.description);
         let (port, ip) = (address.port(), address.ip());
-        let way_out = if *service == flame_ingest::rtmp::SERVICE {
-            format!("take another with --rtmp {ip}:PORT, or none with --rtmp off")
-        } else {
-            format!("take another with --listen {ip}:PORT")
+        let way_out = match *service {
+            flame_ingest::rtmp::SERVICE => format!("take another with --rtmp {ip}:PORT, or none with --rtmp off"),
+            flame_ingest::srt::SERVICE => format!("take another with --srt {ip}:PORT, or none with --srt off"),
+            _ => format!("take another with --listen {ip}:PORT"),
         };
         return Exit::not_carried_out(anyhow!("port {port} is taken by {occupant}; {way_out}"));
     }
@@ -304,6 +315,7 @@ impl Ready {
             router,
             store: bundle.store().map(|store| format!("http://{store}/")),
             rtmp: bundle.rtmp().map(|rtmp| format!("rtmp://{}/live", shown(rtmp))),
+            srt: bundle.srt().map(|srt| format!("srt://{}", shown(srt))),
             data: data.to_owned(),
             pid: std::process::id(),
             ready_after_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

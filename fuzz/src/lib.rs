@@ -18,6 +18,7 @@ mod multicast;
 mod naming;
 mod objects;
 mod router;
+mod srt;
 mod subtitles;
 mod token;
 mod tracks;
@@ -132,9 +133,19 @@ pub const TARGETS: &[Target] = &[
         run: live::rtmp,
     },
     Target {
+        name: "live_srt",
+        holds: "no answer to a stranger is longer than its question; what is missing and acknowledged stays within the window; no more media than came",
+        run: srt::datagrams,
+    },
+    Target {
         name: "live_tag",
         holds: "what is read of a tag lies within it; configurations are within their bounds; AMF0 is written as it is read",
         run: live::tag,
+    },
+    Target {
+        name: "live_ts",
+        holds: "a transport stream is read the same however its octets come; samples are whole; no more media than came",
+        run: srt::transport,
     },
     Target {
         name: "multicast_leg",

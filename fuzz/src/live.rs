@@ -8,6 +8,7 @@ use flame_api::media::TrackKind;
 use flame_cmaf::arriving::{Arrival, Chunk, Defaults};
 use flame_cmaf::pushed::{Piece, Pushed};
 use flame_ingest::live::codecs::{Aac, H264};
+use flame_ingest::live::grid::Count;
 use flame_ingest::live::packager::{Hints, Input, Lengths, Packager, Step};
 use flame_ingest::rtmp::amf;
 use flame_ingest::rtmp::flv::{self, Tag};
@@ -84,7 +85,7 @@ pub fn tag(data: &[u8]) {
 
 /// The data is what an encoder does, four octets a time: what, and how much later than before.
 pub fn package(data: &[u8]) {
-    let mut packager = Packager::new(LENGTHS);
+    let mut packager = Packager::new(LENGTHS, Count::MILLISECONDS);
     let (mut time_ms, mut now_us, mut steps) = (0_u32, 1_795_700_000_000_000, Vec::new());
     let mut programme = Programme::default();
     for action in data.chunks_exact(4) {
@@ -94,8 +95,8 @@ pub fn package(data: &[u8]) {
         now_us += i64::from(step_ms.unsigned_abs());
         let media = |kind, data: &'static [u8]| Input::Media {
             kind,
-            time_ms,
-            composition_ms: i32::from(offset.cast_signed()),
+            time: time_ms.into(),
+            composition: i32::from(offset.cast_signed()),
             data: Bytes::from_static(data),
         };
         let input = match what % 8 {

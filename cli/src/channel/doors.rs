@@ -18,6 +18,10 @@ pub fn ways(doors: &LiveDoors, router: &Url, push: &Url, key: &str, segment_s: f
         let address = format!("{server}/{key}   (OBS: server {server}, stream key {key})");
         way("RTMP", address, format!("ffmpeg -re -i FILE -c copy -f flv {server}/{key}"));
     }
+    if let Some(srt) = &doors.srt {
+        let address = format!("srt://{}?streamid={key}", reached(srt, router));
+        way("SRT", address.clone(), format!("ffmpeg -re -i FILE -c copy -f mpegts '{address}'"));
+    }
     if doors.push {
         let keys = format!("-force_key_frames 'expr:gte(t,n_forced*{segment_s})'");
         let dash =
@@ -44,13 +48,15 @@ mod tests {
 
     #[test]
     fn each_door_has_an_address_and_a_command() {
-        let doors = LiveDoors { rtmp: Some("0.0.0.0:1935".to_owned()), push: true };
+        let doors =
+            LiveDoors { rtmp: Some("0.0.0.0:1935".to_owned()), srt: Some("0.0.0.0:8890".to_owned()), push: true };
         let router: Url = "http://media.example:8080/".parse().unwrap();
         let push: Url = "http://media.example:8080/~ingest/push".parse().unwrap();
         let ways = ways(&doors, &router, &push, "KEY", 2.0);
-        assert_eq!(ways.len(), 2);
+        assert_eq!(ways.len(), 3);
         assert!(ways[0].contains("rtmp://media.example:1935/live/KEY"), "{}", ways[0]);
-        assert!(ways[1].ends_with("-method PUT http://media.example:8080/~ingest/push/KEY/live.mpd"), "{}", ways[1]);
-        assert!(super::ways(&LiveDoors { rtmp: None, push: false }, &router, &push, "KEY", 2.0).is_empty());
+        assert!(ways[1].ends_with("-f mpegts 'srt://media.example:8890?streamid=KEY'"), "{}", ways[1]);
+        assert!(ways[2].ends_with("-method PUT http://media.example:8080/~ingest/push/KEY/live.mpd"), "{}", ways[2]);
+        assert!(super::ways(&LiveDoors { rtmp: None, srt: None, push: false }, &router, &push, "KEY", 2.0).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Live, through the whole product: an encoder publishes by RTMP, a player watches by HLS, and what can go wrong does.
+//! Live, through the whole product: an encoder publishes by RTMP, SRT or pushed CMAF, a player watches by HLS, and what can go wrong does.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -171,6 +171,33 @@ async fn two_channels_go_on_at_once_and_a_wrong_key_opens_neither() {
         assert_eq!(live.state(channel), "live");
     }
     assert!(!live.world.log().contains(&wrong));
+}
+
+#[tokio::test]
+async fn an_encoder_publishes_by_srt_with_the_command_that_is_printed() {
+    let live = Live::up();
+    let printed = live.world.flame(&["channel", "create", "By SRT"]);
+    assert_eq!(printed.status, 0, "{}", printed.err);
+    let command = printed.out.lines().map(str::trim).find(|line| line.contains("-f mpegts")).expect("it is printed");
+    let (_, key) = command.trim_end_matches('\'').split_once("streamid=").expect("the key is in the address");
+    let channel = Channel { id: uuid::Uuid::parse_str(&key[..32]).unwrap().to_string(), key: key.to_owned() };
+    let input =
+        format!("-f lavfi -i testsrc2=size=320x180:rate={RATE} -re -f lavfi -i sine=frequency=440:sample_rate=48000");
+    let codecs =
+        format!("-c:v libx264 -preset ultrafast -pix_fmt yuv420p -g {RATE} -bf 2 -sc_threshold 0 -c:a aac -t 60");
+    let command = command.replace("-i FILE", &input).replace("-c copy", &codecs);
+    let child = Command::new("sh")
+        .args(["-c", &format!("exec {}", command.replace("ffmpeg ", "ffmpeg -nostdin -v error "))])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a shell starts");
+    let _encoder = Encoder(child);
+    live.plays(&channel).await;
+    let [pictures, sound] = live.play(&channel, 4);
+    assert_eq!(pictures, 4 * RATE);
+    assert!((186..=189).contains(&sound), "{sound}");
+    assert_eq!(live.state(&channel), "live");
+    assert!(!live.world.log().contains(&channel.key), "a key is in the log");
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub fn flame(arguments: &[&str]) -> Ran {
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flame"));
     command.env_remove("FLAME_ROUTER").env_remove("FLAME_TOKEN").env_remove("FLAME_DATA").env_remove("FLAME_LISTEN");
-    command.env_remove("FLAME_RTMP");
+    command.env_remove("FLAME_RTMP").env_remove("FLAME_SRT");
     command.stdin(Stdio::null());
     command
 }

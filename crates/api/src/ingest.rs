@@ -31,6 +31,9 @@ pub struct LiveDoors {
     /// Address and port of RTMP; `rtmp://ADDRESS/live/KEY`. Absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtmp: Option<String>,
+    /// Address and port of SRT, by UDP; `srt://ADDRESS?streamid=KEY`. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srt: Option<String>,
     /// Whether CMAF is taken at `/push/KEY/NAME` of this service.
     #[serde(default)]
     pub push: bool,

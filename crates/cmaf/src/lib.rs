@@ -9,8 +9,8 @@
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
 //! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
 //! encrypted on its way out by [`encryption`].
-//! [`boxes`] looks at files of others before anything heavier does, [`movie`] packages them as they are, and [`pushed`] takes
-//! apart what encoders of others push.
+//! [`boxes`] looks at files of others before anything heavier does, [`movie`] packages them as they are, and [`pushed`] and
+//! [`ts::reader`] take apart what encoders of others push.
 
 pub mod arriving;
 pub mod boxes;

@@ -17,13 +17,14 @@
 //! *Bounds.* Neither the segment nor what is made of it may have more bytes than the caller says, nor last longer than
 //! [`DURATION_MAX_S`]. What is made is counted before it is allocated, once.
 //!
-//! It never re-encodes, and writes neither ID3 nor private data.
+//! It never re-encodes, and writes neither ID3 nor private data. What encoders of others send is read by [`reader`].
 
 mod adts;
 mod elementary;
 mod encrypted;
 mod packets;
 mod plan;
+pub mod reader;
 mod reorder;
 
 use thiserror::Error;

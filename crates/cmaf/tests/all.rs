@@ -20,5 +20,7 @@ mod roundtrip;
 mod samples;
 #[path = "all/ts.rs"]
 mod ts;
+#[path = "all/ts_reader.rs"]
+mod ts_reader;
 #[path = "all/unpack.rs"]
 mod unpack;

@@ -1,6 +1,7 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
 mod push;
+mod srt;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use url::Url;
 use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 
 pub use push::PushConfig;
+pub use srt::SrtConfig;
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct Config {
     /// The RTMP door; without this section there is none.
     #[serde(default)]
     pub rtmp: Option<RtmpConfig>,
+    /// The SRT door; without this section there is none.
+    #[serde(default)]
+    pub srt: Option<SrtConfig>,
     /// The CMAF door; without this section there is none.
     #[serde(default)]
     pub push: Option<PushConfig>,
@@ -246,6 +251,9 @@ impl Config {
             if rtmp.max_connections == 0 {
                 return wrong("rtmp.max_connections is 1 at least".to_owned());
             }
+        }
+        if let Some(srt) = &self.srt {
+            srt.check()?;
         }
         if let Some(push) = &self.push {
             push.check()?;

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`push`]) and a way of
+//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`push`]) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
@@ -28,6 +28,7 @@ pub mod receive;
 pub mod record;
 pub mod retry;
 pub mod rtmp;
+pub mod srt;
 pub mod store;
 pub mod subtitles;
 pub mod sweep;
@@ -66,6 +67,7 @@ pub struct Running {
     store: StoreConfig,
     embedded: Option<RunningStore>,
     rtmp: Option<SocketAddr>,
+    srt: Option<SocketAddr>,
 }
 
 /// Opens database and object store, and serves.
@@ -82,8 +84,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(rtmp) => Some(Door::open(rtmp, host.client(), figures.clone()).await?),
         None => None,
     };
+    let srt_door = match &config.srt {
+        Some(srt) => Some(srt::Door::open(srt, host.client(), figures.clone()).await?),
+        None => None,
+    };
     let pushes = config.push.map(|push| Pushes::new(push, host.client(), figures));
     let rtmp = door.as_ref().map(Door::address);
+    let srt = srt_door.as_ref().map(srt::Door::address);
     let uploads =
         Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
     let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
@@ -132,13 +139,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(door) = door {
         host.spawn("rtmp", |stop| door.run(stop));
     }
+    if let Some(door) = srt_door {
+        host.spawn("srt", |stop| door.run(stop));
+    }
     if let Some(pushes) = pushes.clone() {
         host.spawn("pushes", |stop| pushes.run(stop));
     }
-    let doors = LiveDoors { rtmp: rtmp.map(|address| address.to_string()), push: pushes.is_some() };
+    let shown = |address: SocketAddr| address.to_string();
+    let doors = LiveDoors { rtmp: rtmp.map(shown), srt: srt.map(shown), push: pushes.is_some() };
     host.allow_pages(http::pages(config.allowed_origins));
     let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, doors)));
-    Ok(Running { host: running, uploads, store: store_config, embedded, rtmp })
+    Ok(Running { host: running, uploads, store: store_config, embedded, rtmp, srt })
 }
 
 fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
@@ -206,6 +217,12 @@ impl Running {
     #[must_use]
     pub fn rtmp_address(&self) -> Option<SocketAddr> {
         self.rtmp
+    }
+
+    /// Where encoders publish by SRT, if this service has that door.
+    #[must_use]
+    pub fn srt_address(&self) -> Option<SocketAddr> {
+        self.srt
     }
 
     /// Reads keys and revocations again (SIGHUP).

@@ -7,7 +7,7 @@ const FRAME_MAX_BYTES: usize = (1 << 13) - 1;
 /// The index that says that the sampling frequency follows (section 1.6.3.3).
 const EXPLICIT_FREQUENCY: u32 = 15;
 /// Sampling frequencies by their index, Hz.
-const FREQUENCIES_HZ: [u32; 13] =
+pub(super) const FREQUENCIES_HZ: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 /// Audio object types: spectral band replication and parametric stereo come as extensions of another type.
 const SBR: u32 = 5;

@@ -17,17 +17,36 @@ const USER_DATA_UNREGISTERED: u8 = 5;
 /// The longest `AudioSpecificConfig` that is repeated in the program map table, which is one packet.
 const SETUP_MAX_BYTES: usize = 64;
 
+/// Stream types (ISO/IEC 13818-1 table 2-34).
+pub(super) const H264_STREAM: u8 = 0x1b;
+/// AAC in ADTS.
+pub(super) const AAC_STREAM: u8 = 0x0f;
+
+/// Types of NAL units of H.264 (ITU-T H.264 table 7-1).
+pub(super) mod nal {
+    /// They are in the first octet.
+    pub(in super::super) const TYPE_BITS: u8 = 0x1f;
+    pub(in super::super) const SLICE: u8 = 1;
+    pub(in super::super) const IDR: u8 = 5;
+    pub(in super::super) const SPS: u8 = 7;
+    pub(in super::super) const PPS: u8 = 8;
+    pub(in super::super) const DELIMITER: u8 = 9;
+    pub(in super::super) const END_OF_SEQUENCE: u8 = 10;
+    pub(in super::super) const END_OF_STREAM: u8 = 11;
+    pub(in super::super) const FILLER: u8 = 12;
+}
+
 static H264: Syntax = Syntax {
-    stream_type: 0x1b,
+    stream_type: H264_STREAM,
     encrypted_type: Some(0xdb),
     registration: None,
     // Any slice types may follow (section 7.4.2.4).
     delimiter: &[0, 0, 0, 1, 0x09, 0xf0],
     sets: 0b011,
-    kind: |first| match first & 0x1f {
-        7 => Kind::ParameterSet(0b001),
-        8 => Kind::ParameterSet(0b010),
-        9 => Kind::Delimiter,
+    kind: |first| match first & nal::TYPE_BITS {
+        nal::SPS => Kind::ParameterSet(0b001),
+        nal::PPS => Kind::ParameterSet(0b010),
+        nal::DELIMITER => Kind::Delimiter,
         _ => Kind::Other,
     },
 };
@@ -141,7 +160,7 @@ impl Elementary {
                 units.syntax.encrypted_type.filter(|_| is_encrypted).unwrap_or(units.syntax.stream_type)
             }
             Coding::Aac(..) if is_encrypted => 0xcf,
-            Coding::Aac(..) => 0x0f,
+            Coding::Aac(..) => AAC_STREAM,
             Coding::Ac3 => 0x81,
             Coding::Eac3 => 0x87,
         }

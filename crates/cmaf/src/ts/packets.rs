@@ -4,7 +4,7 @@ use super::plan::Pes;
 
 /// A transport packet.
 pub(super) const SIZE_BYTES: usize = 188;
-const HEADER_SIZE_BYTES: usize = 4;
+pub(super) const HEADER_SIZE_BYTES: usize = 4;
 /// What follows its header.
 pub(super) const PAYLOAD_SIZE_BYTES: usize = SIZE_BYTES - HEADER_SIZE_BYTES;
 /// An adaptation field of its length and its flags.
@@ -14,23 +14,23 @@ pub(super) const CLOCK_SIZE_BYTES: usize = FLAGS_SIZE_BYTES + 6;
 /// PAT and PMT, a packet each.
 pub(super) const TABLES_SIZE_BYTES: usize = 2 * SIZE_BYTES;
 
-const SYNC: u8 = 0x47;
-const UNIT_START: u16 = 0x4000;
-const HAS_PAYLOAD: u8 = 0x10;
-const HAS_ADAPTATION: u8 = 0x20;
+pub(super) const SYNC: u8 = 0x47;
+pub(super) const UNIT_START: u16 = 0x4000;
+pub(super) const HAS_PAYLOAD: u8 = 0x10;
+pub(super) const HAS_ADAPTATION: u8 = 0x20;
 // Flags of the adaptation field (section 2.4.3.4).
-const DISCONTINUITY: u8 = 0x80;
+pub(super) const DISCONTINUITY: u8 = 0x80;
 const RANDOM_ACCESS: u8 = 0x40;
 const CLOCK: u8 = 0x10;
-const STUFFING: u8 = 0xff;
+pub(super) const STUFFING: u8 = 0xff;
 
-const PAT_PID: u16 = 0;
+pub(super) const PAT_PID: u16 = 0;
 const PMT_PID: u16 = 0x1000;
 /// Of the elementary stream and its clock.
 const PID: u16 = 0x0100;
 const PROGRAM: u16 = 1;
-const PAT_ID: u8 = 0;
-const PMT_ID: u8 = 2;
+pub(super) const PAT_ID: u8 = 0;
+pub(super) const PMT_ID: u8 = 2;
 /// `registration_descriptor` (section 2.6.8).
 pub(super) const REGISTRATION: u8 = 5;
 
@@ -100,7 +100,7 @@ fn append_header(stream: &mut Vec<u8>, flags_and_pid: u16, control: u8, counter:
 }
 
 /// Annex A: what a section has to be followed by.
-fn crc32(section: &[u8]) -> u32 {
+pub(super) fn crc32(section: &[u8]) -> u32 {
     section.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| (crc << 1) ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 })
     })

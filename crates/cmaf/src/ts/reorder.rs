@@ -6,11 +6,13 @@
 
 /// Profiles of H.264 whose parameter sets say more of chroma (section 7.3.2.1.1).
 const CHROMA_PROFILES: [u64; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+/// Those that say so in a configuration record, too.
+const RECORD_PROFILES: [u64; 4] = [100, 110, 122, 244];
 /// More than any level allows.
 const REORDER_MAX: u64 = 16;
 
 /// Bits of a NAL unit, without the bytes that prevent start codes.
-struct Bits {
+pub(super) struct Bits {
     bytes: Vec<u8>,
     at: usize,
 }
@@ -57,6 +59,25 @@ pub(super) fn h264(unit: &[u8]) -> Option<u32> {
         bits.skip_ue(4)?;
     }
     if bits.flag()? { h264_usability(&mut bits) } else { None }
+}
+
+/// Chroma format and depths of samples above eight bits of a sequence parameter set of H.264, where its profile has them in a
+/// configuration record (ISO/IEC 14496-15 section 5.3.3.1.2).
+pub(super) fn h264_samples(unit: &[u8]) -> Option<[u8; 3]> {
+    let mut bits = Bits::of(unit.get(1..)?);
+    let profile = bits.take(8)?;
+    bits.take(16)?;
+    bits.ue()?;
+    if !RECORD_PROFILES.contains(&profile) {
+        return None;
+    }
+    let chroma_format = bits.ue()?;
+    if chroma_format == 3 {
+        bits.take(1)?;
+    }
+    let [chroma, luma_depth, chroma_depth] = [chroma_format, bits.ue()?, bits.ue()?].map(u8::try_from);
+    let said = [chroma.ok()?, luma_depth.ok()?, chroma_depth.ok()?];
+    (said[0] < 4 && said[1] < 8 && said[2] < 8).then_some(said)
 }
 
 /// The same within `vui_parameters` (section E.1.1).
@@ -151,7 +172,7 @@ pub(super) fn h265(unit: &[u8]) -> Option<u32> {
 // === impl Bits ===
 
 impl Bits {
-    fn of(escaped: &[u8]) -> Self {
+    pub(super) fn of(escaped: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(escaped.len());
         let mut zeros = 0;
         for &byte in escaped {
@@ -178,7 +199,7 @@ impl Bits {
     }
 
     /// Exp-Golomb (H.264 section 9.1).
-    fn ue(&mut self) -> Option<u64> {
+    pub(super) fn ue(&mut self) -> Option<u64> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;

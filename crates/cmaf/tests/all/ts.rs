@@ -13,18 +13,18 @@ use crate::{
     unpack::{ASC, Written, audio, video, write},
 };
 
-const SIZE_MAX_BYTES: usize = 64 << 20;
-const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x0d];
-const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb];
+pub const SIZE_MAX_BYTES: usize = 64 << 20;
+pub const SPS: &[u8] = &[0x67, 0x64, 0x00, 0x0d];
+pub const PPS: &[u8] = &[0x68, 0xeb, 0xe3, 0xcb];
 /// 100 ms of 27 MHz.
 const INTERVAL_TICKS: u64 = 2_700_000;
 
-fn init_of(written: &Written) -> InitInfo {
+pub fn init_of(written: &Written) -> InitInfo {
     let init_size = usize::try_from(written.finished.index.init_size_bytes).unwrap();
     InitInfo::parse(&written.object[..init_size]).unwrap()
 }
 
-fn segments_of(written: &Written) -> impl Iterator<Item = &[u8]> {
+pub fn segments_of(written: &Written) -> impl Iterator<Item = &[u8]> {
     written.finished.index.segments.iter().map(|entry| {
         let start = usize::try_from(entry.offset_bytes).unwrap();
         &written.object[start..start + usize::try_from(entry.size_bytes).unwrap()]
@@ -64,13 +64,13 @@ fn check_clocks(found: &Demuxed) {
     }
 }
 
-fn stamp(ticks: i64, timescale: i64) -> u64 {
+pub fn stamp(ticks: i64, timescale: i64) -> u64 {
     let nearest = (i128::from(ticks) * 180_000 + i128::from(timescale)).div_euclid(2 * i128::from(timescale));
     u64::try_from((nearest + 900_000).rem_euclid(1 << 33)).unwrap()
 }
 
 /// Units with a four-byte length each. No two zeros within, as emulation prevention sees to.
-fn sample_of(units: &[Vec<u8>]) -> Vec<u8> {
+pub fn sample_of(units: &[Vec<u8>]) -> Vec<u8> {
     units.iter().flat_map(|unit| [&u32::try_from(unit.len()).unwrap().to_be_bytes()[..], unit].concat()).collect()
 }
 
@@ -89,7 +89,7 @@ fn units_of(annex_b: &[u8]) -> Vec<Vec<u8>> {
     units
 }
 
-fn units() -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub fn units() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let kind = prop_oneof![Just(0x41_u8), Just(0x65), Just(0x06), Just(0x09), Just(0x67), Just(0x68)];
     let unit = (kind, prop_oneof![4 => 0_usize..40, 2 => 0_usize..1200, 1 => 0_usize..20_000], 1_u8..=255, 0_u8..8);
     prop::collection::vec(unit, 1..5).prop_map(|units| {
@@ -114,7 +114,7 @@ fn expected_units(units: &[Vec<u8>], is_sync: bool) -> Vec<Vec<u8>> {
     expected
 }
 
-fn write_pictures(config: &TrackConfig, mut pictures: Vec<Sample>, units: &[Vec<Vec<u8>>], ms: u32) -> Written {
+pub fn write_pictures(config: &TrackConfig, mut pictures: Vec<Sample>, units: &[Vec<Vec<u8>>], ms: u32) -> Written {
     for (n, picture) in pictures.iter_mut().enumerate() {
         picture.data = sample_of(&units[n % units.len()]).into();
     }

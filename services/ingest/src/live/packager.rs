@@ -23,24 +23,24 @@ use thiserror::Error;
 
 use super::codecs::{Aac, H264, RecordError};
 use super::driver::Package;
-use super::grid::Timestamps;
+use super::grid::{CLOCK_HZ, Count, MS_TICKS, Timestamps};
 use running::Running;
 
-/// Media that is waited for, milliseconds, where an encoder does not say which tracks it has, or one of them is late.
-const GATHER_MS: i64 = 2_000;
-/// Media without anything that a track can begin with, milliseconds, before it is given up.
-const GIVE_UP_MS: i64 = 20_000;
+/// Media that is waited for, ticks, where an encoder does not say which tracks it has, or one of them is late.
+const GATHER_TICKS: i64 = 2_000 * MS_TICKS;
+/// Media without anything that a track can begin with, seconds, before it is given up.
+const GIVE_UP_S: i64 = 20;
 /// What is held while tracks are being waited for.
 const HELD_MAX_BYTES: usize = 16 << 20;
 const HELD_MAX_SAMPLES: usize = 4096;
 /// Times that go on further than this are another timeline, also those of decoding and of showing one picture; less is
 /// media that was lost on the way.
-const JUMP_MS: i64 = 10_000;
+const JUMP_TICKS: i64 = 10_000 * MS_TICKS;
 /// Times that go back further than this are another timeline; less is disorder.
-const BACK_MS: i64 = 500;
-/// Publications in a row that may end so soon after they began ([`SOON_MS`]).
+const BACK_TICKS: i64 = 500 * MS_TICKS;
+/// Publications in a row that may end so soon after they began ([`SOON_S`]).
 const RESTARTS_MAX: u32 = 8;
-const SOON_MS: i64 = 10_000;
+const SOON_S: i64 = 10;
 
 /// How long segments and parts are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +75,10 @@ pub enum Input {
     Media {
         /// Which.
         kind: TrackKind,
-        /// When it is decoded, milliseconds modulo 2^32.
-        time_ms: u32,
-        /// How much later it is shown, milliseconds.
-        composition_ms: i32,
+        /// When it is decoded, as its protocol counts ([`Count`]).
+        time: u64,
+        /// How much later it is shown, counted likewise.
+        composition: i32,
         /// Its octets.
         data: Bytes,
     },
@@ -124,7 +124,7 @@ pub enum PackageError {
     #[error("neither the H.264 parameter set nor the encoder says how large the pictures are")]
     NoSize,
     /// Nothing to begin with.
-    #[error("after {} s of media, or {HELD_MAX_BYTES} bytes, there is no configuration or no key frame", GIVE_UP_MS / 1000)]
+    #[error("after {} s of media, or {HELD_MAX_BYTES} bytes, there is no configuration or no key frame", GIVE_UP_S)]
     NoBeginning,
     /// No key frame for so long that the segment cannot be ended.
     #[error("no key frame for {after_ms} ms: let the encoder send one every {segment_ms} ms")]
@@ -138,7 +138,7 @@ pub enum PackageError {
     #[error("the pictures have stopped while the sound goes on")]
     PicturesStopped,
     /// It never gets going.
-    #[error("{RESTARTS_MAX} times in a row its times jumped or its configuration changed within {} s", SOON_MS / 1000)]
+    #[error("{RESTARTS_MAX} times in a row its times jumped or its configuration changed within {} s", SOON_S)]
     Unsteady,
 }
 
@@ -151,8 +151,8 @@ pub struct Packager {
     audio: Option<Aac>,
     timestamps: Timestamps,
     /// Newest time of each kind.
-    last_video_ms: Option<i64>,
-    last_audio_ms: Option<i64>,
+    last_video: Option<i64>,
+    last_audio: Option<i64>,
     stage: Stage,
     /// When what was sent before ends, microseconds since 1970.
     ended_us: i64,
@@ -171,24 +171,24 @@ struct Gathering {
     held_bytes: usize,
     /// The first sample that is held, and when it came.
     base: Option<Base>,
-    first_ms: Option<i64>,
+    first_ticks: Option<i64>,
     has_key_frame: bool,
     is_announced: bool,
 }
 
-/// An instant in the encoder's count and in microseconds since 1970.
+/// An instant in the encoder's clock and in microseconds since 1970.
 #[derive(Debug, Clone, Copy, Default)]
 struct Base {
-    ms: i64,
+    clock: i64,
     us: i64,
 }
 
-/// A sample whose time does not wrap.
+/// A sample whose time does not wrap, in ticks of [`CLOCK_HZ`](super::grid::CLOCK_HZ).
 #[derive(Debug)]
 struct Timed {
     kind: TrackKind,
-    time_ms: i64,
-    composition_ms: i32,
+    clock: i64,
+    composition: i64,
     is_sync: bool,
     data: Bytes,
 }
@@ -196,17 +196,17 @@ struct Timed {
 // === impl Packager ===
 
 impl Packager {
-    /// A packager of an encoder that has sent nothing.
+    /// A packager of an encoder that has sent nothing, and counts its times like this.
     #[must_use]
-    pub fn new(lengths: Lengths) -> Self {
+    pub fn new(lengths: Lengths, count: Count) -> Self {
         Self {
             lengths,
             hints: Hints::default(),
             video: None,
             audio: None,
-            timestamps: Timestamps::default(),
-            last_video_ms: None,
-            last_audio_ms: None,
+            timestamps: Timestamps::new(count),
+            last_video: None,
+            last_audio: None,
             stage: Stage::Gathering(Gathering::default()),
             ended_us: 0,
             restarts: 0,
@@ -223,23 +223,32 @@ impl Packager {
             Input::Configuration(TrackKind::Video, record) => {
                 if self.video.as_ref().is_none_or(|own| own.record != record) {
                     let read = H264::read(record)?;
-                    self.restart(steps)?;
+                    self.begin_anew(self.video.is_some(), steps)?;
                     self.video = Some(read);
                 }
             }
             Input::Configuration(TrackKind::Audio, config) => {
                 if self.audio.as_ref().is_none_or(|own| own.config != config) {
                     let read = Aac::read(config)?;
-                    self.restart(steps)?;
+                    self.begin_anew(self.audio.is_some(), steps)?;
                     self.audio = Some(read);
                 }
             }
-            Input::Media { kind, time_ms, composition_ms, data } => {
-                let time_ms = self.timestamps.unwrap(time_ms);
-                self.media(kind, time_ms, composition_ms, data, now_us, steps)?;
+            Input::Media { kind, time, composition, data } => {
+                let (clock, composition) = (self.timestamps.unwrap(time), self.timestamps.distance(composition));
+                self.media(kind, clock, composition, data, now_us, steps)?;
             }
         }
         Ok(())
+    }
+
+    /// A configuration came. What is held stays, where it only completes what was known: a transport stream says what its sound is
+    /// with the sound, and that may come long after the first picture.
+    fn begin_anew(&mut self, is_another: bool, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+        match &self.stage {
+            Stage::Gathering(gathering) if !is_another && !gathering.is_announced => Ok(()),
+            Stage::Gathering(_) | Stage::Running(_) => self.restart(steps),
+        }
     }
 
     /// The publication that was announced has begun.
@@ -267,12 +276,12 @@ impl Packager {
     /// [`PackageError::Unsteady`], if that happens all the time.
     pub fn restart(&mut self, steps: &mut Vec<Step>) -> Result<(), PackageError> {
         let ended = std::mem::replace(&mut self.stage, Stage::Gathering(Gathering::default()));
-        (self.last_video_ms, self.last_audio_ms) = (None, None);
+        (self.last_video, self.last_audio) = (None, None);
         if matches!(&ended, Stage::Gathering(gathering) if gathering.is_announced) {
             steps.push(Step::End);
         }
         if let Stage::Running(running) = ended {
-            self.restarts = if running.length_ms() < SOON_MS { self.restarts + 1 } else { 0 };
+            self.restarts = if running.length_ticks() < SOON_S * i64::from(CLOCK_HZ) { self.restarts + 1 } else { 0 };
             self.ended_us = self.ended_us.max(running.end_us());
             running.finish(steps)?;
             steps.push(Step::End);
@@ -295,44 +304,44 @@ impl Packager {
     fn media(
         &mut self,
         kind: TrackKind,
-        time_ms: i64,
-        composition_ms: i32,
+        clock: i64,
+        composition: i64,
         data: Bytes,
         now_us: i64,
         steps: &mut Vec<Step>,
     ) -> Result<(), PackageError> {
         // An encoder that reorders pictures gives the first ones behind a jump decode times from before it.
-        if i64::from(composition_ms).abs() > JUMP_MS {
+        if composition.abs() > JUMP_TICKS {
             return self.restart(steps);
         }
-        let (own_ms, other_ms) = match kind {
-            TrackKind::Video => (self.last_video_ms, self.last_audio_ms),
-            TrackKind::Audio => (self.last_audio_ms, self.last_video_ms),
+        let (own, other) = match kind {
+            TrackKind::Video => (self.last_video, self.last_audio),
+            TrackKind::Audio => (self.last_audio, self.last_video),
         };
-        let jumped = match (own_ms, other_ms) {
-            (Some(own_ms), _) => time_ms - own_ms > JUMP_MS || own_ms - time_ms > BACK_MS,
+        let jumped = match (own, other) {
+            (Some(own), _) => clock - own > JUMP_TICKS || own - clock > BACK_TICKS,
             // Pictures and sound do not jump at once: what came of the other kind may be from before.
-            (None, Some(other_ms)) => (time_ms - other_ms).abs() > JUMP_MS,
+            (None, Some(other)) => (clock - other).abs() > JUMP_TICKS,
             (None, None) => false,
         };
         if jumped {
             self.restart(steps)?;
         }
         match kind {
-            TrackKind::Video => self.last_video_ms = Some(time_ms),
-            TrackKind::Audio => self.last_audio_ms = Some(time_ms),
+            TrackKind::Video => self.last_video = Some(clock),
+            TrackKind::Audio => self.last_audio = Some(clock),
         }
         let is_sync = match (kind, &self.video, &self.audio) {
             (TrackKind::Video, Some(video), _) => video.is_sync(&data)?,
             (TrackKind::Audio, _, Some(_)) => true,
             (TrackKind::Video, None, _) | (TrackKind::Audio, _, None) => {
-                return self.gather(None, time_ms, now_us, steps);
+                return self.gather(None, clock, now_us, steps);
             }
         };
-        let sample = Timed { kind, time_ms, composition_ms, is_sync, data };
+        let sample = Timed { kind, clock, composition, is_sync, data };
         match &mut self.stage {
             Stage::Running(running) => running.take(sample, steps),
-            Stage::Gathering(_) => self.gather(Some(sample), time_ms, now_us, steps),
+            Stage::Gathering(_) => self.gather(Some(sample), clock, now_us, steps),
         }
     }
 
@@ -340,23 +349,23 @@ impl Packager {
     fn gather(
         &mut self,
         sample: Option<Timed>,
-        time_ms: i64,
+        clock: i64,
         now_us: i64,
         steps: &mut Vec<Step>,
     ) -> Result<(), PackageError> {
         let Stage::Gathering(gathering) = &mut self.stage else { return Ok(()) };
-        let first_ms = *gathering.first_ms.get_or_insert(time_ms);
+        let first_ticks = *gathering.first_ticks.get_or_insert(clock);
         let expects_video = self.video.is_some() || self.hints.has_video == Some(true);
         if let Some(sample) = sample {
             gathering.has_key_frame |= sample.kind == TrackKind::Video && sample.is_sync;
             // Nothing can be shown before the first key frame, and nothing is to be heard alone.
             if gathering.has_key_frame || !expects_video {
-                gathering.base.get_or_insert(Base { ms: sample.time_ms, us: now_us });
+                gathering.base.get_or_insert(Base { clock: sample.clock, us: now_us });
                 gathering.held_bytes += sample.data.len();
                 gathering.held.push_back(sample);
             }
         }
-        let waited_ms = time_ms - first_ms;
+        let waited_ticks = clock - first_ticks;
         let is_full = gathering.held_bytes > HELD_MAX_BYTES || gathering.held.len() > HELD_MAX_SAMPLES;
         let lacks_video = self.video.is_none() && self.hints.has_video != Some(false);
         let lacks_audio = self.audio.is_none() && self.hints.has_audio != Some(false);
@@ -368,17 +377,17 @@ impl Packager {
         if gathering.is_announced {
             return Ok(());
         }
-        if can_begin && (is_complete || waited_ms >= GATHER_MS) {
+        if can_begin && (is_complete || waited_ticks >= GATHER_TICKS) {
             gathering.is_announced = true;
             let base = gathering.base.unwrap_or_default();
             steps.push(Step::Begin(self.run(base)?.tracks()));
             return Ok(());
         }
         // Pictures were announced and did not come: then it is sound alone.
-        if waited_ms >= GATHER_MS && self.video.is_none() && self.hints.has_video == Some(true) {
+        if waited_ticks >= GATHER_TICKS && self.video.is_none() && self.hints.has_video == Some(true) {
             self.hints.has_video = None;
         }
-        if is_full || waited_ms >= GIVE_UP_MS { Err(PackageError::NoBeginning) } else { Ok(()) }
+        if is_full || waited_ticks >= GIVE_UP_S * i64::from(CLOCK_HZ) { Err(PackageError::NoBeginning) } else { Ok(()) }
     }
 
     /// Tracks of what is known, whose first sample is at `base`.

@@ -18,6 +18,7 @@ use super::media;
 use super::session::{Event, Refusal, Session, SessionError};
 use crate::live::driver::{DriveError, Driver, Leaving};
 use crate::live::figures::Figures;
+use crate::live::grid::Count;
 use crate::live::key::{self, KeyError, StreamKey};
 use crate::live::packager::{Input, Lengths, PackageError, Packager};
 use crate::live::publisher::{Lost, Way};
@@ -186,7 +187,8 @@ impl Connection<'_> {
             Ok((way, terms)) => {
                 let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
                 tracing::info!(peer = %self.peer, channel = %terms.channel, "an encoder publishes");
-                self.published = Some(Driver::new(way, key, terms.channel, Packager::new(lengths)));
+                self.published =
+                    Some(Driver::new(way, key, terms.channel, Packager::new(lengths, Count::MILLISECONDS)));
                 self.session.accept();
                 Ok(())
             }

@@ -20,7 +20,9 @@ pub fn read(sent: Sent) -> Result<Option<Input>, TagError> {
     };
     Ok(match tag {
         Tag::Configuration(record) => Some(Input::Configuration(kind, record)),
-        Tag::Media { composition_ms, data } => Some(Input::Media { kind, time_ms, composition_ms, data }),
+        Tag::Media { composition_ms, data } => {
+            Some(Input::Media { kind, time: time_ms.into(), composition: composition_ms, data })
+        }
         Tag::Nothing => None,
     })
 }

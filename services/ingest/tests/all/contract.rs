@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_api::ingest::Upload;
-use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, StoreChoice};
+use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, SrtConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{self, Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -33,12 +33,13 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };
     let shown = |value: &Config| {
         let value = serde_json::to_value(value).unwrap();
-        ["limits", "pulls", "rtmp", "push"].map(|table| value[table].clone())
+        ["limits", "pulls", "rtmp", "srt", "push"].map(|table| value[table].clone())
     };
     let default = Config {
         limits: Limits::default(),
         pulls: PullConfig::default(),
         rtmp: Some(RtmpConfig::default()),
+        srt: Some(SrtConfig::default()),
         push: Some(PushConfig::default()),
         ..example.clone()
     };
@@ -51,6 +52,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
         &value["limits"],
         &value["pulls"],
         &value["rtmp"],
+        &value["srt"],
         &value["push"],
         &value["store"]["embedded"],
         &value["host"],

@@ -7,9 +7,12 @@ use std::process::{Command, Stdio};
 
 use flame_api::media::{Rational, TrackKind};
 use flame_cmaf::Chunk;
+use flame_cmaf::ts::reader::TsReader;
+use flame_ingest::live::grid::Count;
 use flame_ingest::live::packager::{Lengths, PackageError, Packager, Step, Track};
 use flame_ingest::rtmp::media;
 use flame_ingest::rtmp::session::{Event, Session};
+use flame_ingest::srt;
 use flame_test_kit::{Scratch, clips};
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,7 +67,7 @@ async fn record(arguments: &[&[&str]]) -> Result<Vec<Recorded>, PackageError> {
 }
 
 async fn receive(mut stream: TcpStream) -> Result<Vec<Recorded>, PackageError> {
-    let (mut session, mut packager) = (Session::new(8 << 20), Packager::new(LENGTHS));
+    let (mut session, mut packager) = (Session::new(8 << 20), Packager::new(LENGTHS, Count::MILLISECONDS));
     let (mut buffer, mut events, mut steps) = (vec![0; 64 << 10], Vec::new(), Vec::new());
     'all: loop {
         let length = stream.read(&mut buffer).await.unwrap();
@@ -93,6 +96,28 @@ async fn receive(mut stream: TcpStream) -> Result<Vec<Recorded>, PackageError> {
         stream.write_all(&session.take_output()).await.unwrap();
     }
     packager.finish(&mut steps)?;
+    Ok(recordings(steps))
+}
+
+/// The same of a transport stream.
+fn demultiplex(stream: &[u8]) -> Vec<Recorded> {
+    let mut packager = Packager::new(LENGTHS, Count::TRANSPORT_STREAM);
+    let (mut reader, mut events, mut steps) = (TsReader::new(8 << 20), Vec::new(), Vec::new());
+    stream.chunks(1316).for_each(|piece| reader.push(piece, &mut events));
+    reader.finish(&mut events);
+    assert_eq!(reader.faults(), 0);
+    let now_us = i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap();
+    for input in events.into_iter().filter_map(srt::media::read) {
+        packager.push(input, now_us, &mut steps).unwrap();
+        if matches!(steps.last(), Some(Step::Begin(_))) {
+            packager.begun(&mut steps).unwrap();
+        }
+    }
+    packager.finish(&mut steps).unwrap();
+    recordings(steps)
+}
+
+fn recordings(steps: Vec<Step>) -> Vec<Recorded> {
     let mut recorded: Vec<Recorded> = Vec::new();
     for step in steps {
         match step {
@@ -104,7 +129,7 @@ async fn receive(mut stream: TcpStream) -> Result<Vec<Recorded>, PackageError> {
             Step::End => recorded.last_mut().expect("it has begun").is_ended = true,
         }
     }
-    Ok(recorded)
+    recorded
 }
 
 impl Recorded {
@@ -152,7 +177,9 @@ fn frames(path: &str, selected: &str) -> usize {
     let entries = "stream=nb_read_frames";
     let arguments =
         ["-v", "error", "-count_frames", "-select_streams", selected, "-show_entries", entries, "-of", "csv=p=0", path];
-    run("ffprobe", &arguments).trim().trim_end_matches(',').parse().unwrap()
+    // Of a transport stream it says it twice: of the program, and of the stream.
+    let said = run("ffprobe", &arguments);
+    said.lines().next().expect("it says a number").trim_end_matches(',').parse().unwrap()
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
@@ -224,4 +251,37 @@ async fn pictures_alone_and_sound_alone_are_publications() {
     assert!((188..=190).contains(&frames(&recorded[0].write("a", &scratch), "a")));
     let segments = recorded[0].segments("a");
     assert_eq!((segments[0].0, segments[1].0, segments[1].1 - segments[0].1), (0, 1, 94 * 1024));
+}
+
+#[test]
+fn a_transport_stream_of_a_real_clip_comes_through_unchanged_and_to_the_tick() {
+    let clip = clips::path("bigbuckbunny");
+    let clip = clip.to_str().unwrap();
+    let scratch = Scratch::new("live");
+    let stream = scratch.join("clip.ts").to_str().unwrap().to_owned();
+    // Sound at a rate of which no frame is a whole number of ticks.
+    let sound = ["-c:v", "copy", "-c:a", "aac", "-ac", "2", "-ar", "44100"];
+    run("ffmpeg", &[&["-v", "error", "-i", clip][..], &sound, &["-f", "mpegts", &stream]].concat());
+    let recorded = demultiplex(&std::fs::read(&stream).unwrap());
+    let [recorded] = recorded.as_slice() else { panic!("one publication, not {}", recorded.len()) };
+    let decoded = ["-map", "0:v", "-fps_mode", "passthrough", "-f", "md5", "-"];
+    let digest = |path: &str| run("ffmpeg", &[&["-v", "error", "-i", path][..], &decoded].concat());
+    let video = recorded.write("v", &scratch);
+    assert_eq!(digest(&video), digest(clip));
+    // Its parameter set does not say that the rate is constant, and a transport stream has no other word for it.
+    assert_eq!(recorded.track("v").live.frame_rate, None);
+    let audio = recorded.write("a", &scratch);
+    assert_eq!((recorded.track("a").live.channels, recorded.track("a").live.timescale), (Some(2), 44_100));
+    assert!(frames(&stream, "a").abs_diff(frames(&audio, "a")) <= 2);
+    // Where no rate is known: 1/90000 s are four ticks, and nothing is rounded.
+    let variable = scratch.join("variable.ts").to_str().unwrap().to_owned();
+    let picture = "testsrc2=size=320x180:rate=30000/1001:duration=3";
+    let no_rate = [&["-v", "error", "-f", "lavfi", "-i", picture][..], H264, &["-bf", "0"]].concat();
+    let no_rate =
+        [&no_rate[..], &["-bsf:v", "h264_metadata=fixed_frame_rate_flag=0", "-f", "mpegts", &variable]].concat();
+    run("ffmpeg", &no_rate);
+    let recorded = demultiplex(&std::fs::read(&variable).unwrap());
+    assert_eq!(recorded[0].track("v").live.frame_rate, None);
+    let shown = recorded[0].segments("v");
+    assert_eq!(shown[1].1 - shown[0].1, u64::from(60 * FRAME_TICKS));
 }

@@ -68,6 +68,7 @@ pub fn config(folder: &Path) -> Config {
         },
         pulls: PullConfig::default(),
         rtmp: None,
+        srt: None,
         push: None,
         allowed_origins: Vec::new(),
         media_program: None,
@@ -124,6 +125,10 @@ impl World {
 
     pub fn rtmp_address(&self) -> SocketAddr {
         self.running.as_ref().and_then(Running::rtmp_address).expect("it has the RTMP door")
+    }
+
+    pub fn srt_address(&self) -> SocketAddr {
+        self.running.as_ref().and_then(Running::srt_address).expect("it has the SRT door")
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

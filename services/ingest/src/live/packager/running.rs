@@ -11,7 +11,7 @@ use flame_cmaf::{
 
 use super::{Base, Hints, Lengths, PackageError, Step, Timed, Track};
 use crate::live::codecs::{Aac, H264};
-use crate::live::grid::Grid;
+use crate::live::grid::{Grid, MS_TICKS};
 
 /// Names of the tracks.
 const VIDEO: &str = "v";
@@ -35,8 +35,8 @@ pub(super) struct Running {
     /// Sound that is not known yet where it belongs.
     waiting: VecDeque<Sample>,
     segment_ms: u32,
-    base_ms: i64,
-    newest_ms: i64,
+    base_clock: i64,
+    newest_clock: i64,
     /// Of the leader: the segment that its newest sample is in, and when that began.
     segment: Option<(u64, i64)>,
 }
@@ -72,8 +72,8 @@ impl Running {
             audio,
             waiting: VecDeque::new(),
             segment_ms: lengths.segment_ms,
-            base_ms: base.ms,
-            newest_ms: base.ms,
+            base_clock: base.clock,
+            newest_clock: base.clock,
             segment: None,
         })
     }
@@ -88,26 +88,26 @@ impl Running {
         tracks.collect()
     }
 
-    /// How much media there was.
-    pub(super) fn length_ms(&self) -> i64 {
-        self.newest_ms - self.base_ms
+    /// How much media there was, ticks of the encoder's clock.
+    pub(super) fn length_ticks(&self) -> i64 {
+        self.newest_clock - self.base_clock
     }
 
     pub(super) fn take(&mut self, sample: Timed, steps: &mut Vec<Step>) -> Result<(), PackageError> {
-        let time_ms = sample.time_ms;
-        self.newest_ms = self.newest_ms.max(time_ms);
+        let clock = sample.clock;
+        self.newest_clock = self.newest_clock.max(clock);
         match sample.kind {
             TrackKind::Video => {
                 let Some(lane) = &mut self.video else { return Ok(()) };
                 let sample = lane.place(sample);
-                self.lead(sample, time_ms, steps)?;
+                self.lead(sample, clock, steps)?;
                 self.follow(steps)
             }
             TrackKind::Audio => {
                 let Some(lane) = &mut self.audio else { return Ok(()) };
                 let sample = lane.place(sample);
                 if self.video.is_none() {
-                    return self.lead(sample, time_ms, steps);
+                    return self.lead(sample, clock, steps);
                 }
                 if self.waiting.len() == WAITING_MAX {
                     return Err(PackageError::PicturesStopped);
@@ -135,16 +135,16 @@ impl Running {
     }
 
     /// The next sample of the track that says where segments begin.
-    fn lead(&mut self, sample: Sample, time_ms: i64, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+    fn lead(&mut self, sample: Sample, clock: i64, steps: &mut Vec<Step>) -> Result<(), PackageError> {
         let Some(lane) = self.video.as_mut().or(self.audio.as_mut()) else { return Ok(()) };
         let time = |ticks| MediaTime { ticks, timescale: lane.live.timescale };
         let number = self.cuts.lead(time(sample.pts_ticks), time(sample.dts_ticks), sample.is_sync);
-        let began_ms = match self.segment {
-            Some((current, began_ms)) if current == number => began_ms,
-            Some(_) | None => time_ms,
+        let began = match self.segment {
+            Some((current, began)) if current == number => began,
+            Some(_) | None => clock,
         };
-        self.segment = Some((number, began_ms));
-        let after_ms = time_ms - began_ms;
+        self.segment = Some((number, began));
+        let after_ms = (clock - began) / MS_TICKS;
         if after_ms > SEGMENT_MAX_MS {
             return Err(PackageError::NoKeyFrame { after_ms, segment_ms: self.segment_ms });
         }
@@ -234,15 +234,15 @@ impl Lane {
             sample_rate_hz: None,
             language: None,
         };
-        let grid = Grid::new(timescale, frame_ticks, base.ms, base.us);
+        let grid = Grid::new(timescale, frame_ticks, base.clock, base.us);
         // Where no rate is known, as long as a part has room for five.
         let last_duration_ticks = frame_ticks.unwrap_or(parts.longest_ticks / 5).max(1);
         Ok(Self { name, live, grid, writer, last_duration_ticks, end_ticks: 0 })
     }
 
     fn place(&mut self, sample: Timed) -> Sample {
-        let dts_ticks = self.grid.place(sample.time_ms);
-        let pts_ticks = dts_ticks + self.grid.distance(sample.composition_ms);
+        let dts_ticks = self.grid.place(sample.clock);
+        let pts_ticks = dts_ticks + self.grid.distance(sample.composition);
         self.end_ticks = dts_ticks + i64::from(self.last_duration_ticks);
         let Timed { is_sync, data, .. } = sample;
         Sample { dts_ticks, pts_ticks, duration_ticks: self.last_duration_ticks, is_sync, data }

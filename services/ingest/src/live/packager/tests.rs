@@ -43,7 +43,8 @@ struct Programme {
 
 impl Encoder {
     fn new() -> Self {
-        let mut encoder = Self { packager: Packager::new(LENGTHS), steps: Vec::new(), pictures: 0 };
+        let mut encoder =
+            Self { packager: Packager::new(LENGTHS, Count::MILLISECONDS), steps: Vec::new(), pictures: 0 };
         let rate = Some(Rational { num: 25, den: 1 });
         let hints = Hints { has_video: Some(true), has_audio: Some(true), rate, size: Some((320, 180)) };
         encoder.push(Input::Hints(hints)).unwrap();
@@ -83,14 +84,14 @@ impl Encoder {
 
     fn picture_shown(&mut self, time_ms: u32, composition_ms: i32, data: &'static [u8]) -> Result<(), PackageError> {
         let (kind, data) = (TrackKind::Video, Bytes::from_static(data));
-        self.push(Input::Media { kind, time_ms, composition_ms, data })?;
+        self.push(Input::Media { kind, time: time_ms.into(), composition: composition_ms, data })?;
         self.pictures += 1;
         Ok(())
     }
 
     fn sound(&mut self, time_ms: u32) -> Result<(), PackageError> {
         let (kind, data) = (TrackKind::Audio, Bytes::from_static(&[1, 2, 3]));
-        self.push(Input::Media { kind, time_ms, composition_ms: 0, data })
+        self.push(Input::Media { kind, time: time_ms.into(), composition: 0, data })
     }
 
     fn finish(mut self) -> Vec<Programme> {
@@ -263,4 +264,21 @@ fn who_begins_anew_all_the_time_is_sent_away() {
     let error = (0..50).find_map(|n| encoder.send(30, n * 1_000_000).err()).unwrap();
     assert!(matches!(error, PackageError::Unsteady), "{error}");
     assert_eq!(programmes(encoder.steps).len(), usize::try_from(RESTARTS_MAX).unwrap());
+}
+
+#[test]
+fn what_its_sound_is_may_be_said_after_the_first_pictures_and_none_is_lost() {
+    let mut encoder = Encoder::new();
+    encoder.packager.audio = None;
+    // As in a transport stream: the key frame, some pictures, and only then the sound of the same time.
+    for n in 0..6 {
+        encoder.picture(n * FRAME_MS, if n == 0 { KEY } else { OTHER }).unwrap();
+    }
+    encoder.push(Input::Configuration(TrackKind::Audio, Bytes::from_static(ASC))).unwrap();
+    (0..10).for_each(|n| encoder.sound(n * 21).unwrap());
+    let programmes = encoder.finish();
+    let [programme] = programmes.as_slice() else { panic!("{programmes:?}") };
+    assert_eq!((programme.tracks.len(), programme.pictures), (2, 6));
+    // The first picture is shown 80 ms after the first sound.
+    assert_eq!(programme.units, 6);
 }
