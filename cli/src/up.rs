@@ -168,7 +168,7 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
         ));
     }
     if let Some(srt) = bundle.srt() {
-        text.push_str(&format!("  or to srt://{}?streamid=KEY\n", self::shown(srt)));
+        text.push_str(&format!("  encoders publish to srt://{}?streamid=KEY likewise\n", self::shown(srt)));
     }
     text.push_str(&format!("  data in {}\n", data.display()));
     if let Some(token) = bundle.first_token() {

@@ -24,6 +24,7 @@ use flame_api::Client;
 use flame_api::live::LiveTerms;
 use flame_service_host::StartError;
 use flame_service_host::problem::chain;
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -111,6 +112,8 @@ impl Door {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
         let socket = UdpSocket::bind(config.listen).await.map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
+        let receive_buffer = usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX);
+        SockRef::from(&socket).set_recv_buffer_size(receive_buffer).map_err(bind)?;
         let way = client.map(|client| Way {
             client,
             bound: Bound {
@@ -157,7 +160,14 @@ impl Open {
         loop {
             tokio::select! {
                 received = socket.recv_from(&mut buffer) => match received {
-                    Ok((length, from)) => self.take(&buffer[..length], from).await,
+                    Ok((length, from)) => {
+                        self.take(&buffer[..length], from).await;
+                        // A picture comes at once: what came with it is not left to overflow the socket.
+                        for _ in 1..DATAGRAMS_MAX {
+                            let Ok((length, from)) = socket.try_recv_from(&mut buffer) else { break };
+                            self.take(&buffer[..length], from).await;
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "no SRT datagram was received");
                         tokio::time::sleep(PAUSE).await;

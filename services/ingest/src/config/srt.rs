@@ -16,6 +16,8 @@ pub struct SrtConfig {
     pub listen: SocketAddr,
     /// Connections at once; more are refused.
     pub max_connections: usize,
+    /// What the system keeps of datagrams that were not looked at yet; it may keep less (`net.core.rmem_max`).
+    pub receive_buffer: Bytes,
     /// A packet that is missing is waited for this long, or as long as its sender asks for.
     pub latency: Span,
     /// More than this no sender gets.
@@ -76,6 +78,7 @@ impl Default for SrtConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], PORT)),
             max_connections: 64,
+            receive_buffer: Bytes(4 << 20),
             latency: Span(Duration::from_millis(120)),
             max_latency: Span(Duration::from_secs(8)),
             window_packets: 8192,
