@@ -4,6 +4,7 @@ mod sounds;
 
 use anyhow::anyhow;
 use flame_api::Client;
+use flame_api::media::Thumbnails;
 use flame_api::metadata::{self, Asset, AssetPatch, AssetQuery, Encryption};
 use uuid::Uuid;
 
@@ -105,6 +106,15 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     }
     for stream in asset.probe.sounds() {
         fact(&format!("sound {}", stream.number), sounds::describe(&asset, stream));
+    }
+    if let Some(thumbnails) = asset.version.as_ref().and_then(|version| version.thumbnails.as_ref()) {
+        let Thumbnails { tile_width, tile_height, count, interval_ms, .. } = thumbnails;
+        let every_s = interval_ms / 1000;
+        let (sheets, size) = (thumbnails.sheets(), output::size(thumbnails.size_bytes));
+        fact(
+            "thumbnails",
+            format!("{count} of {tile_width}x{tile_height}, every {every_s} s, {sheets} sheets, {size}"),
+        );
     }
     fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
     fact("encrypted", asset.encryption.map_or("no", word).to_owned());

@@ -3,7 +3,7 @@
 //
 // `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
-// first sound to whose language `is` says yes; false if there is none), `latency_s()` (null of what is not live); it tells
+// first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
 
 import { open } from './player.js';
@@ -28,7 +28,7 @@ const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
   levels: null, audio_tracks: null, highest_level: null, latency_s: null, stalls: [], errors: [],
-  heights: [], seeks: [], text_languages: null, texts: [], sounds: [],
+  heights: [], seeks: [], text_languages: null, texts: [], sounds: [], thumbnails: [],
 };
 const started = performance.now();
 let player;
@@ -159,10 +159,27 @@ async function listen({ language, hz }, tone) {
   return fail('sound', `${heard} Hz and not ${hz} are heard of ${language} after ${LISTEN_MS} ms (${standing()})`, true);
 }
 
+// === Thumbnails ===
+
+async function look(time_s) {
+  const found = await player.thumbnail(time_s);
+  if (!found) return fail('thumbnail', `none is offered for ${time_s} s`, true);
+  const { url, x, y, width, height } = found;
+  const image = new Image();
+  image.crossOrigin = 'anonymous';
+  image.src = url;
+  await image.decode();
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d');
+  canvas.drawImage(image, x + width / 2, y + height / 2, 1, 1, 0, 0, 1, 1);
+  const [red, green, blue] = canvas.getImageData(0, 0, 1, 1).data;
+  return seen.thumbnails.push({ time_s, width, height, middle: [red, green, blue] });
+}
+
 async function perform() {
   const seeks = JSON.parse(query.get('seeks'));
   const sounds = JSON.parse(query.get('sounds'));
-  if (seeks.length === 0 && !switches && sounds.length === 0) return;
+  const thumbnails = JSON.parse(query.get('thumbnails'));
+  if (seeks.length === 0 && !switches && sounds.length === 0 && thumbnails.length === 0) return;
   busy = true;
   // Nobody's hand is so quick, and Shaka Player does not always come out of a seek in its first moments.
   const from_s = video.currentTime;
@@ -178,6 +195,9 @@ async function perform() {
   const tone = sounds.length > 0 ? tones() : null;
   for (const sound of sounds) {
     if (!seen.done) await listen(sound, tone);
+  }
+  for (const time_s of thumbnails) {
+    if (!seen.done) await look(time_s);
   }
   busy = false;
   if (video.ended) finish();

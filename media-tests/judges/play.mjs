@@ -1,7 +1,7 @@
 // Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen.
 //
 //   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
-//     [--audio LANG:HZ[,LANG:HZ...]]
+//     [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
@@ -9,6 +9,7 @@
 // from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
 // --text TAG: shows the subtitles of this language.
 // --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
+// --thumbnails: asks the player for its small pictures of these times, and looks at them.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -35,17 +36,18 @@ const { values, positionals } = parseArgs({
   options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
     switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' },
-    audio: { type: 'string', default: '' } },
+    audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' } },
 });
 const player = PLAYERS[positionals[0]];
+const thumbnails = values.thumbnails.split(',').filter((time) => time !== '').map(Number);
 const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Number);
 const sounds = values.audio.split(',').filter((sound) => sound !== '').map((sound) => sound.split(':'))
   .map(([language, hz]) => ({ language, hz: Number(hz) }));
 const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds) => Number(seconds) * 1000);
 if (!player || positionals.length !== 2 || !['own', 'media'].includes(values.page)
-    || ![...seeks, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
+    || ![...seeks, ...thumbnails, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]]');
+    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]');
   process.exit(2);
 }
 const media = new URL(positionals[1]);
@@ -96,6 +98,7 @@ try {
   }
   const query = new URLSearchParams({
     url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text, sounds: JSON.stringify(sounds),
+    thumbnails: JSON.stringify(thumbnails),
   });
   await page.goto(`${origin}/page.html?${query}`);
   // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.

@@ -18,5 +18,7 @@ mod packaged;
 mod sounds;
 #[path = "all/subtitles.rs"]
 mod subtitles;
+#[path = "all/thumbnails.rs"]
+mod thumbnails;
 #[path = "all/tidy.rs"]
 mod tidy;

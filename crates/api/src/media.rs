@@ -173,6 +173,38 @@ pub struct Track {
     pub size_bytes: u64,
 }
 
+/// Small pictures of a version at even distances, put side by side on sheets, row by row: `thumbnails/{n}.jpg` beside its
+/// tracks, from 0. All sheets are of one size; on the last one, places may be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Thumbnails {
+    /// From one picture to the next, milliseconds.
+    pub interval_ms: u32,
+    /// Pictures in a row.
+    pub columns: u32,
+    /// Rows of a sheet.
+    pub rows: u32,
+    /// Width of a picture in pixels.
+    pub tile_width: u32,
+    /// Height of a picture in pixels.
+    pub tile_height: u32,
+    /// All pictures.
+    pub count: u32,
+    /// Bytes of the largest sheet.
+    pub largest_sheet_bytes: u64,
+    /// Bytes of all sheets.
+    pub size_bytes: u64,
+}
+
+// === impl Thumbnails ===
+
+impl Thumbnails {
+    /// How many sheets there are.
+    #[must_use]
+    pub fn sheets(&self) -> u32 {
+        self.count.div_ceil(self.columns.saturating_mul(self.rows).max(1))
+    }
+}
+
 // === impl Probe ===
 
 impl Probe {

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::media::{Probe, SoundRole, Track};
+use crate::media::{Probe, SoundRole, Thumbnails, Track};
 use crate::subtitles::Subtitle;
 
 /// Where an asset stands between upload and playback.
@@ -58,6 +58,9 @@ pub struct Version {
     pub chain: String,
     /// The tracks, best video first, then audio.
     pub tracks: Vec<Track>,
+    /// Its thumbnails, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<Thumbnails>,
     /// When it was published.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -192,6 +195,9 @@ pub struct NewVersion {
     pub chain: String,
     /// The tracks, best video first, then audio.
     pub tracks: Vec<Track>,
+    /// Its thumbnails, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<Thumbnails>,
 }
 
 /// Body of `PUT /assets/{id}/failure`: conditioning failed. An asset that already plays stays `ready`.

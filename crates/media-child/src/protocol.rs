@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use flame_api::media::{Probe, Rational, SoundRole, Track};
+use flame_api::media::{Probe, Rational, SoundRole, Thumbnails, Track};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
@@ -42,7 +42,7 @@ pub enum Request {
     Ladder {
         /// A path.
         input: PathBuf,
-        /// An existing folder; gets `<track>.mp4` and `<track>.index.json` for each track.
+        /// An existing folder; gets `<track>.mp4` and `<track>.index.json` for each track, and `thumbnails/<n>.jpg`.
         output_dir: PathBuf,
         /// What to encode.
         plan: LadderPlan,
@@ -92,6 +92,7 @@ pub enum Fault {
 /// The result of a [`Request`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "an outcome lives for one line; a box would cost more than it saves")]
 pub enum Outcome {
     /// Of [`Request::Probe`].
     Probe {
@@ -113,6 +114,8 @@ pub enum Outcome {
         source_frames: u64,
         /// Audio samples per channel that the source gave for each audio track, at the track's rate.
         source_audio_samples: Vec<u64>,
+        /// The thumbnails written; none also where they could not be made.
+        thumbnails: Option<Thumbnails>,
     },
 }
 
@@ -137,6 +140,35 @@ pub struct LadderPlan {
     pub frame_rate: Option<Rational>,
     /// Duration that the probe promised, for progress and to notice truncation.
     pub duration_ms: u64,
+    /// The thumbnails to make, if any.
+    pub thumbnails: Option<ThumbnailPlan>,
+}
+
+/// Small pictures at even distances, on sheets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThumbnailPlan {
+    /// From one picture to the next, milliseconds.
+    pub interval_ms: u32,
+    /// Pictures in a row.
+    pub columns: u32,
+    /// Rows of a sheet.
+    pub rows: u32,
+    /// Width of a picture in pixels, upright.
+    pub width: u32,
+    /// Height of a picture in pixels.
+    pub height: u32,
+    /// The most sheets; what comes later gets none.
+    pub sheets_max: u32,
+}
+
+// === impl ThumbnailPlan ===
+
+impl ThumbnailPlan {
+    /// Pictures of a sheet.
+    #[must_use]
+    pub fn tiles(&self) -> u32 {
+        self.columns.saturating_mul(self.rows)
+    }
 }
 
 /// One H.264 rung: capped constant quality.

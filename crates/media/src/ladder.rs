@@ -10,6 +10,7 @@ mod elements;
 mod feed;
 mod graph;
 mod grid;
+mod thumbnails;
 mod timeline;
 mod track_file;
 mod video_track;
@@ -20,8 +21,8 @@ use std::{
     time::Duration,
 };
 
-use flame_api::media::{SoundRole, Track, TrackKind};
-use flame_media_child::protocol::LadderPlan;
+use flame_api::media::{SoundRole, Thumbnails, Track, TrackKind};
+use flame_media_child::protocol::{LadderPlan, ThumbnailPlan};
 use gstreamer::{self as gst, prelude::*};
 
 use self::{graph::Shared, track_file::WrittenTrack};
@@ -42,6 +43,8 @@ pub struct Ladder {
     pub source_frames: u64,
     /// Audio samples per channel that the source gave for each audio track, at the track's rate.
     pub source_audio_samples: Vec<u64>,
+    /// The thumbnails written.
+    pub thumbnails: Option<Thumbnails>,
 }
 
 /// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1.
@@ -63,6 +66,7 @@ pub fn encode(
             // Most failures come before the file; one that cannot be removed goes with the job's folder.
             let _ = std::fs::remove_file(path);
         }
+        let _ = std::fs::remove_dir_all(thumbnails::folder_in(output_dir));
     }
     result
 }
@@ -111,6 +115,12 @@ fn check(plan: &LadderPlan) -> Result<(), MediaError> {
     }
     if plan.video.iter().any(|rung| rung.width % 2 + rung.height % 2 > 0 || rung.width * rung.height == 0) {
         return wrong("sizes must be even and above 0");
+    }
+    let is_empty = |plan: &ThumbnailPlan| {
+        plan.interval_ms == 0 || plan.tiles() == 0 || plan.width == 0 || plan.height == 0 || plan.sheets_max == 0
+    };
+    if plan.thumbnails.as_ref().is_some_and(is_empty) {
+        return wrong("thumbnails must have a size, an interval and a sheet");
     }
     let names: Vec<&str> = plan
         .video
@@ -232,7 +242,8 @@ fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
         });
     }
     complete(shared, plan)?;
-    Ok(Ladder { tracks, source_frames, source_audio_samples })
+    let thumbnails = shared.thumbnails.lock().expect("the pipeline has stopped").take();
+    Ok(Ladder { tracks, source_frames, source_audio_samples, thumbnails })
 }
 
 /// Fails if the source ended long before it promised to.

@@ -118,17 +118,29 @@ fn fit(width: u32, height: u32, max_size: u32) -> (u32, u32) {
 }
 
 fn to_rgb(frame: &frame::Video, width: u32, height: u32) -> Result<RgbImage, MediaError> {
-    let failed = |error| MediaError::input(format!("the picture cannot be converted: {error}"));
     let flags = Flags::BICUBIC | Flags::ACCURATE_RND;
-    let mut scaler = Context::get(frame.format(), frame.width(), frame.height(), Pixel::RGB24, width, height, flags)
-        .map_err(failed)?;
+    let scaler = Context::get(frame.format(), frame.width(), frame.height(), Pixel::RGB24, width, height, flags);
+    rgb_image(&mut scaler.map_err(not_converted)?, frame, width, height)
+}
+
+/// The frame, as `scaler` makes it into RGB of this size.
+pub(crate) fn rgb_image(
+    scaler: &mut Context,
+    frame: &frame::Video,
+    width: u32,
+    height: u32,
+) -> Result<RgbImage, MediaError> {
     let mut rgb = frame::Video::empty();
-    scaler.run(frame, &mut rgb).map_err(failed)?;
+    scaler.run(frame, &mut rgb).map_err(not_converted)?;
     let row_bytes = width as usize * 3;
     let rows = rgb.data(0).chunks(rgb.stride(0)).take(height as usize);
     let pixels: Vec<u8> = rows.flat_map(|row| &row[..row_bytes]).copied().collect();
     RgbImage::from_raw(width, height, pixels)
         .ok_or_else(|| MediaError::environment("the converted picture has the wrong size"))
+}
+
+fn not_converted(error: ffmpeg_next::Error) -> MediaError {
+    MediaError::input(format!("the picture cannot be converted: {error}"))
 }
 
 fn save(image: &RgbImage, output: &Path) -> Result<(), MediaError> {

@@ -93,9 +93,9 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
                     exit(ORPHANED);
                 }
             };
-            let Ladder { tracks, source_frames, source_audio_samples } =
+            let Ladder { tracks, source_frames, source_audio_samples, thumbnails } =
                 ladder::encode(&input, &output_dir, &plan, &mut on_progress)?;
-            Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples })
+            Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails })
         }
     }
 }

@@ -16,3 +16,5 @@ mod pool;
 mod poster;
 #[path = "all/sound.rs"]
 mod sound;
+#[path = "all/thumbnails.rs"]
+mod thumbnails;

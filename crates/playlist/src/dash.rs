@@ -9,11 +9,13 @@ mod live;
 mod periods;
 mod representation;
 mod text;
+mod tiles;
 mod timeline;
 mod xml;
 
 pub use self::live::{LiveMpd, LiveTrack, LowLatency, Phase, WallClock};
 pub use self::representation::{DashKind, DashTrack};
+pub use self::tiles::Tiles;
 
 use std::ops::Range;
 
@@ -49,7 +51,19 @@ pub struct VodTrack {
 /// # Errors
 /// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
 pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, PlaylistError> {
-    written(tracks, texts, None)
+    vod_mpd_with_tiles(tracks, texts, None)
+}
+
+/// The same, with thumbnails.
+///
+/// # Errors
+/// As [`vod_mpd`]; also if the thumbnails have no size.
+pub fn vod_mpd_with_tiles(
+    tracks: &[VodTrack],
+    texts: &[DashText],
+    tiles: Option<&Tiles>,
+) -> Result<String, PlaylistError> {
+    written(tracks, (texts, tiles), None)
 }
 
 /// The MPD of what of complete tracks is shown from `from_ms` until `to_ms`, which may lie behind their end.
@@ -60,10 +74,14 @@ pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, Playli
 /// # Errors
 /// [`PlaylistError::Clip`] if nothing of it is there; else as [`vod_mpd`].
 pub fn vod_clip_mpd(tracks: &[VodTrack], from_ms: u64, to_ms: u64) -> Result<String, PlaylistError> {
-    written(tracks, &[], Some(from_ms..to_ms))
+    written(tracks, (&[], None), Some(from_ms..to_ms))
 }
 
-fn written(tracks: &[VodTrack], texts: &[DashText], clip: Option<Range<u64>>) -> Result<String, PlaylistError> {
+fn written(
+    tracks: &[VodTrack],
+    (texts, tiles): (&[DashText], Option<&Tiles>),
+    clip: Option<Range<u64>>,
+) -> Result<String, PlaylistError> {
     let facts: Vec<&DashTrack> = tracks.iter().map(|track| &track.track).collect();
     let mut pieces = Vec::new();
     let (mut end_ms, mut buffer_ms, mut longest_ms) = (0, 1, 0);
@@ -107,13 +125,15 @@ fn written(tracks: &[VodTrack], texts: &[DashText], clip: Option<Range<u64>>) ->
         end_ms = end_ms.min(clip.end).saturating_sub(clip.start);
     }
     let sets = Set::of(&facts);
+    let tiles = tiles.map(|tiles| tiles.element(sets.len() + texts.len())).transpose()?;
     let texts = texts.iter().enumerate().map(|(at, text)| text.element(sets.len() + at));
     let period = Element::new("Period")
         .with("id", 0)
         .with("start", IsoDuration(0))
         .with("duration", IsoDuration(end_ms))
         .children(adaptation_sets(&sets, &facts, &pieces)?)
-        .children(texts.collect::<Result<Vec<_>, _>>()?);
+        .children(texts.collect::<Result<Vec<_>, _>>()?)
+        .children(tiles);
     let mpd = Element::new("MPD")
         .with("xmlns", NAMESPACE)
         .with("profiles", PROFILE)

@@ -44,6 +44,7 @@ export function open(video, url, tell, switches) {
       if (track) player.setCurrentTrack(track);
       return Boolean(track);
     },
+    thumbnail: (time) => new Promise((resolve) => { player.provideThumbnail(time, resolve); }),
     // How far it is behind the wall clock.
     latency_s: () => (player.isReady() && player.isDynamic() ? player.getCurrentLiveLatency() : null),
   };

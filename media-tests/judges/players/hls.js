@@ -45,6 +45,7 @@ export function open(video, url, tell) {
       if (at >= 0) hls.audioTrack = at;
       return at >= 0;
     },
+    thumbnail: () => null,
     // How far it is behind the end of the playlist.
     latency_s: () => (hls.levels[hls.currentLevel]?.details?.live ? hls.latency : null),
   };

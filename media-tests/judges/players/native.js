@@ -9,6 +9,6 @@ export function open(video, url, tell) {
   if (video.canPlayType(TYPE) === '') queueMicrotask(() => tell.error('unsupported', `${TYPE} cannot be played`, true));
   else video.src = url;
   return {
-    levels: () => null, take: () => {}, texts: () => null, read: () => {}, listen: () => false, latency_s: () => null,
+    levels: () => null, take: () => {}, texts: () => null, read: () => {}, listen: () => false, thumbnail: () => null, latency_s: () => null,
   };
 }

@@ -44,6 +44,17 @@ export function open(video, url, tell) {
       if (track) player.selectAudioTrack(track);
       return Boolean(track);
     },
+    // Of HLS, which has no word for them, from the index beside the playlist.
+    thumbnail: async (time) => {
+      if (player.getImageTracks().length === 0) {
+        await player.addThumbnailsTrack(new URL('thumbnails.vtt', url).href, 'text/vtt');
+      }
+      const found = await player.getThumbnails(player.getImageTracks()[0].id, time);
+      if (!found) return null;
+      const { uris, positionX, positionY, width, height } = found;
+      // Where it comes from a WebVTT file, the place is in its URI's fragment.
+      return { url: uris[0].split('#')[0], x: positionX, y: positionY, width, height };
+    },
     // How far it is behind the wall clock; of HLS without dates, behind the end of the playlist.
     latency_s: () => {
       if (!player.isLive()) return null;

@@ -47,6 +47,8 @@ pub struct Viewing {
     pub text: Option<String>,
     /// Languages whose sound is then chosen by hand, each with the tone that must be heard of it, Hz.
     pub sounds: Vec<(&'static str, u32)>,
+    /// Times of which the player is then asked for its small picture, seconds.
+    pub thumbnails_s: Vec<f64>,
 }
 
 /// What a viewer would have seen.
@@ -89,6 +91,8 @@ pub struct Seen {
     pub texts: Vec<ShownText>,
     /// What was heard of each sound that was chosen.
     pub sounds: Vec<Heard>,
+    /// The small pictures that were asked for.
+    pub thumbnails: Vec<Thumbnail>,
     /// Requests for media that were refused or broke off, whatever the player made of it; the first 50.
     pub failed_requests: Vec<FailedRequest>,
 }
@@ -96,7 +100,7 @@ pub struct Seen {
 /// An error that the player or the browser told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PlayerError {
-    /// The player's class of errors, or `media`, `play`, `page`, `seek`, `switch`, `sound`, `unsupported`, `deadline`.
+    /// The player's class of errors, or `media`, `play`, `page`, `seek`, `switch`, `sound`, `thumbnail`, `unsupported`, `deadline`.
     #[serde(rename = "type")]
     pub class: String,
     /// What happened.
@@ -136,6 +140,19 @@ pub struct Heard {
     pub ms: f64,
 }
 
+/// A small picture, as the player finds it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Thumbnail {
+    /// The time that it was asked for, seconds.
+    pub time_s: f64,
+    /// Its width in pixels.
+    pub width: f64,
+    /// Its height in pixels.
+    pub height: f64,
+    /// Red, green and blue in its middle.
+    pub middle: [u8; 3],
+}
+
 /// A request that was refused or broke off.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct FailedRequest {
@@ -170,6 +187,10 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
     if !viewing.sounds.is_empty() {
         let sounds: Vec<String> = viewing.sounds.iter().map(|(language, hz)| format!("{language}:{hz}")).collect();
         arguments.extend(["--audio".to_owned(), sounds.join(",")]);
+    }
+    if !viewing.thumbnails_s.is_empty() {
+        let times: Vec<String> = viewing.thumbnails_s.iter().map(ToString::to_string).collect();
+        arguments.extend(["--thumbnails".to_owned(), times.join(",")]);
     }
     let seen = quiet(&text(&root.join("tools/node"))?, arguments).await?;
     serde_json::from_slice(&seen).context("play.mjs prints one JSON object")

@@ -55,10 +55,11 @@ pub fn register(existing: Option<&Asset>, tenant: &str, new: &NewAsset) -> Regis
 pub fn publish(existing: Option<&Version>, new: &NewVersion) -> Publication {
     match existing {
         None => Publication::Add,
-        Some(version) if version.tracks == new.tracks && version.chain == new.chain && version.job_id == new.job_id => {
-            Publication::Repeat
+        Some(Version { tracks, thumbnails, chain, job_id, .. }) => {
+            let said = (tracks, thumbnails, chain, job_id);
+            let is_same = said == (&new.tracks, &new.thumbnails, &new.chain, &new.job_id);
+            if is_same { Publication::Repeat } else { Publication::Differs }
         }
-        Some(_) => Publication::Differs,
     }
 }
 

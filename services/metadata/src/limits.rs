@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use flame_api::media::{Probe, Rational, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS, Track};
+use flame_api::media::{Probe, Rational, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS, Thumbnails, Track};
 use flame_api::metadata::{NewAsset, NewVersion, SoundLabel, Source};
 use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use uuid::Uuid;
@@ -21,6 +21,10 @@ pub const KEY_MAX_BYTES: usize = 1024;
 pub const REASON_MAX_CHARS: usize = 4000;
 /// Most audio streams of a source that can be labelled.
 pub const SOUND_LABELS_MAX: usize = 64;
+/// Most thumbnails of a version.
+pub const THUMBNAILS_MAX: u32 = 10_000;
+/// Widest and highest sheet of thumbnails, pixels: what fits in a JPEG.
+pub const SHEET_MAX_PIXELS: u32 = 65_535;
 /// Longest language tag, bytes; RFC 5646 section 4.4.1 finds that 35 do.
 pub const LANGUAGE_MAX_BYTES: usize = 64;
 /// Most tracks of a version.
@@ -202,7 +206,20 @@ pub fn check_version(version: &NewVersion) -> Result<(), Refused> {
             return refuse(format!("tracks[{at}].name"), format!("is `{}`, as another track's is", track.name));
         }
     }
-    Ok(())
+    version.thumbnails.as_ref().map_or(Ok(()), check_thumbnails)
+}
+
+fn check_thumbnails(thumbnails: &Thumbnails) -> Result<(), Refused> {
+    let Thumbnails { interval_ms, columns, rows, tile_width, tile_height, count, .. } = *thumbnails;
+    if interval_ms == 0 || !(1..=THUMBNAILS_MAX).contains(&count) {
+        return refuse("thumbnails", format!("must be 1 to {THUMBNAILS_MAX} pictures at an interval above 0"));
+    }
+    let fits = |tiles: u32, px: u32| tiles.checked_mul(px).is_some_and(|px| (1..=SHEET_MAX_PIXELS).contains(&px));
+    if !fits(columns, tile_width) || !fits(rows, tile_height) {
+        return refuse("thumbnails", format!("must lie on sheets of 1 to {SHEET_MAX_PIXELS} pixels each way"));
+    }
+    check_number("thumbnails.largest_sheet_bytes", thumbnails.largest_sheet_bytes)?;
+    check_number("thumbnails.size_bytes", thumbnails.size_bytes)
 }
 
 fn check_track(at: usize, track: &Track) -> Result<(), Refused> {

@@ -17,6 +17,7 @@ mod representation;
 mod sealed;
 mod signed;
 mod text;
+mod thumbnails;
 
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(poster::poster),
         routes!(clock::clock),
         routes!(keys::key),
+        routes!(thumbnails::index),
+        routes!(thumbnails::sheet),
         routes!(media::playlist),
         routes!(media::ts_playlist),
         routes!(media::iframes),

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use flame_api::media::{SoundRole, Track as Facts, TrackKind};
+use flame_api::media::{SoundRole, Thumbnails, Track as Facts, TrackKind};
 use flame_api::metadata::Encryption;
 use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
     AudioRendition, Container, DashText, IframeRendition, MultivariantInput, PlaylistError, Role, SubtitleRendition,
-    VideoRange, VideoRendition, multivariant_playlist, vod_clip_mpd, vod_mpd,
+    Tiles, VideoRange, VideoRendition, multivariant_playlist, vod_clip_mpd, vod_mpd_with_tiles,
 };
 
 use crate::clip::Clip;
@@ -19,6 +19,9 @@ use crate::text::{self, WHOLE_URI};
 
 /// Codecs that a transport stream of HLS carries here, by the beginning of their strings.
 const TS_CODECS: [&str; 6] = ["avc1.", "avc3.", "hvc1.", "hev1.", "mp4a.40.", "ac-3"];
+
+/// Where the sheets of a version's thumbnails lie, beside its tracks.
+pub(crate) const SHEETS_FOLDER: &str = "thumbnails";
 
 /// A track of a version.
 #[derive(Debug, Clone)]
@@ -84,11 +87,11 @@ pub(crate) fn offers_iframes(container: Container, clip: Option<Clip>) -> bool {
     container == Container::FragmentedMp4 && clip.is_none()
 }
 
-/// The MPD of all tracks of `version` whose segments are known, of a clip or of all of it with its subtitles: a clip has none,
-/// since the one file of a text counts from the beginning.
+/// The MPD of all tracks of `version` whose segments are known, of a clip or of all of it with its subtitles and thumbnails:
+/// a clip has none, since the one file of a text and the sheets count from the beginning.
 pub(crate) fn mpd(
     version: &str,
-    (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
+    (tracks, subtitles, thumbnails): (&[Listed<'_>], &[Subtitle], Option<&Thumbnails>),
     clip: Option<Clip>,
 ) -> Result<Document, PlaylistError> {
     let sounds = tracks.iter().filter(|track| track.facts.kind == TrackKind::Audio).count();
@@ -108,8 +111,17 @@ pub(crate) fn mpd(
     let texts = grid(tracks).into_iter().flat_map(|grid| subtitles.iter().map(|text| file(version, text, grid)));
     let texts: Vec<DashText> = texts.collect();
     let tracks: Vec<_> = in_order(tracks).into_iter().filter_map(track).collect();
+    let tiles = thumbnails.map(|thumbnails| Tiles {
+        folder: format!("{version}/{SHEETS_FOLDER}"),
+        interval_ms: thumbnails.interval_ms.into(),
+        columns: thumbnails.columns,
+        rows: thumbnails.rows,
+        tile_width_px: thumbnails.tile_width,
+        tile_height_px: thumbnails.tile_height,
+        largest_sheet_bytes: thumbnails.largest_sheet_bytes,
+    });
     let text = match clip {
-        None => vod_mpd(&tracks, &texts)?,
+        None => vod_mpd_with_tiles(&tracks, &texts, tiles.as_ref())?,
         Some(clip) => vod_clip_mpd(&tracks, clip.from_ms, clip.to_ms.unwrap_or(u64::MAX))?,
     };
     Ok(Document::new(text))

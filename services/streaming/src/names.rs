@@ -97,6 +97,15 @@ pub fn file(name: &str) -> Result<File, NoSuchName> {
     found.ok_or_else(|| NoSuchName { what: "file", name: name.to_owned() })
 }
 
+/// Reads the name of a sheet of thumbnails, `3.jpg`; no sign, no leading zero.
+///
+/// # Errors
+/// [`NoSuchName`] for every other form.
+pub fn sheet(name: &str) -> Result<u32, NoSuchName> {
+    let found = name.strip_suffix(".jpg").and_then(number).and_then(|number| u32::try_from(number).ok());
+    found.ok_or_else(|| NoSuchName { what: "sheet", name: name.to_owned() })
+}
+
 /// URI of the I-frame `number`, from 0, beside its playlist.
 #[must_use]
 pub fn keyframe_uri(number: usize) -> String {
@@ -133,6 +142,12 @@ impl TrackName {
     #[must_use]
     pub fn object_key(&self, tenant: &str) -> String {
         format!("{tenant}/media/{self}.mp4")
+    }
+
+    /// Key of a sheet of thumbnails, which lie as a track would.
+    #[must_use]
+    pub fn sheet_key(&self, tenant: &str, number: u32) -> String {
+        format!("{tenant}/media/{self}/{number}.jpg")
     }
 
     /// Key of the track's index.

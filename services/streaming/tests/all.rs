@@ -29,6 +29,8 @@ mod protected;
 mod segments;
 #[path = "all/subtitles.rs"]
 mod subtitles;
+#[path = "all/thumbnails.rs"]
+mod thumbnails;
 #[path = "all/tracks.rs"]
 mod tracks;
 #[path = "all/uploaded.rs"]

@@ -5,6 +5,7 @@
 //! that fails in the child.
 
 mod rungs;
+mod thumbnails;
 mod timescale;
 
 use flame_api::media::{AudioStream, Probe, SOUNDS_MAX, VideoStream};
@@ -57,6 +58,7 @@ pub fn plan(probe: &Probe, preset: &str) -> Result<LadderPlan, PlanError> {
         deinterlace: video.is_some_and(|video| video.interlaced),
         frame_rate: video.and_then(frame_rate),
         duration_ms: probe.duration_ms,
+        thumbnails: video.and_then(|video| thumbnails::of(video, probe.duration_ms)),
     })
 }
 
@@ -65,7 +67,8 @@ pub fn plan(probe: &Probe, preset: &str) -> Result<LadderPlan, PlanError> {
 pub fn size_max_bytes(plan: &LadderPlan) -> u64 {
     let video_bps: u64 = plan.video.iter().map(|rung| u64::from(rung.max_bitrate_bps)).sum();
     let audio_bps: u64 = plan.audio.iter().map(|rung| u64::from(rung.bitrate_bps)).sum();
-    (video_bps + audio_bps).saturating_mul(plan.duration_ms) / 8000
+    let sheets_bytes = plan.thumbnails.as_ref().map_or(0, thumbnails::size_max_bytes);
+    ((video_bps + audio_bps).saturating_mul(plan.duration_ms) / 8000).saturating_add(sheets_bytes)
 }
 
 /// Every sound of the source, the one that a player chooses first. Names differ: `a128`, `a128-2`, `a64`.

@@ -3,11 +3,21 @@
 //! Both follow from the job alone, so that every attempt writes to the same place, and whoever cleans up knows where
 //! to look.
 
+use flame_api::media::{Thumbnails, Track};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Hexadecimal digits of a version's name.
 const NAME_DIGITS: usize = 12;
+
+/// What a version consists of.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Made {
+    /// Its tracks.
+    pub tracks: Vec<Track>,
+    /// Its thumbnails, if it has any.
+    pub thumbnails: Option<Thumbnails>,
+}
 
 /// The name of the version that the job `id` makes.
 #[must_use]
@@ -27,6 +37,12 @@ pub fn prefix(tenant: &str, asset_id: Uuid, version: &str) -> String {
 #[must_use]
 pub fn media_name(track: &str) -> String {
     format!("{track}.mp4")
+}
+
+/// File name of a sheet of thumbnails.
+#[must_use]
+pub fn sheet_name(number: u32) -> String {
+    format!("thumbnails/{number}.jpg")
 }
 
 /// File name of a track's index.

@@ -19,7 +19,7 @@ use gstreamer as gst;
 use gstreamer_app::AppSrc;
 
 use self::{picture::Pictures, sound::Sounds};
-use super::graph::Shared;
+use super::{graph::Shared, thumbnails::Sheets};
 use crate::{fault::MediaError, probe, source};
 
 /// Time for all reads together: the parent's deadline comes long before.
@@ -36,6 +36,8 @@ pub(super) struct Sources {
     pub(super) audio: Vec<(u32, AppSrc)>,
     /// Nominal frame rate, for the encoders' rate control.
     pub(super) frame_rate: Option<FrameRate>,
+    /// Where thumbnails go, if the plan wants any.
+    pub(super) sheets: Option<Sheets>,
 }
 
 /// One stream of the source on its way into the pipeline.
@@ -74,7 +76,7 @@ pub(super) fn start(
     let feed = move || {
         let sounds = sources.audio.iter().map(|(_, sink)| sink);
         let ends: Vec<AppSrc> = sources.video.iter().chain(sounds).cloned().collect();
-        match feed(context, sources) {
+        match feed(context, sources, &shared) {
             Ok(()) | Err(Stop::Refused) => {}
             Err(Stop::Failed(error)) => shared.fail(error),
         }
@@ -87,8 +89,8 @@ pub(super) fn start(
     thread.map_err(|error| MediaError::environment(format!("cannot start a thread: {error}")))
 }
 
-fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Stop> {
-    let Sources { video, audio, frame_rate } = sources;
+fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) -> Result<(), Stop> {
+    let Sources { video, audio, frame_rate, mut sheets } = sources;
     let mut video = video.map(|sink| Video::open(&context, sink, frame_rate)).transpose()?.flatten();
     let sounds = audio.into_iter().filter_map(|(number, sink)| Audio::open(&context, number, sink).transpose());
     let mut audio = sounds.collect::<Result<Vec<_>, Stop>>()?;
@@ -107,7 +109,7 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
         let index = packet.stream();
         if let Some(video) = video.as_mut().filter(|video| video.index == index) {
             video.last_error = video.decoder.send_packet(&packet).err().or(video.last_error);
-            video.drain(zero_ns)?;
+            video.drain(zero_ns, &mut sheets)?;
         } else if let Some(audio) = audio.iter_mut().find(|audio| audio.index == index) {
             audio.last_error = audio.decoder.send_packet(&packet).err().or(audio.last_error);
             audio.drain(zero_ns)?;
@@ -115,7 +117,7 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
     }
     if let Some(video) = &mut video {
         let _ = video.decoder.send_eof();
-        video.drain(zero_ns)?;
+        video.drain(zero_ns, &mut sheets)?;
         video.check("video")?;
     }
     for audio in &mut audio {
@@ -123,7 +125,16 @@ fn feed(mut context: format::context::Input, sources: Sources) -> Result<(), Sto
         audio.drain(zero_ns)?;
         audio.check("audio")?;
     }
+    match sheets.map_or(Ok(None), Sheets::finish) {
+        Ok(thumbnails) => *shared.thumbnails.lock().expect("no panic while it is held") = thumbnails,
+        Err(error) => go_without(&error),
+    }
     Ok(())
+}
+
+/// Thumbnails are welcome, not needed.
+fn go_without(error: &MediaError) {
+    eprintln!("no thumbnails are made: {error}");
 }
 
 /// The earliest start that the container states, nanoseconds.
@@ -182,10 +193,14 @@ impl Video {
         Ok(Some(Self { index, time_base, decoder, convert, sink, end_ns: None, last_error: None }))
     }
 
-    fn drain(&mut self, zero_ns: i128) -> Result<(), Stop> {
+    fn drain(&mut self, zero_ns: i128, sheets: &mut Option<Sheets>) -> Result<(), Stop> {
         let mut frame = frame::Video::empty();
         while self.decoder.receive_frame(&mut frame).is_ok() {
             let Some((running_ns, duration_ns)) = self.time(&frame, frame.timestamp(), zero_ns) else { continue };
+            if let Some(Err(error)) = sheets.as_mut().map(|sheets| sheets.look(&frame, running_ns)) {
+                go_without(&error);
+                *sheets = None;
+            }
             let sample = self.convert.sample(&frame, running_ns, duration_ns)?;
             self.push(&sample)?;
         }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use flame_api::media::Thumbnails;
 use flame_cmaf::Colour;
 use flame_media_child::protocol::{AudioRung, LadderPlan};
 use gstreamer::{self as gst, glib, prelude::*};
@@ -26,6 +27,7 @@ use super::{
     elements,
     feed::Sources,
     grid::{CellStarts, Grid},
+    thumbnails::Sheets,
     timeline::{Kind, Timeline},
     video_track::{Picture, VideoTrack, VideoTrackSettings},
 };
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     pub(super) source_frames: AtomicU64,
     /// End of what each track has written, running time; video rungs first, then sounds.
     positions_ns: Vec<AtomicU64>,
+    /// Set by the decoding thread at its end.
+    pub(super) thumbnails: Mutex<Option<Thumbnails>>,
     /// The first failure of a writer: the bus only says that a stream stopped.
     failure: Mutex<Option<MediaError>>,
     gop: Duration,
@@ -63,7 +67,8 @@ pub(super) fn build(folder: &Path, plan: &LadderPlan) -> Result<(gst::Pipeline, 
     let sounds = plan.audio.iter().enumerate();
     let sounds = sounds.map(|(n, rung)| Ok((rung.sound, audio_branch(&pipeline, n, rung, &shared)?)));
     let audio = sounds.collect::<Result<Vec<_>, MediaError>>()?;
-    let sources = Sources { video, audio, frame_rate: plan.frame_rate };
+    let sheets = plan.thumbnails.as_ref().map(|thumbnails| Sheets::new(folder, thumbnails, plan.rotation_deg));
+    let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets };
     Ok((pipeline, sources, shared))
 }
 
@@ -246,6 +251,7 @@ impl Shared {
             audio_feeds,
             source_frames: AtomicU64::new(0),
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
+            thumbnails: Mutex::new(None),
             failure: Mutex::new(None),
             gop: Duration::from_millis(plan.gop_ms.into()),
         })

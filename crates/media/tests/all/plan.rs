@@ -20,6 +20,7 @@ pub fn of(probe: &Probe) -> LadderPlan {
         deinterlace: probe.video.as_ref().is_some_and(|video| video.interlaced),
         frame_rate: probe.video.as_ref().and_then(|video| video.frame_rate),
         duration_ms: probe.duration_ms,
+        thumbnails: None,
     }
 }
 

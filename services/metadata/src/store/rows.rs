@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use flame_api::media::{Rational, SoundRole, Track, TrackKind};
+use flame_api::media::{Rational, SoundRole, Thumbnails, Track, TrackKind};
 use flame_api::metadata::{Asset, AssetState, Encryption, SoundLabel, Source, Version};
 use flame_api::subtitles::Subtitle;
 use sqlx::sqlite::SqliteConnection;
@@ -19,7 +19,8 @@ macro_rules! select_assets {
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
             "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.sound_labels, a.revision, ",
             "a.created_at_us, a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
-            "v.chain AS version_chain, v.created_at_us AS version_created_at_us FROM ",
+            "v.chain AS version_chain, v.thumbnails AS version_thumbnails, ",
+            "v.created_at_us AS version_created_at_us FROM ",
             $from,
             " LEFT JOIN versions v ON v.seq = (SELECT max(seq) FROM versions WHERE asset_seq = a.seq) ",
             $rest
@@ -53,6 +54,7 @@ pub(super) struct AssetRow {
     version_name: Option<String>,
     version_job_id: Option<String>,
     version_chain: Option<String>,
+    version_thumbnails: Option<Json<Thumbnails>>,
     version_created_at_us: Option<i64>,
 }
 
@@ -125,7 +127,8 @@ impl AssetRow {
         tracks.iter_mut().for_each(|track| SoundLabel::apply(&sound_labels, track));
         let version = match (self.version_name, self.version_chain, self.version_created_at_us) {
             (Some(name), Some(chain), Some(created_at_us)) => {
-                Some(version(name, self.version_job_id.as_deref(), chain, created_at_us, tracks)?)
+                let made = (tracks, self.version_thumbnails.map(|thumbnails| thumbnails.0));
+                Some(version(name, self.version_job_id.as_deref(), chain, created_at_us, made)?)
             }
             // The columns are NOT NULL: without one of them the join found no version.
             (_, _, _) => None,
@@ -162,9 +165,10 @@ pub(super) fn version(
     job_id: Option<&str>,
     chain: String,
     created_at_us: i64,
-    tracks: Vec<Track>,
+    (tracks, thumbnails): (Vec<Track>, Option<Thumbnails>),
 ) -> StoreResult<Version> {
-    Ok(Version { name, job_id: job_id.map(uuid).transpose()?, chain, tracks, created_at: moment(created_at_us)? })
+    let (job_id, created_at) = (job_id.map(uuid).transpose()?, moment(created_at_us)?);
+    Ok(Version { name, job_id, chain, tracks, thumbnails, created_at })
 }
 
 // === impl TrackRow ===

@@ -1,8 +1,9 @@
 //! Versions: publishing them, and noting that there will be none.
 
-use flame_api::media::Track;
+use flame_api::media::{Thumbnails, Track};
 use flame_api::metadata::{Asset, AssetState, NewVersion, Version};
 use sqlx::sqlite::SqliteConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::assets::{find, find_own};
@@ -29,6 +30,7 @@ struct VersionRow {
     name: String,
     job_id: Option<String>,
     chain: String,
+    thumbnails: Option<Json<Thumbnails>>,
     created_at_us: i64,
 }
 
@@ -54,8 +56,8 @@ impl Store {
         }
         let now = now_us();
         let version_seq = sqlx::query(
-            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us, thumbnails) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .bind(tenant)
         .bind(asset_seq)
@@ -63,6 +65,7 @@ impl Store {
         .bind(new.job_id.map(|id| id.to_string()))
         .bind(&new.chain)
         .bind(now)
+        .bind(new.thumbnails.as_ref().map(Json))
         .execute(&mut *transaction)
         .await?
         .last_insert_rowid();
@@ -109,7 +112,7 @@ impl Store {
 
 async fn find_version(connection: &mut SqliteConnection, asset_seq: i64, name: &str) -> StoreResult<Option<Version>> {
     let row: Option<VersionRow> = sqlx::query_as(
-        "SELECT seq, name, job_id, chain, created_at_us FROM versions WHERE asset_seq = ?1 AND name = ?2",
+        "SELECT seq, name, job_id, chain, thumbnails, created_at_us FROM versions WHERE asset_seq = ?1 AND name = ?2",
     )
     .bind(asset_seq)
     .bind(name)
@@ -117,7 +120,8 @@ async fn find_version(connection: &mut SqliteConnection, asset_seq: i64, name: &
     .await?;
     let Some(row) = row else { return Ok(None) };
     let tracks = rows::tracks(connection, &[row.seq]).await?.remove(&row.seq).unwrap_or_default();
-    rows::version(row.name, row.job_id.as_deref(), row.chain, row.created_at_us, tracks).map(Some)
+    let made = (tracks, row.thumbnails.map(|thumbnails| thumbnails.0));
+    rows::version(row.name, row.job_id.as_deref(), row.chain, row.created_at_us, made).map(Some)
 }
 
 async fn insert_track(

@@ -142,6 +142,7 @@ pub fn new_version() -> NewVersion {
         job_id: Some(Uuid::now_v7()),
         chain: "ladder".to_owned(),
         tracks: vec![video(720), video(360), audio()],
+        thumbnails: None,
     }
 }
 

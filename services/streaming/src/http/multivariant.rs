@@ -146,11 +146,12 @@ pub(super) async fn mpd(
                 return Err(error::of_track(error));
             }
             let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
-            multivariant::mpd(&version.name, (&of_version(version, tracks), subtitles), clip)
+            let (tracks, thumbnails) = (of_version(version, tracks), version.thumbnails.as_ref());
+            multivariant::mpd(&version.name, (&tracks, subtitles, thumbnails), clip)
         }
         Playing::Uploaded(uploaded) => {
             let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
-            multivariant::mpd(&uploaded.version, (&tracks, subtitles), clip)
+            multivariant::mpd(&uploaded.version, (&tracks, subtitles, None), clip)
         }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
@@ -195,7 +196,7 @@ enum Playing<'a> {
     Uploaded(Arc<Uploaded>),
 }
 
-async fn current(state: &State, asset: Uuid) -> FailureResult<Arc<Presentation>> {
+pub(super) async fn current(state: &State, asset: Uuid) -> FailureResult<Arc<Presentation>> {
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
     found.ok_or_else(|| error::missing(format_args!("asset {asset}")))
 }

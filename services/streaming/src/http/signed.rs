@@ -17,12 +17,13 @@ use super::error;
 use crate::admission::Signed;
 
 /// Every route of media with one more segment in front.
-const BEHIND_TOKEN: [&str; 11] = [
+const BEHIND_TOKEN: [&str; 12] = [
     "/{token}/clock",
     "/{token}/{asset}/index.m3u8",
     "/{token}/{asset}/ts.m3u8",
     "/{token}/{asset}/manifest.mpd",
     "/{token}/{asset}/poster.jpg",
+    "/{token}/{asset}/thumbnails.vtt",
     "/{token}/{asset}/keys/{key}",
     "/{token}/{asset}/{version}/{track}/index.m3u8",
     "/{token}/{asset}/{version}/{track}/ts.m3u8",

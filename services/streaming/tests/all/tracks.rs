@@ -111,7 +111,12 @@ async fn an_older_version_goes_on_playing_until_the_asset_is_gone() {
         .put(&format!("{key}.index.json"), new.finished.index.to_json().into(), "application/json")
         .await
         .unwrap();
-    let version = flame_api::metadata::NewVersion { job_id: None, chain: "ladder".to_owned(), tracks: vec![new.track] };
+    let version = flame_api::metadata::NewVersion {
+        job_id: None,
+        chain: "ladder".to_owned(),
+        tracks: vec![new.track],
+        thumbnails: None,
+    };
     world.catalogue.publish_version(asset, "aaaaaaaaaaaa", &version).await.unwrap();
 
     let first = |object: &[u8], init: u64| object[usize::try_from(init).unwrap()..].to_vec();

@@ -1,6 +1,6 @@
 //! Jobs as workers see them: claiming, reporting, and taking back what a dead worker held.
 
-use flame_api::media::{Probe, Track};
+use flame_api::media::Probe;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use super::{Store, StoreError, StoreResult, now_us};
 use crate::changes::Change;
 use crate::job::{Event, Phase, Refused, Report};
 use crate::stage::Progress;
+use crate::version::Made;
 
 /// Most jobs that are taken back in one transaction: it bounds how long others wait for the database.
 const TAKEN_BACK_MAX: u32 = 100;
@@ -55,8 +56,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Why it was not done so far.
     pub error: Option<String>,
-    /// The tracks, once they are committed.
-    pub tracks: Option<Vec<Track>>,
+    /// What was made, once it is committed.
+    pub made: Option<Made>,
 }
 
 /// A report that was not taken.
@@ -106,7 +107,9 @@ impl Store {
             phase: after.phase,
             attempt: after.attempt,
             error: after.error,
-            tracks: row.tracks.map(|tracks| tracks.0),
+            made: row
+                .tracks
+                .map(|tracks| Made { tracks: tracks.0, thumbnails: row.thumbnails.map(|thumbnails| thumbnails.0) }),
         }))
     }
 
@@ -132,9 +135,9 @@ impl Store {
         Ok(after.cancel_requested)
     }
 
-    /// Notes that all tracks are stored: the job goes on to publish them, whatever happens.
-    pub async fn commit(&self, lease: LeaseKey, tracks: &[Track]) -> Result<(), ReportError> {
-        self.change(lease, Report::Commit, Some(tracks)).await
+    /// Notes that all that was made is stored: the job goes on to publish it, whatever happens.
+    pub async fn commit(&self, lease: LeaseKey, made: &Made) -> Result<(), ReportError> {
+        self.change(lease, Report::Commit, Some(made)).await
     }
 
     /// Takes any other report of the holder of a lease.
@@ -142,16 +145,17 @@ impl Store {
         self.change(lease, report, None).await
     }
 
-    async fn change(&self, lease: LeaseKey, report: Report, tracks: Option<&[Track]>) -> Result<(), ReportError> {
+    async fn change(&self, lease: LeaseKey, report: Report, made: Option<&Made>) -> Result<(), ReportError> {
         let mut transaction = self.writing().await?;
         let (before, now_us) = (self.held(&mut transaction, lease).await?.standing()?, now_us());
         let event = Event::Held { number: lease.number, report };
         let after = before.after(event, now_us, &self.bounds)?;
         rows::write_standing(&mut transaction, lease.seq, &after, now_us).await?;
-        if let Some(tracks) = tracks {
-            sqlx::query("UPDATE jobs SET tracks = ?2 WHERE seq = ?1")
+        if let Some(Made { tracks, thumbnails }) = made {
+            sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3 WHERE seq = ?1")
                 .bind(lease.seq)
                 .bind(Json(tracks))
+                .bind(thumbnails.as_ref().map(Json))
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreError::from)?;

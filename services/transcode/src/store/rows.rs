@@ -1,6 +1,6 @@
 //! Rows, and the values that they stand for.
 
-use flame_api::media::{Probe, Track};
+use flame_api::media::{Probe, Thumbnails, Track};
 use flame_api::transcode::Job;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
@@ -17,8 +17,8 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "SELECT seq, tenant, id, chain, asset_id, source_key, probe, phase, cancel_requested, attempt, failures, ",
-            "due_at_us, lease_number, lease_owner, lease_until_us, error, progress, stage, tracks, created_at_us, ",
-            "started_at_us, finished_at_us FROM jobs ",
+            "due_at_us, lease_number, lease_owner, lease_until_us, error, progress, stage, tracks, thumbnails, ",
+            "created_at_us, started_at_us, finished_at_us FROM jobs ",
             $rest
         )
     };
@@ -47,6 +47,7 @@ pub(super) struct JobRow {
     progress: f64,
     stage: String,
     pub(super) tracks: Option<Json<Vec<Track>>>,
+    pub(super) thumbnails: Option<Json<Thumbnails>>,
     created_at_us: i64,
     started_at_us: Option<i64>,
     finished_at_us: Option<i64>,

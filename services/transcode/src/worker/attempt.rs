@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use flame_api::media::Track;
 use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
 use flame_media_child::{Call, ChildError};
 use flame_object_store::StoreError;
@@ -24,7 +23,7 @@ use crate::limits;
 use crate::metrics::AttemptEnd;
 use crate::stage::{Progress, Stage};
 use crate::store::{Claimed, LeaseKey, ReportError};
-use crate::version;
+use crate::version::{self, Made};
 
 /// File name of the source in the job's folder.
 const SOURCE: &str = "source";
@@ -101,15 +100,15 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn steps(&self) -> Result<(), Unfinished> {
-        let tracks = match (self.job.phase, &self.job.tracks) {
-            (Phase::Publishing, Some(tracks)) => tracks.clone(),
-            _ => self.make_tracks().await?,
+        let made = match (self.job.phase, &self.job.made) {
+            (Phase::Publishing, Some(made)) => made.clone(),
+            _ => self.make().await?,
         };
         self.at(Stage::Publishing, 0.0);
-        catalogue::publish(self.worker, self.job, tracks, self.hold.abort().token()).await
+        catalogue::publish(self.worker, self.job, made, self.hold.abort().token()).await
     }
 
-    async fn make_tracks(&self) -> Result<Vec<Track>, Unfinished> {
+    async fn make(&self) -> Result<Made, Unfinished> {
         let (worker, job) = (self.worker, self.job);
         let plan = ladder::plan(&job.probe, worker.config.preset.as_str())
             .map_err(|error| failed(Fault::Input, error.to_string()))?;
@@ -118,7 +117,7 @@ impl Attempt<'_> {
             .job_folder(job.lease)
             .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
         self.fetch(&folder, &plan).await?;
-        let tracks = self.encode(&folder, plan).await?;
+        let made = self.encode(&folder, plan).await?;
         self.at(Stage::Storing, 0.0);
         let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
         let storing = tracks::Storing {
@@ -132,13 +131,13 @@ impl Attempt<'_> {
         // cancelled it is awaited, and the next one is not begun.
         let stored_bytes = tokio::select! {
             () = self.hold.abort().urgent().cancelled() => return Err(Unfinished::Aborted),
-            stored = storing.run(&tracks, |fraction| self.at(Stage::Storing, fraction)) => stored?,
+            stored = storing.run(&made, |fraction| self.at(Stage::Storing, fraction)) => stored?,
         };
         worker.metrics.stored(stored_bytes);
         drop(folder);
         let patience = self.patience();
-        match patience.call(|| worker.store.commit(job.lease, &tracks)).await {
-            Ok(()) => Ok(tracks),
+        match patience.call(|| worker.store.commit(job.lease, &made)).await {
+            Ok(()) => Ok(made),
             // A lost lease shows itself to the keeper, too; nothing more is written in any case.
             Err(
                 GaveUp::Aborted | GaveUp::Failed(ReportError::Refused(Refused::CancelRequested | Refused::LeaseLost)),
@@ -186,7 +185,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn encode(&self, folder: &JobFolder, plan: LadderPlan) -> Result<Vec<Track>, Unfinished> {
+    async fn encode(&self, folder: &JobFolder, plan: LadderPlan) -> Result<Made, Unfinished> {
         self.at(Stage::Encoding, 0.0);
         let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
         let (fraction, mut fractions) = watch::channel(0.0);
@@ -214,14 +213,13 @@ impl Attempt<'_> {
             outcome = encoding => outcome.map_err(|error| media_trouble(&error))?,
             never = passing_on => never,
         };
-        let Outcome::Ladder { tracks, .. } = outcome else {
+        let Outcome::Ladder { tracks, thumbnails, .. } = outcome else {
             return Err(failed(Fault::Environment, "the media process answered another question".to_owned()));
         };
-        tracks::check(folder.path(), &plan, &tracks)
-            .await
-            .map_err(|error| failed(Fault::Environment, chain(&error)))?;
+        let made = Made { tracks, thumbnails };
+        tracks::check(folder.path(), &plan, &made).await.map_err(|error| failed(Fault::Environment, chain(&error)))?;
         worker.metrics.encoded(duration, began.elapsed());
-        Ok(tracks)
+        Ok(made)
     }
 
     fn deadline(&self, duration: Duration) -> Duration {

@@ -1,7 +1,6 @@
 //! What the catalogue is asked and told, by name through the router, for the job's tenant.
 
 use flame_api::ClientError;
-use flame_api::media::Track;
 use flame_api::metadata::{Failure, NewVersion};
 use flame_media_child::protocol::Fault;
 use flame_service_host::problem::chain;
@@ -11,19 +10,20 @@ use super::Worker;
 use super::attempt::{Unfinished, failed};
 use super::patience::{GaveUp, Patience};
 use crate::store::Claimed;
-use crate::version;
+use crate::version::{self, Made};
 
 /// Publishes the version of `job`; one that is published already is a success. A call under way is never broken off:
 /// its outcome would not be known.
 pub(super) async fn publish(
     worker: &Worker,
     job: &Claimed,
-    tracks: Vec<Track>,
+    made: Made,
     abort: &CancellationToken,
 ) -> Result<(), Unfinished> {
     let client = worker.client.for_tenant(&job.tenant);
     let name = version::of_job(job.id);
-    let version = NewVersion { job_id: Some(job.id), chain: job.chain.clone(), tracks };
+    let Made { tracks, thumbnails } = made;
+    let version = NewVersion { job_id: Some(job.id), chain: job.chain.clone(), tracks, thumbnails };
     let published = patience(worker, abort).call(|| client.publish_version(job.asset_id, &name, &version)).await;
     match published {
         Ok(_) => Ok(()),

@@ -46,7 +46,7 @@ pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) 
 
 async fn close(worker: &Worker, job: &Claimed) -> Result<Report, NotNow> {
     // Only a committed job can have been published, by a call whose answer did not come.
-    if job.tracks.is_some() && catalogue::plays(worker, job).await? {
+    if job.made.is_some() && catalogue::plays(worker, job).await? {
         return Ok(Report::Succeed);
     }
     let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));

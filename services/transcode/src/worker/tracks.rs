@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use flame_api::media::{Track, TrackKind};
+use flame_api::media::{Thumbnails, Track, TrackKind};
 use flame_cmaf::index::{IndexError, JSON_SIZE_MAX_BYTES, TrackIndex};
 use flame_media_child::protocol::LadderPlan;
 use flame_object_store::{Store, StoreError};
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::attempt::{Unfinished, store_trouble};
 use super::patience::Patience;
-use crate::version::{index_name, media_name};
+use crate::version::{Made, index_name, media_name, sheet_name};
 
 /// Unfinished uploads below one version that are removed at once: a put leaves at most one behind for each track.
 const UPLOADS_MAX: usize = 1000;
@@ -46,6 +46,14 @@ pub(super) enum TrackError {
         /// Why not.
         source: IndexError,
     },
+    /// Sheets and answer do not agree.
+    #[error("the sheets of thumbnails have {file_bytes} bytes, the media process said {said_bytes}")]
+    Sheets {
+        /// In the files.
+        file_bytes: u64,
+        /// By the answer.
+        said_bytes: u64,
+    },
     /// Index, file and answer do not agree.
     #[error("{track} has {file_bytes} bytes, its index says {index_bytes} and the media process {said_bytes}")]
     Size {
@@ -61,7 +69,8 @@ pub(super) enum TrackError {
 }
 
 /// Checks that a child made what was planned, and that what it left can be served.
-pub(super) async fn check(folder: &Path, plan: &LadderPlan, tracks: &[Track]) -> Result<(), TrackError> {
+pub(super) async fn check(folder: &Path, plan: &LadderPlan, made: &Made) -> Result<(), TrackError> {
+    let Made { tracks, thumbnails } = made;
     let video = plan.video.iter().map(|rung| rung.name.clone());
     let planned: Vec<String> = video.chain(plan.audio.iter().map(|rung| rung.name.clone())).collect();
     let made: Vec<String> = tracks.iter().map(|track| track.name.clone()).collect();
@@ -84,7 +93,21 @@ pub(super) async fn check(folder: &Path, plan: &LadderPlan, tracks: &[Track]) ->
             return Err(TrackError::Size { track: track.name.clone(), file_bytes, index_bytes, said_bytes });
         }
     }
+    let mut sheets_bytes = 0;
+    for path in sheets(thumbnails.as_ref()).map(|name| folder.join(name)) {
+        let unreadable = |source| TrackError::Unreadable { path: path.clone(), source };
+        sheets_bytes += tokio::fs::metadata(&path).await.map_err(unreadable)?.len();
+    }
+    let said_bytes = thumbnails.as_ref().map_or(0, |thumbnails| thumbnails.size_bytes);
+    if sheets_bytes != said_bytes {
+        return Err(TrackError::Sheets { file_bytes: sheets_bytes, said_bytes });
+    }
     Ok(())
+}
+
+/// File names of the sheets.
+fn sheets(thumbnails: Option<&Thumbnails>) -> impl Iterator<Item = String> {
+    (0..thumbnails.map_or(0, Thumbnails::sheets)).map(sheet_name)
 }
 
 async fn read_index(folder: &Path, track: &str) -> Result<Vec<u8>, (PathBuf, std::io::Error)> {
@@ -115,8 +138,10 @@ pub(super) struct Storing<'a> {
 // === impl Storing ===
 
 impl Storing<'_> {
-    /// Stores the media of all tracks, then the indexes: what has an index is whole. Returns the bytes stored.
-    pub(super) async fn run(&self, tracks: &[Track], progress: impl Fn(f64)) -> Result<u64, Unfinished> {
+    /// Stores the media of all tracks and the thumbnails, then the indexes: what has an index is whole. Returns the bytes
+    /// stored.
+    pub(super) async fn run(&self, made: &Made, progress: impl Fn(f64)) -> Result<u64, Unfinished> {
+        let Made { tracks, thumbnails } = made;
         if !self.is_first {
             let cleared = self.patience.call(|| clear(self.objects, self.prefix)).await;
             cleared.map_err(store_trouble)?;
@@ -134,6 +159,9 @@ impl Storing<'_> {
             Ok(())
         };
         both(media_lane(), media_lane()).await?;
+        for name in sheets(thumbnails.as_ref()) {
+            self.put_file(&name, "image/jpeg").await?;
+        }
         let indexes = Mutex::new(tracks.iter());
         let index_lane = async || {
             while let Some(track) = next(&indexes) {
@@ -142,17 +170,20 @@ impl Storing<'_> {
             Ok(())
         };
         both(index_lane(), index_lane()).await?;
-        Ok(all_bytes)
+        Ok(all_bytes + thumbnails.as_ref().map_or(0, |thumbnails| thumbnails.size_bytes))
     }
 
     async fn put_media(&self, track: &Track) -> Result<(), Unfinished> {
-        self.go_on()?;
-        let name = media_name(&track.name);
-        let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(&name));
         let content_type = match track.kind {
             TrackKind::Video => "video/mp4",
             TrackKind::Audio => "audio/mp4",
         };
+        self.put_file(&media_name(&track.name), content_type).await
+    }
+
+    async fn put_file(&self, name: &str, content_type: &str) -> Result<(), Unfinished> {
+        self.go_on()?;
+        let (key, path) = (format!("{}{name}", self.prefix), self.folder.join(name));
         let stored = self.patience.call(|| self.objects.put_file(&key, &path, content_type)).await;
         stored.map_err(store_trouble).map(drop)
     }

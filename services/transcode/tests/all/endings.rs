@@ -160,7 +160,8 @@ async fn what_is_committed_is_published_later_and_not_made_again() {
     world.queue(&new).await;
     world.until(new.id, "publishing has failed", |job| job.error.is_some() && job.attempt > 1).await;
     let keys = world.media_keys().await;
-    assert_eq!(keys.len(), 6);
+    // Three tracks with their indexes, and a sheet of thumbnails.
+    assert_eq!(keys.len(), 7, "{keys:?}");
     let before = world.objects.head(&keys[0]).await.unwrap().unwrap();
     world.start_metadata().await;
     let job = world.until_final(new.id).await;

@@ -13,6 +13,7 @@ use flame_transcode::changes::Changes;
 use flame_transcode::job::{Refused, Report};
 use flame_transcode::stage::{Progress, Stage};
 use flame_transcode::store::{Claimed, Created, Lane, ReportError, Store};
+use flame_transcode::version::Made;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -86,8 +87,8 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
             }
             _ => {
                 store.renew(job.lease, Progress { stage: Stage::Storing, fraction: 0.5 }).await.unwrap();
-                if job.tracks.is_none() {
-                    store.commit(job.lease, &[]).await.unwrap();
+                if job.made.is_none() {
+                    store.commit(job.lease, &Made::default()).await.unwrap();
                 }
                 *ledger.lock().unwrap().succeeded.entry(job.lease.seq).or_default() += 1;
                 leave();
@@ -174,10 +175,10 @@ async fn what_was_committed_is_known_to_the_next_worker() {
     let store = open(&config).await;
     fill(&store, 1).await;
     let job = store.claim(Lane::Work, "a").await.unwrap().unwrap();
-    store.commit(job.lease, &[]).await.unwrap();
+    store.commit(job.lease, &Made::default()).await.unwrap();
     drop(store);
     let store = open(&config).await;
     assert_eq!(store.restart("a").await.unwrap(), 1);
     let again = store.claim(Lane::Work, "a").await.unwrap().unwrap();
-    assert_eq!((again.phase, again.tracks), (flame_transcode::job::Phase::Publishing, Some(Vec::new())));
+    assert_eq!((again.phase, again.made), (flame_transcode::job::Phase::Publishing, Some(Made::default())));
 }

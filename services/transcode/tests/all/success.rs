@@ -28,6 +28,7 @@ async fn a_job_makes_a_version_that_plays() {
     let prefix = format!("default/media/{}/{version}/", new.asset_id);
     let mut expected: Vec<String> =
         names.iter().flat_map(|name| [format!("{prefix}{name}.mp4"), format!("{prefix}{name}.index.json")]).collect();
+    expected.push(format!("{prefix}thumbnails/0.jpg"));
     expected.sort();
     assert_eq!(world.media_keys().await, expected);
     for track in &job.tracks {
@@ -44,6 +45,10 @@ async fn a_job_makes_a_version_that_plays() {
     let asset = world.asset(new.asset_id).await;
     assert_eq!((asset.state, asset.error), (AssetState::Ready, None));
     let published = asset.version.unwrap();
+    let thumbnails = published.thumbnails.clone().expect("pictures have thumbnails");
+    assert_eq!((thumbnails.count, thumbnails.interval_ms, thumbnails.tile_width), (2, 1000, 160), "{thumbnails:?}");
+    let sheet = world.objects.head(&format!("{prefix}thumbnails/0.jpg")).await.unwrap().unwrap();
+    assert_eq!((sheet.size_bytes, sheet.content_type.as_deref()), (thumbnails.size_bytes, Some("image/jpeg")));
     assert_eq!((published.name, published.job_id, published.tracks), (version, Some(new.id), job.tracks));
     world.assert_scratch_is_empty();
 
