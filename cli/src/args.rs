@@ -110,6 +110,9 @@ pub struct Up {
     /// Let `flame ingest URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,
+    /// Sites that viewers are steered to: a TOML file with streaming's table `[steering]`
+    #[arg(long, value_name = "FILE")]
+    pub steering: Option<PathBuf>,
     /// Stop when standard input ends: for whoever starts it and must not leave it behind
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,

@@ -16,7 +16,7 @@ use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Bytes;
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope};
-use flame_streaming::config::{EncryptionConfig, SurrogatesConfig, ViewersConfig};
+use flame_streaming::config::{EncryptionConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -53,7 +53,7 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// What `flame up` was told.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Where the router listens.
     pub listen: SocketAddr,
@@ -63,6 +63,8 @@ pub struct Settings {
     pub srt: Option<SocketAddr>,
     /// Whether pulls may reach private addresses.
     pub allow_private_pulls: bool,
+    /// Sites that viewers are steered to.
+    pub steering: Option<SteeringConfig>,
 }
 
 /// Everything, running.
@@ -132,7 +134,11 @@ impl Bundle {
             ..flame_transcode::Config::new(store.clone())
         });
         let surrogate = Surrogate::known(data, &common)?;
-        let streaming = flame_streaming::start(streaming(data, host(), store, &surrogate)?);
+        let streaming = flame_streaming::Config {
+            steering: settings.steering.clone(),
+            ..streaming(data, host(), store, &surrogate)?
+        };
+        let streaming = flame_streaming::start(streaming);
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);

@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 use flame_service_host::StartError;
 use flame_service_host::logs;
 use flame_service_host::problem::chain;
+use flame_streaming::config::SteeringConfig;
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +34,7 @@ const POLL: Duration = Duration::from_millis(50);
 const LOG_MAX_BYTES: u64 = 64 << 20;
 /// The ports that encoders use where none is named.
 pub const RTMP_PORT: u16 = 1935;
-pub const SRT_PORT: u16 = 8890;
+const SRT_PORT: u16 = 8890;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
@@ -63,10 +64,25 @@ struct Ready {
 
 pub async fn run(global: &Global, args: Up) -> Result<(), Exit> {
     let folder = data::folder(args.data.as_deref())?;
-    if args.detach { detach(global, &args, &folder).await } else { serve(global, &args, folder).await }
+    let steering = args.steering.as_deref().map(steering).transpose()?;
+    if args.detach { detach(global, &args, &folder).await } else { serve(global, &args, folder, steering).await }
 }
 
-async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> {
+/// A file that `--steering` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SteeringFile {
+    steering: SteeringConfig,
+}
+
+/// Reads the sites that viewers are steered to.
+fn steering(path: &Path) -> Result<SteeringConfig, Exit> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    let file = toml::from_str::<SteeringFile>(&text.map_err(Exit::usage)?);
+    Ok(file.with_context(|| format!("{} is no steering file", path.display())).map_err(Exit::usage)?.steering)
+}
+
+async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<SteeringConfig>) -> Result<(), Exit> {
     // People who watch want warnings; a log file or collector wants everything.
     logs::init(if std::io::stderr().is_terminal() { "warn,s3s=off" } else { "info,s3s=off" });
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -85,6 +101,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf) -> Result<(), Exit> 
         rtmp: beside(args.listen, args.rtmp, RTMP_PORT),
         srt: beside(args.listen, args.srt, SRT_PORT),
         allow_private_pulls: args.allow_private_pulls,
+        steering,
     };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
@@ -212,6 +229,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     }
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");
+    }
+    if let Some(path) = &args.steering {
+        command.arg("--steering").arg(path);
     }
     if global.json {
         command.arg("--json");

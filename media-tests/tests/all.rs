@@ -16,6 +16,8 @@ mod live;
 mod packaged;
 #[path = "all/sounds.rs"]
 mod sounds;
+#[path = "all/steering.rs"]
+mod steering;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/thumbnails.rs"]

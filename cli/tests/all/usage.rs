@@ -21,6 +21,8 @@ fn wrong_usage_is_status_2() {
     for arguments in [
         &["upp"][..],
         &["up", "--listen", "here"],
+        &["up", "--steering", "/nowhere/steering.toml"],
+        &["up", "--steering", manifest.to_str().unwrap()],
         &["--router", "ftp://example.org", "asset", "list"],
         &["demo", "vod", "/nowhere/film.mp4"],
         &["demo"],

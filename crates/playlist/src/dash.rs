@@ -8,6 +8,7 @@ mod events;
 mod live;
 mod periods;
 mod representation;
+mod steering;
 mod text;
 mod tiles;
 mod timeline;
@@ -15,6 +16,7 @@ mod xml;
 
 pub use self::live::{LiveMpd, LiveTrack, LowLatency, Phase, WallClock};
 pub use self::representation::{DashKind, DashTrack};
+pub use self::steering::DashSteering;
 pub use self::tiles::Tiles;
 
 use std::ops::Range;
@@ -43,45 +45,55 @@ pub struct VodTrack {
     pub segment_bytes: Vec<u64>,
 }
 
+/// Complete tracks, and what else an MPD says of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct VodMpd<'a> {
+    /// The tracks.
+    pub tracks: &'a [VodTrack],
+    /// Text that is shown with them; a clip has none.
+    pub texts: &'a [DashText],
+    /// Their thumbnails; a clip has none.
+    pub tiles: Option<&'a Tiles>,
+    /// The ways to all of it.
+    pub steering: Option<&'a DashSteering>,
+}
+
 /// The MPD of complete tracks, and of text that is shown with them.
 ///
-/// `minBufferTime` is the longest that any of them needs to make its `bandwidth` true: the length of the longest segment or
-/// less, since the bandwidth is the peak of segments.
-///
 /// # Errors
-/// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
+/// As [`VodMpd::mpd`].
 pub fn vod_mpd(tracks: &[VodTrack], texts: &[DashText]) -> Result<String, PlaylistError> {
-    vod_mpd_with_tiles(tracks, texts, None)
+    VodMpd { tracks, texts, ..VodMpd::default() }.mpd()
 }
 
-/// The same, with thumbnails.
-///
-/// # Errors
-/// As [`vod_mpd`]; also if the thumbnails have no size.
-pub fn vod_mpd_with_tiles(
-    tracks: &[VodTrack],
-    texts: &[DashText],
-    tiles: Option<&Tiles>,
-) -> Result<String, PlaylistError> {
-    written(tracks, (texts, tiles), None)
+// === impl VodMpd ===
+
+impl VodMpd<'_> {
+    /// The MPD.
+    ///
+    /// `minBufferTime` is the longest that any of them needs to make its `bandwidth` true: the length of the longest segment or
+    /// less, since the bandwidth is the peak of segments.
+    ///
+    /// # Errors
+    /// [`PlaylistError`] if there is nothing to play, no timescale, or a URI is not relative.
+    pub fn mpd(&self) -> Result<String, PlaylistError> {
+        written(self, None)
+    }
+
+    /// The MPD of what of it is shown from `from_ms` until `to_ms`, which may lie behind the end.
+    ///
+    /// It names whole segments. The Period begins with the first frame of the clip (`presentationTimeOffset`) and ends where the
+    /// clip does: what its segments hold besides is not shown (ISO/IEC 23009-1 section 5.3.2.1).
+    ///
+    /// # Errors
+    /// [`PlaylistError::Clip`] if nothing of it is there; else as [`VodMpd::mpd`].
+    pub fn clip(&self, from_ms: u64, to_ms: u64) -> Result<String, PlaylistError> {
+        written(&Self { texts: &[], tiles: None, ..*self }, Some(from_ms..to_ms))
+    }
 }
 
-/// The MPD of what of complete tracks is shown from `from_ms` until `to_ms`, which may lie behind their end.
-///
-/// It names whole segments. The Period begins with the first frame of the clip (`presentationTimeOffset`) and ends where the
-/// clip does: what its segments hold besides is not shown (ISO/IEC 23009-1 section 5.3.2.1).
-///
-/// # Errors
-/// [`PlaylistError::Clip`] if nothing of it is there; else as [`vod_mpd`].
-pub fn vod_clip_mpd(tracks: &[VodTrack], from_ms: u64, to_ms: u64) -> Result<String, PlaylistError> {
-    written(tracks, (&[], None), Some(from_ms..to_ms))
-}
-
-fn written(
-    tracks: &[VodTrack],
-    (texts, tiles): (&[DashText], Option<&Tiles>),
-    clip: Option<Range<u64>>,
-) -> Result<String, PlaylistError> {
+fn written(vod: &VodMpd<'_>, clip: Option<Range<u64>>) -> Result<String, PlaylistError> {
+    let VodMpd { tracks, texts, tiles, steering } = *vod;
     let facts: Vec<&DashTrack> = tracks.iter().map(|track| &track.track).collect();
     let mut pieces = Vec::new();
     let (mut end_ms, mut buffer_ms, mut longest_ms) = (0, 1, 0);
@@ -141,6 +153,8 @@ fn written(
         .with("mediaPresentationDuration", IsoDuration(end_ms))
         .with("minBufferTime", IsoDuration(buffer_ms))
         .with("maxSegmentDuration", IsoDuration(longest_ms));
+    let mpd = mpd.children(steering.map_or(Ok(Vec::new()), |steering| steering.locations(None))?);
+    let mpd = mpd.children(steering.map(DashSteering::element).transpose()?);
     Ok(mpd.child(period).document())
 }
 

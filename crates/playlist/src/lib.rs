@@ -20,8 +20,8 @@ mod uri;
 use thiserror::Error;
 
 pub use dash::{
-    DashKind, DashTrack, LiveMpd, LiveTrack, LowLatency, Phase, Tiles, VodTrack, WallClock, vod_clip_mpd, vod_mpd,
-    vod_mpd_with_tiles,
+    DashKind, DashSteering, DashTrack, LiveMpd, LiveTrack, LowLatency, Phase, Tiles, VodMpd, VodTrack, WallClock,
+    vod_mpd,
 };
 pub use date_range::{Cue, DateRange, Length, Scte35, Value, check_date_ranges, date_ranges_since};
 pub use iframes::{Iframe, IframeMedia, LiveIframes, iframe_playlist};

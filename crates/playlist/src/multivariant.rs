@@ -133,8 +133,8 @@ impl<'a> Way<'a> {
         if twice || (!self.input.pathways.is_empty() && !is_pathway(id)) {
             return Err(PlaylistError::Attribute { attribute: "PATHWAY-ID", value: id.clone() });
         }
-        if !base.is_empty() && !uri::checked(base)?.ends_with('/') {
-            return Err(PlaylistError::Uri { uri: base.clone() });
+        if !base.is_empty() {
+            uri::checked_base(base)?;
         }
         Ok(())
     }
@@ -374,7 +374,7 @@ fn checked_codecs<'a>(codecs: impl Iterator<Item = &'a str>) -> Result<Vec<&'a s
     codecs.map(|codec| Quoted::new("CODECS", codec).map(|_| codec)).collect()
 }
 
-fn is_pathway(id: &str) -> bool {
+pub(crate) fn is_pathway(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
 

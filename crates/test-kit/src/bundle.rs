@@ -36,10 +36,19 @@ impl Bundle {
     /// # Panics
     /// When it does not become ready; the message holds its log.
     pub async fn up() -> Self {
+        Self::up_with(&[]).await
+    }
+
+    /// The same, with further arguments of `flame up`.
+    ///
+    /// # Panics
+    /// When it does not become ready; the message holds its log.
+    pub async fn up_with(arguments: &[&str]) -> Self {
         let scratch = Scratch::new("bundle");
         let log = File::create(scratch.join("log")).expect("scratch is writable");
         let child = flame(&scratch)
             .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls"])
+            .args(arguments)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -1,5 +1,7 @@
 //! What the service is told. `config.example.toml` holds every key with its meaning.
 
+mod steering;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
 use flame_service_host::viewers::Signers;
 use serde::Deserialize;
+
+pub use steering::{PathwayConfig, SteeringConfig};
 
 /// The configuration of the streaming service.
 #[derive(Debug, Clone, Deserialize)]
@@ -52,6 +56,9 @@ pub struct Config {
     /// What keys of encrypted assets are wrapped with; without it they are stored as they are.
     #[serde(default)]
     pub encryption: Option<EncryptionConfig>,
+    /// Sites that viewers are steered to; without it there is one.
+    #[serde(default)]
+    pub steering: Option<SteeringConfig>,
 }
 
 /// `[viewers]`: signed URLs (RFC 9246).
@@ -152,6 +159,7 @@ impl Config {
             viewers: None,
             surrogates: None,
             encryption: None,
+            steering: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod recorded;
 mod representation;
 mod sealed;
 mod signed;
+mod steering;
 mod text;
 mod thumbnails;
 
@@ -35,6 +36,7 @@ use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
 use crate::seals::Seals;
 use crate::source::Sources;
+use crate::steering::Steering;
 use crate::store::MediaStore;
 use crate::text::Texts;
 use crate::track::Tracks;
@@ -57,6 +59,7 @@ pub(crate) struct State {
     pub(crate) store: MediaStore,
     pub(crate) live: Live,
     pub(crate) recordings: Recordings,
+    pub(crate) steering: Steering,
     pub(crate) admission: Admission,
 }
 
@@ -86,6 +89,8 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(poster::poster),
         routes!(clock::clock),
         routes!(keys::key),
+        routes!(steering::hls),
+        routes!(steering::dash),
         routes!(thumbnails::index),
         routes!(thumbnails::sheet),
         routes!(media::playlist),

@@ -9,7 +9,7 @@
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
 //! it (`admission`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
 //! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what it is encrypted with
-//! (`seals`), what is read along with it (`text`), live channels (`live`), then
+//! (`seals`), what is read along with it (`text`), live channels (`live`), from which site viewers play (`steering`), then
 //! `http`, which speaks.
 
 mod admission;
@@ -24,6 +24,7 @@ pub mod names;
 pub mod presentation;
 mod seals;
 mod source;
+mod steering;
 mod store;
 mod text;
 mod track;
@@ -47,6 +48,7 @@ use live::{Live, Recordings};
 use presentation::Presentations;
 use seals::{Seals, Wrapping};
 use source::Sources;
+use steering::Steering;
 use store::MediaStore;
 use text::Texts;
 use track::Tracks;
@@ -69,6 +71,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(tenant) => catalogue.for_tenant(tenant),
         None => catalogue,
     };
+    let steering = Steering::open(config.steering.as_ref(), &host, config.host.token.as_deref())?;
     let objects = Store::connect(&config.store);
     let store = MediaStore::new(objects.clone(), config.store_deadline.0);
     let needed = store.clone();
@@ -95,6 +98,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
     host.spawn("live", |stop| live.clone().until(stop));
+    host.spawn("steering", |stop| steering.clone().until(stop));
     let state = http::State {
         presentations: Presentations::new(catalogue, &config.catalogue),
         tracks: Tracks::new(store.clone(), config.indexes.0),
@@ -104,6 +108,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         workshop: Workshop::new(store.clone(), &config.derived),
         seals,
         live,
+        steering,
         store,
         admission,
     };

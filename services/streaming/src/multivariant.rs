@@ -8,13 +8,14 @@ use flame_api::metadata::Encryption;
 use flame_api::subtitles::{Subtitle, SubtitleRole};
 use flame_playlist::{
     AudioRendition, Container, DashText, IframeRendition, MultivariantInput, PlaylistError, Role, SubtitleRendition,
-    Tiles, VideoRange, VideoRendition, multivariant_playlist, vod_clip_mpd, vod_mpd_with_tiles,
+    Tiles, VideoRange, VideoRendition, VodMpd, multivariant_playlist,
 };
 
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::presentation::Document;
 use crate::seals::Seal;
+use crate::steering::Ways;
 use crate::text::{self, WHOLE_URI};
 
 /// Codecs that a transport stream of HLS carries here, by the beginning of their strings.
@@ -38,7 +39,7 @@ pub(crate) fn playlist(
     (tracks, subtitles): (&[Listed<'_>], &[Subtitle]),
     container: Container,
     clip: Option<Clip>,
-    seal: Option<&Seal>,
+    (seal, ways): (Option<&Seal>, &Ways),
 ) -> Result<Document, PlaylistError> {
     let sealed = seal.map(|seal| seal.version(version));
     let version = sealed.as_deref().unwrap_or(version);
@@ -69,9 +70,14 @@ pub(crate) fn playlist(
         }
     }
     if let Some(grid) = grid(tracks) {
-        let uri = |subtitle| format!("{version}/{}/{file}{query}", text::track(subtitle, &grid.name));
-        input.subtitles = subtitles.iter().map(|subtitle| readable(subtitle, uri(subtitle))).collect();
+        let listed = |subtitle| {
+            let track = text::track(subtitle, &grid.name);
+            let uri = format!("{version}/{track}/{file}{query}");
+            readable(subtitle, track, uri)
+        };
+        input.subtitles = subtitles.iter().map(listed).collect();
     }
+    ways.put(&mut input);
     Ok(Document::new(multivariant_playlist(&input)?))
 }
 
@@ -93,6 +99,7 @@ pub(crate) fn mpd(
     version: &str,
     (tracks, subtitles, thumbnails): (&[Listed<'_>], &[Subtitle], Option<&Thumbnails>),
     clip: Option<Clip>,
+    ways: &Ways,
 ) -> Result<Document, PlaylistError> {
     let sounds = tracks.iter().filter(|track| track.facts.kind == TrackKind::Audio).count();
     let mut names: Vec<String> = Vec::new();
@@ -120,9 +127,11 @@ pub(crate) fn mpd(
         tile_height_px: thumbnails.tile_height,
         largest_sheet_bytes: thumbnails.largest_sheet_bytes,
     });
+    let steering = ways.dash();
+    let vod = VodMpd { tracks: &tracks, texts: &texts, tiles: tiles.as_ref(), steering: steering.as_ref() };
     let text = match clip {
-        None => vod_mpd_with_tiles(&tracks, &texts, tiles.as_ref())?,
-        Some(clip) => vod_clip_mpd(&tracks, clip.from_ms, clip.to_ms.unwrap_or(u64::MAX))?,
+        None => vod.mpd()?,
+        Some(clip) => vod.clip(clip.from_ms, clip.to_ms.unwrap_or(u64::MAX))?,
     };
     Ok(Document::new(text))
 }
@@ -135,7 +144,7 @@ fn text_role(role: SubtitleRole) -> Role {
     }
 }
 
-fn readable(subtitle: &Subtitle, uri: String) -> SubtitleRendition {
+fn readable(subtitle: &Subtitle, track: String, uri: String) -> SubtitleRendition {
     SubtitleRendition {
         uri,
         codec: None,
@@ -143,7 +152,7 @@ fn readable(subtitle: &Subtitle, uri: String) -> SubtitleRendition {
         language: Some(subtitle.language.clone()),
         role: text_role(subtitle.role),
         is_default: subtitle.default,
-        stable_id: None,
+        stable_id: Some(track),
     }
 }
 
@@ -207,7 +216,7 @@ fn video(facts: &Facts, video_range: Option<VideoRange>, uri: String) -> VideoRe
         video_range,
         average_bandwidth_bps: facts.average_bandwidth_bps,
         peak_bandwidth_bps: facts.peak_bandwidth_bps,
-        stable_id: None,
+        stable_id: Some(facts.name.clone()),
     }
 }
 
@@ -221,8 +230,13 @@ fn audio(facts: &Facts, uri: String) -> AudioRendition {
         channels: facts.channels,
         average_bandwidth_bps: facts.average_bandwidth_bps,
         peak_bandwidth_bps: facts.peak_bandwidth_bps,
-        stable_id: None,
+        stable_id: Some(facts.name.clone()),
     }
+}
+
+/// What the I-frames of a track are called in all its playlists, whatever the version: the track's own name is that of the variant.
+pub(crate) fn stable_iframes(track: &str) -> String {
+    format!("{track}.i")
 }
 
 fn iframes(track: &Listed<'_>, uri: String) -> Option<IframeRendition> {
@@ -235,6 +249,6 @@ fn iframes(track: &Listed<'_>, uri: String) -> Option<IframeRendition> {
         video_range: track.video_range,
         average_bandwidth_bps: bandwidth.average_bps,
         peak_bandwidth_bps: bandwidth.peak_bps,
-        stable_id: None,
+        stable_id: Some(stable_iframes(&track.facts.name)),
     })
 }

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::config::CatalogueConfig;
 use crate::multivariant::{self, Listed};
+use crate::steering::Ways;
 
 /// An asset that is not there is asked for again so soon: who has just uploaded it waits for it.
 const MISSING_FRESH: Duration = Duration::from_millis(100);
@@ -247,6 +248,6 @@ fn check(version: &Version) -> Result<(), VersionError> {
     }
     let listed = |facts| Listed { facts: Cow::Borrowed(facts), video_range: None, complete: None };
     let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
-    multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None, None)?;
+    multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None, (None, &Ways::default()))?;
     Ok(())
 }

@@ -27,6 +27,8 @@ mod poster;
 mod protected;
 #[path = "all/segments.rs"]
 mod segments;
+#[path = "all/steering.rs"]
+mod steering;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/thumbnails.rs"]

@@ -17,6 +17,8 @@ use crate::medium;
 
 /// Fetches at once.
 const AT_ONCE: usize = 4;
+/// The tag of a playlist that names pathways to several sites; what it names itself is each player's own.
+const STEERING: &str = "#EXT-X-CONTENT-STEERING";
 /// Playlists are read up to this size.
 const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
 /// A piece that is read at a time.
@@ -36,8 +38,10 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
                 Ok((bytes, playlist)) => {
                     warmed.objects += 1;
                     warmed.bytes += bytes;
+                    let is_steered = playlist.as_ref().is_some_and(|text| text.contains(STEERING));
                     for named in playlist.iter().flat_map(|text| named(text)) {
-                        let Some(target) = resolve(url, named) else { continue };
+                        let on_pathway = || is_steered.then(|| resolve_on_pathway(url, named)).flatten();
+                        let Some(target) = resolve(url, named).or_else(on_pathway) else { continue };
                         if seen.len() < max && seen.insert(target.clone()) {
                             wanted.push_back(target);
                         }
@@ -105,7 +109,8 @@ async fn drain(
 /// What an HLS playlist names, in its order: URI lines, and URI attributes of tags (RFC 8216 section 4).
 pub(crate) fn named(playlist: &str) -> Vec<&str> {
     let mut named = Vec::new();
-    for line in playlist.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    let is_told = |line: &&str| !line.is_empty() && !line.starts_with(STEERING);
+    for line in playlist.lines().map(str::trim).filter(is_told) {
         if !line.starts_with('#') {
             named.push(line);
         } else if let Some((_, rest)) = line.split_once("URI=\"")
@@ -131,9 +136,33 @@ pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
     })
 }
 
+/// The same of a playlist whose pathways lead to other sites: what lies there below the asset is what lies here below it. Nothing is
+/// asked there.
+fn resolve_on_pathway(base: &str, reference: &str) -> Option<String> {
+    let elsewhere = url::Url::parse(reference).ok()?;
+    let below = format!("/{}/", base.trim_start_matches('/').split_once('/')?.0);
+    let from = elsewhere.path().find(&below)?;
+    Some(match elsewhere.query() {
+        Some(query) => format!("{}?{query}", &elsewhere.path()[from..]),
+        None => elsewhere.path()[from..].to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_on_a_pathway_is_found_behind_the_own_name() {
+        let playlist = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering\",PATHWAY-ID=\"east\"\n\
+                        #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"east\"\nhttp://east:8080/~cdn/film/v/index.m3u8?from=1s\n";
+        let [uri] = named(playlist)[..] else { panic!("{:?}", named(playlist)) };
+        assert_eq!(resolve("/film/index.m3u8", uri), None);
+        assert_eq!(resolve_on_pathway("/film/index.m3u8", uri).as_deref(), Some("/film/v/index.m3u8?from=1s"));
+        for other in ["http://east:8080/~cdn/other/v/index.m3u8", "v/index.m3u8", "http://east:8080/"] {
+            assert_eq!(resolve_on_pathway("/film/index.m3u8", other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_a_playlist_names_is_found_and_stays_behind_the_name() {

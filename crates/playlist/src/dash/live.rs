@@ -6,6 +6,7 @@
 
 use super::periods::{Span, spans};
 use super::representation::{DashTrack, Piece, Set, descriptor};
+use super::steering::DashSteering;
 use super::timeline::Timeline;
 use super::xml::Element;
 use super::{NAMESPACE, PROFILE, adaptation_sets, events};
@@ -14,6 +15,8 @@ use crate::{Content, DateRange, LiveSegment, PlaylistError, init_uri, uri};
 
 /// How players may catch up with the edge, or fall back from it, unheard.
 const PLAYBACK_RATES: (&str, &str) = ("0.96", "1.04");
+/// What the MPD is called, in the folder that URIs are relative to.
+const MPD_FILE: &str = "manifest.mpd";
 
 /// A live channel, or one that was.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,6 +43,8 @@ pub struct LiveMpd {
     pub clip_ms: Option<(u64, u64)>,
     /// Spans of time that something is said of.
     pub date_ranges: Vec<DateRange>,
+    /// The ways to all of it.
+    pub steering: Option<DashSteering>,
 }
 
 /// Whether a channel goes on.
@@ -156,7 +161,7 @@ impl LiveMpd {
             let period = period.children(events::streams(&ranges, start_ms)?);
             periods.push(period.children(adaptation_sets(&sets, &facts, &pieces)?));
         }
-        let mpd = self.head(end_ms - zero_ms).children(periods);
+        let mpd = self.head(end_ms - zero_ms)?.children(periods);
         let clocks = self.clocks.iter().filter(|_| self.phase != Phase::Recorded);
         Ok(mpd.children(clocks.map(WallClock::element).collect::<Result<Vec<_>, _>>()?).document())
     }
@@ -166,7 +171,7 @@ impl LiveMpd {
         spans(&self.tracks, &self.known_period_starts_ms, lists_open)
     }
 
-    fn head(&self, end_ms: u64) -> Element {
+    fn head(&self, end_ms: u64) -> Result<Element, PlaylistError> {
         let longest_ms = self.tracks.iter().map(LiveTrack::longest_ms).max().unwrap_or(0);
         let longest_ms = longest_ms.max(self.low_latency.map_or(0, |low| low.segment_ms));
         let low_latency = self.low_latency.filter(|_| self.phase == Phase::Live);
@@ -184,10 +189,11 @@ impl LiveMpd {
                 .with("suggestedPresentationDelay", IsoDuration(self.delay_ms)),
         };
         let mpd = mpd.with("minBufferTime", IsoDuration(buffer_ms)).with("maxSegmentDuration", IsoDuration(longest_ms));
-        match low_latency {
-            Some(low) => mpd.child(low.element()),
-            None => mpd,
-        }
+        // Where a recording is found does not change, and nobody looks again.
+        let file = (self.phase != Phase::Recorded).then_some(MPD_FILE);
+        let locations = self.steering.as_ref().map_or(Ok(Vec::new()), |steering| steering.locations(file))?;
+        let steering = self.steering.as_ref().map(DashSteering::element).transpose()?;
+        Ok(mpd.children(locations).children(low_latency.map(|low| low.element())).children(steering))
     }
 
     fn piece<'a>(&self, track: &'a LiveTrack, segments: &std::ops::Range<usize>, start_ms: u64) -> Option<Piece<'a>> {

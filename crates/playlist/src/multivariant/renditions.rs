@@ -145,6 +145,6 @@ pub struct Steering {
 pub struct Pathway {
     /// Its name: letters, digits, `. - _`.
     pub id: String,
-    /// What stands in front of every URI on it: relative, with `/` at its end, or empty.
+    /// What stands in front of every URI on it, with `/` at its end: relative, or at another host. Empty for the playlist's own folder.
     pub base: String,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flame_playlist::{DashKind, DashTrack, PlaylistError, Role, VodTrack, vod_clip_mpd, vod_mpd};
+use flame_playlist::{DashKind, DashTrack, PlaylistError, Role, VodMpd, VodTrack, vod_mpd};
 use proptest::prelude::*;
 use quick_xml::{Reader, events::Event};
 
@@ -283,7 +283,7 @@ fn a_clip_is_a_period_that_begins_with_its_first_frame() {
     };
     let tracks = [track(video("v", 720, 1_000_000), 4), track(audio("a", "en", Role::Main), 2)];
     let found = |from_ms, to_ms| {
-        let elements = read(&vod_clip_mpd(&tracks, from_ms, to_ms).unwrap());
+        let elements = read(&VodMpd { tracks: &tracks, ..VodMpd::default() }.clip(from_ms, to_ms).unwrap());
         let said = |element: &str, attribute: &str| -> Vec<String> {
             let of = elements.iter().filter(|found| found.name == element);
             of.map(|found| found.attributes.get(attribute).cloned().unwrap_or_default()).collect()
@@ -309,7 +309,7 @@ fn a_clip_is_a_period_that_begins_with_its_first_frame() {
     let expected = ("PT1S".to_owned(), text(&["3"]), text(&["210000"]), text(&["180000"]), text(&[""]));
     assert_eq!(found(7000, 60_000), expected);
     for (from_ms, to_ms) in [(8000, 9000), (3000, 3000)] {
-        let refusal = vod_clip_mpd(&tracks, from_ms, to_ms);
+        let refusal = VodMpd { tracks: &tracks, ..VodMpd::default() }.clip(from_ms, to_ms);
         assert!(matches!(refusal, Err(PlaylistError::Clip { .. })), "{refusal:?}");
     }
 }

@@ -205,7 +205,11 @@ fn what_breaks_a_rule_is_refused() {
         MultivariantInput { pathways: vec![way("a b", "")], ..input() },
         MultivariantInput { pathways: vec![way("a", "b")], ..input() },
         MultivariantInput { pathways: vec![way("a", "//host/")], ..input() },
-        MultivariantInput { pathways: vec![way("a", "https://host/")], ..input() },
+        MultivariantInput { pathways: vec![way("a", "https://host")], ..input() },
+        MultivariantInput { pathways: vec![way("a", "https:///")], ..input() },
+        MultivariantInput { pathways: vec![way("a", "ftp://host/")], ..input() },
+        MultivariantInput { pathways: vec![way("a", "https://host/b\"/")], ..input() },
+        MultivariantInput { pathways: vec![way("a", "https://host/b?c=/")], ..input() },
         MultivariantInput {
             steering: Some(Steering { server_uri: "https://host/".to_owned(), first_pathway: None }),
             ..input()

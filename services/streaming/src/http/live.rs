@@ -16,6 +16,7 @@ use crate::live::span::{Asked, Span, SpanError};
 use crate::live::view::{self, View};
 use crate::live::{Channel, Following, Octets, Track, Waited};
 use crate::names::{File, TrackName};
+use crate::steering::Ways;
 
 /// Media type of what is or was live.
 pub(super) const MEDIA_TYPE: &str = "video/mp4";
@@ -217,13 +218,14 @@ pub(super) async fn send(
 pub(super) fn multivariant(
     channel: &Channel,
     query: Option<&str>,
+    ways: &Ways,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let document = match asked(query)? {
-        None => channel.multivariant().ok_or_else(|| error::not_begun(channel.id))?,
+        None => channel.multivariant(ways).ok_or_else(|| error::not_begun(channel.id))?,
         Some(asked) => {
             let (views, span) = clip_of(channel, asked)?;
-            view::multivariant(&channel.media_version, &views, Some(span))
+            view::multivariant(&channel.media_version, &views, Some(span), ways)
         }
     };
     let document = document.map_err(|refusal| Failure::internal(&refusal))?;
@@ -234,14 +236,15 @@ pub(super) fn multivariant(
 pub(super) fn mpd(
     channel: &Channel,
     query: Option<&str>,
+    ways: &Ways,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let Some(asked) = asked(query)? else {
-        let document = channel.mpd().ok_or_else(|| error::not_begun(channel.id))?;
+        let document = channel.mpd(ways).ok_or_else(|| error::not_begun(channel.id))?;
         let document = document.map_err(|refusal| Failure::internal(&refusal))?;
         return Ok(answer(&document, MPD_TYPE, MPD_CACHE_CONTROL, method, headers));
     };
     let (views, span) = clip_of(channel, asked)?;
-    let document = super::recorded::mpd_of(&channel.media_version, &views, Some(span))?;
+    let document = super::recorded::mpd_of(&channel.media_version, &views, Some(span), ways)?;
     Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, method, headers))
 }

@@ -59,7 +59,8 @@ pub(super) async fn playlist(
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
     if let Some(channel) = state.live.find(asset) {
-        return live::multivariant(&channel, query.as_deref(), (&method, &headers));
+        let ways = state.steering.ways(asset, false);
+        return live::multivariant(&channel, query.as_deref(), &ways, (&method, &headers));
     }
     let document = hls(&state, asset, Container::FragmentedMp4, query.as_deref()).await?;
     Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
@@ -124,18 +125,20 @@ pub(super) async fn mpd(
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
     if let Some(channel) = state.live.find(asset) {
-        return live::mpd(&channel, query.as_deref(), (&method, &headers));
+        let ways = state.steering.ways(asset, false);
+        return live::mpd(&channel, query.as_deref(), &ways, (&method, &headers));
     }
     let presentation = current(&state, asset).await?;
     if presentation.encryption.is_some() {
         return Err(error::missing("DASH of an encrypted asset: it is offered as HLS"));
     }
     let subtitles = &presentation.subtitles[..];
+    let ways = state.steering.ways(asset, presentation.protected);
     let playing = playing(&state, asset, &presentation).await?;
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
     {
-        let document = recorded::mpd(&state, asset, (&presentation, version), query.as_deref()).await?;
+        let document = recorded::mpd(&state, asset, (&presentation, version), query.as_deref(), &ways).await?;
         return Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers));
     }
     let clip = Clip::of(query.as_deref()).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
@@ -147,11 +150,11 @@ pub(super) async fn mpd(
             }
             let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
             let (tracks, thumbnails) = (of_version(version, tracks), version.thumbnails.as_ref());
-            multivariant::mpd(&version.name, (&tracks, subtitles, thumbnails), clip)
+            multivariant::mpd(&version.name, (&tracks, subtitles, thumbnails), clip, &ways)
         }
         Playing::Uploaded(uploaded) => {
             let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
-            multivariant::mpd(&uploaded.version, (&tracks, subtitles, None), clip)
+            multivariant::mpd(&uploaded.version, (&tracks, subtitles, None), clip, &ways)
         }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
@@ -162,14 +165,14 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
     let presentation = current(state, asset).await?;
     let subtitles = &presentation.subtitles[..];
     let seal = state.seals.current(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
-    let seal = seal.as_ref();
+    let (seal, ways) = (seal.as_ref(), state.steering.ways(asset, presentation.protected));
     let playing = playing(state, asset, &presentation).await?;
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
         && container == Container::FragmentedMp4
         && seal.is_none()
     {
-        return recorded::multivariant(state, asset, (&presentation, version), query).await;
+        return recorded::multivariant(state, asset, (&presentation, version), query, &ways).await;
     }
     let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let document = match playing {
@@ -180,11 +183,12 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
             } else {
                 vec![None; version.tracks.len()]
             };
-            multivariant::playlist(&version.name, (&of_version(version, tracks), subtitles), container, clip, seal)
+            let tracks = of_version(version, tracks);
+            multivariant::playlist(&version.name, (&tracks, subtitles), container, clip, (seal, &ways))
         }
         Playing::Uploaded(uploaded) => {
             let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
-            multivariant::playlist(&uploaded.version, (&tracks, subtitles), container, clip, seal)
+            multivariant::playlist(&uploaded.version, (&tracks, subtitles), container, clip, (seal, &ways))
         }
     };
     document.map_err(|refusal| error::of_playlist(&refusal))

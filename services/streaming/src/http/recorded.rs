@@ -20,6 +20,7 @@ use crate::live::span::{Asked, Span};
 use crate::live::view::{self, View};
 use crate::names::{File, TrackName};
 use crate::presentation::{Document, Presentation};
+use crate::steering::Ways;
 
 /// The media playlist of a track, or of a clip of it.
 pub(super) fn playlist(
@@ -76,10 +77,11 @@ pub(super) async fn multivariant(
     asset: Uuid,
     (presentation, version): (&Presentation, &Version),
     query: Option<&str>,
+    ways: &Ways,
 ) -> FailureResult<Document> {
     let views = views(state, asset, presentation, version).await?;
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
-    view::multivariant(&version.name, &views, span).map_err(|refusal| error::of_playlist(&refusal))
+    view::multivariant(&version.name, &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
 }
 
 /// The MPD of a recording, or of a clip of it.
@@ -88,15 +90,17 @@ pub(super) async fn mpd(
     asset: Uuid,
     (presentation, version): (&Presentation, &Version),
     query: Option<&str>,
+    ways: &Ways,
 ) -> FailureResult<Document> {
     let views = views(state, asset, presentation, version).await?;
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
-    mpd_of(&version.name, &views, span)
+    mpd_of(&version.name, &views, span, ways)
 }
 
 /// The MPD of tracks that are complete, or of what of them has come.
-pub(super) fn mpd_of(version: &str, views: &[Arc<View>], span: Option<Span>) -> FailureResult<Document> {
+pub(super) fn mpd_of(version: &str, views: &[Arc<View>], span: Option<Span>, ways: &Ways) -> FailureResult<Document> {
     let mut mpd = view::mpd(version, views, span);
+    mpd.steering = ways.dash();
     mpd.phase = Phase::Recorded;
     let text = mpd.mpd().map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(Document::new(text))

@@ -17,6 +17,7 @@ use super::track::{Init, Track};
 use super::view::{self, View};
 use super::window::{Segment, State, Window};
 use crate::presentation::Document;
+use crate::steering::Ways;
 
 /// A channel. What never changes is public; the rest is behind locks.
 #[derive(Debug)]
@@ -284,8 +285,8 @@ impl Channel {
     }
 
     /// The multivariant playlist; `None` while not every track has a whole segment.
-    pub(crate) fn multivariant(&self) -> Option<Result<Document, PlaylistError>> {
-        Some(view::multivariant(&self.media_version, &self.views()?, None))
+    pub(crate) fn multivariant(&self, ways: &Ways) -> Option<Result<Document, PlaylistError>> {
+        Some(view::multivariant(&self.media_version, &self.views()?, None, ways))
     }
 }
 

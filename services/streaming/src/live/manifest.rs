@@ -13,6 +13,7 @@ use super::documents::{SegmentDocument, TrackDocument};
 use super::recording::listed;
 use super::view;
 use crate::presentation::Document;
+use crate::steering::Ways;
 
 /// How often players are to look again, milliseconds: caches keep an MPD for a second.
 const UPDATE_MS: u64 = 1_000;
@@ -28,7 +29,16 @@ const CLOCK_URI: &str = "../clock";
 #[derive(Debug, Default)]
 pub(super) struct Manifest {
     period_starts_ms: Vec<u64>,
-    written: Option<(Vec<u64>, Arc<Document>)>,
+    written: Option<Written>,
+}
+
+/// The last one written.
+#[derive(Debug)]
+struct Written {
+    /// Of how many changes of each track.
+    changes: Vec<u64>,
+    ways: Ways,
+    document: Arc<Document>,
 }
 
 // === impl Manifest ===
@@ -50,20 +60,20 @@ impl Manifest {
 
 impl Channel {
     /// The MPD; `None` while not every track has a whole segment.
-    pub(crate) fn mpd(&self) -> Option<Result<Arc<Document>, PlaylistError>> {
+    pub(crate) fn mpd(&self, ways: &Ways) -> Option<Result<Arc<Document>, PlaylistError>> {
         // Counted before they are looked at: what changes meanwhile is written the next time.
         let changes: Vec<u64> = self.tracks().iter().map(|track| track.change_count()).collect();
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, document)) = &manifest.written
-            && *of == changes
+        if let Some(written) = &manifest.written
+            && (&written.changes, &written.ways) == (&changes, ways)
         {
-            return Some(Ok(Arc::clone(document)));
+            return Some(Ok(Arc::clone(&written.document)));
         }
-        let mpd = self.live_mpd(manifest.period_starts_ms.clone())?;
+        let mpd = LiveMpd { steering: ways.dash(), ..self.live_mpd(manifest.period_starts_ms.clone())? };
         manifest.period_starts_ms = mpd.period_starts_ms();
         Some(mpd.mpd().map(|text| {
             let document = Arc::new(Document::new(text));
-            manifest.written = Some((changes, Arc::clone(&document)));
+            manifest.written = Some(Written { changes, ways: ways.clone(), document: Arc::clone(&document) });
             document
         }))
     }

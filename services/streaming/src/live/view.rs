@@ -15,8 +15,10 @@ use super::span::Span;
 use super::window::Keyframe;
 use crate::clip;
 use crate::complete::Bandwidth;
+use crate::multivariant::stable_iframes;
 use crate::names::keyframe_uri;
 use crate::presentation::Document;
+use crate::steering::Ways;
 
 /// A track at one moment.
 #[derive(Debug, Clone)]
@@ -34,7 +36,12 @@ pub(crate) struct View {
 }
 
 /// The multivariant playlist of these tracks, whose version is `version`; of a clip of them, if there is one.
-pub(crate) fn multivariant(version: &str, views: &[Arc<View>], span: Option<Span>) -> Result<Document, PlaylistError> {
+pub(crate) fn multivariant(
+    version: &str,
+    views: &[Arc<View>],
+    span: Option<Span>,
+    ways: &Ways,
+) -> Result<Document, PlaylistError> {
     let query = span.map(|span| format!("?{span}")).unwrap_or_default();
     let mut input = MultivariantInput::default();
     for view in views {
@@ -54,7 +61,7 @@ pub(crate) fn multivariant(version: &str, views: &[Arc<View>], span: Option<Span
                     video_range: None,
                     average_bandwidth_bps: average_bps,
                     peak_bandwidth_bps: peak_bps,
-                    stable_id: None,
+                    stable_id: Some(facts.name.clone()),
                 });
                 if let Some(cost) = view.iframes_bandwidth().filter(|_| span.is_none()) {
                     input.iframes.push(IframeRendition {
@@ -65,7 +72,7 @@ pub(crate) fn multivariant(version: &str, views: &[Arc<View>], span: Option<Span
                         video_range: None,
                         average_bandwidth_bps: cost.average_bps,
                         peak_bandwidth_bps: cost.peak_bps,
-                        stable_id: None,
+                        stable_id: Some(stable_iframes(&facts.name)),
                     });
                 }
             }
@@ -78,10 +85,11 @@ pub(crate) fn multivariant(version: &str, views: &[Arc<View>], span: Option<Span
                 channels: facts.channels,
                 average_bandwidth_bps: average_bps,
                 peak_bandwidth_bps: peak_bps,
-                stable_id: None,
+                stable_id: Some(facts.name.clone()),
             }),
         }
     }
+    ways.put(&mut input);
     multivariant_playlist(&input).map(Document::new)
 }
 

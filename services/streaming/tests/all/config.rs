@@ -24,6 +24,21 @@ fn the_example_holds_the_defaults() {
     assert_eq!(bare.store.region, example.store.region);
 }
 
+#[test]
+fn the_sites_of_the_example_are_steered_by_the_defaults() {
+    let file = flame_test_kit::repository().join("services/streaming/config.example.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, rest) = text.split_once("# [steering]\n").unwrap();
+    let (table, _) = rest.split_once("\n[host]\n").unwrap();
+    let lines = table.lines().map(|line| line.trim_start_matches("# "));
+    let keys: Vec<&str> = lines.filter(|line| line.starts_with('[') || line.contains(" = ")).collect();
+    let store = "[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n[steering]\n";
+    let said = toml_of(&format!("{store}{}\n", keys.join("\n"))).steering.unwrap();
+    let site = "pathways = [{ site = \"east\", base = \"https://east.example/~cdn/\"";
+    let bare = format!("{store}{site}, router = \"http://router-east:8080\", capacity_mbps = 1000 }}]\n");
+    assert_eq!(toml_of(&bare).steering.unwrap(), said);
+}
+
 fn toml_of(text: &str) -> Config {
     let folder = flame_test_kit::Scratch::new("config");
     let file = folder.join("streaming.toml");

@@ -74,7 +74,7 @@ async fn text_comes_and_goes_with_every_form_and_is_cut_like_the_pictures() {
     let media = format!(
         "#EXT-X-MEDIA:TYPE=SUBTITLES,URI=\"{folder}/index.m3u8\",GROUP-ID=\"subtitles\",LANGUAGE=\"de\",NAME=\"Deutsch\",\
          AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog,\
-         public.accessibility.describes-music-and-sound\"\n"
+         public.accessibility.describes-music-and-sound\",STABLE-RENDITION-ID=\"t-00000000000a-v\"\n"
     );
     assert!(multivariant.contains(&media) && multivariant.contains("SUBTITLES=\"subtitles\""), "{multivariant}");
     let pictures = text(&world, &format!("{asset}/{VERSION}/v/index.m3u8")).await;
