@@ -2,6 +2,7 @@
 
 mod ca;
 mod encryption;
+mod job;
 mod mark;
 mod sound;
 mod subtitles;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
 pub use encryption::Encrypt;
+pub use job::{Job, JobCommand};
 pub use mark::ChannelMark;
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
@@ -288,43 +290,6 @@ pub enum AssetState {
     Registered,
     Ready,
     Failed,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Job {
-    #[command(subcommand)]
-    pub command: JobCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum JobCommand {
-    /// List jobs, newest first
-    List {
-        /// The most to list
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
-    /// Condition an asset that is there: it came with `--chain none`, or its job failed or was cancelled
-    Start {
-        /// The asset's identifier
-        #[arg(value_name = "ASSET", value_parser = connection::id)]
-        id: Uuid,
-        /// The chain to run
-        #[arg(long, default_value = "ladder")]
-        chain: String,
-    },
-    /// Watch a job until it ends; status 1 if it fails
-    Watch {
-        /// Its identifier
-        #[arg(value_parser = connection::id)]
-        id: Uuid,
-    },
-    /// Cancel a job
-    Cancel {
-        /// Its identifier
-        #[arg(value_parser = connection::id)]
-        id: Uuid,
-    },
 }
 
 #[derive(Debug, clap::Args)]
