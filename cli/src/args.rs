@@ -10,6 +10,7 @@ mod subtitles;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use flame_service_host::config::Span;
@@ -133,7 +134,8 @@ pub struct Down {
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["scenario", "list"]))]
 pub struct Demo {
-    /// The scenario, or `all`
+    /// The scenario
+    #[arg(value_parser = PossibleValuesParser::new(crate::demo::names()))]
     pub scenario: Option<String>,
     /// A media file of yours to use instead of the real clip that is fetched
     pub file: Option<PathBuf>,

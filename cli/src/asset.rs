@@ -72,6 +72,7 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
         ]);
     }
     output::wrap_only(&mut table, 1);
+    output::narrow(&mut table, &[5, 4, 6, 3]);
     output::print_line(&table.trim_fmt())?;
     if query.cursor.is_some() {
         eprintln!("these are {} of more: --limit shows them", assets.len());

@@ -64,10 +64,7 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
             return Err(Exit::usage(anyhow!("`{name}` has no links between its parts; --netns is for {able}")));
         }
         Some(scenario) => vec![*scenario],
-        None if name == "all" => {
-            Scenario::ALL.into_iter().filter(|scenario| !args.netns || scenario.machines().is_some()).collect()
-        }
-        None => return Err(Exit::usage(anyhow!("there is no scenario `{name}`; `flame demo --list` names them"))),
+        None => Scenario::ALL.into_iter().filter(|scenario| !args.netns || scenario.machines().is_some()).collect(),
     };
     if let Some(file) = &args.file {
         crate::ingest::is_file(file).map_err(Exit::usage)?;
@@ -104,6 +101,11 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
     }
     let broken: Vec<_> = reports.iter().filter_map(Report::failure).collect();
     if broken.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!(broken.join("; ")))) }
+}
+
+/// What can be asked for: the scenarios, and all of them.
+pub fn names() -> Vec<&'static str> {
+    Scenario::ALL.iter().map(|scenario| scenario.name()).chain(["all"]).collect()
 }
 
 fn list(global: &Global) -> Result<(), Exit> {

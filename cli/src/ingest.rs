@@ -19,6 +19,8 @@ use crate::manifest::{self, Entry};
 use crate::output::{self, Progress};
 use crate::{job, subtitles, upload};
 
+/// What is said instead of a chain where none is to run.
+const NO_CHAIN: &str = "none";
 /// How often a state is asked for.
 const POLL: Duration = Duration::from_millis(200);
 /// Times in a row that ingest may not answer meanwhile (it may be restarting).
@@ -53,7 +55,9 @@ enum Reached {
 pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     let entries = match (&args.manifest, args.source) {
         (Some(manifest), _) => manifest::read(manifest, &args.chain).map_err(Exit::usage)?,
-        (None, Some(source)) => vec![Entry { source, title: args.title, chain: args.chain, subtitles: Vec::new() }],
+        (None, Some(source)) => {
+            vec![Entry { source, title: args.title, chain: args.chain, subtitles: Vec::new(), line: None }]
+        }
         (None, None) => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
     };
     // Missing files are found before the first byte is sent.
@@ -64,6 +68,7 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
         }
     }
     let client = connection::client(global);
+    known_chains(&client, &entries).await?;
     let mut results = Vec::with_capacity(entries.len());
     for entry in &entries {
         let reached = Cell::new(Reached::Nothing);
@@ -104,9 +109,27 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     let failed: Vec<_> = results.iter().filter_map(|result| result.error.as_deref()).collect();
     match failed.as_slice() {
         [] => Ok(()),
-        [reason] if results.len() == 1 => Err(Exit::failed(anyhow!("{}: {reason}", results[0].source))),
+        [reason] if results.len() == 1 => Err(Exit::failed(anyhow!(blame(&results[0].source, reason)))),
         _ => Err(Exit::failed(anyhow!("{} of {} failed", failed.len(), results.len()))),
     }
+}
+
+/// Fails if a source wants a chain that nobody runs: before its first byte is sent.
+async fn known_chains(client: &Client, entries: &[Entry]) -> Result<(), Exit> {
+    if entries.iter().all(|entry| entry.chain == NO_CHAIN) {
+        return Ok(());
+    }
+    let known = match client.chains().await {
+        Ok(known) => known,
+        // Who conditions may come back before the upload is complete; ingest asks again.
+        Err(error) if error.status().is_some() && error.is_transient() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut known: Vec<_> = known.items.into_iter().map(|chain| chain.name).collect();
+    known.push(NO_CHAIN.to_owned());
+    let Some(entry) = entries.iter().find(|entry| !known.contains(&entry.chain)) else { return Ok(()) };
+    let line = entry.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    Err(Exit::usage(anyhow!("{line}there is no chain `{}`; there are {}", entry.chain, known.join(", "))))
 }
 
 /// Fails unless `path` is a file.
@@ -214,6 +237,11 @@ pub async fn registered(client: &Client, id: Uuid) -> anyhow::Result<Upload> {
 #[allow(clippy::cast_precision_loss, reason = "for a progress bar")]
 pub fn share(done: u64, length: u64) -> f64 {
     if length == 0 { 1.0 } else { done as f64 / length as f64 }
+}
+
+/// The reason with what it is about, once: reasons of pulls begin with the URL.
+fn blame(source: &str, reason: &str) -> String {
+    if reason.starts_with(source) { reason.to_owned() } else { format!("{source}: {reason}") }
 }
 
 fn describe(ingested: &Ingested) -> String {

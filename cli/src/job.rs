@@ -88,6 +88,7 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
         table.add_row(cells.into_iter().take(shown.len()));
     }
     output::wrap_only(&mut table, 7);
+    output::narrow(&mut table, &[5, 1, 6]);
     output::print_line(&table.trim_fmt())
 }
 

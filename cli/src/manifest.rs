@@ -21,6 +21,8 @@ pub struct Entry {
     pub chain: String,
     /// Subtitles to add: language and file.
     pub subtitles: Vec<(String, PathBuf)>,
+    /// The line of the manifest that names it.
+    pub line: Option<u64>,
 }
 
 /// A line of a manifest.
@@ -60,7 +62,7 @@ fn parse(text: &str, default_chain: &str) -> anyhow::Result<Vec<Entry>> {
     ensure!(lines.len() <= ENTRIES_MAX, "it lists more than {ENTRIES_MAX} sources");
     lines
         .into_iter()
-        .map(|(number, line)| line.entry(default_chain).with_context(|| format!("line {number}")))
+        .map(|(number, line)| line.entry(number, default_chain).with_context(|| format!("line {number}")))
         .collect()
 }
 
@@ -95,14 +97,14 @@ fn csv(text: &str) -> anyhow::Result<Vec<(u64, Line)>> {
 // === impl Line ===
 
 impl Line {
-    fn entry(self, default_chain: &str) -> anyhow::Result<Entry> {
+    fn entry(self, number: u64, default_chain: &str) -> anyhow::Result<Entry> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         if self.path.is_empty() {
             return Err(anyhow!("`path` is empty"));
         }
         let chain = given(self.chain).unwrap_or_else(|| default_chain.to_owned());
         let subtitles = given(self.subtitles).map(|list| subtitles(&list)).transpose()?.unwrap_or_default();
-        Ok(Entry { source: self.path, title: given(self.title), chain, subtitles })
+        Ok(Entry { source: self.path, title: given(self.title), chain, subtitles, line: Some(number) })
     }
 }
 
@@ -135,12 +137,19 @@ mod tests {
         let csv = "path,title,chain,subtitles\na.mp4,\"One, two\",none,de:a.srt; en:b.vtt\nhttp://x/b.mp4,,\n";
         let ndjson = "{\"path\":\"a.mp4\",\"title\":\"One, two\",\"chain\":\"none\",\"subtitles\":\"de:a.srt;en:b.vtt\"}\n\n{\"path\":\"http://x/b.mp4\"}\n";
         let entries = parse(csv, "ladder").unwrap();
-        assert_eq!(entries, parse(ndjson, "ladder").unwrap());
+        let said =
+            |entries: &[Entry]| entries.iter().map(|entry| Entry { line: None, ..entry.clone() }).collect::<Vec<_>>();
+        assert_eq!(said(&entries), said(&parse(ndjson, "ladder").unwrap()));
         assert_eq!(entries[0].title.as_deref(), Some("One, two"));
         let german_and_english = [("de".to_owned(), "a.srt".into()), ("en".to_owned(), "b.vtt".into())];
         assert_eq!(entries[0].subtitles, german_and_english);
-        let bare =
-            Entry { source: "http://x/b.mp4".into(), title: None, chain: "ladder".into(), subtitles: Vec::new() };
+        let bare = Entry {
+            source: "http://x/b.mp4".into(),
+            title: None,
+            chain: "ladder".into(),
+            subtitles: Vec::new(),
+            line: Some(3),
+        };
         assert_eq!(entries[1], bare);
     }
 

@@ -55,6 +55,25 @@ pub fn wrap_only(table: &mut Table, prose: usize) {
     }
 }
 
+/// Leaves columns away, the first of `lesser` first, as long as the table is wider than the terminal. `--json` and pipes
+/// have them all.
+pub fn narrow(table: &mut Table, lesser: &[usize]) {
+    let Some(width) = table.width().map(usize::from) else { return };
+    for column in lesser {
+        let widths = table.column_max_content_widths();
+        let hidden = |at: usize| table.column(at).is_some_and(comfy_table::Column::is_hidden);
+        // A space on either side of each column.
+        let whole: usize =
+            widths.iter().enumerate().filter(|(at, _)| !hidden(*at)).map(|(_, width)| usize::from(*width) + 2).sum();
+        if whole <= width {
+            return;
+        }
+        if let Some(column) = table.column_mut(*column) {
+            column.set_constraint(ColumnConstraint::Hidden);
+        }
+    }
+}
+
 /// A size as people say it: `1.4 MiB`.
 #[allow(clippy::cast_precision_loss, reason = "three digits are printed")]
 pub fn size(bytes: u64) -> String {

@@ -6,6 +6,8 @@ mod bundle;
 mod encrypted;
 #[path = "all/forms.rs"]
 mod forms;
+#[path = "all/front.rs"]
+mod front;
 #[path = "all/host.rs"]
 mod host;
 #[path = "all/judges.rs"]

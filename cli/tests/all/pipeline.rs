@@ -55,6 +55,13 @@ fn a_manifest_brings_in_many_and_says_which_failed() {
     let titles: Vec<_> =
         world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
     assert_eq!(titles, ["Good"]);
+    // Nothing is sent where a line cannot be carried out.
+    let wrong = folder.join("wrong.csv");
+    std::fs::write(&wrong, "path,chain\ngood.mp4,none\ngood.mp4,laddr\n").unwrap();
+    let ran = world.flame(&["ingest", "--manifest", wrong.to_str().unwrap()]);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert!(ran.err.contains("line 3") && ran.err.contains("ladder"), "{}", ran.err);
+    assert_eq!(world.json(&["asset", "list"]).as_array().map(Vec::len), Some(1));
     let good = results[0]["id"].as_str().unwrap();
     assert_eq!(world.json(&["subtitles", "list", good])[0]["language"], "de");
 }

@@ -448,16 +448,8 @@ async fn bounded(method: &Method, url: &str, answer: Response) -> Result<Vec<u8>
     Ok(body)
 }
 
-/// The problem that a refusal carries; one made from its status where the body is none (a proxy in between). The status
-/// is the answer's own: what is retried, and what counts as absent, hangs on it (RFC 9457 section 3.1.2).
 fn problem(status: StatusCode, body: &[u8]) -> Problem {
-    match serde_json::from_slice::<Problem>(body) {
-        Ok(problem) => Problem { status: status.as_u16(), ..problem },
-        Err(_) => {
-            let detail = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
-            Problem::new(status.as_u16(), "unknown", status.canonical_reason().unwrap_or("refused"), detail)
-        }
-    }
+    Problem::read(status.as_u16(), status.canonical_reason().unwrap_or("refused"), body)
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use utoipa::ToSchema;
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// The most of a body in another form that is told, bytes.
+const FOREIGN_MAX_BYTES: usize = 300;
+
 /// An `application/problem+json` body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
@@ -27,6 +30,22 @@ impl Problem {
         Self { kind: format!("/problems/{slug}"), title: title.into(), status, detail: detail.into() }
     }
 
+    /// The problem that a refusal's body is; one made from its status and `reason` where it is none (a proxy in between).
+    /// The status is the answer's own: what is retried, and what counts as absent, hangs on it (RFC 9457 section 3.1.2).
+    #[must_use]
+    pub fn read(status: u16, reason: &str, body: &[u8]) -> Self {
+        if let Ok(problem) = serde_json::from_slice::<Self>(body) {
+            return Self { status, ..problem };
+        }
+        let text = String::from_utf8_lossy(&body[..body.len().min(FOREIGN_MAX_BYTES)]);
+        // A page for people is no reason: another kind of server sent it.
+        let detail = match text.trim_start().starts_with('<') {
+            true => "a web page answered; this seems to be another server than FLAME's router",
+            false => text.trim(),
+        };
+        Self::new(status, "unknown", reason, detail)
+    }
+
     /// The last part of `type`: what a program compares.
     #[must_use]
     pub fn slug(&self) -> &str {
@@ -37,5 +56,17 @@ impl Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {} ({})", self.title, self.detail, self.status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_web_page_is_not_told_as_a_reason() {
+        let page = Problem::read(404, "Not Found", b"\n<!doctype html><p>nothing here");
+        assert!(page.detail.contains("another server") && !page.detail.contains('<'), "{page}");
+        assert_eq!(Problem::read(502, "Bad Gateway", b" upstream is away\n").detail, "upstream is away");
     }
 }

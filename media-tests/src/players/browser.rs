@@ -167,12 +167,7 @@ pub struct FailedRequest {
 /// # Errors
 /// When the browser cannot be run.
 pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen> {
-    let root = repository();
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("the checkout's path is UTF-8");
-    let ready = output(&text(&root.join("media-tests/judges/set-up"))?, [""; 0]).await?;
-    ensure!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
-    let mut arguments = vec!["node".to_owned(), text(&root.join("media-tests/judges/play.mjs"))?];
-    arguments.extend([player.name(), url, "--page", viewing.page.name()].map(str::to_owned));
+    let mut arguments = [player.name(), url, "--page", viewing.page.name()].map(str::to_owned).to_vec();
     arguments.extend(["--for-s".to_owned(), viewing.for_s.to_string()]);
     if !viewing.seeks_s.is_empty() {
         let times: Vec<String> = viewing.seeks_s.iter().map(ToString::to_string).collect();
@@ -192,8 +187,22 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
         let times: Vec<String> = viewing.thumbnails_s.iter().map(ToString::to_string).collect();
         arguments.extend(["--thumbnails".to_owned(), times.join(",")]);
     }
-    let seen = quiet(&text(&root.join("tools/node"))?, arguments).await?;
+    let seen = node("play.mjs", arguments).await?;
     serde_json::from_slice(&seen).context("play.mjs prints one JSON object")
+}
+
+/// Runs a script of `judges/`, which is set up first, and returns what it printed.
+///
+/// # Errors
+/// When it cannot be run, or says that it could not be carried out.
+pub async fn node(script: &str, arguments: Vec<String>) -> Result<Vec<u8>> {
+    let root = repository();
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("the checkout's path is UTF-8");
+    let ready = output(&text(&root.join("media-tests/judges/set-up"))?, [""; 0]).await?;
+    ensure!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
+    let mut all = vec!["node".to_owned(), text(&root.join("media-tests/judges").join(script))?];
+    all.extend(arguments);
+    quiet(&text(&root.join("tools/node"))?, all).await
 }
 
 /// Lets `player` play `url` to the end without an error, a stall or a hole.

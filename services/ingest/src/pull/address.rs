@@ -27,7 +27,9 @@ pub enum AddressError {
     #[error("the URL cannot be pulled from: {0}")]
     Url(String),
     /// It leads inside.
-    #[error("{host} is at the private address {address}; this service pulls from public addresses only")]
+    #[error(
+        "{host} is at the private address {address}; this service pulls from public addresses only (`flame up --allow-private-pulls` lets it)"
+    )]
     Private {
         /// The host.
         host: String,

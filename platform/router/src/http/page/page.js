@@ -88,6 +88,11 @@ function clock(ms) {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
 }
 
+// What is not conditioned plays as it was uploaded, if players take it so.
+function standing(asset) {
+  return asset.state === "failed" ? `Conditioning failed: ${asset.error || "no reason was given"}` : "As it was uploaded";
+}
+
 function card(asset) {
   const item = element("li");
   const button = element("button");
@@ -102,18 +107,33 @@ function card(asset) {
   const length = asset.probe && asset.probe.duration_ms;
   if (length) picture.append(element("span", clock(length), "length"));
   button.append(picture, element("span", asset.title || asset.id, "title"));
+  if (asset.state !== "ready") button.append(element("span", standing(asset), "standing"));
   button.dataset.asset = asset.id;
   button.addEventListener("click", () => play(asset));
   item.append(button);
   return item;
 }
 
+// Cards of assets that have changed since they were drawn; a button that has the focus is left until it has not.
+function redraw(assets) {
+  for (const asset of assets) {
+    if (shown.get(asset.id)?.revision === asset.revision) continue;
+    const button = at("assets").querySelector(`button[data-asset="${CSS.escape(asset.id)}"]`);
+    if (!button || button === document.activeElement) continue;
+    const fresh = card(asset);
+    if (button.getAttribute("aria-current")) fresh.firstChild.setAttribute("aria-current", "true");
+    button.parentElement.replaceWith(fresh);
+    shown.set(asset.id, asset);
+  }
+}
+
 async function showAssets(more) {
   try {
-    const query = new URLSearchParams({ state: "ready", limit: "48" });
+    const query = new URLSearchParams({ limit: "48" });
     if (more && cursor) query.set("cursor", cursor);
     const page = await ask(`/~metadata/assets?${query}`);
     const fresh = page.items.filter((asset) => !shown.has(asset.id));
+    redraw(page.items.filter((asset) => shown.has(asset.id)));
     fresh.forEach((asset) => shown.set(asset.id, asset));
     if (more || shown.size === fresh.length) {
       at("assets").append(...fresh.map(card));
@@ -123,8 +143,21 @@ async function showAssets(more) {
       at("assets").prepend(...fresh.map(card));
     }
     note("assets-note", shown.size === 0 ? "Nothing yet. Upload something: flame ingest FILE" : "");
-    const wanted = shown.get(location.hash.slice(1));
-    if (wanted && at("stage").hidden) play(wanted);
+    await playLinked();
+  } catch (error) {
+    failed("assets-note", error);
+  }
+}
+
+// The asset that the address names, also one too old to be listed.
+let linked = location.hash.slice(1);
+
+async function playLinked() {
+  const id = linked;
+  linked = "";
+  if (id === "" || !at("stage").hidden) return;
+  try {
+    play(shown.get(id) || await ask(`/~metadata/assets/${encodeURIComponent(id)}`));
   } catch (error) {
     failed("assets-note", error);
   }
@@ -144,6 +177,7 @@ function play(asset) {
     else button.removeAttribute("aria-current");
   }
   at("playing").focus();
+  linked = "";
   history.replaceState(null, "", `#${asset.id}`);
   if (video.canPlayType(HLS) === "") {
     video.hidden = true;
@@ -182,5 +216,10 @@ function refresh() {
   showNames();
   showAssets(false);
 }
+window.addEventListener("hashchange", () => {
+  linked = location.hash.slice(1);
+  at("stage").hidden = true;
+  playLinked();
+});
 refresh();
 setInterval(refresh, REFRESH_MS);
