@@ -106,8 +106,7 @@ pub fn reception(data: &[u8]) {
         let body: Vec<u8> = (0..usize::from(step[4]) * 3 + 1).map(|at| (at as u8).wrapping_mul(octet | 1)).collect();
         match step[0] % 6 {
             0 | 1 => {
-                let esi =
-                    if step[2] > 200 { (u32::from(step[2]) << 16) | u32::from(step[4]) } else { u32::from(step[2]) };
+                let esi = step[2];
                 let octets = vec![octet; if step[4] == 255 { size + 1 } else { size }];
                 sealed.clear();
                 sealer.seal(&mut sealed, |out| Symbol { transfer: TRANSFER, block, esi, octets: &octets }.write(out));

@@ -8,15 +8,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use flame_naming::group::{Lack, SymbolSet};
+use flame_naming::group::{Lack, SYMBOLS_MAX, SymbolSet};
 
 use crate::alc::{Malformed, Symbol};
 use crate::coding;
 use crate::leg::{DIGEST_BYTES, Welcome};
 use crate::seal::{Dropped, Opener};
-
-/// Repair symbols of a block that are kept; with one more than it lacks a block is nearly always restored.
-const REPAIR_MAX: usize = 320;
 
 /// What a member holds.
 #[derive(Debug)]
@@ -81,11 +78,10 @@ struct Assembly {
     announced: Option<Announced>,
     octets: Vec<u8>,
     got: SymbolSet,
-    repair: Vec<(u32, Vec<u8>)>,
+    /// By number, none twice: so there are fewer than [`SYMBOLS_MAX`].
+    repair: Vec<(u8, Vec<u8>)>,
     right: Option<Bytes>,
     is_unicast_only: bool,
-    /// Symbols that a failed restoration wants besides.
-    more: u32,
     /// Counts what arrived, so that somebody can see whether it still does.
     arrived: u32,
 }
@@ -151,7 +147,7 @@ impl Reception {
     pub fn announce(&mut self, block: u32, length_bytes: u32, digest: [u8; DIGEST_BYTES]) -> Result<(), Nonsense> {
         let length = length_bytes as usize;
         let symbols = coding::symbols_of(length, self.symbol_bytes);
-        let fits = (1..=crate::BLOCK_MAX_BYTES).contains(&length) && symbols <= SymbolSet::MOST;
+        let fits = (1..=crate::BLOCK_MAX_BYTES).contains(&length) && symbols <= SYMBOLS_MAX;
         if !fits || !self.holds(block) {
             return Err(Nonsense::Block(block));
         }
@@ -216,7 +212,7 @@ impl Reception {
         }
         let missing = SymbolSet::first(symbols).without(assembly.got);
         let held = u32::try_from(assembly.repair.len()).unwrap_or(u32::MAX);
-        Some(Lack { missing, short: (missing.len() + assembly.more).saturating_sub(held).max(1) })
+        Some(Lack { missing, short: missing.len().saturating_sub(held).max(1) })
     }
 
     /// How much of a block has arrived: a number that grows.
@@ -233,32 +229,27 @@ impl Reception {
 // === impl Assembly ===
 
 impl Assembly {
-    fn take(&mut self, esi: u32, octets: &[u8]) -> bool {
-        if self.right.is_some() || self.is_unicast_only {
+    fn take(&mut self, esi: u8, octets: &[u8]) -> bool {
+        // Above that number there are no symbols.
+        if u32::from(esi) >= SYMBOLS_MAX || self.right.is_some() || self.is_unicast_only {
             return false;
         }
-        let is_new = match self.announced {
-            Some(announced) if esi >= announced.symbols => self.take_repair(esi, octets),
-            // Which symbols are repair is not known before the announcement; those that may be source are kept as such.
-            None if esi >= SymbolSet::MOST => self.take_repair(esi, octets),
-            Some(_) | None => {
-                let begins = esi as usize * octets.len();
-                let is_new = self.got.insert(esi);
-                if is_new {
-                    if self.octets.len() < begins + octets.len() {
-                        self.octets.resize(begins + octets.len(), 0);
-                    }
-                    self.octets[begins..begins + octets.len()].copy_from_slice(octets);
-                }
-                is_new
+        // Which symbols are repair is not known before the announcement: all are kept as source until then.
+        let is_repair = self.announced.is_some_and(|announced| u32::from(esi) >= announced.symbols);
+        let is_new = if is_repair { self.take_repair(esi, octets) } else { self.got.insert(u32::from(esi)) };
+        if is_new && !is_repair {
+            let begins = usize::from(esi) * octets.len();
+            if self.octets.len() < begins + octets.len() {
+                self.octets.resize(begins + octets.len(), 0);
             }
-        };
+            self.octets[begins..begins + octets.len()].copy_from_slice(octets);
+        }
         self.arrived += u32::from(is_new);
         is_new
     }
 
-    fn take_repair(&mut self, esi: u32, octets: &[u8]) -> bool {
-        let is_new = self.repair.len() < REPAIR_MAX && self.repair.iter().all(|(held, _)| *held != esi);
+    fn take_repair(&mut self, esi: u8, octets: &[u8]) -> bool {
+        let is_new = self.repair.iter().all(|(held, _)| *held != esi);
         if is_new {
             self.repair.push((esi, octets.to_vec()));
         }
@@ -269,8 +260,8 @@ impl Assembly {
     fn fit(&mut self, symbols: u32, symbol_bytes: u16) {
         let size = usize::from(symbol_bytes);
         let beyond = self.got.without(SymbolSet::first(symbols));
-        for esi in beyond.iter() {
-            let at = esi as usize * size;
+        for esi in coding::octets_of(beyond) {
+            let at = usize::from(esi) * size;
             let octets = self.octets[at..at + size].to_vec();
             self.take_repair(esi, &octets);
         }
@@ -279,25 +270,16 @@ impl Assembly {
     }
 
     fn is_complete(&self) -> bool {
-        let Some(announced) = self.announced else { return false };
         let held = self.got.len() as usize + self.repair.len();
-        self.right.is_none()
-            && (self.got.len() >= announced.symbols || held >= (announced.symbols + self.more) as usize)
+        self.right.is_none() && self.announced.is_some_and(|announced| held >= announced.symbols as usize)
     }
 
     fn judge(&mut self, block: u32, symbol_bytes: u16) -> Option<Verdict> {
         let announced = self.announced?;
-        let mut octets = if self.got.len() >= announced.symbols {
-            std::mem::take(&mut self.octets)
-        } else {
-            let restored = coding::restore(announced.symbols, symbol_bytes, &self.octets, self.got, &self.repair);
-            let Some(octets) = restored else {
-                let held = u32::try_from(self.repair.len()).unwrap_or(u32::MAX);
-                self.more = (self.got.len() + held + 1).saturating_sub(announced.symbols);
-                return None;
-            };
-            octets
-        };
+        if !coding::restore(&mut self.octets, symbol_bytes, self.got, &self.repair) {
+            return None;
+        }
+        let mut octets = std::mem::take(&mut self.octets);
         octets.truncate(announced.length);
         self.repair = Vec::new();
         if coding::digest_of(&octets) == announced.digest {
@@ -307,7 +289,6 @@ impl Assembly {
         }
         // Which symbol was forged is not known: none of them is believed.
         self.got = SymbolSet::default();
-        self.more = 0;
         self.is_unicast_only = true;
         octets.resize(announced.symbols as usize * usize::from(symbol_bytes), 0);
         self.octets = octets;

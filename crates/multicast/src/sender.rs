@@ -86,7 +86,7 @@ enum Event {
 /// Something that is to be sent to all.
 struct Job {
     block: u32,
-    symbols: Vec<(u32, Bytes)>,
+    symbols: Vec<(u8, Bytes)>,
 }
 
 type Airing = Pin<Box<dyn Future<Output = (u32, Sealer)> + Send>>;

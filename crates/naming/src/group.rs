@@ -1,6 +1,6 @@
 //! Who of a group still lacks what of a response, and what is to be sent because of it.
 //!
-//! A response goes out in *blocks*, each of at most [`SymbolSet::MOST`] symbols. Each block goes through the same small
+//! A response goes out in *blocks*, each of at most [`SYMBOLS_MAX`] symbols. Each block goes through the same small
 //! story: its source symbols are sent once to all (*airing*); the members say what they lack (*listening*); what is
 //! cheapest for the origin's link is sent: the lacking symbols themselves, as many repair symbols as the worst member
 //! lacks (each repairs whatever loss), or each member's own by unicast; and so on, until nobody lacks anything.
@@ -27,6 +27,9 @@ pub use symbols::SymbolSet;
 
 use crate::table::Moment;
 use story::{Stage, Story};
+
+/// Most symbols of a block, source and repair together: their code's field has no more points.
+pub const SYMBOLS_MAX: u32 = 255;
 
 /// One of a group, by a number that is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,7 +266,7 @@ impl Group {
                 member.progress = now;
             }
         }
-        self.stories.insert(block, Story::begin(block, symbols.clamp(1, SymbolSet::MOST), &self.members, &mut acts));
+        self.stories.insert(block, Story::begin(block, symbols.clamp(1, SYMBOLS_MAX), &self.members, &mut acts));
         (block, acts)
     }
 

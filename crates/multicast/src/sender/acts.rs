@@ -17,7 +17,7 @@ pub(super) fn seal(
     out: &mut Vec<u8>,
     transfer: u32,
     block: u32,
-    esi: u32,
+    esi: u8,
     octets: &[u8],
     symbol_bytes: u16,
 ) {
@@ -126,7 +126,8 @@ impl Conductor {
 
     fn job(&self, number: u32, symbols: SymbolSet) -> Option<Job> {
         let block = self.blocks.get(&number)?;
-        let symbols = symbols.iter().map(|symbol| (symbol, block.source(symbol, symbol + 1))).collect();
+        let symbols = coding::octets_of(symbols).into_iter();
+        let symbols = symbols.map(|esi| (esi, block.source(esi.into(), u32::from(esi) + 1))).collect();
         Some(Job { block: number, symbols })
     }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Act, Lack, Member, MemberId, Rules, SymbolSet};
+use super::{Act, Lack, Member, MemberId, Rules, SYMBOLS_MAX, SymbolSet};
 use crate::table::Moment;
 
-/// Repair symbols sent beyond what the worst member lacks: RFC 6330's code fails once in 10,000 times with one symbol
-/// more than needed, and once in 100 with none.
+/// Repair symbols sent beyond what the worst member lacks, since they are lost too: another round costs more.
 const REPAIR_MARGIN: u32 = 1;
-/// Of so many repair symbols one more is sent, since they are lost too.
+/// Of so many repair symbols one more is sent besides.
 const REPAIR_LOSS: u32 = 8;
 /// How often one may find that a block has not its digest. All of it by unicast mends what strangers forged; what is
 /// still wrong then is not mended by sending it again.
@@ -21,6 +20,8 @@ pub(super) struct Story {
     pub stage: Stage,
     /// Counts what was sent to all.
     round: u8,
+    /// Repair symbols sent.
+    repairs: u32,
     /// Who has not got it; everybody else has.
     pub needs: BTreeMap<MemberId, Need>,
 }
@@ -87,7 +88,7 @@ impl Story {
                 needs.insert(*id, Need::new(Known::Given));
             }
         }
-        Self { symbols, stage: if is_aired { Stage::Airing } else { Stage::Settled }, round: 0, needs }
+        Self { symbols, stage: if is_aired { Stage::Airing } else { Stage::Settled }, round: 0, repairs: 0, needs }
     }
 
     /// Somebody has come.
@@ -194,12 +195,16 @@ impl Story {
         let worst = lacking.iter().map(|lack| lack.short).max().unwrap_or(0);
         let union = lacking.iter().fold(SymbolSet::default(), |union, lack| union.union(lack.missing));
         let singly: u32 = lacking.iter().map(|lack| lack.short).sum();
-        let repair = worst + REPAIR_MARGIN + worst / REPAIR_LOSS;
-        let is_aired = !is_last && singly > repair.min(union.len());
+        // There are only so many different ones; where they do not do, the lacking ones themselves go again.
+        let left = SYMBOLS_MAX.saturating_sub(self.symbols + self.repairs);
+        let repair = (worst + REPAIR_MARGIN + worst / REPAIR_LOSS).min(left);
+        let is_resent = union.len() <= repair || worst > left;
+        let is_aired = !is_last && singly > if is_resent { union.len() } else { repair };
         if is_aired {
-            acts.push(if union.len() <= repair {
+            acts.push(if is_resent {
                 Act::Resend { block, symbols: union }
             } else {
+                self.repairs += repair;
                 Act::Repair { block, count: repair }
             });
             self.round += 1;

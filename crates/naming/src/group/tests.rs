@@ -17,6 +17,7 @@ struct World<'a> {
     sizes: Vec<u32>,
     is_lost: &'a mut dyn FnMut() -> bool,
     airings: BTreeMap<u32, u32>,
+    repairs: BTreeMap<u32, u32>,
     joined: u64,
 }
 
@@ -42,6 +43,7 @@ impl<'a> World<'a> {
             sizes: Vec::new(),
             is_lost,
             airings: BTreeMap::new(),
+            repairs: BTreeMap::new(),
             joined: 0,
         }
     }
@@ -95,6 +97,9 @@ impl<'a> World<'a> {
     fn air(&mut self, block: u32, symbols: SymbolSet, repair: u32) -> Vec<Act> {
         *self.airings.entry(block).or_default() += 1;
         let size = self.sizes[block as usize];
+        let repairs = self.repairs.entry(block).or_default();
+        *repairs += repair;
+        assert!(size + *repairs <= SYMBOLS_MAX, "there are no more symbols of block {block}");
         let mut acts = Vec::new();
         for (id, listener) in &mut self.members {
             if listener.is_deaf || listener.spoiled.contains(&block) {
@@ -262,7 +267,7 @@ proptest! {
     fn everybody_who_stays_gets_everything(
         percent in prop::sample::select(vec![0u8, 1, 5, 30, 100]),
         seed in any::<u64>(),
-        events in prop::collection::vec((0u8..8, 0u64..8, 1u32..=190), 1..60),
+        events in prop::collection::vec((0u8..8, 0u64..8, 1u32..=255), 1..60),
     ) {
         let mut state = seed | 1;
         let mut is_lost = move || {
@@ -351,6 +356,26 @@ fn the_cheapest_way_is_taken() {
     assert_eq!(after(&[&[4, 5], &[4, 5], &[4]]), [again], "the same loss is repeated as it is");
     let repair = Act::Repair { block: 0, count: 3 };
     assert_eq!(after(&[&[1, 2], &[3, 4], &[5, 6]]), [repair], "different losses are repaired together");
+}
+
+#[test]
+fn what_lacks_more_than_there_is_repair_gets_the_symbols_themselves_again() {
+    let now = Moment::default();
+    let mut group = Group::new(Rules::default());
+    let ids = [MemberId(0), MemberId(1)];
+    ids.iter().for_each(|id| group.join(*id, true, now).expect("there is room"));
+    // A block of 250 symbols leaves five for repair.
+    let (block, _) = group.block(250, now);
+    let mut report = |round, lost: [&[u32]; 2]| {
+        group.aired(block, now);
+        let lack = |lost: &[u32]| Lack { missing: lost.iter().copied().collect(), short: lost.len() as u32 };
+        let acts = ids.iter().zip(lost).flat_map(|(id, lost)| group.lacks(*id, block, round, lack(lost), now));
+        acts.filter(|act| !matches!(act, Act::Ask { .. })).collect::<Vec<Act>>()
+    };
+    assert_eq!(report(0, [&[1, 2], &[3, 4]]), [Act::Repair { block, count: 3 }]);
+    assert_eq!(report(1, [&[1, 2], &[3, 4]]), [Act::Repair { block, count: 2 }], "one more is wanted, and not there");
+    let symbols = [1, 2, 3].into_iter().collect();
+    assert_eq!(report(2, [&[1, 2], &[1, 3]]), [Act::Resend { block, symbols }]);
 }
 
 #[test]
