@@ -25,6 +25,10 @@ const WORK_DEADLINE: Duration = Duration::from_secs(900);
 const POLL: Duration = Duration::from_millis(20);
 /// Pause between two looks at a job: of half a minute of work, and looking takes time from the encoders.
 const JOB_POLL: Duration = Duration::from_millis(100);
+/// Time for a channel to play once an encoder publishes.
+const BEGIN_DEADLINE: Duration = Duration::from_secs(60);
+/// Pause between two looks at it.
+const BEGIN_POLL: Duration = Duration::from_millis(200);
 /// How the line that says it is ready begins.
 const READY: &str = "FLAME is ready";
 
@@ -65,6 +69,18 @@ fn with_door(data: &Path, port: u16, door: Option<u16>) -> Result<Command> {
 pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     Ok(listener.local_addr().context("find a free port")?.port())
+}
+
+/// Waits until the channel whose playlist this is plays.
+pub async fn begun(url: &str) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < BEGIN_DEADLINE {
+        if reqwest::get(url).await?.status().is_success() {
+            return Ok(());
+        }
+        sleep(BEGIN_POLL).await;
+    }
+    bail!("{url} does not play after {} s: is there an ffmpeg with libx264?", BEGIN_DEADLINE.as_secs())
 }
 
 // === impl Flame ===

@@ -7,9 +7,11 @@
 //!
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
-//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`]); [`soak`] looks at memory for an hour.
+//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
+//! [`glass`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
+pub mod glass;
 pub mod ladder;
 pub mod live;
 pub mod load;

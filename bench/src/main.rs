@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
-use flame_bench::{Options, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn};
+use flame_bench::{
+    Options, glass, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn,
+};
 
 /// Measures the product beside its peers
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ enum Benchmark {
     Multicast,
     /// A live channel: how soon parts are with a thousand viewers who wait for them
     Live,
+    /// Live, from the clock in the picture to the screen of a browser
+    Glass,
     /// A live channel with viewers for an hour: is memory flat? Not one of `all`
     Soak,
     /// What `switching` kills and stops
@@ -77,6 +81,7 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Router,
         Benchmark::Multicast,
         Benchmark::Live,
+        Benchmark::Glass,
         Benchmark::Soak,
     ];
     let is_wanted = |one: &Benchmark| match args.benchmark {
@@ -108,6 +113,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Router => router::measure(options).await,
         Benchmark::Multicast => multicast::measure(options).await,
         Benchmark::Live => live::measure(options).await,
+        Benchmark::Glass => glass::measure(options).await,
         Benchmark::Soak => soak::measure(options).await,
     }
 }

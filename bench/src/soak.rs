@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use flame_api::live::NewChannel;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ const WINDOW_S: u32 = 30;
 const LOOKS: u32 = 240;
 /// Memory may be so much larger in the end: allocators do not give back all at once.
 const GROWTH_MAX: f64 = 1.1;
-/// Time for the channel to play.
+/// Time for an answer.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A viewer asks again after an answer that is none.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -50,7 +50,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
     let mut publishing = encoder(&format!("rtmp://127.0.0.1:{door}/live/{key}"));
     let encoder = Server::start("ffmpeg", &mut publishing)?;
     let folder = format!("{}~streaming/{}", flame.router, channel.id);
-    begun(&format!("{folder}/index.m3u8")).await?;
+    flame::begun(&format!("{folder}/index.m3u8")).await?;
 
     let stop = CancellationToken::new();
     let mut viewers = JoinSet::new();
@@ -121,17 +121,6 @@ fn encoder(door: &str) -> Command {
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true);
     command
-}
-
-async fn begun(url: &str) -> Result<()> {
-    let began = Instant::now();
-    while began.elapsed() < DEADLINE {
-        if reqwest::get(url).await?.status().is_success() {
-            return Ok(());
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    bail!("{url} does not play after {} s: is there an ffmpeg with libx264?", DEADLINE.as_secs())
 }
 
 /// Follows the pictures, part by part, until it is told to stop; how many parts there were.
