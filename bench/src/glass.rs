@@ -49,6 +49,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         segment_ms: SEGMENT_MS,
         part_ms: PART_MS,
         window_s: 60,
+        source: None,
     };
     let channel = flame.client.create_channel(&new).await?;
     let key = channel.key.context("the channel was there before")?;

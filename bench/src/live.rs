@@ -143,6 +143,7 @@ impl<'a> Channel<'a> {
             segment_ms: 2_000,
             part_ms: PART_MS,
             window_s: 60,
+            source: None,
         };
         let made = flame.client.create_channel(&new).await?;
         let mut encoder = Encoder::new()?;

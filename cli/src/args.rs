@@ -110,7 +110,7 @@ pub struct Up {
     /// Where encoders publish by SRT (UDP), or `off` [default: port 8890 beside the router]
     #[arg(long, env = "FLAME_SRT", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
     pub srt: Option<connection::LiveDoor>,
-    /// Let `flame ingest URL` reach private and loopback addresses
+    /// Let `flame ingest URL` and `flame channel create --pull URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,
     /// Sites that viewers are steered to: a TOML file with streaming's table `[steering]`
@@ -255,6 +255,12 @@ pub enum ChannelCommand {
         /// How far back viewers can go while it is live: 30s to 12h
         #[arg(long, default_value = "2h", value_name = "TIME")]
         window: Span,
+        /// Let ingest fetch an HLS playlist for it, live or not
+        #[arg(long, value_name = "URL", conflicts_with = "loop_asset")]
+        pull: Option<Url>,
+        /// Let an asset play in it over and over again
+        #[arg(long = "loop", id = "loop_asset", value_name = "ASSET", value_parser = connection::id)]
+        loop_asset: Option<Uuid>,
     },
     /// List the channels that have not ended
     List,

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flame_api::Client;
-use flame_ingest::config::{EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SrtConfig, StoreChoice};
+use flame_ingest::config::{
+    EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
+};
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
@@ -25,7 +27,7 @@ use crate::token;
 
 /// The functions of the bundle, and what each is for.
 pub const FUNCTIONS: [(&str, &str); 5] = [
-    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, CMAF"),
+    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, CMAF, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
@@ -361,6 +363,7 @@ impl StoreKeys {
             rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
             srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
             push: Some(PushConfig::default()),
+            sources: Some(SourcesConfig::default()),
             allowed_origins: Vec::new(),
             media_program: None,
         }

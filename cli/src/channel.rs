@@ -4,7 +4,7 @@ mod doors;
 
 use anyhow::anyhow;
 use flame_api::Client;
-use flame_api::live::{Channel, ChannelState, Mark, MarkValue, NewChannel, NewMark};
+use flame_api::live::{Channel, ChannelState, Mark, MarkValue, NewChannel, NewMark, Source, SourceState};
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -16,13 +16,14 @@ use crate::output;
 pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        ChannelCommand::Create { title, segment, part, window } => {
+        ChannelCommand::Create { title, segment, part, window, pull, loop_asset } => {
             let new = NewChannel {
                 id: Uuid::now_v7(),
                 title,
                 segment_ms: milliseconds(segment),
                 part_ms: milliseconds(part),
                 window_s: u32::try_from(window.0.as_secs()).unwrap_or(u32::MAX),
+                source: pull.map(|url| Source::Pull(url.into())).or(loop_asset.map(Source::Loop)),
             };
             show(global, &client, &client.create_channel(&new).await?).await
         }
@@ -118,6 +119,15 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
     let seconds = |ms: u32| format!("{} s", f64::from(ms) / 1000.0);
     fact("segments, parts", format!("{}, {}", seconds(channel.segment_ms), seconds(channel.part_ms)));
     fact("window", output::clock(u64::from(channel.window_s) * 1000));
+    if let Some(source) = &channel.source {
+        fact("source", from(&source.from));
+        let state = match source.state {
+            SourceState::Waiting => "waiting",
+            SourceState::Playing => "playing",
+            SourceState::Over => "over",
+        };
+        fact("source is", source.error.as_ref().map_or_else(|| state.to_owned(), |error| format!("{state}: {error}")));
+    }
     if let Some(key) = &channel.key {
         fact("key (said once)", key.clone());
     }
@@ -133,6 +143,13 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
     let key = channel.key.as_deref().unwrap_or("KEY");
     let ways = doors::ways(&doors, &global.router, &push, key, f64::from(channel.segment_ms) / 1000.0);
     output::print_line(&format!("\n{}", ways.join("\n")))
+}
+
+fn from(source: &Source) -> String {
+    match source {
+        Source::Pull(url) => format!("pulled from {url}"),
+        Source::Loop(asset) => format!("asset {asset}, over and over again"),
+    }
 }
 
 fn state(state: ChannelState) -> &'static str {

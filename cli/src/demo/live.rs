@@ -59,7 +59,7 @@ async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, SocketAddr
 
 async fn create(client: &Client) -> anyhow::Result<Verified<Channel>> {
     let (id, title) = (Uuid::now_v7(), "The demo, live".to_owned());
-    let new = NewChannel { id, title, segment_ms: SEGMENT_MS, part_ms: PART_MS, window_s: WINDOW_S };
+    let new = NewChannel { id, title, segment_ms: SEGMENT_MS, part_ms: PART_MS, window_s: WINDOW_S, source: None };
     let channel = client.create_channel(&new).await?;
     ensure!(channel.key.is_some(), "it has no key");
     let detail = format!("{id}, segments of {SEGMENT_MS} ms in parts of {PART_MS} ms; its key is said once");

@@ -18,6 +18,7 @@
 //! segment again changes nothing.
 
 mod mark;
+mod source;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -25,6 +26,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use self::mark::{Mark, MarkValue, NewMark};
+pub use self::source::{ChannelSource, NewSourcePublication, Source, SourceStanding, SourceState};
 use crate::media::{Rational, TrackKind};
 
 /// Length of a segment where nothing else is asked for, milliseconds.
@@ -51,6 +53,9 @@ pub struct NewChannel {
     /// How far back a viewer can go while it is live, seconds, 30 to 43,200.
     #[serde(default = "default_window_s")]
     pub window_s: u32,
+    /// Where its media comes from, if ingest is to fetch it; encoders may still publish, and it waits while they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
 }
 
 /// Where a channel stands.
@@ -87,6 +92,9 @@ pub struct Channel {
     /// What publishers show; said once, when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Where its media comes from, where ingest fetches it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ChannelSource>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -10,7 +10,7 @@
 //! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
 //! encrypted on its way out by [`encryption`].
 //! [`boxes`] looks at files of others before anything heavier does, [`movie`] packages them as they are, and [`pushed`] and
-//! [`ts::reader`] take apart what encoders of others push.
+//! [`ts::reader`] take apart what encoders of others push ([`muxed`]: one track of several).
 
 pub mod arriving;
 pub mod boxes;
@@ -23,6 +23,7 @@ mod fragment;
 pub mod index;
 mod init;
 pub mod movie;
+pub mod muxed;
 pub mod pushed;
 pub mod samples;
 pub mod timing;

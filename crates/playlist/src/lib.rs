@@ -2,7 +2,8 @@
 //!
 //! HLS: the classic tags are written by `hls_m3u8`, DASH's XML by `quick-xml`; what stands in them is decided here: target
 //! durations, bandwidths that add up, groups, names, timelines, periods. No I/O, no clock, no knowledge of where the values
-//! come from. All URIs are relative, because the same asset is reached under several names.
+//! come from. All URIs are relative, because the same asset is reached under several names. Playlists of others are read, too, by who
+//! fetches their media.
 
 mod attributes;
 mod dash;
@@ -12,6 +13,7 @@ mod key;
 mod live;
 mod media;
 mod multivariant;
+mod reading;
 mod role;
 mod text;
 mod time;
@@ -34,6 +36,9 @@ pub use media::{Clip, Container, Cut, INIT_URI, VodMedia, segment_uri, ts_segmen
 pub use multivariant::{
     AudioRendition, IframeRendition, MultivariantInput, Pathway, Start, Steering, SubtitleRendition, VideoRange,
     VideoRendition, multivariant_playlist,
+};
+pub use reading::{
+    ReadError, ReadMedia, ReadMultivariant, ReadPart, ReadPlaylist, ReadSegment, ReadSound, ReadVariant, read_playlist,
 };
 pub use role::Role;
 pub use text::{DashText, VodText, text_segment_uri, vod_text_playlist};

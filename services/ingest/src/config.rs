@@ -1,6 +1,7 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
 mod push;
+mod sources;
 mod srt;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use url::Url;
 use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 
 pub use push::PushConfig;
+pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
 
 /// What the service is told.
@@ -45,6 +47,9 @@ pub struct Config {
     /// The CMAF door; without this section there is none.
     #[serde(default)]
     pub push: Option<PushConfig>,
+    /// Channels whose media is fetched; without this section none is.
+    #[serde(default)]
+    pub sources: Option<SourcesConfig>,
     /// Other origins whose web pages may use this service (`https://portal.example`); `*` is not one.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
@@ -257,6 +262,9 @@ impl Config {
         }
         if let Some(push) = &self.push {
             push.check()?;
+        }
+        if let Some(sources) = &self.sources {
+            sources.check()?;
         }
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));

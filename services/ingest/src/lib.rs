@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`push`]) and a way of
+//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
@@ -28,6 +28,7 @@ pub mod receive;
 pub mod record;
 pub mod retry;
 pub mod rtmp;
+pub mod sources;
 pub mod srt;
 pub mod store;
 pub mod subtitles;
@@ -51,8 +52,10 @@ use live::figures::Figures;
 use processing::Processor;
 use processing::media::Media;
 use pull::Puller;
+use pull::fetch::Fetcher;
 use push::Pushes;
 use rtmp::Door;
+use sources::Sources;
 use store::Uploads;
 use subtitles::Subtitles;
 
@@ -87,6 +90,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let srt_door = match &config.srt {
         Some(srt) => Some(srt::Door::open(srt, host.client(), figures.clone()).await?),
         None => None,
+    };
+    let sources = match (&config.sources, host.client()) {
+        (Some(sources), Some(client)) => {
+            let fetcher = Fetcher::new(config.pulls, config.limits.idle.0);
+            Some(Sources::new(*sources, client, fetcher, figures.clone()))
+        }
+        (None, _) | (_, None) => None,
     };
     let pushes = config.push.map(|push| Pushes::new(push, host.client(), figures));
     let rtmp = door.as_ref().map(Door::address);
@@ -144,6 +154,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     if let Some(pushes) = pushes.clone() {
         host.spawn("pushes", |stop| pushes.run(stop));
+    }
+    if let Some(sources) = sources {
+        host.spawn("sources", |stop| sources.run(stop));
     }
     let shown = |address: SocketAddr| address.to_string();
     let doors = LiveDoors { rtmp: rtmp.map(shown), srt: srt.map(shown), push: pushes.is_some() };

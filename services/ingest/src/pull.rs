@@ -23,7 +23,7 @@ use crate::writers::Turn;
 use fetch::{Answer, FetchError, Fetcher};
 
 pub mod address;
-mod fetch;
+pub mod fetch;
 
 /// Longest time without a look at the table, in case that a waking call is lost.
 const LOOK: Duration = Duration::from_secs(5);

@@ -31,6 +31,8 @@ mod pulls;
 mod push;
 #[path = "all/rtmp.rs"]
 mod rtmp;
+#[path = "all/sources.rs"]
+mod sources;
 #[path = "all/srt.rs"]
 mod srt;
 #[path = "all/subtitles.rs"]

@@ -16,6 +16,7 @@ mod recorded;
 mod representation;
 mod sealed;
 mod signed;
+mod source;
 mod steering;
 mod text;
 mod thumbnails;
@@ -70,6 +71,8 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(channels::show))
         .routes(routes!(channels::new_key))
         .routes(routes!(channels::end))
+        .routes(routes!(source::publish))
+        .routes(routes!(source::stand))
         .routes(routes!(marks::put))
         .routes(routes!(marks::list))
         .routes(routes!(publications::terms))

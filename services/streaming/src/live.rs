@@ -6,7 +6,7 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `source` (what ingest fetches by itself), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod archive;
@@ -19,6 +19,7 @@ mod manifest;
 mod marks;
 mod publishing;
 mod recording;
+mod source;
 pub(crate) mod span;
 mod standby;
 mod track;
@@ -88,6 +89,9 @@ pub(crate) enum LiveError {
     /// The key opens nothing.
     #[error("the key is wrong")]
     Key,
+    /// Nobody fetches media for it.
+    #[error("channel {0} has no source: encoders bring its media, with its key")]
+    NoSource(Uuid),
     /// The channel has ended.
     #[error("channel {0} has ended")]
     Ended(Uuid),
@@ -242,8 +246,9 @@ impl Live {
         limits::check(new)?;
         if let Some(known) = self.find(new.id) {
             let shown = known.shown().await;
-            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s)
-                == (&new.title, new.segment_ms, new.part_ms, new.window_s);
+            let from = shown.source.as_ref().map(|source| &source.from);
+            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, from)
+                == (&new.title, new.segment_ms, new.part_ms, new.window_s, new.source.as_ref());
             return if is_same { Ok(shown) } else { Err(LiveError::Taken(new.id)) };
         }
         if self.channels().len() >= self.0.config.channels_max {

@@ -6,7 +6,10 @@ use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
 use crate::ingest::LiveDoors;
-use crate::live::{Channel, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, Publication};
+use crate::live::{
+    Channel, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, NewSourcePublication, Publication,
+    SourceStanding,
+};
 use crate::page::Page;
 
 impl Client {
@@ -58,6 +61,24 @@ impl Client {
     /// Begins to send to the channel whose key it is.
     pub async fn publish(&self, publication: &NewPublication) -> Result<Publication, ClientError> {
         self.call(Method::POST, "streaming", "publications").body(publication).json().await
+    }
+
+    /// Begins to send what comes of the channel's source: no key is needed for that.
+    pub async fn publish_source(
+        &self,
+        channel: Uuid,
+        publication: &NewSourcePublication,
+    ) -> Result<Publication, ClientError> {
+        self.call(Method::POST, "streaming", &format!("channels/{channel}/source/publications"))
+            .body(publication)
+            .json()
+            .await
+    }
+
+    /// Says how it goes with the channel's source.
+    pub async fn put_source_standing(&self, channel: Uuid, standing: &SourceStanding) -> Result<(), ClientError> {
+        let call = self.call(Method::PUT, "streaming", &format!("channels/{channel}/source/standing"));
+        call.body(standing).send().await.map(drop)
     }
 
     /// Sends the init segment of a track.

@@ -163,6 +163,12 @@ impl TsReader {
         }
     }
 
+    /// The longest PES packet that it takes.
+    #[must_use]
+    pub fn unit_max_bytes(&self) -> usize {
+        self.unit_max_bytes
+    }
+
     /// How often something was damaged and dropped.
     #[must_use]
     pub fn faults(&self) -> u64 {

@@ -178,7 +178,7 @@ impl<P: Package> Driver<P> {
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::Begin(tracks) => {
-                    let begun = Publisher::begin(self.way.clone(), self.key.reveal(), tracks).await;
+                    let begun = Publisher::begin(self.way.clone(), &self.key, tracks).await;
                     let publisher = begun.map_err(DriveError::NotBegun)?;
                     let publication = publisher.publication();
                     let (channel, first_number) = (publication.channel, publication.first_number);

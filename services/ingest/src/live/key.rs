@@ -4,18 +4,26 @@
 
 use std::fmt;
 
+use flame_api::Client;
 use flame_api::client::ClientError;
-use flame_api::live::{LiveKey, LiveTerms, stream_key};
+use flame_api::live::{LiveKey, LiveTerms, LiveTrack, NewPublication, NewSourcePublication, Publication, stream_key};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::publisher::Way;
 
 /// What streaming says of a key that opens nothing, or nothing any more.
 const WRONG_KEY: [&str; 2] = ["wrong-key", "channel-ended"];
 
-/// What a publisher shows: a key, and perhaps what it says behind a `?`.
+/// What a publisher shows: a key, and perhaps what it says behind a `?`; or the channel whose source this service fetches itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StreamKey(String);
+pub struct StreamKey(Shown);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Shown {
+    Key(String),
+    Source(Uuid),
+}
 
 /// Why a key opens nothing now.
 #[derive(Debug, Error)]
@@ -51,19 +59,42 @@ impl StreamKey {
     /// What was shown.
     #[must_use]
     pub fn new(shown: String) -> Self {
-        Self(shown)
+        Self(Shown::Key(shown))
+    }
+
+    /// That of nobody: what is sent comes from the channel's own source.
+    #[must_use]
+    pub fn of_source(channel: Uuid) -> Self {
+        Self(Shown::Source(channel))
     }
 
     /// The key, to ask with.
     #[must_use]
     pub fn reveal(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Shown::Key(key) => key,
+            Shown::Source(_) => "",
+        }
+    }
+
+    /// Begins to send `tracks`.
+    ///
+    /// # Errors
+    /// What streaming says.
+    pub async fn publish(&self, client: &Client, tracks: Vec<LiveTrack>) -> Result<Publication, ClientError> {
+        match &self.0 {
+            Shown::Key(shown) => {
+                let (key, standby) = stream_key(shown);
+                client.publish(&NewPublication { key: key.to_owned(), tracks, standby }).await
+            }
+            Shown::Source(channel) => client.publish_source(*channel, &NewSourcePublication { tracks }).await,
+        }
     }
 
     /// Whether its encoder is to stand by.
     #[must_use]
     pub fn stands_by(&self) -> bool {
-        stream_key(&self.0).1
+        stream_key(self.reveal()).1
     }
 }
 

@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flame_api::Client;
 use flame_api::client::ClientError;
-use flame_api::live::{NewPublication, Publication, stream_key};
+use flame_api::live::Publication;
 use flame_cmaf::Chunk;
 use flame_service_host::problem::chain;
 use futures_util::StreamExt;
 use tokio::task::JoinSet;
 
 use super::figures::Figures;
+use super::key::StreamKey;
 use super::packager::Track;
 use super::queue::{Bound, Queue, Segment};
 use crate::retry;
@@ -110,12 +111,10 @@ impl Publisher {
     ///
     /// # Errors
     /// What streaming said; nothing is under way then.
-    pub async fn begin(way: Way, key: &str, tracks: Vec<Track>) -> Result<Self, SendError> {
-        let (key, standby) = stream_key(key);
+    pub async fn begin(way: Way, key: &StreamKey, tracks: Vec<Track>) -> Result<Self, SendError> {
         let tracks_of = tracks.iter().map(|track| track.live.clone()).collect();
-        let wanted = NewPublication { key: key.to_owned(), tracks: tracks_of, standby };
         let client = way.client.clone().with_deadline(way.answer_timeout);
-        let publication = client.publish(&wanted).await?;
+        let publication = key.publish(&client, tracks_of).await?;
         if let Err(error) = send_inits(&way, &publication, &tracks).await {
             // It notices by itself that nothing comes.
             let _ = client.unpublish(publication.id).await;

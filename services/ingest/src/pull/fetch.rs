@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
@@ -66,14 +67,49 @@ impl Fetcher {
         offset_bytes: u64,
         validator: Option<&HeaderValue>,
     ) -> Result<Answer, FetchError> {
-        let mut url = self.check(url)?;
         let mut validator = validator.filter(|_| offset_bytes > 0);
-        for _ in 0..=self.config.max_redirects {
-            let mut request = self.http.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
+        loop {
+            let mut headers = HeaderMap::new();
             if let Some(validator) = validator {
-                request =
-                    request.header(header::RANGE, format!("bytes={offset_bytes}-")).header(header::IF_RANGE, validator);
+                headers.insert(header::RANGE, range(offset_bytes, None));
+                headers.insert(header::IF_RANGE, validator.clone());
             }
+            let (url, response) = self.send(self.check(url)?, &headers).await?;
+            if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && validator.take().is_some() {
+                // What we have reaches beyond its end, so it is another file: from the beginning, then.
+                continue;
+            }
+            return judge(&url, response, offset_bytes);
+        }
+    }
+
+    /// Asks for all of what is at `url`, or for so many octets from `range` on; no more than `max_bytes` are taken. With the URL that
+    /// it was found at, after redirects: what it names is relative to that.
+    pub async fn get(
+        &self,
+        url: &Url,
+        range: Option<(u64, u64)>,
+        max_bytes: usize,
+    ) -> Result<(Url, Bytes), FetchError> {
+        let mut headers = HeaderMap::new();
+        if let Some((from, length)) = range {
+            headers.insert(header::RANGE, self::range(from, Some(length)));
+        }
+        let (url, response) = self.send(self.check(url.as_str())?, &headers).await?;
+        let from = range.map_or(0, |(from, _)| from);
+        let answer = judge(&url, response, from)?;
+        if answer.begins_at_bytes != from {
+            return Err(refused(&url, "answers without the range that was asked for"));
+        }
+        let body = body(answer.response, max_bytes).await.map_err(|what| later(&url, &what))?;
+        Ok((url, body))
+    }
+
+    /// Asks, and follows redirects.
+    async fn send(&self, mut url: Url, headers: &HeaderMap) -> Result<(Url, Response), FetchError> {
+        for _ in 0..=self.config.max_redirects {
+            let request = self.http.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
+            let request = request.headers(headers.clone());
             let response = tokio::time::timeout(self.config.answer_timeout.0, request.send()).await;
             let response = response.map_err(|_elapsed| later(&url, "does not answer"))?;
             let response = response.map_err(|error| of_transport(&url, &error))?;
@@ -84,17 +120,13 @@ impl Fetcher {
                 let private = AddressError::Private { host: url.to_string(), address: peer.ip() };
                 return Err(FetchError::Refused(private.to_string()));
             }
-            if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && validator.take().is_some() {
-                // What we have reaches beyond its end, so it is another file: from the beginning, then.
-                continue;
-            }
             match redirect(&response) {
                 Some(target) => {
                     let target = target.to_str().ok().and_then(|target| url.join(target).ok());
                     let target = target.ok_or_else(|| refused(&url, "redirects to what is no URL"))?;
                     url = self.check(target.as_str())?;
                 }
-                None => return judge(&url, response, offset_bytes),
+                None => return Ok((url, response)),
             }
         }
         Err(refused(&url, &format!("redirects more than {} times", self.config.max_redirects)))
@@ -103,6 +135,32 @@ impl Fetcher {
     fn check(&self, url: &str) -> Result<Url, FetchError> {
         address::check_url(url, self.config.allow_private).map_err(|error| FetchError::Refused(error.to_string()))
     }
+}
+
+/// A body that has an end, and is not longer than this.
+///
+/// # Errors
+/// What is wrong with it.
+pub async fn body(mut response: Response, max_bytes: usize) -> Result<Bytes, String> {
+    let mut body = BytesMut::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) if body.len() + piece.len() > max_bytes => {
+                return Err(format!("is longer than the {max_bytes} bytes that are taken"));
+            }
+            Ok(Some(piece)) => body.extend_from_slice(&piece),
+            Ok(None) => return Ok(body.freeze()),
+            Err(error) => {
+                return Err(format!("broke off: {}", flame_service_host::problem::chain(&error.without_url())));
+            }
+        }
+    }
+}
+
+/// `Range`, up to the end or for so many octets.
+fn range(from: u64, length: Option<u64>) -> HeaderValue {
+    let last = length.map_or_else(String::new, |length| from.saturating_add(length).saturating_sub(1).to_string());
+    HeaderValue::from_str(&format!("bytes={from}-{last}")).expect("digits are visible ASCII")
 }
 
 fn redirect(response: &Response) -> Option<&HeaderValue> {
@@ -190,7 +248,8 @@ fn later(url: &Url, what: &str) -> FetchError {
 }
 
 /// The URL without its query, which may hold a signature.
-fn shown(url: &Url) -> Url {
+#[must_use]
+pub fn shown(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_api::ingest::Upload;
-use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, SrtConfig, StoreChoice};
+use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{self, Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -33,7 +33,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };
     let shown = |value: &Config| {
         let value = serde_json::to_value(value).unwrap();
-        ["limits", "pulls", "rtmp", "srt", "push"].map(|table| value[table].clone())
+        ["limits", "pulls", "rtmp", "srt", "push", "sources"].map(|table| value[table].clone())
     };
     let default = Config {
         limits: Limits::default(),
@@ -41,6 +41,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
         rtmp: Some(RtmpConfig::default()),
         srt: Some(SrtConfig::default()),
         push: Some(PushConfig::default()),
+        sources: Some(SourcesConfig::default()),
         ..example.clone()
     };
     assert_eq!(shown(&example), shown(&default));
@@ -54,6 +55,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
         &value["rtmp"],
         &value["srt"],
         &value["push"],
+        &value["sources"],
         &value["store"]["embedded"],
         &value["host"],
     ] {

@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use flame_api::Client;
-use flame_api::live::{Channel, NewChannel, PART_MS, SEGMENT_MS, WINDOW_S};
+use flame_api::live::{Channel, NewChannel, PART_MS, SEGMENT_MS, Source, WINDOW_S};
 use flame_ingest::config::Config;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
@@ -86,12 +86,18 @@ impl Stage {
 
     /// A channel, with its key.
     pub async fn channel(&self) -> Channel {
+        self.channel_from(None).await
+    }
+
+    /// The same of one that has a source.
+    pub async fn channel_from(&self, source: Option<Source>) -> Channel {
         let new = NewChannel {
             id: Uuid::now_v7(),
             title: "Stage".to_owned(),
             segment_ms: SEGMENT_MS,
             part_ms: PART_MS,
             window_s: WINDOW_S,
+            source,
         };
         eventually(PATIENCE, || self.client.create_channel(&new)).await
     }

@@ -70,6 +70,7 @@ pub fn config(folder: &Path) -> Config {
         rtmp: None,
         srt: None,
         push: None,
+        sources: None,
         allowed_origins: Vec::new(),
         media_program: None,
     }

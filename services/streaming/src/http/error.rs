@@ -80,9 +80,11 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::Key => Failure::new(StatusCode::FORBIDDEN, "wrong-key", "Wrong key", said),
         LiveError::Ended(_) => Failure::new(StatusCode::FORBIDDEN, "channel-ended", "Channel ended", said),
         LiveError::Tenant(_) => Failure::new(StatusCode::FORBIDDEN, "forbidden", "Another tenant", said),
-        LiveError::NoPublication(_) | LiveError::Taken(_) | LiveError::NoInit(_) | LiveError::NotTaken(_) => {
-            Failure::conflict(said)
-        }
+        LiveError::NoPublication(_)
+        | LiveError::Taken(_)
+        | LiveError::NoInit(_)
+        | LiveError::NoSource(_)
+        | LiveError::NotTaken(_) => Failure::conflict(said),
         LiveError::Bounds(_) | LiveError::Mark(_) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", said)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use flame_api::live::{Channel as Shown, ChannelState, LiveTrack, Mark};
+use flame_api::live::{Channel as Shown, ChannelState, LiveTrack, Mark, SourceStanding};
 use flame_api::media::{self, TrackKind};
 use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub(crate) struct Channel {
     pub(super) marking: tokio::sync::Mutex<()>,
     marks: RwLock<Arc<Vec<Mark>>>,
     standby: Mutex<Option<Arc<Standby>>>,
+    /// What was said last of its source.
+    pub(super) source: Mutex<Option<SourceStanding>>,
 }
 
 /// What a channel is doing.
@@ -69,6 +71,7 @@ impl Channel {
             heard: Mutex::new(Instant::now()),
             manifest: Mutex::default(),
             standby: Mutex::default(),
+            source: Mutex::default(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Channel {
             part_ms: self.part_ms,
             window_s: self.window_s,
             key: None,
+            source: self.shown_source(&document),
             created_at: document.created_at,
         }
     }
@@ -391,6 +395,7 @@ mod tests {
             segment_ms: 2_000,
             part_ms: 200,
             window_s: 60,
+            source: None,
         };
         let document = ChannelDocument::new("default", &new, "0123456789ab".to_owned(), "0".repeat(64));
         let channel = Channel::of(document, BTreeMap::new());

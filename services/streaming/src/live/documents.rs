@@ -9,7 +9,7 @@
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
 
-use flame_api::live::{LiveTrack, Mark};
+use flame_api::live::{LiveTrack, Mark, Source};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -48,6 +48,12 @@ pub(crate) struct ChannelDocument {
     /// What is said of spans of its time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<Mark>,
+    /// Where ingest is to fetch its media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<Source>,
+    /// Its source said that nothing more comes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) source_is_over: bool,
 }
 
 /// One track of a channel.
@@ -189,6 +195,8 @@ impl ChannelDocument {
             target_duration_s: None,
             tracks: Vec::new(),
             marks: Vec::new(),
+            source: new.source.clone(),
+            source_is_over: false,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Bounds of what channels and publishers may ask for. Pure.
 
-use flame_api::live::{LiveTrack, NewChannel};
+use flame_api::live::{LiveTrack, NewChannel, Source};
 
 use super::LiveError;
+
+/// Longest URL of a source.
+const URL_MAX_BYTES: usize = 4096;
 
 /// A channel that somebody wants.
 pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
@@ -17,6 +20,15 @@ pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
     within("window_s", new.window_s, 30, 43_200)?;
     if new.title.trim().is_empty() || new.title.chars().count() > 500 {
         return Err(LiveError::Bounds("`title` must have 1 to 500 characters".to_owned()));
+    }
+    if let Some(Source::Pull(url)) = &new.source {
+        let is_web = url.starts_with("http://") || url.starts_with("https://");
+        let is_plain = url.len() <= URL_MAX_BYTES && !url.contains(|letter: char| letter.is_control());
+        if !is_web || !is_plain {
+            return Err(LiveError::Bounds(format!(
+                "`source.pull` must be a URL of http or https with at most {URL_MAX_BYTES} bytes"
+            )));
+        }
     }
     Ok(())
 }

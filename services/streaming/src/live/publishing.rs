@@ -21,6 +21,11 @@ impl Live {
     /// Somebody begins to send.
     pub(crate) async fn publish(&self, tenant: &str, new: &NewPublication) -> Result<Publication, LiveError> {
         let channel = self.opened(tenant, &new.key).await?;
+        self.begin(channel, new).await
+    }
+
+    /// The same of somebody who may, without a look at the key.
+    pub(super) async fn begin(&self, channel: Arc<Channel>, new: &NewPublication) -> Result<Publication, LiveError> {
         let id = channel.id;
         limits::check_tracks(channel.part_ms, &new.tracks)?;
         let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();

@@ -90,7 +90,14 @@ pub fn track(name: &str) -> LiveTrack {
 }
 
 pub async fn channel(world: &World) -> Channel {
-    let new = NewChannel { id: Uuid::new_v4(), title: "News".to_owned(), segment_ms: 2000, part_ms: 500, window_s: 30 };
+    let new = NewChannel {
+        id: Uuid::new_v4(),
+        title: "News".to_owned(),
+        segment_ms: 2000,
+        part_ms: 500,
+        window_s: 30,
+        source: None,
+    };
     let answer = world.http.post(world.url("channels")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     answer.json().await.unwrap()
