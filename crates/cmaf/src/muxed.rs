@@ -9,6 +9,8 @@ use crate::samples::reader::{Found, boxes, child, find};
 
 /// A box that nobody reads.
 const FREE: [u8; 4] = *b"free";
+/// Flag of a `trun` that says where its data begin.
+const DATA_OFFSET: u32 = 1;
 /// The most tracks of one file that are looked at.
 const TRACKS_MAX: usize = 16;
 
@@ -54,6 +56,9 @@ pub fn only(octets: &mut [u8], track: u32) -> Result<bool, SamplesError> {
                     // Its `mdat` is passed over with it.
                     renamed.push(outer.start);
                 }
+                if is_here {
+                    says_where(&outer, track)?;
+                }
                 is_there |= is_here;
             }
             _ => {}
@@ -94,6 +99,27 @@ fn look(
     Ok(())
 }
 
+/// Fails if the data of the track's fragment begin where those of another end (ISO/IEC 14496-12 clause 8.8.8.1: a first `trun`
+/// without an offset): who reads one track alone does not find that place.
+fn says_where(moof: &Found<'_>, track: u32) -> Result<(), SamplesError> {
+    let mut others_come_first = false;
+    for traf in boxes(moof.body) {
+        let traf = traf?;
+        if traf.kind != *b"traf" {
+            continue;
+        }
+        if number_of(&child(traf.body, b"tfhd")?)? != track {
+            others_come_first = true;
+        } else if others_come_first
+            && let Some(trun) = find(traf.body, b"trun")?
+            && trun.fields().version_flags()?.1 & DATA_OFFSET == 0
+        {
+            return Err(SamplesError::NoOffset);
+        }
+    }
+    Ok(())
+}
+
 /// Renames each `mdat` whose `moof` was renamed.
 fn drop_orphans(octets: &mut [u8]) -> Result<(), SamplesError> {
     let (mut orphans, mut has_moof) = (Vec::new(), false);
@@ -119,4 +145,73 @@ fn number_of(found: &Found<'_>) -> Result<u32, SamplesError> {
         fields.skip(if version == 1 { 16 } else { 8 })?;
     }
     fields.u32()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn made(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(8 + body.len()).expect("test boxes are small");
+        [&size.to_be_bytes(), &kind[..], body].concat()
+    }
+
+    /// A fragment of this track, whose run says where its data begin, or does not.
+    fn traf(track: u32, offset: Option<u32>) -> Vec<u8> {
+        let tfhd = made(b"tfhd", &[0x0002_0000_u32.to_be_bytes(), track.to_be_bytes()].concat());
+        let flags = u32::from(offset.is_some()) | 0x200;
+        let mut run = vec![flags, 1];
+        run.extend(offset);
+        run.push(4);
+        let run: Vec<u8> = run.into_iter().flat_map(u32::to_be_bytes).collect();
+        made(b"traf", &[tfhd, made(b"trun", &run)].concat())
+    }
+
+    fn segment(trafs: &[Vec<u8>]) -> Vec<u8> {
+        [made(b"moof", &trafs.concat()), made(b"mdat", &[0; 8])].concat()
+    }
+
+    fn kinds(octets: &[u8]) -> Vec<[u8; 4]> {
+        boxes(octets).map(|found| found.expect("it was read before").kind).collect()
+    }
+
+    #[test]
+    fn the_others_are_passed_over_and_nothing_moves() {
+        let whole = segment(&[traf(1, Some(100)), traf(2, Some(104))]);
+        let mut octets = whole.clone();
+        assert!(only(&mut octets, 2).unwrap());
+        let moof = child(&octets, b"moof").unwrap();
+        assert_eq!(kinds(moof.body), [FREE, *b"traf"]);
+        assert_eq!(octets.len(), whole.len());
+        let mut octets = segment(&[traf(1, Some(100))]);
+        assert!(!only(&mut octets, 2).unwrap());
+        assert_eq!(kinds(&octets), [FREE, FREE]);
+    }
+
+    #[test]
+    fn data_that_begin_where_another_track_s_end_are_refused() {
+        for (track, is_refused) in [(1, false), (2, true)] {
+            let mut octets = segment(&[traf(1, None), traf(2, None)]);
+            let refused = matches!(only(&mut octets, track), Err(SamplesError::NoOffset));
+            assert_eq!(refused, is_refused, "track {track}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_is_read_without_a_panic(
+            at in 0_usize..200, with in any::<u8>(), noise in proptest::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let mut octets = segment(&[traf(1, Some(100)), traf(2, Some(104))]);
+            let at = at % octets.len();
+            octets[at] = with;
+            octets.extend(noise);
+            let length = octets.len();
+            let _ = only(&mut octets, 2);
+            let _ = tracks(&octets);
+            prop_assert_eq!(octets.len(), length);
+        }
+    }
 }

@@ -102,6 +102,9 @@ pub enum SamplesError {
     /// `base_data_offset`: data are looked for in a file, not in the segment.
     #[error("the fragment counts its data's offsets from the start of a file: CMAF has `default-base-is-moof`")]
     AbsoluteOffset,
+    /// A fragment of several tracks that says of one only that its data come behind another's.
+    #[error("the fragment of a track does not say where its data begin, and another track's come first")]
+    NoOffset,
     /// A sample is empty, overlaps another, or lies outside of the `mdat` that follows its `moof`.
     #[error("sample {number} does not lie in its `mdat`, behind the sample before it")]
     OutsideData {
