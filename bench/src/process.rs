@@ -100,11 +100,7 @@ impl Server {
 
     /// Processor time of the process and all its descendants so far, seconds; counted in hundredths.
     pub fn processor_s(&self) -> Result<f64> {
-        let root = self.child.id().with_context(|| format!("{} has ended", self.name))?;
-        let ticks: u32 = tree(root).into_iter().map(processor_ticks).sum();
-        // Fifty to a thousand a second, whatever the machine: exact.
-        let ticks_per_s = u32::try_from(rustix::param::clock_ticks_per_second())?;
-        Ok(f64::from(ticks) / f64::from(ticks_per_s))
+        processor_s(self.child.id().with_context(|| format!("{} has ended", self.name))?)
     }
 
     /// Sends a signal.
@@ -180,11 +176,27 @@ fn tree(root: u32) -> Vec<u32> {
     found
 }
 
-/// Time in user space and in the kernel, all threads (proc(5), fields 14 and 15).
+/// Processor time that this process and all its descendants have spent while `work` was done, seconds, and what came of it.
+pub async fn processor_while<T>(work: impl Future<Output = Result<T>>) -> Result<(f64, T)> {
+    let before_s = processor_s(std::process::id())?;
+    let done = work.await?;
+    Ok((processor_s(std::process::id())? - before_s, done))
+}
+
+/// Processor time of a process and all its descendants so far, those that have ended too, seconds.
+fn processor_s(root: u32) -> Result<f64> {
+    let ticks: u32 = tree(root).into_iter().map(processor_ticks).sum();
+    // Fifty to a thousand a second, whatever the machine: exact.
+    let ticks_per_s = u32::try_from(rustix::param::clock_ticks_per_second())?;
+    Ok(f64::from(ticks) / f64::from(ticks_per_s))
+}
+
+/// Time in user space and in the kernel, all threads, and that of its children that have been waited for (proc(5), fields
+/// 14 to 17).
 fn processor_ticks(pid: u32) -> u32 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect::<Vec<_>>()).unwrap_or_default();
-    [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u32>().ok()).sum()
+    [11, 12, 13, 14].iter().filter_map(|at| fields.get(*at)?.parse::<u32>().ok()).sum()
 }
 
 fn resident_kib(pid: u32) -> u32 {

@@ -80,3 +80,19 @@ fn a_program_is_told_the_same_as_people() {
     let down: Value = serde_json::from_str(&down.out).unwrap();
     assert_eq!((&down["stopped"], &down["deleted"]), (&ready["pid"], &Value::Bool(true)), "{down}");
 }
+
+#[test]
+fn the_log_tells_what_callers_ask_and_not_that_the_platform_lives() {
+    let world = World::up();
+    assert_eq!(flame(&["--router", &world.router, "health"]).status, 0);
+    assert_eq!(flame(&["--router", &world.router, "asset", "list"]).status, 0);
+    let log = world.log();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let asked: Vec<&str> =
+        lines.iter().filter(|line| line["target"] == "access").filter_map(|line| line["path"].as_str()).collect();
+    assert!(asked.iter().any(|path| path.ends_with("/assets")), "{log}");
+    assert!(!asked.iter().any(|path| path.contains("/health/") || path.contains("/endpoints/")), "{log}");
+    // Who joined is told once, as what it is.
+    let joined = lines.iter().filter(|line| line["message"] == "registered" && line["name"] == "streaming.main");
+    assert_eq!(joined.count(), 1, "{log}");
+}

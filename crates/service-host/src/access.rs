@@ -62,6 +62,11 @@ fn is_traceparent(value: &[u8]) -> bool {
 #[derive(Debug, Clone)]
 pub struct Route(pub String);
 
+/// Marks an answer that belongs to the working of the platform itself and comes every second or so, a lease's renewal:
+/// it is counted, and gets no line in the log. What goes wrong is logged all the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Routine;
+
 /// Middleware that logs and counts one request.
 pub(crate) async fn observe_next(metrics: Metrics, request: Request, next: Next) -> Response {
     observe(&metrics, request, |request| next.run(request)).await
@@ -103,6 +108,11 @@ fn method_label(method: &Method) -> &'static str {
     known.iter().position(|known| known == method).map_or("other", |at| labels[at])
 }
 
+/// Whether somebody asks how a service is, directly or through a router.
+fn is_probe(path: &str) -> bool {
+    path.ends_with("/health/live") || path.ends_with("/health/ready")
+}
+
 /// A request in work.
 struct OpenRequest {
     metrics: Metrics,
@@ -128,7 +138,8 @@ impl OpenRequest {
         self.metrics.answered(method_label(&self.method), &self.route, status, seconds);
         let caller = response.extensions_mut().remove::<Caller>();
         let cause = response.extensions_mut().remove::<Cause>();
-        let quiet = self.route.starts_with("/health") || self.route == "/metrics";
+        let is_routine = response.extensions_mut().remove::<Routine>().is_some();
+        let quiet = is_routine || self.route == "/metrics" || is_probe(&self.path);
         if quiet && status < 400 {
             return;
         }

@@ -1,11 +1,13 @@
 //! `/api/router/endpoints`: who stands behind which name.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use flame_api::Page;
 use flame_api::router::{Endpoint, EndpointState, Registration};
 use flame_naming::table::NotTurned;
 use flame_naming::{EndpointId, Name, Refused, State as Wanted};
+use flame_service_host::access::Routine;
 use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -61,7 +63,7 @@ async fn register(
     caller: Caller,
     Path((name, endpoint)): Path<(String, String)>,
     Json(registration): Json<Registration>,
-) -> FailureResult<Json<Endpoint>> {
+) -> FailureResult<(Extension<Routine>, Json<Endpoint>)> {
     let (name, endpoint) = identify(&name, &endpoint)?;
     may_register(&caller, &name)?;
     is_of_site(&caller, &registry.site())?;
@@ -83,7 +85,8 @@ async fn register(
         return Err(unprocessable("nothing begins as killed".to_owned()));
     }
     let lease = lease(&registration).map_err(|unfit| unprocessable(unfit.to_string()))?;
-    Ok(Json(registry.register(&name, &endpoint, lease).map_err(refused)?))
+    // The registry logs who joined; the renewals, three in each lease, say nothing new.
+    Ok((Extension(Routine), Json(registry.register(&name, &endpoint, lease).map_err(refused)?)))
 }
 
 /// Takes an endpoint out.
