@@ -164,7 +164,9 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
             ensure!(tracks.len() == plan.video.len() + plan.audio.len(), "tracks are missing");
             Ok(took)
         }
-        Outcome::Probe { .. } | Outcome::Poster { .. } => bail!("flame-media has done something else"),
+        Outcome::Probe { .. } | Outcome::Poster { .. } | Outcome::Compare { .. } | Outcome::Sheets => {
+            bail!("flame-media has done something else")
+        }
     }
 }
 

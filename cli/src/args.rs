@@ -4,6 +4,7 @@ mod ca;
 mod encryption;
 mod job;
 mod mark;
+mod quality;
 mod sound;
 mod subtitles;
 
@@ -21,6 +22,7 @@ pub use ca::{Ca, CaCommand};
 pub use encryption::Encrypt;
 pub use job::{Job, JobCommand};
 pub use mark::ChannelMark;
+pub use quality::{Compare, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 
@@ -72,6 +74,8 @@ pub enum Command {
     Channel(Channel),
     /// Conditioning jobs
     Job(Job),
+    /// How good media is: scores against a reference, and gates that fail
+    Quality(Quality),
     /// The surrogates: what they keep, must forget, and should have before anybody asks
     Edge(Edge),
     /// Instances behind names: who gets requests

@@ -132,6 +132,17 @@ async fn known_chains(client: &Client, entries: &[Entry]) -> Result<(), Exit> {
     Err(Exit::usage(anyhow!("{line}there is no chain `{}`; there are {}", entry.chain, known.join(", "))))
 }
 
+/// Uploads a clip, waits until `chain` has conditioned it, and says where it plays.
+pub async fn conditioned(client: &Client, clip: &Path, chain: &str) -> anyhow::Result<String> {
+    let source = clip.to_string_lossy().into_owned();
+    let entry = Entry { source, title: None, chain: chain.to_owned(), subtitles: Vec::new(), line: None };
+    let ingested = one(client, &entry, false, true, &Cell::new(Reached::Nothing)).await?;
+    if let Some(reason) = ingested.error {
+        return Err(anyhow!("the chain {chain} failed: {reason}"));
+    }
+    ingested.play_url.map(String::from).with_context(|| format!("after the chain {chain} nothing plays"))
+}
+
 /// Fails unless `path` is a file.
 pub fn is_file(path: &Path) -> anyhow::Result<()> {
     let metadata = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;

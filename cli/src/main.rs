@@ -8,6 +8,7 @@ mod asset;
 mod bundle;
 mod ca;
 mod channel;
+mod clips;
 mod connection;
 mod data;
 mod demo;
@@ -22,6 +23,7 @@ mod job;
 mod manifest;
 mod output;
 mod ports;
+mod quality;
 mod route;
 mod subtitles;
 mod token;
@@ -64,6 +66,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Subtitles(subtitles) => subtitles::run(&global, subtitles).await,
         Command::Channel(channel) => channel::run(&global, channel).await,
         Command::Job(job) => job::run(&global, job).await,
+        Command::Quality(quality) => quality::run(&global, quality).await,
         Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,

@@ -23,6 +23,8 @@ mod full_disk;
 #[path = "all/ca.rs"]
 mod ca;
 
+#[path = "all/quality.rs"]
+mod quality;
 #[path = "all/routing.rs"]
 mod routing;
 #[path = "all/subtitles.rs"]

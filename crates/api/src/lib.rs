@@ -13,6 +13,7 @@ pub mod metadata;
 pub mod page;
 pub mod peers;
 pub mod problem;
+pub mod quality;
 pub mod router;
 pub mod subtitles;
 pub mod transcode;

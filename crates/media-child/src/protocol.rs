@@ -7,11 +7,14 @@
 
 use std::path::PathBuf;
 
-use flame_api::media::{Probe, Rational, SoundRole, Thumbnails, Track};
+use flame_api::{
+    media::{Probe, Rational, SoundRole, Thumbnails, Track},
+    quality::{Comparison, Metric},
+};
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -46,6 +49,20 @@ pub enum Request {
         output_dir: PathBuf,
         /// What to encode.
         plan: LadderPlan,
+    },
+    /// Score a film against its reference. Answers [`Outcome::Compare`].
+    Compare {
+        /// The two, and what to compute.
+        plan: ComparePlan,
+        /// Where to write the scores of all frames: JSON of `flame_api::quality::Scores`.
+        output: PathBuf,
+    },
+    /// Draw pairs of frames of two films. Answers [`Outcome::Sheets`].
+    Sheets {
+        /// Which.
+        plan: SheetPlan,
+        /// An existing folder; gets `<frame of the distorted film>.jpg` for each pair.
+        output_dir: PathBuf,
     },
 }
 
@@ -117,6 +134,56 @@ pub enum Outcome {
         /// The thumbnails written; none also where they could not be made.
         thumbnails: Option<Thumbnails>,
     },
+    /// Of [`Request::Compare`].
+    Compare {
+        /// Everything but the scores of single frames.
+        comparison: Box<Comparison>,
+    },
+    /// Of [`Request::Sheets`]: all are drawn.
+    Sheets,
+}
+
+/// Which frames are drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SheetPlan {
+    /// A path, or an `http://` URL.
+    pub reference: String,
+    /// A path, or an `http://` URL.
+    pub distorted: String,
+    /// As in [`ComparePlan`].
+    pub follow_playlists: bool,
+    /// The pairs, in any order; later frames of one film go with later ones of the other.
+    pub pairs: Vec<FramePair>,
+}
+
+/// Frames of two films, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FramePair {
+    /// Of the reference.
+    pub reference: u64,
+    /// Of the distorted film.
+    pub distorted: u64,
+}
+
+/// What is compared, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ComparePlan {
+    /// A path, or an `http://` URL.
+    pub reference: String,
+    /// A path, or an `http://` URL.
+    pub distorted: String,
+    /// Whether URLs may be HLS playlists, which name other URLs: only for who asks on their own behalf.
+    pub follow_playlists: bool,
+    /// What to compute.
+    pub metrics: Vec<Metric>,
+    /// Score at most this many pairs of frames.
+    pub frames_max: Option<u64>,
+    /// Score every n-th pair; 1 for all.
+    pub subsample: u32,
+    /// Threads for libvmaf.
+    pub threads: u32,
+    /// Refuse to score when the frames' correspondence is less sure than this, 0 to 1.
+    pub confidence_min: f64,
 }
 
 /// What a ladder is made of. Decided by the transcode service from the probe; the child only obeys.

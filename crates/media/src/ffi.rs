@@ -1,14 +1,15 @@
 //! The wall to FFmpeg's C structures: what the safe bindings do not show.
 //!
-//! Everything unsafe of this crate is in this file, but for one call from `scale`. Most functions read plain
+//! Everything unsafe about FFmpeg is in this file, but for one call from `scale`. Most functions read plain
 //! numbers out of a structure that their argument keeps alive; none keeps a pointer.
 #![allow(unsafe_code)]
 
 use ffmpeg_next::{
     Rational, Stream, color,
     ffi::{
-        AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, av_find_program_from_stream,
-        av_image_get_linesize, av_pix_fmt_count_planes, sws_scale,
+        AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL, AV_PIX_FMT_FLAG_RGB, AVColorPrimaries,
+        AVColorSpace, AVColorTransferCharacteristic, AVDiscard, av_find_program_from_stream, av_image_get_linesize,
+        av_pix_fmt_count_planes, sws_scale,
     },
     format::{self, Pixel},
     frame,
@@ -133,6 +134,44 @@ pub(crate) fn audio_parameters(stream: &Stream<'_>) -> (u32, u16) {
     // SAFETY: `parameters` keeps the `AVCodecParameters` alive; plain fields are copied.
     let (rate, channels) = unsafe { ((*parameters.as_ptr()).sample_rate, (*parameters.as_ptr()).channels) };
     (u32::try_from(rate).unwrap_or(0), u16::try_from(channels).unwrap_or(0))
+}
+
+/// How samples of a pixel format lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Shifts of chroma against luma: horizontal, vertical. A grey picture has those of 4:2:0.
+    pub(crate) chroma_shifts: (u32, u32),
+    /// Bits of a sample.
+    pub(crate) bits: u8,
+    /// Whether it is no YUV.
+    pub(crate) is_rgb: bool,
+}
+
+/// The layout of a pixel format; `None` for one that has no samples in memory.
+pub(crate) fn layout(format: Pixel) -> Option<Layout> {
+    let descriptor = format.descriptor()?;
+    // SAFETY: descriptors are constants of the library; plain fields are copied.
+    let (components, flags) = unsafe { ((*descriptor.as_ptr()).nb_components, (*descriptor.as_ptr()).flags) };
+    let has = |flag: i32| flags & u64::from(flag.unsigned_abs()) != 0;
+    if has(AV_PIX_FMT_FLAG_HWACCEL) || has(AV_PIX_FMT_FLAG_BITSTREAM) {
+        return None;
+    }
+    let is_grey = components < 3;
+    let chroma_shifts = (u32::from(descriptor.log2_chroma_w()), u32::from(descriptor.log2_chroma_h()));
+    Some(Layout {
+        chroma_shifts: if is_grey { (1, 1) } else { chroma_shifts },
+        bits: bit_depth(format)?,
+        is_rgb: has(AV_PIX_FMT_FLAG_RGB) || has(AV_PIX_FMT_FLAG_PAL),
+    })
+}
+
+/// Has the demuxer leave out all streams but one: of an HLS playlist only that rendition is fetched.
+pub(crate) fn leave_out_all_but(context: &mut format::context::Input, index: usize) {
+    for mut stream in context.streams_mut() {
+        let discard = if stream.index() == index { AVDiscard::AVDISCARD_DEFAULT } else { AVDiscard::AVDISCARD_ALL };
+        // SAFETY: the stream borrows its context, which owns the `AVStream`; a plain field is set.
+        unsafe { (*stream.as_mut_ptr()).discard = discard };
+    }
 }
 
 /// Bits per sample of the format's first component.

@@ -4,10 +4,12 @@
 //! does to a child that can be thrown away. It decides nothing about renditions; a plan says what to make.
 //!
 //! In reading order: whose fault a failure is ([`fault`]), opening a source ([`source`]), measuring it
-//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]); then the process around
-//! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`] and [`scale`] hold what the
-//! bindings leave out.
+//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]), two
+//! of them compared ([`compare`]); then the process around
+//! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`], [`scale`] and [`vmaf`] hold
+//! what the bindings leave out.
 
+pub mod compare;
 pub mod fault;
 mod ffi;
 pub mod ladder;
@@ -17,4 +19,5 @@ pub mod poster;
 pub mod probe;
 mod scale;
 pub mod source;
+mod vmaf;
 pub mod worker;

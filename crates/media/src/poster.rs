@@ -143,7 +143,8 @@ fn not_converted(error: ffmpeg_next::Error) -> MediaError {
     MediaError::input(format!("the picture cannot be converted: {error}"))
 }
 
-fn save(image: &RgbImage, output: &Path) -> Result<(), MediaError> {
+/// Writes a JPEG.
+pub(crate) fn save(image: &RgbImage, output: &Path) -> Result<(), MediaError> {
     let failed =
         |error: &dyn std::fmt::Display| MediaError::environment(format!("cannot write {}: {error}", output.display()));
     let file = std::fs::File::create(output).map_err(|error| failed(&error))?;

@@ -297,7 +297,7 @@ fn ratio(value: AvRational) -> Option<Rational> {
 }
 
 /// Clockwise rotation that the display matrix asks for, in quarter turns.
-fn rotation_deg(stream: &Stream<'_>) -> u16 {
+pub(crate) fn rotation_deg(stream: &Stream<'_>) -> u16 {
     let matrix = stream.side_data().find(|data| data.kind() == side_data::Type::DisplayMatrix);
     matrix.map_or(0, |matrix| timing::quarter_turns(matrix.data()) * 90)
 }

@@ -46,6 +46,22 @@ pub fn open(input: &str, budget: Duration) -> Result<format::context::Input, Med
         .map_err(|error| opening_failed(input, is_url, error))
 }
 
+/// Opens `input`, the `http://` URL of a file or an HLS playlist, and whatever URLs that names. Only for who asks on their
+/// own behalf: a playlist decides what is fetched. Reads fail after `budget`.
+///
+/// # Errors
+/// [`MediaError`] in people's words.
+pub fn open_playlist(input: &str, budget: Duration) -> Result<format::context::Input, MediaError> {
+    initialise();
+    let mut options = Dictionary::new();
+    options.set("format_whitelist", &format!("hls,{CONTAINERS}"));
+    options.set("protocol_whitelist", "http,tcp,crypto");
+    options.set("rw_timeout", &STALL_TIMEOUT.as_micros().to_string());
+    let deadline = Instant::now() + budget;
+    format::input_with_interrupt_and_dictionary(input, move || Instant::now() > deadline, options)
+        .map_err(|error| opening_failed(input, true, error))
+}
+
 /// Initialises FFmpeg, once, with its chatter off: errors come back as values.
 pub fn initialise() {
     static ONCE: Once = Once::new();

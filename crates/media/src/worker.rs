@@ -8,17 +8,21 @@ use std::{
     io::{BufRead, BufReader, Write},
     process::exit,
     sync::mpsc,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use flame_media_child::protocol::{Event, Fault, LINE_SIZE_MAX_BYTES, Outcome, PROTOCOL, Request};
 
 use crate::{
+    compare,
     fault::MediaError,
     ladder::{self, Ladder},
     poster, probe,
 };
 
+/// Least time between two reports of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// Exit status when the parent is gone.
 const ORPHANED: i32 = 0;
 /// Exit status when the parent says what is not in the protocol.
@@ -96,6 +100,24 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
             let Ladder { tracks, source_frames, source_audio_samples, thumbnails } =
                 ladder::encode(&input, &output_dir, &plan, &mut on_progress)?;
             Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails })
+        }
+        Request::Compare { plan, output: scores_path } => {
+            let mut said = Instant::now();
+            let mut on_progress = |fraction| {
+                if said.elapsed() >= PROGRESS_INTERVAL {
+                    said = Instant::now();
+                    if say(output, &Event::Progress { fraction }).is_err() {
+                        exit(ORPHANED);
+                    }
+                }
+            };
+            let (comparison, scores) = compare::compare(&plan, &mut on_progress)?;
+            compare::write(&scores, &scores_path)?;
+            Ok(Outcome::Compare { comparison: Box::new(comparison) })
+        }
+        Request::Sheets { plan, output_dir } => {
+            compare::sheets::write(&plan, &output_dir)?;
+            Ok(Outcome::Sheets)
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "all/bad.rs"]
 mod bad;
+#[path = "all/compare.rs"]
+mod compare;
 #[path = "all/containers.rs"]
 mod containers;
 #[path = "all/judge.rs"]

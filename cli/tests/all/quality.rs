@@ -1,0 +1,120 @@
+//! `flame quality`: scores, gates and suites as a build meets them, told apart by exit status.
+
+use flame_test_kit::{Scratch, clips, repository};
+use serde_json::Value;
+
+use crate::world::flame;
+
+#[test]
+fn a_comparison_says_all_and_its_gates_decide_the_status() {
+    let (reference, distorted) = (clips::path("carphone_pristine"), clips::path("carphone_distorted"));
+    let (reference, distorted) = (reference.to_str().unwrap(), distorted.to_str().unwrap());
+    let folder = Scratch::new("quality");
+    let (csv, junit, html) = (folder.join("scores.csv"), folder.join("junit.xml"), folder.join("report.html"));
+    let compare = ["quality", "compare", reference, distorted, "--metrics", "psnr,ssim,vmaf"];
+
+    let files =
+        ["--csv", csv.to_str().unwrap(), "--junit", junit.to_str().unwrap(), "--gate", "ssim.mean > 0.1", "--json"];
+    let ran = flame(&[&compare[..], &files].concat());
+    assert_eq!(ran.status, 0, "{}", ran.err);
+    let document: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    let frames = document["frames"].as_array().expect("frames are listed");
+    assert_eq!((frames.len() as u64, &frames[7]["frameNum"]), (120, &Value::from(7)));
+    let mean: f64 = frames.iter().map(|frame| frame["metrics"]["vmaf"].as_f64().unwrap()).sum::<f64>() / 120.0;
+    assert!((document["pooled_metrics"]["vmaf"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9);
+    assert_eq!(document["flame"]["alignment"]["dropped_frames"], 0);
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 121);
+    let report = std::fs::read_to_string(&junit).unwrap();
+    assert!(report.contains("tests=\"2\" failures=\"0\" errors=\"0\""), "{report}");
+
+    let files = ["--junit", junit.to_str().unwrap(), "--html", html.to_str().unwrap(), "--gate", "vmaf.p5 >= 99"];
+    let ran = flame(&[&compare[..], &files].concat());
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("vmaf.p5 >= 99 (measured"), "{}", ran.err);
+    assert!(ran.out.contains("worst vmaf:") && ran.out.contains("confidence"), "{}", ran.out);
+    let report = std::fs::read_to_string(&junit).unwrap();
+    assert!(report.contains("failures=\"1\""), "{report}");
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert_eq!((page.matches("data:image/jpeg;base64,/9j/").count(), page.matches("<polyline").count()), (5, 3));
+    assert!(
+        page.contains(">fails<") && !page.contains("href=") && !page.contains("src=\"http"),
+        "it needs nothing else"
+    );
+
+    let ran = flame(&[&compare[..], &["--gate", "vif_scale0.mean > 0"]].concat());
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    let ran = flame(&["quality", "compare", reference, "/nowhere/film.mp4"]);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    let bikes = clips::path("bikes");
+    let ran = flame(&[
+        "quality",
+        "compare",
+        reference,
+        bikes.to_str().unwrap(),
+        "--metrics",
+        "psnr",
+        "--junit",
+        junit.to_str().unwrap(),
+    ]);
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("do not correspond"), "{}", ran.err);
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("errors=\"1\""));
+}
+
+#[test]
+fn the_smoke_suite_passes_in_a_minute() {
+    let folder = Scratch::new("smoke");
+    let junit = folder.join("junit.xml");
+    let suite = repository().join("media-tests/suites/smoke.yaml");
+    let began = std::time::Instant::now();
+    let ran = flame(&["quality", "test", suite.to_str().unwrap(), "--junit", junit.to_str().unwrap()]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert_eq!(ran.out.matches("fails as it must").count(), 2, "{}", ran.out);
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("failures=\"0\" errors=\"0\""));
+}
+
+#[test]
+fn a_suite_ends_as_what_it_found() {
+    let folder = Scratch::new("suite");
+    let clip = clips::path("carphone_pristine");
+    std::fs::copy(&clip, folder.join("a.mp4")).unwrap();
+    std::fs::copy(clips::path("carphone_distorted"), folder.join("b-1.mp4")).unwrap();
+    std::fs::copy(&clip, folder.join("b-2.mp4")).unwrap();
+    let write = |name: &str, subject: &str, rest: &str| {
+        let text = format!(
+            "suite: {name}\nabout: a test\nclips: {{ a: {{ file: a.mp4 }} }}\ncases:\n  - name: only\n    subject: {subject}\n    metrics: [psnr]\n{rest}"
+        );
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let files = "{ files: { reference: a.mp4, distorted: 'b-*.mp4' } }";
+    let hold = write("hold.yaml", files, "    gates: [psnr.mean > 5]\n");
+    let ran = flame(&["quality", "test", &hold, "--json"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    let ended: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    assert_eq!((ended[0]["case"].as_str(), ended[1]["case"].as_str()), (Some("only: b-1.mp4"), Some("only: b-2.mp4")));
+    assert_eq!(ended[1]["comparison"]["columns"][0]["pooled"]["min"], 100.0);
+
+    let fail = write("fail.yaml", files, "    gates: [psnr.mean > 99]\n");
+    let ran = flame(&["quality", "test", &fail]);
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("FAILED  only: b-1.mp4") && ran.out.contains("passed  only: b-2.mp4"), "{}", ran.out);
+
+    let control = write("control.yaml", files, "    gates: [psnr.mean > 5]\n    must_fail: true\n");
+    let ran = flame(&["quality", "test", &control]);
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("must fail and does not"), "{}", ran.out);
+
+    let broken = "{ command: { run: 'echo no encoder >&2; false {in} {out}', makes: mp4 } }\n    clip: a";
+    let ran = flame(&["quality", "test", &write("broken.yaml", broken, "    gates: [psnr.mean > 5]\n")]);
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("no encoder"), "{}", ran.out);
+
+    let wrong = write("wrong.yaml", files, "    gates: [vmaf.mean > 5]\n");
+    let ran = flame(&["quality", "test", &hold, &wrong]);
+    assert_eq!(ran.status, 2, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("wrong.yaml") && ran.err.contains("not among what is measured"), "{}", ran.err);
+    assert!(!ran.out.contains("passed"), "nothing is run: {}", ran.out);
+}

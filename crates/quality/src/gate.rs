@@ -1,0 +1,208 @@
+//! A bound on a measured figure: `vmaf.p5 >= 80`. Values in, verdict out.
+//!
+//! What was not measured never passes: a gate on a figure that is not there is an error of who wrote it.
+
+use std::{fmt, str::FromStr};
+
+use flame_api::quality::Comparison;
+
+/// A bound that a comparison must keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// A column, or `alignment`.
+    figure: String,
+    /// A pooling of the column, or a field of the alignment.
+    pooling: String,
+    relation: Relation,
+    bound: f64,
+}
+
+/// How the figure stands to the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    AtLeast,
+    MoreThan,
+    AtMost,
+    LessThan,
+}
+
+/// What a gate says of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// What was measured.
+    pub measured: f64,
+    /// Whether the bound is kept.
+    pub passes: bool,
+}
+
+const POOLINGS: &str = "mean, harmonic_mean, min, max, p1, p5, p10";
+const ALIGNMENTS: &str = "confidence, offset_frames, lead_in_reference, lead_in_distorted, tail_reference, \
+                          tail_distorted, dropped_frames, repeated_frames, foreign_frames";
+
+// === impl Gate ===
+
+impl Gate {
+    /// The column that must be measured for it, unless it is about the alignment.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        (self.figure != "alignment").then_some(self.figure.as_str())
+    }
+
+    /// Looks at a comparison.
+    ///
+    /// # Errors
+    /// The figure was not measured, or there is none of that name.
+    pub fn judge(&self, comparison: &Comparison) -> Result<Verdict, String> {
+        let measured = if self.figure == "alignment" {
+            let alignment = &comparison.alignment;
+            match self.pooling.as_str() {
+                "confidence" => alignment.confidence,
+                "offset_frames" => alignment.offset_frames as f64,
+                "lead_in_reference" => alignment.lead_in_reference as f64,
+                "lead_in_distorted" => alignment.lead_in_distorted as f64,
+                "tail_reference" => alignment.tail_reference as f64,
+                "tail_distorted" => alignment.tail_distorted as f64,
+                "dropped_frames" => alignment.dropped_frames as f64,
+                "repeated_frames" => alignment.repeated_frames as f64,
+                "foreign_frames" => alignment.foreign_frames as f64,
+                other => return Err(format!("an alignment has no `{other}`; it has {ALIGNMENTS}")),
+            }
+        } else {
+            let column = comparison.columns.iter().find(|column| column.name == self.figure);
+            let names = || comparison.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+            let column = column.ok_or_else(|| format!("`{}` was not measured; there is {}", self.figure, names()))?;
+            let pooled = &column.pooled;
+            match self.pooling.as_str() {
+                "mean" => pooled.mean,
+                "harmonic_mean" => pooled.harmonic_mean,
+                "min" => pooled.min,
+                "max" => pooled.max,
+                "p1" => pooled.p1,
+                "p5" => pooled.p5,
+                "p10" => pooled.p10,
+                other => return Err(format!("there is no pooling `{other}`; there are {POOLINGS}")),
+            }
+        };
+        let passes = match self.relation {
+            Relation::AtLeast => measured >= self.bound,
+            Relation::MoreThan => measured > self.bound,
+            Relation::AtMost => measured <= self.bound,
+            Relation::LessThan => measured < self.bound,
+        };
+        Ok(Verdict { measured, passes })
+    }
+}
+
+impl FromStr for Gate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no gate: write a column, a pooling ({POOLINGS}), a relation and a number, as in `vmaf.p5 >= 80`"
+            )
+        };
+        let relations =
+            [(">=", Relation::AtLeast), ("<=", Relation::AtMost), (">", Relation::MoreThan), ("<", Relation::LessThan)];
+        let found = relations.iter().find_map(|(sign, relation)| Some((text.split_once(sign)?, *relation)));
+        let ((figure, bound), relation) = found.ok_or_else(wrong)?;
+        let (figure, pooling) = figure.trim().split_once('.').ok_or_else(wrong)?;
+        let bound: f64 = bound.trim().parse().map_err(|_| wrong())?;
+        let known = if figure == "alignment" { ALIGNMENTS } else { POOLINGS };
+        let is_known = known.split(", ").any(|name| name == pooling);
+        if !bound.is_finite() || figure.is_empty() || !is_known {
+            return Err(wrong());
+        }
+        Ok(Self { figure: figure.to_owned(), pooling: pooling.to_owned(), relation, bound })
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let relation = match self.relation {
+            Relation::AtLeast => ">=",
+            Relation::MoreThan => ">",
+            Relation::AtMost => "<=",
+            Relation::LessThan => "<",
+        };
+        write!(formatter, "{}.{} {relation} {}", self.figure, self.pooling, self.bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flame_api::quality::{Alignment, Column, Film, Pooled, Shape};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn comparison(value: f64) -> Comparison {
+        let shape = Shape { width: 640, height: 360, pixel_format: "yuv420p".to_owned() };
+        let film = Film {
+            input: "a.mp4".to_owned(),
+            codec: "h264".to_owned(),
+            shape: shape.clone(),
+            frames: 2,
+            frame_rate: Some(25.0),
+            duration_ms: 80.0,
+            decode_errors: 0,
+        };
+        let pooled =
+            Pooled { min: value, max: value, mean: value, harmonic_mean: value, p1: value, p5: value, p10: value };
+        Comparison {
+            reference: film.clone(),
+            distorted: film,
+            compared_as: shape,
+            notes: Vec::new(),
+            alignment: Alignment {
+                confidence: 1.0,
+                offset_frames: 0,
+                offset_ms: 0.0,
+                lead_in_reference: 0,
+                lead_in_distorted: 0,
+                tail_reference: 0,
+                tail_distorted: 0,
+                dropped_frames: 3,
+                repeated_frames: 0,
+                foreign_frames: 0,
+            },
+            scored_frames: 2,
+            subsample: 1,
+            columns: vec![Column { name: "vmaf".to_owned(), pooled, of_mean_error: None, worst: Vec::new() }],
+            libvmaf: "3".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_never_passes() {
+        let gate: Gate = "psnr.mean > 0".parse().expect("it is a gate");
+        assert!(gate.judge(&comparison(90.0)).is_err_and(|error| error.contains("psnr")));
+        for wrong in
+            ["vmaf", "vmaf>=80", "vmaf.p7 >= 80", "vmaf.p5 >= NaN", "vmaf.p5 = 80", ".p5 > 1", "alignment.p5 > 1"]
+        {
+            assert!(wrong.parse::<Gate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_where_they_say() {
+        for (gate, passes) in [
+            ("vmaf.p5 >= 80", true),
+            ("vmaf.p5>80", false),
+            ("vmaf.min <= 80", true),
+            ("vmaf.harmonic_mean < 80", false),
+            ("alignment.dropped_frames <= 2", false),
+        ] {
+            let gate: Gate = gate.parse().expect("it is a gate");
+            assert_eq!(gate.judge(&comparison(80.0)).map(|verdict| verdict.passes), Ok(passes), "{gate}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printed_and_read_again_it_is_the_same(bound in -1e6..1e6_f64, pooling in "mean|min|p1|p10", sign in ">=|<=|>|<") {
+            let gate: Gate = format!("ssim.{pooling}{sign}{bound}").parse().expect("it is a gate");
+            prop_assert_eq!(gate.to_string().parse(), Ok(gate));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What is known of picture quality without decoding anything: values in, values out.
+//!
+//! It holds the definitions of the metrics that need no library (PSNR, SSIM), how the scores of many frames become
+//! one, and how a result is written down. It opens no file and links no media library; `flame-media` brings the
+//! pictures, and what only libvmaf can compute.
+//!
+//! In reading order: samples of a picture ([`plane`]), what is computed of two ([`psnr`], [`ssim`]), what each metric
+//! gives ([`columns`]), which frames belong together ([`signature`], [`alignment`], `stretch`), many frames into one
+//! number ([`pooling`]), what is asked of it ([`gate`]), what a suite asks of many ([`suite`]), and the documents
+//! ([`json`], [`csv`], [`junit`], [`html`]).
+
+pub mod alignment;
+pub mod columns;
+pub mod csv;
+pub mod gate;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod plane;
+pub mod pooling;
+pub mod psnr;
+pub mod signature;
+pub mod ssim;
+mod stretch;
+pub mod suite;
