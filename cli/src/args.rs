@@ -1,6 +1,7 @@
 //! The command line: what can be said, and nothing of what it does.
 
 mod ca;
+mod clmc;
 mod encryption;
 mod job;
 mod mark;
@@ -19,6 +20,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
+pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
 pub use encryption::Encrypt;
 pub use job::{Job, JobCommand};
 pub use mark::ChannelMark;
@@ -82,6 +84,8 @@ pub enum Command {
     Endpoint(Endpoint),
     /// Where requests go, and why
     Route(Route),
+    /// Measurements: what all parts report
+    Clmc(Clmc),
     /// Tokens for those who call from elsewhere
     Token(Token),
     /// The local certificate authority: certificates for the parts, and tokens to join
@@ -120,6 +124,9 @@ pub struct Up {
     /// Sites that viewers are steered to: a TOML file with streaming's table `[steering]`
     #[arg(long, value_name = "FILE")]
     pub steering: Option<PathBuf>,
+    /// How often everything reports its measurements to clmc
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    pub report_every: Span,
     /// Stop when standard input ends: for whoever starts it and must not leave it behind
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,

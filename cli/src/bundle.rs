@@ -15,9 +15,9 @@ use flame_ingest::config::{
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
 use flame_service_host::auth::AuthConfig;
-use flame_service_host::config::Bytes;
+use flame_service_host::config::{Bytes, Span};
 use flame_service_host::keys::{self, Grant};
-use flame_service_host::{HostConfig, Running, Scope};
+use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,13 @@ use url::Url;
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
-pub const FUNCTIONS: [(&str, &str); 5] = [
+pub const FUNCTIONS: [(&str, &str); 6] = [
     ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, CMAF, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
     ("vcdn", "the edge: figures and purges; it serves streaming's media at ~cdn"),
+    ("clmc", "measurements of all of them, asked as InfluxDB is"),
 ];
 /// The name that the surrogate serves.
 const CDN: &str = "cdn";
@@ -67,12 +68,15 @@ pub struct Settings {
     pub allow_private_pulls: bool,
     /// Sites that viewers are steered to.
     pub steering: Option<SteeringConfig>,
+    /// How often everything reports its measurements.
+    pub report_every: Span,
 }
 
 /// Everything, running.
 #[derive(Debug)]
 pub struct Bundle {
     router: Running,
+    clmc: Running,
     services: Vec<Running>,
     vcdn: flame_vcdn::Running,
     ingest: flame_ingest::Running,
@@ -99,6 +103,7 @@ struct Surrogate {
 struct Common {
     auth: AuthConfig,
     token: Option<String>,
+    report_every: Span,
 }
 
 // === impl Bundle ===
@@ -108,8 +113,11 @@ impl Bundle {
     pub async fn start(data: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let open = settings.listen.ip().is_loopback();
         let first = !data.join(FIRST_TOKEN_SHOWN).is_file();
-        let common =
-            if open { Common { auth: AuthConfig::default(), token: None } } else { Common::with_tokens(data)? };
+        let common = if open {
+            Common { auth: AuthConfig::default(), token: None, report_every: settings.report_every }
+        } else {
+            Common::with_tokens(data, settings.report_every)?
+        };
         let first_token = (!open && first).then(|| first_token(data)).transpose()?;
         let keys = StoreKeys::of(data)?;
 
@@ -120,6 +128,12 @@ impl Bundle {
         let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;
         let host = || common.host(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(url.clone()));
 
+        let clmc = flame_clmc::start(flame_clmc::Config {
+            host: host(),
+            store: flame_clmc::config::StoreConfig { folder: data.join("clmc"), ..Default::default() },
+            ..flame_clmc::Config::default()
+        });
+        let clmc = clmc.await?;
         let ingest = flame_ingest::start(keys.ingest(data, host(), settings)).await?;
         let store = ingest.store().clone();
         let metadata = flame_metadata::start(flame_metadata::Config {
@@ -144,7 +158,7 @@ impl Bundle {
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
         let client = Client::new(url, common.token);
-        Ok(Self { router, services, vcdn, ingest, client, first_token })
+        Ok(Self { router, clmc, services, vcdn, ingest, client, first_token })
     }
 
     /// Waits until every service is registered and says that it is ready.
@@ -198,6 +212,7 @@ impl Bundle {
     /// Reads keys and revocations again.
     pub fn reload(&self) {
         self.router.reload();
+        self.clmc.reload();
         self.ingest.reload();
         self.services.iter().for_each(Running::reload);
         self.vcdn.reload();
@@ -209,6 +224,7 @@ impl Bundle {
         // Together: each may take its whole drain time.
         futures_util::future::join_all(self.services.into_iter().map(Running::stop)).await;
         self.ingest.stop().await;
+        self.clmc.stop().await;
         self.router.stop().await;
     }
 }
@@ -316,16 +332,18 @@ impl Surrogate {
 
 impl Common {
     /// Callers need tokens, and the services have one for each other.
-    fn with_tokens(data: &Path) -> anyhow::Result<Self> {
+    fn with_tokens(data: &Path, report_every: Span) -> anyhow::Result<Self> {
         let scope = Scope::ALL.map(Scope::as_str).join(" ");
         let grant =
             Grant { subject: "services".to_owned(), tenant: "default".to_owned(), scope, life: SERVICE_TOKEN_LIFE };
         let (token, _) = token::issue(data, &grant)?;
-        Ok(Self { auth: AuthConfig { keys: Some(data.join(token::KEYS)) }, token: Some(token) })
+        Ok(Self { auth: AuthConfig { keys: Some(data.join(token::KEYS)) }, token: Some(token), report_every })
     }
 
     fn host(&self, listen: SocketAddr, router: Option<Url>) -> HostConfig {
-        HostConfig { listen, router, token: self.token.clone(), auth: self.auth.clone(), ..HostConfig::default() }
+        let telemetry = TelemetryConfig { interval: self.report_every, ..TelemetryConfig::default() };
+        let (token, auth) = (self.token.clone(), self.auth.clone());
+        HostConfig { listen, router, token, auth, telemetry: Some(telemetry), ..HostConfig::default() }
     }
 }
 

@@ -9,6 +9,7 @@ mod bundle;
 mod ca;
 mod channel;
 mod clips;
+mod clmc;
 mod connection;
 mod data;
 mod demo;
@@ -70,6 +71,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,
+        Command::Clmc(clmc) => clmc::run(&global, clmc).await,
         Command::Token(token) => token::run(&global, &token),
         Command::Ca(ca) => ca::run(&global, &ca),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,

@@ -102,6 +102,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<Ste
         srt: beside(args.listen, args.srt, SRT_PORT),
         allow_private_pulls: args.allow_private_pulls,
         steering,
+        report_every: args.report_every,
     };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
@@ -230,6 +231,7 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");
     }
+    command.args(["--report-every", &args.report_every.to_string()]);
     if let Some(path) = &args.steering {
         command.arg("--steering").arg(path);
     }

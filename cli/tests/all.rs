@@ -38,5 +38,7 @@ mod protected;
 #[path = "all/encrypted.rs"]
 mod encrypted;
 
+#[path = "all/clmc.rs"]
+mod clmc;
 #[path = "all/demo.rs"]
 mod demo;

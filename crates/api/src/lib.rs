@@ -5,6 +5,7 @@
 //! its callers compile against are the same thing. Nothing here decides, stores or listens.
 
 pub mod client;
+pub mod clmc;
 pub mod group;
 pub mod ingest;
 pub mod live;

@@ -1,13 +1,14 @@
 //! The access log: one structured line a request; and the trace context that is passed on (W3C Trace Context).
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use flame_naming::identity::url::loggable;
+use http_body::Body as _;
 use rand::Rng;
 
 use crate::auth::Caller;
@@ -113,6 +114,11 @@ fn is_probe(path: &str) -> bool {
     path.ends_with("/health/live") || path.ends_with("/health/ready")
 }
 
+/// Whether a part reports its measurements, seen by the router that passes it on.
+fn is_report(path: &str) -> bool {
+    path.ends_with("/~clmc/write")
+}
+
 /// A request in work.
 struct OpenRequest {
     metrics: Metrics,
@@ -139,7 +145,12 @@ impl OpenRequest {
         let caller = response.extensions_mut().remove::<Caller>();
         let cause = response.extensions_mut().remove::<Cause>();
         let is_routine = response.extensions_mut().remove::<Routine>().is_some();
-        let quiet = is_routine || self.route == "/metrics" || is_probe(&self.path);
+        let quiet = is_routine || self.route == "/metrics" || is_probe(&self.path) || is_report(&self.path);
+        if !quiet {
+            let time = Duration::from_secs_f64(seconds);
+            let response_bytes = response.body().size_hint().exact();
+            self.metrics.exchanges().count(status, time, request_bytes.unwrap_or_default(), response_bytes);
+        }
         if quiet && status < 400 {
             return;
         }

@@ -193,7 +193,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     let value = headers.get(header::AUTHORIZATION).ok_or_else(|| unauthorised("no token was sent"))?;
     let text = value.to_str().unwrap_or_default();
     let (scheme, token) = text.split_once(' ').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("bearer") {
+    // `Token` is how clients of InfluxDB 2 and Telegraf show theirs.
+    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
         Ok(token.trim())
     } else {
         Err(unauthorised("the credential is no bearer token"))

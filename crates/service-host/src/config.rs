@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::auth::AuthConfig;
 use crate::membership::TlsConfig;
+use crate::telemetry::TelemetryConfig;
 
 /// `[host]`: what every service is told.
 #[derive(Clone, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct HostConfig {
     pub registration: RegistrationConfig,
     /// How HTTP/2 is spoken.
     pub http2: Http2Config,
+    /// Where it reports its measurements to, if it does.
+    pub telemetry: Option<TelemetryConfig>,
 }
 
 /// `[host.http2]`: how HTTP/2 is spoken with those who begin with it.
@@ -190,6 +193,7 @@ impl Default for HostConfig {
             write_idle: Span(Duration::from_secs(60)),
             registration: RegistrationConfig::default(),
             http2: Http2Config::default(),
+            telemetry: None,
         }
     }
 }
@@ -225,6 +229,7 @@ impl fmt::Debug for HostConfig {
             write_idle,
             registration,
             http2,
+            telemetry,
         } = self;
         f.debug_struct("HostConfig")
             .field("listen", listen)
@@ -242,6 +247,7 @@ impl fmt::Debug for HostConfig {
             .field("write_idle", write_idle)
             .field("registration", registration)
             .field("http2", http2)
+            .field("telemetry", telemetry)
             .finish()
     }
 }

@@ -40,6 +40,12 @@ impl DiskGuard {
         Ok(stat.f_bavail as f64 / stat.f_blocks as f64 * 100.0)
     }
 
+    /// The size of the file system; `None` where it does not say.
+    pub(crate) fn total_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&*self.folder).ok()?;
+        stat.f_blocks.checked_mul(stat.f_frsize)
+    }
+
     /// Refuses when there is less free space than configured.
     pub fn check(&self) -> Result<(), Failure> {
         let free = self.free_percent().map_err(|error| Failure::internal(&error))?;

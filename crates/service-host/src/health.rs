@@ -12,6 +12,8 @@ use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::telemetry::Stage;
+
 /// Time that one check gets: who asks is a router or a health check, and does not wait for long.
 const CHECK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -25,6 +27,8 @@ pub struct Health {
     clock_offset_ms: Arc<AtomicI64>,
     /// Tasks of the service that ended before it.
     lost_tasks: Arc<Mutex<Vec<&'static str>>>,
+    /// Where the endpoint is in its life.
+    stage: Stage,
 }
 
 /// Body of `/health/ready`.
@@ -55,8 +59,13 @@ impl Health {
         self.checks.push((name, Arc::new(check)));
     }
 
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.stage.set("booted");
     }
 
     pub(crate) fn set_clock_offset_ms(&self, offset_ms: i64) {

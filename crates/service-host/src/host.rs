@@ -38,6 +38,7 @@ use crate::problem::{Failure, FailureResult};
 use crate::registration::Lease;
 use crate::running::{Reload, Running};
 use crate::server::{self, App, Limits};
+use crate::telemetry::Reported;
 
 /// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`).
 /// An answer may carry [`access::Route`] for log and metrics.
@@ -61,6 +62,8 @@ pub struct Host {
     health: Health,
     disk: Option<DiskGuard>,
     front: Option<Front>,
+    /// What measurements are sent through, where that is not the router of the configuration.
+    collector: Option<Client>,
     pages: Pages,
     /// Names besides the service's own, and what listens for them.
     names: Vec<(String, SocketAddr)>,
@@ -179,6 +182,7 @@ impl Host {
             health: Health::default(),
             disk: None,
             front: None,
+            collector: None,
             pages: Pages::default(),
             names: Vec::new(),
             tasks: JoinSet::new(),
@@ -294,6 +298,11 @@ impl Host {
         self.front = Some(front);
     }
 
+    /// Sends measurements through `client`: for the router, which has no other router.
+    pub fn report_through(&mut self, client: Client) {
+        self.collector = Some(client);
+    }
+
     /// Runs a task for as long as the service; it ends when its token is cancelled, and the stop waits for it. A service
     /// whose task ends before is not ready any more.
     pub fn spawn<F, T>(&mut self, name: &'static str, task: F)
@@ -320,6 +329,20 @@ impl Host {
 
         let routes = self.app(private, public, &openapi);
         let client = self.client();
+        let name = self.config.name.clone().unwrap_or_else(|| self.service.to_owned());
+        self.health.stage().set("booted");
+        if let Some(config) = self.config.telemetry.clone() {
+            let reported = Reported {
+                service: self.service,
+                name: name.clone(),
+                config,
+                client: self.collector.clone().or_else(|| client.clone()),
+                metrics: self.metrics.clone(),
+                stage: self.health.stage().clone(),
+                storage_bytes: self.disk.as_ref().and_then(DiskGuard::total_bytes),
+            };
+            self.spawn("telemetry", |stop| reported.run(stop));
+        }
         let app = App { front: self.front, routes, metrics: self.metrics };
         let limits = Limits {
             max_connections: self.config.max_connections,
@@ -332,7 +355,6 @@ impl Host {
         if let Some(client) = client {
             let client = client.with_deadline(Duration::from_secs(2));
             let endpoint = Uuid::now_v7().simple().to_string();
-            let name = self.config.name.clone().unwrap_or_else(|| self.service.to_owned());
             let own = (name, self.config.advertise.unwrap_or(self.address));
             for (name, address) in std::iter::once(own).chain(self.names) {
                 let (client, endpoint, terms) = (client.clone(), endpoint.clone(), self.config.registration.clone());

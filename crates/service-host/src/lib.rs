@@ -37,6 +37,7 @@ pub mod registration;
 mod running;
 mod server;
 mod socket;
+pub mod telemetry;
 pub mod viewers;
 
 pub use acceptor::{Acceptor, Encrypted};
@@ -51,3 +52,4 @@ pub use precondition::IfMatch;
 pub use problem::{Failure, FailureResult};
 pub use running::{Running, stop_wished};
 pub use socket::Socket;
+pub use telemetry::TelemetryConfig;

@@ -2,6 +2,8 @@
 
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use crate::telemetry::Exchanges;
+
 /// The bounds of the request time histogram, seconds.
 const TIME_BUCKETS_S: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -12,6 +14,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     times: HistogramVec,
     open: IntGauge,
+    exchanges: Exchanges,
 }
 
 // === impl Metrics ===
@@ -34,7 +37,7 @@ impl Metrics {
         )
         .expect("the name is valid");
         let open = IntGauge::new("http_requests_open", "Requests in work").expect("the name is valid");
-        let metrics = Self { registry, requests, times, open };
+        let metrics = Self { registry, requests, times, open, exchanges: Exchanges::default() };
         metrics.register(metrics.requests.clone());
         metrics.register(metrics.times.clone());
         metrics.register(metrics.open.clone());
@@ -47,6 +50,12 @@ impl Metrics {
     /// If two measurements have one name: a mistake in the program, found at its first start.
     pub fn register(&self, collector: impl prometheus::core::Collector + 'static) {
         self.registry.register(Box::new(collector)).expect("every measurement has a name of its own");
+    }
+
+    /// Requests answered, as they are reported: for those that a service answers on a listener of its own.
+    #[must_use]
+    pub fn exchanges(&self) -> &Exchanges {
+        &self.exchanges
     }
 
     pub(crate) fn open(&self) -> &IntGauge {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use flame_api::Client;
-use flame_api::router::{LEASE_TTL_MS, Registration};
+use flame_api::router::{EndpointState, LEASE_TTL_MS, Registration};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::RegistrationConfig;
@@ -39,6 +39,7 @@ impl Lease {
         let begun = Registration::new(self.address, unix_ms(), LEASE_TTL_MS);
         let mut registration = Registration { state, weight, capacity, http2, tls: self.tls, ..begun };
         let mut held = None;
+        health.stage().set("connecting");
         loop {
             let asked = unix_ms();
             let answer = self.client.register(&self.name, &self.endpoint, &registration).await;
@@ -49,6 +50,10 @@ impl Lease {
                     }
                     held = Some(true);
                     registration.state = endpoint.state;
+                    health.stage().set(match endpoint.state {
+                        EndpointState::Connected => "connected",
+                        EndpointState::Booted | EndpointState::Draining | EndpointState::Killed => "booted",
+                    });
                     health.set_clock_offset_ms(offset_ms(asked, endpoint.router_time_unix_ms, unix_ms()));
                     Duration::from_millis(LEASE_TTL_MS / 3)
                 }
@@ -59,6 +64,7 @@ impl Lease {
                         tracing::warn!(name = self.name, address = %self.address, error, "not registered; trying on");
                     }
                     held = Some(false);
+                    health.stage().set("connecting");
                     RETRY
                 }
             };

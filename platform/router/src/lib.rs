@@ -26,6 +26,7 @@ mod viewers;
 
 pub use config::Config;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use flame_credentials::Role;
@@ -34,6 +35,7 @@ use flame_service_host::config::ConfigError;
 use flame_service_host::{Entry, Host, Routes, Running, StartError, connector, problem};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use url::Url;
 
 use multicast::Multicast;
 use peers::{Peers, Wanted};
@@ -106,12 +108,29 @@ where
     let hangups = signal(SignalKind::hangup()).map_err(unopened("signals"))?;
     host.spawn("reload", |stop| reload.on(hangups, read, stop));
     host.put_in_front(proxy.front());
+    if config.host.tls.is_none() {
+        host.report_through(flame_api::Client::new(itself(host.address()), config.host.token.clone()));
+    }
     for viewers in &config.viewers {
         listen_for(viewers, &mut host, &config).await?;
     }
     let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
     let public = http::page::routes().merge(http::certificates::routes(issuer));
     Ok(host.serve(Routes { private, public }))
+}
+
+/// Where this process reaches its own listener, which may listen on all addresses.
+fn itself(address: SocketAddr) -> Url {
+    let mut url: Url = "http://127.0.0.1/".parse().expect("the text is a URL");
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    // An http URL takes any address and port.
+    let _ = url.set_ip_host(ip);
+    let _ = url.set_port(Some(address.port()));
+    url
 }
 
 /// Opens a listener for viewers, whose certificates are read again when the router is told to.

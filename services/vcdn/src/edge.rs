@@ -202,6 +202,7 @@ impl Connection {
             answer.content = Content::None;
         }
         self.log(text_of(&self.read[..length]), &answer);
+        self.front.exchanges.count(answer.status().as_u16(), delay, 0, answer.content.length());
         let keeps_alive = keeps_alive && !self.stop.is_cancelled();
         let asset = answer.asset.clone();
         let (stream, patience) = (&self.stream, self.limits.write_idle);

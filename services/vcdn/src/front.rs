@@ -18,6 +18,7 @@ use flame_naming::identity::{self, Token, list, url};
 use flame_naming::{Destination, Name};
 use flame_service_host::Failure;
 use flame_service_host::disk::DiskGuard;
+use flame_service_host::telemetry::Exchanges;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 use tokio_util::task::TaskTracker;
@@ -65,6 +66,8 @@ pub(crate) struct Front {
     pub writes: bool,
     /// Fills, which outlive the requests that began them.
     tasks: TaskTracker,
+    /// Requests answered, for the surrogate's measurements.
+    pub exchanges: Exchanges,
 }
 
 /// Protected assets that are remembered; one that is not is asked for twice.
@@ -85,6 +88,7 @@ pub(crate) struct Parts {
     pub fields: Vec<HeaderName>,
     pub writes: bool,
     pub tasks: TaskTracker,
+    pub exchanges: Exchanges,
 }
 
 /// A request without a body.
@@ -100,8 +104,19 @@ pub(crate) struct Asked {
 
 impl Front {
     pub(crate) fn new(name: Name, upstream: &Destination, parts: Parts) -> Self {
-        let Parts { shelf, upstream: client, settings, purges, disk_guard, guard, credential, fields, writes, tasks } =
-            parts;
+        let Parts {
+            shelf,
+            upstream: client,
+            settings,
+            purges,
+            disk_guard,
+            guard,
+            credential,
+            fields,
+            writes,
+            tasks,
+            exchanges,
+        } = parts;
         let (mount, key_prefix) = (format!("/~{upstream}"), key_prefix(&name));
         let cmsd = format!("\"{}\";rd=", client.id());
         Self {
@@ -121,6 +136,7 @@ impl Front {
             fields: fields.into(),
             writes,
             tasks,
+            exchanges,
         }
     }
 

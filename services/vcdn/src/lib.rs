@@ -134,6 +134,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             fields: front.shared_fields().map_err(|error| open("fields", Box::new(error)))?,
             writes: front.writes,
             tasks: tasks.clone(),
+            exchanges: host.metrics().exchanges().clone(),
         };
         let bind = |source| StartError::Bind { service: NAME, address: front.listen, source };
         let listener = TcpListener::bind(front.listen).await.map_err(bind)?;

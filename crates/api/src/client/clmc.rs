@@ -1,0 +1,31 @@
+//! Calls of CLMC.
+
+use reqwest::Method;
+
+use super::{Client, ClientError};
+use crate::clmc::{AlertSpecification, Answers, Question};
+use crate::page::Page;
+
+impl Client {
+    /// Answers to questions about measurements.
+    pub async fn ask(&self, question: &Question) -> Result<Answers, ClientError> {
+        self.call(Method::GET, "clmc", "query").query(question).json().await
+    }
+
+    /// Puts an alerts document (TOSCA, YAML). Repeating it is safe.
+    pub async fn put_alerts(&self, document: String) -> Result<AlertSpecification, ClientError> {
+        let mut call = self.call(Method::POST, "clmc", "alerts");
+        call.request = call.request.header("content-type", "application/yaml").body(document);
+        call.json().await
+    }
+
+    /// The alerts documents, and where each trigger stands.
+    pub async fn alerts(&self) -> Result<Page<AlertSpecification>, ClientError> {
+        self.call(Method::GET, "clmc", "alerts").json().await
+    }
+
+    /// Removes an alerts document; `false` where there is none.
+    pub async fn remove_alerts(&self, sfc: &str, sfci: &str) -> Result<bool, ClientError> {
+        self.call(Method::DELETE, "clmc", &format!("alerts/{sfc}/{sfci}")).done_or_none().await
+    }
+}
