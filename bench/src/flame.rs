@@ -61,7 +61,7 @@ fn with_door(data: &Path, port: u16, door: Option<u16>) -> Result<Command> {
         .arg(format!("127.0.0.1:{port}"))
         .arg("--rtmp")
         .arg(door)
-        .args(["--srt", "off"]);
+        .args(["--srt", "off", "--whip", "off"]);
     Ok(command)
 }
 

@@ -118,6 +118,12 @@ pub struct Up {
     /// Where encoders publish by SRT (UDP), or `off` [default: port 8890 beside the router]
     #[arg(long, env = "FLAME_SRT", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
     pub srt: Option<connection::LiveDoor>,
+    /// Where media of WHIP sessions comes in (WebRTC, UDP), or `off` [default: port 8189 beside the router]
+    #[arg(long, env = "FLAME_WHIP", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
+    pub whip: Option<connection::LiveDoor>,
+    /// Addresses that browsers are told to send WebRTC to, where this machine's own are not reached
+    #[arg(long, env = "FLAME_WHIP_ADVERTISE", hide_env_values = true, value_name = "IP", value_delimiter = ',')]
+    pub whip_advertise: Vec<std::net::IpAddr>,
     /// Let `flame ingest URL` and `flame channel create --pull URL` reach private and loopback addresses
     #[arg(long)]
     pub allow_private_pulls: bool,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{
-    EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
+    EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice, WhipConfig,
 };
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
@@ -27,7 +27,7 @@ use crate::token;
 
 /// The functions of the bundle, and what each is for.
 pub const FUNCTIONS: [(&str, &str); 6] = [
-    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, CMAF, pulls"),
+    ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, WHIP, CMAF, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
@@ -64,6 +64,10 @@ pub struct Settings {
     pub rtmp: Option<SocketAddr>,
     /// The same by SRT.
     pub srt: Option<SocketAddr>,
+    /// Where media of WHIP sessions comes in.
+    pub whip: Option<SocketAddr>,
+    /// Where browsers are told to send it to, if that is somewhere else.
+    pub whip_advertise: Vec<IpAddr>,
     /// Whether pulls may reach private addresses.
     pub allow_private_pulls: bool,
     /// Sites that viewers are steered to.
@@ -193,6 +197,11 @@ impl Bundle {
     /// Where encoders publish by SRT.
     pub fn srt(&self) -> Option<SocketAddr> {
         self.ingest.srt_address()
+    }
+
+    /// Where media of WHIP sessions comes in.
+    pub fn whip(&self) -> Option<SocketAddr> {
+        self.ingest.whip_address()
     }
 
     /// The token that this start made, if it was the first that needed one.
@@ -380,6 +389,11 @@ impl StoreKeys {
             pulls,
             rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
             srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
+            whip: settings.whip.map(|listen| WhipConfig {
+                listen,
+                advertise: settings.whip_advertise.clone(),
+                ..WhipConfig::default()
+            }),
             push: Some(PushConfig::default()),
             sources: Some(SourcesConfig::default()),
             allowed_origins: Vec::new(),

@@ -35,6 +35,7 @@ const LOG_MAX_BYTES: u64 = 64 << 20;
 /// The ports that encoders use where none is named.
 pub const RTMP_PORT: u16 = 1935;
 const SRT_PORT: u16 = 8890;
+const WHIP_PORT: u16 = 8189;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
@@ -52,6 +53,8 @@ struct Ready {
     rtmp: Option<String>,
     /// The same by SRT; `?streamid=` and the key follow.
     srt: Option<String>,
+    /// The same by WHIP; the key follows.
+    whip: Option<String>,
     /// The data folder.
     data: PathBuf,
     /// The process that serves.
@@ -100,6 +103,8 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<Ste
         listen: args.listen,
         rtmp: beside(args.listen, args.rtmp, RTMP_PORT),
         srt: beside(args.listen, args.srt, SRT_PORT),
+        whip: beside(args.listen, args.whip, WHIP_PORT),
+        whip_advertise: args.whip_advertise.clone(),
         allow_private_pulls: args.allow_private_pulls,
         steering,
         report_every: args.report_every,
@@ -188,6 +193,9 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     if let Some(srt) = bundle.srt() {
         text.push_str(&format!("  encoders publish to srt://{}?streamid=KEY likewise\n", self::shown(srt)));
     }
+    if bundle.whip().is_some() {
+        text.push_str(&format!("  browsers and OBS publish to http://{shown}/~ingest/whip/KEY (WebRTC)\n"));
+    }
     text.push_str(&format!("  data in {}\n", data.display()));
     if let Some(token) = bundle.first_token() {
         text.push_str(&format!("\nOther machines can reach it, so callers need a token. This one was made for you:\n  http://{shown}/#token={token}\n"));
@@ -224,6 +232,12 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     command.arg("up").arg("--data").arg(folder).args(["--listen", &args.listen.to_string()]);
     if let Some(rtmp) = args.rtmp {
         command.args(["--rtmp", &rtmp.to_string()]);
+    }
+    if let Some(whip) = args.whip {
+        command.args(["--whip", &whip.to_string()]);
+    }
+    for address in &args.whip_advertise {
+        command.args(["--whip-advertise", &address.to_string()]);
     }
     if let Some(srt) = args.srt {
         command.args(["--srt", &srt.to_string()]);
@@ -316,6 +330,7 @@ fn explain(error: anyhow::Error) -> Exit {
         let way_out = match *service {
             flame_ingest::rtmp::SERVICE => format!("take another with --rtmp {ip}:PORT, or none with --rtmp off"),
             flame_ingest::srt::SERVICE => format!("take another with --srt {ip}:PORT, or none with --srt off"),
+            flame_ingest::whip::SERVICE => format!("take another with --whip {ip}:PORT, or none with --whip off"),
             _ => format!("take another with --listen {ip}:PORT"),
         };
         return Exit::not_carried_out(anyhow!("port {port} is taken by {occupant}; {way_out}"));
@@ -334,10 +349,11 @@ impl Ready {
         let services = FUNCTIONS.iter().map(|(name, _)| ((*name).to_owned(), format!("{router}~{name}/")));
         Self {
             services: services.collect(),
-            router,
             store: bundle.store().map(|store| format!("http://{store}/")),
             rtmp: bundle.rtmp().map(|rtmp| format!("rtmp://{}/live", shown(rtmp))),
             srt: bundle.srt().map(|srt| format!("srt://{}", shown(srt))),
+            whip: bundle.whip().map(|_| format!("{router}~ingest/whip")),
+            router,
             data: data.to_owned(),
             pid: std::process::id(),
             ready_after_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),

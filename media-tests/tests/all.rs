@@ -26,3 +26,5 @@ mod subtitles;
 mod thumbnails;
 #[path = "all/tidy.rs"]
 mod tidy;
+#[path = "all/whip.rs"]
+mod whip;

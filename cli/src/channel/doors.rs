@@ -22,6 +22,13 @@ pub fn ways(doors: &LiveDoors, router: &Url, push: &Url, key: &str, segment_s: f
         let address = format!("srt://{}?streamid={key}", reached(srt, router));
         way("SRT", address.clone(), format!("ffmpeg -re -i FILE -c copy -f mpegts '{address}'"));
     }
+    if doors.whip {
+        let address = format!("{}/{key}", beside(push, "whip"));
+        let codecs = "-c:v libx264 -profile:v baseline -tune zerolatency -c:a libopus -ac 2";
+        let keys = format!("-force_key_frames 'expr:gte(t,n_forced*{segment_s})'");
+        let command = format!("ffmpeg -re -i FILE {codecs} {keys} -f whip {address}");
+        way("WHIP", format!("{address}   (browsers, OBS; FFmpeg 8 or later)"), command);
+    }
     if doors.push {
         let keys = format!("-force_key_frames 'expr:gte(t,n_forced*{segment_s})'");
         let dash =
@@ -30,6 +37,11 @@ pub fn ways(doors: &LiveDoors, router: &Url, push: &Url, key: &str, segment_s: f
         way("CMAF", format!("{push}/{key}/TRACK.mp4   (each track; several pictures become variants)"), command);
     }
     ways
+}
+
+/// Another door of the service.
+fn beside(push: &Url, door: &str) -> String {
+    push.join(door).map_or_else(|_| door.to_owned(), String::from)
 }
 
 /// A door that listens on all addresses is reached where the router is.
@@ -48,15 +60,23 @@ mod tests {
 
     #[test]
     fn each_door_has_an_address_and_a_command() {
-        let doors =
-            LiveDoors { rtmp: Some("0.0.0.0:1935".to_owned()), srt: Some("0.0.0.0:8890".to_owned()), push: true };
+        let doors = LiveDoors {
+            rtmp: Some("0.0.0.0:1935".to_owned()),
+            srt: Some("0.0.0.0:8890".to_owned()),
+            push: true,
+            whip: true,
+        };
         let router: Url = "http://media.example:8080/".parse().unwrap();
         let push: Url = "http://media.example:8080/~ingest/push".parse().unwrap();
         let ways = ways(&doors, &router, &push, "KEY", 2.0);
-        assert_eq!(ways.len(), 3);
+        assert_eq!(ways.len(), 4);
         assert!(ways[0].contains("rtmp://media.example:1935/live/KEY"), "{}", ways[0]);
         assert!(ways[1].ends_with("-f mpegts 'srt://media.example:8890?streamid=KEY'"), "{}", ways[1]);
-        assert!(ways[2].ends_with("-method PUT http://media.example:8080/~ingest/push/KEY/live.mpd"), "{}", ways[2]);
-        assert!(super::ways(&LiveDoors { rtmp: None, srt: None, push: false }, &router, &push, "KEY", 2.0).is_empty());
+        assert!(ways[2].ends_with("-f whip http://media.example:8080/~ingest/whip/KEY"), "{}", ways[2]);
+        assert!(ways[3].ends_with("-method PUT http://media.example:8080/~ingest/push/KEY/live.mpd"), "{}", ways[3]);
+        assert!(
+            super::ways(&LiveDoors { rtmp: None, srt: None, push: false, whip: false }, &router, &push, "KEY", 2.0)
+                .is_empty()
+        );
     }
 }

@@ -201,6 +201,34 @@ async fn an_encoder_publishes_by_srt_with_the_command_that_is_printed() {
 }
 
 #[tokio::test]
+async fn an_encoder_publishes_by_whip_with_the_command_that_is_printed() {
+    let live = Live::up();
+    let printed = live.world.flame(&["channel", "create", "By WHIP"]);
+    assert_eq!(printed.status, 0, "{}", printed.err);
+    let command = printed.out.lines().map(str::trim).find(|line| line.contains("-f whip")).expect("it is printed");
+    let (_, key) = command.split_once("/whip/").expect("the key is in the address");
+    let channel = Channel { id: uuid::Uuid::parse_str(&key[..32]).unwrap().to_string(), key: key.to_owned() };
+    let input =
+        format!("-f lavfi -i testsrc2=size=320x180:rate={RATE} -re -f lavfi -i sine=frequency=440:sample_rate=48000");
+    let command = command.replace("-i FILE", &input).replace("-f whip", "-pix_fmt yuv420p -t 60 -f whip");
+    // Debian's FFmpeg does not know WHIP.
+    let ffmpeg = concat!(env!("CARGO_MANIFEST_DIR"), "/../media-tests/judges/ffmpeg -nostdin -v error ");
+    let child = Command::new("sh")
+        .args(["-c", &format!("exec {}", command.replace("ffmpeg ", ffmpeg))])
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("a shell starts");
+    let _encoder = Encoder(child);
+    live.plays(&channel).await;
+    let [pictures, sound] = live.play(&channel, 4);
+    assert_eq!(pictures, 4 * RATE);
+    // Packets of 20 ms.
+    assert!((199..=201).contains(&sound), "{sound}");
+    assert_eq!(live.state(&channel), "live");
+    assert!(!live.world.log().contains(&channel.key), "a key is in the log");
+}
+
+#[tokio::test]
 async fn a_ladder_is_pushed_through_the_router_with_the_command_that_is_printed() {
     let live = Live::up();
     // As people see it: the command, with the key in it.

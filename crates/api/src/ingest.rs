@@ -2,7 +2,7 @@
 //!
 //! tus: `OPTIONS|POST /uploads`, `HEAD|PATCH|DELETE /uploads/{id}` (Upload-Metadata keys `filename`, `title`,
 //! `chain`) · `PUT /files/{name}?title=&chain=` · `POST /pulls` · `GET /uploads`, `GET /uploads/{id}` (state). Live: `GET /doors`
-//! says where encoders publish, `PUT|POST /push/{key}/{name}` takes CMAF.
+//! says where encoders publish, `PUT|POST /push/{key}/{name}` takes CMAF, `POST /whip/{key}` begins a session of WebRTC.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -37,6 +37,9 @@ pub struct LiveDoors {
     /// Whether CMAF is taken at `/push/KEY/NAME` of this service.
     #[serde(default)]
     pub push: bool,
+    /// Whether WebRTC is taken by WHIP, at `/whip/KEY` of this service.
+    #[serde(default)]
+    pub whip: bool,
 }
 
 /// What became of an upload.

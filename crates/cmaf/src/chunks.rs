@@ -122,7 +122,7 @@ impl ChunkWriter {
         }
         let codec = match &config.media {
             MediaConfig::Video(video) => codec::avc1(&video.avcc)?,
-            MediaConfig::Audio(audio) => codec::mp4a(&audio.asc)?,
+            MediaConfig::Audio(audio) => audio.name()?,
         };
         Self::of(init::encode(config)?.into(), codec, parts)
     }

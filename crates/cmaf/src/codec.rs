@@ -102,6 +102,9 @@ pub fn av01(av1c: &[u8], colour: Option<Colour>) -> Result<String, CodecError> {
     Ok(text)
 }
 
+/// Opus, as Media Source Extensions and playlists name it ("Opus in ISOBMFF", section 4.5 by way of RFC 6381).
+pub const OPUS: &str = "opus";
+
 /// `mp4a.40.A` (RFC 6381 section 3.3) from an `AudioSpecificConfig`; `A` is the audio object type.
 ///
 /// # Errors

@@ -6,13 +6,13 @@
 //! to come (section 8.6.6). The movie's timescale is the track's, so that an edit is exact.
 
 use mp4_atom::{
-    Audio, Avc1, Avcc, Codec, Colr, Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint, FourCC, Ftyp,
-    Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd,
-    esds,
+    Audio, Avc1, Avcc, Codec, Colr, Dinf, Dops, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint, FourCC,
+    Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url,
+    Visual, Vmhd, esds,
 };
 
 use crate::{
-    track::{AudioConfig, MediaConfig, TrackConfig, VideoConfig},
+    track::{AudioConfig, MediaConfig, SoundCodec, TrackConfig, VideoConfig},
     writer::WriteError,
 };
 
@@ -114,24 +114,26 @@ fn video_entry(video: &VideoConfig) -> Result<Codec, WriteError> {
     }))
 }
 
-fn audio_entry(audio: &AudioConfig) -> Codec {
+fn audio_entry(config: &AudioConfig) -> Codec {
+    let audio = Audio {
+        data_reference_index: 1,
+        channel_count: config.channels,
+        sample_size: 16,
+        // 16.16 holds rates below 65,536; others are said by the AudioSpecificConfig alone.
+        sample_rate: FixedPoint::new(u16::try_from(config.sample_rate_hz).unwrap_or(0), 0),
+    };
+    let asc = match &config.codec {
+        SoundCodec::Aac(asc) => asc,
+        SoundCodec::Opus => return opus_entry(config, audio),
+    };
     Codec::Mp4a(Mp4a {
-        audio: Audio {
-            data_reference_index: 1,
-            channel_count: audio.channels,
-            sample_size: 16,
-            // 16.16 holds rates below 65,536; others are said by the AudioSpecificConfig alone.
-            sample_rate: FixedPoint::new(u16::try_from(audio.sample_rate_hz).unwrap_or(0), 0),
-        },
+        audio,
         esds: mp4_atom::Esds {
             es_desc: esds::EsDescriptor {
                 dec_config: esds::DecoderConfig {
                     object_type_indication: OBJECT_TYPE_MPEG4_AUDIO,
                     stream_type: STREAM_TYPE_AUDIO,
-                    dec_specific: Some(esds::DecoderSpecific {
-                        raw: audio.asc.clone(),
-                        ..esds::DecoderSpecific::default()
-                    }),
+                    dec_specific: Some(esds::DecoderSpecific { raw: asc.clone(), ..esds::DecoderSpecific::default() }),
                     ..esds::DecoderConfig::default()
                 },
                 ..esds::EsDescriptor::default()
@@ -140,6 +142,19 @@ fn audio_entry(audio: &AudioConfig) -> Codec {
         btrt: None,
         taic: None,
     })
+}
+
+/// Encapsulation of Opus in ISO Base Media File Format, section 4.3: channel mapping family 0. What an encoder needs to get
+/// going is not said by live ones, and nothing is skipped.
+fn opus_entry(config: &AudioConfig, audio: Audio) -> Codec {
+    let dops = Dops {
+        output_channel_count: u8::try_from(config.channels).unwrap_or(u8::MAX),
+        pre_skip: u16::try_from(config.priming_samples).unwrap_or(u16::MAX),
+        input_sample_rate: config.sample_rate_hz,
+        output_gain: 0,
+        channel_mapping: None,
+    };
+    Codec::Opus(Opus { audio, dops, btrt: None })
 }
 
 /// `mdhd` packs three lower-case letters (ISO 639-2/T) into 15 bits; anything else is said in playlists only.

@@ -37,5 +37,5 @@ pub use figures::Figures;
 pub use index::{IndexError, SegmentEntry, TrackIndex};
 pub use movie::{Movie, MovieError, MovieTrack};
 pub use pushed::{Piece, Pushed, PushedError, PushedTrack};
-pub use track::{AudioConfig, Colour, MediaConfig, TrackConfig, VideoConfig};
+pub use track::{AudioConfig, Colour, MediaConfig, SoundCodec, TrackConfig, VideoConfig};
 pub use writer::{Finished, Sample, Segment, Segmentation, TrackWriter, WriteError};

@@ -1,5 +1,7 @@
 //! What a track is, before its first sample: the encoder's configuration and nothing that is measured.
 
+use crate::codec::{self, CodecError};
+
 /// Everything an init segment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackConfig {
@@ -14,7 +16,7 @@ pub struct TrackConfig {
 pub enum MediaConfig {
     /// H.264 with parameter sets out of band (`avc1`).
     Video(VideoConfig),
-    /// AAC (`mp4a`).
+    /// AAC (`mp4a`) or Opus (`Opus`).
     Audio(AudioConfig),
 }
 
@@ -49,18 +51,39 @@ pub struct Colour {
     pub full_range: bool,
 }
 
-/// AAC access units without ADTS headers. Times are in samples: the timescale is the sample rate.
+/// How sound is coded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SoundCodec {
+    /// AAC access units without ADTS headers, by the `AudioSpecificConfig` of ISO/IEC 14496-3.
+    Aac(Vec<u8>),
+    /// Opus packets (RFC 6716) of one stream, mono or stereo.
+    Opus,
+}
+
+/// Sound. Times are in samples: the timescale is the sample rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioConfig {
-    /// The `AudioSpecificConfig` of ISO/IEC 14496-3.
-    pub asc: Vec<u8>,
-    /// Samples per second, and the timescale of the track.
+    /// How it is coded.
+    pub codec: SoundCodec,
+    /// Samples per second, and the timescale of the track; 48,000 for Opus, whatever was recorded (RFC 7845 section 4).
     pub sample_rate_hz: u32,
     /// Channels.
     pub channels: u16,
     /// Samples that the decoder gives before the first one to be heard (encoder delay). They become the
     /// start of the edit list: what is decoded at `t` is heard at `t - priming_samples`.
     pub priming_samples: u32,
+}
+
+// === impl AudioConfig ===
+
+impl AudioConfig {
+    /// The codec as playlists name it (RFC 6381).
+    pub(crate) fn name(&self) -> Result<String, CodecError> {
+        match &self.codec {
+            SoundCodec::Aac(asc) => codec::mp4a(asc),
+            SoundCodec::Opus => Ok(codec::OPUS.to_owned()),
+        }
+    }
 }
 
 // === impl TrackConfig ===

@@ -200,7 +200,7 @@ impl TrackWriter {
         }
         let codec = match &config.media {
             MediaConfig::Video(video) => codec::avc1(&video.avcc)?,
-            MediaConfig::Audio(audio) => codec::mp4a(&audio.asc)?,
+            MediaConfig::Audio(audio) => audio.name()?,
         };
         let init = init::encode(config)?;
         let offset_bytes = size_of(&init);

@@ -3,6 +3,7 @@
 mod push;
 mod sources;
 mod srt;
+mod whip;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 pub use push::PushConfig;
 pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
+pub use whip::WhipConfig;
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Config {
     /// The SRT door; without this section there is none.
     #[serde(default)]
     pub srt: Option<SrtConfig>,
+    /// The WHIP door; without this section there is none.
+    #[serde(default)]
+    pub whip: Option<WhipConfig>,
     /// The CMAF door; without this section there is none.
     #[serde(default)]
     pub push: Option<PushConfig>,
@@ -259,6 +264,9 @@ impl Config {
         }
         if let Some(srt) = &self.srt {
             srt.check()?;
+        }
+        if let Some(whip) = &self.whip {
+            whip.check()?;
         }
         if let Some(push) = &self.push {
             push.check()?;

@@ -11,6 +11,7 @@ use crate::config::PullConfig;
 use crate::intake::Intake;
 use crate::push::Pushes;
 use crate::subtitles::Subtitles;
+use crate::whip;
 
 mod doors;
 mod error;
@@ -20,6 +21,7 @@ mod push;
 mod subtitles;
 pub(crate) mod tus;
 mod uploads;
+mod whip_sessions;
 
 /// Methods that pages of allowed origins may use.
 const METHODS: &str = "GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS";
@@ -37,6 +39,7 @@ pub struct Door {
     pulls: PullConfig,
     subtitles: Subtitles,
     pushes: Option<Pushes>,
+    whip: Option<whip::Door>,
     doors: LiveDoors,
 }
 
@@ -46,9 +49,9 @@ pub fn routes(
     intake: Intake,
     pulls: PullConfig,
     subtitles: Subtitles,
-    (pushes, doors): (Option<Pushes>, LiveDoors),
+    (pushes, whip, doors): (Option<Pushes>, Option<whip::Door>, LiveDoors),
 ) -> Routes {
-    let door = Door { intake, pulls, subtitles, pushes, doors };
+    let door = Door { intake, pulls, subtitles, pushes, whip, doors };
     let private = OpenApiRouter::new()
         .routes(routes!(uploads::list, tus::create))
         .routes(routes!(uploads::show, tus::offset, tus::append, tus::terminate))
@@ -71,6 +74,8 @@ pub fn routes(
             "/push/{key}/{folder}/{name}",
             routing::put(push::take_within).post(push::take_within).delete(push::delete_within),
         )
+        .routes(routes!(whip_sessions::begin, whip_sessions::options))
+        .routes(routes!(whip_sessions::end))
         .with_state(door);
     Routes { private, public }
 }

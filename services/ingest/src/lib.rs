@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
-//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`push`]; [`sources`] fetches it) and a way of
+//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod config;
@@ -33,6 +33,7 @@ pub mod srt;
 pub mod store;
 pub mod subtitles;
 pub mod sweep;
+pub mod whip;
 pub mod writers;
 
 pub use config::Config;
@@ -71,6 +72,7 @@ pub struct Running {
     embedded: Option<RunningStore>,
     rtmp: Option<SocketAddr>,
     srt: Option<SocketAddr>,
+    whip: Option<SocketAddr>,
 }
 
 /// Opens database and object store, and serves.
@@ -91,6 +93,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(srt) => Some(srt::Door::open(srt, host.client(), figures.clone()).await?),
         None => None,
     };
+    let whip_door = match &config.whip {
+        Some(whip) => Some(whip::Door::open(whip, host.client(), figures.clone()).await?),
+        None => None,
+    };
     let sources = match (&config.sources, host.client()) {
         (Some(sources), Some(client)) => {
             let fetcher = Fetcher::new(config.pulls, config.limits.idle.0);
@@ -101,6 +107,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pushes = config.push.map(|push| Pushes::new(push, host.client(), figures));
     let rtmp = door.as_ref().map(Door::address);
     let srt = srt_door.as_ref().map(srt::Door::address);
+    let whip = whip_door.as_ref().map(whip::Door::address);
     let uploads =
         Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
     let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
@@ -152,6 +159,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if let Some(door) = srt_door {
         host.spawn("srt", |stop| door.run(stop));
     }
+    if let Some(door) = whip_door.clone() {
+        host.spawn("whip", |stop| door.run(stop));
+    }
     if let Some(pushes) = pushes.clone() {
         host.spawn("pushes", |stop| pushes.run(stop));
     }
@@ -159,10 +169,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.spawn("sources", |stop| sources.run(stop));
     }
     let shown = |address: SocketAddr| address.to_string();
-    let doors = LiveDoors { rtmp: rtmp.map(shown), srt: srt.map(shown), push: pushes.is_some() };
+    let doors = LiveDoors { rtmp: rtmp.map(shown), srt: srt.map(shown), push: pushes.is_some(), whip: whip.is_some() };
     host.allow_pages(http::pages(config.allowed_origins));
-    let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, doors)));
-    Ok(Running { host: running, uploads, store: store_config, embedded, rtmp, srt })
+    let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, whip_door, doors)));
+    Ok(Running { host: running, uploads, store: store_config, embedded, rtmp, srt, whip })
 }
 
 fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
@@ -236,6 +246,12 @@ impl Running {
     #[must_use]
     pub fn srt_address(&self) -> Option<SocketAddr> {
         self.srt
+    }
+
+    /// Where media of WHIP sessions comes in, by UDP, if that is open.
+    #[must_use]
+    pub fn whip_address(&self) -> Option<SocketAddr> {
+        self.whip
     }
 
     /// Reads keys and revocations again (SIGHUP).

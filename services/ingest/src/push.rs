@@ -72,7 +72,8 @@ impl ChannelKey {
     }
 
     /// As encoders show it to other doors.
-    fn to_shown(&self) -> StreamKey {
+    #[must_use]
+    pub fn to_shown(&self) -> StreamKey {
         StreamKey::new(self.0.clone())
     }
 

@@ -39,3 +39,5 @@ mod srt;
 mod subtitles;
 #[path = "all/tus.rs"]
 mod tus;
+#[path = "all/whip.rs"]
+mod whip;

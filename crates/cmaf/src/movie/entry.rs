@@ -164,7 +164,7 @@ fn sound(kind: &[u8; 4], body: &Bytes, stsd_version: u8) -> Result<(String, Medi
         }
         b"Opus" => {
             let record = config(b"dOps")?;
-            ("opus".to_owned(), sound::opus(&record)?, b"dOps", record.to_vec())
+            (codec::OPUS.to_owned(), sound::opus(&record)?, b"dOps", record.to_vec())
         }
         b"ac-3" => {
             let record = config(b"dac3")?;

@@ -18,7 +18,7 @@ mod sections;
 use bytes::Bytes;
 
 use self::aac::Adts;
-use self::h264::AnnexB;
+pub use self::h264::{AccessUnit, AnnexB};
 use self::packet::{Continuity, Packet, Seen};
 use self::pes::{Assembly, Pes};
 use self::sections::{Program, Section, Sections, StreamEntry};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flame_cmaf::{
-    AudioConfig, MediaConfig, Sample, Segmentation, TrackConfig, VideoConfig,
+    AudioConfig, MediaConfig, Sample, Segmentation, SoundCodec, TrackConfig, VideoConfig,
     boxes::{BoxWalk, Step},
 };
 use mp4_atom::{Atom, Codec, Decode, Encode, Moov, StszSamples, Trak};
@@ -138,7 +138,8 @@ pub fn sound(folder: &Path) -> (PathBuf, Written) {
     let trak = moov.trak.iter().find(|trak| trak.mdia.minf.smhd.is_some()).unwrap();
     let Codec::Mp4a(mp4a) = &trak.mdia.minf.stbl.stsd.codecs[0] else { panic!("mp4a") };
     let asc = mp4a.esds.es_desc.dec_config.dec_specific.as_ref().unwrap().raw.clone();
-    let config = AudioConfig { asc, sample_rate_hz: 48_000, channels: 1, priming_samples: 1024 };
+    let config =
+        AudioConfig { codec: SoundCodec::Aac(asc), sample_rate_hz: 48_000, channels: 1, priming_samples: 1024 };
     let config = TrackConfig { media: MediaConfig::Audio(config), language: Some("en".to_owned()) };
     (source, write(&config, Segmentation::Interval { ms: 1000 }, samples(&file, trak)))
 }

@@ -4,14 +4,20 @@ use std::process::{Command, Stdio};
 
 use flame_cmaf::movie::Media;
 use flame_cmaf::{
-    AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, PushedError, PushedTrack, Sample, TrackConfig,
+    AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, PushedError, PushedTrack, Sample, SoundCodec,
+    TrackConfig,
 };
 use proptest::prelude::*;
 
 const FRAGMENT_MAX_BYTES: usize = 1 << 20;
 
 fn writer(parts: Parts) -> ChunkWriter {
-    let sound = AudioConfig { asc: vec![0x11, 0x90], sample_rate_hz: 48_000, channels: 2, priming_samples: 0 };
+    let sound = AudioConfig {
+        codec: SoundCodec::Aac(vec![0x11, 0x90]),
+        sample_rate_hz: 48_000,
+        channels: 2,
+        priming_samples: 0,
+    };
     ChunkWriter::new(&TrackConfig { media: MediaConfig::Audio(sound), language: None }, parts).unwrap()
 }
 

@@ -1,7 +1,8 @@
 //! Reads a track back with `mp4-atom` alone: what is in the bytes, not what the writer meant.
 
 use flame_cmaf::{
-    AudioConfig, Finished, MediaConfig, Sample, Segment, Segmentation, TrackConfig, TrackWriter, VideoConfig,
+    AudioConfig, Finished, MediaConfig, Sample, Segment, Segmentation, SoundCodec, TrackConfig, TrackWriter,
+    VideoConfig,
 };
 use mp4_atom::{Decode, Ftyp, Mdat, Moof, Moov, Styp};
 
@@ -36,7 +37,7 @@ pub fn video(timescale: u32, composition_delay_ticks: u32) -> TrackConfig {
 }
 
 pub fn audio(sample_rate_hz: u32, priming_samples: u32) -> TrackConfig {
-    let config = AudioConfig { asc: ASC.to_vec(), sample_rate_hz, channels: 2, priming_samples };
+    let config = AudioConfig { codec: SoundCodec::Aac(ASC.to_vec()), sample_rate_hz, channels: 2, priming_samples };
     TrackConfig { media: MediaConfig::Audio(config), language: Some("eng".to_owned()) }
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flame_cmaf::{AudioConfig, MediaConfig, Sample, TrackConfig};
+use flame_cmaf::{AudioConfig, MediaConfig, Sample, SoundCodec, TrackConfig};
 
 use super::{
     grid::Grid,
@@ -92,7 +92,7 @@ impl AudioTrack {
     pub(super) fn configure(&mut self, asc: &[u8]) -> Result<(), MediaError> {
         let AudioTrackSettings { folder, name, sample_rate_hz, channels, language, .. } = &self.settings;
         let audio = AudioConfig {
-            asc: asc.to_vec(),
+            codec: SoundCodec::Aac(asc.to_vec()),
             sample_rate_hz: *sample_rate_hz,
             channels: *channels,
             priming_samples: PRIMING_SAMPLES,

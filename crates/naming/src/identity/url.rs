@@ -148,18 +148,19 @@ pub fn without_token(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands in front of a live channel's key where encoders push (`/push/{key}/…`).
-const PUSH: &str = "/push/";
+/// What stands in front of a live channel's key where encoders publish by HTTP (`/push/{key}/…`, `/whip/{key}`).
+const KEY_FRONTS: [&str; 2] = ["/push/", "/whip/"];
 /// Letters of such a key.
-const PUSH_KEY_LENGTH: usize = 64;
+const KEY_LENGTH: usize = 64;
 
 /// A path as it may be logged: without tokens, and without the keys of live channels.
 #[must_use]
 pub fn loggable(path: &str) -> Cow<'_, str> {
-    let Some((front, behind)) = path.split_once(PUSH) else { return without_token(path) };
+    let first = KEY_FRONTS.iter().filter_map(|front| path.find(front).map(|at| at + front.len())).min();
+    let Some((front, behind)) = first.map(|at| path.split_at(at)) else { return without_token(path) };
     let (key, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
-    let is_key = key.len() >= PUSH_KEY_LENGTH;
-    Cow::Owned(format!("{}{PUSH}{}{}", without_token(front), if is_key { "…" } else { key }, without_token(rest)))
+    let shown = if key.len() >= KEY_LENGTH { "…" } else { key };
+    Cow::Owned(format!("{}{shown}{}", without_token(front), without_token(rest)))
 }
 
 /// A path without `.` segments, and without its token if that is verified.

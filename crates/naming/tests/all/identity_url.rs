@@ -95,6 +95,8 @@ fn a_channels_key_is_in_no_log() {
     for (path, logged) in [
         (format!("/push/{key}/v720.mp4"), "/push/…/v720.mp4"),
         (format!("/~ingest/push/{key}"), "/~ingest/push/…"),
+        (format!("/whip/{key}/837a3171-04c5-4535-8c6c-4c7e430b1bff"), "/whip/…/837a3171-04c5-4535-8c6c-4c7e430b1bff"),
+        (format!("/~ingest/whip/{key}"), "/~ingest/whip/…"),
         (format!("/~ingest/push/{key}x/v/1.m4s"), "/~ingest/push/…/v/1.m4s"),
         (
             "/push/0198a1b2-0000-7000-8000-000000000001/v.mp4".to_owned(),

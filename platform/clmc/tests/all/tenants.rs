@@ -31,6 +31,21 @@ async fn a_stranger_walks_every_route() {
         async { request.send().await.unwrap().json::<Value>().await.unwrap() }
     };
     assert_eq!(write(&owner, format!("plans,of=acme v=1 {}", now_ns())).await.unwrap().status(), 204);
+    let document = "tosca_definitions_version: tosca_simple_profile_for_nfv_1_0_0
+metadata: { sfc: secret-vr, sfci: premium }
+topology_template:
+  policies:
+    - dead:
+        type: eu.ict-flame.policies.Alert
+        triggers:
+          silent:
+            event_type: deadman
+            metric: plans.*
+            condition: { threshold: 0, granularity: 60 }
+            action: { implementation: [ http://127.0.0.1:9/ ] }
+";
+    let put = world.http.post(url("/alerts")).bearer_auth(&owner).body(document).send().await.unwrap();
+    assert_eq!(put.status(), 201);
     let stranger = Stranger {
         token: &token(keys.path(), "other", "read write"),
         parameters: &[("sfc", "secret-vr"), ("sfci", "premium")],

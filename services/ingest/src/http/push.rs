@@ -118,11 +118,15 @@ fn admitted<'a>(door: &'a Door, shown: &str, headers: &HeaderMap) -> FailureResu
     let Some(pushes) = &door.pushes else {
         return Err(Failure::not_found(format_args!("CMAF door: this service is configured without [push]")));
     };
-    let key = match Uuid::try_parse(shown) {
+    Ok((pushes, key_of(shown, headers).ok_or_else(|| refused(pushes, PushError::Key(KeyError::Wrong)))?))
+}
+
+/// What could be a key: it stands in the path, or the channel does and the key in `Authorization`.
+pub(super) fn key_of(shown: &str, headers: &HeaderMap) -> Option<ChannelKey> {
+    match Uuid::try_parse(shown) {
         Ok(channel) => credential(headers).and_then(|key| ChannelKey::read(&key)).filter(|key| key.is_of(channel)),
         Err(_) => ChannelKey::read(shown),
-    };
-    Ok((pushes, key.ok_or_else(|| refused(pushes, PushError::Key(KeyError::Wrong)))?))
+    }
 }
 
 /// Bearer token, or the password of `Basic`.

@@ -1,5 +1,5 @@
 //! What encoders say about their streams before the first sample: H.264 and AAC configuration records, read as far as a track
-//! needs it. Pictures are never decoded; of NAL units only the type is looked at.
+//! needs it; and Opus, whose packets say all by themselves. Pictures are never decoded; of NAL units only the type is looked at.
 
 use bytes::Bytes;
 use flame_api::media::Rational;
@@ -28,6 +28,9 @@ const SAMPLE_RATES_HZ: [u32; 13] =
 /// The index that says "24 bits follow".
 const RATE_FOLLOWS: u32 = 15;
 
+/// Opus is decoded at this rate, whatever was recorded (RFC 7845 section 4).
+pub const OPUS_RATE_HZ: u32 = 48_000;
+
 /// H.264, as its configuration record describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct H264 {
@@ -54,6 +57,24 @@ pub struct Aac {
     pub channels: u16,
     /// Samples in an access unit.
     pub frame_samples: u32,
+}
+
+/// Opus, as its packets describe it. They are mono or stereo as they like, and decoders make stereo of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opus {
+    /// Channels that are said.
+    pub channels: u16,
+    /// Samples of 1/48,000 s in the first packet.
+    pub frame_samples: u32,
+}
+
+/// What the sound is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sound {
+    /// AAC.
+    Aac(Aac),
+    /// Opus.
+    Opus(Opus),
 }
 
 /// A configuration, or a picture, that is not taken.
@@ -89,6 +110,29 @@ pub enum RecordError {
         /// Its length.
         size_bytes: usize,
     },
+}
+
+/// Samples of 1/48,000 s that a packet of Opus decodes to (RFC 6716 sections 3.1 and 3.2); `None`, if it is none.
+#[must_use]
+pub fn opus_samples(packet: &[u8]) -> Option<u32> {
+    /// 120 ms: no packet is longer.
+    const MOST: u32 = 5760;
+    let (&head, rest) = packet.split_first()?;
+    let (configuration, code) = (head >> 3, head & 0b11);
+    let frame = match configuration {
+        // SILK: 10, 20, 40 and 60 ms.
+        0..12 => [480, 960, 1920, 2880][usize::from(configuration % 4)],
+        // Both: 10 and 20 ms.
+        12..16 => [480, 960][usize::from(configuration % 2)],
+        // CELT: 2.5, 5, 10 and 20 ms.
+        _ => [120, 240, 480, 960][usize::from(configuration % 4)],
+    };
+    let frames = match code {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(rest.first()? & 0x3f),
+    };
+    Some(frame * frames).filter(|samples| (1..=MOST).contains(samples))
 }
 
 /// Reads bits, first ones first.
@@ -288,6 +332,21 @@ mod tests {
         assert_eq!((sbr.sample_rate_hz, sbr.channels), (24_000, 2));
         assert!(matches!(read(&[0x09, 0x90]), Err(RecordError::AacKind { object_type: 1, .. })));
         assert!(matches!(read(&[0x11]), Err(RecordError::Aac { size_bytes: 1 })));
+    }
+
+    #[test]
+    fn packets_of_opus_say_how_long_they_are() {
+        // What browsers send: CELT or hybrid, one frame of 20 ms.
+        assert_eq!(opus_samples(&[0xfc, 1, 2]), Some(960));
+        assert_eq!(opus_samples(&[0x78, 1, 2]), Some(960));
+        assert_eq!(opus_samples(&[0x18]), Some(2880));
+        assert_eq!(opus_samples(&[0x81]), Some(240));
+        assert_eq!(opus_samples(&[0xfb, 3]), Some(2880));
+        // Longer than 120 ms, without a frame, cut off.
+        assert_eq!(opus_samples(&[0xfb, 7]), None);
+        assert_eq!(opus_samples(&[0xfb, 0]), None);
+        assert_eq!(opus_samples(&[0xfb]), None);
+        assert_eq!(opus_samples(&[]), None);
     }
 
     #[test]

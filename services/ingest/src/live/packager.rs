@@ -21,7 +21,7 @@ use flame_api::media::{Rational, TrackKind};
 use flame_cmaf::{Chunk, WriteError};
 use thiserror::Error;
 
-use super::codecs::{Aac, H264, RecordError};
+use super::codecs::{Aac, H264, Opus, RecordError, Sound};
 use super::driver::Package;
 use super::grid::{CLOCK_HZ, Count, MS_TICKS, Timestamps};
 use running::Running;
@@ -71,6 +71,8 @@ pub enum Input {
     Hints(Hints),
     /// The configuration of its pictures or its sound.
     Configuration(TrackKind, Bytes),
+    /// Its sound is Opus.
+    Opus(Opus),
     /// A picture or an access unit.
     Media {
         /// Which.
@@ -148,7 +150,7 @@ pub struct Packager {
     lengths: Lengths,
     hints: Hints,
     video: Option<H264>,
-    audio: Option<Aac>,
+    audio: Option<Sound>,
     timestamps: Timestamps,
     /// Newest time of each kind.
     last_video: Option<i64>,
@@ -228,10 +230,14 @@ impl Packager {
                 }
             }
             Input::Configuration(TrackKind::Audio, config) => {
-                if self.audio.as_ref().is_none_or(|own| own.config != config) {
-                    let read = Aac::read(config)?;
-                    self.begin_anew(self.audio.is_some(), steps)?;
-                    self.audio = Some(read);
+                let is_known = matches!(&self.audio, Some(Sound::Aac(own)) if own.config == config);
+                if !is_known {
+                    self.sound(Sound::Aac(Aac::read(config)?), steps)?;
+                }
+            }
+            Input::Opus(opus) => {
+                if self.audio != Some(Sound::Opus(opus)) {
+                    self.sound(Sound::Opus(opus), steps)?;
                 }
             }
             Input::Media { kind, time, composition, data } => {
@@ -239,6 +245,12 @@ impl Packager {
                 self.media(kind, clock, composition, data, now_us, steps)?;
             }
         }
+        Ok(())
+    }
+
+    fn sound(&mut self, sound: Sound, steps: &mut Vec<Step>) -> Result<(), PackageError> {
+        self.begin_anew(self.audio.is_some(), steps)?;
+        self.audio = Some(sound);
         Ok(())
     }
 

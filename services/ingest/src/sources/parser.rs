@@ -241,7 +241,8 @@ fn chosen(wanted: Wanted, input: Input) -> Option<Input> {
     match input {
         Input::Hints(hints) => Some(Input::Hints(Hints { has_video: Some(true), has_audio: Some(true), ..hints })),
         Input::Configuration(kind, _) | Input::Media { kind, .. } if kind == left_out => None,
-        Input::Configuration(..) | Input::Media { .. } => Some(input),
+        Input::Opus(_) if left_out == TrackKind::Audio => None,
+        Input::Configuration(..) | Input::Opus(_) | Input::Media { .. } => Some(input),
     }
 }
 

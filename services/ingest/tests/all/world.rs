@@ -69,6 +69,7 @@ pub fn config(folder: &Path) -> Config {
         pulls: PullConfig::default(),
         rtmp: None,
         srt: None,
+        whip: None,
         push: None,
         sources: None,
         allowed_origins: Vec::new(),
@@ -130,6 +131,10 @@ impl World {
 
     pub fn srt_address(&self) -> SocketAddr {
         self.running.as_ref().and_then(Running::srt_address).expect("it has the SRT door")
+    }
+
+    pub fn whip_address(&self) -> SocketAddr {
+        self.running.as_ref().and_then(Running::whip_address).expect("it has the WHIP door")
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {

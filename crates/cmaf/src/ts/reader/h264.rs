@@ -17,21 +17,46 @@ const PPS_ID_MAX: u64 = 255;
 /// Lengths in front of NAL units.
 const LENGTH_BYTES: usize = 4;
 
-/// One stream of pictures.
+/// One stream of pictures, access unit by access unit.
 #[derive(Debug, Default)]
-pub(super) struct AnnexB {
+pub struct AnnexB {
     sequence: BTreeMap<u64, Vec<u8>>,
     pictures: BTreeMap<u64, Vec<u8>>,
     record: Option<Bytes>,
+}
+
+/// What an access unit held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccessUnit {
+    /// The `AVCDecoderConfigurationRecord`, if it is another than before.
+    pub configuration: Option<Bytes>,
+    /// The picture: NAL units behind lengths of four octets. There may be none.
+    pub picture: Option<Bytes>,
 }
 
 // === impl AnnexB ===
 
 impl Parser for AnnexB {
     fn take(&mut self, pes: Pes, events: &mut Vec<TsEvent>) -> u64 {
-        let mut sample = BytesMut::with_capacity(pes.data.len() + LENGTH_BYTES);
+        let Some(AccessUnit { configuration, picture }) = self.read(&pes.data) else { return 1 };
+        events.extend(configuration.map(|record| TsEvent::Configuration(Kind::Picture, record)));
+        let Some(data) = picture else { return 0 };
+        // Without its time it has no place.
+        let Some(times) = pes.times else { return 1 };
+        let composition_ticks = distance(times.decoded, times.shown);
+        events.push(TsEvent::Media { kind: Kind::Picture, time_ticks: times.decoded, composition_ticks, data });
+        0
+    }
+
+    fn interrupt(&mut self) {}
+}
+
+impl AnnexB {
+    /// Reads an access unit with its start codes; `None`, if a NAL unit is too long for its length.
+    pub fn read(&mut self, octets: &[u8]) -> Option<AccessUnit> {
+        let mut sample = BytesMut::with_capacity(octets.len() + LENGTH_BYTES);
         let (mut sequence, mut pictures, mut has_slice) = (BTreeMap::new(), BTreeMap::new(), false);
-        for unit in units(&pes.data) {
+        for unit in units(octets) {
             let Some(first) = unit.first() else { continue };
             match first & nal::TYPE_BITS {
                 nal::SPS => {
@@ -44,50 +69,29 @@ impl Parser for AnnexB {
                 }
                 nal::DELIMITER | nal::END_OF_SEQUENCE | nal::END_OF_STREAM | nal::FILLER => {}
                 kind => {
-                    let Ok(length) = u32::try_from(unit.len()) else { return 1 };
+                    let length = u32::try_from(unit.len()).ok()?;
                     has_slice |= (nal::SLICE..=nal::IDR).contains(&kind);
                     sample.put_u32(length);
                     sample.put_slice(unit);
                 }
             }
         }
-        self.configure(sequence, pictures, events);
-        if !has_slice {
-            return 0;
-        }
-        // Without its time it has no place.
-        let Some(times) = pes.times else { return 1 };
-        events.push(TsEvent::Media {
-            kind: Kind::Picture,
-            time_ticks: times.decoded,
-            composition_ticks: distance(times.decoded, times.shown),
-            data: sample.freeze(),
-        });
-        0
+        let configuration = self.configure(sequence, pictures);
+        Some(AccessUnit { configuration, picture: has_slice.then(|| sample.freeze()) })
     }
 
-    fn interrupt(&mut self) {}
-}
-
-impl AnnexB {
-    /// What came with one picture replaces what came before; sets of pictures alone are added.
-    fn configure(
-        &mut self,
-        sequence: BTreeMap<u64, Vec<u8>>,
-        pictures: BTreeMap<u64, Vec<u8>>,
-        events: &mut Vec<TsEvent>,
-    ) {
+    /// What came with one picture replaces what came before; sets of pictures alone are added. The record, if it is
+    /// another now.
+    fn configure(&mut self, sequence: BTreeMap<u64, Vec<u8>>, pictures: BTreeMap<u64, Vec<u8>>) -> Option<Bytes> {
         match (sequence.is_empty(), pictures.is_empty()) {
-            (true, true) => return,
+            (true, true) => return None,
             (true, false) => self.pictures.extend(pictures),
             (false, true) => self.sequence = sequence,
             (false, false) => (self.sequence, self.pictures) = (sequence, pictures),
         }
-        let Some(record) = self.write() else { return };
-        if self.record.as_ref() != Some(&record) {
-            self.record = Some(record.clone());
-            events.push(TsEvent::Configuration(Kind::Picture, record));
-        }
+        let record = self.write().filter(|record| self.record.as_ref() != Some(record))?;
+        self.record = Some(record.clone());
+        Some(record)
     }
 
     /// The `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 section 5.3.3.1), once there are sets of both kinds.

@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use flame_api::live::LiveTrack;
 use flame_api::media::{Rational, TrackKind};
 use flame_cmaf::{
-    AudioConfig, ChunkWriter, Cuts, Followed, MediaConfig, MediaTime, Parts, Sample, TrackConfig, VideoConfig,
+    AudioConfig, ChunkWriter, Cuts, Followed, MediaConfig, MediaTime, Parts, Sample, SoundCodec, TrackConfig,
+    VideoConfig,
 };
 
 use super::{Base, Hints, Lengths, PackageError, Step, Timed, Track};
-use crate::live::codecs::{Aac, H264};
+use crate::live::codecs::{H264, OPUS_RATE_HZ, Sound};
 use crate::live::grid::{Grid, MS_TICKS};
 
 /// Names of the tracks.
@@ -61,7 +62,7 @@ impl Running {
     pub(super) fn begin(
         lengths: Lengths,
         video: Option<(&H264, Hints)>,
-        audio: Option<&Aac>,
+        audio: Option<&Sound>,
         base: Base,
     ) -> Result<Self, PackageError> {
         let video = video.map(|(video, hints)| Lane::pictures(video, hints, lengths.part_ms, base)).transpose()?;
@@ -196,17 +197,18 @@ impl Lane {
         Ok(lane)
     }
 
-    fn sound(audio: &Aac, part_ms: u32, base: Base) -> Result<Self, PackageError> {
-        let config = AudioConfig {
-            asc: audio.config.to_vec(),
-            sample_rate_hz: audio.sample_rate_hz,
-            channels: audio.channels,
-            priming_samples: 0,
+    fn sound(sound: &Sound, part_ms: u32, base: Base) -> Result<Self, PackageError> {
+        let (codec, sample_rate_hz, channels, frame_samples) = match sound {
+            Sound::Aac(aac) => {
+                (SoundCodec::Aac(aac.config.to_vec()), aac.sample_rate_hz, aac.channels, aac.frame_samples)
+            }
+            Sound::Opus(opus) => (SoundCodec::Opus, OPUS_RATE_HZ, opus.channels, opus.frame_samples),
         };
+        let config = AudioConfig { codec, sample_rate_hz, channels, priming_samples: 0 };
         let config = TrackConfig { media: MediaConfig::Audio(config), language: None };
-        let mut lane = Self::new(AUDIO, TrackKind::Audio, &config, Some(audio.frame_samples), part_ms, base)?;
-        lane.live.channels = Some(audio.channels);
-        lane.live.sample_rate_hz = Some(audio.sample_rate_hz);
+        let mut lane = Self::new(AUDIO, TrackKind::Audio, &config, Some(frame_samples), part_ms, base)?;
+        lane.live.channels = Some(channels);
+        lane.live.sample_rate_hz = Some(sample_rate_hz);
         Ok(lane)
     }
 

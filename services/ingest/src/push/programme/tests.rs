@@ -1,6 +1,6 @@
 //! Programmes of made-up tracks: pictures of any rate, cut alike, with everything that encoders do to them.
 
-use flame_cmaf::{AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, TrackConfig, VideoConfig};
+use flame_cmaf::{AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, SoundCodec, TrackConfig, VideoConfig};
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +27,12 @@ fn pictures(timescale: u32, width: u16) -> PushedTrack {
 
 fn sound() -> PushedTrack {
     let asc = vec![0x11, 0x90];
-    track(MediaConfig::Audio(AudioConfig { asc, sample_rate_hz: 48_000, channels: 2, priming_samples: 0 }))
+    track(MediaConfig::Audio(AudioConfig {
+        codec: SoundCodec::Aac(asc),
+        sample_rate_hz: 48_000,
+        channels: 2,
+        priming_samples: 0,
+    }))
 }
 
 /// Sample `n` of a track with a sync sample every `gop`.
