@@ -19,9 +19,10 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("ingest", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 18);
-    // A browser's preflight carries no token, and who pushes shows the key of a channel.
-    let is_public = |path: &str, method: &Method| *method == Method::OPTIONS || path.starts_with("/push/");
+    assert_eq!(operations.len(), 21);
+    // A browser's preflight carries no token, and who publishes shows the key of a channel.
+    let shows_key = |path: &str| path.starts_with("/push/") || path.starts_with("/whip/");
+    let is_public = |path: &str, method: &Method| *method == Method::OPTIONS || shows_key(path);
     assert!(operations.iter().all(|operation| operation.needs_token != is_public(&operation.path, &operation.method)));
 }
 
