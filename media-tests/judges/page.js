@@ -4,7 +4,7 @@
 // `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
 // first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
-// `ready(audioTracks)`, `level(index)` and `error(type, details, fatal)`.
+// `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself.
 
 import { open } from './player.js';
 
@@ -37,6 +37,8 @@ let seeking = false;
 let begun_s = 0;
 // Whether seeks or switches are still to be done.
 let busy = false;
+// Whether the player said that all has been played, which may be a moment before the element does.
+let ended = false;
 
 function finish() {
   if (seen.done) return;
@@ -45,7 +47,7 @@ function finish() {
   seen.dropped_frames = quality.droppedVideoFrames;
   seen.sound_bytes = video.webkitAudioDecodedByteCount ?? null;
   seen.latency_s = player?.latency_s() ?? null;
-  seen.ended = video.ended;
+  seen.ended = ended || video.ended;
   seen.duration_s = Number.isFinite(video.duration) ? video.duration : 0;
   const least_s = Math.min(begun_s, ...seen.seeks.map(({ to_s, shown_s }) => shown_s ?? to_s));
   for (let i = 0; i < video.played.length; i += 1) {
@@ -101,7 +103,8 @@ function frame(is, limit_ms) {
 function standing() {
   const { buffered } = video;
   const ranges = Array.from(buffered, (_, i) => `${buffered.start(i)}-${buffered.end(i)}`);
-  return `at ${video.currentTime} s, buffered: ${ranges.join(', ') || 'nothing'}`;
+  const state = `${video.paused ? 'paused' : `at ${video.playbackRate} x`}, ready ${video.readyState}`;
+  return `at ${video.currentTime} s of ${video.duration} s, ${state}, buffered: ${ranges.join(', ') || 'nothing'}`;
 }
 
 async function seek(to_s) {
@@ -200,7 +203,7 @@ async function perform() {
     if (!seen.done) await look(time_s);
   }
   busy = false;
-  if (video.ended) finish();
+  if (ended || video.ended) finish();
 }
 
 // === Events ===
@@ -220,7 +223,7 @@ video.addEventListener('playing', () => {
   perform();
 });
 video.addEventListener('waiting', () => {
-  if (seen.first_frame_ms !== null && !seeking) seen.stalls.push(video.currentTime);
+  if (seen.first_frame_ms !== null && !seeking && !seen.done) seen.stalls.push(video.currentTime);
 });
 video.addEventListener('ended', () => { if (!busy) finish(); });
 video.addEventListener('error', () => fail('media', video.error?.message ?? 'unknown', true));
@@ -230,7 +233,9 @@ window.addEventListener('unhandledrejection', ({ reason }) => {
   if (reason?.name !== 'AbortError') fail('page', String(reason), true);
 });
 
-window.judge = { seen, finish, begun: () => seen.first_frame_ms !== null, idle: () => !busy, over: () => seen.done };
+window.judge = {
+  seen, finish, standing, begun: () => seen.first_frame_ms !== null, idle: () => !busy, over: () => seen.done,
+};
 player = open(video, query.get('url'), {
   ready: (audioTracks) => {
     seen.levels = player.levels()?.length ?? null;
@@ -242,6 +247,10 @@ player = open(video, query.get('url'), {
   level: (index) => {
     // Sound alone has none.
     if (index >= 0) seen.highest_level = Math.max(seen.highest_level ?? 0, index);
+  },
+  ended: () => {
+    ended = true;
+    if (!busy) finish();
   },
   error: fail,
 }, switches);

@@ -109,11 +109,13 @@ try {
     await page.waitForTimeout(watched);
     inTime = await reached('idle');
   }
-  const seen = await page.evaluate(() => {
+  const { seen, standing } = await page.evaluate(() => {
     window.judge.finish();
-    return window.judge.seen;
+    return { seen: window.judge.seen, standing: window.judge.standing() };
   });
-  if (!inTime) seen.errors.push({ type: 'deadline', details: `not over after ${values['deadline-s']} s`, fatal: true });
+  if (!inTime) {
+    seen.errors.push({ type: 'deadline', details: `not over after ${values['deadline-s']} s (${standing})`, fatal: true });
+  }
   seen.failed_requests = failed;
   delete seen.done;
   console.log(JSON.stringify(seen));

@@ -24,6 +24,9 @@ export function open(video, url, tell, switches) {
   player.on(events.QUALITY_CHANGE_RENDERED, ({ mediaType, newRepresentation }) => {
     if (mediaType === 'video') tell.level(levels().findIndex(({ id }) => id === newRepresentation.id));
   });
+  // It looks at the clock five times a second. Where it sees the end before the element tells of it, it jumps back
+  // a little and pauses, and the element never does.
+  player.on(events.PLAYBACK_ENDED, ({ isLast }) => { if (isLast) tell.ended(); });
   player.initialize(video, url, false);
   // Its default is a server on the Internet; clocks come from the MPD's UTCTiming or are the machine's.
   player.clearDefaultUTCTimingSources();
