@@ -24,8 +24,9 @@ help: ## list these targets
 deps: ## name and install missing Debian packages, check the Rust toolchain
 	@tools/deps build run
 
-build: deps ## build flame, and flame-media beside it
+build: deps ## build the portal, flame with it inside, and flame-media beside it
 	@tools/build-time
+	@portal/build
 	@cargo build --locked -p flame -p flame-media
 
 run: build ## start everything on loopback with one command (flame up)
@@ -40,6 +41,7 @@ test: export GST_REGISTRY := $(CARGO_TARGET_DIR)/gstreamer-registry.bin
 test: ## set up what tests need, then run the whole suite
 	@tools/deps build run demo test
 	@tools/build-time
+	@portal/build --test
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@media-tests/clips/fetch --all >/dev/null

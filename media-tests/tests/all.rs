@@ -6,8 +6,6 @@ mod bundle;
 mod encrypted;
 #[path = "all/forms.rs"]
 mod forms;
-#[path = "all/front.rs"]
-mod front;
 #[path = "all/host.rs"]
 mod host;
 #[path = "all/judges.rs"]
@@ -16,6 +14,8 @@ mod judges;
 mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
+#[path = "all/portal.rs"]
+mod portal;
 #[path = "all/sounds.rs"]
 mod sounds;
 #[path = "all/steering.rs"]

@@ -1,0 +1,145 @@
+// Uses the portal in headless Chromium as a person would, and prints one line of JSON: what was seen.
+//
+//   node portal.mjs URL --linked ASSET --click TITLE --upload FILE [--pictures FOLDER]
+//
+// URL: the router. ASSET: an asset whose link is followed. TITLE: of the asset whose card is then clicked. FILE: is uploaded,
+// waited for until it is conditioned, and played to its end with a seek. Then a live channel is made, an endpoint is drained and
+// connected again, and every view is looked at by axe. --pictures: saves each view at three widths there.
+// Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
+// Nothing but loopback is spoken to.
+
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
+const PATIENCE_MS = 20000;
+const CONDITIONING_MS = 60000;
+const WIDTHS = [390, 820, 1280];
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
+  linked: { type: 'string' }, click: { type: 'string' }, upload: { type: 'string' }, pictures: { type: 'string' },
+} });
+if (!url || !values.linked || !values.click || !values.upload) {
+  console.error('usage: portal.mjs URL --linked ASSET --click TITLE --upload FILE [--pictures FOLDER]');
+  process.exit(2);
+}
+
+// The title of what plays, once a second of it has been shown, and what the page says of trouble.
+async function played(page, title) {
+  await page.waitForFunction((title) => {
+    const video = document.querySelector('video');
+    const titled = title === null || document.getElementById('playing')?.textContent === title;
+    return titled && (video?.currentTime > 1 || document.querySelector('.player .notice'));
+  }, title, { timeout: PATIENCE_MS }).catch(() => {});
+  return page.evaluate(() => ({
+    title: document.getElementById('playing')?.textContent ?? null, at_s: document.querySelector('video')?.currentTime ?? 0,
+    trouble: document.querySelector('.player .notice')?.textContent ?? '',
+  }));
+}
+
+// Uploads, waits until a rendition of it plays, seeks, and lets it come to its end.
+async function uploaded(page, file) {
+  const name = basename(file);
+  await page.locator('input[type=file]').setInputFiles(file);
+  await page.getByText('Uploaded', { exact: true }).waitFor({ timeout: PATIENCE_MS });
+  await page.locator('#assets a', { hasText: name }).click({ timeout: PATIENCE_MS });
+  await page.getByText('Renditions, made by ladder').waitFor({ timeout: CONDITIONING_MS });
+  await page.waitForFunction(() => document.querySelector('video').currentTime > 0.5, null, { timeout: PATIENCE_MS });
+  await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = video.duration - 1.5; });
+  const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS })
+    .then(() => true, () => false);
+  return page.evaluate(({ name, ended }) => ({
+    name, ended, height: document.querySelector('video').videoHeight,
+    frames: document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames,
+    statistics: Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+      one.querySelector('dt').textContent, one.querySelector('dd').textContent])),
+  }), { name, ended });
+}
+
+async function channel(page, url) {
+  await page.goto(`${url}/#/live`);
+  await page.getByLabel('Title').fill('A <b>channel</b>');
+  await page.getByRole('button', { name: 'Make a channel' }).click();
+  await page.locator('.addresses').waitFor({ timeout: PATIENCE_MS });
+  return page.evaluate(() => ({
+    title: document.querySelector('.panel h3').firstChild.textContent.trim(),
+    addresses: Array.from(document.querySelectorAll('.addresses code'), ({ textContent }) => textContent),
+  }));
+}
+
+// Drains the instance behind `name` and connects it again; the states that the page showed on the way.
+async function steered(page, url, name) {
+  await page.goto(`${url}/#/platform`);
+  const box = page.locator('.name', { has: page.locator('h4', { hasText: new RegExp(`^${name}$`) }) });
+  const states = [];
+  const shows = async (state) => {
+    await box.locator(`.dot.${state}`).waitFor({ timeout: PATIENCE_MS });
+    states.push(state);
+  };
+  await shows('serving');
+  await box.getByRole('button', { name: 'Drain' }).click();
+  await shows('draining');
+  await box.getByRole('button', { name: 'Connect' }).click();
+  await shows('serving');
+  await page.locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
+  return { states, command: await page.locator('.equivalent pre').first().textContent() };
+}
+
+// Findings of axe that keep people out, in both colour schemes.
+async function barriers(page, view) {
+  const found = [];
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+    for (const { id, impact, nodes } of violations) {
+      if (['serious', 'critical'].includes(impact)) found.push(`${view} (${colorScheme}): ${id}: ${nodes[0].html}`);
+    }
+  }
+  return found;
+}
+
+let browser;
+try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const page = await browser.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => { if (message.text().includes('Content Security Policy')) errors.push(message.text()); });
+  const elsewhere = new Set();
+  page.on('request', (request) => { if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(`${url}/`)) elsewhere.add(request.url()); });
+
+  await page.goto(`${url}/#${values.linked}`);
+  const linked = await played(page, null);
+  const cards = await page.locator('#assets a').evaluateAll((cards) => cards.map((card) => ({
+    title: card.querySelector('.title').textContent, standing: card.querySelector('.standing').textContent,
+  })));
+  await page.locator('#assets a', { hasText: values.click }).click({ timeout: PATIENCE_MS });
+  const clicked = await played(page, values.click);
+  const address = page.url();
+  const upload = await uploaded(page, values.upload);
+  const live = await channel(page, url);
+  const endpoint = await steered(page, url, 'transcode');
+  const found = [];
+  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'platform']) {
+    await page.goto(`${url}/#/${view}`);
+    await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+    found.push(...await barriers(page, view));
+    for (const width of values.pictures ? WIDTHS : []) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.screenshot({ path: `${values.pictures}/${view.split('/')[0]}-${width}.png`, fullPage: true });
+    }
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    if (wide) found.push(`${view}: wider than the window`);
+  }
+  console.log(JSON.stringify({ linked, cards, clicked, address, upload, live, endpoint, barriers: found, elsewhere: [...elsewhere], errors }));
+} catch (error) {
+  console.error(`portal.mjs: ${error.message}`);
+  process.exitCode = 3;
+} finally {
+  await browser?.close();
+}

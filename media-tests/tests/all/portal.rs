@@ -1,0 +1,69 @@
+//! The portal, as a person uses it in Chromium: links, cards, an upload, a channel, and an endpoint that is drained.
+
+use flame_media_tests::players::browser;
+use flame_test_kit::{Bundle, clips};
+use serde_json::{Value, json};
+
+/// Brings a clip in under a title; gives its identifier.
+fn ingest(bundle: &Bundle, clip: &str, title: &str, chain: &str) -> String {
+    let file = clips::path(clip);
+    let arguments = ["ingest", file.to_str().expect("paths of clips are UTF-8"), "--title", title, "--chain", chain];
+    let done = bundle.json(&arguments);
+    done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}")).to_owned()
+}
+
+#[tokio::test]
+async fn chromium_finds_its_way_through_the_portal() {
+    let bundle = Bundle::up().await;
+    let linked = ingest(&bundle, "bikes", "Bikes, not conditioned", "none");
+    let clicked = ingest(&bundle, "bigbuckbunny", "A <b>bunny</b>", "ladder");
+    let file = clips::recipe("synthetic").seconds(4.0).make();
+    let url = bundle.router().trim_end_matches('/').to_owned();
+    let mut arguments = vec![url.clone()];
+    for (name, value) in [("--linked", linked.as_str()), ("--click", "A <b>bunny</b>")] {
+        arguments.extend([name.to_owned(), value.to_owned()]);
+    }
+    arguments.extend(["--upload".to_owned(), file.to_str().expect("paths of clips are UTF-8").to_owned()]);
+    let seen = browser::node("portal.mjs", arguments).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("portal.mjs prints one JSON object");
+
+    // A link plays its asset, a card another; titles are text.
+    for (which, title) in [("linked", "Bikes, not conditioned"), ("clicked", "A <b>bunny</b>")] {
+        assert_eq!((&seen[which]["title"], &seen[which]["trouble"]), (&json!(title), &json!("")), "{seen:#}");
+        assert!(seen[which]["at_s"].as_f64().is_some_and(|at_s| at_s > 1.0), "{which}: {seen:#}");
+    }
+    let cards = json!([
+        { "title": "A <b>bunny</b>", "standing": "just now" },
+        { "title": "Bikes, not conditioned", "standing": "As it was uploaded" },
+    ]);
+    assert_eq!(seen["cards"], cards, "{seen:#}");
+    assert!(seen["address"].as_str().is_some_and(|address| address.ends_with(&clicked)), "{seen:#}");
+
+    // What is uploaded is conditioned, plays, and comes to its end after a seek.
+    let upload = &seen["upload"];
+    assert_eq!(upload["ended"], true, "{seen:#}");
+    assert!(upload["frames"].as_u64() > Some(30) && upload["height"].as_u64() > Some(0), "{seen:#}");
+    assert_eq!(upload["statistics"]["Stalls"], "0", "{seen:#}");
+
+    // A channel says where encoders publish, and the bundle knows of it.
+    assert_eq!(seen["live"]["title"], "A <b>channel</b>", "{seen:#}");
+    let addresses = seen["live"]["addresses"].as_array().expect("addresses");
+    for scheme in ["rtmp://", "srt://", &format!("{url}/~ingest/whip/")] {
+        assert!(
+            addresses.iter().any(|one| one.as_str().is_some_and(|one| one.starts_with(scheme))),
+            "{scheme}: {seen:#}"
+        );
+    }
+    let channels = bundle.json(&["channel", "list"]);
+    assert!(channels.to_string().contains("A <b>channel</b>"), "{channels:#}");
+
+    // Draining is seen where it was asked for, and told as a command.
+    assert_eq!(seen["endpoint"]["states"], json!(["serving", "draining", "serving"]), "{seen:#}");
+    let command = seen["endpoint"]["command"].as_str().expect("a command");
+    assert!(command.contains("endpoint connect transcode "), "{command}");
+
+    // Nothing keeps people out, nothing comes from elsewhere, nothing broke.
+    for what in ["barriers", "elsewhere", "errors"] {
+        assert_eq!(seen[what], json!([]), "{what}: {seen:#}");
+    }
+}

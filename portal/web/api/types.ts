@@ -1,0 +1,46 @@
+// What the services answer, as far as it is shown. The contracts: docs/http-api/.
+
+export type Page<T> = { items: T[]; next_cursor: string | null };
+export type Rational = { num: number; den: number };
+
+export type Track = {
+  name: string; kind: 'video' | 'audio'; codec: string; width: number | null; height: number | null;
+  frame_rate: Rational | null; channels: number | null; sample_rate_hz: number | null; language: string | null;
+  title: string | null; average_bandwidth_bps: number; peak_bandwidth_bps: number; size_bytes: number;
+};
+export type Probe = {
+  container: string; duration_ms: number; bitrate_bps: number;
+  video: { codec: string; width: number; height: number; frame_rate: Rational | null; pixel_format: string; interlaced: boolean } | null;
+  audio: { codec: string; channels: number; sample_rate_hz: number; language: string | null } | null;
+};
+export type Asset = {
+  id: string; title: string; state: 'registered' | 'ready' | 'failed'; error: string | null; revision: number;
+  created_at: string; updated_at: string; protected: boolean; encryption: string | null; probe: Probe | null;
+  source: { file_name: string | null; sha256: string; size_bytes: number };
+  subtitles: { id: string; language: string; role: string; title: string | null }[];
+  version: { name: string; chain: string; created_at: string; job_id: string | null; tracks: Track[] } | null;
+};
+
+export type Chain = { name: string; description: string };
+export type Job = {
+  id: string; asset_id: string; chain: string; state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+  stage: string; progress: number; attempt: number; error: string | null; created_at: string; started_at: string | null;
+  finished_at: string | null;
+};
+
+export type Channel = {
+  id: string; title: string; state: 'idle' | 'live' | 'ended'; key: string | null; created_at: string; window_s: number;
+  segment_ms: number; part_ms: number;
+};
+export type Doors = { rtmp: string | null; srt: string | null; whip: boolean; push: boolean };
+
+export type Endpoint = {
+  name: string; endpoint: string; address: string; site: string; state: 'booted' | 'connected' | 'draining' | 'killed';
+  expires_in_ms: number; weight: number; capacity: number | null;
+};
+export type Standing = {
+  name: string; endpoint: string; address: string; site: string; open: number; cost_us: number; latency_us: number | null;
+  state: 'serving' | 'booted' | 'draining' | 'killed' | 'full' | 'resting' | 'hung'; refused: string | null;
+};
+export type Peer = { router: string; site: string; state: string; distance_ms: number | null; endpoints: number; error: string | null };
+export type ServicePath = { name: string; functions: { name: string; site: string | null; endpoints: number }[] };

@@ -1,0 +1,57 @@
+// The page around the views: where one goes, and the token where one is wanted.
+
+import { useEffect, useState } from 'preact/hooks';
+import { asked, use } from './api/http';
+import { type Route, type View, read, write } from './pure/route';
+import { Chains } from './views/chains';
+import { Library } from './views/library';
+import { Live } from './views/live';
+import { Platform } from './views/platform';
+
+const VIEWS: { view: View; title: string }[] = [
+  { view: 'library', title: 'Library' }, { view: 'live', title: 'Live' }, { view: 'chains', title: 'Chains' },
+  { view: 'platform', title: 'Platform' },
+];
+
+export function App() {
+  const [route, setRoute] = useState<Route>(() => read(location.hash));
+  useEffect(() => {
+    const follow = () => setRoute(read(location.hash));
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  useEffect(() => { document.title = `${VIEWS.find(({ view }) => view === route.view)!.title} · FLAME`; }, [route.view]);
+  return (
+    <>
+      <header class="bar">
+        <a class="brand" href="#/library"><img src="/portal/flame.svg" alt="" width="28" height="28" />FLAME</a>
+        <nav aria-label="Views">
+          {VIEWS.map(({ view, title }) => (
+            <a key={view} href={write({ view, asset: null })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
+          ))}
+        </nav>
+      </header>
+      <main>
+        {asked.value && <Entry />}
+        {route.view === 'library' && <Library chosen={route.asset} />}
+        {route.view === 'live' && <Live />}
+        {route.view === 'chains' && <Chains />}
+        {route.view === 'platform' && <Platform />}
+      </main>
+      <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'clmc'].map((name) => (
+        <a key={name} href={name === 'router' ? '/openapi.json' : `/~${name}/openapi.json`}>{name}</a>
+      ))}</footer>
+    </>
+  );
+}
+
+function Entry() {
+  const [text, setText] = useState('');
+  return (
+    <form class="notice row" onSubmit={(event) => { event.preventDefault(); use(text); }}>
+      <label for="token">The services want a token. <code>flame token issue</code> makes one; it stays in this tab.</label>
+      <input id="token" type="password" autocomplete="off" required value={text} onInput={(event) => setText(event.currentTarget.value)} />
+      <button>Use it</button>
+    </form>
+  );
+}

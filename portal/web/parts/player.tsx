@@ -1,0 +1,129 @@
+// Plays an HLS URL with hls.js, or with the browser's own player where Media Source Extensions are missing, and shows what
+// is going on inside: rendition, buffer, delay, and which surrogate the last segment came from.
+
+import type Hls from 'hls.js';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { authorization } from '../api/http';
+import { rate } from '../pure/words';
+
+type Level = { height: number; bitrate: number };
+type Named = { name: string };
+type Insight = {
+  height: number; bitrate: number; buffered_s: number; dropped: number; latency_s: number | null; cache: string; load_ms: number | null;
+  stalls: number;
+};
+const LOOK_MS = 500;
+
+export function Player({ url, poster, live = false }: { url: string; poster?: string; live?: boolean }) {
+  const video = useRef<HTMLVideoElement>(null);
+  const hls = useRef<Hls | null>(null);
+  const [levels, setLevels] = useState<Level[]>([]);
+  const [level, setLevel] = useState(-1);
+  const [sounds, setSounds] = useState<Named[]>([]);
+  const [texts, setTexts] = useState<Named[]>([]);
+  const [trouble, setTrouble] = useState('');
+  const [insight, setInsight] = useState<Insight | null>(null);
+
+  useEffect(() => {
+    const element = video.current!;
+    let gone = false;
+    const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false };
+    const waits = () => { if (last.began && !element.seeking) last.stalls += 1; };
+    const plays = () => { last.began = true; };
+    element.addEventListener('waiting', waits);
+    element.addEventListener('playing', plays);
+    setTrouble('');
+    setLevels([]);
+    import('hls.js').then(({ default: Player }) => {
+      if (gone) return;
+      if (!Player.isSupported()) {
+        if (element.canPlayType('application/vnd.apple.mpegurl') === '') return setTrouble('This browser plays no HLS.');
+        element.src = url;
+        return;
+      }
+      const player = new Player({
+        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: { includeKeys: undefined },
+        xhrSetup: (request) => { for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value); },
+      });
+      hls.current = player;
+      player.on(Player.Events.MANIFEST_PARSED, () => {
+        setLevels(player.levels.map(({ height, bitrate }) => ({ height, bitrate })));
+        element.play().catch(() => {});
+      });
+      player.on(Player.Events.AUDIO_TRACKS_UPDATED, () => setSounds(player.audioTracks.map(({ name }) => ({ name }))));
+      player.on(Player.Events.SUBTITLE_TRACKS_UPDATED, () => setTexts(player.subtitleTracks.map(({ name }) => ({ name }))));
+      player.on(Player.Events.FRAG_LOADED, (_, { frag, networkDetails }) => {
+        const { start, end } = frag.stats.loading;
+        last.load_ms = end - start;
+        last.cache = (networkDetails as XMLHttpRequest | null)?.getResponseHeader?.('cache-status') ?? '';
+      });
+      player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
+        if (!fatal) return;
+        if (type === Player.ErrorTypes.MEDIA_ERROR) player.recoverMediaError();
+        else setTrouble(`Playback ended: ${details}`);
+      });
+      player.loadSource(url);
+      player.attachMedia(element);
+    }, () => setTrouble('The player could not be loaded.'));
+    const timer = setInterval(() => {
+      const player = hls.current;
+      const current = player?.levels[player.currentLevel];
+      const ahead = [...Array(element.buffered.length).keys()].find((at) => element.buffered.end(at) >= element.currentTime);
+      setInsight({
+        height: element.videoHeight, bitrate: current?.bitrate ?? 0,
+        buffered_s: ahead === undefined ? 0 : element.buffered.end(ahead) - element.currentTime,
+        dropped: element.getVideoPlaybackQuality().droppedVideoFrames,
+        latency_s: live && player ? player.latency : null, ...last,
+      });
+    }, LOOK_MS);
+    return () => {
+      gone = true;
+      clearInterval(timer);
+      element.removeEventListener('waiting', waits);
+      element.removeEventListener('playing', plays);
+      hls.current?.destroy();
+      hls.current = null;
+    };
+  }, [url, live]);
+
+  const choose = (at: number) => {
+    setLevel(at);
+    if (hls.current) hls.current.nextLevel = at;
+  };
+  return (
+    <div class="player">
+      <video ref={video} controls playsInline muted={live} poster={poster} onError={() => setTrouble(video.current?.error?.message ?? 'It cannot be played here.')} />
+      {trouble !== '' && <p class="notice" role="status">{trouble}</p>}
+      <div class="row">
+        {levels.length > 1 && (
+          <label>Quality <select value={level} onChange={(event) => choose(Number(event.currentTarget.value))}>
+            <option value={-1}>Automatic</option>
+            {levels.map(({ height, bitrate }, at) => <option key={at} value={at}>{height}p, {rate(bitrate)}</option>)}
+          </select></label>
+        )}
+        {sounds.length > 1 && (
+          <label>Sound <select onChange={(event) => { if (hls.current) hls.current.audioTrack = Number(event.currentTarget.value); }}>
+            {sounds.map(({ name }, at) => <option key={at} value={at}>{name}</option>)}
+          </select></label>
+        )}
+        {texts.length > 0 && (
+          <label>Subtitles <select onChange={(event) => { if (hls.current) hls.current.subtitleTrack = Number(event.currentTarget.value); }}>
+            <option value={-1}>Off</option>
+            {texts.map(({ name }, at) => <option key={at} value={at}>{name}</option>)}
+          </select></label>
+        )}
+      </div>
+      {insight && (
+        <dl class="insight" aria-label="Playback statistics">
+          <div><dt>Rendition</dt><dd>{insight.height}p{insight.bitrate > 0 && `, ${rate(insight.bitrate)}`}</dd></div>
+          <div><dt>Buffer</dt><dd>{insight.buffered_s.toFixed(1)} s</dd></div>
+          {insight.latency_s !== null && <div><dt>Behind live</dt><dd>{insight.latency_s.toFixed(1)} s</dd></div>}
+          <div><dt>Last segment</dt><dd>{insight.load_ms === null ? '–' : `${Math.round(insight.load_ms)} ms`}</dd></div>
+          <div><dt>Stalls</dt><dd>{insight.stalls}</dd></div>
+          <div><dt>Dropped frames</dt><dd>{insight.dropped}</dd></div>
+          {insight.cache !== '' && <div class="wide"><dt>Came from</dt><dd>{insight.cache}</dd></div>}
+        </dl>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,43 @@
+// Where everything runs: each site with its router's distance, and the endpoints behind each name in the state that they are in.
+
+import type { Endpoint, Peer, Standing } from '../api/types';
+import { sites } from '../pure/sites';
+import { short, span } from '../pure/words';
+
+export type Act = (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => void;
+
+export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoint[]; standings: Standing[]; peers: Peer[]; act: Act }) {
+  return (
+    <div class="sites">
+      {sites(endpoints, standings, peers).map((site) => (
+        <section key={site.name} class="site panel" aria-label={`Site ${site.name}`}>
+          <h3>{site.name}
+            {site.peer && <span class={`tag ${site.peer.state}`}>{site.peer.state}{site.peer.distance_ms !== null && `, ${site.peer.distance_ms.toFixed(1)} ms away`}</span>}
+          </h3>
+          {site.names.map(({ name, instances }) => (
+            <div key={name} class="name">
+              <h4>{short(name)}</h4>
+              <ul class="plain">
+                {instances.map(({ endpoint, standing, own }) => (
+                  <li key={endpoint} class="endpoint">
+                    <span class={`dot ${standing?.state ?? own?.state ?? ''}`} />
+                    <span class="grow"><b>{endpoint}</b> <span class="quiet">{standing?.state ?? own?.state}
+                      {standing?.latency_us != null && `, answers in ${span(standing.latency_us)}`}
+                      {standing && standing.open > 0 && `, ${standing.open} open`}
+                      {standing?.refused && `: ${standing.refused}`}</span></span>
+                    {own && <span class="row">
+                      {own.state === 'connected'
+                        ? <button type="button" onClick={() => act(own, 'drain')} aria-label={`Drain ${endpoint}`}>Drain</button>
+                        : <button type="button" onClick={() => act(own, 'connect')} aria-label={`Connect ${endpoint}`}>Connect</button>}
+                      <button type="button" class="grave" disabled={own.state === 'killed'} onClick={() => act(own, 'kill')} aria-label={`Kill ${endpoint}`}>Kill</button>
+                    </span>}
+                  </li>
+                ))}
+              </ul>
+            </div>
+          ))}
+        </section>
+      ))}
+    </div>
+  );
+}

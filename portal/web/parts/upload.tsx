@@ -1,0 +1,99 @@
+// Takes files by drag and drop or by choice and uploads them by tus, several at once; an upload that breaks off goes on where it
+// stopped.
+
+import { useRef, useState } from 'preact/hooks';
+import type { Upload as Tus } from 'tus-js-client';
+import { authorization } from '../api/http';
+import { bytes } from '../pure/words';
+
+type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string };
+const AT_ONCE = 3;
+const RETRIES_MS = [0, 1000, 3000, 5000, 10000];
+
+export function Upload({ chains, onDone }: { chains: string[]; onDone: () => void }) {
+  const [all, setAll] = useState<Sending[]>([]);
+  const [over, setOver] = useState(false);
+  const [chain, setChain] = useState('ladder');
+  const input = useRef<HTMLInputElement>(null);
+  const waiting = useRef<{ key: number; file: File; chain: string }[]>([]);
+  const running = useRef(new Map<number, Tus>());
+  const last = useRef(0);
+
+  const change = (key: number, what: Partial<Sending>) => setAll((all) => all.map((one) => (one.key === key ? { ...one, ...what } : one)));
+  const next = async (): Promise<void> => {
+    if (running.current.size >= AT_ONCE) return;
+    const one = waiting.current.shift();
+    if (!one) return;
+    const { key, file } = one;
+    const { Upload } = await import('tus-js-client');
+    const over = (what: Partial<Sending>) => {
+      running.current.delete(key);
+      change(key, what);
+      void next();
+      onDone();
+    };
+    const upload = new Upload(file, {
+      endpoint: '/~ingest/uploads', retryDelays: RETRIES_MS, headers: authorization(), removeFingerprintOnSuccess: true,
+      metadata: { filename: file.name, title: file.name, chain: one.chain },
+      onProgress: (sent) => change(key, { sent }),
+      onSuccess: () => over({ state: 'done', sent: file.size }),
+      onError: (error) => over({ state: 'failed', detail: said(error) }),
+    });
+    running.current.set(key, upload);
+    const [before] = await upload.findPreviousUploads();
+    if (before) upload.resumeFromPreviousUpload(before);
+    upload.start();
+    void next();
+  };
+  const take = (files: FileList | null) => {
+    for (const file of files ?? []) {
+      const key = (last.current += 1);
+      waiting.current.push({ key, file, chain });
+      setAll((all) => [...all, { key, name: file.name, size: file.size, sent: 0, state: 'sending', detail: '' }]);
+      void next();
+    }
+  };
+  const stop = (key: number) => {
+    waiting.current = waiting.current.filter((one) => one.key !== key);
+    void running.current.get(key)?.abort(true);
+    running.current.delete(key);
+    change(key, { state: 'stopped', detail: 'Stopped' });
+    void next();
+  };
+  return (
+    <section
+      class={over ? 'drop over' : 'drop'} aria-label="Upload"
+      onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
+      onDrop={(event) => { event.preventDefault(); setOver(false); take(event.dataTransfer?.files ?? null); }}
+    >
+      <div class="row">
+        <span>Drop videos here, or</span>
+        <button type="button" onClick={() => input.current?.click()}>choose files</button>
+        <input ref={input} type="file" multiple hidden aria-label="Files" onChange={(event) => { take(event.currentTarget.files); event.currentTarget.value = ''; }} />
+        <label>and run <select value={chain} onChange={(event) => setChain(event.currentTarget.value)}>
+          {[...new Set(['ladder', ...chains, 'none'])].map((name) => <option key={name}>{name}</option>)}
+        </select></label>
+      </div>
+      <ul class="plain">
+        {all.map((one) => (
+          <li key={one.key} class="sending">
+            <span class="name">{one.name}</span>
+            <progress max={Math.max(one.size, 1)} value={one.sent} aria-label={`Upload of ${one.name}`} />
+            <span>{one.state === 'sending' ? `${bytes(one.sent)} of ${bytes(one.size)}` : one.detail || 'Uploaded'}</span>
+            {one.state === 'sending' && <button type="button" onClick={() => stop(one.key)}>Stop</button>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+// What the service said, without what the client says around it.
+function said(error: unknown): string {
+  const body = (error as { originalResponse?: { getBody(): string } }).originalResponse?.getBody();
+  try {
+    return (JSON.parse(body ?? '') as { detail: string }).detail;
+  } catch {
+    return error instanceof Error ? error.message : String(error);
+  }
+}

@@ -1,0 +1,30 @@
+// Answers of CLMC, in the shape of InfluxDB 1.x, as columns of numbers for a plot.
+
+export type Answers = { results: { error?: string; series?: Series[] }[] };
+export type Series = { name: string; tags?: Record<string, string>; columns: string[]; values: (string | number | null)[][] };
+/** Seconds since 1970, and of each line a value or nothing at each of them. */
+export type Lines = { times_s: number[]; lines: { label: string; values: (number | null)[] }[] };
+
+/** Brings all series of the first statement onto one axis of time; `label` names each. Times are milliseconds (`epoch=ms`). */
+export function lines(answers: Answers, label: (series: Series) => string): Lines {
+  const series = answers.results[0]?.series ?? [];
+  const times_ms = [...new Set(series.flatMap(({ values }) => values.map(([time]) => Number(time))))].sort((a, b) => a - b);
+  const place = new Map(times_ms.map((time, at) => [time, at]));
+  return {
+    times_s: times_ms.map((time) => time / 1000),
+    lines: series.map((one) => {
+      const values: (number | null)[] = times_ms.map(() => null);
+      for (const [time, value] of one.values) {
+        values[place.get(Number(time))!] = value === null || value === undefined ? null : Number(value);
+      }
+      return { label: label(one), values };
+    }),
+  };
+}
+
+/** The same as CSV (RFC 4180), times as RFC 3339. */
+export function csv({ times_s, lines: all }: Lines): string {
+  const field = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const rows = times_s.map((time, at) => [new Date(time * 1000).toISOString(), ...all.map(({ values }) => String(values[at] ?? ''))]);
+  return [['time', ...all.map(({ label }) => field(label))], ...rows].map((row) => `${row.join(',')}\r\n`).join('');
+}

@@ -1,0 +1,48 @@
+// Figures as people read them.
+
+const two = (number: number) => String(number).padStart(2, '0');
+
+/** Media time: `1:05`, `2:00:03`. */
+export function clock(ms: number): string {
+  const [hours, minutes, seconds] = [ms / 3600000, (ms / 60000) % 60, (ms / 1000) % 60].map(Math.floor) as [number, number, number];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+}
+
+/** Bytes in binary steps: `512 B`, `1.5 MiB`. */
+export function bytes(count: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const step = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  const scaled = count / 1024 ** step;
+  return `${step === 0 || scaled >= 100 ? Math.round(scaled) : scaled.toFixed(1)} ${units[step]}`;
+}
+
+/** A rate in decimal steps, as codecs count: `96 kb/s`, `2.4 Mb/s`. */
+export function rate(bps: number): string {
+  return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mb/s` : `${Math.round(bps / 1000)} kb/s`;
+}
+
+/** A span from microseconds: `180 µs`, `4.2 ms`, `1.3 s`. */
+export function span(us: number): string {
+  if (us < 1000) return `${Math.round(us)} µs`;
+  return us < 1e6 ? `${(us / 1000).toFixed(us < 10000 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+/** How long ago: `just now`, `3 min ago`, else the date. */
+export function ago(then: string, now: number): string {
+  const seconds = (now - Date.parse(then)) / 1000;
+  if (!(seconds >= 45)) return 'just now';
+  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
+  return then.slice(0, 10);
+}
+
+/** The short form of a name, as addresses show it: `streaming.main` is `streaming`. */
+export function short(name: string): string {
+  const [first, second, ...more] = name.split('.');
+  return second === 'main' && more.length === 0 ? first! : name;
+}
+
+/** An argument of a shell command. */
+export function quoted(text: string): string {
+  return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,90 @@
+// One asset: it plays, and all that is known of it.
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ask, send } from '../api/http';
+import { usePoll } from '../api/poll';
+import type { Asset, Job, Page } from '../api/types';
+import { Equivalent } from '../parts/equivalent';
+import { Player } from '../parts/player';
+import { bytes, clock, quoted, rate } from '../pure/words';
+import { poster, standing } from './library';
+
+const REFRESH_MS = 5000;
+
+export function AssetPage({ id, known, onChange }: { id: string; known: Asset | undefined; onChange: () => void }) {
+  const path = `/~metadata/assets/${encodeURIComponent(id)}`;
+  const { value, trouble, again } = usePoll(() => ask<Asset>(path), REFRESH_MS, id);
+  const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?asset_id=${encodeURIComponent(id)}&limit=1`), 2000, id);
+  const [problem, setProblem] = useState('');
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => { heading.current?.focus(); scrollTo({ top: 0 }); }, [id]);
+  const asset = value ?? known ?? null;
+  if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
+
+  const playlist = `${location.origin}/~streaming/${encodeURIComponent(id)}/index.m3u8`;
+  const act = async (what: () => Promise<unknown>) => {
+    try {
+      await what();
+      setProblem('');
+      again();
+      onChange();
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  };
+  const rename = () => {
+    const title = prompt('Title', asset.title);
+    if (title !== null) void act(() => send('PATCH', path, { title }, { 'if-match': `"${asset.revision}"` }));
+  };
+  const remove = () => {
+    if (!confirm(`Delete “${asset.title || asset.id}” and its media?`)) return;
+    void act(async () => { await send('DELETE', path); location.hash = '#/library'; });
+  };
+  const job = jobs.value?.items[0];
+  const { probe, version } = asset;
+  return (
+    <section class="stage" aria-labelledby="playing">
+      <h2 id="playing" tabIndex={-1} ref={heading}>{asset.title || asset.id}</h2>
+      {/* A new version is another presentation. */}
+      <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} />
+      {problem && <p class="notice" role="status">{problem}</p>}
+      {job && ['queued', 'running'].includes(job.state) && (
+        <p class="row">{job.chain}: {job.stage || job.state} <progress max={1} value={job.progress} aria-label="Conditioning" /> {Math.round(job.progress * 100)} %</p>
+      )}
+      {asset.state !== 'ready' && <p class="quiet">{standing(asset)}</p>}
+      <div class="row">
+        <button type="button" onClick={rename}>Rename</button>
+        <button type="button" class="grave" onClick={remove}>Delete</button>
+        <a class="button" href={playlist}>Playlist</a>
+        <a class="button" href={playlist.replace('index.m3u8', 'manifest.mpd')}>MPD</a>
+      </div>
+      <div class="columns">
+        {version && (
+          <div class="scroll" tabIndex={0} role="region" aria-label="Renditions"><table>
+            <caption>Renditions, made by {version.chain}</caption>
+            <thead><tr><th scope="col">Track</th><th scope="col">Form</th><th scope="col">Codec</th><th scope="col">Mean</th><th scope="col">Peak</th><th scope="col">Size</th></tr></thead>
+            <tbody>{version.tracks.map((track) => (
+              <tr key={track.name}>
+                <th scope="row">{track.name}</th>
+                <td>{track.kind === 'video' ? `${track.width}×${track.height}` : `${track.channels} channels${track.language ? `, ${track.language}` : ''}`}</td>
+                <td>{track.codec}</td><td>{rate(track.average_bandwidth_bps)}</td><td>{rate(track.peak_bandwidth_bps)}</td><td>{bytes(track.size_bytes)}</td>
+              </tr>
+            ))}</tbody>
+          </table></div>
+        )}
+        <dl class="facts">
+          <div><dt>Source</dt><dd>{asset.source.file_name ?? '–'}, {bytes(asset.source.size_bytes)}</dd></div>
+          {probe && <div><dt>Media</dt><dd>{probe.container}, {clock(probe.duration_ms)}, {rate(probe.bitrate_bps)}</dd></div>}
+          {probe?.video && <div><dt>Video</dt><dd>{probe.video.codec}, {probe.video.width}×{probe.video.height}, {probe.video.pixel_format}
+            {probe.video.frame_rate && `, ${(probe.video.frame_rate.num / probe.video.frame_rate.den).toFixed(2)} fps`}</dd></div>}
+          {probe?.audio && <div><dt>Sound</dt><dd>{probe.audio.codec}, {probe.audio.channels} channels, {probe.audio.sample_rate_hz} Hz</dd></div>}
+          {asset.subtitles.length > 0 && <div><dt>Subtitles</dt><dd>{asset.subtitles.map(({ language }) => language).join(', ')}</dd></div>}
+          <div><dt>SHA-256</dt><dd><code>{asset.source.sha256}</code></dd></div>
+          <div><dt>Identifier</dt><dd><code>{asset.id}</code></dd></div>
+          <div><dt>Brought in</dt><dd>{new Date(asset.created_at).toLocaleString()}</dd></div>
+        </dl>
+      </div>
+      <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
+    </section>
+  );
+}

@@ -1,0 +1,96 @@
+// What there is: search, upload, cards; and one asset with its player.
+
+import { useEffect, useState } from 'preact/hooks';
+import { ask } from '../api/http';
+import { usePoll } from '../api/poll';
+import type { Asset, Chain, Page } from '../api/types';
+import { Upload } from '../parts/upload';
+import { write } from '../pure/route';
+import { ago, clock } from '../pure/words';
+import { AssetPage } from './asset';
+
+const REFRESH_MS = 5000;
+const PAGE = 48;
+const TYPING_MS = 250;
+const STATES = [['', 'All'], ['ready', 'Ready'], ['registered', 'As uploaded'], ['failed', 'Failed']] as const;
+
+export const poster = (asset: Asset) => `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
+
+export function Library({ chosen }: { chosen: string | null }) {
+  const [typed, setTyped] = useState('');
+  const [words, setWords] = useState('');
+  const [state, setState] = useState('');
+  const [older, setOlder] = useState<Asset[]>([]);
+  const [cursor, setCursor] = useState<string | null | undefined>(undefined);
+  const [troubleBelow, setTroubleBelow] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setWords(typed.trim()), TYPING_MS);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  useEffect(() => { setOlder([]); setCursor(undefined); }, [words, state]);
+
+  const query = (more: Record<string, string>) => {
+    const said = { limit: String(PAGE), ...(words && { q: words }), ...(state && { state }), ...more };
+    return ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams(said)}`);
+  };
+  const first = usePoll(() => query({}), REFRESH_MS, words, state);
+  const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
+  const newest = first.value?.items ?? [];
+  const seen = new Set(newest.map(({ id }) => id));
+  const assets = [...newest, ...older.filter(({ id }) => !seen.has(id))];
+  const next = cursor === undefined ? first.value?.next_cursor ?? null : cursor;
+  const more = async () => {
+    try {
+      const page = await query({ cursor: next! });
+      setOlder([...assets.slice(newest.length), ...page.items]);
+      setCursor(page.next_cursor);
+      setTroubleBelow('');
+    } catch (error) {
+      setTroubleBelow((error as Error).message);
+    }
+  };
+  return (
+    <>
+      {chosen !== null && <AssetPage key={chosen} id={chosen} known={assets.find(({ id }) => id === chosen)} onChange={first.again} />}
+      <Upload chains={(chains.value?.items ?? []).map(({ name }) => name)} onDone={first.again} />
+      <section aria-labelledby="assets-title">
+        <div class="row spread">
+          <h2 id="assets-title">Library</h2>
+          <input type="search" placeholder="Search titles and file names" aria-label="Search" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
+          <div class="choices" role="group" aria-label="State">
+            {STATES.map(([value, title]) => (
+              <button key={value} type="button" aria-pressed={value === state} onClick={() => setState(value)}>{title}</button>
+            ))}
+          </div>
+        </div>
+        <p role="status" class="quiet">{first.trouble || (first.value === null ? 'Asking the catalogue…'
+          : assets.length === 0 ? (words || state ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
+        <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} />)}</ul>
+        {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
+        {next !== null && assets.length > 0 && <button type="button" onClick={more}>Show more</button>}
+      </section>
+    </>
+  );
+}
+
+function Card({ asset, chosen }: { asset: Asset; chosen: boolean }) {
+  const [bare, setBare] = useState(false);
+  return (
+    <li>
+      <a class="card" href={write({ view: 'library', asset: asset.id })} aria-current={chosen ? 'true' : undefined}>
+        <span class="picture">
+          {!bare && <img alt="" loading="lazy" src={poster(asset)} onError={() => setBare(true)} />}
+          {asset.probe && asset.probe.duration_ms > 0 && <span class="length">{clock(asset.probe.duration_ms)}</span>}
+        </span>
+        <span class="title">{asset.title || asset.id}</span>
+        <span class="standing">{standing(asset)}</span>
+      </a>
+    </li>
+  );
+}
+
+/** What is not conditioned plays as it was uploaded, if players take it so. */
+export function standing(asset: Asset): string {
+  if (asset.state === 'failed') return `Conditioning failed: ${asset.error || 'no reason was given'}`;
+  return asset.state === 'ready' ? ago(asset.created_at, Date.now()) : 'As it was uploaded';
+}

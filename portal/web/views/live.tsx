@@ -1,0 +1,98 @@
+// Live channels: make one, see where to publish, watch it, end it.
+
+import { useState } from 'preact/hooks';
+import { ask, send } from '../api/http';
+import { usePoll } from '../api/poll';
+import type { Channel, Doors, Page } from '../api/types';
+import { Equivalent } from '../parts/equivalent';
+import { Player } from '../parts/player';
+import { ago, quoted } from '../pure/words';
+
+const REFRESH_MS = 2000;
+
+export function Live() {
+  const channels = usePoll(() => ask<Page<Channel>>('/~streaming/channels'), REFRESH_MS);
+  const doors = usePoll(() => ask<Doors>('/~ingest/doors'), 60_000);
+  const [title, setTitle] = useState('');
+  const [watched, setWatched] = useState<string | null>(null);
+  const [keys, setKeys] = useState<Record<string, string>>({});
+  const [problem, setProblem] = useState('');
+  const act = async (what: () => Promise<void>) => {
+    try {
+      await what();
+      setProblem('');
+      channels.again();
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  };
+  // The key is said once: this tab keeps it as long as it is open.
+  const keep = ({ id, key }: { id: string; key: string | null }) => { if (key) setKeys((keys) => ({ ...keys, [id]: key })); };
+  const create = () => act(async () => {
+    keep(await (await send('POST', '/~streaming/channels', { id: identifier(), title: title.trim() || 'Live' })).json() as Channel);
+    setTitle('');
+  });
+  const renew = (id: string) => act(async () => {
+    const { key } = await (await send('POST', `/~streaming/channels/${id}/key`)).json() as { key: string };
+    keep({ id, key });
+  });
+  const end = (id: string) => act(async () => {
+    if (confirm('End this channel? What was sent stays playable.')) await send('POST', `/~streaming/channels/${id}/end`);
+  });
+  const all = channels.value?.items ?? [];
+  const shown = all.find(({ id }) => id === watched);
+  return (
+    <section aria-labelledby="live-title">
+      <h2 id="live-title">Live channels</h2>
+      <form class="row" onSubmit={(event) => { event.preventDefault(); void create(); }}>
+        <label>Title <input value={title} onInput={(event) => setTitle(event.currentTarget.value)} placeholder="What it is called" /></label>
+        <button>Make a channel</button>
+      </form>
+      <Equivalent flame={`channel create --title ${quoted(title || 'Live')}`} curl={`-X POST {origin}/~streaming/channels -H content-type:application/json -d '{"id":"'$(uuidgen)'","title":"Live"}'`} />
+      {(problem || channels.trouble) && <p class="notice" role="status">{problem || channels.trouble}</p>}
+      {shown && <div class="stage"><h3>{shown.title}</h3><Player key={shown.id} url={`/~streaming/${shown.id}/index.m3u8`} live={shown.state === 'live'} /></div>}
+      {channels.value && all.length === 0 && <p class="quiet">No channel is open.</p>}
+      <ul class="plain">
+        {all.map((channel) => (
+          <li key={channel.id} class="panel">
+            <div class="row spread">
+              <h3>{channel.title} <span class={`tag ${channel.state}`}>{channel.state}</span></h3>
+              <span class="quiet">made {ago(channel.created_at, Date.now())}</span>
+              <span class="row">
+                <button type="button" disabled={channel.state === 'idle'} onClick={() => setWatched(channel.id)}>Watch</button>
+                <button type="button" onClick={() => renew(channel.id)}>New key</button>
+                <button type="button" class="grave" onClick={() => end(channel.id)}>End</button>
+              </span>
+            </div>
+            {keys[channel.id] ? <Addresses doors={doors.value} keyOfChannel={keys[channel.id]!} />
+              : <p class="quiet">The key was said when the channel was made. “New key” gives another one; who publishes now may go on.</p>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+// `crypto.randomUUID` is for secure contexts, and the page may be read by plain HTTP. A UUID of version 4 (RFC 9562).
+function identifier(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join('-');
+}
+
+function Addresses({ doors, keyOfChannel }: { doors: Doors | null; keyOfChannel: string }) {
+  if (doors === null) return null;
+  const host = (address: string) => address.replace(/^0\.0\.0\.0|^\[::\]/, location.hostname);
+  const all: [string, string][] = [];
+  if (doors.rtmp) all.push(['RTMP (OBS: server, then the key)', `rtmp://${host(doors.rtmp)}/live/${keyOfChannel}`]);
+  if (doors.srt) all.push(['SRT', `srt://${host(doors.srt)}?streamid=${keyOfChannel}`]);
+  if (doors.whip) all.push(['WHIP (WebRTC)', `${location.origin}/~ingest/whip/${keyOfChannel}`]);
+  if (doors.push) all.push(['HTTP push (CMAF or HLS)', `${location.origin}/~ingest/push/${keyOfChannel}/index.m3u8`]);
+  return (
+    <dl class="facts addresses">
+      {all.map(([what, address]) => <div key={what}><dt>{what}</dt><dd><code>{address}</code></dd></div>)}
+    </dl>
+  );
+}
