@@ -2,9 +2,10 @@
 //
 //   node portal.mjs URL --linked ASSET --click TITLE --upload FILE [--pictures FOLDER]
 //
-// URL: the router. ASSET: an asset whose link is followed. TITLE: of the asset whose card is then clicked. FILE: is uploaded,
-// waited for until it is conditioned, and played to its end with a seek. Then a live channel is made, an endpoint is drained and
-// connected again, and every view is looked at by axe. --pictures: saves each view at three widths there.
+// URL: the router. ASSET: an asset whose link is followed, and which plays on while the platform is looked at. TITLE: of the asset
+// whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
+// live channel is made, an endpoint is drained and connected again, and every view is looked at by axe. --pictures: saves each
+// view at three widths there.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -39,6 +40,18 @@ async function played(page, title) {
     title: document.getElementById('playing')?.textContent ?? null, at_s: document.querySelector('video')?.currentTime ?? 0,
     trouble: document.querySelector('.player .notice')?.textContent ?? '',
   }));
+}
+
+// Looks at the platform while a video plays: what plays on, and from where to where.
+async function docked(page) {
+  const video = () => page.evaluate(() => document.querySelector('video').currentTime);
+  const from_s = await video();
+  await page.getByRole('link', { name: 'Platform' }).click();
+  await page.waitForFunction((from_s) => document.querySelector('.dock video')?.currentTime > from_s + 1, from_s, { timeout: PATIENCE_MS })
+    .catch(() => {});
+  const seen = { from_s, to_s: await video(), title: await page.locator('.dock h2').textContent() };
+  await page.getByRole('link', { name: 'Library' }).click();
+  return seen;
 }
 
 // Uploads, waits until a rendition of it plays, seeks, and lets it come to its end.
@@ -111,10 +124,13 @@ try {
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => { if (message.text().includes('Content Security Policy')) errors.push(message.text()); });
   const elsewhere = new Set();
-  page.on('request', (request) => { if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(`${url}/`)) elsewhere.add(request.url()); });
+  page.on('request', (request) => {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(`${url}/`)) elsewhere.add(request.url());
+  });
 
   await page.goto(`${url}/#${values.linked}`);
   const linked = await played(page, null);
+  const beside = await docked(page);
   const cards = await page.locator('#assets a').evaluateAll((cards) => cards.map((card) => ({
     title: card.querySelector('.title').textContent, standing: card.querySelector('.standing').textContent,
   })));
@@ -136,7 +152,9 @@ try {
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
     if (wide) found.push(`${view}: wider than the window`);
   }
-  console.log(JSON.stringify({ linked, cards, clicked, address, upload, live, endpoint, barriers: found, elsewhere: [...elsewhere], errors }));
+  console.log(JSON.stringify({
+    linked, beside, cards, clicked, address, upload, live, endpoint, barriers: found, elsewhere: [...elsewhere], errors,
+  }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);
   process.exitCode = 3;

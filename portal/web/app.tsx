@@ -1,7 +1,7 @@
 // The page around the views: where one goes, and the token where one is wanted.
 
 import { useEffect, useState } from 'preact/hooks';
-import { asked, use } from './api/http';
+import { admit, asked, use } from './api/http';
 import { type Route, type View, read, write } from './pure/route';
 import { Chains } from './views/chains';
 import { Library } from './views/library';
@@ -16,10 +16,18 @@ const VIEWS: { view: View; title: string }[] = [
 export function App() {
   const [route, setRoute] = useState<Route>(() => read(location.hash));
   useEffect(() => {
-    const follow = () => setRoute(read(location.hash));
+    const follow = () => {
+      // Also a link with a token that is opened in this tab: it is no name of an asset.
+      admit();
+      setRoute(read(location.hash));
+    };
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);
   }, []);
+  // What plays goes on playing, in a corner, while one looks at something else.
+  const [playing, setPlaying] = useState<string | null>(route.asset);
+  useEffect(() => { if (route.view === 'library') setPlaying(route.asset); }, [route]);
+  const docked = route.view !== 'library';
   useEffect(() => { document.title = `${VIEWS.find(({ view }) => view === route.view)!.title} · FLAME`; }, [route.view]);
   return (
     <>
@@ -27,13 +35,13 @@ export function App() {
         <a class="brand" href="#/library"><img src="/portal/flame.svg" alt="" width="28" height="28" />FLAME</a>
         <nav aria-label="Views">
           {VIEWS.map(({ view, title }) => (
-            <a key={view} href={write({ view, asset: null })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
+            <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
           ))}
         </nav>
       </header>
       <main>
         {asked.value && <Entry />}
-        {route.view === 'library' && <Library chosen={route.asset} />}
+        <Library chosen={docked ? playing : route.asset} docked={docked} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
         {route.view === 'chains' && <Chains />}
         {route.view === 'platform' && <Platform />}

@@ -119,6 +119,11 @@ fn is_report(path: &str) -> bool {
     path.ends_with("/~clmc/write")
 }
 
+/// Whether ingest looks, as it does every few seconds, for sources to fetch from; at streaming, or seen by the router.
+fn is_look(path: &str) -> bool {
+    path == "/sources" || path.ends_with("/~streaming/sources")
+}
+
 /// A request in work.
 struct OpenRequest {
     metrics: Metrics,
@@ -145,7 +150,8 @@ impl OpenRequest {
         let caller = response.extensions_mut().remove::<Caller>();
         let cause = response.extensions_mut().remove::<Cause>();
         let is_routine = response.extensions_mut().remove::<Routine>().is_some();
-        let quiet = is_routine || self.route == "/metrics" || is_probe(&self.path) || is_report(&self.path);
+        let is_known = is_probe(&self.path) || is_report(&self.path) || is_look(&self.path);
+        let quiet = is_routine || self.route == "/metrics" || is_known;
         if !quiet {
             let time = Duration::from_secs_f64(seconds);
             let response_bytes = response.body().size_hint().exact();

@@ -39,6 +39,9 @@ pub enum Precision {
     Hours,
 }
 
+/// Tags of a point that is read, and likewise fields.
+const NAMES_MAX: usize = 1000;
+
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
@@ -51,6 +54,9 @@ pub enum LineError {
     /// The same tag twice.
     #[error("duplicate tag `{0}`")]
     DuplicateTag(String),
+    /// More tags or fields than a point has.
+    #[error("more than {NAMES_MAX} tags or fields")]
+    Many,
     /// A point has at least one field.
     #[error("missing fields")]
     NoFields,
@@ -178,6 +184,9 @@ pub fn read(line: &str) -> Result<Line<'_>, LineError> {
         if tags.iter().any(|(known, _)| *known == name) {
             return Err(LineError::DuplicateTag(name.into_owned()));
         }
+        if tags.len() >= NAMES_MAX {
+            return Err(LineError::Many);
+        }
         tags.push((name, value));
     }
     let mut fields = Vec::new();
@@ -198,6 +207,7 @@ pub fn read(line: &str) -> Result<Line<'_>, LineError> {
         match fields.iter_mut().find(|(known, _): &&mut (Cow<str>, Value)| *known == name) {
             // As InfluxDB does it: what is said last holds.
             Some((_, known)) => *known = value,
+            None if fields.len() >= NAMES_MAX => return Err(LineError::Many),
             None => fields.push((name, value)),
         }
         match bytes.get(at) {

@@ -32,6 +32,10 @@ async fn chromium_finds_its_way_through_the_portal() {
         assert_eq!((&seen[which]["title"], &seen[which]["trouble"]), (&json!(title), &json!("")), "{seen:#}");
         assert!(seen[which]["at_s"].as_f64().is_some_and(|at_s| at_s > 1.0), "{which}: {seen:#}");
     }
+    // It plays on in a corner while something else is looked at: the same player, not another one from the start.
+    let beside = &seen["beside"];
+    assert_eq!(beside["title"], "Bikes, not conditioned", "{seen:#}");
+    assert!(beside["to_s"].as_f64() > beside["from_s"].as_f64().map(|from_s| from_s + 1.0), "{seen:#}");
     let cards = json!([
         { "title": "A <b>bunny</b>", "standing": "just now" },
         { "title": "Bikes, not conditioned", "standing": "As it was uploaded" },

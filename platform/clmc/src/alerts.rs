@@ -1,9 +1,9 @@
 //! Alerts: documents ([`document`]), what they say of points and when ([`evaluate`]), and telling others of it.
 //!
 //! Documents are kept in one file beside the databases, whole or not at all, and looked at again after a restart. This file is the thin
-//! part: it reads what windows need from the store and sends messages. A handler that is away is tried for a while; it never
-//! holds up another one, nor the next window.
+//! part: it reads what windows need from the store, and hands messages to [`delivery`].
 
+pub mod delivery;
 pub mod document;
 pub mod evaluate;
 #[cfg(test)]
@@ -22,13 +22,13 @@ use flame_service_host::problem::chain;
 use prometheus::IntCounter;
 use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::AlertsConfig;
 use crate::now_ns;
 use crate::series::Tags;
 use crate::store::{Selection, Store};
+use delivery::Lanes;
 use document::{DocumentError, Event, Handler, Specification, Trigger};
 use evaluate::{Change, Watch, Window};
 
@@ -177,14 +177,13 @@ impl Alerts {
 
     /// Looks at windows when they are due, and tells of changes, until `stop`.
     pub async fn watch(self, store: Store, messenger: Messenger, stop: CancellationToken) {
-        let mut messages = JoinSet::new();
+        let mut lanes = Lanes::new(Arc::clone(&self.config), messenger.clone());
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            while messages.try_join_next().is_some() {}
             let (alerts, store) = (self.clone(), store.clone());
             let Ok(changes) = tokio::task::spawn_blocking(move || alerts.look(&store, now_ns())).await else {
                 continue;
             };
-            for (specification, trigger, change) in changes {
+            for (tenant, specification, trigger, change) in changes {
                 let body = evaluate::message(&specification, &trigger, &change);
                 let (policy, id, value) = (&trigger.policy, &trigger.id, change.value);
                 tracing::info!(
@@ -195,21 +194,15 @@ impl Alerts {
                     value,
                     "an alert changed"
                 );
-                for handler in &trigger.handlers {
-                    if messages.len() >= self.config.deliveries {
-                        tracing::warn!(policy, trigger = id, "too many messages are under way: one is given up");
-                        messenger.given_up.inc();
+                for (at, handler) in trigger.handlers.iter().enumerate() {
+                    let Some(request) = self.request(&messenger, handler, &specification, &trigger) else {
+                        tracing::warn!(policy, "flame_sfemc is known by name only: set [host] router or alerts.sfemc");
                         continue;
-                    }
-                    match self.request(&messenger, handler, &specification, &trigger) {
-                        Some(request) => {
-                            let (messenger, config) = (messenger.clone(), Arc::clone(&self.config));
-                            messages.spawn(deliver(request, body.clone(), messenger, config));
-                        }
-                        None => tracing::warn!(
-                            policy,
-                            "flame_sfemc is known by name only: set [host] router or alerts.sfemc"
-                        ),
+                    };
+                    let Specification { sfc, sfci, .. } = &*specification;
+                    let lane = (tenant.clone(), format!("{sfc}/{sfci}/{policy}/{id}/{at}"));
+                    if !lanes.send(lane, request, body.clone()) {
+                        tracing::warn!(policy, trigger = id, "too many messages are under way: one is given up");
                     }
                 }
             }
@@ -236,7 +229,7 @@ impl Alerts {
     }
 
     /// Looks at the windows that are due; gives the changes.
-    fn look(&self, store: &Store, now_ns: i64) -> Vec<(Arc<Specification>, Trigger, Change)> {
+    fn look(&self, store: &Store, now_ns: i64) -> Vec<(String, Arc<Specification>, Trigger, Change)> {
         let lateness_ns = i64::try_from(self.config.lateness.0.as_nanos()).unwrap_or(i64::MAX);
         let due: Vec<(Key, Arc<Specification>, usize, Window)> = {
             let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -252,23 +245,21 @@ impl Alerts {
         let mut changes = Vec::new();
         for (key, specification, at, window) in due {
             let trigger = &specification.triggers[at];
-            let series = match self.read(store, &key, trigger, window, now_ns) {
-                Ok(series) => series,
-                Err(error) => {
-                    tracing::warn!(
-                        error = chain(&error),
-                        trigger = trigger.id,
-                        "a window was not read; it is looked at again"
-                    );
-                    continue;
-                }
-            };
+            let read = self.read(store, &key, trigger, window, now_ns);
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // It may have been replaced meanwhile.
             let watch = kept.get_mut(&key).filter(|one| Arc::ptr_eq(&one.specification, &specification));
             let Some(watch) = watch.and_then(|one| one.watches.get_mut(at)) else { continue };
-            if let Some(change) = watch.close(trigger, window, &series) {
-                changes.push((Arc::clone(&specification), trigger.clone(), change));
+            match read {
+                Ok(series) => {
+                    if let Some(change) = watch.close(trigger, window, &series) {
+                        changes.push((key.0, Arc::clone(&specification), trigger.clone(), change));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), trigger = trigger.id, "a window was not read: the next one is");
+                    watch.skip(window);
+                }
             }
         }
         changes
@@ -303,23 +294,6 @@ impl Alerts {
         };
         store.read(tenant, sfc, selection, (now_ns, self.config.values_max))
     }
-}
-
-/// Sends a message until it is taken, as often as is configured.
-async fn deliver(request: RequestBuilder, body: serde_json::Value, messenger: Messenger, config: Arc<AlertsConfig>) {
-    let mut pause = config.retry.0;
-    for attempt in 1..=config.attempts {
-        let Some(once) = request.try_clone() else { return };
-        let reason = match once.timeout(config.timeout.0).json(&body).send().await {
-            Ok(answer) if answer.status().is_success() => return messenger.delivered.inc(),
-            Ok(answer) => answer.status().to_string(),
-            Err(error) => chain(&error),
-        };
-        tracing::warn!(attempt, reason, trigger = %body["id"], "a message was not taken");
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2);
-    }
-    messenger.given_up.inc();
 }
 
 // === impl Kept ===

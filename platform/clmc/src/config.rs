@@ -64,7 +64,7 @@ pub struct WriteConfig {
 pub struct QueryConfig {
     /// Values that one request may read (about 40 bytes each).
     pub values_max: usize,
-    /// Rows that one request may get, windows without points included.
+    /// Rows that one request may get, windows without points included; rows of more than 15 values count for more.
     pub rows_max: usize,
     /// Requests that are answered at once; more wait.
     pub at_once: usize,
@@ -92,7 +92,7 @@ pub struct AlertsConfig {
     pub retry: Span,
     /// Time that a handler may take to answer.
     pub timeout: Span,
-    /// Messages under way at once; further ones are given up.
+    /// Messages of one tenant under way at once; further ones are given up.
     pub deliveries: usize,
 }
 

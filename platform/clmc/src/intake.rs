@@ -11,6 +11,9 @@ const NAMED_MAX: usize = 20;
 /// Of a wrong line, so many bytes are shown.
 const SHOWN_MAX_BYTES: usize = 120;
 
+/// Points of one body: each costs memory, however short its line is.
+const POINTS_MAX: usize = 200_000;
+
 /// A body, read.
 #[derive(Debug, Default)]
 pub struct Intake<'a> {
@@ -40,6 +43,9 @@ pub enum BodyError {
     /// It is longer than is taken.
     #[error("the body unpacks to more than {0} bytes: send less at once")]
     Long(u64),
+    /// It holds more points than are taken.
+    #[error("the body has more than {POINTS_MAX} points: send less at once")]
+    Many,
     /// It is no text.
     #[error("the body is not UTF-8")]
     Text(#[source] std::str::Utf8Error),
@@ -70,16 +76,19 @@ pub fn read(body: &[u8], precision: Precision, now_ns: i64) -> Result<Intake<'_>
             Ok((line, time_ns))
         });
         match timed {
+            Ok(_) if intake.points.len() >= POINTS_MAX => return Err(BodyError::Many),
             Ok(point) => {
                 intake.points.push(point);
                 intake.numbers.push(number);
             }
             Err(reason) => {
-                let shown = text.lines().nth(number - 1).unwrap_or_default();
-                let end =
-                    shown.char_indices().map(|(at, _)| at).take_while(|at| *at <= SHOWN_MAX_BYTES).last().unwrap_or(0);
-                let shown = if shown.len() <= SHOWN_MAX_BYTES { shown } else { &shown[..end] };
-                intake.findings.add(number, || format!("unable to parse '{shown}': {reason}"));
+                intake.findings.add(number, || {
+                    // Looked for only where it is shown.
+                    let shown = text.lines().nth(number - 1).unwrap_or_default();
+                    let end = shown.char_indices().map(|(at, _)| at).take_while(|at| *at <= SHOWN_MAX_BYTES).last();
+                    let shown = if shown.len() <= SHOWN_MAX_BYTES { shown } else { &shown[..end.unwrap_or(0)] };
+                    format!("unable to parse '{shown}': {reason}")
+                });
             }
         }
     }

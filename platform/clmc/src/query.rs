@@ -16,6 +16,7 @@ mod show;
 mod tests;
 mod windows;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use flame_telemetry::Value;
@@ -41,15 +42,35 @@ pub enum QueryError {
     Scan(#[from] ScanError),
 }
 
+/// What is left of the bounds of a request, whatever it asks in how many statements.
+#[derive(Debug)]
+pub struct Budget {
+    values: Cell<usize>,
+    rows: Cell<usize>,
+}
+
 /// Who asks, and of what.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Asker<'a> {
     pub store: &'a Store,
-    pub limits: &'a QueryConfig,
     pub tenant: &'a str,
     /// The database of statements that name none.
     pub database: Option<&'a str>,
     pub now_ns: i64,
+    pub budget: Budget,
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// All that one request may read and get.
+    pub fn new(limits: &QueryConfig) -> Self {
+        Self { values: Cell::new(limits.values_max), rows: Cell::new(limits.rows_max) }
+    }
+}
+
+fn spend(budget: &Cell<usize>, count: usize) {
+    budget.set(budget.get().saturating_sub(count));
 }
 
 // === impl QueryError ===
@@ -109,7 +130,7 @@ impl Asker<'_> {
                     measurement: &measurement,
                     shape: &shape,
                     now_ns: self.now_ns,
-                    rows_max: self.limits.rows_max,
+                    rows_max: self.budget.rows.get(),
                 };
                 tables.extend(self.answer(&question, database)?);
             }
@@ -135,8 +156,11 @@ impl Asker<'_> {
             from_ns: condition.from_ns.unwrap_or(i64::MIN),
             to_ns,
         };
-        let found = self.store.read(self.tenant, database, selection, (self.now_ns, self.limits.values_max))?;
-        evaluate::evaluate(question, found)
+        let found = self.store.read(self.tenant, database, selection, (self.now_ns, self.budget.values.get()))?;
+        spend(&self.budget.values, found.iter().flat_map(|series| series.columns.values()).map(Vec::len).sum());
+        let tables = evaluate::evaluate(question, found)?;
+        spend(&self.budget.rows, tables.iter().map(|table| table.values.len()).sum());
+        Ok(tables)
     }
 
     fn measurements(&self, database: &str, source: &Source) -> Result<Vec<String>, QueryError> {

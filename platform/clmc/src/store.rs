@@ -15,7 +15,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -258,11 +258,15 @@ impl Store {
             if total <= self.0.settings.disk.0 {
                 return;
             }
-            // Who writes most loses first: nobody can push another's points out.
+            // The tenant that keeps most loses first, of its largest database. Files that are still written to stay.
+            let mut kept: HashMap<String, u64> = HashMap::new();
+            for (bytes, (tenant, _), _) in &sizes {
+                *kept.entry(tenant.clone()).or_default() += bytes;
+            }
             let largest = sizes
                 .into_iter()
                 .filter(|(_, _, shelf)| shelf.read_lock().has_closed())
-                .max_by_key(|(bytes, ..)| *bytes);
+                .max_by_key(|(bytes, (tenant, _), _)| (kept.get(tenant).copied(), *bytes));
             let Some((_, (_, name), shelf)) = largest else { return };
             if let Err(error) = shelf.write_lock().delete_oldest() {
                 tracing::warn!(%error, database = name, "the oldest points were not deleted");

@@ -19,7 +19,7 @@ export class Refusal extends Error {
 export function admit(): void {
   const found = given(location.hash);
   if (found === null) return;
-  sessionStorage.setItem(KEY, found);
+  use(found);
   history.replaceState(null, '', location.pathname);
 }
 

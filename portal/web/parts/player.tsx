@@ -13,6 +13,8 @@ type Insight = {
   stalls: number;
 };
 const LOOK_MS = 500;
+/** What cannot be decoded stays so. */
+const RECOVERIES_MAX = 2;
 
 export function Player({ url, poster, live = false }: { url: string; poster?: string; live?: boolean }) {
   const video = useRef<HTMLVideoElement>(null);
@@ -27,7 +29,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
   useEffect(() => {
     const element = video.current!;
     let gone = false;
-    const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false };
+    const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0 };
     const waits = () => { if (last.began && !element.seeking) last.stalls += 1; };
     const plays = () => { last.began = true; };
     element.addEventListener('waiting', waits);
@@ -59,8 +61,13 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
       });
       player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
         if (!fatal) return;
-        if (type === Player.ErrorTypes.MEDIA_ERROR) player.recoverMediaError();
-        else setTrouble(`Playback ended: ${details}`);
+        const decodes = details !== Player.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
+        if (type === Player.ErrorTypes.MEDIA_ERROR && decodes && last.recoveries < RECOVERIES_MAX) {
+          last.recoveries += 1;
+          player.recoverMediaError();
+        } else {
+          setTrouble(decodes ? `Playback ended: ${details}` : 'This browser decodes none of the codecs that it is offered in.');
+        }
       });
       player.loadSource(url);
       player.attachMedia(element);
@@ -73,7 +80,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
         height: element.videoHeight, bitrate: current?.bitrate ?? 0,
         buffered_s: ahead === undefined ? 0 : element.buffered.end(ahead) - element.currentTime,
         dropped: element.getVideoPlaybackQuality().droppedVideoFrames,
-        latency_s: live && player ? player.latency : null, ...last,
+        latency_s: live && player ? player.latency : null, cache: last.cache, load_ms: last.load_ms, stalls: last.stalls,
       });
     }, LOOK_MS);
     return () => {

@@ -7,64 +7,70 @@ import { authorization } from '../api/http';
 import { bytes } from '../pure/words';
 
 type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string };
+type Waiting = { key: number; file: File; chain: string };
 const AT_ONCE = 3;
 const RETRIES_MS = [0, 1000, 3000, 5000, 10000];
 
 export function Upload({ chains, onDone }: { chains: string[]; onDone: () => void }) {
   const [all, setAll] = useState<Sending[]>([]);
-  const [over, setOver] = useState(false);
+  const [dragged, setDragged] = useState(false);
   const [chain, setChain] = useState('ladder');
   const input = useRef<HTMLInputElement>(null);
-  const waiting = useRef<{ key: number; file: File; chain: string }[]>([]);
-  const running = useRef(new Map<number, Tus>());
+  const waiting = useRef<Waiting[]>([]);
+  const running = useRef(new Map<number, Tus | null>());
   const last = useRef(0);
 
   const change = (key: number, what: Partial<Sending>) => setAll((all) => all.map((one) => (one.key === key ? { ...one, ...what } : one)));
-  const next = async (): Promise<void> => {
-    if (running.current.size >= AT_ONCE) return;
-    const one = waiting.current.shift();
-    if (!one) return;
-    const { key, file } = one;
+  const next = () => {
+    while (running.current.size < AT_ONCE) {
+      const one = waiting.current.shift();
+      if (!one) return;
+      // The place is taken at once: what follows waits for the client and for what it remembers.
+      running.current.set(one.key, null);
+      send(one).catch((error: unknown) => over(one.key, { state: 'failed', detail: said(error) }));
+    }
+  };
+  const over = (key: number, what: Partial<Sending>) => {
+    running.current.delete(key);
+    change(key, what);
+    next();
+    onDone();
+  };
+  const send = async ({ key, file, chain }: Waiting) => {
     const { Upload } = await import('tus-js-client');
-    const over = (what: Partial<Sending>) => {
-      running.current.delete(key);
-      change(key, what);
-      void next();
-      onDone();
-    };
     const upload = new Upload(file, {
       endpoint: '/~ingest/uploads', retryDelays: RETRIES_MS, headers: authorization(), removeFingerprintOnSuccess: true,
-      metadata: { filename: file.name, title: file.name, chain: one.chain },
+      metadata: { filename: file.name, title: file.name, chain },
       onProgress: (sent) => change(key, { sent }),
-      onSuccess: () => over({ state: 'done', sent: file.size }),
-      onError: (error) => over({ state: 'failed', detail: said(error) }),
+      onSuccess: () => over(key, { state: 'done', sent: file.size }),
+      onError: (error) => over(key, { state: 'failed', detail: said(error) }),
     });
-    running.current.set(key, upload);
     const [before] = await upload.findPreviousUploads();
+    // It may have been stopped meanwhile.
+    if (!running.current.has(key)) return;
+    running.current.set(key, upload);
     if (before) upload.resumeFromPreviousUpload(before);
     upload.start();
-    void next();
   };
   const take = (files: FileList | null) => {
     for (const file of files ?? []) {
       const key = (last.current += 1);
       waiting.current.push({ key, file, chain });
       setAll((all) => [...all, { key, name: file.name, size: file.size, sent: 0, state: 'sending', detail: '' }]);
-      void next();
     }
+    next();
   };
   const stop = (key: number) => {
     waiting.current = waiting.current.filter((one) => one.key !== key);
-    void running.current.get(key)?.abort(true);
-    running.current.delete(key);
-    change(key, { state: 'stopped', detail: 'Stopped' });
-    void next();
+    // What was received is deleted; if that fails, it expires.
+    running.current.get(key)?.abort(true).catch(() => {});
+    over(key, { state: 'stopped', detail: 'Stopped' });
   };
   return (
     <section
-      class={over ? 'drop over' : 'drop'} aria-label="Upload"
-      onDragOver={(event) => { event.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
-      onDrop={(event) => { event.preventDefault(); setOver(false); take(event.dataTransfer?.files ?? null); }}
+      class={dragged ? 'drop over' : 'drop'} aria-label="Upload"
+      onDragOver={(event) => { event.preventDefault(); setDragged(true); }} onDragLeave={() => setDragged(false)}
+      onDrop={(event) => { event.preventDefault(); setDragged(false); take(event.dataTransfer?.files ?? null); }}
     >
       <div class="row">
         <span>Drop videos here, or</span>

@@ -6,19 +6,25 @@ import { usePoll } from '../api/poll';
 import type { Asset, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { Player } from '../parts/player';
+import { write } from '../pure/route';
 import { bytes, clock, quoted, rate } from '../pure/words';
 import { poster, standing } from './library';
 
 const REFRESH_MS = 5000;
 
-export function AssetPage({ id, known, onChange }: { id: string; known: Asset | undefined; onChange: () => void }) {
+export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean; onClose: () => void }) {
   const path = `/~metadata/assets/${encodeURIComponent(id)}`;
   const { value, trouble, again } = usePoll(() => ask<Asset>(path), REFRESH_MS, id);
   const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?asset_id=${encodeURIComponent(id)}&limit=1`), 2000, id);
   const [problem, setProblem] = useState('');
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => { heading.current?.focus(); scrollTo({ top: 0 }); }, [id]);
-  const asset = value ?? known ?? null;
+  const isKnown = value !== null;
+  useEffect(() => {
+    if (docked || !isKnown) return;
+    heading.current?.focus();
+    scrollTo({ top: 0 });
+  }, [id, docked, isKnown]);
+  const asset = value;
   if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
 
   const playlist = `${location.origin}/~streaming/${encodeURIComponent(id)}/index.m3u8`;
@@ -27,7 +33,6 @@ export function AssetPage({ id, known, onChange }: { id: string; known: Asset | 
       await what();
       setProblem('');
       again();
-      onChange();
     } catch (error) {
       setProblem((error as Error).message);
     }
@@ -43,10 +48,14 @@ export function AssetPage({ id, known, onChange }: { id: string; known: Asset | 
   const job = jobs.value?.items[0];
   const { probe, version } = asset;
   return (
-    <section class="stage" aria-labelledby="playing">
-      <h2 id="playing" tabIndex={-1} ref={heading}>{asset.title || asset.id}</h2>
+    <section class={docked ? 'dock panel' : 'stage'} aria-labelledby="playing">
+      <div class="row spread">
+        <h2 id="playing" tabIndex={-1} ref={heading}>{docked ? <a href={write({ view: 'library', asset: id })}>{asset.title || id}</a> : asset.title || id}</h2>
+        {docked && <button type="button" onClick={onClose}>Close</button>}
+      </div>
       {/* A new version is another presentation. */}
       <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} />
+      {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
       {job && ['queued', 'running'].includes(job.state) && (
         <p class="row">{job.chain}: {job.stage || job.state} <progress max={1} value={job.progress} aria-label="Conditioning" /> {Math.round(job.progress * 100)} %</p>
@@ -85,6 +94,7 @@ export function AssetPage({ id, known, onChange }: { id: string; known: Asset | 
         </dl>
       </div>
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
+      </>}
     </section>
   );
 }

@@ -10,13 +10,28 @@ import { ago, clock } from '../pure/words';
 import { AssetPage } from './asset';
 
 const REFRESH_MS = 5000;
+/** While another view is looked at. */
+const RARELY_MS = 60_000;
 const PAGE = 48;
 const TYPING_MS = 250;
 const STATES = [['', 'All'], ['ready', 'Ready'], ['registered', 'As uploaded'], ['failed', 'Failed']] as const;
 
 export const poster = (asset: Asset) => `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
 
-export function Library({ chosen }: { chosen: string | null }) {
+type Shown = { chosen: string | null; docked: boolean; onClose: () => void };
+
+/** `docked`: another view is looked at, and only what plays is still to be seen. */
+export function Library({ chosen, docked, onClose }: Shown) {
+  return (
+    <>
+      {chosen !== null && <AssetPage key={chosen} id={chosen} docked={docked} onClose={onClose} />}
+      {/* Hidden and not gone: uploads go on, and are still to be seen and stopped. */}
+      <div class="views" hidden={docked}><Catalogue chosen={chosen} looked={!docked} /></div>
+    </>
+  );
+}
+
+function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean }) {
   const [typed, setTyped] = useState('');
   const [words, setWords] = useState('');
   const [state, setState] = useState('');
@@ -33,7 +48,7 @@ export function Library({ chosen }: { chosen: string | null }) {
     const said = { limit: String(PAGE), ...(words && { q: words }), ...(state && { state }), ...more };
     return ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams(said)}`);
   };
-  const first = usePoll(() => query({}), REFRESH_MS, words, state);
+  const first = usePoll(() => query({}), looked ? REFRESH_MS : RARELY_MS, words, state, chosen);
   const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
   const newest = first.value?.items ?? [];
   const seen = new Set(newest.map(({ id }) => id));
@@ -51,7 +66,6 @@ export function Library({ chosen }: { chosen: string | null }) {
   };
   return (
     <>
-      {chosen !== null && <AssetPage key={chosen} id={chosen} known={assets.find(({ id }) => id === chosen)} onChange={first.again} />}
       <Upload chains={(chains.value?.items ?? []).map(({ name }) => name)} onDone={first.again} />
       <section aria-labelledby="assets-title">
         <div class="row spread">

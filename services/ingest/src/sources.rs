@@ -70,7 +70,7 @@ impl Sources {
         let mut tasks: JoinSet<Uuid> = JoinSet::new();
         let mut running: HashMap<Uuid, CancellationToken> = HashMap::new();
         while !stop.is_cancelled() {
-            match self.client().channels().await {
+            match self.client().sources().await {
                 Ok(page) => self.follow(page.items, &mut tasks, &mut running, &stop),
                 Err(error) => {
                     tracing::debug!(error = chain(&error), "streaming cannot be asked which channels have sources")
@@ -104,10 +104,8 @@ impl Sources {
     ) {
         let wanted: HashMap<Uuid, (Channel, Source)> = channels
             .into_iter()
-            .filter(|channel| channel.state != ChannelState::Ended)
             .filter_map(|channel| {
-                let source = channel.source.as_ref().filter(|source| source.state != SourceState::Over)?;
-                let from = source.from.clone();
+                let from = channel.source.as_ref()?.from.clone();
                 Some((channel.id, (channel, from)))
             })
             .collect();

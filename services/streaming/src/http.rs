@@ -68,6 +68,7 @@ pub(crate) struct State {
 pub(crate) fn private(state: State) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(channels::create, channels::list))
+        .routes(routes!(source::list))
         .routes(routes!(channels::show))
         .routes(routes!(channels::new_key))
         .routes(routes!(channels::end))

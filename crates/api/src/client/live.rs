@@ -28,6 +28,11 @@ impl Client {
         self.call(Method::GET, "streaming", "channels").json().await
     }
 
+    /// The channels whose media a source brings that is not over, all of them.
+    pub async fn sources(&self) -> Result<Page<Channel>, ClientError> {
+        self.call(Method::GET, "streaming", "sources").json().await
+    }
+
     /// Gives the channel another key; who publishes now may go on.
     pub async fn new_channel_key(&self, id: Uuid) -> Result<Channel, ClientError> {
         self.call(Method::POST, "streaming", &format!("channels/{id}/key")).json().await

@@ -70,6 +70,11 @@ impl Watch {
         Some(Window { from_ns: to_ns - length_ns, to_ns })
     }
 
+    /// Leaves a window out that could not be read. The level stays.
+    pub fn skip(&mut self, window: Window) {
+        self.closed_ns = window.to_ns;
+    }
+
     /// Looks at a window, given the series of the trigger from a window's length before it on. Says whether the level changes.
     pub fn close(&mut self, trigger: &Trigger, window: Window, series: &[Series]) -> Option<Change> {
         self.closed_ns = window.to_ns;

@@ -42,7 +42,7 @@ impl Error {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", detail)
         };
         match self {
-            Self::Body(BodyError::Long(_)) => too_large(),
+            Self::Body(BodyError::Long(_) | BodyError::Many) => too_large(),
             Self::Body(error @ (BodyError::Gzip(_) | BodyError::Text(_))) => {
                 Failure::bad_request(flame_service_host::problem::chain(&error))
             }

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::error::Error;
 use crate::query::ast::Statement;
-use crate::query::{Asker, answer, parser};
+use crate::query::{Asker, Budget, answer, parser};
 use crate::{Clmc, now_ns};
 
 /// Longest question, bytes.
@@ -138,8 +138,8 @@ impl Clmc {
             .is_some_and(|value| matches!(value.as_bytes(), b"application/csv" | b"text/csv"));
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
-            let (store, limits) = (&clmc.store, &*clmc.query);
-            let asker = Asker { store, limits, tenant: &tenant, database: database.as_deref(), now_ns: now_ns() };
+            let (store, now_ns, budget) = (&clmc.store, now_ns(), Budget::new(&clmc.query));
+            let asker = Asker { store, tenant: &tenant, database: database.as_deref(), now_ns, budget };
             let outcomes: Vec<answer::Outcome> = statements
                 .iter()
                 .map(|statement| {

@@ -83,6 +83,9 @@ pub fn fields_of(question: &Question<'_>) -> Option<BTreeSet<String>> {
     Some(names)
 }
 
+/// Columns that the bound of rows is meant for.
+const COLUMNS_USUAL: usize = 16;
+
 /// Answers a question from `series`, which are those that the condition on tags leaves.
 pub fn evaluate(question: &Question<'_>, mut series: Vec<Series>) -> Result<Vec<Table>, QueryError> {
     if let Some(rest) = &question.condition.rest {
@@ -99,7 +102,8 @@ pub fn evaluate(question: &Question<'_>, mut series: Vec<Series>) -> Result<Vec<
     }
     let is_aggregate = outputs.iter().any(|output| has_call(&output.expr));
     let mut tables = Vec::new();
-    let mut rows_left = question.rows_max;
+    // Wide rows count for more.
+    let mut rows_left = question.rows_max.saturating_mul(COLUMNS_USUAL) / (outputs.len() + 1).max(COLUMNS_USUAL);
     for (key, members) in groups {
         let values = if is_aggregate {
             aggregated(question, &outputs, &members, rows_left)?
@@ -221,12 +225,17 @@ fn outputs(question: &Question<'_>, dimensions: &[String]) -> Result<Vec<Output>
     for output in &outputs {
         check_calls(&output.expr, shape)?;
     }
-    for at in 1..outputs.len() {
-        let (before, rest) = outputs.split_at_mut(at);
-        let is_taken = |name: &str| before.iter().any(|output| output.name == name);
-        if is_taken(&rest[0].name) {
-            let free = (1..).map(|number| format!("{}_{number}", rest[0].name)).find(|name| !is_taken(name));
-            rest[0].name = free.unwrap_or_default();
+    let mut taken = BTreeSet::new();
+    let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+    for output in &mut outputs {
+        // Goes on where the last one of that name ended.
+        while !taken.insert(output.name.clone()) {
+            let number = numbers.entry(output.name.clone()).or_default();
+            *number += 1;
+            let name = format!("{}_{number}", output.name);
+            if !taken.contains(&name) {
+                output.name = name;
+            }
         }
     }
     Ok(outputs)

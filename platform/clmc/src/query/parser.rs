@@ -4,7 +4,7 @@
 
 mod expression;
 
-use regex_lite::Regex;
+use regex_lite::RegexBuilder;
 
 use super::ast::{
     Chosen, Dimension, Every, Fill, KeyChoice, Pattern, Select, Show, Shown, Source, SourceName, Statement,
@@ -13,6 +13,13 @@ use super::lexer::{Lexer, Token};
 
 /// Statements in one question.
 const STATEMENTS_MAX: usize = 64;
+/// Operators in one question: what they join lies in each other, and whoever walks it goes as deep.
+const OPERATORS_MAX: usize = 500;
+/// Regular expressions in one question, and the memory of each.
+const PATTERNS_MAX: usize = 16;
+const PATTERN_MAX_BYTES: usize = 256 << 10;
+/// Columns, sources or dimensions of one statement.
+const LIST_MAX: usize = 256;
 
 /// What is wrong with a question, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +38,7 @@ pub type Parameters = serde_json::Map<String, serde_json::Value>;
 
 /// Reads statements separated by semicolons.
 pub fn parse(text: &str, parameters: &Parameters) -> Result<Vec<Statement>, ParseError> {
-    let mut parser = Parser { lexer: Lexer::new(text), parameters, depth: 0 };
+    let mut parser = Parser { lexer: Lexer::new(text), parameters, depth: 0, operators: 0, patterns: 0 };
     let mut statements = Vec::new();
     loop {
         while parser.takes(";") {}
@@ -53,6 +60,8 @@ struct Parser<'a> {
     lexer: Lexer<'a>,
     parameters: &'a Parameters,
     depth: usize,
+    operators: usize,
+    patterns: usize,
 }
 
 // === impl Parser ===
@@ -143,7 +152,11 @@ impl Parser<'_> {
     fn pattern(&mut self) -> Result<Pattern, ParseError> {
         let here = self.lexer.clone();
         let Some(text) = self.lexer.pattern() else { return Err(self.expected("a regular expression in slashes")) };
-        Regex::new(&text).map(Pattern).map_err(|error| {
+        self.patterns += 1;
+        if self.patterns > PATTERNS_MAX {
+            return Err(self.error_here(format!("more than {PATTERNS_MAX} regular expressions")));
+        }
+        RegexBuilder::new(&text).size_limit(PATTERN_MAX_BYTES).build().map(Pattern).map_err(|error| {
             self.lexer = here;
             self.error_here(format!("/{text}/ is no regular expression: {error}"))
         })
@@ -248,6 +261,7 @@ impl Parser<'_> {
     fn select(&mut self) -> Result<Select, ParseError> {
         let mut columns = vec![self.chosen()?];
         while self.takes(",") {
+            self.check_room(&columns)?;
             columns.push(self.chosen()?);
         }
         if self.takes_words("into") {
@@ -259,6 +273,7 @@ impl Parser<'_> {
         let (mut every, mut dimensions) = (None, Vec::new());
         if self.takes_words("group by") {
             loop {
+                self.check_room(&dimensions)?;
                 self.dimension(&mut every, &mut dimensions)?;
                 if !self.takes(",") {
                     break;
@@ -302,9 +317,18 @@ impl Parser<'_> {
         Ok(Chosen { expr, alias })
     }
 
+    /// Whether a list may grow.
+    fn check_room<T>(&self, list: &[T]) -> Result<(), ParseError> {
+        if list.len() < LIST_MAX {
+            return Ok(());
+        }
+        Err(self.error_here(format!("more than {LIST_MAX} columns, measurements or dimensions")))
+    }
+
     fn sources(&mut self) -> Result<Vec<Source>, ParseError> {
         let mut sources = vec![self.source()?];
         while self.takes(",") {
+            self.check_room(&sources)?;
             sources.push(self.source()?);
         }
         Ok(sources)

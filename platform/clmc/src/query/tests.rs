@@ -248,6 +248,27 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
+fn a_question_has_bounds_in_every_direction() {
+    let error = |text: &str| ask(text, &three()).unwrap_err();
+    let chain = |first: &str, more: &str| format!("{first}{}", more.repeat((60 << 10) / more.len()));
+    assert!(error(&chain("SELECT v FROM m WHERE time > 1", "-1")).contains("more than 500 operators"));
+    assert!(error(&chain("SELECT v FROM m WHERE a", " and a")).contains("more than 500 operators"));
+    assert!(error(&chain("SELECT v FROM m", ",m")).contains("more than 256 columns, measurements"));
+    assert!(error(&format!("SELECT v{} FROM m", ",v".repeat(256))).contains("more than 256 columns"));
+    assert!(error(&format!("SELECT v FROM m GROUP BY /a/{}", ",/a/".repeat(16))).contains("more than 16 regular expressions"));
+    assert!(error("SELECT v FROM m GROUP BY /(x{1000}){300}/").contains("is no regular expression"));
+    // As deep as may be, it is answered.
+    let deep = format!("SELECT v FROM m WHERE time > 0{}", " + 0".repeat(400));
+    assert!(ask(&deep, &three()).is_ok(), "{:?}", ask(&deep, &three()));
+}
+
+#[test]
+fn equal_columns_are_numbered() {
+    let tables = ask("SELECT v, v, v AS v_1, v FROM m", &three()).unwrap();
+    assert_eq!(tables[0].columns, ["time", "v", "v_1", "v_1_1", "v_2"]);
+}
+
+#[test]
 fn linear_filling_draws_a_line_between_what_is_known() {
     let mut values = vec![None, Some(Value::Float(1.0)), None, None, Some(Value::Float(4.0)), None];
     super::windows::fill(&mut values, Fill::Linear, false);

@@ -96,8 +96,9 @@ impl Database {
         }
         sequences.sort();
         let (mut dictionary, mut segments) = (Dictionary::default(), Vec::new());
+        let last = sequences.last().map(|(sequence, _)| *sequence);
         for (sequence, path) in sequences {
-            segments.push(Segment::open(path, sequence, &mut dictionary)?);
+            segments.push(Segment::open(path, sequence, last == Some(sequence), &mut dictionary)?);
         }
         let next_sequence = segments.last().map_or(1, |last| last.sequence + 1);
         // A file with an index has been closed; another one goes on.

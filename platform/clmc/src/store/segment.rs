@@ -175,7 +175,7 @@ impl Segment {
     }
 
     /// Opens a file that is there; its names go into `dictionary`. What a crash has cut off is cut away.
-    pub fn open(path: PathBuf, sequence: u64, dictionary: &mut Dictionary) -> io::Result<Self> {
+    pub fn open(path: PathBuf, sequence: u64, is_last: bool, dictionary: &mut Dictionary) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(&path)?;
         let length = file.metadata()?.len();
         let mut segment = Self::empty(file, path, sequence);
@@ -213,7 +213,11 @@ impl Segment {
             segment.note(whole as u64, span);
             whole = HEAD.len() + end;
         }
-        if (whole as u64) < length {
+        if (whole as u64) < length && !is_last {
+            // No crash did this: nothing is written to a file that another one follows. What stands there is kept to be looked at.
+            let unread = length - whole as u64;
+            tracing::error!(path = %segment.path.display(), bytes = unread, "a file is damaged: its end is not read");
+        } else if (whole as u64) < length {
             tracing::warn!(path = %segment.path.display(), bytes = length - whole as u64, "cut away what a crash had cut off");
             segment.file.set_len(whole as u64)?;
             segment.file.sync_all()?;

@@ -69,10 +69,33 @@ fn policy(host: Option<&str>) -> HeaderValue {
     let is_plain = |host: &&str| {
         !host.is_empty() && host.chars().all(|char| char.is_ascii_alphanumeric() || ".-:[]_".contains(char))
     };
-    let own = host.filter(is_plain).map_or("'none'".to_owned(), |host| format!("{host}/portal/"));
+    let own = match host.filter(is_plain) {
+        // Sources of a policy have no IPv6 addresses (CSP Level 3, 2.3.1): there any script of this router's host may run.
+        Some(host) if host.starts_with('[') => "'self'".to_owned(),
+        Some(host) => format!("{host}/portal/"),
+        None => "'none'".to_owned(),
+    };
     let policy = format!(
         "default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src 'self' data: blob:; \
          media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).expect("it is plain text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_portal_of_the_host_that_was_asked() {
+        let scripts = |host| {
+            let policy = policy(host).to_str().unwrap().to_owned();
+            policy.split("; ").find_map(|rule| rule.strip_prefix("script-src ").map(str::to_owned)).unwrap()
+        };
+        assert_eq!(scripts(Some("localhost:8080")), "localhost:8080/portal/");
+        assert_eq!(scripts(Some("[::1]:8080")), "'self'");
+        for strange in [None, Some(""), Some("a; script-src *"), Some("a b"), Some("a,b"), Some("ü")] {
+            assert_eq!(scripts(strange), "'none'", "{strange:?}");
+        }
+    }
 }

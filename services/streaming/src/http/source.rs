@@ -1,13 +1,27 @@
-//! What ingest calls about a channel's source: `POST /channels/{id}/source/publications`, `PUT /channels/{id}/source/standing`.
+//! What ingest calls about channels' sources: `GET /sources`, `POST /channels/{id}/source/publications`, `PUT /channels/{id}/source/standing`.
 
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
-use flame_api::Problem;
-use flame_api::live::{NewSourcePublication, Publication, SourceStanding};
+use flame_api::live::{Channel, NewSourcePublication, Publication, SourceStanding, SourceState};
+use flame_api::{Page, Problem};
 use flame_service_host::{Caller, FailureResult, Json, Path, Scope};
 use uuid::Uuid;
 
 use super::{State, error};
+
+/// The caller's channels whose media a source brings that is not over, for who fetches it.
+#[utoipa::path(
+    get,
+    operation_id = "sources",
+    path = "/sources",
+    responses((status = 200, description = "All of them: they are few", body = Page<Channel>))
+)]
+pub(super) async fn list(Shared(state): Shared<State>, caller: Caller) -> FailureResult<Json<Page<Channel>>> {
+    caller.require(Scope::Read)?;
+    let mut items = state.live.list(&caller.tenant).await;
+    items.retain(|channel| channel.source.as_ref().is_some_and(|source| source.state != SourceState::Over));
+    Ok(Json(Page { items, next_cursor: None }))
+}
 
 /// Begins to send what comes of the channel's source. Whoever sent before does not any more.
 #[utoipa::path(

@@ -59,7 +59,7 @@ async fn the_contract_is_the_one_in_the_repository() {
     let document = openapi::document(&format!("http://{}", world.streaming().address())).await;
     openapi::check_golden("streaming", &document);
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let needs_caller = path.starts_with("/channels") || path.starts_with("/publications");
+        let needs_caller = path == "/sources" || path.starts_with("/channels") || path.starts_with("/publications");
         for (method, operation) in methods.as_object().unwrap() {
             assert_eq!(!operation["security"].is_null(), needs_caller, "{method} {path}");
         }

@@ -2,7 +2,7 @@
 
 use super::super::ast::{Expr, Operator};
 use super::super::lexer::Token;
-use super::{ParseError, Parser};
+use super::{OPERATORS_MAX, ParseError, Parser};
 
 /// Parentheses and signs within each other.
 const DEPTH_MAX: usize = 64;
@@ -46,6 +46,10 @@ impl Parser<'_> {
                 let is_next =
                     if sign.starts_with(char::is_alphabetic) { self.takes_words(sign) } else { self.takes(sign) };
                 if is_next {
+                    self.operators += 1;
+                    if self.operators > OPERATORS_MAX {
+                        return Err(self.error_here(format!("more than {OPERATORS_MAX} operators")));
+                    }
                     let right = match operator {
                         Operator::Matches | Operator::MatchesNot => Expr::Pattern(self.pattern()?),
                         _ => self.level(level + 1)?,
