@@ -257,7 +257,11 @@ impl Alerts {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), trigger = trigger.id, "a window was not read: the next one is");
+                    tracing::warn!(
+                        error = chain(&error),
+                        trigger = trigger.id,
+                        "a window was not read: the next one is"
+                    );
                     watch.skip(window);
                 }
             }

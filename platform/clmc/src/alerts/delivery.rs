@@ -144,7 +144,11 @@ mod tests {
         drop(listener);
         let mut lanes = lanes(8);
         for state in ["critical", "ok", "critical again", "ok again"] {
-            assert!(lanes.send(lane("a", "one"), reqwest::Client::new().post(&url), json!({ "id": "t", "state": state })));
+            assert!(lanes.send(
+                lane("a", "one"),
+                reqwest::Client::new().post(&url),
+                json!({ "id": "t", "state": state })
+            ));
             tokio::task::yield_now().await;
         }
         let heard = Arc::new(Mutex::new(Vec::new()));

@@ -255,7 +255,10 @@ fn a_question_has_bounds_in_every_direction() {
     assert!(error(&chain("SELECT v FROM m WHERE a", " and a")).contains("more than 500 operators"));
     assert!(error(&chain("SELECT v FROM m", ",m")).contains("more than 256 columns, measurements"));
     assert!(error(&format!("SELECT v{} FROM m", ",v".repeat(256))).contains("more than 256 columns"));
-    assert!(error(&format!("SELECT v FROM m GROUP BY /a/{}", ",/a/".repeat(16))).contains("more than 16 regular expressions"));
+    assert!(
+        error(&format!("SELECT v FROM m GROUP BY /a/{}", ",/a/".repeat(16)))
+            .contains("more than 16 regular expressions")
+    );
     assert!(error("SELECT v FROM m GROUP BY /(x{1000}){300}/").contains("is no regular expression"));
     // As deep as may be, it is answered.
     let deep = format!("SELECT v FROM m WHERE time > 0{}", " + 0".repeat(400));
