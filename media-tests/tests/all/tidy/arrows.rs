@@ -6,7 +6,9 @@ use super::workspace::Metadata;
 /// The folder that a package may draw on, by its own. A service meets another over HTTP, by name, never by a link.
 fn may_use(layer: &str, other: &str) -> bool {
     match layer {
-        "crates" | "services" | "platform" => other == "crates",
+        "crates" | "services" => other == "crates",
+        // The router serves the portal's files. The portal itself uses nothing of ours.
+        "platform" => ["crates", "portal"].contains(&other),
         "cli" | "bench" | "media-tests" | "fuzz" => ["crates", "services", "platform"].contains(&other),
         _ => false,
     }
