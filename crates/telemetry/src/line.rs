@@ -204,10 +204,11 @@ pub fn read(line: &str) -> Result<Line<'_>, LineError> {
         if name == "time" {
             return Err(LineError::Reserved);
         }
+        let is_full = fields.len() >= NAMES_MAX;
         match fields.iter_mut().find(|(known, _): &&mut (Cow<str>, Value)| *known == name) {
             // As InfluxDB does it: what is said last holds.
             Some((_, known)) => *known = value,
-            None if fields.len() >= NAMES_MAX => return Err(LineError::Many),
+            None if is_full => return Err(LineError::Many),
             None => fields.push((name, value)),
         }
         match bytes.get(at) {
