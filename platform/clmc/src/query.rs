@@ -16,7 +16,7 @@ mod show;
 mod tests;
 mod windows;
 
-use std::cell::Cell;
+use std::cell;
 use std::collections::BTreeMap;
 
 use flame_telemetry::Value;
@@ -45,8 +45,8 @@ pub enum QueryError {
 /// What is left of the bounds of a request, whatever it asks in how many statements.
 #[derive(Debug)]
 pub struct Budget {
-    values: Cell<usize>,
-    rows: Cell<usize>,
+    values: cell::Cell<usize>,
+    rows: cell::Cell<usize>,
 }
 
 /// Who asks, and of what.
@@ -65,11 +65,11 @@ pub struct Asker<'a> {
 impl Budget {
     /// All that one request may read and get.
     pub fn new(limits: &QueryConfig) -> Self {
-        Self { values: Cell::new(limits.values_max), rows: Cell::new(limits.rows_max) }
+        Self { values: cell::Cell::new(limits.values_max), rows: cell::Cell::new(limits.rows_max) }
     }
 }
 
-fn spend(budget: &Cell<usize>, count: usize) {
+fn spend(budget: &cell::Cell<usize>, count: usize) {
     budget.set(budget.get().saturating_sub(count));
 }
 

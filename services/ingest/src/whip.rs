@@ -13,7 +13,7 @@ pub mod table;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use flame_api::Client;
@@ -43,8 +43,6 @@ use table::Table;
 pub const SERVICE: &str = "ingest's WHIP door";
 /// Questions to streaming about keys, at once.
 const LOOKUPS_MAX: usize = 8;
-/// Sessions with one key: who comes back may overlap with who is not known to be gone. A further one ends the first.
-const SESSIONS_PER_KEY: usize = 2;
 /// Datagrams that wait for a session's task; more are lost, and the peer sends them again.
 const DATAGRAMS_MAX: usize = 1024;
 /// The longest datagram that is looked at.
@@ -78,7 +76,6 @@ struct Inner {
 struct Line {
     id: Uuid,
     key: ChannelKey,
-    began: Instant,
     datagrams: mpsc::Sender<Datagram>,
     left: CancellationToken,
 }
@@ -209,15 +206,7 @@ impl Door {
             if inner.stop.is_cancelled() {
                 return Err(WhipError::Stopping);
             }
-            // An encoder that comes back, or offers again and again, has no places of others.
-            let own = || lines.values().filter(|line| line.key == key && !line.left.is_cancelled());
-            if own().count() >= SESSIONS_PER_KEY
-                && let Some(first) = own().min_by_key(|line| line.began)
-            {
-                first.left.cancel();
-            }
-            let began = Instant::now();
-            lines.insert(name.clone(), Line { id, key: key.clone(), began, datagrams: sender, left: left.clone() });
+            lines.insert(name.clone(), Line { id, key: key.clone(), datagrams: sender, left: left.clone() });
         }
         tracing::info!(channel = %terms.channel, session = %id, "an encoder publishes by WHIP");
         let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
