@@ -8,6 +8,7 @@ mod mark;
 mod quality;
 mod sound;
 mod subtitles;
+mod template;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use mark::ChannelMark;
 pub use quality::{Compare, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
+pub use template::{File as TemplateFile, Template, TemplateCommand};
 
 use crate::connection;
 
@@ -86,6 +88,8 @@ pub enum Command {
     Route(Route),
     /// Measurements: what all parts report
     Clmc(Clmc),
+    /// Templates of service function chains (TOSCA): what runs where, and what changes it
+    Template(Template),
     /// Tokens for those who call from elsewhere
     Token(Token),
     /// The local certificate authority: certificates for the parts, and tokens to join
@@ -133,6 +137,9 @@ pub struct Up {
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,
+    /// Let templates name any program of this machine by its path: whoever may deploy can then run everything
+    #[arg(long)]
+    pub any_program: bool,
     /// Stop when standard input ends: for whoever starts it and must not leave it behind
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,

@@ -14,6 +14,7 @@ use flame_ingest::config::{
 };
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
+use flame_orchestrator::config::ProcessConfig;
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -26,13 +27,14 @@ use url::Url;
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
-pub const FUNCTIONS: [(&str, &str); 6] = [
+pub const FUNCTIONS: [(&str, &str); 7] = [
     ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, WHIP, CMAF, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
     ("vcdn", "the edge: figures and purges; it serves streaming's media at ~cdn"),
     ("clmc", "measurements of all of them, asked as InfluxDB is"),
+    ("orchestrator", "templates: what else runs here, and what changes it"),
 ];
 /// The name that the surrogate serves.
 const CDN: &str = "cdn";
@@ -74,6 +76,8 @@ pub struct Settings {
     pub steering: Option<SteeringConfig>,
     /// How often everything reports its measurements.
     pub report_every: Span,
+    /// Whether templates may name any program.
+    pub any_program: bool,
 }
 
 /// Everything, running.
@@ -81,6 +85,7 @@ pub struct Settings {
 pub struct Bundle {
     router: Running,
     clmc: Running,
+    orchestrator: Running,
     services: Vec<Running>,
     vcdn: flame_vcdn::Running,
     ingest: flame_ingest::Running,
@@ -161,8 +166,9 @@ impl Bundle {
         let streaming = flame_streaming::start(streaming);
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?];
+        let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)).await?;
         let client = Client::new(url, common.token);
-        Ok(Self { router, clmc, services, vcdn, ingest, client, first_token })
+        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token })
     }
 
     /// Waits until every service is registered and says that it is ready.
@@ -222,6 +228,7 @@ impl Bundle {
     pub fn reload(&self) {
         self.router.reload();
         self.clmc.reload();
+        self.orchestrator.reload();
         self.ingest.reload();
         self.services.iter().for_each(Running::reload);
         self.vcdn.reload();
@@ -229,6 +236,8 @@ impl Bundle {
 
     /// Stops everything: those who call before those who are called.
     pub async fn stop(self) {
+        // With what it started: that calls all others.
+        self.orchestrator.stop().await;
         self.vcdn.stop().await;
         // Together: each may take its whole drain time.
         futures_util::future::join_all(self.services.into_iter().map(Running::stop)).await;
@@ -305,6 +314,19 @@ fn vcdn(data: &Path, host: HostConfig) -> anyhow::Result<flame_vcdn::Config> {
     let signed = FrontConfig::new(SIGNED, "streaming").with_tokens(viewers.join("jwks.json"));
     let fronts = vec![FrontConfig::new(CDN, "streaming"), signed];
     Ok(flame_vcdn::Config { host, fronts, cache, ..flame_vcdn::Config::default() })
+}
+
+/// The orchestrator: what it starts ends with it, and is started again with it.
+fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> flame_orchestrator::Config {
+    let store =
+        flame_orchestrator::config::StoreConfig { database: data.join("orchestrator.db"), ..Default::default() };
+    let process = ProcessConfig {
+        folder: data.join("endpoints"),
+        any_program: settings.any_program,
+        outlive: false,
+        ..ProcessConfig::default()
+    };
+    flame_orchestrator::Config { host, store, process, ..flame_orchestrator::Config::default() }
 }
 
 fn first_token(data: &Path) -> anyhow::Result<String> {

@@ -27,6 +27,7 @@ mod ports;
 mod quality;
 mod route;
 mod subtitles;
+mod template;
 mod token;
 mod up;
 mod upload;
@@ -72,6 +73,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,
         Command::Clmc(clmc) => clmc::run(&global, clmc).await,
+        Command::Template(template) => template::run(&global, template).await,
         Command::Token(token) => token::run(&global, &token),
         Command::Ca(ca) => ca::run(&global, &ca),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,

@@ -108,6 +108,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<Ste
         allow_private_pulls: args.allow_private_pulls,
         steering,
         report_every: args.report_every,
+        any_program: args.any_program,
     };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
@@ -179,7 +180,7 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     let shown = shown(router);
     let mut text = format!("{READY} after {:.1} s: http://{shown}/\n", took.as_secs_f64());
     for (name, about) in FUNCTIONS {
-        text.push_str(&format!("  http://{shown}/~{name:<10} {about}\n"));
+        text.push_str(&format!("  http://{shown}/~{name:<12} {about}\n"));
     }
     if let Some(store) = bundle.store() {
         text.push_str(&format!("  object store (S3) at http://{store}\n"));
@@ -246,6 +247,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
         command.arg("--allow-private-pulls");
     }
     command.args(["--report-every", &args.report_every.to_string()]);
+    if args.any_program {
+        command.arg("--any-program");
+    }
     if let Some(path) = &args.steering {
         command.arg("--steering").arg(path);
     }

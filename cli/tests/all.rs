@@ -42,3 +42,5 @@ mod encrypted;
 mod clmc;
 #[path = "all/demo.rs"]
 mod demo;
+#[path = "all/template.rs"]
+mod template;

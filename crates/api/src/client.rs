@@ -6,6 +6,7 @@
 mod clmc;
 mod feed;
 mod live;
+mod orchestrator;
 mod subtitles;
 mod transport;
 mod vcdn;

@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod live;
 pub mod media;
 pub mod metadata;
+pub mod orchestrator;
 pub mod page;
 pub mod peers;
 pub mod problem;

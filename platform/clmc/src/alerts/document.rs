@@ -5,6 +5,10 @@
 
 use std::collections::BTreeMap;
 
+pub use flame_tosca::DocumentError;
+pub use flame_tosca::document::DOCUMENT_MAX_BYTES;
+use flame_tosca::document::malformed;
+use flame_tosca::words::{self, VERSIONS, is_name};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use url::Url;
@@ -12,15 +16,12 @@ use url::Url;
 use crate::query::aggregate::Aggregate;
 use crate::series::Tags;
 
-/// Longest document, bytes.
-pub const DOCUMENT_MAX_BYTES: usize = 256 << 10;
 /// Triggers in one document.
 const TRIGGERS_MAX: usize = 200;
 /// Longest window: a day.
 const GRANULARITY_MAX_S: u64 = 86_400;
 
 const POLICIES: [&str; 2] = ["eu.ict-flame.policies.StateChange", "eu.ict-flame.policies.Alert"];
-const VERSIONS: [&str; 2] = ["tosca_simple_profile_for_nfv_1_0_0", "tosca_simple_yaml_1_3"];
 const CONTEXT_PREFIX: &str = "flame_";
 
 /// What a document asks for.
@@ -74,15 +75,6 @@ pub enum Handler {
     /// The orchestrator's endpoint management, `flame_sfemc`.
     Sfemc,
     Url(Url),
-}
-
-/// What is wrong with a document, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {reason}")]
-pub struct DocumentError {
-    pub line: u64,
-    pub column: u64,
-    pub reason: String,
 }
 
 #[derive(Deserialize)]
@@ -151,14 +143,7 @@ struct Action {
 
 /// Reads a document.
 pub fn read(text: &str) -> Result<Specification, DocumentError> {
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let shown = error.without_snippet().to_string();
-        let reason = shown.lines().next().unwrap_or_default();
-        // The place stands before it already.
-        let reason = reason.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(reason);
-        DocumentError { line, column, reason: reason.to_owned() }
-    })?;
+    let document: Document = serde_saphyr::from_str(text).map_err(|error| malformed(&error))?;
     let version = &document.tosca_definitions_version;
     if !VERSIONS.contains(&version.value.as_str()) {
         return Err(wrong(
@@ -281,12 +266,6 @@ fn handler(text: &Spanned<String>) -> Result<Handler, DocumentError> {
     }
 }
 
-/// Names become parts of paths.
-fn is_name(text: &str) -> bool {
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
-    !text.is_empty() && text.len() <= 64 && text.chars().all(is_plain) && text != "." && text != ".."
-}
-
 fn check_name(name: &Spanned<String>) -> Result<(), DocumentError> {
     if is_name(&name.value) {
         return Ok(());
@@ -294,15 +273,15 @@ fn check_name(name: &Spanned<String>) -> Result<(), DocumentError> {
     Err(wrong(name, format!("`{}` is no name: 1 to 64 letters, digits, `.`, `_` and `-`", name.value)))
 }
 
-fn one_of(what: &str, word: &Spanned<String>, words: &[&str]) -> Result<(), DocumentError> {
-    if words.contains(&word.value.as_str()) {
+fn one_of(what: &str, word: &Spanned<String>, known: &[&str]) -> Result<(), DocumentError> {
+    if known.contains(&word.value.as_str()) {
         return Ok(());
     }
-    Err(wrong(word, format!("`{}` is no {what}: write {}", word.value, words.join(", "))))
+    Err(wrong(word, format!("`{}` is no {what}: {}", word.value, words::instead(&word.value, known))))
 }
 
 fn wrong<T>(place: &Spanned<T>, reason: String) -> DocumentError {
-    DocumentError { line: place.referenced.line(), column: place.referenced.column(), reason }
+    DocumentError { file: None, line: place.referenced.line(), column: place.referenced.column(), reason }
 }
 
 // === impl Comparison ===

@@ -174,7 +174,7 @@ fn what_is_wrong_with_a_document_is_said_with_line_and_column() {
         (
             "event_type: threshold",
             "event_type: treshold",
-            "line 11, column 25: `treshold` is no event_type: write threshold, relative, deadman",
+            "line 11, column 25: `treshold` is no event_type: do you mean `threshold`?",
         ),
         ("nginx.response_time", "nginx", "line 12, column 21: `nginx` is no metric"),
         ("granularity: 10", "granularity: 0", "line 15, column 28: the granularity is 1 to 86400 seconds"),

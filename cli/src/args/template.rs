@@ -1,0 +1,88 @@
+//! What `flame template` is told.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+#[derive(Debug, clap::Args)]
+pub struct Template {
+    #[command(subcommand)]
+    pub command: TemplateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TemplateCommand {
+    /// Print a template to begin with: flame template new my-service > my-service.yaml
+    New {
+        /// The service function chain
+        name: String,
+    },
+    /// Say what is wrong with a template, with line, column and the nearest right word
+    Validate(File),
+    /// Say what a template asks for: functions, names, policies
+    Explain(File),
+    /// Say where a template would go, and why; nothing is done
+    Plan(File),
+    /// Deploy a template, or change what is deployed of it
+    Deploy {
+        #[command(flatten)]
+        file: File,
+        /// Wait until every endpoint is as far as it should be
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Change what is deployed of a template: what is unchanged stays, what is changed goes once its successor serves
+    Update {
+        #[command(flatten)]
+        file: File,
+        /// Wait until every endpoint is as far as it should be
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Show what is deployed, and how far each endpoint is
+    Status {
+        /// The service function chain [default: all]
+        sfc: Option<String>,
+        /// Its instance
+        #[arg(requires = "sfc")]
+        sfci: Option<String>,
+    },
+    /// Show what was decided of a deployment, and why
+    Decisions {
+        /// The service function chain
+        sfc: String,
+        /// Its instance
+        sfci: String,
+    },
+    /// Let a deployment go: its endpoints are drained, then ended
+    Undeploy {
+        /// The service function chain
+        sfc: String,
+        /// Its instance
+        sfci: String,
+        /// Wait until it is gone
+        #[arg(long)]
+        wait: bool,
+    },
+}
+
+/// A template in a file, and what it is given.
+#[derive(Debug, clap::Args)]
+pub struct File {
+    /// The template (TOSCA, YAML)
+    pub file: PathBuf,
+    /// An input's value, NAME=VALUE
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = input)]
+    pub inputs: Vec<(String, String)>,
+    /// Another instance than the template's own
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// The alerts document that its policies wait for
+    #[arg(long, value_name = "FILE")]
+    pub alerts: Option<PathBuf>,
+}
+
+fn input(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}

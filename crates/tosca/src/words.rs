@@ -1,0 +1,69 @@
+//! Words that a document may use, and which of them was meant by another one.
+
+/// Versions of TOSCA whose documents are read: both headers that FLAME's documents carry.
+pub const VERSIONS: [&str; 2] = ["tosca_simple_profile_for_nfv_1_0_0", "tosca_simple_yaml_1_3"];
+/// Longest name of a chain, an instance, a function, a policy or a trigger.
+const NAME_MAX_BYTES: usize = 64;
+
+/// Whether a text can be part of a path and of a name: 1 to 64 letters, digits, `.`, `_` and `-`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+    !text.is_empty() && text.len() <= NAME_MAX_BYTES && text.chars().all(is_plain) && text != "." && text != ".."
+}
+
+/// The word that `text` is most like, if it is like one: at most a third of its letters differ.
+#[must_use]
+pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let measured = words.into_iter().map(|word| (distance(text, word), word));
+    let (distance, word) = measured.min_by_key(|(distance, _)| *distance)?;
+    (distance <= text.chars().count().max(3) / 3 + 1 && distance < word.chars().count()).then_some(word)
+}
+
+/// Says what may be written instead of `text`: the nearest word, else all.
+#[must_use]
+pub fn instead(text: &str, words: &[&str]) -> String {
+    match nearest(text, words.iter().copied()) {
+        Some(word) => format!("do you mean `{word}`?"),
+        None if words.is_empty() => "nothing can be written here".to_owned(),
+        None => format!("write {}", words.join(", ")),
+    }
+}
+
+/// Letters to insert, delete or replace (Levenshtein), without regard to case.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to) = (from.to_lowercase(), to.to_lowercase());
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (above, letter) in from.chars().enumerate() {
+        let mut corner = above;
+        row[0] = above + 1;
+        for (at, other) in to.iter().enumerate() {
+            let replaced = corner + usize::from(letter != *other);
+            corner = row[at + 1];
+            row[at + 1] = replaced.min(corner + 1).min(row[at] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_named_and_no_far_one() {
+        let words = ["environment", "fqdn", "image", "eu.ict-flame.policies.StateChange"];
+        for (text, meant) in [
+            ("enviroment", Some("environment")),
+            ("fqnd", Some("fqdn")),
+            ("eu.ict-flame.policies.StateChanged", Some("eu.ict-flame.policies.StateChange")),
+            ("Image", Some("image")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(text, words), meant, "{text}");
+        }
+        assert_eq!((distance("kitten", "sitting"), distance("", "abc"), distance("abc", "abc")), (3, 3, 0));
+    }
+}

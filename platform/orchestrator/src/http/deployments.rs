@@ -1,0 +1,106 @@
+//! `POST|GET /deployments`, `GET|DELETE /deployments/{sfc}/{sfci}`, `GET …/decisions`: templates that run.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use flame_api::orchestrator::{Decision, Deployment, NewDeployment};
+use flame_api::{Page, Problem};
+use flame_service_host::{Caller, Failure, Json, Path, Scope};
+
+use super::error::Error;
+use crate::conductor::Conductor;
+
+/// Deploys a template, or changes what is deployed of it: what is unchanged stays, what is changed is replaced once its successor
+/// serves. Nothing is done where anything is wrong.
+#[utoipa::path(
+    post,
+    path = "/deployments",
+    request_body = NewDeployment,
+    responses(
+        (status = 201, description = "It is kept, and its endpoints are on their way", body = Deployment),
+        (status = 200, description = "What was deployed of it is changed", body = Deployment),
+        (status = 409, description = "It leaves", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "It is wrong (line, column, reason), has no place, or CLMC did not take its alerts", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn deploy(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Json(body): Json<NewDeployment>,
+) -> Result<Response, Error> {
+    caller.require(Scope::Write)?;
+    let (deployment, is_new) = conductor.deploy(&caller.tenant, body).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(deployment)).into_response())
+}
+
+/// All that the caller's tenant has deployed.
+#[utoipa::path(get, path = "/deployments", responses((status = 200, description = "All of them", body = Page<Deployment>)))]
+pub(super) async fn list(State(conductor): State<Conductor>, caller: Caller) -> Result<Json<Page<Deployment>>, Error> {
+    caller.require(Scope::Read)?;
+    Ok(Json(Page { items: conductor.list(&caller.tenant), next_cursor: None }))
+}
+
+/// One deployment: its endpoints, how far each is, and how far it should be.
+#[utoipa::path(
+    get,
+    path = "/deployments/{sfc}/{sfci}",
+    params(("sfc" = String, Path, description = "The chain"), ("sfci" = String, Path, description = "Its instance")),
+    responses(
+        (status = 200, description = "How it is", body = Deployment),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Path((sfc, sfci)): Path<(String, String)>,
+) -> Result<Json<Deployment>, Error> {
+    caller.require(Scope::Read)?;
+    let found = conductor.get(&(caller.tenant, sfc.clone(), sfci.clone()));
+    found.map(Json).ok_or_else(|| Failure::not_found(format_args!("deployment {sfc}/{sfci}")).into())
+}
+
+/// Lets a deployment go: its endpoints are drained, then ended.
+#[utoipa::path(
+    delete,
+    path = "/deployments/{sfc}/{sfci}",
+    params(("sfc" = String, Path, description = "The chain"), ("sfci" = String, Path, description = "Its instance")),
+    responses(
+        (status = 202, description = "It leaves"),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn undeploy(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Path((sfc, sfci)): Path<(String, String)>,
+) -> Result<StatusCode, Error> {
+    caller.require(Scope::Write)?;
+    conductor.undeploy(&(caller.tenant, sfc, sfci)).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// What was decided of a deployment, and why; oldest first, also when it is gone.
+#[utoipa::path(
+    get,
+    path = "/deployments/{sfc}/{sfci}/decisions",
+    params(("sfc" = String, Path, description = "The chain"), ("sfci" = String, Path, description = "Its instance")),
+    responses(
+        (status = 200, description = "The last ones", body = Page<Decision>),
+        (status = 404, description = "There was none", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn decisions(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Path((sfc, sfci)): Path<(String, String)>,
+) -> Result<Json<Page<Decision>>, Error> {
+    caller.require(Scope::Read)?;
+    let found = conductor.decisions(&(caller.tenant, sfc.clone(), sfci.clone())).await;
+    let items = found.map_err(|error| Failure::internal(&error))?;
+    if items.is_empty() {
+        return Err(Failure::not_found(format_args!("deployment {sfc}/{sfci}")).into());
+    }
+    Ok(Json(Page { items, next_cursor: None }))
+}

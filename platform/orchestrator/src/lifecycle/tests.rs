@@ -1,0 +1,200 @@
+//! Endpoints that die, hang and are told other things at any moment come to where they should be, and no name is left alone
+//! by a change.
+
+use flame_tosca::template::State;
+use proptest::prelude::*;
+
+use super::*;
+
+const TERMS: Terms = Terms { boot_ms: 1000, drain_ms: 2000, stop_ms: 500, retry_ms: 100, retry_max_ms: 1600 };
+const TICK_MS: u64 = 100;
+
+/// What happens to an endpoint of the small world.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Dies(usize),
+    /// Its next start never answers.
+    Hangs(usize),
+    /// It does not end when it is told.
+    Clings(usize),
+    Opens(usize, u32),
+    Desired(usize, State),
+}
+
+/// Endpoints and their processes.
+struct World {
+    endpoints: Vec<Endpoint>,
+    hangs: Vec<bool>,
+    clings: Vec<bool>,
+    now_ms: u64,
+}
+
+impl World {
+    fn new(count: usize) -> Self {
+        let endpoint = |at: usize| Endpoint {
+            // Two names, each served by every other one.
+            names: vec![format!("name{}", at % 2)],
+            desired: State::Unplaced,
+            stage: Stage::Unplaced,
+            since_ms: 0,
+            failures: 0,
+            is_alive: false,
+            is_ready: false,
+            open: 0,
+        };
+        Self {
+            endpoints: (0..count).map(endpoint).collect(),
+            hangs: vec![false; count],
+            clings: vec![false; count],
+            now_ms: 0,
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let count = self.endpoints.len();
+        match event {
+            Event::Dies(at) => self.endpoints[at % count].is_alive = false,
+            Event::Hangs(at) => self.hangs[at % count] = true,
+            Event::Clings(at) => self.clings[at % count] = true,
+            Event::Opens(at, open) => self.endpoints[at % count].open = open,
+            Event::Desired(at, state) => self.endpoints[at % count].desired = state,
+        }
+    }
+
+    fn serves(&self, at: usize) -> bool {
+        let endpoint = &self.endpoints[at];
+        endpoint.stage == Stage::Connected && endpoint.is_alive
+    }
+
+    /// One look, and what it does; checks what must never be.
+    fn tick(&mut self) {
+        self.now_ms += TICK_MS;
+        for at in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[at];
+            endpoint.is_ready = endpoint.is_alive && !(self.hangs[at] && endpoint.stage == Stage::Booting);
+        }
+        let before: Vec<bool> = (0..self.endpoints.len()).map(|at| self.serves(at)).collect();
+        for (at, action, reason) in reconcile(&self.endpoints, self.now_ms, TERMS) {
+            assert!(!reason.is_empty());
+            let failures = failures_after(&self.endpoints[at], action, self.now_ms, TERMS);
+            let stage = self.endpoints[at].stage;
+            match action {
+                Action::Place => assert_eq!(stage, Stage::Unplaced),
+                Action::Boot => {
+                    assert!(stage == Stage::Placed && !self.endpoints[at].is_alive);
+                    self.endpoints[at].is_alive = true;
+                }
+                Action::Rise => assert_eq!(stage, Stage::Booting),
+                Action::Connect => {
+                    assert!(matches!(stage, Stage::Booted | Stage::Draining) && self.endpoints[at].is_alive)
+                }
+                Action::Drain => assert_eq!(stage, Stage::Connected),
+                Action::Rest => assert_eq!(stage, Stage::Draining),
+                Action::Stop => {
+                    assert_ne!(stage, Stage::Connected, "it is drained first");
+                    if stage == Stage::Booting {
+                        self.hangs[at] = false;
+                    }
+                    self.endpoints[at].is_alive = self.clings[at];
+                }
+                Action::Kill => {
+                    self.endpoints[at].is_alive = false;
+                    self.clings[at] = false;
+                }
+                Action::Settle | Action::Bury => assert!(!self.endpoints[at].is_alive),
+                Action::Unplace => assert!(stage == Stage::Placed && !self.endpoints[at].is_alive),
+            }
+            let endpoint = &mut self.endpoints[at];
+            (endpoint.stage, endpoint.since_ms, endpoint.failures) = (action.leads_to(), self.now_ms, failures);
+            if action == Action::Drain {
+                // Whoever drains leaves others that serve, where anybody is to.
+                let names = self.endpoints[at].names.clone();
+                let wanted = self.endpoints.iter().any(|one| one.desired == State::Connected && one.names == names);
+                let served =
+                    (0..self.endpoints.len()).any(|other| self.endpoints[other].names == names && self.serves(other));
+                assert!(before[at] && (!wanted || served), "{names:?} is left alone");
+            }
+        }
+        for at in 0..self.endpoints.len() {
+            let endpoint = &mut self.endpoints[at];
+            if endpoint.stage == Stage::Draining {
+                endpoint.open = endpoint.open.saturating_sub(1);
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.endpoints
+            .iter()
+            .all(|one| one.stage.as_str() == one.desired.as_str() && one.is_alive == (one.desired >= State::Booted))
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let state = prop_oneof![Just(State::Unplaced), Just(State::Placed), Just(State::Booted), Just(State::Connected)];
+    prop_oneof![
+        2 => (0usize..6).prop_map(Event::Dies),
+        1 => (0usize..6).prop_map(Event::Hangs),
+        1 => (0usize..6).prop_map(Event::Clings),
+        2 => (0usize..6, 0u32..50).prop_map(|(at, open)| Event::Opens(at, open)),
+        4 => (0usize..6, state).prop_map(|(at, state)| Event::Desired(at, state)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn everything_comes_to_where_it_should_be(count in 1usize..6, events in prop::collection::vec((event(), 0u64..12), 0..40)) {
+        let mut world = World::new(count);
+        for (event, ticks) in events {
+            world.happens(event);
+            (0..ticks).for_each(|_| world.tick());
+        }
+        // Hanging starts, clinging ends, open requests, rests after failures: each has its bound.
+        (0..200).for_each(|_| world.tick());
+        prop_assert!(world.is_settled(), "{:?}", world.endpoints);
+        prop_assert!(reconcile(&world.endpoints, world.now_ms, TERMS).is_empty(), "what is as it should be is left alone");
+    }
+}
+
+#[test]
+fn who_ends_by_itself_is_back_at_once_and_then_rests_longer_and_longer() {
+    let mut world = World::new(1);
+    world.endpoints[0].desired = State::Connected;
+    (0..10).for_each(|_| world.tick());
+    assert!(world.is_settled());
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        world.happens(Event::Dies(0));
+        let began = world.now_ms;
+        while !world.is_settled() {
+            world.tick();
+        }
+        waits.push(world.now_ms - began);
+    }
+    // Four looks: it is buried, started, up, connected. The rests are 0, 100, 200, 400, … and end at 1600.
+    assert_eq!(waits, [400, 400, 500, 700, 1100, 1900, 1900]);
+    (0..20).for_each(|_| world.tick());
+    world.happens(Event::Dies(0));
+    world.tick();
+    assert_eq!(world.endpoints[0].failures, 1, "who has held has not failed in a row");
+}
+
+#[test]
+fn a_successor_serves_before_its_predecessor_goes() {
+    let mut world = World::new(3);
+    world.endpoints[0].desired = State::Connected;
+    (0..10).for_each(|_| world.tick());
+    // 2 takes the place of 0; 1 serves another name.
+    world.endpoints[0].desired = State::Unplaced;
+    world.endpoints[2].desired = State::Connected;
+    world.hangs[2] = true;
+    let mut looks = 0;
+    while !world.serves(2) {
+        world.tick();
+        assert!(world.serves(0) || world.serves(2), "the name is left alone after {looks} looks");
+        looks += 1;
+        assert!(looks < 100);
+    }
+    (0..20).for_each(|_| world.tick());
+    assert!(world.is_settled());
+}

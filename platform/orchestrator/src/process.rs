@@ -1,0 +1,293 @@
+//! The process target: an endpoint is a child process of this machine.
+//!
+//! A start is noted before it is done, and the process carries a word of its own in its environment: whoever comes back after a
+//! crash in between finds it by that. Where endpoints must not outlive the orchestrator, the kernel ends them with it
+//! (`setpriv --pdeathsig`). It decides nothing: when something starts or ends is said by the lifecycle.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use flame_telemetry::context::Tag;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Command;
+use url::Url;
+
+use crate::config::ProcessConfig;
+use crate::deployment::{Endpoint, Key, Process};
+
+/// The variable that a process is found by.
+const BOOT: &str = "FLAME_BOOT";
+/// Variables of the orchestrator that endpoints get, too; nothing else of its environment is theirs.
+const INHERITED: [&str; 8] =
+    ["PATH", "HOME", "LANG", "TMPDIR", "RUST_LOG", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "GST_REGISTRY"];
+const LOG: &str = "log";
+/// What ends a process with the one that started it.
+const SETPRIV: &str = "setpriv";
+
+/// What starts and ends endpoints.
+#[derive(Debug, Clone)]
+pub struct Target {
+    config: ProcessConfig,
+    router: Option<Url>,
+}
+
+/// Why an endpoint cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// There is no such program.
+    #[error("there is no program `{image}`: {hint}")]
+    Program {
+        /// What the template calls it.
+        image: String,
+        /// Where it was looked for, and what to do.
+        hint: String,
+    },
+    /// The machine refuses.
+    #[error("{doing} failed")]
+    Io {
+        /// What was tried, on what.
+        doing: String,
+        /// What happened.
+        #[source]
+        source: io::Error,
+    },
+}
+
+// === impl Target ===
+
+impl Target {
+    pub fn new(mut config: ProcessConfig, router: Option<Url>) -> Self {
+        if config.programs.is_empty() {
+            let own = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
+            config.programs.extend(own);
+        }
+        // Endpoints have other working folders than the orchestrator.
+        if let Ok(folder) = std::path::absolute(&config.folder) {
+            config.folder = folder;
+        }
+        Self { config, router }
+    }
+
+    /// The program that a template calls `image`.
+    pub fn program(&self, image: &str) -> Result<PathBuf, TargetError> {
+        let is_program =
+            |path: &Path| path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0);
+        let wrong = |hint: String| TargetError::Program { image: image.to_owned(), hint };
+        if image.contains('/') {
+            if !self.config.any_program {
+                return Err(wrong(
+                    "only programs beside the orchestrator's are run (`process.any_program` allows others)".to_owned(),
+                ));
+            }
+            let path = PathBuf::from(image);
+            return if is_program(&path) { Ok(path) } else { Err(wrong("no program is at this path".to_owned())) };
+        }
+        let found = self.config.programs.iter().map(|folder| folder.join(image)).find(|path| is_program(path));
+        found.ok_or_else(|| {
+            let there = self.config.programs.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+            let names: Vec<String> = there.filter_map(|one| one.ok()?.file_name().into_string().ok()).collect();
+            let named = names.iter().map(String::as_str).filter(|name| name.starts_with("flame-"));
+            let folders: Vec<_> = self.config.programs.iter().map(|folder| folder.display().to_string()).collect();
+            wrong(match flame_tosca::words::nearest(image, named) {
+                Some(name) => format!("do you mean `{name}`?"),
+                None => format!("it was looked for in {}", folders.join(", ")),
+            })
+        })
+    }
+
+    fn folder(&self, endpoint: &Endpoint) -> PathBuf {
+        self.config.folder.join(&endpoint.id)
+    }
+
+    /// Puts what an endpoint needs on the machine.
+    pub fn place(&self, endpoint: &Endpoint) -> Result<(), TargetError> {
+        self.program(&endpoint.spec.image)?;
+        let folder = self.folder(endpoint);
+        let made = std::fs::create_dir_all(&folder);
+        made.map_err(|source| TargetError::Io { doing: format!("making {}", folder.display()), source })
+    }
+
+    /// Takes it off again.
+    pub fn unplace(&self, endpoint: &Endpoint) -> Result<(), TargetError> {
+        let folder = self.folder(endpoint);
+        match std::fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(TargetError::Io { doing: format!("removing {}", folder.display()), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A port that is free now. Whoever is faster than the endpoint costs it one start.
+    pub fn free_port() -> Result<u16, TargetError> {
+        let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        Ok(bound.map_err(|source| TargetError::Io { doing: "taking a port".to_owned(), source })?.port())
+    }
+
+    /// Starts an endpoint that was given a port and a generation.
+    pub fn boot(&self, endpoint: &Endpoint, (tenant, sfc, sfci): &Key) -> Result<Process, TargetError> {
+        let program = self.program(&endpoint.spec.image)?;
+        let folder = self.folder(endpoint);
+        let doing = |what: &str| {
+            let doing = format!("{what} {}", program.display());
+            move |source| TargetError::Io { doing, source }
+        };
+        let name = endpoint.spec.names.first().map(String::as_str).unwrap_or_default();
+        let words = BTreeMap::from([
+            ("port", endpoint.port.unwrap_or_default().to_string()),
+            ("router", self.router.as_ref().map(Url::to_string).unwrap_or_default()),
+            ("fqdn", name.to_owned()),
+            ("folder", folder.display().to_string()),
+            ("cluster", endpoint.cluster.clone()),
+            ("site", endpoint.site.clone()),
+            ("function", endpoint.function.clone()),
+            ("instance", sfci.to_lowercase()),
+            ("token", self.config.token.clone().unwrap_or_default()),
+        ]);
+        let log =
+            File::options().create(true).append(true).open(folder.join(LOG)).map_err(doing("opening the log of"))?;
+        let mut command = if self.config.outlive {
+            Command::new(&program)
+        } else {
+            let mut command = Command::new(SETPRIV);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(&program);
+            command
+        };
+        command.env_clear().envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        let context = [
+            (Tag::Location, endpoint.site.as_str()),
+            (Tag::Chain, sfc),
+            (Tag::ChainInstance, sfci),
+            (Tag::Package, &endpoint.spec.image),
+            (Tag::Function, &endpoint.function),
+            (Tag::Endpoint, name),
+            (Tag::Tenant, tenant),
+        ];
+        command.envs(context.map(|(tag, value)| (tag.variable(), value)));
+        command.env("FLAME_ROUTER", &words["router"]).env("FLAME_PORT", &words["port"]).env(BOOT, word(endpoint));
+        if self.config.token.is_some() {
+            command.env("FLAME_TOKEN", &words["token"]);
+        }
+        command.envs(endpoint.spec.environment.iter().map(|(name, value)| (name, filled(value, &words))));
+        command.args(endpoint.spec.arguments.iter().map(|argument| filled(argument, &words)));
+        let errors = log.try_clone().map_err(doing("opening the log of"))?;
+        command.current_dir(&folder).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
+        // Not waited for: the runtime takes what is left of it once it has ended.
+        let child = command.spawn().map_err(doing("starting"))?;
+        let pid = child.id().ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
+        let stat = Stat::of(pid).ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
+        Ok(Process { pid, start_ticks: stat.start_ticks })
+    }
+
+    /// The process that an endpoint's last start made, if it runs and was not noted.
+    pub fn find(&self, endpoint: &Endpoint) -> Option<Process> {
+        let wanted = format!("{BOOT}={}", word(endpoint));
+        let entries = std::fs::read_dir("/proc").ok()?;
+        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let is_it = |pid: &u32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
+        };
+        // It may have children of its own, with the same environment: the eldest is it.
+        let found = pids.filter(is_it).filter_map(|pid| Some(Process { pid, start_ticks: Stat::of(pid)?.start_ticks }));
+        found.min_by_key(|process| (process.start_ticks, process.pid))
+    }
+
+    /// Whether a process runs.
+    pub fn is_alive(process: Process) -> bool {
+        Stat::of(process.pid).is_some_and(|stat| stat.start_ticks == process.start_ticks && stat.is_running)
+    }
+
+    /// Tells a process to end, or ends it.
+    pub fn end(process: Process, at_once: bool) {
+        let signal = if at_once { Signal::KILL } else { Signal::TERM };
+        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| Self::is_alive(process))
+            && let Err(error) = kill_process(pid, signal)
+        {
+            tracing::debug!(%error, pid = process.pid, "it has ended already");
+        }
+    }
+
+    /// Begins a log anew that has become too long.
+    pub fn trim_log(&self, endpoint: &Endpoint) {
+        let path = self.folder(endpoint).join(LOG);
+        let is_long = path.metadata().is_ok_and(|found| found.len() > self.config.log_max.0);
+        if is_long && let Err(error) = File::options().write(true).open(&path).and_then(|file| file.set_len(0)) {
+            tracing::warn!(%error, path = %path.display(), "a log is longer than it should be");
+        }
+    }
+
+    /// Whether endpoints go on without the orchestrator.
+    pub fn outlives(&self) -> bool {
+        self.config.outlive
+    }
+}
+
+/// What a start of an endpoint is found by.
+fn word(endpoint: &Endpoint) -> String {
+    format!("{}.{}", endpoint.id, endpoint.generation)
+}
+
+/// Puts values in the place of `{words}`; other braces stay.
+fn filled(text: &str, words: &BTreeMap<&str, String>) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let value = after.split_once('}').and_then(|(word, behind)| Some((words.get(word)?, behind)));
+        match value {
+            Some((value, behind)) => {
+                filled.push_str(value);
+                rest = behind;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// What the kernel says of a process (proc(5), `/proc/[pid]/stat`).
+struct Stat {
+    is_running: bool,
+    start_ticks: u64,
+}
+
+impl Stat {
+    fn of(pid: u32) -> Option<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name in brackets may hold anything.
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let is_running = !matches!(*fields.first()?, "Z" | "X");
+        Some(Self { is_running, start_ticks: fields.get(19)?.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_words_are_filled_in() {
+        let words = BTreeMap::from([("port", "80".to_owned()), ("fqdn", "a.b".to_owned())]);
+        for (text, filled_in) in [
+            ("[{name=\"{fqdn}\",listen=\"127.0.0.1:{port}\"}]", "[{name=\"a.b\",listen=\"127.0.0.1:80\"}]"),
+            ("{state=booted}", "{state=booted}"),
+            ("{{port}}", "{80}"),
+            ("{port", "{port"),
+            ("", ""),
+        ] {
+            assert_eq!(filled(text, &words), filled_in);
+        }
+    }
+}

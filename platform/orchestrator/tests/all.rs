@@ -1,0 +1,14 @@
+//! Placement and policies, judged by brute force and by hand; and the service as its callers meet it, with real processes behind
+//! a real router.
+
+#[path = "all/world.rs"]
+mod world;
+
+#[path = "all/contract.rs"]
+mod contract;
+#[path = "all/deploy.rs"]
+mod deploy;
+#[path = "all/plan.rs"]
+mod plan;
+#[path = "all/policy.rs"]
+mod policy;
