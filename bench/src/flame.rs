@@ -140,6 +140,8 @@ impl Flame {
         let job = flame_api::transcode::NewJob {
             id: Uuid::now_v7(),
             chain: "ladder".to_owned(),
+            document: None,
+            parameters: Default::default(),
             asset_id: asset.id,
             source_key: asset.source.key,
             probe: asset.probe,

@@ -11,7 +11,7 @@ use flame_api::ingest::Upload;
 use flame_api::media::Probe;
 use flame_media_child::protocol::{LadderPlan, Outcome, Request, VideoRung};
 use flame_media_child::{Call, Pool, PoolConfig};
-use flame_transcode::ladder;
+use flame_transcode::plan;
 use tokio::process::Command;
 
 use crate::flame::Flame;
@@ -52,7 +52,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         None => looped_clip(&workshop.path().join("clip.mp4")).await?,
     };
     let probe = probe(&clip).await?;
-    let plan = ladder::plan(&probe, PRESET)?;
+    let plan = plan::ladder(&probe, PRESET)?;
     let (ours, theirs) = (workshop.path().join("ours"), workshop.path().join("theirs"));
     let mut command = ffmpeg_command(&clip, &theirs, &plan);
     let commands = vec![process::shown(&command)];
@@ -164,7 +164,11 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
             ensure!(tracks.len() == plan.video.len() + plan.audio.len(), "tracks are missing");
             Ok(took)
         }
-        Outcome::Probe { .. } | Outcome::Poster { .. } | Outcome::Compare { .. } | Outcome::Sheets => {
+        Outcome::Probe { .. }
+        | Outcome::Poster { .. }
+        | Outcome::Elements { .. }
+        | Outcome::Compare { .. }
+        | Outcome::Sheets => {
             bail!("flame-media has done something else")
         }
     }

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and nothing of what it does.
 
 mod ca;
+mod chain;
 mod clmc;
 mod encryption;
 mod job;
@@ -21,6 +22,7 @@ use url::Url;
 use uuid::Uuid;
 
 pub use ca::{Ca, CaCommand};
+pub use chain::{Chain, ChainCommand};
 pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
 pub use encryption::Encrypt;
 pub use job::{Job, JobCommand};
@@ -76,6 +78,8 @@ pub enum Command {
     Subtitles(Subtitles),
     /// Live channels
     Channel(Channel),
+    /// Chains: how assets are conditioned
+    Chain(Chain),
     /// Conditioning jobs
     Job(Job),
     /// How good media is: scores against a reference, and gates that fail
@@ -198,9 +202,12 @@ pub struct Ingest {
     /// Title [default: the file's name]
     #[arg(long, conflicts_with = "manifest")]
     pub title: Option<String>,
-    /// Chain to run on arrival: `ladder`, or `none`
-    #[arg(long, default_value = "ladder")]
+    /// Chain to run on arrival: a name (`flame chain list`), the file of a document, or `none`
+    #[arg(long, value_name = "NAME|FILE", default_value = "ladder")]
     pub chain: String,
+    /// A value for a parameter of the chain: `--set crf=30`
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = chain::setting, conflicts_with = "manifest")]
+    pub set: Vec<(String, String)>,
     /// Return once the job is queued instead of waiting until it has ended
     #[arg(long)]
     pub no_wait: bool,

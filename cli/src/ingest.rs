@@ -8,11 +8,12 @@ use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::ingest::{NewPull, Upload, UploadState};
 use flame_api::subtitles::SubtitleQuery;
-use flame_api::transcode::{Job, JobState};
+use flame_api::transcode::{ChainCheck, Job, JobState};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::args::{Global, Ingest};
+use crate::chain::{self, Wanted};
 use crate::connection;
 use crate::exit::Exit;
 use crate::manifest::{self, Entry};
@@ -53,10 +54,14 @@ enum Reached {
 }
 
 pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
+    // What is more than a name goes to who conditions, once the source is registered.
+    let wanted = chain::wanted(&args.chain, &args.set)?;
+    let wanted = (wanted.document.is_some() || !wanted.parameters.is_empty()).then_some(wanted);
+    let chain = if wanted.is_some() { NO_CHAIN.to_owned() } else { args.chain };
     let entries = match (&args.manifest, args.source) {
-        (Some(manifest), _) => manifest::read(manifest, &args.chain).map_err(Exit::usage)?,
+        (Some(manifest), _) => manifest::read(manifest, &chain).map_err(Exit::usage)?,
         (None, Some(source)) => {
-            vec![Entry { source, title: args.title, chain: args.chain, subtitles: Vec::new(), line: None }]
+            vec![Entry { source, title: args.title, chain, subtitles: Vec::new(), line: None }]
         }
         (None, None) => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
     };
@@ -68,12 +73,15 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
         }
     }
     let client = connection::client(global);
-    known_chains(&client, &entries).await?;
+    match &wanted {
+        Some(wanted) => check(&client, wanted).await?,
+        None => known_chains(&client, &entries).await?,
+    }
     let mut results = Vec::with_capacity(entries.len());
     for entry in &entries {
         let reached = Cell::new(Reached::Nothing);
         let result = tokio::select! {
-            result = one(&client, entry, args.no_wait, global.json, &reached) => result,
+            result = one(&client, entry, wanted.as_ref(), args.no_wait, global.json, &reached) => result,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 let left = give_up(&client, reached.get()).await;
@@ -132,11 +140,29 @@ async fn known_chains(client: &Client, entries: &[Entry]) -> Result<(), Exit> {
     Err(Exit::usage(anyhow!("{line}there is no chain `{}`; there are {}", entry.chain, known.join(", "))))
 }
 
+/// Fails if a chain that is not just a name cannot be run here: before the first byte is sent.
+async fn check(client: &Client, wanted: &Wanted) -> Result<(), Exit> {
+    let document = match &wanted.document {
+        Some(document) => document.clone(),
+        None => {
+            let chain = client.chain(&wanted.name).await?;
+            let unknown = || Exit::usage(anyhow!("there is no chain `{}`; `flame chain list` names them", wanted.name));
+            chain.ok_or_else(unknown)?.document
+        }
+    };
+    let checked = client.check_chain(&ChainCheck { document, parameters: wanted.parameters.clone() }).await;
+    match checked {
+        Ok(_) => Ok(()),
+        Err(error) if error.status() == Some(422) => Err(Exit::usage(error)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Uploads a clip, waits until `chain` has conditioned it, and says where it plays.
 pub async fn conditioned(client: &Client, clip: &Path, chain: &str) -> anyhow::Result<String> {
     let source = clip.to_string_lossy().into_owned();
     let entry = Entry { source, title: None, chain: chain.to_owned(), subtitles: Vec::new(), line: None };
-    let ingested = one(client, &entry, false, true, &Cell::new(Reached::Nothing)).await?;
+    let ingested = one(client, &entry, None, false, true, &Cell::new(Reached::Nothing)).await?;
     if let Some(reason) = ingested.error {
         return Err(anyhow!("the chain {chain} failed: {reason}"));
     }
@@ -154,6 +180,7 @@ pub fn is_file(path: &Path) -> anyhow::Result<()> {
 async fn one(
     client: &Client,
     entry: &Entry,
+    wanted: Option<&Wanted>,
     no_wait: bool,
     quiet: bool,
     reached: &Cell<Reached>,
@@ -181,7 +208,17 @@ async fn one(
     if ingested.error.is_none() {
         ingested.error = add_subtitles(client, id, &entry.subtitles).await;
     }
-    if let (Some(job_id), false, None) = (upload.job_id, no_wait, &ingested.error) {
+    let mut job_id = upload.job_id;
+    if let (Some(wanted), None) = (wanted, &ingested.error) {
+        match job::queue(client, id, wanted.clone()).await {
+            Ok(job) => job_id = Some(job.id),
+            Err(error) => {
+                ingested.error = Some(format!("asset {id} is registered, and not conditioned: {}", error.message()))
+            }
+        }
+        reached.set(job_id.map_or(Reached::Nothing, Reached::Job));
+    }
+    if let (Some(job_id), false, None) = (job_id, no_wait, &ingested.error) {
         let job = job::follow(client, job_id, "condition", quiet).await?;
         ingested.play_url = (job.state == JobState::Succeeded).then(|| connection::play_url(client.router(), id));
         ingested.error = match job.state {

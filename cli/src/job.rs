@@ -1,13 +1,17 @@
 //! `flame job`: conditioning jobs, listed, watched and cancelled.
 
+mod stages;
+
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use flame_api::Client;
 use flame_api::transcode::{Job, JobQuery, JobState, NewJob};
+use stages::Stages;
 use uuid::Uuid;
 
 use crate::args::{self, Global, JobCommand};
+use crate::chain::{self, Wanted};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::{self, Progress};
@@ -23,7 +27,7 @@ pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
         JobCommand::List { limit } => list(global, &client, limit).await,
-        JobCommand::Start { id, chain } => start(global, &client, id, chain).await,
+        JobCommand::Start { id, chain, set } => start(global, &client, id, chain::wanted(&chain, &set)?).await,
         JobCommand::Watch { id } => watch(global, &client, id).await,
         JobCommand::Cancel { id } => {
             let job = client.cancel_job(id).await?;
@@ -42,14 +46,21 @@ pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
 }
 
 /// Conditions an asset that is there: uploaded with `--chain none`, or whose job failed or was cancelled.
-async fn start(global: &Global, client: &Client, id: Uuid, chain: String) -> Result<(), Exit> {
-    let asset = client.asset(id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
-    let job = NewJob { id: Uuid::now_v7(), chain, asset_id: id, source_key: asset.source.key, probe: asset.probe };
-    let job = client.create_job(&job).await?;
+async fn start(global: &Global, client: &Client, id: Uuid, wanted: Wanted) -> Result<(), Exit> {
+    let job = queue(client, id, wanted).await?;
     if global.json {
         return output::print_json(&job);
     }
     output::print_line(&format!("job {} is {}; `flame job watch {}` follows it", job.id, state(job.state), job.id))
+}
+
+/// Queues a job for an asset that is there.
+pub async fn queue(client: &Client, id: Uuid, wanted: Wanted) -> Result<Job, Exit> {
+    let asset = client.asset(id).await?.ok_or_else(|| Exit::failed(anyhow!("there is no asset {id}")))?;
+    let Wanted { name: chain, document, parameters } = wanted;
+    let (source_key, probe) = (asset.source.key, asset.probe);
+    let job = NewJob { id: Uuid::now_v7(), chain, document, parameters, asset_id: id, source_key, probe };
+    Ok(client.create_job(&job).await?)
 }
 
 async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit> {
@@ -96,10 +107,13 @@ async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     if client.job(id).await?.is_none() {
         return Err(Exit::failed(anyhow!("there is no job {id}")));
     }
-    let job = follow(client, id, "job", global.json).await?;
+    let mut stages = Stages::new(global.json);
+    let job = followed(client, id, |job| stages.set(&job.stages)).await?;
+    drop(stages);
     if global.json {
         output::print_json(&job)?;
     } else {
+        stages::print(&job)?;
         output::print_line(&format!("job {id} {}", state(job.state)))?;
     }
     match job.state {
@@ -114,24 +128,29 @@ async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
 /// Follows a job to its end, with a bar called `name`.
 pub async fn follow(client: &Client, id: Uuid, name: &str, quiet: bool) -> anyhow::Result<Job> {
     let mut bar = Progress::new(name, quiet);
+    let ended = followed(client, id, |job| bar.set(job.progress, &job.stage)).await?;
+    bar.finish();
+    Ok(ended)
+}
+
+/// Follows a job to its end; `show` sees it each time.
+async fn followed(client: &Client, id: Uuid, mut show: impl FnMut(&Job)) -> anyhow::Result<Job> {
     let mut silences = 0;
-    let ended = loop {
+    loop {
         match client.job(id).await {
             Ok(job) => {
                 let job = job.with_context(|| format!("job {id} is gone"))?;
                 silences = 0;
-                bar.set(job.progress, &job.stage);
+                show(&job);
                 if job.state.is_final() {
-                    break job;
+                    return Ok(job);
                 }
             }
             Err(error) if error.is_transient() && silences < SILENCES_MAX => silences += 1,
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(POLL).await;
-    };
-    bar.finish();
-    Ok(ended)
+    }
 }
 
 /// The word for a state.

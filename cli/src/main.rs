@@ -7,6 +7,7 @@ mod args;
 mod asset;
 mod bundle;
 mod ca;
+mod chain;
 mod channel;
 mod clips;
 mod clmc;
@@ -67,6 +68,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Asset(asset) => asset::run(&global, asset).await,
         Command::Subtitles(subtitles) => subtitles::run(&global, subtitles).await,
         Command::Channel(channel) => channel::run(&global, channel).await,
+        Command::Chain(chain) => chain::run(&global, chain).await,
         Command::Job(job) => job::run(&global, job).await,
         Command::Quality(quality) => quality::run(&global, quality).await,
         Command::Edge(edge) => edge::run(&global, edge).await,

@@ -23,6 +23,9 @@ mod full_disk;
 #[path = "all/ca.rs"]
 mod ca;
 
+#[path = "all/chain.rs"]
+mod chain;
+
 #[path = "all/quality.rs"]
 mod quality;
 #[path = "all/routing.rs"]

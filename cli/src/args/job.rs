@@ -24,9 +24,12 @@ pub enum JobCommand {
         /// The asset's identifier
         #[arg(value_name = "ASSET", value_parser = connection::id)]
         id: Uuid,
-        /// The chain to run
-        #[arg(long, default_value = "ladder")]
+        /// The chain to run: a name (`flame chain list`), or the file of a document
+        #[arg(long, value_name = "NAME|FILE", default_value = "ladder")]
         chain: String,
+        /// A value for a parameter of the chain: `--set crf=30`
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::chain::setting)]
+        set: Vec<(String, String)>,
     },
     /// Watch a job until it ends; status 1 if it fails
     Watch {

@@ -25,7 +25,7 @@ use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersi
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
-use crate::transcode::{Chain, Job, JobQuery, NewJob};
+use crate::transcode::{Chain, ChainCheck, ChainDetail, Encoder, Job, JobQuery, NewJob};
 
 pub use feed::Feed;
 pub use transport::Transport;
@@ -292,6 +292,21 @@ impl Client {
     /// The chains that can be run.
     pub async fn chains(&self) -> Result<Page<Chain>, ClientError> {
         self.call(Method::GET, "transcode", "chains").json().await
+    }
+
+    /// One of them, or `None` where there is none of that name.
+    pub async fn chain(&self, name: &str) -> Result<Option<ChainDetail>, ClientError> {
+        self.call(Method::GET, "transcode", &format!("chains/{name}")).json_or_none().await
+    }
+
+    /// Checks a document against what is installed where media is encoded; what is wrong is a refusal (422).
+    pub async fn check_chain(&self, check: &ChainCheck) -> Result<ChainDetail, ClientError> {
+        self.call(Method::POST, "transcode", "chains/check").body(check).json().await
+    }
+
+    /// The encoders that chains can name.
+    pub async fn encoders(&self) -> Result<Page<Encoder>, ClientError> {
+        self.call(Method::GET, "transcode", "encoders").json().await
     }
 
     /// Queues a job; repeating it is safe.

@@ -3,6 +3,8 @@
 //! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
 //! `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` · `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
@@ -61,9 +63,26 @@ pub struct Version {
     /// Its thumbnails, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnails: Option<Thumbnails>,
+    /// How exactly it was made, where a job made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditioning: Option<Conditioning>,
     /// When it was published.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// How exactly a version was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Conditioning {
+    /// SHA-256 of the chain's document, lower-case hex.
+    pub document_sha256: String,
+    /// The values that were given to the chain's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// The encoders, as documents name them.
+    pub encoders: Vec<String>,
+    /// Versions of the programs and libraries that made it.
+    pub tools: String,
 }
 
 /// An entry of the catalogue. `ETag` is `"<revision>"`.
@@ -198,6 +217,9 @@ pub struct NewVersion {
     /// Its thumbnails, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnails: Option<Thumbnails>,
+    /// How exactly it was made, where a job made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditioning: Option<Conditioning>,
 }
 
 /// Body of `PUT /assets/{id}/failure`: conditioning failed. An asset that already plays stays `ready`.

@@ -55,6 +55,8 @@ pub struct Limits {
 pub struct Call {
     /// Gets the progress, 0 to 1.
     pub progress: Option<watch::Sender<f64>>,
+    /// Gets the progress of each track of a ladder, before that of the whole.
+    pub parts: Option<watch::Sender<Vec<f64>>>,
     /// Time for the work, counted once a child is free; `None` for no bound.
     pub deadline: Option<Duration>,
     /// Ends the request at any time.
@@ -203,7 +205,7 @@ impl Shared {
             biased;
             () = call.cancel.cancelled() => Err(ChildError::Cancelled),
             () = &mut expired => Err(timed_out(call)),
-            answer = converse(&mut child, request, call.progress.as_ref()) => answer,
+            answer = converse(&mut child, request, &call) => answer,
         };
         child.served += 1;
         if answer.is_ok() && child.served < self.config.requests_max {
@@ -237,16 +239,15 @@ fn timed_out(call: &Call) -> ChildError {
     ChildError::TimedOut { after: call.deadline.unwrap_or_default() }
 }
 
-async fn converse(
-    child: &mut Child,
-    request: &Request,
-    progress: Option<&watch::Sender<f64>>,
-) -> Result<Outcome, ChildError> {
+async fn converse(child: &mut Child, request: &Request, call: &Call) -> Result<Outcome, ChildError> {
     child.ask(request).await?;
     loop {
         match child.event().await? {
-            Event::Progress { fraction } => {
-                if let Some(progress) = progress {
+            Event::Progress { fraction, parts: said } => {
+                if let Some(parts) = &call.parts {
+                    parts.send_replace(said);
+                }
+                if let Some(progress) = &call.progress {
                     progress.send_replace(fraction);
                 }
             }

@@ -14,7 +14,7 @@ use flame_api::{
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -50,6 +50,11 @@ pub enum Request {
         /// What to encode.
         plan: LadderPlan,
     },
+    /// Look which of GStreamer's elements are installed. Answers [`Outcome::Elements`].
+    Elements {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// Score a film against its reference. Answers [`Outcome::Compare`].
     Compare {
         /// The two, and what to compute.
@@ -81,6 +86,9 @@ pub enum Event {
     Progress {
         /// 0 to 1.
         fraction: f64,
+        /// The same of each track of a ladder, in the plan's order, video first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<f64>,
     },
     /// The work is done.
     Done {
@@ -133,6 +141,13 @@ pub enum Outcome {
         source_audio_samples: Vec<u64>,
         /// The thumbnails written; none also where they could not be made.
         thumbnails: Option<Thumbnails>,
+    },
+    /// Of [`Request::Elements`].
+    Elements {
+        /// Those that are installed, in the order in which they were asked for.
+        installed: Vec<String>,
+        /// Versions of the child and its libraries, for people.
+        versions: String,
     },
     /// Of [`Request::Compare`].
     Compare {
@@ -203,12 +218,36 @@ pub struct LadderPlan {
     pub rotation_deg: u16,
     /// Whether to deinterlace (one frame out for each frame in).
     pub deinterlace: bool,
-    /// Nominal frame rate, for the tracks' descriptions and the last frame's duration.
+    /// What is done to the upright pictures before they are scaled, in this order.
+    pub front: Vec<PictureStep>,
+    /// Nominal frame rate of the source, for the tracks' descriptions and the last frame's duration.
     pub frame_rate: Option<Rational>,
     /// Duration that the probe promised, for progress and to notice truncation.
     pub duration_ms: u64,
     /// The thumbnails to make, if any.
     pub thumbnails: Option<ThumbnailPlan>,
+}
+
+/// Something that is done to pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureStep {
+    /// Takes borders away.
+    Crop(Borders),
+    /// Adds black bars.
+    Pad(Borders),
+    /// Drops and repeats pictures until there are so many a second.
+    FrameRate(Rational),
+}
+
+/// Pixels at the sides of a picture as it is stored, upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the sides")]
+pub struct Borders {
+    pub left: u32,
+    pub right: u32,
+    pub top: u32,
+    pub bottom: u32,
 }
 
 /// Small pictures at even distances, on sheets.
@@ -228,6 +267,20 @@ pub struct ThumbnailPlan {
     pub sheets_max: u32,
 }
 
+// === impl LadderPlan ===
+
+impl LadderPlan {
+    /// Nominal frame rate of the tracks.
+    #[must_use]
+    pub fn track_frame_rate(&self) -> Option<Rational> {
+        let set = self.front.iter().rev().find_map(|step| match step {
+            PictureStep::FrameRate(rate) => Some(*rate),
+            PictureStep::Crop(_) | PictureStep::Pad(_) => None,
+        });
+        set.or(self.frame_rate)
+    }
+}
+
 // === impl ThumbnailPlan ===
 
 impl ThumbnailPlan {
@@ -238,7 +291,7 @@ impl ThumbnailPlan {
     }
 }
 
-/// One H.264 rung: capped constant quality.
+/// One H.264 rung.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRung {
     /// Track name: `v720`.
@@ -247,9 +300,13 @@ pub struct VideoRung {
     pub width: u32,
     /// Even height in square pixels.
     pub height: u32,
-    /// x264's constant rate factor.
+    /// What encodes: `x264`, `openh264`.
+    pub encoder: String,
+    /// Constant rate factor (of `openh264`: the quantiser), where there is no mean.
     pub crf: u32,
-    /// Cap (VBV) in bits per second, over a buffer of two seconds.
+    /// Mean bits per second instead of constant quality.
+    pub mean_bitrate_bps: Option<u32>,
+    /// Cap (VBV) in bits per second, over a buffer of two seconds; 0 for none.
     pub max_bitrate_bps: u32,
     /// x264 preset: `veryfast`.
     pub preset: String,

@@ -47,7 +47,8 @@ pub struct Ladder {
     pub thumbnails: Option<Thumbnails>,
 }
 
-/// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1.
+/// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1 of the whole,
+/// and of each track.
 ///
 /// # Errors
 /// [`MediaError`] in people's words; nothing is left in `output_dir` then.
@@ -55,7 +56,7 @@ pub fn encode(
     input: &Path,
     output_dir: &Path,
     plan: &LadderPlan,
-    on_progress: &mut dyn FnMut(f64),
+    on_progress: &mut dyn FnMut(f64, Vec<f64>),
 ) -> Result<Ladder, MediaError> {
     check(plan)?;
     initialise()?;
@@ -79,6 +80,16 @@ pub fn examine() -> Result<String, MediaError> {
     initialise()?;
     elements::examine()?;
     Ok(format!("H.264 (x264enc) and AAC (avenc_aac); {}", versions()))
+}
+
+/// Those of GStreamer's elements that are installed.
+///
+/// # Errors
+/// GStreamer does not start.
+pub fn installed(mut names: Vec<String>) -> Result<Vec<String>, MediaError> {
+    initialise()?;
+    names.retain(|name| gst::ElementFactory::find(name).is_some());
+    Ok(names)
 }
 
 /// Versions of the libraries, for people.
@@ -144,7 +155,7 @@ fn run(
     input: &Path,
     output_dir: &Path,
     plan: &LadderPlan,
-    on_progress: &mut dyn FnMut(f64),
+    on_progress: &mut dyn FnMut(f64, Vec<f64>),
 ) -> Result<Ladder, MediaError> {
     let source = feed::open(input)?;
     let (pipeline, sources, shared) = graph::build(output_dir, plan)?;
@@ -171,7 +182,7 @@ fn watch(
     pipeline: &gst::Pipeline,
     shared: &Shared,
     plan: &LadderPlan,
-    on_progress: &mut dyn FnMut(f64),
+    on_progress: &mut dyn FnMut(f64, Vec<f64>),
 ) -> Result<(), MediaError> {
     let bus = pipeline.bus().ok_or_else(|| MediaError::environment("the media pipeline has no bus"))?;
     let mut said = 0.0;
@@ -192,7 +203,7 @@ fn watch(
             let fraction = fraction(shared.position_ns(), plan.duration_ms);
             if fraction > said {
                 said = fraction;
-                on_progress(fraction);
+                on_progress(fraction, shared.parts(plan.duration_ms));
             }
         }
     }
@@ -224,7 +235,7 @@ fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
         tracks.push(Track {
             width: Some(rung.width),
             height: Some(rung.height),
-            frame_rate: plan.frame_rate,
+            frame_rate: plan.track_frame_rate(),
             ..measured(&rung.name, TrackKind::Video, written)
         });
     }

@@ -92,8 +92,8 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
             Ok(Outcome::Poster { width: poster.width, height: poster.height })
         }
         Request::Ladder { input, output_dir, plan } => {
-            let mut on_progress = |fraction| {
-                if say(output, &Event::Progress { fraction }).is_err() {
+            let mut on_progress = |fraction, parts: Vec<f64>| {
+                if say(output, &Event::Progress { fraction, parts }).is_err() {
                     exit(ORPHANED);
                 }
             };
@@ -101,12 +101,15 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
                 ladder::encode(&input, &output_dir, &plan, &mut on_progress)?;
             Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails })
         }
+        Request::Elements { names } => {
+            Ok(Outcome::Elements { installed: ladder::installed(names)?, versions: versions() })
+        }
         Request::Compare { plan, output: scores_path } => {
             let mut said = Instant::now();
             let mut on_progress = |fraction| {
                 if said.elapsed() >= PROGRESS_INTERVAL {
                     said = Instant::now();
-                    if say(output, &Event::Progress { fraction }).is_err() {
+                    if say(output, &Event::Progress { fraction, parts: Vec::new() }).is_err() {
                         exit(ORPHANED);
                     }
                 }

@@ -18,5 +18,7 @@ mod pool;
 mod poster;
 #[path = "all/sound.rs"]
 mod sound;
+#[path = "all/steps.rs"]
+mod steps;
 #[path = "all/thumbnails.rs"]
 mod thumbnails;

@@ -4,14 +4,16 @@
 
 use std::{fmt, str::FromStr};
 
-use flame_api::quality::Comparison;
+use flame_api::quality::{Comparison, Metric};
+
+use crate::columns;
 
 /// A bound that a comparison must keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
-    /// A column, or `alignment`.
+    /// A column, `alignment`, or `track`.
     figure: String,
-    /// A pooling of the column, or a field of the alignment.
+    /// A pooling of the column, a field of the alignment, or a figure of the track.
     pooling: String,
     relation: Relation,
     bound: f64,
@@ -36,6 +38,10 @@ pub struct Verdict {
 }
 
 const POOLINGS: &str = "mean, harmonic_mean, min, max, p1, p5, p10";
+/// The figure that stands for the track alone.
+const TRACK: &str = "track";
+/// What is known of a track without its pictures.
+const TRACKS: &str = "mean_bps, peak_bps, duration_error_ms, samples, longest_gop_ms, keyframes_off_grid";
 const ALIGNMENTS: &str = "confidence, offset_frames, lead_in_reference, lead_in_distorted, tail_reference, \
                           tail_distorted, dropped_frames, repeated_frames, foreign_frames";
 
@@ -46,6 +52,36 @@ impl Gate {
     #[must_use]
     pub fn column(&self) -> Option<&str> {
         (self.figure != "alignment").then_some(self.figure.as_str())
+    }
+
+    /// Whether it is about pictures that are compared with others, not about the track alone.
+    #[must_use]
+    pub fn needs_pictures(&self) -> bool {
+        self.figure != TRACK
+    }
+
+    /// The metric that gives its column; none of a gate on the alignment or the track.
+    #[must_use]
+    pub fn metric(&self) -> Option<Metric> {
+        Metric::ALL.into_iter().find(|metric| columns::of(*metric).contains(&self.figure.as_str()))
+    }
+
+    /// The figure of the track that it is about: `peak_bps`.
+    #[must_use]
+    pub fn track_figure(&self) -> Option<&str> {
+        (self.figure == TRACK).then_some(self.pooling.as_str())
+    }
+
+    /// Looks at a figure that was measured.
+    #[must_use]
+    pub fn verdict(&self, measured: f64) -> Verdict {
+        let passes = match self.relation {
+            Relation::AtLeast => measured >= self.bound,
+            Relation::MoreThan => measured > self.bound,
+            Relation::AtMost => measured <= self.bound,
+            Relation::LessThan => measured < self.bound,
+        };
+        Verdict { measured, passes }
     }
 
     /// Looks at a comparison.
@@ -83,13 +119,7 @@ impl Gate {
                 other => return Err(format!("there is no pooling `{other}`; there are {POOLINGS}")),
             }
         };
-        let passes = match self.relation {
-            Relation::AtLeast => measured >= self.bound,
-            Relation::MoreThan => measured > self.bound,
-            Relation::AtMost => measured <= self.bound,
-            Relation::LessThan => measured < self.bound,
-        };
-        Ok(Verdict { measured, passes })
+        Ok(self.verdict(measured))
     }
 }
 
@@ -108,7 +138,11 @@ impl FromStr for Gate {
         let ((figure, bound), relation) = found.ok_or_else(wrong)?;
         let (figure, pooling) = figure.trim().split_once('.').ok_or_else(wrong)?;
         let bound: f64 = bound.trim().parse().map_err(|_| wrong())?;
-        let known = if figure == "alignment" { ALIGNMENTS } else { POOLINGS };
+        let known = match figure {
+            "alignment" => ALIGNMENTS,
+            TRACK => TRACKS,
+            _ => POOLINGS,
+        };
         let is_known = known.split(", ").any(|name| name == pooling);
         if !bound.is_finite() || figure.is_empty() || !is_known {
             return Err(wrong());

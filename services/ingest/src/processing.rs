@@ -241,6 +241,8 @@ impl Processor {
         let job = NewJob {
             id: known(record.job_id.as_ref(), "job")?,
             chain: record.labels.chain.clone(),
+            document: None,
+            parameters: Default::default(),
             asset_id: record.id,
             source_key: depot::source_key(record),
             probe: known(record.probe.as_ref(), "probe")?,

@@ -56,6 +56,7 @@ pub fn publish(existing: Option<&Version>, new: &NewVersion) -> Publication {
     match existing {
         None => Publication::Add,
         Some(Version { tracks, thumbnails, chain, job_id, .. }) => {
+            // Not `conditioning`: what made it may have been updated between two tries to publish.
             let said = (tracks, thumbnails, chain, job_id);
             let is_same = said == (&new.tracks, &new.thumbnails, &new.chain, &new.job_id);
             if is_same { Publication::Repeat } else { Publication::Differs }

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use flame_api::media::{Probe, Rational, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS, Thumbnails, Track};
-use flame_api::metadata::{NewAsset, NewVersion, SoundLabel, Source};
+use flame_api::metadata::{Conditioning, NewAsset, NewVersion, SoundLabel, Source};
 use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use uuid::Uuid;
 
@@ -21,6 +21,10 @@ pub const KEY_MAX_BYTES: usize = 1024;
 pub const REASON_MAX_CHARS: usize = 4000;
 /// Most audio streams of a source that can be labelled.
 pub const SOUND_LABELS_MAX: usize = 64;
+/// Most parameters, and most encoders, that are noted of how a version was made.
+pub const CONDITIONING_ITEMS_MAX: usize = 64;
+/// Longest text of each, bytes.
+pub const CONDITIONING_TEXT_MAX_BYTES: usize = 1024;
 /// Most thumbnails of a version.
 pub const THUMBNAILS_MAX: u32 = 10_000;
 /// Widest and highest sheet of thumbnails, pixels: what fits in a JPEG.
@@ -206,7 +210,25 @@ pub fn check_version(version: &NewVersion) -> Result<(), Refused> {
             return refuse(format!("tracks[{at}].name"), format!("is `{}`, as another track's is", track.name));
         }
     }
+    version.conditioning.as_ref().map_or(Ok(()), check_conditioning)?;
     version.thumbnails.as_ref().map_or(Ok(()), check_thumbnails)
+}
+
+fn check_conditioning(conditioning: &Conditioning) -> Result<(), Refused> {
+    let Conditioning { document_sha256, parameters, encoders, tools } = conditioning;
+    if document_sha256.len() != 64 || !document_sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return refuse("conditioning.document_sha256", "must have 64 hexadecimal digits".to_owned());
+    }
+    let is_short = |text: &String| text.len() <= CONDITIONING_TEXT_MAX_BYTES;
+    let texts = parameters.iter().flat_map(|(name, value)| [name, value]).chain(encoders).chain([tools]);
+    if parameters.len().max(encoders.len()) > CONDITIONING_ITEMS_MAX || !texts.into_iter().all(is_short) {
+        let reason = format!(
+            "must have at most {CONDITIONING_ITEMS_MAX} parameters and encoders, of at most {CONDITIONING_TEXT_MAX_BYTES} \
+             bytes each"
+        );
+        return refuse("conditioning", reason);
+    }
+    Ok(())
 }
 
 fn check_thumbnails(thumbnails: &Thumbnails) -> Result<(), Refused> {

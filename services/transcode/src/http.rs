@@ -1,25 +1,51 @@
 //! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
 
 mod chains;
+mod encoders;
 mod error;
 mod events;
 mod jobs;
 
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::encoders::Encoders;
 use crate::limits::BODY_MAX_BYTES;
 use crate::store::Store;
 
+/// What handlers ask for.
+#[derive(Debug, Clone)]
+struct Api {
+    store: Store,
+    encoders: Encoders,
+}
+
 /// All routes; every one needs a caller.
-pub(crate) fn routes(store: Store) -> OpenApiRouter {
+pub(crate) fn routes(store: Store, encoders: Encoders) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(chains::list))
+        .routes(routes!(chains::show))
+        .routes(routes!(chains::check))
+        .routes(routes!(encoders::list))
         .routes(routes!(jobs::create, jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::watch))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .with_state(store)
+        .with_state(Api { store, encoders })
+}
+
+// === impl Api ===
+
+impl FromRef<Api> for Store {
+    fn from_ref(api: &Api) -> Self {
+        api.store.clone()
+    }
+}
+
+impl FromRef<Api> for Encoders {
+    fn from_ref(api: &Api) -> Self {
+        api.encoders.clone()
+    }
 }

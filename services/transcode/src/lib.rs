@@ -4,18 +4,21 @@
 //! and the catalogue says why. The service touches no media itself: a `flame-media` child does, and may die of it.
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
-//! Reading order: [`config`], the decisions ([`job`], [`ladder`], [`stage`], [`limits`], [`version`], [`cursor`]), then
-//! [`store`], which keeps them, [`changes`], which tells of them, `worker`, which carries them out, and `http`, which
+//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`job`], [`plan`], [`stage`], [`limits`], [`version`], [`cursor`]), then
+//! [`store`], which keeps them, [`encoders`], which looks at this machine, [`changes`], which tells of them, `worker`, which carries them out, and `http`, which
 //! speaks.
 
+pub mod chains;
 pub mod changes;
 pub mod config;
 pub mod cursor;
+pub mod encoders;
+pub mod gate;
 mod http;
 pub mod job;
-pub mod ladder;
 pub mod limits;
 mod metrics;
+pub mod plan;
 pub mod stage;
 pub mod store;
 pub mod version;
@@ -30,6 +33,7 @@ use flame_service_host::{Host, Routes, Running, StartError};
 use utoipa_axum::router::OpenApiRouter;
 
 use changes::Changes;
+use encoders::Encoders;
 use metrics::Metrics;
 use store::{Lane, Store};
 use worker::{Scratch, Worker};
@@ -62,7 +66,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
+    let encoders = Encoders::new(pool.clone());
     let worker = Arc::new(Worker {
+        encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
         pool: Pool::new(pool),
@@ -79,7 +85,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.cancelled().await;
         changes.close();
     });
-    Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
+    Ok(host.serve(Routes { private: http::routes(store, encoders), public: OpenApiRouter::new() }))
 }
 
 fn cannot_open(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {

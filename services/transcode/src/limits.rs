@@ -3,9 +3,11 @@
 //! A refusal names the field and the limit, so that the caller can mend the request.
 
 use flame_api::media::{Probe, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS};
-use flame_api::transcode::{Chain, NewJob};
+use flame_api::transcode::NewJob;
+use flame_chain::chain::Chain;
 
-use crate::ladder::{self, PlanError};
+use crate::chains::{self, ChainError};
+use crate::plan::{self, Means, PlanError};
 
 /// Longest request body.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
@@ -18,9 +20,6 @@ pub const REASON_MAX_CHARS: usize = 2000;
 /// Longest promised duration, milliseconds: a year. It keeps sums and deadlines within their types.
 pub const DURATION_MAX_MS: u64 = 366 * 24 * 3_600_000;
 
-/// The chain that every source can go through.
-pub const LADDER: &str = "ladder";
-
 /// A job that is not queued, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {reason}")]
@@ -31,26 +30,35 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// The chains that this service runs.
-#[must_use]
-pub fn chains() -> Vec<Chain> {
-    let description = "H.264 in up to seven sizes, none above its source, and one AAC track; GOPs of 2 s that begin on \
-                       the same frames in all sizes; CMAF segments of 4 s";
-    vec![Chain { name: LADDER.to_owned(), description: description.to_owned() }]
-}
-
-/// Checks the body of `POST /jobs` by `tenant`.
-pub fn check(tenant: &str, job: &NewJob) -> Result<(), Refused> {
-    if !chains().iter().any(|chain| chain.name == job.chain) {
-        let names: Vec<String> = chains().into_iter().map(|chain| chain.name).collect();
-        return refuse("chain", format!("must be one of: {}", names.join(", ")));
-    }
+/// Checks the body of `POST /jobs` by `tenant`; gives its chain. `encoders` are those that are installed, if it matters.
+pub fn check(tenant: &str, job: &NewJob, encoders: Option<&[String]>) -> Result<Chain, Refused> {
+    let chain = check_chain(job)?;
     check_key(tenant, &job.source_key)?;
     check_probe(&job.probe)?;
-    match ladder::plan(&job.probe, "veryfast") {
-        Ok(_) => Ok(()),
+    match plan::of(&chain, &job.probe, Means { preset: "veryfast", encoders }) {
+        Ok(_) => Ok(chain),
         Err(error @ (PlanError::NothingToEncode | PlanError::NoPixels { .. })) => refuse("probe", error.to_string()),
+        Err(
+            error @ (PlanError::NothingOfIt(_)
+            | PlanError::CropsAll { .. }
+            | PlanError::NotComparable { .. }
+            | PlanError::NoEncoder { .. }
+            | PlanError::TooManyTracks(_)),
+        ) => refuse("chain", format!("cannot be run on this source: {error}")),
     }
+}
+
+/// Checks what a job says of its chain.
+pub fn check_chain(job: &NewJob) -> Result<Chain, Refused> {
+    chains::resolve_new(&job.chain, job.document.as_deref(), &job.parameters).map_err(|error| {
+        let field = match (&error, job.document.is_some()) {
+            (ChainError::Unknown { .. } | ChainError::OtherName(_) | ChainError::Taken(_), _) => "chain",
+            (ChainError::Document(_), true) => "document",
+            // A document that comes with the program is right: what was set is not.
+            (ChainError::Document(_), false) => "parameters",
+        };
+        Refused { field, reason: format!("is refused: {error}") }
+    })
 }
 
 /// A source of the tenant's own: otherwise one tenant could have another's bytes conditioned for it.
@@ -102,7 +110,7 @@ fn check_word(field: &'static str, word: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn refuse(field: &'static str, reason: impl Into<String>) -> Result<(), Refused> {
+fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, Refused> {
     Err(Refused { field, reason: reason.into() })
 }
 
@@ -116,6 +124,7 @@ pub fn kept_reason(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use flame_api::media::{AudioStream, Rational, SoundRole, VideoStream};
+    use flame_chain::shipped::LADDER;
     use uuid::Uuid;
 
     use super::*;
@@ -150,6 +159,8 @@ mod tests {
         NewJob {
             id: Uuid::nil(),
             chain: LADDER.to_owned(),
+            document: None,
+            parameters: Default::default(),
             asset_id: Uuid::nil(),
             source_key: "acme/sources/x".to_owned(),
             probe: Probe {
@@ -166,17 +177,20 @@ mod tests {
     fn refused(change: impl FnOnce(&mut NewJob)) -> &'static str {
         let mut job = job();
         change(&mut job);
-        check("acme", &job).unwrap_err().field
+        check("acme", &job, None).unwrap_err().field
     }
 
     #[test]
     fn a_job_within_the_limits_is_taken() {
-        assert_eq!(check("acme", &job()), Ok(()));
+        assert_eq!(check("acme", &job(), None).unwrap().name, LADDER);
     }
 
     #[test]
     fn a_refusal_names_the_field() {
-        assert_eq!(refused(|job| job.chain = "proxy".to_owned()), "chain");
+        assert_eq!(refused(|job| job.chain = "proxi".to_owned()), "chain");
+        assert_eq!(refused(|job| job.parameters = [("crf".to_owned(), "20".to_owned())].into()), "parameters");
+        assert_eq!(refused(|job| job.document = Some("chain: [".to_owned())), "document");
+        assert_eq!(refused(|job| (job.chain, job.probe.audio) = ("audio-only".to_owned(), None)), "chain");
         for key in ["other/sources/x", "acme", "acme/", "acmex/y", "acme/\n", &format!("acme/{}", "x".repeat(1024))] {
             assert_eq!(refused(|job| job.source_key = key.to_owned()), "source_key", "{key}");
         }

@@ -13,6 +13,8 @@ pub enum Stage {
     Fetching,
     /// Encodes.
     Encoding,
+    /// Measures whether the tracks pass their gates.
+    Checking,
     /// Stores the tracks.
     Storing,
     /// Tells the catalogue.
@@ -47,6 +49,7 @@ impl Stage {
             Self::WaitingAgain => "waiting for another attempt",
             Self::Fetching => "fetching the source",
             Self::Encoding => "encoding",
+            Self::Checking => "checking",
             Self::Storing => "storing",
             Self::Publishing => "publishing",
             Self::CleaningUp => "cleaning up",
@@ -76,7 +79,8 @@ impl Stage {
         match self {
             Self::Waiting | Self::WaitingAgain => Some((0.0, 0.0)),
             Self::Fetching => Some((0.0, 0.05)),
-            Self::Encoding => Some((0.05, 0.9)),
+            Self::Encoding => Some((0.05, 0.85)),
+            Self::Checking => Some((0.85, 0.9)),
             Self::Storing => Some((0.9, 0.98)),
             Self::Publishing => Some((0.98, 0.99)),
             Self::Done => Some((1.0, 1.0)),
@@ -108,7 +112,15 @@ mod tests {
 
     #[test]
     fn a_job_that_goes_well_never_goes_back() {
-        let stages = [Stage::Waiting, Stage::Fetching, Stage::Encoding, Stage::Storing, Stage::Publishing, Stage::Done];
+        let stages = [
+            Stage::Waiting,
+            Stage::Fetching,
+            Stage::Encoding,
+            Stage::Checking,
+            Stage::Storing,
+            Stage::Publishing,
+            Stage::Done,
+        ];
         let steps = stages.into_iter().flat_map(|stage| [0.0, 0.5, 1.0].map(|fraction| Progress { stage, fraction }));
         let whole: Vec<f64> = steps.filter_map(Progress::of_whole).collect();
         assert!(whole.is_sorted(), "{whole:?}");

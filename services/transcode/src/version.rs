@@ -4,6 +4,7 @@
 //! to look.
 
 use flame_api::media::{Thumbnails, Track};
+use flame_api::metadata::Conditioning;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ pub struct Made {
     pub tracks: Vec<Track>,
     /// Its thumbnails, if it has any.
     pub thumbnails: Option<Thumbnails>,
+    /// How it was made.
+    pub conditioning: Option<Conditioning>,
 }
 
 /// The name of the version that the job `id` makes.

@@ -6,8 +6,10 @@
 //! next start.
 
 mod attempt;
+mod board;
 mod catalogue;
 mod closing;
+mod gates;
 mod lease;
 mod patience;
 mod scratch;
@@ -24,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use scratch::Scratch;
 
 use crate::config::JobConfig;
+use crate::encoders::Encoders;
 use crate::metrics::Metrics;
 use crate::store::{Lane, Store};
 
@@ -36,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) objects: flame_object_store::Store,
     pub(crate) client: Client,
+    pub(crate) encoders: Encoders,
     pub(crate) pool: Pool,
     pub(crate) scratch: Scratch,
     pub(crate) config: JobConfig,

@@ -3,6 +3,8 @@
 #[path = "all/world.rs"]
 mod world;
 
+#[path = "all/chains.rs"]
+mod chains;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crash.rs"]

@@ -1,6 +1,6 @@
 //! The GStreamer elements of a ladder, made by name; all settings of the encoders live here.
 
-use flame_media_child::protocol::{AudioRung, VideoRung};
+use flame_media_child::protocol::{AudioRung, Borders, LadderPlan, PictureStep, VideoRung};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -10,6 +10,8 @@ use crate::{fault::MediaError, scale};
 const QUEUE_FRAMES: u32 = 4;
 /// VBV buffer in milliseconds at the cap.
 const VBV_BUFFER_MS: u32 = 2000;
+/// More than a picture can need, bits per second.
+const OPEN_BPS: u32 = 200_000_000;
 /// Threads of a conversion in front of all rungs.
 const CONVERT_THREADS: u32 = 2;
 
@@ -29,7 +31,7 @@ pub(super) fn examine() -> Result<(), MediaError> {
     for factory in always {
         make(factory)?;
     }
-    video_front(true, 90)?;
+    turning(true, 90)?;
     Ok(())
 }
 
@@ -38,7 +40,8 @@ fn package_of(factory: &str) -> &'static str {
     match factory {
         "x264enc" => "gstreamer1.0-plugins-ugly",
         "avenc_aac" => "gstreamer1.0-libav",
-        "deinterlace" | "videoflip" => "gstreamer1.0-plugins-good",
+        "openh264enc" | "h264parse" => "gstreamer1.0-plugins-bad",
+        "deinterlace" | "videoflip" | "videocrop" | "videobox" => "gstreamer1.0-plugins-good",
         "queue" | "tee" | "capsfilter" => "libgstreamer1.0-0",
         _ => "gstreamer1.0-plugins-base",
     }
@@ -53,8 +56,49 @@ fn frame_queue() -> Result<gst::Element, MediaError> {
     Ok(queue)
 }
 
-/// What stands in front of the tee: deinterlacing and rotation, where the plan says so.
-pub(super) fn video_front(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gst::Element>, MediaError> {
+/// What stands in front of the tee: deinterlacing, rotation, and the plan's further steps.
+pub(super) fn video_front(plan: &LadderPlan) -> Result<Vec<gst::Element>, MediaError> {
+    let mut elements = turning(plan.deinterlace, plan.rotation_deg)?;
+    for step in &plan.front {
+        elements.extend(picture_step(*step)?);
+    }
+    if !elements.is_empty() {
+        // These elements know fewer pixel formats than there are.
+        elements.insert(0, convert()?);
+        elements.push(convert()?);
+    }
+    Ok(elements)
+}
+
+fn picture_step(step: PictureStep) -> Result<Vec<gst::Element>, MediaError> {
+    let pixels = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let bordered = |factory: &str, sign: i32, borders: Borders| {
+        let element = make(factory)?;
+        let Borders { left, right, top, bottom } = borders;
+        for (side, border) in [("left", left), ("right", right), ("top", top), ("bottom", bottom)] {
+            element.set_property(side, sign * pixels(border));
+        }
+        Ok::<_, MediaError>(element)
+    };
+    match step {
+        PictureStep::Crop(borders) => Ok(vec![bordered("videocrop", 1, borders)?]),
+        PictureStep::Pad(borders) => {
+            let element = bordered("videobox", -1, borders)?;
+            element.set_property_from_str("fill", "black");
+            Ok(vec![convert()?, element])
+        }
+        PictureStep::FrameRate(rate) => {
+            let element = make("videorate")?;
+            // Running times begin high up; nothing is to be made of the time before.
+            element.set_property("skip-to-first", true);
+            let rate = gst::Fraction::new(pixels(rate.num), pixels(rate.den));
+            let caps = gst::Caps::builder("video/x-raw").field("framerate", rate).build();
+            Ok(vec![element, caps_filter(&caps)?])
+        }
+    }
+}
+
+fn turning(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gst::Element>, MediaError> {
     let mut elements = Vec::new();
     if deinterlace {
         let element = make("deinterlace")?;
@@ -68,11 +112,6 @@ pub(super) fn video_front(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gs
         let flip = make("videoflip")?;
         flip.set_property_from_str("video-direction", direction);
         elements.extend([convert()?, flip]);
-    }
-    if !elements.is_empty() {
-        // These elements know fewer pixel formats than there are.
-        elements.insert(0, convert()?);
-        elements.push(convert()?);
     }
     Ok(elements)
 }
@@ -102,28 +141,66 @@ pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaErr
         .field("height", dimension(rung.height))
         .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
         .build();
-    let coded = gst::Caps::builder("video/x-h264")
-        .field("profile", "high")
-        .field("stream-format", "avc")
-        .field("alignment", "au")
-        .build();
-    Ok(vec![frame_queue()?, make(scale::NAME)?, caps_filter(&raw)?, x264(rung)?, caps_filter(&coded)?])
+    let mut elements = vec![frame_queue()?, make(scale::NAME)?, caps_filter(&raw)?];
+    let coded = gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au");
+    match rung.encoder.as_str() {
+        "x264" => elements.extend([x264(rung)?, caps_filter(&coded.field("profile", "high").build())?]),
+        "openh264" => elements.extend([openh264(rung)?, make("h264parse")?, caps_filter(&coded.build())?]),
+        other => return Err(MediaError::environment(format!("no encoder {other:?} is known"))),
+    }
+    Ok(elements)
 }
 
-/// H.264, capped constant quality. Keyframes come from outside only, so that rungs agree on them.
+/// H.264 by Cisco's library: a fixed quantiser, or a mean. Keyframes come from outside only.
+fn openh264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
+    let encoder = make("openh264enc")?;
+    match rung.mean_bitrate_bps {
+        Some(mean_bps) => {
+            encoder.set_property_from_str("rate-control", "bitrate");
+            encoder.set_property("bitrate", mean_bps);
+            encoder.set_property("max-bitrate", rung.max_bitrate_bps);
+        }
+        None => {
+            encoder.set_property_from_str("rate-control", "quality");
+            encoder.set_property("qp-min", rung.crf.clamp(1, 51));
+            encoder.set_property("qp-max", rung.crf.clamp(1, 51));
+            // Above what the quantiser can need, so that it alone decides.
+            encoder.set_property("bitrate", OPEN_BPS);
+        }
+    }
+    encoder.set_property("gop-size", 0_u32);
+    encoder.set_property("scene-change-detection", false);
+    encoder.set_property("enable-frame-skip", false);
+    Ok(encoder)
+}
+
+/// H.264, constant quality or a mean, capped. Keyframes come from outside only, so that rungs agree on them.
 fn x264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
     let encoder = make("x264enc")?;
     let known = encoder.find_property("speed-preset").map(|property| property.value_type());
     let preset = known.and_then(gst::glib::EnumClass::with_type).and_then(|class| class.to_value_by_nick(&rung.preset));
     let preset = preset.ok_or_else(|| MediaError::environment(format!("x264 has no preset {:?}", rung.preset)))?;
     encoder.set_property_from_value("speed-preset", &preset);
-    encoder.set_property_from_str("pass", "qual");
-    encoder.set_property("quantizer", rung.crf.min(50));
-    encoder.set_property("bitrate", rung.max_bitrate_bps.div_ceil(1000).max(1));
-    encoder.set_property("vbv-buf-capacity", VBV_BUFFER_MS);
+    let mut options = "scenecut=0:open-gop=0:force-cfr=0".to_owned();
+    let cap_kbps = rung.max_bitrate_bps.div_ceil(1000);
+    match rung.mean_bitrate_bps {
+        Some(mean_bps) => {
+            encoder.set_property_from_str("pass", "cbr");
+            encoder.set_property("bitrate", mean_bps.div_ceil(1000).max(1));
+            // The element caps at the mean; a mean needs room above it.
+            let buffer_kbit = u64::from(cap_kbps) * u64::from(VBV_BUFFER_MS) / 1000;
+            options.push_str(&format!(":vbv-maxrate={cap_kbps}:vbv-bufsize={buffer_kbit}"));
+        }
+        None => {
+            encoder.set_property_from_str("pass", "qual");
+            encoder.set_property("quantizer", rung.crf.min(50));
+            encoder.set_property("bitrate", cap_kbps.max(1));
+        }
+    }
+    encoder.set_property("vbv-buf-capacity", if rung.max_bitrate_bps == 0 { 0 } else { VBV_BUFFER_MS });
     encoder.set_property("key-int-max", i32::MAX.unsigned_abs());
     encoder.set_property("aud", false);
-    encoder.set_property("option-string", "scenecut=0:open-gop=0:force-cfr=0");
+    encoder.set_property("option-string", options);
     Ok(encoder)
 }
 

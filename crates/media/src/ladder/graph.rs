@@ -76,7 +76,7 @@ fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared
     let source = source(SOURCE_FRAMES);
     let tee = elements::make("tee")?;
     let mut front = vec![source.clone().upcast()];
-    front.extend(elements::video_front(plan.deinterlace, plan.rotation_deg)?);
+    front.extend(elements::video_front(plan)?);
     watch_frames(front.last().unwrap_or(&tee), shared)?;
     front.push(tee.clone());
     link(pipeline, &front)?;
@@ -209,7 +209,7 @@ impl Shared {
         let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.len()));
         let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
         let frame_duration_ns = plan
-            .frame_rate
+            .track_frame_rate()
             .filter(|rate| rate.num > 0)
             .map_or(FRAME_DURATION_NS, |rate| u64::from(rate.den) * 1_000_000_000 / u64::from(rate.num));
         let video = plan.video.iter().map(|rung| {
@@ -264,6 +264,15 @@ impl Shared {
         let position_ns = rungs.min().unwrap_or_else(|| self.end_ns());
         // Running times begin high up, where encoders leave them alone.
         position_ns.saturating_sub(settled.zero_ns)
+    }
+
+    /// How much of its promised duration each track has, 0 to 1.
+    pub(super) fn parts(&self, duration_ms: u64) -> Vec<f64> {
+        let zero_ns = self.timeline.settled(false).map_or(u64::MAX, |settled| settled.zero_ns);
+        let positions = self.positions_ns.iter().map(|position| position.load(Ordering::Relaxed));
+        #[allow(clippy::cast_precision_loss, reason = "only shown")]
+        let share = |ns: u64| (ns as f64 / 1e6 / duration_ms.max(1) as f64).min(1.0);
+        positions.map(|position_ns| share(position_ns.saturating_sub(zero_ns))).collect()
     }
 
     /// Running time that the longest track has reached.

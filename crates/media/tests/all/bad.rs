@@ -30,7 +30,7 @@ fn refusal(path: &str) -> String {
     // A caller that did not probe gets the same answer, not a hang or a crash.
     let folder = Scratch::new("refused");
     let plan = plan::of(&probe::probe(clip("ok.mp4", BOTH).path.to_str().unwrap()).unwrap());
-    let result = ladder::encode(Path::new(path), &folder, &plan, &mut |_| {});
+    let result = ladder::encode(Path::new(path), &folder, &plan, &mut |_, _| {});
     assert!(matches!(result, Err(MediaError::Input(_))), "{result:?}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
     reason
@@ -102,7 +102,7 @@ fn cut_off(made: &Clip, part: f64) -> MediaError {
     // The container's head still promises all of it.
     let tracks = folder.join("tracks");
     fs::create_dir(&tracks).unwrap();
-    let error = ladder::encode(&cut, &tracks, &plan::of(&probe), &mut |_| {}).unwrap_err();
+    let error = ladder::encode(&cut, &tracks, &plan::of(&probe), &mut |_, _| {}).unwrap_err();
     assert_eq!(fs::read_dir(&tracks).unwrap().count(), 0, "nothing is left behind");
     error
 }
@@ -141,7 +141,7 @@ fn a_plan_that_leaves_its_folder_is_refused() {
     let made = clip("a.mp4", BOTH);
     let mut plan = plan::of(&probe::probe(made.path.to_str().unwrap()).unwrap());
     plan.video[0].name = "../escaped".to_owned();
-    let error = ladder::encode(&made.path, &made.folder, &plan, &mut |_| {}).unwrap_err();
+    let error = ladder::encode(&made.path, &made.folder, &plan, &mut |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("name"), "{error}");
 }
 
@@ -149,6 +149,6 @@ fn a_plan_that_leaves_its_folder_is_refused() {
 fn a_folder_that_cannot_be_written_is_the_environments_fault() {
     let made = clip("a.mp4", BOTH);
     let plan = plan::of(&probe::probe(made.path.to_str().unwrap()).unwrap());
-    let error = ladder::encode(&made.path, &made.folder.join("missing"), &plan, &mut |_| {}).unwrap_err();
+    let error = ladder::encode(&made.path, &made.folder.join("missing"), &plan, &mut |_, _| {}).unwrap_err();
     assert!(matches!(&error, MediaError::Environment(reason) if reason.contains("cannot write")), "{error:?}");
 }

@@ -71,7 +71,10 @@ pub fn judge_with(clip: &Clip, change: impl FnOnce(&mut LadderPlan)) -> Verdict 
     let tracks = clip.folder.join("tracks");
     std::fs::create_dir(&tracks).unwrap();
     let mut said = 0.0;
-    let mut on_progress = |fraction: f64| {
+    let tracks_planned = plan.video.len() + plan.audio.len();
+    let mut on_progress = |fraction: f64, parts: Vec<f64>| {
+        assert_eq!(parts.len(), tracks_planned);
+        assert!(parts.iter().all(|part| (0.0..=1.0).contains(part)), "{parts:?}");
         assert!(fraction > said && fraction < 1.0, "progress goes from {said} to {fraction}");
         said = fraction;
     };

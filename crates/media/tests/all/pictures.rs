@@ -146,7 +146,7 @@ fn the_same_input_gives_the_same_frames() {
     let first = judge(&clip);
     let tracks = clip.folder.join("again");
     std::fs::create_dir(&tracks).unwrap();
-    let again = flame_media::ladder::encode(&clip.path, &tracks, &first.plan, &mut |_| {}).unwrap();
+    let again = flame_media::ladder::encode(&clip.path, &tracks, &first.plan, &mut |_, _| {}).unwrap();
     assert_eq!(again.source_audio_samples, first.ladder.source_audio_samples);
     let times = |path| frames(path).iter().map(|frame| frame.time_s).collect::<Vec<_>>();
     assert_eq!(times(&tracks.join("half.mp4")), times(&first.track("half")));

@@ -18,6 +18,7 @@ pub fn of(probe: &Probe) -> LadderPlan {
             .unwrap_or(90_000),
         rotation_deg: probe.video.as_ref().map_or(0, |video| video.rotation_deg),
         deinterlace: probe.video.as_ref().is_some_and(|video| video.interlaced),
+        front: Vec::new(),
         frame_rate: probe.video.as_ref().and_then(|video| video.frame_rate),
         duration_ms: probe.duration_ms,
         thumbnails: None,
@@ -43,7 +44,9 @@ fn rung(name: &str, video: &VideoStream, divisor: u32) -> VideoRung {
         name: name.to_owned(),
         width: even(video.display_width),
         height: even(video.display_height),
+        encoder: "x264".to_owned(),
         crf: 18,
+        mean_bitrate_bps: None,
         max_bitrate_bps: 8_000_000,
         preset: "veryfast".to_owned(),
     }

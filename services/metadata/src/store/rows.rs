@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use flame_api::media::{Rational, SoundRole, Thumbnails, Track, TrackKind};
-use flame_api::metadata::{Asset, AssetState, Encryption, SoundLabel, Source, Version};
+use flame_api::metadata::{Asset, AssetState, Conditioning, Encryption, SoundLabel, Source, Version};
 use flame_api::subtitles::Subtitle;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
@@ -19,7 +19,7 @@ macro_rules! select_assets {
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
             "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.sound_labels, a.revision, ",
             "a.created_at_us, a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
-            "v.chain AS version_chain, v.thumbnails AS version_thumbnails, ",
+            "v.chain AS version_chain, v.thumbnails AS version_thumbnails, v.conditioning AS version_conditioning, ",
             "v.created_at_us AS version_created_at_us FROM ",
             $from,
             " LEFT JOIN versions v ON v.seq = (SELECT max(seq) FROM versions WHERE asset_seq = a.seq) ",
@@ -55,6 +55,7 @@ pub(super) struct AssetRow {
     version_job_id: Option<String>,
     version_chain: Option<String>,
     version_thumbnails: Option<Json<Thumbnails>>,
+    version_conditioning: Option<Json<Conditioning>>,
     version_created_at_us: Option<i64>,
 }
 
@@ -127,7 +128,8 @@ impl AssetRow {
         tracks.iter_mut().for_each(|track| SoundLabel::apply(&sound_labels, track));
         let version = match (self.version_name, self.version_chain, self.version_created_at_us) {
             (Some(name), Some(chain), Some(created_at_us)) => {
-                let made = (tracks, self.version_thumbnails.map(|thumbnails| thumbnails.0));
+                let conditioning = self.version_conditioning.map(|conditioning| conditioning.0);
+                let made = (tracks, self.version_thumbnails.map(|thumbnails| thumbnails.0), conditioning);
                 Some(version(name, self.version_job_id.as_deref(), chain, created_at_us, made)?)
             }
             // The columns are NOT NULL: without one of them the join found no version.
@@ -165,10 +167,10 @@ pub(super) fn version(
     job_id: Option<&str>,
     chain: String,
     created_at_us: i64,
-    (tracks, thumbnails): (Vec<Track>, Option<Thumbnails>),
+    (tracks, thumbnails, conditioning): (Vec<Track>, Option<Thumbnails>, Option<Conditioning>),
 ) -> StoreResult<Version> {
     let (job_id, created_at) = (job_id.map(uuid).transpose()?, moment(created_at_us)?);
-    Ok(Version { name, job_id, chain, tracks, thumbnails, created_at })
+    Ok(Version { name, job_id, chain, tracks, thumbnails, conditioning, created_at })
 }
 
 // === impl TrackRow ===

@@ -1,7 +1,7 @@
 //! Versions: publishing them, and noting that there will be none.
 
 use flame_api::media::{Thumbnails, Track};
-use flame_api::metadata::{Asset, AssetState, NewVersion, Version};
+use flame_api::metadata::{Asset, AssetState, Conditioning, NewVersion, Version};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -31,6 +31,7 @@ struct VersionRow {
     job_id: Option<String>,
     chain: String,
     thumbnails: Option<Json<Thumbnails>>,
+    conditioning: Option<Json<Conditioning>>,
     created_at_us: i64,
 }
 
@@ -56,8 +57,8 @@ impl Store {
         }
         let now = now_us();
         let version_seq = sqlx::query(
-            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us, thumbnails) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us, thumbnails, conditioning) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .bind(tenant)
         .bind(asset_seq)
@@ -66,6 +67,7 @@ impl Store {
         .bind(&new.chain)
         .bind(now)
         .bind(new.thumbnails.as_ref().map(Json))
+        .bind(new.conditioning.as_ref().map(Json))
         .execute(&mut *transaction)
         .await?
         .last_insert_rowid();
@@ -112,7 +114,7 @@ impl Store {
 
 async fn find_version(connection: &mut SqliteConnection, asset_seq: i64, name: &str) -> StoreResult<Option<Version>> {
     let row: Option<VersionRow> = sqlx::query_as(
-        "SELECT seq, name, job_id, chain, thumbnails, created_at_us FROM versions WHERE asset_seq = ?1 AND name = ?2",
+        "SELECT seq, name, job_id, chain, thumbnails, conditioning, created_at_us FROM versions WHERE asset_seq = ?1 AND name = ?2",
     )
     .bind(asset_seq)
     .bind(name)
@@ -120,7 +122,8 @@ async fn find_version(connection: &mut SqliteConnection, asset_seq: i64, name: &
     .await?;
     let Some(row) = row else { return Ok(None) };
     let tracks = rows::tracks(connection, &[row.seq]).await?.remove(&row.seq).unwrap_or_default();
-    let made = (tracks, row.thumbnails.map(|thumbnails| thumbnails.0));
+    let conditioning = row.conditioning.map(|conditioning| conditioning.0);
+    let made = (tracks, row.thumbnails.map(|thumbnails| thumbnails.0), conditioning);
     rows::version(row.name, row.job_id.as_deref(), row.chain, row.created_at_us, made).map(Some)
 }
 

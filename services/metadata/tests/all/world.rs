@@ -143,6 +143,7 @@ pub fn new_version() -> NewVersion {
         chain: "ladder".to_owned(),
         tracks: vec![video(720), video(360), audio()],
         thumbnails: None,
+        conditioning: None,
     }
 }
 

@@ -87,7 +87,8 @@ impl Live {
         catalogue.create_asset(&asset).await?;
         let mut tracks = tracks;
         tracks.sort_by_key(|track| track.kind == TrackKind::Audio);
-        let version = NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks, thumbnails: None };
+        let version =
+            NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks, thumbnails: None, conditioning: None };
         catalogue.publish_version(channel.id, &channel.media_version, &version).await?;
         Ok(())
     }

@@ -31,7 +31,13 @@ async fn playable(world: &World) -> Uuid {
         world.store.put(&key, vec![sheet + 1; 5000].into(), "image/jpeg").await.unwrap();
     }
     let tracks = vec![track.track];
-    let version = NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: Some(thumbnails()) };
+    let version = NewVersion {
+        job_id: None,
+        chain: "ladder".to_owned(),
+        tracks,
+        thumbnails: Some(thumbnails()),
+        conditioning: None,
+    };
     world.catalogue.publish_version(asset, VERSION, &version).await.unwrap();
     asset
 }

@@ -116,6 +116,7 @@ async fn an_older_version_goes_on_playing_until_the_asset_is_gone() {
         chain: "ladder".to_owned(),
         tracks: vec![new.track],
         thumbnails: None,
+        conditioning: None,
     };
     world.catalogue.publish_version(asset, "aaaaaaaaaaaa", &version).await.unwrap();
 

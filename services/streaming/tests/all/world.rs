@@ -166,7 +166,8 @@ impl World {
     }
 
     pub async fn publish(&self, asset: Uuid, tracks: Vec<Track>) {
-        let version = NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: None };
+        let version =
+            NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: None, conditioning: None };
         self.catalogue.publish_version(asset, VERSION, &version).await.unwrap();
     }
 

@@ -12,9 +12,11 @@ use flame_service_host::{Caller, Failure, FreeSpace, Json, Path, Query, Scope};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::encoders::away;
 use super::error::Error;
 use crate::changes::News;
 use crate::cursor::Position;
+use crate::encoders::{self, Encoders};
 use crate::limits;
 use crate::store::{Created, Filter, Store, StoreResult};
 
@@ -39,12 +41,18 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 )]
 pub(super) async fn create(
     State(store): State<Store>,
+    State(installed): State<Encoders>,
     caller: Caller,
     _: FreeSpace,
     Json(new): Json<NewJob>,
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
-    limits::check(&caller.tenant, &new)?;
+    // Only a chain that names its encoders is refused for one that is not there.
+    let installed = match encoders::matter(&limits::check_chain(&new)?) {
+        true => Some(installed.installed().await.map_err(|error| away(&error))?),
+        false => None,
+    };
+    limits::check(&caller.tenant, &new, installed)?;
     match store.create(&caller.tenant, &new).await? {
         Created::New(job) => {
             let location = HeaderValue::from_str(&format!("jobs/{}", job.id)).expect("a UUID is visible ASCII");

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::rows::{self, JobRow, damaged, phase_word, select_jobs};
 use super::{Store, StoreResult, now_us};
+use crate::chains;
 use crate::changes::Change;
 use crate::cursor::Position;
 use crate::job::{Event, Phase, Standing};
@@ -42,7 +43,14 @@ impl Store {
     pub async fn create(&self, tenant: &str, new: &NewJob) -> StoreResult<Created> {
         let mut transaction = self.writing().await?;
         if let Some(row) = find(&mut transaction, tenant, new.id).await? {
+            // The document of a chain that is known by name may have changed with the release.
+            let same_document = match &new.document {
+                Some(document) => row.document.as_ref() == Some(document),
+                None => chains::shipped_text(&new.chain).is_some(),
+            };
             let same = row.chain == new.chain
+                && same_document
+                && row.parameters.0 == new.parameters
                 && row.asset_id()? == new.asset_id
                 && row.source_key == new.source_key
                 && row.probe.0 == new.probe;
@@ -50,8 +58,8 @@ impl Store {
         }
         let now_us = now_us();
         sqlx::query(
-            "INSERT INTO jobs (tenant, id, chain, asset_id, source_key, probe, phase, due_at_us, stage, created_at_us) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8)",
+            "INSERT INTO jobs (tenant, id, chain, asset_id, source_key, probe, phase, due_at_us, stage, created_at_us, \
+             document, parameters) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?10, ?11)",
         )
         .bind(tenant)
         .bind(new.id.to_string())
@@ -62,6 +70,9 @@ impl Store {
         .bind(phase_word(Phase::Queued))
         .bind(now_us)
         .bind(Stage::of(&Standing::new(now_us)).words())
+        // So that the job runs the same whatever comes with a later release.
+        .bind(new.document.as_deref().or_else(|| chains::shipped_text(&new.chain)))
+        .bind(Json(&new.parameters))
         .execute(&mut *transaction)
         .await?;
         let row = find(&mut transaction, tenant, new.id).await?.ok_or_else(|| damaged("no job", new.id))?;

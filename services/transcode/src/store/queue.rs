@@ -1,6 +1,9 @@
 //! Jobs as workers see them: claiming, reporting, and taking back what a dead worker held.
 
+use std::collections::BTreeMap;
+
 use flame_api::media::Probe;
+use flame_api::transcode::StageProgress;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -44,6 +47,10 @@ pub struct Claimed {
     pub id: Uuid,
     /// Its chain.
     pub chain: String,
+    /// The chain's document; none of a job of an older release.
+    pub document: Option<String>,
+    /// Values of its parameters.
+    pub parameters: BTreeMap<String, String>,
     /// The asset.
     pub asset_id: Uuid,
     /// Key of the source.
@@ -102,31 +109,42 @@ impl Store {
             asset_id: row.asset_id()?,
             tenant: row.tenant,
             chain: row.chain,
+            document: row.document,
+            parameters: row.parameters.0,
             source_key: row.source_key,
             probe: row.probe.0,
             phase: after.phase,
             attempt: after.attempt,
             error: after.error,
-            made: row
-                .tracks
-                .map(|tracks| Made { tracks: tracks.0, thumbnails: row.thumbnails.map(|thumbnails| thumbnails.0) }),
+            made: row.tracks.map(|tracks| Made {
+                tracks: tracks.0,
+                thumbnails: row.thumbnails.map(|thumbnails| thumbnails.0),
+                conditioning: row.conditioning.map(|conditioning| conditioning.0),
+            }),
         }))
     }
 
     /// Renews the lease and notes how far the job is. Returns whether somebody wants it cancelled.
-    pub async fn renew(&self, lease: LeaseKey, progress: Progress) -> Result<bool, ReportError> {
+    pub async fn renew(
+        &self,
+        lease: LeaseKey,
+        progress: Progress,
+        stages: &[StageProgress],
+    ) -> Result<bool, ReportError> {
         let mut transaction = self.writing().await?;
         let (before, now_us) = (self.held(&mut transaction, lease).await?.standing()?, now_us());
         let alive = Event::Held { number: lease.number, report: Report::Alive };
         let after = before.after(alive, now_us, &self.bounds)?;
         let until_us = after.lease.as_ref().map(|lease| lease.until_us);
         sqlx::query(
-            "UPDATE jobs SET lease_until_us = ?2, stage = ?3, progress = coalesce(?4, progress) WHERE seq = ?1",
+            "UPDATE jobs SET lease_until_us = ?2, stage = ?3, progress = coalesce(?4, progress), \
+             stages = coalesce(?5, stages) WHERE seq = ?1",
         )
         .bind(lease.seq)
         .bind(until_us)
         .bind(progress.stage.words())
         .bind(progress.of_whole())
+        .bind((!stages.is_empty()).then_some(Json(stages)))
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::from)?;
@@ -140,6 +158,18 @@ impl Store {
         self.change(lease, Report::Commit, Some(made)).await
     }
 
+    /// Notes how far the stages are, if the lease still holds.
+    pub async fn note_stages(&self, lease: LeaseKey, stages: &[StageProgress]) -> StoreResult<()> {
+        let number = i64::try_from(lease.number).unwrap_or(i64::MAX);
+        sqlx::query("UPDATE jobs SET stages = ?3 WHERE seq = ?1 AND lease_number = ?2 AND lease_owner IS NOT NULL")
+            .bind(lease.seq)
+            .bind(number)
+            .bind(Json(stages))
+            .execute(&self.writer)
+            .await?;
+        Ok(())
+    }
+
     /// Takes any other report of the holder of a lease.
     pub async fn report(&self, lease: LeaseKey, report: Report) -> Result<(), ReportError> {
         self.change(lease, report, None).await
@@ -151,11 +181,12 @@ impl Store {
         let event = Event::Held { number: lease.number, report };
         let after = before.after(event, now_us, &self.bounds)?;
         rows::write_standing(&mut transaction, lease.seq, &after, now_us).await?;
-        if let Some(Made { tracks, thumbnails }) = made {
-            sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3 WHERE seq = ?1")
+        if let Some(Made { tracks, thumbnails, conditioning }) = made {
+            sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3, conditioning = ?4 WHERE seq = ?1")
                 .bind(lease.seq)
                 .bind(Json(tracks))
                 .bind(thumbnails.as_ref().map(Json))
+                .bind(conditioning.as_ref().map(Json))
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreError::from)?;

@@ -1,7 +1,10 @@
 //! Rows, and the values that they stand for.
 
+use std::collections::BTreeMap;
+
 use flame_api::media::{Probe, Thumbnails, Track};
-use flame_api::transcode::Job;
+use flame_api::metadata::Conditioning;
+use flame_api::transcode::{Job, StageProgress};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -18,7 +21,7 @@ macro_rules! select_jobs {
         concat!(
             "SELECT seq, tenant, id, chain, asset_id, source_key, probe, phase, cancel_requested, attempt, failures, ",
             "due_at_us, lease_number, lease_owner, lease_until_us, error, progress, stage, tracks, thumbnails, ",
-            "created_at_us, started_at_us, finished_at_us FROM jobs ",
+            "created_at_us, started_at_us, finished_at_us, document, parameters, stages, conditioning FROM jobs ",
             $rest
         )
     };
@@ -51,6 +54,10 @@ pub(super) struct JobRow {
     created_at_us: i64,
     started_at_us: Option<i64>,
     finished_at_us: Option<i64>,
+    pub(super) document: Option<String>,
+    pub(super) parameters: Json<BTreeMap<String, String>>,
+    stages: Option<Json<Vec<StageProgress>>>,
+    pub(super) conditioning: Option<Json<Conditioning>>,
 }
 
 // === impl JobRow ===
@@ -89,9 +96,11 @@ impl JobRow {
             asset_id: self.asset_id()?,
             tenant: self.tenant,
             chain: self.chain,
+            parameters: self.parameters.0,
             state: phase.state(),
             progress: self.progress,
             stage: self.stage,
+            stages: self.stages.map(|stages| stages.0).unwrap_or_default(),
             attempt: self.attempt,
             error: self.error,
             version: published.then(|| version::of_job(id)),

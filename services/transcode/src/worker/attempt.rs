@@ -5,22 +5,27 @@
 
 use std::time::Duration;
 
+use flame_api::metadata::Conditioning;
+use flame_chain::Chain;
 use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
 use flame_media_child::{Call, ChildError};
 use flame_object_store::StoreError;
 use flame_service_host::problem::chain;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::gates::Checking;
 use super::lease::{Cause, Hold};
 use super::patience::{GaveUp, Patience};
 use super::scratch::JobFolder;
 use super::{Worker, catalogue, tracks};
+use crate::chains;
 use crate::job::{Phase, Refused, Report};
-use crate::ladder;
 use crate::limits;
 use crate::metrics::AttemptEnd;
+use crate::plan::{self, Means, Plan, PlanError};
 use crate::stage::{Progress, Stage};
 use crate::store::{Claimed, LeaseKey, ReportError};
 use crate::version::{self, Made};
@@ -75,6 +80,13 @@ pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) 
         Err(Unfinished::Aborted) => (AttemptEnd::Interrupted, Report::Interrupt),
     };
     worker.metrics.attempt_ended(end);
+    hold.board().end();
+    let stages = hold.board().stages();
+    if !stages.is_empty()
+        && let Err(error) = worker.store.note_stages(lease, &stages).await
+    {
+        tracing::warn!(job = %job.id, error = chain(&error), "how far the stages were is not noted");
+    }
     tracing::info!(job = %job.id, ?end, ?cause, "the attempt ended");
     say(worker, lease, report).await;
 }
@@ -105,20 +117,28 @@ impl Attempt<'_> {
             _ => self.make().await?,
         };
         self.at(Stage::Publishing, 0.0);
-        catalogue::publish(self.worker, self.job, made, self.hold.abort().token()).await
+        catalogue::publish(self.worker, self.job, made, self.hold.abort().token()).await?;
+        self.hold.board().finish(|_| true);
+        Ok(())
     }
 
     async fn make(&self) -> Result<Made, Unfinished> {
         let (worker, job) = (self.worker, self.job);
-        let plan = ladder::plan(&job.probe, worker.config.preset.as_str())
-            .map_err(|error| failed(Fault::Input, error.to_string()))?;
+        let wanted = chains::resolve(&job.chain, job.document.as_deref(), &job.parameters);
+        let wanted = wanted.map_err(|error| failed(Fault::Input, format!("the chain cannot be run: {error}")))?;
+        let board = self.hold.board();
+        board.begin(&wanted);
+        let plan = self.plan(&wanted).await?;
         let folder = worker
             .scratch
             .job_folder(job.lease)
             .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
-        self.fetch(&folder, &plan).await?;
-        let made = self.encode(&folder, plan).await?;
+        board.start(|kind| kind == "decode");
+        self.fetch(&folder, &plan.ladder).await?;
+        let made = self.encode(&folder, &plan).await?;
+        self.check(&folder, &wanted, &plan, &made).await?;
         self.at(Stage::Storing, 0.0);
+        board.start(|kind| kind == "package");
         let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
         let storing = tracks::Storing {
             objects: &worker.objects,
@@ -131,7 +151,10 @@ impl Attempt<'_> {
         // cancelled it is awaited, and the next one is not begun.
         let stored_bytes = tokio::select! {
             () = self.hold.abort().urgent().cancelled() => return Err(Unfinished::Aborted),
-            stored = storing.run(&made, |fraction| self.at(Stage::Storing, fraction)) => stored?,
+            stored = storing.run(&made, |fraction| {
+                board.advance(|kind| kind == "package", fraction);
+                self.at(Stage::Storing, fraction);
+            }) => stored?,
         };
         worker.metrics.stored(stored_bytes);
         drop(folder);
@@ -146,12 +169,26 @@ impl Attempt<'_> {
         }
     }
 
+    /// What the chain makes of this source, with what is installed here.
+    async fn plan(&self, chain: &Chain) -> Result<Plan, Unfinished> {
+        let (worker, job) = (self.worker, self.job);
+        let encoders = worker.encoders.installed().await.map_err(|error| media_trouble(&error))?;
+        let means = Means { preset: worker.config.preset.as_str(), encoders: Some(encoders) };
+        plan::of(chain, &job.probe, means).map_err(|error| {
+            let fault = match error {
+                PlanError::NoEncoder { .. } => Fault::Environment,
+                _ => Fault::Input,
+            };
+            failed(fault, error.to_string())
+        })
+    }
+
     /// Brings the source into `folder`, if there is room for it and for what is made of it.
     async fn fetch(&self, folder: &JobFolder, plan: &LadderPlan) -> Result<(), Unfinished> {
         let (worker, key) = (self.worker, &self.job.source_key);
         let found = self.patience().call(|| worker.objects.head(key)).await.map_err(store_trouble)?;
         let Some(source) = found else { return Err(self.without_source().await) };
-        let tracks_bytes = ladder::size_max_bytes(plan) / 100 * EXPECTED_PERCENT;
+        let tracks_bytes = plan::size_max_bytes(plan) / 100 * EXPECTED_PERCENT;
         let needed_bytes = source.size_bytes.saturating_add(tracks_bytes);
         let free_bytes = worker.scratch.free_bytes().map_err(|error| {
             failed(Fault::Environment, format!("the free space of the scratch folder is not known: {error}"))
@@ -185,12 +222,17 @@ impl Attempt<'_> {
         }
     }
 
-    async fn encode(&self, folder: &JobFolder, plan: LadderPlan) -> Result<Made, Unfinished> {
+    async fn encode(&self, folder: &JobFolder, planned: &Plan) -> Result<Made, Unfinished> {
         self.at(Stage::Encoding, 0.0);
+        let board = self.hold.board();
+        board.start(|kind| kind != "package");
+        let plan = &planned.ladder;
         let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
         let (fraction, mut fractions) = watch::channel(0.0);
+        let (part, parts) = watch::channel(Vec::new());
         let call = Call {
             progress: Some(fraction),
+            parts: Some(part),
             deadline: Some(self.deadline(duration)),
             // Not dropped but cancelled: the child has ended when the call returns, and writes no more.
             cancel: self.hold.abort().token().clone(),
@@ -205,6 +247,7 @@ impl Attempt<'_> {
         let passing_on = async {
             while fractions.changed().await.is_ok() {
                 let fraction = *fractions.borrow_and_update();
+                board.encoded(&planned.stages, fraction, &parts.borrow());
                 self.at(Stage::Encoding, fraction);
             }
             std::future::pending().await
@@ -216,10 +259,43 @@ impl Attempt<'_> {
         let Outcome::Ladder { tracks, thumbnails, .. } = outcome else {
             return Err(failed(Fault::Environment, "the media process answered another question".to_owned()));
         };
-        let made = Made { tracks, thumbnails };
-        tracks::check(folder.path(), &plan, &made).await.map_err(|error| failed(Fault::Environment, chain(&error)))?;
+        let conditioning = Some(self.conditioning(planned).await?);
+        let made = Made { tracks, thumbnails, conditioning };
+        tracks::check(folder.path(), plan, &made).await.map_err(|error| failed(Fault::Environment, chain(&error)))?;
         worker.metrics.encoded(duration, began.elapsed());
+        board.finish(|kind| kind != "package");
         Ok(made)
+    }
+
+    /// What the catalogue is told of how the version was made.
+    async fn conditioning(&self, plan: &Plan) -> Result<Conditioning, Unfinished> {
+        let tools = self.worker.encoders.tools().await.map_err(|error| media_trouble(&error))?;
+        let document = self.job.document.as_deref().or_else(|| chains::shipped_text(&self.job.chain));
+        Ok(Conditioning {
+            document_sha256: hex::encode(Sha256::digest(document.unwrap_or_default())),
+            parameters: self.job.parameters.clone(),
+            encoders: plan.encoders.clone(),
+            tools: tools.to_owned(),
+        })
+    }
+
+    /// Measures whether all tracks pass the gates of their stages.
+    async fn check(&self, folder: &JobFolder, chain: &Chain, plan: &Plan, made: &Made) -> Result<(), Unfinished> {
+        if chain.stages.iter().all(|stage| stage.gates().is_empty()) {
+            return Ok(());
+        }
+        self.at(Stage::Checking, 0.0);
+        let duration = Duration::from_millis(plan.ladder.duration_ms);
+        let checking = Checking {
+            pool: &self.worker.pool,
+            source: &folder.path().join(SOURCE),
+            folder: folder.path(),
+            plan,
+            board: self.hold.board(),
+            cancel: self.hold.abort().token(),
+            deadline: self.deadline(duration),
+        };
+        checking.run(chain, made, |fraction| self.at(Stage::Checking, fraction)).await
     }
 
     fn deadline(&self, duration: Duration) -> Duration {
@@ -257,7 +333,7 @@ pub(super) fn store_trouble(gave_up: GaveUp<StoreError>) -> Unfinished {
     }
 }
 
-fn media_trouble(error: &ChildError) -> Unfinished {
+pub(super) fn media_trouble(error: &ChildError) -> Unfinished {
     let fault = match error {
         ChildError::Cancelled => return Unfinished::Aborted,
         ChildError::Input { .. } => Fault::Input,

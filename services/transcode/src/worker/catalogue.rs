@@ -22,8 +22,8 @@ pub(super) async fn publish(
 ) -> Result<(), Unfinished> {
     let client = worker.client.for_tenant(&job.tenant);
     let name = version::of_job(job.id);
-    let Made { tracks, thumbnails } = made;
-    let version = NewVersion { job_id: Some(job.id), chain: job.chain.clone(), tracks, thumbnails };
+    let Made { tracks, thumbnails, conditioning } = made;
+    let version = NewVersion { job_id: Some(job.id), chain: job.chain.clone(), tracks, thumbnails, conditioning };
     let published = patience(worker, abort).call(|| client.publish_version(job.asset_id, &name, &version)).await;
     match published {
         Ok(_) => Ok(()),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use crate::changes::News;
 use crate::stage::Progress;
 use crate::store::{LeaseKey, ReportError, Store};
@@ -40,6 +41,7 @@ pub(super) enum Cause {
 #[derive(Debug)]
 pub(super) struct Hold {
     progress: watch::Sender<Progress>,
+    board: Board,
     abort: Abort,
 }
 
@@ -48,12 +50,17 @@ pub(super) struct Hold {
 impl Hold {
     /// Begins with this progress.
     pub(super) fn new(start: Progress) -> Self {
-        Self { progress: watch::Sender::new(start), abort: Abort::default() }
+        Self { progress: watch::Sender::new(start), board: Board::default(), abort: Abort::default() }
     }
 
     /// Notes how far the work is.
     pub(super) fn at(&self, progress: Progress) {
         self.progress.send_replace(progress);
+    }
+
+    /// How far the stages of the chain are.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Tells the work when to end.
@@ -118,7 +125,7 @@ async fn keep(
         if now == noted && renewed.elapsed() < life / 3 {
             continue;
         }
-        match store.renew(lease, now).await {
+        match store.renew(lease, now, &hold.board.stages()).await {
             Ok(cancel_requested) => {
                 (noted, renewed) = (now, Instant::now());
                 if cancel_requested {

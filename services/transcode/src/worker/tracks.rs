@@ -70,7 +70,7 @@ pub(super) enum TrackError {
 
 /// Checks that a child made what was planned, and that what it left can be served.
 pub(super) async fn check(folder: &Path, plan: &LadderPlan, made: &Made) -> Result<(), TrackError> {
-    let Made { tracks, thumbnails } = made;
+    let Made { tracks, thumbnails, .. } = made;
     let video = plan.video.iter().map(|rung| rung.name.clone());
     let planned: Vec<String> = video.chain(plan.audio.iter().map(|rung| rung.name.clone())).collect();
     let made: Vec<String> = tracks.iter().map(|track| track.name.clone()).collect();
@@ -110,7 +110,7 @@ fn sheets(thumbnails: Option<&Thumbnails>) -> impl Iterator<Item = String> {
     (0..thumbnails.map_or(0, Thumbnails::sheets)).map(sheet_name)
 }
 
-async fn read_index(folder: &Path, track: &str) -> Result<Vec<u8>, (PathBuf, std::io::Error)> {
+pub(super) async fn read_index(folder: &Path, track: &str) -> Result<Vec<u8>, (PathBuf, std::io::Error)> {
     let path = folder.join(index_name(track));
     let read = async {
         let size_bytes = tokio::fs::metadata(&path).await?.len();
@@ -141,7 +141,7 @@ impl Storing<'_> {
     /// Stores the media of all tracks and the thumbnails, then the indexes: what has an index is whole. Returns the bytes
     /// stored.
     pub(super) async fn run(&self, made: &Made, progress: impl Fn(f64)) -> Result<u64, Unfinished> {
-        let Made { tracks, thumbnails } = made;
+        let Made { tracks, thumbnails, .. } = made;
         if !self.is_first {
             let cleared = self.patience.call(|| clear(self.objects, self.prefix)).await;
             cleared.map_err(store_trouble)?;

@@ -39,7 +39,15 @@ async fn fill(store: &Store, jobs: usize) -> Vec<Uuid> {
     for _ in 0..jobs {
         let (id, asset_id) = (Uuid::now_v7(), Uuid::now_v7());
         let source_key = format!("default/sources/{asset_id}");
-        let new = NewJob { id, chain: "ladder".to_owned(), asset_id, source_key, probe: probe.clone() };
+        let new = NewJob {
+            id,
+            chain: "ladder".to_owned(),
+            document: None,
+            parameters: Default::default(),
+            asset_id,
+            source_key,
+            probe: probe.clone(),
+        };
         assert!(matches!(store.create("default", &new).await.unwrap(), Created::New(_)));
         ids.push(id);
     }
@@ -86,7 +94,7 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
                 assert_refused(&store, &job, Refused::LeaseLost).await;
             }
             _ => {
-                store.renew(job.lease, Progress { stage: Stage::Storing, fraction: 0.5 }).await.unwrap();
+                store.renew(job.lease, Progress { stage: Stage::Storing, fraction: 0.5 }, &[]).await.unwrap();
                 if job.made.is_none() {
                     store.commit(job.lease, &Made::default()).await.unwrap();
                 }

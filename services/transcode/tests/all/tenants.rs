@@ -22,7 +22,15 @@ fn token(keys: &Path, tenant: &str, scope: &str) -> String {
 fn job_of(tenant: &str) -> NewJob {
     let asset_id = Uuid::now_v7();
     let source_key = format!("{tenant}/sources/{asset_id}");
-    NewJob { id: Uuid::now_v7(), chain: "ladder".to_owned(), asset_id, source_key, probe: short_probe() }
+    NewJob {
+        id: Uuid::now_v7(),
+        chain: "ladder".to_owned(),
+        document: None,
+        parameters: Default::default(),
+        asset_id,
+        source_key,
+        probe: short_probe(),
+    }
 }
 
 #[tokio::test]

@@ -125,7 +125,15 @@ impl World {
         let asset =
             NewAsset { id: asset_id, title: "A clip".to_owned(), source, probe: probe.clone(), poster_key: None };
         self.client.create_asset(&asset).await.expect("the asset is registered");
-        NewJob { id: Uuid::now_v7(), chain: "ladder".to_owned(), asset_id, source_key, probe }
+        NewJob {
+            id: Uuid::now_v7(),
+            chain: "ladder".to_owned(),
+            document: None,
+            parameters: Default::default(),
+            asset_id,
+            source_key,
+            probe,
+        }
     }
 
     /// Queues a job.

@@ -3,10 +3,11 @@
 //! A rung is named after its shorter side, as people name resolutions (`v1080` is 1920x1080, and 1080x1920 of an
 //! upright film). The first rung is the source itself; those below it are the classic sizes that are clearly smaller.
 
-use flame_api::media::VideoStream;
+use flame_api::media::Rational;
+use flame_chain::chain::{Cap, Rate, Sizes};
 use flame_media_child::protocol::VideoRung;
 
-use super::{PlanError, RUNGS_MAX};
+use super::RUNGS_MAX;
 
 /// The classic sizes: most of the shorter side, most of the longer side (16:9). A picture of another shape is made to
 /// fit inside, so a wide film loses height and a square one width.
@@ -29,6 +30,8 @@ const PIXEL_EXPONENT: f64 = 0.75;
 const RATE_EXPONENT: f64 = 0.6;
 /// Caps are whole multiples of this, and at least ten of it.
 const CAP_STEP_BPS: f64 = 10_000.0;
+/// Least bits per second that a smaller size gets of those of the largest.
+const SHARE_MIN_BPS: u32 = 10_000;
 
 /// A size in square pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,30 +40,92 @@ struct Size {
     height: u32,
 }
 
-/// The rungs of `video`, best first; at least one.
-pub(super) fn of(video: &VideoStream, preset: &str) -> Result<Vec<VideoRung>, PlanError> {
-    let (width, height) = (video.display_width, video.display_height);
-    if width == 0 || height == 0 {
-        return Err(PlanError::NoPixels { width, height });
-    }
-    let rate = super::frame_rate(video).map_or(REFERENCE_RATE, |rate| rate.as_f64());
-    let rung = |size: Size| VideoRung {
-        name: format!("v{}", size.shorter()),
-        width: size.width,
-        height: size.height,
-        crf: crf(size.pixels(), rate),
-        max_bitrate_bps: cap_bps(size.pixels(), rate),
-        preset: preset.to_owned(),
+/// The rungs of pictures that are shown in this size, best first; at least one.
+pub(super) fn of(
+    (width, height): (u32, u32),
+    frame_rate: Option<Rational>,
+    rate: Rate,
+    wanted: &Sizes,
+    encoder: &str,
+    preset: &str,
+) -> Vec<VideoRung> {
+    let fps = frame_rate.map_or(REFERENCE_RATE, Rational::as_f64);
+    let sizes = match wanted {
+        Sizes::Classic => classic(Size { width, height }),
+        Sizes::Source => vec![best(Size { width, height })],
+        Sizes::Shorter(sides) => shorter(Size { width, height }, sides),
     };
-    Ok(sizes(Size { width, height }).into_iter().map(rung).collect())
+    let most_pixels = sizes.first().map_or(1, |size| size.pixels());
+    let rung = |size: Size| {
+        let share = |bps: u32| share_bps(bps, size.pixels(), most_pixels);
+        let auto_bps = cap_bps(size.pixels(), fps);
+        let (crf, mean_bitrate_bps, max_bitrate_bps) = match rate {
+            Rate::Quality { crf: set, cap } => {
+                let cap_bps = match cap {
+                    Cap::Auto => auto_bps,
+                    Cap::Open => 0,
+                    Cap::Bps(bps) => share(bps),
+                };
+                (set.unwrap_or_else(|| crf(size.pixels(), fps)), None, cap_bps)
+            }
+            Rate::Mean { bitrate_bps, cap } => {
+                let mean_bps = share(bitrate_bps);
+                let cap_bps = match cap {
+                    Cap::Auto => mean_bps / 2 * 3,
+                    Cap::Open => 0,
+                    Cap::Bps(bps) => share(bps),
+                };
+                (crf(size.pixels(), fps), Some(mean_bps), cap_bps)
+            }
+        };
+        VideoRung {
+            name: format!("v{}", size.shorter()),
+            width: size.width,
+            height: size.height,
+            encoder: encoder.to_owned(),
+            crf,
+            mean_bitrate_bps,
+            max_bitrate_bps,
+            preset: preset.to_owned(),
+        }
+    };
+    sizes.into_iter().map(rung).collect()
+}
+
+/// What remains of the bits of the largest size for one of so many pixels.
+fn share_bps(bps: u32, pixels: u64, most_pixels: u64) -> u32 {
+    if pixels >= most_pixels {
+        return bps;
+    }
+    #[allow(clippy::cast_precision_loss, reason = "the pixels of a picture are far below 2^52")]
+    let share = (pixels as f64 / most_pixels as f64).powf(PIXEL_EXPONENT);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most `bps`, above 0")]
+    let bps = (f64::from(bps) * share).round() as u32;
+    bps.max(SHARE_MIN_BPS)
+}
+
+/// The source's own size. Nothing is larger than the largest classic size: no level of H.264 that players know goes
+/// beyond it.
+fn best(source: Size) -> Size {
+    let (shorter, longer) = CLASSIC[0];
+    source.within(shorter, longer).even_below(source)
+}
+
+/// The sizes of these shorter sides that are not above the source, largest first; else its own.
+fn shorter(source: Size, sides: &[u32]) -> Vec<Size> {
+    let best = best(source);
+    let sized = |side: &u32| {
+        let scaled = |length: u32| nearest_even(u64::from(length) * u64::from(*side), u64::from(best.shorter()));
+        Size { width: scaled(best.width), height: scaled(best.height) }.even_below(best)
+    };
+    let sizes: Vec<Size> = sides.iter().filter(|side| **side <= best.shorter()).map(sized).collect();
+    if sizes.is_empty() { vec![best] } else { sizes }
 }
 
 /// The sizes of a ladder for a source of this size, best first.
-fn sizes(source: Size) -> Vec<Size> {
-    let (top, rest) = CLASSIC.split_first().expect("there are classic sizes");
-    // Nothing is larger than the largest classic size: no level of H.264 that players know goes beyond it.
-    let mut sizes = vec![source.within(top.0, top.1).even_below(source)];
-    for &(shorter, longer) in rest {
+fn classic(source: Size) -> Vec<Size> {
+    let mut sizes = vec![best(source)];
+    for &(shorter, longer) in &CLASSIC[1..] {
         let above = *sizes.last().expect("the first is there");
         let size = source.within(shorter, longer).even_below(above);
         let is_smaller = size.pixels() * 100 <= above.pixels() * SHARE_MAX_PERCENT;
@@ -135,11 +200,16 @@ fn nearest_even(num: u64, den: u64) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::video;
     use super::*;
 
+    const AUTO: Rate = Rate::Quality { crf: None, cap: Cap::Auto };
+
+    fn ladder(width: u32, height: u32) -> Vec<VideoRung> {
+        of((width, height), Some(Rational { num: 25, den: 1 }), AUTO, &Sizes::Classic, "x264", "veryfast")
+    }
+
     fn named(width: u32, height: u32) -> Vec<(String, u32, u32)> {
-        let rungs = of(&video(width, height), "veryfast").unwrap();
+        let rungs = ladder(width, height);
         rungs.into_iter().map(|rung| (rung.name, rung.width, rung.height)).collect()
     }
 
@@ -194,11 +264,35 @@ mod tests {
         assert!(cap_bps(4, 1.0) >= 100_000);
     }
 
+    #[test]
+    fn sizes_that_are_asked_for_are_never_above_the_source() {
+        let sized = |source, sides: &[u32]| {
+            let rungs = of(source, None, AUTO, &Sizes::Shorter(sides.to_vec()), "x264", "fast");
+            rungs.into_iter().map(|rung| (rung.width, rung.height)).collect::<Vec<_>>()
+        };
+        assert_eq!(sized((1920, 1080), &[720, 360]), [(1280, 720), (640, 360)]);
+        assert_eq!(sized((1080, 1920), &[720]), [(720, 1280)]);
+        assert_eq!(sized((640, 360), &[720, 360]), [(640, 360)]);
+        assert_eq!(sized((640, 360), &[720]), [(640, 360)]);
+        assert_eq!(sized((321, 181), &[180]), [(320, 180)]);
+    }
+
+    #[test]
+    fn bits_that_are_asked_for_are_those_of_the_largest_size() {
+        let rate = Rate::Mean { bitrate_bps: 2_000_000, cap: Cap::Auto };
+        let rungs = of((1280, 720), None, rate, &Sizes::Shorter(vec![720, 360]), "x264", "fast");
+        assert_eq!((rungs[0].mean_bitrate_bps, rungs[0].max_bitrate_bps), (Some(2_000_000), 3_000_000));
+        assert!(rungs[1].mean_bitrate_bps < Some(1_000_000) && rungs[1].mean_bitrate_bps > Some(500_000));
+        let capped = Rate::Quality { crf: Some(30), cap: Cap::Bps(1_000_000) };
+        let rungs = of((1280, 720), None, capped, &Sizes::Source, "x264", "fast");
+        assert_eq!((rungs[0].crf, rungs[0].mean_bitrate_bps, rungs[0].max_bitrate_bps), (30, None, 1_000_000));
+    }
+
     proptest! {
         #[test]
         fn every_ladder_keeps_the_rules(width in 1_u32..9000, height in 1_u32..9000) {
             let source = Size { width, height };
-            let rungs = of(&video(width, height), "veryfast").unwrap();
+            let rungs = ladder(width, height);
             prop_assert!((1..=RUNGS_MAX).contains(&rungs.len()));
             for rung in &rungs {
                 prop_assert!(rung.width >= 2 && rung.height >= 2 && rung.width % 2 == 0 && rung.height % 2 == 0);
@@ -218,8 +312,8 @@ mod tests {
             if width.max(height) <= 3840 && width.min(height) <= 2160 {
                 prop_assert_eq!((rungs[0].width, rungs[0].height), ((width & !1).max(2), (height & !1).max(2)));
             }
-            let turned = sizes(Size { width: height, height: width });
-            let upright: Vec<_> = sizes(source).iter().map(|size| Size { width: size.height, height: size.width }).collect();
+            let turned = classic(Size { width: height, height: width });
+            let upright: Vec<_> = classic(source).iter().map(|size| Size { width: size.height, height: size.width }).collect();
             prop_assert_eq!(turned, upright, "upright and lying films are treated alike");
         }
     }

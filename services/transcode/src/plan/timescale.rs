@@ -3,7 +3,7 @@
 //! A frame keeps its own timestamp, so the tracks count in the source's ticks wherever the container says what those
 //! are. Where it does not (AVI counts frames of 1001/24000 s), the frame rate does.
 
-use flame_api::media::VideoStream;
+use flame_api::media::{Rational, VideoStream};
 
 /// Ticks per second where nothing is known (MPEG's own clock, ISO/IEC 13818-1 clause 2.4.2).
 const MPEG: u32 = 90_000;
@@ -12,18 +12,17 @@ const MIN: u32 = 1000;
 /// Above it, a still picture's duration leaves the 32 bits that a movie fragment has for it (430 s at this rate).
 const MAX: u32 = 10_000_000;
 
-/// The clock for `video`.
-pub(super) fn of(video: Option<&VideoStream>) -> u32 {
-    let Some(video) = video else { return MPEG };
-    let of_container = video.timescale.filter(|ticks| (1..=MAX).contains(ticks));
+/// The clock for `video`; for frames at a rate of the chain's own, that of the rate.
+pub(super) fn of(video: Option<&VideoStream>, set: Option<Rational>) -> u32 {
+    let of_container = video.and_then(|video| video.timescale).filter(|ticks| (1..=MAX).contains(ticks));
     // A rate of num/den frames per second: every frame lasts den ticks of a clock of num.
-    let of_rate = || super::frame_rate(video).map(|rate| rate.num).filter(|ticks| (1..=MAX).contains(ticks));
+    let rate = set.or_else(|| video.and_then(super::frame_rate));
+    let of_rate = || rate.map(|rate| rate.num).filter(|ticks| (1..=MAX).contains(ticks));
     of_container.or_else(of_rate).map_or(MPEG, |ticks| ticks * MIN.div_ceil(ticks))
 }
 
 #[cfg(test)]
 mod tests {
-    use flame_api::media::Rational;
     use proptest::prelude::*;
 
     use super::super::tests::video;
@@ -31,7 +30,7 @@ mod tests {
 
     fn clock(timescale: Option<u32>, rate: Option<(u32, u32)>) -> u32 {
         let frame_rate = rate.map(|(num, den)| Rational { num, den });
-        of(Some(&VideoStream { timescale, frame_rate, ..video(640, 360) }))
+        of(Some(&VideoStream { timescale, frame_rate, ..video(640, 360) }), None)
     }
 
     #[test]
@@ -48,7 +47,10 @@ mod tests {
         // Nothing, or nonsense.
         assert_eq!(clock(None, None), MPEG);
         assert_eq!(clock(Some(u32::MAX), Some((0, 0))), MPEG);
-        assert_eq!(of(None), MPEG);
+        assert_eq!(of(None, None), MPEG);
+        // A rate of the chain's own.
+        assert_eq!(of(None, Some(Rational { num: 25, den: 1 })), 1000);
+        assert_eq!(of(None, Some(Rational { num: 30_000, den: 1001 })), 30_000);
     }
 
     proptest! {

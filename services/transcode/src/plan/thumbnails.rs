@@ -1,6 +1,5 @@
 //! How many thumbnails a source gets, how far apart, and on how many sheets. Pure.
 
-use flame_api::media::VideoStream;
 use flame_media_child::protocol::ThumbnailPlan;
 
 /// The longer side of a thumbnail, pixels.
@@ -14,9 +13,8 @@ const INTERVAL_MIN_MS: u64 = 1000;
 /// The interval where nobody knows how long the source is.
 const INTERVAL_UNKNOWN_MS: u64 = 10_000;
 
-/// The thumbnails of a source of this length; `None` where its pictures have no size.
-pub(super) fn of(video: &VideoStream, duration_ms: u64) -> Option<ThumbnailPlan> {
-    let (width, height) = (video.display_width, video.display_height);
+/// The thumbnails of upright pictures of this size, for so long; `None` where its pictures have no size.
+pub(super) fn of((width, height): (u32, u32), duration_ms: u64) -> Option<ThumbnailPlan> {
     let longest = u64::from(width.max(height));
     let scaled = |side: u32| u32::try_from(u64::from(side) * u64::from(SIDE_MAX) / longest.max(1)).unwrap_or(SIDE_MAX);
     let side = |side: u32| (scaled(side) & !1).max(2);
@@ -54,7 +52,6 @@ pub(super) fn size_max_bytes(plan: &ThumbnailPlan) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::video;
     use super::*;
 
     #[test]
@@ -70,7 +67,7 @@ mod tests {
             (100 * HOUR_MS, 360_000, 10, 10),
             (0, 10_000, 10, 10),
         ] {
-            let plan = of(&video(1920, 1080), duration_ms).unwrap();
+            let plan = of((1920, 1080), duration_ms).unwrap();
             assert_eq!((plan.interval_ms, plan.columns, plan.rows), (interval_ms, columns, rows), "{duration_ms}");
             let sheets = duration_ms.div_ceil(interval_ms.into()).div_ceil(u64::from(columns * rows));
             assert!(sheets <= u64::from(plan.sheets_max), "{duration_ms}");
@@ -82,9 +79,9 @@ mod tests {
         for (size, tile) in
             [((1920, 1080), (160, 90)), ((1080, 1920), (90, 160)), ((64, 64), (160, 160)), ((9000, 2), (160, 2))]
         {
-            let plan = of(&video(size.0, size.1), 10_000).unwrap();
+            let plan = of(size, 10_000).unwrap();
             assert_eq!((plan.width, plan.height), tile, "{size:?}");
         }
-        assert_eq!(of(&video(0, 100), 10_000), None);
+        assert_eq!(of((0, 100), 10_000), None);
     }
 }

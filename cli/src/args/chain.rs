@@ -1,0 +1,42 @@
+//! What `flame chain` is told.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+#[derive(Debug, clap::Args)]
+pub struct Chain {
+    #[command(subcommand)]
+    pub command: ChainCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ChainCommand {
+    /// List the chains that can be run by name
+    List,
+    /// The document of one, its stages and what can be set
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Check a document: status 2 and the place of the first mistake if it is wrong
+    Validate {
+        /// The document, YAML or JSON
+        file: PathBuf,
+        /// A value for one of its parameters: `--set crf=30`
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+        set: Vec<(String, String)>,
+    },
+    /// The encoders that documents can name, and which of them are installed where media is encoded
+    Encoders,
+    /// The JSON Schema of documents, for editors
+    Schema,
+}
+
+/// `NAME=VALUE`.
+pub fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write NAME=VALUE, as in crf=30".to_owned()),
+    }
+}

@@ -1,0 +1,125 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::chain::{Cap, Rate, Sizes, Work};
+use crate::shipped;
+
+const CHAIN: &str = "\
+chain: mine
+about: For tests
+parameters:
+  crf: { default: 23, about: quality }
+stages:
+  source: { type: decode }
+  cut: { type: crop, input: source, left: 2 }
+  sizes: { type: scale, input: cut, sizes: [720, 360] }
+  video: { type: encode-video, input: sizes, crf: \"${crf}\", gates: [\"track.peak_bps <= 9000000\"] }
+  audio: { type: encode-audio, input: source, bitrate: 96k }
+  out: { type: package, input: [video, audio] }
+";
+
+fn plain(text: &str) -> Result<Chain, DocumentError> {
+    read(text, &BTreeMap::new())
+}
+
+#[test]
+fn a_right_document_becomes_a_chain_in_order() {
+    let chain = plain(CHAIN).unwrap();
+    let names: Vec<_> = chain.stages.iter().map(|stage| stage.name.as_str()).collect();
+    assert_eq!(names, ["source", "cut", "sizes", "video", "audio", "out"]);
+    let video = chain.stage("video").unwrap();
+    let Work::EncodeVideo(encoding) = &video.work else { panic!("{video:?}") };
+    assert_eq!(encoding.rate, Rate::Quality { crf: Some(23), cap: Cap::Auto });
+    assert_eq!(
+        chain.path(video).iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>(),
+        ["source", "cut", "sizes"]
+    );
+    assert_eq!(chain.stage("sizes").unwrap().work, Work::Scale(Sizes::Shorter(vec![720, 360])));
+    // Also if the document is written from its end to its beginning.
+    let (head, stages) = CHAIN.split_once("stages:\n").unwrap();
+    let turned: Vec<&str> = stages.lines().rev().collect();
+    let turned = plain(&format!("{head}stages:\n{}\n", turned.join("\n"))).unwrap();
+    assert_eq!(turned.stages[0].name, "source");
+    assert_eq!(turned.stages.last().unwrap().name, "out");
+}
+
+#[test]
+fn parameters_are_set_by_name() {
+    let set = |name: &str, value: &str| read(CHAIN, &[(name.to_owned(), value.to_owned())].into());
+    assert_eq!(set("crf", "30").unwrap().parameters[0].value, "30");
+    let wrong = set("crf", "99").unwrap_err();
+    assert!(wrong.line == 4 && wrong.reason.contains("0 to 50"), "{wrong}");
+    assert!(set("cfr", "30").unwrap_err().reason.contains("did you mean `crf`?"));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place_and_the_word_that_was_meant() {
+    for (was, becomes, line, column, why) in [
+        ("type: crop", "type: corp", 7, 16, "did you mean `crop`?"),
+        ("left: 2", "lfet: 2", 7, 37, "did you mean `left`?"),
+        ("left: 2", "left: 3", 7, 43, "even"),
+        ("sizes: [720, 360]", "sizes: [720, 361]", 8, 50, "even numbers of pixels"),
+        ("sizes: [720, 360]", "sizes: clasic", 8, 44, "did you mean `classic`?"),
+        ("input: sizes, crf", "input: size, crf", 9, 39, "did you mean `sizes`?"),
+        ("${crf}", "${cfr}", 9, 51, "did you mean `crf`?"),
+        ("track.peak_bps <= ", "track.peak_bpz <= ", 9, 69, "no gate"),
+        ("track.peak_bps <= ", "vmav.p5 >= ", 9, 69, "did you mean `vmaf`?"),
+        ("bitrate: 96k", "bitrate: 96kb", 10, 56, "bits per second"),
+        ("bitrate: 96k", "encoder: x264", 10, 56, "avenc-aac"),
+        ("[video, audio]", "[video]", 10, 3, "nothing comes of `audio`"),
+        ("[video, audio]", "[video, audio, cut]", 11, 47, "takes tracks"),
+        ("input: cut, sizes", "input: sizes, sizes", 8, 32, "takes decoded media or pictures"),
+        ("crf: { default: 23", "cfg: { default: 23", 9, 51, "no parameter `crf`"),
+        ("about: For tests", "abut: For tests", 2, 1, "did you mean `about`?"),
+        ("chain: mine", "chain: Mine", 1, 8, "no name"),
+        ("  out: { type: package, input: [video, audio] }\n", "", 5, 10, ""),
+        ("crf: \"${crf}\"", "crf: \"${crf}\", bitrate: 2M", 4, 19, "exclude each other"),
+    ] {
+        let wrong = CHAIN.replacen(was, becomes, 1);
+        assert_ne!(wrong, CHAIN, "{was}");
+        let error = plain(&wrong).expect_err(becomes);
+        assert!(error.reason.contains(why), "{becomes}: {error}");
+        // Where a stage is missing, the place is about the whole.
+        if !becomes.is_empty() {
+            assert_eq!((error.line, error.column), (line, column), "{becomes}: {error}");
+        }
+    }
+}
+
+#[test]
+fn gates_that_would_compare_what_cannot_be_compared_are_refused() {
+    let wrong = plain(&CHAIN.replace("track.peak_bps <= 9000000", "psnr_y.p5 >= 30")).unwrap_err();
+    assert!(wrong.reason.contains("`cut` (crop) changes the pictures"), "{wrong}");
+    assert!(
+        plain(&CHAIN.replace("track.peak_bps <= 9000000", "psnr_y.p5 >= 30").replace("left: 2", "left: 0")).is_ok()
+    );
+    let sound = CHAIN.replace("bitrate: 96k", "gates: [\"psnr_y.p5 >= 30\"]");
+    assert!(plain(&sound).unwrap_err().reason.contains("makes sound"));
+}
+
+#[test]
+fn all_tracks_that_players_switch_between_show_the_same() {
+    let two = CHAIN.replace("[video, audio]", "[video, audio, other]")
+        + "  other: { type: encode-video, input: source, crf: 40 }\n";
+    let wrong = plain(&two).unwrap_err();
+    assert!(wrong.line == 12 && wrong.reason.contains("same pictures"), "{wrong}");
+    assert!(plain(&two.replace("input: source, crf: 40", "input: cut, crf: 40")).is_ok());
+}
+
+proptest! {
+    /// Whatever is done to a right document, it is read or refused with a place in it.
+    #[test]
+    fn a_damaged_document_is_read_or_refused(
+        which in 0..shipped::ALL.len(), at in 0_usize..2000, length in 0_usize..12, put in "[a-z:{}\\[\\], \n$\"0-9]{0,6}",
+    ) {
+        let text = shipped::ALL[which].text;
+        let at = text.floor_char_boundary(at % text.len());
+        let end = text.floor_char_boundary((at + length).min(text.len()));
+        let damaged = format!("{}{put}{}", &text[..at], &text[end..]);
+        if let Err(error) = plain(&damaged) {
+            prop_assert!(error.line >= 1 && !error.reason.is_empty(), "{}", error);
+        }
+    }
+}
