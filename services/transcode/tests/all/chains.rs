@@ -31,7 +31,7 @@ const GATED: &str = "\
 chain: gated
 parameters:
   crf: { default: 20 }
-  bound: { default: psnr_y.p5 >= 30 }
+  bound: { default: psnr_y.p5 >= 35 }
 stages:
   source: { type: decode }
   sizes: { type: scale, input: source, sizes: source }
@@ -96,7 +96,8 @@ async fn a_document_decides_what_is_made() {
     assert_eq!((job.state, job.error.as_deref()), (JobState::Succeeded, None));
     let tracks: Vec<_> = job.tracks.iter().map(|track| (track.name.as_str(), track.width, track.height)).collect();
     assert_eq!(tracks, [("v180", Some(360), Some(180)), ("a48", None, None)]);
-    assert_eq!((job.tracks[0].samples, job.tracks[0].frame_rate), (20, Some(Rational { num: 10, den: 1 })));
+    assert_eq!(job.tracks[0].frame_rate, Some(Rational { num: 10, den: 1 }));
+    assert!(job.tracks[0].samples.abs_diff(20) <= 1, "{:?}", job.tracks[0]);
     assert_eq!(job.tracks[1].channels, Some(1));
     assert_eq!(job.parameters, set(&[("crf", "30")]));
     let stages: Vec<_> = job.stages.iter().map(|stage| (stage.name.as_str(), stage.state, stage.progress)).collect();
@@ -154,13 +155,13 @@ async fn what_does_not_pass_its_gate_fails_its_job_and_names_the_figure() {
     let bad = run(&world, &source, GATED, &[("crf", "50")]).await;
     assert_eq!((bad.state, bad.attempt), (JobState::Failed, 1), "{bad:?}");
     let error = bad.error.expect("it says why");
-    for word in ["stage `video`", "v360", "psnr_y.p5 >= 30", "was measured", "frame "] {
+    for word in ["stage `video`", "v360", "psnr_y.p5 >= 35", "was measured", "frame "] {
         assert!(error.contains(word), "{word} is not in: {error}");
     }
     let video = bad.stages.iter().find(|stage| stage.name == "video").expect("it has run");
     assert_eq!(video.state, StageState::Failed);
     let failed: Vec<_> = video.gates.iter().filter(|gate| !gate.passed).collect();
-    assert!(failed.len() == 1 && failed[0].gate == "psnr_y.p5 >= 30" && failed[0].measured < 30.0, "{video:?}");
+    assert!(failed.len() == 1 && failed[0].gate == "psnr_y.p5 >= 35" && failed[0].measured < 35.0, "{video:?}");
     let prefix = format!("default/media/{}/", bad.asset_id);
     assert!(world.media_keys().await.iter().all(|key| !key.starts_with(&prefix)), "nothing of it is stored");
     world.assert_scratch_is_empty();
