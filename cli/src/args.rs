@@ -4,6 +4,7 @@ mod ca;
 mod chain;
 mod clmc;
 mod encryption;
+mod ingest;
 mod job;
 mod mark;
 mod quality;
@@ -25,6 +26,7 @@ pub use ca::{Ca, CaCommand};
 pub use chain::{Chain, ChainCommand};
 pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
 pub use encryption::Encrypt;
+pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
 pub use mark::ChannelMark;
 pub use quality::{Compare, Quality, QualityCommand, Test};
@@ -189,28 +191,6 @@ pub struct DemoInstance {
     /// Stand by until it is connected
     #[arg(long)]
     pub booted: bool,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["source", "manifest"]))]
-pub struct Ingest {
-    /// A file, or an http(s) URL that the service pulls
-    pub source: Option<String>,
-    /// A CSV or NDJSON file that lists many: path (or URL), title, chain, subtitles (de:film.de.srt;en:film.en.vtt)
-    #[arg(long, value_name = "FILE")]
-    pub manifest: Option<PathBuf>,
-    /// Title [default: the file's name]
-    #[arg(long, conflicts_with = "manifest")]
-    pub title: Option<String>,
-    /// Chain to run on arrival: a name (`flame chain list`), the file of a document, or `none`
-    #[arg(long, value_name = "NAME|FILE", default_value = "ladder")]
-    pub chain: String,
-    /// A value for a parameter of the chain: `--set crf=30`
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = chain::setting, conflicts_with = "manifest")]
-    pub set: Vec<(String, String)>,
-    /// Return once the job is queued instead of waiting until it has ended
-    #[arg(long)]
-    pub no_wait: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,6 +8,7 @@ mod feed;
 mod live;
 mod orchestrator;
 mod subtitles;
+mod transcode;
 mod transport;
 mod vcdn;
 
@@ -25,7 +26,6 @@ use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersi
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
-use crate::transcode::{Chain, ChainCheck, ChainDetail, Encoder, Job, JobQuery, NewJob};
 
 pub use feed::Feed;
 pub use transport::Transport;
@@ -285,48 +285,6 @@ impl Client {
     /// Starts a pull from a URL.
     pub async fn pull(&self, pull: &NewPull) -> Result<Upload, ClientError> {
         self.call(Method::POST, "ingest", "pulls").body(pull).json().await
-    }
-
-    // --- transcode ---
-
-    /// The chains that can be run.
-    pub async fn chains(&self) -> Result<Page<Chain>, ClientError> {
-        self.call(Method::GET, "transcode", "chains").json().await
-    }
-
-    /// One of them, or `None` where there is none of that name.
-    pub async fn chain(&self, name: &str) -> Result<Option<ChainDetail>, ClientError> {
-        self.call(Method::GET, "transcode", &format!("chains/{name}")).json_or_none().await
-    }
-
-    /// Checks a document against what is installed where media is encoded; what is wrong is a refusal (422).
-    pub async fn check_chain(&self, check: &ChainCheck) -> Result<ChainDetail, ClientError> {
-        self.call(Method::POST, "transcode", "chains/check").body(check).json().await
-    }
-
-    /// The encoders that chains can name.
-    pub async fn encoders(&self) -> Result<Page<Encoder>, ClientError> {
-        self.call(Method::GET, "transcode", "encoders").json().await
-    }
-
-    /// Queues a job; repeating it is safe.
-    pub async fn create_job(&self, job: &NewJob) -> Result<Job, ClientError> {
-        self.call(Method::POST, "transcode", "jobs").body(job).json().await
-    }
-
-    /// The job, or `None` where there is none.
-    pub async fn job(&self, id: Uuid) -> Result<Option<Job>, ClientError> {
-        self.call(Method::GET, "transcode", &format!("jobs/{id}")).json_or_none().await
-    }
-
-    /// A page of jobs, newest first.
-    pub async fn jobs(&self, query: &JobQuery) -> Result<Page<Job>, ClientError> {
-        self.call(Method::GET, "transcode", "jobs").query(query).json().await
-    }
-
-    /// Cancels a job; a job in a final state stays as it is.
-    pub async fn cancel_job(&self, id: Uuid) -> Result<Job, ClientError> {
-        self.call(Method::POST, "transcode", &format!("jobs/{id}/cancel")).json().await
     }
 
     // --- router ---

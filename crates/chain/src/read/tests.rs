@@ -1,3 +1,5 @@
+//! What is read of a document, and where its mistakes are.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

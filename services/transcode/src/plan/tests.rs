@@ -1,3 +1,5 @@
+//! What a document and a source come to.
+
 use flame_api::media::{Rational, SoundRole};
 use flame_media_child::protocol::Borders;
 use proptest::prelude::*;

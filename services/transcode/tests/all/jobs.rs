@@ -53,7 +53,7 @@ async fn what_cannot_be_run_is_refused_with_the_field() {
     let world = World::start().await;
     let new = idle_job(Uuid::now_v7());
     for (field, change) in [
-        ("chain", (|job| job.chain = "proxy".to_owned()) as fn(&mut NewJob)),
+        ("chain", (|job| job.chain = "nonsense".to_owned()) as fn(&mut NewJob)),
         ("source_key", |job| job.source_key = "other/sources/1".to_owned()),
         ("probe", |job| (job.probe.video, job.probe.audio) = (None, None)),
     ] {
