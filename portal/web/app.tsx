@@ -39,7 +39,7 @@ export function App() {
           ))}
         </nav>
       </header>
-      <main>
+      <main class={docked && playing !== null ? 'beside' : undefined}>
         {asked.value && <Entry />}
         <Library chosen={docked ? playing : route.asset} docked={docked} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
