@@ -59,7 +59,7 @@ pub struct Upload {
     pub file_name: Option<String>,
     /// Title wanted.
     pub title: Option<String>,
-    /// Chain to run on arrival: `ladder` (default) or `none`.
+    /// Chain to run on arrival: one of those that transcode knows by name (`ladder` by default), or `none`.
     pub chain: String,
     /// SHA-256 of the whole, lower-case hex, once complete.
     pub sha256: Option<String>,

@@ -5,6 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flame_chain::shipped;
 
 /// Longest file name in bytes.
 pub const FILE_NAME_MAX_BYTES: usize = 255;
@@ -13,7 +14,7 @@ pub const TITLE_MAX_CHARS: usize = 500;
 /// Longest `Upload-Metadata` header in bytes.
 pub const METADATA_MAX_BYTES: usize = 8 * 1024;
 /// The chain that runs when the uploader names none.
-pub const DEFAULT_CHAIN: &str = "ladder";
+pub const DEFAULT_CHAIN: &str = shipped::LADDER;
 /// The chain that is none: the asset is registered and nothing more.
 pub const NO_CHAIN: &str = "none";
 
@@ -43,7 +44,7 @@ pub enum LabelError {
     #[error("{0} holds control characters")]
     Control(&'static str),
     /// Not a chain.
-    #[error("`{0}` is no chain that runs on arrival: `{DEFAULT_CHAIN}` or `{NO_CHAIN}`")]
+    #[error("`{0}` is no chain that runs on arrival: {known}, or `{NO_CHAIN}`", known = shipped::ALL.map(|chain| format!("`{}`", chain.name)).join(", "))]
     Chain(String),
     /// Not of the form of the header.
     #[error("Upload-Metadata: {0}")]
@@ -64,7 +65,7 @@ impl Labels {
             return Err(LabelError::TooLong { what: "the title", max: format!("{TITLE_MAX_CHARS} characters") });
         }
         let chain = chain.filter(|chain| !chain.is_empty()).unwrap_or_else(|| DEFAULT_CHAIN.to_owned());
-        if chain != DEFAULT_CHAIN && chain != NO_CHAIN {
+        if chain != NO_CHAIN && shipped::find(&chain).is_none() {
             return Err(LabelError::Chain(chain.chars().take(64).collect()));
         }
         Ok(Self { file_name, title, chain })
@@ -142,12 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn every_shipped_chain_runs_on_arrival() {
+        for name in shipped::ALL.iter().map(|chain| chain.name).chain([NO_CHAIN]) {
+            assert_eq!(Labels::from_tus(&pair("chain", name)).unwrap().chain, name);
+        }
+        let refused = Labels::from_tus(&pair("chain", "laddr")).unwrap_err().to_string();
+        assert!(refused.contains("`ladder`, `proxy`") && refused.contains("`none`"), "{refused}");
+    }
+
+    #[test]
     fn what_is_no_label_is_refused() {
         for wrong in [
             "filename !!!".to_owned(),
             "filename /w==".to_owned(),
             [pair("title", "a"), pair("title", "b")].join(","),
             pair("chain", "rm -rf"),
+            pair("chain", "laddr"),
             pair("filename", "a\0b"),
             pair("filename", &"x".repeat(256)),
             pair("title", &"x".repeat(501)),

@@ -28,7 +28,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 pub(crate) struct FileQuery {
     /// Title; the file name otherwise.
     title: Option<String>,
-    /// Chain to run on arrival: `ladder` (default) or `none`.
+    /// Chain to run on arrival: one of those that transcode knows by name (`ladder` by default), or `none`.
     chain: Option<String>,
 }
 
