@@ -205,7 +205,7 @@ impl Shared {
             biased;
             () = call.cancel.cancelled() => Err(ChildError::Cancelled),
             () = &mut expired => Err(timed_out(call)),
-            answer = converse(&mut child, request, &call) => answer,
+            answer = converse(&mut child, request, call) => answer,
         };
         child.served += 1;
         if answer.is_ok() && child.served < self.config.requests_max {

@@ -62,7 +62,7 @@ pub enum State {
         reason: String,
     },
     /// It plays.
-    Playable(Version),
+    Playable(Box<Version>),
     /// It has a version that makes no playlist: a fault of ours.
     Broken {
         /// Why.
@@ -207,7 +207,7 @@ impl Presentation {
     pub fn of(asset: Asset) -> Self {
         let state = match (asset.version, asset.state) {
             (Some(version), _) => match check(&version) {
-                Ok(()) => State::Playable(version),
+                Ok(()) => State::Playable(Box::new(version)),
                 Err(error) => State::Broken { reason: error.to_string() },
             },
             (None, AssetState::Failed) => {

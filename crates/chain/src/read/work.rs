@@ -54,7 +54,7 @@ fn crop(settings: &Settings<'_>) -> Result<Work, DocumentError> {
     let side = |word: &'static str| {
         let pixels = settings.number(word).unwrap_or(0);
         let place = settings.0.get(word).map(|(_, place)| *place);
-        match place.filter(|_| pixels % 2 > 0) {
+        match place.filter(|_| !pixels.is_multiple_of(2)) {
             Some(place) => Err(place.wrong(format!("`{word}` is an even number of pixels, not {pixels}"))),
             None => Ok(pixels),
         }

@@ -25,7 +25,7 @@ impl Shape {
         if width == 0 || height == 0 {
             return Err(PlanError::NoPixels { width, height });
         }
-        let is_turned = |degrees: u16| degrees % 180 != 0;
+        let is_turned = |degrees: u16| !degrees.is_multiple_of(180);
         // Shown sizes are those after the source's own rotation.
         let (shown_width, shown_height) =
             if is_turned(rotation_deg) == is_turned(video.rotation_deg) { (width, height) } else { (height, width) };
