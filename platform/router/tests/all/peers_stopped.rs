@@ -63,6 +63,21 @@ impl Pair {
         let pid = Pid::from_raw(self.there.id().unwrap().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
+
+    /// Stops the other router, and waits until its last thread stands still: until then it may answer.
+    async fn stop(&self) {
+        self.signal(Signal::STOP);
+        let pid = self.there.id().unwrap();
+        eventually(PATIENCE, || async move { if stands_still(pid) { Ok(()) } else { Err(format!("{pid} runs")) } })
+            .await;
+    }
+}
+
+fn stands_still(pid: u32) -> bool {
+    std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 #[tokio::test]
@@ -80,7 +95,7 @@ async fn what_a_killed_router_told_is_served_and_searched_on() {
 #[tokio::test]
 async fn a_router_that_hangs_costs_a_search_half_of_its_time_until_it_is_noticed() {
     let pair = Pair::start().await;
-    pair.signal(Signal::STOP);
+    pair.stop().await;
     let began = Instant::now();
     let answer = pair.here.get("/~media/x").await;
     let took = began.elapsed();
