@@ -44,7 +44,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
         return;
       }
       const player = new Player({
-        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: { includeKeys: undefined },
+        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {},
         xhrSetup: (request) => { for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value); },
       });
       hls.current = player;
