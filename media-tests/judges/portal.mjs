@@ -1,11 +1,12 @@
 // Uses the portal in headless Chromium as a person would, and prints one line of JSON: what was seen.
 //
-//   node portal.mjs URL --linked ASSET --click TITLE --upload FILE [--pictures FOLDER]
+//   node portal.mjs URL --linked ASSET --click TITLE --upload FILE --long ASSET [--pictures FOLDER]
 //
 // URL: the router. ASSET: an asset whose link is followed, and which plays on while the platform is looked at. TITLE: of the asset
 // whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
-// live channel is made, an endpoint is drained and connected again, and every view is looked at by axe. --pictures: saves each
-// view at three widths there.
+// live channel is made, an endpoint is drained and connected again. From a template, mistyped at first, two surrogates are deployed;
+// LONG (an asset of a minute) plays through the first, the second is connected, and the first is killed while it plays. Then every
+// view is looked at by axe. --pictures: saves each view at three widths there, and what killing looks like.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -22,10 +23,10 @@ const WIDTHS = [390, 820, 1280];
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
-  linked: { type: 'string' }, click: { type: 'string' }, upload: { type: 'string' }, pictures: { type: 'string' },
+  linked: { type: 'string' }, click: { type: 'string' }, upload: { type: 'string' }, long: { type: 'string' }, pictures: { type: 'string' },
 } });
-if (!url || !values.linked || !values.click || !values.upload) {
-  console.error('usage: portal.mjs URL --linked ASSET --click TITLE --upload FILE [--pictures FOLDER]');
+if (!url || !values.linked || !values.click || !values.upload || !values.long) {
+  console.error('usage: portal.mjs URL --linked ASSET --click TITLE --upload FILE --long ASSET [--pictures FOLDER]');
   process.exit(2);
 }
 
@@ -102,6 +103,61 @@ async function steered(page, url, name) {
   return { states, command: await page.locator('.equivalent pre').first().textContent() };
 }
 
+// Mistypes a template, and sees where; deploys it, and waits until it stands.
+async function deployed(page, url) {
+  await page.goto(`${url}/#/templates`);
+  await page.getByRole('button', { name: 'edge-standby', exact: true }).click();
+  const editor = page.getByLabel('Template', { exact: true });
+  const right = await editor.inputValue();
+  await editor.fill(right.replace('image: flame-vcdn', 'imag: flame-vcdn'));
+  const finding = page.locator('.findings li').first();
+  await finding.waitFor({ timeout: PATIENCE_MS });
+  const found = await finding.textContent();
+  const marked = await page.locator('.editor .marked').first().textContent();
+  await finding.getByRole('button').click();
+  const line = await editor.evaluate((area) => area.value.slice(0, area.selectionStart).split('\n').length);
+  const refused = await page.getByRole('button', { name: 'Deploy', exact: true }).isDisabled();
+  await editor.fill(right);
+  await page.getByText('Where it would go').waitFor({ timeout: PATIENCE_MS });
+  await page.getByRole('button', { name: 'Deploy', exact: true }).click();
+  await page.locator('.deployment .tag', { hasText: 'settled' }).waitFor({ timeout: PATIENCE_MS });
+  await page.locator('.deployment summary', { hasText: 'What was decided' }).click();
+  await page.locator('.reasons li').first().waitFor({ timeout: PATIENCE_MS });
+  const endpoints = await page.locator('.deployment .endpoint').allTextContents();
+  return { found, marked, line, refused, endpoints, reasons: await page.locator('.reasons li').count() };
+}
+
+// Plays through one surrogate, connects the other, kills the first: what playback says before and after.
+async function killed(page, url, asset, pictures) {
+  await page.goto(`${url}/#/asset/${asset}`);
+  await page.getByLabel('Through').selectOption('edge.city', { timeout: PATIENCE_MS });
+  const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+    one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
+  const from = (name) => page.waitForFunction((name) => {
+    const wide = document.querySelector('.insight .wide dd');
+    return wide?.textContent.includes(name) && document.querySelector('video').currentTime > 1;
+  }, name, { timeout: PATIENCE_MS });
+  await from('first');
+  const before = await statistics();
+  await page.getByRole('link', { name: 'Platform' }).click();
+  const box = page.locator('.name', { has: page.locator('h4', { hasText: /^edge\.city$/ }) });
+  const endpoint = (state) => box.locator('.endpoint', { has: page.locator(`.dot.${state}`) });
+  const first = await endpoint('serving').locator('b').textContent();
+  await endpoint('booted').getByRole('button', { name: 'Connect' }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.name .dot.serving').length > 1, null, { timeout: PATIENCE_MS });
+  await box.getByRole('button', { name: `Kill ${first}` }).click();
+  const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
+  await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
+  if (pictures) {
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.screenshot({ path: `${pictures}/killed.png` });
+  }
+  await from('second');
+  await page.waitForFunction((at_s) => document.querySelector('video').currentTime > at_s + 8, at_s, { timeout: PATIENCE_MS }).catch(() => {});
+  const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
+  return { before, after: await statistics(), at_s, to_s };
+}
+
 // Findings of axe that keep people out, in both colour schemes.
 async function barriers(page, view) {
   const found = [];
@@ -140,8 +196,10 @@ try {
   const upload = await uploaded(page, values.upload);
   const live = await channel(page, url);
   const endpoint = await steered(page, url, 'transcode');
+  const template = await deployed(page, url);
+  const kill = await killed(page, url, values.long, values.pictures);
   const found = [];
-  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'platform']) {
+  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'platform', 'templates']) {
     await page.goto(`${url}/#/${view}`);
     await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
     found.push(...await barriers(page, view));
@@ -153,7 +211,7 @@ try {
     if (wide) found.push(`${view}: wider than the window`);
   }
   console.log(JSON.stringify({
-    linked, beside, cards, clicked, address, upload, live, endpoint, barriers: found, elsewhere: [...elsewhere], errors,
+    linked, beside, cards, clicked, address, upload, live, endpoint, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
   }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);

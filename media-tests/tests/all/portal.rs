@@ -1,12 +1,14 @@
-//! The portal, as a person uses it in Chromium: links, cards, an upload, a channel, and an endpoint that is drained.
+//! The portal, as a person uses it in Chromium: links, cards, an upload, a channel, an endpoint that is drained, a template that is
+//! mistyped and then deployed, and a surrogate that is killed while a video plays through it.
+
+use std::path::Path;
 
 use flame_media_tests::players::browser;
 use flame_test_kit::{Bundle, clips};
 use serde_json::{Value, json};
 
-/// Brings a clip in under a title; gives its identifier.
-fn ingest(bundle: &Bundle, clip: &str, title: &str, chain: &str) -> String {
-    let file = clips::path(clip);
+/// Brings a file in under a title; gives its identifier.
+fn ingest(bundle: &Bundle, file: &Path, title: &str, chain: &str) -> String {
     let arguments = ["ingest", file.to_str().expect("paths of clips are UTF-8"), "--title", title, "--chain", chain];
     let done = bundle.json(&arguments);
     done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}")).to_owned()
@@ -15,12 +17,13 @@ fn ingest(bundle: &Bundle, clip: &str, title: &str, chain: &str) -> String {
 #[tokio::test]
 async fn chromium_finds_its_way_through_the_portal() {
     let bundle = Bundle::up().await;
-    let linked = ingest(&bundle, "bikes", "Bikes, not conditioned", "none");
-    let clicked = ingest(&bundle, "bigbuckbunny", "A <b>bunny</b>", "ladder");
+    let linked = ingest(&bundle, &clips::path("bikes"), "Bikes, not conditioned", "none");
+    let clicked = ingest(&bundle, &clips::path("bigbuckbunny"), "A <b>bunny</b>", "ladder");
+    let long = ingest(&bundle, &clips::recipe("synthetic").seconds(60.0).make(), "A minute", "none");
     let file = clips::recipe("synthetic").seconds(4.0).make();
     let url = bundle.router().trim_end_matches('/').to_owned();
     let mut arguments = vec![url.clone()];
-    for (name, value) in [("--linked", linked.as_str()), ("--click", "A <b>bunny</b>")] {
+    for (name, value) in [("--linked", linked.as_str()), ("--click", "A <b>bunny</b>"), ("--long", &long)] {
         arguments.extend([name.to_owned(), value.to_owned()]);
     }
     arguments.extend(["--upload".to_owned(), file.to_str().expect("paths of clips are UTF-8").to_owned()]);
@@ -37,6 +40,7 @@ async fn chromium_finds_its_way_through_the_portal() {
     assert_eq!(beside["title"], "Bikes, not conditioned", "{seen:#}");
     assert!(beside["to_s"].as_f64() > beside["from_s"].as_f64().map(|from_s| from_s + 1.0), "{seen:#}");
     let cards = json!([
+        { "title": "A minute", "standing": "As it was uploaded" },
         { "title": "A <b>bunny</b>", "standing": "just now" },
         { "title": "Bikes, not conditioned", "standing": "As it was uploaded" },
     ]);
@@ -65,6 +69,23 @@ async fn chromium_finds_its_way_through_the_portal() {
     assert_eq!(seen["endpoint"]["states"], json!(["serving", "draining", "serving"]), "{seen:#}");
     let command = seen["endpoint"]["command"].as_str().expect("a command");
     assert!(command.contains("endpoint connect transcode "), "{command}");
+
+    // A mistyped template is marked at its line and not deployed; the right one stands, and says why.
+    let template = &seen["template"];
+    let line = template["line"].as_u64().expect("a line");
+    assert_eq!(template["marked"], line.to_string(), "{template:#}");
+    assert!(template["found"].as_str().is_some_and(|found| found.contains("`image`")), "{template:#}");
+    assert_eq!(template["refused"], true, "{template:#}");
+    assert_eq!(template["endpoints"].as_array().map(Vec::len), Some(2), "{template:#}");
+    assert!(template["reasons"].as_u64() > Some(2), "{template:#}");
+
+    // What plays through a surrogate that is killed plays on through another, and the viewer sees nothing of it.
+    let kill = &seen["kill"];
+    for (when, surrogate) in [("before", "first"), ("after", "second")] {
+        assert!(kill[when]["Came from"].as_str().is_some_and(|name| name.contains(surrogate)), "{when}: {kill:#}");
+        assert_eq!(kill[when]["Stalls"], "0", "{when}: {kill:#}");
+    }
+    assert!(kill["to_s"].as_f64() > kill["at_s"].as_f64().map(|at_s| at_s + 8.0), "{kill:#}");
 
     // Nothing keeps people out, nothing comes from elsewhere, nothing broke.
     for what in ["barriers", "elsewhere", "errors"] {

@@ -21,11 +21,18 @@ export type Asset = {
   version: { name: string; chain: string; created_at: string; job_id: string | null; tracks: Track[] } | null;
 };
 
+export type ChainStage = { name: string; type: string; inputs: string[]; gates?: string[] };
 export type Chain = { name: string; description: string };
+export type ChainDetail = Chain & { stages: ChainStage[] };
+export type GateResult = { track: string; gate: string; measured: number; passed: boolean };
+export type StageProgress = {
+  name: string; type: string; state: 'waiting' | 'running' | 'checking' | 'done' | 'failed'; progress: number;
+  started_at: string | null; finished_at: string | null; gates?: GateResult[];
+};
 export type Job = {
   id: string; asset_id: string; chain: string; state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
   stage: string; progress: number; attempt: number; error: string | null; created_at: string; started_at: string | null;
-  finished_at: string | null;
+  finished_at: string | null; stages?: StageProgress[];
 };
 
 export type Channel = {
@@ -44,3 +51,21 @@ export type Standing = {
 };
 export type Peer = { router: string; site: string; state: string; distance_ms: number | null; endpoints: number; error: string | null };
 export type ServicePath = { name: string; functions: { name: string; site: string | null; endpoints: number }[] };
+
+export type DeployedEndpoint = {
+  function: string; endpoint: string; cluster: string; site: string; names: string[]; desired: string; state: string;
+  failures: number; address: string | null;
+};
+export type Deployment = {
+  sfc: string; sfci: string; description: string; is_leaving: boolean; is_settled: boolean; endpoints: DeployedEndpoint[];
+};
+export type Decision = { id: number; at_unix_ms: number; subject: string; action: string; reason: string };
+export type Plan = {
+  places: { function: string; cluster: string; begins: string; reason: string }[]; cost: number; bound: number; is_exact: boolean;
+  clusters: { cluster: string; site: string; cpus: number; memory_bytes: number; disk_bytes: number }[];
+};
+
+export type SurrogateStats = {
+  surrogate: string; names: string[];
+  total: { hits: number; collapsed: number; misses: number; fetches: number; sent_bytes: number; fetched_bytes: number; errors: number };
+};

@@ -4,7 +4,10 @@
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { authorization } from '../api/http';
+import { hops } from '../pure/surrogates';
+import type { Sprite } from '../pure/sprites';
 import { rate } from '../pure/words';
+import { Scrubber } from './scrubber';
 
 type Level = { height: number; bitrate: number };
 type Named = { name: string };
@@ -16,7 +19,7 @@ const LOOK_MS = 500;
 /** What cannot be decoded stays so. */
 const RECOVERIES_MAX = 2;
 
-export function Player({ url, poster, live = false }: { url: string; poster?: string; live?: boolean }) {
+export function Player({ url, poster, pictures = [], live = false }: { url: string; poster?: string; pictures?: Sprite[]; live?: boolean }) {
   const video = useRef<HTMLVideoElement>(null);
   const hls = useRef<Hls | null>(null);
   const [levels, setLevels] = useState<Level[]>([]);
@@ -34,6 +37,8 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
     const plays = () => { last.began = true; };
     element.addEventListener('waiting', waits);
     element.addEventListener('playing', plays);
+    // Another way to the same media goes on where this one was.
+    const from_s = live || element.currentTime === 0 ? -1 : element.currentTime;
     setTrouble('');
     setLevels([]);
     import('hls.js').then(({ default: Player }) => {
@@ -44,7 +49,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
         return;
       }
       const player = new Player({
-        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {},
+        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {}, startPosition: from_s,
         xhrSetup: (request) => { for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value); },
       });
       hls.current = player;
@@ -100,6 +105,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
   return (
     <div class="player">
       <video ref={video} controls playsInline muted={live} poster={poster} onError={() => setTrouble(video.current?.error?.message ?? 'It cannot be played here.')} />
+      {!live && <Scrubber video={video} pictures={pictures} />}
       {trouble !== '' && <p class="notice" role="status">{trouble}</p>}
       <div class="row">
         {levels.length > 1 && (
@@ -128,7 +134,7 @@ export function Player({ url, poster, live = false }: { url: string; poster?: st
           <div><dt>Last segment</dt><dd>{insight.load_ms === null ? '–' : `${Math.round(insight.load_ms)} ms`}</dd></div>
           <div><dt>Stalls</dt><dd>{insight.stalls}</dd></div>
           <div><dt>Dropped frames</dt><dd>{insight.dropped}</dd></div>
-          {insight.cache !== '' && <div class="wide"><dt>Came from</dt><dd>{insight.cache}</dd></div>}
+          {insight.cache !== '' && <div class="wide"><dt>Came from</dt><dd>{hops(insight.cache).map(({ name, how }) => `${name}${how && ` (${how})`}`).join(' → ')}</dd></div>}
         </dl>
       )}
     </div>

@@ -3,13 +3,16 @@
 import type { Endpoint, Peer, Standing } from '../api/types';
 import { sites } from '../pure/sites';
 import { short, span } from '../pure/words';
+import { SiteMap } from './map';
 
 export type Act = (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => void;
 
 export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoint[]; standings: Standing[]; peers: Peer[]; act: Act }) {
+  const all = sites(endpoints, standings, peers);
   return (
     <div class="sites">
-      {sites(endpoints, standings, peers).map((site) => (
+      <SiteMap sites={all} />
+      {all.map((site) => (
         <section key={site.name} class="site panel" aria-label={`Site ${site.name}`}>
           <h3>{site.name}
             {site.peer && <span class={`tag ${site.peer.state}`}>{site.peer.state}{site.peer.distance_ms !== null && `, ${site.peer.distance_ms.toFixed(1)} ms away`}</span>}

@@ -28,3 +28,12 @@ export function csv({ times_s, lines: all }: Lines): string {
   const rows = times_s.map((time, at) => [new Date(time * 1000).toISOString(), ...all.map(({ values }) => String(values[at] ?? ''))]);
   return [['time', ...all.map(({ label }) => field(label))], ...rows].map((row) => `${row.join(',')}\r\n`).join('');
 }
+
+/** When, as InfluxQL has it, and in which steps, so that a plot has some hundred points. */
+export function when(range: { from_ms: number; to_ms: number }): { where: string; step: string } {
+  const steps_s = [10, 60, 300, 3600, 21_600];
+  const wanted_s = (range.to_ms - range.from_ms) / 1000 / 120;
+  const step_s = steps_s.find((step) => step >= wanted_s) ?? steps_s.at(-1)!;
+  const at = (ms: number) => `'${new Date(ms).toISOString()}'`;
+  return { where: `time >= ${at(range.from_ms)} AND time <= ${at(range.to_ms)}`, step: `${step_s}s` };
+}

@@ -1,22 +1,28 @@
 // What the address shows. The part behind the hash is never sent to a server or a proxy.
 
-export type View = 'library' | 'live' | 'chains' | 'platform';
-export type Route = { view: View; asset: string | null };
+export type View = 'library' | 'live' | 'chains' | 'platform' | 'templates';
+/** A time range that a link holds fast, milliseconds since 1970. */
+export type Range = { from_ms: number; to_ms: number };
+export type Route = { view: View; asset: string | null; range?: Range };
 
-const VIEWS: readonly View[] = ['library', 'live', 'chains', 'platform'];
+const VIEWS: readonly View[] = ['library', 'live', 'chains', 'platform', 'templates'];
 
-/** Reads `#/live`, `#/asset/ID`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library. */
+/** Reads `#/live`, `#/asset/ID`, `#/platform/FROM-TO`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library. */
 export function read(hash: string): Route {
   const text = hash.replace(/^#/, '');
   if (text !== '' && !text.startsWith('/')) return { view: 'library', asset: decoded(text) };
   const [first = '', second = ''] = text.slice(1).split('/');
   if (first === 'asset' && second !== '') return { view: 'library', asset: decoded(second) };
-  return { view: VIEWS.find((view) => view === first) ?? 'library', asset: null };
+  const view = VIEWS.find((view) => view === first) ?? 'library';
+  const [from_ms, to_ms] = (/^(\d{1,14})-(\d{1,14})$/.exec(second) ?? []).slice(1).map(Number);
+  const isRange = view === 'platform' && from_ms !== undefined && to_ms !== undefined && from_ms < to_ms;
+  return { view, asset: null, ...(isRange && { range: { from_ms, to_ms } }) };
 }
 
 /** The inverse of [`read`]. */
 export function write(route: Route): string {
-  return route.asset === null ? `#/${route.view}` : `#/asset/${encodeURIComponent(route.asset)}`;
+  if (route.asset !== null) return `#/asset/${encodeURIComponent(route.asset)}`;
+  return `#/${route.view}${route.range ? `/${route.range.from_ms}-${route.range.to_ms}` : ''}`;
 }
 
 /** A token in the address, as `flame up` prints it: `#token=...`. */

@@ -1,8 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { Endpoint, Peer, Standing } from '../api/types';
-import { csv, lines } from '../pure/answers';
+import { csv, lines, when } from '../pure/answers';
+import { findings, inputs, offset } from '../pure/findings';
+import { columns } from '../pure/graph';
+import { DOT_STEP, drawn, frame } from '../pure/map';
 import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
+import { moment, sprites } from '../pure/sprites';
+import { fronts, hops, saved, talkers } from '../pure/surrogates';
 import { ago, bytes, clock, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
@@ -15,9 +20,17 @@ describe('route', () => {
     for (const asset of [null, 'plain', 'a/b c%', '#', 'ü']) {
       expect(read(write({ view: 'library', asset }))).toEqual({ view: 'library', asset });
     }
-    for (const view of ['library', 'live', 'chains', 'platform'] as const) {
+    for (const view of ['library', 'live', 'chains', 'platform', 'templates'] as const) {
       expect(read(write({ view, asset: null }))).toEqual({ view, asset: null });
     }
+  });
+
+  test('a link holds a time fast', () => {
+    const route = { view: 'platform', asset: null, range: { from_ms: 1_700_000_000_000, to_ms: 1_700_000_900_000 } } as const;
+    expect(read(write(route))).toEqual(route);
+    for (const wrong of ['#/platform/9-3', '#/platform/x-3', '#/live/1-2']) expect(read(wrong).range).toBeUndefined();
+    expect(when(route.range)).toEqual({ where: "time >= '2023-11-14T22:13:20.000Z' AND time <= '2023-11-14T22:28:20.000Z'", step: '10s' });
+    expect([3_600_000, 86_400_000, 1e12].map((to_ms) => when({ from_ms: 0, to_ms }).step)).toEqual(['60s', '3600s', '21600s']);
   });
 
   test('takes a token, and nothing else for one', () => {
@@ -66,4 +79,78 @@ test('sites: the own one first, then by distance, each endpoint once', () => {
   expect(found[0]!.names).toEqual([{ name: 'streaming.main', instances: [
     { endpoint: 'a', standing: standing('here', 'a'), own: null }, { endpoint: 'b', standing: standing('here', 'b'), own },
   ] }]);
+});
+
+describe('findings', () => {
+  test('places are read, of files that are imported, too', () => expect(findings('line 3, column 7: `imag` is unknown: `image`?\nmine.yaml, line 12, column 1: no, line 4, column 2: this is no place\nno cluster has room'))
+    .toEqual([
+      { file: null, line: 3, column: 7, reason: '`imag` is unknown: `image`?' },
+      { file: 'mine.yaml', line: 12, column: 1, reason: 'no, line 4, column 2: this is no place' },
+      { file: null, line: null, column: null, reason: 'no cluster has room' },
+    ]));
+  test('a place is where an editor counts it', () => {
+    const text = 'one\ntwo: 2\n\nlast';
+    expect([[1, 1], [2, 4], [3, 9], [4, 2], [9, 1]].map(([line, column]) => offset(text, line!, column!))).toEqual([0, 7, 11, 13, text.length]);
+  });
+  test('inputs', () => expect(inputs('memory = 64MiB\n\nno value\n=nothing\nurl=a=b')).toEqual({ memory: '64MiB', url: 'a=b' }));
+});
+
+describe('graph', () => {
+  test('who feeds another stands left of it', () => {
+    const stages = [
+      { name: 'package', inputs: ['video', 'audio'] }, { name: 'video', inputs: ['scale'] }, { name: 'audio', inputs: ['decode'] },
+      { name: 'scale', inputs: ['decode'] }, { name: 'decode', inputs: [] },
+    ];
+    expect(columns(stages)).toEqual([['decode'], ['audio', 'scale'], ['video'], ['package']]);
+  });
+  test('a ring and a feeder that is not there end', () => {
+    const all = columns([{ name: 'a', inputs: ['b'] }, { name: 'b', inputs: ['a', 'gone'] }]);
+    expect(all.flat().sort()).toEqual(['a', 'b']);
+  });
+});
+
+describe('surrogates', () => {
+  test('speak under names of their own', () => expect(talkers([
+    { name: 'vcdn.main', state: 'serving' }, { name: 'vcdn-first.city', state: 'serving' }, { name: 'vcdn-second.city', state: 'booted' },
+    { name: 'vcdn.main', state: 'serving' }, { name: 'vcdnotes.main', state: 'serving' }, { name: 'cdn.main', state: 'serving' },
+  ])).toEqual(['vcdn', 'vcdn-first.city']));
+  test('front names without tokens', () => expect(fronts([{ names: ['cdn.main', 'cdn.signed'] }, { names: ['edge.city', 'cdn.main'] }])).toEqual(['cdn', 'edge.city']));
+  test('save what they did not fetch', () => expect([saved({ sent_bytes: 0, fetched_bytes: 9 }), saved({ sent_bytes: 100, fetched_bytes: 25 }), saved({ sent_bytes: 1, fetched_bytes: 2 })]).toEqual([0, 0.75, 0]));
+  test('are named in answers', () => {
+    expect(hops('"first";hit;ttl=30, second; fwd=miss; stored')).toEqual([{ name: 'first', how: 'hit' }, { name: 'second', how: 'fwd=miss' }]);
+    expect(hops('')).toEqual([]);
+  });
+});
+
+describe('sprites', () => {
+  const index = 'WEBVTT\n\n00:00.000 --> 00:02.000\nv1/thumbnails/0.jpg#xywh=0,0,160,90\n\n01:00:02.000 --> 01:00:04.500\nv1/thumbnails/1.jpg#xywh=160,90,160,90\n\nbad --> 00:09.000\nx.jpg#xywh=0,0,1,1\n\n00:09.000 --> 00:10.000\nx.jpg\n';
+  test('are read with their sheets', () => expect(sprites(index, 'http://host/~streaming/a/thumbnails.vtt')).toEqual([
+    { start_s: 0, end_s: 2, url: 'http://host/~streaming/a/v1/thumbnails/0.jpg', x: 0, y: 0, width: 160, height: 90 },
+    { start_s: 3602, end_s: 3604.5, url: 'http://host/~streaming/a/v1/thumbnails/1.jpg', x: 160, y: 90, width: 160, height: 90 },
+  ]));
+  test('of each moment there is one', () => {
+    const all = Array.from({ length: 9 }, (_, at) => ({ start_s: at * 2 + 1, end_s: at * 2 + 3, url: '', x: at, y: 0, width: 1, height: 1 }));
+    expect([-1, 0, 1, 2.9, 3, 17, 99].map((at_s) => moment(all, at_s)!.x)).toEqual([0, 0, 0, 0, 1, 8, 8]);
+    expect(moment([], 1)).toBeNull();
+  });
+});
+
+describe('map', () => {
+  const site = (name: string, count: number) => ({
+    name, peer: null, names: [{ name: 'a.main', instances: Array.from({ length: count }, (_, at) => ({ endpoint: `${at}`, standing: null, own: null })) }],
+  });
+  test.each([[[3]], [[200]], [[1, 0]], [[8, 200, 3]], [[40, 1, 1, 1, 60, 9, 120, 2, 2, 2, 2, 2]]])('of %j endpoints overlaps nowhere', (counts) => {
+    const all = drawn(counts.map((count, at) => site(`${at}`, count)));
+    const [left, top, width, height] = frame(all);
+    const apart = (a: { x: number; y: number }, b: { x: number; y: number }) => Math.hypot(a.x - b.x, a.y - b.y);
+    all.forEach((one, at) => {
+      for (const other of all.slice(at + 1)) expect(apart(one, other)).toBeGreaterThan(one.radius + other.radius);
+      expect(one.x - one.radius >= left && one.x + one.radius <= left + width && one.y - one.radius >= top && one.y + one.radius <= top + height).toBe(true);
+      one.dots.forEach((dot, place) => {
+        expect(apart(one, dot)).toBeLessThan(one.radius);
+        for (const other of one.dots.slice(place + 1)) expect(apart(dot, other)).toBeGreaterThan(DOT_STEP * 0.9);
+      });
+    });
+    expect(all.flatMap(({ dots }) => dots).length).toBe(counts.reduce((sum, count) => sum + count, 0));
+  });
 });

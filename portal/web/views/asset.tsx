@@ -3,22 +3,34 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
+import { chosen, look, way, ways } from '../api/surrogates';
 import type { Asset, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { Player } from '../parts/player';
+import { pictures } from '../parts/sprite';
 import { write } from '../pure/route';
+import type { Sprite } from '../pure/sprites';
 import { bytes, clock, quoted, rate } from '../pure/words';
 import { poster, standing } from './library';
 
 const REFRESH_MS = 5000;
+const WAYS_MS = 5000;
 
 export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean; onClose: () => void }) {
   const path = `/~metadata/assets/${encodeURIComponent(id)}`;
   const { value, trouble, again } = usePoll(() => ask<Asset>(path), REFRESH_MS, id);
   const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?asset_id=${encodeURIComponent(id)}&limit=1`), 2000, id);
+  const seen = usePoll(look, WAYS_MS);
   const [problem, setProblem] = useState('');
   const heading = useRef<HTMLHeadingElement>(null);
   const isKnown = value !== null;
+  const made = value?.version?.name ?? null;
+  const [sprites, setSprites] = useState<Sprite[]>([]);
+  useEffect(() => {
+    let gone = false;
+    if (made !== null) void pictures(id, made).then((found) => { if (!gone) setSprites(found); });
+    return () => { gone = true; };
+  }, [id, made]);
   useEffect(() => {
     if (docked || !isKnown) return;
     heading.current?.focus();
@@ -27,7 +39,9 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
   const asset = value;
   if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
 
-  const playlist = `${location.origin}/~streaming/${encodeURIComponent(id)}/index.m3u8`;
+  // Who wants a link with a token is asked for it by surrogates, and not by the service.
+  const through = asset.protected ? 'streaming' : way.value;
+  const playlist = `${location.origin}/~${through}/${encodeURIComponent(id)}/index.m3u8`;
   const act = async (what: () => Promise<unknown>) => {
     try {
       await what();
@@ -54,7 +68,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} />
+      {(seen.value !== null || seen.trouble !== '') && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
       {job && ['queued', 'running'].includes(job.state) && (
@@ -64,6 +78,11 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
       <div class="row">
         <button type="button" onClick={rename}>Rename</button>
         <button type="button" class="grave" onClick={remove}>Delete</button>
+        {!asset.protected && ways.value.length > 1 && (
+          <label>Through <select value={through} onChange={(event) => { chosen.value = event.currentTarget.value; }}>
+            {ways.value.map((name) => <option key={name} value={name}>{name}</option>)}
+          </select></label>
+        )}
         <a class="button" href={playlist}>Playlist</a>
         <a class="button" href={playlist.replace('index.m3u8', 'manifest.mpd')}>MPD</a>
       </div>

@@ -3,19 +3,22 @@
 import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
-import type { Chain, Job, Page } from '../api/types';
+import type { Chain, ChainDetail, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { Graph } from '../parts/graph';
 import { write } from '../pure/route';
 import { ago } from '../pure/words';
 
 const REFRESH_MS = 1000;
+const CHAINS_MS = 60_000;
 const STATES = ['', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
 export function Chains() {
   const [state, setState] = useState('');
   const [problem, setProblem] = useState('');
   const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?limit=50${state && `&state=${state}`}`), REFRESH_MS, state);
-  const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
+  const chains = usePoll(shipped, CHAINS_MS);
+  const drawn = (name: string) => chains.value?.find((chain) => chain.name === name)?.stages;
   const cancel = (id: string) => send('POST', `/~transcode/jobs/${encodeURIComponent(id)}/cancel`).then(
     () => { setProblem(''); jobs.again(); }, (error: Error) => setProblem(error.message),
   );
@@ -41,6 +44,7 @@ export function Chains() {
               </div>
               {job.state === 'running' && <p class="row"><progress max={1} value={job.progress} aria-label={`Progress of ${job.chain}`} /> {Math.round(job.progress * 100)} % {job.stage}</p>}
               {job.error && <p class="notice">{job.error}</p>}
+              <Stages job={job} chain={drawn(job.chain)} />
             </li>
           ))}
         </ul>
@@ -48,9 +52,46 @@ export function Chains() {
       </section>
       <section aria-labelledby="chains-title">
         <h2 id="chains-title">Chains</h2>
-        <dl class="facts">{chains.value?.items.map(({ name, description }) => <div key={name}><dt>{name}</dt><dd>{description}</dd></div>)}</dl>
+        {chains.trouble && <p class="notice" role="status">{chains.trouble}</p>}
+        <ul class="plain">
+          {chains.value?.map(({ name, description, stages }) => (
+            <li key={name} class="panel stage"><div><h3>{name}</h3><p class="quiet">{description}</p></div><Graph title={`Stages of ${name}`} stages={stages} /></li>
+          ))}
+        </ul>
+        <Equivalent flame="chain list" curl="{origin}/~transcode/chains" />
       </section>
     </>
+  );
+}
+
+async function shipped(): Promise<ChainDetail[]> {
+  const { items } = await ask<Page<Chain>>('/~transcode/chains');
+  return Promise.all(items.map(({ name }) => ask<ChainDetail>(`/~transcode/chains/${encodeURIComponent(name)}`)));
+}
+
+/** A job's stages; those of a document of one's own have no edges that are known here, and stand in a row. */
+function Stages({ job, chain }: { job: Job; chain: ChainDetail['stages'] | undefined }) {
+  const now = job.stages ?? [];
+  if (now.length === 0) return null;
+  const same = chain !== undefined && now.every(({ name }) => chain.some((stage) => stage.name === name));
+  const stages = same ? chain : now.map(({ name, type, gates }, at) => ({
+    name, type, inputs: at === 0 ? [] : [now[at - 1]!.name], gates: [...new Set((gates ?? []).map(({ gate }) => gate))],
+  }));
+  const gates = now.flatMap((stage) => (stage.gates ?? []).map((gate) => ({ stage: stage.name, ...gate })));
+  return (
+    <details open={job.state === 'running' || job.state === 'failed'}>
+      <summary>Stages{gates.length > 0 && `, ${gates.filter(({ passed }) => passed).length} of ${gates.length} gates passed`}</summary>
+      <Graph title={`Stages of ${job.chain} of job ${job.id}`} stages={stages} progress={now} />
+      {gates.length > 0 && (
+        <div class="scroll" tabIndex={0} role="group" aria-label="Gates">
+          <table><thead><tr><th scope="col">Stage</th><th scope="col">Track</th><th scope="col">Gate</th><th scope="col">Measured</th><th scope="col">Verdict</th></tr></thead>
+            <tbody>{gates.map(({ stage, track, gate, measured, passed }) => (
+              <tr key={`${stage} ${track} ${gate}`}><td>{stage}</td><td>{track}</td><td>{gate}</td><td>{Number(measured.toPrecision(6))}</td><td class={passed ? 'passed' : 'missed'}>{passed ? 'passed' : 'missed'}</td></tr>
+            ))}</tbody></table>
+        </div>
+      )}
+      <Equivalent flame={`job watch ${job.id}`} curl={`-N {origin}/~transcode/jobs/${encodeURIComponent(job.id)}/events`} />
+    </details>
   );
 }
 

@@ -1,11 +1,13 @@
 // What there is: search, upload, cards; and one asset with its player.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Asset, Chain, Page } from '../api/types';
+import { Picture, pictures } from '../parts/sprite';
 import { Upload } from '../parts/upload';
 import { write } from '../pure/route';
+import { type Sprite, moment } from '../pure/sprites';
 import { ago, clock } from '../pure/words';
 import { AssetPage } from './asset';
 
@@ -89,11 +91,24 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
 
 function Card({ asset, chosen }: { asset: Asset; chosen: boolean }) {
   const [bare, setBare] = useState(false);
+  const [shown, setShown] = useState<{ sprite: Sprite; width_px: number } | null>(null);
+  const looked = useRef(false);
+  // From left to right the picture under the pointer goes from the first moment to the last.
+  const over = async ({ currentTarget, clientX, pointerType }: PointerEvent) => {
+    if (asset.version === null || pointerType !== 'mouse') return;
+    looked.current = true;
+    const { left, width } = (currentTarget as HTMLElement).getBoundingClientRect();
+    const all = await pictures(asset.id, asset.version.name);
+    const sprite = moment(all, ((clientX - left) / width) * (all.at(-1)?.end_s ?? 0));
+    if (sprite && looked.current) setShown({ sprite, width_px: width });
+  };
+  const off = () => { looked.current = false; setShown(null); };
   return (
     <li>
       <a class="card" href={write({ view: 'library', asset: asset.id })} aria-current={chosen ? 'true' : undefined}>
-        <span class="picture">
+        <span class="picture" onPointerMove={over} onPointerLeave={off}>
           {!bare && <img alt="" loading="lazy" src={poster(asset)} onError={() => setBare(true)} />}
+          {shown && <Picture of={shown.sprite} width_px={shown.width_px} />}
           {asset.probe && asset.probe.duration_ms > 0 && <span class="length">{clock(asset.probe.duration_ms)}</span>}
         </span>
         <span class="title">{asset.title || asset.id}</span>

@@ -7,7 +7,9 @@ import type { Endpoint, Page, Peer, ServicePath, Standing } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { Plot } from '../parts/plot';
 import { Sites } from '../parts/sites';
-import { type Answers, lines } from '../pure/answers';
+import { Surrogates } from '../parts/surrogates';
+import { type Answers, lines, when } from '../pure/answers';
+import { type Range, write } from '../pure/route';
 import { quoted, short } from '../pure/words';
 
 const REFRESH_MS = 1000;
@@ -16,9 +18,10 @@ const DATABASES_MS = 30_000;
 /** What reports goes by default into the database called as the chain that it belongs to (`FLAME_SFC`). */
 const DATABASE = 'flame';
 const SPANS = ['5m', '15m', '1h', '6h'] as const;
-const STEPS: Record<(typeof SPANS)[number], string> = { '5m': '10s', '15m': '10s', '1h': '1m', '6h': '5m' };
+const SPANS_MS: Record<(typeof SPANS)[number], number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
 
-export function Platform() {
+/** `range`: the time that a link holds fast; without it the last minutes, as they go on. */
+export function Platform({ range }: { range: Range | null }) {
   const [since, setSince] = useState<(typeof SPANS)[number]>('15m');
   const [done, setDone] = useState<{ endpoint: Endpoint; what: string } | null>(null);
   const [problem, setProblem] = useState('');
@@ -27,14 +30,19 @@ export function Platform() {
   const routes = usePoll(() => ask<Page<Standing>>('/api/router/routes'), REFRESH_MS);
   const peers = usePoll(() => ask<Page<Peer>>('/api/router/peers'), REFRESH_MS);
   const paths = usePoll(() => ask<Page<ServicePath>>('/api/router/paths'), MEASURED_MS);
-  const question = (what: string) => `SELECT ${what} FROM /.*/ WHERE time > now() - ${since} GROUP BY time(${STEPS[since]}), flame_sfe`;
+  const { where, step } = range ? when(range) : { where: `time > now() - ${since}`, step: when({ from_ms: 0, to_ms: SPANS_MS[since] }).step };
+  const question = (what: string) => `SELECT ${what} FROM /.*/ WHERE ${where} GROUP BY time(${step}), flame_sfe`;
+  const held = () => {
+    const to_ms = Date.now();
+    return range ?? { from_ms: to_ms - SPANS_MS[since], to_ms };
+  };
   const databases = usePoll(() => ask<Answers>('/~clmc/query?q=SHOW+DATABASES'), DATABASES_MS);
   const names = (databases.value?.results[0]?.series?.[0]?.values ?? []).map(([name]) => String(name));
   const db = names.includes(chosen) ? chosen : names[0];
   const measured = (what: string) => async () => (db === undefined ? null
     : ask<Answers>(`/~clmc/query?${new URLSearchParams({ db, q: question(what), epoch: 'ms' })}`));
-  const times = usePoll(measured('mean(response_time) * 1000'), MEASURED_MS, since, db);
-  const counts = usePoll(measured('sum(requests)'), MEASURED_MS, since, db);
+  const times = usePoll(measured('mean(response_time) * 1000'), MEASURED_MS, where, db);
+  const counts = usePoll(measured('sum(requests)'), MEASURED_MS, where, db);
 
   const act = async (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => {
     try {
@@ -66,6 +74,7 @@ export function Platform() {
           ))}</ul>
         </section>
       )}
+      <Surrogates />
       <section aria-labelledby="measured-title">
         <div class="row spread">
           <h2 id="measured-title">Measured</h2>
@@ -73,9 +82,11 @@ export function Platform() {
             {names.length > 1 && <label>Chain <select value={db} onChange={(event) => setChosen(event.currentTarget.value)}>
               {names.map((name) => <option key={name}>{name}</option>)}
             </select></label>}
-            {SPANS.map((span) => <button key={span} type="button" aria-pressed={span === since} onClick={() => setSince(span)}>{span}</button>)}
+            {SPANS.map((span) => <button key={span} type="button" aria-pressed={range === null && span === since} onClick={() => { setSince(span); if (range) location.hash = write({ view: 'platform', asset: null }); }}>{span}</button>)}
+            <button type="button" aria-pressed={range !== null} onClick={() => { location.hash = write({ view: 'platform', asset: null, range: held() }); }}>Hold this time</button>
           </div>
         </div>
+        {range && <p class="quiet" role="status">{new Date(range.from_ms).toLocaleString()} to {new Date(range.to_ms).toLocaleString()}; the address of this page is a link to it.</p>}
         {times.trouble && <p class="notice" role="status">{times.trouble}</p>}
         <div class="plots">
           <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, ({ name }) => name)} />

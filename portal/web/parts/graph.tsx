@@ -1,0 +1,62 @@
+// A chain as a graph: stages from left to right, how far each is, and what its gates have said.
+
+import type { ChainStage, StageProgress } from '../api/types';
+import { columns } from '../pure/graph';
+
+const BOX = { width: 168, height: 54, across: 44, down: 14 };
+
+export function Graph({ title, stages, progress }: { title: string; stages: ChainStage[]; progress?: StageProgress[] }) {
+  const all = columns(stages);
+  const tallest = Math.max(1, ...all.map(({ length }) => length));
+  const place = new Map(all.flatMap((column, x) => column.map((name, y) => [name, {
+    x: x * (BOX.width + BOX.across),
+    y: (y + (tallest - column.length) / 2) * (BOX.height + BOX.down),
+  }] as const)));
+  const width = all.length * (BOX.width + BOX.across) - BOX.across;
+  const height = tallest * (BOX.height + BOX.down) - BOX.down;
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-label={title}>
+      <svg class="graph" width={width} height={height} viewBox={`-1 -1 ${width + 2} ${height + 2}`} role="img" aria-label={words(stages, progress)}>
+        {stages.flatMap(({ name, inputs }) => inputs.map((input) => {
+          const [from, to] = [place.get(input), place.get(name)];
+          if (!from || !to) return null;
+          const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
+          return <path key={`${input}-${name}`} d={`M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`} />;
+        }))}
+        {stages.map((stage) => {
+          const { x, y } = place.get(stage.name)!;
+          const now = progress?.find(({ name }) => name === stage.name);
+          return (
+            <g key={stage.name} transform={`translate(${x} ${y})`} class={now?.state}>
+              <title>{hint(stage, now)}</title>
+              <rect class="box" width={BOX.width} height={BOX.height} rx="8" />
+              {now && <rect class="done" x="1" y={BOX.height - 5} width={(BOX.width - 2) * now.progress} height="4" />}
+              <text x="10" y="21">{cut(stage.name)}</text>
+              <text class="soft" x="10" y="40">{cut(stage.type)}{now && now.state !== 'waiting' ? ` · ${now.state}` : ''}</text>
+              {(stage.gates ?? []).map((gate, at) => {
+                const said = now?.gates?.filter((one) => one.gate === gate);
+                const verdict = !said?.length ? '' : said.every(({ passed }) => passed) ? 'passed' : 'missed';
+                return <circle key={gate} class={`gate ${verdict}`} cx={BOX.width - 12 - at * 14} cy="14" r="5"><title>{gate}</title></circle>;
+              })}
+            </g>
+          );
+        })}
+      </svg>
+    </div>
+  );
+}
+
+function words(stages: ChainStage[], progress?: StageProgress[]): string {
+  return stages.map(({ name, type }) => {
+    const now = progress?.find((one) => one.name === name);
+    return `${name}, ${type}${now ? `, ${now.state}` : ''}`;
+  }).join('; ');
+}
+
+function hint({ name, type, gates }: ChainStage, now: StageProgress | undefined): string {
+  return [`${name}: ${type}`, ...(now ? [`${now.state}, ${Math.round(now.progress * 100)} %`] : []), ...(gates ?? []).map((gate) => `gate ${gate}`)].join('\n');
+}
+
+function cut(text: string): string {
+  return text.length > 20 ? `${text.slice(0, 19)}…` : text;
+}

@@ -1,0 +1,34 @@
+// Sites and the links between them, with a dot for each endpoint in the colour of its state.
+
+import { drawn, frame } from '../pure/map';
+import type { Site } from '../pure/sites';
+import { short } from '../pure/words';
+
+const DOT = 5;
+
+export function SiteMap({ sites }: { sites: Site[] }) {
+  const all = drawn(sites);
+  const [middle, ...around] = all;
+  if (!middle) return null;
+  const count = all.reduce((sum, { dots }) => sum + dots.length, 0);
+  return (
+    <svg class="map panel" viewBox={frame(all).join(' ')} role="img" aria-label={`${count} endpoints at ${all.length} sites; the list below names them`}>
+      {around.map(({ site, x, y }) => (
+        <g key={site.name} class={`link ${site.peer?.state ?? ''}`}>
+          <line x1={middle.x} y1={middle.y} x2={x} y2={y} />
+          {site.peer?.distance_ms != null && <text x={(middle.x + x) / 2} y={(middle.y + y) / 2 - 4}>{site.peer.distance_ms.toFixed(1)} ms</text>}
+        </g>
+      ))}
+      {all.map(({ site, x, y, radius, dots }) => (
+        <g key={site.name}>
+          <circle class="place" cx={x} cy={y} r={radius} />
+          <text x={x} y={y + radius + 14}>{site.name}</text>
+          {dots.map(({ name, instance: { endpoint, standing, own }, x: left, y: top }) => {
+            const state = standing?.state ?? own?.state ?? '';
+            return <circle key={`${name} ${endpoint}`} class={`spot ${state}`} cx={left} cy={top} r={DOT}><title>{`${short(name)}: ${endpoint}, ${state}`}</title></circle>;
+          })}
+        </g>
+      ))}
+    </svg>
+  );
+}
