@@ -195,31 +195,39 @@ impl Shared {
             }
         };
         tokio::pin!(expired);
-        let mut child = tokio::select! {
-            biased;
-            () = call.cancel.cancelled() => return Err(ChildError::Cancelled),
-            () = &mut expired => return Err(timed_out(call)),
-            child = self.child() => child?,
-        };
-        let answer = tokio::select! {
-            biased;
-            () = call.cancel.cancelled() => Err(ChildError::Cancelled),
-            () = &mut expired => Err(timed_out(call)),
-            answer = converse(&mut child, request, call) => answer,
-        };
-        child.served += 1;
-        if answer.is_ok() && child.served < self.config.requests_max {
-            self.lock().push(Idle { child, since: Instant::now() });
-        } else {
-            child.kill().await;
+        let mut is_new_wanted = false;
+        loop {
+            let mut child = tokio::select! {
+                biased;
+                () = call.cancel.cancelled() => return Err(ChildError::Cancelled),
+                () = &mut expired => return Err(timed_out(call)),
+                child = self.child(is_new_wanted) => child?,
+            };
+            let mut has_spoken = false;
+            let answer = tokio::select! {
+                biased;
+                () = call.cancel.cancelled() => Err(ChildError::Cancelled),
+                () = &mut expired => Err(timed_out(call)),
+                answer = converse(&mut child, request, call, &mut has_spoken) => answer,
+            };
+            // Whether one that has waited died of this request, or just before it, cannot be told apart: a new one decides.
+            is_new_wanted = child.served > 0 && !has_spoken && matches!(answer, Err(ChildError::Crashed { .. }));
+            child.served += 1;
+            if answer.is_ok() && child.served < self.config.requests_max {
+                self.lock().push(Idle { child, since: Instant::now() });
+            } else {
+                child.kill().await;
+            }
+            if !is_new_wanted {
+                return answer;
+            }
         }
-        answer
     }
 
-    /// A warm child, or a new one.
-    async fn child(&self) -> Result<Child, ChildError> {
+    /// A warm child, or a new one; a new one in any case if one is wanted.
+    async fn child(&self, is_new_wanted: bool) -> Result<Child, ChildError> {
         loop {
-            let idle = self.lock().pop();
+            let idle = if is_new_wanted { None } else { self.lock().pop() };
             let Some(Idle { mut child, .. }) = idle else {
                 return Child::start(&self.config).await;
             };
@@ -239,10 +247,18 @@ fn timed_out(call: &Call) -> ChildError {
     ChildError::TimedOut { after: call.deadline.unwrap_or_default() }
 }
 
-async fn converse(child: &mut Child, request: &Request, call: &Call) -> Result<Outcome, ChildError> {
+/// Carries out a request; `has_spoken` is whether the child said anything of it.
+async fn converse(
+    child: &mut Child,
+    request: &Request,
+    call: &Call,
+    has_spoken: &mut bool,
+) -> Result<Outcome, ChildError> {
     child.ask(request).await?;
     loop {
-        match child.event().await? {
+        let event = child.event().await?;
+        *has_spoken = true;
+        match event {
             Event::Progress { fraction, parts: said } => {
                 if let Some(parts) = &call.parts {
                     parts.send_replace(said);

@@ -212,16 +212,17 @@ impl Reported {
             }
         };
         let is_taken = Mutex::new(true);
+        let ends = stop.clone();
         let send = |lines: Bytes| {
             let request = request().query(&[("db", database.as_str())]).timeout(DEADLINE).body(lines);
-            let is_taken = &is_taken;
+            let (is_taken, ends) = (&is_taken, &ends);
             async move {
                 let outcome = taken(request).await;
-                // Once when it begins to fail, and once when it is well again.
+                // Once when it begins to fail, and once when it is well again. At the end whoever takes them may have gone first.
                 let was_taken =
                     std::mem::replace(&mut *is_taken.lock().unwrap_or_else(PoisonError::into_inner), outcome.is_ok());
                 match &outcome {
-                    Err((_, reason)) if was_taken => {
+                    Err((_, reason)) if was_taken && !ends.is_cancelled() => {
                         tracing::warn!(service, reason, "measurements are not taken; trying on")
                     }
                     Ok(()) if !was_taken => tracing::info!(service, "measurements are taken again"),

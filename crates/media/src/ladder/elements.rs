@@ -1,5 +1,8 @@
 //! The GStreamer elements of a ladder, made by name; all settings of the encoders live here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use flame_media_child::protocol::{AudioRung, Borders, LadderPlan, PictureStep, VideoRung};
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -10,6 +13,8 @@ use crate::{fault::MediaError, scale};
 const QUEUE_FRAMES: u32 = 4;
 /// VBV buffer in milliseconds at the cap.
 const VBV_BUFFER_MS: u32 = 2000;
+/// What sums of rounded times are off by at most, nanoseconds.
+const TIME_ROUNDING_NS: u64 = 1000;
 /// More than a picture can need, bits per second.
 const OPEN_BPS: u32 = 200_000_000;
 /// Threads of a conversion in front of all rungs.
@@ -91,11 +96,32 @@ fn picture_step(step: PictureStep) -> Result<Vec<gst::Element>, MediaError> {
             let element = make("videorate")?;
             // Running times begin high up; nothing is to be made of the time before.
             element.set_property("skip-to-first", true);
+            end_with_its_source(&element);
             let rate = gst::Fraction::new(pixels(rate.num), pixels(rate.den));
             let caps = gst::Caps::builder("video/x-raw").field("framerate", rate).build();
             Ok(vec![element, caps_filter(&caps)?])
         }
     }
+}
+
+/// Lets nothing out of a `videorate` that begins where its source has ended: at the end of a stream it closes the segment
+/// with one picture more than fits.
+fn end_with_its_source(rate: &gst::Element) {
+    let (Some(sink), Some(source)) = (rate.static_pad("sink"), rate.static_pad("src")) else { return };
+    let end_ns = Arc::new(AtomicU64::new(u64::MAX));
+    let seen_ns = Arc::clone(&end_ns);
+    sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let end = info.buffer().and_then(|buffer| Some(buffer.pts()? + buffer.duration()?));
+        seen_ns.store(end.map_or(u64::MAX, gst::ClockTime::nseconds), Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
+    source.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let begin_ns = info.buffer().and_then(|buffer| buffer.pts()).map_or(0, gst::ClockTime::nseconds);
+        match begin_ns.saturating_add(TIME_ROUNDING_NS) < end_ns.load(Ordering::Relaxed) {
+            true => gst::PadProbeReturn::Ok,
+            false => gst::PadProbeReturn::Drop,
+        }
+    });
 }
 
 fn turning(deinterlace: bool, rotation_deg: u16) -> Result<Vec<gst::Element>, MediaError> {

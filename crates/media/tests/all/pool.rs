@@ -154,6 +154,17 @@ async fn a_child_that_died_while_it_waited_is_nobodys_failure() {
 }
 
 #[tokio::test]
+async fn a_child_that_is_killed_at_the_moment_it_is_asked_is_nobodys_failure() {
+    let (clip, pool) = (clip("a.mp4", SHORT), pool(1));
+    for _ in 0..20 {
+        pool.run(&probe_of(&clip), Call::default()).await.unwrap();
+        // Its end is not waited for: the pool may take it for alive.
+        signal(pool.idle_pids()[0], Signal::KILL);
+    }
+    pool.run(&probe_of(&clip), Call::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hung_child_times_out() {
     let (clip, pool) = (clip("a.mp4", SHORT), pool(1));
     pool.run(&probe_of(&clip), Call::default()).await.unwrap();
