@@ -24,10 +24,10 @@ help: ## list these targets
 deps: ## name and install missing Debian packages, check the Rust toolchain
 	@tools/deps build run
 
-build: deps ## build the portal, flame with it inside, and flame-media beside it
+build: deps ## build the portal, flame with it inside, and beside it flame-media and what templates start
 	@tools/build-time
 	@portal/build
-	@cargo build --locked -p flame -p flame-media
+	@cargo build --locked -p flame -p flame-media -p flame-vcdn
 
 run: build ## start everything on loopback with one command (flame up)
 	@$(FLAME) up

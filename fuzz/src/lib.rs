@@ -8,6 +8,7 @@
 //! Texts of several parts are lines, so that a corpus can be read and written by hand.
 
 mod catalogue;
+mod documents;
 mod edge;
 mod fields;
 mod host;
@@ -41,6 +42,11 @@ pub const TARGETS: &[Target] = &[
         name: "catalogue_search",
         holds: "what is typed stays within quotes, and the expression's own words are those of its form",
         run: catalogue::search,
+    },
+    Target {
+        name: "chain_document",
+        holds: "a chain that is read is the same with its own values set, and each stage stands after those that feed it",
+        run: documents::chain,
     },
     Target {
         name: "edge_cmcd",
@@ -229,6 +235,11 @@ pub const TARGETS: &[Target] = &[
         name: "subtitles_language",
         holds: "a canonical tag is its own canonical tag",
         run: subtitles::language_tag,
+    },
+    Target {
+        name: "template_document",
+        holds: "a template that is read is read the same with its own inputs given; of one that is wrong at most a hundred mistakes are told, each with its place",
+        run: documents::template,
     },
     Target {
         name: "track_boxes",

@@ -107,7 +107,7 @@ async function steered(page, url, name) {
 async function deployed(page, url) {
   await page.goto(`${url}/#/templates`);
   await page.getByRole('button', { name: 'edge-standby', exact: true }).click();
-  const editor = page.getByLabel('Template', { exact: true });
+  const editor = page.getByRole('textbox', { name: 'Template', exact: true });
   const right = await editor.inputValue();
   await editor.fill(right.replace('image: flame-vcdn', 'imag: flame-vcdn'));
   const finding = page.locator('.findings li').first();

@@ -12,6 +12,10 @@ use crate::words;
 
 /// Longest document, bytes.
 pub const DOCUMENT_MAX_BYTES: usize = 256 << 10;
+/// Longest list or map in one: what is looked for in them is looked for one by one.
+const ENTRIES_MAX: usize = 1000;
+/// Most mistakes that are told at once.
+const FINDINGS_MAX: usize = 100;
 
 /// Where something stands, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +87,10 @@ pub struct DocumentError {
     pub reason: String,
 }
 
+/// What is wrong, as far as it is told: the first hundred.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<DocumentError>);
+
 /// Reads a document.
 pub fn parse(text: &str) -> Result<Node, DocumentError> {
     if text.len() > DOCUMENT_MAX_BYTES {
@@ -101,6 +109,36 @@ pub fn malformed(error: &serde_saphyr::Error) -> DocumentError {
     // The place stands before it already.
     let reason = reason.strip_suffix(&format!(" at line {line}, column {column}")).unwrap_or(reason);
     DocumentError { file: None, line, column, reason: reason.to_owned() }
+}
+
+// === impl Findings ===
+
+impl Findings {
+    pub fn push(&mut self, error: DocumentError) {
+        if !self.is_full() {
+            self.0.push(error);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether there is no use in looking on.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= FINDINGS_MAX
+    }
+
+    /// All of them, by their places; none twice.
+    pub fn sorted(mut self) -> Vec<DocumentError> {
+        self.0.sort_by_key(|error| (error.line, error.column));
+        self.0.dedup();
+        self.0
+    }
 }
 
 // === impl Place ===
@@ -277,6 +315,9 @@ impl<'de> Visitor<'de> for Shape {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         while let Some(item) = items.next_element()? {
+            if list.len() == ENTRIES_MAX {
+                return Err(A::Error::custom(format!("a list has more than {ENTRIES_MAX} entries")));
+            }
             list.push(item);
         }
         Ok(Value::List(list))
@@ -287,6 +328,9 @@ impl<'de> Visitor<'de> for Shape {
         while let Some((key, node)) = items.next_entry::<Key, Node>()? {
             if map.iter().any(|(other, _)| other.text == key.text) {
                 return Err(A::Error::custom(format!("`{}` stands here twice", key.text)));
+            }
+            if map.len() == ENTRIES_MAX {
+                return Err(A::Error::custom(format!("a map has more than {ENTRIES_MAX} entries")));
             }
             map.push((key, node));
         }

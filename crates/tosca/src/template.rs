@@ -6,11 +6,11 @@
 mod nodes;
 mod policies;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::document::{DocumentError, Map, Node, Place, Value, parse};
+use crate::document::{DocumentError, Findings, Map, Node, Place, Value, parse};
 use crate::types::{DEFINITIONS_FILE, Property, Types};
-use crate::values::{Scope, Written};
+use crate::values::{Inputs, Scope, Written};
 use crate::words;
 
 /// Functions and chains of one template.
@@ -177,9 +177,9 @@ pub fn read(text: &str, given: Given<'_>) -> Result<Template, Vec<DocumentError>
     let document = parse(text).map_err(|error| vec![error])?;
     let map = head(&document).map_err(|error| vec![error])?;
     let mut types = Types::built_in();
-    import(map, given, &mut types, &mut 0).map_err(|error| vec![error])?;
+    import(map, given, &mut types, &mut BTreeSet::new()).map_err(|error| vec![error])?;
     types.add(map).map_err(|error| vec![error])?;
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let mut kept = |error: DocumentError| findings.push(error);
 
     let names = || -> Result<(String, String, String), DocumentError> {
@@ -206,25 +206,23 @@ pub fn read(text: &str, given: Given<'_>) -> Result<Template, Vec<DocumentError>
         Ok(topology) => topology,
         Err(error) => {
             findings.push(error);
-            return Err(findings);
+            return Err(findings.sorted());
         }
     };
     let inputs = match inputs(topology, given.inputs) {
-        Ok(inputs) => inputs,
+        Ok(values) => Inputs::new(values),
         Err(errors) => {
-            findings.extend(errors);
-            return Err(findings);
+            errors.into_iter().for_each(|error| findings.push(error));
+            return Err(findings.sorted());
         }
     };
     let (sfc, sfci, description) = named;
     let (mut functions, chains) = nodes::read(topology, &types, &inputs, &sfci, &mut findings);
     let policies = policies::read(topology, &types, &inputs, &mut functions, &mut findings);
     if !findings.is_empty() {
-        findings.sort_by_key(|error| (error.line, error.column));
-        findings.dedup();
-        return Err(findings);
+        return Err(findings.sorted());
     }
-    let inputs = inputs.into_iter().map(|(name, node)| (name, shown(&node.value))).collect();
+    let inputs = inputs.values.into_iter().map(|(name, node)| (name, shown(&node.value))).collect();
     Ok(Template { sfc, sfci, description, inputs, functions, chains, policies })
 }
 
@@ -236,7 +234,12 @@ pub(crate) fn head(document: &Node) -> Result<Map<'_>, DocumentError> {
 }
 
 /// Adds the types of all that is imported.
-fn import(document: Map<'_>, given: Given<'_>, types: &mut Types, count: &mut usize) -> Result<(), DocumentError> {
+fn import(
+    document: Map<'_>,
+    given: Given<'_>,
+    types: &mut Types,
+    read: &mut BTreeSet<String>,
+) -> Result<(), DocumentError> {
     let Some(imports) = document.get("imports") else { return Ok(()) };
     for one in imports.list("imports")? {
         // Also the long form: a map with the key `file`, or one from a name to it.
@@ -253,8 +256,11 @@ fn import(document: Map<'_>, given: Given<'_>, types: &mut Types, count: &mut us
         if [DEFINITIONS_FILE, ALERTS_FILE].contains(&name) {
             continue;
         }
-        *count += 1;
-        if *count > IMPORTS_MAX {
+        // Two files may import a third.
+        if !read.insert(path.to_owned()) {
+            continue;
+        }
+        if read.len() > IMPORTS_MAX {
             return Err(file.at.wrong(format!("more than {IMPORTS_MAX} files are imported")));
         }
         let Some(text) = (given.import)(path) else {
@@ -262,10 +268,12 @@ fn import(document: Map<'_>, given: Given<'_>, types: &mut Types, count: &mut us
             let instead = instead.map_or_else(String::new, |word| format!("; do you mean `{word}`?"));
             return Err(file.at.wrong(format!("`{path}` is not there{instead}")));
         };
-        let within = |error: DocumentError| DocumentError { file: Some(path.to_owned()), ..error };
+        // What that file imports says itself where it is.
+        let within =
+            |error: DocumentError| DocumentError { file: error.file.or_else(|| Some(path.to_owned())), ..error };
         let imported = parse(&text).map_err(within)?;
         let map = head(&imported).map_err(within)?;
-        import(map, given, types, count).map_err(within)?;
+        import(map, given, types, read).map_err(within)?;
         types.add(map).map_err(within)?;
     }
     Ok(())
@@ -440,7 +448,7 @@ fn settle(
     at: Place,
     what: &str,
     scope: Scope<'_>,
-    findings: &mut Vec<DocumentError>,
+    findings: &mut Findings,
 ) -> BTreeMap<String, Node> {
     let known: Vec<&str> = types.iter().map(|property| property.name.as_str()).collect();
     for (key, _) in given.iter().flat_map(|map| map.iter()) {
@@ -478,7 +486,7 @@ fn written(types: &[&Property], given: Option<Map<'_>>) -> BTreeMap<String, Node
 }
 
 /// The scope of values that are taken from inputs alone.
-fn of_inputs(inputs: &BTreeMap<String, Node>) -> Scope<'_> {
+fn of_inputs(inputs: &Inputs) -> Scope<'_> {
     static NONE: BTreeMap<String, Written> = BTreeMap::new();
     Scope { inputs, nodes: &NONE, own: "SELF" }
 }

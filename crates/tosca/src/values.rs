@@ -1,6 +1,7 @@
 //! What stands in a property: numbers with units, texts that come from inputs and other properties, and whether a value is
 //! what its type says.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::document::{DocumentError, Node, Place, Value};
@@ -9,6 +10,8 @@ use crate::words;
 
 /// How far a value may be taken from another one.
 const STEPS_MAX: usize = 16;
+/// How much all values of a template may take to find out: nodes that are looked at, and bytes of text that are copied.
+const WORK_MAX: usize = 1 << 20;
 const FUNCTIONS: [&str; 3] = ["get_input", "get_property", "concat"];
 const SIZES: [(&str, u64); 9] = [
     ("B", 1),
@@ -30,13 +33,28 @@ pub(crate) struct Written {
     pub host: BTreeMap<String, Node>,
 }
 
+/// The values of the inputs, and how much may still be done to find out what is taken from them.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub values: BTreeMap<String, Node>,
+    work_left: Cell<usize>,
+}
+
 /// What values may be taken from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
-    pub inputs: &'a BTreeMap<String, Node>,
+    pub inputs: &'a Inputs,
     pub nodes: &'a BTreeMap<String, Written>,
     /// The node that `SELF` is.
     pub own: &'a str,
+}
+
+// === impl Inputs ===
+
+impl Inputs {
+    pub fn new(values: BTreeMap<String, Node>) -> Self {
+        Self { values, work_left: Cell::new(WORK_MAX) }
+    }
 }
 
 // === impl Scope ===
@@ -51,13 +69,14 @@ impl<'a> Scope<'a> {
         if left == 0 {
             return Err(node.at.wrong("this value is taken from itself"));
         }
+        self.pay(node)?;
         let value = match &node.value {
             Value::List(items) => {
                 Value::List(items.iter().map(|item| self.step(item, left - 1)).collect::<Result<_, _>>()?)
             }
             Value::Map(entries) => match entries.as_slice() {
                 [(function, argument)] if FUNCTIONS.contains(&function.text.as_str()) => {
-                    let found = match function.text.as_str() {
+                    let found: Node = match function.text.as_str() {
                         "get_input" => self.input(argument)?.clone(),
                         "get_property" => self.property(argument, left)?,
                         _ => self.concat(argument, left)?,
@@ -78,10 +97,21 @@ impl<'a> Scope<'a> {
         Ok(Node { at: node.at, value })
     }
 
+    fn pay(self, node: &Node) -> Result<(), DocumentError> {
+        let cost = match &node.value {
+            Value::Text(text) => 1 + text.len(),
+            _ => 1,
+        };
+        let left = self.inputs.work_left.get().checked_sub(cost);
+        let left = left.ok_or_else(|| node.at.wrong("too much is taken from other properties: write values out"))?;
+        self.inputs.work_left.set(left);
+        Ok(())
+    }
+
     fn input(self, argument: &Node) -> Result<&'a Node, DocumentError> {
         let name = argument.text("get_input")?;
-        self.inputs.get(name).ok_or_else(|| {
-            let known: Vec<&str> = self.inputs.keys().map(String::as_str).collect();
+        self.inputs.values.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.inputs.values.keys().map(String::as_str).collect();
             argument.at.wrong(format!("there is no input `{name}`: {}", words::instead(name, &known)))
         })
     }

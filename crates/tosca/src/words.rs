@@ -4,6 +4,8 @@
 pub const VERSIONS: [&str; 2] = ["tosca_simple_profile_for_nfv_1_0_0", "tosca_simple_yaml_1_3"];
 /// Longest name of a chain, an instance, a function, a policy or a trigger.
 const NAME_MAX_BYTES: usize = 64;
+/// Most words that are listed where none is near.
+const LISTED_MAX: usize = 24;
 
 /// Whether a text can be part of a path and of a name: 1 to 64 letters, digits, `.`, `_` and `-`.
 #[must_use]
@@ -26,6 +28,9 @@ pub fn instead(text: &str, words: &[&str]) -> String {
     match nearest(text, words.iter().copied()) {
         Some(word) => format!("do you mean `{word}`?"),
         None if words.is_empty() => "nothing can be written here".to_owned(),
+        None if words.len() > LISTED_MAX => {
+            format!("write {}, or one of {} more", words[..LISTED_MAX].join(", "), words.len() - LISTED_MAX)
+        }
         None => format!("write {}", words.join(", ")),
     }
 }

@@ -1,5 +1,7 @@
 //! Templates as people write them: right ones, wrong ones, and what others say of ours.
 
+#[path = "all/bounds.rs"]
+mod bounds;
 #[path = "all/judge.rs"]
 mod judge;
 #[path = "all/places.rs"]

@@ -1,28 +1,24 @@
-// The surrogates that a router knows, and what each says of itself.
+// The surrogates that there are: the bundle's own, and those that templates have started.
 
 import { computed, signal } from '@preact/signals';
-import { fronts, talkers } from '../pure/surrogates';
+import { fronts } from '../pure/surrogates';
 import { ask } from './http';
-import type { Page, Standing, SurrogateStats } from './types';
-
-const SURROGATES_MAX = 32;
-
-/** What surrogates said last, of those that answered. */
-export const surrogates = signal<SurrogateStats[]>([]);
+import type { Deployment, Page, SurrogateStats } from './types';
 
 /** Names through which media can be had, the service itself first. */
-export const ways = computed(() => ['streaming', ...fronts(surrogates.value)]);
+export const ways = signal<string[]>(['streaming']);
 
-/** The way that somebody chose; nothing chosen is the first surrogate. */
+/** The way that somebody chose; nothing chosen is the bundle's surrogate, if it is there. */
 export const chosen = signal<string | null>(null);
 
-export const way = computed(() => (chosen.value !== null && ways.value.includes(chosen.value) ? chosen.value : ways.value[1] ?? ways.value[0]!));
+export const way = computed(() => ways.value.find((name) => name === chosen.value) ?? ways.value.find((name) => name === 'cdn') ?? ways.value[0]!);
 
-/** Asks all of them. One that does not answer is left out; no answer of any is no failure of the page. */
-export async function look(): Promise<SurrogateStats[]> {
-  const { items } = await ask<Page<Standing>>('/api/router/routes');
-  const all = await Promise.allSettled(talkers(items).slice(0, SURROGATES_MAX).map((name) => ask<SurrogateStats>(`/~${name}/stats`)));
-  const said = all.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-  surrogates.value = said;
-  return said;
+/** Looks for all of them; what the bundle's own says of itself, nothing where there is none. */
+export async function look(): Promise<{ own: SurrogateStats | null }> {
+  const [own, deployed] = await Promise.allSettled([ask<SurrogateStats>('/~vcdn/stats'), ask<Page<Deployment>>('/~orchestrator/deployments')]);
+  const stats = own.status === 'fulfilled' ? own.value : null;
+  const found = ['streaming', ...fronts(stats?.names ?? [], deployed.status === 'fulfilled' ? deployed.value.items : [])];
+  // The same ways are the same value: who plays is not disturbed.
+  if (found.join() !== ways.value.join()) ways.value = found;
+  return { own: stats };
 }

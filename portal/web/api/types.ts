@@ -53,7 +53,7 @@ export type Peer = { router: string; site: string; state: string; distance_ms: n
 export type ServicePath = { name: string; functions: { name: string; site: string | null; endpoints: number }[] };
 
 export type DeployedEndpoint = {
-  function: string; endpoint: string; cluster: string; site: string; names: string[]; desired: string; state: string;
+  function: string; endpoint: string; cluster: string; site: string; image: string; names: string[]; desired: string; state: string;
   failures: number; address: string | null;
 };
 export type Deployment = {

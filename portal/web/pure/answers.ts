@@ -5,6 +5,12 @@ export type Series = { name: string; tags?: Record<string, string>; columns: str
 /** Seconds since 1970, and of each line a value or nothing at each of them. */
 export type Lines = { times_s: number[]; lines: { label: string; values: (number | null)[] }[] };
 
+/** Who measured: several endpoints of one measurement are told apart. */
+export function named({ name, tags }: Series): string {
+  const endpoint = tags?.['flame_sfe'];
+  return endpoint && endpoint !== name ? `${name}, ${endpoint}` : name;
+}
+
 /** Brings all series of the first statement onto one axis of time; `label` names each. Times are milliseconds (`epoch=ms`). */
 export function lines(answers: Answers, label: (series: Series) => string): Lines {
   const series = answers.results[0]?.series ?? [];

@@ -1,17 +1,21 @@
 // Which names surrogates answer under, and what they have saved.
 
-import type { Standing, SurrogateStats } from '../api/types';
+import type { Deployment } from '../api/types';
 import { short } from './words';
 
-/** The names under which surrogates speak for themselves: `vcdn`, and `vcdn-FUNCTION.INSTANCE` of templates. */
-export function talkers(standings: readonly Pick<Standing, 'name' | 'state'>[]): string[] {
-  const names = standings.filter(({ name, state }) => /^vcdn[-.]/.test(name) && state === 'serving').map(({ name }) => short(name));
-  return [...new Set(names)].sort();
+/** Parts of the bundle itself. Others get no token of the viewer's: whoever deploys a template picks their names. */
+const OWN: readonly string[] = ['streaming', 'cdn'];
+
+/** Whether an address leads to one of them. */
+export function isOwn(url: string): boolean {
+  return OWN.includes(/^\/~([^/]*)\//.exec(new URL(url, 'http://here').pathname)?.[1] ?? '');
 }
 
-/** The names that they serve and that want no link with a token. */
-export function fronts(all: readonly Pick<SurrogateStats, 'names'>[]): string[] {
-  return [...new Set(all.flatMap(({ names }) => names.map(short)))].filter((name) => !/\.signed(\.|$)/.test(name)).sort();
+/** Names under which surrogates front something and want no link with a token: the bundle's own, and those that templates have started. */
+export function fronts(own: readonly string[], deployed: readonly Deployment[]): string[] {
+  const started = deployed.flatMap(({ endpoints }) => endpoints).filter(({ image, state }) => image === 'flame-vcdn' && state === 'connected');
+  const names = [...own, ...started.flatMap(({ names }) => names)].map(short);
+  return [...new Set(names)].filter((name) => !/\.signed(\.|$)/.test(name)).sort();
 }
 
 /** The share of what was sent that was fetched from nobody, 0 to 1; nothing sent yet is nothing saved. */

@@ -1,13 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { Endpoint, Peer, Standing } from '../api/types';
-import { csv, lines, when } from '../pure/answers';
+import { csv, lines, named, when } from '../pure/answers';
 import { findings, inputs, offset } from '../pure/findings';
 import { columns } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
+import { below } from '../pure/pages';
 import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
-import { fronts, hops, saved, talkers } from '../pure/surrogates';
+import { fronts, hops, isOwn, saved } from '../pure/surrogates';
 import { ago, bytes, clock, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
@@ -110,11 +111,17 @@ describe('graph', () => {
 });
 
 describe('surrogates', () => {
-  test('speak under names of their own', () => expect(talkers([
-    { name: 'vcdn.main', state: 'serving' }, { name: 'vcdn-first.city', state: 'serving' }, { name: 'vcdn-second.city', state: 'booted' },
-    { name: 'vcdn.main', state: 'serving' }, { name: 'vcdnotes.main', state: 'serving' }, { name: 'cdn.main', state: 'serving' },
-  ])).toEqual(['vcdn', 'vcdn-first.city']));
-  test('front names without tokens', () => expect(fronts([{ names: ['cdn.main', 'cdn.signed'] }, { names: ['edge.city', 'cdn.main'] }])).toEqual(['cdn', 'edge.city']));
+  test('front names without tokens', () => {
+    const endpoint = (image: string, state: string, names: string[]) => ({
+      function: 'f', endpoint: 'e', cluster: 'c', site: 's', image, names, desired: state, state, failures: 0, address: null,
+    });
+    const deployment = { sfc: 'a', sfci: 'b', description: '', is_leaving: false, is_settled: true, endpoints: [
+      endpoint('flame-vcdn', 'connected', ['edge.city', 'cdn.main']), endpoint('flame-vcdn', 'booted', ['late.city']), endpoint('shop', 'connected', ['shop.city']),
+    ] };
+    expect(fronts(['cdn.main', 'cdn.signed'], [deployment])).toEqual(['cdn', 'edge.city']);
+  });
+  test('others than the own get no token', () => expect(['http://h/~streaming/a/index.m3u8', '/~cdn/a', '/~cdn.evil/a', '/~vcdn-first.city/stats', '/api/x']
+    .map(isOwn)).toEqual([true, true, false, false, false]));
   test('save what they did not fetch', () => expect([saved({ sent_bytes: 0, fetched_bytes: 9 }), saved({ sent_bytes: 100, fetched_bytes: 25 }), saved({ sent_bytes: 1, fetched_bytes: 2 })]).toEqual([0, 0.75, 0]));
   test('are named in answers', () => {
     expect(hops('"first";hit;ttl=30, second; fwd=miss; stored')).toEqual([{ name: 'first', how: 'hit' }, { name: 'second', how: 'fwd=miss' }]);
@@ -153,4 +160,21 @@ describe('map', () => {
     });
     expect(all.flatMap(({ dots }) => dots).length).toBe(counts.reduce((sum, count) => sum + count, 0));
   });
+});
+
+describe('pages', () => {
+  const asset = (at: number) => ({ id: `${at}`, created_at: `2026-01-01T00:00:${String(at).padStart(2, '0')}Z` });
+  const ids = (all: { id: string }[]) => all.map(({ id }) => id).join(' ');
+  test('what newer ones push off stays, what was deleted goes', () => {
+    const shown = [9, 8, 7, 6, 5, 4].map(asset);
+    expect(ids(below(shown, [9, 8, 7].map(asset), false))).toBe('6 5 4');
+    expect(ids(below(shown, [10, 9, 8].map(asset), false))).toBe('7 6 5 4');
+    expect(ids(below(shown, [9, 7, 6].map(asset), false))).toBe('5 4');
+    expect(ids(below([...shown, ...shown], [9, 7].map(asset), true))).toBe('8 6 5 4');
+  });
+});
+
+describe('measurements', () => {
+  test('are named by who made them', () => expect([{ name: 'vcdn', tags: { flame_sfe: 'vcdn-first.city' } }, { name: 'router', tags: { flame_sfe: '' } }, { name: 'clmc' }]
+    .map((one) => named({ ...one, columns: [], values: [] }))).toEqual(['vcdn, vcdn-first.city', 'router', 'clmc']));
 });

@@ -68,7 +68,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      {(seen.value !== null || seen.trouble !== '') && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} />}
+      {seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
       {job && ['queued', 'running'].includes(job.state) && (

@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import type { Asset, Chain, Page } from '../api/types';
 import { Picture, pictures } from '../parts/sprite';
 import { Upload } from '../parts/upload';
+import { below } from '../pure/pages';
 import { write } from '../pure/route';
 import { type Sprite, moment } from '../pure/sprites';
 import { ago, clock } from '../pure/words';
@@ -40,11 +41,12 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
   const [older, setOlder] = useState<Asset[]>([]);
   const [cursor, setCursor] = useState<string | null | undefined>(undefined);
   const [troubleBelow, setTroubleBelow] = useState('');
+  const shown = useRef<Asset[]>([]);
   useEffect(() => {
     const timer = setTimeout(() => setWords(typed.trim()), TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  useEffect(() => { setOlder([]); setCursor(undefined); }, [words, state]);
+  useEffect(() => { setOlder([]); setCursor(undefined); shown.current = []; }, [words, state]);
 
   const query = (more: Record<string, string>) => {
     const said = { limit: String(PAGE), ...(words && { q: words }), ...(state && { state }), ...more };
@@ -53,13 +55,14 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
   const first = usePoll(() => query({}), looked ? REFRESH_MS : RARELY_MS, words, state, chosen);
   const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
   const newest = first.value?.items ?? [];
-  const seen = new Set(newest.map(({ id }) => id));
-  const assets = [...newest, ...older.filter(({ id }) => !seen.has(id))];
+  // Whoever asked for more keeps what a newer asset pushes off the first page.
+  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '')];
+  shown.current = assets;
   const next = cursor === undefined ? first.value?.next_cursor ?? null : cursor;
   const more = async () => {
     try {
       const page = await query({ cursor: next! });
-      setOlder([...assets.slice(newest.length), ...page.items]);
+      setOlder([...older, ...page.items]);
       setCursor(page.next_cursor);
       setTroubleBelow('');
     } catch (error) {

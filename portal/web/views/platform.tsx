@@ -7,8 +7,8 @@ import type { Endpoint, Page, Peer, ServicePath, Standing } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { Plot } from '../parts/plot';
 import { Sites } from '../parts/sites';
-import { Surrogates } from '../parts/surrogates';
-import { type Answers, lines, when } from '../pure/answers';
+import { Surrogate } from '../parts/surrogate';
+import { type Answers, lines, named, when } from '../pure/answers';
 import { type Range, write } from '../pure/route';
 import { quoted, short } from '../pure/words';
 
@@ -74,7 +74,7 @@ export function Platform({ range }: { range: Range | null }) {
           ))}</ul>
         </section>
       )}
-      <Surrogates />
+      <Surrogate />
       <section aria-labelledby="measured-title">
         <div class="row spread">
           <h2 id="measured-title">Measured</h2>
@@ -89,8 +89,8 @@ export function Platform({ range }: { range: Range | null }) {
         {range && <p class="quiet" role="status">{new Date(range.from_ms).toLocaleString()} to {new Date(range.to_ms).toLocaleString()}; the address of this page is a link to it.</p>}
         {times.trouble && <p class="notice" role="status">{times.trouble}</p>}
         <div class="plots">
-          <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, ({ name }) => name)} />
-          <Plot title="Requests" unit="" lines={counts.value && lines(counts.value, ({ name }) => name)} />
+          <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, named)} />
+          <Plot title="Requests" unit="" lines={counts.value && lines(counts.value, named)} />
         </div>
         <Equivalent flame={`clmc query --db ${quoted(db ?? DATABASE)} ${quoted(question('mean(response_time)'))}`} curl={`-G {origin}/~clmc/query -d db=${quoted(db ?? DATABASE)} --data-urlencode 'q=${question('mean(response_time)')}'`} />
       </section>

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use flame_naming::Name;
 
 use super::{Chain, Function, NODES_MAX, Resources, settle, whole, written};
-use crate::document::{DocumentError, Key, Map, Node, Value};
+use crate::document::{DocumentError, Findings, Key, Map, Node, Value};
 use crate::types::Types;
-use crate::values::{Scope, Written, size_bytes};
+use crate::values::{Inputs, Scope, Written, size_bytes};
 use crate::words;
 
 pub const FUNCTION: &str = "eu.ict-flame.nodes.ServiceFunction";
@@ -26,9 +26,9 @@ struct Found<'a> {
 pub(super) fn read(
     topology: Map<'_>,
     types: &Types,
-    inputs: &BTreeMap<String, Node>,
+    inputs: &Inputs,
     instance: &str,
-    findings: &mut Vec<DocumentError>,
+    findings: &mut Findings,
 ) -> (Vec<Function>, Vec<Chain>) {
     let nodes = match topology.need("node_templates").and_then(|node| node.map("node_templates")) {
         Ok(nodes) => nodes,
@@ -168,7 +168,7 @@ fn function(
 }
 
 /// Whether whoever is named is there.
-fn check_references(found: &[Found<'_>], functions: &[Function], chains: &[Chain], findings: &mut Vec<DocumentError>) {
+fn check_references(found: &[Found<'_>], functions: &[Function], chains: &[Chain], findings: &mut Findings) {
     let known: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
     let of_functions = functions.iter().flat_map(|function| {
         let lists = [("beside", &function.beside), ("apart_from", &function.apart_from)];
@@ -179,6 +179,9 @@ fn check_references(found: &[Found<'_>], functions: &[Function], chains: &[Chain
         let listed =
             found.iter().find(|found| found.key.text == node).and_then(|found| found.properties?.get(property));
         for (at, name) in names.iter().enumerate() {
+            if findings.is_full() {
+                return;
+            }
             let place = match listed.map(|node| (node.at, &node.value)) {
                 Some((_, Value::List(items))) if at < items.len() => items[at].at,
                 Some((place, _)) => place,

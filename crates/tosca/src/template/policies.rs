@@ -1,11 +1,9 @@
 //! `policies`: where functions begin, and what moves them. Policies that contradict each other are refused here.
 
-use std::collections::BTreeMap;
-
 use super::{Function, Move, Policy, State, Trigger, of_inputs, settle};
-use crate::document::{DocumentError, Key, Map, Node, Place, Value};
+use crate::document::{DocumentError, Findings, Key, Map, Node, Place, Value};
 use crate::types::Types;
-use crate::values::time_ms;
+use crate::values::{Inputs, time_ms};
 use crate::words;
 
 const INITIAL: &str = "eu.ict-flame.policies.InitialPolicy";
@@ -18,6 +16,8 @@ const CLMC: &str = "clmc::";
 const ANY: &str = "any";
 /// Triggers of all policies.
 const TRIGGERS_MAX: usize = 200;
+/// Most actions in a template.
+const ACTIONS_MAX: usize = 1000;
 
 /// An action, and where it stands.
 struct Placed<'a> {
@@ -30,9 +30,9 @@ struct Placed<'a> {
 pub(super) fn read(
     topology: Map<'_>,
     types: &Types,
-    inputs: &BTreeMap<String, Node>,
+    inputs: &Inputs,
     functions: &mut [Function],
-    findings: &mut Vec<DocumentError>,
+    findings: &mut Findings,
 ) -> Vec<Policy> {
     let listed = match topology.need("policies").and_then(|node| node.list("policies")) {
         Ok(listed) => listed,
@@ -78,6 +78,10 @@ pub(super) fn read(
     if findings.is_empty() && !policies.iter().any(|policy| policy.is_initial) {
         findings.push(topology.at.wrong(format!("nothing begins anywhere: there is no policy of type {INITIAL}")));
     }
+    if placed.len() > ACTIONS_MAX {
+        findings.push(topology.at.wrong(format!("there are more than {ACTIONS_MAX} actions")));
+        return policies;
+    }
     contradictions(&placed, findings);
     for function in functions {
         function.cluster =
@@ -90,9 +94,9 @@ fn policy<'a>(
     key: &'a Key,
     body: &'a Node,
     types: &Types,
-    inputs: &BTreeMap<String, Node>,
+    inputs: &Inputs,
     known: Option<&[&str]>,
-    findings: &mut Vec<DocumentError>,
+    findings: &mut Findings,
 ) -> Result<(Policy, Vec<Placed<'a>>), DocumentError> {
     if !words::is_name(&key.text) {
         return Err(key.at.wrong(format!("`{}` is no id: 1 to 64 letters, digits, `.`, `_` and `-`", key.text)));
@@ -116,12 +120,22 @@ fn policy<'a>(
         let read = trigger(&key.text, id, body, is_initial, known, findings);
         match read {
             Ok((trigger, placed)) => {
-                triggers.push(trigger);
+                let same = triggers
+                    .iter()
+                    .find(|(_, other): &&(Place, Trigger)| other.alert.is_some() && other.alert == trigger.alert);
+                if let Some((place, other)) = same {
+                    findings.push(id.at.wrong(format!(
+                        "`{}` waits for what `{}` waits for, too (line {}): what follows from it stands in one trigger",
+                        trigger.id, other.id, place.line
+                    )));
+                }
+                triggers.push((id.at, trigger));
                 moves.extend(placed);
             }
             Err(error) => findings.push(error),
         }
     }
+    let triggers = triggers.into_iter().map(|(_, trigger)| trigger).collect();
     Ok((Policy { id: key.text.clone(), at: key.at, is_initial, cool_down_ms, triggers }, moves))
 }
 
@@ -131,7 +145,7 @@ fn trigger<'a>(
     body: &Node,
     is_initial: bool,
     known: Option<&[&str]>,
-    findings: &mut Vec<DocumentError>,
+    findings: &mut Findings,
 ) -> Result<(Trigger, Vec<Placed<'a>>), DocumentError> {
     if !words::is_name(&id.text) {
         return Err(id.at.wrong(format!("`{}` is no id: 1 to 64 letters, digits, `.`, `_` and `-`", id.text)));
@@ -156,6 +170,9 @@ fn trigger<'a>(
     };
     let mut placed = Vec::new();
     for (function, clusters) in body.need("action")?.map("action")?.iter() {
+        if findings.is_full() {
+            break;
+        }
         if let Some(known) = known
             && !known.contains(&function.text.as_str())
         {
@@ -187,7 +204,7 @@ fn read_state(node: &Node) -> Result<State, DocumentError> {
 }
 
 /// One function is one endpoint at one cluster, and one event says one thing of it.
-fn contradictions(placed: &[Placed<'_>], findings: &mut Vec<DocumentError>) {
+fn contradictions(placed: &[Placed<'_>], findings: &mut Findings) {
     for (at, one) in placed.iter().enumerate() {
         let earlier = placed[..at].iter().filter(|other| other.action.function == one.action.function);
         for other in earlier {

@@ -87,10 +87,27 @@ node_types:
             && said.ends_with("do you mean `eu.ict-flame.nodes.ServiceFunction`?"),
         "{said}"
     );
-    let circular =
-        |_: &str| Some("tosca_definitions_version: tosca_simple_yaml_1_3\nimports: [ again.yaml ]\n".to_owned());
-    let said = read_with(&text, &[], &circular).unwrap_err()[0].to_string();
+    let header = "tosca_definitions_version: tosca_simple_yaml_1_3\n";
+    let endless = |path: &str| Some(format!("{header}imports: [ another-{path} ]\n"));
+    let said = read_with(&text, &[], &endless).unwrap_err()[0].to_string();
     assert!(said.contains("more than 20 files are imported"), "{said}");
+
+    // Two files import a third, which imports the first: each counts once, and what is wrong in the third is said of it.
+    let several = |third: &'static str| {
+        move |path: &str| {
+            Some(match path {
+                "my/types.yaml" => format!("{header}imports: [ left.yaml, right.yaml ]\n"),
+                "left.yaml" | "right.yaml" => format!("{header}imports: [ third.yaml ]\n"),
+                _ => format!("{header}imports: [ my/types.yaml ]\n{third}"),
+            })
+        }
+    };
+    let types = "node_types:\n  org.example.Surrogate: { derived_from: eu.ict-flame.nodes.ServiceFunction, properties: { size: { type: scalar-unit.size, required: false } } }\n";
+    let text = text.replace("fqdn: [ b ],", "image: program, fqdn: [ b ],");
+    read_with(&text, &[], &several(types)).unwrap();
+    let wrong = "\n\nnode_types:\n  org.example.Surrogate: { derived_from: nothing }\n";
+    let said = read_with(&text, &[], &several(wrong)).unwrap_err()[0].to_string();
+    assert!(said.starts_with("third.yaml, line 6, column "), "{said}");
 }
 
 #[test]
@@ -103,9 +120,9 @@ fn policies_that_contradict_each_other_are_refused_with_both_places() {
     };
     read(&with("", &change("clmc::calm", "{ a: { any: eu.ict-flame.sfe.state.lifecycle.placed } }"))).unwrap();
     let twice = complaints(&with("", &change("clmc::slow", "{ a: { any: eu.ict-flame.sfe.state.lifecycle.placed } }")));
-    assert_eq!(twice.len(), 1, "{twice:?}");
+    assert_eq!(twice.len(), 2, "{twice:?}");
     assert!(
-        twice[0].starts_with("line 26, ") && twice[0].contains("said twice for one event, here and in line 25"),
+        twice[1].starts_with("line 26, ") && twice[1].contains("said twice for one event, here and in line 25"),
         "{twice:?}"
     );
     let elsewhere =

@@ -65,6 +65,8 @@ pub struct Claimed {
     pub error: Option<String>,
     /// What was made, once it is committed.
     pub made: Option<Made>,
+    /// How far its stages were when that was noted last.
+    pub stages: Vec<StageProgress>,
 }
 
 /// A report that was not taken.
@@ -121,6 +123,7 @@ impl Store {
                 thumbnails: row.thumbnails.map(|thumbnails| thumbnails.0),
                 conditioning: row.conditioning.map(|conditioning| conditioning.0),
             }),
+            stages: row.stages.map(|stages| stages.0).unwrap_or_default(),
         }))
     }
 
@@ -153,9 +156,9 @@ impl Store {
         Ok(after.cancel_requested)
     }
 
-    /// Notes that all that was made is stored: the job goes on to publish it, whatever happens.
-    pub async fn commit(&self, lease: LeaseKey, made: &Made) -> Result<(), ReportError> {
-        self.change(lease, Report::Commit, Some(made)).await
+    /// Notes that all that was made is stored: the job goes on to publish it, whatever happens. `stages` is how it was made.
+    pub async fn commit(&self, lease: LeaseKey, made: &Made, stages: &[StageProgress]) -> Result<(), ReportError> {
+        self.change(lease, Report::Commit, Some((made, stages))).await
     }
 
     /// Notes how far the stages are, if the lease still holds.
@@ -175,18 +178,24 @@ impl Store {
         self.change(lease, report, None).await
     }
 
-    async fn change(&self, lease: LeaseKey, report: Report, made: Option<&Made>) -> Result<(), ReportError> {
+    async fn change(
+        &self,
+        lease: LeaseKey,
+        report: Report,
+        made: Option<(&Made, &[StageProgress])>,
+    ) -> Result<(), ReportError> {
         let mut transaction = self.writing().await?;
         let (before, now_us) = (self.held(&mut transaction, lease).await?.standing()?, now_us());
         let event = Event::Held { number: lease.number, report };
         let after = before.after(event, now_us, &self.bounds)?;
         rows::write_standing(&mut transaction, lease.seq, &after, now_us).await?;
-        if let Some(Made { tracks, thumbnails, conditioning }) = made {
-            sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3, conditioning = ?4 WHERE seq = ?1")
+        if let Some((Made { tracks, thumbnails, conditioning }, stages)) = made {
+            sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3, conditioning = ?4, stages = ?5 WHERE seq = ?1")
                 .bind(lease.seq)
                 .bind(Json(tracks))
                 .bind(thumbnails.as_ref().map(Json))
                 .bind(conditioning.as_ref().map(Json))
+                .bind(Json(stages))
                 .execute(&mut *transaction)
                 .await
                 .map_err(StoreError::from)?;

@@ -56,7 +56,7 @@ pub(super) struct JobRow {
     finished_at_us: Option<i64>,
     pub(super) document: Option<String>,
     pub(super) parameters: Json<BTreeMap<String, String>>,
-    stages: Option<Json<Vec<StageProgress>>>,
+    pub(super) stages: Option<Json<Vec<StageProgress>>>,
     pub(super) conditioning: Option<Json<Conditioning>>,
 }
 

@@ -113,7 +113,10 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn steps(&self) -> Result<(), Unfinished> {
         let made = match (self.job.phase, &self.job.made) {
-            (Phase::Publishing, Some(made)) => made.clone(),
+            (Phase::Publishing, Some(made)) => {
+                self.hold.board().go_on(self.job.stages.clone());
+                made.clone()
+            }
             _ => self.make().await?,
         };
         self.at(Stage::Publishing, 0.0);
@@ -158,8 +161,8 @@ impl Attempt<'_> {
         };
         worker.metrics.stored(stored_bytes);
         drop(folder);
-        let patience = self.patience();
-        match patience.call(|| worker.store.commit(job.lease, &made)).await {
+        let (patience, stages) = (self.patience(), board.stages());
+        match patience.call(|| worker.store.commit(job.lease, &made, &stages)).await {
             Ok(()) => Ok(made),
             // A lost lease shows itself to the keeper, too; nothing more is written in any case.
             Err(

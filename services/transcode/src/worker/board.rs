@@ -29,6 +29,16 @@ impl Board {
         *self.stages.lock().unwrap_or_else(PoisonError::into_inner) = waiting.collect();
     }
 
+    /// Goes on where an earlier attempt came to: what it did is done, and the rest is under way.
+    pub(super) fn go_on(&self, stages: Vec<StageProgress>) {
+        *self.stages.lock().unwrap_or_else(PoisonError::into_inner) = stages;
+        self.each(|stage| {
+            if stage.state != StageState::Done {
+                (stage.state, stage.finished_at) = (StageState::Running, None);
+            }
+        });
+    }
+
     /// The stages of these types begin, if they have not.
     pub(super) fn start(&self, of: impl Fn(&str) -> bool) {
         let now = OffsetDateTime::now_utc();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use flame_api::metadata::AssetState;
-use flame_api::transcode::JobState;
+use flame_api::transcode::{Job, JobState, StageState};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use uuid::Uuid;
@@ -162,11 +162,24 @@ async fn what_is_committed_is_published_later_and_not_made_again() {
     let keys = world.media_keys().await;
     // Three tracks with their indexes, and a sheet of thumbnails.
     assert_eq!(keys.len(), 7, "{keys:?}");
+    let (made, last) = stages(&world.client.job(new.id).await.unwrap().unwrap());
+    assert!(made.iter().all(|state| *state == StageState::Done), "{made:?}");
+    assert_ne!(last, StageState::Done);
     let before = world.objects.head(&keys[0]).await.unwrap().unwrap();
     world.start_metadata().await;
     let job = world.until_final(new.id).await;
-    assert_eq!((job.state, job.error), (JobState::Succeeded, None));
+    assert_eq!((job.state, job.error.as_deref()), (JobState::Succeeded, None));
     assert_eq!(world.objects.head(&keys[0]).await.unwrap().unwrap(), before, "the very same object");
+    let (made, last) = stages(&job);
+    assert!(made.len() > 2 && made.iter().all(|state| *state == StageState::Done), "{made:?}");
+    assert_eq!(last, StageState::Done, "what was published is done, whichever attempt did it");
+}
+
+/// How the stages of a job stand: those that make something, and the one that stores and publishes it.
+fn stages(job: &Job) -> (Vec<StageState>, StageState) {
+    let mut states: Vec<_> = job.stages.iter().map(|stage| stage.state).collect();
+    let last = states.pop().expect("a chain has stages");
+    (states, last)
 }
 
 #[tokio::test]

@@ -1,0 +1,13 @@
+// A list whose first page is asked for again and again while further pages stay.
+
+type Listed = { id: string; created_at: string };
+
+/**
+ * What is to be shown below the first page: all that was shown before and is not on it now. What would stand within the page by its
+ * age and does not is gone; `is_ranked`: the list has another order, and nothing can be said of that.
+ */
+export function below<T extends Listed>(shown: readonly T[], first: readonly T[], is_ranked: boolean): T[] {
+  const on_it = new Set(first.map(({ id }) => id));
+  const last = first.at(-1)?.created_at;
+  return shown.filter(({ id, created_at }, at) => !on_it.has(id) && shown.findIndex((other) => other.id === id) === at && (is_ranked || last === undefined || created_at <= last));
+}
