@@ -130,32 +130,35 @@ async function deployed(page, url) {
 // Plays through one surrogate, connects the other, kills the first: what playback says before and after.
 async function killed(page, url, asset, pictures) {
   await page.goto(`${url}/#/asset/${asset}`);
-  await page.getByLabel('Through').selectOption('edge.city', { timeout: PATIENCE_MS });
   const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
     one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
-  const from = (name) => page.waitForFunction((name) => {
-    const wide = document.querySelector('.insight .wide dd');
-    return wide?.textContent.includes(name) && document.querySelector('video').currentTime > 1;
-  }, name, { timeout: PATIENCE_MS });
-  await from('first');
+  // The surrogate that the last segment came from, once it is another one than `left`.
+  const another = async (left) => (await page.waitForFunction((left) => {
+    const [name] = document.querySelector('.insight .wide dd')?.textContent.split(' ') ?? [];
+    return document.querySelector('video')?.currentTime > 1 && name?.startsWith('vcdn-') && name !== left && name;
+  }, left, { timeout: PATIENCE_MS })).jsonValue();
+  const own = await another(null);
+  await page.getByLabel('Through').selectOption('edge.city', { timeout: PATIENCE_MS });
+  const left = await another(own);
   const before = await statistics();
   await page.getByRole('link', { name: 'Platform' }).click();
   const box = page.locator('.name', { has: page.locator('h4', { hasText: /^edge\.city$/ }) });
   const endpoint = (state) => box.locator('.endpoint', { has: page.locator(`.dot.${state}`) });
-  const first = await endpoint('serving').locator('b').textContent();
+  const first = await endpoint('serving').locator('b').getAttribute('title');
   await endpoint('booted').getByRole('button', { name: 'Connect' }).click();
   await page.waitForFunction(() => document.querySelectorAll('.name .dot.serving').length > 1, null, { timeout: PATIENCE_MS });
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
   await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
   if (pictures) {
-    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.setViewportSize({ width: 1280, height: 960 });
+    await page.evaluate(() => scrollTo(0, 0));
     await page.screenshot({ path: `${pictures}/killed.png` });
   }
-  await from('second');
+  const taken = await another(left);
   await page.waitForFunction((at_s) => document.querySelector('video').currentTime > at_s + 8, at_s, { timeout: PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
-  return { before, after: await statistics(), at_s, to_s };
+  return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s };
 }
 
 // Findings of axe that keep people out, in both colour schemes.

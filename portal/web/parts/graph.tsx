@@ -1,30 +1,21 @@
 // A chain as a graph: stages from left to right, how far each is, and what its gates have said.
 
 import type { ChainStage, StageProgress } from '../api/types';
-import { columns } from '../pure/graph';
+import { type Spot, layout } from '../pure/graph';
 
 const BOX = { width: 168, height: 54, across: 44, down: 14 };
 
 export function Graph({ title, stages, progress }: { title: string; stages: ChainStage[]; progress?: StageProgress[] }) {
-  const all = columns(stages);
-  const tallest = Math.max(1, ...all.map(({ length }) => length));
-  const place = new Map(all.flatMap((column, x) => column.map((name, y) => [name, {
-    x: x * (BOX.width + BOX.across),
-    y: (y + (tallest - column.length) / 2) * (BOX.height + BOX.down),
-  }] as const)));
-  const width = all.length * (BOX.width + BOX.across) - BOX.across;
-  const height = tallest * (BOX.height + BOX.down) - BOX.down;
+  const { places, lines, columns, rows } = layout(stages);
+  const at = ({ column, row }: Spot) => ({ x: column * (BOX.width + BOX.across), y: row * (BOX.height + BOX.down) });
+  const width = columns * (BOX.width + BOX.across) - BOX.across;
+  const height = rows * (BOX.height + BOX.down) - BOX.down;
   return (
     <div class="scroll" tabIndex={0} role="group" aria-label={title}>
       <svg class="graph" width={width} height={height} viewBox={`-1 -1 ${width + 2} ${height + 2}`} role="img" aria-label={words(stages, progress)}>
-        {stages.flatMap(({ name, inputs }) => inputs.map((input) => {
-          const [from, to] = [place.get(input), place.get(name)];
-          if (!from || !to) return null;
-          const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + BOX.height / 2, to.x, to.y + BOX.height / 2];
-          return <path key={`${input}-${name}`} d={`M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`} />;
-        }))}
+        {lines.map(({ from, to, points }) => <path key={`${from} ${to}`} d={drawn(points.map(at))} />)}
         {stages.map((stage) => {
-          const { x, y } = place.get(stage.name)!;
+          const { x, y } = at(places.get(stage.name)!);
           const now = progress?.find(({ name }) => name === stage.name);
           return (
             <g key={stage.name} transform={`translate(${x} ${y})`} class={now?.state}>
@@ -44,6 +35,18 @@ export function Graph({ title, stages, progress }: { title: string; stages: Chai
       </svg>
     </div>
   );
+}
+
+/** From the right side of the first, through the middle of those between, to the left side of the last. */
+function drawn(corners: { x: number; y: number }[]): string {
+  const middle = BOX.height / 2;
+  return corners.slice(1).map(({ x, y }, at) => {
+    const from = corners[at]!;
+    const [x1, y1, x2, y2] = [from.x + BOX.width, from.y + middle, x, y + middle];
+    const bend = (x1 + x2) / 2;
+    const through = at + 2 < corners.length ? `H${x2 + BOX.width}` : '';
+    return `${at === 0 ? `M${x1} ${y1}` : ''}C${bend} ${y1} ${bend} ${y2} ${x2} ${y2}${through}`;
+  }).join('');
 }
 
 function words(stages: ChainStage[], progress?: StageProgress[]): string {

@@ -5,14 +5,17 @@ import type { Site } from '../pure/sites';
 import { short } from '../pure/words';
 
 const DOT = 5;
+/** Few endpoints are not drawn larger than this. */
+const ZOOM_MAX = 1.6;
 
 export function SiteMap({ sites }: { sites: Site[] }) {
   const all = drawn(sites);
   const [middle, ...around] = all;
   if (!middle) return null;
+  const [left, top, width, height] = frame(all);
   const count = all.reduce((sum, { dots }) => sum + dots.length, 0);
   return (
-    <svg class="map panel" viewBox={frame(all).join(' ')} role="img" aria-label={`${count} endpoints at ${all.length} sites; the list below names them`}>
+    <svg class="map panel" viewBox={`${left} ${top} ${width} ${height}`} style={{ maxHeight: `${height * ZOOM_MAX}px` }} role="img" aria-label={`${count} endpoints at ${all.length} sites; the list below names them`}>
       {around.map(({ site, x, y }) => (
         <g key={site.name} class={`link ${site.peer?.state ?? ''}`}>
           <line x1={middle.x} y1={middle.y} x2={x} y2={y} />

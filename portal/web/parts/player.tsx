@@ -16,6 +16,8 @@ type Insight = {
   stalls: number;
 };
 const LOOK_MS = 500;
+/** As much as is fetched ahead: what nobody watches is not to be sent. */
+const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
 const RECOVERIES_MAX = 2;
 
@@ -49,7 +51,7 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
         return;
       }
       const player = new Player({
-        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {}, startPosition: from_s,
+        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {}, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
         xhrSetup: (request) => { if (isOwn(url)) for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value); },
       });
       hls.current = player;

@@ -24,7 +24,7 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
                 {instances.map(({ endpoint, standing, own }) => (
                   <li key={endpoint} class="endpoint">
                     <span class={`dot ${standing?.state ?? own?.state ?? ''}`} />
-                    <span class="grow"><b>{endpoint}</b> <span class="quiet">{standing?.state ?? own?.state}
+                    <span class="grow"><b title={endpoint}>{tail(endpoint)}</b> <span class="quiet">{standing?.state ?? own?.state}
                       {standing?.latency_us != null && `, answers in ${span(standing.latency_us)}`}
                       {standing && standing.open > 0 && `, ${standing.open} open`}
                       {standing?.refused && `: ${standing.refused}`}</span></span>
@@ -43,4 +43,9 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
       ))}
     </div>
   );
+}
+
+/** Enough of an identifier to tell one from another: its end is random. */
+function tail(endpoint: string): string {
+  return endpoint.length > 16 ? `…${endpoint.slice(-8)}` : endpoint;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Endpoint, Peer, Standing } from '../api/types';
 import { csv, lines, named, when } from '../pure/answers';
 import { findings, inputs, offset } from '../pure/findings';
-import { columns } from '../pure/graph';
+import { layout } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
 import { below } from '../pure/pages';
 import { read, token, write } from '../pure/route';
@@ -97,16 +97,33 @@ describe('findings', () => {
 });
 
 describe('graph', () => {
+  const ladder = [
+    { name: 'decode', inputs: [] }, { name: 'whole', inputs: ['decode'] }, { name: 'audio', inputs: ['decode'] }, { name: 'thumbnails', inputs: ['decode'] },
+    { name: 'scale', inputs: ['whole'] }, { name: 'video', inputs: ['scale'] }, { name: 'package', inputs: ['video', 'audio', 'thumbnails'] },
+  ];
   test('who feeds another stands left of it', () => {
-    const stages = [
-      { name: 'package', inputs: ['video', 'audio'] }, { name: 'video', inputs: ['scale'] }, { name: 'audio', inputs: ['decode'] },
-      { name: 'scale', inputs: ['decode'] }, { name: 'decode', inputs: [] },
-    ];
-    expect(columns(stages)).toEqual([['decode'], ['audio', 'scale'], ['video'], ['package']]);
+    const { places, lines, columns, rows } = layout(ladder);
+    expect([columns, rows]).toEqual([5, 3]);
+    for (const { name, inputs } of ladder) {
+      for (const input of inputs) expect(places.get(input)!.column).toBeLessThan(places.get(name)!.column);
+    }
+    expect(lines.length).toBe(8);
+  });
+  test('no line runs behind a stage that it does not touch, and no two on one another', () => {
+    const { places, lines } = layout(ladder);
+    const taken = new Set([...places.values()].map(({ column, row }) => `${column} ${row}`));
+    for (const { from, to, points } of lines) {
+      expect([points[0], points.at(-1)]).toEqual([places.get(from), places.get(to)]);
+      points.forEach(({ column }, at) => expect(column).toBe(points[0]!.column + at));
+      for (const { column, row } of points.slice(1, -1)) {
+        expect(taken.has(`${column} ${row}`)).toBe(false);
+        taken.add(`${column} ${row}`);
+      }
+    }
   });
   test('a ring and a feeder that is not there end', () => {
-    const all = columns([{ name: 'a', inputs: ['b'] }, { name: 'b', inputs: ['a', 'gone'] }]);
-    expect(all.flat().sort()).toEqual(['a', 'b']);
+    const { places } = layout([{ name: 'a', inputs: ['b'] }, { name: 'b', inputs: ['a', 'gone'] }]);
+    expect([...places.keys()].sort()).toEqual(['a', 'b']);
   });
 });
 

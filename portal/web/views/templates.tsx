@@ -70,7 +70,7 @@ export function Templates() {
               <summary>Alerts that its policies wait for</summary>
               <textarea class="code" aria-label="Alerts" rows={10} spellcheck={false} wrap="off" value={alerts} onInput={(event) => setAlerts(event.currentTarget.value)} />
             </details>
-            <label class="stage">Inputs, a <code>NAME=VALUE</code> a line
+            <label class="stage"><span>Inputs, a <code>NAME=VALUE</code> a line</span>
               <textarea class="code" rows={2} spellcheck={false} value={given} onInput={(event) => setGiven(event.currentTarget.value)} /></label>
           </div>
           <div class="stage" aria-live="polite">
