@@ -4,7 +4,7 @@
 //
 // URL: the router. ASSET: an asset whose link is followed, and which plays on while the platform is looked at. TITLE: of the asset
 // whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
-// live channel is made, an endpoint is drained and connected again. From a template, mistyped at first, two surrogates are deployed;
+// live channel is made, an endpoint is drained and connected again, and the asset of TITLE is measured. From a template, mistyped at first, two surrogates are deployed;
 // LONG (an asset of a minute) plays through the first, the second is connected, and the first is killed while it plays. Then every
 // view is looked at by axe. --pictures: saves each view at three widths there, and what killing looks like.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
@@ -103,6 +103,25 @@ async function steered(page, url, name) {
   return { states, command: await page.locator('.equivalent pre').first().textContent() };
 }
 
+// Compares an asset as it plays with what was uploaded, and looks through it without a reference.
+async function measured(page, url, asset) {
+  await page.goto(`${url}/#/quality/${asset}`);
+  await page.getByLabel('Gates, one a line').fill('vmaf.p5 >= 1\npsnr.mean >= 90');
+  await page.getByRole('button', { name: 'Compare', exact: true }).click();
+  const entry = (title) => page.locator('li.panel', { hasText: title });
+  await entry('Comparison').locator('.tag', { hasText: 'succeeded' }).waitFor({ timeout: CONDITIONING_MS });
+  const gates = await entry('Comparison').locator('td').allTextContents();
+  await entry('Comparison').locator('summary', { hasText: 'Figures' }).click();
+  await entry('Comparison').locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
+  const plots = await entry('Comparison').locator('figure').count();
+  await page.getByLabel('Gates, one a line').fill('');
+  await page.getByRole('button', { name: 'Inspect without a reference' }).click();
+  await entry('Inspection').locator('.tag', { hasText: 'succeeded' }).waitFor({ timeout: CONDITIONING_MS });
+  await entry('Inspection').locator('summary', { hasText: 'Figures' }).click();
+  await entry('Inspection').locator('dl').waitFor({ timeout: PATIENCE_MS });
+  return { gates, plots, facts: await entry('Inspection').locator('dd').allTextContents() };
+}
+
 // Mistypes a template, and sees where; deploys it, and waits until it stands.
 async function deployed(page, url) {
   await page.goto(`${url}/#/templates`);
@@ -199,10 +218,11 @@ try {
   const upload = await uploaded(page, values.upload);
   const live = await channel(page, url);
   const endpoint = await steered(page, url, 'transcode');
+  const quality = await measured(page, url, address.split('/').at(-1));
   const template = await deployed(page, url);
   const kill = await killed(page, url, values.long, values.pictures);
   const found = [];
-  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'platform', 'templates']) {
+  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'quality', 'platform', 'templates']) {
     await page.goto(`${url}/#/${view}`);
     await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
     found.push(...await barriers(page, view));
@@ -214,7 +234,7 @@ try {
     if (wide) found.push(`${view}: wider than the window`);
   }
   console.log(JSON.stringify({
-    linked, beside, cards, clicked, address, upload, live, endpoint, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
+    linked, beside, cards, clicked, address, upload, live, endpoint, quality, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
   }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);

@@ -7,11 +7,12 @@ import { Chains } from './views/chains';
 import { Library } from './views/library';
 import { Live } from './views/live';
 import { Platform } from './views/platform';
+import { Quality } from './views/quality';
 import { Templates } from './views/templates';
 
 const VIEWS: { view: View; title: string }[] = [
   { view: 'library', title: 'Library' }, { view: 'live', title: 'Live' }, { view: 'chains', title: 'Chains' },
-  { view: 'platform', title: 'Platform' }, { view: 'templates', title: 'Templates' },
+  { view: 'quality', title: 'Quality' }, { view: 'platform', title: 'Platform' }, { view: 'templates', title: 'Templates' },
 ];
 
 export function App() {
@@ -45,10 +46,11 @@ export function App() {
         <Library chosen={docked ? playing : route.asset} docked={docked} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
         {route.view === 'chains' && <Chains />}
+        {route.view === 'quality' && <Quality key={route.of} of={route.of ?? ''} />}
         {route.view === 'platform' && <Platform range={route.range ?? null} />}
         {route.view === 'templates' && <Templates />}
       </main>
-      <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'clmc', 'orchestrator'].map((name) => (
+      <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
         <a key={name} href={name === 'router' ? '/openapi.json' : `/~${name}/openapi.json`}>{name}</a>
       ))}</footer>
     </>

@@ -71,6 +71,13 @@ async fn chromium_finds_its_way_through_the_portal() {
     let command = seen["endpoint"]["command"].as_str().expect("a command");
     assert!(command.contains("endpoint connect transcode "), "{command}");
 
+    // What was conditioned is measured against what was uploaded: a gate that holds, one that does not, a plot of each metric.
+    let quality = &seen["quality"];
+    let gates: Vec<_> = quality["gates"].as_array().expect("gates").iter().filter_map(Value::as_str).collect();
+    assert_eq!((gates[1], gates[3]), ("kept", "not kept"), "{quality:#}");
+    assert!(quality["plots"].as_u64() >= Some(3), "{quality:#}");
+    assert!(quality["facts"].to_string().contains(" LUFS"), "{quality:#}");
+
     // A mistyped template is marked at its line and not deployed; the right one stands, and says why.
     let template = &seen["template"];
     let line = template["line"].as_u64().expect("a line");

@@ -69,3 +69,21 @@ export type SurrogateStats = {
   surrogate: string; names: string[];
   total: { hits: number; collapsed: number; misses: number; fetches: number; sent_bytes: number; fetched_bytes: number; errors: number };
 };
+
+export type Verdict = { gate: string; measured: number | null; passed: boolean; why: string | null };
+type Measuring = {
+  id: string; state: Job['state']; progress: number; attempt: number; error: string | null; gates: Verdict[]; passed: boolean | null;
+  created_at: string; started_at: string | null; finished_at: string | null;
+};
+export type Pooled = { mean: number; harmonic_mean: number; min: number; p1: number; p5: number; p10: number; max: number };
+export type ComparisonJob = Measuring & { reference: string; distorted: string; metrics: string[]; result: {
+  alignment: { confidence: number; offset_ms: number; dropped_frames: number; repeated_frames: number };
+  columns: { name: string; pooled: Pooled }[]; notes: string[]; scored_frames: number;
+} | null };
+type Spans = { count: number; total_s: number; longest_s: number };
+export type InspectionJob = Measuring & { media: string; result: {
+  container: string; notes: string[]; not_measured: { detector: string; why: string }[];
+  video: { codec: string; width: number; height: number; frames: number; decode_errors: number; black: Spans; freeze: Spans; si: Range | null; ti: Range | null } | null;
+  audio: { codec: string; channels: number; silence: Spans; clipping: { runs: number }; loudness: { integrated_lufs: number | null; range_lu: number | null; true_peak_dbtp: number | null } | null } | null;
+} | null };
+type Range = { min: number; mean: number; max: number };

@@ -7,7 +7,8 @@ import { type Lines, csv } from '../pure/answers';
 const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a'];
 const HEIGHT_PX = 200;
 
-export function Plot({ title, unit, lines }: { title: string; unit: string; lines: Lines | null }) {
+/** `isMedia`: the times are those of media and begin with 0. */
+export function Plot({ title, unit, lines, isMedia = false }: { title: string; unit: string; lines: Lines | null; isMedia?: boolean }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<Plotter | null>(null);
   const [make, setMake] = useState<typeof Plotter | null>(null);
@@ -21,9 +22,9 @@ export function Plot({ title, unit, lines }: { title: string; unit: string; line
     const axis = { stroke: ink, grid: { stroke: '#8884', width: 1 }, ticks: { stroke: '#8884', width: 1 } };
     const width = () => place.current?.clientWidth || 480;
     plot.current = new make({
-      width: width(), height: HEIGHT_PX, legend: { live: true },
+      width: width(), height: HEIGHT_PX, legend: { live: true }, scales: { x: { time: !isMedia } },
       axes: [axis, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
-      series: [{}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
+      series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
     const follow = () => plot.current?.setSize({ width: width(), height: HEIGHT_PX });
     addEventListener('resize', follow);
@@ -37,7 +38,7 @@ export function Plot({ title, unit, lines }: { title: string; unit: string; line
     link.download = `${title.toLowerCase().replaceAll(' ', '-')}.${ending}`;
     link.click();
   };
-  const table = () => { if (lines) save(`data:text/csv;charset=utf-8,${encodeURIComponent(csv(lines))}`, 'csv'); };
+  const table = () => { if (lines) save(`data:text/csv;charset=utf-8,${encodeURIComponent(csv(lines, isMedia))}`, 'csv'); };
   const picture = () => { const canvas = place.current?.querySelector('canvas'); if (canvas) save(canvas.toDataURL('image/png'), 'png'); };
   return (
     <figure class="panel plot">

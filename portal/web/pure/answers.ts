@@ -28,11 +28,22 @@ export function lines(answers: Answers, label: (series: Series) => string): Line
   };
 }
 
-/** The same as CSV (RFC 4180), times as RFC 3339. */
-export function csv({ times_s, lines: all }: Lines): string {
+/** The same as CSV (RFC 4180), times as RFC 3339, or media time in seconds. */
+export function csv({ times_s, lines: all }: Lines, isMedia = false): string {
   const field = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const rows = times_s.map((time, at) => [new Date(time * 1000).toISOString(), ...all.map(({ values }) => String(values[at] ?? ''))]);
+  const rows = times_s.map((time, at) => [isMedia ? String(time) : new Date(time * 1000).toISOString(), ...all.map(({ values }) => String(values[at] ?? ''))]);
   return [['time', ...all.map(({ label }) => field(label))], ...rows].map((row) => `${row.join(',')}\r\n`).join('');
+}
+
+/** Scores of frames as the quality service has them: `reference,distorted,time_ms` and the columns. Lines that are none are passed over. */
+export function frames(text: string): Lines {
+  const [head = '', ...rows] = text.trim().split('\n');
+  const names = head.split(',').slice(3);
+  const cells = rows.map((row) => row.split(',').map(Number)).filter((row) => row.length === names.length + 3 && row.every(Number.isFinite));
+  return {
+    times_s: cells.map((row) => row[2]! / 1000),
+    lines: names.map((label, at) => ({ label, values: cells.map((row) => row[at + 3]!) })),
+  };
 }
 
 /** When, as InfluxQL has it, and in which steps, so that a plot has some hundred points. */

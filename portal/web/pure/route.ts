@@ -1,13 +1,14 @@
 // What the address shows. The part behind the hash is never sent to a server or a proxy.
 
-export type View = 'library' | 'live' | 'chains' | 'platform' | 'templates';
+export type View = 'library' | 'live' | 'chains' | 'quality' | 'platform' | 'templates';
 /** A time range that a link holds fast, milliseconds since 1970. */
 export type Range = { from_ms: number; to_ms: number };
-export type Route = { view: View; asset: string | null; range?: Range };
+/** `of`: the asset whose quality is looked at. */
+export type Route = { view: View; asset: string | null; range?: Range; of?: string };
 
-const VIEWS: readonly View[] = ['library', 'live', 'chains', 'platform', 'templates'];
+const VIEWS: readonly View[] = ['library', 'live', 'chains', 'quality', 'platform', 'templates'];
 
-/** Reads `#/live`, `#/asset/ID`, `#/platform/FROM-TO`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library. */
+/** Reads `#/live`, `#/asset/ID`, `#/platform/FROM-TO`, `#/quality/ID`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library. */
 export function read(hash: string): Route {
   const text = hash.replace(/^#/, '');
   if (text !== '' && !text.startsWith('/')) return { view: 'library', asset: decoded(text) };
@@ -16,12 +17,13 @@ export function read(hash: string): Route {
   const view = VIEWS.find((view) => view === first) ?? 'library';
   const [from_ms, to_ms] = (/^(\d{1,14})-(\d{1,14})$/.exec(second) ?? []).slice(1).map(Number);
   const isRange = view === 'platform' && from_ms !== undefined && to_ms !== undefined && from_ms < to_ms;
-  return { view, asset: null, ...(isRange && { range: { from_ms, to_ms } }) };
+  return { view, asset: null, ...(isRange && { range: { from_ms, to_ms } }), ...(view === 'quality' && second !== '' && { of: decoded(second) }) };
 }
 
 /** The inverse of [`read`]. */
 export function write(route: Route): string {
   if (route.asset !== null) return `#/asset/${encodeURIComponent(route.asset)}`;
+  if (route.of !== undefined) return `#/${route.view}/${encodeURIComponent(route.of)}`;
   return `#/${route.view}${route.range ? `/${route.range.from_ms}-${route.range.to_ms}` : ''}`;
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Endpoint, Peer, Standing } from '../api/types';
-import { csv, lines, named, when } from '../pure/answers';
+import { csv, frames, lines, named, when } from '../pure/answers';
 import { findings, inputs, offset } from '../pure/findings';
 import { layout } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
@@ -9,7 +9,7 @@ import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
 import { fronts, hops, isOwn, saved } from '../pure/surrogates';
-import { ago, bytes, clock, quoted, rate, short, span } from '../pure/words';
+import { ago, bytes, clock, figure, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
   test.each([
@@ -21,7 +21,7 @@ describe('route', () => {
     for (const asset of [null, 'plain', 'a/b c%', '#', 'ü']) {
       expect(read(write({ view: 'library', asset }))).toEqual({ view: 'library', asset });
     }
-    for (const view of ['library', 'live', 'chains', 'platform', 'templates'] as const) {
+    for (const view of ['library', 'live', 'chains', 'quality', 'platform', 'templates'] as const) {
       expect(read(write({ view, asset: null }))).toEqual({ view, asset: null });
     }
   });
@@ -32,6 +32,10 @@ describe('route', () => {
     for (const wrong of ['#/platform/9-3', '#/platform/x-3', '#/live/1-2']) expect(read(wrong).range).toBeUndefined();
     expect(when(route.range)).toEqual({ where: "time >= '2023-11-14T22:13:20.000Z' AND time <= '2023-11-14T22:28:20.000Z'", step: '10s' });
     expect([3_600_000, 86_400_000, 1e12].map((to_ms) => when({ from_ms: 0, to_ms }).step)).toEqual(['60s', '3600s', '21600s']);
+  });
+
+  test('quality is that of an asset', () => {
+    for (const of of ['a', 'a/b', '%']) expect(read(write({ view: 'quality', asset: null, of }))).toEqual({ view: 'quality', asset: null, of });
   });
 
   test('takes a token, and nothing else for one', () => {
@@ -192,6 +196,13 @@ describe('pages', () => {
 });
 
 describe('measurements', () => {
+  test('of frames are lines over media time', () => {
+    const found = frames('reference,distorted,time_ms,ssim,psnr\n0,0,0.000,0.5,40\n1,1,40.000,0.25,39\nhalf a line,1\n');
+    expect(found).toEqual({ times_s: [0, 0.04], lines: [{ label: 'ssim', values: [0.5, 0.25] }, { label: 'psnr', values: [40, 39] }] });
+    expect(csv(found, true)).toBe('time,ssim,psnr\r\n0,0.5,40\r\n0.04,0.25,39\r\n');
+    expect(frames('').lines).toEqual([]);
+  });
+  test('are as exact as they are', () => expect([0.987654321, 41.2345678, -23, 0].map(figure)).toEqual(['0.98765', '41.235', '-23', '0']));
   test('are named by who made them', () => expect([{ name: 'vcdn', tags: { flame_sfe: 'vcdn-first.city' } }, { name: 'router', tags: { flame_sfe: '' } }, { name: 'clmc' }]
     .map((one) => named({ ...one, columns: [], values: [] }))).toEqual(['vcdn, vcdn-first.city', 'router', 'clmc']));
 });

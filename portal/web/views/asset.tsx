@@ -83,6 +83,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
             {ways.value.map((name) => <option key={name} value={name}>{name}</option>)}
           </select></label>
         )}
+        <a class="button" href={write({ view: 'quality', asset: null, of: id })}>Measure</a>
         <a class="button" href={playlist}>Playlist</a>
         <a class="button" href={playlist.replace('index.m3u8', 'manifest.mpd')}>MPD</a>
       </div>

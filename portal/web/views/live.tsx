@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import type { Channel, Doors, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { Player } from '../parts/player';
+import { identifier } from '../pure/identifier';
 import { ago, quoted } from '../pure/words';
 
 const REFRESH_MS = 2000;
@@ -71,15 +72,6 @@ export function Live() {
       </ul>
     </section>
   );
-}
-
-// `crypto.randomUUID` is for secure contexts, and the page may be read by plain HTTP. A UUID of version 4 (RFC 9562).
-function identifier(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return [text.slice(0, 8), text.slice(8, 12), text.slice(12, 16), text.slice(16, 20), text.slice(20)].join('-');
 }
 
 function Addresses({ doors, keyOfChannel }: { doors: Doors | null; keyOfChannel: string }) {

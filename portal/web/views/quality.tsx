@@ -1,0 +1,109 @@
+// Quality: media compared with its reference, or looked through without one; figures, gates, and scores of each frame.
+
+import { useState } from 'preact/hooks';
+import { ask, send } from '../api/http';
+import { usePoll } from '../api/poll';
+import type { ComparisonJob, InspectionJob, Page } from '../api/types';
+import { Equivalent } from '../parts/equivalent';
+import { Gates, Measured } from '../parts/measured';
+import { identifier } from '../pure/identifier';
+import { ago, quoted } from '../pure/words';
+
+const REFRESH_MS = 1000;
+const SHOWN = 20;
+const METRICS = ['psnr', 'ssim', 'ms_ssim', 'vif', 'vmaf', 'vmaf_neg', 'vmaf_4k', 'vmaf_phone'];
+
+type Kind = 'comparisons' | 'inspections';
+export type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspections'; job: InspectionJob };
+
+/** `of`: the asset that a link leads here from. */
+export function Quality({ of }: { of: string }) {
+  const [problem, setProblem] = useState('');
+  const both = usePoll(newest, REFRESH_MS);
+  const begin = (kind: Kind, body: object) => send('POST', `/~quality/${kind}`, { id: identifier(), ...body }).then(
+    () => { setProblem(''); both.again(); }, (error: Error) => setProblem(error.message),
+  );
+  const cancel = ({ kind, job }: Measurement) => send('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`).then(
+    () => { setProblem(''); both.again(); }, (error: Error) => setProblem(error.message),
+  );
+  return (
+    <>
+      <Ask of={of} begin={begin} />
+      <section aria-labelledby="measurements-title">
+        <h2 id="measurements-title">Measurements</h2>
+        {(problem || both.trouble) && <p class="notice" role="status">{problem || both.trouble}</p>}
+        {both.value?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
+        <ul class="plain">{both.value?.map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
+        <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" />
+      </section>
+    </>
+  );
+}
+
+function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => void }) {
+  const [reference, setReference] = useState(of && `${of}/source`);
+  const [distorted, setDistorted] = useState(of);
+  const [metrics, setMetrics] = useState(['psnr', 'ssim', 'vmaf']);
+  const [written, setWritten] = useState('');
+  const gates = written.split('\n').map((line) => line.trim()).filter((line) => line !== '');
+  const flags = gates.map((gate) => ` --gate ${quoted(gate)}`).join('');
+  const toggle = (metric: string) => setMetrics(metrics.includes(metric) ? metrics.filter((one) => one !== metric) : [...metrics, metric]);
+  return (
+    <section aria-labelledby="measure-title">
+      <h2 id="measure-title">Measure</h2>
+      <form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
+        <p class="quiet">An asset as it plays (its identifier), as it was uploaded (<code>ID/source</code>), or a track of it (<code>ID/v720</code>).</p>
+        <div class="row">
+          <label class="grow">What is looked at <input required value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
+          <label class="grow">Compared with <input value={reference} onInput={(event) => setReference(event.currentTarget.value)} /></label>
+        </div>
+        <div class="choices" role="group" aria-label="Metrics">
+          {METRICS.map((metric) => <button key={metric} type="button" aria-pressed={metrics.includes(metric)} onClick={() => toggle(metric)}>{metric}</button>)}
+        </div>
+        <label class="stage"><span>Gates, one a line: <code>vmaf.p5 &gt;= 80</code></span>
+          <textarea class="code" rows={2} spellcheck={false} value={written} onInput={(event) => setWritten(event.currentTarget.value)} /></label>
+        <div class="row">
+          <button class="main" disabled={reference.trim() === '' || metrics.length === 0}>Compare</button>
+          <button type="button" disabled={distorted.trim() === ''} onClick={() => begin('inspections', { media: distorted.trim(), gates })}>Inspect without a reference</button>
+        </div>
+        <Equivalent flame={`quality compare ${quoted(reference || 'REFERENCE')} ${quoted(distorted || 'MEDIA')} --remote --metrics ${metrics.join(',')}${flags}`} />
+      </form>
+    </section>
+  );
+}
+
+function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
+  const [open, setOpen] = useState(false);
+  const { kind, job } = one;
+  const runs = ['queued', 'running'].includes(job.state);
+  return (
+    <li class="panel stage">
+      <div class="row spread">
+        <h3>{kind === 'comparisons' ? 'Comparison' : 'Inspection'} <span class={`tag ${job.state}`}>{job.state}</span>
+          {job.passed !== null && job.gates.length > 0 && <span class={`tag ${job.passed ? 'succeeded' : 'failed'}`}>{job.passed ? 'all gates kept' : 'a gate is not kept'}</span>}</h3>
+        <span class="quiet">{ago(job.created_at, Date.now())}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
+        {runs && <button type="button" class="grave" onClick={cancel}>Cancel</button>}
+      </div>
+      <p class="quiet"><code>{one.kind === 'comparisons' ? `${one.job.distorted} against ${one.job.reference}` : one.job.media}</code></p>
+      {runs && <p class="row"><progress max={1} value={job.progress} aria-label="Progress" /> {Math.round(job.progress * 100)} %</p>}
+      {job.error && <p class="notice">{job.error}</p>}
+      {job.gates.length > 0 && <Gates gates={job.gates} />}
+      {job.state === 'succeeded' && (
+        <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+          <summary>Figures</summary>
+          {open && <Measured kind={kind} id={job.id} />}
+        </details>
+      )}
+    </li>
+  );
+}
+
+async function newest(): Promise<Measurement[]> {
+  const [comparisons, inspections] = await Promise.all([
+    ask<Page<ComparisonJob>>(`/~quality/comparisons?limit=${SHOWN}`), ask<Page<InspectionJob>>(`/~quality/inspections?limit=${SHOWN}`),
+  ]);
+  const all: Measurement[] = [
+    ...comparisons.items.map((job) => ({ kind: 'comparisons' as const, job })), ...inspections.items.map((job) => ({ kind: 'inspections' as const, job })),
+  ];
+  return all.sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1)).slice(0, SHOWN);
+}
