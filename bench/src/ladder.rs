@@ -168,6 +168,7 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
         | Outcome::Poster { .. }
         | Outcome::Elements { .. }
         | Outcome::Compare { .. }
+        | Outcome::Inspect { .. }
         | Outcome::Sheets => {
             bail!("flame-media has done something else")
         }

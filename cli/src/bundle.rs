@@ -27,11 +27,12 @@ use url::Url;
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
-pub const FUNCTIONS: [(&str, &str); 7] = [
+pub const FUNCTIONS: [(&str, &str); 8] = [
     ("ingest", "uploads: tus, PUT, pulls; live: RTMP, SRT, WHIP, CMAF, pulls"),
     ("metadata", "the catalogue"),
     ("transcode", "conditioning jobs"),
     ("streaming", "playlists and segments"),
+    ("quality", "comparisons and inspections of what the others hold"),
     ("vcdn", "the edge: figures and purges; it serves streaming's media at ~cdn"),
     ("clmc", "measurements of all of them, asked as InfluxDB is"),
     ("orchestrator", "templates: what else runs here, and what changes it"),
@@ -158,6 +159,12 @@ impl Bundle {
             scratch: data.join("transcode-scratch"),
             ..flame_transcode::Config::new(store.clone())
         });
+        let quality = flame_quality_service::start(flame_quality_service::Config {
+            host: host(),
+            database: data.join("quality.db"),
+            folder: data.join("quality"),
+            ..flame_quality_service::Config::new(store.clone())
+        });
         let surrogate = Surrogate::known(data, &common)?;
         let streaming = flame_streaming::Config {
             steering: settings.steering.clone(),
@@ -165,7 +172,7 @@ impl Bundle {
         };
         let streaming = flame_streaming::start(streaming);
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
-        let services = vec![metadata.await?, transcode.await?, streaming.await?];
+        let services = vec![metadata.await?, transcode.await?, streaming.await?, quality.await?];
         let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)).await?;
         let client = Client::new(url, common.token);
         Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token })

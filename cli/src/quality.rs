@@ -1,5 +1,9 @@
-//! `flame quality`: scores of media, by a `flame-media` child of this command's own. It computes nothing itself.
+//! `flame quality`: figures of media, by a `flame-media` child of this command's own, or by the quality service (`--remote`). It
+//! computes nothing itself.
 
+mod inspect;
+mod jobs;
+mod remote;
 mod report;
 mod suite;
 
@@ -7,15 +11,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use flame_api::quality::jobs::MediaName;
 use flame_api::quality::{Comparison, Scores};
 use flame_media_child::protocol::{ComparePlan, Outcome, Request};
 use flame_media_child::{Call, ChildError, Limits, Pool, PoolConfig, find_program};
 use flame_quality::gate::Verdict;
 use flame_quality::{csv, json, junit};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::args::{Compare, Global, Quality, QualityCommand};
+use crate::connection;
 use crate::exit::Exit;
 use crate::output::{self, Progress};
 
@@ -24,15 +29,18 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub async fn run(global: &Global, quality: Quality) -> Result<(), Exit> {
     match quality.command {
+        QualityCommand::Compare(compare) if compare.remote => remote::compare(global, &compare).await,
         QualityCommand::Compare(compare) => run_compare(global, &compare).await,
+        QualityCommand::Inspect(inspect) => inspect::run(global, &inspect).await,
+        QualityCommand::Jobs(jobs) => jobs::run(global, &jobs).await,
         QualityCommand::Test(test) => suite::run(global, &test).await,
     }
 }
 
 async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
     let plan = ComparePlan {
-        reference: input(global, &compare.reference)?,
-        distorted: input(global, &compare.distorted)?,
+        reference: input(global, &compare.reference).await?,
+        distorted: input(global, &compare.distorted).await?,
         follow_playlists: true,
         metrics: compare.metrics.clone(),
         frames_max: compare.frames,
@@ -48,7 +56,7 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
         Ok(measured) => measured,
         Err(exit) => {
             let outcome = junit::Outcome::Error(exit.message());
-            write_junit(compare, &[junit::Case { class: name, name: "measured".to_owned(), time_s, outcome }])?;
+            write_junit(compare.junit.as_deref(), &[junit::Case { class: name, name: "measured".to_owned(), time_s, outcome }])?;
             return Err(exit);
         }
     };
@@ -59,7 +67,8 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
     if let Some(path) = &compare.html {
         report::write(path, &comparison, &scores, &verdicts).await?;
     }
-    write_junit(compare, &cases(&name, &verdicts, &comparison, time_s))?;
+    let summary = format!("{} pairs of frames{}", comparison.scored_frames, alignment(&comparison));
+    write_junit(compare.junit.as_deref(), &cases(&name, &verdicts, summary, time_s))?;
     if global.json {
         output::print_json(&json::document(&comparison, Some(&scores)))?;
     } else {
@@ -69,22 +78,39 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
 }
 
 /// What the child is to open.
-fn input(global: &Global, text: &str) -> Result<String, Exit> {
-    if let Ok(asset) = text.parse::<Uuid>() {
-        let router = global.router.as_str().trim_end_matches('/');
-        return Ok(format!("{router}/~streaming/{asset}/index.m3u8"));
-    }
+async fn input(global: &Global, text: &str) -> Result<String, Exit> {
     if text.starts_with("http://") {
         return Ok(text.to_owned());
     }
     if text.contains("://") {
-        return Err(Exit::usage(anyhow!("{text}: only files and http:// URLs can be compared; fetch it first")));
+        return Err(Exit::usage(anyhow!("{text}: only files and http:// URLs can be measured; fetch it first")));
+    }
+    if let Ok(name) = text.parse::<MediaName>() {
+        return played(global, &name).await;
     }
     let path = std::path::absolute(text).with_context(|| format!("find {text}"))?;
     if !path.is_file() {
         return Err(Exit::usage(anyhow!("{text} is not a file")));
     }
     Ok(path.to_string_lossy().into_owned())
+}
+
+/// Where media that the services hold plays.
+async fn played(global: &Global, name: &MediaName) -> Result<String, Exit> {
+    let router = global.router.as_str().trim_end_matches('/');
+    match name {
+        MediaName::Asset(id) => Ok(format!("{router}/~streaming/{id}/index.m3u8")),
+        MediaName::Path(path) => Ok(format!("{router}{path}")),
+        MediaName::Track(id, track) => {
+            let asset = connection::client(global).asset(*id).await?;
+            let asset = asset.ok_or_else(|| Exit::not_carried_out(anyhow!("there is no asset {id}")))?;
+            let version = asset.version.ok_or_else(|| Exit::not_carried_out(anyhow!("asset {id} has no version yet")))?;
+            Ok(format!("{router}/~streaming/{id}/{}/{track}/index.m3u8", version.name))
+        }
+        MediaName::Source(_) => {
+            Err(Exit::usage(anyhow!("{name}: only the quality service can open what was uploaded: use --remote")))
+        }
+    }
 }
 
 fn cores() -> u32 {
@@ -99,12 +125,20 @@ fn child(program: PathBuf) -> Pool {
 
 /// Has a child compare; shows how far it is.
 async fn measure(plan: ComparePlan, name: &str, quiet: bool) -> Result<(Comparison, Scores), Exit> {
-    let pool = child(find_program().map_err(anyhow::Error::new)?);
     let folder = tempfile::tempdir().context("make a folder for the scores")?;
     let path = folder.path().join("scores.json");
+    let request = Request::Compare { plan, output: path.clone() };
+    let Outcome::Compare { comparison } = ask(request, name, quiet).await? else { return Err(misunderstood()) };
+    let text = std::fs::read(&path).context("read the scores")?;
+    let scores = serde_json::from_slice(&text).context("read the scores")?;
+    Ok((*comparison, scores))
+}
+
+/// Has a child do something; shows how far it is.
+async fn ask(request: Request, name: &str, quiet: bool) -> Result<Outcome, Exit> {
+    let pool = child(find_program().map_err(anyhow::Error::new)?);
     let (sender, mut fraction) = watch::channel(0.0);
     let call = Call { progress: Some(sender), ..Call::default() };
-    let request = Request::Compare { plan, output: path.clone() };
     let mut progress = Progress::new(name, quiet);
     let work = pool.run(&request, call);
     tokio::pin!(work);
@@ -116,15 +150,14 @@ async fn measure(plan: ComparePlan, name: &str, quiet: bool) -> Result<(Comparis
     };
     progress.finish();
     match outcome {
-        Ok(Outcome::Compare { comparison }) => {
-            let text = std::fs::read(&path).context("read the scores")?;
-            let scores = serde_json::from_slice(&text).context("read the scores")?;
-            Ok((*comparison, scores))
-        }
-        Ok(_) => Err(Exit::not_carried_out(anyhow!("the media process answered something else"))),
+        Ok(outcome) => Ok(outcome),
         Err(ChildError::Input { reason }) => Err(Exit::not_carried_out(anyhow!("{reason}"))),
         Err(error) => Err(Exit::not_carried_out(error)),
     }
+}
+
+fn misunderstood() -> Exit {
+    Exit::not_carried_out(anyhow!("the media process answered something else"))
 }
 
 fn print(comparison: &Comparison) -> Result<(), Exit> {
@@ -177,10 +210,9 @@ fn alignment(comparison: &Comparison) -> String {
 fn cases(
     class: &str,
     verdicts: &[(String, Result<Verdict, String>)],
-    comparison: &Comparison,
+    summary: String,
     time_s: f64,
 ) -> Vec<junit::Case> {
-    let summary = format!("{} pairs of frames{}", comparison.scored_frames, alignment(comparison));
     let measured = junit::Case {
         class: class.to_owned(),
         name: "measured".to_owned(),
@@ -215,9 +247,9 @@ fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)]) -> Res
     if failed.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!("a gate failed: {}", failed.join("; ")))) }
 }
 
-fn write_junit(compare: &Compare, cases: &[junit::Case]) -> Result<(), Exit> {
-    match &compare.junit {
-        Some(path) => write(path, &junit::document("flame quality compare", cases)),
+fn write_junit(path: Option<&Path>, cases: &[junit::Case]) -> Result<(), Exit> {
+    match path {
+        Some(path) => write(path, &junit::document("flame quality", cases)),
         None => Ok(()),
     }
 }

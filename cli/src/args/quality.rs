@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use flame_api::quality::Metric;
+use uuid::Uuid;
 use flame_quality::gate::Gate;
 use flame_service_host::config::Span;
 
@@ -17,6 +18,11 @@ pub struct Quality {
 pub enum QualityCommand {
     /// Score a film against its reference; status 1 if a gate fails, 3 if it cannot be measured
     Compare(Compare),
+    /// Look for what is wrong with media, without a reference: black, freeze, silence, clipping, loudness, detail and motion, key
+    /// frames, times; status 1 if a gate fails, 3 if something that a gate asks for cannot be measured
+    Inspect(Inspect),
+    /// List what the quality service was asked to measure (`--remote`), newest first
+    Jobs(Jobs),
     /// Run suites; status 0 if all gates hold, 1 if one fails, 2 if a suite is wrong, 3 if something cannot be measured
     Test(Test),
 }
@@ -35,11 +41,43 @@ pub struct Test {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Figures that gates can be about: video, audio: decode_errors, duration_s and more; black, freeze, silence: count, total_s, \
+longest_s; loudness: integrated (LUFS), range (LU), true_peak (dBTP); clipping: runs, samples; si, ti: min, mean, max; gop: longest_s, \
+irregular; timestamps: gaps, repeated, backwards; synchrony: start_offset_ms, end_offset_ms. A figure that is not known is answered with \
+those that are. What could not be measured passes no gate.")]
+pub struct Inspect {
+    /// What is inspected: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
+    pub media: String,
+    /// A bound to keep, such as "loudness.integrated >= -24" or "black.count <= 0"; as often as wanted
+    #[arg(long = "gate", value_name = "GATE")]
+    pub gates: Vec<Gate>,
+    /// Black, frozen and silent stretches count from this length on
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub shortest: Span,
+    /// Write a test report for continuous integration: a case for each gate
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Have the quality service do it, as a job that goes on without this command: only of what the services hold; also ID/source
+    #[arg(long)]
+    pub remote: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Jobs {
+    /// Only those that measured media of this asset
+    #[arg(long, value_name = "ID")]
+    pub asset: Option<Uuid>,
+    /// How many of each kind
+    #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub limit: u32,
+}
+
+#[derive(Debug, clap::Args)]
 #[command(after_help = "With --json the whole result is printed as libvmaf writes it: frames and pooled_metrics.")]
 pub struct Compare {
-    /// The reference: a file, an http:// URL (HLS too), or an asset's identifier
+    /// The reference: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
     pub reference: String,
-    /// What is scored: a file, an http:// URL (HLS too), or an asset's identifier
+    /// What is scored: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
     pub distorted: String,
     /// What to compute: psnr, ssim, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1
     #[arg(long, value_delimiter = ',', default_value = "psnr,ssim,vmaf", value_name = "METRICS")]
@@ -66,6 +104,10 @@ pub struct Compare {
     #[arg(long, value_name = "CONFIDENCE", default_value_t = 0.5)]
     pub confidence: f64,
     /// Threads for libvmaf [default: one a core]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "remote", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
+    /// Have the quality service do it, as a job that goes on without this command: only of what the services hold; also ID/source,
+    /// the file that was uploaded
+    #[arg(long)]
+    pub remote: bool,
 }

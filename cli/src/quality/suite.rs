@@ -8,14 +8,15 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use flame_api::quality::Comparison;
+use flame_api::quality::{Comparison, Inspection};
 use flame_media_child::protocol::ComparePlan;
+use flame_quality::gate::Gate;
 use flame_quality::junit;
 use flame_quality::suite::{Case, Clip, Command, Files, SUITE_MAX_BYTES, Subject, Suite};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{alignment, cores, measure};
+use super::{alignment, cores, inspect, measure};
 use crate::args::{Global, Test};
 use crate::exit::Exit;
 use crate::{clips, connection, ingest, output};
@@ -37,6 +38,15 @@ struct Ended {
     said: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspection: Option<Inspection>,
+}
+
+/// What was measured for a case.
+#[derive(Debug, Default)]
+struct Figures {
+    comparison: Option<Comparison>,
+    inspection: Option<Inspection>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,7 +67,8 @@ struct Loaded {
 struct Pair {
     /// Beside the case's name, where it has several.
     name: Option<String>,
-    reference: PathBuf,
+    /// None, where nothing is compared.
+    reference: Option<PathBuf>,
     distorted: String,
 }
 
@@ -97,75 +108,88 @@ fn load(path: &Path) -> anyhow::Result<Loaded> {
 
 async fn run_case(global: &Global, loaded: &Loaded, case: &Case, timeout: Duration) -> Vec<Ended> {
     let begun = Instant::now();
-    let ended = |name: Option<&str>, begun: Instant, outcome, said, comparison| Ended {
+    let ended = |name: Option<&str>, begun: Instant, outcome, said, figures: Figures| Ended {
         suite: loaded.suite.suite.clone(),
         case: name.map_or_else(|| case.name.clone(), |name| format!("{}: {name}", case.name)),
         time_s: begun.elapsed().as_secs_f64(),
         outcome,
         said,
-        comparison,
+        comparison: figures.comparison,
+        inspection: figures.inspection,
     };
     let scratch = match tempfile::tempdir() {
         Ok(scratch) => scratch,
         Err(error) => {
-            return vec![ended(None, begun, Outcome::NotMeasured, format!("no temporary folder: {error}"), None)];
+            return vec![ended(None, begun, Outcome::NotMeasured, format!("no temporary folder: {error}"), Figures::default())];
         }
     };
     let prepared = tokio::time::timeout(timeout, pairs(global, loaded, case, scratch.path())).await;
     let pairs = match prepared.unwrap_or_else(|_| Err(anyhow!("it took longer than {} s", timeout.as_secs()))) {
         Ok(pairs) => pairs,
-        Err(error) => return vec![ended(None, begun, Outcome::NotMeasured, format!("{error:#}"), None)],
+        Err(error) => return vec![ended(None, begun, Outcome::NotMeasured, format!("{error:#}"), Figures::default())],
     };
     let mut all = Vec::with_capacity(pairs.len());
     let mut since = begun;
     for pair in pairs {
-        let (outcome, said, comparison) = score(case, &pair).await;
-        all.push(ended(pair.name.as_deref(), since, outcome, said, comparison));
+        let (outcome, said, figures) = score(case, &pair).await;
+        all.push(ended(pair.name.as_deref(), since, outcome, said, figures));
         since = Instant::now();
     }
     all
 }
 
-async fn score(case: &Case, pair: &Pair) -> (Outcome, String, Option<Comparison>) {
-    let plan = ComparePlan {
-        reference: pair.reference.to_string_lossy().into_owned(),
-        distorted: pair.distorted.clone(),
-        follow_playlists: true,
-        metrics: case.metrics.clone(),
-        frames_max: None,
-        subsample: case.subsample,
-        threads: cores(),
-        confidence_min: 0.5,
-    };
-    let comparison = match measure(plan, &case.name, true).await {
-        Ok((comparison, _)) => comparison,
-        Err(exit) => return (Outcome::NotMeasured, exit.message(), None),
-    };
-    let gates = match case.bounds() {
-        Ok(gates) => gates,
-        Err(why) => return (Outcome::NotMeasured, why, None),
-    };
+async fn score(case: &Case, pair: &Pair) -> (Outcome, String, Figures) {
+    let mut figures = Figures::default();
+    match verdict_of(case, pair, &mut figures).await {
+        Ok((outcome, said)) => (outcome, said, figures),
+        Err(why) => (Outcome::NotMeasured, why, figures),
+    }
+}
+
+/// What the gates of a case say; an error if one of them cannot say anything.
+async fn verdict_of(case: &Case, pair: &Pair, figures: &mut Figures) -> Result<(Outcome, String), String> {
+    let gates = case.bounds()?;
+    if let Some(reference) = &pair.reference {
+        let plan = ComparePlan {
+            reference: reference.to_string_lossy().into_owned(),
+            distorted: pair.distorted.clone(),
+            follow_playlists: true,
+            metrics: case.metrics.clone(),
+            frames_max: None,
+            subsample: case.subsample,
+            threads: cores(),
+            confidence_min: 0.5,
+        };
+        let (comparison, _) = measure(plan, &case.name, true).await.map_err(|exit| exit.message())?;
+        figures.comparison = Some(comparison);
+    }
+    if gates.iter().any(Gate::needs_inspection) {
+        let found = inspect::measure(pair.distorted.clone(), case.shortest_s, &case.name, true).await;
+        figures.inspection = Some(found.map_err(|exit| exit.message())?);
+    }
     let (mut holds, mut fails) = (Vec::new(), Vec::new());
     for gate in gates {
-        match gate.judge(&comparison) {
-            Ok(verdict) if verdict.passes => holds.push(format!("{gate} (measured {:.4})", verdict.measured)),
-            Ok(verdict) => fails.push(format!("{gate} (measured {:.4})", verdict.measured)),
-            Err(why) => return (Outcome::NotMeasured, why, Some(comparison)),
-        }
+        let judged = match (&figures.comparison, &figures.inspection) {
+            (_, Some(inspection)) if gate.needs_inspection() => gate.judge_inspection(inspection),
+            (Some(comparison), _) => gate.judge(comparison),
+            (None, _) => Err(format!("gate {gate}: nothing was compared")),
+        };
+        let verdict = judged?;
+        let said = format!("{gate} (measured {:.4})", verdict.measured);
+        if verdict.passes { holds.push(said) } else { fails.push(said) }
     }
-    let (outcome, said) = match (fails.is_empty(), case.must_fail) {
+    let pairs = figures.comparison.as_ref().map_or_else(String::new, |comparison| {
+        format!("; {} pairs{}", comparison.scored_frames, alignment(comparison))
+    });
+    Ok(match (fails.is_empty(), case.must_fail) {
         (true, false) => (Outcome::Passed, holds.join("; ")),
         (false, true) => (Outcome::Passed, format!("fails as it must: {}", fails.join("; "))),
-        (false, false) => (
-            Outcome::Failed,
-            format!("{}; {} pairs{}", fails.join("; "), comparison.scored_frames, alignment(&comparison)),
-        ),
+        (false, false) => (Outcome::Failed, format!("{}{pairs}", fails.join("; "))),
         (true, true) => (
             Outcome::NotMeasured,
             format!("this case must fail and does not, so this run shows nothing: {}", holds.join("; ")),
         ),
-    };
-    (outcome, said, Some(comparison))
+    })
 }
 
 /// Makes what is to be compared.
@@ -174,7 +198,9 @@ async fn pairs(global: &Global, loaded: &Loaded, case: &Case, scratch: &Path) ->
         Some(clip) => Some(fetch(clip, &loaded.folder).await?),
         None => None,
     };
-    let single = |reference, distorted| vec![Pair { name: None, reference, distorted }];
+    let single = |reference: PathBuf, distorted| {
+        vec![Pair { name: None, reference: case.compares().then_some(reference), distorted }]
+    };
     match (&case.subject, clip) {
         (Subject::Files(files), _) => files_of(files, &loaded.folder),
         (Subject::Command(command), Some(clip)) => {
@@ -182,11 +208,12 @@ async fn pairs(global: &Global, loaded: &Loaded, case: &Case, scratch: &Path) ->
             Ok(single(clip, out.to_string_lossy().into_owned()))
         }
         (Subject::Url(url), Some(clip)) => Ok(single(clip, url.clone())),
+        (Subject::Url(url), None) => Ok(vec![Pair { name: None, reference: None, distorted: url.clone() }]),
         (Subject::Chain(chain), Some(clip)) => {
             let url = ingest::conditioned(&connection::client(global), &clip, chain).await?;
             Ok(single(clip, url))
         }
-        (Subject::Command(_) | Subject::Url(_) | Subject::Chain(_), None) => bail!("the case has no clip"),
+        (Subject::Command(_) | Subject::Chain(_), None) => bail!("the case has no clip"),
     }
 }
 
@@ -245,16 +272,21 @@ fn quoted(path: &Path) -> String {
 }
 
 fn files_of(files: &Files, folder: &Path) -> anyhow::Result<Vec<Pair>> {
-    let references = matching(folder, &files.reference)?;
     let distorted = matching(folder, &files.distorted)?;
-    ensure!(
-        references.len() == distorted.len() || references.len() == 1,
-        "{} names {} files and {} names {}: they cannot be pairs",
-        files.reference,
-        references.len(),
-        files.distorted,
-        distorted.len()
-    );
+    let references = match &files.reference {
+        Some(reference) => {
+            let found = matching(folder, reference)?;
+            ensure!(
+                found.len() == distorted.len() || found.len() == 1,
+                "{reference} names {} files and {} names {}: they cannot be pairs",
+                found.len(),
+                files.distorted,
+                distorted.len()
+            );
+            found.into_iter().map(Some).collect()
+        }
+        None => vec![None],
+    };
     let references = references.iter().cycle();
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let pairs = distorted.iter().zip(references).map(|(distorted, reference)| Pair {

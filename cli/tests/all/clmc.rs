@@ -7,7 +7,8 @@ use flame_test_kit::{Bundle, eventually};
 use serde_json::Value;
 
 /// Parts that report, by the measurement of each.
-const PARTS: [&str; 8] = ["clmc", "ingest", "metadata", "orchestrator", "router", "streaming", "transcode", "vcdn"];
+const PARTS: [&str; 9] =
+    ["clmc", "ingest", "metadata", "orchestrator", "quality", "router", "streaming", "transcode", "vcdn"];
 
 /// The tables of an answer; none as long as nothing has been reported.
 fn tables(bundle: &Bundle, question: &str) -> Vec<Value> {

@@ -7,6 +7,7 @@ mod clmc;
 mod feed;
 mod live;
 mod orchestrator;
+mod quality;
 mod subtitles;
 mod transcode;
 mod transport;

@@ -1,9 +1,15 @@
 //! What is said of quality: metrics, the scores of a comparison, and how sure it is that the right frames were compared.
+//! What is found without a reference is in [`inspection`]; what the quality service is asked, in [`jobs`].
+
+pub mod inspection;
+pub mod jobs;
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use inspection::Inspection;
 
 /// A full-reference metric of pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use flame_api::{
     media::{Probe, Rational, SoundRole, Thumbnails, Track},
-    quality::{Comparison, Metric},
+    quality::{Comparison, Inspection, Metric},
 };
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -61,6 +61,11 @@ pub enum Request {
         plan: ComparePlan,
         /// Where to write the scores of all frames: JSON of `flame_api::quality::Scores`.
         output: PathBuf,
+    },
+    /// Look for what is wrong with media, without a reference. Answers [`Outcome::Inspect`].
+    Inspect {
+        /// What, and what counts.
+        plan: InspectPlan,
     },
     /// Draw pairs of frames of two films. Answers [`Outcome::Sheets`].
     Sheets {
@@ -154,8 +159,24 @@ pub enum Outcome {
         /// Everything but the scores of single frames.
         comparison: Box<Comparison>,
     },
+    /// Of [`Request::Inspect`].
+    Inspect {
+        /// What was found, and what was not measured.
+        inspection: Box<Inspection>,
+    },
     /// Of [`Request::Sheets`]: all are drawn.
     Sheets,
+}
+
+/// What is inspected, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InspectPlan {
+    /// A path, or an `http://` URL.
+    pub input: String,
+    /// As in [`ComparePlan`].
+    pub follow_playlists: bool,
+    /// Black, frozen and silent stretches count from this length on, seconds.
+    pub shortest_s: f64,
 }
 
 /// Which frames are drawn.

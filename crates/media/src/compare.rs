@@ -6,7 +6,7 @@
 //! so memory does not grow with the size of frames times their number.
 
 mod film;
-mod shape;
+pub(crate) mod shape;
 pub mod sheets;
 
 use std::{
@@ -288,7 +288,8 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
                 ));
             }
         }
-        if let Some(max) = self.plan.frames_max {
+        let is_longer = |max: &u64| self.abouts.iter().any(|about| about.frames > *max);
+        if let Some(max) = self.plan.frames_max.filter(is_longer) {
             notes.push(format!("only the first {max} pairs were asked for"));
         }
         notes

@@ -165,10 +165,11 @@ pub(crate) fn layout(format: Pixel) -> Option<Layout> {
     })
 }
 
-/// Has the demuxer leave out all streams but one: of an HLS playlist only that rendition is fetched.
-pub(crate) fn leave_out_all_but(context: &mut format::context::Input, index: usize) {
+/// Has the demuxer leave out all streams but these: of an HLS playlist only their renditions are fetched.
+pub(crate) fn leave_out_all_but(context: &mut format::context::Input, wanted: &[usize]) {
     for mut stream in context.streams_mut() {
-        let discard = if stream.index() == index { AVDiscard::AVDISCARD_DEFAULT } else { AVDiscard::AVDISCARD_ALL };
+        let is_wanted = wanted.contains(&stream.index());
+        let discard = if is_wanted { AVDiscard::AVDISCARD_DEFAULT } else { AVDiscard::AVDISCARD_ALL };
         // SAFETY: the stream borrows its context, which owns the `AVStream`; a plain field is set.
         unsafe { (*stream.as_mut_ptr()).discard = discard };
     }

@@ -5,13 +5,14 @@
 //!
 //! In reading order: whose fault a failure is ([`fault`]), opening a source ([`source`]), measuring it
 //! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]), two
-//! of them compared ([`compare`]); then the process around
+//! of them compared ([`compare`]), one looked through for faults ([`inspect`]); then the process around
 //! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`], [`scale`] and [`vmaf`] hold
 //! what the bindings leave out.
 
 pub mod compare;
 pub mod fault;
 mod ffi;
+pub mod inspect;
 pub mod ladder;
 pub mod limits;
 pub mod play;

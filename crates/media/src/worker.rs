@@ -17,6 +17,7 @@ use flame_media_child::protocol::{Event, Fault, LINE_SIZE_MAX_BYTES, Outcome, PR
 use crate::{
     compare,
     fault::MediaError,
+    inspect,
     ladder::{self, Ladder},
     poster, probe,
 };
@@ -105,22 +106,30 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
             Ok(Outcome::Elements { installed: ladder::installed(names)?, versions: versions() })
         }
         Request::Compare { plan, output: scores_path } => {
-            let mut said = Instant::now();
-            let mut on_progress = |fraction| {
-                if said.elapsed() >= PROGRESS_INTERVAL {
-                    said = Instant::now();
-                    if say(output, &Event::Progress { fraction, parts: Vec::new() }).is_err() {
-                        exit(ORPHANED);
-                    }
-                }
-            };
-            let (comparison, scores) = compare::compare(&plan, &mut on_progress)?;
+            let (comparison, scores) = compare::compare(&plan, &mut reporter(output))?;
             compare::write(&scores, &scores_path)?;
             Ok(Outcome::Compare { comparison: Box::new(comparison) })
+        }
+        Request::Inspect { plan } => {
+            let inspection = inspect::inspect(&plan, &mut reporter(output))?;
+            Ok(Outcome::Inspect { inspection: Box::new(inspection) })
         }
         Request::Sheets { plan, output_dir } => {
             compare::sheets::write(&plan, &output_dir)?;
             Ok(Outcome::Sheets)
+        }
+    }
+}
+
+/// Says how far the work is, not too often.
+fn reporter(output: &mut File) -> impl FnMut(f64) {
+    let mut said = Instant::now();
+    move |fraction| {
+        if said.elapsed() >= PROGRESS_INTERVAL {
+            said = Instant::now();
+            if say(output, &Event::Progress { fraction, parts: Vec::new() }).is_err() {
+                exit(ORPHANED);
+            }
         }
     }
 }

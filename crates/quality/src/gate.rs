@@ -4,16 +4,16 @@
 
 use std::{fmt, str::FromStr};
 
-use flame_api::quality::{Comparison, Metric};
+use flame_api::quality::{Comparison, Inspection, Metric};
 
-use crate::columns;
+use crate::{columns, figures};
 
 /// A bound that a comparison must keep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gate {
-    /// A column, `alignment`, or `track`.
+    /// A column, `alignment`, `track`, or a detector.
     figure: String,
-    /// A pooling of the column, a field of the alignment, or a figure of the track.
+    /// A pooling of the column, a field of the alignment, a figure of the track or of the detector.
     pooling: String,
     relation: Relation,
     bound: f64,
@@ -58,6 +58,20 @@ impl Gate {
     #[must_use]
     pub fn needs_pictures(&self) -> bool {
         self.figure != TRACK
+    }
+
+    /// Whether it is about what is found without a reference: `loudness.integrated`.
+    #[must_use]
+    pub fn needs_inspection(&self) -> bool {
+        figures::of(&self.figure).is_some()
+    }
+
+    /// Looks at what was found without a reference.
+    ///
+    /// # Errors
+    /// The figure was not measured, and why.
+    pub fn judge_inspection(&self, inspection: &Inspection) -> Result<Verdict, String> {
+        figures::figure(inspection, &self.figure, &self.pooling).map(|measured| self.verdict(measured))
     }
 
     /// The metric that gives its column; none of a gate on the alignment or the track.
@@ -129,7 +143,8 @@ impl FromStr for Gate {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is no gate: write a column, a pooling ({POOLINGS}), a relation and a number, as in `vmaf.p5 >= 80`"
+                "`{text}` is no gate: write a column, a pooling ({POOLINGS}), a relation and a number, as in `vmaf.p5 >= 80`, or a \
+                 figure of a detector, as in `loudness.integrated >= -24`"
             )
         };
         let relations =
@@ -141,9 +156,12 @@ impl FromStr for Gate {
         let known = match figure {
             "alignment" => ALIGNMENTS,
             TRACK => TRACKS,
-            _ => POOLINGS,
+            detector => figures::of(detector).unwrap_or(POOLINGS),
         };
         let is_known = known.split(", ").any(|name| name == pooling);
+        if !is_known && figures::of(figure).is_some() {
+            return Err(format!("`{text}` is no gate: `{figure}` has no `{pooling}`; it has {known}"));
+        }
         if !bound.is_finite() || figure.is_empty() || !is_known {
             return Err(wrong());
         }

@@ -56,17 +56,21 @@ pub struct Clip {
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// The clip that is the reference; not for `files`.
+    /// The clip that is the reference, or of which something is made; not for `files`.
     pub clip: Option<String>,
-    /// What is scored against it.
+    /// What is scored against it, or inspected.
     pub subject: Subject,
-    /// What to compute.
+    /// What to compute against the reference; nothing, where all gates are about what is found without one.
+    #[serde(default)]
     pub metrics: Vec<Metric>,
     /// Bounds to keep.
     pub gates: Vec<String>,
     /// Every n-th pair of frames is scored.
     #[serde(default = "one")]
     pub subsample: u32,
+    /// Black, frozen and silent stretches count from this length on, seconds.
+    #[serde(default = "two")]
+    pub shortest_s: f64,
     /// Whether a gate must fail: a control that shows that the suite can fail.
     #[serde(default)]
     pub must_fail: bool,
@@ -100,14 +104,21 @@ pub struct Command {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// A path with `*` in its last part, seen from the suite's folder.
-    pub reference: String,
+    /// A path with `*` in its last part, seen from the suite's folder; not where nothing is compared.
+    pub reference: Option<String>,
     /// The same for what is scored; as many files as the reference has, or the reference is one.
     pub distorted: String,
 }
 
+/// Longest stretch that may be asked for as the shortest that counts.
+const SHORTEST_MAX_S: f64 = 3600.0;
+
 fn one() -> u32 {
     1
+}
+
+fn two() -> f64 {
+    2.0
 }
 
 // === impl Suite ===
@@ -177,6 +188,12 @@ impl Case {
         self.gates.iter().map(|gate| gate.parse()).collect()
     }
 
+    /// Whether something is compared with a reference; else all of it is found without one.
+    #[must_use]
+    pub fn compares(&self) -> bool {
+        !self.metrics.is_empty()
+    }
+
     fn check(&self, suite: &Suite) -> Result<(), String> {
         let needs_clip = match &self.subject {
             Subject::Command(command) => {
@@ -193,21 +210,34 @@ impl Case {
                 if !url.starts_with("http://") {
                     return Err(format!("{url} is no http:// URL"));
                 }
-                true
+                self.compares()
             }
-            Subject::Files(_) => false,
+            Subject::Files(files) => {
+                if files.reference.is_some() != self.compares() {
+                    return Err("`files` have a `reference` where there are `metrics`, and only there".to_owned());
+                }
+                false
+            }
         };
         match &self.clip {
-            Some(_) if !needs_clip => return Err("`files` name their references; leave `clip` out".to_owned()),
+            Some(_) if !needs_clip => {
+                return Err("it needs no `clip`: leave it out, or say with `metrics` what is compared with it".to_owned());
+            }
             None if needs_clip => return Err("it needs a `clip`".to_owned()),
             Some(clip) if !suite.clips.contains_key(clip) => return Err(format!("there is no clip `{clip}`")),
             Some(_) | None => {}
         }
-        if self.metrics.is_empty() || self.gates.is_empty() || self.subsample == 0 {
-            return Err("it needs metrics, gates, and a subsample of at least 1".to_owned());
+        if self.gates.is_empty() || self.subsample == 0 {
+            return Err("it needs gates, and a subsample of at least 1".to_owned());
+        }
+        if !(0.0..=SHORTEST_MAX_S).contains(&self.shortest_s) {
+            return Err(format!("`shortest_s` is 0 to {SHORTEST_MAX_S}"));
         }
         let measured: Vec<_> = self.metrics.iter().flat_map(|metric| columns::of(*metric)).collect();
-        for gate in self.bounds()? {
+        for gate in self.bounds()?.iter().filter(|gate| !gate.needs_inspection()) {
+            if !self.compares() {
+                return Err(format!("gate {gate} needs `metrics`: it is about a comparison"));
+            }
             if let Some(column) = gate.column()
                 && !measured.iter().any(|measured| **measured == column)
             {
@@ -240,12 +270,19 @@ cases:
     metrics: [ssim]
     gates: ['ssim.min > 0.9']
     must_fail: true
+  - name: sound
+    clip: moving
+    subject:
+      command: { run: 'ffmpeg -i {in} {out}', makes: mp4 }
+    gates: ['loudness.integrated >= -24', 'black.count <= 0']
+    shortest_s: 0.5
 ";
 
     #[test]
     fn a_suite_is_read() {
         let suite = Suite::parse(SUITE).expect("it is right");
-        assert_eq!(suite.cases.len(), 2);
+        assert_eq!(suite.cases.len(), 3);
+        assert!(!suite.cases[2].compares() && suite.cases[2].shortest_s < suite.cases[0].shortest_s);
         assert_eq!(suite.clips["moving"].seconds, Some(2.0));
         assert!(suite.cases[1].must_fail && suite.cases[1].clip.is_none());
     }
@@ -260,6 +297,10 @@ cases:
             ("{in}", "in.mp4", "{in}"),
             ("name: files", "name: crf 23", "two cases"),
             ("metrics: [ssim]", "metrics: [ssimm]", "ssimm"),
+            ("    metrics: [ssim]\n", "", "only there"),
+            ("black.count <= 0", "psnr.min > 3", "needs `metrics`"),
+            ("loudness.integrated", "loudness.loudest", "it has integrated"),
+            ("shortest_s: 0.5", "shortest_s: -1", "`shortest_s`"),
             ("must_fail", "must_fial", "must_fial"),
             ("seconds: 2", "seconds: -2", "0.04"),
             ("recipe: synthetic", "real: bikes", "only a `recipe`"),

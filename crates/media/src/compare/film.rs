@@ -75,7 +75,7 @@ impl Film {
             duration_ms: Some(context.duration()).filter(|us| *us > 0).map(|us| us as f64 / 1000.0),
             rotation_deg: probe::rotation_deg(&stream),
         };
-        ffi::leave_out_all_but(&mut context, index);
+        ffi::leave_out_all_but(&mut context, &[index]);
         Ok(Self { about, input: input.to_owned(), context, decoder, index, time_base })
     }
 

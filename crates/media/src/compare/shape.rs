@@ -16,19 +16,19 @@ const SCALERS_MAX: usize = 16;
 
 /// Frames as both films have them when they are compared: planar YUV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Common {
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub(crate) struct Common {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
     /// Shifts of chroma against luma: horizontal, vertical.
-    pub(super) chroma_shifts: (u32, u32),
-    pub(super) bits: u8,
+    pub(crate) chroma_shifts: (u32, u32),
+    pub(crate) bits: u8,
     /// Whether samples use all values (JPEG) or leave head and foot room (broadcast).
-    full_range: bool,
+    pub(crate) full_range: bool,
 }
 
 /// What matters of a film's first frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     width: u32,
     height: u32,
     format: Pixel,
@@ -48,7 +48,7 @@ struct Scaler {
 }
 
 /// Brings frames of one film into the common form.
-pub(super) struct Converter {
+pub(crate) struct Converter {
     common: Common,
     scalers: Vec<Scaler>,
     converted: frame::Video,
@@ -57,7 +57,7 @@ pub(super) struct Converter {
 // === impl Kind ===
 
 impl Kind {
-    pub(super) fn of(frame: &frame::Video) -> Result<Self, MediaError> {
+    pub(crate) fn of(frame: &frame::Video) -> Result<Self, MediaError> {
         let format = frame.format();
         let no_format = || MediaError::input("the frames have no known pixel format");
         let layout = ffi::layout(format).ok_or_else(no_format)?;
@@ -76,14 +76,14 @@ impl Kind {
         })
     }
 
-    pub(super) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         let pixel_format = self.format.descriptor().map_or("unknown", |descriptor| descriptor.name()).to_owned();
         Shape { width: self.width, height: self.height, pixel_format }
     }
 }
 
 /// The common form of two films, and what is to be said about it.
-pub(super) fn common(reference: Kind, distorted: Kind) -> Result<(Common, Vec<String>), MediaError> {
+pub(crate) fn common(reference: Kind, distorted: Kind) -> Result<(Common, Vec<String>), MediaError> {
     if reference.hdr != distorted.hdr {
         let (hdr, sdr) = if reference.hdr { ("reference", "distorted") } else { ("distorted", "reference") };
         return Err(MediaError::input(format!(
@@ -142,7 +142,7 @@ pub(super) fn common(reference: Kind, distorted: Kind) -> Result<(Common, Vec<St
 // === impl Common ===
 
 impl Common {
-    pub(super) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         Shape { width: self.width, height: self.height, pixel_format: self.name().to_owned() }
     }
 
@@ -171,12 +171,12 @@ impl Common {
 // === impl Converter ===
 
 impl Converter {
-    pub(super) fn new(common: Common) -> Self {
+    pub(crate) fn new(common: Common) -> Self {
         Self { common, scalers: Vec::new(), converted: frame::Video::empty() }
     }
 
     /// The frame in the common form; that of the argument if it has it.
-    pub(super) fn convert<'a>(&'a mut self, frame: &'a mut frame::Video) -> Result<Picture<'a>, MediaError> {
+    pub(crate) fn convert<'a>(&'a mut self, frame: &'a mut frame::Video) -> Result<Picture<'a>, MediaError> {
         let wanted = self.common.pixel();
         // FFmpeg names the full range of 8 bits by a format of its own; swscale goes by it.
         let jpeg =

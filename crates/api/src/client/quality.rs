@@ -1,0 +1,55 @@
+//! Calls of quality: comparisons and inspections.
+
+use reqwest::{Method, Response};
+use uuid::Uuid;
+
+use super::{Client, ClientError};
+use crate::page::Page;
+use crate::quality::jobs::{ComparisonJob, InspectionJob, MeasuringQuery, NewComparison, NewInspection, ResultFile};
+
+impl Client {
+    /// Queues a comparison; repeating it is safe.
+    pub async fn create_comparison(&self, new: &NewComparison) -> Result<ComparisonJob, ClientError> {
+        self.call(Method::POST, "quality", "comparisons").body(new).json().await
+    }
+
+    /// The comparison, or `None` where there is none.
+    pub async fn comparison(&self, id: Uuid) -> Result<Option<ComparisonJob>, ClientError> {
+        self.call(Method::GET, "quality", &format!("comparisons/{id}")).json_or_none().await
+    }
+
+    /// A page of comparisons, newest first.
+    pub async fn comparisons(&self, query: &MeasuringQuery) -> Result<Page<ComparisonJob>, ClientError> {
+        self.call(Method::GET, "quality", "comparisons").query(query).json().await
+    }
+
+    /// Cancels a comparison; one in a final state stays as it is.
+    pub async fn cancel_comparison(&self, id: Uuid) -> Result<ComparisonJob, ClientError> {
+        self.call(Method::POST, "quality", &format!("comparisons/{id}/cancel")).json().await
+    }
+
+    /// A file of a comparison, to be read as a stream.
+    pub async fn comparison_file(&self, id: Uuid, file: ResultFile) -> Result<Response, ClientError> {
+        self.call(Method::GET, "quality", &format!("comparisons/{id}/{}", file.name())).send().await
+    }
+
+    /// Queues an inspection; repeating it is safe.
+    pub async fn create_inspection(&self, new: &NewInspection) -> Result<InspectionJob, ClientError> {
+        self.call(Method::POST, "quality", "inspections").body(new).json().await
+    }
+
+    /// The inspection, or `None` where there is none.
+    pub async fn inspection(&self, id: Uuid) -> Result<Option<InspectionJob>, ClientError> {
+        self.call(Method::GET, "quality", &format!("inspections/{id}")).json_or_none().await
+    }
+
+    /// A page of inspections, newest first.
+    pub async fn inspections(&self, query: &MeasuringQuery) -> Result<Page<InspectionJob>, ClientError> {
+        self.call(Method::GET, "quality", "inspections").query(query).json().await
+    }
+
+    /// Cancels an inspection; one in a final state stays as it is.
+    pub async fn cancel_inspection(&self, id: Uuid) -> Result<InspectionJob, ClientError> {
+        self.call(Method::POST, "quality", &format!("inspections/{id}/cancel")).json().await
+    }
+}

@@ -1,0 +1,11 @@
+//! What is found in pictures and sound without a reference. Samples and times go in, one after the other, findings come out;
+//! nothing here decodes, and nothing that is kept grows with the length of a film but the loudness of its tenths of a second.
+//!
+//! Definitions are those of what people compare with: FFmpeg's `blackdetect`, `freezedetect`, `silencedetect` and `siti`, EBU R 128.
+//! In reading order: stretches of time ([`spans`]), pictures ([`pictures`], [`information`]), sound ([`sound`]), times ([`timeline`]).
+
+pub mod information;
+pub mod pictures;
+pub mod sound;
+pub mod spans;
+pub mod timeline;

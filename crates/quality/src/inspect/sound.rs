@@ -1,0 +1,269 @@
+//! Silence, clipping and loudness of sound, block after block of interleaved samples, full scale at 1.
+
+use ebur128::{EbuR128, Mode};
+use flame_api::quality::inspection::{Clipping, Loudness, Spans};
+
+use super::spans::Stretches;
+
+/// A sample below this is silent: -60 dB, as FFmpeg's `silencedetect` has it.
+const SILENT: f64 = 0.001;
+/// A sample is at full scale from here on: the largest value of 16 bits, 32767/32768.
+const FULL_SCALE: f64 = 0.999_969;
+/// So many samples of a channel at full scale in a row are clipping; less are a peak.
+const CLIPPED_SAMPLES: u64 = 3;
+/// The absolute gate of ITU-R BS.1770: what is softer does not count.
+const GATE_LUFS: f64 = -70.0;
+/// Loudness range is of short-term loudness, which takes three seconds.
+const RANGE_S: f64 = 3.0;
+/// Momentary and short-term loudness are looked at so many times a second (EBU Tech 3341).
+const LOOKS_PER_S: u32 = 10;
+
+/// What sound says, as it comes.
+#[derive(Debug)]
+pub struct Sound {
+    rate_hz: u32,
+    channels: usize,
+    /// Frames of samples seen.
+    frames: u64,
+    silence: Stretches,
+    /// Of each channel, samples at full scale without a break.
+    runs: Vec<u64>,
+    clipping: Clipping,
+    peak: f64,
+    meter: Option<Meter>,
+    /// Why loudness is not measured.
+    unmetered: Option<String>,
+}
+
+#[derive(Debug)]
+struct Meter {
+    r128: EbuR128,
+    /// Frames until momentary loudness is looked at.
+    until_look: usize,
+    momentary_max: f64,
+    short_term_max: f64,
+}
+
+/// All that was found in sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Stretches in which all channels are silent.
+    pub silence: Spans,
+    /// Samples at full scale.
+    pub clipping: Clipping,
+    /// Loudness, or why it was not measured.
+    pub loudness: Result<Loudness, String>,
+    /// Length of the sound, seconds.
+    pub duration_s: f64,
+}
+
+// === impl Sound ===
+
+impl Sound {
+    /// Sound of so many samples a second and channels (front left, front right, centre, LFE, surrounds); silence counts from
+    /// `shortest_s` on.
+    #[must_use]
+    pub fn new(rate_hz: u32, channels: u32, shortest_s: f64) -> Self {
+        let mode = Mode::I | Mode::LRA | Mode::TRUE_PEAK | Mode::M | Mode::S;
+        let (meter, unmetered) = match EbuR128::new(channels, rate_hz, mode) {
+            Ok(r128) => (Some(Meter::new(r128, rate_hz)), None),
+            Err(error) => (None, Some(format!("{channels} channels at {rate_hz} Hz cannot be metered: {error:?}"))),
+        };
+        let channels = channels.max(1) as usize;
+        Self {
+            rate_hz: rate_hz.max(1),
+            channels,
+            frames: 0,
+            silence: Stretches::new(shortest_s),
+            runs: vec![0; channels],
+            clipping: Clipping::default(),
+            peak: 0.0,
+            meter,
+            unmetered,
+        }
+    }
+
+    /// More samples, interleaved. What is no number counts as full scale: it is damage.
+    pub fn hear(&mut self, samples: &[f32]) {
+        for frame in samples.chunks_exact(self.channels) {
+            let mut loudest = 0.0_f64;
+            for (sample, run) in frame.iter().zip(&mut self.runs) {
+                let level = if sample.is_finite() { f64::from(sample.abs()) } else { 1.0 };
+                loudest = loudest.max(level);
+                if level >= FULL_SCALE {
+                    *run += 1;
+                } else if *run > 0 {
+                    note_run(&mut self.clipping, std::mem::take(run));
+                }
+            }
+            self.peak = self.peak.max(loudest);
+            let at_s = self.frames as f64 / f64::from(self.rate_hz);
+            if loudest < SILENT {
+                self.silence.begin(at_s);
+            } else {
+                self.silence.end(at_s);
+            }
+            self.frames += 1;
+        }
+        if let Some(meter) = &mut self.meter
+            && let Err(error) = meter.hear(samples, self.channels)
+        {
+            self.unmetered = Some(format!("the sound cannot be metered: {error:?}"));
+            self.meter = None;
+        }
+    }
+
+    /// What was found in all of it.
+    #[must_use]
+    pub fn finish(mut self) -> Heard {
+        for run in std::mem::take(&mut self.runs) {
+            note_run(&mut self.clipping, run);
+        }
+        let duration_s = self.frames as f64 / f64::from(self.rate_hz);
+        self.clipping.peak_dbfs = decibels(self.peak);
+        let loudness = match (self.meter, self.unmetered) {
+            _ if self.frames == 0 => Err("not a sample was decoded".to_owned()),
+            (Some(meter), _) => meter.finish(duration_s),
+            (None, why) => Err(why.unwrap_or_default()),
+        };
+        Heard { silence: self.silence.finish(duration_s), clipping: self.clipping, loudness, duration_s }
+    }
+}
+
+/// dB of an amplitude; none of nothing.
+fn decibels(amplitude: f64) -> Option<f64> {
+    (amplitude > 0.0).then(|| 20.0 * amplitude.log10())
+}
+
+// === impl Meter ===
+
+impl Meter {
+    fn new(r128: EbuR128, rate_hz: u32) -> Self {
+        let until_look = (rate_hz / LOOKS_PER_S).max(1) as usize;
+        Self { r128, until_look, momentary_max: f64::NEG_INFINITY, short_term_max: f64::NEG_INFINITY }
+    }
+
+    fn hear(&mut self, samples: &[f32], channels: usize) -> Result<(), ebur128::Error> {
+        let clean: Vec<f32>;
+        let mut rest = if samples.iter().all(|sample| sample.is_finite()) {
+            samples
+        } else {
+            // One of them would make every later figure no number.
+            clean = samples.iter().map(|sample| if sample.is_finite() { *sample } else { 0.0 }).collect();
+            &clean
+        };
+        while !rest.is_empty() {
+            let (some, later) = rest.split_at((self.until_look * channels).min(rest.len()));
+            self.r128.add_frames_f32(some)?;
+            self.until_look -= some.len() / channels;
+            if self.until_look == 0 {
+                self.momentary_max = self.momentary_max.max(self.r128.loudness_momentary()?);
+                self.short_term_max = self.short_term_max.max(self.r128.loudness_shortterm()?);
+                self.until_look = (self.r128.rate() / LOOKS_PER_S).max(1) as usize;
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn finish(self, duration_s: f64) -> Result<Loudness, String> {
+        let failed = |error: ebur128::Error| format!("the sound cannot be metered: {error:?}");
+        let integrated = self.r128.loudness_global().map_err(failed)?;
+        let range_lu = self.r128.loudness_range().map_err(failed)?;
+        let mut true_peak = 0.0_f64;
+        for channel in 0..self.r128.channels() {
+            true_peak = true_peak.max(self.r128.true_peak(channel).map_err(failed)?);
+        }
+        let heard = |lufs: f64| (lufs > GATE_LUFS).then_some(lufs);
+        Ok(Loudness {
+            integrated_lufs: heard(integrated),
+            range_lu: heard(integrated).and_then(|_| (duration_s >= RANGE_S).then_some(range_lu)),
+            true_peak_dbtp: decibels(true_peak),
+            momentary_max_lufs: heard(self.momentary_max),
+            short_term_max_lufs: if duration_s >= RANGE_S { heard(self.short_term_max) } else { None },
+        })
+    }
+}
+
+/// Adds a run of samples at full scale that has ended, if it is long enough to be clipping.
+fn note_run(clipping: &mut Clipping, samples: u64) {
+    if samples >= CLIPPED_SAMPLES {
+        clipping.runs += 1;
+        clipping.samples += samples;
+        clipping.longest_samples = clipping.longest_samples.max(samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heard(samples: &[f32], block: usize) -> Heard {
+        let mut sound = Sound::new(1000, 2, 0.0);
+        samples.chunks(2 * block).for_each(|samples| sound.hear(samples));
+        sound.finish()
+    }
+
+    proptest! {
+        /// Against runs in whole channels, whatever the blocks that the sound comes in.
+        #[test]
+        fn silence_and_clipping_are_what_one_would_find_by_hand(
+            frames in proptest::collection::vec(proptest::sample::select(vec![(0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, -1.0), (0.0, 0.0009)]), 1..120),
+            block in 1_usize..50,
+        ) {
+            let samples: Vec<f32> = frames.iter().flat_map(|(left, right)| [*left, *right]).collect();
+            let found = heard(&samples, block);
+            let mut runs = Vec::new();
+            for channel in 0..2 {
+                let of: Vec<bool> = samples.iter().skip(channel).step_by(2).map(|sample| sample.abs() >= 1.0).collect();
+                runs.extend(of.chunk_by(|a, b| a == b).filter(|run| run[0] && run.len() >= 3).map(|run| run.len() as u64));
+            }
+            prop_assert_eq!((found.clipping.runs, found.clipping.samples), (runs.len() as u64, runs.iter().sum::<u64>()));
+            let silent: Vec<bool> = frames.iter().map(|(left, right)| left.abs() < 0.001 && right.abs() < 0.001).collect();
+            let stretches = silent.chunk_by(|a, b| a == b).filter(|run| run[0]).count() as u64;
+            prop_assert_eq!(found.silence.count, stretches);
+            prop_assert!((found.silence.total_s - silent.iter().filter(|is| **is).count() as f64 / 1000.0).abs() < 1e-9);
+        }
+    }
+
+    /// EBU Tech 3341, case 1: a stereo sine of 1 kHz at -23 dBFS is -23 LUFS.
+    #[test]
+    fn the_reference_tone_is_as_loud_as_it_must_be() {
+        let mut sound = Sound::new(48_000, 2, 2.0);
+        let amplitude = 10_f64.powf(-23.0 / 20.0);
+        let samples: Vec<f32> = (0..20 * 48_000)
+            .flat_map(|at| {
+                let sample = (amplitude * (f64::from(at) * std::f64::consts::TAU / 48.0).sin()) as f32;
+                [sample, sample]
+            })
+            .collect();
+        samples.chunks(2 * 1111).for_each(|samples| sound.hear(samples));
+        let loudness = sound.finish().loudness.expect("it is metered");
+        for figure in [loudness.integrated_lufs, loudness.momentary_max_lufs, loudness.short_term_max_lufs] {
+            assert!((figure.expect("it is loud enough") + 23.0).abs() < 0.1, "{loudness:?}");
+        }
+        assert!(loudness.range_lu.expect("it is long enough") < 0.1);
+        assert!((loudness.true_peak_dbtp.expect("it has one") + 23.0).abs() < 0.2, "{loudness:?}");
+    }
+
+    #[test]
+    fn digital_silence_has_no_loudness_and_does_not_pretend_to() {
+        let found = heard(&[0.0; 20_000], 100);
+        let loudness = found.loudness.expect("it is metered");
+        assert_eq!((loudness.integrated_lufs, loudness.true_peak_dbtp, found.clipping.peak_dbfs), (None, None, None));
+        assert_eq!((found.silence.count, found.silence.longest_s), (1, 10.0));
+        assert!(Sound::new(48_000, 2, 2.0).finish().loudness.is_err_and(|why| why.contains("not a sample")));
+        assert!(Sound::new(48_000, 200, 2.0).finish().loudness.is_err());
+    }
+
+    #[test]
+    fn samples_that_are_no_numbers_are_damage_and_spoil_nothing_else() {
+        let mut samples = [0.1; 8000];
+        samples[100..110].fill(f32::NAN);
+        let found = heard(&samples, 77);
+        assert_eq!((found.clipping.runs, found.clipping.longest_samples), (2, 5));
+        assert!(found.loudness.is_ok_and(|loudness| loudness.momentary_max_lufs.is_some_and(f64::is_finite)));
+    }
+}

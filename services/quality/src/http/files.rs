@@ -1,0 +1,69 @@
+//! `GET /comparisons/{id}/{file}`: `frames.csv`, `frames.json`, `report.html`, read from disk as they are sent.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
+use flame_api::Problem;
+use flame_api::quality::jobs::{ComparisonJob, MeasuringState, ResultFile};
+use flame_service_host::{Caller, Failure, Path, Scope};
+use tokio_util::io::ReaderStream;
+use uuid::Uuid;
+
+use super::error::Error;
+use super::jobs;
+use crate::results::Results;
+use crate::store::{Kind, Store};
+
+/// Bytes that are read at once.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// A report is text and pictures of its own: whatever a film's name may hold, a browser runs and fetches nothing.
+const NO_SCRIPTS: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+/// A file of a comparison that has succeeded.
+#[utoipa::path(
+    get,
+    path = "/comparisons/{id}/{file}",
+    operation_id = "comparison_file",
+    params(
+        ("id" = Uuid, Path, description = "The job"),
+        ("file" = ResultFile, Path, description = "Scores of all frames as a table, the same as libvmaf writes it, or a report"),
+    ),
+    responses(
+        (status = 200, description = "The file", body = String, content_type = "text/csv"),
+        (status = 404, description = "There is no such job or file, or it is another tenant's", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "The job has not succeeded", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn file(
+    State(store): State<Store>,
+    State(results): State<Results>,
+    caller: Caller,
+    Path((id, name)): Path<(Uuid, String)>,
+) -> Result<Response, Error> {
+    caller.require(Scope::Read)?;
+    let absent = || Failure::not_found(format_args!("file {name} of comparison {id}"));
+    let file = ResultFile::ALL.into_iter().find(|file| file.name() == name).ok_or_else(absent)?;
+    let record = store.record(&caller.tenant, Kind::Comparison, id).await?;
+    let record = record.ok_or_else(|| jobs::missing::<ComparisonJob>(id))?;
+    if record.standing.state != MeasuringState::Succeeded {
+        let state = record.standing.state.word();
+        return Err(Failure::conflict(format!("comparison {id} is {state}: only one that has succeeded has files")).into());
+    }
+    let opened = match tokio::fs::File::open(results.path(record.seq, file)).await {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(absent().into()),
+        Err(error) => return Err(Failure::internal(&error).into()),
+    };
+    let length = opened.metadata().await.map_err(|error| Failure::internal(&error))?.len();
+    let headers: [(HeaderName, HeaderValue); 4] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(file.content_type())),
+        (header::CONTENT_LENGTH, HeaderValue::from(length)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_SCRIPTS)),
+    ];
+    let body = Body::from_stream(ReaderStream::with_capacity(opened, BLOCK_BYTES));
+    Ok((AppendHeaders(headers), body).into_response())
+}

@@ -1,0 +1,191 @@
+//! Jobs as their owners see them: queuing, reading, listing, cancelling, forgetting.
+
+use std::collections::HashSet;
+
+use flame_api::Page;
+use flame_api::quality::jobs::MeasuringState;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::rows::{self, JobRow, Kind, Record, damaged, select_jobs};
+use super::{Store, StoreResult, now_us};
+use crate::changes::Change;
+use crate::cursor::Position;
+use crate::job::Event;
+use crate::verdict::Asked;
+
+/// Most jobs that are forgotten in one transaction: it bounds how long others wait for the database.
+const FORGOTTEN_MAX: u32 = 100;
+
+/// What became of a request to queue a job.
+#[derive(Debug)]
+pub enum Created {
+    /// It is new.
+    New(Record),
+    /// It was queued before, just so.
+    Known(Record),
+    /// The id stands for another job.
+    Taken,
+    /// As many wait as may.
+    Full,
+}
+
+/// Which jobs are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only those in this state.
+    pub state: Option<MeasuringState>,
+    /// Only those whose media is of this asset.
+    pub asset_id: Option<Uuid>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Queues a job of `tenant`. It has reached the disk when this returns.
+    pub async fn create(&self, tenant: &str, asked: &Asked) -> StoreResult<Created> {
+        let (id, measured) = match asked {
+            Asked::Comparison(new) => (new.id, &new.distorted),
+            Asked::Inspection(new) => (new.id, &new.media),
+        };
+        let kind = Kind::of(asked);
+        let mut transaction = self.writing().await?;
+        if let Some(row) = find(&mut transaction, tenant, kind, id).await? {
+            return if row.asked.0 == *asked { Ok(Created::Known(row.record()?)) } else { Ok(Created::Taken) };
+        }
+        let waiting: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM jobs WHERE lease_owner IS NULL AND state = 'queued'")
+                .fetch_one(&mut *transaction)
+                .await?;
+        if waiting >= i64::from(self.queued_max) {
+            return Ok(Created::Full);
+        }
+        sqlx::query(
+            "INSERT INTO jobs (tenant, kind, id, asset_id, asked, state, due_at_us, created_at_us) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?6)",
+        )
+        .bind(tenant)
+        .bind(kind.word())
+        .bind(id.to_string())
+        .bind(measured.asset_id().map(|id| id.to_string()))
+        .bind(Json(asked))
+        .bind(now_us())
+        .execute(&mut *transaction)
+        .await?;
+        let row = find(&mut transaction, tenant, kind, id).await?.ok_or_else(|| damaged("no job", id))?;
+        transaction.commit().await?;
+        self.changes.tell_work();
+        Ok(Created::New(row.record()?))
+    }
+
+    /// The job of `tenant`.
+    pub async fn record(&self, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<Record>> {
+        let mut connection = self.readers.acquire().await?;
+        find(&mut connection, tenant, kind, id).await?.map(JobRow::record).transpose()
+    }
+
+    /// A page of `tenant`'s jobs, newest first.
+    pub async fn list(
+        &self,
+        tenant: &str,
+        kind: Kind,
+        filter: Filter,
+        from: Position,
+        limit: u32,
+    ) -> StoreResult<Page<Record>> {
+        let query = match (filter.state, filter.asset_id) {
+            (None, None) => {
+                select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4")
+            }
+            (Some(_), None) => {
+                select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND state = ?5 AND seq < ?3 ORDER BY seq DESC LIMIT ?4")
+            }
+            (None, Some(_)) => {
+                select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND asset_id = ?6 AND seq < ?3 ORDER BY seq DESC LIMIT ?4")
+            }
+            (Some(_), Some(_)) => select_jobs!(
+                "WHERE tenant = ?1 AND kind = ?2 AND asset_id = ?6 AND state = ?5 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+            ),
+        };
+        let mut rows: Vec<JobRow> = sqlx::query_as(query)
+            .bind(tenant)
+            .bind(kind.word())
+            .bind(from.before_seq)
+            // One more than wanted tells whether there is a next page.
+            .bind(i64::from(limit) + 1)
+            .bind(filter.state.map(MeasuringState::word))
+            .bind(filter.asset_id.map(|id| id.to_string()))
+            .fetch_all(&self.readers)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| Position { before_seq: row.seq }.encode());
+        let items = rows.into_iter().map(JobRow::record).collect::<StoreResult<_>>()?;
+        Ok(Page { items, next_cursor })
+    }
+
+    /// Asks for the end of a job; returns it as it is then.
+    pub async fn cancel(&self, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<Record>> {
+        let mut transaction = self.writing().await?;
+        let Some(row) = find(&mut transaction, tenant, kind, id).await? else { return Ok(None) };
+        let now_us = now_us();
+        let Ok(after) = row.standing()?.after(Event::Cancel, now_us, &self.bounds) else {
+            return Ok(Some(row.record()?));
+        };
+        rows::write_standing(&mut transaction, row.seq, &after, now_us).await?;
+        let seq = row.seq;
+        let row = find(&mut transaction, tenant, kind, id).await?.ok_or_else(|| damaged("no job", id))?;
+        transaction.commit().await?;
+        self.changes.tell(Change { seq, cancel_requested: true });
+        Ok(Some(row.record()?))
+    }
+
+    /// How many jobs are in each state, over all tenants. States without a job are left out.
+    pub async fn counts(&self) -> StoreResult<Vec<(MeasuringState, u64)>> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT state, count(*) FROM jobs GROUP BY state").fetch_all(&self.readers).await?;
+        let counted = rows.into_iter().map(|(word, count)| {
+            Ok((rows::state(&word)?, u64::try_from(count).map_err(|_| damaged("a count", count))?))
+        });
+        counted.collect()
+    }
+
+    /// The numbers of all jobs.
+    pub async fn all_seqs(&self) -> StoreResult<HashSet<i64>> {
+        let seqs: Vec<i64> = sqlx::query_scalar("SELECT seq FROM jobs").fetch_all(&self.readers).await?;
+        Ok(seqs.into_iter().collect())
+    }
+
+    /// Forgets the oldest jobs that have ended, beyond `kept_max`; returns their numbers, at most 100 at a time.
+    pub async fn forget(&self, kept_max: u32) -> StoreResult<Vec<i64>> {
+        let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE finished_at_us IS NOT NULL")
+            .fetch_one(&self.readers)
+            .await?;
+        let too_many = ended.saturating_sub(i64::from(kept_max)).min(i64::from(FORGOTTEN_MAX));
+        if too_many <= 0 {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.writing().await?;
+        let seqs: Vec<i64> = sqlx::query_scalar(
+            "DELETE FROM jobs WHERE seq IN \
+             (SELECT seq FROM jobs WHERE finished_at_us IS NOT NULL ORDER BY seq LIMIT ?1) RETURNING seq",
+        )
+        .bind(too_many)
+        .fetch_all(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(seqs)
+    }
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    kind: Kind,
+    id: Uuid,
+) -> StoreResult<Option<JobRow>> {
+    let query = sqlx::query_as(select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND id = ?3"));
+    Ok(query.bind(tenant).bind(kind.word()).bind(id.to_string()).fetch_optional(connection).await?)
+}
