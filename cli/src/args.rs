@@ -29,7 +29,7 @@ pub use encryption::Encrypt;
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
 pub use mark::ChannelMark;
-pub use quality::{Compare, Quality, QualityCommand, Test};
+pub use quality::{Compare, Inspect, Jobs, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 pub use template::{File as TemplateFile, Template, TemplateCommand};

@@ -3,7 +3,7 @@
 use flame_test_kit::{Scratch, clips, repository};
 use serde_json::Value;
 
-use crate::world::flame;
+use crate::world::{World, flame};
 
 #[test]
 fn a_comparison_says_all_and_its_gates_decide_the_status() {
@@ -117,4 +117,86 @@ fn a_suite_ends_as_what_it_found() {
     assert_eq!(ran.status, 2, "{}{}", ran.out, ran.err);
     assert!(ran.err.contains("wrong.yaml") && ran.err.contains("not among what is measured"), "{}", ran.err);
     assert!(!ran.out.contains("passed"), "nothing is run: {}", ran.out);
+}
+
+#[test]
+fn an_inspection_says_what_is_wrong_and_passes_nothing_that_it_could_not_measure() {
+    let film = clips::path("bigbuckbunny");
+    let film = film.to_str().unwrap();
+    let folder = Scratch::new("inspect");
+    let junit = folder.join("junit.xml");
+    let inspect = ["quality", "inspect", film, "--junit", junit.to_str().unwrap()];
+    let ran = flame(&[&inspect[..], &["--gate", "loudness.integrated >= -40", "--gate", "black.count <= 0"]].concat());
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("loudness.true_peak") && ran.out.contains("gop.longest_s"), "{}", ran.out);
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("tests=\"3\" failures=\"0\" errors=\"0\""));
+    let ran = flame(&[&inspect[..], &["--gate", "loudness.integrated >= -3"]].concat());
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    let ran = flame(&["quality", "inspect", film, "--json", "--shortest", "500ms"]);
+    let found: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    assert_eq!((&found["audio"]["channels"], &found["video"]["frames"]), (&Value::from(6), &Value::from(132)));
+
+    let mute = clips::path("bikes");
+    let mute = mute.to_str().unwrap();
+    let ran = flame(&["quality", "inspect", mute, "--gate", "silence.count <= 0", "--gate", "video.frames <= 0"]);
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("no sound") && ran.out.contains("not measured: loudness"), "{}{}", ran.out, ran.err);
+    for (wrong, said) in [("psnr.mean > 3", "needs a reference"), ("loudness.loudest > 3", "integrated")] {
+        let ran = flame(&["quality", "inspect", mute, "--gate", wrong]);
+        assert_eq!(ran.status, 2, "{}{}", ran.out, ran.err);
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
+    let ran = flame(&["quality", "inspect", "/nowhere/film.mp4"]);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+}
+
+#[test]
+fn the_signal_suite_passes_and_its_controls_fail() {
+    let suite = repository().join("media-tests/suites/signal.yaml");
+    let ran = flame(&["quality", "test", suite.to_str().unwrap()]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    assert_eq!(ran.out.matches("fails as it must").count(), 6, "{}", ran.out);
+}
+
+#[test]
+fn the_service_measures_what_the_others_hold() {
+    let world = World::up();
+    let film = clips::path("bigbuckbunny");
+    let id = world.json(&["ingest", film.to_str().unwrap()])[0]["asset"]["id"].as_str().expect("it has an id").to_owned();
+    let folder = Scratch::new("remote");
+    let (csv, html) = (folder.join("scores.csv"), folder.join("report.html"));
+    let source = format!("{id}/source");
+    let compare = ["quality", "compare", &source, "--remote", "--metrics", "psnr,ssim", "--frames", "50"];
+
+    // A track of the ladder from the store, then the whole asset as it plays, through the router.
+    let track = format!("{id}/v720");
+    let files = ["--csv", csv.to_str().unwrap(), "--html", html.to_str().unwrap(), "--gate", "psnr_y.p5 >= 30"];
+    let ran = world.flame(&[&compare[..], &[track.as_str()], &files].concat());
+    assert_eq!(ran.status, 0, "{}{}{}", ran.out, ran.err, world.log());
+    assert!(ran.out.contains("50 pairs of frames") && ran.out.contains("passed: psnr_y.p5"), "{}", ran.out);
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 51);
+    assert!(std::fs::read_to_string(&html).unwrap().contains("psnr_y.p5"));
+    let ran = world.flame(&[&compare[..], &[id.as_str(), "--gate", "ssim.min >= 1"]].concat());
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+
+    let url = format!("{}/~streaming/{id}/index.m3u8", world.router);
+    for media in [id.as_str(), url.as_str()] {
+        let gates = ["--gate", "loudness.integrated >= -40", "--gate", "gop.irregular <= 0"];
+        let ran = world.flame(&[&["quality", "inspect", media, "--remote"], &gates[..]].concat());
+        assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    }
+    // The same figures by a process of this command's own.
+    let ran = world.flame(&["quality", "inspect", &track, "--gate", "video.height >= 720", "--gate", "video.height <= 720"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+
+    let jobs = world.json(&["quality", "jobs", "--asset", &id]);
+    let kinds: Vec<_> = jobs.as_array().expect("it is a list").iter().map(|job| &job["kind"]).collect();
+    assert_eq!(kinds, ["inspection", "inspection", "comparison", "comparison"]);
+    assert_eq!((&jobs[2]["passed"], &jobs[3]["passed"]), (&Value::from(false), &Value::from(true)));
+
+    let ran = world.flame(&["quality", "inspect", film.to_str().unwrap(), "--remote"]);
+    assert_eq!(ran.status, 2, "{}", ran.err);
+    assert!(ran.err.contains("flame ingest"), "{}", ran.err);
+    let ran = world.flame(&["quality", "compare", &source, &track]);
+    assert!(ran.status == 2 && ran.err.contains("--remote"), "{}", ran.err);
 }

@@ -141,8 +141,9 @@ fn summed_up(
         Err(why) => OF_SOUND.iter().for_each(|detector| cannot(&mut inspection, detector, &why)),
     }
     if let (None, None) = (&inspection.video, &inspection.audio) {
-        let why: Vec<_> = inspection.not_measured.iter().map(|missing| missing.why.as_str()).collect();
-        return Err(MediaError::input(format!("{input}: nothing could be decoded: {}", why.first().unwrap_or(&""))));
+        let mut why: Vec<_> = inspection.not_measured.iter().map(|missing| missing.why.as_str()).collect();
+        why.dedup();
+        return Err(MediaError::input(format!("{input}: nothing could be measured: {}", why.join("; "))));
     }
     match (seen_ms, heard_ms) {
         (Some((seen_from, seen_to)), Some((heard_from, heard_to))) => {

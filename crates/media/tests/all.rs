@@ -6,6 +6,8 @@ mod bad;
 mod compare;
 #[path = "all/containers.rs"]
 mod containers;
+#[path = "all/inspect.rs"]
+mod inspect;
 #[path = "all/judge.rs"]
 mod judge;
 #[path = "all/pictures.rs"]

@@ -63,13 +63,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let store = needed.clone();
         Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
     });
+    let bounds = limits::Bounds { frames_max: config.jobs.frames_max, names: config.media.names };
     let worker = Arc::new(Worker {
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
         pool: Pool::new(PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.folder)),
         store: store.clone(),
         results: results.clone(),
-        media: config.media.clone(),
         config: config.jobs,
         client,
         scratch,
@@ -80,7 +80,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.cancelled().await;
         changes.close();
     });
-    let bounds = limits::Bounds { frames_max: config.jobs.frames_max, names: config.media.names };
     Ok(host.serve(Routes { private: http::routes(store, results, bounds), public: OpenApiRouter::new() }))
 }
 

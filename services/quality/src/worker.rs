@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use scratch::Scratch;
 
-use crate::config::{JobConfig, MediaConfig};
+use crate::config::JobConfig;
 use crate::metrics::Metrics;
 use crate::results::Results;
 use crate::store::Store;
@@ -38,7 +38,6 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) scratch: Scratch,
     pub(crate) config: JobConfig,
-    pub(crate) media: MediaConfig,
     pub(crate) metrics: Metrics,
 }
 

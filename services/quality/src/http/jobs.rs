@@ -24,7 +24,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 const RETRY_AFTER_S: u32 = 30;
 
 /// A job as its callers see it.
-pub(super) trait Shown: Serialize + PartialEq + Send + Sized + 'static {
+pub(super) trait Shown: Serialize + PartialEq + Send + Sync + Sized + 'static {
     /// Its kind.
     const KIND: Kind;
     /// The resource's name in paths.
