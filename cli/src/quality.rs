@@ -56,7 +56,10 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
         Ok(measured) => measured,
         Err(exit) => {
             let outcome = junit::Outcome::Error(exit.message());
-            write_junit(compare.junit.as_deref(), &[junit::Case { class: name, name: "measured".to_owned(), time_s, outcome }])?;
+            write_junit(
+                compare.junit.as_deref(),
+                &[junit::Case { class: name, name: "measured".to_owned(), time_s, outcome }],
+            )?;
             return Err(exit);
         }
     };
@@ -104,7 +107,8 @@ async fn played(global: &Global, name: &MediaName) -> Result<String, Exit> {
         MediaName::Track(id, track) => {
             let asset = connection::client(global).asset(*id).await?;
             let asset = asset.ok_or_else(|| Exit::not_carried_out(anyhow!("there is no asset {id}")))?;
-            let version = asset.version.ok_or_else(|| Exit::not_carried_out(anyhow!("asset {id} has no version yet")))?;
+            let version =
+                asset.version.ok_or_else(|| Exit::not_carried_out(anyhow!("asset {id} has no version yet")))?;
             Ok(format!("{router}/~streaming/{id}/{}/{track}/index.m3u8", version.name))
         }
         MediaName::Source(_) => {

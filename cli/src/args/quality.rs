@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use flame_api::quality::Metric;
-use uuid::Uuid;
 use flame_quality::gate::Gate;
 use flame_service_host::config::Span;
+use uuid::Uuid;
 
 #[derive(Debug, clap::Args)]
 pub struct Quality {
@@ -41,10 +41,12 @@ pub struct Test {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Figures that gates can be about: video, audio: decode_errors, duration_s and more; black, freeze, silence: count, total_s, \
+#[command(
+    after_help = "Figures that gates can be about: video, audio: decode_errors, duration_s and more; black, freeze, silence: count, total_s, \
 longest_s; loudness: integrated (LUFS), range (LU), true_peak (dBTP); clipping: runs, samples; si, ti: min, mean, max; gop: longest_s, \
 irregular; timestamps: gaps, repeated, backwards; synchrony: start_offset_ms, end_offset_ms. A figure that is not known is answered with \
-those that are. What could not be measured passes no gate.")]
+those that are. What could not be measured passes no gate."
+)]
 pub struct Inspect {
     /// What is inspected: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
     pub media: String,

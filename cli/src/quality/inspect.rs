@@ -109,7 +109,8 @@ fn print(inspection: &Inspection) -> Result<(), Exit> {
 
 fn listed(spans: &Spans) -> String {
     let shown = spans.list.iter().take(SHOWN_MAX);
-    let mut text = shown.map(|span| format!("{:.3} to {:.3} s", span.start_s, span.end_s)).collect::<Vec<_>>().join(", ");
+    let mut text =
+        shown.map(|span| format!("{:.3} to {:.3} s", span.start_s, span.end_s)).collect::<Vec<_>>().join(", ");
     if spans.count > SHOWN_MAX as u64 {
         text.push_str(&format!(" and {} more", spans.count - SHOWN_MAX as u64));
     }

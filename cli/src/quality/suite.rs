@@ -120,7 +120,13 @@ async fn run_case(global: &Global, loaded: &Loaded, case: &Case, timeout: Durati
     let scratch = match tempfile::tempdir() {
         Ok(scratch) => scratch,
         Err(error) => {
-            return vec![ended(None, begun, Outcome::NotMeasured, format!("no temporary folder: {error}"), Figures::default())];
+            return vec![ended(
+                None,
+                begun,
+                Outcome::NotMeasured,
+                format!("no temporary folder: {error}"),
+                Figures::default(),
+            )];
         }
     };
     let prepared = tokio::time::timeout(timeout, pairs(global, loaded, case, scratch.path())).await;

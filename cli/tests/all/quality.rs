@@ -162,7 +162,8 @@ fn the_signal_suite_passes_and_its_controls_fail() {
 fn the_service_measures_what_the_others_hold() {
     let world = World::up();
     let film = clips::path("bigbuckbunny");
-    let id = world.json(&["ingest", film.to_str().unwrap()])[0]["asset"]["id"].as_str().expect("it has an id").to_owned();
+    let id =
+        world.json(&["ingest", film.to_str().unwrap()])[0]["asset"]["id"].as_str().expect("it has an id").to_owned();
     let folder = Scratch::new("remote");
     let (csv, html) = (folder.join("scores.csv"), folder.join("report.html"));
     let source = format!("{id}/source");
@@ -186,7 +187,8 @@ fn the_service_measures_what_the_others_hold() {
         assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
     }
     // The same figures by a process of this command's own.
-    let ran = world.flame(&["quality", "inspect", &track, "--gate", "video.height >= 720", "--gate", "video.height <= 720"]);
+    let ran =
+        world.flame(&["quality", "inspect", &track, "--gate", "video.height >= 720", "--gate", "video.height <= 720"]);
     assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
 
     let jobs = world.json(&["quality", "jobs", "--asset", &id]);

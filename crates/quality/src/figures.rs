@@ -44,14 +44,16 @@ pub fn figure(inspection: &Inspection, detector: &str, name: &str) -> Result<f64
     if let Some(missing) = inspection.not_measured.iter().find(|missing| missing.detector == detector) {
         return Err(format!("`{detector}` was not measured: {}", missing.why));
     }
-    value(inspection, detector, name).ok_or_else(|| format!("`{detector}.{name}` was not measured: {}", absence(detector, name)))
+    value(inspection, detector, name)
+        .ok_or_else(|| format!("`{detector}.{name}` was not measured: {}", absence(detector, name)))
 }
 
 /// All figures that are there, in the order of tables.
 #[must_use]
 pub fn table(inspection: &Inspection) -> Vec<(String, f64)> {
     let all = ALL.into_iter().flat_map(|(detector, names)| names.split(", ").map(move |name| (detector, name)));
-    all.filter_map(|(detector, name)| Some((format!("{detector}.{name}"), figure(inspection, detector, name).ok()?))).collect()
+    all.filter_map(|(detector, name)| Some((format!("{detector}.{name}"), figure(inspection, detector, name).ok()?)))
+        .collect()
 }
 
 fn value(inspection: &Inspection, detector: &str, name: &str) -> Option<f64> {

@@ -221,7 +221,9 @@ impl Case {
         };
         match &self.clip {
             Some(_) if !needs_clip => {
-                return Err("it needs no `clip`: leave it out, or say with `metrics` what is compared with it".to_owned());
+                return Err(
+                    "it needs no `clip`: leave it out, or say with `metrics` what is compared with it".to_owned()
+                );
             }
             None if needs_clip => return Err("it needs a `clip`".to_owned()),
             Some(clip) if !suite.clips.contains_key(clip) => return Err(format!("there is no clip `{clip}`")),

@@ -69,7 +69,10 @@ pub fn check_comparison(new: &NewComparison, bounds: &Bounds) -> Result<(), Refu
             && !measured.contains(&column)
         {
             let measured = measured.join(", ");
-            return refuse("gates", format!("hold `{gate}`, which is not among what is measured: alignment, {measured}"));
+            return refuse(
+                "gates",
+                format!("hold `{gate}`, which is not among what is measured: alignment, {measured}"),
+            );
         }
     }
     Ok(())
@@ -106,7 +109,10 @@ fn check_media(field: &'static str, media: &MediaName, bounds: &Bounds) -> Resul
     match media.function() {
         Some(function) if !bounds.names.iter().any(|name| name == function) => {
             let names = bounds.names.join(", ");
-            refuse(field, format!("goes to `{function}`; only paths of {names} are opened (`media.names` of the service)"))
+            refuse(
+                field,
+                format!("goes to `{function}`; only paths of {names} are opened (`media.names` of the service)"),
+            )
         }
         Some(_) | None => Ok(()),
     }

@@ -80,7 +80,9 @@ pub fn played(name: &MediaName, router: &Url) -> Result<Place, Missing> {
     let base = router.as_str().trim_end_matches('/');
     let path = match name {
         MediaName::Path(path) => path.clone(),
-        MediaName::Asset(id) | MediaName::Source(id) | MediaName::Track(id, _) => format!("/~streaming/{id}/index.m3u8"),
+        MediaName::Asset(id) | MediaName::Source(id) | MediaName::Track(id, _) => {
+            format!("/~streaming/{id}/index.m3u8")
+        }
     };
     Ok(Place::Url(format!("{base}{path}")))
 }

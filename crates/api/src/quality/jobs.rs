@@ -250,7 +250,8 @@ impl FromStr for MediaName {
             let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#' | b'@');
             let (name, rest) = path.split_once('/').ok_or_else(wrong)?;
             let climbs = rest.split(['/', '?']).any(|part| part == ".." || part.to_ascii_lowercase().contains("%2e"));
-            let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+            let is_name =
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
             if !is_name || rest.is_empty() || climbs || text.len() > PATH_MAX_BYTES || !text.bytes().all(is_plain) {
                 return Err(wrong());
             }
@@ -365,7 +366,9 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written_the_same() {
-        for text in [ID.to_owned(), format!("{ID}/source"), format!("{ID}/v720"), format!("/~streaming/{ID}/index.m3u8")] {
+        for text in
+            [ID.to_owned(), format!("{ID}/source"), format!("{ID}/v720"), format!("/~streaming/{ID}/index.m3u8")]
+        {
             let name: MediaName = text.parse().expect("it is a name");
             assert_eq!((name.to_string(), name.asset_id()), (text, ID.parse().ok()));
         }
@@ -376,8 +379,20 @@ mod tests {
     #[test]
     fn what_leads_elsewhere_is_no_name() {
         for text in [
-            "", "film.mp4", "/etc/passwd", "http://192.0.2.1/a", "/~/a", "/~streaming", "/~streaming/", "/~a@b/c", "/~a/../~b/c",
-            "/~a/%2E%2e/c", "/~a/b c", "/~a/b\\c", "/~a/b#c", "/~a:1/b",
+            "",
+            "film.mp4",
+            "/etc/passwd",
+            "http://192.0.2.1/a",
+            "/~/a",
+            "/~streaming",
+            "/~streaming/",
+            "/~a@b/c",
+            "/~a/../~b/c",
+            "/~a/%2E%2e/c",
+            "/~a/b c",
+            "/~a/b\\c",
+            "/~a/b#c",
+            "/~a:1/b",
         ] {
             assert!(text.parse::<MediaName>().is_err(), "{text}");
         }

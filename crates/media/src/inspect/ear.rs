@@ -134,7 +134,8 @@ impl Ear {
         if let Some(why) = self.spoiled {
             return Err(why);
         }
-        let Some(Heard { sound, rate_hz, channels, frames, first_ms }) = self.heard.filter(|heard| heard.frames > 0) else {
+        let Some(Heard { sound, rate_hz, channels, frames, first_ms }) = self.heard.filter(|heard| heard.frames > 0)
+        else {
             return Err("not a sample of the sound can be decoded".to_owned());
         };
         let found = sound.finish();

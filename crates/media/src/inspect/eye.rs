@@ -54,9 +54,8 @@ impl Eye {
     pub(super) fn of(stream: &Stream<'_>, plan: &InspectPlan) -> Result<Self, MediaError> {
         let mut decoder = probe::decoder_for(stream, "video")?;
         decoder.set_threading(threading::Config { kind: threading::Type::Frame, ..threading::Config::default() });
-        let decoder = decoder
-            .video()
-            .map_err(|error| MediaError::input(format!("the pictures cannot be decoded: {error}")))?;
+        let decoder =
+            decoder.video().map_err(|error| MediaError::input(format!("the pictures cannot be decoded: {error}")))?;
         let rates = [stream.avg_frame_rate(), stream.rate()].into_iter();
         Ok(Self {
             index: stream.index(),

@@ -73,8 +73,14 @@ fn black_freeze_and_silence_are_where_ffmpegs_filters_find_them() {
         "-af",
         "silencedetect=n=-60dB:d=2,ametadata=mode=print:file=-",
     ];
-    let keys =
-        ["black_start", "black_end", "freezedetect.freeze_start", "freezedetect.freeze_end", "silence_start", "silence_end"];
+    let keys = [
+        "black_start",
+        "black_end",
+        "freezedetect.freeze_start",
+        "freezedetect.freeze_end",
+        "silence_start",
+        "silence_end",
+    ];
     let judged = judged(&path, &filters, &keys);
     let (video, audio) = (found.video.expect("there are pictures"), found.audio.expect("there is sound"));
     assert!(judged[0].len() == 1 && judged[2].len() == 2 && judged[4].len() == 1, "{judged:?}");
@@ -106,7 +112,8 @@ fn detail_and_motion_are_ffmpegs() {
 
 /// Sound that is not the same all the time, on which the gates of loudness matter.
 fn changing_sound(folder: &Scratch) -> std::path::PathBuf {
-    let sound = "aevalsrc=(0.02+0.4*mod(floor(t/4)\\,3)/2)*sin(2*PI*(200+40*t)*t)|0.3*sin(2*PI*997*t)*lt(t\\,12):s=48000:d=24";
+    let sound =
+        "aevalsrc=(0.02+0.4*mod(floor(t/4)\\,3)/2)*sin(2*PI*(200+40*t)*t)|0.3*sin(2*PI*997*t)*lt(t\\,12):s=48000:d=24";
     judge::ffmpeg(folder, &format!("-f lavfi -i {sound} -c:a pcm_s16le sound.wav"));
     folder.join("sound.wav")
 }

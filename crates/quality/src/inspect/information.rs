@@ -84,7 +84,8 @@ fn edges(luma: &[f32], (width, height): (usize, usize)) -> f64 {
         let here = &luma[y * width..][..width];
         let below = &luma[(y + 1) * width..][..width];
         (1..width - 1).map(move |x| {
-            let across = above[x + 1] + 2.0 * here[x + 1] + below[x + 1] - above[x - 1] - 2.0 * here[x - 1] - below[x - 1];
+            let across =
+                above[x + 1] + 2.0 * here[x + 1] + below[x + 1] - above[x - 1] - 2.0 * here[x - 1] - below[x - 1];
             let down = below[x - 1] + 2.0 * below[x] + below[x + 1] - above[x - 1] - 2.0 * above[x] - above[x + 1];
             across.mul_add(across, down * down).sqrt()
         })

@@ -15,6 +15,12 @@ const CLIPPED_SAMPLES: u64 = 3;
 const GATE_LUFS: f64 = -70.0;
 /// Loudness range is of short-term loudness, which takes three seconds.
 const RANGE_S: f64 = 3.0;
+/// What is softer than the mean by this does not count for it, and which shares of the rest are its ends (EBU Tech 3342).
+const RANGE_GATE_LU: f64 = -20.0;
+const RANGE_ENDS: (f64, f64) = (0.10, 0.95);
+/// Short-term loudness is counted in steps of so many LU, up to so many LUFS.
+const STEP_LU: f64 = 0.01;
+const STEPS_TO_LUFS: f64 = 20.0;
 /// Momentary and short-term loudness are looked at so many times a second (EBU Tech 3341).
 const LOOKS_PER_S: u32 = 10;
 
@@ -42,6 +48,11 @@ struct Meter {
     until_look: usize,
     momentary_max: f64,
     short_term_max: f64,
+    /// Frames metered.
+    frames: u64,
+    /// How often each short-term loudness came, from the absolute gate on. Ten times a second: once a second, as the library has
+    /// it, a range depends on where the seconds begin.
+    short_terms: Vec<u32>,
 }
 
 /// All that was found in sound.
@@ -64,7 +75,7 @@ impl Sound {
     /// `shortest_s` on.
     #[must_use]
     pub fn new(rate_hz: u32, channels: u32, shortest_s: f64) -> Self {
-        let mode = Mode::I | Mode::LRA | Mode::TRUE_PEAK | Mode::M | Mode::S;
+        let mode = Mode::I | Mode::TRUE_PEAK | Mode::M | Mode::S;
         let (meter, unmetered) = match EbuR128::new(channels, rate_hz, mode) {
             Ok(r128) => (Some(Meter::new(r128, rate_hz)), None),
             Err(error) => (None, Some(format!("{channels} channels at {rate_hz} Hz cannot be metered: {error:?}"))),
@@ -123,7 +134,7 @@ impl Sound {
         self.clipping.peak_dbfs = decibels(self.peak);
         let loudness = match (self.meter, self.unmetered) {
             _ if self.frames == 0 => Err("not a sample was decoded".to_owned()),
-            (Some(meter), _) => meter.finish(duration_s),
+            (Some(meter), _) => meter.finish(),
             (None, why) => Err(why.unwrap_or_default()),
         };
         Heard { silence: self.silence.finish(duration_s), clipping: self.clipping, loudness, duration_s }
@@ -140,7 +151,10 @@ fn decibels(amplitude: f64) -> Option<f64> {
 impl Meter {
     fn new(r128: EbuR128, rate_hz: u32) -> Self {
         let until_look = (rate_hz / LOOKS_PER_S).max(1) as usize;
-        Self { r128, until_look, momentary_max: f64::NEG_INFINITY, short_term_max: f64::NEG_INFINITY }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a quotient of the constants above")]
+        let short_terms = vec![0; ((STEPS_TO_LUFS - GATE_LUFS) / STEP_LU) as usize + 1];
+        let none = f64::NEG_INFINITY;
+        Self { r128, until_look, momentary_max: none, short_term_max: none, frames: 0, short_terms }
     }
 
     fn hear(&mut self, samples: &[f32], channels: usize) -> Result<(), ebur128::Error> {
@@ -156,9 +170,10 @@ impl Meter {
             let (some, later) = rest.split_at((self.until_look * channels).min(rest.len()));
             self.r128.add_frames_f32(some)?;
             self.until_look -= some.len() / channels;
+            self.frames += (some.len() / channels) as u64;
             if self.until_look == 0 {
                 self.momentary_max = self.momentary_max.max(self.r128.loudness_momentary()?);
-                self.short_term_max = self.short_term_max.max(self.r128.loudness_shortterm()?);
+                self.look_at(self.r128.loudness_shortterm()?);
                 self.until_look = (self.r128.rate() / LOOKS_PER_S).max(1) as usize;
             }
             rest = later;
@@ -166,10 +181,42 @@ impl Meter {
         Ok(())
     }
 
-    fn finish(self, duration_s: f64) -> Result<Loudness, String> {
+    /// Counts a short-term loudness, LUFS, once there are three seconds to have one of.
+    fn look_at(&mut self, lufs: f64) {
+        if self.frames as f64 + 1.0 < RANGE_S * f64::from(self.r128.rate()) {
+            return;
+        }
+        self.short_term_max = self.short_term_max.max(lufs);
+        if lufs >= GATE_LUFS {
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
+            let at = (((lufs - GATE_LUFS) / STEP_LU).round() as usize).min(self.short_terms.len() - 1);
+            self.short_terms[at] = self.short_terms[at].saturating_add(1);
+        }
+    }
+
+    /// The range of what is above both gates; none where nothing is.
+    fn range_lu(&self) -> Option<f64> {
+        let steps = || {
+            self.short_terms.iter().enumerate().map(|(at, count)| (GATE_LUFS + at as f64 * STEP_LU, u64::from(*count)))
+        };
+        let powers: f64 = steps().map(|(lufs, count)| count as f64 * 10_f64.powf(lufs / 10.0)).sum();
+        let all: u64 = steps().map(|(_, count)| count).sum();
+        let gate = 10.0 * (powers / all.max(1) as f64).log10() + RANGE_GATE_LU;
+        let loud = || steps().filter(|(lufs, count)| *lufs >= gate && *count > 0);
+        let last = loud().map(|(_, count)| count).sum::<u64>().checked_sub(1)? as f64;
+        let at = |share: f64| {
+            let mut before = 0.0;
+            loud().find(|(_, count)| {
+                before += *count as f64;
+                before > (last * share).round()
+            })
+        };
+        Some(at(RANGE_ENDS.1)?.0 - at(RANGE_ENDS.0)?.0)
+    }
+
+    fn finish(self) -> Result<Loudness, String> {
         let failed = |error: ebur128::Error| format!("the sound cannot be metered: {error:?}");
         let integrated = self.r128.loudness_global().map_err(failed)?;
-        let range_lu = self.r128.loudness_range().map_err(failed)?;
         let mut true_peak = 0.0_f64;
         for channel in 0..self.r128.channels() {
             true_peak = true_peak.max(self.r128.true_peak(channel).map_err(failed)?);
@@ -177,10 +224,10 @@ impl Meter {
         let heard = |lufs: f64| (lufs > GATE_LUFS).then_some(lufs);
         Ok(Loudness {
             integrated_lufs: heard(integrated),
-            range_lu: heard(integrated).and_then(|_| (duration_s >= RANGE_S).then_some(range_lu)),
+            range_lu: self.range_lu(),
             true_peak_dbtp: decibels(true_peak),
             momentary_max_lufs: heard(self.momentary_max),
-            short_term_max_lufs: if duration_s >= RANGE_S { heard(self.short_term_max) } else { None },
+            short_term_max_lufs: heard(self.short_term_max),
         })
     }
 }

@@ -50,7 +50,9 @@ pub(super) async fn file(
     let record = record.ok_or_else(|| jobs::missing::<ComparisonJob>(id))?;
     if record.standing.state != MeasuringState::Succeeded {
         let state = record.standing.state.word();
-        return Err(Failure::conflict(format!("comparison {id} is {state}: only one that has succeeded has files")).into());
+        return Err(
+            Failure::conflict(format!("comparison {id} is {state}: only one that has succeeded has files")).into()
+        );
     }
     let opened = match tokio::fs::File::open(results.path(record.seq, file)).await {
         Ok(opened) => opened,

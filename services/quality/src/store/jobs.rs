@@ -102,7 +102,9 @@ impl Store {
                 select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND state = ?5 AND seq < ?3 ORDER BY seq DESC LIMIT ?4")
             }
             (None, Some(_)) => {
-                select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND asset_id = ?6 AND seq < ?3 ORDER BY seq DESC LIMIT ?4")
+                select_jobs!(
+                    "WHERE tenant = ?1 AND kind = ?2 AND asset_id = ?6 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+                )
             }
             (Some(_), Some(_)) => select_jobs!(
                 "WHERE tenant = ?1 AND kind = ?2 AND asset_id = ?6 AND state = ?5 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
@@ -180,12 +182,7 @@ impl Store {
     }
 }
 
-async fn find(
-    connection: &mut SqliteConnection,
-    tenant: &str,
-    kind: Kind,
-    id: Uuid,
-) -> StoreResult<Option<JobRow>> {
+async fn find(connection: &mut SqliteConnection, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<JobRow>> {
     let query = sqlx::query_as(select_jobs!("WHERE tenant = ?1 AND kind = ?2 AND id = ?3"));
     Ok(query.bind(tenant).bind(kind.word()).bind(id.to_string()).fetch_optional(connection).await?)
 }

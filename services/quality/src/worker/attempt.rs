@@ -99,7 +99,11 @@ async fn say(worker: &Worker, lease: LeaseKey, said: &Said) {
                 tokio::time::sleep(SAY_PAUSE).await;
             }
             Err(error) => {
-                tracing::error!(seq = lease.seq, error = chain(&error), "a report was not taken; the lease will run out");
+                tracing::error!(
+                    seq = lease.seq,
+                    error = chain(&error),
+                    "a report was not taken; the lease will run out"
+                );
                 return;
             }
         }
@@ -118,8 +122,8 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn steps(&self) -> Result<Measured, Unfinished> {
         let folder = self.worker.scratch.job_folder(self.job.lease);
-        let folder =
-            folder.map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
+        let folder = folder
+            .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
         match &self.job.asked {
             Asked::Comparison(asked) => self.compare(asked, &folder).await,
             Asked::Inspection(asked) => self.inspect(asked, &folder).await,
@@ -216,7 +220,9 @@ impl Attempt<'_> {
 
     fn threads(&self) -> u32 {
         match self.worker.config.threads {
-            0 => std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(64).min(64)),
+            0 => {
+                std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(64).min(64))
+            }
             threads => threads.min(64),
         }
     }

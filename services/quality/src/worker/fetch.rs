@@ -58,7 +58,9 @@ async fn place(worker: &Worker, tenant: &str, name: &MediaName) -> Result<Place,
     };
     let asset = worker.client.for_tenant(tenant).asset(asset_id).await;
     let asset = asset.map_err(|error| failed(Fault::Environment, chain(&error)))?;
-    let asset = asset.ok_or_else(|| is_absent(media::Missing::Asset(asset_id)))?;
+    // The catalogue answers services for every tenant: whose an asset is, is looked at here.
+    let own = asset.filter(|asset| asset.tenant == tenant);
+    let asset = own.ok_or_else(|| is_absent(media::Missing::Asset(asset_id)))?;
     match media::is_catalogued(name) {
         Some(_) => media::object(name, &asset).map_err(is_absent),
         None => media::played(name, worker.client.router()).map_err(is_absent),
@@ -83,7 +85,8 @@ async fn download(worker: &Worker, name: &MediaName, key: &str, path: &Path) -> 
         return Err(failed(Fault::Input, format!("{name} is not in the object store")));
     };
     let free_bytes = worker.scratch.free_bytes();
-    let free_bytes = free_bytes.map_err(|error| failed(Fault::Environment, format!("the free space is not known: {error}")))?;
+    let free_bytes =
+        free_bytes.map_err(|error| failed(Fault::Environment, format!("the free space is not known: {error}")))?;
     if found.size_bytes > free_bytes {
         let (needed_mib, free_mib) = (found.size_bytes.div_ceil(1 << 20), free_bytes >> 20);
         let reason = format!("the disk is too full for {name}: it has {needed_mib} MiB, {free_mib} MiB are free");

@@ -18,7 +18,12 @@ pub(super) fn worst(comparison: &Comparison) -> &[WorstFrame] {
 }
 
 /// How they are drawn from what a media process can open.
-pub(super) fn sheets(comparison: &Comparison, reference: String, distorted: String, follow_playlists: bool) -> SheetPlan {
+pub(super) fn sheets(
+    comparison: &Comparison,
+    reference: String,
+    distorted: String,
+    follow_playlists: bool,
+) -> SheetPlan {
     let pair = |frame: &WorstFrame| FramePair { reference: frame.reference, distorted: frame.distorted };
     SheetPlan { reference, distorted, follow_playlists, pairs: worst(comparison).iter().map(pair).collect() }
 }

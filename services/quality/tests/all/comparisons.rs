@@ -16,7 +16,10 @@ async fn a_track_is_scored_against_the_source_and_its_gates_are_judged() {
     let result = ended.result.expect("it was measured");
     assert_eq!((result.scored_frames, result.alignment.dropped_frames), (120, 0));
     // As the caller calls them: nobody is told where they lay.
-    assert_eq!((result.reference.input.parse(), result.distorted.input.parse()), (Ok(new.reference.clone()), Ok(new.distorted.clone())));
+    assert_eq!(
+        (result.reference.input.parse(), result.distorted.input.parse()),
+        (Ok(new.reference.clone()), Ok(new.distorted.clone()))
+    );
     assert_eq!(result.notes, Vec::<String>::new());
     let passed: Vec<_> = ended.standing.gates.iter().map(|gate| gate.passed).collect();
     assert_eq!((passed, ended.standing.passed), (vec![true, false, true], Some(false)));
@@ -38,7 +41,10 @@ async fn a_track_is_scored_against_the_source_and_its_gates_are_judged() {
     assert_eq!(world.client.create_comparison(&other).await.unwrap_err().status(), Some(409));
     let query = MeasuringQuery { asset_id: new.distorted.asset_id(), ..MeasuringQuery::default() };
     let page = world.client.comparisons(&query).await.unwrap();
-    assert_eq!(page.items.iter().map(|job| (job.standing.id, job.result.is_some())).collect::<Vec<_>>(), [(new.id, false)]);
+    assert_eq!(
+        page.items.iter().map(|job| (job.standing.id, job.result.is_some())).collect::<Vec<_>>(),
+        [(new.id, false)]
+    );
     let query = MeasuringQuery { asset_id: Some(Uuid::nil()), ..MeasuringQuery::default() };
     assert_eq!(world.client.comparisons(&query).await.unwrap().items, []);
 }
@@ -111,7 +117,11 @@ async fn old_jobs_go_with_their_files_and_the_queue_has_an_end() {
     flame_test_kit::eventually(crate::world::PATIENCE, || async {
         let left = world.client.comparisons(&MeasuringQuery::default()).await.map_err(|error| error.to_string())?;
         let left: Vec<_> = left.items.iter().map(|job| job.standing.id).collect();
-        if left == [ids[2]] && world.results() == 1 { Ok(()) } else { Err(format!("{left:?}, {} results", world.results())) }
+        if left == [ids[2]] && world.results() == 1 {
+            Ok(())
+        } else {
+            Err(format!("{left:?}, {} results", world.results()))
+        }
     })
     .await;
 
