@@ -25,6 +25,16 @@ pub enum UploadState {
     Failed,
 }
 
+/// What an upload has to do with others (tus 1.0, concatenation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConcatRole {
+    /// It is to be a part of another one, and becomes no asset by itself.
+    Partial,
+    /// It is made of partial ones.
+    Final,
+}
+
 /// Answer of `GET /doors`: where encoders publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveDoors {
@@ -63,6 +73,9 @@ pub struct Upload {
     pub chain: String,
     /// SHA-256 of the whole, lower-case hex, once complete.
     pub sha256: Option<String>,
+    /// Whether it is a part of another upload, or made of parts; absent for most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concat: Option<ConcatRole>,
     /// What the probe measured, once it has.
     pub probe: Option<Probe>,
     /// The asset, once registered.

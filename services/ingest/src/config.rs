@@ -140,6 +140,8 @@ pub struct Limits {
     pub max_backoff: Span,
     /// Time that a media child may take for one file.
     pub media_timeout: Span,
+    /// Partial uploads that one final upload may name.
+    pub max_partials: usize,
     /// Longest file of subtitles; as many as `max_processing` are in memory at once.
     pub max_subtitles: Bytes,
 }
@@ -355,6 +357,7 @@ impl Default for Limits {
             max_processing: 2,
             max_backoff: Span(Duration::from_secs(30)),
             media_timeout: Span(Duration::from_secs(120)),
+            max_partials: 256,
             max_subtitles: Bytes(4 << 20),
         }
     }

@@ -133,6 +133,12 @@ impl Depot {
         Ok(self.abort_strays(record, Some(&upload.id)).await?)
     }
 
+    /// Whether the source object is there and has the upload's length. An empty upload has none and needs none.
+    pub async fn has_source(&self, record: &Record) -> Result<bool, StoreError> {
+        let found_bytes = self.store.head(&source_key(record)).await?.map(|object| object.size_bytes);
+        Ok(record.offset_bytes == 0 || found_bytes == Some(record.offset_bytes))
+    }
+
     /// Stores the poster.
     pub async fn put_poster(&self, record: &Record, file: &Path) -> Result<String, StoreError> {
         let key = poster_key(record);

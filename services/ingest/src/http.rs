@@ -27,10 +27,10 @@ mod whip_sessions;
 const METHODS: &str = "GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS";
 /// Request headers that they may set.
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, Content-Digest, If-Match, Repr-Digest, Tus-Resumable, Upload-Checksum, \
-                               Upload-Length, Upload-Metadata, Upload-Offset";
+                               Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, Upload-Offset";
 /// Answer headers that they may read.
 const ANSWER_HEADERS: &str = "ETag, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, \
-                              Tus-Version, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";
+                              Tus-Version, Upload-Concat, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, Upload-Offset";
 
 /// What handlers share.
 #[derive(Debug, Clone)]

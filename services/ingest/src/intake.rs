@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::concat::Concat;
 use crate::config::Limits;
 use crate::depot::Depot;
 use crate::digest::{Promise, RunningSha256};
@@ -22,7 +23,7 @@ use crate::labels::Labels;
 use crate::parts::{PARTS_HELD, part_bytes};
 use crate::receive::{ReceiveError, Received, Receiver};
 use crate::record::{Origin, Record, Stage};
-use crate::store::{RecordResult, Uploads};
+use crate::store::{JoinRefusal, RecordResult, Uploads};
 use crate::writers::{Turn, Writers};
 
 /// Pieces of a body (each what one read of a socket gave) between a request and its task.
@@ -47,6 +48,8 @@ pub struct Intake {
     pub processing: Arc<Notify>,
     /// Wakes the pulls.
     pub pulls: Arc<Notify>,
+    /// Wakes the joins.
+    pub joins: Arc<Notify>,
     /// Bodies being taken in; the service's stop waits for them.
     pub tasks: TaskTracker,
     /// The service stops.
@@ -67,6 +70,8 @@ pub struct Announcement {
     pub labels: Labels,
     /// Where a pull comes from.
     pub url: Option<String>,
+    /// Whether it is a part of another one, or made of such.
+    pub concat: Option<Concat>,
 }
 
 /// How the bytes of a connection ended.
@@ -114,6 +119,7 @@ impl Intake {
             limits,
             processing: Arc::default(),
             pulls: Arc::default(),
+            joins: Arc::default(),
             tasks: TaskTracker::new(),
             stop,
             memory: Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS))),
@@ -122,10 +128,36 @@ impl Intake {
 
     /// Begins an upload. One of no bytes is complete at once.
     pub async fn announce(&self, announcement: Announcement) -> RecordResult<Record> {
-        let Announcement { tenant, origin, length_bytes, labels, url } = announcement;
-        let empty = length_bytes == Some(0);
+        let record = self.record(announcement);
+        self.uploads.insert(&record).await?;
+        if record.is_complete() {
+            self.processing.notify_one();
+        }
+        Ok(record)
+    }
+
+    /// Begins an upload that is made of partial ones, in this order. The same list again gives the same upload.
+    pub async fn announce_final(
+        &self,
+        announcement: Announcement,
+        partials: &[Uuid],
+    ) -> RecordResult<Result<Record, JoinRefusal>> {
+        let (tenant, max_bytes) = (announcement.tenant.clone(), self.limits.max_upload.0);
+        let record_of = |length_bytes| self.record(Announcement { length_bytes: Some(length_bytes), ..announcement });
+        let added = self.uploads.insert_final(&tenant, partials, max_bytes, record_of).await?;
+        self.joins.notify_one();
+        self.processing.notify_one();
+        Ok(added)
+    }
+
+    /// The row of a new upload.
+    fn record(&self, announcement: Announcement) -> Record {
+        let Announcement { tenant, origin, length_bytes, labels, url, concat } = announcement;
+        // A partial upload of no bytes is complete too, but there is nothing to do about it.
+        let empty = length_bytes == Some(0) && concat != Some(Concat::Partial);
+        let expires = origin == Origin::Tus && !empty && !matches!(concat, Some(Concat::Final(_)));
         let now = OffsetDateTime::now_utc();
-        let record = Record {
+        Record {
             id: Uuid::now_v7(),
             tenant,
             origin,
@@ -141,19 +173,15 @@ impl Intake {
             tail: None,
             sha256_state: None,
             sha256: empty.then(|| RunningSha256::default().hex()),
+            concat,
             probe: None,
             poster_key: None,
             asset_id: None,
             job_id: None,
             error: None,
             created_at: now,
-            expires_at: (origin == Origin::Tus && !empty).then(|| now + self.limits.expiry.0),
-        };
-        self.uploads.insert(&record).await?;
-        if empty {
-            self.processing.notify_one();
+            expires_at: expires.then(|| now + self.limits.expiry.0),
         }
-        Ok(record)
     }
 
     /// A receiver of the bytes of `record`, with the memory that it needs.
@@ -247,7 +275,8 @@ impl Intake {
         Ok(ended)
     }
 
-    async fn memory(&self, record: &Record) -> Result<OwnedSemaphorePermit, IntakeError> {
+    /// The memory that an upload needs while its bytes come, or are joined.
+    pub(crate) async fn memory(&self, record: &Record) -> Result<OwnedSemaphorePermit, IntakeError> {
         let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
         let coming_bytes = record.length_bytes.map_or(u64::MAX, |length| length - record.offset_bytes);
         let needed_bytes = (PARTS_HELD as u64 * record.part_bytes).min(coming_bytes.saturating_add(tail_bytes));

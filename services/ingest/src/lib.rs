@@ -4,11 +4,12 @@
 //! there; then metadata and transcode hear of them. It never decodes media itself (children do), never keeps bytes on a
 //! disk of its own beside the store, and never serves them back.
 //!
-//! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`]), what is known of it ([`record`],
-//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`]), what
+//! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`], [`concat`]), what is known of it ([`record`],
+//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`], [`join`]), what
 //! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
+pub mod concat;
 pub mod config;
 pub mod depot;
 pub mod digest;
@@ -16,6 +17,7 @@ pub mod fault;
 pub mod filling;
 mod http;
 pub mod intake;
+pub mod join;
 pub mod labels;
 pub mod live;
 #[doc(hidden)]
@@ -49,6 +51,7 @@ use tokio_util::sync::CancellationToken;
 use config::StoreChoice;
 use depot::Depot;
 use intake::Intake;
+use join::Joiner;
 use live::figures::Figures;
 use processing::Processor;
 use processing::media::Media;
@@ -151,6 +154,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let puller = Puller::new(intake.clone(), config.pulls);
     host.spawn("processing", |stop| processor.run(stop));
     host.spawn("pulls", |stop| puller.run(stop));
+    let joiner = Joiner::new(intake.clone());
+    host.spawn("joins", |stop| joiner.run(stop));
     host.spawn("sweeper", |stop| sweep::run(intake.clone(), stop));
     host.spawn("bodies", |stop| drain(intake.clone(), stop));
     if let Some(door) = door {

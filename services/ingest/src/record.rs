@@ -5,6 +5,7 @@ use flame_api::media::Probe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::concat::Concat;
 use crate::labels::Labels;
 
 /// How the bytes come.
@@ -93,6 +94,8 @@ pub struct Record {
     pub sha256_state: Option<Vec<u8>>,
     /// SHA-256 of the whole.
     pub sha256: Option<String>,
+    /// Whether it is a part of another upload, or made of such.
+    pub concat: Option<Concat>,
     /// What the probe measured.
     pub probe: Option<Probe>,
     /// Key of the poster.
@@ -211,6 +214,24 @@ impl Record {
         self.stage != Stage::Receiving
     }
 
+    /// Whether it is made of partial uploads, and so takes no bytes of its own.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.concat, Some(Concat::Final(_)))
+    }
+
+    /// Whether it is a partial upload, and so becomes nothing by itself.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        matches!(self.concat, Some(Concat::Partial))
+    }
+
+    /// Whether it is a partial upload with all its bytes, each in a place where the store can copy it from.
+    #[must_use]
+    pub fn is_whole_partial(&self) -> bool {
+        self.is_partial() && self.tail.is_none() && self.length_bytes == Some(self.offset_bytes)
+    }
+
     /// What callers see of it; `None` once it is gone.
     #[must_use]
     pub fn to_wire(&self) -> Option<Upload> {
@@ -225,6 +246,7 @@ impl Record {
             title: self.labels.title.clone(),
             chain: self.labels.chain.clone(),
             sha256: self.sha256.clone(),
+            concat: self.concat.as_ref().map(Concat::role),
             probe: self.probe.clone(),
             asset_id: self.asset_id.filter(|_| state != UploadState::Failed),
             job_id: self.job_id.filter(|_| state == UploadState::Done),

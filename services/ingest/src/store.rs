@@ -20,12 +20,17 @@ use sqlx::{Connection, Row, SqliteConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::concat::Concat;
 use crate::record::{Record, Stage, Tail};
 
+mod joins;
 mod rows;
+mod work;
+
+pub use joins::JoinRefusal;
 
 /// The newest schema that this release knows.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The table of uploads. Cheap to clone.
@@ -151,30 +156,10 @@ impl Uploads {
 
     /// Adds an upload.
     pub async fn insert(&self, record: &Record) -> RecordResult<()> {
-        sqlx::query(
-            "INSERT INTO uploads (id, tenant, origin, stage, due_at_ms, offset_bytes, length_bytes, part_bytes, file_name,
-             title, chain, url, sha256, created_at_ms, expires_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(record.id.to_string())
-        .bind(&record.tenant)
-        .bind(record.origin.as_str())
-        .bind(record.stage.as_str())
-        // A pull is due at once, and so is the work on an upload of no bytes.
-        .bind((record.url.is_some() || record.stage.has_work()).then(|| to_ms(record.created_at)))
-        .bind(signed(record.offset_bytes))
-        .bind(record.length_bytes.map(signed))
-        .bind(signed(record.part_bytes))
-        .bind(&record.labels.file_name)
-        .bind(&record.labels.title)
-        .bind(&record.labels.chain)
-        .bind(&record.url)
-        .bind(&record.sha256)
-        .bind(to_ms(record.created_at))
-        .bind(record.expires_at.map(to_ms))
-        .execute(&self.writer)
-        .await
-        .map(drop)
-        .map_err(failed("add an upload"))
+        let act = failed("add an upload");
+        let mut change = self.writer.begin().await.map_err(&act)?;
+        insert_upload(&mut change, record).await.map_err(&act)?;
+        change.commit().await.map_err(&act)
     }
 
     /// A tenant's upload.
@@ -233,6 +218,14 @@ impl Uploads {
         self.change("note a source", change).await
     }
 
+    /// Notes the length of an upload that did not have one. `false` if it has one, or has ended.
+    pub async fn set_length(&self, id: Uuid, length_bytes: u64) -> RecordResult<bool> {
+        let change = sqlx::query(
+            "UPDATE uploads SET length_bytes = ?1 WHERE id = ?2 AND stage = 'receiving' AND length_bytes IS NULL AND offset_bytes <= ?1",
+        );
+        self.change("note a length", change.bind(signed(length_bytes)).bind(id.to_string())).await
+    }
+
     /// Acknowledges bytes that the object store has. With `sha256` they were the last ones: processing begins.
     /// `false` if the upload has ended meanwhile.
     pub async fn arrive(&self, record: &Record, arrival: &Arrival, sha256: Option<&str>) -> RecordResult<bool> {
@@ -246,6 +239,7 @@ impl Uploads {
         let changed = sqlx::query(
             "UPDATE uploads SET offset_bytes = ?, sha256_state = ?, tail_key = ?, tail_bytes = ?, expires_at_ms = ?,
              stage = ?, due_at_ms = ?, sha256 = ?, length_bytes = CASE WHEN ? THEN ? ELSE length_bytes END,
+             join_at_ms = CASE WHEN ? THEN NULL ELSE join_at_ms END,
              attempts = 0, error = NULL WHERE id = ? AND stage = 'receiving'",
         )
         .bind(signed(arrival.offset_bytes))
@@ -258,6 +252,7 @@ impl Uploads {
         .bind(sha256)
         .bind(sha256.is_some())
         .bind(signed(arrival.offset_bytes))
+        .bind(sha256.is_some())
         .bind(record.id.to_string())
         .execute(&mut *change)
         .await
@@ -267,6 +262,9 @@ impl Uploads {
         }
         for part in &arrival.parts {
             insert_part(&mut change, record, part).await.map_err(&act)?;
+        }
+        if sha256.is_some() && record.is_final() {
+            joins::end_partials(&mut change, record.id).await.map_err(&act)?;
         }
         change.commit().await.map_err(&act)?;
         Ok(true)
@@ -331,18 +329,30 @@ impl Uploads {
         self.change("postpone an upload", change).await
     }
 
-    /// Begins to give an upload up: what is stored of it is deleted next. `false` if it was no longer in `from`.
+    /// Begins to give an upload up, and the parts of a final one with it: what is stored of it is deleted next. `false` if it
+    /// was no longer in `from`.
     pub async fn give_up(&self, id: Uuid, from: Stage, to: Stage, reason: &str) -> RecordResult<bool> {
         debug_assert!(matches!(to, Stage::Refusing | Stage::Ending), "these are the stages that delete");
-        let change = sqlx::query(
-            "UPDATE uploads SET stage = ?, due_at_ms = ?, attempts = 0, error = ?, expires_at_ms = NULL WHERE id = ? AND stage = ?",
+        let act = failed("give an upload up");
+        let mut change = self.writer.begin().await.map_err(&act)?;
+        let given_up = sqlx::query(
+            "UPDATE uploads SET stage = ?, due_at_ms = ?, join_at_ms = NULL, attempts = 0, error = ?, expires_at_ms = NULL
+             WHERE id = ? AND stage = ?",
         )
         .bind(to.as_str())
         .bind(to_ms(OffsetDateTime::now_utc()))
         .bind(reason)
         .bind(id.to_string())
-        .bind(from.as_str());
-        self.change("give an upload up", change).await
+        .bind(from.as_str())
+        .execute(&mut *change)
+        .await
+        .map_err(&act)?;
+        if given_up.rows_affected() == 0 {
+            return Ok(false);
+        }
+        joins::end_partials(&mut change, id).await.map_err(&act)?;
+        change.commit().await.map_err(&act)?;
+        Ok(true)
     }
 
     /// Notes that nothing is stored of it any more. A gone upload is remembered until `forget_at`.
@@ -366,81 +376,41 @@ impl Uploads {
         Ok(changed.rows_affected() == 1)
     }
 
-    /// Uploads with work that is due, longest waiting first.
-    pub async fn due(&self, now: OffsetDateTime, limit: u32) -> RecordResult<Vec<Uuid>> {
-        let find = sqlx::query(
-            "SELECT id FROM uploads WHERE due_at_ms <= ? AND stage <> 'receiving' ORDER BY due_at_ms LIMIT ?",
-        );
-        self.ids(find.bind(to_ms(now)).bind(limit)).await
-    }
-
-    /// When the next work is due that is not due yet.
-    pub async fn next_due(&self, now: OffsetDateTime) -> RecordResult<Option<OffsetDateTime>> {
-        let find =
-            sqlx::query("SELECT min(due_at_ms) AS at_ms FROM uploads WHERE due_at_ms > ? AND stage <> 'receiving'");
-        self.moment(find.bind(to_ms(now))).await
-    }
-
-    /// Pulls that are due, longest waiting first.
-    pub async fn due_pulls(&self, now: OffsetDateTime, limit: u32) -> RecordResult<Vec<Uuid>> {
-        let find = sqlx::query(
-            "SELECT id FROM uploads WHERE due_at_ms <= ? AND stage = 'receiving' ORDER BY due_at_ms LIMIT ?",
-        );
-        self.ids(find.bind(to_ms(now)).bind(limit)).await
-    }
-
-    /// When the next pull is due that is not due yet.
-    pub async fn next_due_pull(&self, now: OffsetDateTime) -> RecordResult<Option<OffsetDateTime>> {
-        let find =
-            sqlx::query("SELECT min(due_at_ms) AS at_ms FROM uploads WHERE due_at_ms > ? AND stage = 'receiving'");
-        self.moment(find.bind(to_ms(now))).await
-    }
-
-    /// Pulls that wait or run.
-    pub async fn open_pulls(&self) -> RecordResult<u32> {
-        let count = sqlx::query("SELECT count(*) FROM uploads WHERE due_at_ms IS NOT NULL AND stage = 'receiving'");
-        let row = count.fetch_one(&self.readers).await.map_err(failed("count pulls"))?;
-        Ok(row.get(0))
-    }
-
-    /// Unfinished uploads whose time is over.
-    pub async fn expired(&self, now: OffsetDateTime, limit: u32) -> RecordResult<Vec<Uuid>> {
-        let find = sqlx::query("SELECT id FROM uploads WHERE expires_at_ms <= ? AND stage = 'receiving' LIMIT ?");
-        self.ids(find.bind(to_ms(now)).bind(limit)).await
-    }
-
-    /// Forgets uploads that are gone and whose time of remembrance is over.
-    pub async fn forget(&self, now: OffsetDateTime) -> RecordResult<u64> {
-        let delete = sqlx::query("DELETE FROM uploads WHERE expires_at_ms <= ? AND stage = 'gone'").bind(to_ms(now));
-        Ok(delete.execute(&self.writer).await.map_err(failed("forget uploads"))?.rows_affected())
-    }
-
-    /// Gives up PUTs that a stop of the service cut off: nobody can go on with them.
-    pub async fn end_cut_puts(&self) -> RecordResult<u64> {
-        let end = sqlx::query(
-            "UPDATE uploads SET stage = 'ending', due_at_ms = ?, error = 'the service stopped before the body was whole'
-             WHERE origin = 'put' AND stage = 'receiving'",
-        );
-        let ended = end.bind(to_ms(OffsetDateTime::now_utc())).execute(&self.writer).await;
-        Ok(ended.map_err(failed("end cut uploads"))?.rows_affected())
-    }
-
     async fn change(&self, action: &'static str, change: SqliteQuery<'_>) -> RecordResult<bool> {
         Ok(change.execute(&self.writer).await.map_err(failed(action))?.rows_affected() == 1)
-    }
-
-    async fn moment(&self, find: SqliteQuery<'_>) -> RecordResult<Option<OffsetDateTime>> {
-        let row = find.fetch_one(&self.readers).await.map_err(failed("find work"))?;
-        row.get::<Option<i64>, _>("at_ms").map(|_| rows::time(&row, "at_ms")).transpose()
-    }
-
-    async fn ids(&self, find: SqliteQuery<'_>) -> RecordResult<Vec<Uuid>> {
-        let rows = find.fetch_all(&self.readers).await.map_err(failed("find work"))?;
-        rows.iter().map(|row| rows::uuid(row, "id")).collect()
     }
 }
 
 type SqliteQuery<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+async fn insert_upload(change: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO uploads (id, tenant, origin, stage, due_at_ms, offset_bytes, length_bytes, part_bytes, file_name,
+             title, chain, url, sha256, concat, join_at_ms, created_at_ms, expires_at_ms)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(record.id.to_string())
+    .bind(&record.tenant)
+    .bind(record.origin.as_str())
+    .bind(record.stage.as_str())
+    // A pull is due at once, and so is the work on an upload of no bytes.
+    .bind((record.url.is_some() || record.stage.has_work()).then(|| to_ms(record.created_at)))
+    .bind(signed(record.offset_bytes))
+    .bind(record.length_bytes.map(signed))
+    .bind(signed(record.part_bytes))
+    .bind(&record.labels.file_name)
+    .bind(&record.labels.title)
+    .bind(&record.labels.chain)
+    .bind(&record.url)
+    .bind(&record.sha256)
+    .bind(record.concat.as_ref().map(Concat::as_str))
+    .bind((record.is_final() && record.stage == Stage::Receiving).then(|| to_ms(record.created_at)))
+    .bind(to_ms(record.created_at))
+    .bind(record.expires_at.map(to_ms))
+    .execute(change)
+    .await
+    .map(drop)
+}
 
 async fn insert_part(change: &mut SqliteConnection, record: &Record, part: &PartTag) -> Result<(), sqlx::Error> {
     sqlx::query("INSERT INTO parts (upload_id, tenant, number, etag, size_bytes) VALUES (?, ?, ?, ?, ?)")

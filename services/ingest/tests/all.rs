@@ -11,10 +11,16 @@ mod world;
 mod away;
 #[path = "all/chunks.rs"]
 mod chunks;
+#[path = "all/clients.rs"]
+mod clients;
+#[path = "all/concat.rs"]
+mod concat;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/deferred.rs"]
+mod deferred;
 #[path = "all/external.rs"]
 mod external;
 #[path = "all/files.rs"]

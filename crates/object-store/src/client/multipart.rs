@@ -1,5 +1,6 @@
 //! Objects in parts: uploads that outlive a process, files of any size, copies.
 
+use std::ops::Range;
 use std::path::Path;
 
 use aws_sdk_s3::primitives::ByteStream;
@@ -206,44 +207,53 @@ impl Store {
     pub async fn copy(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let not_found = || StoreError::NotFound { operation: "copy", key: from.to_owned() };
         let info = self.head(from).await?.ok_or_else(not_found)?;
-        let source = self.copy_source(from);
         if info.size_bytes <= MAX_COPY_BYTES {
-            let request = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(source);
+            let request = self.client.copy_object().bucket(&self.bucket).key(to).copy_source(self.copy_source(from));
             return request.send().await.map(drop).map_err(|error| classify("copy", from, error));
         }
         let content_type = info.content_type.as_deref().unwrap_or("application/octet-stream");
         let upload = self.create_multipart(to, content_type).await?;
-        let result = self.copy_parts(&upload, from, &source, info.size_bytes).await;
+        let result = self.copy_parts(&upload, from, info.size_bytes).await;
         if result.is_err() {
             self.abort_multipart(&upload).await?;
         }
         result
     }
 
-    async fn copy_parts(
+    /// Makes a range of an object of this bucket a part; the store moves the bytes. At most 5 GiB, and at least 5 MiB unless it is
+    /// the last part. A part of the same number is replaced.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no such object or the upload is over; [`StoreError::StorageFull`],
+    /// [`StoreError::Unavailable`].
+    pub async fn copy_part(
         &self,
         upload: &MultipartUpload,
+        number: u16,
         from: &str,
-        source: &str,
-        size_bytes: u64,
-    ) -> Result<(), StoreError> {
+        range: Range<u64>,
+    ) -> Result<PartTag, StoreError> {
+        let request = self
+            .client
+            .upload_part_copy()
+            .bucket(&self.bucket)
+            .key(&upload.key)
+            .upload_id(&upload.id)
+            .part_number(number.into())
+            .copy_source(self.copy_source(from))
+            .copy_source_range(format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let answer = request.send().await.map_err(|error| classify("copy part of", from, error))?;
+        let etag = unquote(answer.copy_part_result().and_then(|part| part.e_tag()));
+        Ok(PartTag { number, etag, size_bytes: range.end - range.start })
+    }
+
+    async fn copy_parts(&self, upload: &MultipartUpload, from: &str, size_bytes: u64) -> Result<(), StoreError> {
         let mut parts = Vec::new();
         let mut offset_bytes = 0;
         while offset_bytes < size_bytes {
             let end_bytes = (offset_bytes + COPY_PART_BYTES).min(size_bytes);
             let number = u16::try_from(parts.len() + 1).expect("10,000 parts of 1 GiB are S3's largest object twice");
-            let request = self
-                .client
-                .upload_part_copy()
-                .bucket(&self.bucket)
-                .key(&upload.key)
-                .upload_id(&upload.id)
-                .part_number(number.into())
-                .copy_source(source)
-                .copy_source_range(format!("bytes={offset_bytes}-{}", end_bytes - 1));
-            let answer = request.send().await.map_err(|error| classify("copy part of", from, error))?;
-            let etag = unquote(answer.copy_part_result().and_then(|part| part.e_tag()));
-            parts.push(PartTag { number, etag, size_bytes: end_bytes - offset_bytes });
+            parts.push(self.copy_part(upload, number, from, offset_bytes..end_bytes).await?);
             offset_bytes = end_bytes;
         }
         self.complete_multipart(upload, &parts).await.map(drop)

@@ -196,7 +196,7 @@ impl DataWriter {
                 format!("{}-{:x}", hex::encode(crc64.expect("a CRC-64 for its ETag")), self.size_bytes)
             }
         };
-        let extent = Extent { file: self.id, size_bytes: self.size_bytes };
+        let extent = Extent { file: self.id, size_bytes: self.size_bytes, etag: None };
         Ok(Written { pending: self.pending, extent, etag, md5, checksums })
     }
 }

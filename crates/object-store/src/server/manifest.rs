@@ -54,6 +54,9 @@ pub(crate) struct Attributes {
 pub(crate) struct Extent {
     pub file: FileId,
     pub size_bytes: u64,
+    /// ETag of the part that it was, if it was one: a part that is a copy of just this gets the same, and no byte is read for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
 }
 
 /// Name of a data file. Random, never reused.
@@ -123,6 +126,20 @@ impl Manifest {
         self.extents.iter().any(|extent| extent.file == file)
     }
 
+    /// The data file that holds exactly this range, with the ETag of its bytes.
+    pub(crate) fn whole_extent(&self, range: &Range<u64>) -> Option<(Extent, String)> {
+        let mut start_bytes = 0_u64;
+        for extent in &self.extents {
+            let end_bytes = start_bytes.saturating_add(extent.size_bytes);
+            if (start_bytes..end_bytes) == *range {
+                let of_object = (self.extents.len() == 1 && self.upload.is_none()).then_some(&self.etag);
+                return extent.etag.as_ref().or(of_object).map(|etag| (extent.clone(), etag.clone()));
+            }
+            start_bytes = end_bytes;
+        }
+        None
+    }
+
     pub(crate) fn files(&self) -> Vec<FileId> {
         self.extents.iter().map(|extent| extent.file).collect()
     }
@@ -180,7 +197,7 @@ mod tests {
                 .iter()
                 .map(|&size_bytes| {
                     let bytes = (0..size_bytes).map(|_| { next += 1; next }).collect();
-                    (Extent { file: FileId::random(), size_bytes }, bytes)
+                    (Extent { file: FileId::random(), size_bytes, etag: None }, bytes)
                 })
                 .collect();
             let extents: Vec<Extent> = files.iter().map(|(extent, _)| extent.clone()).collect();

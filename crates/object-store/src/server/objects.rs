@@ -182,7 +182,7 @@ pub(crate) fn copy(folder: &Arc<Folder>, tasks: &TaskTracker, copy: Copy) -> Res
     let (source, _pinned) = open(folder, tasks, &copy.from_bucket, &copy.from_key)?;
     copy.source_conditions.check(Some(&source))?;
     let extents: Vec<Extent> =
-        source.extents.iter().map(|extent| Extent { file: FileId::random(), size_bytes: extent.size_bytes }).collect();
+        source.extents.iter().map(|extent| Extent { file: FileId::random(), ..extent.clone() }).collect();
     let files = extents.iter().map(|extent| extent.file).collect();
     let place = Place::Object { bucket: copy.to_bucket.clone(), key: copy.to_key.clone() };
     let pending = Pending::open(folder, place, files)?;

@@ -7,17 +7,19 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use md5::{Digest, Md5};
+use s3s::dto::Checksum;
 
-use super::data::Written;
+use super::data::{Pending, Written};
 use super::error::{AtPath, BackendError, Result};
 use super::folder::{Folder, load, sync_dir};
 use super::intents::{Intent, Place, entries};
 use super::key;
-use super::manifest::{self, Attributes, FileId, Manifest, PartRecord, UploadId, UploadRecord};
+use super::manifest::{self, Attributes, Extent, FileId, Manifest, PartRecord, UploadId, UploadRecord};
 use super::objects::{NewObject, Preconditions, commit_locked, now_unix_ms, require_bucket};
 
 /// S3's smallest part, except for the last.
@@ -113,6 +115,28 @@ pub(crate) fn commit_part(
     Ok(part)
 }
 
+/// Makes a part of `range` of an object by linking the data file that holds just that: no byte is read. `None` if none does, or
+/// the file system has no links; then the bytes have to be copied. `source` must be pinned.
+pub(crate) fn link_part(
+    folder: &Arc<Folder>,
+    place: Place,
+    source: &Manifest,
+    range: &Range<u64>,
+) -> Result<Option<Written>> {
+    let Some((extent, etag)) = source.whole_extent(range) else { return Ok(None) };
+    let file = FileId::random();
+    let (from, to) = (folder.data(extent.file), folder.data(file));
+    let dir = to.parent().expect("a data file lies in a folder");
+    folder.make_durable_dir(dir).at("create", dir)?;
+    let pending = Pending::open(folder, place, vec![file])?;
+    if fs::hard_link(&from, &to).is_err() {
+        return Ok(None);
+    }
+    sync_dir(dir).at("sync", dir)?;
+    let extent = Extent { file, size_bytes: extent.size_bytes, etag: None };
+    Ok(Some(Written { pending, extent, etag, md5: None, checksums: Checksum::default() }))
+}
+
 /// Makes the named parts the object. Asked again after it succeeded, it answers the same.
 pub(crate) fn complete(
     folder: &Folder,
@@ -135,7 +159,7 @@ pub(crate) fn complete(
         etag: multipart_etag(&parts),
         attributes: record.attributes,
         upload: Some(id),
-        extents: parts.into_iter().map(|part| part.extent).collect(),
+        extents: parts.into_iter().map(|part| Extent { etag: Some(part.etag), ..part.extent }).collect(),
     };
     let manifest = commit_locked(folder, bucket, object, conditions, None)?;
     finish(folder, bucket, &manifest, id);

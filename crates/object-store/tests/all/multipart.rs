@@ -160,3 +160,40 @@ async fn listings_of_uploads_are_paged() {
     }
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_a_whole_part_of_another_object_is_linked() {
+    let world = World::start().await;
+    let (first, last) = (random_bytes(PART), random_bytes(5000));
+    let source = world.store.create_multipart("source", "a/b").await.unwrap();
+    let of_source = [
+        world.store.upload_part(&source, 1, first.clone()).await.unwrap(),
+        world.store.upload_part(&source, 2, last.clone()).await.unwrap(),
+    ];
+    world.store.complete_multipart(&source, &of_source).await.unwrap();
+    world.store.put("short", last.clone(), "a/b").await.unwrap();
+    let before = world.data_inodes();
+
+    let (part, end) = (PART as u64, (PART + 5000) as u64);
+    let upload = world.store.create_multipart("o", "a/b").await.unwrap();
+    let linked = world.store.copy_part(&upload, 1, "source", 0..part).await.unwrap();
+    assert_eq!(linked.etag, of_source[0].etag, "the same bytes, the same ETag");
+    assert_eq!(world.data_inodes(), before, "nothing was written");
+    // From the middle of a part there is nothing to link.
+    let copied = world.store.copy_part(&upload, 2, "source", 10..end).await.unwrap();
+    assert_eq!(world.data_inodes().len(), before.len() + 1);
+    let short = world.store.copy_part(&upload, 3, "short", 0..5000).await.unwrap();
+    assert_eq!(world.data_inodes().len(), before.len() + 1);
+    // A part that takes the place of another one, and the source gone before the completion.
+    let again = world.store.copy_part(&upload, 1, "source", 0..part).await.unwrap();
+    assert_eq!(again, linked);
+    world.store.delete("source").await.unwrap();
+    world.store.complete_multipart(&upload, &[linked, copied, short]).await.unwrap();
+    let got = world.store.get("o", u64::MAX).await.unwrap();
+    let wanted = [&first[..], &first[10..], &last[..], &last[..]].concat();
+    assert!(got == wanted, "other bytes");
+    world.store.delete("o").await.unwrap();
+    world.store.delete("short").await.unwrap();
+    assert!(world.data_inodes().is_empty(), "nothing is left");
+    world.stop().await;
+}

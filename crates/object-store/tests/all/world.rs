@@ -1,5 +1,7 @@
 //! One running store in a temporary folder, and a client of it.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_s3::Client;
@@ -39,6 +41,13 @@ impl World {
 
     pub fn root(&self) -> PathBuf {
         root(&self.dir)
+    }
+
+    /// The files that hold bytes: links of one count once.
+    pub fn data_inodes(&self) -> BTreeSet<u64> {
+        let folders = std::fs::read_dir(self.root().join("data")).unwrap();
+        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
+        files.map(|file| file.unwrap().metadata().unwrap().ino()).collect()
     }
 
     /// The SDK itself, for operations that the store does not offer.

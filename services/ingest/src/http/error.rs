@@ -5,11 +5,12 @@ use flame_api::ClientError;
 use flame_object_store::StoreError;
 use flame_service_host::Failure;
 
+use crate::concat::ConcatError;
 use crate::digest::DigestError;
 use crate::intake::{End, IntakeError};
 use crate::labels::LabelError;
 use crate::receive::ReceiveError;
-use crate::store::RecordError;
+use crate::store::{JoinRefusal, RecordError};
 use crate::subtitles::SubtitlesError;
 
 /// When to try again what is away, seconds.
@@ -34,6 +35,29 @@ impl From<LabelError> for Failure {
             LabelError::TooLong { .. } | LabelError::Control(_) | LabelError::Chain(_) | LabelError::Metadata(_) => {
                 Self::bad_request(error.to_string())
             }
+        }
+    }
+}
+
+impl From<ConcatError> for Failure {
+    fn from(error: ConcatError) -> Self {
+        match &error {
+            ConcatError::Form | ConcatError::Url(_) | ConcatError::Twice(_) | ConcatError::TooMany { .. } => {
+                Self::bad_request(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<JoinRefusal> for Failure {
+    fn from(error: JoinRefusal) -> Self {
+        let detail = error.to_string();
+        match error {
+            JoinRefusal::Missing(id) => Self::not_found(format_args!("upload {id}")),
+            JoinRefusal::NotPartial(_) | JoinRefusal::Unfinished { .. } | JoinRefusal::Taken { .. } => {
+                Self::conflict(detail)
+            }
+            JoinRefusal::TooLong { .. } => too_large(detail),
         }
     }
 }

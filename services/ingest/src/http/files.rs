@@ -93,7 +93,7 @@ pub(super) async fn put(
     }
 
     let tenant = caller.tenant.clone();
-    let announcement = Announcement { tenant, origin: Origin::Put, length_bytes, labels, url: None };
+    let announcement = Announcement { tenant, origin: Origin::Put, length_bytes, labels, url: None, concat: None };
     let record = door.intake.announce(announcement).await?;
     if length_bytes != Some(0) {
         let turn = door.intake.writers.take(record.id, PATIENCE).await;

@@ -49,8 +49,14 @@ pub(super) async fn create(
     if door.intake.uploads.open_pulls().await? >= door.pulls.max_waiting {
         return Err(Failure::unavailable("too many pulls wait already; try again later", 60));
     }
-    let announcement =
-        Announcement { tenant: caller.tenant, origin: Origin::Pull, length_bytes: None, labels, url: Some(url.into()) };
+    let announcement = Announcement {
+        tenant: caller.tenant,
+        origin: Origin::Pull,
+        length_bytes: None,
+        labels,
+        url: Some(url.into()),
+        concat: None,
+    };
     let record = door.intake.announce(announcement).await?;
     door.intake.pulls.notify_one();
     let upload = record.to_wire().ok_or_else(|| error::gone("the upload has ended"))?;

@@ -1,5 +1,5 @@
-//! tus 1.0 (<https://tus.io/protocols/resumable-upload>): core, creation, creation-with-upload, termination, checksum,
-//! expiration. Not here: deferred lengths and concatenation; a client that asks for them is told so.
+//! tus 1.0 (<https://tus.io/protocols/resumable-upload>): core, creation, creation-with-upload, creation-defer-length,
+//! termination, checksum, expiration, concatenation. Not here: concatenation-unfinished; a final upload is made of finished parts.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::uploads::existing;
 use super::{Door, error};
+use crate::concat::Concat;
 use crate::digest::TUS_ALGORITHMS;
 use crate::intake::{Announcement, PATIENCE};
 use crate::labels::Labels;
@@ -20,9 +21,10 @@ use crate::record::{Origin, Record, Stage};
 use crate::writers::Turn;
 use headers::{
     BODY_TYPE, EXTENSIONS, SpeaksTus, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_RESUMABLE, TUS_VERSION,
-    UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
+    UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_EXPIRES, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, VERSION,
 };
 
+mod concat;
 pub(crate) mod headers;
 
 /// What the server can do.
@@ -45,7 +47,9 @@ pub(super) async fn upload_options(State(door): State<Door>) -> Response {
 #[utoipa::path(post, path = "/uploads", tag = "tus",
     params(
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
-        ("Upload-Length" = u64, Header, description = "Bytes of the whole"),
+        ("Upload-Length" = Option<u64>, Header, description = "Bytes of the whole; not with the next, nor of a final upload"),
+        ("Upload-Defer-Length" = Option<u64>, Header, description = "`1`: the length comes with a later PATCH"),
+        ("Upload-Concat" = Option<String>, Header, description = "`partial`, or `final;` and the URLs of finished partial uploads, with spaces between"),
         ("Upload-Metadata" = Option<String>, Header, description = "Pairs of key and base64 value: `filename`, `title`, `chain`"),
         ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256` of this body, base64"),
     ),
@@ -53,6 +57,8 @@ pub(super) async fn upload_options(State(door): State<Door>) -> Response {
     responses(
         (status = 201, description = "`Location` names it; `Upload-Offset` says what is stored"),
         (status = 400, description = "A header is malformed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such partial upload", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A partial upload is unfinished, or part of another one", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Another version of tus", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Longer than `Tus-Max-Size`", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A body of another type", body = Problem, content_type = "application/problem+json"),
@@ -68,36 +74,33 @@ pub(super) async fn create(
     body: Body,
 ) -> FailureResult<Response> {
     caller.require(Scope::Write)?;
-    for (name, extension) in [("upload-defer-length", "creation-defer-length"), ("upload-concat", "concatenation")] {
-        if headers.contains_key(name) {
-            return Err(Failure::bad_request(format!(
-                "the extension {extension} is not spoken; OPTIONS names those that are"
-            )));
-        }
+    let concat = concat::of(&headers, door.intake.limits.max_partials)?;
+    if let Some((concat @ Concat::Final(_), partials)) = concat {
+        return concat::create_final(&door, caller.tenant, &headers, concat, &partials).await;
     }
-    let length_bytes = headers::number(&headers, &UPLOAD_LENGTH)?;
-    let length_bytes = length_bytes.ok_or_else(|| Failure::bad_request("Upload-Length is missing"))?;
-    check_size(&door, length_bytes)?;
-    let metadata = headers.get(UPLOAD_METADATA).map(HeaderValue::to_str).transpose();
-    let metadata = metadata.map_err(|_| Failure::bad_request("Upload-Metadata is not ASCII: values are base64"))?;
-    let labels = Labels::from_tus(metadata.unwrap_or_default())?;
+    let length_bytes = length(&headers)?;
+    if let Some(length_bytes) = length_bytes {
+        check_size(&door, length_bytes)?;
+    }
+    let labels = labels(&headers)?;
     let promise = headers::promise(&headers)?;
     let brings = brings_bytes(&headers)?;
     if let (true, Some(coming_bytes)) = (brings, headers::number(&headers, &header::CONTENT_LENGTH)?) {
-        check_room(coming_bytes, length_bytes)?;
+        check_room(coming_bytes, length_bytes.unwrap_or(door.intake.limits.max_upload.0))?;
     }
 
     let announcement = Announcement {
         tenant: caller.tenant,
         origin: Origin::Tus,
-        length_bytes: Some(length_bytes),
+        length_bytes,
         labels,
         url: None,
+        concat: concat.map(|(concat, _)| concat),
     };
     let record = door.intake.announce(announcement).await?;
     let location = HeaderValue::from_str(&format!("/uploads/{}", record.id)).expect("a UUID is ASCII");
     let mut stored_bytes = 0;
-    if brings && length_bytes > 0 {
+    if brings && length_bytes != Some(0) {
         let turn = take_turn(&door, record.id).await?;
         // The upload exists from here on: whatever happens to its first bytes, the client learns its name.
         let failed = |failure: Failure| failure.with_header(header::LOCATION, location.clone());
@@ -120,7 +123,7 @@ pub(super) async fn create(
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
     ),
     responses(
-        (status = 200, description = "`Upload-Offset`, `Upload-Length` and `Upload-Expires`"),
+        (status = 200, description = "`Upload-Offset`, `Upload-Length` or `Upload-Defer-Length`, `Upload-Concat` and `Upload-Expires`. A final upload has an offset once its parts are joined"),
         (status = 404, description = "There is no such upload"),
         (status = 410, description = "It was ended or has expired"),
         (status = 412, description = "Another version of tus"),
@@ -134,14 +137,22 @@ pub(super) async fn offset(
 ) -> FailureResult<Response> {
     caller.require(Scope::Write)?;
     let mut record = existing(&door, &caller, id).await?;
-    if !record.is_complete() && record.origin == Origin::Tus {
+    // Nobody sends bytes of a final upload; looking at it is no reason to stop the joining.
+    if !record.is_complete() && record.origin == Origin::Tus && !record.is_final() {
         let _turn = take_turn(&door, id).await?;
         record = existing(&door, &caller, id).await?;
     }
     let mut response = progress(StatusCode::OK, &record, record.offset_bytes);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(length_bytes) = record.length_bytes {
-        response.headers_mut().insert(UPLOAD_LENGTH, length_bytes.into());
+    match record.length_bytes {
+        Some(length_bytes) => response.headers_mut().insert(UPLOAD_LENGTH, length_bytes.into()),
+        None => response.headers_mut().insert(UPLOAD_DEFER_LENGTH, HeaderValue::from_static("1")),
+    };
+    if let Some(concat) = record.concat.as_ref().and_then(|concat| HeaderValue::from_str(concat.as_str()).ok()) {
+        response.headers_mut().insert(UPLOAD_CONCAT, concat);
+    }
+    if record.is_final() && !record.is_complete() {
+        response.headers_mut().remove(UPLOAD_OFFSET);
     }
     Ok(response)
 }
@@ -152,12 +163,14 @@ pub(super) async fn offset(
         ("id" = Uuid, Path, description = "The upload"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
         ("Upload-Offset" = u64, Header, description = "Where these bytes begin"),
+        ("Upload-Length" = Option<u64>, Header, description = "Bytes of the whole, of an upload that was announced without; once"),
         ("Upload-Checksum" = Option<String>, Header, description = "`sha1` or `sha256` of this body, base64"),
     ),
     request_body(content_type = "application/offset+octet-stream", content = String, description = "The bytes"),
     responses(
         (status = 204, description = "`Upload-Offset` says what is stored"),
         (status = 400, description = "A header is malformed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "A final upload takes no bytes", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such upload", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "Nothing came for too long; what came is stored", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It stands at another offset", body = Problem, content_type = "application/problem+json"),
@@ -191,16 +204,38 @@ pub(super) async fn append(
     if found.origin != Origin::Tus {
         return Err(Failure::conflict(format!("upload {id} does not come by tus")));
     }
+    if found.is_final() {
+        return Err(concat::takes_no_bytes(id));
+    }
+    let length_bytes = headers::number(&headers, &UPLOAD_LENGTH)?;
     let turn = take_turn(&door, id).await?;
-    let record = existing(&door, &caller, id).await?;
+    let mut record = existing(&door, &caller, id).await?;
     if record.offset_bytes != offset_bytes {
         let stands = record.offset_bytes;
         return Err(Failure::conflict(format!("upload {id} stands at {stands}, these bytes begin at {offset_bytes}"))
             .with_header(UPLOAD_OFFSET, stands.into()));
     }
-    let room_bytes = record.length_bytes.map_or(0, |length| length - offset_bytes);
-    check_room(coming_bytes.unwrap_or(0), room_bytes)?;
-    if room_bytes == 0 {
+    let known_bytes = record.length_bytes.or(length_bytes);
+    if let (Some(said_bytes), Some(known_bytes)) = (length_bytes, known_bytes)
+        && (said_bytes != known_bytes || said_bytes < offset_bytes)
+    {
+        let detail = format!(
+            "Upload-Length is {said_bytes}, but upload {id} has {known_bytes} bytes, {offset_bytes} of them stored"
+        );
+        return Err(Failure::bad_request(detail));
+    }
+    let end_bytes = known_bytes.unwrap_or(door.intake.limits.max_upload.0);
+    check_room(coming_bytes.unwrap_or(0), end_bytes.saturating_sub(offset_bytes))?;
+    if record.length_bytes.is_none()
+        && let Some(length_bytes) = length_bytes
+    {
+        check_size(&door, length_bytes)?;
+        if !door.intake.uploads.set_length(id, length_bytes).await? {
+            return Err(Failure::conflict(format!("upload {id} changed meanwhile; look again")));
+        }
+        record.length_bytes = Some(length_bytes);
+    }
+    if record.is_complete() || record.is_whole_partial() {
         return Ok(progress(StatusCode::NO_CONTENT, &record, offset_bytes));
     }
     let (received, end) = door.intake.take_in(turn, record.clone(), promise, body.into_data_stream()).await?;
@@ -234,6 +269,9 @@ pub(super) async fn terminate(
     let _turn = take_turn(&door, id).await?;
     let record = existing(&door, &caller, id).await?;
     let conflict = |what: &str| Err(Failure::conflict(format!("upload {id} {what}")));
+    if let Some(of) = door.intake.uploads.part_of(id).await? {
+        return conflict(&format!("is a part of upload {of}; end that"));
+    }
     match record.stage.state() {
         Some(UploadState::Receiving | UploadState::Failed) => {}
         Some(UploadState::Processing) => return conflict("is being processed; wait until it is done or has failed"),
@@ -271,7 +309,8 @@ fn abilities(door: &Door) -> Response {
 /// An answer that says where the upload stands.
 fn progress(status: StatusCode, record: &Record, offset_bytes: u64) -> Response {
     let mut response = (status, [(TUS_RESUMABLE, VERSION), (UPLOAD_OFFSET, offset_bytes.into())]).into_response();
-    let unfinished = record.stage == Stage::Receiving && record.length_bytes != Some(offset_bytes);
+    let unfinished =
+        record.stage == Stage::Receiving && (record.is_partial() || record.length_bytes != Some(offset_bytes));
     // The row's time; each arrival of bytes gives the upload its whole life again, so it is a lower bound.
     if let Some(date) = record.expires_at.filter(|_| unfinished).and_then(headers::http_date) {
         response.headers_mut().insert(UPLOAD_EXPIRES, date);
@@ -299,6 +338,26 @@ fn brings_bytes(headers: &HeaderMap) -> FailureResult<bool> {
 fn wrong_type(found: &str) -> Failure {
     let detail = format!("the body is of the type `{found}`, bytes of an upload come as `{BODY_TYPE}`");
     Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is of another type", detail)
+}
+
+/// The length announced; `None` where it is to come later. One of the two has to be said.
+fn length(headers: &HeaderMap) -> FailureResult<Option<u64>> {
+    let length_bytes = headers::number(headers, &UPLOAD_LENGTH)?;
+    match (length_bytes, headers.get(UPLOAD_DEFER_LENGTH).map(HeaderValue::as_bytes)) {
+        (Some(_), None) => Ok(length_bytes),
+        (None, Some(b"1")) => Ok(None),
+        (None, Some(_)) => Err(Failure::bad_request("Upload-Defer-Length can only be `1`")),
+        (Some(_), Some(_)) => Err(Failure::bad_request("Upload-Length and Upload-Defer-Length exclude each other")),
+        (None, None) => {
+            Err(Failure::bad_request("Upload-Length is missing; `Upload-Defer-Length: 1` says that it comes later"))
+        }
+    }
+}
+
+fn labels(headers: &HeaderMap) -> FailureResult<Labels> {
+    let metadata = headers.get(UPLOAD_METADATA).map(HeaderValue::to_str).transpose();
+    let metadata = metadata.map_err(|_| Failure::bad_request("Upload-Metadata is not ASCII: values are base64"))?;
+    Ok(Labels::from_tus(metadata.unwrap_or_default())?)
 }
 
 fn check_size(door: &Door, length_bytes: u64) -> FailureResult<()> {

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{RecordError, RecordResult};
+use crate::concat::Concat;
 use crate::labels::Labels;
 use crate::record::{Origin, Record, Stage, Tail};
 
@@ -14,6 +15,7 @@ pub(super) fn record(row: &SqliteRow) -> RecordResult<Record> {
     let tail_key: Option<String> = row.get("tail_key");
     let tail_bytes = unsigned(row, "tail_bytes")?;
     let probe: Option<String> = row.get("probe");
+    let concat: Option<String> = row.get("concat");
     Ok(Record {
         id: uuid(row, "id")?,
         tenant: row.get("tenant"),
@@ -30,6 +32,7 @@ pub(super) fn record(row: &SqliteRow) -> RecordResult<Record> {
         tail: tail_key.map(|key| Tail { key, size_bytes: tail_bytes }),
         sha256_state: row.get("sha256_state"),
         sha256: row.get("sha256"),
+        concat: concat.map(|text| Concat::stored(&text).ok_or_else(|| damaged(row, "concat"))).transpose()?,
         probe: probe.map(|text| serde_json::from_str(&text).map_err(|_| damaged(row, "probe"))).transpose()?,
         poster_key: row.get("poster_key"),
         asset_id: row.get::<Option<&str>, _>("asset_id").map(|_| uuid(row, "asset_id")).transpose()?,

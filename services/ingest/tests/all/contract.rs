@@ -115,13 +115,13 @@ async fn a_later_schema_is_refused() {
         .unwrap();
         pool.close().await;
     };
-    add(2).await;
+    add(3).await;
     world.resume().await;
     world.stop().await;
-    add(3).await;
+    add(4).await;
     let refused = flame_ingest::start(world.config.clone()).await.unwrap_err();
     let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("schema 3"), "{reason}");
+    assert!(reason.contains("schema 4"), "{reason}");
 }
 
 #[tokio::test]

@@ -182,6 +182,52 @@ async fn killed_at_each_step_it_goes_on() {
 }
 
 #[tokio::test]
+async fn killed_at_each_step_of_a_join_it_goes_on() {
+    let body = noise(78, 4 * PART + 777);
+    let cuts = [0, PART + 1000, PART + 3000, 3 * PART + 3000, body.len()];
+    for fault in [
+        "join-partials-whole",
+        "join-begun",
+        "join-part-copied",
+        "join-part-copied:2",
+        "join-noted",
+        "join-copied",
+        "join-complete-noted",
+        "assembled",
+        "inspect",
+    ] {
+        // Every copied part is noted, so that each fault is met.
+        let mut process = Process::start("part = \"5MiB\"", fault).await;
+        let mut urls = Vec::new();
+        for cut in cuts.windows(2) {
+            let length = (cut[1] - cut[0]).to_string();
+            let headers = [("upload-concat", "partial"), ("upload-length", length.as_str())];
+            let tus = Tus::announce_with(&process.base(), &headers).await.unwrap();
+            assert_eq!(tus.send(0, &body[cut[0]..cut[1]]).await, cut[1] - cut[0]);
+            urls.push(format!("/uploads/{}", tus.id));
+        }
+        let concat = format!("final;{}", urls.join(" "));
+        let headers = [("upload-concat", concat.as_str())];
+        // The answer may be lost with the process; what it said is not.
+        let answered = Tus::announce_with(&process.base(), &headers).await;
+        let ended =
+            tokio::time::timeout(PATIENCE, process.child.wait()).await.expect("the fault point is reached").unwrap();
+        assert!(!ended.success(), "{fault}");
+        process.restart().await;
+        let again = Tus::announce_with(&process.base(), &headers).await.unwrap();
+        assert!(answered.is_none_or(|tus| tus.id == again.id), "{fault}");
+        process.check_stored(&again, &body).await;
+        let store = store_at(process.s3);
+        eventually(PATIENCE, || async {
+            let keys = crate::world::keys(&store).await;
+            let open = store.list_multipart("", 10).await.unwrap();
+            if keys.len() == 1 && open.is_empty() { Ok(()) } else { Err(format!("{fault}: {keys:?} {open:?}")) }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_put_that_is_cut_by_a_crash_leaves_nothing() {
     let mut process = Process::start("part = \"5MiB\"", "last-part-stored").await;
     let put = reqwest::Client::new().put(format!("{}/files/clip.mp4", process.base())).body(noise(1, 2 * PART + 9));

@@ -27,7 +27,10 @@ async fn the_server_says_what_it_can() {
         assert_eq!(answer.status(), 204);
         let of = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!((of("tus-version"), of("tus-resumable")), ("1.0.0".to_owned(), "1.0.0".to_owned()));
-        assert_eq!(of("tus-extension"), "creation,creation-with-upload,termination,checksum,expiration");
+        assert_eq!(
+            of("tus-extension"),
+            "creation,creation-with-upload,creation-defer-length,termination,checksum,expiration,concatenation"
+        );
         assert_eq!(
             (of("tus-max-size"), of("tus-checksum-algorithm")),
             ("1073741824".to_owned(), "sha1,sha256".to_owned())
@@ -96,13 +99,13 @@ async fn what_is_malformed_is_named() {
     for wrong in ["-1", "1.5", "abc", "", "99999999999999999999"] {
         problem(post().header("upload-length", wrong).send().await.unwrap(), 400, "bad-request").await;
     }
-    problem(post().header("upload-defer-length", "1").send().await.unwrap(), 400, "bad-request").await;
-    problem(
-        post().header("upload-concat", "partial").header("upload-length", 1).send().await.unwrap(),
-        400,
-        "bad-request",
-    )
-    .await;
+    for (name, wrong) in
+        [("upload-defer-length", "0"), ("upload-concat", "part"), ("upload-concat", "final;/uploads/1")]
+    {
+        problem(post().header(name, wrong).send().await.unwrap(), 400, "bad-request").await;
+    }
+    let both = post().header("upload-defer-length", "1").header("upload-length", 1).send().await.unwrap();
+    problem(both, 400, "bad-request").await;
     let long = post().header("upload-length", (100 << 20) + 1).send().await.unwrap();
     assert_eq!(
         (header(&long, "tus-max-size"), &long.headers()["tus-resumable"]),

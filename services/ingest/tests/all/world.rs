@@ -145,6 +145,28 @@ impl World {
         self.request(method, path).header("tus-resumable", "1.0.0")
     }
 
+    /// Announces an upload with these headers.
+    pub async fn announce_with(&self, headers: &[(&str, &str)]) -> Tus {
+        Tus::announce_with(&self.base(), headers).await.expect("the service answers")
+    }
+
+    /// A partial upload of these bytes, complete.
+    pub async fn partial(&self, body: &[u8]) -> Tus {
+        let length = body.len().to_string();
+        let tus = self.announce_with(&[("upload-concat", "partial"), ("upload-length", &length)]).await;
+        assert_eq!(tus.send(0, body).await, body.len());
+        tus
+    }
+
+    /// Asks for a final upload that is made of these.
+    pub async fn concatenate(&self, partials: &[&Tus]) -> Response {
+        let urls: Vec<_> = partials.iter().map(|tus| format!("/uploads/{}", tus.id)).collect();
+        let concat = format!("final;{}", urls.join(" "));
+        let labels = metadata(&[("filename", "whole.mp4"), ("chain", "none")]);
+        let post = self.tus(Method::POST, "/uploads").header("upload-concat", concat).header("upload-metadata", labels);
+        post.send().await.unwrap()
+    }
+
     /// Announces an upload of this length.
     pub async fn announce(&self, length: usize) -> Tus {
         Tus::announce(&self.base(), length, "clip.mp4").await
@@ -199,6 +221,20 @@ impl World {
 }
 
 impl Tus {
+    /// Announces an upload with these headers; `None` if there is no answer.
+    pub async fn announce_with(base: &str, headers: &[(&str, &str)]) -> Option<Self> {
+        let http = reqwest::Client::new();
+        let mut post = http.post(format!("{base}/uploads")).header("tus-resumable", "1.0.0");
+        post = post.header("upload-metadata", metadata(&[("chain", "none")]));
+        for (name, value) in headers {
+            post = post.header(*name, *value);
+        }
+        let answer = post.send().await.ok()?;
+        let status = answer.status();
+        assert!(status == 201, "{status}: {}", answer.text().await.unwrap_or_default());
+        Some(Self { base: base.to_owned(), id: location(&answer), http })
+    }
+
     pub async fn announce(base: &str, length: usize, name: &str) -> Self {
         let http = reqwest::Client::new();
         let answer = http

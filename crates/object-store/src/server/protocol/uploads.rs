@@ -3,7 +3,7 @@
 use s3s::S3Request;
 use s3s::dto::*;
 
-use super::super::data::EtagKind;
+use super::super::data::{EtagKind, Written};
 use super::super::error::{BackendError, Result};
 use super::super::manifest::{PartRecord, UploadId, pieces};
 use super::super::objects;
@@ -99,16 +99,26 @@ pub(super) async fn copy_part(
     if size_bytes > MAX_BODY_BYTES {
         return Err(BackendError::TooLarge { limit_bytes: MAX_BODY_BYTES });
     }
-    // The bytes pass through the hash, because the part's ETag is their MD5.
-    let stream = ObjectStream::new(backend, pieces(&manifest.extents, range), pinned);
-    let announced = Announced { size_bytes: Some(size_bytes), ..Announced::default() };
     let target = Target {
         upload: upload_id(&input.upload_id)?,
         number: uploads::parse_number(input.part_number)?,
         bucket: input.bucket,
         key: input.key,
     };
-    let (part, _) = receive_part(backend, target, Some(StreamingBlob::new(stream)), announced).await?;
+    let linked = {
+        let place = uploads::place(&target.bucket, &target.key, target.upload, target.number);
+        let (manifest, range) = (manifest.clone(), range.clone());
+        backend.run(move |folder| uploads::link_part(folder, place, &manifest, &range)).await?
+    };
+    let part = match linked {
+        Some(written) => commit_part(backend, target, written).await?,
+        None => {
+            // The bytes pass through the hash, because the part's ETag is made of them.
+            let stream = ObjectStream::new(backend, pieces(&manifest.extents, range), pinned);
+            let announced = Announced { size_bytes: Some(size_bytes), ..Announced::default() };
+            receive_part(backend, target, Some(StreamingBlob::new(stream)), announced).await?.0
+        }
+    };
     let result = CopyPartResult {
         e_tag: Some(etag(&part.etag)),
         last_modified: Some(timestamp(part.modified_unix_ms)),
@@ -132,8 +142,13 @@ async fn receive_part(
     let place = uploads::place(&bucket, &key, upload, number);
     let mut written = backend.receive(body, announced, EtagKind::Crc64, place).await?;
     let checksums = std::mem::take(&mut written.checksums);
-    let part = backend.run(move |folder| uploads::commit_part(folder, &bucket, &key, upload, number, written)).await?;
+    let part = commit_part(backend, Target { bucket, key, upload, number }, written).await?;
     Ok((part, checksums))
+}
+
+async fn commit_part(backend: &Backend, target: Target, written: Written) -> Result<PartRecord> {
+    let Target { bucket, key, upload, number } = target;
+    backend.run(move |folder| uploads::commit_part(folder, &bucket, &key, upload, number, written)).await
 }
 
 pub(super) async fn complete(

@@ -18,13 +18,16 @@ pub(super) const TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("t
 pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 pub(super) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+pub(super) const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+pub(super) const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 pub(super) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 
 /// The version of the protocol.
 pub(super) const VERSION: HeaderValue = HeaderValue::from_static("1.0.0");
 /// The extensions that are spoken.
-pub(super) const EXTENSIONS: &str = "creation,creation-with-upload,termination,checksum,expiration";
+pub(super) const EXTENSIONS: &str =
+    "creation,creation-with-upload,creation-defer-length,termination,checksum,expiration,concatenation";
 /// The media type of a PATCH.
 pub(super) const BODY_TYPE: &str = "application/offset+octet-stream";
 
