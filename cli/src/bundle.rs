@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{
-    EmbeddedStore, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice, WhipConfig,
+    EmbeddedStore, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
+    WhipConfig,
 };
 use flame_metadata::config::PurgeConfig;
 use flame_object_store::StoreConfig;
@@ -415,6 +416,7 @@ impl StoreKeys {
             data: data.to_owned(),
             store: StoreChoice::Embedded(store),
             limits: Limits::default(),
+            quotas: Quotas::default(),
             pulls,
             rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
             srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),

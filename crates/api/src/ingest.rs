@@ -76,6 +76,9 @@ pub struct Upload {
     /// Whether it is a part of another upload, or made of parts; absent for most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concat: Option<ConcatRole>,
+    /// The upload of this tenant that came with the same bytes before, of those that are still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<Uuid>,
     /// What the probe measured, once it has.
     pub probe: Option<Probe>,
     /// The asset, once registered.

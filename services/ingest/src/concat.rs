@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(Concat::parse("partial", 9), Ok((Concat::Partial, vec![])));
         let header = format!("final;/uploads/{A} https://media.example/~ingest/uploads/{B}");
         let (concat, partials) = Concat::parse(&header, 9).unwrap();
-        assert_eq!(partials, [A.parse().unwrap(), B.parse().unwrap()]);
+        assert_eq!(partials, [A.parse::<Uuid>().unwrap(), B.parse().unwrap()]);
         assert_eq!(concat.as_str(), header);
         assert_eq!(Concat::stored(concat.as_str()), Some(concat));
         assert_eq!(Concat::stored("partial"), Some(Concat::Partial));

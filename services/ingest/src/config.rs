@@ -1,6 +1,7 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
 mod push;
+mod quotas;
 mod sources;
 mod srt;
 mod whip;
@@ -19,6 +20,7 @@ use url::Url;
 use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 
 pub use push::PushConfig;
+pub use quotas::{Quotas, TenantQuota};
 pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
 pub use whip::WhipConfig;
@@ -37,6 +39,9 @@ pub struct Config {
     /// What bounds the service.
     #[serde(default)]
     pub limits: Limits,
+    /// What one tenant may have.
+    #[serde(default)]
+    pub quotas: Quotas,
     /// Pulls from URLs.
     #[serde(default)]
     pub pulls: PullConfig,
@@ -244,6 +249,9 @@ impl Config {
         }
         if self.limits.max_processing == 0 || self.pulls.max_running == 0 {
             return wrong("limits.max_processing and pulls.max_running are 1 at least".to_owned());
+        }
+        if self.limits.max_partials == 0 {
+            return wrong("limits.max_partials is 1 at least".to_owned());
         }
         if self.limits.max_subtitles.0 > flame_subtitles::INPUT_MAX_BYTES as u64 {
             let most = Bytes(flame_subtitles::INPUT_MAX_BYTES as u64);

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use flame_object_store::{MultipartUpload, PartTag, Store, StoreError};
+use uuid::Uuid;
 
 use crate::record::{Record, Tail};
 
@@ -22,6 +23,7 @@ const STRAYS_MAX: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Depot {
     store: Store,
+    shares: bool,
 }
 
 /// Why the parts did not become an object.
@@ -45,7 +47,11 @@ pub enum AssembleError {
 /// The key of the source object.
 #[must_use]
 pub fn source_key(record: &Record) -> String {
-    format!("{}/sources/{}", record.tenant, record.id)
+    source_of(&record.tenant, record.id)
+}
+
+fn source_of(tenant: &str, id: Uuid) -> String {
+    format!("{tenant}/sources/{id}")
 }
 
 /// The key of the poster.
@@ -61,10 +67,16 @@ fn own_prefix(record: &Record) -> String {
 // === impl Depot ===
 
 impl Depot {
-    /// A depot in `store`.
+    /// A depot in `store`. `shares` says whether a copy there takes no room.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, shares: bool) -> Self {
+        Self { store, shares }
+    }
+
+    /// Whether a copy takes no room.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.shares
     }
 
     /// The store, to read from.
@@ -137,6 +149,12 @@ impl Depot {
     pub async fn has_source(&self, record: &Record) -> Result<bool, StoreError> {
         let found_bytes = self.store.head(&source_key(record)).await?.map(|object| object.size_bytes);
         Ok(record.offset_bytes == 0 || found_bytes == Some(record.offset_bytes))
+    }
+
+    /// Makes the source of one upload the bytes of another's, which are the same, where that takes less room. Each stays when
+    /// the other goes.
+    pub async fn share(&self, from: Uuid, to: &Record) -> Result<(), StoreError> {
+        if self.shares { self.store.copy(&source_of(&to.tenant, from), &source_key(to)).await } else { Ok(()) }
     }
 
     /// Stores the poster.

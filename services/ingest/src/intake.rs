@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::concat::Concat;
 use crate::config::Limits;
 use crate::depot::Depot;
 use crate::digest::{Promise, RunningSha256};
+use crate::holdings;
 use crate::labels::Labels;
 use crate::parts::{PARTS_HELD, part_bytes};
 use crate::receive::{ReceiveError, Received, Receiver};
@@ -54,6 +55,8 @@ pub struct Intake {
     pub tasks: TaskTracker,
     /// The service stops.
     pub stop: CancellationToken,
+    /// Whoever looks at what tenants hold.
+    pub looks: Arc<Mutex<()>>,
     memory: Arc<Semaphore>,
 }
 
@@ -122,6 +125,7 @@ impl Intake {
             joins: Arc::default(),
             tasks: TaskTracker::new(),
             stop,
+            looks: Arc::default(),
             memory: Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS))),
         }
     }
@@ -129,7 +133,10 @@ impl Intake {
     /// Begins an upload. One of no bytes is complete at once.
     pub async fn announce(&self, announcement: Announcement) -> RecordResult<Record> {
         let record = self.record(announcement);
-        self.uploads.insert(&record).await?;
+        if let Err(refused) = self.uploads.insert(&record).await {
+            holdings::make_room(self, &record.tenant, refused).await?;
+            self.uploads.insert(&record).await?;
+        }
         if record.is_complete() {
             self.processing.notify_one();
         }
@@ -176,6 +183,7 @@ impl Intake {
             concat,
             probe: None,
             poster_key: None,
+            duplicate_of: None,
             asset_id: None,
             job_id: None,
             error: None,

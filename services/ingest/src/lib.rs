@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`], [`concat`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`], [`join`]), what
-//! happens then ([`processing`], [`sweep`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
+//! happens then ([`processing`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod concat;
@@ -15,6 +15,7 @@ pub mod depot;
 pub mod digest;
 pub mod fault;
 pub mod filling;
+pub mod holdings;
 mod http;
 pub mod intake;
 pub mod join;
@@ -111,8 +112,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let rtmp = door.as_ref().map(Door::address);
     let srt = srt_door.as_ref().map(srt::Door::address);
     let whip = whip_door.as_ref().map(whip::Door::address);
-    let uploads =
-        Uploads::open(&config.data.join("ingest.sqlite")).await.map_err(|error| open("database")(error.into()))?;
+    let uploads = Uploads::open(&config.data.join("ingest.sqlite"), config.quotas.clone())
+        .await
+        .map_err(|error| open("database")(error.into()))?;
     let (store_config, embedded) = open_store(&config.store).await.map_err(open("object store"))?;
     let store = match &embedded {
         Some(running) => Store::connect_inside(running, &store_config),
@@ -147,7 +149,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::info!(ended, "uploads by PUT were cut off by the last stop and are given up");
     }
     let subtitles = Subtitles::new(store.clone(), host.client(), &config.limits);
-    let intake = Intake::new(uploads.clone(), Depot::new(store), config.limits, CancellationToken::new());
+    let intake =
+        Intake::new(uploads.clone(), Depot::new(store, embedded.is_some()), config.limits, CancellationToken::new());
     let media = Media::new(&program, config.limits.max_processing, &scratch, config.limits.media_timeout.0);
     let processor =
         Processor { intake: intake.clone(), media: Arc::new(media), client: host.client(), scratch: scratch.clone() };

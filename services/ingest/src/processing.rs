@@ -15,6 +15,7 @@ use flame_api::metadata::{NewAsset, Source};
 use flame_api::transcode::NewJob;
 use flame_api::{Client, ClientError};
 use flame_media_child::protocol::NOT_MEDIA;
+use flame_object_store::StoreError;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -177,6 +178,7 @@ impl Processor {
         if record.offset_bytes == 0 {
             return Err(Trouble::Refused("the file is empty: it has 0 bytes".to_owned()));
         }
+        self.share(record).await?;
         let store = self.intake.depot.store();
         let key = depot::source_key(record);
         let layout = boxes::walk(store, &key, record.offset_bytes).await?;
@@ -199,6 +201,30 @@ impl Processor {
         }
         let stage = if probe.video.is_some() { Stage::Picture } else { Stage::Register };
         Ok(Next { stage, findings: Findings { probe: Some(probe), ..Findings::default() } })
+    }
+
+    /// Where the same bytes are stored already, they need not be twice. From then on both uploads have them, whichever is
+    /// deleted first: the store counts who uses them. Who shares whose is noted before it is done, because of two that find each
+    /// other one has to stay as it is; after a crash it is done again.
+    async fn share(&self, record: &Record) -> Result<(), Trouble> {
+        let Intake { uploads, depot, .. } = &self.intake;
+        let twin = match record.duplicate_of {
+            Some(twin) => twin,
+            None => match uploads.note_twin(record, depot.shares()).await.map_err(|error| Trouble::away(&error))? {
+                Some(twin) => twin,
+                None => return Ok(()),
+            },
+        };
+        fault::point("twin-noted");
+        match depot.share(twin, record).await {
+            Ok(()) => tracing::info!(id = %record.id, %twin, "the same bytes were stored before"),
+            // It was deleted just now. The bytes that came are still here.
+            Err(StoreError::NotFound { .. }) => {
+                uploads.forget_twin(record, twin).await.map_err(|error| Trouble::away(&error))?;
+            }
+            Err(error) => return Err(Trouble::away(&error)),
+        }
+        Ok(())
     }
 
     /// A poster is welcome, not needed: without one the upload goes on.

@@ -18,7 +18,7 @@ use crate::intake::{Intake, IntakeError, PATIENCE};
 use crate::receive::{ReceiveError, Receiver};
 use crate::record::{Record, Stage};
 use crate::retry;
-use crate::store::RecordResult;
+use crate::store::{RecordError, RecordResult};
 use crate::writers::Turn;
 use fetch::{Answer, FetchError, Fetcher};
 
@@ -201,7 +201,11 @@ impl Puller {
             }
         }
         let validator = answer.validator.as_ref().and_then(|value| value.to_str().ok());
-        uploads.set_source(record.id, answer.length_bytes, validator).await?;
+        let noted = uploads.set_source(record.id, answer.length_bytes, validator).await;
+        if let Err(RecordError::Quota(exceeded)) = noted {
+            return Ok(Err(exceeded.to_string()));
+        }
+        noted?;
         if let Some(fresh) = uploads.load(record.id).await? {
             record = fresh;
         }
@@ -247,6 +251,7 @@ fn of_intake(error: IntakeError, progressed: bool) -> Tried {
 fn of_receive(error: ReceiveError, progressed: bool) -> Tried {
     match &error {
         ReceiveError::Ended => Tried::Over,
+        ReceiveError::Quota | ReceiveError::Record(RecordError::Quota(_)) => Tried::Hopeless(error.to_string()),
         // Our own troubles use up none of the tries.
         ReceiveError::Store(_) | ReceiveError::Record(_) => {
             Tried::Broken { reason: flame_service_host::problem::chain(&error), progressed: true }

@@ -44,6 +44,9 @@ pub struct Receiver {
     /// Whether the request's bytes have been promised a checksum that is not yet known to be right.
     is_promised: bool,
     max_bytes: u64,
+    /// Without a length: where the tenant's quota ends, as it was when this connection began. The exact bound is kept when the
+    /// bytes are noted; this one keeps the rest of a body from being stored for nothing.
+    quota_end_bytes: Option<u64>,
     /// Time that an unfinished upload has from its last byte on.
     life: Duration,
     /// Bytes taken in, acknowledged or not.
@@ -119,6 +122,11 @@ pub enum ReceiveError {
         /// The bound.
         max_bytes: u64,
     },
+    /// More bytes than the tenant has room for.
+    #[error(
+        "more bytes came than the tenant's quota has room for (quotas.stored): delete something, or have the quota raised"
+    )]
+    Quota,
     /// The upload ended while its bytes came.
     #[error("the upload was ended meanwhile")]
     Ended,
@@ -136,6 +144,11 @@ impl Receiver {
         if let Some(tail) = &record.tail {
             memory.extend_from_slice(&depot.tail(tail).await?);
         }
+        // What a promised length takes of the tenant's quota was looked at when it was promised.
+        let quota_end_bytes = match record.length_bytes {
+            Some(_) => None,
+            None => uploads.room_bytes(&record.tenant).await?.map(|room| record.offset_bytes.saturating_add(room)),
+        };
         let is_promised = promise.is_some();
         let whole_parts = (record.offset_bytes - tail_bytes) / record.part_bytes;
         let next_part = u16::try_from(whole_parts + 1).expect("part_bytes keeps every upload below 10,000 parts");
@@ -147,6 +160,7 @@ impl Receiver {
             record,
             is_promised,
             max_bytes: limits.max_upload.0,
+            quota_end_bytes,
             life: limits.expiry.0,
             total_bytes,
             filling: Filling::new(memory, Digests { sha256, promise }),
@@ -181,6 +195,9 @@ impl Receiver {
         }
         if total_bytes > self.max_bytes {
             return Err(ReceiveError::TooLarge { max_bytes: self.max_bytes });
+        }
+        if self.quota_end_bytes.is_some_and(|end| total_bytes > end) {
+            return Err(ReceiveError::Quota);
         }
         let part_bytes = usize::try_from(self.record.part_bytes).expect("a part fits into memory");
         while !bytes.is_empty() {

@@ -100,6 +100,8 @@ pub struct Record {
     pub probe: Option<Probe>,
     /// Key of the poster.
     pub poster_key: Option<String>,
+    /// The upload with the same bytes that counts them.
+    pub duplicate_of: Option<Uuid>,
     /// The asset, once registered.
     pub asset_id: Option<Uuid>,
     /// The job, once it is to be queued.
@@ -248,6 +250,7 @@ impl Record {
             sha256: self.sha256.clone(),
             concat: self.concat.as_ref().map(Concat::role),
             probe: self.probe.clone(),
+            duplicate_of: self.duplicate_of,
             asset_id: self.asset_id.filter(|_| state != UploadState::Failed),
             job_id: self.job_id.filter(|_| state == UploadState::Done),
             // While a passing trouble lasts, the reason of the last try is shown too.

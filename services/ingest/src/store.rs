@@ -9,6 +9,7 @@
 //! Release N works with schema N+1 and refuses N+2: columns are added first and dropped a release later.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flame_object_store::PartTag;
@@ -21,16 +22,19 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::concat::Concat;
+use crate::config::Quotas;
 use crate::record::{Record, Stage, Tail};
 
+mod holdings;
 mod joins;
 mod rows;
 mod work;
 
+pub use holdings::QuotaExceeded;
 pub use joins::JoinRefusal;
 
 /// The newest schema that this release knows.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The table of uploads. Cheap to clone.
@@ -39,6 +43,7 @@ pub struct Uploads {
     /// One connection: SQLite has one writer at a time, and waiting for a place beats waiting for a lock.
     writer: SqlitePool,
     readers: SqlitePool,
+    quotas: Arc<Quotas>,
 }
 
 /// What arrived and may be acknowledged once it is stored.
@@ -90,6 +95,9 @@ pub enum RecordError {
         /// Its schema.
         found: i64,
     },
+    /// A tenant would have more than it may.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// A value is not of the form that this release writes.
     #[error("upload {id} in the ingest database has a damaged `{column}`")]
     Damaged {
@@ -119,7 +127,8 @@ fn signed(number: u64) -> i64 {
 
 impl Uploads {
     /// Opens the database, makes it if it is not there, and brings it to this release's schema.
-    pub async fn open(path: &Path) -> RecordResult<Self> {
+    /// Tenants get no more than `quotas`.
+    pub async fn open(path: &Path, quotas: Quotas) -> RecordResult<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -140,7 +149,7 @@ impl Uploads {
         migrator.migrations = MIGRATOR.migrations.clone();
         migrator.run(&writer).await.map_err(RecordError::Migrate)?;
         let readers = pool(4).connect_with(options).await.map_err(failed("open a connection"))?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, quotas: Arc::new(quotas) })
     }
 
     /// Whether it answers.
@@ -159,6 +168,8 @@ impl Uploads {
         let act = failed("add an upload");
         let mut change = self.writer.begin().await.map_err(&act)?;
         insert_upload(&mut change, record).await.map_err(&act)?;
+        self.check_stored(&mut change, &record.tenant).await?;
+        self.check_open(&mut change, &record.tenant).await?;
         change.commit().await.map_err(&act)
     }
 
@@ -212,18 +223,33 @@ impl Uploads {
 
     /// Notes what a pull's server says of the file: its length, and what names exactly these bytes.
     pub async fn set_source(&self, id: Uuid, length_bytes: Option<u64>, validator: Option<&str>) -> RecordResult<bool> {
-        let change =
-            sqlx::query("UPDATE uploads SET length_bytes = ?, validator = ? WHERE id = ? AND stage = 'receiving'");
+        let change = sqlx::query(
+            "UPDATE uploads SET length_bytes = ?1, validator = ?2, holds_bytes = coalesce(?1, offset_bytes)
+             WHERE id = ?3 AND stage = 'receiving' RETURNING tenant",
+        );
         let change = change.bind(length_bytes.map(signed)).bind(validator).bind(id.to_string());
-        self.change("note a source", change).await
+        self.hold("note a source", change).await
     }
 
     /// Notes the length of an upload that did not have one. `false` if it has one, or has ended.
     pub async fn set_length(&self, id: Uuid, length_bytes: u64) -> RecordResult<bool> {
         let change = sqlx::query(
-            "UPDATE uploads SET length_bytes = ?1 WHERE id = ?2 AND stage = 'receiving' AND length_bytes IS NULL AND offset_bytes <= ?1",
+            "UPDATE uploads SET length_bytes = ?1, holds_bytes = ?1
+             WHERE id = ?2 AND stage = 'receiving' AND length_bytes IS NULL AND offset_bytes <= ?1 RETURNING tenant",
         );
-        self.change("note a length", change.bind(signed(length_bytes)).bind(id.to_string())).await
+        self.hold("note a length", change.bind(signed(length_bytes)).bind(id.to_string())).await
+    }
+
+    /// A change after which an upload may hold more; it gives the tenant.
+    async fn hold(&self, action: &'static str, change: SqliteQuery<'_>) -> RecordResult<bool> {
+        let act = failed(action);
+        let mut transaction = self.writer.begin().await.map_err(&act)?;
+        let changed = change.fetch_optional(&mut *transaction).await.map_err(&act)?;
+        if let Some(row) = &changed {
+            self.check_stored(&mut transaction, row.get("tenant")).await?;
+        }
+        transaction.commit().await.map_err(&act)?;
+        Ok(changed.is_some())
     }
 
     /// Acknowledges bytes that the object store has. With `sha256` they were the last ones: processing begins.
@@ -239,7 +265,7 @@ impl Uploads {
         let changed = sqlx::query(
             "UPDATE uploads SET offset_bytes = ?, sha256_state = ?, tail_key = ?, tail_bytes = ?, expires_at_ms = ?,
              stage = ?, due_at_ms = ?, sha256 = ?, length_bytes = CASE WHEN ? THEN ? ELSE length_bytes END,
-             join_at_ms = CASE WHEN ? THEN NULL ELSE join_at_ms END,
+             join_at_ms = CASE WHEN ? THEN NULL ELSE join_at_ms END, holds_bytes = max(holds_bytes, ?),
              attempts = 0, error = NULL WHERE id = ? AND stage = 'receiving'",
         )
         .bind(signed(arrival.offset_bytes))
@@ -253,6 +279,7 @@ impl Uploads {
         .bind(sha256.is_some())
         .bind(signed(arrival.offset_bytes))
         .bind(sha256.is_some())
+        .bind(signed(arrival.offset_bytes))
         .bind(record.id.to_string())
         .execute(&mut *change)
         .await
@@ -262,6 +289,9 @@ impl Uploads {
         }
         for part in &arrival.parts {
             insert_part(&mut change, record, part).await.map_err(&act)?;
+        }
+        if record.length_bytes.is_none() {
+            self.check_stored(&mut change, &record.tenant).await?;
         }
         if sha256.is_some() && record.is_final() {
             joins::end_partials(&mut change, record.id).await.map_err(&act)?;
@@ -372,6 +402,7 @@ impl Uploads {
         .execute(&mut *change)
         .await
         .map_err(&act)?;
+        holdings::pass_on(&mut change, record.id).await.map_err(&act)?;
         change.commit().await.map_err(&act)?;
         Ok(changed.rows_affected() == 1)
     }
@@ -386,8 +417,8 @@ type SqliteQuery<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::Sqlite
 async fn insert_upload(change: &mut SqliteConnection, record: &Record) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO uploads (id, tenant, origin, stage, due_at_ms, offset_bytes, length_bytes, part_bytes, file_name,
-             title, chain, url, sha256, concat, join_at_ms, created_at_ms, expires_at_ms)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         title, chain, url, sha256, concat, join_at_ms, holds_bytes, created_at_ms, expires_at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.id.to_string())
     .bind(&record.tenant)
@@ -405,6 +436,7 @@ async fn insert_upload(change: &mut SqliteConnection, record: &Record) -> Result
     .bind(&record.sha256)
     .bind(record.concat.as_ref().map(Concat::as_str))
     .bind((record.is_final() && record.stage == Stage::Receiving).then(|| to_ms(record.created_at)))
+    .bind(signed(record.length_bytes.unwrap_or(0)))
     .bind(to_ms(record.created_at))
     .bind(record.expires_at.map(to_ms))
     .execute(change)

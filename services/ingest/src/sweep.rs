@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
+use crate::holdings;
 use crate::intake::{Intake, PATIENCE};
 use crate::record::Stage;
 use crate::store::RecordResult;
@@ -15,6 +16,9 @@ pub async fn run(intake: Intake, stop: CancellationToken) {
     loop {
         if let Err(error) = look(&intake).await {
             tracing::warn!(%error, "expired uploads could not be swept");
+        }
+        if let Err(error) = holdings::look(&intake, None).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what tenants hold could not be looked at");
         }
         tokio::select! {
             () = tokio::time::sleep(intake.limits.sweep.0) => {}

@@ -35,6 +35,8 @@ mod media;
 mod pulls;
 #[path = "all/push.rs"]
 mod push;
+#[path = "all/quotas.rs"]
+mod quotas;
 #[path = "all/rtmp.rs"]
 mod rtmp;
 #[path = "all/sources.rs"]

@@ -1,6 +1,6 @@
 //! Where errors become HTTP, once.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use flame_api::ClientError;
 use flame_object_store::StoreError;
 use flame_service_host::Failure;
@@ -10,11 +10,13 @@ use crate::digest::DigestError;
 use crate::intake::{End, IntakeError};
 use crate::labels::LabelError;
 use crate::receive::ReceiveError;
-use crate::store::{JoinRefusal, RecordError};
+use crate::store::{JoinRefusal, QuotaExceeded, RecordError};
 use crate::subtitles::SubtitlesError;
 
 /// When to try again what is away, seconds.
 const RETRY_AFTER_S: u32 = 2;
+/// When to look again whether other uploads have ended, seconds.
+const OPEN_RETRY_AFTER_S: u32 = 30;
 
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
@@ -22,6 +24,7 @@ impl From<RecordError> for Failure {
             RecordError::Database { .. } => {
                 Self::unavailable("the ingest database does not answer; try again", RETRY_AFTER_S).because(&error)
             }
+            RecordError::Quota(exceeded) => of_quota(exceeded),
             RecordError::Migrate(_) | RecordError::TooNew { .. } | RecordError::Damaged { .. } => {
                 Self::internal(&error)
             }
@@ -96,6 +99,7 @@ impl From<ReceiveError> for Failure {
                 Self::new(status, "checksum-mismatch", "Checksum mismatch", detail)
             }
             ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. } => too_large(detail),
+            ReceiveError::Quota => quota_exceeded(detail),
             ReceiveError::Ended => gone(detail),
         }
     }
@@ -146,6 +150,23 @@ pub(super) fn busy(detail: impl Into<String>) -> Failure {
 /// 413.
 pub(super) fn too_large(detail: impl Into<String>) -> Failure {
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The upload is too large", detail)
+}
+
+/// 413, which no client of tus tries again: waiting does not help. 507 says that the disk is full, for everybody.
+fn quota_exceeded(detail: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "quota-exceeded", "The tenant's quota is used up", detail)
+}
+
+fn of_quota(exceeded: &QuotaExceeded) -> Failure {
+    let detail = exceeded.to_string();
+    match exceeded {
+        QuotaExceeded::Stored { .. } => quota_exceeded(detail),
+        QuotaExceeded::Open { .. } => {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            Failure::new(status, "too-many-uploads", "Too many unfinished uploads", detail)
+                .with_header(header::RETRY_AFTER, OPEN_RETRY_AFTER_S.into())
+        }
+    }
 }
 
 /// 410.

@@ -52,8 +52,9 @@ pub(super) async fn options() -> Response {
         (status = 201, description = "It is stored and will be processed; `Location` tells where to follow it", body = Upload),
         (status = 400, description = "A label or header is malformed, or the digest is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 408, description = "Nothing came for too long", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Longer than the service takes", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Longer than the service takes, or than the tenant has room for", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is encoded", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The tenant has too many unfinished uploads", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn put(

@@ -26,6 +26,7 @@ pub(super) async fn options() -> Response {
     (status = 202, description = "It will be fetched; `Location` tells where to follow it", body = Upload),
     (status = 400, description = "The URL or a label is malformed", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The URL leads to a private address", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The tenant has too many unfinished uploads", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Too many pulls wait", body = Problem, content_type = "application/problem+json"),
     (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -15,6 +15,7 @@ use super::uploads::existing;
 use super::{Door, error};
 use crate::concat::Concat;
 use crate::digest::TUS_ALGORITHMS;
+use crate::holdings;
 use crate::intake::{Announcement, PATIENCE};
 use crate::labels::Labels;
 use crate::record::{Origin, Record, Stage};
@@ -60,8 +61,9 @@ pub(super) async fn upload_options(State(door): State<Door>) -> Response {
         (status = 404, description = "There is no such partial upload", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "A partial upload is unfinished, or part of another one", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Another version of tus", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "Longer than `Tus-Max-Size`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Longer than `Tus-Max-Size`, or than the tenant has room for", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A body of another type", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "The tenant has too many unfinished uploads", body = Problem, content_type = "application/problem+json"),
         (status = 460, description = "The checksum is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -176,7 +178,7 @@ pub(super) async fn offset(
         (status = 409, description = "It stands at another offset", body = Problem, content_type = "application/problem+json"),
         (status = 410, description = "It was ended or has expired", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "Another version of tus", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "More bytes than were announced", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More bytes than were announced, or than the tenant has room for", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "A body of another type", body = Problem, content_type = "application/problem+json"),
         (status = 423, description = "Another connection goes on with it", body = Problem, content_type = "application/problem+json"),
         (status = 460, description = "The checksum is wrong; nothing of this body is kept", body = Problem, content_type = "application/problem+json"),
@@ -230,7 +232,15 @@ pub(super) async fn append(
         && let Some(length_bytes) = length_bytes
     {
         check_size(&door, length_bytes)?;
-        if !door.intake.uploads.set_length(id, length_bytes).await? {
+        let uploads = &door.intake.uploads;
+        let set = match uploads.set_length(id, length_bytes).await {
+            Ok(set) => set,
+            Err(refused) => {
+                holdings::make_room(&door.intake, &record.tenant, refused).await?;
+                uploads.set_length(id, length_bytes).await?
+            }
+        };
+        if !set {
             return Err(Failure::conflict(format!("upload {id} changed meanwhile; look again")));
         }
         record.length_bytes = Some(length_bytes);

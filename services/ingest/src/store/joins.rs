@@ -104,7 +104,7 @@ impl Uploads {
                 .execute(&mut *change)
                 .await
                 .map_err(&act)?;
-            sqlx::query("UPDATE uploads SET expires_at_ms = NULL WHERE id = ?")
+            sqlx::query("UPDATE uploads SET expires_at_ms = NULL, holds_bytes = 0 WHERE id = ?")
                 .bind(id.to_string())
                 .execute(&mut *change)
                 .await

@@ -35,6 +35,7 @@ pub(super) fn record(row: &SqliteRow) -> RecordResult<Record> {
         concat: concat.map(|text| Concat::stored(&text).ok_or_else(|| damaged(row, "concat"))).transpose()?,
         probe: probe.map(|text| serde_json::from_str(&text).map_err(|_| damaged(row, "probe"))).transpose()?,
         poster_key: row.get("poster_key"),
+        duplicate_of: row.get::<Option<&str>, _>("duplicate_of").map(|_| uuid(row, "duplicate_of")).transpose()?,
         asset_id: row.get::<Option<&str>, _>("asset_id").map(|_| uuid(row, "asset_id")).transpose()?,
         job_id: row.get::<Option<&str>, _>("job_id").map(|_| uuid(row, "job_id")).transpose()?,
         error: row.get("error"),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use flame_api::ingest::Upload;
-use flame_ingest::config::{Config, Limits, PullConfig, PushConfig, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice};
+use flame_ingest::config::{
+    Config, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
+};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{self, Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -34,10 +36,11 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };
     let shown = |value: &Config| {
         let value = serde_json::to_value(value).unwrap();
-        ["limits", "pulls", "rtmp", "srt", "push", "sources"].map(|table| value[table].clone())
+        ["limits", "quotas", "pulls", "rtmp", "srt", "push", "sources"].map(|table| value[table].clone())
     };
     let default = Config {
         limits: Limits::default(),
+        quotas: Quotas::default(),
         pulls: PullConfig::default(),
         rtmp: Some(RtmpConfig::default()),
         srt: Some(SrtConfig::default()),
@@ -52,6 +55,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     for table in [
         &value,
         &value["limits"],
+        &value["quotas"],
         &value["pulls"],
         &value["rtmp"],
         &value["srt"],
@@ -66,6 +70,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
                 line.starts_with(&format!("{key} = "))
                     || line.starts_with(&format!("[{key}"))
                     || line.starts_with(&format!("[host.{key}"))
+                    || line.starts_with(&format!("[quotas.{key}."))
             });
             assert!(there, "config.example.toml lacks `{key}`");
         }
@@ -115,13 +120,13 @@ async fn a_later_schema_is_refused() {
         .unwrap();
         pool.close().await;
     };
-    add(3).await;
+    add(4).await;
     world.resume().await;
     world.stop().await;
-    add(4).await;
+    add(5).await;
     let refused = flame_ingest::start(world.config.clone()).await.unwrap_err();
     let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("schema 4"), "{reason}");
+    assert!(reason.contains("schema 5"), "{reason}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use flame_api::Problem;
 use flame_api::ingest::{Upload, UploadState};
 use flame_ingest::Running;
-use flame_ingest::config::{Config, EmbeddedStore, Limits, PullConfig, StoreChoice};
+use flame_ingest::config::{Config, EmbeddedStore, Limits, PullConfig, Quotas, StoreChoice};
 use flame_object_store::{SecretKey, Store, StoreConfig};
 use flame_service_host::HostConfig;
 use flame_test_kit::{Scratch, eventually, ports};
@@ -66,6 +66,7 @@ pub fn config(folder: &Path) -> Config {
             max_backoff: flame_service_host::config::Span(Duration::from_millis(500)),
             ..Limits::default()
         },
+        quotas: Quotas::default(),
         pulls: PullConfig::default(),
         rtmp: None,
         srt: None,
