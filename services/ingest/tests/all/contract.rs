@@ -130,6 +130,43 @@ async fn a_later_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn what_a_database_of_before_holds_is_counted() {
+    let mut world = World::start_with(|config| {
+        without_media(config);
+        config.quotas.stored = Some(Bytes(10_000));
+    })
+    .await;
+    world.stop().await;
+    let file = world.config.data.join("ingest.sqlite");
+    std::fs::remove_file(&file).unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    let mut first = sqlx::migrate!("./migrations");
+    first.migrations.to_mut().retain(|migration| migration.version == 1);
+    first.run(&pool).await.unwrap();
+    for (stage, offset, length) in [("receiving", 100, Some(6000)), ("done", 1500, None), ("failed", 5000, Some(5000))]
+    {
+        sqlx::query(
+            "INSERT INTO uploads (id, tenant, origin, stage, offset_bytes, length_bytes, part_bytes, chain, created_at_ms)
+             VALUES (?, 'default', 'tus', ?, ?, ?, 5242880, 'none', 0)",
+        )
+        .bind(uuid::Uuid::now_v7().to_string())
+        .bind(stage)
+        .bind(offset)
+        .bind(length)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    pool.close().await;
+    world.resume().await;
+    let announce =
+        async |length: u64| world.tus(Method::POST, "/uploads").header("upload-length", length).send().await.unwrap();
+    assert_eq!(announce(4000).await.status(), 201, "what is done and no longer in the store does not count");
+    problem(announce(1).await, 413, "quota-exceeded").await;
+}
+
+#[tokio::test]
 async fn a_stranger_walks_every_route() {
     let keys = tempfile::tempdir().unwrap();
     keys::ensure(keys.path()).unwrap();

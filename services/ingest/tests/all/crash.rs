@@ -228,6 +228,29 @@ async fn killed_at_each_step_of_a_join_it_goes_on() {
 }
 
 #[tokio::test]
+async fn killed_while_bytes_are_to_be_shared_it_shares_them_after_that() {
+    let mut process = Process::start("part = \"5MiB\"", "twin-noted").await;
+    let body = noise(79, PART + 55);
+    let first = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
+    first.send(0, &body).await;
+    process.check_stored(&first, &body).await;
+    let second = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
+    // The answer may be lost with the process.
+    let _ = second.patch(0).body(body.clone()).send().await;
+    tokio::time::timeout(PATIENCE, process.child.wait()).await.expect("the fault point is reached").unwrap();
+    process.restart().await;
+    process.check_stored(&second, &body).await;
+    let upload: flame_api::ingest::Upload =
+        json(reqwest::get(format!("{}/uploads/{}", process.base(), second.id)).await.unwrap(), 200).await;
+    assert_eq!(upload.duplicate_of, Some(first.id));
+    eventually(PATIENCE, || async {
+        let stored_bytes = crate::quotas::stored_bytes(&process.scratch.join("objects"));
+        if stored_bytes == body.len() as u64 { Ok(()) } else { Err(stored_bytes) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_put_that_is_cut_by_a_crash_leaves_nothing() {
     let mut process = Process::start("part = \"5MiB\"", "last-part-stored").await;
     let put = reqwest::Client::new().put(format!("{}/files/clip.mp4", process.base())).body(noise(1, 2 * PART + 9));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use flame_api::ingest::{Upload, UploadState};
-use flame_ingest::config::{Quotas, StoreChoice, TenantQuota};
+use flame_ingest::config::{Quotas, TenantQuota};
 use flame_service_host::config::{Bytes, Span};
 use flame_test_kit::{clips, eventually};
 use reqwest::Method;
@@ -35,10 +36,9 @@ async fn put(world: &World, body: &[u8]) -> Upload {
 }
 
 /// The bytes that the folder of the embedded store takes, those of links once.
-fn stored_bytes(world: &World) -> u64 {
-    let StoreChoice::Embedded(store) = &world.config.store else { panic!("it is embedded") };
+pub fn stored_bytes(objects: &Path) -> u64 {
     let mut seen = BTreeSet::new();
-    let folders = std::fs::read_dir(store.root.join("data")).unwrap();
+    let folders = std::fs::read_dir(objects.join("data")).unwrap();
     let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
     // A file may go while its folder is read.
     let files = files.filter_map(|file| file.unwrap().metadata().ok());
@@ -120,7 +120,7 @@ async fn the_same_bytes_again_take_no_room_and_it_is_said() {
     let body = noise(5, 2 * PART + 99);
     let first = put(&world, &body).await.id;
     world.check_stored(first, &body).await;
-    let before = stored_bytes(&world);
+    let before = stored_bytes(&world.scratch.join("objects"));
     let again = async || {
         let id = put(&world, &body).await.id;
         eventually(PATIENCE, || async {
@@ -133,7 +133,7 @@ async fn the_same_bytes_again_take_no_room_and_it_is_said() {
     let copies = [again().await, again().await];
     let other = put(&world, &noise(6, 1000)).await.id;
     eventually(PATIENCE, || async {
-        let now = stored_bytes(&world);
+        let now = stored_bytes(&world.scratch.join("objects"));
         if now == before + 1000 { Ok(()) } else { Err(format!("{now} of {before}")) }
     })
     .await;
@@ -147,7 +147,7 @@ async fn the_same_bytes_again_take_no_room_and_it_is_said() {
         world.store().delete_prefix(&format!("default/sources/{id}")).await.unwrap();
     }
     eventually(PATIENCE, || async {
-        let now = stored_bytes(&world);
+        let now = stored_bytes(&world.scratch.join("objects"));
         if now == 1000 { Ok(()) } else { Err(now) }
     })
     .await;
