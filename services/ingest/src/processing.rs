@@ -210,6 +210,8 @@ impl Processor {
         let Intake { uploads, depot, .. } = &self.intake;
         let twin = match record.duplicate_of {
             Some(twin) => twin,
+            // Looked for once: whoever comes later shares what is here, not the other way round.
+            None if record.attempts > 0 => return Ok(()),
             None => match uploads.note_twin(record, depot.shares()).await.map_err(|error| Trouble::away(&error))? {
                 Some(twin) => twin,
                 None => return Ok(()),
