@@ -6,6 +6,7 @@ mod clmc;
 mod encryption;
 mod ingest;
 mod job;
+mod load;
 mod mark;
 mod quality;
 mod sound;
@@ -28,6 +29,7 @@ pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
 pub use encryption::Encrypt;
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
+pub use load::Load;
 pub use mark::ChannelMark;
 pub use quality::{Compare, Inspect, Jobs, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
@@ -88,6 +90,8 @@ pub enum Command {
     Quality(Quality),
     /// The surrogates: what they keep, must forget, and should have before anybody asks
     Edge(Edge),
+    /// Headless viewers who watch assets through the router, and what they meet with
+    Load(Load),
     /// Instances behind names: who gets requests
     Endpoint(Endpoint),
     /// Where requests go, and why

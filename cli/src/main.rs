@@ -22,6 +22,7 @@ mod exit;
 mod health;
 mod ingest;
 mod job;
+mod load;
 mod manifest;
 mod output;
 mod ports;
@@ -72,6 +73,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Job(job) => job::run(&global, job).await,
         Command::Quality(quality) => quality::run(&global, quality).await,
         Command::Edge(edge) => edge::run(&global, edge).await,
+        Command::Load(load) => load::run(&global, load).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,
         Command::Clmc(clmc) => clmc::run(&global, clmc).await,

@@ -26,6 +26,9 @@ mod ca;
 #[path = "all/chain.rs"]
 mod chain;
 
+#[path = "all/load.rs"]
+mod load;
+
 #[path = "all/quality.rs"]
 mod quality;
 #[path = "all/routing.rs"]
