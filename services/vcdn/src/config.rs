@@ -23,6 +23,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// How the services behind the names are asked.
     pub upstream: UpstreamConfig,
+    /// What its link carries.
+    pub uplink: UplinkConfig,
     /// What of the cache a tenant gets, if it is not `cache.memory` and `cache.disk`.
     pub tenants: BTreeMap<String, Quota>,
 }
@@ -116,6 +118,16 @@ pub struct UpstreamConfig {
     pub resumes: u32,
     /// Surrogates that a request may pass.
     pub hops: usize,
+}
+
+/// `[uplink]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UplinkConfig {
+    /// What all fronts together send in a second; without it, as much as they can.
+    pub rate: Option<Bytes>,
+    /// How long an answer waits for its turn, where there is a rate; one that would wait longer gets 503.
+    pub wait: Span,
 }
 
 /// `[tenants.NAME]`
@@ -246,6 +258,14 @@ impl Default for UpstreamConfig {
             resumes: 2,
             hops: 8,
         }
+    }
+}
+
+// === impl UplinkConfig ===
+
+impl Default for UplinkConfig {
+    fn default() -> Self {
+        Self { rate: None, wait: Span(Duration::from_secs(5)) }
     }
 }
 

@@ -189,7 +189,7 @@ impl Connection {
             self.key.push_str(text);
             hit = self.front.hit(&self.key, is_head);
         }
-        let (mut answer, delay) = match hit {
+        let (mut answer, mut delay) = match hit {
             Some(answer) => (answer, Duration::ZERO),
             None => {
                 let began = Instant::now();
@@ -197,6 +197,11 @@ impl Connection {
                 (self.front.answer(asked).await, began.elapsed())
             }
         };
+        if self.front.takes_turns() && !is_head {
+            let began = Instant::now();
+            answer = self.front.in_turn(answer).await;
+            delay += began.elapsed();
+        }
         if is_head {
             // A refusal has a body, too, and a HEAD never.
             answer.content = Content::None;

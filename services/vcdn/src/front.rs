@@ -36,6 +36,7 @@ use crate::rules::cmcd::{Carried, Report};
 use crate::shelf::{Found, Shelf, count};
 use crate::stats;
 use crate::status::{CacheStatus, Forwarded};
+use crate::uplink::Uplink;
 use crate::upstream::{CDN_LOOP, Upstream};
 
 /// A name, and everything that is needed to answer for it.
@@ -64,6 +65,8 @@ pub(crate) struct Front {
     fields: Box<[HeaderName]>,
     /// Whether requests that change something go upstream.
     pub writes: bool,
+    /// What bounds all that is sent.
+    uplink: Option<Arc<Uplink>>,
     /// Fills, which outlive the requests that began them.
     tasks: TaskTracker,
     /// Requests answered, for the surrogate's measurements.
@@ -87,6 +90,7 @@ pub(crate) struct Parts {
     pub credential: Option<HeaderValue>,
     pub fields: Vec<HeaderName>,
     pub writes: bool,
+    pub uplink: Option<Arc<Uplink>>,
     pub tasks: TaskTracker,
     pub exchanges: Exchanges,
 }
@@ -114,6 +118,7 @@ impl Front {
             credential,
             fields,
             writes,
+            uplink,
             tasks,
             exchanges,
         } = parts;
@@ -135,6 +140,7 @@ impl Front {
             protected: Cache::new(PROTECTED),
             fields: fields.into(),
             writes,
+            uplink,
             tasks,
             exchanges,
         }
@@ -170,6 +176,19 @@ impl Front {
         count(&object.asset.hits, 1);
         self.first_hit(&object, &key[self.key_prefix.len()..]);
         Some(self.whole(&object, is_head, now, CacheStatus::hit(&object, now)))
+    }
+
+    /// Whether what is sent is bounded: then answers wait for their turn.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.uplink.is_some()
+    }
+
+    /// An answer, once it may go.
+    pub(crate) async fn in_turn(&self, answer: Answer) -> Answer {
+        match &self.uplink {
+            Some(uplink) => uplink.turn(answer).await,
+            None => answer,
+        }
     }
 
     /// The answer to any GET or HEAD.

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
 //! being fetched (`fill`, `fetch`, `upstream`, `prefetch`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
-//! an answer goes out (`answer`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
+//! an answer goes out (`answer`, `uplink`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
 
 mod answer;
 pub mod config;
@@ -28,6 +28,7 @@ pub mod rules;
 mod shelf;
 mod stats;
 mod status;
+mod uplink;
 mod upstream;
 mod viewing;
 mod warm;
@@ -57,6 +58,7 @@ use peers::Peers;
 use purge::Purges;
 use shelf::{Counted, Shelf};
 use stats::Gauges;
+use uplink::Uplink;
 use upstream::Upstream;
 
 /// The service's name, where its own API is; the names that it serves are configured.
@@ -113,6 +115,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (purges, shelves) =
         opened.map_err(io::Error::other).flatten().map_err(|error| open("cache", Box::new(error)))?;
 
+    let uplink = Uplink::of(&config.uplink).map(Arc::new);
     let tasks = TaskTracker::new();
     let (mut fronts, mut addresses, mut listeners) = (Vec::new(), BTreeMap::new(), Vec::new());
     for ((name, behind), front) in names.iter().zip(&config.fronts) {
@@ -133,6 +136,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
                 .map_err(|error| open("token", error))?,
             fields: front.shared_fields().map_err(|error| open("fields", Box::new(error)))?,
             writes: front.writes,
+            uplink: uplink.clone(),
             tasks: tasks.clone(),
             exchanges: host.metrics().exchanges().clone(),
         };

@@ -39,5 +39,7 @@ mod suite;
 mod tls;
 #[path = "all/tokens.rs"]
 mod tokens;
+#[path = "all/uplink.rs"]
+mod uplink;
 #[path = "all/warming.rs"]
 mod warming;

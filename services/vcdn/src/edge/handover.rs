@@ -91,6 +91,7 @@ async fn respond(front: &Arc<Front>, request: Request<Incoming>) -> Response<Bod
         ref method if front.writes => front.change(method, &asked, body).await,
         _ => return not_allowed(front),
     };
+    let answer = if parts.method == Method::HEAD { answer } else { front.in_turn(answer).await };
     let path = parts.uri.to_string();
     tracing::info!(target: "access", front = %front.name, method = %parts.method, path = &*url::without_token(&path), status = answer.status().as_u16(), cache = answer.cache_status);
     front.exchanges.count(answer.status().as_u16(), began.elapsed(), 0, answer.content.length());
