@@ -142,6 +142,8 @@ impl Bundle {
         let clmc = flame_clmc::start(flame_clmc::Config {
             host: host(),
             store: flame_clmc::config::StoreConfig { folder: data.join("clmc"), ..Default::default() },
+            // A window is whole once everything has reported once more.
+            alerts: flame_clmc::config::AlertsConfig { lateness: settings.report_every, ..Default::default() },
             ..flame_clmc::Config::default()
         });
         let clmc = clmc.await?;
@@ -332,6 +334,8 @@ fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> flame_orc
         folder: data.join("endpoints"),
         any_program: settings.any_program,
         outlive: false,
+        // Where callers need tokens, each start of an endpoint gets one of its own.
+        keys: host.auth.keys.clone(),
         ..ProcessConfig::default()
     };
     flame_orchestrator::Config { host, store, process, ..flame_orchestrator::Config::default() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flame_test_kit::{Bundle, Scratch, eventually, repository};
 use serde_json::Value;
 
-use crate::world::flame;
+use crate::world::{World, command, flame, run};
 
 #[test]
 fn a_new_template_is_right_and_a_wrong_one_is_shown_with_its_line() {
@@ -78,6 +78,55 @@ async fn shipped_templates_are_deployed_heal_and_end_with_what_started_them() {
         if stat.is_empty() || stat.contains(") Z ") { Ok(()) } else { Err("it outlives what started it") }
     })
     .await;
+}
+
+/// Where callers need tokens, an endpoint gets one of its own: enough for what it does, and for its own names only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_tokens_are_needed_endpoints_have_their_own() {
+    let world = World::up_with(&["--listen", "0.0.0.0:0", "--report-every", "1s"]);
+    let issued = flame(&["token", "issue", "--data", world.data().to_str().unwrap(), "--scope", "read,write"]);
+    let token = issued.out.trim().to_owned();
+    let with = |arguments: &[&str]| {
+        let ran = run(command().args(arguments).env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", &token));
+        assert_eq!(ran.status, 0, "{arguments:?}: {}\n{}", ran.err, world.log());
+        ran.out
+    };
+    let file = repository().join("templates/services/flash-crowd/template.yaml").display().to_string();
+    let deployed: Value = serde_json::from_str(&with(&["template", "deploy", &file, "--wait", "--json"])).unwrap();
+    let pid = deployed["endpoints"][0]["pid"].as_u64().unwrap();
+    // It is registered, which strangers may not: otherwise it would not be there.
+    assert!(deployed["endpoints"].as_array().unwrap().iter().all(|one| one["state"] == one["desired"]), "{deployed:#}");
+    // Its measurements are taken, under its chain.
+    eventually(Duration::from_secs(20), || async {
+        let asked = "SELECT count(requests) FROM vcdn GROUP BY flame_sf";
+        let mut query = command();
+        query.args(["clmc", "query", asked, "--db", "flash-crowd"]);
+        // Until the first one comes there is no such database.
+        let ran = run(query.env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", &token));
+        let both = ran.out.contains("flame_sf=first") && ran.out.contains("flame_sf=second");
+        if both { Ok(()) } else { Err(format!("{}{}", ran.out, ran.err)) }
+    })
+    .await;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+    let mut variables = environment.split(|byte| *byte == 0).filter_map(|one| std::str::from_utf8(one).ok());
+    let own = variables.find_map(|one| one.strip_prefix("FLAME_TOKEN=")).expect("it has a token").to_owned();
+    assert_ne!(own, token);
+    let client = flame_api::Client::new(world.router.parse().unwrap(), Some(own));
+    let lease = flame_api::router::Registration::new(([127, 0, 0, 1], 9).into(), 1, 10_000);
+    for (name, allowed) in [("edge.square", true), ("vcdn-first.square", true), ("streaming", false), ("cdn", false)] {
+        let answered = client.register(name, "foreign", &lease).await.map(drop).map_err(|error| error.status());
+        assert_eq!(answered, if allowed { Ok(()) } else { Err(Some(403)) }, "{name}");
+        if allowed {
+            assert!(client.deregister(name, "foreign").await.unwrap());
+        }
+    }
+    // Who calls the endpoint itself needs a token as anywhere. Its own API stands by as the endpoint did: it is asked directly.
+    let known = client.endpoints().await.unwrap().items;
+    let api = known.iter().find(|one| one.name.starts_with("vcdn-first.square")).expect("its own API is registered");
+    let url = format!("http://{}/stats", api.address);
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), 401);
+    let answer = reqwest::Client::new().get(&url).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 fn kill(pid: u64) {

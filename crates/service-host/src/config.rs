@@ -145,7 +145,11 @@ fn end(text: &str, status: i32) -> ! {
     std::process::exit(status)
 }
 
-/// Loads the configuration of `service` from `file` (if given) and from `FLAME_<SERVICE>__…` variables.
+/// What the orchestrator gives to endpoints where tokens are needed: their credential, and the folder with the public keys of callers.
+const GIVEN: [(&str, &str); 2] = [("FLAME_TOKEN", "host.token"), ("FLAME_KEYS", "host.auth.keys")];
+
+/// Loads the configuration of `service` from `file` (if given) and from `FLAME_<SERVICE>__…` variables; `host.token` also from
+/// `FLAME_TOKEN`, and `host.auth.keys` from `FLAME_KEYS`.
 pub fn load<T: DeserializeOwned>(service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
     extract(Figment::new(), service, file)
 }
@@ -167,10 +171,14 @@ fn extract<T: DeserializeOwned>(mut figment: Figment, service: &str, file: Optio
         figment = figment.merge(Toml::file_exact(file));
     }
     let prefix = format!("FLAME_{}__", service.to_uppercase().replace('-', "_"));
-    figment
-        .merge(Env::prefixed(&prefix).split("__"))
-        .extract()
-        .map_err(|error| ConfigError::Invalid { service: service.to_owned(), message: error.to_string() })
+    figment = figment.merge(Env::prefixed(&prefix).split("__"));
+    // What an endpoint is given by whoever started it, where nothing else is said.
+    for (variable, key) in GIVEN {
+        if let Some(value) = std::env::var(variable).ok().filter(|value| !value.is_empty()) {
+            figment = figment.join((key, value));
+        }
+    }
+    figment.extract().map_err(|error| ConfigError::Invalid { service: service.to_owned(), message: error.to_string() })
 }
 
 // === impl HostConfig ===

@@ -5,6 +5,7 @@
 //! costs at most the repetition of one, and every step may be repeated.
 
 mod calls;
+mod hearing;
 mod round;
 
 pub(crate) use calls::Told;
@@ -52,6 +53,8 @@ struct Parts {
     wake: Notify,
     /// When the registration of an endpoint was renewed last, milliseconds.
     renewed: Mutex<BTreeMap<String, u64>>,
+    /// When endpoints answered last.
+    heard: Mutex<hearing::Heard>,
 }
 
 /// Why something was not done.
@@ -117,6 +120,7 @@ impl Conductor {
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             renewed: Mutex::default(),
+            heard: Mutex::default(),
             store,
         })))
     }

@@ -116,6 +116,12 @@ pub struct LifecycleConfig {
     pub retry: Span,
     /// The longest rest. Who has held so long has not failed in a row.
     pub retry_max: Span,
+    /// How often those that run are asked whether they answer.
+    pub ask_every: Span,
+    /// Time for such an answer.
+    pub answer: Span,
+    /// Who runs and does not answer for so long hangs: it is ended, and started again.
+    pub silent: Span,
 }
 
 /// `[process]`
@@ -132,6 +138,11 @@ pub struct ProcessConfig {
     pub outlive: bool,
     /// Credential that endpoints are given as FLAME_TOKEN and `{token}`: templates can read it.
     pub token: Option<String>,
+    /// Folder with a private key (`flame token issue`): each start of an endpoint then gets a token of its own instead, of its
+    /// deployment's tenant, with which it registers behind its own names only; and `FLAME_KEYS`, this folder, to know callers by.
+    pub keys: Option<PathBuf>,
+    /// Life of such a token; who runs longer is not known any more.
+    pub token_life: Span,
     /// Longest log of one endpoint; then it begins anew.
     pub log_max: Bytes,
 }
@@ -164,6 +175,9 @@ impl Default for LifecycleConfig {
             stop: Span(Duration::from_secs(15)),
             retry: Span(Duration::from_secs(1)),
             retry_max: Span(Duration::from_secs(60)),
+            ask_every: Span(Duration::from_secs(1)),
+            answer: Span(Duration::from_secs(1)),
+            silent: Span(Duration::from_secs(10)),
         }
     }
 }
@@ -176,6 +190,8 @@ impl Default for ProcessConfig {
             any_program: false,
             outlive: true,
             token: None,
+            keys: None,
+            token_life: Span(Duration::from_secs(366 * 24 * 3600)),
             log_max: Bytes(8 << 20),
         }
     }
@@ -192,6 +208,7 @@ impl LifecycleConfig {
             stop_ms: ms(self.stop),
             retry_ms: ms(self.retry),
             retry_max_ms: ms(self.retry_max),
+            silent_ms: ms(self.silent),
         }
     }
 }

@@ -170,7 +170,7 @@ impl Endpoint {
     }
 
     /// The endpoint as its life is decided on.
-    pub fn seen(&self, is_alive: bool, is_ready: bool, open: u32) -> lifecycle::Endpoint {
+    pub fn seen(&self, is_alive: bool, is_ready: bool, open: u32, silent_ms: u64) -> lifecycle::Endpoint {
         lifecycle::Endpoint {
             names: self.spec.names.clone(),
             desired: self.desired.into(),
@@ -180,6 +180,7 @@ impl Endpoint {
             is_alive,
             is_ready,
             open,
+            silent_ms,
         }
     }
 
@@ -220,6 +221,14 @@ impl Spec {
     fn takes(&self) -> Resources {
         Resources { cpus: self.cpus, memory_bytes: self.memory_bytes, disk_bytes: self.disk_bytes }
     }
+}
+
+/// The name that an endpoint's own API has, beside those of the template: `vcdn-first.city` of an image `flame-vcdn`.
+pub fn own_name(image: &str, function: &str, sfci: &str, tenant: &str) -> String {
+    let program = image.rsplit('/').next().unwrap_or_default();
+    let program = program.strip_prefix("flame-").unwrap_or(program);
+    let word = |text: &str| text.to_lowercase().replace(|other: char| !other.is_ascii_alphanumeric(), "-");
+    of_tenant(&format!("{}-{}.{}", word(program), word(function), word(sfci)), tenant)
 }
 
 /// A name of two parts is the tenant's own.

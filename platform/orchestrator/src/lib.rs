@@ -41,8 +41,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let checked = checked.clone();
         Box::pin(async move { checked.check().await })
     });
-    let running = conductor.clone();
+    let (running, hearing) = (conductor.clone(), conductor.clone());
     host.spawn("conductor", move |stop| running.run(stop));
+    host.spawn("hearing", move |stop| hearing.listen(stop));
     Ok(host.serve(Routes { private: http::routes(conductor), public: OpenApiRouter::new() }))
 }
 

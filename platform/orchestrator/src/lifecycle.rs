@@ -76,6 +76,8 @@ pub struct Endpoint {
     pub is_ready: bool,
     /// Open requests there.
     pub open: u32,
+    /// For how long it has not answered when it was asked, though it runs, milliseconds.
+    pub silent_ms: u64,
 }
 
 /// How long things may take.
@@ -91,6 +93,8 @@ pub struct Terms {
     pub retry_ms: u64,
     /// The longest rest.
     pub retry_max_ms: u64,
+    /// Who runs and does not answer for so long hangs.
+    pub silent_ms: u64,
 }
 
 // === impl Stage ===
@@ -180,6 +184,8 @@ pub fn failures_after(endpoint: &Endpoint, action: Action, now_ms: u64, terms: T
     let is_wanted = endpoint.desired >= State::Booted;
     match action {
         Action::Bury if is_wanted => so_far.saturating_add(1),
+        // One that hangs; who only does not end in time was told to.
+        Action::Kill if is_wanted && endpoint.stage.runs() => so_far.saturating_add(1),
         Action::Stop if is_wanted && endpoint.stage == Stage::Booting => so_far.saturating_add(1),
         Action::Unplace => 0,
         _ => so_far,
@@ -193,6 +199,12 @@ fn next(all: &[Endpoint], at: usize, now_ms: u64, terms: Terms) -> Option<(Actio
     let step = |action: Action, reason: String| Some((action, reason));
     if own.stage.runs() && !own.is_alive {
         return step(Action::Bury, format!("it ended by itself while it was {}", own.stage.as_str()));
+    }
+    // Requests that are open there will not end; who cannot hear that it is to end is ended. While it boots, it has its own time.
+    if own.stage.runs() && own.stage != Stage::Booting && own.silent_ms >= terms.silent_ms {
+        let reason =
+            format!("it runs, was {}, and has not answered for {} ms: it hangs", own.stage.as_str(), own.silent_ms);
+        return step(Action::Kill, reason);
     }
     match own.stage {
         Stage::Unplaced if own.desired > State::Unplaced => step(Action::Place, format!("it is to be {wanted}")),

@@ -12,13 +12,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use flame_service_host::Scope;
+use flame_service_host::keys::{self, Grant, KeyError};
 use flame_telemetry::context::Tag;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use url::Url;
 
 use crate::config::ProcessConfig;
-use crate::deployment::{Endpoint, Key, Process};
+use crate::deployment::{Endpoint, Key, Process, own_name};
 
 /// The variable that a process is found by.
 const BOOT: &str = "FLAME_BOOT";
@@ -47,6 +49,15 @@ pub enum TargetError {
         /// Where it was looked for, and what to do.
         hint: String,
     },
+    /// It gets no token.
+    #[error("no token can be made with the key in {keys}: see `process.keys`")]
+    Token {
+        /// The folder.
+        keys: PathBuf,
+        /// What happened.
+        #[source]
+        source: KeyError,
+    },
     /// The machine refuses.
     #[error("{doing} failed")]
     Io {
@@ -69,6 +80,9 @@ impl Target {
         // Endpoints have other working folders than the orchestrator.
         if let Ok(folder) = std::path::absolute(&config.folder) {
             config.folder = folder;
+        }
+        if let Some(Ok(keys)) = config.keys.as_ref().map(std::path::absolute) {
+            config.keys = Some(keys);
         }
         Self { config, router }
     }
@@ -138,6 +152,8 @@ impl Target {
             move |source| TargetError::Io { doing, source }
         };
         let name = endpoint.spec.names.first().map(String::as_str).unwrap_or_default();
+        let own = own_name(&endpoint.spec.image, &endpoint.function, sfci, tenant);
+        let token = self.token(endpoint, tenant, &own)?;
         let words = BTreeMap::from([
             ("port", endpoint.port.unwrap_or_default().to_string()),
             ("router", self.router.as_ref().map(Url::to_string).unwrap_or_default()),
@@ -147,7 +163,8 @@ impl Target {
             ("site", endpoint.site.clone()),
             ("function", endpoint.function.clone()),
             ("instance", sfci.to_lowercase()),
-            ("token", self.config.token.clone().unwrap_or_default()),
+            ("own", own),
+            ("token", token.clone().unwrap_or_default()),
         ]);
         let log =
             File::options().create(true).append(true).open(folder.join(LOG)).map_err(doing("opening the log of"))?;
@@ -170,8 +187,12 @@ impl Target {
         ];
         command.envs(context.map(|(tag, value)| (tag.variable(), value)));
         command.env("FLAME_ROUTER", &words["router"]).env("FLAME_PORT", &words["port"]).env(BOOT, word(endpoint));
-        if self.config.token.is_some() {
+        if token.is_some() {
             command.env("FLAME_TOKEN", &words["token"]);
+        }
+        if let Some(keys) = &self.config.keys {
+            // Whoever calls an endpoint shows a token, too.
+            command.env("FLAME_KEYS", keys);
         }
         command.envs(endpoint.spec.environment.iter().map(|(name, value)| (name, filled(value, &words))));
         command.args(endpoint.spec.arguments.iter().map(|argument| filled(argument, &words)));
@@ -182,6 +203,17 @@ impl Target {
         let pid = child.id().ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
         let stat = Stat::of(pid).ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
         Ok(Process { pid, start_ticks: stat.start_ticks })
+    }
+
+    /// What an endpoint is known by: a token of this start, for its own names; or the one that all are given.
+    fn token(&self, endpoint: &Endpoint, tenant: &str, own: &str) -> Result<Option<String>, TargetError> {
+        let Some(keys) = &self.config.keys else { return Ok(self.config.token.clone()) };
+        let scope = [Scope::Read, Scope::Write, Scope::Admin].map(Scope::as_str).join(" ");
+        let subject = format!("endpoint {} of {}", endpoint.id, endpoint.function);
+        let grant = Grant { subject, tenant: tenant.to_owned(), scope, life: self.config.token_life.0 };
+        let names = endpoint.spec.names.iter().cloned().chain([own.to_owned()]).collect();
+        let issued = keys::issue_confined(keys, &grant, Some(names));
+        Ok(Some(issued.map_err(|source| TargetError::Token { keys: keys.clone(), source })?.0))
     }
 
     /// The process that an endpoint's last start made, if it runs and was not noted.

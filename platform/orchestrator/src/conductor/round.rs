@@ -83,7 +83,8 @@ impl Conductor {
         if is_alive {
             self.0.target.trim_log(endpoint);
         }
-        endpoint.seen(is_alive, is_ready, open)
+        let silent_ms = if is_alive { self.silent_ms(endpoint) } else { 0 };
+        endpoint.seen(is_alive, is_ready, open, silent_ms)
     }
 
     async fn answers(&self, endpoint: &Endpoint) -> bool {
@@ -134,7 +135,8 @@ impl Conductor {
             Action::Drain => self.tell_router(&endpoint, routes, Action::Drain).await?,
             Action::Rest | Action::Settle => {}
             Action::Stop | Action::Kill => {
-                if action == Action::Stop {
+                // Who is told to end, and who hangs: nobody is to be sent there any more.
+                if action == Action::Stop || endpoint.stage.runs() {
                     self.leave(&endpoint, routes).await;
                 }
                 if let Some(process) = endpoint.process {

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TERMS: Terms = Terms { boot_ms: 1000, drain_ms: 2000, stop_ms: 500, retry_ms: 100, retry_max_ms: 1600 };
+const TERMS: Terms =
+    Terms { boot_ms: 1000, drain_ms: 2000, stop_ms: 500, retry_ms: 100, retry_max_ms: 1600, silent_ms: 300 };
 const TICK_MS: u64 = 100;
 
 /// What happens to an endpoint of the small world.
@@ -15,6 +16,8 @@ enum Event {
     Dies(usize),
     /// Its next start never answers.
     Hangs(usize),
+    /// What runs does not answer any more.
+    Freezes(usize),
     /// It does not end when it is told.
     Clings(usize),
     Opens(usize, u32),
@@ -26,6 +29,7 @@ struct World {
     endpoints: Vec<Endpoint>,
     hangs: Vec<bool>,
     clings: Vec<bool>,
+    frozen: Vec<bool>,
     now_ms: u64,
 }
 
@@ -41,11 +45,13 @@ impl World {
             is_alive: false,
             is_ready: false,
             open: 0,
+            silent_ms: 0,
         };
         Self {
             endpoints: (0..count).map(endpoint).collect(),
             hangs: vec![false; count],
             clings: vec![false; count],
+            frozen: vec![false; count],
             now_ms: 0,
         }
     }
@@ -55,6 +61,7 @@ impl World {
         match event {
             Event::Dies(at) => self.endpoints[at % count].is_alive = false,
             Event::Hangs(at) => self.hangs[at % count] = true,
+            Event::Freezes(at) => self.frozen[at % count] = self.endpoints[at % count].is_alive,
             Event::Clings(at) => self.clings[at % count] = true,
             Event::Opens(at, open) => self.endpoints[at % count].open = open,
             Event::Desired(at, state) => self.endpoints[at % count].desired = state,
@@ -71,7 +78,10 @@ impl World {
         self.now_ms += TICK_MS;
         for at in 0..self.endpoints.len() {
             let endpoint = &mut self.endpoints[at];
+            self.frozen[at] &= endpoint.is_alive;
             endpoint.is_ready = endpoint.is_alive && !(self.hangs[at] && endpoint.stage == Stage::Booting);
+            endpoint.is_ready &= !self.frozen[at];
+            endpoint.silent_ms = if self.frozen[at] { endpoint.silent_ms + TICK_MS } else { 0 };
         }
         let before: Vec<bool> = (0..self.endpoints.len()).map(|at| self.serves(at)).collect();
         for (at, action, reason) in reconcile(&self.endpoints, self.now_ms, TERMS) {
@@ -95,9 +105,12 @@ impl World {
                     if stage == Stage::Booting {
                         self.hangs[at] = false;
                     }
-                    self.endpoints[at].is_alive = self.clings[at];
+                    // Who is frozen does not hear it.
+                    self.endpoints[at].is_alive = self.clings[at] || self.frozen[at];
                 }
                 Action::Kill => {
+                    let silent_ms = self.endpoints[at].silent_ms;
+                    assert!(stage == Stage::Stopping || silent_ms >= TERMS.silent_ms, "who answers is told first");
                     self.endpoints[at].is_alive = false;
                     self.clings[at] = false;
                 }
@@ -107,7 +120,7 @@ impl World {
             let endpoint = &mut self.endpoints[at];
             (endpoint.stage, endpoint.since_ms, endpoint.failures) = (action.leads_to(), self.now_ms, failures);
             if action == Action::Drain {
-                // Whoever drains leaves others that serve, where anybody is to.
+                // Whoever drains leaves others that serve, where anybody is to. (That one hangs is known later.)
                 let names = self.endpoints[at].names.clone();
                 let wanted = self.endpoints.iter().any(|one| one.desired == State::Connected && one.names == names);
                 let served =
@@ -135,6 +148,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => (0usize..6).prop_map(Event::Dies),
         1 => (0usize..6).prop_map(Event::Hangs),
+        1 => (0usize..6).prop_map(Event::Freezes),
         1 => (0usize..6).prop_map(Event::Clings),
         2 => (0usize..6, 0u32..50).prop_map(|(at, open)| Event::Opens(at, open)),
         4 => (0usize..6, state).prop_map(|(at, state)| Event::Desired(at, state)),
@@ -197,4 +211,29 @@ fn a_successor_serves_before_its_predecessor_goes() {
     }
     (0..20).for_each(|_| world.tick());
     assert!(world.is_settled());
+}
+
+#[test]
+fn who_hangs_is_ended_and_back_and_who_only_takes_its_time_is_left_alone() {
+    let mut world = World::new(1);
+    world.endpoints[0].desired = State::Connected;
+    (0..10).for_each(|_| world.tick());
+    assert!(world.is_settled());
+    // Not for long enough.
+    world.happens(Event::Freezes(0));
+    (0..2).for_each(|_| world.tick());
+    world.frozen[0] = false;
+    (0..5).for_each(|_| world.tick());
+    assert!(world.is_settled() && world.endpoints[0].failures == 0, "{:?}", world.endpoints);
+    world.happens(Event::Freezes(0));
+    let began_ms = world.now_ms;
+    while world.endpoints[0].stage == Stage::Connected {
+        world.tick();
+    }
+    assert_eq!((world.endpoints[0].stage, world.now_ms - began_ms), (Stage::Stopping, TERMS.silent_ms));
+    while !world.is_settled() {
+        world.tick();
+    }
+    // It is noted that it has ended, started at once, up, connected.
+    assert_eq!((world.endpoints[0].failures, world.now_ms - began_ms), (1, TERMS.silent_ms + 400));
 }

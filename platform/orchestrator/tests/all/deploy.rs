@@ -3,13 +3,15 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use flame_api::orchestrator::NewDeployment;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{PATIENCE, World, kill, states};
+use crate::world::{PATIENCE, World, hang, kill, states};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deployed_is_served_and_what_is_killed_is_back() {
@@ -47,6 +49,41 @@ async fn what_is_deployed_is_served_and_what_is_killed_is_back() {
     .await;
     assert!(world.get().await.is_err(), "the name is nobody's any more");
     assert_eq!(std::fs::read_dir(world.folder().join("endpoints")).unwrap().count(), 0, "their folders are gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_hangs_is_found_out_and_replaced_and_the_others_are_left_alone() {
+    let world = World::start_with(|config| {
+        config.lifecycle.ask_every = Span(Duration::from_millis(100));
+        config.lifecycle.answer = Span(Duration::from_millis(500));
+        config.lifecycle.silent = Span(Duration::from_secs(2));
+    })
+    .await;
+    world.client.deploy(&world.request("one")).await.unwrap();
+    let before = world.settled().await;
+    let (_, pid, _) = world.get().await.unwrap();
+    // It is alive, its port takes connections, and nothing comes back.
+    hang(pid);
+    eventually(PATIENCE, || async {
+        match world.get().await {
+            Ok((function, other, _)) if function == "first" && other != pid => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let after = world.settled().await;
+    let of = |deployment: &flame_api::orchestrator::Deployment, function: &str| {
+        deployment.endpoints.iter().find(|one| one.function == function).map(|one| (one.pid, one.failures)).unwrap()
+    };
+    assert_eq!(of(&before, "second"), of(&after, "second"), "who answers is not touched");
+    assert_eq!(of(&after, "first").1, 1);
+    assert!(!world.processes().contains(&pid), "it is ended, not only left alone");
+    let decisions = world.client.decisions("tested", &world.instance).await.unwrap().unwrap().items;
+    let hung = decisions.iter().find(|one| one.action == "kill").expect("it is said why");
+    assert!(
+        hung.subject == "first" && hung.reason.contains("was connected") && hung.reason.contains("it hangs"),
+        "{hung:?}"
+    );
 }
 
 async fn tell(world: &World, alert: &str, message: &str, instance: &str) -> (u16, Value) {

@@ -182,9 +182,18 @@ impl Drop for World {
 
 /// Ends a process at once.
 pub fn kill(pid: u32) {
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+/// Keeps a process from doing anything, as one that hangs.
+pub fn hang(pid: u32) {
+    signal(pid, rustix::process::Signal::STOP);
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(pid.cast_signed()).expect("a process has a number");
     // It may have ended by itself.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    let _ = rustix::process::kill_process(pid, signal);
 }
 
 /// How far each function is.
