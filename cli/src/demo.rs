@@ -3,6 +3,7 @@
 //! A scenario plays on a `flame up` of its own: free ports, a temporary data folder, a real child process that it may
 //! kill. Nothing of the tour is special to the services; they do not know that they are shown.
 
+mod adapt;
 mod clip;
 mod files;
 mod indirection;
@@ -43,6 +44,7 @@ enum Scenario {
     Vcdn,
     Multicast,
     Path,
+    Adapt,
 }
 
 /// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
@@ -187,6 +189,7 @@ async fn perform(
         Scenario::Indirection => indirection::perform(tour, stage, &clip, place).await,
         Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
         Scenario::Path => path::perform(tour, stage, &clip).await,
+        Scenario::Adapt => adapt::perform(tour, stage, &clip).await,
         Scenario::Vcdn => vcdn::perform(tour, stage, &clip, place).await,
     }
 }
@@ -209,8 +212,17 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 8] =
-        [Self::Vod, Self::Ingest, Self::Live, Self::Switch, Self::Indirection, Self::Vcdn, Self::Multicast, Self::Path];
+    const ALL: [Self; 9] = [
+        Self::Vod,
+        Self::Ingest,
+        Self::Live,
+        Self::Switch,
+        Self::Indirection,
+        Self::Vcdn,
+        Self::Multicast,
+        Self::Path,
+        Self::Adapt,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -221,6 +233,7 @@ impl Scenario {
             Self::Indirection => "indirection",
             Self::Multicast => "multicast",
             Self::Path => "path",
+            Self::Adapt => "adapt",
             Self::Vcdn => "vcdn",
         }
     }
@@ -231,7 +244,7 @@ impl Scenario {
             Self::Indirection => Some(&indirection::MACHINES),
             Self::Multicast => Some(&multicast::MACHINES),
             Self::Vcdn => Some(&vcdn::MACHINES),
-            Self::Vod | Self::Ingest | Self::Live | Self::Switch | Self::Path => None,
+            Self::Vod | Self::Ingest | Self::Live | Self::Switch | Self::Path | Self::Adapt => None,
         }
     }
 
@@ -254,6 +267,9 @@ impl Scenario {
                 "forty clients at four sites want one cold object, with and without multicast between routers"
             }
             Self::Path => "one name for three functions in a row at two sites, beside a client that does their work",
+            Self::Adapt => {
+                "a flash crowd makes an edge slow; CLMC sees it, the orchestrator connects a second surrogate, and takes it back afterwards"
+            }
             Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }
     }

@@ -107,6 +107,17 @@ fn a_path_is_walked_over_two_sites() {
 }
 
 #[test]
+fn a_crowd_brings_the_standby_in_and_takes_it_out_again_and_no_request_fails() {
+    let report = verified("adapt");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert_eq!(names[5..], ["deploy", "few", "crowd", "shared", "gone"], "{report:#}");
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert_eq!((figure("failed_requests"), &report["figures"]["failed_requests"]["bound"]), (0.0, &"<= 0".into()));
+    assert!(figure("latency_p50_with") * 2.0 <= figure("latency_p50_without"), "{report:#}");
+    assert!(figure("standby_share") > 25.0, "{report:#}");
+}
+
+#[test]
 fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     let folder = Scratch::new("demo");
     let file = folder.path().join("film.mp4");

@@ -8,7 +8,7 @@ use crate::{read, shipped};
 
 #[test]
 fn the_parser_of_others_finds_the_same() {
-    let templates = ["vod/template.yaml", "edge-standby/template.yaml"];
+    let templates = ["vod/template.yaml", "edge-standby/template.yaml", "flash-crowd/template.yaml"];
     let paths = templates.map(|path| repository().join("templates/services").join(path));
     let ran = Command::new(repository().join("tools/python"))
         .arg(repository().join("media-tests/judges/tosca.py"))
