@@ -147,7 +147,7 @@ pub struct Up {
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,
-    /// Let templates name any program of this machine by its path: whoever may deploy can then run everything
+    /// Let templates of administrators name any program of this machine by its path: they can then run everything
     #[arg(long)]
     pub any_program: bool,
     /// Stop when standard input ends: for whoever starts it and must not leave it behind

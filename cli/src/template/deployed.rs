@@ -60,7 +60,11 @@ async fn follow(global: &Global, client: &Client, mut deployment: Deployment, wa
         if began.elapsed() > PATIENCE {
             let (sfc, sfci) = (&deployment.sfc, &deployment.sfci);
             let late = deployment.endpoints.iter().find(|one| one.state != one.desired);
-            let late = late.map(|one| format!("{} is {}", one.function, one.state)).unwrap_or_default();
+            let late = late.map(|one| {
+                let why = one.problem.as_ref().map(|problem| format!(": {problem}")).unwrap_or_default();
+                format!("{} is {}{why}", one.function, one.state)
+            });
+            let late = late.unwrap_or_default();
             return Err(Exit::not_carried_out(anyhow!(
                 "not settled after {} s: {late}; `flame template decisions {sfc} {sfci}` says more",
                 PATIENCE.as_secs()
@@ -113,6 +117,16 @@ fn show(client: &Client, deployments: &[Deployment]) -> Result<(), Exit> {
         }
     }
     output::print_line(&table.trim_fmt())?;
+    for one in deployments {
+        if let Some(problem) = &one.problem {
+            output::print_line(&format!("{}/{}: {problem}", one.sfc, one.sfci))?;
+        }
+        for endpoint in &one.endpoints {
+            if let Some(problem) = &endpoint.problem {
+                output::print_line(&format!("{}/{}, {}: {problem}", one.sfc, one.sfci, endpoint.function))?;
+            }
+        }
+    }
     for url in deployments.iter().flat_map(|one| urls(client, one)) {
         output::print_line(&url)?;
     }

@@ -39,6 +39,9 @@ pub struct Deployment {
     pub is_settled: bool,
     /// Its endpoints.
     pub endpoints: Vec<DeployedEndpoint>,
+    /// Why its template is not followed any more, where that is so: what runs of it goes on as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// An endpoint of a deployment.
@@ -64,6 +67,9 @@ pub struct DeployedEndpoint {
     pub since_unix_ms: u64,
     /// How often in a row it ended or did not come up.
     pub failures: u32,
+    /// Why it is not as far as it should be, where something failed: the last of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// The process.
     pub pid: Option<u32>,
     /// Where it listens.

@@ -5,33 +5,43 @@
 //! costs at most the repetition of one, and every step may be repeated.
 
 mod calls;
+mod clock;
 mod hearing;
+mod leases;
+mod placing;
+mod probes;
 mod round;
 
 pub(crate) use calls::Told;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use flame_api::Client;
 use flame_api::orchestrator as wire;
 use flame_service_host::problem::chain;
 use flame_tosca::DocumentError;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, LifecycleConfig};
+use self::clock::{Clock, wall_ms};
+use self::leases::Leases;
+use crate::config::{Config, LifecycleConfig, StoreConfig};
 use crate::deployment::{self, Deployment, Key};
 use crate::lifecycle::Stage;
 use crate::plan::{Estate, PlanError};
 use crate::process::{Target, TargetError};
+use crate::rights::Overreach;
 use crate::store::{Store, StoreError};
 
 /// Time that the router may take to answer.
 const ROUTER_WAIT: Duration = Duration::from_secs(2);
 /// Time that an endpoint may take to say that it is ready.
 const PROBE_WAIT: Duration = Duration::from_millis(500);
+
+/// How often decisions of what is gone are looked through.
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// What is deployed, and what brings it there. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,18 +53,20 @@ struct Parts {
     target: Target,
     client: Option<Client>,
     http: reqwest::Client,
-    estate: Estate,
+    estate: Arc<Estate>,
+    /// Whoever searches for a place; others wait.
+    planning: Semaphore,
     steps_max: u64,
-    deployments_max: usize,
+    limits: StoreConfig,
     lifecycle: LifecycleConfig,
     kept: Mutex<BTreeMap<Key, Deployment>>,
     /// Held by whoever changes something.
     changing: tokio::sync::Mutex<()>,
     wake: Notify,
-    /// When the registration of an endpoint was renewed last, milliseconds.
-    renewed: Mutex<BTreeMap<String, u64>>,
     /// When endpoints answered last.
     heard: Mutex<hearing::Heard>,
+    clock: Clock,
+    leases: Mutex<Leases>,
 }
 
 /// Why something was not done.
@@ -66,6 +78,9 @@ pub enum ConductError {
     /// There is no place for it.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The search for a place was ended, with the service or by a fault of it.
+    #[error("the search for a place was not ended")]
+    Search(#[from] tokio::task::JoinError),
     /// It cannot be started.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -75,6 +90,9 @@ pub enum ConductError {
     /// There is no such deployment.
     #[error("deployment of {0}")]
     Absent(String),
+    /// It takes more than the caller has.
+    #[error("{0}")]
+    Forbidden(String),
     /// It leaves, and cannot be changed.
     #[error("{0} leaves; deploy it again once it is gone")]
     Leaving(String),
@@ -86,40 +104,54 @@ pub enum ConductError {
     Store(#[from] StoreError),
 }
 
+// === impl ConductError ===
+
+impl From<Overreach> for ConductError {
+    fn from(overreach: Overreach) -> Self {
+        match overreach {
+            Overreach::Foreign(_) => Self::Refused(overreach.to_string()),
+            Overreach::Reserved(_) | Overreach::Path { .. } => Self::Forbidden(overreach.to_string()),
+            Overreach::Variables(errors) => Self::Document(errors),
+        }
+    }
+}
+
 // === impl Conductor ===
 
 impl Conductor {
     /// Goes on with what was deployed.
     pub async fn open(config: &Config, estate: Estate, client: Option<Client>) -> Result<Self, StoreError> {
         let store = Store::open(&config.store).await?;
+        let clock = Clock::start();
         let mut kept = BTreeMap::new();
-        for (key, record) in store.load().await? {
-            match deployment::read(&record.request) {
-                Ok(template) => drop(kept.insert(key, Deployment { record, template })),
-                // It was right when it was deployed: another release may be stricter. It is left alone.
+        for (key, mut record) in store.load().await? {
+            record.not_after(clock.now_ms());
+            let one = match deployment::read(&record.request) {
+                Ok(template) => Deployment { record, template, problem: None },
+                // It was right when it was deployed: another release may be stricter.
                 Err(errors) => {
                     let error = ConductError::Document(errors).to_string();
-                    tracing::error!(
-                        error,
-                        sfc = key.1,
-                        sfci = key.2,
-                        "a deployment is not understood any more and is left as it is"
-                    );
+                    let (sfc, sfci) = (&key.1, &key.2);
+                    tracing::error!(error, sfc, sfci, "a template is not understood any more; what runs of it goes on");
+                    Deployment::lost(&key, record, &error)
                 }
-            }
+            };
+            kept.insert(key, one);
         }
         Ok(Self(Arc::new(Parts {
             target: Target::new(config.process.clone(), config.host.router.clone()),
             client: client.map(|client| client.with_deadline(ROUTER_WAIT)),
             http: reqwest::Client::builder().timeout(PROBE_WAIT).no_proxy().build().unwrap_or_default(),
-            estate,
+            estate: Arc::new(estate),
+            planning: Semaphore::new(1),
             steps_max: config.placement.steps_max,
-            deployments_max: config.store.deployments,
+            limits: config.store.clone(),
             lifecycle: config.lifecycle.clone(),
+            clock,
+            leases: Mutex::new(leases::held(&kept)),
             kept: Mutex::new(kept),
             changing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
-            renewed: Mutex::default(),
             heard: Mutex::default(),
             store,
         })))
@@ -132,17 +164,23 @@ impl Conductor {
 
     /// Looks at everything again and again, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let mut tidied: Option<tokio::time::Instant> = None;
         while !stop.is_cancelled() {
             let began = tokio::time::Instant::now();
+            if tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+                self.forget_old().await;
+                tidied = Some(began);
+            }
             let keys: Vec<Key> = self.0.kept().keys().cloned().collect();
             let routes = if keys.is_empty() { Ok(Vec::new()) } else { self.routes().await };
             match routes {
                 Ok(routes) => {
+                    let ready = self.ready().await;
                     for key in keys {
                         if stop.is_cancelled() {
                             break;
                         }
-                        self.round(&key, &routes).await;
+                        self.round(&key, &routes, &ready).await;
                     }
                 }
                 Err(error) => tracing::warn!(error, "the router does not answer: nothing is changed until it does"),
@@ -172,10 +210,13 @@ impl Conductor {
         }
         running.iter().for_each(|process| Target::end(*process, true));
         for (key, mut one) in all {
+            for endpoint in one.record.endpoints.iter().filter(|one| one.process.is_some()) {
+                self.0.target.sweep(endpoint);
+            }
             for endpoint in
                 one.record.endpoints.iter_mut().filter(|one| one.stage.runs() || one.stage == Stage::Stopping)
             {
-                (endpoint.stage, endpoint.process, endpoint.since_ms) = (Stage::Placed, None, now_ms());
+                (endpoint.stage, endpoint.process, endpoint.since_ms) = (Stage::Placed, None, self.now_ms());
             }
             if let Err(error) = self.0.store.save(&key, &one.record).await {
                 tracing::warn!(error = chain(&error), "what has ended is not noted; it is found out at the next start");
@@ -192,9 +233,20 @@ impl Conductor {
 
     async fn note(&self, key: &Key, subject: &str, action: &str, reason: &str) {
         tracing::info!(sfc = key.1, sfci = key.2, subject, action, reason, "decided");
-        if let Err(error) = self.0.store.decided(key, now_ms(), (subject, action, reason)).await {
+        if let Err(error) = self.0.store.decided(key, wall_ms(), (subject, action, reason)).await {
             tracing::warn!(error = chain(&error), "a decision was not noted");
         }
+    }
+
+    /// Forgets what was decided of deployments that are long gone.
+    async fn forget_old(&self) {
+        if let Err(error) = self.0.store.forget_old(wall_ms()).await {
+            tracing::warn!(error = chain(&error), "old decisions were not forgotten");
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.0.clock.now_ms()
     }
 
     /// What a tenant has deployed.
@@ -219,10 +271,4 @@ impl Parts {
     fn kept(&self) -> std::sync::MutexGuard<'_, BTreeMap<Key, Deployment>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -36,8 +36,14 @@ pub struct StoreConfig {
     pub database: PathBuf,
     /// Deployments of all tenants.
     pub deployments: usize,
+    /// Deployments of one tenant.
+    pub tenant_deployments: usize,
     /// Decisions that are kept of each deployment.
     pub decisions: u32,
+    /// Decisions that are kept of all deployments together that are gone.
+    pub gone_decisions: u32,
+    /// How long those are kept.
+    pub gone_for: Span,
 }
 
 /// `[placement]`
@@ -122,6 +128,8 @@ pub struct LifecycleConfig {
     pub answer: Span,
     /// Who runs and does not answer for so long hangs: it is ended, and started again.
     pub silent: Span,
+    /// Endpoints that are asked whether they are up, or registered anew, at once.
+    pub at_once: usize,
 }
 
 /// `[process]`
@@ -130,9 +138,11 @@ pub struct LifecycleConfig {
 pub struct ProcessConfig {
     /// Where each endpoint has a folder of its own.
     pub folder: PathBuf,
-    /// Where programs are that templates may name; without any, beside this one.
-    pub programs: Vec<PathBuf>,
-    /// Whether templates may name any program of this machine by its path: whoever deploys can then run everything.
+    /// Programs that templates may name.
+    pub programs: Vec<String>,
+    /// Where those are; without any, beside this one.
+    pub folders: Vec<PathBuf>,
+    /// Whether templates of administrators may name any program of this machine by its path.
     pub any_program: bool,
     /// Whether endpoints go on when the orchestrator is gone, and are taken over when it is back.
     pub outlive: bool,
@@ -151,7 +161,14 @@ pub struct ProcessConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { database: PathBuf::from("orchestrator.db"), deployments: 100, decisions: 1000 }
+        Self {
+            database: PathBuf::from("orchestrator.db"),
+            deployments: 100,
+            tenant_deployments: 25,
+            decisions: 1000,
+            gone_decisions: 10_000,
+            gone_for: Span(Duration::from_secs(7 * 24 * 3600)),
+        }
     }
 }
 
@@ -178,6 +195,7 @@ impl Default for LifecycleConfig {
             ask_every: Span(Duration::from_secs(1)),
             answer: Span(Duration::from_secs(1)),
             silent: Span(Duration::from_secs(10)),
+            at_once: 64,
         }
     }
 }
@@ -186,7 +204,8 @@ impl Default for ProcessConfig {
     fn default() -> Self {
         Self {
             folder: PathBuf::from("endpoints"),
-            programs: Vec::new(),
+            programs: ["flame-vcdn", "flame-streaming"].map(str::to_owned).to_vec(),
+            folders: Vec::new(),
             any_program: false,
             outlive: true,
             token: None,

@@ -1,13 +1,14 @@
 //! A deployment: what was asked for, and how far its endpoints are. Pure; what is kept of it is one value.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flame_api::orchestrator::{self as wire, NewDeployment};
 use flame_tosca::template::{Function, Given, Resources, State};
 use flame_tosca::{DocumentError, Template, alerts};
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::{self, Stage};
+use crate::lifecycle::{self, Action, Stage};
 use crate::plan::{Cluster, Plan};
 use crate::policy::Standing;
 
@@ -20,6 +21,8 @@ pub struct Deployment {
     pub record: Record,
     /// What the record's request says.
     pub template: Template,
+    /// Why that is not understood any more: then the template is empty, and what runs goes on as it was.
+    pub problem: Option<String>,
 }
 
 /// What is kept.
@@ -52,6 +55,12 @@ pub struct Endpoint {
     pub generation: u64,
     pub port: Option<u16>,
     pub process: Option<Process>,
+    /// What failed last, until a step forward is done.
+    #[serde(default)]
+    pub problem: Option<String>,
+    /// The step that failed last, and when.
+    #[serde(skip)]
+    pub tried: Option<(Action, u64)>,
 }
 
 /// What runs, with everything that makes it another one if it changes.
@@ -87,7 +96,22 @@ pub enum Desired {
 
 /// Reads what is asked for, with its alerts.
 pub fn read(request: &NewDeployment) -> Result<Template, Vec<DocumentError>> {
-    let import = |path: &str| request.imports.get(path).cloned();
+    read_noting(request, &RefCell::default())
+}
+
+/// The same, and leaves imports away that it does not need: a record is written at each step.
+pub fn accept(mut request: NewDeployment) -> Result<(Template, NewDeployment), Vec<DocumentError>> {
+    let needed = RefCell::default();
+    let template = read_noting(&request, &needed)?;
+    request.imports.retain(|path, _| needed.borrow().contains(path));
+    Ok((template, request))
+}
+
+fn read_noting(request: &NewDeployment, needed: &RefCell<BTreeSet<String>>) -> Result<Template, Vec<DocumentError>> {
+    let import = |path: &str| {
+        needed.borrow_mut().insert(path.to_owned());
+        request.imports.get(path).cloned()
+    };
     let given = Given { inputs: &request.inputs, instance: request.instance.as_deref(), import: &import };
     let template = flame_tosca::read(&request.template, given)?;
     if let Some(text) = &request.alerts {
@@ -102,8 +126,17 @@ pub fn read(request: &NewDeployment) -> Result<Template, Vec<DocumentError>> {
 
 impl Record {
     /// Moves endpoints to what a new request asks for. What is unchanged stays; what is changed gets an endpoint beside the
-    /// old one, which leaves once the new one serves. `plan` places all that is used.
-    pub fn follow(&mut self, template: &Template, tenant: &str, plan: &Plan, clusters: &[Cluster], now_ms: u64) {
+    /// old one, which leaves once the new one serves. `before` is what was asked for until now, as far as it is understood;
+    /// `plan` places all that is used.
+    pub fn follow(
+        &mut self,
+        before: Option<&Template>,
+        template: &Template,
+        tenant: &str,
+        plan: &Plan,
+        clusters: &[Cluster],
+        now_ms: u64,
+    ) {
         let placed: BTreeMap<&str, &Cluster> =
             plan.places.iter().map(|place| (place.function.as_str(), &clusters[place.cluster])).collect();
         let mut kept: Vec<String> = Vec::new();
@@ -111,16 +144,20 @@ impl Record {
         for function in template.functions.iter().filter(|function| template.is_used(&function.name)) {
             let Some(cluster) = placed.get(function.name.as_str()) else { continue };
             let spec = Spec::of(function, &template.sfci, tenant);
+            // What a policy has moved stays there until the policy moves it again, or another beginning is asked for.
+            let initial = template.initial(&function.name);
+            let is_moved = before.is_some_and(|before| before.initial(&function.name) != initial);
+            let moved = is_moved.then(|| Desired::from(initial));
             let same = self.endpoints.iter_mut().find(|one| {
                 !one.is_retired && one.function == function.name && one.spec == spec && one.cluster == cluster.name
             });
             if let Some(same) = same {
                 kept.push(same.id.clone());
-                // What a policy has moved stays there until the policy moves it again.
+                same.desired = moved.unwrap_or(same.desired);
                 continue;
             }
-            let before = self.endpoints.iter().find(|one| !one.is_retired && one.function == function.name);
-            let desired = before.map_or_else(|| Desired::from(template.initial(&function.name)), |one| one.desired);
+            let older = self.endpoints.iter().find(|one| !one.is_retired && one.function == function.name);
+            let desired = moved.or(older.map(|one| one.desired)).unwrap_or_else(|| initial.into());
             added.push(Endpoint::new(function, spec, cluster, desired, now_ms));
         }
         for endpoint in self.endpoints.iter_mut().filter(|one| !kept.contains(&one.id)) {
@@ -129,6 +166,16 @@ impl Record {
         }
         self.endpoints.extend(added);
         self.policies.retain(|id, _| template.policies.iter().any(|policy| policy.id == *id));
+    }
+
+    /// Leaves no time in it that is still to come: the machine's clock may have been set back.
+    pub fn not_after(&mut self, now_ms: u64) {
+        for endpoint in &mut self.endpoints {
+            endpoint.since_ms = endpoint.since_ms.min(now_ms);
+        }
+        for changed_ms in self.policies.values_mut().filter_map(|standing| standing.changed_ms.as_mut()) {
+            *changed_ms = now_ms.min(*changed_ms);
+        }
     }
 
     /// What its endpoints take, by cluster: all that are or are to be there.
@@ -166,6 +213,8 @@ impl Endpoint {
             generation: 0,
             port: None,
             process: None,
+            problem: None,
+            tried: None,
         }
     }
 
@@ -177,6 +226,7 @@ impl Endpoint {
             stage: self.stage,
             since_ms: self.since_ms,
             failures: self.failures,
+            tried: self.tried,
             is_alive,
             is_ready,
             open,
@@ -204,10 +254,9 @@ impl Endpoint {
 
 impl Spec {
     fn of(function: &Function, instance: &str, tenant: &str) -> Self {
-        let names = function.names(instance).into_iter().map(|name| of_tenant(&name, tenant));
         Self {
             image: function.image.clone(),
-            names: names.collect(),
+            names: whole_names(function, instance, tenant),
             arguments: function.arguments.clone(),
             environment: function.environment.clone(),
             registers_itself: function.registers_itself,
@@ -239,11 +288,18 @@ fn of_tenant(name: &str, tenant: &str) -> String {
     format!("{name}.{tenant}")
 }
 
-/// A name of a function that is another tenant's.
-pub fn foreign_name(template: &Template, tenant: &str) -> Option<String> {
-    let names = template.functions.iter().flat_map(|function| function.names(&template.sfci));
-    let mut names = names.map(|name| of_tenant(&name, tenant));
-    names.find(|name| name.parse::<flame_naming::Name>().is_ok_and(|name| name.tenant().as_str() != tenant))
+/// The names of a function as the router writes them, each once.
+pub fn whole_names(function: &Function, instance: &str, tenant: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in function.names(instance) {
+        let name = of_tenant(&name, tenant);
+        // What is no name is refused where the template is read.
+        let name = name.parse::<flame_naming::Name>().map_or(name, |name| name.to_string());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 // === impl Desired ===
@@ -273,6 +329,23 @@ impl From<Desired> for State {
 // === impl Deployment ===
 
 impl Deployment {
+    /// One whose template is not understood any more. Its endpoints are kept as they are, it can be changed, and let go.
+    pub fn lost((_, sfc, sfci): &Key, record: Record, error: &str) -> Self {
+        let template = Template {
+            sfc: sfc.clone(),
+            sfci: sfci.clone(),
+            description: String::new(),
+            inputs: BTreeMap::new(),
+            functions: Vec::new(),
+            chains: Vec::new(),
+            policies: Vec::new(),
+        };
+        let problem = format!(
+            "its template is not understood any more, and no policy of it is followed: deploy it anew, or undeploy it: {error}"
+        );
+        Self { record, template, problem: Some(problem) }
+    }
+
     /// What others see of it.
     pub fn shown(&self) -> wire::Deployment {
         let endpoints = self.record.endpoints.iter().map(|one| wire::DeployedEndpoint {
@@ -286,6 +359,7 @@ impl Deployment {
             state: one.stage.as_str().to_owned(),
             since_unix_ms: one.since_ms,
             failures: one.failures,
+            problem: one.problem.clone(),
             pid: one.process.map(|process| process.pid),
             address: one.address().filter(|_| one.stage.runs()).map(|address| address.to_string()),
         });
@@ -296,6 +370,7 @@ impl Deployment {
             is_leaving: self.record.is_leaving,
             is_settled: self.record.is_settled(),
             endpoints: endpoints.collect(),
+            problem: self.problem.clone(),
         }
     }
 }

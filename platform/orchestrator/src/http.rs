@@ -6,13 +6,20 @@ mod error;
 mod plans;
 
 use axum::extract::DefaultBodyLimit;
+use flame_service_host::{Caller, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::conductor::Conductor;
+use crate::rights::Trust;
 
 /// Longest body: a template, its imports and its alerts.
 const BODY_MAX_BYTES: usize = 4 << 20;
+
+/// How far a caller is trusted: as the router does where names are registered.
+fn trust(caller: &Caller) -> Trust {
+    if caller.is_service() || caller.require(Scope::Admin).is_ok() { Trust::Admin } else { Trust::Tenant }
+}
 
 /// The routes; all need a caller.
 pub(crate) fn routes(conductor: Conductor) -> OpenApiRouter {

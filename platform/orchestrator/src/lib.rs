@@ -1,11 +1,11 @@
 //! The orchestrator, with FLAME's endpoint management (SFEMC): deploys templates of service function chains, and keeps them as
 //! they should be.
 //!
-//! Deciding is pure: [`plan`] says where functions go, [`lifecycle`] what happens next to each endpoint, [`policy`] what follows
+//! Deciding is pure: [`plan`] and [`staying`] say where functions go, [`lifecycle`] what happens next to each endpoint, [`policy`] what follows
 //! when CLMC tells of a condition. It routes no request and measures nothing: the router and CLMC do. Endpoints are processes of
 //! this machine.
 //!
-//! Reading order: [`config`], [`plan`], [`lifecycle`], [`policy`], `deployment`, `store`, `process`, `conductor`, and `http`,
+//! Reading order: [`config`], [`plan`], [`staying`], [`lifecycle`], [`policy`], `rights`, `deployment`, `store`, `process`, `conductor`, and `http`,
 //! which speaks.
 
 mod conductor;
@@ -16,6 +16,8 @@ pub mod lifecycle;
 pub mod plan;
 pub mod policy;
 mod process;
+mod rights;
+pub mod staying;
 mod store;
 
 pub use config::Config;
@@ -41,9 +43,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let checked = checked.clone();
         Box::pin(async move { checked.check().await })
     });
-    let (running, hearing) = (conductor.clone(), conductor.clone());
+    let (running, hearing, renewing) = (conductor.clone(), conductor.clone(), conductor.clone());
     host.spawn("conductor", move |stop| running.run(stop));
     host.spawn("hearing", move |stop| hearing.listen(stop));
+    host.spawn("leases", move |stop| renewing.renew(stop));
     Ok(host.serve(Routes { private: http::routes(conductor), public: OpenApiRouter::new() }))
 }
 

@@ -70,6 +70,8 @@ pub struct Endpoint {
     pub since_ms: u64,
     /// How often in a row it ended or did not come up.
     pub failures: u32,
+    /// The step that failed last, if none was done since, and when.
+    pub tried: Option<(Action, u64)>,
     /// Whether it runs.
     pub is_alive: bool,
     /// Whether it answers, and stands behind its names if it registers itself.
@@ -142,6 +144,15 @@ impl Action {
         }
     }
 
+    /// Whether it says that what failed before is over.
+    #[must_use]
+    pub fn is_well(self) -> bool {
+        match self {
+            Self::Place | Self::Rise | Self::Connect | Self::Drain | Self::Rest | Self::Unplace => true,
+            Self::Boot | Self::Stop | Self::Kill | Self::Settle | Self::Bury => false,
+        }
+    }
+
     /// How far an endpoint is once it is done.
     #[must_use]
     pub fn leads_to(self) -> Stage {
@@ -172,8 +183,13 @@ impl Terms {
 /// What is done next with each endpoint of `all`, by its place there, and why.
 #[must_use]
 pub fn reconcile(all: &[Endpoint], now_ms: u64, terms: Terms) -> Vec<(usize, Action, String)> {
-    let step = |at| next(all, at, now_ms, terms).map(|(action, reason)| (at, action, reason));
-    (0..all.len()).filter_map(step).collect()
+    let step = |at: usize| next(all, at, now_ms, terms).map(|(action, reason)| (at, action, reason));
+    // What failed is tried again after the same rests as what ended by itself.
+    let rests = |at: usize, action: Action| {
+        let rest_ms = terms.rest_ms(all[at].failures);
+        all[at].tried.is_some_and(|(tried, at_ms)| tried == action && now_ms.saturating_sub(at_ms) < rest_ms)
+    };
+    (0..all.len()).filter_map(step).filter(|(at, action, _)| !rests(*at, *action)).collect()
 }
 
 /// How often in a row it has failed once `action` is done.

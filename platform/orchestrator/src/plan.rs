@@ -92,6 +92,9 @@ pub enum PlanError {
 struct Search<'a> {
     estate: &'a Estate,
     functions: Vec<&'a Function>,
+    /// With whom of those before it each function shares a cluster, and with whom it shares none.
+    beside: Vec<Vec<usize>>,
+    apart: Vec<Vec<usize>>,
     /// Clusters of each function, the cheapest first.
     choices: Vec<Vec<(f64, usize)>>,
     /// What the functions from here on cost at least.
@@ -135,9 +138,12 @@ pub fn plan(estate: &Estate, taken: &Taken, functions: &[Function], steps_max: u
     for at in (0..functions.len()).rev() {
         rest[at] = rest[at + 1] + choices[at][0].0;
     }
+    let ordered: Vec<&Function> = order.iter().map(|at| &functions[*at]).collect();
     let mut search = Search {
         estate,
-        functions: order.iter().map(|at| &functions[*at]).collect(),
+        beside: neighbours(&ordered, |function| &function.beside),
+        apart: neighbours(&ordered, |function| &function.apart_from),
+        functions: ordered,
         choices,
         rest,
         left,
@@ -167,15 +173,29 @@ pub fn plan(estate: &Estate, taken: &Taken, functions: &[Function], steps_max: u
     Ok(Plan { places: places.into_iter().map(|(_, placement)| placement).collect(), cost, bound, is_exact })
 }
 
+/// Neighbours of each function among those before it, whichever of the two lists the other; each once, however long the lists are.
+fn neighbours(functions: &[&Function], of: impl Fn(&Function) -> &Vec<String>) -> Vec<Vec<usize>> {
+    let positions: BTreeMap<&str, usize> =
+        functions.iter().enumerate().map(|(at, function)| (function.name.as_str(), at)).collect();
+    let mut found = vec![std::collections::BTreeSet::new(); functions.len()];
+    for (at, function) in functions.iter().enumerate() {
+        for other in of(function).iter().filter_map(|name| positions.get(name.as_str())) {
+            if *other != at {
+                found[at.max(*other)].insert(at.min(*other));
+            }
+        }
+    }
+    found.into_iter().map(|positions| positions.into_iter().collect()).collect()
+}
+
 /// What keeps a function from a cluster, even if it is alone there.
 fn obstacle(function: &Function, cluster: &Cluster, left: Resources) -> Option<String> {
-    let is_called = |name: &String| [&cluster.name, &cluster.site, &cluster.tier].contains(&name);
     if let Some(wanted) = &function.cluster
         && *wanted != cluster.name
     {
         return Some(format!("a policy wants it at `{wanted}`"));
     }
-    if !function.clusters.is_empty() && !function.clusters.iter().any(is_called) {
+    if !function.clusters.is_empty() && !function.clusters.iter().any(|name| cluster.is_called(name)) {
         return Some(format!("it may only be at {}", function.clusters.join(", ")));
     }
     if function.takes.fits(left) {
@@ -216,6 +236,16 @@ fn reason(estate: &Estate, function: &Function, cluster: usize, choices: &[(f64,
         return format!("it may be at {} clusters, and no demand says where it is wanted", choices.len());
     }
     format!("of {} clusters this is the nearest to its demand", choices.len())
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Whether a template that says `name` means it.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        [&self.name, &self.site, &self.tier].into_iter().any(|own| own == name)
+    }
 }
 
 // === impl Estate ===
@@ -272,13 +302,8 @@ impl Search<'_> {
 
     /// Whether a function may be at a cluster beside those that have been placed.
     fn may_stand(&self, at: usize, cluster: usize) -> bool {
-        let own = self.functions[at];
-        self.chosen.iter().enumerate().all(|(position, placed)| {
-            let other = self.functions[position];
-            let beside = own.beside.contains(&other.name) || other.beside.contains(&own.name);
-            let apart = own.apart_from.contains(&other.name) || other.apart_from.contains(&own.name);
-            !(beside && *placed != cluster || apart && *placed == cluster)
-        })
+        self.beside[at].iter().all(|other| self.chosen[*other] == cluster)
+            && self.apart[at].iter().all(|other| self.chosen[*other] != cluster)
     }
 
     /// What there is too little of, as far as it can be told.

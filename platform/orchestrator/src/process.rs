@@ -2,7 +2,8 @@
 //!
 //! A start is noted before it is done, and the process carries a word of its own in its environment: whoever comes back after a
 //! crash in between finds it by that. Where endpoints must not outlive the orchestrator, the kernel ends them with it
-//! (`setpriv --pdeathsig`). It decides nothing: when something starts or ends is said by the lifecycle.
+//! (`setpriv --pdeathsig`). Each start is a process group of its own, and what it started carries the same word: nothing of it is
+//! left when it has ended. It decides nothing: when something starts or ends is said by the lifecycle.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,16 +12,18 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flame_service_host::Scope;
 use flame_service_host::keys::{self, Grant, KeyError};
 use flame_telemetry::context::Tag;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Command;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::process::{Child, Command};
 use url::Url;
 
 use crate::config::ProcessConfig;
 use crate::deployment::{Endpoint, Key, Process, own_name};
+use crate::rights::may_set;
 
 /// The variable that a process is found by.
 const BOOT: &str = "FLAME_BOOT";
@@ -30,12 +33,16 @@ const INHERITED: [&str; 8] =
 const LOG: &str = "log";
 /// What ends a process with the one that started it.
 const SETPRIV: &str = "setpriv";
+/// How often is looked for what is left of an endpoint: what is ended may just have started something.
+const SWEEPS: usize = 3;
 
 /// What starts and ends endpoints.
 #[derive(Debug, Clone)]
 pub struct Target {
     config: ProcessConfig,
     router: Option<Url>,
+    /// Those that this orchestrator started and that were not noted as ended, to hear how they end.
+    children: Arc<Mutex<BTreeMap<u32, Child>>>,
 }
 
 /// Why an endpoint cannot be started.
@@ -73,9 +80,9 @@ pub enum TargetError {
 
 impl Target {
     pub fn new(mut config: ProcessConfig, router: Option<Url>) -> Self {
-        if config.programs.is_empty() {
+        if config.folders.is_empty() {
             let own = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
-            config.programs.extend(own);
+            config.folders.extend(own);
         }
         // Endpoints have other working folders than the orchestrator.
         if let Ok(folder) = std::path::absolute(&config.folder) {
@@ -84,7 +91,7 @@ impl Target {
         if let Some(Ok(keys)) = config.keys.as_ref().map(std::path::absolute) {
             config.keys = Some(keys);
         }
-        Self { config, router }
+        Self { config, router, children: Arc::default() }
     }
 
     /// The program that a template calls `image`.
@@ -95,22 +102,23 @@ impl Target {
         if image.contains('/') {
             if !self.config.any_program {
                 return Err(wrong(
-                    "only programs beside the orchestrator's are run (`process.any_program` allows others)".to_owned(),
+                    "only programs of `process.programs` are run (`process.any_program` allows others)".to_owned(),
                 ));
             }
             let path = PathBuf::from(image);
             return if is_program(&path) { Ok(path) } else { Err(wrong("no program is at this path".to_owned())) };
         }
-        let found = self.config.programs.iter().map(|folder| folder.join(image)).find(|path| is_program(path));
-        found.ok_or_else(|| {
-            let there = self.config.programs.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
-            let names: Vec<String> = there.filter_map(|one| one.ok()?.file_name().into_string().ok()).collect();
-            let named = names.iter().map(String::as_str).filter(|name| name.starts_with("flame-"));
-            let folders: Vec<_> = self.config.programs.iter().map(|folder| folder.display().to_string()).collect();
-            wrong(match flame_tosca::words::nearest(image, named) {
+        let listed = &self.config.programs;
+        if !listed.iter().any(|name| name == image) {
+            return Err(wrong(match flame_tosca::words::nearest(image, listed.iter().map(String::as_str)) {
                 Some(name) => format!("do you mean `{name}`?"),
-                None => format!("it was looked for in {}", folders.join(", ")),
-            })
+                None => format!("templates may name {} (`process.programs`)", listed.join(", ")),
+            }));
+        }
+        let found = self.config.folders.iter().map(|folder| folder.join(image)).find(|path| is_program(path));
+        found.ok_or_else(|| {
+            let folders: Vec<_> = self.config.folders.iter().map(|folder| folder.display().to_string()).collect();
+            wrong(format!("it was looked for in {}", folders.join(", ")))
         })
     }
 
@@ -176,6 +184,9 @@ impl Target {
             command
         };
         command.env_clear().envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        let set = endpoint.spec.environment.iter().filter(|(name, _)| may_set(name));
+        command.envs(set.map(|(name, value)| (name, filled(value, &words))));
+        // What follows is for the orchestrator to say, whatever a template says.
         let context = [
             (Tag::Location, endpoint.site.as_str()),
             (Tag::Chain, sfc),
@@ -194,14 +205,13 @@ impl Target {
             // Whoever calls an endpoint shows a token, too.
             command.env("FLAME_KEYS", keys);
         }
-        command.envs(endpoint.spec.environment.iter().map(|(name, value)| (name, filled(value, &words))));
         command.args(endpoint.spec.arguments.iter().map(|argument| filled(argument, &words)));
         let errors = log.try_clone().map_err(doing("opening the log of"))?;
         command.current_dir(&folder).stdin(Stdio::null()).stdout(log).stderr(errors).process_group(0);
-        // Not waited for: the runtime takes what is left of it once it has ended.
         let child = command.spawn().map_err(doing("starting"))?;
         let pid = child.id().ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
         let stat = Stat::of(pid).ok_or_else(|| doing("starting")(io::Error::other("it ended at once")))?;
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, child);
         Ok(Process { pid, start_ticks: stat.start_ticks })
     }
 
@@ -216,18 +226,43 @@ impl Target {
         Ok(Some(issued.map_err(|source| TargetError::Token { keys: keys.clone(), source })?.0))
     }
 
+    /// How an endpoint has ended, where this orchestrator started it; whatever was left of it is taken.
+    pub fn ended(&self, endpoint: &Endpoint) -> Option<String> {
+        let pid = endpoint.process?.pid;
+        // One that runs still is not waited for: the runtime takes what is left of it.
+        let mut child = self.children.lock().unwrap_or_else(PoisonError::into_inner).remove(&pid)?;
+        Some(child.try_wait().ok()??.to_string())
+    }
+
     /// The process that an endpoint's last start made, if it runs and was not noted.
     pub fn find(&self, endpoint: &Endpoint) -> Option<Process> {
-        let wanted = format!("{BOOT}={}", word(endpoint));
-        let entries = std::fs::read_dir("/proc").ok()?;
-        let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let is_it = |pid: &u32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
-        };
-        // It may have children of its own, with the same environment: the eldest is it.
-        let found = pids.filter(is_it).filter_map(|pid| Some(Process { pid, start_ticks: Stat::of(pid)?.start_ticks }));
+        // It may have children of its own, with the same environment: the eldest that leads a group is it.
+        let leads = started(endpoint).into_iter().filter(|(pid, stat)| stat.group == *pid && stat.is_running);
+        let found = leads.map(|(pid, stat)| Process { pid, start_ticks: stat.start_ticks });
         found.min_by_key(|process| (process.start_ticks, process.pid))
+    }
+
+    /// Ends what an endpoint's last start has left behind. What gave up both its group and its environment is not found.
+    pub fn sweep(&self, endpoint: &Endpoint) {
+        for _ in 0..SWEEPS {
+            let left = started(endpoint);
+            if left.is_empty() {
+                return;
+            }
+            let function = &endpoint.function;
+            tracing::info!(function, processes = left.len(), "what an endpoint left running is ended");
+            for (pid, stat) in left {
+                let group = endpoint.process.filter(|process| process.pid == stat.group);
+                let ended = match (numbered(pid), group.and_then(|process| numbered(process.pid))) {
+                    (_, Some(group)) => kill_process_group(group, Signal::KILL),
+                    (Some(pid), None) => kill_process(pid, Signal::KILL),
+                    (None, None) => Ok(()),
+                };
+                if let Err(error) = ended {
+                    tracing::debug!(%error, pid, "it has ended already");
+                }
+            }
+        }
     }
 
     /// Whether a process runs.
@@ -235,13 +270,12 @@ impl Target {
         Stat::of(process.pid).is_some_and(|stat| stat.start_ticks == process.start_ticks && stat.is_running)
     }
 
-    /// Tells a process to end, or ends it.
+    /// Tells a process to end, which tells its children; or ends it with its group.
     pub fn end(process: Process, at_once: bool) {
-        let signal = if at_once { Signal::KILL } else { Signal::TERM };
-        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid.filter(|_| Self::is_alive(process))
-            && let Err(error) = kill_process(pid, signal)
-        {
+        // As long as it runs, its group is no other one of the same number.
+        let Some(pid) = numbered(process.pid).filter(|_| Self::is_alive(process)) else { return };
+        let told = if at_once { kill_process_group(pid, Signal::KILL) } else { kill_process(pid, Signal::TERM) };
+        if let Err(error) = told {
             tracing::debug!(%error, pid = process.pid, "it has ended already");
         }
     }
@@ -264,6 +298,22 @@ impl Target {
 /// What a start of an endpoint is found by.
 fn word(endpoint: &Endpoint) -> String {
     format!("{}.{}", endpoint.id, endpoint.generation)
+}
+
+fn numbered(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// What carries the word of an endpoint's last start.
+fn started(endpoint: &Endpoint) -> Vec<(u32, Stat)> {
+    let wanted = format!("{BOOT}={}", word(endpoint));
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let is_it = |pid: &u32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes())
+    };
+    pids.filter(is_it).filter_map(|pid| Some((pid, Stat::of(pid)?))).collect()
 }
 
 /// Puts values in the place of `{words}`; other braces stay.
@@ -291,6 +341,8 @@ fn filled(text: &str, words: &BTreeMap<&str, String>) -> String {
 /// What the kernel says of a process (proc(5), `/proc/[pid]/stat`).
 struct Stat {
     is_running: bool,
+    /// Its process group.
+    group: u32,
     start_ticks: u64,
 }
 
@@ -301,7 +353,8 @@ impl Stat {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let is_running = !matches!(*fields.first()?, "Z" | "X");
-        Some(Self { is_running, start_ticks: fields.get(19)?.parse().ok()? })
+        let group = fields.get(2)?.parse().ok()?;
+        Some(Self { is_running, group, start_ticks: fields.get(19)?.parse().ok()? })
     }
 }
 

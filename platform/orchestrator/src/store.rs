@@ -22,7 +22,7 @@ const WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: SqlitePool,
-    decisions: u32,
+    limits: StoreConfig,
 }
 
 /// Why the database did not do what was asked.
@@ -70,7 +70,7 @@ impl Store {
         let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
         migrations.set_ignore_missing(true);
         migrations.run(&pool).await?;
-        Ok(Self { pool, decisions: config.decisions })
+        Ok(Self { pool, limits: config.clone() })
     }
 
     /// Whether it answers.
@@ -129,7 +129,20 @@ impl Store {
             .await?;
         let trim = "DELETE FROM decisions WHERE tenant = ?1 AND sfc = ?2 AND sfci = ?3 AND id <= \
                     (SELECT id FROM decisions WHERE tenant = ?1 AND sfc = ?2 AND sfci = ?3 ORDER BY id DESC LIMIT 1 OFFSET ?4)";
-        sqlx::query(trim).bind(tenant).bind(sfc).bind(sfci).bind(self.decisions).execute(&self.pool).await?;
+        sqlx::query(trim).bind(tenant).bind(sfc).bind(sfci).bind(self.limits.decisions).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Forgets what was decided of deployments that are gone: what is old, and the oldest beyond the bound.
+    pub async fn forget_old(&self, now_ms: u64) -> Result<(), StoreError> {
+        let gone_for_ms = u64::try_from(self.limits.gone_for.0.as_millis()).unwrap_or(u64::MAX);
+        let until_ms = now_ms.saturating_sub(gone_for_ms);
+        let delete = "WITH gone AS (SELECT id, at_ms FROM decisions AS one WHERE NOT EXISTS (SELECT 1 FROM deployments AS there \
+                      WHERE there.tenant = one.tenant AND there.sfc = one.sfc AND there.sfci = one.sfci)) \
+                      DELETE FROM decisions WHERE id IN (SELECT id FROM gone WHERE at_ms < ?1 \
+                      UNION SELECT id FROM (SELECT id FROM gone ORDER BY id DESC LIMIT -1 OFFSET ?2))";
+        let delete = sqlx::query(delete).bind(until_ms.cast_signed()).bind(self.limits.gone_decisions);
+        delete.execute(&self.pool).await?;
         Ok(())
     }
 

@@ -8,7 +8,11 @@ mod world;
 mod contract;
 #[path = "all/deploy.rs"]
 mod deploy;
+#[path = "all/lasting.rs"]
+mod lasting;
 #[path = "all/plan.rs"]
 mod plan;
 #[path = "all/policy.rs"]
 mod policy;
+#[path = "all/trouble.rs"]
+mod trouble;

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use flame_api::orchestrator::{self as wire, NewDeployment};
 use flame_service_host::problem::chain;
-use flame_tosca::Template;
-use flame_tosca::template::{Function, Move};
+use flame_tosca::template::Move;
 
-use super::{ConductError, Conductor, now_ms};
+use super::{ConductError, Conductor};
 use crate::deployment::{self, Deployment, Desired, Key, Record};
-use crate::plan::{Plan, Taken, plan};
 use crate::policy::{self, Verdict};
+use crate::rights::Trust;
 
 /// What a decision about all of a template is about.
 const TEMPLATE: &str = "template";
@@ -31,29 +30,49 @@ pub struct Told<'a> {
 
 impl Conductor {
     /// Deploys a template, or changes what is deployed of it. The second value says which.
-    pub async fn deploy(&self, tenant: &str, request: NewDeployment) -> Result<(wire::Deployment, bool), ConductError> {
-        let template = deployment::read(&request).map_err(ConductError::Document)?;
+    pub async fn deploy(
+        &self,
+        tenant: &str,
+        trust: Trust,
+        request: NewDeployment,
+    ) -> Result<(wire::Deployment, bool), ConductError> {
+        let (template, request) = deployment::accept(request).map_err(ConductError::Document)?;
         let key = (tenant.to_owned(), template.sfc.clone(), template.sfci.clone());
+        let ground = self.ground(&key, &template, trust)?;
+        let planned = self.place(ground.clone()).await;
         let _changing = self.0.changing.lock().await;
         let before = self.0.kept().get(&key).cloned();
-        let plan = self.place(&key, &template)?;
+        // What it was planned from may have changed meanwhile.
+        let ground_now = self.ground(&key, &template, trust)?;
+        let plan = if ground_now == ground { planned? } else { self.place(ground_now).await? };
         if before.as_ref().is_some_and(|one| one.record.is_leaving) {
             return Err(ConductError::Leaving(format!("{}/{}", key.1, key.2)));
         }
-        if before.is_none() && self.0.kept().len() >= self.0.deployments_max {
-            let most = self.0.deployments_max;
-            return Err(ConductError::Refused(format!(
-                "{most} templates are deployed, and there may be no more: undeploy one, or set `store.deployments`"
-            )));
+        if before.is_none() {
+            let (all, own) = {
+                let kept = self.0.kept();
+                (kept.len(), kept.keys().filter(|(whose, _, _)| whose == tenant).count())
+            };
+            let limits = [
+                (own, self.0.limits.tenant_deployments, "of the tenant ", "store.tenant_deployments"),
+                (all, self.0.limits.deployments, "", "store.deployments"),
+            ];
+            if let Some((_, most, whose, setting)) = limits.iter().find(|(there, most, _, _)| there >= most) {
+                return Err(ConductError::Refused(format!(
+                    "{most} templates {whose}are deployed, and there may be no more: undeploy one, or set `{setting}`"
+                )));
+            }
         }
         self.tell_clmc(&key, request.alerts.as_deref(), before.as_ref()).await?;
         let is_new = before.is_none();
+        let before_is_known = before.as_ref().filter(|one| one.problem.is_none());
+        let template_before = before_is_known.map(|one| one.template.clone());
         let mut record = before.map_or_else(
             || Record { request: request.clone(), is_leaving: false, endpoints: Vec::new(), policies: BTreeMap::new() },
             |one| Record { request: request.clone(), ..one.record },
         );
-        record.follow(&template, tenant, &plan, &self.0.estate.clusters, now_ms());
-        let one = Deployment { record, template };
+        record.follow(template_before.as_ref(), &template, tenant, &plan, &self.0.estate.clusters, self.now_ms());
+        let one = Deployment { record, template, problem: None };
         self.keep(&key, one.clone()).await?;
         let functions = one.record.endpoints.iter().filter(|endpoint| !endpoint.is_retired).count();
         let action = if is_new { "deploy" } else { "update" };
@@ -68,11 +87,12 @@ impl Conductor {
     }
 
     /// Where a template would go.
-    pub fn plan(&self, tenant: &str, request: &NewDeployment) -> Result<wire::Plan, ConductError> {
+    pub async fn plan(&self, tenant: &str, trust: Trust, request: &NewDeployment) -> Result<wire::Plan, ConductError> {
         let template = deployment::read(request).map_err(ConductError::Document)?;
         let key = (tenant.to_owned(), template.sfc.clone(), template.sfci.clone());
-        let plan = self.place(&key, &template)?;
-        let mut left = self.taken(|_| true).resources;
+        let plan = self.place(self.ground(&key, &template, trust)?).await?;
+        // What is there of it now is planned anew, or goes.
+        let mut left = self.taken(|other| *other != key).resources;
         let places = plan.places.iter().map(|place| {
             let cluster = &self.0.estate.clusters[place.cluster];
             if let Some(function) = template.function(&place.function) {
@@ -100,59 +120,6 @@ impl Conductor {
         });
         let clusters = clusters.collect();
         Ok(wire::Plan { places, cost: plan.cost, bound: plan.bound, is_exact: plan.is_exact, clusters })
-    }
-
-    /// Places all functions of a template that are ever used. What is there unchanged stays where it is.
-    fn place(&self, key: &Key, template: &Template) -> Result<Plan, ConductError> {
-        if let Some(name) = deployment::foreign_name(template, &key.0) {
-            return Err(ConductError::Refused(format!("the name {name} is another tenant's")));
-        }
-        let mut functions: Vec<Function> =
-            template.functions.iter().filter(|function| template.is_used(&function.name)).cloned().collect();
-        for function in &functions {
-            self.0.target.program(&function.image).map_err(|error| {
-                ConductError::Document(vec![function.at.wrong(format!("`{}`: {error}", function.name))])
-            })?;
-        }
-        let mut taken = self.taken(|other| other != key);
-        let mut staying = Vec::new();
-        if let Some(one) = self.0.kept().get(key) {
-            for endpoint in &one.record.endpoints {
-                let same = functions.iter_mut().find(|function| {
-                    let named = function.cluster.as_ref().is_none_or(|cluster| *cluster == endpoint.cluster);
-                    !endpoint.is_retired
-                        && function.name == endpoint.function
-                        && named
-                        && endpoint.is_of(function, &template.sfci, &key.0)
-                });
-                match same {
-                    Some(function) => {
-                        function.cluster = Some(endpoint.cluster.clone());
-                        staying.push(function.name.clone());
-                    }
-                    None => {
-                        let sum = taken.resources.entry(endpoint.cluster.clone()).or_default();
-                        *sum = sum.and(endpoint.takes());
-                    }
-                }
-            }
-        }
-        let mut plan = plan(&self.0.estate, &taken, &functions, self.0.steps_max)?;
-        for place in plan.places.iter_mut().filter(|place| staying.contains(&place.function)) {
-            place.reason = "it is there already".to_owned();
-        }
-        Ok(plan)
-    }
-
-    fn taken(&self, of: impl Fn(&Key) -> bool) -> Taken {
-        let mut taken = Taken::default();
-        for (_, one) in self.0.kept().iter().filter(|(key, _)| of(key)) {
-            for (cluster, takes) in one.record.takes() {
-                let sum = taken.resources.entry(cluster.to_owned()).or_default();
-                *sum = sum.and(takes);
-            }
-        }
-        taken
     }
 
     /// Gives CLMC the alerts that a template waits for, before anything of it is kept.
@@ -223,7 +190,7 @@ impl Conductor {
         let found = self.0.kept().get(&key).cloned();
         let mut one = found.ok_or_else(|| ConductError::Absent(format!("{}/{}", key.1, key.2)))?;
         let standing = one.record.policies.entry(told.policy.to_owned()).or_default();
-        let verdict = policy::told(&one.template, standing, (told.policy, told.alert), told.holds, now_ms());
+        let verdict = policy::told(&one.template, standing, (told.policy, told.alert), told.holds, self.now_ms());
         let verdict = verdict.map_err(|unheard| ConductError::Absent(unheard.to_string()))?;
         let (action, reason) = self.follow(&key, one, told.policy, verdict).await?;
         Ok(wire::AlertOutcome { action: action.to_owned(), reason })

@@ -1,28 +1,27 @@
 //! One look at a deployment: what is seen of its endpoints, and the next step of each.
 
-use flame_api::router::{EndpointState, Registration, Route};
+use flame_api::router::{Route, RouteState};
 use flame_service_host::problem::chain;
-use tokio::net::TcpStream;
 
-use super::{ConductError, Conductor, PROBE_WAIT, now_ms};
-use crate::deployment::{Deployment, Endpoint, Key};
+use super::leases::RENEW;
+use super::probes::Ready;
+use super::{ConductError, Conductor};
+use crate::deployment::{Deployment, Desired, Endpoint, Key};
 use crate::lifecycle::{self, Action, Stage, failures_after, reconcile};
 use crate::policy;
 use crate::process::Target;
 
-/// Life of the registration of an endpoint that does not register itself.
-const LEASE_MS: u64 = 30_000;
-/// After this part of it, it is renewed.
-const RENEW_MS: u64 = LEASE_MS / 4;
+/// How the problem of an endpoint begins that could not be started.
+const NOT_STARTED: &str = "it was not started";
 
-/// Why a step was not done. It is tried again at the next look.
-type StepError = Box<dyn std::error::Error + Send + Sync>;
+/// Why a step was not done. It is tried again after a rest.
+pub(super) type StepError = Box<dyn std::error::Error + Send + Sync>;
 
 // === impl Conductor ===
 
 impl Conductor {
     /// Looks at a deployment, and takes the next step of each of its endpoints.
-    pub(super) async fn round(&self, key: &Key, routes: &[Route]) {
+    pub(super) async fn round(&self, key: &Key, routes: &[Route], ready: &Ready) {
         let _changing = self.0.changing.lock().await;
         if let Err(error) = self.rest(key).await {
             tracing::warn!(error = chain(&error), sfc = key.1, sfci = key.2, "a policy was not followed");
@@ -30,23 +29,62 @@ impl Conductor {
         let Some(mut one) = self.0.kept().get(key).cloned() else { return };
         let mut seen = Vec::new();
         for endpoint in &mut one.record.endpoints {
-            seen.push(self.look(endpoint, routes).await);
+            seen.push(self.look(endpoint, routes, ready));
         }
-        let (terms, now) = (self.0.lifecycle.terms(), now_ms());
+        let (terms, now) = (self.0.lifecycle.terms(), self.now_ms());
         for (at, action, reason) in reconcile(&seen, now, terms) {
             let failures = failures_after(&seen[at], action, now, terms);
+            let reason = self.whole_reason(&mut one.record.endpoints[at], action, reason);
             if let Err(error) = self.step(key, &mut one, at, action, failures, routes).await {
-                let function = &one.record.endpoints[at].function;
-                let error = chain(&*error);
-                tracing::warn!(error, function, action = action.as_str(), "a step was not done; it is tried again");
+                self.failed(key, &mut one, at, action, &chain(&*error)).await;
                 continue;
             }
             let function = one.record.endpoints[at].function.clone();
             self.note(key, &function, action.as_str(), &reason).await;
         }
-        self.renew(&one, routes).await;
+        self.take_back(&one, routes).await;
         if let Err(error) = self.sweep(key, one).await {
             tracing::warn!(error = chain(&error), sfc = key.1, sfci = key.2, "what is gone was not forgotten");
+        }
+    }
+
+    /// Why something happens to an endpoint, with what is known of how it failed, which is kept until something is well again.
+    fn whole_reason(&self, endpoint: &mut Endpoint, action: Action, reason: String) -> String {
+        let reason = match (action, endpoint.process, &endpoint.problem) {
+            (Action::Bury, None, Some(problem)) if problem.starts_with(NOT_STARTED) => problem.clone(),
+            (Action::Bury, Some(_), _) => match self.0.target.ended(endpoint) {
+                Some(status) => format!("{reason} ({status})"),
+                None => reason,
+            },
+            _ => reason,
+        };
+        let ends = matches!(action, Action::Bury | Action::Stop | Action::Kill);
+        if ends && endpoint.stage.runs() && endpoint.desired >= Desired::Booted {
+            endpoint.problem = Some(reason.clone());
+        }
+        reason
+    }
+
+    /// Notes that a step was not done, once as long as the reason is the same, and lets it rest.
+    async fn failed(&self, key: &Key, one: &mut Deployment, at: usize, action: Action, error: &str) {
+        // What was saved last is what is: a step may have come half the way.
+        let id = one.record.endpoints[at].id.clone();
+        let saved =
+            self.0.kept().get(key).and_then(|kept| kept.record.endpoints.iter().find(|one| one.id == id).cloned());
+        let Some(mut endpoint) = saved else { return };
+        let problem = format!("it could not be done ({}): {error}", action.as_str());
+        let is_new = endpoint.problem.as_ref() != Some(&problem);
+        endpoint.failures = endpoint.failures.saturating_add(1);
+        (endpoint.tried, endpoint.problem) = (Some((action, self.now_ms())), Some(problem.clone()));
+        let function = endpoint.function.clone();
+        one.record.endpoints[at] = endpoint;
+        if is_new {
+            tracing::warn!(error, function, action = action.as_str(), "a step was not done; it is tried again");
+            self.note(key, &function, action.as_str(), &problem).await;
+        }
+        if let Err(error) = self.keep(key, one.clone()).await {
+            tracing::debug!(error = chain(&error), function, "its failure is not saved");
+            self.0.kept().insert(key.clone(), one.clone());
         }
     }
 
@@ -59,7 +97,7 @@ impl Conductor {
         for id in waiting {
             let Some(mut one) = self.0.kept().get(key).cloned() else { return Ok(()) };
             let Some(standing) = one.record.policies.get_mut(&id) else { continue };
-            if let Some(verdict) = policy::rested(&one.template, standing, &id, now_ms()) {
+            if let Some(verdict) = policy::rested(&one.template, standing, &id, self.now_ms()) {
                 self.follow(key, one, &id, verdict).await?;
             }
         }
@@ -67,7 +105,7 @@ impl Conductor {
     }
 
     /// What can be seen of an endpoint.
-    async fn look(&self, endpoint: &mut Endpoint, routes: &[Route]) -> lifecycle::Endpoint {
+    fn look(&self, endpoint: &mut Endpoint, routes: &[Route], ready: &Ready) -> lifecycle::Endpoint {
         if endpoint.stage == Stage::Booting && endpoint.process.is_none() {
             // A crash came between the start and its note.
             endpoint.process = self.0.target.find(endpoint);
@@ -76,7 +114,7 @@ impl Conductor {
         let own = || registrations(endpoint, routes);
         let is_ready = match endpoint.stage {
             Stage::Booting if is_alive && endpoint.spec.registers_itself => own().count() == endpoint.spec.names.len(),
-            Stage::Booting if is_alive => self.answers(endpoint).await,
+            Stage::Booting if is_alive => ready.contains(&(endpoint.id.clone(), endpoint.generation)),
             _ => is_alive,
         };
         let open = own().map(|(_, route)| route.open).sum();
@@ -85,17 +123,6 @@ impl Conductor {
         }
         let silent_ms = if is_alive { self.silent_ms(endpoint) } else { 0 };
         endpoint.seen(is_alive, is_ready, open, silent_ms)
-    }
-
-    async fn answers(&self, endpoint: &Endpoint) -> bool {
-        let Some(address) = endpoint.address() else { return false };
-        match &endpoint.spec.ready_path {
-            None => tokio::time::timeout(PROBE_WAIT, TcpStream::connect(address)).await.is_ok_and(|it| it.is_ok()),
-            Some(path) => {
-                let url = format!("http://{address}/{}", path.trim_start_matches('/'));
-                self.0.http.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
-            }
-        }
     }
 
     /// Takes one step, and saves where that led.
@@ -114,26 +141,24 @@ impl Conductor {
             Action::Unplace => self.0.target.unplace(&endpoint)?,
             Action::Boot => {
                 endpoint.port = Some(Target::free_port()?);
-                endpoint.generation = now_ms().max(endpoint.generation + 1);
+                endpoint.generation = self.now_ms().max(endpoint.generation + 1);
                 endpoint.process = None;
                 self.commit(key, one, at, &mut endpoint, action, failures).await?;
                 match self.0.target.boot(&endpoint, key) {
                     Ok(process) => endpoint.process = Some(process),
                     // It is not alive then, which is looked at as every other end.
-                    Err(error) => {
-                        let function = &endpoint.function;
-                        tracing::warn!(error = chain(&error), function, "an endpoint was not started");
-                    }
+                    Err(error) => endpoint.problem = Some(format!("{NOT_STARTED}: {}", chain(&error))),
                 }
             }
             Action::Rise => {
                 if !endpoint.spec.registers_itself {
-                    self.register(&endpoint, EndpointState::Booted).await?;
+                    self.enter(&endpoint).await?;
                 }
             }
             Action::Connect => self.tell_router(&endpoint, routes, Action::Connect).await?,
             Action::Drain => self.tell_router(&endpoint, routes, Action::Drain).await?,
-            Action::Rest | Action::Settle => {}
+            Action::Rest => {}
+            Action::Settle => drop(self.0.target.ended(&endpoint)),
             Action::Stop | Action::Kill => {
                 // Who is told to end, and who hangs: nobody is to be sent there any more.
                 if action == Action::Stop || endpoint.stage.runs() {
@@ -146,6 +171,7 @@ impl Conductor {
             Action::Bury => self.leave(&endpoint, routes).await,
         }
         if matches!(action, Action::Settle | Action::Bury) {
+            self.0.target.sweep(&endpoint);
             endpoint.process = None;
         }
         self.commit(key, one, at, &mut endpoint, action, failures).await
@@ -160,27 +186,13 @@ impl Conductor {
         action: Action,
         failures: u32,
     ) -> Result<(), StepError> {
-        (endpoint.stage, endpoint.since_ms, endpoint.failures) = (action.leads_to(), now_ms(), failures);
+        (endpoint.stage, endpoint.since_ms, endpoint.failures) = (action.leads_to(), self.now_ms(), failures);
+        endpoint.tried = None;
+        if action.is_well() {
+            endpoint.problem = None;
+        }
         one.record.endpoints[at] = endpoint.clone();
         self.keep(key, one.clone()).await.map_err(Into::into)
-    }
-
-    /// Registers an endpoint that does not do it itself.
-    async fn register(&self, endpoint: &Endpoint, state: EndpointState) -> Result<(), StepError> {
-        let (Some(client), Some(address)) = (&self.0.client, endpoint.address()) else {
-            return Err("there is no router to register it with".into());
-        };
-        for name in &endpoint.spec.names {
-            let body = Registration { state, ..Registration::new(address, endpoint.generation, LEASE_MS) };
-            client.register(name, &endpoint.id, &body).await?;
-        }
-        self.renewed(&endpoint.id, now_ms());
-        Ok(())
-    }
-
-    fn renewed(&self, id: &str, at_ms: u64) {
-        let mut renewed = self.0.renewed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        renewed.insert(id.to_owned(), at_ms);
     }
 
     /// Lets the router send requests to an endpoint, or send none.
@@ -202,13 +214,10 @@ impl Conductor {
 
     /// Takes an endpoint's names away from it: nobody is sent there any more.
     async fn leave(&self, endpoint: &Endpoint, routes: &[Route]) {
-        let Some(client) = &self.0.client else { return };
+        self.let_go(&endpoint.id);
         for (name, id) in self.behind(endpoint, routes) {
-            if let Err(error) = client.deregister(&name, &id).await {
-                tracing::debug!(error = chain(&error), name, "it leaves the name when its lease ends");
-            }
+            self.deregister(&id, &[name]).await;
         }
-        self.0.renewed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&endpoint.id);
     }
 
     /// Its names, and what the router calls it behind each.
@@ -221,44 +230,19 @@ impl Conductor {
         endpoint.spec.names.iter().map(|name| (name.clone(), endpoint.id.clone())).collect()
     }
 
-    /// Renews registrations of those who do not do it themselves, and takes those who do back in where the router forgot.
-    async fn renew(&self, one: &Deployment, routes: &[Route]) {
-        let now = now_ms();
-        for endpoint in &one.record.endpoints {
-            let state = match endpoint.stage {
-                Stage::Booted => EndpointState::Booted,
-                Stage::Connected => EndpointState::Connected,
-                Stage::Draining => EndpointState::Draining,
-                _ => continue,
-            };
-            if endpoint.spec.registers_itself {
-                let forgot = registrations(endpoint, routes)
-                    .any(|(_, route)| route.state == flame_api::router::RouteState::Booted);
-                let settled = now.saturating_sub(endpoint.since_ms) > RENEW_MS;
-                if endpoint.stage == Stage::Connected && forgot && settled {
-                    let told = self.tell_router(endpoint, routes, Action::Connect).await;
-                    if let Err(error) = told {
-                        tracing::warn!(
-                            error = chain(&*error),
-                            function = endpoint.function,
-                            "it is not connected again yet"
-                        );
-                    }
-                }
-                continue;
-            }
-            let last = {
-                let renewed = self.0.renewed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                renewed.get(&endpoint.id).copied()
-            };
-            if last.is_none_or(|last| now.saturating_sub(last) >= RENEW_MS)
-                && let Err(error) = self.register(endpoint, state).await
+    /// Takes those that register themselves back in where the router forgot that they were connected.
+    async fn take_back(&self, one: &Deployment, routes: &[Route]) {
+        let settles_ms = u64::try_from(RENEW.as_millis()).unwrap_or(u64::MAX);
+        let now_ms = self.now_ms();
+        for endpoint in one.record.endpoints.iter().filter(|one| one.spec.registers_itself) {
+            let forgot = registrations(endpoint, routes).any(|(_, route)| route.state == RouteState::Booted);
+            let has_settled = now_ms.saturating_sub(endpoint.since_ms) > settles_ms;
+            if endpoint.stage == Stage::Connected
+                && forgot
+                && has_settled
+                && let Err(error) = self.tell_router(endpoint, routes, Action::Connect).await
             {
-                tracing::warn!(
-                    error = chain(&*error),
-                    function = endpoint.function,
-                    "a registration was not renewed yet"
-                );
+                tracing::warn!(error = chain(&*error), function = endpoint.function, "it is not connected again yet");
             }
         }
     }
@@ -277,6 +261,7 @@ impl Conductor {
             self.0.store.remove(key).await?;
             self.0.kept().remove(key);
             self.note(key, "template", "forget", "all its endpoints are gone").await;
+            self.forget_old().await;
             return Ok(());
         }
         if one.record.endpoints.len() < before {

@@ -8,6 +8,7 @@ use flame_api::{Page, Problem};
 use flame_service_host::{Caller, Failure, Json, Path, Scope};
 
 use super::error::Error;
+use super::trust;
 use crate::conductor::Conductor;
 
 /// Deploys a template, or changes what is deployed of it: what is unchanged stays, what is changed is replaced once its successor
@@ -19,6 +20,7 @@ use crate::conductor::Conductor;
     responses(
         (status = 201, description = "It is kept, and its endpoints are on their way", body = Deployment),
         (status = 200, description = "What was deployed of it is changed", body = Deployment),
+        (status = 403, description = "It takes a name of the platform or a program by its path, without the scope `admin`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "It leaves", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is wrong (line, column, reason), has no place, or CLMC did not take its alerts", body = Problem, content_type = "application/problem+json"),
     )
@@ -29,7 +31,7 @@ pub(super) async fn deploy(
     Json(body): Json<NewDeployment>,
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
-    let (deployment, is_new) = conductor.deploy(&caller.tenant, body).await?;
+    let (deployment, is_new) = conductor.deploy(&caller.tenant, trust(&caller), body).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(deployment)).into_response())
 }

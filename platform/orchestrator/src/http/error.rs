@@ -24,9 +24,15 @@ impl From<ConductError> for Error {
             ConductError::Plan(_) => refused("no-place", "There is no place for it"),
             ConductError::Alerts(_) => refused("wrong-alerts", "The alerts were not taken"),
             ConductError::Refused(_) => refused("unprocessable", "The request does not fit"),
+            ConductError::Forbidden(_) => Failure::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "The credential does not allow this",
+                error.to_string(),
+            ),
             ConductError::Absent(_) => Failure::not_found(&error),
             ConductError::Leaving(_) => Failure::conflict(error.to_string()),
-            ConductError::Target(_) | ConductError::Store(_) => Failure::internal(&error),
+            ConductError::Target(_) | ConductError::Store(_) | ConductError::Search(_) => Failure::internal(&error),
         })
     }
 }

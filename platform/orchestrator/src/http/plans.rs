@@ -6,6 +6,7 @@ use flame_api::orchestrator::{NewDeployment, Plan};
 use flame_service_host::{Caller, Json, Scope};
 
 use super::error::Error;
+use super::trust;
 use crate::conductor::Conductor;
 
 /// Says where a template would go, what that costs, and what would be left.
@@ -15,6 +16,7 @@ use crate::conductor::Conductor;
     request_body = NewDeployment,
     responses(
         (status = 200, description = "Where it would go", body = Plan),
+        (status = 403, description = "It takes a name of the platform or a program by its path, without the scope `admin`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It is wrong, or has no place", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -24,5 +26,5 @@ pub(super) async fn plan(
     Json(body): Json<NewDeployment>,
 ) -> Result<Json<Plan>, Error> {
     caller.require(Scope::Read)?;
-    Ok(Json(conductor.plan(&caller.tenant, &body)?))
+    Ok(Json(conductor.plan(&caller.tenant, trust(&caller), &body).await?))
 }

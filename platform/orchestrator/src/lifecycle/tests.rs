@@ -20,6 +20,8 @@ enum Event {
     Freezes(usize),
     /// It does not end when it is told.
     Clings(usize),
+    /// Its next steps are not done.
+    Fails(usize, u32),
     Opens(usize, u32),
     Desired(usize, State),
 }
@@ -30,6 +32,7 @@ struct World {
     hangs: Vec<bool>,
     clings: Vec<bool>,
     frozen: Vec<bool>,
+    fails: Vec<u32>,
     now_ms: u64,
 }
 
@@ -42,6 +45,7 @@ impl World {
             stage: Stage::Unplaced,
             since_ms: 0,
             failures: 0,
+            tried: None,
             is_alive: false,
             is_ready: false,
             open: 0,
@@ -52,6 +56,7 @@ impl World {
             hangs: vec![false; count],
             clings: vec![false; count],
             frozen: vec![false; count],
+            fails: vec![0; count],
             now_ms: 0,
         }
     }
@@ -63,6 +68,7 @@ impl World {
             Event::Hangs(at) => self.hangs[at % count] = true,
             Event::Freezes(at) => self.frozen[at % count] = self.endpoints[at % count].is_alive,
             Event::Clings(at) => self.clings[at % count] = true,
+            Event::Fails(at, times) => self.fails[at % count] = times,
             Event::Opens(at, open) => self.endpoints[at % count].open = open,
             Event::Desired(at, state) => self.endpoints[at % count].desired = state,
         }
@@ -88,6 +94,13 @@ impl World {
             assert!(!reason.is_empty());
             let failures = failures_after(&self.endpoints[at], action, self.now_ms, TERMS);
             let stage = self.endpoints[at].stage;
+            if self.fails[at] > 0 {
+                self.fails[at] -= 1;
+                let endpoint = &mut self.endpoints[at];
+                (endpoint.failures, endpoint.tried) = (endpoint.failures + 1, Some((action, self.now_ms)));
+                continue;
+            }
+            self.endpoints[at].tried = None;
             match action {
                 Action::Place => assert_eq!(stage, Stage::Unplaced),
                 Action::Boot => {
@@ -150,6 +163,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0usize..6).prop_map(Event::Hangs),
         1 => (0usize..6).prop_map(Event::Freezes),
         1 => (0usize..6).prop_map(Event::Clings),
+        1 => (0usize..6, 0u32..4).prop_map(|(at, times)| Event::Fails(at, times)),
         2 => (0usize..6, 0u32..50).prop_map(|(at, open)| Event::Opens(at, open)),
         4 => (0usize..6, state).prop_map(|(at, state)| Event::Desired(at, state)),
     ]
@@ -191,6 +205,33 @@ fn who_ends_by_itself_is_back_at_once_and_then_rests_longer_and_longer() {
     world.happens(Event::Dies(0));
     world.tick();
     assert_eq!(world.endpoints[0].failures, 1, "who has held has not failed in a row");
+}
+
+#[test]
+fn a_step_that_fails_is_tried_again_after_longer_and_longer_rests_and_another_one_at_once() {
+    let mut world = World::new(1);
+    world.endpoints[0].desired = State::Connected;
+    world.happens(Event::Fails(0, 5));
+    let mut tried = Vec::new();
+    while world.fails[0] > 0 {
+        let before = world.fails[0];
+        world.tick();
+        if world.fails[0] < before {
+            tried.push(world.now_ms);
+        }
+    }
+    // The first failure costs no rest, as with what ends by itself.
+    assert_eq!(tried, [100, 200, 300, 500, 900]);
+    assert_eq!((world.endpoints[0].stage, world.endpoints[0].failures), (Stage::Unplaced, 5));
+    (0..30).for_each(|_| world.tick());
+    assert!(world.is_settled(), "{:?}", world.endpoints);
+    world.happens(Event::Fails(0, 1));
+    world.endpoints[0].desired = State::Booted;
+    world.tick();
+    assert_eq!(world.endpoints[0].tried, Some((Action::Drain, world.now_ms)));
+    world.happens(Event::Dies(0));
+    world.tick();
+    assert_eq!(world.endpoints[0].stage, Stage::Placed, "what is buried waits for no drain");
 }
 
 #[test]

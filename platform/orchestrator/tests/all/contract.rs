@@ -31,6 +31,10 @@ async fn a_stranger_walks_every_route() {
     config.store.database = folder.join("orchestrator.db");
     config.process.folder = folder.join("endpoints");
     config.process.any_program = true;
+    config.process.folders = vec![folder.to_path_buf()];
+    for program in ["flame", "flame-vcdn"] {
+        std::os::unix::fs::symlink("/bin/true", folder.join(program)).unwrap();
+    }
     let running = flame_orchestrator::start(config).await.unwrap();
     let base = format!("http://{}", running.address());
     let token = |tenant: &str, scope: &str| {
@@ -50,12 +54,33 @@ topology_template:
           t: { condition: { constraint: initialise }, action: { hidden: { any: eu.ict-flame.sfe.state.lifecycle.placed } } }
 ";
     let http = reqwest::Client::new();
-    let owner = token("acme", "read write");
-    let deploy = |token: &str| {
-        http.post(format!("{base}/deployments")).bearer_auth(token).json(&json!({ "template": template })).send()
+    let owner = token("acme", "read write admin");
+    let deploy = |token: &str, (from, to): (&str, &str)| {
+        let body = json!({ "template": template.replace(from, to) });
+        http.post(format!("{base}/deployments")).bearer_auth(token).json(&body).send()
     };
-    assert_eq!(deploy(&token("acme", "read")).await.unwrap().status(), 403);
-    assert_eq!(deploy(&owner).await.unwrap().status(), 201);
+    let writer = token("acme", "read write");
+    let of_their_own = "image: flame-vcdn, fqdn: [ own ]";
+    for (who, change, status, complaint) in [
+        (&token("acme", "read"), ("", ""), 403, "it needs the scope `write`"),
+        (&writer, ("", ""), 403, "a program by its path needs the scope `admin`"),
+        (
+            &writer,
+            ("/bin/true, fqdn: [ hidden ]", "flame-vcdn, fqdn: [ metadata.main ]"),
+            403,
+            "metadata.main.acme is a name",
+        ),
+        (&writer, ("image: /bin/true", "image: flame"), 422, "there is no program `flame`"),
+        (&owner, ("image: /bin/true", "image: flame"), 422, "templates may name flame-vcdn, flame-streaming"),
+        (&writer, ("image: /bin/true, fqdn: [ hidden ]", of_their_own), 201, ""),
+        (&owner, ("", ""), 200, ""),
+    ] {
+        let answer = deploy(who, change).await.unwrap();
+        let (found, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(found == status && text.contains(complaint), "{change:?}: {found} {text}");
+    }
+    let told = http.post(format!("{base}/plans")).bearer_auth(&writer).json(&json!({ "template": template }));
+    assert_eq!(told.send().await.unwrap().status(), 403);
     let stranger = Stranger {
         token: &token("other", "read write"),
         parameters: &[("sfc", "secret-vr"), ("sfci", "premium"), ("policy", "start"), ("trigger", "t")],
@@ -69,10 +94,9 @@ topology_template:
     .await;
     let seen = http.get(format!("{base}/deployments/secret-vr/premium")).bearer_auth(&owner).send().await.unwrap();
     let seen: serde_json::Value = seen.json().await.unwrap();
-    assert_eq!(
-        (&seen["is_leaving"], &seen["endpoints"][0]["names"][0]),
-        (&json!(false), &json!("hidden.premium.acme"))
-    );
+    let names: Vec<&serde_json::Value> =
+        seen["endpoints"].as_array().unwrap().iter().map(|one| &one["names"][0]).collect();
+    assert!(seen["is_leaving"] == json!(false) && names.contains(&&json!("hidden.premium.acme")), "{seen}");
     running.stop().await;
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use flame_api::orchestrator::NewDeployment;
-use flame_service_host::config::Span;
+use flame_orchestrator::config::{ClusterConfig, Tier};
+use flame_service_host::config::{Bytes, Span};
 use flame_test_kit::eventually;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -137,6 +138,8 @@ async fn a_wrong_template_deploys_nothing() {
         ("image: /usr/bin/python3", "image: flame-vcnd", "there is no program `flame-vcnd`"),
         ("num_cpus: 1,", "num_cpus: 1000,", "fits nowhere: local: it takes 1000 cpus"),
         ("fqdn: [ web ]", "fqdn: [ web.main.other ]", "the name web.main.other is another tenant's"),
+        ("{ SAY:", "{ LD_PRELOAD: /tmp/x.so, SAY:", "`first` sets LD_PRELOAD"),
+        ("{ SAY:", "{ FLAME_TENANT: other, SAY:", "`first` sets FLAME_TENANT"),
     ] {
         let request = NewDeployment { template: right.replace(from, to), ..NewDeployment::default() };
         let said = world.client.deploy(&request).await.unwrap_err();
@@ -187,6 +190,77 @@ async fn a_change_replaces_what_is_changed_without_a_failed_request() {
         one.endpoints.iter().map(|one| (one.endpoint.clone(), one.pid)).collect::<Vec<_>>()
     };
     assert_eq!(ids(&world.settled().await), ids(&before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_request_ends_where_it_began_however_the_name_is_written() {
+    let world = World::start().await;
+    let template = |say: &str| NewDeployment {
+        template: world.template(say).replace("fqdn: [ web ]", "fqdn: [ Web, web ]"),
+        ..NewDeployment::default()
+    };
+    world.client.deploy(&template("one")).await.unwrap();
+    assert_eq!(world.settled().await.endpoints[0].names, [format!("web.{}", world.instance)]);
+    let url = world.client.url(&format!("web.{}", world.instance), "slow");
+    let (asked, http) = (tokio::sync::oneshot::channel(), world.http.clone());
+    let asking = tokio::spawn(async move {
+        let _ = asked.0.send(());
+        let answer = http.get(url).send().await.expect("the router answers");
+        (answer.status().as_u16(), answer.text().await.expect("a whole answer"))
+    });
+    asked.1.await.unwrap();
+    let opened = || async {
+        let open: u32 = world.client.routes().await.unwrap().items.iter().map(|route| route.open).sum();
+        if open > 0 { Ok(()) } else { Err("no request is open") }
+    };
+    eventually(PATIENCE, opened).await;
+    world.client.undeploy("tested", &world.instance).await.unwrap();
+    let (status, text) = asking.await.unwrap();
+    assert!(status == 200 && text.starts_with("first"), "{status} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_beginning_and_another_place_are_followed_too() {
+    let cluster = |name: &str| ClusterConfig {
+        name: name.to_owned(),
+        site: name.to_owned(),
+        tier: Tier::Edge,
+        cpus: 10,
+        memory: Bytes(1 << 30),
+        disk: Bytes(1 << 30),
+    };
+    let world = World::start_with(|config| config.placement.clusters = vec![cluster("a"), cluster("b")]).await;
+    let template = |change: (&str, &str)| NewDeployment {
+        template: world.template("one").replace(change.0, change.1),
+        ..NewDeployment::default()
+    };
+    let places = |one: &flame_api::orchestrator::Deployment| {
+        one.endpoints.iter().map(|one| one.cluster.clone()).collect::<Vec<_>>()
+    };
+    let before = world.client.plan(&template(("", ""))).await.unwrap();
+    world.client.deploy(&template(("", ""))).await.unwrap();
+    let one = world.settled().await;
+    assert_eq!(
+        (states(&one), places(&one)),
+        (vec![("first", "connected"), ("second", "booted")], vec!["a".into(), "a".into()])
+    );
+    let again = world.client.plan(&template(("", ""))).await.unwrap();
+    assert_eq!(again.clusters, before.clusters, "what is there is not counted twice");
+    let begins = (
+        "second: { any: eu.ict-flame.sfe.state.lifecycle.booted",
+        "second: { any: eu.ict-flame.sfe.state.lifecycle.connected",
+    );
+    world.client.deploy(&template(begins)).await.unwrap();
+    let two = world.settled().await;
+    assert_eq!(states(&two), [("first", "connected"), ("second", "connected")]);
+    assert_eq!(two.endpoints[1].pid, one.endpoints[1].pid, "it is the same one");
+    // Nothing but the place is another one.
+    world.client.deploy(&template(("fqdn: [ web ]", "fqdn: [ web ]\n        clusters: [ b ]"))).await.unwrap();
+    eventually(PATIENCE, || async {
+        let found = world.settled().await;
+        if found.endpoints.len() == 2 && places(&found) == ["b", "b"] { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
 }
 
 /// An orchestrator that can be killed.

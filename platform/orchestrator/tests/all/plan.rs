@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use flame_orchestrator::plan::{Cluster, Estate, Plan, PlanError, Taken, plan};
+use flame_orchestrator::staying::{Home, plan_around};
 use flame_tosca::document::Place;
 use flame_tosca::template::{Function, Resources};
 use proptest::prelude::*;
@@ -162,4 +163,71 @@ fn a_thousand_functions_over_a_hundred_clusters_are_planned_and_the_gap_is_state
     let places: Vec<usize> = plan.places.iter().map(|place| place.cluster).collect();
     assert!(judged(&estate, &functions, &places).is_some());
     assert!(!plan.is_exact && plan.bound <= plan.cost && plan.cost > 0.0, "{} to {}", plan.bound, plan.cost);
+}
+
+#[test]
+fn long_lists_of_neighbours_cost_the_search_nothing() {
+    let clusters = (0..3).map(|at| cluster(&format!("c{at}"), "s", 100)).collect();
+    let estate = Estate { clusters, ..Estate::default() };
+    // No three of them may share a cluster with another, so the search goes on to its last step.
+    let others: Vec<String> = (0..50_000).map(|at| format!("f{}", at % 30)).collect();
+    let apart = |at: usize| {
+        let name = format!("f{at}");
+        Function { apart_from: others.iter().filter(|other| **other != name).cloned().collect(), ..function(&name, 1) }
+    };
+    let functions: Vec<Function> = (0..30).map(apart).collect();
+    let began = std::time::Instant::now();
+    let said = plan(&estate, &Taken::default(), &functions, 200_000).unwrap_err();
+    assert!(matches!(said, PlanError::NotTogether(_) | PlanError::Unknown(_)), "{said}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+fn home(function: &Function, cluster: &str) -> Home {
+    Home { function: function.name.clone(), cluster: cluster.to_owned(), takes: function.takes }
+}
+
+#[test]
+fn what_runs_stays_unless_what_is_asked_for_now_forbids_it() {
+    let estate = Estate {
+        clusters: vec![cluster("a", "s", 4), cluster("b", "t", 4)],
+        unknown_latency_ms: 9.0,
+        ..Estate::default()
+    };
+    let places = |functions: &[Function], homes: &[Home]| {
+        let plan =
+            plan_around(&estate, &Taken::default(), functions, homes, STEPS).map_err(|error| error.to_string())?;
+        Ok(plan
+            .places
+            .iter()
+            .map(|place| (estate.clusters[place.cluster].name.clone(), place.reason.clone()))
+            .collect::<Vec<_>>())
+    };
+    let names = |functions: &[Function], homes: &[Home]| -> Vec<String> {
+        places(functions, homes)
+            .map(|found: Vec<_>| found.into_iter().map(|(name, _)| name).collect())
+            .unwrap_or_else(|error: String| vec![error])
+    };
+    let wanted = Function { demand: [("t".to_owned(), 5.0)].into(), ..function("f", 3) };
+    assert_eq!(names(std::slice::from_ref(&wanted), &[]), ["b"]);
+    // It stays, and its room is counted once.
+    let there = [home(&wanted, "a")];
+    assert_eq!(
+        places(std::slice::from_ref(&wanted), &there),
+        Ok(vec![("a".to_owned(), "it is there already".to_owned())])
+    );
+    let only = Function { clusters: vec!["b".to_owned()], ..wanted.clone() };
+    assert_eq!(names(&[only], &there), ["b"], "its list says another cluster now");
+    let named = Function { cluster: Some("b".to_owned()), ..wanted };
+    assert_eq!(names(&[named], &there), ["b"], "a policy says another cluster now");
+    let (one, two) = (function("one", 1), function("two", 1));
+    let both = [home(&one, "a"), home(&two, "a")];
+    let apart = Function { apart_from: vec!["one".to_owned()], ..two.clone() };
+    assert_eq!(names(&[one.clone(), apart], &both), ["a", "b"], "one of the two goes");
+    // A newcomer that can be at one place only, and not with who is there.
+    let newcomer =
+        Function { apart_from: vec!["one".to_owned()], clusters: vec!["a".to_owned()], ..function("new", 1) };
+    assert_eq!(names(&[one, newcomer], &both[..1]), ["b", "a"]);
+    let large = Function { clusters: vec!["a".to_owned()], ..function("large", 4) };
+    let said = names(&[two.clone(), large], &[home(&two, "a")]);
+    assert!(said[0].contains("do not fit together"), "who moves is there until it has moved: {said:?}");
 }

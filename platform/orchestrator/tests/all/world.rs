@@ -12,9 +12,13 @@ use flame_test_kit::{Scratch, eventually};
 pub const PATIENCE: Duration = Duration::from_secs(20);
 const PYTHON: &str = "/usr/bin/python3";
 /// Answers with its function, its process and what it was told to say.
-const PROGRAM: &str = "import http.server, os
+const PROGRAM: &str = "import http.server, os, subprocess, time
+if 'CHILD' in os.environ:
+    subprocess.Popen(['/bin/sleep', '600'])
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path.endswith('slow'):
+            time.sleep(1)
         body = ' '.join([os.environ['FLAME_SF'], str(os.getpid()), os.environ.get('SAY', '')]).encode()
         self.send_response(200)
         self.send_header('Content-Length', str(len(body)))
@@ -130,6 +134,64 @@ topology_template:
 
     pub fn request(&self, say: &str) -> NewDeployment {
         NewDeployment { template: self.template(say), ..NewDeployment::default() }
+    }
+
+    /// A template of functions that take connections and never answer; each is called `silent` and its number.
+    pub fn silent(&self, count: usize) -> String {
+        let nodes: String = (0..count)
+            .map(|at| {
+                format!(
+                    "    silent{at}:
+      type: eu.ict-flame.nodes.ServiceFunction
+      capabilities: {{ host: {{ properties: {{ num_cpus: 1, mem_size: 1 MiB }} }} }}
+      properties:
+        image: {PYTHON}
+        fqdn: [ silent ]
+        ready_path: /
+        arguments: [ -S, -c, \"import os, socket, time; s = socket.create_server(('127.0.0.1', int(os.environ['FLAME_PORT']))); time.sleep(600)\" ]
+"
+                )
+            })
+            .collect();
+        let begin: String = (0..count)
+            .map(|at| format!("              silent{at}: {{ any: eu.ict-flame.sfe.state.lifecycle.connected }}\n"))
+            .collect();
+        format!(
+            "tosca_definitions_version: tosca_simple_yaml_1_3
+metadata: {{ sfc: silence, sfci: {} }}
+topology_template:
+  node_templates:
+{nodes}  policies:
+    - start:
+        type: eu.ict-flame.policies.InitialPolicy
+        triggers:
+          t:
+            condition: {{ constraint: initialise }}
+            action:
+{begin}",
+            self.instance
+        )
+    }
+
+    /// Stops the orchestrator, changes what it remembers of its deployment, and starts it again.
+    pub async fn remember(&mut self, change: impl FnOnce(&mut serde_json::Value)) {
+        if let Some(orchestrator) = self.orchestrator.take() {
+            orchestrator.stop().await;
+        }
+        let pool = self.database().await;
+        let text: String =
+            sqlx::query_scalar("SELECT record FROM deployments").fetch_one(&pool).await.expect("a record");
+        let mut record = serde_json::from_str(&text).expect("a record is JSON");
+        change(&mut record);
+        let update = sqlx::query("UPDATE deployments SET record = ?").bind(record.to_string()).execute(&pool);
+        update.await.expect("the record is written");
+        pool.close().await;
+        self.orchestrate().await;
+    }
+
+    pub async fn database(&self) -> sqlx::SqlitePool {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.config.store.database);
+        sqlx::SqlitePool::connect_with(options).await.expect("the database is there")
     }
 
     pub async fn deployment(&self) -> Option<Deployment> {
