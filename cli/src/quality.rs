@@ -24,6 +24,9 @@ use crate::connection;
 use crate::exit::Exit;
 use crate::output::{self, Progress};
 
+/// Gates, and what each of them says.
+type Verdicts = Vec<(String, Result<Verdict, String>)>;
+
 /// The child serves one request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,7 @@ use flame_media_child::protocol::{InspectPlan, Outcome, Request};
 use flame_quality::gate::{Gate, Verdict};
 use flame_quality::{figures, junit};
 
-use super::{ask, cases, input, misunderstood, remote, write_junit};
+use super::{Verdicts, ask, cases, input, misunderstood, remote, write_junit};
 use crate::args::{Global, Inspect};
 use crate::exit::Exit;
 use crate::output;
@@ -42,7 +42,7 @@ pub async fn run(global: &Global, args: &Inspect) -> Result<(), Exit> {
     judge(global, &verdicts)
 }
 
-async fn local(global: &Global, args: &Inspect) -> Result<(Inspection, Vec<(String, Result<Verdict, String>)>), Exit> {
+async fn local(global: &Global, args: &Inspect) -> Result<(Inspection, Verdicts), Exit> {
     let media = input(global, &args.media).await?;
     let inspection = measure(media, args.shortest.0.as_secs_f64(), "inspecting", global.json).await?;
     let verdicts = judged(&args.gates, &inspection);
@@ -56,7 +56,7 @@ pub async fn measure(input: String, shortest_s: f64, name: &str, quiet: bool) ->
     Ok(*inspection)
 }
 
-fn judged(gates: &[Gate], inspection: &Inspection) -> Vec<(String, Result<Verdict, String>)> {
+fn judged(gates: &[Gate], inspection: &Inspection) -> Verdicts {
     gates.iter().map(|gate| (gate.to_string(), gate.judge_inspection(inspection))).collect()
 }
 

@@ -13,7 +13,7 @@ use flame_quality::gate::Verdict;
 use flame_quality::junit;
 use uuid::Uuid;
 
-use super::{alignment, cases, judge, print, write_junit};
+use super::{Verdicts, alignment, cases, judge, print, write_junit};
 use crate::args::{Compare, Global, Inspect};
 use crate::connection;
 use crate::exit::Exit;
@@ -71,10 +71,7 @@ pub async fn compare(global: &Global, args: &Compare) -> Result<(), Exit> {
     judge(global, &verdicts)
 }
 
-pub async fn inspect(
-    global: &Global,
-    args: &Inspect,
-) -> Result<(Inspection, Vec<(String, Result<Verdict, String>)>), Exit> {
+pub async fn inspect(global: &Global, args: &Inspect) -> Result<(Inspection, Verdicts), Exit> {
     let client = connection::client(global);
     let new = NewInspection {
         id: Uuid::now_v7(),
@@ -137,7 +134,7 @@ where
     }
 }
 
-fn verdicts(gates: Vec<GateVerdict>) -> Vec<(String, Result<Verdict, String>)> {
+fn verdicts(gates: Vec<GateVerdict>) -> Verdicts {
     let verdict = |gate: GateVerdict| {
         let said = match gate.measured {
             Some(measured) => Ok(Verdict { measured, passes: gate.passed }),

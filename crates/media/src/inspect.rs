@@ -16,7 +16,10 @@ use flame_api::quality::{
 };
 use flame_media_child::protocol::InspectPlan;
 
-use self::{ear::Ear, eye::Eye};
+use self::{
+    ear::{Ear, Sounding},
+    eye::Eye,
+};
 use crate::{fault::MediaError, ffi, probe, source};
 
 /// Time for all reads together.
@@ -128,7 +131,7 @@ fn summed_up(
         Err(why) => OF_PICTURES.iter().for_each(|detector| cannot(&mut inspection, detector, &why)),
     }
     match ear.and_then(Ear::finish) {
-        Ok((audio, unmetered, span_ms)) => {
+        Ok(Sounding { audio, unmetered, span_ms }) => {
             if let Some(why) = unmetered {
                 cannot(&mut inspection, "loudness", &why);
             }

@@ -39,6 +39,15 @@ struct Heard {
     first_ms: Option<f64>,
 }
 
+/// What was found in sound.
+pub(super) struct Sounding {
+    pub(super) audio: AudioInspection,
+    /// Why loudness was not metered.
+    pub(super) unmetered: Option<String>,
+    /// From when to when it is heard, milliseconds as the container has them.
+    pub(super) span_ms: Option<(f64, f64)>,
+}
+
 // === impl Ear ===
 
 impl Ear {
@@ -127,8 +136,8 @@ impl Ear {
         heard.frames += (frame.samples() - unheard) as u64;
     }
 
-    /// What was found, why loudness was not metered, and from when to when sound is heard, milliseconds.
-    pub(super) fn finish(mut self) -> Result<(AudioInspection, Option<String>, Option<(f64, f64)>), String> {
+    /// What was found, or why nothing was.
+    pub(super) fn finish(mut self) -> Result<Sounding, String> {
         let _ = self.decoder.send_eof();
         self.drain();
         if let Some(why) = self.spoiled {
@@ -154,7 +163,7 @@ impl Ear {
             loudness,
         };
         let span_ms = first_ms.map(|from_ms| (from_ms, from_ms + frames as f64 * 1000.0 / f64::from(rate_hz)));
-        Ok((audio, unmetered, span_ms))
+        Ok(Sounding { audio, unmetered, span_ms })
     }
 }
 

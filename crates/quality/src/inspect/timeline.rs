@@ -61,10 +61,7 @@ impl Default for Timeline {
 impl Timeline {
     /// A packet, in the order of the file.
     pub fn packet(&mut self, decoding_ms: Option<f64>, shown_ms: Option<f64>, is_key: bool) {
-        match decoding_ms.or(shown_ms) {
-            None => self.missing += 1,
-            Some(_) => {}
-        }
+        self.missing += u64::from(decoding_ms.or(shown_ms).is_none());
         if let Some(at_ms) = decoding_ms {
             self.backwards += u64::from(self.last_decoding_ms.is_some_and(|last_ms| at_ms <= last_ms));
             self.last_decoding_ms = Some(at_ms);
