@@ -21,6 +21,8 @@ const RANGE_ENDS: (f64, f64) = (0.10, 0.95);
 /// Short-term loudness is counted in steps of so many LU, up to so many LUFS.
 const STEP_LU: f64 = 0.01;
 const STEPS_TO_LUFS: f64 = 20.0;
+/// The lowest rate at which BS.1770's filters mean something: their upper one is around 1.7 kHz.
+const RATE_MIN_HZ: u32 = 8000;
 /// Momentary and short-term loudness are looked at so many times a second (EBU Tech 3341).
 const LOOKS_PER_S: u32 = 10;
 
@@ -77,6 +79,9 @@ impl Sound {
     pub fn new(rate_hz: u32, channels: u32, shortest_s: f64) -> Self {
         let mode = Mode::I | Mode::TRUE_PEAK | Mode::M | Mode::S;
         let (meter, unmetered) = match EbuR128::new(channels, rate_hz, mode) {
+            Ok(_) if rate_hz < RATE_MIN_HZ => {
+                (None, Some(format!("sound at {rate_hz} Hz cannot be metered: it takes {RATE_MIN_HZ}")))
+            }
             Ok(r128) => (Some(Meter::new(r128, rate_hz)), None),
             Err(error) => (None, Some(format!("{channels} channels at {rate_hz} Hz cannot be metered: {error:?}"))),
         };
@@ -297,20 +302,32 @@ mod tests {
 
     #[test]
     fn digital_silence_has_no_loudness_and_does_not_pretend_to() {
-        let found = heard(&[0.0; 20_000], 100);
+        let mut sound = Sound::new(8000, 2, 2.0);
+        sound.hear(&vec![0.0; 160_000]);
+        let found = sound.finish();
         let loudness = found.loudness.expect("it is metered");
-        assert_eq!((loudness.integrated_lufs, loudness.true_peak_dbtp, found.clipping.peak_dbfs), (None, None, None));
-        assert_eq!((found.silence.count, found.silence.longest_s), (1, 10.0));
+        assert_eq!((loudness.integrated_lufs, loudness.range_lu, loudness.true_peak_dbtp), (None, None, None));
+        assert_eq!((found.silence.count, found.silence.longest_s, found.clipping.peak_dbfs), (1, 10.0, None));
         assert!(Sound::new(48_000, 2, 2.0).finish().loudness.is_err_and(|why| why.contains("not a sample")));
-        assert!(Sound::new(48_000, 200, 2.0).finish().loudness.is_err());
+    }
+
+    #[test]
+    fn what_the_filters_were_not_made_for_is_not_metered() {
+        for (rate_hz, channels) in [(1000, 2), (48_000, 200)] {
+            let mut sound = Sound::new(rate_hz, channels, 2.0);
+            sound.hear(&vec![0.5; 2000]);
+            assert!(sound.finish().loudness.is_err_and(|why| why.contains("cannot be metered")));
+        }
     }
 
     #[test]
     fn samples_that_are_no_numbers_are_damage_and_spoil_nothing_else() {
         // A tone: what does not change is not heard.
-        let mut samples: Vec<f32> = (0..8000).map(|at| 0.1 * (at as f32 * 0.35).sin()).collect();
+        let mut samples: Vec<f32> = (0..32_000_i16).map(|at| 0.1 * (f32::from(at) * 0.35).sin()).collect();
         samples[100..110].fill(f32::NAN);
-        let found = heard(&samples, 77);
+        let mut sound = Sound::new(8000, 2, 2.0);
+        samples.chunks(154).for_each(|samples| sound.hear(samples));
+        let found = sound.finish();
         assert_eq!((found.clipping.runs, found.clipping.longest_samples), (2, 5));
         assert!(found.loudness.is_ok_and(|loudness| loudness.momentary_max_lufs.is_some_and(f64::is_finite)));
     }
