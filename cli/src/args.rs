@@ -1,8 +1,10 @@
 //! The command line: what can be said, and nothing of what it does.
 
+mod asset;
 mod ca;
 mod chain;
 mod clmc;
+mod edit;
 mod encryption;
 mod ingest;
 mod job;
@@ -23,9 +25,11 @@ use flame_service_host::config::Span;
 use url::Url;
 use uuid::Uuid;
 
+pub use asset::{Asset, AssetCommand, AssetState};
 pub use ca::{Ca, CaCommand};
 pub use chain::{Chain, ChainCommand};
 pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
+pub use edit::Edit;
 pub use encryption::Encrypt;
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
@@ -198,58 +202,6 @@ pub struct DemoInstance {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Asset {
-    #[command(subcommand)]
-    pub command: AssetCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AssetCommand {
-    /// List assets, newest first
-    List {
-        /// Only assets in this state
-        #[arg(long)]
-        state: Option<AssetState>,
-        /// The most to list
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
-    /// Everything about one asset
-    Show {
-        /// Its identifier
-        #[arg(value_parser = connection::id)]
-        id: Uuid,
-    },
-    /// Find assets by words of title or file name
-    Search {
-        /// The words
-        #[arg(required = true)]
-        words: Vec<String>,
-        /// The most to list
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
-    /// Say language, role and title of one of an asset's sounds, where the source is silent or wrong
-    Sound(Sound),
-    /// Let only viewers with a signed URL play assets (`flame token sign-url`)
-    Protect {
-        #[arg(required = true, value_parser = connection::id, help = "Their identifiers")]
-        ids: Vec<Uuid>,
-        /// Let everybody play them again
-        #[arg(long)]
-        off: bool,
-    },
-    /// Encrypt assets on their way to viewers, who get the key as they get the asset
-    Encrypt(Encrypt),
-    /// Delete assets, their media too
-    Rm {
-        /// Their identifiers
-        #[arg(required = true, value_parser = connection::id)]
-        ids: Vec<Uuid>,
-    },
-}
-
-#[derive(Debug, clap::Args)]
 pub struct Channel {
     #[command(subcommand)]
     pub command: ChannelCommand,
@@ -305,14 +257,6 @@ pub enum ChannelCommand {
         #[arg(value_parser = connection::id)]
         id: Uuid,
     },
-}
-
-/// States of an asset, as an argument.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum AssetState {
-    Registered,
-    Ready,
-    Failed,
 }
 
 #[derive(Debug, clap::Args)]

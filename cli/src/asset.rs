@@ -1,5 +1,7 @@
 //! `flame asset`: the catalogue.
 
+mod edit;
+mod history;
 mod sounds;
 
 use anyhow::anyhow;
@@ -20,8 +22,9 @@ const PAGE: usize = 200;
 pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        AssetCommand::List { state, limit } => {
-            let query = AssetQuery { state: state.map(metadata::AssetState::from), ..AssetQuery::default() };
+        AssetCommand::List { state, deleted, limit } => {
+            let state = state.map(metadata::AssetState::from);
+            let query = AssetQuery { state, deleted, ..AssetQuery::default() };
             list(global, &client, query, limit).await
         }
         AssetCommand::Search { words, limit } => {
@@ -32,7 +35,10 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         AssetCommand::Sound(args) => sounds::label(global, &client, args).await,
         AssetCommand::Protect { ids, off } => protect(global, &client, &ids, !off).await,
         AssetCommand::Encrypt(args) => encrypt(global, &client, &args.ids, args.encryption()).await,
-        AssetCommand::Rm { ids } => remove(global, &client, &ids).await,
+        AssetCommand::Edit(args) => edit::edit(global, &client, args).await,
+        AssetCommand::History { id, limit } => history::show(global, &client, id, limit).await,
+        AssetCommand::Restore { ids, revision } => history::restore(global, &client, &ids, revision).await,
+        AssetCommand::Rm { ids, erase } => remove(global, &client, &ids, erase).await,
     }
 }
 
@@ -117,6 +123,7 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
             format!("{count} of {tile_width}x{tile_height}, every {every_s} s, {sheets} sheets, {size}"),
         );
     }
+    history::record(&asset, &mut fact)?;
     fact("protected", if asset.protected { "yes: only with a signed URL" } else { "no" }.to_owned());
     fact("encrypted", asset.encryption.map_or("no", word).to_owned());
     if asset.version.is_some() || connection::plays(client, id).await {
@@ -206,13 +213,15 @@ fn word(encryption: Encryption) -> &'static str {
     }
 }
 
-async fn remove(global: &Global, client: &Client, ids: &[Uuid]) -> Result<(), Exit> {
+async fn remove(global: &Global, client: &Client, ids: &[Uuid], erase: bool) -> Result<(), Exit> {
     let (mut deleted, mut missing) = (Vec::new(), Vec::new());
     for id in ids {
-        if client.delete_asset(*id).await? {
+        let is_done = if erase { client.erase_asset(*id).await? } else { client.delete_asset(*id).await? };
+        if is_done {
             deleted.push(id);
             if !global.json {
-                output::print_line(&format!("deleted {id}"))?;
+                let how = if erase { "for good" } else { "into the trash: flame asset restore" };
+                output::print_line(&format!("deleted {id} {how}"))?;
             }
         } else {
             missing.push(id.to_string());

@@ -31,10 +31,30 @@ fn a_file_comes_in_is_found_and_goes() {
     let table = world.flame(&["asset", "show", &id]);
     assert!(table.out.contains("/~streaming/") && table.out.contains("avc1."), "{}", table.out);
 
-    assert_eq!(world.json(&["asset", "rm", &id])["deleted"][0], id.as_str());
-    assert_eq!(world.flame(&["asset", "rm", &id]).status, 1);
+    assert_eq!(world.json(&["asset", "rm", "--erase", &id])["deleted"][0], id.as_str());
+    assert_eq!(world.flame(&["asset", "rm", "--erase", &id]).status, 1);
     assert_eq!(world.flame(&["asset", "show", &id]).status, 1);
     assert_eq!(world.json(&["asset", "list"]), Value::Array(Vec::new()));
+}
+
+#[test]
+fn an_asset_is_described_deleted_and_comes_back() {
+    let world = World::up();
+    let done = world.json(&["ingest", &clip(2.0), "--title", "One", "--chain", "none"]);
+    let id = done[0]["id"].as_str().unwrap().to_owned();
+    let edited =
+        world.json(&["asset", "edit", &id, "--title", "Two", "--set", "description=Sea", "--set", "custom.day=3"]);
+    assert_eq!((&edited["record"]["description"], &edited["custom"]["day"]), (&"Sea".into(), &3.into()));
+    assert_eq!(world.flame(&["asset", "edit", &id, "--set", "descripton=x"]).status, 1);
+    assert_eq!(world.flame(&["asset", "edit", &id]).status, 2);
+    let history = world.flame(&["asset", "history", &id]);
+    assert!(history.out.contains("title: \"One\" -> \"Two\""), "{}", history.out);
+    assert_eq!(world.json(&["asset", "restore", &id, "--revision", "1"])[0]["title"], "One");
+    world.json(&["asset", "rm", &id]);
+    assert_eq!(world.json(&["asset", "list"]), Value::Array(Vec::new()));
+    assert_eq!(world.json(&["asset", "list", "--deleted"])[0]["id"], id.as_str());
+    assert_eq!(world.json(&["asset", "restore", &id])[0]["title"], "One");
+    assert_eq!(world.json(&["asset", "show", &id])["title"], "One");
 }
 
 #[test]

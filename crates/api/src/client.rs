@@ -23,7 +23,9 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::ingest::{NewPull, Upload};
-use crate::metadata::{Asset, AssetPatch, AssetQuery, Failure, NewAsset, NewVersion};
+use crate::metadata::{
+    Asset, AssetPatch, AssetQuery, Change, DeleteQuery, Failure, NewAsset, NewVersion, RestoreQuery,
+};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
@@ -266,9 +268,36 @@ impl Client {
         self.call(Method::PUT, "metadata", &format!("assets/{id}/failure")).body(failure).json().await
     }
 
-    /// Deletes an asset; `false` where there was none.
+    /// Puts an asset into the trash; `false` where there was none.
     pub async fn delete_asset(&self, id: Uuid) -> Result<bool, ClientError> {
         self.call(Method::DELETE, "metadata", &format!("assets/{id}")).done_or_none().await
+    }
+
+    /// Deletes an asset for good, also one that is in the trash; `false` where there was none.
+    pub async fn erase_asset(&self, id: Uuid) -> Result<bool, ClientError> {
+        let query = DeleteQuery { erase: true };
+        self.call(Method::DELETE, "metadata", &format!("assets/{id}")).query(&query).done_or_none().await
+    }
+
+    /// A page of what became of an asset, newest first; `None` where there never was one.
+    pub async fn asset_history(&self, id: Uuid, query: &PageQuery) -> Result<Option<Page<Change>>, ClientError> {
+        self.call(Method::GET, "metadata", &format!("assets/{id}/history")).query(query).json_or_none().await
+    }
+
+    /// Takes an asset out of the trash; with `revision`, gives it what was edited as of then, if it is of revision `seen` now.
+    pub async fn restore_asset(
+        &self,
+        id: Uuid,
+        seen: Option<u64>,
+        revision: Option<u64>,
+    ) -> Result<Option<Asset>, ClientError> {
+        let call =
+            self.call(Method::POST, "metadata", &format!("assets/{id}/restore")).query(&RestoreQuery { revision });
+        let call = match seen {
+            Some(seen) => call.header(header::IF_MATCH, format!("\"{seen}\"")),
+            None => call,
+        };
+        call.json_or_none().await
     }
 
     // --- ingest ---

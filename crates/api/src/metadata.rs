@@ -1,7 +1,11 @@
 //! The metadata database: assets, their versions and tracks.
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
-//! `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` · `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
+//! `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
+//! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
+
+mod history;
+mod record;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +16,9 @@ use uuid::Uuid;
 
 use crate::media::{Probe, SoundRole, Thumbnails, Track};
 use crate::subtitles::Subtitle;
+
+pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery};
+pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
 
 /// Where an asset stands between upload and playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -113,6 +120,13 @@ pub struct Asset {
     /// What was said of its sounds, over what the source says; the tracks of the version show it.
     #[serde(default)]
     pub sound_labels: Vec<SoundLabel>,
+    /// What people say of it.
+    #[serde(default, skip_serializing_if = "Record::is_empty")]
+    pub record: Record,
+    /// Fields of an experimenter's own.
+    #[serde(default, skip_serializing_if = "Custom::is_empty")]
+    #[schema(value_type = Object)]
+    pub custom: Custom,
     /// The version that plays, newest; absent until one is published.
     pub version: Option<Version>,
     /// Its subtitles, in the order in which they were added.
@@ -126,6 +140,9 @@ pub struct Asset {
     /// When it last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+    /// When it was put into the trash, if it is there.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<OffsetDateTime>,
 }
 
 /// What somebody says of one audio stream of the source: it holds for the upload and for every version made of it.
@@ -197,6 +214,14 @@ pub struct AssetPatch {
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub sound_labels: Option<Vec<SoundLabel>>,
+    /// What is said of it from now on: a merge patch of its record; `null` takes all of it away.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Record>)]
+    pub record: Option<serde_json::Value>,
+    /// A merge patch of the fields of an experimenter's own; `null` takes all of them away.
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub custom: Option<serde_json::Value>,
 }
 
 fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -242,6 +267,9 @@ pub struct AssetQuery {
     /// Only assets in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<AssetState>,
+    /// Those in the trash, instead of those in the catalogue; not with `q`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     /// `next_cursor` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -11,6 +11,7 @@ pub mod hostile;
 pub mod netns;
 pub mod openapi;
 pub mod ports;
+pub mod postgres;
 pub mod programs;
 pub mod scratch;
 pub mod skip;
@@ -19,6 +20,7 @@ pub mod wait;
 
 pub use bundle::Bundle;
 pub use netns::Network;
+pub use postgres::Postgres;
 pub use programs::repository;
 pub use scratch::Scratch;
 pub use skip::loud_skip;

@@ -283,7 +283,7 @@ impl Processor {
     async fn discard(&self, record: &Record, then: Stage) -> Result<Next, Trouble> {
         if let Some(asset_id) = record.asset_id {
             // A refusal here would leave half an asset: it is repeated until it is done.
-            let deleted = self.client(record)?.delete_asset(asset_id).await;
+            let deleted = self.client(record)?.erase_asset(asset_id).await;
             deleted.map_err(|error| Trouble::away(&error))?;
         }
         self.intake.depot.discard(record).await.map_err(|error| Trouble::away(&error))?;

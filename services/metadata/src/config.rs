@@ -1,6 +1,7 @@
 //! What the service is told. `config.example.toml` holds every key with its meaning.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flame_object_store::StoreConfig;
@@ -14,9 +15,9 @@ use serde::Deserialize;
 pub struct Config {
     /// What every service is told.
     pub host: HostConfig,
-    /// The SQLite file; it and its folder are made if they are not there.
-    pub database: PathBuf,
-    /// Connections that read at once; one more writes.
+    /// Where the catalogue lies.
+    pub database: Location,
+    /// Connections that read at once; one more writes. With PostgreSQL all of these do both.
     pub database_readers: u32,
     /// Time that a request waits for a free connection, or for another process's lock, before it gets 503.
     pub database_wait: Span,
@@ -24,6 +25,20 @@ pub struct Config {
     pub store: Option<StoreConfig>,
     /// Who is told when something was deleted that surrogates keep.
     pub purges: PurgeConfig,
+    /// How long what was deleted can be had again.
+    pub trash: TrashConfig,
+    /// How much is known of what became of each asset.
+    pub history: HistoryConfig,
+}
+
+/// Where the catalogue lies. Written `postgres://…`, else a path.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Location {
+    /// A SQLite file; it and its folder are made if they are not there.
+    Sqlite(PathBuf),
+    /// The URL of a PostgreSQL database, which is there and empty, or a catalogue already.
+    Postgres(String),
 }
 
 /// `[purges]`
@@ -37,18 +52,99 @@ pub struct PurgeConfig {
     pub again: Span,
 }
 
+/// `[trash]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrashConfig {
+    /// After this time in the trash an asset is gone for good; zero: at once.
+    pub keep: Span,
+}
+
+/// `[history]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistoryConfig {
+    /// Changes of an asset that are kept; the oldest go with each that comes.
+    pub keep: u32,
+}
+
 // === impl Config ===
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             host: HostConfig::default(),
-            database: PathBuf::from("metadata.db"),
+            database: PathBuf::from("metadata.db").into(),
             database_readers: 4,
             database_wait: Span(Duration::from_secs(5)),
             store: None,
             purges: PurgeConfig::default(),
+            trash: TrashConfig::default(),
+            history: HistoryConfig::default(),
         }
+    }
+}
+
+// === impl TrashConfig ===
+
+impl Default for TrashConfig {
+    fn default() -> Self {
+        Self { keep: Span(Duration::from_secs(7 * 24 * 3600)) }
+    }
+}
+
+// === impl HistoryConfig ===
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self { keep: 200 }
+    }
+}
+
+// === impl Location ===
+
+impl Location {
+    /// The file, where it is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+impl From<String> for Location {
+    fn from(text: String) -> Self {
+        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        if is_url { Self::Postgres(text) } else { Self::Sqlite(text.into()) }
+    }
+}
+
+impl From<PathBuf> for Location {
+    fn from(path: PathBuf) -> Self {
+        Self::Sqlite(path)
+    }
+}
+
+/// Without what a URL says of passwords: it gets into logs.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => {
+                let (url, _) = url.split_once('?').unwrap_or((url, ""));
+                let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+                let (_, place) = rest.rsplit_once('@').unwrap_or(("", rest));
+                write!(f, "{scheme}://{place}")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
     }
 }
 
@@ -57,5 +153,24 @@ impl Default for Config {
 impl Default for PurgeConfig {
     fn default() -> Self {
         Self { names: Vec::new(), again: Span(Duration::from_secs(90)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_as_a_url_of_postgresql_is_one_and_says_no_password() {
+        assert_eq!(Location::from("m.db".to_owned()).file(), Some(Path::new("m.db")));
+        for (url, said) in [
+            ("postgres://flame:s3cret@db:5432/flame?sslmode=disable&password=s3cret", "postgres://db:5432/flame"),
+            ("postgresql:///flame?host=/run/postgresql", "postgresql:///flame"),
+            ("postgres://u:p@ss@db/x", "postgres://db/x"),
+        ] {
+            let location = Location::from(url.to_owned());
+            assert_eq!((location.file(), location.to_string().as_str()), (None, said));
+            assert_eq!(format!("{location:?}"), said);
+        }
     }
 }

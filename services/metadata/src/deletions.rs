@@ -22,6 +22,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(300);
 /// Pause when the database could not be asked.
 const DATABASE_RETRY: Duration = Duration::from_secs(10);
+/// Pause where nothing is left to do.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Unfinished uploads that are aborted at once; the rest in the next look.
 const UPLOADS_AT_ONCE: usize = 100;
 
@@ -41,8 +43,9 @@ pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 6] {
 
 /// Pause after the attempt number `attempts` (from 1) has failed.
 #[must_use]
-pub fn retry_after(attempts: u32) -> Duration {
-    RETRY_FIRST.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(RETRY_MAX)
+pub fn retry_after(attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    RETRY_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(RETRY_MAX)
 }
 
 /// Works deletions off until `stop`.
@@ -60,16 +63,14 @@ pub(crate) async fn work_off(store: Store, objects: Objects, stop: CancellationT
     }
 }
 
-/// Waits until the next of `what` is due; for good where there is none.
+/// Waits until the next of `what` is due; where there is none, until it is time to look whether another process that shares the
+/// database has left something undone.
 pub(crate) async fn rest(what: &'static str, pause: StoreResult<Option<Duration>>) {
     let pause = pause.unwrap_or_else(|error| {
         tracing::error!(what, error = chain(&error), "what is left to do cannot be read or noted; it waits");
         Some(DATABASE_RETRY)
     });
-    match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => std::future::pending().await,
-    }
+    tokio::time::sleep(pause.unwrap_or(LOOK_AGAIN)).await;
 }
 
 /// Works off what is due of both kinds. Gives the pause until the next; `None` if there is none.
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_bound() {
-        let pauses: Vec<u64> = [1, 2, 3, 9, 10, 40, u32::MAX].map(|attempts| retry_after(attempts).as_secs()).into();
+        let pauses: Vec<u64> = [1, 2, 3, 9, 10, 40, i64::MAX].map(|attempts| retry_after(attempts).as_secs()).into();
         assert_eq!(pauses, [1, 2, 4, 256, 300, 300, 300]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod assets;
 mod error;
+mod history;
 mod subtitles;
 mod versions;
 
@@ -17,6 +18,8 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(assets::create, assets::list))
         .routes(routes!(assets::show, assets::patch, assets::delete))
+        .routes(routes!(history::list))
+        .routes(routes!(history::restore))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::fail))
         .routes(routes!(subtitles::put, subtitles::delete))

@@ -3,19 +3,24 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`subtitle`], [`limits`], [`search`], [`cursor`]), then [`store`], which
-//! keeps them, [`deletions`] and `purges`, which work behind, and `http`, which speaks.
+//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`cursor`]), then [`store`], which
+//! keeps them, [`deletions`], `trash` and `purges`, which work behind, and `http`, which speaks.
 
 pub mod asset;
 pub mod config;
 pub mod cursor;
 pub mod deletions;
+pub mod edit;
 mod http;
 pub mod limits;
+mod merge;
 mod purges;
+pub mod record;
 pub mod search;
 pub mod store;
 pub mod subtitle;
+mod trash;
+mod words;
 
 pub use config::Config;
 
@@ -35,7 +40,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         what: "database",
         source: Box::new(error),
     })?;
-    if let Some(folder) = config.database.parent() {
+    if let Some(folder) = config.database.file().and_then(std::path::Path::parent) {
         host.guard_disk(folder.to_owned());
     }
     let needed = store.clone();
@@ -51,6 +56,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
         None => tracing::warn!("no object store is configured: the objects of deleted assets stay"),
     }
+    let trash = store.clone();
+    host.spawn("trash", move |stop| trash::work_off(trash, stop));
     if !config.purges.names.is_empty() {
         match host.client() {
             Some(client) => {

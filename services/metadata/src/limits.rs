@@ -78,8 +78,8 @@ pub fn check_title(title: &str) -> Result<(), Refused> {
 
 fn check_source(tenant: &str, source: &Source) -> Result<(), Refused> {
     check_key("source.key", tenant, &source.key)?;
-    if source.file_name.as_ref().is_some_and(|name| name.len() > FILE_NAME_MAX_BYTES) {
-        return refuse("source.file_name", format!("must be at most {FILE_NAME_MAX_BYTES} bytes long"));
+    if source.file_name.as_ref().is_some_and(|name| name.len() > FILE_NAME_MAX_BYTES || name.contains('\0')) {
+        return refuse("source.file_name", format!("must be at most {FILE_NAME_MAX_BYTES} bytes long, without a NUL"));
     }
     check_digits("source.sha256", &source.sha256, 64)?;
     check_number("source.size_bytes", source.size_bytes)
@@ -152,7 +152,7 @@ pub fn check_sound_labels(labels: &[SoundLabel]) -> Result<(), Refused> {
 }
 
 /// The shape of a language tag (RFC 5646 section 2.1): subtags of 1 to 8 letters and digits, the first one of letters.
-fn is_language(tag: &str) -> bool {
+pub(crate) fn is_language(tag: &str) -> bool {
     let is_subtag =
         |subtag: &str| (1..=8).contains(&subtag.len()) && subtag.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let first = tag.split('-').next().unwrap_or_default();
@@ -197,6 +197,13 @@ pub fn too_many_subtitles() -> Refused {
     Refused { field: "subtitles".to_owned(), reason }
 }
 
+/// The asset has no such revision.
+#[must_use]
+pub fn no_such_revision(revision: u64) -> Refused {
+    let reason = format!("must be one that the asset has had, and is {revision}; GET …/history shows them");
+    Refused { field: "revision".to_owned(), reason }
+}
+
 /// Checks the body of a publication.
 pub fn check_version(version: &NewVersion) -> Result<(), Refused> {
     check_word("chain", &version.chain)?;
@@ -219,12 +226,12 @@ fn check_conditioning(conditioning: &Conditioning) -> Result<(), Refused> {
     if document_sha256.len() != 64 || !document_sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return refuse("conditioning.document_sha256", "must have 64 hexadecimal digits".to_owned());
     }
-    let is_short = |text: &String| text.len() <= CONDITIONING_TEXT_MAX_BYTES;
+    let is_short = |text: &String| text.len() <= CONDITIONING_TEXT_MAX_BYTES && !text.contains('\0');
     let texts = parameters.iter().flat_map(|(name, value)| [name, value]).chain(encoders).chain([tools]);
     if parameters.len().max(encoders.len()) > CONDITIONING_ITEMS_MAX || !texts.into_iter().all(is_short) {
         let reason = format!(
             "must have at most {CONDITIONING_ITEMS_MAX} parameters and encoders, of at most {CONDITIONING_TEXT_MAX_BYTES} \
-             bytes each"
+             bytes each, without a NUL"
         );
         return refuse("conditioning", reason);
     }
@@ -286,9 +293,10 @@ fn check_ratio(field: &str, ratio: Option<Rational>) -> Result<(), Refused> {
 }
 
 /// The reason of a failure as it is kept: cut to [`REASON_MAX_CHARS`], because a failure whose text is too long must
-/// still be noted.
+/// still be noted. A NUL, which PostgreSQL's text cannot hold, becomes U+FFFD.
 #[must_use]
 pub fn kept_reason(reason: &str) -> String {
+    let reason = &reason.replace('\0', "\u{fffd}");
     match reason.char_indices().nth(REASON_MAX_CHARS - 1) {
         Some((cut, last)) if cut + last.len_utf8() < reason.len() => format!("{}…", &reason[..cut]),
         Some(_) | None => reason.to_owned(),
@@ -327,6 +335,7 @@ mod tests {
     #[test]
     fn a_long_reason_is_cut_and_says_so() {
         assert_eq!(kept_reason("no video"), "no video");
+        assert_eq!(kept_reason("no\0video"), "no\u{fffd}video");
         let exact = "ü".repeat(REASON_MAX_CHARS);
         assert_eq!(kept_reason(&exact), exact);
         let cut = kept_reason(&format!("{exact}!"));

@@ -1,9 +1,14 @@
-//! From what a person types to an FTS5 expression (<https://sqlite.org/fts5.html>, section 3). Pure.
+//! From what a person types to an expression of the database: of FTS5 (<https://sqlite.org/fts5.html>, section 3) and of
+//! PostgreSQL's full text. Pure.
 //!
 //! Every word becomes a quoted phrase, so nothing that is typed has a meaning of its own: `AND`, `NEAR`, `-`, `:`, `*`
-//! and quotes are only text. SQLite's own tokenizer cuts the phrases, exactly as it cut the titles.
+//! and quotes are only text. For SQLite its own tokenizer cuts the phrases, exactly as it cut the titles; for PostgreSQL
+//! [`crate::words`] cuts both.
+
+pub mod tsvector;
 
 use crate::limits::Refused;
+use crate::words;
 
 /// Longest search, in characters.
 pub const QUERY_MAX_CHARS: usize = 200;
@@ -15,9 +20,18 @@ pub const WORDS_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search {
     /// All words are in the title.
-    pub in_title: String,
+    pub in_title: Expression,
     /// All words are in title and file name together, but not in the title alone.
-    pub with_file_name: String,
+    pub with_file_name: Expression,
+}
+
+/// One question, in the words of each database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// For FTS5 of SQLite.
+    pub fts5: String,
+    /// For `tsquery` of PostgreSQL.
+    pub tsquery: String,
 }
 
 /// What a search means.
@@ -46,16 +60,23 @@ pub fn parse(tenant: &str, text: &str) -> Result<Wanted, Refused> {
         return refused(format!("must have at most {WORDS_MAX} words"));
     }
     // A word of signs alone is in no index: as a phrase without tokens it would make everything else be missed.
-    let words: Vec<String> =
-        typed.into_iter().filter(|word| word.chars().any(char::is_alphanumeric)).map(phrase).collect();
-    if words.is_empty() {
+    let typed: Vec<(&str, Vec<String>)> =
+        typed.into_iter().map(|word| (word, words::of(word))).filter(|(_, words)| !words.is_empty()).collect();
+    if typed.is_empty() {
         return Ok(Wanted::Nothing);
     }
+    let (typed, phrases): (Vec<&str>, Vec<Vec<String>>) = typed.into_iter().unzip();
     // The last word may still be being typed: it is a prefix.
-    let words = format!("{}*", words.join(" AND "));
-    let tenant = phrase(tenant);
-    let in_title = format!("tenant : {tenant} AND {{title}} : ({words})");
-    let with_file_name = format!("(tenant : {tenant} AND {{title file_name}} : ({words})) NOT {{title}} : ({words})");
+    let words = format!("{}*", typed.into_iter().map(phrase).collect::<Vec<_>>().join(" AND "));
+    let own = format!("tenant : {}", phrase(tenant));
+    let in_title = Expression {
+        fts5: format!("{own} AND {{title}} : ({words})"),
+        tsquery: tsvector::query(tenant, &phrases, false),
+    };
+    let with_file_name = Expression {
+        fts5: format!("({own} AND {{title file_name}} : ({words})) NOT {{title}} : ({words})"),
+        tsquery: tsvector::query(tenant, &phrases, true),
+    };
     Ok(Wanted::Words(Search { in_title, with_file_name }))
 }
 
@@ -72,8 +93,8 @@ mod tests {
     fn words_become_phrases_and_the_last_a_prefix() {
         let Wanted::Words(search) = parse("acme", " big  \"bun\0ny\" - ").unwrap() else { panic!("no words") };
         let words = r#""big" AND """bun" AND "ny"""*"#;
-        assert_eq!(search.in_title, format!("tenant : \"acme\" AND {{title}} : ({words})"));
-        assert!(search.with_file_name.ends_with(&format!("NOT {{title}} : ({words})")));
+        assert_eq!(search.in_title.fts5, format!("tenant : \"acme\" AND {{title}} : ({words})"));
+        assert!(search.with_file_name.fts5.ends_with(&format!("NOT {{title}} : ({words})")));
     }
 
     #[test]

@@ -1,5 +1,26 @@
 //! The service as its callers meet it: on a socket, with a real database; most of it through the typed client.
 
+/// Each of these tests, on SQLite and on PostgreSQL.
+macro_rules! on_each_database {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::world::On::Sqlite).await;
+            })+
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                if crate::world::On::Postgres.is_there() {
+                    super::$test(crate::world::On::Postgres).await;
+                }
+            })+
+        }
+    };
+}
+
 #[path = "all/world.rs"]
 mod world;
 
@@ -11,6 +32,10 @@ mod contract;
 mod crash;
 #[path = "all/deletions.rs"]
 mod deletions;
+#[path = "all/edits.rs"]
+mod edits;
+#[path = "all/outage.rs"]
+mod outage;
 #[path = "all/paging.rs"]
 mod paging;
 #[path = "all/purges.rs"]

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use flame_api::metadata::{Asset, AssetPatch, AssetQuery, NewAsset};
+use flame_api::metadata::{Asset, AssetPatch, AssetQuery, DeleteQuery, NewAsset};
 use flame_api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use flame_api::{Page, Problem};
 use flame_service_host::precondition::revision_etag;
@@ -14,7 +14,7 @@ use super::error::Error;
 use crate::cursor::Position;
 use crate::limits;
 use crate::search::{self, Wanted};
-use crate::store::{Deleted, Patched, Registered, Store};
+use crate::store::{By, Deleted, Patched, Registered, Store};
 
 /// Registers an asset. Repeating it with the same source changes nothing and answers 200.
 #[utoipa::path(
@@ -40,7 +40,7 @@ pub(super) async fn create(
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
     limits::check_asset(&caller.tenant, &new)?;
-    match store.register(&caller.tenant, &new).await? {
+    match store.register(by(&caller), &new).await? {
         Registered::New(asset) => {
             let location = HeaderValue::from_str(&format!("assets/{}", asset.id)).expect("a UUID is visible ASCII");
             Ok((StatusCode::CREATED, AppendHeaders([(header::LOCATION, location)]), answer(asset)).into_response())
@@ -51,7 +51,7 @@ pub(super) async fn create(
             Err(Failure::conflict(detail).into())
         }
         Registered::Deleted => {
-            let detail = format!("{} was deleted; upload again, under another id", new.id);
+            let detail = format!("{} was deleted; restore it from the trash, or upload again under another id", new.id);
             Err(Failure::conflict(detail).into())
         }
     }
@@ -85,9 +85,13 @@ pub(super) async fn list(
         Some(cursor) => Position::decode(cursor)
             .ok_or_else(|| Failure::bad_request("`cursor` must be the `next_cursor` of the page before"))?,
     };
+    let words = query.q.as_deref().unwrap_or_default();
+    if query.deleted && !words.is_empty() {
+        return Err(Failure::bad_request("`q` finds nothing in the trash; leave it out to list what is there").into());
+    }
     let tenant = &caller.tenant;
-    let page = match search::parse(tenant, query.q.as_deref().unwrap_or_default())? {
-        Wanted::Everything => store.list(tenant, query.state, from, limit).await?,
+    let page = match search::parse(tenant, words)? {
+        Wanted::Everything => store.list(tenant, (query.state, query.deleted), from, limit).await?,
         Wanted::Nothing => Page { items: Vec::new(), next_cursor: None },
         Wanted::Words(search) => store.search(tenant, &search, query.state, from, limit).await?,
     };
@@ -144,21 +148,22 @@ pub(super) async fn patch(
     Json(patch): Json<AssetPatch>,
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
-    patch.title.as_deref().map_or(Ok(()), limits::check_title)?;
-    patch.sound_labels.as_deref().map_or(Ok(()), limits::check_sound_labels)?;
-    match store.patch(&caller.tenant, id, &seen, &patch).await? {
+    match store.patch(by(&caller), id, &seen, &patch).await? {
         Patched::Done(asset) => Ok(answer(*asset)),
+        Patched::Refused(refused) => Err(refused.into()),
         Patched::Stale(revision) => Err(stale(id, revision).into()),
         Patched::Missing => Err(missing(id).into()),
     }
 }
 
-/// Deletes an asset. Its objects are removed from the store soon after, also if the store is away at the moment.
+/// Deletes an asset: it goes into the trash, and from there after a while for good; with `erase` at once, also if it is in the
+/// trash. Then its objects are removed from the store, also if that is away at the moment.
 #[utoipa::path(
     delete,
     path = "/assets/{id}",
     params(
         ("id" = Uuid, Path, description = "The asset"),
+        DeleteQuery,
         ("If-Match" = Option<String>, Header, description = "The ETag that was read, to delete only that revision"),
     ),
     responses(
@@ -172,14 +177,20 @@ pub(super) async fn delete(
     State(store): State<Store>,
     caller: Caller,
     Path(id): Path<Uuid>,
+    Query(query): Query<DeleteQuery>,
     seen: Option<IfMatch>,
 ) -> Result<StatusCode, Error> {
     caller.require(Scope::Write)?;
-    match store.delete(&caller.tenant, id, seen.as_ref()).await? {
+    match store.delete(by(&caller), id, seen.as_ref(), query.erase).await? {
         Deleted::Done => Ok(StatusCode::NO_CONTENT),
         Deleted::Stale(revision) => Err(stale(id, revision).into()),
         Deleted::Missing => Err(missing(id).into()),
     }
+}
+
+/// Who calls, for the history.
+pub(super) fn by(caller: &Caller) -> By<'_> {
+    By { tenant: &caller.tenant, subject: &caller.subject }
 }
 
 /// An asset with its `ETag`.

@@ -46,6 +46,9 @@ impl axum::response::IntoResponse for Error {
             }
             Self::Store(error) => match &error {
                 StoreError::Busy(_) => Failure::unavailable("the database is busy", RETRY_AFTER_S).because(&error),
+                StoreError::Away(_) => {
+                    Failure::unavailable("the server of the database is away", RETRY_AFTER_S).because(&error)
+                }
                 StoreError::Full(_) => {
                     let detail = "the disk under the database is full; delete something and try again";
                     Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is full", detail)

@@ -9,7 +9,7 @@ use flame_api::subtitles::NewSubtitle;
 use flame_service_host::{Caller, Failure, FreeSpace, IfMatch, Json, Path, Scope};
 use uuid::Uuid;
 
-use super::assets::{answer, missing, stale};
+use super::assets::{answer, by, missing, stale};
 use super::error::Error;
 use crate::limits;
 use crate::store::{Listed, Store, Unlisted};
@@ -51,7 +51,7 @@ pub(super) async fn put(
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
     limits::check_subtitle(&caller.tenant, id, &name, &new)?;
-    match store.list_subtitle(&caller.tenant, (id, &name), seen.as_ref(), &new).await? {
+    match store.list_subtitle(by(&caller), (id, &name), seen.as_ref(), &new).await? {
         Listed::New(asset) => Ok((StatusCode::CREATED, answer(*asset)).into_response()),
         Listed::Known(asset) => Ok(answer(*asset)),
         Listed::Differs => {
@@ -89,7 +89,7 @@ pub(super) async fn delete(
     seen: Option<IfMatch>,
 ) -> Result<StatusCode, Error> {
     caller.require(Scope::Write)?;
-    match store.unlist_subtitle(&caller.tenant, (id, &name), seen.as_ref()).await? {
+    match store.unlist_subtitle(by(&caller), (id, &name), seen.as_ref()).await? {
         Unlisted::Done => Ok(StatusCode::NO_CONTENT),
         Unlisted::Stale(revision) => Err(stale(id, revision).into()),
         Unlisted::Missing => Err(Failure::not_found(format_args!("subtitles {name} of asset {id}")).into()),

@@ -8,7 +8,7 @@ use flame_api::metadata::{Asset, Failure as FailureReport, NewVersion};
 use flame_service_host::{Caller, Failure, FreeSpace, Json, Path, Scope};
 use uuid::Uuid;
 
-use super::assets::{answer, missing};
+use super::assets::{answer, by, missing};
 use super::error::Error;
 use crate::limits;
 use crate::store::{Published, Store};
@@ -45,7 +45,7 @@ pub(super) async fn publish(
     caller.require(Scope::Write)?;
     limits::check_version_name(&version)?;
     limits::check_version(&new)?;
-    match store.publish(&caller.tenant, id, &version, &new).await? {
+    match store.publish(by(&caller), id, &version, &new).await? {
         Published::New(asset) => Ok((StatusCode::CREATED, answer(asset)).into_response()),
         Published::Known(asset) => Ok(answer(asset)),
         Published::Differs => {
@@ -78,6 +78,6 @@ pub(super) async fn fail(
     Json(report): Json<FailureReport>,
 ) -> Result<Response, Error> {
     caller.require(Scope::Write)?;
-    let asset = store.fail(&caller.tenant, id, &limits::kept_reason(&report.reason)).await?;
+    let asset = store.fail(by(&caller), id, &limits::kept_reason(&report.reason)).await?;
     Ok(answer(asset.ok_or_else(|| missing(id))?))
 }

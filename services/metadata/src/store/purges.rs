@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
-
+use super::sql::{Transaction, sql};
 use super::{Store, StoreResult, now_us};
 use crate::config::PurgeConfig;
 
@@ -21,7 +20,7 @@ pub struct DuePurge {
     /// When to ask, microseconds since the Unix epoch.
     pub due_at_us: i64,
     /// Attempts that have failed.
-    pub attempts: u32,
+    pub attempts: i64,
 }
 
 // === impl Store ===
@@ -34,32 +33,30 @@ impl Store {
 
     /// The purge that is due first, if one is left.
     pub async fn next_purge(&self) -> StoreResult<Option<DuePurge>> {
-        let query = "SELECT seq, tenant, name, tag, due_at_us, attempts FROM purges ORDER BY due_at_us LIMIT 1";
-        Ok(sqlx::query_as(query).fetch_optional(&self.readers).await?)
+        let mut transaction = self.database.reading().await?;
+        let query = sql("SELECT seq, tenant, name, tag, due_at_us, attempts FROM purges ORDER BY due_at_us LIMIT 1");
+        Ok(query.one(&mut transaction).await?)
     }
 
     /// Notes that surrogates know.
     pub async fn note_purge_done(&self, purge: &DuePurge) -> StoreResult<()> {
-        sqlx::query("DELETE FROM purges WHERE seq = ?1").bind(purge.seq).execute(&self.writer).await?;
-        Ok(())
+        self.write(sql("DELETE FROM purges WHERE seq = $1").bind(purge.seq)).await
     }
 
     /// Notes that an attempt has failed, and when the next one is due.
     pub async fn note_purge_failed(&self, purge: &DuePurge, error: &str, pause: Duration) -> StoreResult<()> {
-        sqlx::query("UPDATE purges SET attempts = attempts + 1, error = ?2, due_at_us = ?3 WHERE seq = ?1")
+        let noted = sql("UPDATE purges SET attempts = attempts + 1, error = $2, due_at_us = $3 WHERE seq = $1")
             .bind(purge.seq)
             .bind(error)
-            .bind(now_us().saturating_add(micros(pause)))
-            .execute(&self.writer)
-            .await?;
-        Ok(())
+            .bind(now_us().saturating_add(micros(pause)));
+        self.write(noted).await
     }
 }
 
 /// Notes, within a transaction, that surrogates are to forget the group `tag`: at once, and again when streaming has forgotten it
 /// too, for meanwhile they may have fetched it anew.
 pub(super) async fn note(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     config: &PurgeConfig,
     tenant: &str,
     tag: &str,
@@ -67,12 +64,12 @@ pub(super) async fn note(
     let now = now_us();
     for name in &config.names {
         for due_at_us in [now, now.saturating_add(micros(config.again.0))] {
-            sqlx::query("INSERT INTO purges (tenant, name, tag, due_at_us) VALUES (?1, ?2, ?3, ?4)")
+            sql("INSERT INTO purges (tenant, name, tag, due_at_us) VALUES ($1, $2, $3, $4)")
                 .bind(tenant)
                 .bind(name)
                 .bind(tag)
                 .bind(due_at_us)
-                .execute(&mut *connection)
+                .run(transaction)
                 .await?;
         }
     }

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use flame_api::media::{Rational, SoundRole, Thumbnails, Track, TrackKind};
-use flame_api::metadata::{Asset, AssetState, Conditioning, Encryption, SoundLabel, Source, Version};
+use flame_api::metadata::{Asset, AssetState, Conditioning, Custom, Encryption, Record, SoundLabel, Source, Version};
 use flame_api::subtitles::Subtitle;
-use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::sql::{Sql, Transaction, among, sql};
 use super::{StoreError, StoreResult, subtitles};
 
 /// Selects assets with the version that plays; `$rest` says which.
@@ -18,6 +18,7 @@ macro_rules! select_assets {
         concat!(
             "SELECT a.seq, a.id, a.tenant, a.title, a.state, a.error, a.source_key, a.file_name, ",
             "a.source_size_bytes, a.source_sha256, a.probe, a.poster_key, a.protected, a.encryption, a.sound_labels, a.revision, ",
+            "a.record, a.custom, a.deleted_at_us, ",
             "a.created_at_us, a.updated_at_us, v.seq AS version_seq, v.name AS version_name, v.job_id AS version_job_id, ",
             "v.chain AS version_chain, v.thumbnails AS version_thumbnails, v.conditioning AS version_conditioning, ",
             "v.created_at_us AS version_created_at_us FROM ",
@@ -47,6 +48,9 @@ pub(super) struct AssetRow {
     protected: bool,
     encryption: Option<String>,
     sound_labels: Json<Vec<SoundLabel>>,
+    record: Json<Record>,
+    custom: Json<Custom>,
+    deleted_at_us: Option<i64>,
     revision: i64,
     created_at_us: i64,
     updated_at_us: i64,
@@ -65,16 +69,16 @@ struct TrackRow {
     name: String,
     kind: String,
     codec: String,
-    width: Option<u32>,
-    height: Option<u32>,
-    frame_rate_num: Option<u32>,
-    frame_rate_den: Option<u32>,
-    channels: Option<u16>,
-    sample_rate_hz: Option<u32>,
+    width: Option<i64>,
+    height: Option<i64>,
+    frame_rate_num: Option<i64>,
+    frame_rate_den: Option<i64>,
+    channels: Option<i64>,
+    sample_rate_hz: Option<i64>,
     language: Option<String>,
     role: String,
     title: Option<String>,
-    source_sound: Option<u32>,
+    source_sound: Option<i64>,
     duration_ms: i64,
     samples: i64,
     average_bandwidth_bps: i64,
@@ -83,11 +87,11 @@ struct TrackRow {
 }
 
 /// The assets of `rows`, with the tracks of their versions and their subtitles, in two more queries.
-pub(super) async fn assets(connection: &mut SqliteConnection, rows: Vec<AssetRow>) -> StoreResult<Vec<Asset>> {
+pub(super) async fn assets(transaction: &mut Transaction, rows: Vec<AssetRow>) -> StoreResult<Vec<Asset>> {
     let versions: Vec<i64> = rows.iter().filter_map(|row| row.version_seq).collect();
-    let mut tracks = tracks(connection, &versions).await?;
+    let mut tracks = tracks(transaction, &versions).await?;
     let seqs: Vec<i64> = rows.iter().map(|row| row.seq).collect();
-    let mut subtitles = subtitles::subtitles(connection, &seqs).await?;
+    let mut subtitles = subtitles::subtitles(transaction, &seqs).await?;
     rows.into_iter()
         .map(|row| {
             let tracks = row.version_seq.and_then(|seq| tracks.remove(&seq)).unwrap_or_default();
@@ -98,22 +102,18 @@ pub(super) async fn assets(connection: &mut SqliteConnection, rows: Vec<AssetRow
 }
 
 /// The tracks of each of `versions`, in their order.
-pub(super) async fn tracks(
-    connection: &mut SqliteConnection,
-    versions: &[i64],
-) -> StoreResult<HashMap<i64, Vec<Track>>> {
+pub(super) async fn tracks(transaction: &mut Transaction, versions: &[i64]) -> StoreResult<HashMap<i64, Vec<Track>>> {
     let mut found: HashMap<i64, Vec<Track>> = HashMap::new();
     if versions.is_empty() {
         return Ok(found);
     }
-    let rows: Vec<TrackRow> = sqlx::query_as(
+    const OF_VERSIONS: Sql = among!(
         "SELECT version_seq, name, kind, codec, width, height, frame_rate_num, frame_rate_den, channels, \
          sample_rate_hz, language, role, title, source_sound, duration_ms, samples, average_bandwidth_bps, \
-         peak_bandwidth_bps, size_bytes FROM tracks WHERE version_seq IN (SELECT value FROM json_each(?1)) ORDER BY version_seq, position",
-    )
-    .bind(Json(versions))
-    .fetch_all(connection)
-    .await?;
+         peak_bandwidth_bps, size_bytes FROM tracks WHERE version_seq",
+        "ORDER BY version_seq, position"
+    );
+    let rows: Vec<TrackRow> = sql(OF_VERSIONS).bind(versions).all(transaction).await?;
     for row in rows {
         found.entry(row.version_seq).or_default().push(row.track()?);
     }
@@ -152,11 +152,14 @@ impl AssetRow {
             protected: self.protected,
             encryption: self.encryption.as_deref().map(encryption).transpose()?,
             sound_labels,
+            record: self.record.0,
+            custom: self.custom.0,
             version,
             subtitles,
             revision: number(self.revision)?,
             created_at: moment(self.created_at_us)?,
             updated_at: moment(self.updated_at_us)?,
+            deleted_at: self.deleted_at_us.map(moment).transpose()?,
         })
     }
 }
@@ -182,20 +185,20 @@ impl TrackRow {
             "audio" => TrackKind::Audio,
             other => return Err(damaged("a kind of track", other)),
         };
-        let frame_rate = self.frame_rate_num.zip(self.frame_rate_den).map(|(num, den)| Rational { num, den });
+        let frame_rate = small(self.frame_rate_num)?.zip(small(self.frame_rate_den)?);
         Ok(Track {
             name: self.name,
             kind,
             codec: self.codec,
-            width: self.width,
-            height: self.height,
-            frame_rate,
-            channels: self.channels,
-            sample_rate_hz: self.sample_rate_hz,
+            width: small(self.width)?,
+            height: small(self.height)?,
+            frame_rate: frame_rate.map(|(num, den)| Rational { num, den }),
+            channels: small(self.channels)?,
+            sample_rate_hz: small(self.sample_rate_hz)?,
             language: self.language,
             role: SoundRole::of_word(&self.role).ok_or_else(|| damaged("a role", &self.role))?,
             title: self.title,
-            source_sound: self.source_sound,
+            source_sound: small(self.source_sound)?,
             duration_ms: number(self.duration_ms)?,
             samples: number(self.samples)?,
             average_bandwidth_bps: number(self.average_bandwidth_bps)?,
@@ -251,6 +254,11 @@ pub(super) fn uuid(text: &str) -> StoreResult<Uuid> {
 
 pub(super) fn number(stored: i64) -> StoreResult<u64> {
     u64::try_from(stored).map_err(|_| damaged("a number", stored))
+}
+
+/// A number that is small by its nature, if there is one.
+fn small<T: TryFrom<i64>>(stored: Option<i64>) -> StoreResult<Option<T>> {
+    stored.map(|number| T::try_from(number).map_err(|_| damaged("a number", number))).transpose()
 }
 
 pub(super) fn moment(micros: i64) -> StoreResult<OffsetDateTime> {

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use flame_api::group;
-use flame_api::metadata::Asset;
+use flame_api::metadata::{Action, Asset};
 use flame_api::subtitles::{NewSubtitle, Subtitle, SubtitleRole};
 use flame_service_host::IfMatch;
-use sqlx::sqlite::SqliteConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::assets::{find, find_own};
+use super::history::{self, By, Note};
 use super::rows::{damaged, moment, number, stored};
+use super::sql::{Sql, Transaction, among, sql};
 use super::{Store, StoreResult, deletions, now_us, purges, removals};
 use crate::subtitle::{self, Listing};
 
@@ -61,15 +61,16 @@ struct SubtitleRow {
 // === impl Store ===
 
 impl Store {
-    /// Lists subtitles of `tenant`'s asset under `name`, if it is as the caller saw it.
+    /// Lists subtitles of the tenant's asset under `name`, if it is as the caller saw it.
     pub async fn list_subtitle(
         &self,
-        tenant: &str,
+        by: By<'_>,
         (id, name): (Uuid, &str),
         seen: Option<&IfMatch>,
         new: &NewSubtitle,
     ) -> StoreResult<Listed> {
-        let mut transaction = self.writing().await?;
+        let tenant = by.tenant;
+        let mut transaction = self.database.changing(id).await?;
         let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
             // Deleted while the text was stored: that has to go too.
             if deletions::note_again(&mut transaction, tenant, id).await? {
@@ -95,13 +96,15 @@ impl Store {
             Listing::TooMany => return Ok(Listed::TooMany),
         };
         if new.default {
-            sqlx::query("UPDATE subtitles SET is_default = 0 WHERE asset_seq = ?1")
+            sql("UPDATE subtitles SET is_default = FALSE WHERE asset_seq = $1")
                 .bind(asset_seq)
-                .execute(&mut *transaction)
+                .run(&mut transaction)
                 .await?;
         }
         put(&mut transaction, tenant, (asset_seq, name), new).await?;
         touch(&mut transaction, asset_seq).await?;
+        let note = Note { action: Action::SubtitleListed, detail: Some(name), edited: None };
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
         let listed = find(&mut transaction, id).await?;
         transaction.commit().await?;
         self.deletion_noted.notify_one();
@@ -111,14 +114,15 @@ impl Store {
         }))
     }
 
-    /// Takes the subtitles called `name` from `tenant`'s asset, and notes that their object has to go.
+    /// Takes the subtitles called `name` from the tenant's asset, and notes that their object has to go.
     pub async fn unlist_subtitle(
         &self,
-        tenant: &str,
+        by: By<'_>,
         (id, name): (Uuid, &str),
         seen: Option<&IfMatch>,
     ) -> StoreResult<Unlisted> {
-        let mut transaction = self.writing().await?;
+        let tenant = by.tenant;
+        let mut transaction = self.database.changing(id).await?;
         let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
             return Ok(Unlisted::Missing);
         };
@@ -128,14 +132,16 @@ impl Store {
         let Some(known) = asset.subtitles.iter().find(|known| known.id == name) else {
             return Ok(Unlisted::Missing);
         };
-        sqlx::query("DELETE FROM subtitles WHERE asset_seq = ?1 AND name = ?2")
+        sql("DELETE FROM subtitles WHERE asset_seq = $1 AND name = $2")
             .bind(asset_seq)
             .bind(name)
-            .execute(&mut *transaction)
+            .run(&mut transaction)
             .await?;
         removals::note(&mut transaction, tenant, id, &known.key).await?;
         purges::note(&mut transaction, &self.purges, tenant, &group::of_subtitle(id, name)).await?;
         touch(&mut transaction, asset_seq).await?;
+        let note = Note { action: Action::SubtitleUnlisted, detail: Some(name), edited: None };
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
         transaction.commit().await?;
         self.deletion_noted.notify_one();
         self.purge_noted.notify_one();
@@ -144,16 +150,14 @@ impl Store {
 }
 
 async fn put(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     tenant: &str,
     (asset_seq, name): (i64, &str),
     new: &NewSubtitle,
 ) -> StoreResult<()> {
-    sqlx::query(
-        "INSERT INTO subtitles (tenant, asset_seq, name, language, role, title, is_default, object_key, size_bytes, \
-         sha256, cues, created_at_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-         ON CONFLICT (asset_seq, name) DO UPDATE SET title = ?6, is_default = ?7, object_key = ?8",
-    )
+    sql("INSERT INTO subtitles (tenant, asset_seq, name, language, role, title, is_default, object_key, size_bytes, \
+         sha256, cues, created_at_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (asset_seq, name) DO UPDATE SET title = $6, is_default = $7, object_key = $8")
     .bind(tenant)
     .bind(asset_seq)
     .bind(name)
@@ -166,32 +170,31 @@ async fn put(
     .bind(&new.sha256)
     .bind(stored(new.cues))
     .bind(now_us())
-    .execute(connection)
+    .run(transaction)
     .await?;
     Ok(())
 }
 
-async fn touch(connection: &mut SqliteConnection, asset_seq: i64) -> StoreResult<()> {
-    sqlx::query("UPDATE assets SET revision = revision + 1, updated_at_us = ?2 WHERE seq = ?1")
+async fn touch(transaction: &mut Transaction, asset_seq: i64) -> StoreResult<()> {
+    sql("UPDATE assets SET revision = revision + 1, updated_at_us = $2 WHERE seq = $1")
         .bind(asset_seq)
         .bind(now_us())
-        .execute(connection)
+        .run(transaction)
         .await?;
     Ok(())
 }
 
 /// The subtitles of each of `assets`, by their places in the list, in their order.
 pub(super) async fn subtitles(
-    connection: &mut SqliteConnection,
+    transaction: &mut Transaction,
     assets: &[i64],
 ) -> StoreResult<HashMap<i64, Vec<Subtitle>>> {
-    let rows: Vec<SubtitleRow> = sqlx::query_as(
-        "SELECT asset_seq, name, language, role, title, is_default, object_key, size_bytes, sha256, cues, \
-         created_at_us FROM subtitles WHERE asset_seq IN (SELECT value FROM json_each(?1)) ORDER BY seq",
-    )
-    .bind(Json(assets))
-    .fetch_all(connection)
-    .await?;
+    const OF_ASSETS: Sql = among!(
+        "SELECT asset_seq, name, language, role, title, is_default, object_key, size_bytes, sha256, cues, created_at_us \
+         FROM subtitles WHERE asset_seq",
+        "ORDER BY seq"
+    );
+    let rows: Vec<SubtitleRow> = sql(OF_ASSETS).bind(assets).all(transaction).await?;
     let mut found: HashMap<i64, Vec<Subtitle>> = HashMap::new();
     for row in rows {
         found.entry(row.asset_seq).or_default().push(row.subtitle()?);

@@ -5,11 +5,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json as value};
 use uuid::Uuid;
 
-use crate::world::{World, json, new_asset, problem};
+use crate::world::{On, World, json, new_asset, problem};
 
-#[tokio::test]
-async fn a_registered_asset_is_what_was_sent() {
-    let world = World::start().await;
+async fn a_registered_asset_is_what_was_sent(on: On) {
+    let world = World::start(on).await;
     let new = new_asset("default");
     let answer = world.send(Method::POST, "/assets", &new).await;
     assert_eq!(answer.headers()["location"], format!("assets/{}", new.id));
@@ -22,9 +21,8 @@ async fn a_registered_asset_is_what_was_sent() {
     assert_eq!(world.asset(new.id).await, asset);
 }
 
-#[tokio::test]
-async fn registering_again_changes_nothing_and_another_source_is_refused() {
-    let world = World::start().await;
+async fn registering_again_changes_nothing_and_another_source_is_refused(on: On) {
+    let world = World::start(on).await;
     let new = new_asset("default");
     let first: Asset = json(world.send(Method::POST, "/assets", &new).await, 201).await;
     let again = NewAsset { title: "Another title".to_owned(), ..new.clone() };
@@ -36,9 +34,8 @@ async fn registering_again_changes_nothing_and_another_source_is_refused() {
     assert_eq!(world.asset(first.id).await, first);
 }
 
-#[tokio::test]
-async fn what_does_not_fit_is_refused_by_name() {
-    let world = World::start().await;
+async fn what_does_not_fit_is_refused_by_name(on: On) {
+    let world = World::start(on).await;
     let cases: [(&str, Value, &str); 12] = [
         ("/title", value!(""), "title"),
         ("/title", value!("x".repeat(501)), "title"),
@@ -65,9 +62,8 @@ async fn what_does_not_fit_is_refused_by_name() {
     assert_eq!(page, value!({ "items": [] }), "nothing is half-registered");
 }
 
-#[tokio::test]
-async fn a_body_that_is_no_request_is_refused() {
-    let world = World::start().await;
+async fn a_body_that_is_no_request_is_refused(on: On) {
+    let world = World::start(on).await;
     let post = || world.request(Method::POST, "/assets").header("content-type", "application/json");
     problem(post().body("{").send().await.unwrap(), 400, "bad-request").await;
     problem(post().body("[".repeat(100_000)).send().await.unwrap(), 422, "unprocessable").await;
@@ -77,9 +73,8 @@ async fn a_body_that_is_no_request_is_refused() {
     problem(plain, 415, "unsupported-media-type").await;
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let world = World::start().await;
+async fn what_is_not_there_is_not_found(on: On) {
+    let world = World::start(on).await;
     for path in [format!("/assets/{}", Uuid::now_v7()), "/assets/x".to_owned(), "/assets/%2e%2e".to_owned()] {
         problem(world.get(&path).await, 404, "not-found").await;
         problem(world.request(Method::DELETE, &path).send().await.unwrap(), 404, "not-found").await;
@@ -89,9 +84,8 @@ async fn what_is_not_there_is_not_found() {
     problem(world.send(Method::PUT, "/assets", &value!({})).await, 405, "method-not-allowed").await;
 }
 
-#[tokio::test]
-async fn an_edit_needs_the_revision_that_was_read() {
-    let world = World::start().await;
+async fn an_edit_needs_the_revision_that_was_read(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("Before").await;
     let path = format!("/assets/{}", asset.id);
     let patch = |tag: &str, body: Value| {
@@ -139,9 +133,8 @@ async fn an_edit_needs_the_revision_that_was_read() {
     assert_eq!((clear.encryption, clear.revision), (None, 8));
 }
 
-#[tokio::test]
-async fn of_fifty_who_edit_at_once_nobody_is_overwritten() {
-    let world = World::start().await;
+async fn of_fifty_who_edit_at_once_nobody_is_overwritten(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}", asset.id);
     let editor = |number: usize| {
@@ -168,9 +161,8 @@ async fn of_fifty_who_edit_at_once_nobody_is_overwritten() {
     assert_eq!(last.revision, 51);
 }
 
-#[tokio::test]
-async fn a_deleted_asset_is_gone_and_does_not_come_back() {
-    let world = World::start().await;
+async fn a_deleted_asset_is_gone_and_does_not_come_back(on: On) {
+    let world = World::start(on).await;
     let new = new_asset("default");
     let _: Asset = json(world.send(Method::POST, "/assets", &new).await, 201).await;
     let path = format!("/assets/{}", new.id);
@@ -184,15 +176,27 @@ async fn a_deleted_asset_is_gone_and_does_not_come_back() {
     assert!(detail.contains("deleted"), "{detail}");
 }
 
+/// The disk under PostgreSQL is its server's to watch.
 #[tokio::test]
 async fn a_nearly_full_disk_refuses_writes_and_goes_on_reading_and_deleting() {
-    let mut world = World::start().await;
+    let mut world = World::start(On::Sqlite).await;
     let asset = world.register("Before").await;
     let full = flame_service_host::HostConfig { min_free_disk_percent: 101.0, ..Default::default() };
-    let config = flame_metadata::Config { host: full, ..crate::world::config(&world.folder) };
+    let config = flame_metadata::Config { host: full, ..world.config.clone() };
     world.running = flame_metadata::start(config).await.unwrap();
     problem(world.send(Method::POST, "/assets", &new_asset("default")).await, 507, "insufficient-storage").await;
     assert_eq!(world.asset(asset.id).await, asset);
     let delete = world.request(Method::DELETE, &format!("/assets/{}", asset.id)).send().await.unwrap();
     assert_eq!(delete.status(), 204);
+}
+
+on_each_database! {
+    a_registered_asset_is_what_was_sent,
+    registering_again_changes_nothing_and_another_source_is_refused,
+    what_does_not_fit_is_refused_by_name,
+    a_body_that_is_no_request_is_refused,
+    what_is_not_there_is_not_found,
+    an_edit_needs_the_revision_that_was_read,
+    of_fifty_who_edit_at_once_nobody_is_overwritten,
+    a_deleted_asset_is_gone_and_does_not_come_back,
 }

@@ -4,15 +4,15 @@ use flame_metadata::Config;
 use flame_service_host::config;
 use flame_test_kit::openapi;
 
-use crate::world::World;
+use crate::world::{On, World};
 
 #[tokio::test]
 async fn the_openapi_document_is_the_one_checked_in() {
-    let world = World::start().await;
+    let world = World::start(On::Sqlite).await;
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("metadata", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 9);
+    assert_eq!(operations.len(), 11);
     assert!(operations.iter().all(|operation| operation.needs_token));
 }
 
@@ -24,6 +24,7 @@ fn the_example_configuration_holds_the_defaults() {
     assert_eq!((example.database, example.database_readers), (default.database, default.database_readers));
     assert_eq!(example.database_wait, default.database_wait);
     assert_eq!(example.purges, default.purges);
+    assert_eq!((example.trash, example.history), (default.trash, default.history));
     assert_eq!(example.host.max_connections, default.host.max_connections);
     assert_eq!((example.host.drain, example.host.head_timeout), (default.host.drain, default.host.head_timeout));
     // Also the keys that are commented out are known: an unknown one is refused.
@@ -39,7 +40,7 @@ fn the_example_configuration_holds_the_defaults() {
 
 #[tokio::test]
 async fn health_and_measurements_are_there() {
-    let world = World::start().await;
+    let world = World::start(On::Sqlite).await;
     world.register("t").await;
     let ready: serde_json::Value = world.get("/health/ready").await.json().await.unwrap();
     assert_eq!((&ready["status"], &ready["checks"]["database"]), (&"ready".into(), &"ok".into()));

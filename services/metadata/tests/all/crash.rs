@@ -5,11 +5,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use flame_api::metadata::Asset;
+use flame_metadata::config::Location;
 use flame_test_kit::{Scratch, eventually, ports};
 use reqwest::StatusCode;
 use tokio::process::{Child, Command};
 
-use crate::world::{json, new_asset};
+use crate::world::{On, json, new_asset};
 
 /// Starts the program; it is killed with the value.
 async fn start(config: &Path, base: &str) -> Child {
@@ -27,13 +28,17 @@ async fn start(config: &Path, base: &str) -> Child {
     child
 }
 
-#[tokio::test]
-async fn what_was_acknowledged_survives_kill_9() {
+async fn what_was_acknowledged_survives_kill_9(on: On) {
     let folder = Scratch::new("metadata-crash");
     let [port] = ports::free_tcp();
     let base = format!("http://127.0.0.1:{port}");
     let config = folder.join("metadata.toml");
-    let text = format!("database = \"{}/m.db\"\n[host]\nlisten = \"127.0.0.1:{port}\"\n", folder.display());
+    let (database, _postgres) = on.database(&folder).await;
+    let database = match &database {
+        Location::Sqlite(path) => path.display().to_string(),
+        Location::Postgres(url) => url.clone(),
+    };
+    let text = format!("database = \"{database}\"\n[host]\nlisten = \"127.0.0.1:{port}\"\n");
     std::fs::write(&config, text).unwrap();
     let http = reqwest::Client::new();
 
@@ -76,4 +81,8 @@ async fn what_was_acknowledged_survives_kill_9() {
         let found = http.get(format!("{base}/assets/{}", asset.id)).send().await.unwrap();
         assert_eq!(&json::<Asset>(found, 200).await, asset);
     }
+}
+
+on_each_database! {
+    what_was_acknowledged_survives_kill_9,
 }

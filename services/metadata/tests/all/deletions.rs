@@ -9,7 +9,7 @@ use flame_test_kit::{Scratch, eventually, ports};
 use reqwest::Method;
 use uuid::Uuid;
 
-use crate::world::{World, config, json, new_version, problem};
+use crate::world::{On, World, json, new_version, problem};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -61,7 +61,7 @@ async fn put_all(store: &Store, id: Uuid) {
 }
 
 async fn delete(world: &World, id: Uuid) {
-    let answer = world.request(Method::DELETE, &format!("/assets/{id}")).send().await.unwrap();
+    let answer = world.request(Method::DELETE, &format!("/assets/{id}?erase=true")).send().await.unwrap();
     assert_eq!(answer.status(), 204);
 }
 
@@ -79,12 +79,11 @@ async fn all_gone(store: &Store, id: Uuid) {
     .await;
 }
 
-#[tokio::test]
-async fn every_object_of_a_deleted_asset_goes_and_no_other() {
+async fn every_object_of_a_deleted_asset_goes_and_no_other(on: On) {
     let folder = Scratch::new("metadata-objects");
     let [port] = ports::free_tcp();
     let (server, store) = objects(folder.join("objects"), port).await;
-    let world = World::start_with(|config| config.store = Some(store_config(port))).await;
+    let world = World::start_with(on, |config| config.store = Some(store_config(port))).await;
     let (doomed, neighbour) = (world.register("doomed").await.id, world.register("neighbour").await.id);
     put_all(&store, doomed).await;
     put_all(&store, neighbour).await;
@@ -103,12 +102,11 @@ async fn every_object_of_a_deleted_asset_goes_and_no_other() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn the_object_of_subtitles_goes_with_them_and_when_another_takes_their_place() {
+async fn the_object_of_subtitles_goes_with_them_and_when_another_takes_their_place(on: On) {
     let folder = Scratch::new("metadata-objects");
     let [port] = ports::free_tcp();
     let (server, store) = objects(folder.join("objects"), port).await;
-    let world = World::start_with(|config| config.store = Some(store_config(port))).await;
+    let world = World::start_with(on, |config| config.store = Some(store_config(port))).await;
     let asset = world.register("kept").await.id;
     let key = |name: &str| format!("default/subtitles/{asset}/{name}.vtt");
     let put = async |name: &str| {
@@ -139,21 +137,26 @@ async fn the_object_of_subtitles_goes_with_them_and_when_another_takes_their_pla
     server.stop().await;
 }
 
-#[tokio::test]
-async fn a_store_that_is_away_gets_its_deletions_later_also_after_a_restart() {
+async fn a_store_that_is_away_gets_its_deletions_later_also_after_a_restart(on: On) {
     let folder = Scratch::new("metadata-objects");
     let [port] = ports::free_tcp();
     let (server, store) = objects(folder.join("objects"), port).await;
-    let mut world = World::start_with(|config| config.store = Some(store_config(port))).await;
+    let mut world = World::start_with(on, |config| config.store = Some(store_config(port))).await;
     let asset = world.register("doomed").await;
     put_all(&store, asset.id).await;
     server.stop().await;
     delete(&world, asset.id).await;
-    let again = flame_metadata::Config { store: Some(store_config(port)), ..config(&world.folder) };
+    let again = flame_metadata::Config { store: Some(store_config(port)), ..world.config.clone() };
     let running = std::mem::replace(&mut world.running, flame_metadata::start(again).await.unwrap());
     running.stop().await;
     let (server, store) = objects(folder.join("objects"), port).await;
     all_gone(&store, asset.id).await;
     world.running.stop().await;
     server.stop().await;
+}
+
+on_each_database! {
+    every_object_of_a_deleted_asset_goes_and_no_other,
+    the_object_of_subtitles_goes_with_them_and_when_another_takes_their_place,
+    a_store_that_is_away_gets_its_deletions_later_also_after_a_restart,
 }

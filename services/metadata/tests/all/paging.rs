@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json as value;
 use uuid::Uuid;
 
-use crate::world::{World, json, new_version, problem};
+use crate::world::{On, World, json, new_version, problem};
 
 impl World {
     /// All pages of a list, `between` being called after each.
@@ -35,9 +35,8 @@ fn ids(assets: &[Asset]) -> Vec<Uuid> {
     assets.iter().map(|asset| asset.id).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_walk_sees_everything_once_whatever_the_page_and_whatever_is_registered_meanwhile() {
-    let world = World::start().await;
+async fn a_walk_sees_everything_once_whatever_the_page_and_whatever_is_registered_meanwhile(on: On) {
+    let world = World::start(on).await;
     let (mut all, mut matching) = (Vec::new(), Vec::new());
     for number in 0..23 {
         let title = if number % 3 == 0 { "meadow" } else { "river" };
@@ -69,9 +68,8 @@ async fn a_walk_sees_everything_once_whatever_the_page_and_whatever_is_registere
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_state_is_a_filter() {
-    let world = World::start().await;
+async fn a_state_is_a_filter(on: On) {
+    let world = World::start(on).await;
     let (ready, failed, registered) =
         (world.register("a").await.id, world.register("a").await.id, world.register("a").await.id);
     world.send(Method::PUT, &format!("/assets/{ready}/versions/0123456789ab"), &new_version()).await;
@@ -83,12 +81,17 @@ async fn a_state_is_a_filter() {
     assert_eq!(ids(&world.walk("", 2, async || {}).await), [registered, failed, ready]);
 }
 
-#[tokio::test]
-async fn a_page_that_cannot_be_is_refused() {
-    let world = World::start().await;
+async fn a_page_that_cannot_be_is_refused(on: On) {
+    let world = World::start(on).await;
     for query in ["limit=0", "limit=201", "limit=-1", "limit=x", "cursor=x", "cursor=", "state=new", "colour=red"] {
         problem(world.get(&format!("/assets?{query}")).await, 400, "bad-request").await;
     }
     let page: Page<Asset> = json(world.get("/assets?limit=200").await, 200).await;
     assert_eq!((page.items.len(), page.next_cursor), (0, None));
+}
+
+on_each_database! {
+    a_walk_sees_everything_once_whatever_the_page_and_whatever_is_registered_meanwhile,
+    a_state_is_a_filter,
+    a_page_that_cannot_be_is_refused,
 }

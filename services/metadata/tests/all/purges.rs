@@ -11,7 +11,7 @@ use flame_test_kit::eventually;
 use flame_vcdn::config::FrontConfig;
 use reqwest::Method;
 
-use crate::world::World;
+use crate::world::{On, World};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,13 +25,12 @@ async fn told(vcdn: &flame_vcdn::Running) -> Vec<String> {
     tags
 }
 
-#[tokio::test]
-async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice() {
+async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice(on: On) {
     let mut config = flame_router::Config::default();
     config.host.listen = "127.0.0.1:0".parse().unwrap();
     let router = flame_router::start(config).await.unwrap();
     let router: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
-    let world = World::start_with(|config| {
+    let world = World::start_with(on, |config| {
         config.host.router = Some(router.clone());
         // Nobody has a surrogate that serves the other name.
         let names = ["cdn", "elsewhere"].map(str::to_owned).into();
@@ -71,4 +70,8 @@ async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice() {
     .await;
     world.running.stop().await;
     vcdn.stop().await;
+}
+
+on_each_database! {
+    a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice,
 }

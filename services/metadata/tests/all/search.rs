@@ -5,7 +5,7 @@ use flame_api::metadata::{Asset, NewAsset};
 use reqwest::Method;
 use serde_json::json as value;
 
-use crate::world::{World, json, new_asset, problem};
+use crate::world::{On, World, json, new_asset, problem};
 
 impl World {
     async fn titles(&self, q: &str) -> Vec<String> {
@@ -21,9 +21,8 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn words_are_found_in_title_and_file_name_and_the_last_is_a_prefix() {
-    let world = World::start().await;
+async fn words_are_found_in_title_and_file_name_and_the_last_is_a_prefix(on: On) {
+    let world = World::start(on).await;
     world.register_file("Big Buck Bunny", "bbb_720p.mp4").await;
     world.register_file("Été à Zürich", "DSC-0042.mov").await;
     world.register_file("Ride", "big-bikes.mkv").await;
@@ -47,9 +46,8 @@ async fn words_are_found_in_title_and_file_name_and_the_last_is_a_prefix() {
     }
 }
 
-#[tokio::test]
-async fn titles_come_before_file_names_over_all_pages() {
-    let world = World::start().await;
+async fn titles_come_before_file_names_over_all_pages(on: On) {
+    let world = World::start(on).await;
     let mut expected = Vec::new();
     for number in 0..6 {
         let asset = if number % 2 == 0 {
@@ -67,9 +65,8 @@ async fn titles_come_before_file_names_over_all_pages() {
     }
 }
 
-#[tokio::test]
-async fn what_is_typed_is_only_text() {
-    let world = World::start().await;
+async fn what_is_typed_is_only_text(on: On) {
+    let world = World::start(on).await;
     world.register_file("plain AND simple", "x.mp4").await;
     let hostile = [
         "\"",
@@ -122,9 +119,8 @@ async fn what_is_typed_is_only_text() {
     }
 }
 
-#[tokio::test]
-async fn an_edited_title_is_found_and_the_old_one_and_a_deleted_asset_are_not() {
-    let world = World::start().await;
+async fn an_edited_title_is_found_and_the_old_one_and_a_deleted_asset_are_not(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("Sunrise").await;
     let path = format!("/assets/{}", asset.id);
     let patch = world.request(Method::PATCH, &path).header("if-match", "*").json(&value!({ "title": "Sunset" }));
@@ -133,4 +129,11 @@ async fn an_edited_title_is_found_and_the_old_one_and_a_deleted_asset_are_not() 
     assert_eq!(world.titles("sunrise").await, [""; 0]);
     world.request(Method::DELETE, &path).send().await.unwrap();
     assert_eq!(world.titles("sunset").await, [""; 0]);
+}
+
+on_each_database! {
+    words_are_found_in_title_and_file_name_and_the_last_is_a_prefix,
+    titles_come_before_file_names_over_all_pages,
+    what_is_typed_is_only_text,
+    an_edited_title_is_found_and_the_old_one_and_a_deleted_asset_are_not,
 }

@@ -5,15 +5,14 @@ use flame_api::metadata::{Asset, NewVersion};
 use reqwest::Method;
 use serde_json::{Value, json as value};
 
-use crate::world::{World, audio, json, new_version, problem, video};
+use crate::world::{On, World, audio, json, new_version, problem, video};
 
 fn second() -> Track {
     Track { name: "a128-2".to_owned(), source_sound: Some(1), title: Some("Track 2".to_owned()), ..audio() }
 }
 
-#[tokio::test]
-async fn labels_hold_for_every_version_and_leave_it_as_it_was_published() {
-    let world = World::start().await;
+async fn labels_hold_for_every_version_and_leave_it_as_it_was_published(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}", asset.id);
     let version = NewVersion { tracks: vec![video(720), audio(), second()], ..new_version() };
@@ -47,9 +46,8 @@ async fn labels_hold_for_every_version_and_leave_it_as_it_was_published() {
     assert_eq!(bare.version.unwrap().tracks[0], second());
 }
 
-#[tokio::test]
-async fn labels_that_make_no_sense_are_refused() {
-    let world = World::start().await;
+async fn labels_that_make_no_sense_are_refused(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}", asset.id);
     let many: Vec<Value> = (0..65).map(|sound| value!({ "sound": sound })).collect();
@@ -70,4 +68,9 @@ async fn labels_that_make_no_sense_are_refused() {
         assert!(detail.contains(named), "{labels}: {detail}");
     }
     assert_eq!(world.asset(asset.id).await, asset);
+}
+
+on_each_database! {
+    labels_hold_for_every_version_and_leave_it_as_it_was_published,
+    labels_that_make_no_sense_are_refused,
 }

@@ -5,7 +5,7 @@ use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use reqwest::Method;
 use uuid::Uuid;
 
-use crate::world::{World, json, problem};
+use crate::world::{On, World, json, problem};
 
 fn subtitle(asset: Uuid, language: &str) -> NewSubtitle {
     NewSubtitle {
@@ -20,9 +20,8 @@ fn subtitle(asset: Uuid, language: &str) -> NewSubtitle {
     }
 }
 
-#[tokio::test]
-async fn subtitles_are_listed_in_their_order_and_one_is_the_default() {
-    let world = World::start().await;
+async fn subtitles_are_listed_in_their_order_and_one_is_the_default(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     assert_eq!(asset.subtitles, []);
     let path = |name: &str| format!("/assets/{}/subtitles/{name}", asset.id);
@@ -57,9 +56,8 @@ async fn subtitles_are_listed_in_their_order_and_one_is_the_default() {
     problem(world.request(Method::DELETE, &path("00000000000a")).send().await.unwrap(), 404, "not-found").await;
 }
 
-#[tokio::test]
-async fn who_saw_another_revision_changes_nothing() {
-    let world = World::start().await;
+async fn who_saw_another_revision_changes_nothing(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}/subtitles/00000000000a", asset.id);
     let send = async |method: Method, seen: &str| {
@@ -73,9 +71,8 @@ async fn who_saw_another_revision_changes_nothing() {
     assert_eq!(send(Method::DELETE, "\"2\"").await.status(), 204);
 }
 
-#[tokio::test]
-async fn what_does_not_fit_is_refused() {
-    let world = World::start().await;
+async fn what_does_not_fit_is_refused(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let right = format!("/assets/{}/subtitles/00000000000a", asset.id);
     let new = || subtitle(asset.id, "de");
@@ -100,4 +97,10 @@ async fn what_does_not_fit_is_refused() {
     absent.key = absent.key.replace(&asset.id.to_string(), &nowhere[8..44]);
     problem(world.send(Method::PUT, &nowhere, &absent).await, 404, "not-found").await;
     assert_eq!(world.asset(asset.id).await, asset);
+}
+
+on_each_database! {
+    subtitles_are_listed_in_their_order_and_one_is_the_default,
+    who_saw_another_revision_changes_nothing,
+    what_does_not_fit_is_refused,
 }

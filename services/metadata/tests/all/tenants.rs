@@ -10,7 +10,7 @@ use flame_test_kit::openapi::{Stranger, walk_as_stranger};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json as value;
 
-use crate::world::{World, json, new_asset, new_version, problem};
+use crate::world::{On, World, json, new_asset, new_version, problem};
 
 fn token(keys: &Path, tenant: &str, scope: &str) -> String {
     let life = Duration::from_secs(600);
@@ -18,9 +18,8 @@ fn token(keys: &Path, tenant: &str, scope: &str) -> String {
     keys::issue(keys, &grant).unwrap().0
 }
 
-#[tokio::test]
-async fn tenants_do_not_see_each_other() {
-    let mut world = World::start().await;
+async fn tenants_do_not_see_each_other(on: On) {
+    let mut world = World::start(on).await;
     world.act_for(Some("acme"));
     let theirs = world.register("Secret plans").await;
     world.act_for(Some("acme-co"));
@@ -38,12 +37,11 @@ async fn tenants_do_not_see_each_other() {
     problem(world.send(Method::POST, "/assets", &same).await, 422, "unprocessable").await;
 }
 
-#[tokio::test]
-async fn a_stranger_walks_every_route() {
+async fn a_stranger_walks_every_route(on: On) {
     let keys = tempfile::tempdir().unwrap();
     keys::ensure(keys.path()).unwrap();
     let auth = AuthConfig { keys: Some(keys.path().to_owned()) };
-    let world = World::start_with(|config| config.host.auth = auth).await;
+    let world = World::start_with(on, |config| config.host.auth = auth).await;
     let owner = token(keys.path(), "acme", "read write");
     let send = |method: Method, path: String, token: &str| world.request(method, &path).bearer_auth(token);
 
@@ -87,4 +85,9 @@ async fn a_stranger_walks_every_route() {
     let failure = || send(Method::PUT, format!("{path}/failure"), &service).json(&value!({ "reason": "x" }));
     problem(failure().send().await.unwrap(), 404, "not-found").await;
     let _: Asset = json(failure().header("flame-tenant", "acme").send().await.unwrap(), 200).await;
+}
+
+on_each_database! {
+    tenants_do_not_see_each_other,
+    a_stranger_walks_every_route,
 }

@@ -6,11 +6,10 @@ use reqwest::Method;
 use serde_json::json as value;
 use uuid::Uuid;
 
-use crate::world::{World, json, new_version, problem, video};
+use crate::world::{On, World, json, new_version, problem, video};
 
-#[tokio::test]
-async fn a_published_version_plays_and_the_newest_wins() {
-    let world = World::start().await;
+async fn a_published_version_plays_and_the_newest_wins(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}/versions/00000000000", asset.id);
     let (first, second) = (new_version(), NewVersion { tracks: vec![video(360)], ..new_version() });
@@ -30,9 +29,8 @@ async fn a_published_version_plays_and_the_newest_wins() {
     assert_eq!(world.asset(asset.id).await, newer);
 }
 
-#[tokio::test]
-async fn a_version_never_changes() {
-    let world = World::start().await;
+async fn a_version_never_changes(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let path = format!("/assets/{}/versions/0123456789ab", asset.id);
     let version = new_version();
@@ -47,9 +45,8 @@ async fn a_version_never_changes() {
     assert_eq!(world.asset(asset.id).await, published);
 }
 
-#[tokio::test]
-async fn what_does_not_fit_is_refused() {
-    let world = World::start().await;
+async fn what_does_not_fit_is_refused(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let right = format!("/assets/{}/versions/0123456789ab", asset.id);
     for name in ["0123456789AB", "0123456789a", "0123456789abc", "..%2f..%2f..%2f.", "%00"] {
@@ -82,9 +79,8 @@ async fn what_does_not_fit_is_refused() {
     assert_eq!(world.asset(asset.id).await, asset);
 }
 
-#[tokio::test]
-async fn sixty_four_tracks_fit() {
-    let world = World::start().await;
+async fn sixty_four_tracks_fit(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let version = NewVersion { tracks: (1..=64).map(video).collect(), ..new_version() };
     let path = format!("/assets/{}/versions/0123456789ab", asset.id);
@@ -92,9 +88,8 @@ async fn sixty_four_tracks_fit() {
     assert_eq!(published.version.unwrap().tracks, version.tracks, "all of them, in their order");
 }
 
-#[tokio::test]
-async fn a_failure_is_noted_until_something_plays() {
-    let world = World::start().await;
+async fn a_failure_is_noted_until_something_plays(on: On) {
+    let world = World::start(on).await;
     let asset = world.register("t").await;
     let failure = format!("/assets/{}/failure", asset.id);
     let failed: Asset = json(world.send(Method::PUT, &failure, &value!({ "reason": "no stream" })).await, 200).await;
@@ -111,4 +106,12 @@ async fn a_failure_is_noted_until_something_plays() {
     let nowhere = format!("/assets/{}/failure", Uuid::now_v7());
     problem(world.send(Method::PUT, &nowhere, &value!({ "reason": "x" })).await, 404, "not-found").await;
     problem(world.send(Method::PUT, &failure, &value!({ "cause": "x" })).await, 422, "unprocessable").await;
+}
+
+on_each_database! {
+    a_published_version_plays_and_the_newest_wins,
+    a_version_never_changes,
+    what_does_not_fit_is_refused,
+    sixty_four_tracks_fit,
+    a_failure_is_noted_until_something_plays,
 }

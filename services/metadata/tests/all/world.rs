@@ -4,33 +4,67 @@ use flame_api::Problem;
 use flame_api::media::{AudioStream, Probe, Rational, SoundRole, Track, TrackKind, VideoStream};
 use flame_api::metadata::{Asset, NewAsset, NewVersion, Source};
 use flame_metadata::Config;
+use flame_metadata::config::Location;
 use flame_service_host::Running;
-use flame_test_kit::Scratch;
+use flame_test_kit::{Postgres, Scratch};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+/// The database that a world's catalogue lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Sqlite,
+    Postgres,
+}
+
 pub struct World {
-    pub folder: Scratch,
+    /// Holds the SQLite file.
+    _folder: Scratch,
     pub running: Running,
+    pub config: Config,
+    pub postgres: Option<Postgres>,
     http: reqwest::Client,
     tenant: Option<&'static str>,
 }
 
+impl On {
+    /// Whether this machine has it; says so loudly where not.
+    pub fn is_there(self) -> bool {
+        let is_there = self == Self::Sqlite || flame_test_kit::postgres::is_installed();
+        if !is_there {
+            flame_test_kit::loud_skip("PostgreSQL is not installed (tools/deps test)");
+        }
+        is_there
+    }
+
+    /// A database: a file in `folder`, or a server that ends with the value.
+    pub async fn database(self, folder: &Scratch) -> (Location, Option<Postgres>) {
+        match self {
+            Self::Sqlite => (folder.join("catalogue/metadata.db").into(), None),
+            Self::Postgres => {
+                let postgres = Postgres::start().await;
+                (Location::Postgres(postgres.url()), Some(postgres))
+            }
+        }
+    }
+}
+
 impl World {
     /// An empty catalogue, open to everybody on loopback.
-    pub async fn start() -> Self {
-        Self::start_with(|_| {}).await
+    pub async fn start(on: On) -> Self {
+        Self::start_with(on, |_| {}).await
     }
 
     /// An empty catalogue with a configuration of its own.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(on: On, change: impl FnOnce(&mut Config)) -> Self {
         let folder = Scratch::new("metadata");
-        let mut config = config(&folder);
+        let (database, postgres) = on.database(&folder).await;
+        let mut config = Config { database, ..Config::default() };
         change(&mut config);
-        let running = flame_metadata::start(config).await.expect("the service starts");
-        Self { folder, running, http: reqwest::Client::new(), tenant: None }
+        let running = flame_metadata::start(config.clone()).await.expect("the service starts");
+        Self { _folder: folder, running, config, postgres, http: reqwest::Client::new(), tenant: None }
     }
 
     /// The same service, spoken to for another tenant.
@@ -68,10 +102,6 @@ impl World {
     pub async fn asset(&self, id: Uuid) -> Asset {
         json(self.get(&format!("/assets/{id}")).await, 200).await
     }
-}
-
-pub fn config(folder: &Scratch) -> Config {
-    Config { database: folder.join("catalogue/metadata.db"), ..Config::default() }
 }
 
 /// The body of an answer that has this status.

@@ -1,0 +1,93 @@
+//! Arguments of `flame asset`.
+
+use clap::{Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::{Edit, Encrypt, Sound};
+use crate::connection;
+
+#[derive(Debug, clap::Args)]
+pub struct Asset {
+    #[command(subcommand)]
+    pub command: AssetCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AssetCommand {
+    /// List assets, newest first
+    List {
+        /// Only assets in this state
+        #[arg(long)]
+        state: Option<AssetState>,
+        /// What is in the trash, instead of what is in the catalogue
+        #[arg(long)]
+        deleted: bool,
+        /// The most to list
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Everything about one asset
+    Show {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+    },
+    /// Find assets by words of title or file name
+    Search {
+        /// The words
+        #[arg(required = true)]
+        words: Vec<String>,
+        /// The most to list
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Say language, role and title of one of an asset's sounds, where the source is silent or wrong
+    Sound(Sound),
+    /// Let only viewers with a signed URL play assets (`flame token sign-url`)
+    Protect {
+        #[arg(required = true, value_parser = connection::id, help = "Their identifiers")]
+        ids: Vec<Uuid>,
+        /// Let everybody play them again
+        #[arg(long)]
+        off: bool,
+    },
+    /// Encrypt assets on their way to viewers, who get the key as they get the asset
+    Encrypt(Encrypt),
+    /// Edit what is said of an asset: title, record (names of schema.org), fields of your own
+    Edit(Edit),
+    /// What became of an asset: who changed what, when, and what it was before
+    History {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+        /// The most changes to show
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Take assets out of the trash, or take edits of one back
+    Restore {
+        /// Their identifiers
+        #[arg(required = true, value_parser = connection::id)]
+        ids: Vec<Uuid>,
+        /// Give it what was edited as it was after this revision (`flame asset history`)
+        #[arg(long)]
+        revision: Option<u64>,
+    },
+    /// Delete assets: into the trash, from where they are gone after a week, their media too
+    Rm {
+        /// Their identifiers
+        #[arg(required = true, value_parser = connection::id)]
+        ids: Vec<Uuid>,
+        /// For good, at once; also what is in the trash
+        #[arg(long)]
+        erase: bool,
+    },
+}
+
+/// States of an asset, as an argument.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum AssetState {
+    Registered,
+    Ready,
+    Failed,
+}

@@ -1,0 +1,170 @@
+//! What became of each asset: noted in the transaction of the change itself, so that no change is without its note and no
+//! note without its change.
+//!
+//! `[history] keep` changes of an asset are kept; the oldest go with each that comes. When an asset is erased, only who did it
+//! stays.
+
+use flame_api::Page;
+use flame_api::metadata::{Action, Change};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::rows::{damaged, moment, number, stored};
+use super::sql::{Transaction, Value, sql};
+use super::{Store, StoreResult, now_us};
+use crate::edit::Edited;
+
+/// Who changes something, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// The subject of the credential.
+    pub subject: &'a str,
+}
+
+/// What is noted of a change, besides who and when.
+pub(super) struct Note<'a> {
+    pub(super) action: Action,
+    pub(super) detail: Option<&'a str>,
+    /// What stood there before and after, where that was edited.
+    pub(super) edited: Option<(&'a Edited, &'a Edited)>,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct ChangeRow {
+    revision: i64,
+    at_us: i64,
+    actor: String,
+    action: String,
+    detail: Option<String>,
+    change: Option<Json<serde_json::Value>>,
+    undo: Option<Json<serde_json::Value>>,
+}
+
+// === impl Note ===
+
+impl Note<'_> {
+    /// A change that is no edit.
+    pub(super) fn plain(action: Action) -> Self {
+        Self { action, detail: None, edited: None }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// A page of the history of `tenant`'s asset, newest first, from before revision `before`; `None` where there never was one.
+    pub async fn history(&self, tenant: &str, id: Uuid, before: u64, limit: u32) -> StoreResult<Option<Page<Change>>> {
+        let mut transaction = self.database.reading().await?;
+        let more = i64::from(limit) + 1;
+        let mut items = changes(&mut transaction, (tenant, id), (0, before), more).await?;
+        if items.is_empty() && !is_known(&mut transaction, tenant, id).await? {
+            return Ok(None);
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_last = items.len() <= limit;
+        items.truncate(limit);
+        let next_cursor = items.last().filter(|_| !is_last).map(|change| change.revision.to_string());
+        Ok(Some(Page { items, next_cursor }))
+    }
+}
+
+/// The changes of an asset after revision `after` and before revision `before`, newest first; at most `limit`.
+pub(super) async fn changes(
+    transaction: &mut Transaction,
+    (tenant, id): (&str, Uuid),
+    (after, before): (u64, u64),
+    limit: i64,
+) -> StoreResult<Vec<Change>> {
+    let query = sql("SELECT revision, at_us, actor, action, detail, change, undo FROM changes \
+         WHERE asset_id = $1 AND tenant = $2 AND revision > $3 AND revision < $4 ORDER BY revision DESC LIMIT $5");
+    let query = query.bind(id.to_string()).bind(tenant).bind(stored(after)).bind(stored(before)).bind(limit);
+    let rows: Vec<ChangeRow> = query.all(transaction).await?;
+    rows.into_iter().map(ChangeRow::change).collect()
+}
+
+async fn is_known(transaction: &mut Transaction, tenant: &str, id: Uuid) -> StoreResult<bool> {
+    let query = sql("SELECT id FROM assets WHERE id = $1 AND tenant = $2").bind(id.to_string()).bind(tenant);
+    Ok(query.one::<(String,)>(transaction).await?.is_some())
+}
+
+/// Notes, within a transaction, the change that made `revision` of an asset, and forgets what is older than `keep` changes.
+pub(super) async fn note(
+    transaction: &mut Transaction,
+    by: By<'_>,
+    (id, revision, keep): (Uuid, u64, u32),
+    note: Note<'_>,
+) -> StoreResult<()> {
+    let (change, undo) = note.edited.and_then(|(before, after)| before.patches_to(after)).unzip();
+    sql("INSERT INTO changes (tenant, asset_id, revision, at_us, actor, action, detail, change, undo) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    .bind(by.tenant)
+    .bind(id.to_string())
+    .bind(stored(revision))
+    .bind(now_us())
+    .bind(by.subject)
+    .bind(action_word(note.action))
+    .bind(&note.detail.map(str::to_owned))
+    .bind(Value::Json(change))
+    .bind(Value::Json(undo))
+    .run(transaction)
+    .await?;
+    let oldest = stored(revision).saturating_sub(i64::from(keep));
+    if oldest > 0 {
+        sql("DELETE FROM changes WHERE asset_id = $1 AND revision <= $2")
+            .bind(id.to_string())
+            .bind(oldest)
+            .run(transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Forgets, within a transaction, what was noted of an asset.
+pub(super) async fn forget(transaction: &mut Transaction, id: Uuid) -> StoreResult<()> {
+    sql("DELETE FROM changes WHERE asset_id = $1").bind(id.to_string()).run(transaction).await?;
+    Ok(())
+}
+
+fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Registered => "registered",
+        Action::Edited => "edited",
+        Action::Published => "published",
+        Action::Failed => "failed",
+        Action::SubtitleListed => "subtitle-listed",
+        Action::SubtitleUnlisted => "subtitle-unlisted",
+        Action::Deleted => "deleted",
+        Action::Restored => "restored",
+        Action::Erased => "erased",
+    }
+}
+
+// === impl ChangeRow ===
+
+impl ChangeRow {
+    fn change(self) -> StoreResult<Change> {
+        let actions = [
+            Action::Registered,
+            Action::Edited,
+            Action::Published,
+            Action::Failed,
+            Action::SubtitleListed,
+            Action::SubtitleUnlisted,
+            Action::Deleted,
+            Action::Restored,
+            Action::Erased,
+        ];
+        let action = actions.into_iter().find(|action| action_word(*action) == self.action);
+        Ok(Change {
+            revision: number(self.revision)?,
+            at: moment(self.at_us)?,
+            by: self.actor,
+            action: action.ok_or_else(|| damaged("a kind of change", &self.action))?,
+            detail: self.detail,
+            change: self.change.map(|change| change.0),
+            undo: self.undo.map(|undo| undo.0),
+        })
+    }
+}
