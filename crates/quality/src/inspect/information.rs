@@ -146,7 +146,7 @@ mod tests {
         information.look(&Plane::new(&bytes, 8, 8, 8, 8).expect("it holds them"), true);
         let (mean, square) = (1020.0 / 3.0, 1020.0_f64.powi(2) / 3.0);
         let si = information.finish().0.expect("there is a picture").max;
-        assert!((si - (square - mean * mean as f64).sqrt()).abs() < 1e-6, "{si}");
+        assert!((si - (square - mean * mean).sqrt()).abs() < 1e-6, "{si}");
     }
 
     #[test]
