@@ -192,7 +192,7 @@ impl Stored {
     async fn clean(self, flame: &Flame, data: &Path) -> Result<Duration> {
         let asset = flame.registered(self.upload).await?;
         let full_bytes = process::folder_bytes(data);
-        flame.client.delete_asset(asset).await?;
+        flame.client.erase_asset(asset).await?;
         let began = Instant::now();
         while process::folder_bytes(data) > full_bytes / 2 {
             if began.elapsed() > GONE_DEADLINE {

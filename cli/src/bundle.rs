@@ -151,7 +151,7 @@ impl Bundle {
         let store = ingest.store().clone();
         let metadata = flame_metadata::start(flame_metadata::Config {
             host: host(),
-            database: data.join("metadata.db"),
+            database: data.join("metadata.db").into(),
             store: Some(store.clone()),
             purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
             ..flame_metadata::Config::default()

@@ -65,7 +65,7 @@ pub async fn restore(global: &Global, client: &Client, ids: &[Uuid], revision: O
 
 /// The facts of the record and of the fields of one's own.
 pub fn record(asset: &Asset, fact: &mut impl FnMut(&str, String)) -> Result<(), Exit> {
-    let record = serde_json::to_value(&asset.record).map_err(|error| Exit::failed(error.into()))?;
+    let record = serde_json::to_value(&asset.record).map_err(Exit::failed)?;
     let members = record.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value));
     let own = asset.custom.iter().map(|(name, value)| (format!("custom.{name}"), value));
     members.chain(own).for_each(|(name, value)| fact(&name, plain(value)));

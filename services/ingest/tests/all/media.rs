@@ -58,7 +58,7 @@ async fn what_is_away_is_waited_for() {
     config.host.listen = format!("127.0.0.1:{port}").parse().unwrap();
     let _router = flame_router::start(config).await.unwrap();
     let mut config =
-        flame_metadata::Config { database: folder.join("metadata.db"), ..flame_metadata::Config::default() };
+        flame_metadata::Config { database: folder.join("metadata.db").into(), ..flame_metadata::Config::default() };
     config.host.router = Some(url.clone());
     let _metadata = flame_metadata::start(config).await.unwrap();
     world.resume().await;

@@ -22,7 +22,7 @@ impl Platform {
         let router = flame_router::start(config).await.unwrap();
         let url: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
         let mut config =
-            flame_metadata::Config { database: folder.join("metadata.db"), ..flame_metadata::Config::default() };
+            flame_metadata::Config { database: folder.join("metadata.db").into(), ..flame_metadata::Config::default() };
         config.host.router = Some(url.clone());
         change(&mut config);
         let metadata = flame_metadata::start(config).await.unwrap();

@@ -44,8 +44,10 @@ impl Stage {
         config.host.listen = loopback;
         let router = flame_router::start(config).await.unwrap();
         let url: Url = format!("http://{}", router.address()).parse().unwrap();
-        let mut config =
-            flame_metadata::Config { database: scratch.join("metadata.db"), ..flame_metadata::Config::default() };
+        let mut config = flame_metadata::Config {
+            database: scratch.join("metadata.db").into(),
+            ..flame_metadata::Config::default()
+        };
         config.host.router = Some(url.clone());
         config.host.min_free_disk_percent = 0.0;
         let metadata = flame_metadata::start(config).await.unwrap();

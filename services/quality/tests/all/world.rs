@@ -81,7 +81,7 @@ impl World {
         let router = flame_router::start(router).await.expect("the router starts");
         let url: url::Url = format!("http://{}", router.address()).parse().expect("an address makes a URL");
         let host = HostConfig { router: Some(url.clone()), ..HostConfig::default() };
-        let database = folder.join("metadata.db");
+        let database = folder.join("metadata.db").into();
         let metadata = flame_metadata::Config { host: host.clone(), database, ..flame_metadata::Config::default() };
         let metadata = flame_metadata::start(metadata).await.expect("the catalogue starts");
         let client = Client::new(url, None);

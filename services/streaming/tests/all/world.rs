@@ -96,7 +96,7 @@ impl World {
 
         let metadata = flame_metadata::start(flame_metadata::Config {
             host: HostConfig { min_free_disk_percent: 0.0, ..HostConfig::default() },
-            database: scratch.join("metadata.db"),
+            database: scratch.join("metadata.db").into(),
             ..flame_metadata::Config::default()
         });
         let metadata = metadata.await.unwrap();

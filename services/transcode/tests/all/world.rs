@@ -83,7 +83,7 @@ impl World {
 
     pub async fn start_metadata(&mut self) {
         let host = HostConfig { router: self.config.host.router.clone(), ..HostConfig::default() };
-        let database = self.folder.join("metadata.db");
+        let database = self.folder.join("metadata.db").into();
         let config = flame_metadata::Config { host, database, ..flame_metadata::Config::default() };
         self.metadata = Some(flame_metadata::start(config).await.expect("the catalogue starts"));
         eventually(PATIENCE, || async { self.client.asset(Uuid::nil()).await.map(drop) }).await;
