@@ -19,11 +19,11 @@ pub fn search(data: &[u8]) {
         return;
     };
     let Wanted::Words(search) = wanted else { return };
-    let (in_title, words) = outside_of_quotes(&search.in_title);
-    assert!((2..=WORDS_MAX + 1).contains(&words), "{}", search.in_title);
+    let (in_title, words) = outside_of_quotes(&search.in_title.fts5);
+    assert!((2..=WORDS_MAX + 1).contains(&words), "{}", search.in_title.fts5);
     let all = vec!["\"\""; words - 1].join(" AND ");
     assert_eq!(in_title, format!("tenant : \"\" AND {{title}} : ({all}*)"));
-    let (with_file_name, _) = outside_of_quotes(&search.with_file_name);
+    let (with_file_name, _) = outside_of_quotes(&search.with_file_name.fts5);
     let wanted = format!("(tenant : \"\" AND {{title file_name}} : ({all}*)) NOT {{title}} : ({all}*)");
     assert_eq!(with_file_name, wanted);
 }
