@@ -165,8 +165,7 @@ async fn the_key_is_for_those_who_may_have_the_asset_and_for_no_cache() {
     let patch = AssetPatch {
         encryption: Some(Some(Encryption::Aes128)),
         protected: Some(true),
-        title: None,
-        sound_labels: None,
+        ..AssetPatch::default()
     };
     set(&world, asset, patch).await;
     let opens = format!("regex:https://streaming\\.main/{asset}/.*");
