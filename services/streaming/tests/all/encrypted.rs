@@ -162,11 +162,8 @@ async fn the_key_is_for_those_who_may_have_the_asset_and_for_no_cache() {
     let folder = Scratch::new("encrypted");
     let world = world(folder.path(), None).await;
     let (asset, _) = world.playable(&[1000]).await;
-    let patch = AssetPatch {
-        encryption: Some(Some(Encryption::Aes128)),
-        protected: Some(true),
-        ..AssetPatch::default()
-    };
+    let patch =
+        AssetPatch { encryption: Some(Some(Encryption::Aes128)), protected: Some(true), ..AssetPatch::default() };
     set(&world, asset, patch).await;
     let opens = format!("regex:https://streaming\\.main/{asset}/.*");
     let claims = json!({ "cdniuc": opens, "exp": keys::unix_seconds() + 600 });
