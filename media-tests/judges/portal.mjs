@@ -4,7 +4,7 @@
 //
 // URL: the router. ASSET: an asset whose link is followed, and which plays on while the platform is looked at. TITLE: of the asset
 // whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
-// live channel is made, an endpoint is drained and connected again, and the asset of TITLE is measured. From a template, mistyped at first, two surrogates are deployed;
+// live channel is made, an endpoint is drained and connected again, the asset of TITLE is measured, and LONG is renamed, deleted and restored. From a template, mistyped at first, two surrogates are deployed;
 // LONG (an asset of a minute) plays through the first, the second is connected, and the first is killed while it plays. Then every
 // view is looked at by axe. --pictures: saves each view at three widths there, and what killing looks like.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
@@ -101,6 +101,33 @@ async function steered(page, url, name) {
   await shows('serving');
   await page.locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
   return { states, command: await page.locator('.equivalent pre').first().textContent() };
+}
+
+// Renames an asset, takes that back, deletes it and takes it out of the trash; its titles on the way.
+async function restored(page, url, asset) {
+  const titles = [];
+  const heading = page.locator('#playing');
+  const becomes = async (title) => {
+    await page.waitForFunction((title) => document.getElementById('playing')?.textContent === title, title, { timeout: PATIENCE_MS });
+    titles.push(await heading.textContent());
+  };
+  await page.goto(`${url}/#/asset/${asset}`);
+  const before = await heading.textContent({ timeout: PATIENCE_MS });
+  page.once('dialog', (dialog) => dialog.accept('Renamed'));
+  await page.getByRole('button', { name: 'Rename' }).click();
+  await becomes('Renamed');
+  await page.getByText('What became of it').click();
+  await page.getByRole('button', { name: /^As it was before/ }).first().click();
+  await becomes(before);
+  page.once('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.waitForURL(/#\/library$/, { timeout: PATIENCE_MS });
+  await page.getByRole('button', { name: 'Trash', exact: true }).click();
+  await page.getByRole('button', { name: `Restore ${before}` }).click({ timeout: PATIENCE_MS });
+  await page.getByText('The trash is empty.').waitFor({ timeout: PATIENCE_MS });
+  await page.getByRole('button', { name: 'All', exact: true }).click();
+  await page.locator('#assets a', { hasText: before }).waitFor({ timeout: PATIENCE_MS });
+  return { before, titles };
 }
 
 // Compares an asset as it plays with what was uploaded, and looks through it without a reference.
@@ -219,6 +246,7 @@ try {
   const live = await channel(page, url);
   const endpoint = await steered(page, url, 'transcode');
   const quality = await measured(page, url, address.split('/').at(-1));
+  const trash = await restored(page, url, values.long);
   const template = await deployed(page, url);
   const kill = await killed(page, url, values.long, values.pictures);
   const found = [];
@@ -234,7 +262,7 @@ try {
     if (wide) found.push(`${view}: wider than the window`);
   }
   console.log(JSON.stringify({
-    linked, beside, cards, clicked, address, upload, live, endpoint, quality, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
+    linked, beside, cards, clicked, address, upload, live, endpoint, quality, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
   }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);

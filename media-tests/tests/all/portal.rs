@@ -78,6 +78,9 @@ async fn chromium_finds_its_way_through_the_portal() {
     assert!(quality["plots"].as_u64() >= Some(3), "{quality:#}");
     assert!(quality["facts"].to_string().contains(" LUFS"), "{quality:#}");
 
+    // A title can be had back, and what was deleted, too.
+    assert_eq!(seen["trash"], json!({ "before": "A minute", "titles": ["Renamed", "A minute"] }), "{seen:#}");
+
     // A mistyped template is marked at its line and not deployed; the right one stands, and says why.
     let template = &seen["template"];
     let line = template["line"].as_u64().expect("a line");

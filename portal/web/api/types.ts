@@ -15,11 +15,19 @@ export type Probe = {
 };
 export type Asset = {
   id: string; title: string; state: 'registered' | 'ready' | 'failed'; error: string | null; revision: number;
-  created_at: string; updated_at: string; protected: boolean; encryption: string | null; probe: Probe | null;
+  created_at: string; updated_at: string; deleted_at: string | null; protected: boolean; encryption: string | null; probe: Probe | null;
   source: { file_name: string | null; sha256: string; size_bytes: number };
+  record: AssetRecord; custom: Record<string, unknown>;
   subtitles: { id: string; language: string; role: string; title: string | null }[];
   version: { name: string; chain: string; created_at: string; job_id: string | null; tracks: Track[] } | null;
 };
+
+export type Named = { name: string };
+export type AssetRecord = {
+  description?: string; creator?: Named[]; director?: Named[]; actor?: Named[]; keywords?: string[]; genre?: string[]; inLanguage?: string[];
+  license?: string; copyrightNotice?: string; datePublished?: string; contentLocation?: Named[]; hasPart?: { name?: string; startOffset?: number }[];
+};
+export type Change = { revision: number; action: string; at: string; by: string; change: Record<string, unknown> | null; detail: string | null };
 
 export type ChainStage = { name: string; type: string; inputs: string[]; gates?: string[] };
 export type Chain = { name: string; description: string };

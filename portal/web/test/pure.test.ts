@@ -5,6 +5,7 @@ import { findings, inputs, offset } from '../pure/findings';
 import { layout } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
 import { below } from '../pure/pages';
+import { facts, sentence } from '../pure/record';
 import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
@@ -205,4 +206,16 @@ describe('measurements', () => {
   test('are as exact as they are', () => expect([0.987654321, 41.2345678, -23, 0].map(figure)).toEqual(['0.98765', '41.235', '-23', '0']));
   test('are named by who made them', () => expect([{ name: 'vcdn', tags: { flame_sfe: 'vcdn-first.city' } }, { name: 'router', tags: { flame_sfe: '' } }, { name: 'clmc' }]
     .map((one) => named({ ...one, columns: [], values: [] }))).toEqual(['vcdn, vcdn-first.city', 'router', 'clmc']));
+});
+
+describe('record', () => {
+  test('says what is said', () => {
+    expect(facts({ description: 'Long', creator: [{ name: 'Sacha' }, { name: 'Ton' }], keywords: [], genre: ['short'] }, { shelf: 7, none: null }))
+      .toEqual([['description', 'Long'], ['creator', 'Sacha, Ton'], ['genre', 'short'], ['custom.shelf', '7']]);
+    expect(facts({ description: 'x'.repeat(400) }, {})[0]![1].length).toBe(300);
+  });
+  test('changes are told', () => {
+    expect(sentence({ change: { title: 'B', description: null }, detail: null })).toBe('title: B; description: nothing');
+    expect(sentence({ change: null, detail: 'ladder' })).toBe('ladder');
+  });
 });

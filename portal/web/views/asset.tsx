@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import { chosen, look, way, ways } from '../api/surrogates';
 import type { Asset, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
 import { pictures } from '../parts/sprite';
 import { write } from '../pure/route';
@@ -56,7 +57,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
     if (title !== null) void act(() => send('PATCH', path, { title }, { 'if-match': `"${asset.revision}"` }));
   };
   const remove = () => {
-    if (!confirm(`Delete “${asset.title || asset.id}” and its media?`)) return;
+    if (!confirm(`Put “${asset.title || asset.id}” into the trash?`)) return;
     void act(async () => { await send('DELETE', path); location.hash = '#/library'; });
   };
   const job = jobs.value?.items[0];
@@ -113,6 +114,8 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
           <div><dt>Brought in</dt><dd>{new Date(asset.created_at).toLocaleString()}</dd></div>
         </dl>
       </div>
+      <Record record={asset.record} custom={asset.custom} />
+      <History id={id} revision={asset.revision} onRestored={again} />
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
       </>}
     </section>

@@ -5,6 +5,7 @@ import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Asset, Chain, Page } from '../api/types';
 import { Picture, pictures } from '../parts/sprite';
+import { Trash } from '../parts/trash';
 import { Upload } from '../parts/upload';
 import { below } from '../pure/pages';
 import { write } from '../pure/route';
@@ -17,7 +18,8 @@ const REFRESH_MS = 5000;
 const RARELY_MS = 60_000;
 const PAGE = 48;
 const TYPING_MS = 250;
-const STATES = [['', 'All'], ['ready', 'Ready'], ['registered', 'As uploaded'], ['failed', 'Failed']] as const;
+const TRASH = 'deleted';
+const STATES = [['', 'All'], ['ready', 'Ready'], ['registered', 'As uploaded'], ['failed', 'Failed'], [TRASH, 'Trash']] as const;
 
 export const poster = (asset: Asset) => `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
 
@@ -49,14 +51,16 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
   useEffect(() => { setOlder([]); setCursor(undefined); shown.current = []; }, [words, state]);
 
   const query = (more: Record<string, string>) => {
-    const said = { limit: String(PAGE), ...(words && { q: words }), ...(state && { state }), ...more };
+    // What lies in the trash is not searched.
+    const wanted: Record<string, string> = state === TRASH ? { deleted: 'true' } : { ...(words && { q: words }), ...(state && { state }) };
+    const said = { limit: String(PAGE), ...wanted, ...more };
     return ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams(said)}`);
   };
   const first = usePoll(() => query({}), looked ? REFRESH_MS : RARELY_MS, words, state, chosen);
   const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
   const newest = first.value?.items ?? [];
   // Whoever asked for more keeps what a newer asset pushes off the first page.
-  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '')];
+  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '' || state === TRASH)];
   shown.current = assets;
   const next = cursor === undefined ? first.value?.next_cursor ?? null : cursor;
   const more = async () => {
@@ -83,8 +87,10 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
           </div>
         </div>
         <p role="status" class="quiet">{first.trouble || (first.value === null ? 'Asking the catalogue…'
-          : assets.length === 0 ? (words || state ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
-        <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} />)}</ul>
+          : assets.length === 0 ? (state === TRASH ? 'The trash is empty.' : words || state ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
+        {state === TRASH
+          ? <Trash assets={assets} onDone={first.again} />
+          : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} />)}</ul>}
         {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
         {next !== null && assets.length > 0 && <button type="button" onClick={more}>Show more</button>}
       </section>

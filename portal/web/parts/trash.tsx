@@ -1,0 +1,33 @@
+// What was deleted and can come back for a while.
+
+import { useState } from 'preact/hooks';
+import { send } from '../api/http';
+import type { Asset } from '../api/types';
+import { ago, quoted } from '../pure/words';
+import { Equivalent } from './equivalent';
+
+export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void }) {
+  const [problem, setProblem] = useState('');
+  const act = (method: string, path: string) => send(method, path).then(() => { setProblem(''); onDone(); }, (error: Error) => setProblem(error.message));
+  const path = (id: string) => `/~metadata/assets/${encodeURIComponent(id)}`;
+  const erase = ({ id, title }: Asset) => {
+    if (confirm(`Delete “${title || id}” and its media for good?`)) void act('DELETE', `${path(id)}?erase=true`);
+  };
+  return (
+    <>
+      {problem && <p class="notice" role="status">{problem}</p>}
+      <ul id="assets" class="plain">
+        {assets.map((asset) => (
+          <li key={asset.id} class="panel row spread">
+            <span><b class="title">{asset.title || asset.id}</b> <span class="quiet">deleted {ago(asset.deleted_at ?? asset.updated_at, Date.now())}</span></span>
+            <span class="row">
+              <button type="button" onClick={() => act('POST', `${path(asset.id)}/restore`)} aria-label={`Restore ${asset.title}`}>Restore</button>
+              <button type="button" class="grave" onClick={() => erase(asset)} aria-label={`Delete ${asset.title} for good`}>Delete for good</button>
+            </span>
+          </li>
+        ))}
+      </ul>
+      {assets[0] && <Equivalent flame={`asset restore ${quoted(assets[0].id)}`} curl={`-X POST {origin}${path(assets[0].id)}/restore`} />}
+    </>
+  );
+}
