@@ -50,14 +50,13 @@ pub async fn look(intake: &Intake, tenant: Option<&str>) -> Result<usize, LookEr
     Ok(gone.len())
 }
 
-/// Whether what was refused is worth another try: the tenant's quota was in the way, and a look at what it holds has found that some of
-/// it has gone. Otherwise the refusal.
+/// Whether what was refused is worth another try: the tenant's quota was in the way, and what it holds has been looked at. Whether that
+/// look found what has gone, or another one just before it, cannot be told here. Otherwise the refusal.
 pub async fn make_room(intake: &Intake, tenant: &str, refused: RecordError) -> RecordResult<()> {
     if !matches!(refused, RecordError::Quota(_)) {
         return Err(refused);
     }
     match look(intake, Some(tenant)).await {
-        Ok(0) => Err(refused),
         Ok(_) => Ok(()),
         Err(LookError::Record(error)) => Err(error),
         Err(LookError::Store(error)) => {
