@@ -15,9 +15,9 @@ export type Probe = {
 };
 export type Asset = {
   id: string; title: string; state: 'registered' | 'ready' | 'failed'; error: string | null; revision: number;
-  created_at: string; updated_at: string; deleted_at: string | null; protected: boolean; encryption: string | null; probe: Probe | null;
+  created_at: string; updated_at: string; deleted_at?: string | null; protected: boolean; encryption: string | null; probe: Probe | null;
   source: { file_name: string | null; sha256: string; size_bytes: number };
-  record: AssetRecord; custom: Record<string, unknown>;
+  record?: AssetRecord; custom?: Record<string, unknown>;
   subtitles: { id: string; language: string; role: string; title: string | null }[];
   version: { name: string; chain: string; created_at: string; job_id: string | null; tracks: Track[] } | null;
 };
@@ -27,7 +27,7 @@ export type AssetRecord = {
   description?: string; creator?: Named[]; director?: Named[]; actor?: Named[]; keywords?: string[]; genre?: string[]; inLanguage?: string[];
   license?: string; copyrightNotice?: string; datePublished?: string; contentLocation?: Named[]; hasPart?: { name?: string; startOffset?: number }[];
 };
-export type Change = { revision: number; action: string; at: string; by: string; change: Record<string, unknown> | null; detail: string | null };
+export type Change = { revision: number; action: string; at: string; by: string; change?: Record<string, unknown> | null; detail?: string | null };
 
 export type ChainStage = { name: string; type: string; inputs: string[]; gates?: string[] };
 export type Chain = { name: string; description: string };
@@ -78,20 +78,20 @@ export type SurrogateStats = {
   total: { hits: number; collapsed: number; misses: number; fetches: number; sent_bytes: number; fetched_bytes: number; errors: number };
 };
 
-export type Verdict = { gate: string; measured: number | null; passed: boolean; why: string | null };
+export type Verdict = { gate: string; measured?: number | null; passed: boolean; why?: string | null };
 type Measuring = {
-  id: string; state: Job['state']; progress: number; attempt: number; error: string | null; gates: Verdict[]; passed: boolean | null;
-  created_at: string; started_at: string | null; finished_at: string | null;
+  id: string; state: Job['state']; progress: number; attempt: number; error?: string | null; gates: Verdict[]; passed?: boolean | null;
+  created_at: string; started_at?: string | null; finished_at?: string | null;
 };
 export type Pooled = { mean: number; harmonic_mean: number; min: number; p1: number; p5: number; p10: number; max: number };
-export type ComparisonJob = Measuring & { reference: string; distorted: string; metrics: string[]; result: {
+export type ComparisonJob = Measuring & { reference: string; distorted: string; metrics: string[]; result?: {
   alignment: { confidence: number; offset_ms: number; dropped_frames: number; repeated_frames: number };
   columns: { name: string; pooled: Pooled }[]; notes: string[]; scored_frames: number;
 } | null };
 type Spans = { count: number; total_s: number; longest_s: number };
-export type InspectionJob = Measuring & { media: string; result: {
-  container: string; notes: string[]; not_measured: { detector: string; why: string }[];
-  video: { codec: string; width: number; height: number; frames: number; decode_errors: number; black: Spans; freeze: Spans; si: Range | null; ti: Range | null } | null;
-  audio: { codec: string; channels: number; silence: Spans; clipping: { runs: number }; loudness: { integrated_lufs: number | null; range_lu: number | null; true_peak_dbtp: number | null } | null } | null;
+export type InspectionJob = Measuring & { media: string; result?: {
+  container: string; notes?: string[]; not_measured?: { detector: string; why: string }[];
+  video?: { codec: string; width: number; height: number; frames: number; decode_errors: number; black: Spans; freeze: Spans; si?: Range | null; ti?: Range | null } | null;
+  audio?: { codec: string; channels: number; silence: Spans; clipping: { runs: number }; loudness?: { integrated_lufs?: number | null; range_lu?: number | null; true_peak_dbtp?: number | null } | null } | null;
 } | null };
 type Range = { min: number; mean: number; max: number };

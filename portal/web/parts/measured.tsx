@@ -13,7 +13,7 @@ export function Gates({ gates }: { gates: Verdict[] }) {
     <div class="scroll" tabIndex={0} role="group" aria-label="Gates">
       <table><thead><tr><th scope="col">Gate</th><th scope="col">Measured</th><th scope="col">Verdict</th></tr></thead>
         <tbody>{gates.map(({ gate, measured, passed, why }) => (
-          <tr key={gate}><th scope="row">{gate}</th><td>{measured === null ? why ?? 'not measured' : figure(measured)}</td><td class={passed ? 'passed' : 'missed'}>{passed ? 'kept' : 'not kept'}</td></tr>
+          <tr key={gate}><th scope="row">{gate}</th><td>{measured == null ? why ?? 'not measured' : figure(measured)}</td><td class={passed ? 'passed' : 'missed'}>{passed ? 'kept' : 'not kept'}</td></tr>
         ))}</tbody></table>
     </div>
   );
@@ -33,7 +33,7 @@ export function Measured({ kind, id }: { kind: 'comparisons' | 'inspections'; id
   if (found === null) return <p class="quiet" role="status">Asking for the figures…</p>;
   if ('media' in found) return <Seen job={found} />;
   const { result } = found;
-  if (result === null) return null;
+  if (!result) return null;
   return (
     <div class="stage">
       <div class="scroll" tabIndex={0} role="group" aria-label="Scores">
@@ -52,7 +52,7 @@ export function Measured({ kind, id }: { kind: 'comparisons' | 'inspections'; id
 }
 
 function Seen({ job: { result } }: { job: InspectionJob }) {
-  if (result === null) return null;
+  if (!result) return null;
   const { video, audio } = result;
   const spans = ({ count, total_s, longest_s }: { count: number; total_s: number; longest_s: number }) => (
     count === 0 ? 'none' : `${count}, ${total_s.toFixed(1)} s together, ${longest_s.toFixed(1)} s the longest`
@@ -64,14 +64,14 @@ function Seen({ job: { result } }: { job: InspectionJob }) {
     ] as [string, string][] : []),
     ...(audio ? [
       ['Sound', `${audio.codec}, ${audio.channels} channels`], ['Silence', spans(audio.silence)], ['Clipping', audio.clipping.runs === 0 ? 'none' : `${audio.clipping.runs} times`],
-      ['Loudness', audio.loudness?.integrated_lufs == null ? 'not measured' : `${figure(audio.loudness.integrated_lufs)} LUFS, range ${audio.loudness.range_lu === null ? '–' : figure(audio.loudness.range_lu)} LU, true peak ${audio.loudness.true_peak_dbtp === null ? '–' : figure(audio.loudness.true_peak_dbtp)} dBTP`],
+      ['Loudness', audio.loudness?.integrated_lufs == null ? 'not measured' : `${figure(audio.loudness.integrated_lufs)} LUFS, range ${audio.loudness.range_lu == null ? '–' : figure(audio.loudness.range_lu)} LU, true peak ${audio.loudness.true_peak_dbtp == null ? '–' : figure(audio.loudness.true_peak_dbtp)} dBTP`],
     ] as [string, string][] : []),
-    ...result.not_measured.map(({ detector, why }) => [detector, `not measured: ${why}`] as [string, string]),
+    ...(result.not_measured ?? []).map(({ detector, why }) => [detector, `not measured: ${why}`] as [string, string]),
   ];
   return (
     <div class="stage">
       <dl class="facts">{rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
-      <Notes notes={result.notes} />
+      <Notes notes={result.notes ?? []} />
     </div>
   );
 }

@@ -114,7 +114,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
           <div><dt>Brought in</dt><dd>{new Date(asset.created_at).toLocaleString()}</dd></div>
         </dl>
       </div>
-      <Record record={asset.record} custom={asset.custom} />
+      <Record record={asset.record ?? {}} custom={asset.custom ?? {}} />
       <History id={id} revision={asset.revision} onRestored={again} />
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
       </>}

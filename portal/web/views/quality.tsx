@@ -80,7 +80,7 @@ function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
     <li class="panel stage">
       <div class="row spread">
         <h3>{kind === 'comparisons' ? 'Comparison' : 'Inspection'} <span class={`tag ${job.state}`}>{job.state}</span>
-          {job.passed !== null && job.gates.length > 0 && <span class={`tag ${job.passed ? 'succeeded' : 'failed'}`}>{job.passed ? 'all gates kept' : 'a gate is not kept'}</span>}</h3>
+          {job.passed != null && job.gates.length > 0 && <span class={`tag ${job.passed ? 'succeeded' : 'failed'}`}>{job.passed ? 'all gates kept' : 'a gate is not kept'}</span>}</h3>
         <span class="quiet">{ago(job.created_at, Date.now())}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
         {runs && <button type="button" class="grave" onClick={cancel}>Cancel</button>}
       </div>
