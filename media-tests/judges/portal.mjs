@@ -161,6 +161,11 @@ async function deployed(page, url) {
   const found = await finding.textContent();
   const marked = await page.locator('.editor .marked').first().textContent();
   await finding.getByRole('button').click();
+  // The cursor was at the end, and goes where the finding is after the page was drawn anew.
+  await page.waitForFunction(() => {
+    const area = document.querySelector('.editor textarea');
+    return area.selectionStart < area.value.length;
+  }, null, { timeout: PATIENCE_MS });
   const line = await editor.evaluate((area) => area.value.slice(0, area.selectionStart).split('\n').length);
   const refused = await page.getByRole('button', { name: 'Deploy', exact: true }).isDisabled();
   await editor.fill(right);

@@ -14,7 +14,7 @@ const SHOWN = 20;
 const METRICS = ['psnr', 'ssim', 'ms_ssim', 'vif', 'vmaf', 'vmaf_neg', 'vmaf_4k', 'vmaf_phone'];
 
 type Kind = 'comparisons' | 'inspections';
-export type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspections'; job: InspectionJob };
+type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspections'; job: InspectionJob };
 
 /** `of`: the asset that a link leads here from. */
 export function Quality({ of }: { of: string }) {
