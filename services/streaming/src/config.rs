@@ -110,6 +110,8 @@ pub struct LiveConfig {
     pub failover: Span,
     /// Marks of a channel.
     pub marks_max: usize,
+    /// Segments of a track that the one document of its recording holds; more stay in their blocks.
+    pub recording_inline_segments: usize,
 }
 
 /// What is made of a segment on request: transport streams, I-frames, the last segment of a clip.
@@ -189,6 +191,7 @@ impl Default for LiveConfig {
             silence: Span(Duration::from_secs(10)),
             failover: Span(Duration::from_secs(1)),
             marks_max: 1_000,
+            recording_inline_segments: 4_096,
         }
     }
 }

@@ -34,6 +34,7 @@ use flame_api::live::{Channel as Shown, NewChannel};
 use flame_api::{Client, ClientError};
 use flame_cmaf::arriving::ArrivalError;
 use flame_object_store::{IfExists, Store, StoreError};
+use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -163,10 +164,18 @@ impl Live {
         loop {
             let found = live.0.store.list(&documents::channels_prefix(&live.0.tenant), page).await?;
             for object in found.objects {
-                let json = live.0.store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
-                let document: ChannelDocument = documents::read(&object.key, &json).map_err(RestoreError::Document)?;
-                if !document.is_ended {
-                    live.restore(document).await?;
+                match live.take_back(&object.key).await {
+                    Ok(()) => {}
+                    // One channel that cannot go on keeps nobody else, live or on demand.
+                    Err(LiveError::Restore(RestoreError::Document(error))) => {
+                        tracing::error!(error = %chain(&error), "a channel cannot go on, and is left out");
+                    }
+                    Err(LiveError::Store(error) | LiveError::Restore(RestoreError::Store(error)))
+                        if matches!(error, StoreError::NotFound { .. }) =>
+                    {
+                        tracing::error!(channel = %object.key, error = %chain(&error), "a channel cannot go on, and is left out");
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             page = found.next;
@@ -174,6 +183,13 @@ impl Live {
                 return Ok(live);
             }
         }
+    }
+
+    /// Goes on with a channel that has not ended.
+    async fn take_back(&self, key: &str) -> Result<(), LiveError> {
+        let json = self.0.store.get(key, DOCUMENT_MAX_BYTES).await?;
+        let document: ChannelDocument = documents::read(key, &json).map_err(RestoreError::Document)?;
+        if document.is_ended { Ok(()) } else { self.restore(document).await }
     }
 
     async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {

@@ -1,7 +1,7 @@
 //! Before any media goes out: is its asset protected, and who asks? What is answered says whom it is for, and in which groups it
 //! can be dropped again (RFC 9875).
 
-use axum::extract::{Request, State as Shared};
+use axum::extract::{RawPathParams, Request, State as Shared};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,18 +16,24 @@ use crate::{names, text};
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
 
 /// Lets a request for media through to its handler, or answers 403. What no asset is, the handler says.
+///
+/// The asset is read from the same decoded parameter that the handler gets. A path that is spelled with escapes names nothing:
+/// no name needs one, and a second spelling would be a second entry in caches, which no purge finds.
 pub(super) async fn admit(
     Shared(state): Shared<State>,
     asker: Asker,
+    parameters: RawPathParams,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
-    let mut parts = request.uri().path().trim_start_matches('/').splitn(3, '/');
-    let Some(Ok(asset)) = parts.next().map(names::asset) else { return Ok(next.run(request).await) };
-    let track = parts.nth(1).and_then(|below| below.split('/').next()).map(str::to_owned);
-    let is_below_version = track.is_some();
-    let is_key = request.uri().path().split('/').nth(2) == Some("keys");
-    let found = if is_below_version && !is_key {
+    let path = request.uri().path();
+    if path.contains('%') {
+        return Err(error::missing(format_args!("route {path}")));
+    }
+    let parameter = |wanted| parameters.iter().find_map(|(name, value)| (name == wanted).then_some(value));
+    let Some(Ok(asset)) = parameter("asset").map(names::asset) else { return Ok(next.run(request).await) };
+    let track = parameter("track").map(str::to_owned);
+    let found = if track.is_some() {
         state.presentations.for_media(asset).await
     } else {
         state.presentations.current(asset).await

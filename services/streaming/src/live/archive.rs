@@ -34,11 +34,12 @@ pub(crate) enum RestoreError {
     Document(#[from] DocumentError),
 }
 
-/// Stores what becomes whole until `stop`, and then the rest, as far as the store takes it at once.
+/// Stores what becomes whole until the track is over, or until `stop`: then the rest, as far as the store takes it at once.
 pub(super) async fn keep(store: Store, track: Arc<Track>, window_s: u32, stop: CancellationToken) {
     let mut block = Block::default();
     loop {
         match flush(&store, &track, window_s, &mut block).await {
+            Ok(()) if track.window().is_done() => return,
             Ok(()) => {
                 tokio::select! {
                     () = track.to_store.notified() => {}

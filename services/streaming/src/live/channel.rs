@@ -242,6 +242,20 @@ impl Channel {
         if tracks.is_empty() || !tracks.iter().all(|track| track.is_ready()) {
             return None;
         }
+        self.settle_target_duration();
+        self.standing().target_duration_s
+    }
+
+    /// The same at the end, when a track that has no whole segment will never have one.
+    pub(crate) fn last_target_duration_s(&self) -> Option<u64> {
+        if self.tracks().iter().any(|track| track.is_ready()) {
+            self.settle_target_duration();
+        }
+        self.standing().target_duration_s
+    }
+
+    fn settle_target_duration(&self) {
+        let tracks = self.tracks();
         let longest = tracks.iter().filter_map(|track| {
             let window = track.window();
             let ticks = window.whole().map(|segment| segment.duration_ticks).max()?;
@@ -252,7 +266,6 @@ impl Channel {
         self.stand(|standing| {
             standing.target_duration_s.get_or_insert(target);
         });
-        self.standing().target_duration_s
     }
 
     /// The playlist of one of its tracks.

@@ -5,7 +5,7 @@
 //! {tenant}/live/{id}/{version}/{track}/init.mp4, init-1.mp4 …  init segments
 //! {tenant}/live/{id}/{version}/{track}/{n}.m4s                 segments, one object each
 //! {tenant}/live/{id}/{version}/{track}/blocks/{b}.json         what is known of the segments b*64 to b*64+63
-//! {tenant}/live/{id}/{version}/{track}/recording.json          the same of all, once the channel has ended
+//! {tenant}/live/{id}/{version}/{track}/recording.json          the same of all, or in which blocks it is, once the channel has ended
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
 
@@ -18,8 +18,10 @@ use uuid::Uuid;
 
 use super::window::{Keyframe, Segment, State};
 
-/// The version that is written, and the newest that is read.
+/// The version that is written.
 const VERSION: u32 = 1;
+/// The newest that is read: that of recordings whose segments are in blocks.
+const NEWEST: u32 = 2;
 /// Segments of a block.
 pub(crate) const BLOCK_SEGMENTS: u64 = 64;
 /// The most octets of a document that is read: a day in segments of one second has 15 MiB.
@@ -85,6 +87,9 @@ pub(crate) struct RecordingDocument {
     pub(crate) target_duration_s: u64,
     pub(crate) track: TrackDocument,
     pub(crate) segments: Vec<SegmentDocument>,
+    /// The first and the last block that hold the segments, where they are not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) blocks: Option<(u64, u64)>,
     /// What is said of spans of the channel's time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<Mark>,
@@ -111,7 +116,7 @@ pub(crate) struct SegmentDocument {
 #[derive(Debug, Error)]
 pub(crate) enum DocumentError {
     /// A newer release wrote it.
-    #[error("{key} has version {found}, this release reads up to {VERSION}: upgrade it")]
+    #[error("{key} has version {found}, this release reads up to {NEWEST}: upgrade it")]
     Newer {
         /// Where it is.
         key: String,
@@ -149,7 +154,7 @@ pub(crate) fn read<T: DeserializeOwned>(key: &str, json: &[u8]) -> Result<T, Doc
     }
     let damaged = |source| DocumentError::Damaged { key: key.to_owned(), source };
     let Versioned { version } = serde_json::from_slice(json).map_err(damaged)?;
-    if version > VERSION {
+    if version > NEWEST {
         return Err(DocumentError::Newer { key: key.to_owned(), found: version });
     }
     serde_json::from_slice(json).map_err(damaged)
@@ -218,7 +223,14 @@ impl RecordingDocument {
         segments: Vec<SegmentDocument>,
         marks: Vec<Mark>,
     ) -> Self {
-        Self { version: VERSION, target_duration_s, track, segments, marks }
+        Self { version: VERSION, target_duration_s, track, segments, blocks: None, marks }
+    }
+
+    /// The same without its segments, which are in their blocks.
+    pub(crate) fn in_blocks(&self) -> Self {
+        let block = |segment: &SegmentDocument| segment.number / BLOCK_SEGMENTS;
+        let blocks = self.segments.first().map(block).zip(self.segments.last().map(block));
+        Self { version: NEWEST, segments: Vec::new(), blocks, ..self.clone() }
     }
 
     /// Checks that numbers go on without a hole and that init segments are there.

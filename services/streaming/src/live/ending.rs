@@ -39,16 +39,24 @@ impl Live {
         Ok(channel.shown().await)
     }
 
-    /// Writes down all segments of all tracks that have any.
+    /// Writes down all segments of all tracks that have any: in the one document, or, where they are more than one document
+    /// should hold, in the blocks where they are already.
     async fn record(&self, channel: &Channel) -> Result<Vec<RecordingDocument>, LiveError> {
         let (mut recordings, marks) = (Vec::new(), channel.marks());
-        let Some(target_duration_s) = channel.target_duration_s() else { return Ok(recordings) };
+        let Some(target_duration_s) = channel.last_target_duration_s() else { return Ok(recordings) };
         for (track, document) in channel.tracks().into_iter().zip(channel.track_documents()) {
             self.flushed(&track).await?;
             let segments = archive::segments(&self.0.store, &track.keys).await?;
+            if segments.is_empty() {
+                continue;
+            }
             let recording = RecordingDocument::new(target_duration_s, document, segments, marks.to_vec());
-            let json = documents::write(&recording);
-            self.0.store.put(&track.keys.recording(), json, DOCUMENT_TYPE).await?;
+            let written = if recording.segments.len() > self.0.config.recording_inline_segments {
+                documents::write(&recording.in_blocks())
+            } else {
+                documents::write(&recording)
+            };
+            self.0.store.put(&track.keys.recording(), written, DOCUMENT_TYPE).await?;
             recordings.push(recording);
         }
         Ok(recordings)

@@ -21,6 +21,10 @@ pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
     if new.title.trim().is_empty() || new.title.chars().count() > 500 {
         return Err(LiveError::Bounds("`title` must have 1 to 500 characters".to_owned()));
     }
+    // The catalogue, which gets it when the channel ends, takes none.
+    if new.title.chars().any(char::is_control) {
+        return Err(LiveError::Bounds("`title` must hold no control characters".to_owned()));
+    }
     if let Some(Source::Pull(url)) = &new.source {
         let is_web = url.starts_with("http://") || url.starts_with("https://");
         let is_plain = url.len() <= URL_MAX_BYTES && !url.contains(|letter: char| letter.is_control());

@@ -1,13 +1,17 @@
 //! A track of a channel that has ended, as it was sent: one object a segment, under the names that viewers had live.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use flame_object_store::StoreError;
 use flame_playlist::{Content, LiveMedia, LiveSegment, PlaylistError};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use moka::future::Cache;
 use thiserror::Error;
 
-use super::documents::{self, DOCUMENT_MAX_BYTES, DocumentError, RecordingDocument, SegmentDocument, TrackKeys};
+use super::documents::{
+    self, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, RecordingDocument, SegmentDocument, TrackKeys,
+};
 use super::marks;
 use super::track::Octets;
 use super::view::View;
@@ -17,6 +21,9 @@ use crate::store::{MediaStore, ReadError};
 
 /// Memory of a segment of a kept recording, for the cache's weights.
 const SEGMENT_BYTES: usize = 160;
+
+/// Blocks that are fetched at a time.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// A track as it was sent.
 #[derive(Debug)]
@@ -97,10 +104,31 @@ impl Recordings {
             Err(ReadError::Store(StoreError::NotFound { .. })) => return Err(RecordingError::Missing(name.clone())),
             Err(source) => return Err(RecordingError::Read { track: name.clone(), source }),
         };
-        let document: RecordingDocument = documents::read(&key, &json)?;
+        let mut document: RecordingDocument = documents::read(&key, &json)?;
+        if let Some((first, last)) = document.blocks {
+            document.segments = self.blocks(&keys, name, first..=last).await?;
+        }
         document.check(&key)?;
         let recording = Recording::of(keys, &document);
         recording.map(Arc::new).map_err(|source| RecordingError::Playlist { track: name.clone(), source })
+    }
+
+    /// The segments of these blocks.
+    async fn blocks(
+        &self,
+        keys: &TrackKeys,
+        track: &TrackName,
+        numbers: RangeInclusive<u64>,
+    ) -> Result<Vec<SegmentDocument>, RecordingError> {
+        let block = async |number| {
+            let key = keys.block(number);
+            let json = self.store.get(&key, DOCUMENT_MAX_BYTES).await;
+            let json = json.map_err(|source| RecordingError::Read { track: track.clone(), source })?;
+            documents::read::<BlockDocument>(&key, &json).map_err(RecordingError::from)
+        };
+        let blocks = stream::iter(numbers).map(block).buffered(BLOCKS_AT_ONCE);
+        let segments = blocks.map_ok(|block: BlockDocument| stream::iter(block.segments.into_iter().map(Ok)));
+        segments.try_flatten().try_collect().await
     }
 }
 

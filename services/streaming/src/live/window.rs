@@ -216,6 +216,11 @@ impl Window {
         self.is_over = true;
     }
 
+    /// Whether nothing more will come, and all that came is stored.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_over && self.unstored().next().is_none()
+    }
+
     fn close(&mut self) {
         if let Some(last) = self.segments.back_mut()
             && last.state == State::UnderWay

@@ -170,3 +170,78 @@ async fn encoders_that_do_not_cut_alike_overlap_by_less_than_a_segment() {
     assert!(after.contains("#EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:04.500Z\n"), "{listed}");
     world.stop().await;
 }
+
+/// A recording with more segments than one document should hold stays in the blocks that were written while it was live.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_recording_plays_from_its_blocks() {
+    let mut world = World::start_with(|config| config.live.recording_inline_segments = 100).await;
+    let (channel, _, encoder, segments) = sent(&world, 150).await;
+    end(&world, &channel).await;
+    for _ in 0..2 {
+        let listed = playlist(&world, &channel, "").await;
+        assert_eq!(listed.matches("#EXTINF:2.0,\n").count(), 150, "{listed}");
+        assert!(listed.ends_with("149.m4s\n#EXT-X-ENDLIST\n"), "{listed}");
+        for number in [0, 63, 64, 149] {
+            assert_eq!(octets(&world, &channel, &format!("{number}.m4s")).await, segments[number].concat());
+        }
+        assert_eq!(octets(&world, &channel, "init.mp4").await, encoder.init());
+        world.restart_streaming().await;
+    }
+    let key = format!("default/live/{}/{}/v/recording.json", channel.id, channel.version);
+    let written = world.store.get(&key, 1 << 20).await.unwrap();
+    assert!(written.len() < 2_000, "it says where they are: {} bytes", written.len());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_track_that_was_announced_and_never_came_harms_no_recording() {
+    let world = World::start().await;
+    let channel = channel(&world).await;
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let key = channel.key.clone().unwrap();
+    let new = serde_json::json!({ "key": key, "tracks": [track("v"), track("w")] });
+    let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
+    let publication: flame_api::live::Publication = answer.json().await.unwrap();
+    assert_eq!(put(&world, &publication, "init.mp4", encoder.init()).await.status(), 204);
+    for number in 0..3 {
+        send(&world, &publication, number, &encoder.segment()).await;
+    }
+    end(&world, &channel).await;
+    let listed = playlist(&world, &channel, "").await;
+    assert!(listed.ends_with("2.m4s\n#EXT-X-ENDLIST\n"), "{listed}");
+    let asset = world.catalogue.asset(channel.id).await.unwrap().unwrap();
+    assert_eq!(asset.version.unwrap().tracks.len(), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_cannot_go_on_is_left_out_and_keeps_nobody_else() {
+    let mut world = World::start().await;
+    let (good, publication, mut encoder, _) = sent(&world, 2).await;
+    let (bad, _, _, _) = sent(&world, 2).await;
+    let (asset, _) = world.playable(&[1000]).await;
+    let key = format!("default/channels/{}.json", bad.id);
+    world.store.put(&key, "{\"version\":1,".into(), "application/json").await.unwrap();
+    world.restart_streaming().await;
+    assert_eq!(world.get(&format!("{asset}/index.m3u8")).await.status(), 200, "on demand");
+    assert!(playlist(&world, &good, "").await.contains("1.m4s\n"));
+    assert_eq!(put(&world, &publication, "2.m4s", "").await.status(), 409, "doors begin anew");
+    let publication = publish(&world, good.key.as_deref().unwrap(), encoder.init()).await;
+    send(&world, &publication, 2, &encoder.segment()).await;
+    assert_ne!(world.get(&path(&bad, "index.m3u8")).await.status(), 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_title_that_the_catalogue_would_refuse_at_the_end_is_refused_at_the_beginning() {
+    let world = World::start().await;
+    let new = |title: &str| {
+        let id = uuid::Uuid::new_v4();
+        serde_json::json!({ "id": id, "title": title, "segment_ms": 2000, "part_ms": 500, "window_s": 30 })
+    };
+    for (title, status) in [("News\u{7}", 422), ("Neue Nachrichten", 201)] {
+        let answer = world.http.post(world.url("channels")).json(&new(title)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{title:?}");
+    }
+    world.stop().await;
+}

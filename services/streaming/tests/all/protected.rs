@@ -62,6 +62,23 @@ fn control(answer: &Response) -> (&str, Option<&str>) {
     (says("cache-control").unwrap(), says("cdn-cache-control"))
 }
 
+/// One resource has one name: nothing is behind another spelling of it.
+#[tokio::test]
+async fn a_name_that_is_spelled_with_escapes_opens_nothing() {
+    let folder = Scratch::new("spelled");
+    let (world, asset) = world(folder.path()).await;
+    let escaped = |text: &str, at: usize| format!("{}%{:02x}{}", &text[..at], text.as_bytes()[at], &text[at + 1..]);
+    let id = asset.to_string();
+    for name in ["index.m3u8", "manifest.mpd", &format!("{VERSION}/v/index.m3u8"), &format!("{VERSION}/v/0.m4s")] {
+        let path = format!("{id}/{name}");
+        let spelled = [escaped(&path, 0), escaped(&path, id.len() - 1), escaped(&path, id.len() + 2)];
+        for path in spelled.iter().flat_map(|path| [path.clone(), format!(";URISigningPackage=x/{path}")]) {
+            let answer = world.get(&path).await;
+            assert_eq!(answer.status(), 404, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn strangers_get_nothing_of_it_viewers_with_a_link_and_surrogates_do() {
     let folder = Scratch::new("protected");
