@@ -14,6 +14,7 @@ mod quality;
 mod sound;
 mod subtitles;
 mod template;
+mod token;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use quality::{Compare, Inspect, Jobs, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 pub use template::{File as TemplateFile, Template, TemplateCommand};
+pub use token::{SignUrl, Token, TokenCommand, TokenLink};
 
 use crate::connection;
 
@@ -349,71 +351,6 @@ pub enum RouteCommand {
         #[arg(long, value_name = "KEY")]
         sticky: Option<String>,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Token {
-    #[command(subcommand)]
-    pub command: TokenCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Issue a token and print it
-    Issue {
-        /// Whom it is for
-        #[arg(long, default_value = "operator")]
-        subject: String,
-        /// The tenant that it acts for
-        #[arg(long, default_value = "default")]
-        tenant: String,
-        /// What it allows: read, write, admin, metrics, service
-        #[arg(long = "scope", value_delimiter = ',', default_value = "read,write")]
-        scopes: Vec<flame_service_host::Scope>,
-        /// A name that its holder may register behind, and no others; repeat it for more, `media.*` is every instance
-        #[arg(long = "name", value_name = "NAME")]
-        names: Vec<String>,
-        /// How long it is valid: 90min, 24h
-        #[arg(long, default_value = "24h", value_name = "DURATION")]
-        life: Span,
-        /// The data folder that holds the keys [default: as in `flame up`]
-        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
-        data: Option<PathBuf>,
-    },
-    /// Sign a URL behind a name that asks viewers for one, and print it (RFC 9246); playlists keep the token
-    SignUrl(SignUrl),
-    /// Revoke a token; it is refused from the next second on
-    Revoke {
-        /// The token, or its id
-        token: String,
-        /// The data folder that holds the keys [default: as in `flame up`]
-        #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
-        data: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-pub struct SignUrl {
-    /// The URL, as viewers ask for it without a token
-    pub url: Url,
-    /// What the token opens: every path behind the name that begins so [default: the asset of the URL]
-    #[arg(long, value_name = "PATH")]
-    pub path: Option<String>,
-    /// Whom it is for
-    #[arg(long)]
-    pub subject: Option<String>,
-    /// How long it is valid: 90min, 24h
-    #[arg(long, default_value = "4h", value_name = "DURATION")]
-    pub life: Span,
-    /// What the surrogate's `tokens.origin` says [default: https:// and the whole name]
-    #[arg(long, value_name = "ORIGIN")]
-    pub origin: Option<String>,
-    /// The folder with the signing key [default: `viewers` in the data folder]
-    #[arg(long, value_name = "DIR")]
-    pub keys: Option<PathBuf>,
-    /// The data folder that holds the keys [default: as in `flame up`]
-    #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
-    pub data: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

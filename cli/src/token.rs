@@ -1,6 +1,7 @@
 //! `flame token`: made and revoked beside the data folder, because whoever can read its keys may sign anyway. Links for viewers
-//! are in [`sign_url`].
+//! are in [`sign_url`], those that sign a browser in at the portal in [`link`].
 
+mod link;
 mod sign_url;
 
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flame_service_host::Scope;
 use flame_service_host::auth::is_tenant;
 use flame_service_host::keys::{self, Claims, Grant};
 use uuid::Uuid;
@@ -36,9 +38,8 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             if life.0.as_secs() == 0 || life.0.as_secs() > LIFE_MAX_S {
                 return Err(Exit::usage(anyhow!("a token lives between 1s and 366 days (8784h)")));
             }
-            let words: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-            let grant =
-                Grant { subject: subject.clone(), tenant: tenant.clone(), scope: words.join(" "), life: life.0 };
+            let (subject, tenant) = (subject.clone(), tenant.clone());
+            let grant = Grant { subject, tenant, scope: scope(scopes), life: life.0 };
             // A star stands for an instance; the rest has to be a name, or nothing would ever be registered with it.
             let is_none = |name: &&String| name.replacen(".*", ".any", 1).parse::<flame_naming::Name>().is_err();
             if let Some(name) = names.iter().find(is_none) {
@@ -52,9 +53,13 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             let end =
                 i64::try_from(claims.exp).ok().and_then(|end| time::OffsetDateTime::from_unix_timestamp(end).ok());
             let end = end.map(output::moment).unwrap_or_default();
-            eprintln!("token {} for {subject} of tenant {tenant}: {}, valid until {end}", claims.jti, grant.scope);
+            eprintln!(
+                "token {} for {} of tenant {}: {}, valid until {end}",
+                claims.jti, grant.subject, grant.tenant, grant.scope
+            );
             output::print_line(&token)
         }
+        TokenCommand::Link(wanted) => link::run(global, wanted),
         TokenCommand::SignUrl(wanted) => sign_url::run(global, wanted),
         TokenCommand::Revoke { token, data } => {
             let (id, until) = match token.parse::<Uuid>() {
@@ -76,6 +81,11 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
             }
         }
     }
+}
+
+/// The words of a token's `scope` claim.
+fn scope(scopes: &[Scope]) -> String {
+    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Issues a token from the keys in the data folder `data`, which are made if there are none.

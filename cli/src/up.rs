@@ -171,7 +171,7 @@ async fn stdin_ends(is_asked: bool) {
 }
 
 /// Where people reach what may listen on all addresses.
-fn shown(address: SocketAddr) -> String {
+pub fn shown(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
 }
 

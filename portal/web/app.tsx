@@ -1,7 +1,8 @@
 // The page around the views: where one goes, and the token where one is wanted.
 
 import { useEffect, useState } from 'preact/hooks';
-import { admit, asked, use } from './api/http';
+import { asked } from './api/http';
+import { admit, called, enter, isOpen, leave, session } from './api/session';
 import { type Route, type View, read, write } from './pure/route';
 import { Chains } from './views/chains';
 import { Library } from './views/library';
@@ -20,7 +21,7 @@ export function App() {
   useEffect(() => {
     const follow = () => {
       // Also a link with a token that is opened in this tab: it is no name of an asset.
-      admit();
+      void admit();
       setRoute(read(location.hash));
     };
     addEventListener('hashchange', follow);
@@ -40,6 +41,7 @@ export function App() {
             <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
           ))}
         </nav>
+        {session.value && !isOpen(session.value) && <Who />}
       </header>
       <main class={docked && playing !== null ? 'beside' : undefined}>
         {asked.value && <Entry />}
@@ -57,13 +59,28 @@ export function App() {
   );
 }
 
+function Who() {
+  const { scopes } = session.value!;
+  return (
+    <span class="who">
+      {called(session.value!)}{!scopes.includes('write') && <span class="tag">read only</span>}
+      <button type="button" onClick={() => void leave()}>Sign out</button>
+    </span>
+  );
+}
+
 function Entry() {
   const [text, setText] = useState('');
+  const [problem, setProblem] = useState('');
+  const submit = () => enter(text).then(() => setProblem(''), (error: Error) => setProblem(error.message));
   return (
-    <form class="notice row" onSubmit={(event) => { event.preventDefault(); use(text); }}>
-      <label for="token">The services want a token. <code>flame token issue</code> makes one; it stays in this tab.</label>
-      <input id="token" type="password" autocomplete="off" required value={text} onInput={(event) => setText(event.currentTarget.value)} />
-      <button>Use it</button>
+    <form class="notice stage" onSubmit={(event) => { event.preventDefault(); void submit(); }}>
+      <label for="token">The services want to know who you are. <code>flame token link</code> makes a link that signs you in, <code>flame token issue</code> a token.</label>
+      <span class="row">
+        <input id="token" type="password" autocomplete="off" required value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        <button>Sign in</button>
+      </span>
+      {problem && <span role="alert">{problem}</span>}
     </form>
   );
 }

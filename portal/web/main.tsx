@@ -1,7 +1,7 @@
 import { render } from 'preact';
-import { admit } from './api/http';
+import { admit } from './api/session';
 import { App } from './app';
 import './style.css';
 
-admit();
+void admit();
 render(<App />, document.getElementById('app')!);

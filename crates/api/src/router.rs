@@ -2,7 +2,8 @@
 //!
 //! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect`,
 //! `…/kill` ·
-//! `GET /api/router/routes` · `GET /api/router/explain?url=…` · `POST /api/router/certificates`.
+//! `GET /api/router/routes` · `GET /api/router/explain?url=…` · `POST /api/router/certificates` ·
+//! `GET|POST|DELETE /api/router/session`.
 
 use std::net::SocketAddr;
 
@@ -125,6 +126,17 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
     pub router_time_unix_ms: u64,
+}
+
+/// Who a caller is: the answer of `/api/router/session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The tenant that it acts for.
+    pub tenant: String,
+    /// Whom its token was issued to.
+    pub subject: String,
+    /// What it may do: `read`, `write`, `admin`, `metrics`, `service`.
+    pub scopes: Vec<String>,
 }
 
 /// A name that stands for several functions in a row: an item of `GET /api/router/paths`.

@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -19,7 +20,8 @@ use axum::response::{IntoResponse, Response};
 use flame_credentials::{Peer, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{Claims, KeyError, Keyring};
+use crate::keys::{Claims, KeyError, Keyring, unix_seconds};
+use crate::links;
 use crate::problem::Failure;
 
 /// The tenant of callers that need not say who they are.
@@ -68,6 +70,15 @@ pub struct Caller {
     /// Whose certificate the connection shows, if that is how it is known.
     pub part: Option<Peer>,
     scopes: Vec<Scope>,
+}
+
+/// What a browser signs in with, and who it is then.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who it is.
+    pub caller: Caller,
+    /// The token that says so from now on, and how long it lives; nothing where no token is needed.
+    pub token: Option<(String, Duration)>,
 }
 
 /// Decides who a request comes from.
@@ -175,6 +186,38 @@ impl Authority {
         Ok(caller)
     }
 
+    /// Signs a browser in that shows a token, or a link that is exchanged for one ([`crate::links`]), as bearer.
+    pub fn sign_in(&self, headers: &HeaderMap) -> Result<SignedIn, Failure> {
+        let Some(keyring) = &self.keyring else {
+            if self.role.is_none() {
+                return Ok(SignedIn { caller: Caller::local(), token: None });
+            }
+            return Err(unauthorised("tokens are not taken here"));
+        };
+        let shown = bearer(headers)?;
+        let redeemed = links::redeem(keyring, shown).map_err(|error| match error {
+            KeyError::Invalid(_) => unauthorised(&error.to_string()),
+            KeyError::NoSigner(_) => {
+                unauthorised("links are taken where the signing key is; sign in with a token here")
+            }
+            KeyError::Needed(_) | KeyError::File(_) | KeyError::Damaged { .. } | KeyError::Randomness => {
+                Failure::internal(&error)
+            }
+        })?;
+        let (token, claims) = match redeemed {
+            Some(redeemed) => redeemed,
+            None => {
+                let claims = keyring.verify(shown).map_err(|error| unauthorised(&error.to_string()))?;
+                (shown.to_owned(), claims)
+            }
+        };
+        if !is_tenant(&claims.tenant) {
+            return Err(unauthorised("the token names no tenant"));
+        }
+        let life = Duration::from_secs(claims.exp.saturating_sub(unix_seconds()));
+        Ok(SignedIn { caller: Caller::from(claims), token: Some((token, life)) })
+    }
+
     /// Whether a connection is who calls. One of a router is not, except for another router: what comes over it is
     /// what the router's clients ask for.
     fn knows(&self, peer: &Peer) -> bool {
@@ -249,6 +292,12 @@ impl Caller {
             return Ok(());
         }
         Err(forbidden(&format!("it needs the scope `{scope}`")))
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        &self.scopes
     }
 
     /// Whether the caller may see everything of every tenant.

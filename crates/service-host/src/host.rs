@@ -40,9 +40,9 @@ use crate::running::{Reload, Running};
 use crate::server::{self, App, Limits};
 use crate::telemetry::Reported;
 
-/// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`).
-/// An answer may carry [`access::Route`] for log and metrics.
-pub type Front = Arc<dyn Fn(&Request) -> Option<Taken> + Send + Sync>;
+/// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`), and may
+/// change its head. An answer may carry [`access::Route`] for log and metrics.
+pub type Front = Arc<dyn Fn(&mut Request) -> Option<Taken> + Send + Sync>;
 /// Answers a request that a [`Front`] took.
 pub type Taken = Box<dyn FnOnce(Request) -> BoxFuture<'static, Response> + Send>;
 

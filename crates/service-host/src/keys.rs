@@ -19,6 +19,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flame_credentials::file::{self, FileError, failed};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -174,12 +175,13 @@ pub fn sign(folder: &Path, claims: &impl Serialize) -> Result<String, KeyError> 
     jsonwebtoken::encode(&header, claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))
 }
 
-/// Revokes a token by its id. `exp` is when it can be forgotten.
-pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<(), KeyError> {
+/// Revokes a token by its id. `exp` is when it can be forgotten. Whether it had not been revoked before.
+pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<bool, KeyError> {
     let path = folder.join("revoked.json");
     let _lock = lock(folder)?;
     let mut revoked = read_revoked(&path)?;
     let now = unix_seconds();
+    let is_new = !revoked.iter().any(|entry| entry.jti == jti);
     revoked.retain(|entry| entry.exp > now && entry.jti != jti);
     revoked.push(Revoked { jti, exp });
     if revoked.len() > REVOKED_MAX {
@@ -189,7 +191,8 @@ pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<(), KeyError> {
         });
     }
     let text = serde_json::to_vec(&revoked).map_err(|error| KeyError::Invalid(error.to_string()))?;
-    replace(&path, &text)
+    replace(&path, &text)?;
+    Ok(is_new)
 }
 
 /// The private key to the first public one that has it here. A private key whose public one nobody publishes (left by a
@@ -256,8 +259,23 @@ impl Keyring {
         Ok(())
     }
 
+    /// The folder that it reads.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Verifies signature, audience, time and revocation of a token.
     pub fn verify(&self, token: &str) -> Result<Claims, KeyError> {
+        let claims: Claims = self.verified(token, AUDIENCE)?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.revoked.iter().any(|entry| entry.jti == claims.jti) {
+            return Err(KeyError::Invalid("it was revoked".to_owned()));
+        }
+        Ok(claims)
+    }
+
+    /// The claims of what one of the keys signed for `audience`, and whose time is not over.
+    pub(crate) fn verified<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<T, KeyError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.refresh(&self.folder);
         let invalid = |error: jsonwebtoken::errors::Error| KeyError::Invalid(error.to_string());
@@ -266,14 +284,10 @@ impl Keyring {
         let jwk = state.keys.find(&kid).ok_or_else(|| KeyError::Invalid("its key is not known here".to_owned()))?;
         let key = DecodingKey::from_jwk(jwk).map_err(invalid)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[AUDIENCE]);
+        validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         validation.leeway = 5;
-        let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation).map_err(invalid)?.claims;
-        if state.revoked.iter().any(|entry| entry.jti == claims.jti) {
-            return Err(KeyError::Invalid("it was revoked".to_owned()));
-        }
-        Ok(claims)
+        Ok(jsonwebtoken::decode::<T>(token, &key, &validation).map_err(invalid)?.claims)
     }
 }
 

@@ -26,6 +26,7 @@ pub mod extract;
 pub mod health;
 pub mod host;
 pub mod keys;
+pub mod links;
 pub mod logs;
 pub mod membership;
 pub mod metrics;
@@ -41,7 +42,7 @@ pub mod telemetry;
 pub mod viewers;
 
 pub use acceptor::{Acceptor, Encrypted};
-pub use auth::{Caller, Scope};
+pub use auth::{Authority, Caller, Scope, SignedIn};
 pub use browser::Pages;
 pub use config::HostConfig;
 pub use disk::FreeSpace;

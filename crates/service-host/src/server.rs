@@ -108,8 +108,8 @@ pub(crate) async fn serve(
 // === impl App ===
 
 impl App {
-    pub(crate) async fn answer(&self, request: Request) -> Response {
-        match self.front.as_ref().and_then(|front| front(&request)) {
+    pub(crate) async fn answer(&self, mut request: Request) -> Response {
+        match self.front.as_ref().and_then(|front| front(&mut request)) {
             Some(taken) => access::observe(&self.metrics, request, taken).await,
             None => self.routes.clone().oneshot(request).await.unwrap_or_else(|never| match never {}),
         }

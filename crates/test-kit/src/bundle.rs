@@ -20,6 +20,8 @@ const SETTINGS: [&str; 4] = ["FLAME_ROUTER", "FLAME_TOKEN", "FLAME_DATA", "FLAME
 #[derive(Debug)]
 pub struct Bundle {
     router: String,
+    /// What commands show, where callers need a token.
+    token: Option<String>,
     // The process goes before its folder.
     process: Process,
     scratch: Scratch,
@@ -39,15 +41,31 @@ impl Bundle {
         Self::up_with(&[]).await
     }
 
+    /// Starts everything where other machines can reach it: callers need tokens. Commands have one that reads and writes.
+    ///
+    /// # Panics
+    /// When it does not become ready; the message holds its log.
+    pub async fn up_for_others() -> Self {
+        let mut bundle = Self::start("0.0.0.0:0", &[]).await;
+        bundle.router = bundle.router.replace("0.0.0.0", "127.0.0.1");
+        let issued = bundle.json(&["token", "issue", "--scope", "read,write"]);
+        bundle.token = Some(issued["token"].as_str().expect("a token").to_owned());
+        bundle
+    }
+
     /// The same, with further arguments of `flame up`.
     ///
     /// # Panics
     /// When it does not become ready; the message holds its log.
     pub async fn up_with(arguments: &[&str]) -> Self {
+        Self::start("127.0.0.1:0", arguments).await
+    }
+
+    async fn start(listen: &str, arguments: &[&str]) -> Self {
         let scratch = Scratch::new("bundle");
         let log = File::create(scratch.join("log")).expect("scratch is writable");
         let child = flame(&scratch)
-            .args(["up", "--listen", "127.0.0.1:0", "--allow-private-pulls"])
+            .args(["up", "--listen", listen, "--allow-private-pulls"])
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(log)
@@ -67,7 +85,7 @@ impl Bundle {
             async move { found }
         })
         .await;
-        Self { router: format!("http://{router}"), process, scratch }
+        Self { router: format!("http://{router}"), token: None, process, scratch }
     }
 
     /// The router, `http://127.0.0.1:PORT`.
@@ -98,6 +116,7 @@ impl Bundle {
     #[must_use]
     pub fn flame(&self, arguments: &[&str]) -> Output {
         let mut command = flame(&self.scratch);
+        command.envs(self.token.as_ref().map(|token| ("FLAME_TOKEN", token)));
         command.args(arguments).env("FLAME_ROUTER", &self.router).output().expect("flame starts")
     }
 

@@ -104,3 +104,39 @@ async fn chromium_finds_its_way_through_the_portal() {
         assert_eq!(seen[what], json!([]), "{what}: {seen:#}");
     }
 }
+
+/// Where tokens are needed a link signs in, once, in all tabs; what one may not do is not offered; no script holds the token.
+#[tokio::test]
+async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
+    let bundle = Bundle::up_for_others().await;
+    let title = "Seen by two";
+    ingest(&bundle, &clips::path("bikes"), title, "none");
+    let link = |scope: &str| {
+        let made = bundle.json(&["token", "link", "--subject", scope, "--scope", scope]);
+        made["url"].as_str().expect("a link").to_owned()
+    };
+    let (writer, reader) = (link("read,write"), link("read"));
+    let mut arguments = vec![bundle.router().to_owned()];
+    for (name, value) in [("--link", writer.as_str()), ("--reader", &reader), ("--click", title)] {
+        arguments.extend([name.to_owned(), value.to_owned()]);
+    }
+    let seen = browser::node("signin.mjs", arguments).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("signin.mjs prints one JSON object");
+
+    let signed = &seen["signed"];
+    assert_eq!(signed["who"], "read,write of default", "{seen:#}");
+    assert_eq!(
+        (&signed["upload"], &signed["poster"], &signed["tag"]),
+        (&json!(true), &json!(true), &json!("")),
+        "{seen:#}"
+    );
+    assert_eq!((&signed["cookie"], &signed["kept"]), (&json!(""), &json!(0)), "no script can read it: {seen:#}");
+    assert!(signed["address"].as_str().is_some_and(|address| !address.contains("token")), "{seen:#}");
+    let cookies = json!([{ "name": "flame-session", "httpOnly": true, "sameSite": "Strict" }]);
+    assert_eq!((&seen["cookies"], &seen["played"], &seen["left"]), (&cookies, &json!(true), &json!(0)), "{seen:#}");
+
+    let reading = &seen["reading"];
+    assert_eq!((&reading["tag"], &reading["poster"]), (&json!("read only"), &json!(true)), "{seen:#}");
+    assert_eq!((&reading["upload"], &seen["changes"]), (&json!(false), &json!(0)), "{seen:#}");
+    assert!(seen["again"].as_str().is_some_and(|said| said.contains("used before")), "{seen:#}");
+}

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::multicast::MulticastConfig;
 pub use crate::search::{SearchConfig, Searchable};
+pub use crate::session::SessionConfig;
 pub use crate::sticky::{StickyBy, StickyConfig};
 pub use crate::viewers::{CertificateFiles, ViewersConfig};
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub paths: Vec<PathConfig>,
     /// Names whose requests stay with one endpoint.
     pub sticky: Vec<StickyConfig>,
+    /// Browsers that signed in.
+    pub session: SessionConfig,
 }
 
 /// `[[paths]]`: a name that stands for several functions in a row.
@@ -199,6 +202,7 @@ impl Default for Config {
             viewers: Vec::new(),
             paths: Vec::new(),
             sticky: Vec::new(),
+            session: SessionConfig::default(),
         }
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod page;
 pub(crate) mod paths;
 pub(crate) mod peers;
 pub(crate) mod routes;
+pub(crate) mod session;

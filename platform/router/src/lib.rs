@@ -5,10 +5,11 @@
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
 //! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
-//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `search` (where it goes on), `multicast` (one answer to many),
+//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `session` (who is signed in), `search` (where it goes on), `multicast` (one answer to many),
 //! `reload` (what follows the files), `http` (the router's own page and API). The decisions stand in `flame_naming`.
 
 pub mod config;
+mod cookie;
 mod http;
 mod multicast;
 #[doc(hidden)]
@@ -19,6 +20,7 @@ mod refusals;
 mod registry;
 mod reload;
 mod search;
+mod session;
 mod static_entries;
 mod sticky;
 mod trust;
@@ -43,6 +45,7 @@ use proxy::Proxy;
 use registry::Registry;
 use reload::Reload;
 use search::{Rules, Searches};
+use session::Sessions;
 use static_entries::StaticEntries;
 use sticky::Sticky;
 use viewers::{Shown, ViewersConfig};
@@ -73,6 +76,7 @@ where
     let searches = Searches::new(Rules::new(&config.search).map_err(unopened("search"))?);
     let paths = config.paths().map_err(unopened("paths"))?;
     let sticky = Arc::new(Sticky::new(&config.sticky).map_err(unopened("sticky names"))?);
+    let sessions = Sessions::new(&config.session).map_err(unopened("names of `[session]`"))?;
     let certificate = host.certificate().cloned();
     let (endpoints_max, repeats) = (config.limits.endpoints, config.upstream.repeats());
     let registry = Registry::new(site.clone(), &sites, endpoints_max, repeats, certificate.clone());
@@ -107,7 +111,7 @@ where
     let reload = Reload { registry: registry.clone(), proxy: proxy.clone(), wanted };
     let hangups = signal(SignalKind::hangup()).map_err(unopened("signals"))?;
     host.spawn("reload", |stop| reload.on(hangups, read, stop));
-    host.put_in_front(proxy.front());
+    host.put_in_front(proxy.front(sessions));
     if config.host.tls.is_none() {
         host.report_through(flame_api::Client::new(itself(host.address()), config.host.token.clone()));
     }
@@ -115,7 +119,9 @@ where
         listen_for(viewers, &mut host, &config).await?;
     }
     let private = http::endpoints::routes(registry).merge(http::peers::routes(peers)).merge(explained);
+    let private = private.merge(http::session::private());
     let public = http::page::routes().merge(http::certificates::routes(issuer));
+    let public = public.merge(http::session::public(host.authority().clone()));
     Ok(host.serve(Routes { private, public }))
 }
 

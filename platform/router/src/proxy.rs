@@ -45,6 +45,7 @@ use crate::config::{self, Config};
 use crate::multicast::Multicast;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
+use crate::session::Sessions;
 use crate::sticky::{self, Sticky};
 use body::{Gate, GiveUp, Offer, Stalled};
 use fault::Fault;
@@ -191,15 +192,27 @@ impl Proxy {
     }
 
     /// Takes every request that is not for the router itself.
-    pub(crate) fn front(self) -> Front {
-        Arc::new(move |request| match self.decide(request) {
-            Ok(Target::Own) => None,
-            Ok(Target::Slash(to)) => Some(at_once(move || slash(&to))),
-            Ok(Target::Service(forward)) => {
-                let proxy = self.clone();
-                Some(Box::new(move |request| Box::pin(async move { proxy.pass_on(forward, request).await })))
+    pub(crate) fn front(self, sessions: Sessions) -> Front {
+        Arc::new(move |request| {
+            let target = match self.decide(request) {
+                Ok(target) => target,
+                Err(fault) => return Some(at_once(move || Failure::from(fault).into_response())),
+            };
+            let session = sessions.take(&target, request);
+            match target {
+                Target::Own => None,
+                Target::Slash(to) => Some(at_once(move || slash(&to))),
+                Target::Service(forward) => {
+                    let proxy = self.clone();
+                    Some(Box::new(move |request| {
+                        Box::pin(async move {
+                            let mut answer = proxy.pass_on(forward, request).await;
+                            session.confine(&mut answer);
+                            answer
+                        })
+                    }))
+                }
             }
-            Err(fault) => Some(at_once(move || Failure::from(fault).into_response())),
         })
     }
 

@@ -7,10 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use flame_naming::name::NameError;
 use flame_naming::{Mount, Name};
 use serde::{Deserialize, Serialize};
+
+use crate::cookie;
 
 /// The cookie, where no other name is given.
 const COOKIE: &str = "flame-sticky";
@@ -109,9 +111,9 @@ impl Sticky {
         match self.0.get(name)? {
             Kind::Header(field) => given(headers.get(field)?.as_bytes()),
             Kind::Query(argument) => given(argument_of(query?, argument)?.as_bytes()),
-            Kind::Cookie(cookie) => {
-                let key = take_cookie(headers, cookie).and_then(|value| given(value.as_bytes()));
-                Some(key.unwrap_or_else(|| new_key(cookie, mount)))
+            Kind::Cookie(name) => {
+                let key = cookie::take(headers, name).and_then(|value| given(&value));
+                Some(key.unwrap_or_else(|| new_key(name, mount)))
             }
         }
     }
@@ -140,29 +142,6 @@ fn new_key(cookie: &str, mount: &Mount) -> Key {
     Key { bytes: value.into_bytes(), cookie: HeaderValue::from_str(&set).ok() }
 }
 
-/// The value of a cookie, which is not there any more afterwards.
-fn take_cookie(headers: &mut HeaderMap, name: &str) -> Option<String> {
-    let mut value = None;
-    let mut kept = Vec::new();
-    for field in headers.get_all(header::COOKIE) {
-        let text = field.to_str().ok()?;
-        let (own, others): (Vec<_>, Vec<_>) = text
-            .split(';')
-            .map(str::trim)
-            .partition(|pair| pair.split_once('=').is_some_and(|(called, _)| called == name));
-        value = value.or_else(|| own.first().and_then(|pair| pair.split_once('=')).map(|(_, value)| value.to_owned()));
-        kept.extend(others.into_iter().map(str::to_owned));
-    }
-    let value = value?;
-    headers.remove(header::COOKIE);
-    if let Some(kept) = Some(kept.join("; ")).filter(|kept| !kept.is_empty())
-        && let Ok(kept) = HeaderValue::from_str(&kept)
-    {
-        headers.insert(header::COOKIE, kept);
-    }
-    Some(value)
-}
-
 fn argument_of<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
 }
@@ -173,6 +152,8 @@ fn is_token(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn sticky(by: StickyBy, field: Option<&str>) -> Result<Sticky, StickyInvalid> {

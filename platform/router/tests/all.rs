@@ -46,6 +46,8 @@ mod realm;
 mod registration;
 #[path = "all/reload.rs"]
 mod reload;
+#[path = "all/session.rs"]
+mod session;
 #[path = "all/states.rs"]
 mod states;
 #[path = "all/sticky.rs"]

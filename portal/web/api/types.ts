@@ -95,3 +95,6 @@ export type InspectionJob = Measuring & { media: string; result?: {
   audio?: { codec: string; channels: number; silence: Spans; clipping: { runs: number }; loudness?: { integrated_lufs?: number | null; range_lu?: number | null; true_peak_dbtp?: number | null } | null } | null;
 } | null };
 type Range = { min: number; mean: number; max: number };
+
+/** Who looks, and what they may do. */
+export type Session = { tenant: string; subject: string; scopes: string[] };

@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import type { Decision, Deployment, Page } from '../api/types';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
+import { May } from './may';
 
 const REFRESH_MS = 1000;
 const SHOWN_DECISIONS = 40;
@@ -26,7 +27,7 @@ export function Deployments() {
           <li key={`${one.sfc}/${one.sfci}`} class="panel deployment">
             <div class="row spread">
               <h3>{one.sfc} / {one.sfci} <span class={`tag ${one.is_settled ? 'connected' : 'running'}`}>{one.is_leaving ? 'leaving' : one.is_settled ? 'settled' : 'on its way'}</span></h3>
-              <button type="button" class="grave" disabled={one.is_leaving} onClick={() => undeploy(one)} aria-label={`Undeploy ${one.sfci}`}>Undeploy</button>
+              <May><button type="button" class="grave" disabled={one.is_leaving} onClick={() => undeploy(one)} aria-label={`Undeploy ${one.sfci}`}>Undeploy</button></May>
             </div>
             {one.description && <p class="quiet">{one.description}</p>}
             <ul class="plain">

@@ -3,8 +3,7 @@
 
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { authorization } from '../api/http';
-import { hops, isOwn } from '../pure/surrogates';
+import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
 import { rate } from '../pure/words';
 import { Scrubber } from './scrubber';
@@ -52,7 +51,6 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
       }
       const player = new Player({
         lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {}, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
-        xhrSetup: (request) => { if (isOwn(url)) for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value); },
       });
       hls.current = player;
       player.on(Player.Events.MANIFEST_PARSED, () => {

@@ -7,6 +7,7 @@ import type { AssetRecord, Change, Page } from '../api/types';
 import { facts, sentence } from '../pure/record';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
+import { May } from './may';
 
 const REFRESH_MS = 5000;
 
@@ -42,7 +43,7 @@ function Changes({ id, revision, onRestored }: { id: string; revision: number; o
           <li key={change.revision} class="row spread">
             <span><b>{change.action}</b> {sentence(change)} <span class="quiet">by {change.by}, {ago(change.at, Date.now())}</span></span>
             {change.action === 'edited' && change.revision > 1 && (
-              <button type="button" onClick={() => restore(change.revision - 1)} aria-label={`As it was before revision ${change.revision}`}>As it was before</button>
+              <May><button type="button" onClick={() => restore(change.revision - 1)} aria-label={`As it was before revision ${change.revision}`}>As it was before</button></May>
             )}
           </li>
         ))}

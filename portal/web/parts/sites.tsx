@@ -4,6 +4,7 @@ import type { Endpoint, Peer, Standing } from '../api/types';
 import { sites } from '../pure/sites';
 import { short, span } from '../pure/words';
 import { SiteMap } from './map';
+import { May } from './may';
 
 export type Act = (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => void;
 
@@ -28,12 +29,12 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
                       {standing?.latency_us != null && `, answers in ${span(standing.latency_us)}`}
                       {standing && standing.open > 0 && `, ${standing.open} open`}
                       {standing?.refused && `: ${standing.refused}`}</span></span>
-                    {own && <span class="row">
+                    {own && <May scope="admin"><span class="row">
                       {own.state === 'connected'
                         ? <button type="button" onClick={() => act(own, 'drain')} aria-label={`Drain ${endpoint}`}>Drain</button>
                         : <button type="button" onClick={() => act(own, 'connect')} aria-label={`Connect ${endpoint}`}>Connect</button>}
                       <button type="button" class="grave" disabled={own.state === 'killed'} onClick={() => act(own, 'kill')} aria-label={`Kill ${endpoint}`}>Kill</button>
-                    </span>}
+                    </span></May>}
                   </li>
                 ))}
               </ul>

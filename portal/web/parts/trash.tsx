@@ -5,6 +5,7 @@ import { send } from '../api/http';
 import type { Asset } from '../api/types';
 import { ago, quoted } from '../pure/words';
 import { Equivalent } from './equivalent';
+import { May } from './may';
 
 export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void }) {
   const [problem, setProblem] = useState('');
@@ -21,8 +22,10 @@ export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void 
           <li key={asset.id} class="panel row spread">
             <span><b class="title">{asset.title || asset.id}</b> <span class="quiet">deleted {ago(asset.deleted_at ?? asset.updated_at, Date.now())}</span></span>
             <span class="row">
-              <button type="button" onClick={() => act('POST', `${path(asset.id)}/restore`)} aria-label={`Restore ${asset.title}`}>Restore</button>
-              <button type="button" class="grave" onClick={() => erase(asset)} aria-label={`Delete ${asset.title} for good`}>Delete for good</button>
+              <May>
+                <button type="button" onClick={() => act('POST', `${path(asset.id)}/restore`)} aria-label={`Restore ${asset.title}`}>Restore</button>
+                <button type="button" class="grave" onClick={() => erase(asset)} aria-label={`Delete ${asset.title} for good`}>Delete for good</button>
+              </May>
             </span>
           </li>
         ))}

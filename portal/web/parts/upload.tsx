@@ -3,7 +3,6 @@
 
 import { useRef, useState } from 'preact/hooks';
 import type { Upload as Tus } from 'tus-js-client';
-import { authorization } from '../api/http';
 import { bytes } from '../pure/words';
 
 type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string };
@@ -39,7 +38,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
   const send = async ({ key, file, chain }: Waiting) => {
     const { Upload } = await import('tus-js-client');
     const upload = new Upload(file, {
-      endpoint: '/~ingest/uploads', retryDelays: RETRIES_MS, headers: authorization(), removeFingerprintOnSuccess: true,
+      endpoint: '/~ingest/uploads', retryDelays: RETRIES_MS, removeFingerprintOnSuccess: true,
       metadata: { filename: file.name, title: file.name, chain },
       onProgress: (sent) => change(key, { sent }),
       onSuccess: () => over(key, { state: 'done', sent: file.size }),

@@ -3,14 +3,6 @@
 import type { Deployment } from '../api/types';
 import { short } from './words';
 
-/** Parts of the bundle itself. Others get no token of the viewer's: whoever deploys a template picks their names. */
-const OWN: readonly string[] = ['streaming', 'cdn'];
-
-/** Whether an address leads to one of them. */
-export function isOwn(url: string): boolean {
-  return OWN.includes(/^\/~([^/]*)\//.exec(new URL(url, 'http://here').pathname)?.[1] ?? '');
-}
-
 /** Names under which surrogates front something and want no link with a token: the bundle's own, and those that templates have started. */
 export function fronts(own: readonly string[], deployed: readonly Deployment[]): string[] {
   const started = deployed.flatMap(({ endpoints }) => endpoints).filter(({ image, state }) => image === 'flame-vcdn' && state === 'connected');

@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import { chosen, look, way, ways } from '../api/surrogates';
 import type { Asset, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { May } from '../parts/may';
 import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
 import { pictures } from '../parts/sprite';
@@ -77,14 +78,16 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
       )}
       {asset.state !== 'ready' && <p class="quiet">{standing(asset)}</p>}
       <div class="row">
-        <button type="button" onClick={rename}>Rename</button>
-        <button type="button" class="grave" onClick={remove}>Delete</button>
+        <May>
+          <button type="button" onClick={rename}>Rename</button>
+          <button type="button" class="grave" onClick={remove}>Delete</button>
+        </May>
         {!asset.protected && ways.value.length > 1 && (
           <label>Through <select value={through} onChange={(event) => { chosen.value = event.currentTarget.value; }}>
             {ways.value.map((name) => <option key={name} value={name}>{name}</option>)}
           </select></label>
         )}
-        <a class="button" href={write({ view: 'quality', asset: null, of: id })}>Measure</a>
+        <May><a class="button" href={write({ view: 'quality', asset: null, of: id })}>Measure</a></May>
         <a class="button" href={playlist}>Playlist</a>
         <a class="button" href={playlist.replace('index.m3u8', 'manifest.mpd')}>MPD</a>
       </div>

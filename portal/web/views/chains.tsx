@@ -5,6 +5,7 @@ import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Chain, ChainDetail, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { May } from '../parts/may';
 import { Graph } from '../parts/graph';
 import { write } from '../pure/route';
 import { ago } from '../pure/words';
@@ -40,7 +41,7 @@ export function Chains() {
                 <h3>{job.chain} <span class={`tag ${job.state}`}>{job.state}</span></h3>
                 <a href={write({ view: 'library', asset: job.asset_id })}>its asset</a>
                 <span class="quiet">{ago(job.created_at, Date.now())}{took(job)}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
-                {['queued', 'running'].includes(job.state) && <button type="button" class="grave" onClick={() => cancel(job.id)}>Cancel</button>}
+                {['queued', 'running'].includes(job.state) && <May><button type="button" class="grave" onClick={() => cancel(job.id)}>Cancel</button></May>}
               </div>
               {job.state === 'running' && <p class="row"><progress max={1} value={job.progress} aria-label={`Progress of ${job.chain}`} /> {Math.round(job.progress * 100)} % {job.stage}</p>}
               {job.error && <p class="notice">{job.error}</p>}

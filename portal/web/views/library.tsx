@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
+import { May } from '../parts/may';
 import type { Asset, Chain, Page } from '../api/types';
 import { Picture, pictures } from '../parts/sprite';
 import { Trash } from '../parts/trash';
@@ -75,7 +76,7 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
   };
   return (
     <>
-      <Upload chains={(chains.value?.items ?? []).map(({ name }) => name)} onDone={first.again} />
+      <May><Upload chains={(chains.value?.items ?? []).map(({ name }) => name)} onDone={first.again} /></May>
       <section aria-labelledby="assets-title">
         <div class="row spread">
           <h2 id="assets-title">Library</h2>

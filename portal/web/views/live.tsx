@@ -5,6 +5,7 @@ import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Channel, Doors, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { May } from '../parts/may';
 import { Player } from '../parts/player';
 import { identifier } from '../pure/identifier';
 import { ago, quoted } from '../pure/words';
@@ -45,10 +46,10 @@ export function Live() {
   return (
     <section aria-labelledby="live-title">
       <h2 id="live-title">Live channels</h2>
-      <form class="row" onSubmit={(event) => { event.preventDefault(); void create(); }}>
+      <May><form class="row" onSubmit={(event) => { event.preventDefault(); void create(); }}>
         <label>Title <input value={title} onInput={(event) => setTitle(event.currentTarget.value)} placeholder="What it is called" /></label>
         <button>Make a channel</button>
-      </form>
+      </form></May>
       <Equivalent flame={`channel create --title ${quoted(title || 'Live')}`} curl={`-X POST {origin}/~streaming/channels -H content-type:application/json -d '{"id":"'$(uuidgen)'","title":"Live"}'`} />
       {(problem || channels.trouble) && <p class="notice" role="status">{problem || channels.trouble}</p>}
       {shown && <div class="stage"><h3>{shown.title}</h3><Player key={shown.id} url={`/~streaming/${shown.id}/index.m3u8`} live={shown.state === 'live'} /></div>}
@@ -61,8 +62,10 @@ export function Live() {
               <span class="quiet">made {ago(channel.created_at, Date.now())}</span>
               <span class="row">
                 <button type="button" disabled={channel.state === 'idle'} onClick={() => setWatched(channel.id)}>Watch</button>
-                <button type="button" onClick={() => renew(channel.id)}>New key</button>
-                <button type="button" class="grave" onClick={() => end(channel.id)}>End</button>
+                <May>
+                  <button type="button" onClick={() => renew(channel.id)}>New key</button>
+                  <button type="button" class="grave" onClick={() => end(channel.id)}>End</button>
+                </May>
               </span>
             </div>
             {keys[channel.id] ? <Addresses doors={doors.value} keyOfChannel={keys[channel.id]!} />

@@ -5,6 +5,7 @@ import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { ComparisonJob, InspectionJob, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
+import { May } from '../parts/may';
 import { Gates, Measured } from '../parts/measured';
 import { identifier } from '../pure/identifier';
 import { ago, quoted } from '../pure/words';
@@ -51,7 +52,7 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
   return (
     <section aria-labelledby="measure-title">
       <h2 id="measure-title">Measure</h2>
-      <form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
+      <May><form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
         <p class="quiet">An asset as it plays (its identifier), as it was uploaded (<code>ID/source</code>), or a track of it (<code>ID/v720</code>).</p>
         <div class="row">
           <label class="grow">What is looked at <input required value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
@@ -67,7 +68,7 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
           <button type="button" disabled={distorted.trim() === ''} onClick={() => begin('inspections', { media: distorted.trim(), gates })}>Inspect without a reference</button>
         </div>
         <Equivalent flame={`quality compare ${quoted(reference || 'REFERENCE')} ${quoted(distorted || 'MEDIA')} --remote --metrics ${metrics.join(',')}${flags}`} />
-      </form>
+      </form></May>
     </section>
   );
 }
@@ -82,7 +83,7 @@ function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
         <h3>{kind === 'comparisons' ? 'Comparison' : 'Inspection'} <span class={`tag ${job.state}`}>{job.state}</span>
           {job.passed != null && job.gates.length > 0 && <span class={`tag ${job.passed ? 'succeeded' : 'failed'}`}>{job.passed ? 'all gates kept' : 'a gate is not kept'}</span>}</h3>
         <span class="quiet">{ago(job.created_at, Date.now())}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
-        {runs && <button type="button" class="grave" onClick={cancel}>Cancel</button>}
+        {runs && <May><button type="button" class="grave" onClick={cancel}>Cancel</button></May>}
       </div>
       <p class="quiet"><code>{one.kind === 'comparisons' ? `${one.job.distorted} against ${one.job.reference}` : one.job.media}</code></p>
       {runs && <p class="row"><progress max={1} value={job.progress} aria-label="Progress" /> {Math.round(job.progress * 100)} %</p>}

@@ -9,6 +9,7 @@ import type { Deployment, Plan } from '../api/types';
 import { Deployments } from '../parts/deployments';
 import { Editor } from '../parts/editor';
 import { Equivalent } from '../parts/equivalent';
+import { May } from '../parts/may';
 import { type Finding, findings, inputs } from '../pure/findings';
 import { bytes, quoted } from '../pure/words';
 
@@ -85,7 +86,7 @@ export function Templates() {
             )}
             {verdict.plan && <Planned plan={verdict.plan} />}
             <div class="row">
-              <button type="button" class="main" disabled={busy || verdict.plan === null} onClick={deploy}>Deploy</button>
+              <May><button type="button" class="main" disabled={busy || verdict.plan === null} onClick={deploy}>Deploy</button></May>
               <span class="quiet" role="status">{deployed}</span>
             </div>
             <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input ${quoted(`${name}=${value}`)}`).join('')} --wait`} />

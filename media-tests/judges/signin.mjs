@@ -1,0 +1,80 @@
+// Signs in at the portal in headless Chromium, as different people, and prints one line of JSON: what was seen.
+//
+//   node signin.mjs URL --link LINK --reader LINK --click TITLE [--pictures FOLDER]
+//
+// URL: the portal, where tokens are needed. LINK: signs somebody in who may write; reader's: one who may only read. TITLE: of an
+// asset, whose card is looked at and which is then played in a second tab. The first link is then tried again by a stranger.
+// Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
+// Nothing but loopback is spoken to.
+
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
+const PATIENCE_MS = 20000;
+const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
+  link: { type: 'string' }, reader: { type: 'string' }, click: { type: 'string' }, pictures: { type: 'string' },
+} });
+if (!url || !values.link || !values.reader || !values.click) {
+  console.error('usage: signin.mjs URL --link LINK --reader LINK --click TITLE [--pictures FOLDER]');
+  process.exit(2);
+}
+
+const card = (page) => page.locator('#assets a', { hasText: values.click });
+
+// Who the page says that one is, what of it can be changed, and whether the asset has a picture.
+async function looked(page) {
+  await card(page).waitFor({ timeout: PATIENCE_MS });
+  const poster = await page.waitForFunction(() => document.querySelector('#assets img')?.naturalWidth > 0, null, { timeout: PATIENCE_MS })
+    .then(() => true, () => false);
+  return page.evaluate((poster) => ({
+    who: document.querySelector('.who').firstChild.textContent, tag: document.querySelector('.who .tag')?.textContent ?? '',
+    upload: document.querySelector('.drop') !== null, poster, address: location.href, cookie: document.cookie, kept: sessionStorage.length,
+  }), poster);
+}
+
+let browser;
+try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const writer = await browser.newContext();
+  const page = await writer.newPage();
+  await page.goto(url);
+  await page.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
+  if (values.pictures) await page.screenshot({ path: `${values.pictures}/stranger.png` });
+  // Another document, as a link in a mail would open it.
+  const tab = await writer.newPage();
+  await tab.goto(values.link);
+  const signed = await looked(tab);
+  const cookies = (await writer.cookies()).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite }));
+
+  // Every tab is signed in.
+  const second = await writer.newPage();
+  await second.goto(new URL(values.link).origin);
+  await card(second).click({ timeout: PATIENCE_MS });
+  const played = await second.waitForFunction(() => document.querySelector('video')?.currentTime > 1, null, { timeout: PATIENCE_MS })
+    .then(() => true, () => false);
+  await second.getByRole('button', { name: 'Sign out' }).click();
+  await second.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
+  const left = (await writer.cookies()).length;
+
+  const reader = await (await browser.newContext()).newPage();
+  await reader.goto(values.reader);
+  const reading = await looked(reader);
+  await card(reader).click({ timeout: PATIENCE_MS });
+  await reader.getByRole('heading', { name: values.click }).waitFor({ timeout: PATIENCE_MS });
+  if (values.pictures) await reader.screenshot({ path: `${values.pictures}/reader.png` });
+  const changes = await reader.getByRole('button', { name: /^(Rename|Delete)$/ }).count();
+
+  const stranger = await (await browser.newContext()).newPage();
+  const said = stranger.waitForEvent('dialog', { timeout: PATIENCE_MS }).then(async (dialog) => {
+    await dialog.dismiss();
+    return dialog.message();
+  });
+  await stranger.goto(values.link);
+  console.log(JSON.stringify({ signed, cookies, played, left, reading, changes, again: await said }));
+} catch (error) {
+  console.error(`signin.mjs: ${error.message}`);
+  process.exitCode = 3;
+} finally {
+  await browser?.close();
+}

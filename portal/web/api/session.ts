@@ -1,0 +1,54 @@
+// Who looks at the page, and what they may do. A token that is shown once becomes a cookie that no script can read; the router
+// turns it into `Authorization` for the services of the bundle.
+
+import { signal } from '@preact/signals';
+import { token as given } from '../pure/route';
+import { asked, send } from './http';
+import type { Session } from './types';
+
+const PATH = '/api/router/session';
+
+/** Nothing before it is known, and where a token is wanted that nobody has given. */
+export const session = signal<Session | null>(null);
+
+/** Whether who looks may do what needs this scope. */
+export function may(scope: string): boolean {
+  return session.value?.scopes.includes(scope) ?? false;
+}
+
+/** Takes a token out of the address, and so out of the bar and the history, signs in with it, and finds out who that is. */
+export async function admit(): Promise<void> {
+  const found = given(location.hash);
+  if (found !== null) history.replaceState(null, '', location.pathname);
+  await look();
+  const now = session.value;
+  if (found === null || (now !== null && isOpen(now))) return;
+  // Any page may hold such a link: nobody works on as somebody else without having been asked.
+  if (now !== null && !confirm(`You are ${called(now)}. Let this link sign you in as somebody else?`)) return;
+  await enter(found).catch((error: Error) => alert(`This link signs nobody in: ${error.message}`));
+}
+
+/** Signs in with a token or a link's. */
+export async function enter(token: string): Promise<void> {
+  session.value = await (await send('POST', PATH, undefined, { authorization: `Bearer ${token.trim()}` })).json() as Session;
+  asked.value = false;
+}
+
+export async function leave(): Promise<void> {
+  await send('DELETE', PATH);
+  session.value = null;
+  asked.value = true;
+}
+
+export function called({ subject, tenant }: Session): string {
+  return `${subject} of ${tenant}`;
+}
+
+/** Whether everybody on this machine may everything. */
+export function isOpen({ subject }: Session): boolean {
+  return subject === 'loopback';
+}
+
+async function look(): Promise<void> {
+  session.value = await send('GET', PATH).then((answer) => answer.json() as Promise<Session>, () => null);
+}
