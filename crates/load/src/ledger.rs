@@ -1,17 +1,17 @@
-//! What all viewers met with: requests, starts, stalls, switches in; percentiles out, for all of it or a part of the time.
+//! What all viewers met with: requests, starts, stalls, switches in; figures out, for all of it or a part of the time.
 //!
-//! It holds a bounded number of requests. What comes beyond is counted, and has no part in the percentiles; how many those are is
-//! said.
+//! Everything is counted, in slots of time ([`slots`]), however long it lasts; a slot keeps a fair sample of the times that it saw, for the
+//! percentiles. How many times are not in a sample is said. What is asked for is rounded to slots.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// Requests whose times are kept: 16 bytes each.
-pub const KEPT_MAX: usize = 1_000_000;
-/// Starts and stalls that are kept.
-const EVENTS_MAX: usize = 200_000;
+use slots::{Slot, Slots};
+
+mod slots;
+
 /// Reasons of failures that are told apart; further ones are counted as [`OTHER`].
 const REASONS_MAX: usize = 32;
 const OTHER: &str = "other";
@@ -22,37 +22,8 @@ pub struct Ledger(Mutex<Book>);
 
 #[derive(Debug, Default)]
 struct Book {
-    requests: Vec<Request>,
-    /// Requests beyond those that are kept.
-    unkept: u64,
-    failures: Vec<(u64, &'static str)>,
-    failed: u64,
-    events: Vec<(u64, Event)>,
-    bytes: u64,
+    slots: Slots,
     there: u64,
-}
-
-/// A request that was answered.
-#[derive(Debug, Clone, Copy)]
-struct Request {
-    at_ms: u32,
-    /// To the head of the answer, microseconds.
-    head_us: u32,
-    /// To its last byte.
-    whole_us: u32,
-    bytes: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    /// It plays, after so many milliseconds.
-    Started(u64),
-    /// It stalled for so long.
-    Stalled(u64),
-    /// Another rendition.
-    Switched,
-    /// It played for so long.
-    Played(u64),
 }
 
 /// What it came to.
@@ -80,7 +51,7 @@ pub struct Figures {
     pub played_ms: u64,
     /// Changes of rendition.
     pub switches: u64,
-    /// Requests that were counted and whose times were not kept.
+    /// Requests and starts that were counted and whose times were not kept: percentiles are those of a fair sample of the others.
     pub unkept: u64,
 }
 
@@ -106,55 +77,36 @@ impl Ledger {
 
     /// Notes an answer: when it was asked for, the time to its head and to its end, and the bytes of its body.
     pub fn answered(&self, at_ms: u64, head_us: u64, whole_us: u64, bytes: u64) {
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let mut book = self.book();
-        book.bytes += bytes;
-        if book.requests.len() >= KEPT_MAX {
-            book.unkept += 1;
-            return;
-        }
-        book.requests.push(Request {
-            at_ms: small(at_ms),
-            head_us: small(head_us),
-            whole_us: small(whole_us),
-            bytes: small(bytes),
-        });
+        self.book().slots.answered(at_ms, head_us, whole_us, bytes);
     }
 
     /// Notes a request that failed, and why.
     pub fn failed(&self, at_ms: u64, reason: &'static str) {
         let mut book = self.book();
-        book.failed += 1;
-        if book.failures.len() < EVENTS_MAX {
-            book.failures.push((at_ms, reason));
-        }
+        let reasons = &mut book.slots.at(at_ms).reasons;
+        *reasons.entry(reason).or_default() += 1;
     }
 
     /// Notes that a viewer sees the first picture, `startup_ms` after the wish.
     pub fn started(&self, at_ms: u64, startup_ms: u64) {
-        self.event(at_ms, Event::Started(startup_ms));
+        self.book().slots.started(at_ms, startup_ms);
     }
 
     /// Notes that a player stood still for `stalled_ms`.
     pub fn stalled(&self, at_ms: u64, stalled_ms: u64) {
-        self.event(at_ms, Event::Stalled(stalled_ms));
+        let mut book = self.book();
+        let slot = book.slots.at(at_ms);
+        (slot.stalls, slot.stalled_ms) = (slot.stalls + 1, slot.stalled_ms + stalled_ms);
     }
 
     /// Notes that a viewer has another rendition from now on.
     pub fn switched(&self, at_ms: u64) {
-        self.event(at_ms, Event::Switched);
+        self.book().slots.at(at_ms).switches += 1;
     }
 
     /// Notes that a viewer who leaves has seen `played_ms`.
     pub fn played(&self, at_ms: u64, played_ms: u64) {
-        self.event(at_ms, Event::Played(played_ms));
-    }
-
-    fn event(&self, at_ms: u64, event: Event) {
-        let mut book = self.book();
-        if book.events.len() < EVENTS_MAX {
-            book.events.push((at_ms, event));
-        }
+        self.book().slots.at(at_ms).played_ms += played_ms;
     }
 
     /// One more viewer is there, or (`false`) one less.
@@ -169,60 +121,68 @@ impl Ledger {
         self.book().there
     }
 
-    /// When the first request was asked, of those from `from_ms` on, whose head took `head_ms` or longer.
+    /// When the first request was asked, of those from `from_ms` on, whose head took `head_ms` or longer; rounded down to a slot.
     #[must_use]
     pub fn first_slow(&self, from_ms: u64, head_ms: f64) -> Option<u64> {
         let book = self.book();
-        let slow = book
-            .requests
-            .iter()
-            .filter(|request| u64::from(request.at_ms) >= from_ms && f64::from(request.head_us) / 1000.0 >= head_ms);
-        slow.map(|request| u64::from(request.at_ms)).min()
+        let mut slots = book.slots.between(from_ms, u64::MAX);
+        slots.find(|(_, slot)| slot.head_max_us.is_some_and(|us| f64::from(us) / 1000.0 >= head_ms)).map(|(at, _)| at)
     }
 
-    /// What came of what was asked, and happened, from `from_ms` to before `to_ms`.
+    /// What came of what was asked, and happened, from `from_ms` to before `to_ms`: in all slots that begin then. So what is asked for in
+    /// pieces adds up.
     #[must_use]
     pub fn between(&self, from_ms: u64, to_ms: u64) -> Figures {
-        let book = self.book();
-        let within = |at_ms: u64| (from_ms..to_ms).contains(&at_ms);
-        let requests: Vec<&Request> = book.requests.iter().filter(|one| within(u64::from(one.at_ms))).collect();
-        let ms = |of: fn(&Request) -> u32| Spread::of(requests.iter().map(|one| f64::from(of(one)) / 1000.0).collect());
-        let mut figures = Figures {
-            requests: requests.len() as u64,
-            bytes: requests.iter().map(|one| u64::from(one.bytes)).sum(),
-            head_ms: ms(|one| one.head_us),
-            whole_ms: ms(|one| one.whole_us),
-            ..Figures::default()
+        let slots: Vec<Slot> = {
+            // Viewers wait for the book: it is copied, and reckoned with afterwards.
+            let book = self.book();
+            book.slots.between(from_ms, to_ms).map(|(_, slot)| slot.clone()).collect()
         };
-        for (_, reason) in book.failures.iter().filter(|(at_ms, _)| within(*at_ms)) {
-            figures.failed += 1;
-            let known = figures.reasons.len() < REASONS_MAX || figures.reasons.contains_key(*reason);
-            *figures.reasons.entry(if known { *reason } else { OTHER }.to_owned()).or_default() += 1;
-        }
-        let mut startups = Vec::new();
-        for (_, event) in book.events.iter().filter(|(at_ms, _)| within(*at_ms)) {
-            match event {
-                #[allow(clippy::cast_precision_loss, reason = "milliseconds of a start fit")]
-                Event::Started(ms) => startups.push(*ms as f64),
-                Event::Stalled(ms) => {
-                    (figures.stalls, figures.stalled_ms) = (figures.stalls + 1, figures.stalled_ms + ms)
-                }
-                Event::Switched => figures.switches += 1,
-                Event::Played(ms) => figures.played_ms += ms,
-            }
-        }
-        figures.startup_ms = Spread::of(startups);
-        figures
+        Figures::of(&slots)
     }
 
     /// What all of it came to.
     #[must_use]
     pub fn whole(&self) -> Figures {
-        let figures = self.between(0, u64::MAX);
-        let book = self.book();
-        let (requests, failed) = (figures.requests + book.unkept, book.failed);
-        Figures { requests, failed, bytes: book.bytes, unkept: book.unkept, ..figures }
+        self.between(0, u64::MAX)
     }
+}
+
+// === impl Figures ===
+
+impl Figures {
+    fn of(slots: &[Slot]) -> Self {
+        let sum = |of: fn(&Slot) -> u64| slots.iter().map(of).sum::<u64>();
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        for (reason, count) in slots.iter().flat_map(|slot| &slot.reasons) {
+            let is_known = reasons.len() < REASONS_MAX || reasons.contains_key(*reason);
+            *reasons.entry(if is_known { *reason } else { OTHER }.to_owned()).or_default() += count;
+        }
+        let times = |of: fn(&slots::Times) -> u32| {
+            let shares = slots.iter().flat_map(move |slot| slot.times.shares().map(move |(times, share)| (us_as_ms(of(times)), share)));
+            shares.collect::<Vec<_>>()
+        };
+        let startups = slots.iter().flat_map(|slot| slot.startups_ms.shares().map(|(ms, share)| (f64::from(*ms), share)));
+        let longest = |of: fn(&Slot) -> Option<u32>| slots.iter().filter_map(of).max();
+        Self {
+            requests: sum(|slot| slot.times.seen()),
+            failed: reasons.values().sum(),
+            reasons,
+            bytes: sum(|slot| slot.bytes),
+            head_ms: Spread::of_sample(times(|times| times.head_us), longest(|slot| slot.head_max_us).map(us_as_ms)),
+            whole_ms: Spread::of_sample(times(|times| times.whole_us), longest(|slot| slot.whole_max_us).map(us_as_ms)),
+            startup_ms: Spread::of_sample(startups.collect(), longest(|slot| slot.startup_max_ms).map(f64::from)),
+            stalls: sum(|slot| slot.stalls),
+            stalled_ms: sum(|slot| slot.stalled_ms),
+            played_ms: sum(|slot| slot.played_ms),
+            switches: sum(|slot| slot.switches),
+            unkept: sum(|slot| slot.times.unkept() + slot.startups_ms.unkept()),
+        }
+    }
+}
+
+fn us_as_ms(us: u32) -> f64 {
+    f64::from(us) / 1000.0
 }
 
 // === impl Spread ===
@@ -230,20 +190,27 @@ impl Ledger {
 impl Spread {
     /// Of these values, in any order.
     #[must_use]
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "places within a list"
-    )]
-    pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
+    pub fn of(values: Vec<f64>) -> Self {
+        Self::of_sample(values.into_iter().map(|value| (value, 1.0)).collect(), None)
+    }
+
+    /// Of a sample: each value, and how many it stands for. The greatest of all may be known to be greater than the greatest here.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are positive and sum to a count")]
+    fn of_sample(mut values: Vec<(f64, f64)>, max: Option<f64>) -> Self {
+        values.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let all: f64 = values.iter().map(|(_, share)| share).sum();
+        let last = values.last().map_or(0.0, |(value, _)| *value);
         // The nearest rank: a value that was there.
-        let at = |share: f64| {
-            let rank = (values.len() as f64 * share).ceil() as usize;
-            values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+        let at = |part: f64| {
+            let mut upto = 0.0;
+            let mut ranked = values.iter();
+            let found = ranked.find(|(_, share)| {
+                upto += share;
+                upto >= all * part
+            });
+            found.map_or(last, |(value, _)| *value)
         };
-        Self { count: values.len() as u64, p50: at(0.5), p95: at(0.95), max: at(1.0) }
+        Self { count: all.round() as u64, p50: at(0.5), p95: at(0.95), max: max.unwrap_or(last) }
     }
 }
 
@@ -265,6 +232,34 @@ mod tests {
                 prop_assert!(upto >= wanted && below < wanted, "{value}: {below} below, {upto} up to it, of {}", values.len());
             }
         }
+
+        #[test]
+        fn pieces_add_up_to_the_whole_whatever_happens_when(
+            events in prop::collection::vec((0_u64..20_000, 0_u8..6, 1_u64..300), 0..60),
+            cuts in prop::collection::vec(0_u64..20_000, 0..4),
+        ) {
+            let ledger = Ledger::default();
+            let (mut requests, mut failed, mut stalled_ms, mut starts) = (0, 0, 0, 0);
+            for (at_ms, what, many) in events {
+                match what {
+                    0 | 1 => (0..many).for_each(|nth| { ledger.answered(at_ms, nth, 2 * nth, 10); requests += 1; }),
+                    2 => { ledger.failed(at_ms, "503"); failed += 1; }
+                    3 => { ledger.stalled(at_ms, many); stalled_ms += many; }
+                    4 => (0..many).for_each(|ms| { ledger.started(at_ms, ms); starts += 1; }),
+                    _ => ledger.switched(at_ms),
+                }
+            }
+            let whole = ledger.whole();
+            prop_assert_eq!((whole.requests, whole.failed, whole.stalled_ms, whole.startup_ms.count), (requests, failed, stalled_ms, starts));
+            prop_assert_eq!((whole.head_ms.count, whole.bytes), (requests, requests * 10));
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let ends = [0].into_iter().chain(cuts).chain([u64::MAX]).collect::<Vec<_>>();
+            let pieces: Vec<_> = ends.windows(2).map(|pair| ledger.between(pair[0], pair[1])).collect();
+            let sum = |of: fn(&Figures) -> u64| pieces.iter().map(of).sum::<u64>();
+            prop_assert_eq!((sum(|one| one.requests), sum(|one| one.failed), sum(|one| one.stalls)), (requests, failed, whole.stalls));
+            prop_assert_eq!((sum(|one| one.unkept), sum(|one| one.switches)), (whole.unkept, whole.switches));
+        }
     }
 
     #[test]
@@ -284,5 +279,27 @@ mod tests {
             (ledger.first_slow(0, 60.0), ledger.first_slow(700, 60.0), ledger.first_slow(0, 1e6)),
             (Some(600), Some(700), None)
         );
+    }
+
+    /// However many come: the last second is counted as the first one is, and its times are those of its own requests.
+    #[test]
+    fn after_a_million_requests_the_next_ones_count() {
+        const EACH: u64 = 12_000;
+        let ledger = Ledger::default();
+        for second in 0..100 {
+            for nth in 0..EACH {
+                let head_us = if second == 99 { 50_000 } else { 1000 + nth % 100 };
+                ledger.answered(second * 1000 + nth / 12, head_us, head_us, 7);
+            }
+            ledger.started(second * 1000, 10);
+            ledger.played(second * 1000, 1000);
+        }
+        let (last, whole) = (ledger.between(99_000, 100_000), ledger.whole());
+        assert_eq!((last.requests, last.bytes, last.startup_ms.count), (EACH, EACH * 7, 1));
+        assert_eq!((last.head_ms.p50, last.head_ms.max), (50.0, 50.0));
+        assert_eq!((whole.requests, whole.played_ms), (100 * EACH, 100_000));
+        assert!((1.04..1.06).contains(&whole.head_ms.p50), "{:?}", whole.head_ms);
+        assert!(whole.unkept > EACH && last.unkept < EACH, "{} {}", whole.unkept, last.unkept);
+        assert_eq!(ledger.first_slow(0, 50.0), Some(99_000));
     }
 }

@@ -133,6 +133,8 @@ pub struct Limits {
     pub part: Bytes,
     /// Memory for bytes on their way to the store, all uploads together; who finds none free waits.
     pub receive_memory: Bytes,
+    /// Who has had memory for this long gives it back while others wait, and stands in line again.
+    pub memory_turn: Span,
     /// A body that brings nothing for this long is cut; what came is kept.
     pub idle: Span,
     /// An unfinished upload that nobody touches for this long is given up; also the time that its end is remembered.
@@ -160,8 +162,15 @@ pub struct PullConfig {
     pub allow_private: bool,
     /// Pulls at once; more wait.
     pub max_running: usize,
+    /// Those of one tenant.
+    pub tenant_running: usize,
     /// Pulls that may wait or run; more are refused with 503.
     pub max_waiting: u32,
+    /// Those of one tenant; more are refused with 429.
+    pub tenant_waiting: u32,
+    /// What a server is to bring in a second, on average over `limits.idle`. A try that brings less is ended, and counts as one that
+    /// brought nothing.
+    pub min_rate: Bytes,
     /// Redirects that are followed.
     pub max_redirects: u32,
     /// Tries in a row that may bring nothing new.
@@ -247,8 +256,15 @@ impl Config {
                 Bytes(largest)
             ));
         }
-        if self.limits.max_processing == 0 || self.pulls.max_running == 0 {
-            return wrong("limits.max_processing and pulls.max_running are 1 at least".to_owned());
+        if self.limits.max_processing == 0 {
+            return wrong("limits.max_processing is 1 at least".to_owned());
+        }
+        let pulls = &self.pulls;
+        if !(1..=pulls.max_running).contains(&pulls.tenant_running) || pulls.tenant_waiting == 0 {
+            return wrong(format!(
+                "pulls.tenant_running is {}, it is from 1 to pulls.max_running ({}); pulls.tenant_waiting is 1 at least",
+                pulls.tenant_running, pulls.max_running
+            ));
         }
         if self.limits.max_partials == 0 {
             return wrong("limits.max_partials is 1 at least".to_owned());
@@ -359,6 +375,7 @@ impl Default for Limits {
             max_upload: Bytes(64 << 30),
             part: Bytes(8 << 20),
             receive_memory: Bytes(96 << 20),
+            memory_turn: Span(Duration::from_secs(2)),
             idle: Span(Duration::from_secs(30)),
             expiry: Span(Duration::from_secs(24 * 3600)),
             sweep: Span(Duration::from_secs(60)),
@@ -377,8 +394,11 @@ impl Default for PullConfig {
     fn default() -> Self {
         Self {
             allow_private: false,
-            max_running: 2,
+            max_running: 4,
+            tenant_running: 2,
             max_waiting: 1000,
+            tenant_waiting: 250,
+            min_rate: Bytes(32 << 10),
             max_redirects: 5,
             max_tries: 6,
             answer_timeout: Span(Duration::from_secs(15)),

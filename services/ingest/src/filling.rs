@@ -102,6 +102,14 @@ impl Filling {
         std::mem::take(&mut self.hashed).freeze()
     }
 
+    /// Goes on in `memory`, which begins with what was given away last and is hashed already.
+    pub fn resume(&mut self, mut memory: BytesMut) {
+        debug_assert!(self.size_bytes == 0, "what is there would be lost");
+        self.hashed = memory.split();
+        self.size_bytes = self.hashed.len();
+        self.fresh = memory;
+    }
+
     /// Waits for the batch that is being hashed and takes the digests; whoever asks puts them back.
     async fn rest(&mut self) -> Box<Digests> {
         match std::mem::replace(&mut self.hasher, Hasher::Away) {

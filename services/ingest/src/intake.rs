@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -19,9 +19,10 @@ use crate::concat::Concat;
 use crate::config::Limits;
 use crate::depot::Depot;
 use crate::digest::{Promise, RunningSha256};
-use crate::holdings;
+use crate::holdings::{self, Looks};
 use crate::labels::Labels;
-use crate::parts::{PARTS_HELD, part_bytes};
+use crate::memory::Memory;
+use crate::parts::part_bytes;
 use crate::receive::{ReceiveError, Received, Receiver};
 use crate::record::{Origin, Record, Stage};
 use crate::store::{JoinRefusal, RecordResult, Uploads};
@@ -29,8 +30,6 @@ use crate::writers::{Turn, Writers};
 
 /// Pieces of a body (each what one read of a socket gave) between a request and its task.
 const PIECES_WAITING: usize = 2;
-/// Memory is counted in steps of this.
-const MEMORY_STEP_BYTES: u64 = 64 * 1024;
 /// How long a newcomer waits for the one who writes to store what it has.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -56,8 +55,9 @@ pub struct Intake {
     /// The service stops.
     pub stop: CancellationToken,
     /// Whoever looks at what tenants hold.
-    pub looks: Arc<Mutex<()>>,
-    memory: Arc<Semaphore>,
+    pub looks: Looks,
+    /// What all bytes on their way to the store may take.
+    pub memory: Memory,
 }
 
 /// A new upload.
@@ -92,17 +92,6 @@ pub enum End {
     Stopping,
 }
 
-/// Why a body was not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
-    /// The bytes were not taken.
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    /// Others hold all memory.
-    #[error("all memory for uploads is in use")]
-    NoMemory,
-}
-
 enum Piece {
     Bytes(Bytes),
     End(End),
@@ -114,7 +103,6 @@ impl Intake {
     /// An intake into `uploads` and `depot`.
     #[must_use]
     pub fn new(uploads: Uploads, depot: Depot, limits: Limits, stop: CancellationToken) -> Self {
-        let steps = usize::try_from(limits.receive_memory.0 / MEMORY_STEP_BYTES).unwrap_or(usize::MAX);
         Self {
             uploads,
             depot,
@@ -125,8 +113,8 @@ impl Intake {
             joins: Arc::default(),
             tasks: TaskTracker::new(),
             stop,
-            looks: Arc::default(),
-            memory: Arc::new(Semaphore::new(steps.min(Semaphore::MAX_PERMITS))),
+            looks: Looks::default(),
+            memory: Memory::new(limits.receive_memory.0, limits.memory_turn.0),
         }
     }
 
@@ -192,16 +180,6 @@ impl Intake {
         }
     }
 
-    /// A receiver of the bytes of `record`, with the memory that it needs.
-    pub async fn receiver(
-        &self,
-        record: Record,
-        promise: Option<Promise>,
-    ) -> Result<(Receiver, OwnedSemaphorePermit), IntakeError> {
-        let memory = self.memory(&record).await?;
-        Ok((Receiver::open(self, record, promise).await?, memory))
-    }
-
     /// Takes in a body. What came is stored and acknowledged, however the connection ends, also when the caller of this
     /// is dropped.
     pub async fn take_in<S, E>(
@@ -210,7 +188,7 @@ impl Intake {
         record: Record,
         promise: Option<Promise>,
         body: S,
-    ) -> Result<(Received, End), IntakeError>
+    ) -> Result<(Received, End), ReceiveError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
@@ -227,7 +205,7 @@ impl Intake {
         record: Record,
         promise: Option<Promise>,
         pieces: mpsc::Receiver<Piece>,
-    ) -> Result<(Received, End), IntakeError> {
+    ) -> Result<(Received, End), ReceiveError> {
         let (id, origin) = (record.id, record.origin);
         let taken = self.receive(&turn, record, promise, pieces).await;
         let complete = matches!(taken, Ok((Received { complete: true, .. }, _)));
@@ -250,23 +228,41 @@ impl Intake {
         record: Record,
         promise: Option<Promise>,
         mut pieces: mpsc::Receiver<Piece>,
-    ) -> Result<(Received, End), IntakeError> {
-        let (mut receiver, _memory) = self.receiver(record, promise).await?;
+    ) -> Result<(Received, End), ReceiveError> {
+        let mut receiver = Receiver::open(self, record, promise).await?;
         let end = loop {
             let piece = tokio::select! {
                 biased;
                 () = turn.wanted_by_another() => break End::Displaced,
                 () = self.stop.cancelled() => break End::Stopping,
+                () = receiver.memory_wanted() => {
+                    receiver.put_away().await?;
+                    continue;
+                }
                 piece = pieces.recv() => piece,
             };
             match piece {
                 Some(Piece::Bytes(bytes)) => {
-                    if let Err(error) = receiver.push(bytes).await {
+                    let ready = tokio::select! {
+                        biased;
+                        () = turn.wanted_by_another() => break End::Displaced,
+                        () = self.stop.cancelled() => break End::Stopping,
+                        ready = receiver.make_ready() => ready,
+                    };
+                    let taken = match ready {
+                        Ok(()) => receiver.push(bytes).await,
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = taken {
                         // What came before is stored, if it can be: the client need not send it again.
-                        if matches!(error, ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. }) {
+                        let is_whole_before = matches!(
+                            error,
+                            ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. } | ReceiveError::NoMemory(_)
+                        );
+                        if is_whole_before {
                             receiver.close(false).await?;
                         }
-                        return Err(error.into());
+                        return Err(error);
                     }
                 }
                 Some(Piece::End(end)) => break end,
@@ -281,19 +277,6 @@ impl Intake {
         let ended = self.uploads.give_up(id, from, Stage::Ending, reason).await?;
         self.processing.notify_one();
         Ok(ended)
-    }
-
-    /// The memory that an upload needs while its bytes come, or are joined.
-    pub(crate) async fn memory(&self, record: &Record) -> Result<OwnedSemaphorePermit, IntakeError> {
-        let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
-        let coming_bytes = record.length_bytes.map_or(u64::MAX, |length| length - record.offset_bytes);
-        let needed_bytes = (PARTS_HELD as u64 * record.part_bytes).min(coming_bytes.saturating_add(tail_bytes));
-        let steps = u32::try_from(needed_bytes.div_ceil(MEMORY_STEP_BYTES)).unwrap_or(u32::MAX).max(1);
-        let wait = Arc::clone(&self.memory).acquire_many_owned(steps);
-        match tokio::time::timeout(self.limits.idle.0, wait).await {
-            Ok(memory) => Ok(memory.expect("the semaphore is never closed")),
-            Err(_elapsed) => Err(IntakeError::NoMemory),
-        }
     }
 }
 

@@ -9,7 +9,7 @@
 //! Every step may be repeated: completing a partial upload's object, beginning the multipart upload (the one that no row
 //! names is aborted with the rest), copying a part (the same number replaces it).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,15 +18,17 @@ use bytes::{Bytes, BytesMut};
 use flame_object_store::{MultipartUpload, PartTag, StoreError};
 use futures_util::StreamExt;
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::crew::{self, CRASHES_MAX, Crew, Ended};
 use crate::depot::{self, AssembleError, Depot};
 use crate::digest::{DamagedState, RunningSha256};
 use crate::fault;
 use crate::intake::{Intake, PATIENCE};
+use crate::memory::NoMemory;
+use crate::parts::PARTS_HELD;
 use crate::record::{Record, Stage};
 use crate::retry;
 use crate::store::{Arrival, RecordError, RecordResult};
@@ -72,8 +74,8 @@ enum JoinError {
     Damaged(#[from] DamagedState),
     #[error("the database names other parts of this upload than the plan for it")]
     OffPlan,
-    #[error("other uploads hold all the memory that there is for them")]
-    NoMemory,
+    #[error(transparent)]
+    NoMemory(#[from] NoMemory),
     #[error("{0}")]
     Lost(String),
 }
@@ -99,10 +101,9 @@ impl Joiner {
 
     /// Joins what is due until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut tasks: JoinSet<Uuid> = JoinSet::new();
-        let mut running = HashSet::new();
+        let mut crew = Crew::default();
         while !stop.is_cancelled() {
-            let next = match self.start_due(&mut tasks, &mut running).await {
+            let next = match self.start_due(&mut crew).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(%error, "joins cannot be looked up");
@@ -110,39 +111,53 @@ impl Joiner {
                 }
             };
             tokio::select! {
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    running.remove(&ended.expect("a join is neither aborted nor does it panic"));
-                }
+                ended = crew.next() => if let Err(error) = self.look_after(ended).await {
+                    tracing::warn!(%error, id = %ended.id, "a crash cannot be noted");
+                },
                 () = self.intake.joins.notified() => {}
                 () = tokio::time::sleep(retry::until(next, LOOK)) => {}
                 () = stop.cancelled() => {}
             }
         }
         // Each notices the stop by itself and notes what it has.
-        while tasks.join_next().await.is_some() {}
+        crew.finish().await;
     }
 
-    async fn start_due(
-        &self,
-        tasks: &mut JoinSet<Uuid>,
-        running: &mut HashSet<Uuid>,
-    ) -> RecordResult<Option<OffsetDateTime>> {
+    async fn start_due(&self, crew: &mut Crew) -> RecordResult<Option<OffsetDateTime>> {
         let now = OffsetDateTime::now_utc();
         // Running ones are due too, so as many more are asked for.
-        let limit = u32::try_from(JOINS_MAX + running.len()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(JOINS_MAX + crew.len()).unwrap_or(u32::MAX);
         for id in self.intake.uploads.due_joins(now, limit).await? {
-            if running.len() < JOINS_MAX && running.insert(id) {
+            if crew.len() < JOINS_MAX {
                 let joiner = self.clone();
-                tasks.spawn(async move {
+                crew.start(id, async move {
                     if let Err(error) = joiner.join(id).await {
                         tracing::warn!(%error, %id, "a join is tried again later");
                         tokio::time::sleep(retry::pause(1, joiner.intake.limits.max_backoff.0)).await;
                     }
-                    id
                 });
             }
         }
         self.intake.uploads.next_due_join(now).await
+    }
+
+    /// A join that crashed is tried again later, and at last given up.
+    async fn look_after(&self, Ended { id, crashes }: Ended) -> RecordResult<()> {
+        let Intake { uploads, limits, .. } = &self.intake;
+        let Some(record) = uploads.load(id).await?.filter(|record| crashes > 0 && record.stage == Stage::Receiving)
+        else {
+            return Ok(());
+        };
+        let reason = crew::reason(crashes);
+        if crashes >= CRASHES_MAX {
+            uploads.give_up(id, Stage::Receiving, Stage::Refusing, &reason).await?;
+            self.intake.processing.notify_one();
+            return Ok(());
+        }
+        let attempts = record.attempts.saturating_add(1);
+        let pause = retry::pause(attempts, limits.max_backoff.0);
+        uploads.postpone_join(id, attempts, OffsetDateTime::now_utc() + pause, &reason).await?;
+        Ok(())
     }
 
     async fn join(&self, id: Uuid) -> RecordResult<()> {
@@ -181,7 +196,13 @@ impl Joiner {
         let Intake { uploads, depot, .. } = &self.intake;
         let partials = uploads.partials(record.id).await?;
         let Some(first) = partials.first() else { return Err(JoinError::OffPlan) };
-        let _memory = self.intake.memory(&record).await.map_err(|_| JoinError::NoMemory)?;
+        let wanted_bytes = (PARTS_HELD as u64 * record.part_bytes).min(record.length_bytes.unwrap_or(u64::MAX));
+        let _memory = tokio::select! {
+            biased;
+            () = turn.wanted_by_another() => return Ok(Tried::Over),
+            () = self.intake.stop.cancelled() => return Ok(Tried::Over),
+            memory = self.intake.memory.keep(&record.tenant, wanted_bytes, self.intake.limits.idle.0) => memory?,
+        };
         for partial in &partials {
             let parts = uploads.parts(partial.id).await?;
             depot.assemble(partial, &parts).await.map_err(|error| match error {

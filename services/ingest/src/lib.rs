@@ -5,12 +5,13 @@
 //! disk of its own beside the store, and never serves them back.
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`], [`concat`]), what is known of it ([`record`],
-//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`writers`], [`pull`], [`join`]), what
-//! happens then ([`processing`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
+//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`memory`], [`writers`], [`pull`], [`join`]), what
+//! happens then ([`processing`], [`crew`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod concat;
 pub mod config;
+pub mod crew;
 pub mod depot;
 pub mod digest;
 pub mod fault;
@@ -21,6 +22,7 @@ pub mod intake;
 pub mod join;
 pub mod labels;
 pub mod live;
+pub mod memory;
 #[doc(hidden)]
 pub mod parsers;
 pub mod parts;
@@ -144,6 +146,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::pin(async move { store.list("ready", None).await.map(drop).map_err(|error| error.to_string()) })
     });
 
+    let forget_at = time::OffsetDateTime::now_utc() + config.limits.expiry.0;
+    uploads.remember_failed_until(forget_at).await.map_err(|error| open("database")(error.into()))?;
     let ended = uploads.end_cut_puts().await.map_err(|error| open("database")(error.into()))?;
     if ended > 0 {
         tracing::info!(ended, "uploads by PUT were cut off by the last stop and are given up");

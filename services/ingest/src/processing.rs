@@ -6,7 +6,6 @@
 //! metadata, transcode, the media program) is waited for, with growing pauses and without end: the file is safe. What
 //! will not get better is refused: then everything stored is deleted, and only after that the upload is called `failed`.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +16,10 @@ use flame_api::{Client, ClientError};
 use flame_media_child::protocol::NOT_MEDIA;
 use flame_object_store::StoreError;
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::crew::{self, CRASHES_MAX, Crew, Ended};
 use crate::depot::{self, AssembleError};
 use crate::fault;
 use crate::intake::Intake;
@@ -72,10 +71,9 @@ struct Next {
 impl Processor {
     /// Does what is due until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut tasks: JoinSet<Uuid> = JoinSet::new();
-        let mut running = HashSet::new();
+        let mut crew = Crew::default();
         while !stop.is_cancelled() {
-            let next = match self.start_due(&mut tasks, &mut running).await {
+            let next = match self.start_due(&mut crew).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(%error, "work cannot be looked up");
@@ -83,40 +81,53 @@ impl Processor {
                 }
             };
             tokio::select! {
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    running.remove(&ended.expect("work is neither aborted nor does it panic"));
-                }
+                ended = crew.next() => if let Err(error) = self.look_after(ended).await {
+                    tracing::warn!(%error, id = %ended.id, "a crash cannot be noted");
+                },
                 () = self.intake.processing.notified() => {}
                 () = tokio::time::sleep(retry::until(next, LOOK)) => {}
                 () = stop.cancelled() => {}
             }
         }
         // Every stage can be repeated: the next start does.
-        tasks.shutdown().await;
+        crew.shutdown().await;
     }
 
-    async fn start_due(
-        &self,
-        tasks: &mut JoinSet<Uuid>,
-        running: &mut HashSet<Uuid>,
-    ) -> RecordResult<Option<OffsetDateTime>> {
+    async fn start_due(&self, crew: &mut Crew) -> RecordResult<Option<OffsetDateTime>> {
         let now = OffsetDateTime::now_utc();
         let max = self.intake.limits.max_processing;
         // Running ones are due too, so as many more are asked for.
-        let limit = u32::try_from(max + running.len()).unwrap_or(u32::MAX);
+        let limit = u32::try_from(max + crew.len()).unwrap_or(u32::MAX);
         for id in self.intake.uploads.due(now, limit).await? {
-            if running.len() < max && running.insert(id) {
+            if crew.len() < max {
                 let processor = self.clone();
-                tasks.spawn(async move {
+                crew.start(id, async move {
                     if let Err(error) = processor.work(id).await {
                         tracing::warn!(%error, %id, "the work on an upload is tried again later");
                         tokio::time::sleep(retry::pause(1, processor.intake.limits.max_backoff.0)).await;
                     }
-                    id
                 });
             }
         }
         self.intake.uploads.next_due(now).await
+    }
+
+    /// Work that crashed is tried again later, and at last given up.
+    async fn look_after(&self, Ended { id, crashes }: Ended) -> RecordResult<()> {
+        let uploads = &self.intake.uploads;
+        let Some(record) = uploads.load(id).await?.filter(|record| crashes > 0 && record.stage.has_work()) else {
+            return Ok(());
+        };
+        let reason = crew::reason(crashes);
+        // What is being deleted already is not given up again.
+        if crashes >= CRASHES_MAX && !matches!(record.stage, Stage::Refusing | Stage::Ending) {
+            uploads.give_up(id, record.stage, Stage::Refusing, &reason).await?;
+            return Ok(());
+        }
+        let attempts = record.attempts.saturating_add(1);
+        let pause = retry::pause(attempts, self.intake.limits.max_backoff.0);
+        uploads.postpone(&record, attempts, OffsetDateTime::now_utc() + pause, &reason).await?;
+        Ok(())
     }
 
     /// Takes an upload from stage to stage until it is done or something is in the way.

@@ -4,26 +4,29 @@
 //! breaks off or the service stops, it goes on with `Range` and `If-Range`, so that never the bytes of two versions of a
 //! file are joined. A server that cannot promise that is asked for the whole again.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use reqwest::header::HeaderValue;
 use time::OffsetDateTime;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::PullConfig;
-use crate::intake::{Intake, IntakeError, PATIENCE};
+use crate::crew::{self, CRASHES_MAX, Crew, Ended};
+use crate::holdings;
+use crate::intake::{Intake, PATIENCE};
 use crate::receive::{ReceiveError, Receiver};
 use crate::record::{Record, Stage};
 use crate::retry;
 use crate::store::{RecordError, RecordResult};
 use crate::writers::Turn;
 use fetch::{Answer, FetchError, Fetcher};
+use pace::Pace;
 
 pub mod address;
 pub mod fetch;
+pub mod pace;
 
 /// Longest time without a look at the table, in case that a waking call is lost.
 const LOOK: Duration = Duration::from_secs(5);
@@ -60,10 +63,10 @@ impl Puller {
 
     /// Runs what is due until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        let mut tasks: JoinSet<Uuid> = JoinSet::new();
-        let mut running = HashSet::new();
+        let mut crew = Crew::default();
+        let mut running = HashMap::new();
         while !stop.is_cancelled() {
-            let next = match self.start_due(&mut tasks, &mut running).await {
+            let next = match self.start_due(&mut crew, &mut running).await {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::warn!(%error, "pulls cannot be looked up");
@@ -71,8 +74,11 @@ impl Puller {
                 }
             };
             tokio::select! {
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                    running.remove(&ended.expect("a pull is neither aborted nor does it panic"));
+                ended = crew.next() => {
+                    running.remove(&ended.id);
+                    if let Err(error) = self.look_after(ended).await {
+                        tracing::warn!(%error, id = %ended.id, "a crash cannot be noted");
+                    }
                 }
                 () = self.intake.pulls.notified() => {}
                 () = tokio::time::sleep(retry::until(next, LOOK)) => {}
@@ -80,30 +86,47 @@ impl Puller {
             }
         }
         // Each notices the stop by itself and stores what it has.
-        while tasks.join_next().await.is_some() {}
+        crew.finish().await;
     }
 
     async fn start_due(
         &self,
-        tasks: &mut JoinSet<Uuid>,
-        running: &mut HashSet<Uuid>,
+        crew: &mut Crew,
+        running: &mut HashMap<Uuid, String>,
     ) -> RecordResult<Option<OffsetDateTime>> {
         let now = OffsetDateTime::now_utc();
+        let PullConfig { max_running, tenant_running, .. } = self.config;
         // Running ones are due too, so as many more are asked for.
-        let limit = u32::try_from(self.config.max_running + running.len()).unwrap_or(u32::MAX);
-        for id in self.intake.uploads.due_pulls(now, limit).await? {
-            if running.len() < self.config.max_running && running.insert(id) {
-                let puller = self.clone();
-                tasks.spawn(async move {
-                    if let Err(error) = puller.pull(id).await {
-                        tracing::warn!(%error, %id, "a pull is tried again later");
-                        tokio::time::sleep(retry::pause(1, puller.intake.limits.max_backoff.0)).await;
-                    }
-                    id
-                });
-            }
+        let limit = u32::try_from(tenant_running + running.len()).unwrap_or(u32::MAX);
+        let due = self.intake.uploads.due_pulls(now, limit).await?;
+        for id in pace::next(&due, running, max_running, tenant_running) {
+            let tenant = due.iter().find(|(of, _)| *of == id).map(|(_, tenant)| tenant.clone());
+            running.insert(id, tenant.unwrap_or_default());
+            let puller = self.clone();
+            crew.start(id, async move {
+                if let Err(error) = puller.pull(id).await {
+                    tracing::warn!(%error, %id, "a pull is tried again later");
+                    tokio::time::sleep(retry::pause(1, puller.intake.limits.max_backoff.0)).await;
+                }
+            });
         }
         self.intake.uploads.next_due_pull(now).await
+    }
+
+    /// A pull that crashed is tried again later, and at last given up.
+    async fn look_after(&self, Ended { id, crashes }: Ended) -> RecordResult<()> {
+        let Intake { uploads, limits, .. } = &self.intake;
+        let Some(record) = uploads.load(id).await?.filter(|record| crashes > 0 && record.stage == Stage::Receiving)
+        else {
+            return Ok(());
+        };
+        if crashes >= CRASHES_MAX {
+            return self.refuse(id, &crew::reason(crashes)).await;
+        }
+        let attempts = record.attempts.saturating_add(1);
+        let due = OffsetDateTime::now_utc() + retry::pause(attempts, limits.max_backoff.0);
+        uploads.postpone(&record, attempts, due, &crew::reason(crashes)).await?;
+        Ok(())
     }
 
     async fn pull(&self, id: Uuid) -> RecordResult<()> {
@@ -164,9 +187,9 @@ impl Puller {
             Err(reason) => return Ok(Tried::Broken { reason, progressed: false }),
         };
         let began_at_bytes = record.offset_bytes;
-        let (mut receiver, _memory) = match self.intake.receiver(record, None).await {
+        let mut receiver = match Receiver::open(&self.intake, record, None).await {
             Ok(opened) => opened,
-            Err(error) => return Ok(of_intake(error, false)),
+            Err(error) => return Ok(of_receive(error, false)),
         };
         let ended = self.transfer(turn, &mut receiver, answer).await;
         let whole = matches!(ended, Ok(Tried::Complete));
@@ -182,6 +205,8 @@ impl Puller {
             }
             Ok(other) => other,
             Err(TransferError::Body(reason)) => Tried::Broken { reason, progressed },
+            // What it brought does not count: otherwise it would have our place for ever.
+            Err(TransferError::Slow(reason)) => Tried::Broken { reason, progressed: false },
             Err(TransferError::Receive(error)) => of_receive(error, progressed),
         })
     }
@@ -201,7 +226,13 @@ impl Puller {
             }
         }
         let validator = answer.validator.as_ref().and_then(|value| value.to_str().ok());
-        let noted = uploads.set_source(record.id, answer.length_bytes, validator).await;
+        let mut noted = uploads.set_source(record.id, answer.length_bytes, validator).await;
+        if let Err(refused) = noted {
+            noted = match holdings::make_room(&self.intake, &record.tenant, refused).await {
+                Ok(()) => uploads.set_source(record.id, answer.length_bytes, validator).await,
+                Err(refused) => Err(refused),
+            };
+        }
         if let Err(RecordError::Quota(exceeded)) = noted {
             return Ok(Err(exceeded.to_string()));
         }
@@ -214,15 +245,35 @@ impl Puller {
 
     async fn transfer(&self, turn: &Turn, receiver: &mut Receiver, answer: Answer) -> Result<Tried, TransferError> {
         let mut response = answer.response;
+        let (least, over) = (self.config.min_rate, self.intake.limits.idle);
+        let mut pace = Pace::new(least.0, over.0);
         loop {
+            let waits_since = Instant::now();
             let chunk = tokio::select! {
                 biased;
                 () = turn.wanted_by_another() => return Ok(Tried::Over),
                 () = self.intake.stop.cancelled() => return Ok(Tried::Over),
+                () = receiver.memory_wanted() => {
+                    receiver.put_away().await.map_err(TransferError::Receive)?;
+                    continue;
+                }
                 chunk = response.chunk() => chunk,
             };
             match chunk {
-                Ok(Some(bytes)) => receiver.push(bytes).await.map_err(TransferError::Receive)?,
+                Ok(Some(bytes)) => {
+                    if !pace.came(waits_since.elapsed(), bytes.len() as u64) {
+                        let reason = format!("it brought less than {least} a second (pulls.min_rate) for {over}");
+                        return Err(TransferError::Slow(reason));
+                    }
+                    let ready = tokio::select! {
+                        biased;
+                        () = turn.wanted_by_another() => return Ok(Tried::Over),
+                        () = self.intake.stop.cancelled() => return Ok(Tried::Over),
+                        ready = receiver.make_ready() => ready,
+                    };
+                    ready.map_err(TransferError::Receive)?;
+                    receiver.push(bytes).await.map_err(TransferError::Receive)?;
+                }
                 Ok(None) => return Ok(Tried::Complete),
                 Err(error) => {
                     let reason = flame_service_host::problem::chain(&error.without_url());
@@ -237,15 +288,10 @@ impl Puller {
 enum TransferError {
     /// The server's side.
     Body(String),
+    /// The server takes too long.
+    Slow(String),
     /// Our side.
     Receive(ReceiveError),
-}
-
-fn of_intake(error: IntakeError, progressed: bool) -> Tried {
-    match error {
-        IntakeError::Receive(error) => of_receive(error, progressed),
-        IntakeError::NoMemory => Tried::Broken { reason: error.to_string(), progressed: true },
-    }
 }
 
 fn of_receive(error: ReceiveError, progressed: bool) -> Tried {
@@ -253,7 +299,7 @@ fn of_receive(error: ReceiveError, progressed: bool) -> Tried {
         ReceiveError::Ended => Tried::Over,
         ReceiveError::Quota | ReceiveError::Record(RecordError::Quota(_)) => Tried::Hopeless(error.to_string()),
         // Our own troubles use up none of the tries.
-        ReceiveError::Store(_) | ReceiveError::Record(_) => {
+        ReceiveError::Store(_) | ReceiveError::Record(_) | ReceiveError::NoMemory(_) => {
             Tried::Broken { reason: flame_service_host::problem::chain(&error), progressed: true }
         }
         ReceiveError::TooLong { .. } => Tried::Broken { reason: error.to_string(), progressed },

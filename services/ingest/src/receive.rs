@@ -1,7 +1,8 @@
 //! Bytes on their way into the object store, with bounded memory whatever the length.
 //!
 //! Bytes gather until they fill a part; while parts go to the store the next one fills, so [`PARTS_HELD`] parts are the
-//! most that one upload holds in memory. A part that the store has, and all before it, is noted in the database, and only
+//! most that one upload holds in memory. It has leave for each ([`crate::memory`]); where others wait it is one, and what has come of
+//! it is laid in the store, as the tail is, when a slow client's turn is over. A part that the store has, and all before it, is noted in the database, and only
 //! then does the offset that clients see move. What fills no part when the connection ends is stored as an object of its own, the tail, and
 //! put in front of what comes next. A short upload that never fills a part becomes the source by one plain put.
 //!
@@ -24,13 +25,19 @@ use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::depot::{self, Depot};
-use crate::digest::{DamagedState, Promise, RunningSha256};
+use crate::digest::{Promise, RunningSha256};
 use crate::fault;
 use crate::filling::{Digests, Filling};
+use crate::holdings;
 use crate::intake::Intake;
+use crate::memory::Grant;
 use crate::parts::PARTS_HELD;
 use crate::record::{Origin, Record, Tail};
 use crate::store::{Arrival, RecordError, Uploads};
+
+pub use error::ReceiveError;
+
+mod error;
 
 /// Parts are noted at most this often while bytes come, so a crash costs a fast client that much more to send again.
 const NOTE_EVERY: Duration = Duration::from_millis(100);
@@ -38,6 +45,7 @@ const NOTE_EVERY: Duration = Duration::from_millis(100);
 /// Takes in the bytes of one upload, from one connection.
 #[derive(Debug)]
 pub struct Receiver {
+    intake: Intake,
     uploads: Uploads,
     depot: Depot,
     record: Record,
@@ -53,6 +61,12 @@ pub struct Receiver {
     total_bytes: u64,
     /// Bytes that fill no part yet.
     filling: Filling,
+    /// Where those are while they are not in memory: the upload's tail, or what was laid away.
+    away: Option<Tail>,
+    /// Leave to hold the part that fills; none while nothing has come for one.
+    grant: Option<Grant>,
+    /// Leave to hold further parts.
+    ahead: Vec<Grant>,
     multipart: Option<MultipartUpload>,
     next_part: u16,
     /// Oldest first.
@@ -95,43 +109,6 @@ pub struct Received {
     pub complete: bool,
 }
 
-/// Why bytes were not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiveError {
-    /// The object store failed.
-    #[error("the bytes could not be stored")]
-    Store(#[from] StoreError),
-    /// The database failed.
-    #[error("the bytes could not be noted")]
-    Record(#[from] RecordError),
-    /// The hash cannot go on.
-    #[error("the upload cannot go on")]
-    Damaged(#[from] DamagedState),
-    /// Other bytes than promised.
-    #[error("the bytes that came do not have the checksum that was promised; nothing of them was kept")]
-    Checksum,
-    /// More bytes than promised.
-    #[error("more bytes came than the {length_bytes} that were promised")]
-    TooLong {
-        /// The length promised.
-        length_bytes: u64,
-    },
-    /// More bytes than anybody may send.
-    #[error("more than {max_bytes} bytes came, the most that are taken")]
-    TooLarge {
-        /// The bound.
-        max_bytes: u64,
-    },
-    /// More bytes than the tenant has room for.
-    #[error(
-        "more bytes came than the tenant's quota has room for (quotas.stored): delete something, or have the quota raised"
-    )]
-    Quota,
-    /// The upload ended while its bytes came.
-    #[error("the upload was ended meanwhile")]
-    Ended,
-}
-
 // === impl Receiver ===
 
 impl Receiver {
@@ -140,21 +117,18 @@ impl Receiver {
         let Intake { uploads, depot, limits, .. } = intake.clone();
         let sha256 = RunningSha256::resume(record.sha256_state.as_deref())?;
         let tail_bytes = record.tail.as_ref().map_or(0, |tail| tail.size_bytes);
-        let mut memory = room(&record, record.offset_bytes - tail_bytes);
-        if let Some(tail) = &record.tail {
-            memory.extend_from_slice(&depot.tail(tail).await?);
-        }
         // What a promised length takes of the tenant's quota was looked at when it was promised.
         let quota_end_bytes = match record.length_bytes {
             Some(_) => None,
-            None => uploads.room_bytes(&record.tenant).await?.map(|room| record.offset_bytes.saturating_add(room)),
+            None => quota_end_bytes(&uploads, &record).await?,
         };
         let is_promised = promise.is_some();
         let whole_parts = (record.offset_bytes - tail_bytes) / record.part_bytes;
         let next_part = u16::try_from(whole_parts + 1).expect("part_bytes keeps every upload below 10,000 parts");
         let multipart = depot::multipart(&record);
-        let total_bytes = record.offset_bytes;
+        let (total_bytes, away) = (record.offset_bytes, record.tail.clone());
         Ok(Self {
+            intake: intake.clone(),
             uploads,
             depot,
             record,
@@ -163,7 +137,10 @@ impl Receiver {
             quota_end_bytes,
             life: limits.expiry.0,
             total_bytes,
-            filling: Filling::new(memory, Digests { sha256, promise }),
+            filling: Filling::new(BytesMut::new(), Digests { sha256, promise }),
+            away,
+            grant: None,
+            ahead: Vec::new(),
             multipart,
             next_part,
             in_flight: VecDeque::new(),
@@ -178,6 +155,66 @@ impl Receiver {
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         self.total_bytes
+    }
+
+    /// Waits for the memory that the next bytes need, unless it is there. May be given up while it waits.
+    ///
+    /// # Errors
+    /// [`ReceiveError::NoMemory`] after `limits.idle`; the store's, where what was laid away cannot be read.
+    pub async fn make_ready(&mut self) -> Result<(), ReceiveError> {
+        if self.grant.is_some() {
+            return Ok(());
+        }
+        let begins_at_bytes = self.total_bytes - self.away.as_ref().map_or(0, |tail| tail.size_bytes);
+        let wanted = self.intake.memory.take(
+            &self.record.tenant,
+            part_size_bytes(&self.record, begins_at_bytes),
+            self.intake.limits.idle.0,
+        );
+        let grant = wanted.await?;
+        let mut memory = room(&self.record, begins_at_bytes);
+        if let Some(tail) = &self.away {
+            memory.extend_from_slice(&self.depot.tail(tail).await?);
+        }
+        self.filling.resume(memory);
+        self.grant = Some(grant);
+        // The tail that the row names stays until another one is named.
+        let read = self.away.take().filter(|read| self.record.tail.as_ref().is_none_or(|tail| tail.key != read.key));
+        if let Some(read) = read {
+            self.depot.drop_tail(&read).await;
+        }
+        Ok(())
+    }
+
+    /// Ends when others need the memory that this upload holds, and it has had its turn; then it is to be
+    /// [put away](Self::put_away). Not before a last step for which everything has come.
+    pub async fn memory_wanted(&self) {
+        match &self.grant {
+            Some(grant) if self.record.length_bytes != Some(self.total_bytes) => grant.wanted().await,
+            Some(_) | None => std::future::pending().await,
+        }
+    }
+
+    /// Lays what fills no part in the store and gives all memory back. Nothing is acknowledged by that; with the next bytes it is
+    /// read again.
+    ///
+    /// # Errors
+    /// The store's; what was not acknowledged is lost then.
+    pub async fn put_away(&mut self) -> Result<(), ReceiveError> {
+        let put = self.lay_away().await;
+        self.leave_nothing_behind(put).await
+    }
+
+    async fn lay_away(&mut self) -> Result<(), ReceiveError> {
+        self.settle_all().await?;
+        self.filling.digests().await;
+        let bytes = self.filling.replace(BytesMut::new());
+        if !bytes.is_empty() {
+            self.away = Some(self.depot.put_tail(&self.record, self.total_bytes, bytes).await?);
+        }
+        (self.spare, self.grant) = (None, None);
+        self.ahead.clear();
+        Ok(())
     }
 
     /// Takes in more bytes. It waits while all parts that it may hold are full, so a client sends no faster than the store takes.
@@ -196,20 +233,32 @@ impl Receiver {
         if total_bytes > self.max_bytes {
             return Err(ReceiveError::TooLarge { max_bytes: self.max_bytes });
         }
-        if self.quota_end_bytes.is_some_and(|end| total_bytes > end) {
+        if self.quota_end_bytes.is_some_and(|end| total_bytes > end) && !self.has_room_now(total_bytes).await? {
             return Err(ReceiveError::Quota);
         }
+        self.make_ready().await?;
         let part_bytes = usize::try_from(self.record.part_bytes).expect("a part fits into memory");
         while !bytes.is_empty() {
             let room = part_bytes - self.filling.size_bytes();
             let piece = bytes.split_to(room.min(bytes.len()));
             self.total_bytes += piece.len() as u64;
             self.filling.push(&piece).await;
+            if let Some(grant) = &self.grant {
+                grant.brought(piece.len() as u64);
+            }
             if self.filling.size_bytes() == part_bytes {
                 self.ship().await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the tenant has room for so many bytes of this upload, now that what it holds was looked at again.
+    async fn has_room_now(&mut self, total_bytes: u64) -> Result<bool, ReceiveError> {
+        self.end_note().await?;
+        holdings::look_for(&self.intake, &self.record.tenant).await?;
+        self.quota_end_bytes = quota_end_bytes(&self.uploads, &self.record).await?;
+        Ok(self.quota_end_bytes.is_none_or(|end| total_bytes <= end))
     }
 
     /// Ends the connection's bytes: all of them (`whole`), or as many as came before it broke. What came is stored and
@@ -251,9 +300,18 @@ impl Receiver {
         }
         let multipart = self.multipart().await?;
         let sha256_state = self.filling.digests().await.sha256.save();
-        let next = self.spare.take().unwrap_or_else(|| room(&self.record, self.total_bytes));
-        let bytes = self.filling.replace(next);
+        let bytes = self.filling.replace(BytesMut::new());
         self.send(multipart, bytes, sha256_state);
+        if self.ahead.len() < self.in_flight.len() && self.record.length_bytes != Some(self.total_bytes) {
+            let size_bytes = part_size_bytes(&self.record, self.total_bytes);
+            match self.intake.memory.more(&self.record.tenant, size_bytes) {
+                Some(grant) => self.ahead.push(grant),
+                // Others wait: the next part fills once this one is stored, in the same memory.
+                None => self.settle_all().await?,
+            }
+        }
+        let next = self.spare.take().unwrap_or_else(|| room(&self.record, self.total_bytes));
+        self.filling.resume(next);
         Ok(())
     }
 
@@ -324,7 +382,8 @@ impl Receiver {
             let sha256_state = self.filling.digests().await.sha256.save();
             let bytes = self.filling.replace(BytesMut::new());
             let tail = match bytes.is_empty() {
-                true => None,
+                // What was laid away is the tail.
+                true => self.away.take(),
                 false => Some(self.depot.put_tail(&self.record, self.total_bytes, bytes).await?),
             };
             fault::point("tail-stored");
@@ -335,6 +394,9 @@ impl Receiver {
 
     /// Stores the last bytes and hands the upload over to be processed.
     async fn finish(&mut self) -> Result<Received, ReceiveError> {
+        if self.away.is_some() {
+            self.make_ready().await?;
+        }
         let digests = self.filling.digests().await;
         let (sha256, sha256_state) = (digests.sha256.hex(), digests.sha256.save());
         let bytes = self.filling.replace(BytesMut::new());
@@ -405,6 +467,15 @@ impl Receiver {
 
 /// Memory for the part that begins at `offset_bytes`.
 fn room(record: &Record, offset_bytes: u64) -> BytesMut {
-    let left_bytes = record.length_bytes.map_or(u64::MAX, |length| length.saturating_sub(offset_bytes));
-    Filling::room(usize::try_from(record.part_bytes.min(left_bytes)).expect("a part fits into memory"))
+    Filling::room(usize::try_from(part_size_bytes(record, offset_bytes)).expect("a part fits into memory"))
+}
+
+/// The most that the part that begins at `offset_bytes` can have.
+fn part_size_bytes(record: &Record, offset_bytes: u64) -> u64 {
+    record.part_bytes.min(record.length_bytes.map_or(u64::MAX, |length| length.saturating_sub(offset_bytes)))
+}
+
+/// Where an upload ends for want of room, as its tenant stands now.
+async fn quota_end_bytes(uploads: &Uploads, record: &Record) -> Result<Option<u64>, RecordError> {
+    Ok(uploads.room_bytes(&record.tenant).await?.map(|room| record.offset_bytes.saturating_add(room)))
 }

@@ -385,7 +385,7 @@ impl Uploads {
         Ok(true)
     }
 
-    /// Notes that nothing is stored of it any more. A gone upload is remembered until `forget_at`.
+    /// Notes that nothing is stored of it any more. It is remembered until `forget_at`.
     pub async fn cleared(&self, record: &Record, to: Stage, forget_at: OffsetDateTime) -> RecordResult<bool> {
         let act = failed("close an upload");
         let id = record.id.to_string();
@@ -396,7 +396,7 @@ impl Uploads {
              sha256_state = NULL, poster_key = NULL, expires_at_ms = ? WHERE id = ? AND stage = ?",
         )
         .bind(to.as_str())
-        .bind((to == Stage::Gone).then(|| to_ms(forget_at)))
+        .bind(to_ms(forget_at))
         .bind(&id)
         .bind(record.stage.as_str())
         .execute(&mut *change)

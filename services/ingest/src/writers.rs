@@ -53,6 +53,12 @@ struct Queue {
 // === impl Writers ===
 
 impl Writers {
+    /// Whether somebody writes to an upload, or waits to.
+    #[must_use]
+    pub fn is_busy(&self, id: Uuid) -> bool {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id)
+    }
+
     /// Asks the holder of the turn to stop and waits for it, at most `patience`.
     pub async fn take(&self, id: Uuid, patience: Duration) -> Option<Turn> {
         let seat = Arc::clone(self.seats.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default());

@@ -7,7 +7,7 @@ use flame_service_host::Failure;
 
 use crate::concat::ConcatError;
 use crate::digest::DigestError;
-use crate::intake::{End, IntakeError};
+use crate::intake::End;
 use crate::labels::LabelError;
 use crate::receive::ReceiveError;
 use crate::store::{JoinRefusal, QuotaExceeded, RecordError};
@@ -75,17 +75,6 @@ impl From<DigestError> for Failure {
     }
 }
 
-impl From<IntakeError> for Failure {
-    fn from(error: IntakeError) -> Self {
-        match error {
-            IntakeError::Receive(error) => error.into(),
-            IntakeError::NoMemory => {
-                Self::unavailable("other uploads hold all the memory that there is for them; try again", RETRY_AFTER_S)
-            }
-        }
-    }
-}
-
 impl From<ReceiveError> for Failure {
     fn from(error: ReceiveError) -> Self {
         let detail = error.to_string();
@@ -101,6 +90,9 @@ impl From<ReceiveError> for Failure {
             ReceiveError::TooLong { .. } | ReceiveError::TooLarge { .. } => too_large(detail),
             ReceiveError::Quota => quota_exceeded(detail),
             ReceiveError::Ended => gone(detail),
+            ReceiveError::NoMemory(_) => {
+                Self::unavailable("other uploads hold all the memory that there is for them; try again", RETRY_AFTER_S)
+            }
         }
     }
 }
@@ -161,12 +153,15 @@ fn of_quota(exceeded: &QuotaExceeded) -> Failure {
     let detail = exceeded.to_string();
     match exceeded {
         QuotaExceeded::Stored { .. } => quota_exceeded(detail),
-        QuotaExceeded::Open { .. } => {
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            Failure::new(status, "too-many-uploads", "Too many unfinished uploads", detail)
-                .with_header(header::RETRY_AFTER, OPEN_RETRY_AFTER_S.into())
-        }
+        QuotaExceeded::Open { .. } => too_many_uploads(detail),
     }
+}
+
+/// 429.
+pub(super) fn too_many_uploads(detail: impl Into<String>) -> Failure {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    Failure::new(status, "too-many-uploads", "Too many unfinished uploads", detail)
+        .with_header(header::RETRY_AFTER, OPEN_RETRY_AFTER_S.into())
 }
 
 /// 410.

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::uploads::existing;
 use super::{Door, error};
 use crate::digest::Promise;
-use crate::intake::{Announcement, IntakeError, PATIENCE};
+use crate::intake::{Announcement, PATIENCE};
 use crate::labels::Labels;
 use crate::receive::ReceiveError;
 use crate::record::Origin;
@@ -100,7 +100,7 @@ pub(super) async fn put(
         let turn = door.intake.writers.take(record.id, PATIENCE).await;
         let turn = turn.ok_or_else(|| error::locked("the upload is in use"))?;
         let (_, end) = match door.intake.take_in(turn, record.clone(), promise, body.into_data_stream()).await {
-            Err(IntakeError::Receive(ReceiveError::Checksum)) => return Err(digest_mismatch()),
+            Err(ReceiveError::Checksum) => return Err(digest_mismatch()),
             other => other?,
         };
         if let Some(failure) = error::of_end(end) {

@@ -26,7 +26,7 @@ pub(super) async fn options() -> Response {
     (status = 202, description = "It will be fetched; `Location` tells where to follow it", body = Upload),
     (status = 400, description = "The URL or a label is malformed", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "The URL leads to a private address", body = Problem, content_type = "application/problem+json"),
-    (status = 429, description = "The tenant has too many unfinished uploads", body = Problem, content_type = "application/problem+json"),
+    (status = 429, description = "The tenant has too many unfinished uploads or pulls", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Too many pulls wait", body = Problem, content_type = "application/problem+json"),
     (status = 507, description = "The disk is nearly full", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -47,7 +47,14 @@ pub(super) async fn create(
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
     let name = percent_decoded(last);
     let labels = Labels::new(Some(name), pull.title, pull.chain)?;
-    if door.intake.uploads.open_pulls().await? >= door.pulls.max_waiting {
+    let (open, own) = door.intake.uploads.open_pulls(&caller.tenant).await?;
+    if own >= door.pulls.tenant_waiting {
+        return Err(error::too_many_uploads(format!(
+            "tenant {} has {own} unfinished pulls, as many as it may (pulls.tenant_waiting): wait until some are done, or delete some",
+            caller.tenant
+        )));
+    }
+    if open >= door.pulls.max_waiting {
         return Err(Failure::unavailable("too many pulls wait already; try again later", 60));
     }
     let announcement = Announcement {

@@ -22,12 +22,15 @@ impl Uploads {
         self.moment(find.bind(to_ms(now))).await
     }
 
-    /// Pulls that are due, longest waiting first.
-    pub async fn due_pulls(&self, now: OffsetDateTime, limit: u32) -> RecordResult<Vec<Uuid>> {
+    /// Pulls that are due with their tenants, longest waiting first: so many of each tenant.
+    pub async fn due_pulls(&self, now: OffsetDateTime, limit_of_tenant: u32) -> RecordResult<Vec<(Uuid, String)>> {
         let find = sqlx::query(
-            "SELECT id FROM uploads WHERE due_at_ms <= ? AND stage = 'receiving' ORDER BY due_at_ms LIMIT ?",
+            "SELECT id, tenant FROM (SELECT id, tenant, due_at_ms, row_number() OVER (PARTITION BY tenant ORDER BY due_at_ms) AS nth
+             FROM uploads WHERE due_at_ms <= ? AND stage = 'receiving') WHERE nth <= ? ORDER BY due_at_ms",
         );
-        self.ids(find.bind(to_ms(now)).bind(limit)).await
+        let find = find.bind(to_ms(now)).bind(limit_of_tenant);
+        let found = find.fetch_all(&self.readers).await.map_err(failed("find work"))?;
+        found.iter().map(|row| Ok((rows::uuid(row, "id")?, row.get("tenant")))).collect()
     }
 
     /// When the next pull is due that is not due yet.
@@ -37,11 +40,13 @@ impl Uploads {
         self.moment(find.bind(to_ms(now))).await
     }
 
-    /// Pulls that wait or run.
-    pub async fn open_pulls(&self) -> RecordResult<u32> {
-        let count = sqlx::query("SELECT count(*) FROM uploads WHERE due_at_ms IS NOT NULL AND stage = 'receiving'");
-        let row = count.fetch_one(&self.readers).await.map_err(failed("count pulls"))?;
-        Ok(row.get(0))
+    /// Pulls that wait or run: all, and those of this tenant.
+    pub async fn open_pulls(&self, tenant: &str) -> RecordResult<(u32, u32)> {
+        let count = sqlx::query(
+            "SELECT count(*), count(*) FILTER (WHERE tenant = ?) FROM uploads WHERE due_at_ms IS NOT NULL AND stage = 'receiving'",
+        );
+        let row = count.bind(tenant).fetch_one(&self.readers).await.map_err(failed("count pulls"))?;
+        Ok((row.get(0), row.get(1)))
     }
 
     /// Unfinished uploads whose time is over.
@@ -50,10 +55,26 @@ impl Uploads {
         self.ids(find.bind(to_ms(now)).bind(limit)).await
     }
 
-    /// Forgets uploads that are gone and whose time of remembrance is over.
+    /// Forgets uploads that failed or are gone, and whose time of remembrance is over.
     pub async fn forget(&self, now: OffsetDateTime) -> RecordResult<u64> {
-        let delete = sqlx::query("DELETE FROM uploads WHERE expires_at_ms <= ? AND stage = 'gone'").bind(to_ms(now));
+        let delete = sqlx::query("DELETE FROM uploads WHERE expires_at_ms <= ? AND stage IN ('failed', 'gone')");
+        let delete = delete.bind(to_ms(now));
         Ok(delete.execute(&self.writer).await.map_err(failed("forget uploads"))?.rows_affected())
+    }
+
+    /// Gives those that failed and have no time of remembrance one: an earlier release remembered them for ever.
+    pub async fn remember_failed_until(&self, forget_at: OffsetDateTime) -> RecordResult<u64> {
+        let change = sqlx::query("UPDATE uploads SET expires_at_ms = ? WHERE stage = 'failed' AND expires_at_ms IS NULL");
+        let changed = change.bind(to_ms(forget_at)).execute(&self.writer).await;
+        Ok(changed.map_err(failed("date failed uploads"))?.rows_affected())
+    }
+
+    /// PUTs that are not whole and were announced before `before`.
+    pub async fn open_puts(&self, before: OffsetDateTime, limit: u32) -> RecordResult<Vec<Uuid>> {
+        let find = sqlx::query(
+            "SELECT id FROM uploads WHERE origin = 'put' AND stage = 'receiving' AND created_at_ms <= ? ORDER BY id LIMIT ?",
+        );
+        self.ids(find.bind(to_ms(before)).bind(limit)).await
     }
 
     /// Gives up PUTs that a stop of the service cut off: nobody can go on with them.
