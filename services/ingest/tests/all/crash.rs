@@ -251,6 +251,31 @@ async fn killed_while_bytes_are_to_be_shared_it_shares_them_after_that() {
 }
 
 #[tokio::test]
+async fn work_that_panics_is_tried_again_and_then_given_up_and_others_go_on() {
+    for (fault, is_given_up) in [("panic@assembled:1", false), ("panic@assembled:3", true)] {
+        let process = Process::start("part = \"5MiB\"\nmax_processing = 1\nmax_backoff = \"100ms\"", fault).await;
+        let (first, second) = (noise(11, 1000), noise(12, 2000));
+        let bad = Tus::announce(&process.base(), first.len(), "clip.mp4").await;
+        bad.send(0, &first).await;
+        if is_given_up {
+            eventually(PATIENCE, || async {
+                let answer = reqwest::get(bad.url()).await.map_err(|error| error.to_string())?;
+                let upload: flame_api::ingest::Upload = json(answer, 200).await;
+                let reason = upload.error.unwrap_or_default();
+                let is_failed = upload.state == flame_api::ingest::UploadState::Failed;
+                if is_failed && reason.contains("crashed 3 times") { Ok(()) } else { Err(reason) }
+            })
+            .await;
+        } else {
+            process.check_stored(&bad, &first).await;
+        }
+        let good = Tus::announce(&process.base(), second.len(), "clip.mp4").await;
+        good.send(0, &second).await;
+        process.check_stored(&good, &second).await;
+    }
+}
+
+#[tokio::test]
 async fn a_put_that_is_cut_by_a_crash_leaves_nothing() {
     let mut process = Process::start("part = \"5MiB\"", "last-part-stored").await;
     let put = reqwest::Client::new().put(format!("{}/files/clip.mp4", process.base())).body(noise(1, 2 * PART + 9));

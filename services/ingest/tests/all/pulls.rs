@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flame_api::ingest::{NewPull, Upload, UploadState};
 use flame_ingest::config::Config;
-use flame_service_host::config::Bytes;
+use flame_service_host::config::{Bytes, Span};
 use flame_test_kit::eventually;
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,26 +17,26 @@ use tokio::task::JoinSet;
 use crate::world::{PART, PATIENCE, World, json, noise, problem, without_media};
 
 /// A web server that breaks off where it is told to. Stops when dropped.
-struct Origin {
+pub struct Origin {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     _serving: JoinSet<()>,
 }
 
 #[derive(Debug, Clone)]
-struct Request {
+pub struct Request {
     path: String,
     headers: HashMap<String, String>,
 }
 
 /// What it answers: head and body, of which it sends only so many bytes before it closes.
-struct Answer {
+pub struct Answer {
     head: String,
     body: Vec<u8>,
 }
 
 impl Origin {
-    async fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+    pub async fn start(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
@@ -60,7 +61,7 @@ impl Origin {
         Self { address, requests, _serving: serving }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
@@ -83,7 +84,7 @@ async fn read_request(mut stream: TcpStream) -> Option<(TcpStream, Request)> {
     Some((stream, Request { path, headers }))
 }
 
-fn whole(body: &[u8]) -> Answer {
+pub fn whole(body: &[u8]) -> Answer {
     Answer { head: format!("200 OK\r\nContent-Length: {}\r\nETag: \"v1\"", body.len()), body: body.to_vec() }
 }
 
@@ -92,7 +93,7 @@ fn open_to_loopback(config: &mut Config) {
     config.pulls.allow_private = true;
 }
 
-async fn pull(world: &World, url: &str) -> Upload {
+pub async fn pull(world: &World, url: &str) -> Upload {
     let body = NewPull { url: url.to_owned(), title: None, chain: Some("none".to_owned()) };
     json(world.request(Method::POST, "/pulls").json(&body).send().await.unwrap(), 202).await
 }
@@ -254,4 +255,56 @@ async fn a_pull_can_be_ended() {
     let ended = world.tus(Method::DELETE, &format!("/uploads/{}", upload.id)).send().await.unwrap();
     assert_eq!(ended.status(), 204);
     world.check_empty().await;
+}
+
+/// Sends a byte now and then to whoever asks, and never comes to an end. Stops when dropped.
+async fn trickling() -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            connections.spawn(async move {
+                let Some((mut stream, _)) = read_request(stream).await else { return };
+                let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\nETag: \"v1\"\r\n\r\n";
+                let mut sent = stream.write_all(head.as_bytes()).await;
+                let mut ticks = tokio::time::interval(Duration::from_millis(50));
+                while sent.is_ok() {
+                    ticks.tick().await;
+                    sent = stream.write_all(b"x").await;
+                }
+            });
+        }
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn servers_that_trickle_are_left_and_others_are_fetched() {
+    let world = World::start_with(|config| {
+        open_to_loopback(config);
+        config.limits.idle = Span(Duration::from_secs(1));
+        config.pulls.max_tries = 2;
+        (config.pulls.max_running, config.pulls.tenant_running, config.pulls.tenant_waiting) = (2, 2, 3);
+    })
+    .await;
+    let (slow, _serving) = trickling().await;
+    let body = noise(9, 1000);
+    let served = body.clone();
+    let origin = Origin::start(move |_, _| whole(&served)).await;
+    let trickles = [pull(&world, &format!("http://{slow}/a")).await, pull(&world, &format!("http://{slow}/b")).await];
+    let good = pull(&world, &origin.url("/clip.mp4")).await;
+    let more = NewPull { url: origin.url("/clip.mp4"), title: None, chain: None };
+    let refused = world.request(Method::POST, "/pulls").json(&more).send().await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"), "{refused:?}");
+    let detail = problem(refused, 429, "too-many-uploads").await;
+    assert!(detail.contains("pulls.tenant_waiting"), "{detail}");
+    world.check_stored(good.id, &body).await;
+    for trickle in trickles {
+        let upload = world.settled(trickle.id).await;
+        let reason = upload.error.unwrap_or_default();
+        assert!(reason.contains("given up after 2 tries") && reason.contains("pulls.min_rate"), "{reason}");
+    }
 }

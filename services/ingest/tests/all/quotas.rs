@@ -13,6 +13,7 @@ use reqwest::Method;
 use uuid::Uuid;
 
 use crate::platform::Platform;
+use crate::pulls::{Origin, pull, whole};
 use crate::world::{PART, PATIENCE, World, header, json, noise, problem, without_media};
 
 /// A world whose tenant may have 10,000 bytes.
@@ -184,4 +185,83 @@ async fn deleted_assets_make_room_and_duplicates_go_on_counting() {
     problem(announce(&world, size + 11).await, 413, "quota-exceeded").await;
     delete(ids[2]).await;
     assert_eq!(announce(&world, size + 11).await.status(), 201, "the last one frees it, at once");
+}
+
+#[tokio::test]
+async fn deleted_assets_make_room_for_what_comes_without_a_length_or_is_pulled() {
+    let platform = Platform::start().await;
+    let body = std::fs::read(clips::recipe("audio-only").seconds(1.0).make()).unwrap();
+    let world = World::start_with(|config| {
+        config.host.router = Some(platform.url());
+        config.limits.sweep = Span(Duration::from_secs(3600));
+        config.quotas.stored = Some(Bytes(body.len() as u64 + 10));
+        config.pulls.allow_private = true;
+    })
+    .await;
+    let done_and_deleted = async |id: Uuid| {
+        assert_eq!(world.settled(id).await.state, UploadState::Done);
+        world.store().delete_prefix(&format!("default/sources/{id}")).await.unwrap();
+    };
+    done_and_deleted(put(&world, &body).await.id).await;
+    let pieces = body.chunks(4096).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect::<Vec<_>>();
+    let endless = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+    let request = world.request(Method::PUT, "/files/clip.mp4?chain=none").body(endless);
+    let second: Upload = json(request.send().await.unwrap(), 201).await;
+    done_and_deleted(second.id).await;
+    let served = body.clone();
+    let origin = Origin::start(move |_, _| whole(&served)).await;
+    let third = pull(&world, &origin.url("/clip.mp4")).await;
+    let third = world.settled(third.id).await;
+    assert_eq!(third.state, UploadState::Done, "{third:?}");
+}
+
+#[tokio::test]
+async fn what_failed_is_forgotten_in_time() {
+    let world = World::start_with(|config| {
+        without_media(config);
+        config.limits.expiry = Span(Duration::from_secs(3));
+        config.limits.sweep = Span(Duration::from_millis(100));
+    })
+    .await;
+    let empty = put(&world, b"").await.id;
+    assert_eq!(world.settled(empty).await.state, UploadState::Failed);
+    is_forgotten(&world, empty, &[404]).await;
+}
+
+/// As a client leaves it that goes between the announcement and its body: the row is there, and nobody writes.
+#[tokio::test]
+async fn a_put_that_nobody_writes_holds_no_quota() {
+    let world = World::start_with(|config| {
+        without_media(config);
+        config.limits.idle = Span(Duration::from_secs(1));
+        config.limits.sweep = Span(Duration::from_millis(200));
+        config.quotas = Quotas { stored: Some(Bytes(10_000)), ..Quotas::default() };
+    })
+    .await;
+    let file = world.config.data.join("ingest.sqlite");
+    let left = Uuid::now_v7();
+    let database = sqlx::sqlite::SqlitePool::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    let now_ms = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
+    sqlx::query(
+        "INSERT INTO uploads (id, tenant, origin, stage, length_bytes, part_bytes, chain, holds_bytes, created_at_ms)
+         VALUES (?, 'default', 'put', 'receiving', 9000, 5242880, 'none', 9000, ?)",
+    )
+    .bind(left.to_string())
+    .bind(now_ms)
+    .execute(&database)
+    .await
+    .unwrap();
+    database.close().await;
+    problem(announce(&world, 2000).await, 413, "quota-exceeded").await;
+    is_forgotten(&world, left, &[404, 410]).await;
+    assert_eq!(announce(&world, 2000).await.status(), 201);
+}
+
+async fn is_forgotten(world: &World, id: Uuid, statuses: &[u16]) {
+    eventually(PATIENCE, || async {
+        let answer = world.request(Method::GET, &format!("/uploads/{id}")).send().await.unwrap();
+        let status = answer.status().as_u16();
+        if statuses.contains(&status) { Ok(()) } else { Err(status) }
+    })
+    .await;
 }

@@ -204,6 +204,27 @@ impl World {
         .await;
     }
 
+    /// Has a slow upload hold three parts of memory, until the task is aborted.
+    pub async fn hold_all_memory(&self) -> tokio::task::JoinHandle<()> {
+        let tus = self.announce(5 * PART).await;
+        let mut stream = tus.begin(0, 5 * PART, &noise(999, 3 * PART + MIB)).await;
+        // The first part is noted when the third one is full: then the fourth one fills, with two on their way.
+        eventually(PATIENCE, || async {
+            let offset = self.upload(tus.id).await.offset_bytes;
+            if offset >= PART as u64 { Ok(()) } else { Err(offset) }
+        })
+        .await;
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                ticks.tick().await;
+                if stream.write_all(b"x").await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
     /// Every key in the bucket.
     pub async fn keys(&self) -> Vec<String> {
         keys(&self.store()).await
