@@ -2,7 +2,7 @@
 //!
 //! A door reads its protocol and hands over configurations and samples. In reading order: whose media it is ([`key`]), what the codecs
 //! say about themselves ([`codecs`]), times as they should be ([`grid`]), tracks and chunks ([`packager`]), what waits on its way
-//! ([`queue`]), the way to streaming ([`publisher`]), with its [`figures`], and what drives them all ([`driver`]). Nothing here
+//! ([`queue`]), what an address may have of a door before it is let in ([`shares`]), the way to streaming ([`publisher`]), with its [`figures`], and what drives them all ([`driver`]). Nothing here
 //! decodes, and nothing is kept once streaming has it.
 
 pub mod codecs;
@@ -13,3 +13,4 @@ pub mod key;
 pub mod packager;
 pub mod publisher;
 pub mod queue;
+pub mod shares;

@@ -29,10 +29,13 @@ use crate::config::RtmpConfig;
 use crate::live::figures::Figures;
 use crate::live::publisher::Way;
 use crate::live::queue::Bound;
+use crate::live::shares::Shares;
 use connection::Terms;
 
 /// The door, where it cannot listen.
 pub const SERVICE: &str = "ingest's RTMP door";
+/// Connections of one address that have not got to publishing.
+const EARLY_OF_ADDRESS_MAX: usize = 8;
 /// The pause after a connection that could not be taken.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -43,6 +46,7 @@ pub struct Door {
     address: SocketAddr,
     terms: Arc<Terms>,
     places: Arc<Semaphore>,
+    early: Shares,
 }
 
 // === impl Door ===
@@ -74,7 +78,8 @@ impl Door {
             message_max_bytes: u32::try_from(config.max_message.0).unwrap_or(u32::MAX),
         };
         let places = Arc::new(Semaphore::new(config.max_connections));
-        Ok(Self { listener, address, terms: Arc::new(terms), places })
+        let early = Shares::new(EARLY_OF_ADDRESS_MAX);
+        Ok(Self { listener, address, terms: Arc::new(terms), places, early })
     }
 
     /// The bound address.
@@ -102,6 +107,11 @@ impl Door {
                     continue;
                 }
             };
+            let Some(early) = self.early.take(peer.ip()) else {
+                self.terms.figures.refused.with_label_values(&["full"]).inc();
+                tracing::debug!(%peer, "many connections of one address have not published yet: the connection is closed");
+                continue;
+            };
             let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 self.terms.figures.refused.with_label_values(&["full"]).inc();
                 tracing::warn!(%peer, "all places of the RTMP door are taken: the connection is closed");
@@ -109,7 +119,7 @@ impl Door {
             };
             let (terms, stop) = (Arc::clone(&self.terms), stop.clone());
             connections.spawn(async move {
-                connection::serve(stream, peer, &terms, &stop).await;
+                connection::serve(stream, (peer, early), &terms, &stop).await;
                 drop(place);
             });
         }

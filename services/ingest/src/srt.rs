@@ -14,7 +14,7 @@ pub mod media;
 pub mod packet;
 pub mod receiver;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,6 +39,7 @@ use crate::live::key::{self, KeyError, StreamKey};
 use crate::live::packager::{Lengths, Packager};
 use crate::live::publisher::Way;
 use crate::live::queue::Bound;
+use crate::live::shares::{Share, Shares};
 use connection::{Line, Terms};
 use handshake::{Call, Greeter, Greeting, Refusal};
 use packet::{Body, Packet};
@@ -47,6 +48,8 @@ use packet::{Body, Packet};
 pub const SERVICE: &str = "ingest's SRT door";
 /// Questions to streaming about keys, at once.
 const LOOKUPS_MAX: usize = 8;
+/// Those of one address.
+const LOOKUPS_OF_ADDRESS_MAX: usize = 2;
 /// Datagrams that wait for a connection's task; more are lost, and sent again.
 const DATAGRAMS_MAX: usize = 1024;
 /// The longest datagram that is looked at.
@@ -87,7 +90,8 @@ struct Open {
     begun: Instant,
     /// By the number of our socket.
     lines: HashMap<u32, Connected>,
-    asked: HashSet<Caller>,
+    asked: HashMap<Caller, Share>,
+    shares: Shares,
     lookups: JoinSet<Answer>,
     connections: JoinSet<()>,
     stop: CancellationToken,
@@ -142,7 +146,8 @@ impl Door {
             greeter: Greeter::new(secret.try_into().unwrap_or_default()),
             begun: Instant::now(),
             lines: HashMap::new(),
-            asked: HashSet::new(),
+            asked: HashMap::new(),
+            shares: Shares::new(LOOKUPS_OF_ADDRESS_MAX),
             lookups: JoinSet::new(),
             connections: JoinSet::new(),
             stop,
@@ -212,7 +217,7 @@ impl Open {
                     let answer = line.answer.clone();
                     return self.send(&answer, from).await;
                 }
-                if !self.asked.contains(&caller) {
+                if !self.asked.contains_key(&caller) {
                     self.ask(caller, call).await;
                 }
             }
@@ -222,15 +227,20 @@ impl Open {
     /// Asks streaming about a caller's key, unless it is known without.
     async fn ask(&mut self, caller: Caller, call: Call) {
         let is_full = self.lines.len() + self.asked.len() >= self.door.config.max_connections;
-        if is_full || self.asked.len() >= LOOKUPS_MAX {
+        if is_full {
             return self.answer(caller, &call, Err(Refused::Full)).await;
         }
+        // Who finds no place in line is not refused: it calls again by itself, several times a second.
+        if self.asked.len() >= LOOKUPS_MAX {
+            return;
+        }
+        let Some(share) = self.shares.take(caller.0.ip()) else { return };
         let key = match access::read(&call.stream_id) {
             Ok(key) => key,
             Err(refusal) => return self.answer(caller, &call, Err(Refused::Asked(refusal))).await,
         };
         let way = self.door.way.clone();
-        self.asked.insert(caller);
+        self.asked.insert(caller, share);
         self.lookups.spawn(async move {
             let terms = key::terms(way.as_ref(), &key).await;
             (caller, call, terms.map(|(way, terms)| (way, key, terms)).map_err(Refused::from))

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use flame_api::Client;
 use flame_service_host::StartError;
 use socket2::SockRef;
+use str0m::crypto::{CryptoProvider, from_feature_flags};
 use str0m::ice::StunMessage;
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -43,6 +44,8 @@ use table::Table;
 pub const SERVICE: &str = "ingest's WHIP door";
 /// Questions to streaming about keys, at once.
 const LOOKUPS_MAX: usize = 8;
+/// Sessions with one key: an encoder, one that stands by, and those that came again before their last connection was missed.
+const SESSIONS_OF_KEY_MAX: usize = 4;
 /// Datagrams that wait for a session's task; more are lost, and the peer sends them again.
 const DATAGRAMS_MAX: usize = 1024;
 /// The longest datagram that is looked at.
@@ -67,6 +70,7 @@ struct Inner {
     figures: Figures,
     lookups: Semaphore,
     lines: Mutex<Table<Line>>,
+    crypto: CryptoProvider,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -76,6 +80,8 @@ struct Inner {
 struct Line {
     id: Uuid,
     key: ChannelKey,
+    /// What ICE's messages to it are sealed with.
+    secret: String,
     datagrams: mpsc::Sender<Datagram>,
     left: CancellationToken,
 }
@@ -101,6 +107,12 @@ pub enum WhipError {
     /// Too many sessions.
     #[error("{limit} sessions are open, the most that there may be")]
     Full {
+        /// The bound.
+        limit: usize,
+    },
+    /// Too many sessions with one key.
+    #[error("{limit} sessions are open with this key, the most that there may be: end one, or wait until it is missed")]
+    Crowded {
         /// The bound.
         limit: usize,
     },
@@ -144,6 +156,7 @@ impl Door {
             figures,
             lookups: Semaphore::new(LOOKUPS_MAX),
             lines: Mutex::default(),
+            crypto: from_feature_flags(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })))
@@ -203,10 +216,14 @@ impl Door {
             if lines.len() >= limit {
                 return Err(WhipError::Full { limit });
             }
+            if lines.receivers().filter(|line| line.key == key).count() >= SESSIONS_OF_KEY_MAX {
+                return Err(WhipError::Crowded { limit: SESSIONS_OF_KEY_MAX });
+            }
             if inner.stop.is_cancelled() {
                 return Err(WhipError::Stopping);
             }
-            lines.insert(name.clone(), Line { id, key: key.clone(), datagrams: sender, left: left.clone() });
+            let secret = agreed.secret.clone();
+            lines.insert(name.clone(), Line { id, key: key.clone(), secret, datagrams: sender, left: left.clone() });
         }
         tracing::info!(channel = %terms.channel, session = %id, "an encoder publishes by WHIP");
         let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
@@ -242,7 +259,8 @@ impl Door {
 
     fn take(&self, octets: &[u8], from: SocketAddr) {
         let mut lines = self.lines();
-        if let Some(line) = lines.find(from, || name_in(octets)) {
+        let is_sealed = |line: &Line| is_sealed(&self.0.crypto, octets, &line.secret);
+        if let Some(line) = lines.find(from, || name_in(octets), is_sealed) {
             // What has no room is lost, as it may be on the way; the peer is asked for it again.
             let _ = line.datagrams.try_send((from, Bytes::copy_from_slice(octets)));
         }
@@ -262,6 +280,12 @@ fn name_in(octets: &[u8]) -> Option<String> {
     }
     let message = StunMessage::parse(octets).ok()?;
     message.split_username().map(|(ours, _)| ours.to_owned())
+}
+
+/// Whether a message of ICE is sealed with this secret (RFC 8489 section 14.5).
+fn is_sealed(crypto: &CryptoProvider, octets: &[u8], secret: &str) -> bool {
+    let hmac = |key: &[u8], payloads: &[&[u8]]| crypto.sha1_hmac_provider.sha1_hmac(key, payloads);
+    StunMessage::parse(octets).is_ok_and(|message| message.verify(secret.as_bytes(), hmac))
 }
 
 /// Where peers are to send to: what is configured, or the address that is listened at, or those of this machine.
@@ -290,7 +314,7 @@ impl WhipError {
         match self {
             Self::Key(error) => error.reason(),
             Self::Offer(_) => "protocol",
-            Self::Full { .. } => "full",
+            Self::Full { .. } | Self::Crowded { .. } => "full",
             Self::Busy | Self::Stopping => "away",
         }
     }
@@ -320,7 +344,15 @@ mod tests {
              000600096576746a3a6836765920202000080014 9aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a280280004e57a3bcf"
                 .replace([' ', '\n'], ""),
         );
-        assert_eq!(name_in(&request.unwrap()).as_deref(), Some("evtj"));
+        let request = request.unwrap();
+        assert_eq!(name_in(&request).as_deref(), Some("evtj"));
+        // Its password, ibid.
+        let crypto = from_feature_flags();
+        assert!(is_sealed(&crypto, &request, "VOkJxbRl1RmTxUk/WvJxBt"));
+        assert!(!is_sealed(&crypto, &request, "VOkJxbRl1RmTxUk/WvJxBu"));
+        let mut changed = request;
+        changed[60] ^= 1;
+        assert!(!is_sealed(&crypto, &changed, "VOkJxbRl1RmTxUk/WvJxBt"));
         assert_eq!(name_in(&[0x80, 96, 0, 1, 0, 0, 0, 0]), None);
         assert_eq!(name_in(&[0x16, 0xfe, 0xfd]), None);
         assert_eq!(name_in(&[0, 1, 0, 0]), None);

@@ -22,6 +22,7 @@ use crate::live::grid::Count;
 use crate::live::key::{self, KeyError, StreamKey};
 use crate::live::packager::{Input, Lengths, PackageError, Packager};
 use crate::live::publisher::{Lost, Way};
+use crate::live::shares::Share;
 
 /// Octets that are read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -77,14 +78,16 @@ struct Connection<'a> {
     peer: SocketAddr,
     terms: &'a Terms,
     session: Session,
+    /// Its address's share of the door, until it may publish.
+    early: Option<Share>,
     /// Once it may publish.
     published: Option<Driver<Packager>>,
 }
 
-/// Serves one connection to its end.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, terms: &Terms, stop: &CancellationToken) {
+/// Serves one connection to its end. The share of its address is given back once it may publish.
+pub async fn serve(stream: TcpStream, (peer, early): (SocketAddr, Share), terms: &Terms, stop: &CancellationToken) {
     let session = Session::new(terms.message_max_bytes);
-    let mut connection = Connection { stream, peer, terms, session, published: None };
+    let mut connection = Connection { stream, peer, terms, session, early: Some(early), published: None };
     let ended = connection.run(stop).await;
     connection.close(&ended).await;
 }
@@ -190,6 +193,7 @@ impl Connection<'_> {
                 self.published =
                     Some(Driver::new(way, key, terms.channel, Packager::new(lengths, Count::MILLISECONDS)));
                 self.session.accept();
+                self.early = None;
                 Ok(())
             }
             Err(error) => {

@@ -13,6 +13,7 @@ use flame_api::media::TrackKind;
 use flame_service_host::problem::chain;
 use str0m::change::SdpOffer;
 use str0m::crypto::from_feature_flags;
+use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, MediaData, Mid, Rid};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, IceConnectionState, Input as RtcInput, Output, Rtc, RtcConfig, RtcError};
@@ -38,6 +39,8 @@ pub struct Agreed {
     pub answer: String,
     /// The name by which its datagrams are known.
     pub name: String,
+    /// What the first of them are sealed with: ICE's password.
+    pub secret: String,
     /// What it will send.
     pub media: HashMap<Mid, TrackKind>,
 }
@@ -128,8 +131,8 @@ pub fn agree(offer: &str, addresses: &[SocketAddr]) -> Result<Agreed, OfferError
     if media.is_empty() {
         return Err(OfferError::NoMedia);
     }
-    let name = rtc.direct_api().local_ice_credentials().ufrag;
-    Ok(Agreed { answer, name, media, rtc })
+    let IceCreds { ufrag: name, pass: secret } = rtc.direct_api().local_ice_credentials();
+    Ok(Agreed { answer, name, secret, media, rtc })
 }
 
 /// What an answer of ours takes: one of each kind, for more make no channel. (The session itself tells of it only once media flows.)

@@ -1,8 +1,9 @@
 //! Whose datagram it is: all sessions share one port. Pure.
 //!
 //! A session is found by the name in the first messages that a peer sends to each address (ICE's username fragment, RFC 8445 section
-//! 7.1.1), and by that address afterwards. That decides nothing but who looks at a datagram: the session itself believes none that is
-//! not sealed with its secrets.
+//! 7.1.1), and by that address afterwards. A name is believed only where the message is sealed with the secret of its session: who sends
+//! in the name of another address moves nothing. That decides nothing but who looks at a datagram: the session itself believes none
+//! that is not sealed with its secrets.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -58,21 +59,27 @@ impl<T> Table<T> {
         self.by_name.values().map(|entry| &entry.receiver)
     }
 
-    /// Who is to look at a datagram from `address`; `named` reads the name in it, if it has one.
-    pub fn find(&mut self, address: SocketAddr, named: impl FnOnce() -> Option<String>) -> Option<&T> {
+    /// Who is to look at a datagram from `address`; `named` reads the name in it, if it has one, and `is_sealed` says whether it
+    /// is sealed with the secret of the one that has this name.
+    pub fn find(
+        &mut self,
+        address: SocketAddr,
+        named: impl FnOnce() -> Option<String>,
+        is_sealed: impl FnOnce(&T) -> bool,
+    ) -> Option<&T> {
         if let Some(name) = self.by_address.get(&address) {
             // A browser may begin another session from the same address: then it says so.
             if let Some(other) = named().filter(|other| other != name) {
-                return self.learn(address, other);
+                return self.learn(address, other, is_sealed);
             }
             return self.by_name.get(name).map(|entry| &entry.receiver);
         }
-        self.learn(address, named()?)
+        self.learn(address, named()?, is_sealed)
     }
 
-    fn learn(&mut self, address: SocketAddr, name: String) -> Option<&T> {
+    fn learn(&mut self, address: SocketAddr, name: String, is_sealed: impl FnOnce(&T) -> bool) -> Option<&T> {
         let entry = self.by_name.get_mut(&name)?;
-        if entry.addresses.len() >= ADDRESSES_MAX {
+        if entry.addresses.len() >= ADDRESSES_MAX || !is_sealed(&entry.receiver) {
             return None;
         }
         entry.addresses.push(address);
@@ -109,18 +116,22 @@ mod tests {
         let mut table = Table::default();
         table.insert("one".to_owned(), 1);
         table.insert("two".to_owned(), 2);
-        assert_eq!(table.find(address(1), || None), None, "it has not said who it is");
-        assert_eq!(table.find(address(1), named("one")), Some(&1));
-        assert_eq!(table.find(address(1), || None), Some(&1));
-        assert_eq!(table.find(address(2), named("nobody")), None);
+        assert_eq!(table.find(address(1), || None, |_| true), None, "it has not said who it is");
+        assert_eq!(table.find(address(1), named("one"), |_| true), Some(&1));
+        assert_eq!(table.find(address(1), || None, |_| true), Some(&1));
+        assert_eq!(table.find(address(2), named("nobody"), |_| true), None);
+        // Somebody who only knows the other name.
+        assert_eq!(table.find(address(1), named("two"), |_| false), None);
+        assert_eq!(table.find(address(1), || None, |_| true), Some(&1), "it goes on with its own");
+        assert_eq!(table.find(address(3), named("two"), |_| false), None);
         // The same browser, another session.
-        assert_eq!(table.find(address(1), named("two")), Some(&2));
-        assert_eq!(table.find(address(1), || None), Some(&2));
+        assert_eq!(table.find(address(1), named("two"), |_| true), Some(&2));
+        assert_eq!(table.find(address(1), || None, |_| true), Some(&2));
         // The end of the first one does not take away what is the second one's.
         assert_eq!(table.remove("one"), Some(1));
-        assert_eq!(table.find(address(1), || None), Some(&2));
+        assert_eq!(table.find(address(1), || None, |_| true), Some(&2));
         assert_eq!(table.remove("two"), Some(2));
-        assert_eq!(table.find(address(1), || None), None);
+        assert_eq!(table.find(address(1), || None, |_| true), None);
         assert!(table.is_empty() && table.by_address.is_empty());
     }
 
@@ -128,7 +139,7 @@ mod tests {
     fn who_knows_a_name_cannot_make_it_grow() {
         let mut table = Table::default();
         table.insert("one".to_owned(), 1);
-        let found = (1..1000).filter(|port| table.find(address(*port), named("one")).is_some()).count();
+        let found = (1..1000).filter(|port| table.find(address(*port), named("one"), |_| true).is_some()).count();
         assert_eq!((found, table.by_address.len()), (ADDRESSES_MAX, ADDRESSES_MAX));
         assert_eq!(table.len(), 1);
     }

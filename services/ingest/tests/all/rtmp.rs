@@ -177,3 +177,28 @@ async fn a_service_that_stops_ends_its_connections() {
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection ended");
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+/// Linux takes all of 127.0.0.0/8 for its own: connections come from another address than the tests' usual one.
+#[tokio::test]
+async fn an_address_that_only_connects_leaves_room_for_others() {
+    let world = World::start_with(|config| {
+        without_media(config);
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.rtmp = Some(RtmpConfig { listen, max_connections: 10, ..RtmpConfig::default() });
+    })
+    .await;
+    let address = world.rtmp_address();
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+        crowd.push(socket.connect(address).await.unwrap());
+    }
+    // Connections are taken in the order in which they come: these are refused.
+    for stream in &mut crowd[8..] {
+        let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
+    }
+    taken(address).await;
+    assert!(metrics(&world).await.contains(r#"flame_live_publishers_refused_total{reason="full",service="ingest"} 12"#));
+}

@@ -11,6 +11,7 @@ use rand::{RngCore, SeedableRng};
 use reqwest::{Method, StatusCode};
 use str0m::RtcConfig;
 use str0m::crypto::from_feature_flags;
+use str0m::ice::{StunMessage, TransId};
 use str0m::media::{Direction, MediaKind};
 use tokio::net::UdpSocket;
 use uuid::Uuid;
@@ -186,6 +187,21 @@ async fn noise_and_the_names_of_others_disturb_nobody() {
     eventually(PATIENCE, || stage.pictures(channel.id)).await;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let door = stage.world.whip_address();
+    // The name of a session, but not its secret: more than a peer has addresses.
+    let body = offer(|config| config.enable_h264(true), MediaKind::Video, Direction::SendOnly);
+    let path = format!("/whip/{}", channel.key.as_deref().unwrap());
+    let (status, answer, _) = post(&stage, &path, "application/sdp", body).await;
+    assert_eq!(status, 201, "{answer}");
+    let name = answer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).expect("a name").to_owned();
+    let user = format!("{name}:stranger");
+    let hmac = |key: &[u8], payloads: &[&[u8]]| from_feature_flags().sha1_hmac_provider.sha1_hmac(key, payloads);
+    for _ in 0..40 {
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let request = StunMessage::binding_request(&user, TransId::new(), true, 1, 1, true);
+        let mut octets = [0; 256];
+        let length = request.to_bytes(Some(b"no secret of theirs"), &mut octets, hmac).unwrap();
+        sender.send_to(&octets[..length], door).await.unwrap();
+    }
     let mut random = StdRng::seed_from_u64(7);
     let mut noise = [0; 1500];
     for length in [0, 1, 12, 20, 100, 1500] {
@@ -208,4 +224,25 @@ async fn noise_and_the_names_of_others_disturb_nobody() {
     // Nobody says that it goes: it is noticed.
     drop(encoder);
     is_idle(&stage, channel.id).await;
+}
+
+#[tokio::test]
+async fn one_key_does_not_take_the_places_of_others() {
+    let stage = Stage::start(|config| {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        config.whip = Some(WhipConfig { listen, max_sessions: 8, ..WhipConfig::default() });
+    })
+    .await;
+    let (channel, other) = (stage.channel().await, stage.channel().await);
+    let begin = async |key: &str| {
+        let body = offer(|config| config.enable_h264(true), MediaKind::Video, Direction::SendOnly);
+        post(&stage, &format!("/whip/{key}"), "application/sdp", body).await
+    };
+    let key = channel.key.as_deref().unwrap();
+    for _ in 0..4 {
+        assert_eq!(begin(key).await.0, 201);
+    }
+    let (status, text, _) = begin(key).await;
+    assert!(status == 503 && text.contains("with this key"), "{status} {text}");
+    assert_eq!(begin(other.key.as_deref().unwrap()).await.0, 201);
 }
