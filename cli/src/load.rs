@@ -268,7 +268,10 @@ fn show(outcome: &Outcome) -> Result<(), Exit> {
         ),
     ];
     if figures.unkept > 0 {
-        lines.push(format!("  percentiles are of a fair sample; the times of {} requests and starts are not in it", figures.unkept));
+        lines.push(format!(
+            "  percentiles are of a fair sample; the times of {} requests and starts are not in it",
+            figures.unkept
+        ));
     }
     if *unreported > 0 {
         lines.push(format!("  clmc did not take {unreported} measurements"));

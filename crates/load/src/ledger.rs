@@ -159,10 +159,13 @@ impl Figures {
             *reasons.entry(if is_known { *reason } else { OTHER }.to_owned()).or_default() += count;
         }
         let times = |of: fn(&slots::Times) -> u32| {
-            let shares = slots.iter().flat_map(move |slot| slot.times.shares().map(move |(times, share)| (us_as_ms(of(times)), share)));
+            let shares = slots
+                .iter()
+                .flat_map(move |slot| slot.times.shares().map(move |(times, share)| (us_as_ms(of(times)), share)));
             shares.collect::<Vec<_>>()
         };
-        let startups = slots.iter().flat_map(|slot| slot.startups_ms.shares().map(|(ms, share)| (f64::from(*ms), share)));
+        let startups =
+            slots.iter().flat_map(|slot| slot.startups_ms.shares().map(|(ms, share)| (f64::from(*ms), share)));
         let longest = |of: fn(&Slot) -> Option<u32>| slots.iter().filter_map(of).max();
         Self {
             requests: sum(|slot| slot.times.seen()),
@@ -195,7 +198,11 @@ impl Spread {
     }
 
     /// Of a sample: each value, and how many it stands for. The greatest of all may be known to be greater than the greatest here.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are positive and sum to a count")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "shares are positive and sum to a count"
+    )]
     fn of_sample(mut values: Vec<(f64, f64)>, max: Option<f64>) -> Self {
         values.sort_by(|one, other| one.0.total_cmp(&other.0));
         let all: f64 = values.iter().map(|(_, share)| share).sum();

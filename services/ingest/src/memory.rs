@@ -198,7 +198,9 @@ impl Book {
             let in_line = self.places.iter().filter(|(_, place)| place.waits());
             let next = in_line.min_by_key(|(id, place)| (held.get(&place.tenant).copied().unwrap_or(0), **id));
             let Some(id) = next.map(|(id, _)| *id) else { return };
-            let Some(place) = self.places.get_mut(&id).filter(|place| place.size_bytes <= self.free_bytes) else { return };
+            let Some(place) = self.places.get_mut(&id).filter(|place| place.size_bytes <= self.free_bytes) else {
+                return;
+            };
             if let Stands::InLine { can_be_asked } = place.stands {
                 place.stands = Stands::Holds { since: now, can_be_asked };
             }
@@ -218,7 +220,8 @@ impl Book {
         let over = self.places.iter().filter_map(|(id, place)| match place.stands {
             Stands::Holds { since, can_be_asked: true } if !place.asked.is_cancelled() => {
                 let held_for = now.saturating_duration_since(since);
-                let per_s = u128::from(place.brought_bytes.load(Ordering::Relaxed)) * 1000 / held_for.as_millis().max(1);
+                let per_s =
+                    u128::from(place.brought_bytes.load(Ordering::Relaxed)) * 1000 / held_for.as_millis().max(1);
                 (held_for >= turn).then_some((std::cmp::Reverse(held.get(&place.tenant).copied()), per_s, *id))
             }
             Stands::Holds { .. } | Stands::InLine { .. } => None,
@@ -349,7 +352,8 @@ mod tests {
     async fn who_waits_gets_what_another_gives_back_or_is_told() {
         let memory = Memory::new(2, Duration::from_millis(20));
         let patience = Duration::from_secs(60);
-        let (first, _kept) = (memory.take("a", 1, patience).await.unwrap(), memory.keep("a", 1, patience).await.unwrap());
+        let (first, _kept) =
+            (memory.take("a", 1, patience).await.unwrap(), memory.keep("a", 1, patience).await.unwrap());
         assert!(memory.more("a", 1).is_none());
         let gives_back = async {
             first.wanted().await;

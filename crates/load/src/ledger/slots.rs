@@ -219,7 +219,10 @@ mod tests {
         }
         assert!(slots.slots.len() <= SLOTS_MAX && slots.width_ms == 6400, "{} {}", slots.slots.len(), slots.width_ms);
         let all = || slots.between(0, u64::MAX).map(|(_, slot)| slot);
-        assert_eq!((all().map(|slot| slot.times.seen()).sum::<u64>(), all().map(|slot| slot.switches).sum::<u64>()), (200_000, 200_000));
+        assert_eq!(
+            (all().map(|slot| slot.times.seen()).sum::<u64>(), all().map(|slot| slot.switches).sum::<u64>()),
+            (200_000, 200_000)
+        );
         let (at_ms, first) = slots.between(6400, 12_800).next().unwrap();
         assert_eq!((at_ms, first.times.seen(), first.head_max_us), (6400, 6, Some(12)));
         // Beyond all time.

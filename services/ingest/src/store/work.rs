@@ -64,7 +64,8 @@ impl Uploads {
 
     /// Gives those that failed and have no time of remembrance one: an earlier release remembered them for ever.
     pub async fn remember_failed_until(&self, forget_at: OffsetDateTime) -> RecordResult<u64> {
-        let change = sqlx::query("UPDATE uploads SET expires_at_ms = ? WHERE stage = 'failed' AND expires_at_ms IS NULL");
+        let change =
+            sqlx::query("UPDATE uploads SET expires_at_ms = ? WHERE stage = 'failed' AND expires_at_ms IS NULL");
         let changed = change.bind(to_ms(forget_at)).execute(&self.writer).await;
         Ok(changed.map_err(failed("date failed uploads"))?.rows_affected())
     }

@@ -67,7 +67,6 @@ async fn who_finds_no_memory_waits() {
     for (id, body) in ids.into_iter().zip(&bodies) {
         world.check_stored(id, body).await;
     }
-
 }
 
 #[tokio::test]

@@ -285,7 +285,7 @@ async fn trickling() -> (SocketAddr, JoinSet<()>) {
 async fn servers_that_trickle_are_left_and_others_are_fetched() {
     let world = World::start_with(|config| {
         open_to_loopback(config);
-        config.limits.idle = Span(Duration::from_secs(1));
+        config.limits.idle = Span(Duration::from_secs(3));
         config.pulls.max_tries = 2;
         (config.pulls.max_running, config.pulls.tenant_running, config.pulls.tenant_waiting) = (2, 2, 3);
     })

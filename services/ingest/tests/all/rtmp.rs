@@ -200,5 +200,7 @@ async fn an_address_that_only_connects_leaves_room_for_others() {
         assert!(matches!(closed, Ok(Ok(0) | Err(_))), "{closed:?}");
     }
     taken(address).await;
-    assert!(metrics(&world).await.contains(r#"flame_live_publishers_refused_total{reason="full",service="ingest"} 12"#));
+    assert!(
+        metrics(&world).await.contains(r#"flame_live_publishers_refused_total{reason="full",service="ingest"} 12"#)
+    );
 }
