@@ -291,7 +291,7 @@ async fn servers_that_trickle_are_left_and_others_are_fetched() {
     })
     .await;
     let (slow, _serving) = trickling().await;
-    let body = noise(9, 1000);
+    let body = noise(9, PART + 1000);
     let served = body.clone();
     let origin = Origin::start(move |_, _| whole(&served)).await;
     let trickles = [pull(&world, &format!("http://{slow}/a")).await, pull(&world, &format!("http://{slow}/b")).await];
