@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use flame_api::quality::Inspection;
-use flame_api::quality::jobs::{
-    GateVerdict, Measuring, MeasuringState, MediaName, NewComparison, NewInspection, ResultFile,
-};
+use flame_api::quality::jobs::{GateVerdict, JobState, Measuring, MediaName, NewComparison, NewInspection, ResultFile};
 use flame_api::{Client, ClientError};
 use flame_quality::gate::Verdict;
 use flame_quality::junit;
@@ -126,7 +124,7 @@ where
     };
     bar.finish();
     match (standing.state, result) {
-        (MeasuringState::Succeeded, Some(result)) => Ok((standing.gates, result)),
+        (JobState::Succeeded, Some(result)) => Ok((standing.gates, result)),
         (state, _) => {
             let why = standing.error.unwrap_or_else(|| format!("it is {}", state.word()));
             Err(Exit::not_carried_out(anyhow!("job {id}: {why}")))

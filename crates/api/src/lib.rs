@@ -8,6 +8,7 @@ pub mod client;
 pub mod clmc;
 pub mod group;
 pub mod ingest;
+pub mod jobs;
 pub mod live;
 pub mod media;
 pub mod metadata;

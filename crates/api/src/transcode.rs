@@ -10,31 +10,8 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+pub use crate::jobs::JobState;
 use crate::media::{Probe, Track};
-
-/// Where a job stands. `Succeeded`, `Failed` and `Cancelled` are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum JobState {
-    /// Waits for a worker.
-    Queued,
-    /// A worker holds its lease.
-    Running,
-    /// Its version is published.
-    Succeeded,
-    /// It was given up; `error` says why.
-    Failed,
-    /// Somebody cancelled it.
-    Cancelled,
-}
-
-impl JobState {
-    /// Whether nothing more will happen to the job.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-}
 
 /// Body of `POST /jobs`. The caller chooses the id, so that a repeated call queues once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_jobs::job::{Bounds, Leaves};
 use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
 use serde::Deserialize;
-
-use crate::job::Bounds;
 
 /// The configuration of the quality service.
 #[derive(Debug, Clone, Deserialize)]
@@ -156,6 +155,7 @@ impl JobConfig {
             attempts_max: self.attempts_max.max(1),
             backoff: self.backoff.0,
             backoff_max: self.backoff_max.0,
+            leaves: Leaves::Nothing,
         }
     }
 }

@@ -1,9 +1,6 @@
-//! The HTTP face: one file a resource, what both kinds of jobs share ([`jobs`]), and one that turns errors into problems. Nothing
-//! is decided here.
+//! The HTTP face: one file a resource, and what both kinds of jobs share ([`jobs`]). Nothing is decided here.
 
 mod comparisons;
-mod error;
-mod events;
 mod files;
 mod inspections;
 mod jobs;

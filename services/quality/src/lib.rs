@@ -4,15 +4,11 @@
 //! service touches no media itself: a `flame-media` child does, and may die of it. It opens what the services hold and nothing
 //! else, and it never says of what it could not measure that it is well.
 //!
-//! Reading order: [`config`], the decisions ([`job`], [`limits`], [`media`], [`verdict`], [`cursor`]), then [`store`], which keeps
-//! the jobs, [`results`], which keeps their files, [`changes`], which tells of them, `worker`, which carries them out, and `http`,
-//! which speaks.
+//! Reading order: [`config`], the decisions ([`limits`], [`media`], [`verdict`]), then [`store`], which keeps the jobs in a queue of
+//! [`flame_jobs`], [`results`], which keeps their files, `worker`, which carries them out, and `http`, which speaks.
 
-pub mod changes;
 pub mod config;
-pub mod cursor;
 mod http;
-pub mod job;
 pub mod limits;
 pub mod media;
 mod metrics;
@@ -25,15 +21,16 @@ use std::sync::Arc;
 
 pub use config::Config;
 
+use flame_jobs::changes::Changes;
+use flame_jobs::scratch::Scratch;
 use flame_media_child::{Pool, PoolConfig, find_program};
 use flame_service_host::{Host, Routes, Running, StartError};
 use utoipa_axum::router::OpenApiRouter;
 
-use changes::Changes;
 use metrics::Metrics;
 use results::Results;
 use store::Store;
-use worker::{Scratch, Worker};
+use worker::Worker;
 
 /// The service's name, where nothing else is configured.
 const NAME: &str = "quality";
@@ -46,10 +43,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(program) => program.clone(),
         None => find_program().map_err(|error| cannot_open("media program", error))?,
     };
-    let scratch = Scratch::open(&config.folder).map_err(|error| cannot_open("folder", error))?;
+    let scratch = Scratch::open(&config.folder, "folder").map_err(|error| cannot_open("folder", error))?;
     let changes = Changes::new(config.watchers_max);
     let store = Store::open(&config, changes.clone()).await.map_err(|error| cannot_open("database", error))?;
-    let taken = store.restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
+    let taken = store.queue().restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
     if taken > 0 {
         tracing::info!(jobs = taken, "going on with what was under way when the service ended");
     }
@@ -61,7 +58,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let needed = store.clone();
     host.need("database", move || {
         let store = needed.clone();
-        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
+        Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
     let bounds = limits::Bounds { frames_max: config.jobs.frames_max, names: config.media.names };
     let worker = Arc::new(Worker {

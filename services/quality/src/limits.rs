@@ -6,13 +6,12 @@
 use flame_api::quality::Metric;
 use flame_api::quality::inspection::SPANS_MAX;
 use flame_api::quality::jobs::{GATE_MAX_BYTES, GATES_MAX, MediaName, NewComparison, NewInspection};
+use flame_jobs::http::NotQueued;
 use flame_quality::columns;
 use flame_quality::gate::Gate;
 
 /// Longest request body.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
-/// Longest reason of a failure that is kept, in characters; the rest is cut off.
-pub const REASON_MAX_CHARS: usize = 2000;
 /// Longest stretch that may be asked for as the shortest that counts, seconds.
 pub const SHORTEST_MAX_S: f64 = 3600.0;
 /// Most pairs between two that are scored.
@@ -30,21 +29,11 @@ pub struct Bounds {
     pub names: Vec<String>,
 }
 
-/// A job that is not queued, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {reason}")]
-pub struct Refused {
-    /// The field, in JSON's words.
-    pub field: &'static str,
-    /// What it must be.
-    pub reason: String,
-}
-
 /// Checks the body of `POST /comparisons`.
 ///
 /// # Errors
 /// The first field that is not as it must be.
-pub fn check_comparison(new: &NewComparison, bounds: &Bounds) -> Result<(), Refused> {
+pub fn check_comparison(new: &NewComparison, bounds: &Bounds) -> Result<(), NotQueued> {
     check_media("reference", &new.reference, bounds)?;
     check_media("distorted", &new.distorted, bounds)?;
     if new.metrics.is_empty() {
@@ -82,7 +71,7 @@ pub fn check_comparison(new: &NewComparison, bounds: &Bounds) -> Result<(), Refu
 ///
 /// # Errors
 /// The first field that is not as it must be.
-pub fn check_inspection(new: &NewInspection, bounds: &Bounds) -> Result<(), Refused> {
+pub fn check_inspection(new: &NewInspection, bounds: &Bounds) -> Result<(), NotQueued> {
     check_media("media", &new.media, bounds)?;
     if !(0.0..=SHORTEST_MAX_S).contains(&new.shortest_s) {
         return refuse("shortest_s", format!("must be 0 to {SHORTEST_MAX_S}"));
@@ -97,7 +86,7 @@ pub fn check_inspection(new: &NewInspection, bounds: &Bounds) -> Result<(), Refu
 ///
 /// # Errors
 /// One of them is none, or there are too many.
-pub fn gates(texts: &[String]) -> Result<Vec<Gate>, Refused> {
+pub fn gates(texts: &[String]) -> Result<Vec<Gate>, NotQueued> {
     if texts.len() > GATES_MAX || texts.iter().any(|text| text.len() > GATE_MAX_BYTES) {
         return refuse("gates", format!("must be at most {GATES_MAX}, of at most {GATE_MAX_BYTES} bytes each"));
     }
@@ -105,7 +94,7 @@ pub fn gates(texts: &[String]) -> Result<Vec<Gate>, Refused> {
     read.collect::<Result<_, String>>().or_else(|why| refuse("gates", format!("cannot be read: {why}")))
 }
 
-fn check_media(field: &'static str, media: &MediaName, bounds: &Bounds) -> Result<(), Refused> {
+fn check_media(field: &'static str, media: &MediaName, bounds: &Bounds) -> Result<(), NotQueued> {
     match media.function() {
         Some(function) if !bounds.names.iter().any(|name| name == function) => {
             let names = bounds.names.join(", ");
@@ -118,15 +107,8 @@ fn check_media(field: &'static str, media: &MediaName, bounds: &Bounds) -> Resul
     }
 }
 
-fn refuse<T>(field: &'static str, reason: String) -> Result<T, Refused> {
-    Err(Refused { field, reason })
-}
-
-/// The reason of a failure as it is kept: cut to [`REASON_MAX_CHARS`], because a failure whose text is too long must still be
-/// noted.
-#[must_use]
-pub fn kept_reason(reason: &str) -> String {
-    reason.chars().take(REASON_MAX_CHARS).collect()
+fn refuse<T>(field: &'static str, reason: String) -> Result<T, NotQueued> {
+    Err(NotQueued { field, reason })
 }
 
 #[cfg(test)]
@@ -185,10 +167,5 @@ mod tests {
         assert!(check_inspection(&new("psnr.min > 3", 2.0), &bounds()).is_err_and(|refused| refused.field == "gates"));
         let refused = check_inspection(&new("black.count <= 0", f64::INFINITY), &bounds());
         assert!(refused.is_err_and(|refused| refused.field == "shortest_s"));
-    }
-
-    #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        assert_eq!(kept_reason(&"ä".repeat(REASON_MAX_CHARS + 1)).chars().count(), REASON_MAX_CHARS);
     }
 }

@@ -7,26 +7,20 @@
 mod attempt;
 mod fetch;
 mod files;
-mod lease;
-mod scratch;
 
 use std::sync::Arc;
 
 use flame_api::Client;
+use flame_jobs::scratch::Scratch;
+use flame_jobs::worker::Taking;
 use flame_media_child::Pool;
 use flame_service_host::problem::chain;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-pub(crate) use scratch::Scratch;
 
 use crate::config::JobConfig;
 use crate::metrics::Metrics;
 use crate::results::Results;
 use crate::store::Store;
-
-/// How many looks at the queue pass between two counts of the jobs.
-const LOOKS_PER_COUNT: u32 = 5;
 
 /// What work needs.
 #[derive(Debug)]
@@ -43,64 +37,19 @@ pub(crate) struct Worker {
 
 /// Takes jobs until `stop`, a bounded number at a time, then waits until all have let go.
 pub(crate) async fn take(worker: Arc<Worker>, stop: CancellationToken) {
-    let at_once = worker.config.at_once.max(1);
-    let mut under_way = JoinSet::new();
-    while !stop.is_cancelled() {
-        // Enabled before looking: a job that comes in between wakes the wait below.
-        let mut woken = std::pin::pin!(worker.store.changes().work());
-        woken.as_mut().enable();
-        while under_way.len() < at_once && !stop.is_cancelled() {
-            match worker.store.claim(worker.scratch.owner()).await {
-                Ok(Some(job)) => {
-                    let (worker, stop) = (Arc::clone(&worker), stop.clone());
-                    under_way.spawn(async move { attempt::run(&worker, job, stop).await });
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "no job can be taken");
-                    break;
-                }
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            Some(ended) = under_way.join_next(), if !under_way.is_empty() => log_panic(ended),
-            () = woken => {}
-            () = tokio::time::sleep(worker.config.poll.0) => {}
-        }
-    }
-    while let Some(ended) = under_way.join_next().await {
-        log_panic(ended);
-    }
-}
-
-/// The lease of an attempt that panicked runs out, and the job goes on.
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "an attempt ended badly");
-    }
+    let taking = Taking { at_once: worker.config.at_once, poll: worker.config.poll.0 };
+    let claim = || worker.store.claim(worker.scratch.owner());
+    let run = |job, stop| {
+        let worker = Arc::clone(&worker);
+        async move { attempt::run(&worker, job, stop).await }
+    };
+    flame_jobs::worker::take(worker.store.queue().changes(), taking, stop, claim, run).await;
 }
 
 /// Takes back the leases that nobody renews, forgets what is old, and counts the jobs, until `stop`.
 pub(crate) async fn keep_queue(worker: Arc<Worker>, stop: CancellationToken) {
-    for look in 0_u32.. {
-        match worker.store.expire().await {
-            Ok(0) => {}
-            Ok(jobs) => tracing::warn!(jobs, "workers that held jobs are dead; the jobs go on"),
-            Err(error) => tracing::error!(error = chain(&error), "leases cannot be looked at"),
-        }
-        if look.is_multiple_of(LOOKS_PER_COUNT) {
-            forget(&worker).await;
-            match worker.store.counts().await {
-                Ok(counts) => worker.metrics.set_jobs(&counts),
-                Err(error) => tracing::error!(error = chain(&error), "jobs cannot be counted"),
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(worker.config.poll.0) => {}
-        }
-    }
+    let (queue, metrics) = (worker.store.queue(), &worker.metrics.jobs);
+    flame_jobs::worker::keep(queue, metrics, worker.config.poll.0, stop, || forget(&worker)).await;
 }
 
 async fn forget(worker: &Worker) {

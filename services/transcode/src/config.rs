@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flame_jobs::job::{Bounds, Leaves};
 use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
 use serde::Deserialize;
-
-use crate::job::Bounds;
 
 /// The configuration of the transcode service.
 #[derive(Debug, Clone, Deserialize)]
@@ -161,7 +160,7 @@ impl JobConfig {
             attempts_max: self.attempts_max.max(1),
             backoff: self.backoff.0,
             backoff_max: self.backoff_max.0,
-            close_pause: self.close_pause.0,
+            leaves: Leaves::Objects { close_pause: self.close_pause.0 },
         }
     }
 }

@@ -1,9 +1,7 @@
-//! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
+//! The HTTP face: one file a resource. Nothing is decided here.
 
 mod chains;
 mod encoders;
-mod error;
-mod events;
 mod jobs;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
@@ -31,7 +29,7 @@ pub(crate) fn routes(store: Store, encoders: Encoders) -> OpenApiRouter {
         .routes(routes!(jobs::create, jobs::list))
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))
-        .routes(routes!(events::watch))
+        .routes(routes!(jobs::watch))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(Api { store, encoders })
 }

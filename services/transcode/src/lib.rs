@@ -4,18 +4,15 @@
 //! and the catalogue says why. The service touches no media itself: a `flame-media` child does, and may die of it.
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
-//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`job`], [`plan`], [`stage`], [`limits`], [`version`], [`cursor`]), then
-//! [`store`], which keeps them, [`encoders`], which looks at this machine, [`changes`], which tells of them, `worker`, which carries them out, and `http`, which
-//! speaks.
+//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`stage`], [`limits`], [`version`]), then [`store`], which
+//! keeps the jobs in a queue of [`flame_jobs`], [`encoders`], which looks at this machine, `worker`, which carries them out, and `http`,
+//! which speaks.
 
 pub mod chains;
-pub mod changes;
 pub mod config;
-pub mod cursor;
 pub mod encoders;
 pub mod gate;
 mod http;
-pub mod job;
 pub mod limits;
 mod metrics;
 pub mod plan;
@@ -28,15 +25,17 @@ use std::sync::Arc;
 
 pub use config::Config;
 
+use flame_jobs::changes::Changes;
+use flame_jobs::queue::Lane;
+use flame_jobs::scratch::Scratch;
 use flame_media_child::{Pool, PoolConfig, find_program};
 use flame_service_host::{Host, Routes, Running, StartError};
 use utoipa_axum::router::OpenApiRouter;
 
-use changes::Changes;
 use encoders::Encoders;
 use metrics::Metrics;
-use store::{Lane, Store};
-use worker::{Scratch, Worker};
+use store::Store;
+use worker::Worker;
 
 /// The service's name, where nothing else is configured.
 const NAME: &str = "transcode";
@@ -51,10 +50,10 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Some(program) => program.clone(),
         None => find_program().map_err(|error| cannot_open("media program", error))?,
     };
-    let scratch = Scratch::open(&config.scratch).map_err(|error| cannot_open("scratch folder", error))?;
+    let scratch = Scratch::open(&config.scratch, "scratch").map_err(|error| cannot_open("scratch folder", error))?;
     let changes = Changes::new(config.watchers_max);
     let store = Store::open(&config, changes.clone()).await.map_err(|error| cannot_open("database", error))?;
-    let taken = store.restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
+    let taken = store.queue().restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
     if taken > 0 {
         tracing::info!(jobs = taken, "going on with what was under way when the service ended");
     }
@@ -63,7 +62,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let needed = store.clone();
     host.need("database", move || {
         let store = needed.clone();
-        Box::pin(async move { store.check().await.map_err(|error| error.to_string()) })
+        Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let encoders = Encoders::new(pool.clone());

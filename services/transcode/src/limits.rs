@@ -5,6 +5,7 @@
 use flame_api::media::{Probe, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS};
 use flame_api::transcode::NewJob;
 use flame_chain::chain::Chain;
+use flame_jobs::http::NotQueued;
 
 use crate::chains::{self, ChainError};
 use crate::plan::{self, Means, PlanError};
@@ -15,23 +16,11 @@ pub const BODY_MAX_BYTES: usize = 64 * 1024;
 pub const KEY_MAX_BYTES: usize = 1024;
 /// Longest short text of a probe, in bytes.
 pub const WORD_MAX_BYTES: usize = 128;
-/// Longest reason of a failure that is kept, in characters; the rest is cut off.
-pub const REASON_MAX_CHARS: usize = 2000;
 /// Longest promised duration, milliseconds: a year. It keeps sums and deadlines within their types.
 pub const DURATION_MAX_MS: u64 = 366 * 24 * 3_600_000;
 
-/// A job that is not queued, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{field}` {reason}")]
-pub struct Refused {
-    /// The field, in JSON's words: `probe.video.codec`.
-    pub field: &'static str,
-    /// What it must be.
-    pub reason: String,
-}
-
 /// Checks the body of `POST /jobs` by `tenant`; gives its chain. `encoders` are those that are installed, if it matters.
-pub fn check(tenant: &str, job: &NewJob, encoders: Option<&[String]>) -> Result<Chain, Refused> {
+pub fn check(tenant: &str, job: &NewJob, encoders: Option<&[String]>) -> Result<Chain, NotQueued> {
     let chain = check_chain(job)?;
     check_key(tenant, &job.source_key)?;
     check_probe(&job.probe)?;
@@ -49,7 +38,7 @@ pub fn check(tenant: &str, job: &NewJob, encoders: Option<&[String]>) -> Result<
 }
 
 /// Checks what a job says of its chain.
-pub fn check_chain(job: &NewJob) -> Result<Chain, Refused> {
+pub fn check_chain(job: &NewJob) -> Result<Chain, NotQueued> {
     chains::resolve_new(&job.chain, job.document.as_deref(), &job.parameters).map_err(|error| {
         let field = match (&error, job.document.is_some()) {
             (ChainError::Unknown { .. } | ChainError::OtherName(_) | ChainError::Taken(_), _) => "chain",
@@ -57,12 +46,12 @@ pub fn check_chain(job: &NewJob) -> Result<Chain, Refused> {
             // A document that comes with the program is right: what was set is not.
             (ChainError::Document(_), false) => "parameters",
         };
-        Refused { field, reason: format!("is refused: {error}") }
+        NotQueued { field, reason: format!("is refused: {error}") }
     })
 }
 
 /// A source of the tenant's own: otherwise one tenant could have another's bytes conditioned for it.
-fn check_key(tenant: &str, key: &str) -> Result<(), Refused> {
+fn check_key(tenant: &str, key: &str) -> Result<(), NotQueued> {
     let own = key.strip_prefix(tenant).and_then(|rest| rest.strip_prefix('/')).is_some_and(|rest| !rest.is_empty());
     if !own || key.len() > KEY_MAX_BYTES || key.chars().any(char::is_control) {
         return refuse("source_key", format!("must begin with `{tenant}/` and have at most {KEY_MAX_BYTES} bytes"));
@@ -70,7 +59,7 @@ fn check_key(tenant: &str, key: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_probe(probe: &Probe) -> Result<(), Refused> {
+fn check_probe(probe: &Probe) -> Result<(), NotQueued> {
     check_word("probe.container", &probe.container)?;
     if probe.duration_ms > DURATION_MAX_MS {
         return refuse("probe.duration_ms", format!("must be at most {DURATION_MAX_MS}: a year"));
@@ -103,22 +92,15 @@ fn check_probe(probe: &Probe) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_word(field: &'static str, word: &str) -> Result<(), Refused> {
+fn check_word(field: &'static str, word: &str) -> Result<(), NotQueued> {
     if word.is_empty() || word.len() > WORD_MAX_BYTES || word.chars().any(char::is_control) {
         return refuse(field, format!("must have 1 to {WORD_MAX_BYTES} bytes and no control characters"));
     }
     Ok(())
 }
 
-fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused { field, reason: reason.into() })
-}
-
-/// The reason of a failure as it is kept: cut to [`REASON_MAX_CHARS`], because a failure whose text is too long must
-/// still be noted.
-#[must_use]
-pub fn kept_reason(reason: &str) -> String {
-    reason.chars().take(REASON_MAX_CHARS).collect()
+fn refuse<T>(field: &'static str, reason: impl Into<String>) -> Result<T, NotQueued> {
+    Err(NotQueued { field, reason: reason.into() })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What a job is doing, in words for people, and how much of the whole each part of it is. Pure.
 
-use crate::job::{Phase, Standing};
+use flame_jobs::job::{Phase, Standing};
 
 /// A part of a job's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,131 +1,40 @@
-//! The jobs on disk: one SQLite file in WAL mode, which is the queue as well.
+//! The jobs on disk: the table of conditioning jobs in a durable [queue](flame_jobs::queue), which keeps where each of them stands.
 //!
-//! **What a crash leaves.** Every change is one transaction, and `synchronous = FULL` syncs the log before the commit
-//! returns: a job that was accepted, a lease, a commit of tracks survive the loss of power. Nothing about a job is
-//! kept in memory only, so whoever claims it next knows all that there is to know.
-//!
-//! **Who may work.** A claim reads and writes in one transaction that takes SQLite's write lock first, and the lease
-//! that it gives has a number of its own; every later report is checked against that number in a transaction of the
-//! same kind. So two workers, in one process or in several, never both hold a job, and one that was taken for dead
-//! changes nothing when it comes back. What is allowed is decided in [`crate::job`]; nothing is decided here.
-//!
-//! **Who waits for whom.** SQLite has one writer: so there is one connection that writes, and everybody queues for it
-//! in order. Readers have a pool of their own and see the last commit. Every wait ends after `database_wait`.
-//!
-//! **Versions.** Migrations only add, so the release before still works: a database that is one migration ahead is
-//! used as it is, one that is further ahead is refused.
-//!
-//! **Left out.** PostgreSQL, which is to come when several machines share one queue; a history of attempts.
+//! Here is what is of conditioning only: what was asked for, how far the stages of the chain are, what was made. What is made is
+//! noted in the transaction that commits it; nothing about a job is kept in memory only.
 
 mod jobs;
-mod queue;
 mod rows;
+mod work;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Sqlite, Transaction};
-use time::OffsetDateTime;
+use flame_jobs::changes::Changes;
+use flame_jobs::job::Standing;
+use flame_jobs::queue::{Opening, Queue, StoreResult, Table};
+use futures_util::future::BoxFuture;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnection;
 
 pub use jobs::{Created, Filter};
-pub use queue::{Claimed, Lane, LeaseKey, ReportError};
+pub use work::Claimed;
 
-use crate::changes::Changes;
 use crate::config::Config;
-use crate::job::Bounds;
+use crate::stage::{Progress, Stage};
 
 /// The schema, in the order in which it grew; its numbers have no gaps.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
-/// The table in which sqlx notes what it has applied.
-const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
-/// Log pages after which SQLite copies the log into the database: 4 MiB, which bounds the log and one commit's delay.
-const CHECKPOINT_PAGES: &str = "1000";
+
+static TABLE: Table = Table {
+    phase: "phase",
+    to_work: "phase IN ('queued', 'publishing')",
+    to_close: Some("phase IN ('failing', 'cancelling')"),
+    order: "priority DESC, seq",
+    beside,
+};
 
 /// The jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
-    bounds: Bounds,
-    changes: Changes,
-}
-
-/// Why the database could not be opened, or did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The folder of the database cannot be made.
-    #[error("the folder {path} cannot be made")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A newer release has written the database.
-    #[error(
-        "{path} has schema {found}, and this release works with schemas up to {newest}: start the release that wrote it, \
-         or restore a backup that is older than its first start"
-    )]
-    TooNew {
-        /// The database.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The newest schema that this release works with.
-        newest: i64,
-    },
-    /// The schema cannot be brought up to date.
-    #[error("{path} cannot be migrated")]
-    Migration {
-        /// The database.
-        path: PathBuf,
-        /// What happened.
-        #[source]
-        source: MigrateError,
-    },
-    /// No connection, or no lock, within the configured wait: trying again may help.
-    #[error("the database is busy")]
-    Busy(#[source] sqlx::Error),
-    /// The disk has no room.
-    #[error("the disk under the database is full")]
-    Full(#[source] sqlx::Error),
-    /// The database does not do what it should.
-    #[error("the database failed")]
-    Database(#[source] sqlx::Error),
-    /// A row holds what this release cannot have written.
-    #[error("the database holds {what} that is not understood: {value}")]
-    Damaged {
-        /// What is stored.
-        what: &'static str,
-        /// Its value.
-        value: String,
-    },
-}
-
-/// What store operations return.
-pub type StoreResult<T> = Result<T, StoreError>;
-
-// === impl StoreError ===
-
-/// `SQLITE_BUSY` and `SQLITE_FULL`, without their extended parts (<https://sqlite.org/rescode.html>).
-const BUSY: i32 = 5;
-const FULL: i32 = 13;
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        if matches!(error, sqlx::Error::PoolTimedOut) {
-            return Self::Busy(error);
-        }
-        let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-        match code.map(|code| code & 0xff) {
-            Some(BUSY) => Self::Busy(error),
-            Some(FULL) => Self::Full(error),
-            Some(_) | None => Self::Database(error),
-        }
-    }
+    queue: Queue,
 }
 
 // === impl Store ===
@@ -134,94 +43,32 @@ impl Store {
     /// Opens the database of `config`, made if it is not there, and brings its schema up to date. Whoever should know
     /// of a change is told through `changes`.
     pub async fn open(config: &Config, changes: Changes) -> StoreResult<Self> {
-        let path = &config.database;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
-            tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(config.database_wait.0)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
-        let writer = pool(1, config.database_wait.0).connect_with(options.clone()).await?;
-        migrate(path, &writer).await?;
-        let reading = options.create_if_missing(false).pragma("query_only", "ON");
-        let readers = pool(config.database_readers.max(1), config.database_wait.0).connect_with(reading).await?;
-        Ok(Self { writer, readers, bounds: config.jobs.bounds(), changes })
+        let opening = Opening {
+            path: &config.database,
+            readers: config.database_readers,
+            wait: config.database_wait.0,
+            bounds: config.jobs.bounds(),
+        };
+        Ok(Self { queue: Queue::open(opening, &MIGRATIONS, &TABLE, changes).await? })
     }
 
-    /// Whether the database answers.
-    pub async fn check(&self) -> StoreResult<()> {
-        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM (SELECT seq FROM jobs LIMIT 1)")
-            .fetch_one(&self.readers)
+    /// Where each job stands.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}
+
+/// What a job is doing follows from where it has come to stand.
+fn beside<'a>(connection: &'a mut SqliteConnection, seq: i64, after: &'a Standing) -> BoxFuture<'a, StoreResult<()>> {
+    Box::pin(async move {
+        let stage = Stage::of(after);
+        sqlx::query("UPDATE jobs SET stage = ?2, progress = coalesce(?3, progress) WHERE seq = ?1")
+            .bind(seq)
+            .bind(stage.words())
+            .bind(Progress::start(stage).of_whole())
+            .execute(connection)
             .await?;
         Ok(())
-    }
-
-    /// Where its changes are told.
-    #[must_use]
-    pub fn changes(&self) -> &Changes {
-        &self.changes
-    }
-
-    /// A transaction that writes. It takes SQLite's write lock at once, so that what it reads cannot change before it
-    /// writes.
-    async fn writing(&self) -> StoreResult<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
-}
-
-fn pool(connections: u32, wait: Duration) -> SqlitePoolOptions {
-    // Connections are files: they neither go stale nor cost anything while idle.
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(wait)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        // A commit that fails (the disk is full) leaves its connection within a transaction that no longer is one.
-        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-}
-
-async fn migrate(path: &Path, writer: &SqlitePool) -> StoreResult<()> {
-    let failed = |source| StoreError::Migration { path: path.to_owned(), source };
-    let mut connection = writer.acquire().await?;
-    connection.ensure_migrations_table(MIGRATIONS_TABLE).await.map_err(failed)?;
-    let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await.map_err(failed)?;
-    let found = applied.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0) + 1;
-    if found > newest {
-        return Err(StoreError::TooNew { path: path.to_owned(), found, newest });
-    }
-    let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-    // The one migration that may be ahead of this release.
-    migrations.set_ignore_missing(true);
-    migrations.run(&mut *connection).await.map_err(failed)
-}
-
-/// Now, in the unit that is stored.
-fn now_us() -> i64 {
-    // Fits until the year 294,000.
-    i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As SQLite does when it cannot even write the journal of a commit: it rolls back by itself.
-    #[tokio::test]
-    async fn a_commit_that_failed_leaves_no_connection_behind_that_cannot_begin() {
-        let dir = tempfile::tempdir().unwrap();
-        let options = SqliteConnectOptions::new().filename(dir.path().join("a.db")).create_if_missing(true);
-        let writer = pool(1, Duration::from_secs(5)).connect_with(options).await.unwrap();
-        let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        sqlx::raw_sql("ROLLBACK").execute(&mut *transaction).await.unwrap();
-        transaction.commit().await.unwrap_err();
-        let transaction = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
-        transaction.commit().await.unwrap();
-    }
+    })
 }

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::{Comparison, Inspection, Metric};
+pub use crate::jobs::JobState;
 
 /// Most gates of a job.
 pub const GATES_MAX: usize = 64;
@@ -78,22 +79,6 @@ pub struct NewInspection {
     pub gates: Vec<String>,
 }
 
-/// Where a job stands. `Succeeded`, `Failed` and `Cancelled` are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MeasuringState {
-    /// Waits for a worker.
-    Queued,
-    /// A worker holds its lease.
-    Running,
-    /// It was measured; `gates` say what holds.
-    Succeeded,
-    /// It could not be measured; `error` says why.
-    Failed,
-    /// Somebody cancelled it.
-    Cancelled,
-}
-
 /// How far a job is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measuring {
@@ -102,7 +87,7 @@ pub struct Measuring {
     /// The tenant that owns it.
     pub tenant: String,
     /// Where it stands.
-    pub state: MeasuringState,
+    pub state: JobState,
     /// Done so far, 0 to 1.
     pub progress: f64,
     /// Attempts begun, the current one included.
@@ -172,7 +157,7 @@ pub struct InspectionJob {
 pub struct MeasuringQuery {
     /// Only jobs in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<MeasuringState>,
+    pub state: Option<JobState>,
     /// Only jobs that scored or inspected media of this asset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset_id: Option<Uuid>,
@@ -305,31 +290,6 @@ impl PartialSchema for MediaName {
 }
 
 impl ToSchema for MediaName {}
-
-// === impl MeasuringState ===
-
-impl MeasuringState {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
-
-    /// Whether nothing more will happen to the job.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
-    }
-
-    /// Its word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
 
 // === impl ResultFile ===
 

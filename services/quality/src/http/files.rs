@@ -5,13 +5,12 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use flame_api::Problem;
-use flame_api::quality::jobs::{ComparisonJob, MeasuringState, ResultFile};
+use flame_api::quality::jobs::{JobState, ResultFile};
+use flame_jobs::http::Error;
 use flame_service_host::{Caller, Failure, Path, Scope};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use super::error::Error;
-use super::jobs;
 use crate::results::Results;
 use crate::store::{Kind, Store};
 
@@ -47,8 +46,8 @@ pub(super) async fn file(
     let absent = || Failure::not_found(format_args!("file {name} of comparison {id}"));
     let file = ResultFile::ALL.into_iter().find(|file| file.name() == name).ok_or_else(absent)?;
     let record = store.record(&caller.tenant, Kind::Comparison, id).await?;
-    let record = record.ok_or_else(|| jobs::missing::<ComparisonJob>(id))?;
-    if record.standing.state != MeasuringState::Succeeded {
+    let record = record.ok_or_else(|| Failure::not_found(format_args!("comparison {id}")))?;
+    if record.standing.state != JobState::Succeeded {
         let state = record.standing.state.word();
         return Err(
             Failure::conflict(format!("comparison {id} is {state}: only one that has succeeded has files")).into()

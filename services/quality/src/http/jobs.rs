@@ -1,31 +1,22 @@
-//! What comparisons and inspections have in common as resources.
+//! What comparisons and inspections have in common as resources: the five routes, which differ in their words only.
 
-use std::time::Duration;
-
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use flame_api::Page;
-use flame_api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use flame_api::quality::jobs::{ComparisonJob, InspectionJob, Measuring, MeasuringQuery};
+use flame_api::quality::jobs::{ComparisonJob, InspectionJob, MeasuringQuery};
+use flame_jobs::http::{self, Error};
 use flame_service_host::{Failure, Json};
 use serde::Serialize;
-use tokio::time::timeout;
-use uuid::Uuid;
 
-use super::error::Error;
-use crate::changes::News;
-use crate::cursor::Position;
-use crate::store::{Created, Filter, Kind, Record, Store, StoreResult};
+use crate::store::{Created, Filter, Kind, Record, Store};
 use crate::verdict::Asked;
 
-/// Time that a cancellation waits for the end of the job, so that its caller mostly sees it.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 /// Seconds after which a caller who found the queue full may try again.
 const RETRY_AFTER_S: u32 = 30;
 
-/// A job as its callers see it.
-pub(super) trait Shown: Serialize + PartialEq + Send + Sync + Sized + 'static {
-    /// Its kind.
+/// A kind of jobs.
+pub(super) trait Measurement: Serialize + Sized {
+    /// Which one.
     const KIND: Kind;
     /// The resource's name in paths.
     const PATH: &'static str;
@@ -33,14 +24,11 @@ pub(super) trait Shown: Serialize + PartialEq + Send + Sync + Sized + 'static {
     /// Of a record of this kind.
     fn of(record: Record) -> Option<Self>;
 
-    /// How far it is.
-    fn standing(&self) -> &Measuring;
-
     /// As lists have it.
     fn without_result(self) -> Self;
 }
 
-impl Shown for ComparisonJob {
+impl Measurement for ComparisonJob {
     const KIND: Kind = Kind::Comparison;
     const PATH: &'static str = "comparisons";
 
@@ -48,25 +36,17 @@ impl Shown for ComparisonJob {
         record.comparison()
     }
 
-    fn standing(&self) -> &Measuring {
-        &self.standing
-    }
-
     fn without_result(self) -> Self {
         Self { result: None, ..self }
     }
 }
 
-impl Shown for InspectionJob {
+impl Measurement for InspectionJob {
     const KIND: Kind = Kind::Inspection;
     const PATH: &'static str = "inspections";
 
     fn of(record: Record) -> Option<Self> {
         record.inspection()
-    }
-
-    fn standing(&self) -> &Measuring {
-        &self.standing
     }
 
     fn without_result(self) -> Self {
@@ -75,7 +55,7 @@ impl Shown for InspectionJob {
 }
 
 /// Queues a job.
-pub(super) async fn create<T: Shown>(store: &Store, tenant: &str, asked: &Asked) -> Result<Response, Error> {
+pub(super) async fn create<T: Measurement>(store: &Store, tenant: &str, asked: &Asked) -> Result<Response, Error> {
     let (status, record) = match store.create(tenant, asked).await? {
         Created::New(record) => (StatusCode::CREATED, record),
         Created::Known(record) => (StatusCode::OK, record),
@@ -89,61 +69,170 @@ pub(super) async fn create<T: Shown>(store: &Store, tenant: &str, asked: &Asked)
         }
     };
     let id = record.standing.id;
-    let job = T::of(record).ok_or_else(|| missing::<T>(id))?;
-    if status == StatusCode::OK {
-        return Ok(Json(job).into_response());
-    }
-    let location = HeaderValue::from_str(&format!("{}/{id}", T::PATH)).expect("a UUID is visible ASCII");
-    Ok((status, AppendHeaders([(header::LOCATION, location)]), Json(job)).into_response())
+    let job = T::of(record).ok_or_else(|| Failure::not_found(format_args!("{} {id}", T::KIND.word())))?;
+    Ok(if status == StatusCode::CREATED { http::queued(T::PATH, id, job) } else { Json(job).into_response() })
 }
 
 /// A page of jobs, without what was measured.
-pub(super) async fn list<T: Shown>(store: &Store, tenant: &str, query: MeasuringQuery) -> Result<Json<Page<T>>, Error> {
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Failure::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}, not {limit}")).into());
-    }
-    let from = match query.cursor.as_deref() {
-        None => Position::START,
-        Some(cursor) => Position::decode(cursor)
-            .ok_or_else(|| Failure::bad_request("`cursor` must be the `next_cursor` of the page before"))?,
-    };
+pub(super) async fn list<T: Measurement>(
+    store: &Store,
+    tenant: &str,
+    query: MeasuringQuery,
+) -> Result<Json<Page<T>>, Error> {
+    let (from, limit) = http::page(query.cursor.as_deref(), query.limit)?;
     let filter = Filter { state: query.state, asset_id: query.asset_id };
     let Page { items, next_cursor } = store.list(tenant, T::KIND, filter, from, limit).await?;
     let items = items.into_iter().filter_map(T::of).map(T::without_result).collect();
     Ok(Json(Page { items, next_cursor }))
 }
 
-/// A job.
-pub(super) async fn show<T: Shown>(store: &Store, tenant: &str, id: Uuid) -> Result<T, Error> {
-    Ok(read(store, tenant, id).await?.ok_or_else(|| missing::<T>(id))?)
-}
+/// The routes of one kind of jobs. Words are given in full, so that whoever looks for a path or an operation finds it.
+macro_rules! routes_of {
+    (
+        new: $new:ident,
+        job: $job:ident,
+        asked: $asked:path,
+        check: $check:path,
+        create: $create:literal at $all:literal,
+        list: $list:literal,
+        show: $show:literal at $one:literal,
+        watch: $watch:literal at $events:literal,
+        cancel: $cancel:literal at $cancellation:literal,
+    ) => {
+        use std::convert::Infallible;
+        use std::sync::Arc;
 
-/// Cancels a job, and waits a moment for its end.
-pub(super) async fn cancel<T: Shown>(store: &Store, tenant: &str, id: Uuid) -> Result<T, Error> {
-    let record = store.cancel(tenant, T::KIND, id).await?.ok_or_else(|| missing::<T>(id))?;
-    let ended = timeout(CANCEL_PATIENCE, ended::<T>(store, tenant, id, record.seq)).await;
-    match ended {
-        Ok(job) => Ok(job?.ok_or_else(|| missing::<T>(id))?),
-        Err(_elapsed) => show(store, tenant, id).await,
-    }
-}
+        use axum::extract::State;
+        use axum::response::Response;
+        use axum::response::sse::{Event, Sse};
+        use flame_api::quality::jobs::{$job, $new, MeasuringQuery};
+        use flame_api::{Page, Problem};
+        use flame_jobs::http::{self, Error};
+        use flame_service_host::{Caller, FreeSpace, Json, Path, Query, Scope};
+        use futures_util::Stream;
+        use uuid::Uuid;
 
-/// The job, once it has ended (or the service stops).
-async fn ended<T: Shown>(store: &Store, tenant: &str, id: Uuid, seq: i64) -> StoreResult<Option<T>> {
-    let mut watcher = store.changes().follow(seq);
-    loop {
-        let job = read::<T>(store, tenant, id).await?;
-        if job.as_ref().is_none_or(|job| job.standing().state.is_final()) || watcher.news().await == News::Closed {
-            return Ok(job);
+        use super::jobs;
+        use crate::limits::Bounds;
+        use crate::store::Store;
+
+        /// Queues a job. Repeating it with the same body changes nothing and answers 200.
+        #[utoipa::path(
+            post,
+            path = $all,
+            operation_id = $create,
+            request_body = $new,
+            responses(
+                (status = 201, description = "Queued", body = $job),
+                (status = 200, description = "Was queued before, just so: the job as it is now", body = $job),
+                (status = 409, description = "The id stands for another job", body = Problem,
+                    content_type = "application/problem+json"),
+                (status = 422, description = "A value is outside of its limits", body = Problem,
+                    content_type = "application/problem+json"),
+                (status = 503, description = "As many jobs wait as may", body = Problem,
+                    content_type = "application/problem+json"),
+                (status = 507, description = "The disk is nearly full", body = Problem,
+                    content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn create(
+            State(store): State<Store>,
+            State(bounds): State<Arc<Bounds>>,
+            caller: Caller,
+            _: FreeSpace,
+            Json(new): Json<$new>,
+        ) -> Result<Response, Error> {
+            caller.require(Scope::Write)?;
+            $check(&new, &bounds)?;
+            jobs::create::<$job>(&store, &caller.tenant, &$asked(new)).await
         }
-    }
-}
 
-pub(super) async fn read<T: Shown>(store: &Store, tenant: &str, id: Uuid) -> StoreResult<Option<T>> {
-    Ok(store.record(tenant, T::KIND, id).await?.and_then(T::of))
-}
+        /// A page of the caller's jobs, newest first, without their results.
+        #[utoipa::path(
+            get,
+            path = $all,
+            operation_id = $list,
+            params(MeasuringQuery),
+            responses(
+                (status = 200, description = "A page", body = Page<$job>),
+                (status = 400, description = "A parameter is malformed", body = Problem,
+                    content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn list(
+            State(store): State<Store>,
+            caller: Caller,
+            Query(query): Query<MeasuringQuery>,
+        ) -> Result<Json<Page<$job>>, Error> {
+            caller.require(Scope::Read)?;
+            jobs::list(&store, &caller.tenant, query).await
+        }
 
-pub(super) fn missing<T: Shown>(id: Uuid) -> Failure {
-    Failure::not_found(format_args!("{} {id}", T::KIND.word()))
+        /// A job, with its result once there is one.
+        #[utoipa::path(
+            get,
+            path = $one,
+            operation_id = $show,
+            params(("id" = Uuid, Path, description = "The job")),
+            responses(
+                (status = 200, description = "The job", body = $job),
+                (status = 404, description = "There is none, or it is another tenant's", body = Problem,
+                    content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn show(
+            State(store): State<Store>,
+            caller: Caller,
+            Path(id): Path<Uuid>,
+        ) -> Result<Json<$job>, Error> {
+            caller.require(Scope::Read)?;
+            http::show(&store, &caller.tenant, id).await.map(Json)
+        }
+
+        /// Watches a job until it has ended.
+        #[utoipa::path(
+            get,
+            path = $events,
+            operation_id = $watch,
+            params(("id" = Uuid, Path, description = "The job")),
+            responses(
+                (status = 200, description = "Events named as the kind of job, each the whole job; ends with it", body = $job,
+                    content_type = "text/event-stream"),
+                (status = 404, description = "There is none, or it is another tenant's", body = Problem,
+                    content_type = "application/problem+json"),
+                (status = 503, description = "Too many are watching", body = Problem,
+                    content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn watch(
+            State(store): State<Store>,
+            caller: Caller,
+            Path(id): Path<Uuid>,
+        ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+            caller.require(Scope::Read)?;
+            http::watch::<$job, Store>(store, caller.tenant, id).await
+        }
+
+        /// Cancels a job, and waits a moment for its end. One that has ended stays as it is.
+        #[utoipa::path(
+            post,
+            path = $cancellation,
+            operation_id = $cancel,
+            params(("id" = Uuid, Path, description = "The job")),
+            responses(
+                (status = 200, description = "The job as it is now; while it lets go, `running`", body = $job),
+                (status = 404, description = "There is none, or it is another tenant's", body = Problem,
+                    content_type = "application/problem+json"),
+            )
+        )]
+        pub(super) async fn cancel(
+            State(store): State<Store>,
+            caller: Caller,
+            Path(id): Path<Uuid>,
+        ) -> Result<Json<$job>, Error> {
+            caller.require(Scope::Write)?;
+            http::cancel(&store, &caller.tenant, id).await.map(Json)
+        }
+    };
 }
+pub(super) use routes_of;

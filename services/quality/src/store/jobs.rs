@@ -1,18 +1,18 @@
-//! Jobs as their owners see them: queuing, reading, listing, cancelling, forgetting.
+//! Jobs as their owners see them: queuing, reading, listing, forgetting.
 
 use std::collections::HashSet;
 
 use flame_api::Page;
-use flame_api::quality::jobs::MeasuringState;
+use flame_api::quality::jobs::{ComparisonJob, InspectionJob, JobState};
+use flame_jobs::cursor::Position;
+use flame_jobs::http::{Shown, Shows};
+use flame_jobs::queue::{Queue, StoreResult, damaged, now_us};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::rows::{self, JobRow, Kind, Record, damaged, select_jobs};
-use super::{Store, StoreResult, now_us};
-use crate::changes::Change;
-use crate::cursor::Position;
-use crate::job::Event;
+use super::Store;
+use super::rows::{JobRow, Kind, Record, select_jobs};
 use crate::verdict::Asked;
 
 /// Most jobs that are forgotten in one transaction: it bounds how long others wait for the database.
@@ -35,7 +35,7 @@ pub enum Created {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Filter {
     /// Only those in this state.
-    pub state: Option<MeasuringState>,
+    pub state: Option<JobState>,
     /// Only those whose media is of this asset.
     pub asset_id: Option<Uuid>,
 }
@@ -50,7 +50,7 @@ impl Store {
             Asked::Inspection(new) => (new.id, &new.media),
         };
         let kind = Kind::of(asked);
-        let mut transaction = self.writing().await?;
+        let mut transaction = self.queue.writing().await?;
         if let Some(row) = find(&mut transaction, tenant, kind, id).await? {
             return if row.asked.0 == *asked { Ok(Created::Known(row.record()?)) } else { Ok(Created::Taken) };
         }
@@ -75,13 +75,13 @@ impl Store {
         .await?;
         let row = find(&mut transaction, tenant, kind, id).await?.ok_or_else(|| damaged("no job", id))?;
         transaction.commit().await?;
-        self.changes.tell_work();
+        self.queue.changes().tell_work();
         Ok(Created::New(row.record()?))
     }
 
     /// The job of `tenant`.
     pub async fn record(&self, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<Record>> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.queue.readers().acquire().await?;
         find(&mut connection, tenant, kind, id).await?.map(JobRow::record).transpose()
     }
 
@@ -116,60 +116,34 @@ impl Store {
             .bind(from.before_seq)
             // One more than wanted tells whether there is a next page.
             .bind(i64::from(limit) + 1)
-            .bind(filter.state.map(MeasuringState::word))
+            .bind(filter.state.map(JobState::word))
             .bind(filter.asset_id.map(|id| id.to_string()))
-            .fetch_all(&self.readers)
+            .fetch_all(self.queue.readers())
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| Position { before_seq: row.seq }.encode());
+        let next_cursor = rows.last().filter(|_| more).map(|row| Position { before_seq: row.standing.seq }.encode());
         let items = rows.into_iter().map(JobRow::record).collect::<StoreResult<_>>()?;
         Ok(Page { items, next_cursor })
     }
 
-    /// Asks for the end of a job; returns it as it is then.
-    pub async fn cancel(&self, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<Record>> {
-        let mut transaction = self.writing().await?;
-        let Some(row) = find(&mut transaction, tenant, kind, id).await? else { return Ok(None) };
-        let now_us = now_us();
-        let Ok(after) = row.standing()?.after(Event::Cancel, now_us, &self.bounds) else {
-            return Ok(Some(row.record()?));
-        };
-        rows::write_standing(&mut transaction, row.seq, &after, now_us).await?;
-        let seq = row.seq;
-        let row = find(&mut transaction, tenant, kind, id).await?.ok_or_else(|| damaged("no job", id))?;
-        transaction.commit().await?;
-        self.changes.tell(Change { seq, cancel_requested: true });
-        Ok(Some(row.record()?))
-    }
-
-    /// How many jobs are in each state, over all tenants. States without a job are left out.
-    pub async fn counts(&self) -> StoreResult<Vec<(MeasuringState, u64)>> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT state, count(*) FROM jobs GROUP BY state").fetch_all(&self.readers).await?;
-        let counted = rows.into_iter().map(|(word, count)| {
-            Ok((rows::state(&word)?, u64::try_from(count).map_err(|_| damaged("a count", count))?))
-        });
-        counted.collect()
-    }
-
     /// The numbers of all jobs.
     pub async fn all_seqs(&self) -> StoreResult<HashSet<i64>> {
-        let seqs: Vec<i64> = sqlx::query_scalar("SELECT seq FROM jobs").fetch_all(&self.readers).await?;
+        let seqs: Vec<i64> = sqlx::query_scalar("SELECT seq FROM jobs").fetch_all(self.queue.readers()).await?;
         Ok(seqs.into_iter().collect())
     }
 
     /// Forgets the oldest jobs that have ended, beyond `kept_max`; returns their numbers, at most 100 at a time.
     pub async fn forget(&self, kept_max: u32) -> StoreResult<Vec<i64>> {
         let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE finished_at_us IS NOT NULL")
-            .fetch_one(&self.readers)
+            .fetch_one(self.queue.readers())
             .await?;
         let too_many = ended.saturating_sub(i64::from(kept_max)).min(i64::from(FORGOTTEN_MAX));
         if too_many <= 0 {
             return Ok(Vec::new());
         }
-        let mut transaction = self.writing().await?;
+        let mut transaction = self.queue.writing().await?;
         let seqs: Vec<i64> = sqlx::query_scalar(
             "DELETE FROM jobs WHERE seq IN \
              (SELECT seq FROM jobs WHERE finished_at_us IS NOT NULL ORDER BY seq LIMIT ?1) RETURNING seq",
@@ -180,6 +154,37 @@ impl Store {
         transaction.commit().await?;
         Ok(seqs)
     }
+}
+
+impl Shows<ComparisonJob> for Store {
+    const WORD: &'static str = "comparison";
+
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    async fn read(&self, tenant: &str, id: Uuid) -> StoreResult<Option<Shown<ComparisonJob>>> {
+        let record = self.record(tenant, Kind::Comparison, id).await?;
+        Ok(record.and_then(|record| shown(record, Record::comparison)))
+    }
+}
+
+impl Shows<InspectionJob> for Store {
+    const WORD: &'static str = "inspection";
+
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    async fn read(&self, tenant: &str, id: Uuid) -> StoreResult<Option<Shown<InspectionJob>>> {
+        let record = self.record(tenant, Kind::Inspection, id).await?;
+        Ok(record.and_then(|record| shown(record, Record::inspection)))
+    }
+}
+
+fn shown<T>(record: Record, of: impl FnOnce(Record) -> Option<T>) -> Option<Shown<T>> {
+    let (seq, state) = (record.seq, record.standing.state);
+    of(record).map(|job| Shown { seq, state, job })
 }
 
 async fn find(connection: &mut SqliteConnection, tenant: &str, kind: Kind, id: Uuid) -> StoreResult<Option<JobRow>> {

@@ -1,20 +1,17 @@
 //! Rows, and the values that they stand for.
 
-use flame_api::quality::jobs::{ComparisonJob, GateVerdict, InspectionJob, Measuring, MeasuringState};
-use sqlx::sqlite::SqliteConnection;
+use flame_api::quality::jobs::{ComparisonJob, GateVerdict, InspectionJob, Measuring};
+use flame_jobs::queue::{StandingRow, StoreResult, damaged};
 use sqlx::types::Json;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{StoreError, StoreResult};
-use crate::job::{Lease, Standing};
 use crate::verdict::{Asked, Found};
 
 /// Selects whole jobs; the argument says which.
 macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, tenant, id, asked, state, cancel_requested, attempt, failures, due_at_us, lease_number, lease_owner, ",
+            "SELECT seq, tenant, id, asked, state AS phase, cancel_requested, attempt, failures, due_at_us, lease_number, lease_owner, ",
             "lease_until_us, error, progress, result, gates, created_at_us, started_at_us, finished_at_us FROM jobs ",
             $rest
         )
@@ -47,25 +44,14 @@ pub struct Record {
 /// One row of [`select_jobs`].
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct JobRow {
-    pub(super) seq: i64,
+    #[sqlx(flatten)]
+    pub(super) standing: StandingRow,
     pub(super) tenant: String,
     id: String,
     pub(super) asked: Json<Asked>,
-    state: String,
-    cancel_requested: bool,
-    attempt: u32,
-    failures: u32,
-    due_at_us: i64,
-    lease_number: i64,
-    lease_owner: Option<String>,
-    lease_until_us: Option<i64>,
-    error: Option<String>,
     progress: f64,
     result: Option<Json<Found>>,
     gates: Option<Json<Vec<GateVerdict>>>,
-    created_at_us: i64,
-    started_at_us: Option<i64>,
-    finished_at_us: Option<i64>,
 }
 
 // === impl Kind ===
@@ -122,87 +108,23 @@ impl JobRow {
         self.id.parse().map_err(|_| damaged("an id", &self.id))
     }
 
-    /// What decisions about the job depend on.
-    pub(super) fn standing(&self) -> StoreResult<Standing> {
-        let lease = self.lease_owner.clone().zip(self.lease_until_us);
-        Ok(Standing {
-            state: state(&self.state)?,
-            cancel_requested: self.cancel_requested,
-            attempt: self.attempt,
-            failures: self.failures,
-            due_at_us: self.due_at_us,
-            lease_number: u64::try_from(self.lease_number).map_err(|_| damaged("a lease", self.lease_number))?,
-            lease: lease.map(|(owner, until_us)| Lease { owner, until_us }),
-            error: self.error.clone(),
-        })
-    }
-
     /// What callers are told.
     pub(super) fn record(self) -> StoreResult<Record> {
         let gates = self.gates.map(|gates| gates.0);
         let standing = Measuring {
             id: self.id.parse().map_err(|_| damaged("an id", &self.id))?,
             tenant: self.tenant,
-            state: state(&self.state)?,
+            state: self.standing.phase()?.state(),
             progress: self.progress,
-            attempt: self.attempt,
-            error: self.error,
+            attempt: self.standing.attempt,
             passed: gates.as_ref().map(|gates| gates.iter().all(|gate| gate.passed)),
             gates: gates.unwrap_or_default(),
-            created_at: moment(self.created_at_us)?,
-            started_at: self.started_at_us.map(moment).transpose()?,
-            finished_at: self.finished_at_us.map(moment).transpose()?,
+            created_at: self.standing.created_at()?,
+            started_at: self.standing.started_at()?,
+            finished_at: self.standing.finished_at()?,
+            error: self.standing.error,
         };
-        Ok(Record { seq: self.seq, standing, asked: self.asked.0, found: self.result.map(|result| result.0) })
+        let found = self.result.map(|result| result.0);
+        Ok(Record { seq: self.standing.seq, standing, asked: self.asked.0, found })
     }
-}
-
-/// Writes what has become of the job `seq`.
-pub(super) async fn write_standing(
-    connection: &mut SqliteConnection,
-    seq: i64,
-    after: &Standing,
-    now_us: i64,
-) -> StoreResult<()> {
-    // An attempt begins anew; one that ended well is done.
-    let progress = match after.state {
-        MeasuringState::Queued | MeasuringState::Running => Some(0.0),
-        MeasuringState::Succeeded => Some(1.0),
-        MeasuringState::Failed | MeasuringState::Cancelled => None,
-    };
-    let progress = progress.filter(|_| after.state != MeasuringState::Running || !after.cancel_requested);
-    sqlx::query(
-        "UPDATE jobs SET state = ?2, cancel_requested = ?3, attempt = ?4, failures = ?5, due_at_us = ?6, lease_number = ?7, \
-         lease_owner = ?8, lease_until_us = ?9, error = ?10, progress = coalesce(?11, progress), \
-         started_at_us = CASE WHEN ?4 > 0 THEN coalesce(started_at_us, ?12) END, \
-         finished_at_us = CASE WHEN ?13 THEN ?12 END WHERE seq = ?1",
-    )
-    .bind(seq)
-    .bind(after.state.word())
-    .bind(after.cancel_requested)
-    .bind(after.attempt)
-    .bind(after.failures)
-    .bind(after.due_at_us)
-    .bind(i64::try_from(after.lease_number).unwrap_or(i64::MAX))
-    .bind(after.lease.as_ref().map(|lease| lease.owner.as_str()))
-    .bind(after.lease.as_ref().map(|lease| lease.until_us))
-    .bind(&after.error)
-    .bind(progress)
-    .bind(now_us)
-    .bind(after.state.is_final())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-pub(super) fn state(word: &str) -> StoreResult<MeasuringState> {
-    MeasuringState::ALL.into_iter().find(|state| state.word() == word).ok_or_else(|| damaged("a state", word))
-}
-
-fn moment(micros: i64) -> StoreResult<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(|_| damaged("a time", micros))
-}
-
-pub(super) fn damaged(what: &'static str, value: impl ToString) -> StoreError {
-    StoreError::Damaged { what, value: value.to_string() }
 }

@@ -2,110 +2,58 @@
 //!
 //! Every step can be done twice with the same effect, so an attempt that dies anywhere is simply followed by another.
 
-use std::time::Duration;
-
 use flame_api::quality::Scores;
 use flame_api::quality::jobs::{NewComparison, NewInspection};
+use flame_jobs::attempt::{self, Unfinished, failed, media_trouble};
+use flame_jobs::hold::{Cause, Held, Hold};
+use flame_jobs::metrics::AttemptEnd;
+use flame_jobs::scratch::JobFolder;
+use flame_media_child::Call;
 use flame_media_child::protocol::{ComparePlan, Fault, InspectPlan, Outcome, Request};
-use flame_media_child::{Call, ChildError};
-use flame_service_host::problem::chain;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fetch::{self, Input};
-use super::lease::Hold;
-use super::scratch::JobFolder;
 use super::{Worker, files};
-use crate::job::Report;
-use crate::limits;
-use crate::metrics::AttemptEnd;
-use crate::store::{Claimed, LeaseKey, Measured, ReportError};
+use crate::store::{Claimed, Measured};
 use crate::verdict::{self, Asked, Found};
 
 /// File name of the scores of single frames in the attempt's folder.
 const SCORES: &str = "scores.json";
 /// Share of a job that measuring is; the rest draws and writes.
 const MEASURING: f64 = 0.95;
-/// Pauses between two tries to say how an attempt ended, and how many there are.
-const SAY_PAUSE: Duration = Duration::from_millis(250);
-const SAY_TRIES: u32 = 20;
-
-/// Why an attempt was not successful.
-#[derive(Debug)]
-pub(super) enum Unfinished {
-    /// It failed.
-    Failed {
-        /// Whose fault it is.
-        fault: Fault,
-        /// What was tried, on what, and what went wrong.
-        reason: String,
-    },
-    /// It was told to end.
-    Aborted,
-}
-
-pub(super) fn failed(fault: Fault, reason: String) -> Unfinished {
-    Unfinished::Failed { fault, reason }
-}
-
 /// Makes one attempt at `job`, and reports how it went.
 pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) {
     let lease = job.lease;
     tracing::info!(job = %job.id, tenant = job.tenant, attempt = job.attempt, "an attempt begins");
     let began = Instant::now();
-    let hold = Hold::new();
+    let hold = Hold::new(0.0);
     let attempt = Attempt { worker, job: &job, hold: &hold };
-    let result = hold.during(&worker.store, lease, worker.config.lease.0, &stop, attempt.steps()).await;
-    if hold.is_lost() {
+    let held = Held { changes: worker.store.queue().changes(), lease, life: worker.config.lease.0 };
+    let renew = |progress| worker.store.renew(lease, progress);
+    let result = hold.during(held, &stop, renew, attempt.steps()).await;
+    if hold.abort().cause() == Some(Cause::LeaseLost) {
         tracing::warn!(job = %job.id, "the attempt's lease was lost; another one goes on");
-        worker.metrics.attempt_ended(AttemptEnd::LeaseLost);
+        worker.metrics.jobs.attempt_ended(AttemptEnd::LeaseLost);
         return;
     }
-    let (end, said) = match result {
+    if let Err(Unfinished::Failed { fault, reason }) = &result {
+        tracing::warn!(job = %job.id, ?fault, reason, "the attempt failed");
+    }
+    let life = worker.config.lease.0;
+    match result {
         Ok(measured) => {
+            worker.metrics.jobs.attempt_ended(AttemptEnd::Succeeded);
             worker.metrics.measured(began.elapsed());
-            (AttemptEnd::Succeeded, Said::Measured(Box::new(measured)))
+            tracing::info!(job = %job.id, "the attempt succeeded");
+            attempt::say(lease, life, || worker.store.succeed(lease, &measured)).await;
         }
-        Err(Unfinished::Failed { fault, reason }) => {
-            tracing::warn!(job = %job.id, ?fault, reason, "the attempt failed");
-            (AttemptEnd::Failed, Said::Report(Report::Fail { fault, reason: limits::kept_reason(&reason) }))
-        }
-        Err(Unfinished::Aborted) => (AttemptEnd::Interrupted, Said::Report(Report::Interrupt)),
-    };
-    worker.metrics.attempt_ended(end);
-    tracing::info!(job = %job.id, ?end, "the attempt ended");
-    say(worker, lease, &said).await;
-}
-
-/// What is reported of an attempt.
-#[derive(Debug)]
-enum Said {
-    Measured(Box<Measured>),
-    Report(Report),
-}
-
-/// Reports the end of an attempt. A database that is away is waited for, for a while; then the lease runs out.
-async fn say(worker: &Worker, lease: LeaseKey, said: &Said) {
-    for tries in 1..=SAY_TRIES {
-        let taken = match said {
-            Said::Measured(measured) => worker.store.succeed(lease, measured).await,
-            Said::Report(report) => worker.store.report(lease, report.clone()).await,
-        };
-        match taken {
-            Ok(()) => return,
-            Err(ReportError::Store(error)) if tries < SAY_TRIES => {
-                tracing::warn!(seq = lease.seq, error = chain(&error), "a report is said again");
-                tokio::time::sleep(SAY_PAUSE).await;
-            }
-            Err(error) => {
-                tracing::error!(
-                    seq = lease.seq,
-                    error = chain(&error),
-                    "a report was not taken; the lease will run out"
-                );
-                return;
-            }
+        Err(unfinished) => {
+            let (end, report) = unfinished.report();
+            worker.metrics.jobs.attempt_ended(end);
+            tracing::info!(job = %job.id, ?end, "the attempt ended");
+            attempt::say(lease, life, || worker.store.queue().report(lease, report.clone())).await;
         }
     }
 }
@@ -114,7 +62,7 @@ async fn say(worker: &Worker, lease: LeaseKey, said: &Said) {
 struct Attempt<'a> {
     worker: &'a Worker,
     job: &'a Claimed,
-    hold: &'a Hold,
+    hold: &'a Hold<f64>,
 }
 
 // === impl Attempt ===
@@ -192,7 +140,7 @@ impl Attempt<'_> {
         folder: &JobFolder,
         file: &str,
     ) -> Result<Input, Unfinished> {
-        fetch::input(self.worker, &self.job.tenant, name, folder, file, self.hold.abort()).await
+        fetch::input(self.worker, &self.job.tenant, name, folder, file, self.hold.abort().token()).await
     }
 
     /// Has a media process do something.
@@ -202,7 +150,7 @@ impl Attempt<'_> {
             progress: Some(fraction),
             deadline: Some(self.worker.config.deadline.0),
             // Not dropped but cancelled: the child has ended when the call returns, and writes no more.
-            cancel: self.hold.abort().clone(),
+            cancel: self.hold.abort().token().clone(),
             ..Call::default()
         };
         let measuring = self.worker.pool.run(&request, call);
@@ -230,19 +178,4 @@ impl Attempt<'_> {
 
 fn misunderstood() -> Unfinished {
     failed(Fault::Environment, "the media process answered another question".to_owned())
-}
-
-fn media_trouble(error: &ChildError) -> Unfinished {
-    let fault = match error {
-        ChildError::Cancelled => return Unfinished::Aborted,
-        ChildError::Input { .. } => Fault::Input,
-        // A file that brings its child down, or keeps it busy for ever, is found out by the number of failures.
-        ChildError::Environment { .. }
-        | ChildError::Crashed { .. }
-        | ChildError::TimedOut { .. }
-        | ChildError::NotFound { .. }
-        | ChildError::Start { .. }
-        | ChildError::Protocol { .. } => Fault::Environment,
-    };
-    failed(fault, chain(error))
 }

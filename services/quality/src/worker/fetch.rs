@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use flame_api::quality::jobs::MediaName;
+use flame_jobs::attempt::{Unfinished, failed};
+use flame_jobs::scratch::JobFolder;
 use flame_media_child::protocol::Fault;
 use flame_object_store::StoreError;
 use flame_service_host::problem::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use super::attempt::{Unfinished, failed};
-use super::scratch::JobFolder;
 use crate::media::{self, Place};
 
 /// What a media process opens.

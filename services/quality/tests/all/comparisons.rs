@@ -1,6 +1,6 @@
 //! `/comparisons`: what is scored, what the gates say, and the files that are left.
 
-use flame_api::quality::jobs::{MeasuringQuery, MeasuringState, MediaName, NewComparison, ResultFile};
+use flame_api::quality::jobs::{JobState, MeasuringQuery, MediaName, NewComparison, ResultFile};
 use uuid::Uuid;
 
 use crate::world::{World, comparison_of};
@@ -10,9 +10,9 @@ async fn a_track_is_scored_against_the_source_and_its_gates_are_judged() {
     let world = World::start().await;
     let new = world.new_comparison(&["psnr.mean >= 1", "ssim.p5 >= 0.999", "alignment.dropped_frames <= 0"]).await;
     let queued = world.client.create_comparison(&new).await.unwrap();
-    assert_eq!((queued.standing.state, queued.standing.passed), (MeasuringState::Queued, None));
+    assert_eq!((queued.standing.state, queued.standing.passed), (JobState::Queued, None));
     let ended = world.ended_comparison(new.id).await;
-    assert_eq!(ended.standing.state, MeasuringState::Succeeded, "{ended:?}");
+    assert_eq!(ended.standing.state, JobState::Succeeded, "{ended:?}");
     let result = ended.result.expect("it was measured");
     assert_eq!((result.scored_frames, result.alignment.dropped_frames), (120, 0));
     // As the caller calls them: nobody is told where they lay.
@@ -36,7 +36,7 @@ async fn a_track_is_scored_against_the_source_and_its_gates_are_judged() {
     world.assert_scratch_is_empty();
 
     // The same again is the same job; another one may not have its id.
-    assert_eq!(world.client.create_comparison(&new).await.unwrap().standing.state, MeasuringState::Succeeded);
+    assert_eq!(world.client.create_comparison(&new).await.unwrap().standing.state, JobState::Succeeded);
     let other = NewComparison { subsample: 2, ..new.clone() };
     assert_eq!(world.client.create_comparison(&other).await.unwrap_err().status(), Some(409));
     let query = MeasuringQuery { asset_id: new.distorted.asset_id(), ..MeasuringQuery::default() };
@@ -58,7 +58,7 @@ async fn media_that_is_not_there_fails_at_once_and_says_what_there_is() {
         change(&mut new);
         world.client.create_comparison(&new).await.unwrap();
         let ended = world.ended_comparison(new.id).await;
-        assert_eq!((ended.standing.state, ended.standing.attempt), (MeasuringState::Failed, 1), "{ended:?}");
+        assert_eq!((ended.standing.state, ended.standing.attempt), (JobState::Failed, 1), "{ended:?}");
         assert_eq!(world.client.comparison_file(new.id, ResultFile::Report).await.unwrap_err().status(), Some(409));
         ended.standing.error.expect("it says why")
     };

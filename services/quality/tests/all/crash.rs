@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use flame_api::quality::jobs::{MeasuringState, MediaName};
+use flame_api::quality::jobs::{JobState, MediaName};
 use flame_test_kit::clips::recipe;
 use flame_test_kit::eventually;
 
@@ -31,7 +31,7 @@ async fn a_media_process_that_dies_costs_one_attempt() {
     let killed = Command::new("kill").arg("-9").arg(child().await.to_string()).status().unwrap();
     assert!(killed.success());
     let ended = world.ended_inspection(new.id).await;
-    assert_eq!(ended.standing.state, MeasuringState::Succeeded, "{ended:?}");
+    assert_eq!(ended.standing.state, JobState::Succeeded, "{ended:?}");
     assert!(ended.standing.attempt >= 2, "{ended:?}");
     world.assert_scratch_is_empty();
 }
@@ -45,7 +45,7 @@ async fn a_service_that_stops_goes_on_where_it_starts_again() {
     assert_eq!(media_processes(std::process::id()), Vec::<u32>::new());
     world.start_service().await;
     let ended = world.ended_inspection(new.id).await;
-    assert_eq!((ended.standing.state, ended.standing.attempt), (MeasuringState::Succeeded, 2), "{ended:?}");
+    assert_eq!((ended.standing.state, ended.standing.attempt), (JobState::Succeeded, 2), "{ended:?}");
     assert_eq!(ended.standing.error, None);
 }
 
@@ -57,7 +57,7 @@ async fn who_cancels_is_obeyed_also_while_it_runs() {
     child().await;
     for id in [waiting.id, running.id] {
         let cancelled = world.client.cancel_inspection(id).await.unwrap();
-        assert!(cancelled.standing.state == MeasuringState::Cancelled, "{cancelled:?}");
+        assert!(cancelled.standing.state == JobState::Cancelled, "{cancelled:?}");
     }
     eventually(PATIENCE, || async {
         let left = media_processes(std::process::id());
@@ -76,6 +76,6 @@ async fn a_file_that_cannot_be_read_is_given_up_at_once() {
     let new = inspection_of(MediaName::Source(asset_id), &[]);
     world.client.create_inspection(&new).await.unwrap();
     let standing = world.ended_inspection(new.id).await.standing;
-    assert_eq!((standing.state, standing.attempt), (MeasuringState::Failed, 1));
+    assert_eq!((standing.state, standing.attempt), (JobState::Failed, 1));
     assert!(standing.error.as_ref().is_some_and(|why| why.contains("not a media file")), "{standing:?}");
 }

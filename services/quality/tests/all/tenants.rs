@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use flame_api::quality::jobs::{InspectionJob, MeasuringQuery, MeasuringState, MediaName};
+use flame_api::quality::jobs::{InspectionJob, JobState, MeasuringQuery, MediaName};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::keys::{self, Grant};
 use flame_test_kit::clips;
@@ -35,7 +35,7 @@ async fn nobody_measures_or_sees_what_is_anothers() {
                 |job| job.state.is_final(),
             )
             .await;
-        assert_eq!(ended.standing.state, MeasuringState::Failed, "{ended:?}");
+        assert_eq!(ended.standing.state, JobState::Failed, "{ended:?}");
         assert!(ended.standing.error.is_some_and(|why| why.contains("there is no asset")));
         assert!(acme.inspection(new.id).await.unwrap().is_none());
         assert_eq!(acme.cancel_inspection(new.id).await.unwrap_err().status(), Some(404));

@@ -3,13 +3,12 @@
 use axum::extract::State;
 use flame_api::transcode::{Chain, ChainCheck, ChainDetail};
 use flame_api::{Page, Problem};
+use flame_jobs::http::{Error, NotQueued};
 use flame_service_host::{Caller, Failure, Json, Path, Scope};
 
 use super::encoders::away;
-use super::error::Error;
 use crate::chains;
 use crate::encoders::{self, Encoders};
-use crate::limits::Refused;
 use crate::plan;
 
 /// The chains that can be run by name.
@@ -59,7 +58,7 @@ pub(super) async fn check(
     Json(check): Json<ChainCheck>,
 ) -> Result<Json<ChainDetail>, Error> {
     caller.require(Scope::Read)?;
-    let refused = |reason: String| Refused { field: "document", reason };
+    let refused = |reason: String| NotQueued { field: "document", reason };
     let chain = flame_chain::read(&check.document, &check.parameters)
         .map_err(|error| refused(format!("is refused: {error}")))?;
     if encoders::matter(&chain) {

@@ -3,10 +3,10 @@
 use axum::extract::State;
 use flame_api::transcode::Encoder;
 use flame_api::{Page, Problem};
+use flame_jobs::http::Error;
 use flame_media_child::ChildError;
 use flame_service_host::{Caller, Failure, Json, Scope};
 
-use super::error::Error;
 use crate::encoders::Encoders;
 
 /// Seconds after which a caller may ask again where no media process answers.

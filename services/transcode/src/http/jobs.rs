@@ -1,27 +1,21 @@
-//! `POST|GET /jobs`, `GET /jobs/{id}`, `POST /jobs/{id}/cancel`.
+//! `POST|GET /jobs`, `GET /jobs/{id}`, `GET /jobs/{id}/events`, `POST /jobs/{id}/cancel`.
 
-use std::time::Duration;
+use std::convert::Infallible;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{AppendHeaders, IntoResponse, Response};
-use flame_api::page::{LIMIT_DEFAULT, LIMIT_MAX};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
 use flame_api::transcode::{Job, JobQuery, NewJob};
 use flame_api::{Page, Problem};
+use flame_jobs::http::{self, Error};
 use flame_service_host::{Caller, Failure, FreeSpace, Json, Path, Query, Scope};
-use tokio::time::timeout;
+use futures_util::Stream;
 use uuid::Uuid;
 
 use super::encoders::away;
-use super::error::Error;
-use crate::changes::News;
-use crate::cursor::Position;
 use crate::encoders::{self, Encoders};
 use crate::limits;
-use crate::store::{Created, Filter, Store, StoreResult};
-
-/// Time that a cancellation waits for the end of the job, so that its caller mostly sees it.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+use crate::store::{Created, Filter, Store};
 
 /// Queues a job. Repeating it with the same body changes nothing and answers 200.
 #[utoipa::path(
@@ -54,10 +48,7 @@ pub(super) async fn create(
     };
     limits::check(&caller.tenant, &new, installed)?;
     match store.create(&caller.tenant, &new).await? {
-        Created::New(job) => {
-            let location = HeaderValue::from_str(&format!("jobs/{}", job.id)).expect("a UUID is visible ASCII");
-            Ok((StatusCode::CREATED, AppendHeaders([(header::LOCATION, location)]), Json(job)).into_response())
-        }
+        Created::New(job) => Ok(http::queued("jobs", job.id, job)),
         Created::Known(job) => Ok(Json(job).into_response()),
         Created::Taken => {
             Err(Failure::conflict(format!("{} is taken by another job; choose another id", new.id)).into())
@@ -82,15 +73,7 @@ pub(super) async fn list(
     Query(query): Query<JobQuery>,
 ) -> Result<Json<Page<Job>>, Error> {
     caller.require(Scope::Read)?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Failure::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}, not {limit}")).into());
-    }
-    let from = match query.cursor.as_deref() {
-        None => Position::START,
-        Some(cursor) => Position::decode(cursor)
-            .ok_or_else(|| Failure::bad_request("`cursor` must be the `next_cursor` of the page before"))?,
-    };
+    let (from, limit) = http::page(query.cursor.as_deref(), query.limit)?;
     let filter = Filter { state: query.state, asset_id: query.asset_id };
     Ok(Json(store.list(&caller.tenant, filter, from, limit).await?))
 }
@@ -108,8 +91,30 @@ pub(super) async fn list(
 )]
 pub(super) async fn show(State(store): State<Store>, caller: Caller, Path(id): Path<Uuid>) -> Result<Json<Job>, Error> {
     caller.require(Scope::Read)?;
-    let job = store.job(&caller.tenant, id).await?;
-    Ok(Json(job.ok_or_else(|| missing(id))?))
+    http::show(&store, &caller.tenant, id).await.map(Json)
+}
+
+/// Watches a job until it has ended.
+#[utoipa::path(
+    get,
+    path = "/jobs/{id}/events",
+    params(("id" = Uuid, Path, description = "The job")),
+    responses(
+        (status = 200, description = "Events named `job`, each the whole job; ends with the job", body = Job,
+            content_type = "text/event-stream"),
+        (status = 404, description = "There is none, or it is another tenant's", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Too many are watching", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn watch(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Error> {
+    caller.require(Scope::Read)?;
+    http::watch::<Job, Store>(store, caller.tenant, id).await
 }
 
 /// Cancels a job, and waits a moment for its end. A job that has ended stays as it is; one that is just being
@@ -130,27 +135,5 @@ pub(super) async fn cancel(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Job>, Error> {
     caller.require(Scope::Write)?;
-    let (seq, job) = store.cancel(&caller.tenant, id).await?.ok_or_else(|| missing(id))?;
-    if job.state.is_final() {
-        return Ok(Json(job));
-    }
-    match timeout(CANCEL_PATIENCE, ended(&store, &caller.tenant, id, seq)).await {
-        Ok(job) => Ok(Json(job?.ok_or_else(|| missing(id))?)),
-        Err(_elapsed) => Ok(Json(store.job(&caller.tenant, id).await?.ok_or_else(|| missing(id))?)),
-    }
-}
-
-/// The job, once it has ended (or the service stops).
-async fn ended(store: &Store, tenant: &str, id: Uuid, seq: i64) -> StoreResult<Option<Job>> {
-    let mut watcher = store.changes().follow(seq);
-    loop {
-        let job = store.job(tenant, id).await?;
-        if job.as_ref().is_none_or(|job| job.state.is_final()) || watcher.news().await == News::Closed {
-            return Ok(job);
-        }
-    }
-}
-
-pub(super) fn missing(id: Uuid) -> Failure {
-    Failure::not_found(format_args!("job {id}"))
+    http::cancel(&store, &caller.tenant, id).await.map(Json)
 }

@@ -1,19 +1,20 @@
-//! Jobs as their owners see them: queuing, reading, listing, cancelling.
+//! Jobs as their owners see them: queuing, reading, listing.
 
 use flame_api::Page;
 use flame_api::transcode::{Job, JobState, NewJob};
+use flame_jobs::cursor::Position;
+use flame_jobs::http::{Shown, Shows};
+use flame_jobs::job::{Phase, Standing};
+use flame_jobs::queue::{Queue, StoreResult, damaged, now_us};
 use sqlx::Sqlite;
 use sqlx::query::QueryAs;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::rows::{self, JobRow, damaged, phase_word, select_jobs};
-use super::{Store, StoreResult, now_us};
+use super::Store;
+use super::rows::{JobRow, select_jobs};
 use crate::chains;
-use crate::changes::Change;
-use crate::cursor::Position;
-use crate::job::{Event, Phase, Standing};
 use crate::stage::Stage;
 
 /// What became of a request to queue a job.
@@ -41,7 +42,7 @@ pub struct Filter {
 impl Store {
     /// Queues a job of `tenant`. It has reached the disk when this returns.
     pub async fn create(&self, tenant: &str, new: &NewJob) -> StoreResult<Created> {
-        let mut transaction = self.writing().await?;
+        let mut transaction = self.queue.writing().await?;
         if let Some(row) = find(&mut transaction, tenant, new.id).await? {
             // The document of a chain that is known by name may have changed with the release.
             let same_document = match &new.document {
@@ -67,7 +68,7 @@ impl Store {
         .bind(new.asset_id.to_string())
         .bind(&new.source_key)
         .bind(Json(&new.probe))
-        .bind(phase_word(Phase::Queued))
+        .bind(Phase::Queued.word())
         .bind(now_us)
         .bind(Stage::of(&Standing::new(now_us)).words())
         // So that the job runs the same whatever comes with a later release.
@@ -77,20 +78,8 @@ impl Store {
         .await?;
         let row = find(&mut transaction, tenant, new.id).await?.ok_or_else(|| damaged("no job", new.id))?;
         transaction.commit().await?;
-        self.changes.tell_work();
+        self.queue.changes().tell_work();
         Ok(Created::New(row.job()?))
-    }
-
-    /// The job of `tenant`.
-    pub async fn job(&self, tenant: &str, id: Uuid) -> StoreResult<Option<Job>> {
-        Ok(self.numbered_job(tenant, id).await?.map(|(_, job)| job))
-    }
-
-    /// The job of `tenant`, and the number under which its changes are told.
-    pub async fn numbered_job(&self, tenant: &str, id: Uuid) -> StoreResult<Option<(i64, Job)>> {
-        let mut connection = self.readers.acquire().await?;
-        let row = find(&mut connection, tenant, id).await?;
-        row.map(|row| Ok((row.seq, row.job()?))).transpose()
     }
 
     /// A page of `tenant`'s jobs, newest first.
@@ -112,70 +101,29 @@ impl Store {
             .bind(from.before_seq)
             // One more than wanted tells whether there is a next page.
             .bind(i64::from(limit) + 1)
-            .bind(filter.state.map(state_word))
+            .bind(filter.state.map(JobState::word))
             .bind(filter.asset_id.map(|id| id.to_string()))
-            .fetch_all(&self.readers)
+            .fetch_all(self.queue.readers())
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let last = rows.last().filter(|_| more).map(|row| Position { before_seq: row.seq }.encode());
+        let last = rows.last().filter(|_| more).map(|row| Position { before_seq: row.standing.seq }.encode());
         let items = rows.into_iter().map(JobRow::job).collect::<StoreResult<_>>()?;
         Ok(Page { items, next_cursor: last })
     }
-
-    /// Asks for the end of a job; returns it as it is then, and the number under which its changes are told.
-    pub async fn cancel(&self, tenant: &str, id: Uuid) -> StoreResult<Option<(i64, Job)>> {
-        let mut transaction = self.writing().await?;
-        let Some(row) = find(&mut transaction, tenant, id).await? else { return Ok(None) };
-        let seq = row.seq;
-        let before = row.standing()?;
-        let now_us = now_us();
-        // A job that has ended stays as it is, and that is what the caller is shown.
-        if let Ok(after) = before.after(Event::Cancel, now_us, &self.bounds)
-            && after != before
-        {
-            if after.phase == before.phase {
-                sqlx::query("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?1")
-                    .bind(seq)
-                    .execute(&mut *transaction)
-                    .await?;
-            } else {
-                rows::write_standing(&mut transaction, seq, &after, now_us).await?;
-            }
-        }
-        let row = find(&mut transaction, tenant, id).await?.ok_or_else(|| damaged("no job", id))?;
-        transaction.commit().await?;
-        self.changes.tell(Change { seq, cancel_requested: true });
-        self.changes.tell_work();
-        Ok(Some((seq, row.job()?)))
-    }
-
-    /// How many jobs are in each state, over all tenants. States without a job are left out.
-    pub async fn counts(&self) -> StoreResult<Vec<(JobState, u64)>> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT state, count(*) FROM jobs GROUP BY state").fetch_all(&self.readers).await?;
-        rows.into_iter()
-            .map(|(word, count)| {
-                let state = STATES.into_iter().find(|state| state_word(*state) == word);
-                let count = u64::try_from(count).map_err(|_| damaged("a count", count))?;
-                Ok((state.ok_or_else(|| damaged("a state", &word))?, count))
-            })
-            .collect()
-    }
 }
 
-const STATES: [JobState; 5] =
-    [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
+impl Shows<Job> for Store {
+    const WORD: &'static str = "job";
 
-/// The word of a state, as the schema makes it from the phase.
-fn state_word(state: JobState) -> &'static str {
-    match state {
-        JobState::Queued => "queued",
-        JobState::Running => "running",
-        JobState::Succeeded => "succeeded",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
+    fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    async fn read(&self, tenant: &str, id: Uuid) -> StoreResult<Option<Shown<Job>>> {
+        let mut connection = self.queue.readers().acquire().await?;
+        find(&mut connection, tenant, id).await?.map(JobRow::shown).transpose()
     }
 }
 

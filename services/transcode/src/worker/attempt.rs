@@ -7,8 +7,15 @@ use std::time::Duration;
 
 use flame_api::metadata::Conditioning;
 use flame_chain::Chain;
+use flame_jobs::attempt::{self, Unfinished, failed, media_trouble};
+use flame_jobs::hold::{Cause, Held, Hold};
+use flame_jobs::job::{Phase, Refused, Report};
+use flame_jobs::metrics::AttemptEnd;
+use flame_jobs::patience::{GaveUp, Patience};
+use flame_jobs::queue::ReportError;
+use flame_jobs::scratch::JobFolder;
+use flame_media_child::Call;
 use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
-use flame_media_child::{Call, ChildError};
 use flame_object_store::StoreError;
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
@@ -16,18 +23,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use super::gates::Checking;
-use super::lease::{Cause, Hold};
-use super::patience::{GaveUp, Patience};
-use super::scratch::JobFolder;
 use super::{Worker, catalogue, tracks};
 use crate::chains;
-use crate::job::{Phase, Refused, Report};
-use crate::limits;
-use crate::metrics::AttemptEnd;
 use crate::plan::{self, Means, Plan, PlanError};
 use crate::stage::{Progress, Stage};
-use crate::store::{Claimed, LeaseKey, ReportError};
+use crate::store::Claimed;
 use crate::version::{self, Made};
 
 /// File name of the source in the job's folder.
@@ -37,75 +39,45 @@ const EXPECTED_PERCENT: u64 = 50;
 /// Duration that is assumed where the probe found none, for the deadline.
 const UNKNOWN_DURATION: Duration = Duration::from_secs(3600);
 
-/// Why an attempt was not successful.
-#[derive(Debug)]
-pub(super) enum Unfinished {
-    /// It failed.
-    Failed {
-        /// Whose fault it is.
-        fault: Fault,
-        /// What was tried, on what, and what went wrong.
-        reason: String,
-    },
-    /// There is no asset any more.
-    Orphaned {
-        /// How that was found.
-        reason: String,
-    },
-    /// It was told to end.
-    Aborted,
-}
-
 /// Makes one attempt at `job`, and reports how it went.
 pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) {
     let lease = job.lease;
     tracing::info!(job = %job.id, tenant = job.tenant, attempt = job.attempt, phase = ?job.phase, "an attempt begins");
     let stage = if job.phase == Phase::Publishing { Stage::Publishing } else { Stage::Fetching };
-    let hold = Hold::new(Progress::start(stage));
-    let attempt = Attempt { worker, job: &job, hold: &hold };
-    let result = hold.during(&worker.store, lease, worker.config.lease.0, &stop, attempt.steps()).await;
+    let (hold, board) = (Hold::new(Progress::start(stage)), Board::default());
+    let attempt = Attempt { worker, job: &job, hold: &hold, board: &board };
+    let held = Held { changes: worker.store.queue().changes(), lease, life: worker.config.lease.0 };
+    let board = &board;
+    let renew = |progress| async move { worker.store.renew(lease, progress, &board.stages()).await };
+    let result = hold.during(held, &stop, renew, attempt.steps()).await;
     let cause = hold.abort().cause();
     if cause == Some(Cause::LeaseLost) {
         tracing::warn!(job = %job.id, "the attempt's lease was lost; another one goes on");
-        worker.metrics.attempt_ended(AttemptEnd::LeaseLost);
+        worker.metrics.jobs.attempt_ended(AttemptEnd::LeaseLost);
         return;
     }
-    let (end, report) = match result {
-        Ok(()) => (AttemptEnd::Succeeded, Report::Succeed),
-        Err(Unfinished::Failed { fault, reason }) => {
-            tracing::warn!(job = %job.id, ?fault, reason, "the attempt failed");
-            (AttemptEnd::Failed, Report::Fail { fault, reason: limits::kept_reason(&reason) })
-        }
-        Err(Unfinished::Orphaned { reason }) => (AttemptEnd::Orphaned, Report::Orphaned { reason }),
-        Err(Unfinished::Aborted) => (AttemptEnd::Interrupted, Report::Interrupt),
-    };
-    worker.metrics.attempt_ended(end);
-    hold.board().end();
-    let stages = hold.board().stages();
+    if let Err(Unfinished::Failed { fault, reason }) = &result {
+        tracing::warn!(job = %job.id, ?fault, reason, "the attempt failed");
+    }
+    let (end, report) = result.map_or_else(Unfinished::report, |()| (AttemptEnd::Succeeded, Report::Succeed));
+    worker.metrics.jobs.attempt_ended(end);
+    board.end();
+    let stages = board.stages();
     if !stages.is_empty()
         && let Err(error) = worker.store.note_stages(lease, &stages).await
     {
         tracing::warn!(job = %job.id, error = chain(&error), "how far the stages were is not noted");
     }
     tracing::info!(job = %job.id, ?end, ?cause, "the attempt ended");
-    say(worker, lease, report).await;
-}
-
-/// Reports the end of an attempt. A database that is away is waited for as long as the lease may last.
-pub(super) async fn say(worker: &Worker, lease: LeaseKey, report: Report) {
-    let never = CancellationToken::new();
-    let patience = Patience { limit: worker.config.lease.0 / 2, abort: &never };
-    let said = patience.call(|| worker.store.report(lease, report.clone())).await;
-    if let Err(GaveUp::Failed(error)) = said {
-        tracing::error!(seq = lease.seq, error = chain(&error), "a report was not taken; the lease will run out");
-    }
+    attempt::say(lease, worker.config.lease.0, || worker.store.queue().report(lease, report.clone())).await;
 }
 
 /// An attempt under way.
 struct Attempt<'a> {
     worker: &'a Worker,
     job: &'a Claimed,
-    hold: &'a Hold,
+    hold: &'a Hold<Progress>,
+    board: &'a Board,
 }
 
 // === impl Attempt ===
@@ -114,14 +86,14 @@ impl Attempt<'_> {
     async fn steps(&self) -> Result<(), Unfinished> {
         let made = match (self.job.phase, &self.job.made) {
             (Phase::Publishing, Some(made)) => {
-                self.hold.board().go_on(self.job.stages.clone());
+                self.board.go_on(self.job.stages.clone());
                 made.clone()
             }
             _ => self.make().await?,
         };
         self.at(Stage::Publishing, 0.0);
         catalogue::publish(self.worker, self.job, made, self.hold.abort().token()).await?;
-        self.hold.board().finish(|_| true);
+        self.board.finish(|_| true);
         Ok(())
     }
 
@@ -129,7 +101,7 @@ impl Attempt<'_> {
         let (worker, job) = (self.worker, self.job);
         let wanted = chains::resolve(&job.chain, job.document.as_deref(), &job.parameters);
         let wanted = wanted.map_err(|error| failed(Fault::Input, format!("the chain cannot be run: {error}")))?;
-        let board = self.hold.board();
+        let board = self.board;
         board.begin(&wanted);
         let plan = self.plan(&wanted).await?;
         let folder = worker
@@ -227,7 +199,7 @@ impl Attempt<'_> {
 
     async fn encode(&self, folder: &JobFolder, planned: &Plan) -> Result<Made, Unfinished> {
         self.at(Stage::Encoding, 0.0);
-        let board = self.hold.board();
+        let board = self.board;
         board.start(|kind| kind != "package");
         let plan = &planned.ladder;
         let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
@@ -294,7 +266,7 @@ impl Attempt<'_> {
             source: &folder.path().join(SOURCE),
             folder: folder.path(),
             plan,
-            board: self.hold.board(),
+            board: self.board,
             cancel: self.hold.abort().token(),
             deadline: self.deadline(duration),
         };
@@ -324,29 +296,10 @@ impl Attempt<'_> {
     }
 }
 
-pub(super) fn failed(fault: Fault, reason: String) -> Unfinished {
-    Unfinished::Failed { fault, reason }
-}
-
 /// Trouble with the object store is never the input's fault.
 pub(super) fn store_trouble(gave_up: GaveUp<StoreError>) -> Unfinished {
     match gave_up {
         GaveUp::Aborted => Unfinished::Aborted,
         GaveUp::Failed(error) => failed(Fault::Environment, chain(&error)),
     }
-}
-
-pub(super) fn media_trouble(error: &ChildError) -> Unfinished {
-    let fault = match error {
-        ChildError::Cancelled => return Unfinished::Aborted,
-        ChildError::Input { .. } => Fault::Input,
-        // A file that brings its child down, or keeps it busy for ever, is found out by the number of failures.
-        ChildError::Environment { .. }
-        | ChildError::Crashed { .. }
-        | ChildError::TimedOut { .. }
-        | ChildError::NotFound { .. }
-        | ChildError::Start { .. }
-        | ChildError::Protocol { .. } => Fault::Environment,
-    };
-    failed(fault, chain(error))
 }

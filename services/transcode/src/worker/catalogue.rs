@@ -2,13 +2,13 @@
 
 use flame_api::ClientError;
 use flame_api::metadata::{Failure, NewVersion};
+use flame_jobs::attempt::{Unfinished, failed};
+use flame_jobs::patience::{GaveUp, Patience};
 use flame_media_child::protocol::Fault;
 use flame_service_host::problem::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
-use super::attempt::{Unfinished, failed};
-use super::patience::{GaveUp, Patience};
 use crate::store::Claimed;
 use crate::version::{self, Made};
 

@@ -3,15 +3,15 @@
 //! Both are tried until they are done, however long that takes: a job that says `failed` has left nothing behind.
 
 use flame_api::ClientError;
+use flame_jobs::attempt::say;
+use flame_jobs::hold::{Cause, Held, Hold};
+use flame_jobs::job::{Phase, Report};
 use flame_object_store::StoreError;
 use flame_service_host::problem::chain;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::say;
-use super::lease::{Cause, Hold};
 use super::{Worker, catalogue, tracks};
-use crate::job::{Phase, Report};
 use crate::stage::{Progress, Stage};
 use crate::store::Claimed;
 use crate::version;
@@ -31,8 +31,10 @@ enum NotNow {
 /// Closes `job`, or has it tried again later.
 pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) {
     let hold = Hold::new(Progress::start(Stage::CleaningUp));
-    let life = worker.config.lease.0;
-    let result = hold.during(&worker.store, job.lease, life, &stop, close(worker, &job)).await;
+    let (lease, life) = (job.lease, worker.config.lease.0);
+    let held = Held { changes: worker.store.queue().changes(), lease, life };
+    let renew = |progress| worker.store.renew(lease, progress, &[]);
+    let result = hold.during(held, &stop, renew, close(worker, &job)).await;
     let cause = hold.abort().cause();
     if cause == Some(Cause::LeaseLost) {
         return;
@@ -41,7 +43,7 @@ pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) 
         tracing::warn!(job = %job.id, error = chain(&error), "the job cannot be closed; it is tried again");
         Report::Postpone
     });
-    say(worker, job.lease, report).await;
+    say(lease, life, || worker.store.queue().report(lease, report.clone())).await;
 }
 
 async fn close(worker: &Worker, job: &Claimed) -> Result<Report, NotNow> {

@@ -11,13 +11,13 @@ use flame_api::quality::{Comparison, Metric};
 use flame_api::transcode::GateResult;
 use flame_chain::Chain;
 use flame_cmaf::index::TrackIndex;
+use flame_jobs::attempt::{Unfinished, failed, media_trouble};
 use flame_media_child::protocol::{ComparePlan, Fault, Outcome, Request};
 use flame_media_child::{Call, Pool};
 use flame_quality::gate::Gate;
 use flame_service_host::problem::chain as chained;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Unfinished, failed, media_trouble};
 use super::board::Board;
 use super::tracks::read_index;
 use crate::gate::{Measured, refusal};

@@ -8,12 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use flame_api::media::{Thumbnails, Track, TrackKind};
 use flame_cmaf::index::{IndexError, JSON_SIZE_MAX_BYTES, TrackIndex};
+use flame_jobs::attempt::Unfinished;
+use flame_jobs::patience::Patience;
 use flame_media_child::protocol::LadderPlan;
 use flame_object_store::{Store, StoreError};
 use thiserror::Error;
 
-use super::attempt::{Unfinished, store_trouble};
-use super::patience::Patience;
+use super::attempt::store_trouble;
 use crate::version::{Made, index_name, media_name, sheet_name};
 
 /// Unfinished uploads below one version that are removed at once: a put leaves at most one behind for each track.

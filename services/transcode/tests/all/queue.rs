@@ -5,14 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flame_api::transcode::{JobState, NewJob};
+use flame_jobs::changes::Changes;
+use flame_jobs::http::Shows;
+use flame_jobs::job::{Phase, Refused, Report};
+use flame_jobs::queue::{Lane, ReportError};
 use flame_media_child::protocol::Fault;
 use flame_service_host::config::Span;
 use flame_test_kit::Scratch;
 use flame_transcode::Config;
-use flame_transcode::changes::Changes;
-use flame_transcode::job::{Refused, Report};
 use flame_transcode::stage::{Progress, Stage};
-use flame_transcode::store::{Claimed, Created, Lane, ReportError, Store};
+use flame_transcode::store::{Claimed, Created, Store};
 use flame_transcode::version::Made;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -65,7 +67,7 @@ struct Ledger {
 async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledger>>) {
     loop {
         let Some(job) = store.claim(Lane::Work, &owner).await.unwrap() else {
-            let counts = store.counts().await.unwrap();
+            let counts = store.queue().counts().await.unwrap();
             if counts.iter().all(|(state, _)| state.is_final()) {
                 return;
             }
@@ -85,12 +87,12 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
         match seed % 4 {
             0 => {
                 leave();
-                store.report(job.lease, Report::Interrupt).await.unwrap();
+                store.queue().report(job.lease, Report::Interrupt).await.unwrap();
             }
             1 => {
                 // Dies: the worker starts anew under its name, and its old self comes back too late.
                 leave();
-                assert_eq!(store.restart(&owner).await.unwrap(), 1);
+                assert_eq!(store.queue().restart(&owner).await.unwrap(), 1);
                 assert_refused(&store, &job, Refused::LeaseLost).await;
             }
             _ => {
@@ -100,7 +102,7 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
                 }
                 *ledger.lock().unwrap().succeeded.entry(job.lease.seq).or_default() += 1;
                 leave();
-                store.report(job.lease, Report::Succeed).await.unwrap();
+                store.queue().report(job.lease, Report::Succeed).await.unwrap();
                 assert_refused(&store, &job, Refused::Final).await;
             }
         }
@@ -110,7 +112,7 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
 async fn assert_refused(store: &Store, job: &Claimed, expected: Refused) {
     let fail = Report::Fail { fault: Fault::Input, reason: "too late".to_owned() };
     for report in [Report::Alive, Report::Commit, Report::Succeed, Report::Interrupt, fail] {
-        match store.report(job.lease, report).await {
+        match store.queue().report(job.lease, report).await {
             // Another may have ended it already.
             Err(ReportError::Refused(refused)) => assert!(refused == expected || refused == Refused::Final),
             other => panic!("{other:?}"),
@@ -133,7 +135,7 @@ async fn no_job_is_ever_held_by_two_workers() {
     while let Some(ended) = workers.join_next().await {
         ended.unwrap();
     }
-    assert_eq!(stores[0].counts().await.unwrap(), [(JobState::Succeeded, JOBS as u64)]);
+    assert_eq!(stores[0].queue().counts().await.unwrap(), [(JobState::Succeeded, JOBS as u64)]);
     let ledger = ledger.lock().unwrap();
     assert!(ledger.working.is_empty());
     assert_eq!(ledger.succeeded.len(), JOBS);
@@ -145,7 +147,8 @@ async fn the_oldest_is_taken_first_and_each_lane_takes_its_own() {
     let folder = Scratch::new("transcode-queue");
     let store = open(&queue_config(&folder)).await;
     let ids = fill(&store, 3).await;
-    store.cancel("default", ids[1]).await.unwrap();
+    let cancelled = store.read("default", ids[1]).await.unwrap().unwrap();
+    store.queue().cancel(cancelled.seq).await.unwrap();
     let taken = [
         store.claim(Lane::Work, "a").await.unwrap().unwrap().id,
         store.claim(Lane::Work, "a").await.unwrap().unwrap().id,
@@ -163,9 +166,9 @@ async fn a_lease_that_nobody_renews_runs_out() {
     let store = open(&config).await;
     fill(&store, 1).await;
     let first = store.claim(Lane::Work, "a").await.unwrap().unwrap();
-    assert_eq!(store.restart("b").await.unwrap(), 0, "only its owner's own");
+    assert_eq!(store.queue().restart("b").await.unwrap(), 0, "only its owner's own");
     flame_test_kit::eventually(Duration::from_secs(10), || async {
-        match store.expire().await.unwrap() {
+        match store.queue().expire().await.unwrap() {
             1 => Ok(()),
             _ => Err("the lease still runs"),
         }
@@ -186,7 +189,7 @@ async fn what_was_committed_is_known_to_the_next_worker() {
     store.commit(job.lease, &Made::default(), &[]).await.unwrap();
     drop(store);
     let store = open(&config).await;
-    assert_eq!(store.restart("a").await.unwrap(), 1);
+    assert_eq!(store.queue().restart("a").await.unwrap(), 1);
     let again = store.claim(Lane::Work, "a").await.unwrap().unwrap();
-    assert_eq!((again.phase, again.made), (flame_transcode::job::Phase::Publishing, Some(Made::default())));
+    assert_eq!((again.phase, again.made), (Phase::Publishing, Some(Made::default())));
 }

@@ -1,10 +1,11 @@
 //! Which databases this release works with (it bears one migration of the next release, and no more), and how it
 //! keeps them.
 
+use flame_jobs::changes::Changes;
+use flame_jobs::queue::StoreError;
 use flame_test_kit::Scratch;
 use flame_transcode::Config;
-use flame_transcode::changes::Changes;
-use flame_transcode::store::{Store, StoreError};
+use flame_transcode::store::Store;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Row};
 

@@ -10,7 +10,7 @@ const BOUNDS: Bounds = Bounds {
     attempts_max: 6,
     backoff: Duration::from_secs(1),
     backoff_max: Duration::from_secs(3),
-    close_pause: Duration::from_secs(5),
+    leaves: Leaves::Objects { close_pause: Duration::from_secs(5) },
 };
 const SECOND_US: i64 = 1_000_000;
 
@@ -308,4 +308,75 @@ proptest! {
         }
         prop_assert!(standing.phase.is_final(), "{:?}", standing.phase);
     }
+}
+
+const RECORDED: Bounds = Bounds { leaves: Leaves::Nothing, ..BOUNDS };
+
+fn event() -> impl Strategy<Value = Event> {
+    let owner = || proptest::sample::select(vec!["one".to_owned(), "two".to_owned()]);
+    let fault = proptest::sample::select(vec![Fault::Input, Fault::Environment]);
+    let report = prop_oneof![
+        Just(Report::Alive),
+        Just(Report::Commit),
+        Just(Report::Succeed),
+        fault.prop_map(|fault| Report::Fail { fault, reason: "why".to_owned() }),
+        Just(Report::Interrupt),
+        Just(Report::Close),
+        Just(Report::Postpone),
+    ];
+    prop_oneof![
+        3 => owner().prop_map(|owner| Event::Claim { owner }),
+        5 => (0_u64..7, report).prop_map(|(number, report)| Event::Held { number, report }),
+        1 => Just(Event::Expire),
+        1 => owner().prop_map(|owner| Event::Restart { owner }),
+        1 => Just(Event::Cancel),
+    ]
+}
+
+proptest! {
+    /// Of work that leaves nothing, whatever happens in whatever order: one holder at a time, numbers that are never given twice,
+    /// bounds that hold, ends that are ends, and no phase that is about what is left.
+    #[test]
+    fn work_that_leaves_nothing_is_always_in_order(events in proptest::collection::vec((event(), 0_i64..40_000_000), 0..60)) {
+        let (mut job, mut now_us) = (Standing::new(0), 0);
+        for (event, later_us) in events {
+            now_us += later_us;
+            let before = job.clone();
+            let Ok(after) = before.after(event.clone(), now_us, &RECORDED) else { continue };
+            prop_assert!(!before.phase.is_final(), "{:?} after {:?}", event, before);
+            prop_assert!(!after.phase.is_closing() && after.phase != Phase::Publishing, "{:?}", after);
+            prop_assert_eq!(after.lease.is_some(), after.phase == Phase::Running);
+            prop_assert!(after.attempt <= RECORDED.attempts_max && after.failures <= RECORDED.failures_max);
+            match &event {
+                Event::Claim { .. } => {
+                    prop_assert!(before.lease.is_none() && before.due_at_us <= now_us);
+                    prop_assert_eq!(after.lease_number, before.lease_number + 1);
+                }
+                Event::Held { number, .. } => prop_assert_eq!(*number, before.lease_number),
+                Event::Expire => prop_assert!(before.lease.is_some_and(|lease| lease.until_us <= now_us)),
+                Event::Restart { owner } => prop_assert!(before.lease.is_some_and(|lease| lease.owner == *owner)),
+                Event::Cancel => prop_assert!(after.cancel_requested),
+            }
+            // Whoever wants it cancelled gets that, or what was made already.
+            if before.cancel_requested && after.lease.is_none() {
+                prop_assert!(matches!(after.phase, Phase::Cancelled | Phase::Succeeded), "{:?}", after);
+            }
+            job = after;
+        }
+    }
+}
+
+#[test]
+fn without_remains_pauses_grow_to_their_bound_and_a_fault_of_the_input_is_final() {
+    let fail = |job: &Standing, fault, now_us| {
+        let job = job.after(Event::Claim { owner: "one".to_owned() }, now_us, &RECORDED).unwrap();
+        let report = Report::Fail { fault, reason: "why".to_owned() };
+        job.after(Event::Held { number: job.lease_number, report }, now_us, &RECORDED).unwrap()
+    };
+    let first = fail(&Standing::new(0), Fault::Environment, 0);
+    let second = fail(&first, Fault::Environment, first.due_at_us);
+    assert_eq!((first.due_at_us, second.due_at_us - first.due_at_us), (SECOND_US, 2 * SECOND_US));
+    assert_eq!(fail(&second, Fault::Environment, second.due_at_us).phase, Phase::Failed);
+    assert_eq!(fail(&Standing::new(0), Fault::Input, 0).phase, Phase::Failed);
+    assert_eq!(Standing::new(0).after(Event::Cancel, 0, &RECORDED).unwrap().phase, Phase::Cancelled);
 }

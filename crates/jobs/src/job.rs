@@ -1,5 +1,7 @@
-//! What may become of a job: every decision about its life. Pure; [`crate::store`] carries the decisions out, each in
+//! What may become of a job: every decision about its life. Pure; [`crate::queue`] carries the decisions out, each in
 //! one transaction, so that two workers can never both be right.
+//!
+//! Work that leaves something elsewhere ([`Leaves::Objects`]) goes this way:
 //!
 //! ```text
 //!            ┌───── interrupted, failed (tries left) ─────┐
@@ -15,12 +17,22 @@
 //! that may be published already must not change. So a cancellation that comes after the commit waits, and counts only
 //! if the publication fails.
 //!
+//! Work that changes nothing but its own record ([`Leaves::Nothing`]) goes a shorter one: what was made twice gives the same, and
+//! there is nothing to remove, so it ends at once.
+//!
+//! ```text
+//! queued ──claim──► running ──succeed──► succeeded
+//!    │  ▲              ├── fail, no tries left ──► failed
+//!    │  └─ tries left ─┤
+//!    └──── cancel ─────┴── lets go ──► cancelled
+//! ```
+//!
 //! A lease is held by one owner, under a number that is never given twice; whoever comes with another number has lost
 //! it. An interruption (a worker that stopped or died) is not held against the job, a failure is; both are bounded.
 
 use std::time::Duration;
 
-use flame_api::transcode::JobState;
+use flame_api::jobs::JobState;
 use flame_media_child::protocol::Fault;
 use thiserror::Error;
 
@@ -29,15 +41,15 @@ use thiserror::Error;
 pub enum Phase {
     /// Waits for a worker.
     Queued,
-    /// A worker makes its tracks.
+    /// A worker is at it.
     Running,
-    /// Its tracks are stored and noted; they are to be published.
+    /// What it makes is stored and noted; it is to be published.
     Publishing,
     /// Given up; its objects are to be removed.
     Failing,
     /// Cancelled; its objects are to be removed.
     Cancelling,
-    /// Published. Final.
+    /// Done. Final.
     Succeeded,
     /// Given up, and nothing is left. Final.
     Failed,
@@ -106,9 +118,9 @@ pub enum Event {
 pub enum Report {
     /// It is at work.
     Alive,
-    /// All tracks are stored; from here on there is no way back.
+    /// All that it makes is stored; from here on there is no way back.
     Commit,
-    /// The version is published; the worker asked, or looked.
+    /// What it is for is done: published, as the worker asked or looked; or measured.
     Succeed,
     /// The attempt came to nothing.
     Fail {
@@ -117,7 +129,7 @@ pub enum Report {
         /// What was tried, on what, and what went wrong.
         reason: String,
     },
-    /// The asset is gone: there is nothing to work for.
+    /// What it is for is gone: there is nothing to work for.
     Orphaned {
         /// How that was found.
         reason: String,
@@ -143,8 +155,20 @@ pub struct Bounds {
     pub backoff: Duration,
     /// Longest pause.
     pub backoff_max: Duration,
-    /// Pause before the removal of what is left is tried again.
-    pub close_pause: Duration,
+    /// What is to be removed when a job ends badly.
+    pub leaves: Leaves,
+}
+
+/// What work on a job leaves behind when it ends badly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// Nothing but its own record: it succeeds, fails and is cancelled at once.
+    Nothing,
+    /// Things elsewhere: it is committed before it succeeds, and closed when it does not.
+    Objects {
+        /// Pause before the removal of what is left is tried again.
+        close_pause: Duration,
+    },
 }
 
 /// An event that cannot happen to a job as it stands.
@@ -184,6 +208,21 @@ impl Phase {
         Self::Failed,
         Self::Cancelled,
     ];
+
+    /// Its word, as it is stored.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Publishing => "publishing",
+            Self::Failing => "failing",
+            Self::Cancelling => "cancelling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
 
     /// What callers are told. A job whose remains are being removed has not ended.
     #[must_use]
@@ -236,19 +275,30 @@ impl Standing {
         if self.phase.is_final() {
             return Err(Refused::Final);
         }
-        match event {
-            Event::Claim { owner } => self.claimed(owner, now_us, bounds),
-            Event::Held { number, report } => self.reported(number, report, now_us, bounds),
+        let after = match event {
+            Event::Claim { owner } => self.claimed(owner, now_us, bounds)?,
+            Event::Held { number, report } => self.reported(number, report, now_us, bounds)?,
             Event::Expire => match &self.lease {
-                Some(lease) if lease.until_us <= now_us => Ok(self.interrupted(now_us, bounds)),
-                Some(_) | None => Err(Refused::StillHeld),
+                Some(lease) if lease.until_us <= now_us => self.interrupted(now_us, bounds),
+                Some(_) | None => return Err(Refused::StillHeld),
             },
             Event::Restart { owner } => match &self.lease {
-                Some(lease) if lease.owner == owner => Ok(self.interrupted(now_us, bounds)),
-                Some(_) | None => Err(Refused::StillHeld),
+                Some(lease) if lease.owner == owner => self.interrupted(now_us, bounds),
+                Some(_) | None => return Err(Refused::StillHeld),
             },
-            Event::Cancel => Ok(self.cancelled(now_us)),
-        }
+            Event::Cancel => self.cancelled(now_us),
+        };
+        Ok(after.settled(bounds.leaves))
+    }
+
+    /// Where nothing is left, nothing is closed.
+    fn settled(self, leaves: Leaves) -> Self {
+        let phase = match (leaves, self.phase) {
+            (Leaves::Nothing, Phase::Failing) => Phase::Failed,
+            (Leaves::Nothing, Phase::Cancelling) => Phase::Cancelled,
+            (Leaves::Nothing | Leaves::Objects { .. }, phase) => phase,
+        };
+        Self { phase, ..self }
     }
 
     fn claimed(&self, owner: String, now_us: i64, bounds: &Bounds) -> Result<Self, Refused> {
@@ -280,9 +330,15 @@ impl Standing {
                 let lease = Lease { until_us: after_us(now_us, bounds.lease), ..lease.clone() };
                 Ok(Self { lease: Some(lease), ..self.clone() })
             }
-            Report::Commit if self.phase != Phase::Running => Err(Refused::WrongPhase),
+            Report::Commit if self.phase != Phase::Running || bounds.leaves == Leaves::Nothing => {
+                Err(Refused::WrongPhase)
+            }
             Report::Commit if self.cancel_requested => Err(Refused::CancelRequested),
             Report::Commit => Ok(Self { phase: Phase::Publishing, ..self.clone() }),
+            // What was made before a cancellation was heard is as good as any.
+            Report::Succeed if bounds.leaves == Leaves::Nothing => {
+                Ok(Self { phase: Phase::Succeeded, error: None, ..self.freed(now_us) })
+            }
             // Also when it was given up because the catalogue's answer did not come: the catalogue is right.
             Report::Succeed if self.phase == Phase::Publishing || self.phase.is_closing() => {
                 Ok(Self { phase: Phase::Succeeded, lease: None, error: None, ..self.clone() })
@@ -302,10 +358,13 @@ impl Standing {
                 | Phase::Failed
                 | Phase::Cancelled => Err(Refused::WrongPhase),
             },
-            Report::Postpone if self.phase.is_closing() => Ok(self.freed(after_us(now_us, bounds.close_pause))),
-            Report::Succeed | Report::Fail { .. } | Report::Orphaned { .. } | Report::Postpone => {
-                Err(Refused::WrongPhase)
-            }
+            Report::Postpone => match bounds.leaves {
+                Leaves::Objects { close_pause } if self.phase.is_closing() => {
+                    Ok(self.freed(after_us(now_us, close_pause)))
+                }
+                Leaves::Objects { .. } | Leaves::Nothing => Err(Refused::WrongPhase),
+            },
+            Report::Succeed | Report::Fail { .. } | Report::Orphaned { .. } => Err(Refused::WrongPhase),
         }
     }
 

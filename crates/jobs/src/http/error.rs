@@ -3,24 +3,37 @@
 use axum::http::StatusCode;
 use flame_service_host::Failure;
 
-use crate::limits::Refused;
-use crate::store::StoreError;
+use crate::queue::StoreError;
 
 /// Seconds after which a caller may try a busy database again.
 const RETRY_AFTER_S: u32 = 1;
 
+/// A job that is not queued, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}` {reason}")]
+pub struct NotQueued {
+    /// The field, in JSON's words: `probe.video.codec`.
+    pub field: &'static str,
+    /// What it must be.
+    pub reason: String,
+}
+
 /// Why a handler gives up; becomes a [`Failure`].
-pub(super) enum Error {
-    Refused(Refused),
+#[derive(Debug)]
+pub enum Error {
+    /// What was asked for does not fit.
+    NotQueued(NotQueued),
+    /// The database did not do it.
     Store(StoreError),
+    /// Any other answer.
     Answer(Failure),
 }
 
 // === impl Error ===
 
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<NotQueued> for Error {
+    fn from(refused: NotQueued) -> Self {
+        Self::NotQueued(refused)
     }
 }
 
@@ -40,7 +53,7 @@ impl axum::response::IntoResponse for Error {
     fn into_response(self) -> axum::response::Response {
         let failure = match self {
             Self::Answer(failure) => failure,
-            Self::Refused(refused) => {
+            Self::NotQueued(refused) => {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Failure::new(status, "unprocessable", "The request does not fit", refused.to_string())
             }

@@ -9,20 +9,22 @@ use flame_service_host::problem::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::queue::{self, ReportError};
+
 /// Pause after the first try; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// An error of which somebody knows whether waiting may help.
-pub(super) trait MayPass: Error {
+pub trait MayPass: Error {
     /// Whether the same call may succeed later.
     fn may_pass(&self) -> bool;
 }
 
 /// Why a call was not successful in the end.
 #[derive(Debug)]
-pub(super) enum GaveUp<E> {
+pub enum GaveUp<E> {
     /// The job was interrupted while waiting.
     Aborted,
     /// It failed, for good or for too long.
@@ -31,18 +33,21 @@ pub(super) enum GaveUp<E> {
 
 /// How long, and until what, somebody waits.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience<'a> {
+pub struct Patience<'a> {
     /// For how long, from the first try on.
-    pub(super) limit: Duration,
+    pub limit: Duration,
     /// Ends the waiting, but never a call that is under way.
-    pub(super) abort: &'a CancellationToken,
+    pub abort: &'a CancellationToken,
 }
 
 // === impl Patience ===
 
 impl Patience<'_> {
     /// Calls until it succeeds, fails for good, or the patience is over.
-    pub(super) async fn call<T, E, F, Trying>(&self, mut call: F) -> Result<T, GaveUp<E>>
+    ///
+    /// # Errors
+    /// The last call's, or that waiting was ended.
+    pub async fn call<T, E, F, Trying>(&self, mut call: F) -> Result<T, GaveUp<E>>
     where
         E: MayPass,
         F: FnMut() -> Trying,
@@ -89,17 +94,16 @@ impl MayPass for StoreError {
     }
 }
 
-impl MayPass for crate::store::ReportError {
+impl MayPass for ReportError {
     fn may_pass(&self) -> bool {
-        use crate::store::{ReportError, StoreError};
         match self {
-            ReportError::Refused(_) => false,
-            ReportError::Store(error) => match error {
-                StoreError::Busy(_) | StoreError::Full(_) | StoreError::Database(_) => true,
-                StoreError::Folder { .. }
-                | StoreError::TooNew { .. }
-                | StoreError::Migration { .. }
-                | StoreError::Damaged { .. } => false,
+            Self::Refused(_) => false,
+            Self::Store(error) => match error {
+                queue::StoreError::Busy(_) | queue::StoreError::Full(_) | queue::StoreError::Database(_) => true,
+                queue::StoreError::Folder { .. }
+                | queue::StoreError::TooNew { .. }
+                | queue::StoreError::Migration { .. }
+                | queue::StoreError::Damaged { .. } => false,
             },
         }
     }

@@ -1,7 +1,8 @@
-//! `GET /comparisons/{id}/events`, `GET /inspections/{id}/events`: a job as it changes, as server-sent events.
+//! A job as it changes, as server-sent events.
 //!
-//! Each event is the whole job, so one that was missed is made good by the next; the last one is the final state, and then the
-//! stream ends. Progress comes at most four times a second. Between events a comment shows that the connection lives.
+//! Each event is the whole job, so one that was missed is made good by the next; the last one is the final state, and
+//! then the stream ends. Progress comes at most four times a second. Between events a comment shows that the
+//! connection lives.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use flame_service_host::Failure;
 use flame_service_host::problem::chain;
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::error::Error;
-use super::jobs::{self, Shown};
+use super::{Shown, Shows, find};
 use crate::changes::{News, Watcher};
-use crate::store::Store;
 
 /// Least time between two events.
 const EVERY: Duration = Duration::from_millis(250);
@@ -26,18 +27,26 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Seconds after which a caller who found no place may try again.
 const RETRY_AFTER_S: u32 = 5;
 
-/// The stream of a job.
-pub(super) async fn watch<T: Shown>(
-    store: Store,
+/// Watches a job until it has ended; events are named as such jobs are called.
+///
+/// # Errors
+/// There is none, too many are watching, or the database fails.
+pub async fn watch<T, S>(
+    store: S,
     tenant: String,
     id: Uuid,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<T>>, Error> {
-    let record = store.record(&tenant, T::KIND, id).await?.ok_or_else(|| jobs::missing::<T>(id))?;
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<T, S>>, Error>
+where
+    T: Serialize + PartialEq + Send + Sync + 'static,
+    S: Shows<T>,
+{
+    let found = find(&store, &tenant, id).await?;
     let watcher = store
+        .queue()
         .changes()
-        .watch(record.seq)
+        .watch(found.seq)
         .ok_or_else(|| Failure::unavailable("as many callers as may are watching jobs", RETRY_AFTER_S))?;
-    let feed = Feed::<T> { store, tenant, id, watcher, sent: None, not_before: Instant::now() };
+    let feed = Feed { store, tenant, id, watcher, sent: None, not_before: Instant::now() };
     Ok(Sse::new(unfold(Some(feed), async |feed| {
         let (event, feed) = feed?.next().await?;
         Some((Ok(event), feed))
@@ -45,8 +54,8 @@ pub(super) async fn watch<T: Shown>(
 }
 
 /// One watcher's stream.
-struct Feed<T> {
-    store: Store,
+struct Feed<T, S> {
+    store: S,
     tenant: String,
     id: Uuid,
     watcher: Watcher,
@@ -58,7 +67,11 @@ struct Feed<T> {
 
 // === impl Feed ===
 
-impl<T: Shown> Feed<T> {
+impl<T, S> Feed<T, S>
+where
+    T: Serialize + PartialEq + Send + Sync + 'static,
+    S: Shows<T>,
+{
     /// The next event, and what comes after it; nothing after the final one.
     async fn next(mut self) -> Option<(Event, Option<Self>)> {
         loop {
@@ -67,8 +80,7 @@ impl<T: Shown> Feed<T> {
                 tokio::select! {
                     news = self.watcher.news() => if news == News::Closed { return None },
                     () = sleep_until(keep_alive) => {
-                        let job = self.read().await?;
-                        if self.sent.as_ref() == Some(&job) {
+                        if self.sent.as_ref() == Some(&self.read().await?.job) {
                             return Some((Event::default().comment("nothing new"), Some(self)));
                         }
                     }
@@ -76,12 +88,12 @@ impl<T: Shown> Feed<T> {
                 // What changes meanwhile is in the job that is read after it.
                 sleep_until(self.not_before).await;
             }
-            let job = self.read().await?;
+            let Shown { job, state, .. } = self.read().await?;
             if self.sent.as_ref() == Some(&job) {
                 continue;
             }
-            let event = Event::default().event(T::KIND.word()).json_data(&job).ok()?;
-            if job.standing().state.is_final() {
+            let event = Event::default().event(S::WORD).json_data(&job).ok()?;
+            if state.is_final() {
                 return Some((event, None));
             }
             self.not_before = Instant::now() + EVERY;
@@ -91,8 +103,8 @@ impl<T: Shown> Feed<T> {
     }
 
     /// The job now; without one the stream ends, and the caller asks again.
-    async fn read(&self) -> Option<T> {
-        match jobs::read(&self.store, &self.tenant, self.id).await {
+    async fn read(&self) -> Option<Shown<T>> {
+        match self.store.read(&self.tenant, self.id).await {
             Ok(job) => job,
             Err(error) => {
                 tracing::warn!(job = %self.id, error = chain(&error), "a watched job cannot be read");

@@ -1,9 +1,9 @@
-//! The folder in which sources and tracks lie while they are worked on.
+//! The folder in which media lies while it is worked on.
 //!
 //! ```text
 //! lock        held (flock) by the process that works here
 //! owner       the name under which it holds leases; stays the same over restarts
-//! jobs/{seq}-{lease}/source, {track}.mp4, {track}.index.json
+//! jobs/{seq}-{lease}/…
 //! ```
 //! Who holds the lock knows that no earlier process with this owner's name lives: so it takes the predecessor's jobs
 //! back at once, and empties `jobs`. Nothing here is ever needed after a crash.
@@ -16,7 +16,7 @@ use rustix::fs::FlockOperation;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::store::LeaseKey;
+use crate::queue::LeaseKey;
 
 /// Longest name of an owner that is read.
 const OWNER_MAX_BYTES: u64 = 64;
@@ -25,7 +25,7 @@ const SWEEP_TRIES: u32 = 5;
 
 /// The scratch folder, locked.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     folder: PathBuf,
     owner: String,
     _lock: File,
@@ -33,18 +33,20 @@ pub(crate) struct Scratch {
 
 /// The folder of one attempt; gone when dropped.
 #[derive(Debug)]
-pub(super) struct JobFolder {
+pub struct JobFolder {
     path: PathBuf,
 }
 
 /// A scratch folder that cannot be used.
 #[derive(Debug, Error)]
-pub(crate) enum ScratchError {
+pub enum ScratchError {
     /// Somebody works there.
-    #[error("{} is used by another process: give each its own `scratch`", folder.display())]
+    #[error("{} is used by another process: give each its own `{key}`", folder.display())]
     InUse {
         /// The folder.
         folder: PathBuf,
+        /// The key that sets it.
+        key: &'static str,
     },
     /// Something in it cannot be read, written or removed.
     #[error("cannot {action} {}", path.display())]
@@ -61,8 +63,12 @@ pub(crate) enum ScratchError {
 // === impl Scratch ===
 
 impl Scratch {
-    /// Opens the folder, made if it is not there, and empties it.
-    pub(crate) fn open(folder: &Path) -> Result<Self, ScratchError> {
+    /// Opens the folder, which the key `key` of the configuration sets; made if it is not there. Nothing of earlier jobs is left
+    /// in it then.
+    ///
+    /// # Errors
+    /// Another process works there, or the folder cannot be used.
+    pub fn open(folder: &Path, key: &'static str) -> Result<Self, ScratchError> {
         let failed = |action, path: &Path| {
             let path = path.to_owned();
             move |source| ScratchError::Io { action, path, source }
@@ -73,7 +79,7 @@ impl Scratch {
         let lock = lock.map_err(failed("open", &lock_path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(ScratchError::InUse { folder: folder.to_owned() }),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(ScratchError::InUse { folder: folder.to_owned(), key }),
             Err(error) => return Err(failed("lock", &lock_path)(error.into())),
         }
         let owner_path = folder.join("owner");
@@ -84,19 +90,26 @@ impl Scratch {
     }
 
     /// The name under which this process holds leases.
-    pub(crate) fn owner(&self) -> &str {
+    #[must_use]
+    pub fn owner(&self) -> &str {
         &self.owner
     }
 
     /// An empty folder for the attempt that holds this lease.
-    pub(super) fn job_folder(&self, lease: LeaseKey) -> io::Result<JobFolder> {
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn job_folder(&self, lease: LeaseKey) -> io::Result<JobFolder> {
         let path = self.folder.join("jobs").join(format!("{}-{}", lease.seq, lease.number));
         fs::create_dir_all(&path)?;
         Ok(JobFolder { path })
     }
 
     /// Bytes that can still be written here.
-    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+    ///
+    /// # Errors
+    /// The file system does not tell.
+    pub fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(&self.folder)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
@@ -137,7 +150,9 @@ fn sweep(jobs: &Path) -> io::Result<()> {
 // === impl JobFolder ===
 
 impl JobFolder {
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -159,11 +174,11 @@ mod tests {
     #[test]
     fn one_process_at_a_time_under_a_name_that_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Scratch::open(folder.path()).unwrap();
+        let first = Scratch::open(folder.path(), "scratch").unwrap();
         let owner = first.owner().to_owned();
-        assert!(matches!(Scratch::open(folder.path()).unwrap_err(), ScratchError::InUse { .. }));
+        assert!(matches!(Scratch::open(folder.path(), "scratch").unwrap_err(), ScratchError::InUse { .. }));
         drop(first);
-        assert_eq!(Scratch::open(folder.path()).unwrap().owner(), owner);
+        assert_eq!(Scratch::open(folder.path(), "scratch").unwrap().owner(), owner);
     }
 
     #[test]
@@ -172,7 +187,7 @@ mod tests {
         let left = folder.path().join("jobs/1-1");
         fs::create_dir_all(&left).unwrap();
         fs::write(left.join("source"), "x").unwrap();
-        let scratch = Scratch::open(folder.path()).unwrap();
+        let scratch = Scratch::open(folder.path(), "scratch").unwrap();
         assert!(!left.exists());
         let job = scratch.job_folder(LeaseKey { seq: 2, number: 1 }).unwrap();
         fs::write(job.path().join("source"), "x").unwrap();
