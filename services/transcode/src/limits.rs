@@ -187,9 +187,4 @@ mod tests {
         assert_eq!(refused(|job| video(job).pixel_aspect.den = 0), "probe.video.pixel_aspect");
         assert_eq!(refused(|job| video(job).codec = "x".repeat(129)), "probe.video.codec");
     }
-
-    #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        assert_eq!(kept_reason(&"ä".repeat(REASON_MAX_CHARS + 1)).chars().count(), REASON_MAX_CHARS);
-    }
 }
