@@ -2,10 +2,12 @@
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
 //! `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
+//! `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
 mod history;
 mod record;
+mod scores;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +21,7 @@ use crate::subtitles::Subtitle;
 
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
+pub use scores::{FIGURES_MAX, Measure, NewScore, SCORES_KEPT_MAX, Score};
 
 /// Where an asset stands between upload and playback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -3,6 +3,7 @@
 mod assets;
 mod error;
 mod history;
+mod scores;
 mod subtitles;
 mod versions;
 
@@ -22,6 +23,8 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
         .routes(routes!(history::restore))
         .routes(routes!(versions::publish))
         .routes(routes!(versions::fail))
+        .routes(routes!(scores::list))
+        .routes(routes!(scores::put))
         .routes(routes!(subtitles::put, subtitles::delete))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(store)

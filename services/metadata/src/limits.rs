@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use flame_api::media::{Probe, Rational, SOUNDS_MAX, TRACK_TITLE_MAX_CHARS, Thumbnails, Track};
-use flame_api::metadata::{Conditioning, NewAsset, NewVersion, SoundLabel, Source};
+use flame_api::metadata::{Conditioning, FIGURES_MAX, NewAsset, NewScore, NewVersion, SoundLabel, Source};
+use flame_api::quality::jobs::GATES_MAX;
 use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use uuid::Uuid;
 
@@ -219,6 +220,38 @@ pub fn check_version(version: &NewVersion) -> Result<(), Refused> {
     }
     version.conditioning.as_ref().map_or(Ok(()), check_conditioning)?;
     version.thumbnails.as_ref().map_or(Ok(()), check_thumbnails)
+}
+
+/// Checks the body of a score.
+pub fn check_score(score: &NewScore) -> Result<(), Refused> {
+    let NewScore { media, version, track, reference, figures, gates, tools, .. } = score;
+    check_text("media", media)?;
+    check_text("reference", reference.as_deref().unwrap_or("none"))?;
+    check_text("tools", tools)?;
+    check_word("track", track.as_deref().unwrap_or("none"))?;
+    version.as_deref().map_or(Ok(()), check_version_name)?;
+    let is_figure =
+        |(name, value): (&String, &f64)| name.len() <= WORD_MAX_BYTES && !name.contains('\0') && value.is_finite();
+    if figures.len() > FIGURES_MAX || !figures.iter().all(is_figure) {
+        let reason = format!("must be at most {FIGURES_MAX}, with names of at most {WORD_MAX_BYTES} bytes");
+        return refuse("figures", reason);
+    }
+    let texts = gates.iter().flat_map(|gate| std::iter::once(&gate.gate).chain(&gate.why));
+    let is_short = |text: &String| text.len() <= CONDITIONING_TEXT_MAX_BYTES && !text.contains('\0');
+    if gates.len() > GATES_MAX || !texts.into_iter().all(is_short) {
+        return refuse(
+            "gates",
+            format!("must be at most {GATES_MAX}, of at most {CONDITIONING_TEXT_MAX_BYTES} bytes each"),
+        );
+    }
+    Ok(())
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), Refused> {
+    if text.is_empty() || text.len() > CONDITIONING_TEXT_MAX_BYTES || text.contains('\0') {
+        return refuse(field, format!("must have 1 to {CONDITIONING_TEXT_MAX_BYTES} bytes, and no NUL"));
+    }
+    Ok(())
 }
 
 fn check_conditioning(conditioning: &Conditioning) -> Result<(), Refused> {

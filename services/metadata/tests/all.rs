@@ -42,6 +42,8 @@ mod paging;
 mod purges;
 #[path = "all/schema.rs"]
 mod schema;
+#[path = "all/scores.rs"]
+mod scores;
 #[path = "all/search.rs"]
 mod search;
 #[path = "all/sounds.rs"]

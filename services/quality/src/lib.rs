@@ -4,7 +4,7 @@
 //! service touches no media itself: a `flame-media` child does, and may die of it. It opens what the services hold and nothing
 //! else, and it never says of what it could not measure that it is well.
 //!
-//! Reading order: [`config`], the decisions ([`limits`], [`media`], [`verdict`]), then [`store`], which keeps the jobs in a queue of
+//! Reading order: [`config`], the decisions ([`limits`], [`media`], [`verdict`], [`score`]), then [`store`], which keeps the jobs in a queue of
 //! [`flame_jobs`], [`results`], which keeps their files, `worker`, which carries them out, and `http`, which speaks.
 
 pub mod config;
@@ -13,6 +13,7 @@ pub mod limits;
 pub mod media;
 mod metrics;
 pub mod results;
+pub mod score;
 pub mod store;
 pub mod verdict;
 mod worker;
@@ -72,6 +73,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         scratch,
     });
     host.spawn("worker", |stop| worker::take(Arc::clone(&worker), stop));
+    let telling = Arc::clone(&worker);
+    host.spawn("catalogue", |stop| async move { worker::tell::run(&telling, stop).await });
     host.spawn("queue", |stop| worker::keep_queue(worker, stop));
     host.spawn("watchers", |stop| async move {
         stop.cancelled().await;

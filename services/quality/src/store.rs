@@ -19,7 +19,7 @@ use sqlx::sqlite::SqliteConnection;
 
 pub use jobs::{Created, Filter};
 pub use rows::{Kind, Record};
-pub use work::{Claimed, Measured};
+pub use work::{Claimed, Measured, Untold};
 
 use crate::config::Config;
 

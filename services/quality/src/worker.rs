@@ -1,12 +1,14 @@
 //! Carries jobs out: takes them from the queue, holds their leases while they are worked on, and says how it went.
 //!
-//! Two tasks of the service live here: one takes jobs, one takes back the leases of dead workers and forgets what is old. Every
+//! Three tasks of the service live here: one takes jobs, one takes back the leases of dead workers and forgets what is old, one tells
+//! the catalogue what was measured of its assets. Every
 //! attempt is a task that the first one owns and awaits. When the service stops, attempts let go of their jobs, which wait for the
 //! next start.
 
 mod attempt;
 mod fetch;
 mod files;
+pub(crate) mod tell;
 
 use std::sync::Arc;
 

@@ -11,5 +11,7 @@ mod contract;
 mod crash;
 #[path = "all/inspections.rs"]
 mod inspections;
+#[path = "all/scores.rs"]
+mod scores;
 #[path = "all/tenants.rs"]
 mod tenants;

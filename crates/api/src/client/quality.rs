@@ -1,13 +1,24 @@
-//! Calls of quality: comparisons and inspections.
+//! Calls of quality: comparisons and inspections, and what the catalogue keeps of them.
 
 use reqwest::{Method, Response};
 use uuid::Uuid;
 
 use super::{Client, ClientError};
+use crate::metadata::{NewScore, Score};
 use crate::page::Page;
 use crate::quality::jobs::{ComparisonJob, InspectionJob, MeasuringQuery, NewComparison, NewInspection, ResultFile};
 
 impl Client {
+    /// Notes with the catalogue what the job `job` has measured of an asset; repeating it is safe.
+    pub async fn put_score(&self, id: Uuid, job: Uuid, score: &NewScore) -> Result<(), ClientError> {
+        self.call(Method::PUT, "metadata", &format!("assets/{id}/scores/{job}")).body(score).send().await.map(drop)
+    }
+
+    /// What was measured of an asset, newest first.
+    pub async fn scores(&self, id: Uuid) -> Result<Option<Page<Score>>, ClientError> {
+        self.call(Method::GET, "metadata", &format!("assets/{id}/scores")).json_or_none().await
+    }
+
     /// Queues a comparison; repeating it is safe.
     pub async fn create_comparison(&self, new: &NewComparison) -> Result<ComparisonJob, ClientError> {
         self.call(Method::POST, "quality", "comparisons").body(new).json().await

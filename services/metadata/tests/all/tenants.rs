@@ -51,7 +51,7 @@ async fn a_stranger_walks_every_route(on: On) {
     let id = asset.id.to_string();
     let stranger = Stranger {
         token: &token(keys.path(), "other", "read write"),
-        parameters: &[("id", &id), ("version", "0123456789ab"), ("subtitle", "0123456789ab")],
+        parameters: &[("id", &id), ("version", "0123456789ab"), ("subtitle", "0123456789ab"), ("job", &id)],
         secrets: &[&id, "Secret plans", &new.source.key],
     };
     walk_as_stranger(&world.base(), stranger, |operation, request: RequestBuilder| {
@@ -62,6 +62,9 @@ async fn a_stranger_walks_every_route(on: On) {
             ("PUT", "/assets/{id}/subtitles/{subtitle}") => request.json(&value!({
                 "language": "de", "role": "caption", "title": null, "default": false, "cues": 0, "size_bytes": 8,
                 "key": format!("other/subtitles/{id}/mine.vtt"), "sha256": "ab".repeat(32),
+            })),
+            ("PUT", "/assets/{id}/scores/{job}") => request.json(&value!({
+                "measure": "inspection", "media": id, "figures": {}, "tools": "none", "measured_at": "2026-11-27T00:00:00Z",
             })),
             ("PUT", "/assets/{id}/failure") => request.json(&value!({ "reason": "x" })),
             ("PUT", _) => request.json(&new_version()),

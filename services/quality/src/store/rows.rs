@@ -12,7 +12,7 @@ macro_rules! select_jobs {
     ($rest:literal) => {
         concat!(
             "SELECT seq, tenant, id, asked, state AS phase, cancel_requested, attempt, failures, due_at_us, lease_number, lease_owner, ",
-            "lease_until_us, error, progress, result, gates, created_at_us, started_at_us, finished_at_us FROM jobs ",
+            "lease_until_us, error, progress, result, gates, version, created_at_us, started_at_us, finished_at_us FROM jobs ",
             $rest
         )
     };
@@ -52,6 +52,7 @@ pub(super) struct JobRow {
     progress: f64,
     result: Option<Json<Found>>,
     gates: Option<Json<Vec<GateVerdict>>>,
+    pub(super) version: Option<String>,
 }
 
 // === impl Kind ===

@@ -2,12 +2,12 @@
 
 use flame_api::quality::jobs::GateVerdict;
 use flame_jobs::job::Report;
-use flame_jobs::queue::{Lane, LeaseKey, ReportError, StoreResult, damaged};
+use flame_jobs::queue::{Lane, LeaseKey, ReportError, StoreResult, damaged, now_us};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::Store;
-use super::rows::{JobRow, select_jobs};
+use super::rows::{JobRow, Record, select_jobs};
 use crate::verdict::{Asked, Found};
 
 /// A claimed job.
@@ -32,6 +32,17 @@ pub struct Measured {
     pub found: Found,
     /// What the gates say of them.
     pub gates: Vec<GateVerdict>,
+    /// The version of the asset that they are of, where there is one.
+    pub version: Option<String>,
+}
+
+/// A job that has succeeded, of which the catalogue does not know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Untold {
+    /// The job.
+    pub record: Record,
+    /// The version of the asset that it measured.
+    pub version: Option<String>,
 }
 
 // === impl Store ===
@@ -68,13 +79,39 @@ impl Store {
     /// Takes what was measured: the job has succeeded.
     pub async fn succeed(&self, lease: LeaseKey, measured: &Measured) -> Result<(), ReportError> {
         let mut turn = self.queue.reporting(lease, Report::Succeed).await?;
-        let Measured { found, gates } = measured;
-        sqlx::query("UPDATE jobs SET result = ?2, gates = ?3 WHERE seq = ?1")
+        let Measured { found, gates, version } = measured;
+        sqlx::query("UPDATE jobs SET result = ?2, gates = ?3, version = ?4 WHERE seq = ?1")
             .bind(lease.seq)
             .bind(Json(found))
             .bind(Json(gates))
+            .bind(version)
             .execute(turn.connection())
             .await?;
         turn.commit().await.map(drop)
+    }
+
+    /// The oldest jobs that have measured something of an asset, of which the catalogue does not know.
+    pub async fn untold(&self, limit: u32) -> StoreResult<Vec<Untold>> {
+        let rows: Vec<JobRow> = sqlx::query_as(select_jobs!(
+            "WHERE state = 'succeeded' AND asset_id IS NOT NULL AND told_at_us IS NULL ORDER BY seq LIMIT ?1"
+        ))
+        .bind(limit)
+        .fetch_all(self.queue.readers())
+        .await?;
+        let untold = rows.into_iter().map(|mut row| {
+            let version = row.version.take();
+            Ok(Untold { record: row.record()?, version })
+        });
+        untold.collect()
+    }
+
+    /// Notes that the catalogue knows of the job `seq`, or never will.
+    pub async fn told(&self, seq: i64) -> StoreResult<()> {
+        sqlx::query("UPDATE jobs SET told_at_us = ?2 WHERE seq = ?1")
+            .bind(seq)
+            .bind(now_us())
+            .execute(self.queue.writer())
+            .await?;
+        Ok(())
     }
 }

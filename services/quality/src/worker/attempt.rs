@@ -106,7 +106,7 @@ impl Attempt<'_> {
                 return Err(misunderstood());
             };
         }
-        let found = Found::Comparison(comparison.clone());
+        let (found, version) = (Found::Comparison(comparison.clone()), distorted.version.clone());
         let gates = verdict::judge(&asked.gates, &found);
         let (results, seq, path) = (self.worker.results.clone(), self.job.lease.seq, folder.path().to_owned());
         let kept = gates.clone();
@@ -120,18 +120,18 @@ impl Attempt<'_> {
         });
         let written = written.await.unwrap_or_else(|error| Err(error.to_string()));
         written.map_err(|reason| failed(Fault::Environment, reason))?;
-        Ok(Measured { found, gates })
+        Ok(Measured { found, gates, version })
     }
 
     async fn inspect(&self, asked: &NewInspection, folder: &JobFolder) -> Result<Measured, Unfinished> {
-        let Input { address, follow_playlists } = self.input(&asked.media, folder, "0").await?;
+        let Input { address, follow_playlists, version } = self.input(&asked.media, folder, "0").await?;
         let plan = InspectPlan { input: address, follow_playlists, shortest_s: asked.shortest_s };
         let outcome = self.ask(Request::Inspect { plan }).await?;
         let Outcome::Inspect { mut inspection } = outcome else { return Err(misunderstood()) };
         inspection.input = asked.media.to_string();
         let found = Found::Inspection(inspection);
         let gates = verdict::judge(&asked.gates, &found);
-        Ok(Measured { found, gates })
+        Ok(Measured { found, gates, version })
     }
 
     async fn input(

@@ -20,6 +20,8 @@ pub(super) struct Input {
     pub(super) address: String,
     /// Whether it may be a playlist.
     pub(super) follow_playlists: bool,
+    /// The version of the asset that it is of, where it is of one.
+    pub(super) version: Option<String>,
 }
 
 /// Finds `name` for `tenant`; what is an object is downloaded as `file` into `folder`.
@@ -31,8 +33,9 @@ pub(super) async fn input(
     file: &str,
     abort: &CancellationToken,
 ) -> Result<Input, Unfinished> {
-    match place(worker, tenant, name).await? {
-        Place::Url(address) => Ok(Input { address, follow_playlists: true }),
+    let (place, version) = place(worker, tenant, name).await?;
+    match place {
+        Place::Url(address) => Ok(Input { address, follow_playlists: true, version }),
         Place::Object { key } => {
             let path = folder.path().join(file);
             let fetching = download(worker, name, &key, &path);
@@ -41,19 +44,20 @@ pub(super) async fn input(
                 () = abort.cancelled() => return Err(Unfinished::Aborted),
                 fetched = fetching => fetched?,
             }
-            Ok(Input { address: path.to_string_lossy().into_owned(), follow_playlists: false })
+            Ok(Input { address: path.to_string_lossy().into_owned(), follow_playlists: false, version })
         }
     }
 }
 
-async fn place(worker: &Worker, tenant: &str, name: &MediaName) -> Result<Place, Unfinished> {
+/// Where it is, and of which version of an asset.
+async fn place(worker: &Worker, tenant: &str, name: &MediaName) -> Result<(Place, Option<String>), Unfinished> {
     let is_absent = |missing: media::Missing| failed(Fault::Input, missing.to_string());
     let asset_id = match (media::is_catalogued(name), name) {
         (Some(id), _) => id,
         // What plays is public where it is not protected; that it is an asset of the tenant is asked all the same.
         (None, MediaName::Asset(id)) => *id,
         (None, MediaName::Path(_) | MediaName::Source(_) | MediaName::Track(_, _)) => {
-            return media::played(name, worker.client.router()).map_err(is_absent);
+            return media::played(name, worker.client.router()).map(|place| (place, None)).map_err(is_absent);
         }
     };
     let asset = worker.client.for_tenant(tenant).asset(asset_id).await;
@@ -61,10 +65,12 @@ async fn place(worker: &Worker, tenant: &str, name: &MediaName) -> Result<Place,
     // The catalogue answers services for every tenant: whose an asset is, is looked at here.
     let own = asset.filter(|asset| asset.tenant == tenant);
     let asset = own.ok_or_else(|| is_absent(media::Missing::Asset(asset_id)))?;
-    match media::is_catalogued(name) {
-        Some(_) => media::object(name, &asset).map_err(is_absent),
-        None => media::played(name, worker.client.router()).map_err(is_absent),
-    }
+    let place = match media::is_catalogued(name) {
+        Some(_) => media::object(name, &asset).map_err(is_absent)?,
+        None => media::played(name, worker.client.router()).map_err(is_absent)?,
+    };
+    let is_source = matches!(name, MediaName::Source(_));
+    Ok((place, asset.version.filter(|_| !is_source).map(|version| version.name)))
 }
 
 async fn download(worker: &Worker, name: &MediaName, key: &str, path: &Path) -> Result<(), Unfinished> {
