@@ -14,6 +14,7 @@ mod multicast;
 mod path;
 mod place;
 mod player;
+mod quality;
 mod stage;
 mod switch;
 mod tour;
@@ -39,6 +40,7 @@ enum Scenario {
     Vod,
     Ingest,
     Live,
+    Quality,
     Switch,
     Indirection,
     Vcdn,
@@ -185,6 +187,7 @@ async fn perform(
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
         Scenario::Live => live::perform(tour, stage, &clip).await,
+        Scenario::Quality => quality::perform(tour, stage, &clip).await,
         Scenario::Switch => switch::perform(tour, stage, &clip).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip, place).await,
         Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
@@ -212,10 +215,11 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Vod,
         Self::Ingest,
         Self::Live,
+        Self::Quality,
         Self::Switch,
         Self::Indirection,
         Self::Vcdn,
@@ -229,6 +233,7 @@ impl Scenario {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
             Self::Live => "live",
+            Self::Quality => "quality",
             Self::Switch => "switch",
             Self::Indirection => "indirection",
             Self::Multicast => "multicast",
@@ -244,7 +249,7 @@ impl Scenario {
             Self::Indirection => Some(&indirection::MACHINES),
             Self::Multicast => Some(&multicast::MACHINES),
             Self::Vcdn => Some(&vcdn::MACHINES),
-            Self::Vod | Self::Ingest | Self::Live | Self::Switch | Self::Path | Self::Adapt => None,
+            Self::Vod | Self::Ingest | Self::Live | Self::Quality | Self::Switch | Self::Path | Self::Adapt => None,
         }
     }
 
@@ -256,6 +261,9 @@ impl Scenario {
             }
             Self::Live => {
                 "a clip is published by RTMP and followed part by part; the encoder is cut off, comes back, and the recording plays"
+            }
+            Self::Quality => {
+                "a bad chain and a good one on the same clip are measured; a gate tells them apart, and keeps the bad one from viewers"
             }
             Self::Switch => {
                 "instances are killed, hang, are drained and stand by under load, with switching and without"

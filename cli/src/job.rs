@@ -37,7 +37,7 @@ pub async fn run(global: &Global, args: args::Job) -> Result<(), Exit> {
                 let said = match job.state {
                     JobState::Cancelled => "is cancelled".to_owned(),
                     JobState::Queued | JobState::Running => "is being cancelled".to_owned(),
-                    JobState::Succeeded | JobState::Failed => format!("had {} before", state(job.state)),
+                    JobState::Succeeded | JobState::Failed => format!("had {} before", job.state.word()),
                 };
                 output::print_line(&format!("job {id} {said}"))
             }
@@ -51,7 +51,7 @@ async fn start(global: &Global, client: &Client, id: Uuid, wanted: Wanted) -> Re
     if global.json {
         return output::print_json(&job);
     }
-    output::print_line(&format!("job {} is {}; `flame job watch {}` follows it", job.id, state(job.state), job.id))
+    output::print_line(&format!("job {} is {}; `flame job watch {}` follows it", job.id, job.state.word(), job.id))
 }
 
 /// Queues a job for an asset that is there.
@@ -90,7 +90,7 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
             job.id.to_string(),
             job.chain.clone(),
             job.asset_id.to_string(),
-            state(job.state).to_owned(),
+            job.state.word().to_owned(),
             format!("{:.0} %", job.progress * 100.0),
             job.attempt.to_string(),
             output::moment(job.created_at),
@@ -114,12 +114,12 @@ async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
         output::print_json(&job)?;
     } else {
         stages::print(&job)?;
-        output::print_line(&format!("job {id} {}", state(job.state)))?;
+        output::print_line(&format!("job {id} {}", job.state.word()))?;
     }
     match job.state {
         JobState::Succeeded => Ok(()),
         JobState::Failed | JobState::Cancelled | JobState::Queued | JobState::Running => {
-            let reason = job.error.unwrap_or_else(|| state(job.state).to_owned());
+            let reason = job.error.unwrap_or_else(|| job.state.word().to_owned());
             Err(Exit::failed(anyhow!("job {id}: {reason}")))
         }
     }
@@ -150,16 +150,5 @@ async fn followed(client: &Client, id: Uuid, mut show: impl FnMut(&Job)) -> anyh
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(POLL).await;
-    }
-}
-
-/// The word for a state.
-pub fn state(state: JobState) -> &'static str {
-    match state {
-        JobState::Queued => "queued",
-        JobState::Running => "running",
-        JobState::Succeeded => "succeeded",
-        JobState::Failed => "failed",
-        JobState::Cancelled => "cancelled",
     }
 }

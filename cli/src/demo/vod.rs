@@ -90,7 +90,7 @@ async fn catalogued(client: &Client, id: Uuid, clip: &Path) -> anyhow::Result<Ve
 
 pub(super) async fn encoded(client: &Client, id: Uuid, job_id: Uuid, quiet: bool) -> anyhow::Result<Verified<Asset>> {
     let job = job::follow(client, job_id, "ladder", quiet).await?;
-    ensure!(job.state == JobState::Succeeded, "{}: {}", job::state(job.state), job.error.unwrap_or_default());
+    ensure!(job.state == JobState::Succeeded, "{}: {}", job.state.word(), job.error.unwrap_or_default());
     let asset = client.asset(id).await?.context("the asset is gone")?;
     ensure!(asset.state == AssetState::Ready, "the job succeeded, but the asset does not play");
     let tracks: Vec<_> = tracks(&asset).iter().map(|track| track.name.as_str()).collect();

@@ -41,7 +41,7 @@ pub async fn compare(global: &Global, args: &Compare) -> Result<(), Exit> {
     };
     let class = format!("{} against {}", new.distorted, new.reference);
     let begun = std::time::Instant::now();
-    let followed = follow(global, new.id, "comparing", get).await;
+    let followed = follow(global.json, new.id, "comparing", get).await;
     let time_s = begun.elapsed().as_secs_f64();
     let (gates, comparison) = match followed {
         Ok(ended) => ended,
@@ -82,7 +82,7 @@ pub async fn inspect(global: &Global, args: &Inspect) -> Result<(Inspection, Ver
         let job = client.inspection(new.id).await?;
         Ok(job.map(|job| (job.standing, job.result)))
     };
-    let (gates, inspection) = follow(global, new.id, "inspecting", get).await?;
+    let (gates, inspection) = follow(global.json, new.id, "inspecting", get).await?;
     Ok((inspection, verdicts(gates)))
 }
 
@@ -96,8 +96,8 @@ fn name(global: &Global, text: &str) -> Result<MediaName, Exit> {
 }
 
 /// Follows a job to its end; gives what its gates say, and what was measured.
-async fn follow<T, Asking>(
-    global: &Global,
+pub async fn follow<T, Asking>(
+    quiet: bool,
     id: Uuid,
     what: &str,
     get: impl Fn() -> Asking,
@@ -105,7 +105,7 @@ async fn follow<T, Asking>(
 where
     Asking: Future<Output = Result<Option<(Measuring, Option<T>)>, ClientError>>,
 {
-    let mut bar = Progress::new(what, global.json);
+    let mut bar = Progress::new(what, quiet);
     let mut silences = 0;
     let (standing, result) = loop {
         match get().await {

@@ -50,6 +50,21 @@ fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
 }
 
 #[test]
+fn a_gate_tells_a_bad_chain_from_a_good_one_and_keeps_it_from_viewers() {
+    let report = verified("quality");
+    let step = |name: &str| {
+        let steps = report["steps"].as_array().unwrap();
+        steps.iter().find(|step| step["name"] == name).unwrap()["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(
+        step("gate fails").contains("vmaf.p5 >= 80 is not kept") && step("gate fails").contains("the worst is frame")
+    );
+    assert!(step("gate in chain").contains("vmaf.p5 >= 80") && step("gate in chain").contains("not published"));
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert!(figure("vmaf_p5_of_bad") < 80.0 && figure("vmaf_p5_of_good") > 80.0, "{report:#}");
+}
+
+#[test]
 fn switching_costs_no_request_and_without_it_some_fail() {
     let report = verified("switch");
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
