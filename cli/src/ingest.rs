@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::ingest::{NewPull, Upload, UploadState};
+use flame_api::metadata::Conditioning;
 use flame_api::subtitles::SubtitleQuery;
 use flame_api::transcode::{ChainCheck, Job, JobState};
 use serde::Serialize;
@@ -158,15 +159,18 @@ async fn check(client: &Client, wanted: &Wanted) -> Result<(), Exit> {
     }
 }
 
-/// Uploads a clip, waits until `chain` has conditioned it, and says where it plays.
-pub async fn conditioned(client: &Client, clip: &Path, chain: &str) -> anyhow::Result<String> {
+/// Uploads a clip, waits until `chain` has conditioned it, and says where it plays and how it was made.
+pub async fn conditioned(client: &Client, clip: &Path, chain: &str) -> anyhow::Result<(String, Option<Conditioning>)> {
     let source = clip.to_string_lossy().into_owned();
     let entry = Entry { source, title: None, chain: chain.to_owned(), subtitles: Vec::new(), line: None };
     let ingested = one(client, &entry, None, false, true, &Cell::new(Reached::Nothing)).await?;
     if let Some(reason) = ingested.error {
         return Err(anyhow!("the chain {chain} failed: {reason}"));
     }
-    ingested.play_url.map(String::from).with_context(|| format!("after the chain {chain} nothing plays"))
+    let asset = client.asset(ingested.id).await?;
+    let made = asset.and_then(|asset| asset.version).and_then(|version| version.conditioning);
+    let url = ingested.play_url.map(String::from).with_context(|| format!("after the chain {chain} nothing plays"))?;
+    Ok((url, made))
 }
 
 /// Fails unless `path` is a file.

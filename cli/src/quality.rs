@@ -1,11 +1,15 @@
 //! `flame quality`: figures of media, by a `flame-media` child of this command's own, or by the quality service (`--remote`). It
 //! computes nothing itself.
 
+mod baseline;
 mod inspect;
 mod jobs;
 mod remote;
 mod report;
+mod subject;
 mod suite;
+
+pub use remote::follow;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -29,6 +29,8 @@ mod chain;
 #[path = "all/load.rs"]
 mod load;
 
+#[path = "all/baseline.rs"]
+mod baseline;
 #[path = "all/quality.rs"]
 mod quality;
 #[path = "all/routing.rs"]

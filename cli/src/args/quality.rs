@@ -38,6 +38,14 @@ pub struct Test {
     /// How long making what is scored may take, for each case
     #[arg(long, value_name = "TIME", default_value = "10min")]
     pub case_timeout: Span,
+    /// Make the suites' baselines anew: cases that are held against one are run several times, what is different is shown, and the
+    /// file is written. Refused where CI is set: what is measured there is judged, and does not judge itself
+    #[arg(long, conflicts_with = "junit")]
+    pub update_baseline: bool,
+    /// Runs of each case that a baseline is the mean of; how far they are apart is its noise
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, requires = "update_baseline",
+        value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub repeats: u32,
 }
 
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use flame_api::quality::Metric;
 use serde::Deserialize;
 
-use crate::{columns, gate::Gate};
+use crate::{baseline::Against, columns, gate::Gate};
 
 /// Most cases of a suite.
 pub const CASES_MAX: usize = 500;
@@ -26,6 +26,8 @@ pub struct Suite {
     /// The clips, by name.
     #[serde(default)]
     pub clips: BTreeMap<String, Clip>,
+    /// The file of its baseline, seen from the suite's folder.
+    pub baseline: Option<String>,
     /// What is checked.
     pub cases: Vec<Case>,
 }
@@ -64,7 +66,11 @@ pub struct Case {
     #[serde(default)]
     pub metrics: Vec<Metric>,
     /// Bounds to keep.
+    #[serde(default)]
     pub gates: Vec<String>,
+    /// Figures that must be where the suite's baseline has them.
+    #[serde(default)]
+    pub against: Vec<Against>,
     /// Every n-th pair of frames is scored.
     #[serde(default = "one")]
     pub subsample: u32,
@@ -98,6 +104,8 @@ pub struct Command {
     pub run: String,
     /// Extension of what it makes: `mp4`.
     pub makes: String,
+    /// A line for the shell whose first line of output says which version the encoder has; where there is a baseline.
+    pub version: Option<String>,
 }
 
 /// Files that belong together by their order.
@@ -188,6 +196,18 @@ impl Case {
         self.gates.iter().map(|gate| gate.parse()).collect()
     }
 
+    /// All figures that are asked for: the bounds, and what is held against the baseline as a bound that says nothing.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn asked(&self) -> Result<Vec<Gate>, String> {
+        let mut asked = self.bounds()?;
+        for against in &self.against {
+            asked.push(against.gate()?);
+        }
+        Ok(asked)
+    }
+
     /// Whether something is compared with a reference; else all of it is found without one.
     #[must_use]
     pub fn compares(&self) -> bool {
@@ -229,14 +249,15 @@ impl Case {
             Some(clip) if !suite.clips.contains_key(clip) => return Err(format!("there is no clip `{clip}`")),
             Some(_) | None => {}
         }
-        if self.gates.is_empty() || self.subsample == 0 {
+        if (self.gates.is_empty() && self.against.is_empty()) || self.subsample == 0 {
             return Err("it needs gates, and a subsample of at least 1".to_owned());
         }
+        self.check_against(suite)?;
         if !(0.0..=SHORTEST_MAX_S).contains(&self.shortest_s) {
             return Err(format!("`shortest_s` is 0 to {SHORTEST_MAX_S}"));
         }
         let measured: Vec<_> = self.metrics.iter().flat_map(|metric| columns::of(*metric)).collect();
-        for gate in self.bounds()?.iter().filter(|gate| !gate.needs_inspection()) {
+        for gate in self.asked()?.iter().filter(|gate| !gate.needs_inspection()) {
             if !self.compares() {
                 return Err(format!("gate {gate} needs `metrics`: it is about a comparison"));
             }
@@ -244,6 +265,34 @@ impl Case {
                 && !measured.iter().any(|measured| **measured == column)
             {
                 return Err(format!("gate {gate}: `{column}` is not among what is measured"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_against(&self, suite: &Suite) -> Result<(), String> {
+        if self.against.is_empty() {
+            return Ok(());
+        }
+        if suite.baseline.is_none() {
+            return Err("`against` needs the suite's `baseline`: the name of a file beside it".to_owned());
+        }
+        if self.must_fail {
+            return Err("a case that `must_fail` is held to its gates, not `against` a baseline".to_owned());
+        }
+        if matches!(&self.subject, Subject::Command(command) if command.version.is_none()) {
+            let why = "a command whose figures are held `against` a baseline says its `version`: a new one is told apart from a regression";
+            return Err(why.to_owned());
+        }
+        for against in &self.against {
+            let allowed = [against.may_fall, against.may_rise];
+            if allowed == [None, None]
+                || allowed.into_iter().flatten().any(|allowed| !(0.0..f64::INFINITY).contains(&allowed))
+            {
+                return Err(format!("`{}` has `may_fall` or `may_rise`, or both, of at least 0", against.figure));
+            }
+            if against.because.trim().is_empty() {
+                return Err(format!("`{}` says `because` of what it may move so far", against.figure));
             }
         }
         Ok(())
@@ -278,12 +327,20 @@ cases:
       command: { run: 'ffmpeg -i {in} {out}', makes: mp4 }
     gates: ['loudness.integrated >= -24', 'black.count <= 0']
     shortest_s: 0.5
+  - name: as before
+    clip: moving
+    subject:
+      command: { run: 'ffmpeg -i {in} {out}', makes: mp4, version: 'ffmpeg -version' }
+    metrics: [vmaf]
+    against: [{ figure: vmaf.p5, may_fall: 1.5, because: threads }]
+baseline: smoke.baseline.json
 ";
 
     #[test]
     fn a_suite_is_read() {
         let suite = Suite::parse(SUITE).expect("it is right");
-        assert_eq!(suite.cases.len(), 3);
+        assert_eq!(suite.cases.len(), 4);
+        assert_eq!(suite.cases[3].asked().map(|asked| asked.len()), Ok(1));
         assert!(!suite.cases[2].compares() && suite.cases[2].shortest_s < suite.cases[0].shortest_s);
         assert_eq!(suite.clips["moving"].seconds, Some(2.0));
         assert!(suite.cases[1].must_fail && suite.cases[1].clip.is_none());
@@ -302,6 +359,13 @@ cases:
             ("    metrics: [ssim]\n", "", "only there"),
             ("black.count <= 0", "psnr.min > 3", "needs `metrics`"),
             ("loudness.integrated", "loudness.loudest", "it has integrated"),
+            ("baseline: smoke.baseline.json\n", "", "needs the suite's `baseline`"),
+            (", version: 'ffmpeg -version'", "", "`version`"),
+            ("may_fall: 1.5, ", "", "`may_fall`"),
+            ("may_fall: 1.5", "may_fall: -1.5", "`may_fall`"),
+            ("because: threads", "because: ' '", "`because`"),
+            ("figure: vmaf.p5", "figure: vmaf.p6", "no gate"),
+            ("figure: vmaf.p5", "figure: psnr.p5", "not among what is measured"),
             ("shortest_s: 0.5", "shortest_s: -1", "`shortest_s`"),
             ("must_fail", "must_fial", "must_fial"),
             ("seconds: 2", "seconds: -2", "0.04"),
