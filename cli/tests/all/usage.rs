@@ -59,7 +59,10 @@ fn the_scenarios_are_named() {
     let ran = flame(&["demo", "--list"]);
     assert_eq!(ran.status, 0);
     let names: Vec<_> = ran.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names, ["vod", "ingest", "live", "switch", "indirection", "vcdn", "multicast", "path", "adapt"]);
+    assert_eq!(
+        names,
+        ["vod", "ingest", "live", "quality", "switch", "indirection", "vcdn", "multicast", "path", "adapt"]
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ use sqlx::{AssertSqlSafe, Connection, SqlSafeStr, SqlStr, Sqlite, Transaction};
 use time::OffsetDateTime;
 
 pub use error::{ReportError, StoreError, StoreResult};
-pub use standing::{StandingRow, damaged, moment};
+pub use standing::{StandingRow, damaged};
 pub use turn::{Claim, LeaseKey, Turn};
 
 use crate::changes::{Change, Changes};

@@ -86,10 +86,7 @@ impl StandingRow {
 }
 
 /// A time as it is stored: microseconds since the Unix epoch.
-///
-/// # Errors
-/// It is none.
-pub fn moment(micros: i64) -> StoreResult<OffsetDateTime> {
+fn moment(micros: i64) -> StoreResult<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(|_| damaged("a time", micros))
 }
 
