@@ -2,6 +2,7 @@
 
 mod edit;
 mod history;
+mod list;
 mod sounds;
 
 use anyhow::anyhow;
@@ -16,20 +17,16 @@ use crate::exit::Exit;
 use crate::output;
 use crate::subtitles;
 
-/// Items asked for at once.
-const PAGE: usize = 200;
-
 pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        AssetCommand::List { state, deleted, limit } => {
+        AssetCommand::List { state, deleted, choice } => {
             let state = state.map(metadata::AssetState::from);
-            let query = AssetQuery { state, deleted, ..AssetQuery::default() };
-            list(global, &client, query, limit).await
+            list::run(global, &client, AssetQuery { state, deleted, ..AssetQuery::default() }, choice).await
         }
-        AssetCommand::Search { words, limit } => {
+        AssetCommand::Search { words, choice } => {
             let query = AssetQuery { q: Some(words.join(" ")), ..AssetQuery::default() };
-            list(global, &client, query, limit).await
+            list::run(global, &client, query, choice).await
         }
         AssetCommand::Show { id } => show(global, &client, id).await,
         AssetCommand::Sound(args) => sounds::label(global, &client, args).await,
@@ -40,50 +37,6 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         AssetCommand::Restore { ids, revision } => history::restore(global, &client, &ids, revision).await,
         AssetCommand::Rm { ids, erase } => remove(global, &client, &ids, erase).await,
     }
-}
-
-async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: usize) -> Result<(), Exit> {
-    let mut assets = Vec::new();
-    while assets.len() < limit {
-        query.limit = u32::try_from((limit - assets.len()).min(PAGE)).ok();
-        let page = client.assets(&query).await?;
-        assets.extend(page.items);
-        query.cursor = page.next_cursor;
-        if query.cursor.is_none() {
-            break;
-        }
-    }
-    if global.json {
-        return output::print_json(&assets);
-    }
-    if assets.is_empty() {
-        let is_search = query.q.is_some();
-        let none = if is_search { "no asset has these words" } else { "no assets; `flame ingest FILE` brings one in" };
-        return output::print_line(none);
-    }
-    let mut table = output::table(&["asset", "title", "state", "duration", "pictures", "source", "created"]);
-    for asset in &assets {
-        table.add_row([
-            asset.id.to_string(),
-            asset.title.clone(),
-            state(asset.state).to_owned(),
-            output::clock(asset.probe.duration_ms),
-            asset
-                .probe
-                .video
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |video| format!("{}x{}", video.display_width, video.display_height)),
-            output::size(asset.source.size_bytes),
-            output::moment(asset.created_at),
-        ]);
-    }
-    output::wrap_only(&mut table, 1);
-    output::narrow(&mut table, &[5, 4, 6, 3]);
-    output::print_line(&table.trim_fmt())?;
-    if query.cursor.is_some() {
-        eprintln!("these are {} of more: --limit shows them", assets.len());
-    }
-    Ok(())
 }
 
 async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {

@@ -1,6 +1,7 @@
 //! What people type into the catalogue's search, and the cursors that they give back.
 
 use flame_metadata::cursor::Position;
+use flame_metadata::filter::{Filter, Sort};
 use flame_metadata::search::{QUERY_MAX_CHARS, WORDS_MAX, Wanted, parse};
 
 use crate::fields::text;
@@ -9,6 +10,25 @@ pub fn cursor(data: &[u8]) {
     let Some(text) = text(data) else { return };
     if let Some(position) = Position::decode(text) {
         assert_eq!(position.encode(), text, "two cursors for one place");
+    }
+}
+
+/// A filter in the first line, an order in the second.
+pub fn filter(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let (filter, sort) = text.split_once('\n').unwrap_or((text, ""));
+    let asset = serde_json::json!({ "title": "a", "custom": { "a": [1, "2026-05", { "latitude": 1, "longitude": 2 }] } });
+    match Filter::parse(filter) {
+        Ok(read) => {
+            assert_eq!(Filter::parse(&read.to_string()).as_ref(), Ok(&read), "{read}");
+            assert_ne!(read.wants(&asset), Filter::Not(Box::new(read)).wants(&asset));
+        }
+        Err(error) => assert!((1..=filter.chars().count() + 1).contains(&error.at), "{error}"),
+    }
+    if let Ok(read) = Sort::parse(sort) {
+        assert_eq!(Sort::parse(&read.to_string()).as_ref(), Ok(&read), "{read}");
+        let cursor = read.cursor(&read.key(&asset, 7)).expect("a key is JSON");
+        assert_eq!(read.after(&cursor), Some(read.key(&asset, 7)));
     }
 }
 

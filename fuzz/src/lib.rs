@@ -39,6 +39,11 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "catalogue_cursor", holds: "a cursor that is read is written the same", run: catalogue::cursor },
     Target {
+        name: "catalogue_filter",
+        holds: "a filter and an order that are read are written and read the same; what is not understood says where",
+        run: catalogue::filter,
+    },
+    Target {
         name: "catalogue_search",
         holds: "what is typed stays within quotes, and the expression's own words are those of its form",
         run: catalogue::search,

@@ -22,9 +22,8 @@ pub enum AssetCommand {
         /// What is in the trash, instead of what is in the catalogue
         #[arg(long)]
         deleted: bool,
-        /// The most to list
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
+        #[command(flatten)]
+        choice: Choice,
     },
     /// Everything about one asset
     Show {
@@ -37,9 +36,8 @@ pub enum AssetCommand {
         /// The words
         #[arg(required = true)]
         words: Vec<String>,
-        /// The most to list
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
+        #[command(flatten)]
+        choice: Choice,
     },
     /// Say language, role and title of one of an asset's sounds, where the source is silent or wrong
     Sound(Sound),
@@ -82,6 +80,23 @@ pub enum AssetCommand {
         #[arg(long)]
         erase: bool,
     },
+}
+
+/// Which assets, in which order, and what of them.
+#[derive(Debug, clap::Args)]
+pub struct Choice {
+    /// Only assets that this wants: 'state = ready and probe.video.height >= 1080'
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// In this order instead of newest first: up to three fields, '-probe.duration_ms,title'
+    #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
+    pub sort: Option<String>,
+    /// Count the values of these fields instead of listing: 'state,record.keywords'
+    #[arg(long, value_name = "FIELDS", conflicts_with_all = ["sort", "limit"])]
+    pub facet: Option<String>,
+    /// The most to list
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
 }
 
 /// States of an asset, as an argument.

@@ -3,6 +3,8 @@
 //! No call retries by itself: whether trying again is safe is the caller's to decide (the ids in request bodies
 //! make the creating calls idempotent). Every call has a deadline, and every body that is read has a bound.
 
+mod catalogue;
+mod changes;
 mod clmc;
 mod feed;
 mod live;
@@ -23,13 +25,11 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::ingest::{NewPull, Upload};
-use crate::metadata::{
-    Asset, AssetPatch, AssetQuery, Change, DeleteQuery, Failure, NewAsset, NewVersion, RestoreQuery,
-};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
 
+pub use changes::ChangeStream;
 pub use feed::Feed;
 pub use transport::Transport;
 
@@ -230,74 +230,6 @@ impl Client {
         let mut url = self.router.clone();
         url.set_path(&format!("/api/router/{path}"));
         self.call_url(method, url)
-    }
-
-    // --- metadata ---
-
-    /// Registers an asset; repeating it is safe.
-    pub async fn create_asset(&self, asset: &NewAsset) -> Result<Asset, ClientError> {
-        self.call(Method::POST, "metadata", "assets").body(asset).json().await
-    }
-
-    /// The asset, or `None` where there is none.
-    pub async fn asset(&self, id: Uuid) -> Result<Option<Asset>, ClientError> {
-        self.call(Method::GET, "metadata", &format!("assets/{id}")).json_or_none().await
-    }
-
-    /// A page of assets.
-    pub async fn assets(&self, query: &AssetQuery) -> Result<Page<Asset>, ClientError> {
-        self.call(Method::GET, "metadata", "assets").query(query).json().await
-    }
-
-    /// Changes an asset of revision `revision`; 412 when it has changed since.
-    pub async fn patch_asset(&self, id: Uuid, revision: u64, patch: &AssetPatch) -> Result<Asset, ClientError> {
-        self.call(Method::PATCH, "metadata", &format!("assets/{id}"))
-            .header(header::IF_MATCH, format!("\"{revision}\""))
-            .body(patch)
-            .json()
-            .await
-    }
-
-    /// Publishes a version; repeating it is safe.
-    pub async fn publish_version(&self, id: Uuid, version: &str, body: &NewVersion) -> Result<Asset, ClientError> {
-        self.call(Method::PUT, "metadata", &format!("assets/{id}/versions/{version}")).body(body).json().await
-    }
-
-    /// Notes that conditioning failed.
-    pub async fn fail_asset(&self, id: Uuid, failure: &Failure) -> Result<Asset, ClientError> {
-        self.call(Method::PUT, "metadata", &format!("assets/{id}/failure")).body(failure).json().await
-    }
-
-    /// Puts an asset into the trash; `false` where there was none.
-    pub async fn delete_asset(&self, id: Uuid) -> Result<bool, ClientError> {
-        self.call(Method::DELETE, "metadata", &format!("assets/{id}")).done_or_none().await
-    }
-
-    /// Deletes an asset for good, also one that is in the trash; `false` where there was none.
-    pub async fn erase_asset(&self, id: Uuid) -> Result<bool, ClientError> {
-        let query = DeleteQuery { erase: true };
-        self.call(Method::DELETE, "metadata", &format!("assets/{id}")).query(&query).done_or_none().await
-    }
-
-    /// A page of what became of an asset, newest first; `None` where there never was one.
-    pub async fn asset_history(&self, id: Uuid, query: &PageQuery) -> Result<Option<Page<Change>>, ClientError> {
-        self.call(Method::GET, "metadata", &format!("assets/{id}/history")).query(query).json_or_none().await
-    }
-
-    /// Takes an asset out of the trash; with `revision`, gives it what was edited as of then, if it is of revision `seen` now.
-    pub async fn restore_asset(
-        &self,
-        id: Uuid,
-        seen: Option<u64>,
-        revision: Option<u64>,
-    ) -> Result<Option<Asset>, ClientError> {
-        let call =
-            self.call(Method::POST, "metadata", &format!("assets/{id}/restore")).query(&RestoreQuery { revision });
-        let call = match seen {
-            Some(seen) => call.header(header::IF_MATCH, format!("\"{seen}\"")),
-            None => call,
-        };
-        call.json_or_none().await
     }
 
     // --- ingest ---

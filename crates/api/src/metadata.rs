@@ -1,11 +1,14 @@
 //! The metadata database: assets, their versions and tracks.
 //!
-//! `POST /assets` · `GET /assets` (list, search with `q`) · `GET|PATCH|DELETE /assets/{id}` ·
+//! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
 //! `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
 //! `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
+mod feed;
 mod history;
+mod provenance;
+mod query;
 mod record;
 mod scores;
 
@@ -13,13 +16,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::media::{Probe, SoundRole, Thumbnails, Track};
 use crate::subtitles::Subtitle;
 
+pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery};
+pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
+pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Matches};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
 pub use scores::{FIGURES_MAX, Measure, NewScore, SCORES_KEPT_MAX, Score};
 
@@ -256,27 +262,4 @@ pub struct NewVersion {
 pub struct Failure {
     /// Why, for people.
     pub reason: String,
-}
-
-/// Query of `GET /assets`, newest first. Where `q` is given, assets whose title has all its words come before those
-/// that need the file name, each newest first: an order that does not move while others are registered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AssetQuery {
-    /// Words to find in title and file name; the last one matches as a prefix.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub q: Option<String>,
-    /// Only assets in this state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<AssetState>,
-    /// Those in the trash, instead of those in the catalogue; not with `q`.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub deleted: bool,
-    /// `next_cursor` of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items wanted, 1 to 200 (default 50).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
 }

@@ -29,6 +29,10 @@ pub struct Config {
     pub trash: TrashConfig,
     /// How much is known of what became of each asset.
     pub history: HistoryConfig,
+    /// How much of the catalogue a filter, an order or a count looks at.
+    pub search: SearchConfig,
+    /// The change feed.
+    pub feed: FeedConfig,
 }
 
 /// Where the catalogue lies. Written `postgres://…`, else a path.
@@ -68,6 +72,28 @@ pub struct HistoryConfig {
     pub keep: u32,
 }
 
+/// `[search]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchConfig {
+    /// Assets that one request looks at, newest first; a filtered page says where to go on.
+    pub scan: u32,
+    /// Matches that are put into an order, or counted.
+    pub matches: u32,
+}
+
+/// `[feed]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeedConfig {
+    /// Changes of a tenant that are kept; the oldest go.
+    pub keep: u32,
+    /// Callers that follow it at once.
+    pub followers: usize,
+    /// How often is looked for changes that another service made in the same database.
+    pub poll: Span,
+}
+
 // === impl Config ===
 
 impl Default for Config {
@@ -81,6 +107,8 @@ impl Default for Config {
             purges: PurgeConfig::default(),
             trash: TrashConfig::default(),
             history: HistoryConfig::default(),
+            search: SearchConfig::default(),
+            feed: FeedConfig::default(),
         }
     }
 }
@@ -98,6 +126,22 @@ impl Default for TrashConfig {
 impl Default for HistoryConfig {
     fn default() -> Self {
         Self { keep: 200 }
+    }
+}
+
+// === impl SearchConfig ===
+
+impl Default for SearchConfig {
+    fn default() -> Self {
+        Self { scan: 50_000, matches: 10_000 }
+    }
+}
+
+// === impl FeedConfig ===
+
+impl Default for FeedConfig {
+    fn default() -> Self {
+        Self { keep: 100_000, followers: 256, poll: Span(Duration::from_secs(1)) }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
 
 mod assets;
+mod changes;
 mod error;
+mod facets;
 mod history;
+mod provenance;
 mod scores;
 mod subtitles;
 mod versions;
@@ -19,6 +22,9 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(assets::create, assets::list))
         .routes(routes!(assets::show, assets::patch, assets::delete))
+        .routes(routes!(facets::list))
+        .routes(routes!(changes::follow))
+        .routes(routes!(provenance::show))
         .routes(routes!(history::list))
         .routes(routes!(history::restore))
         .routes(routes!(versions::publish))

@@ -3,7 +3,7 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`cursor`]), then [`store`], which
+//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`filter`], [`facet`], [`cursor`]), then [`store`], which
 //! keeps them, [`deletions`], `trash` and `purges`, which work behind, and `http`, which speaks.
 
 pub mod asset;
@@ -11,7 +11,10 @@ pub mod config;
 pub mod cursor;
 pub mod deletions;
 pub mod edit;
+pub mod facet;
+pub mod filter;
 mod http;
+pub mod known;
 pub mod limits;
 mod merge;
 mod purges;
@@ -56,6 +59,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
         None => tracing::warn!("no object store is configured: the objects of deleted assets stay"),
     }
+    let feed = store.clone();
+    host.spawn("feed", move |stop| async move {
+        stop.cancelled().await;
+        feed.close_feed();
+    });
     let trash = store.clone();
     host.spawn("trash", move |stop| trash::work_off(trash, stop));
     if !config.purges.names.is_empty() {

@@ -4,9 +4,8 @@ use std::fmt::Display;
 
 use flame_api::metadata::{Agent, Custom, GeoCoordinates, Place, Record};
 use serde_json::Value;
-use time::format_description::well_known::Rfc3339;
-use time::{Date, OffsetDateTime};
 
+use crate::filter::instant_us;
 use crate::limits::{NUMBER_MAX, Refused, is_language};
 
 /// Largest record, and largest custom fields, as JSON, bytes: a page of 200 assets stays below what clients read.
@@ -48,7 +47,7 @@ pub fn check_record(record: &Record) -> Result<(), Refused> {
     for (name, date) in
         [("dateCreated", &record.date_created), ("datePublished", &record.date_published), ("expires", &record.expires)]
     {
-        if date.as_deref().is_some_and(|date| !is_date(date)) {
+        if date.as_deref().is_some_and(|date| instant_us(date).is_none()) {
             return refuse(
                 format_args!("record.{name}"),
                 "must be a date such as `2026-05-17`, or one with time and zone",
@@ -150,17 +149,6 @@ fn check_text(name: &str, text: Option<&str>, max: usize) -> Result<(), Refused>
         return refuse(format_args!("record.{name}"), reason);
     }
     Ok(())
-}
-
-/// A date of ISO 8601 as schema.org takes it: a year, a month, a day, or a time with its zone (RFC 3339).
-fn is_date(text: &str) -> bool {
-    let day = match text.len() {
-        4 => format!("{text}-01-01"),
-        7 => format!("{text}-01"),
-        10 => text.to_owned(),
-        _ => return OffsetDateTime::parse(text, &Rfc3339).is_ok(),
-    };
-    Date::parse(&day, time::macros::format_description!("[year]-[month]-[day]")).is_ok()
 }
 
 /// Checks custom fields.

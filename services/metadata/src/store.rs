@@ -14,10 +14,14 @@
 //! the busy timeout would bear it.
 
 mod assets;
+mod browse;
 mod database;
 mod deletions;
 mod edits;
+mod facts;
+mod feed;
 mod history;
+mod provenance;
 mod purges;
 mod removals;
 mod rows;
@@ -33,11 +37,14 @@ use std::sync::Arc;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 pub use assets::Registered;
+pub use browse::Selection;
 pub use deletions::Deletion;
 pub use edits::{Patched, Restored};
+pub use feed::Followed;
 pub use history::By;
 pub use purges::DuePurge;
 pub use removals::Removal;
@@ -46,7 +53,7 @@ pub use subtitles::{Listed, Unlisted};
 pub use trash::{Deleted, Trashed};
 pub use versions::Published;
 
-use crate::config::{Config, HistoryConfig, PurgeConfig, TrashConfig};
+use crate::config::{Config, FeedConfig, HistoryConfig, PurgeConfig, SearchConfig, TrashConfig};
 use database::Database;
 use sql::{Statement, sql};
 
@@ -60,6 +67,11 @@ pub struct Store {
     trash: TrashConfig,
     trash_noted: Arc<Notify>,
     history: HistoryConfig,
+    search: SearchConfig,
+    feed: FeedConfig,
+    changed: watch::Sender<u64>,
+    followers: Arc<Semaphore>,
+    closed: CancellationToken,
 }
 
 /// Why the catalogue could not be opened, or did not do what was asked.
@@ -171,6 +183,11 @@ impl Store {
             trash: config.trash,
             trash_noted: Arc::default(),
             history: config.history,
+            search: config.search,
+            feed: config.feed,
+            changed: watch::Sender::new(0),
+            followers: Arc::new(Semaphore::new(config.feed.followers)),
+            closed: CancellationToken::new(),
         })
     }
 

@@ -26,6 +26,8 @@ mod world;
 
 #[path = "all/assets.rs"]
 mod assets;
+#[path = "all/changes.rs"]
+mod changes;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crash.rs"]
@@ -34,10 +36,14 @@ mod crash;
 mod deletions;
 #[path = "all/edits.rs"]
 mod edits;
+#[path = "all/filters.rs"]
+mod filters;
 #[path = "all/outage.rs"]
 mod outage;
 #[path = "all/paging.rs"]
 mod paging;
+#[path = "all/provenance.rs"]
+mod provenance;
 #[path = "all/purges.rs"]
 mod purges;
 #[path = "all/schema.rs"]

@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::error::Error;
 use crate::cursor::Position;
-use crate::limits;
+use crate::filter::{Filter, Sort};
+use crate::known::KnownBy;
+use crate::limits::{self, Refused};
 use crate::search::{self, Wanted};
-use crate::store::{By, Deleted, Patched, Registered, Store};
+use crate::store::{By, Deleted, Patched, Registered, Selection, Store};
 
 /// Registers an asset. Repeating it with the same source changes nothing and answers 200.
 #[utoipa::path(
@@ -57,7 +59,7 @@ pub(super) async fn create(
     }
 }
 
-/// A page of the caller's assets: all of them, or those that a search finds.
+/// A page of the caller's assets: all of them, or those that a search finds and a filter wants.
 #[utoipa::path(
     get,
     path = "/assets",
@@ -66,7 +68,7 @@ pub(super) async fn create(
         (status = 200, description = "A page", body = Page<Asset>),
         (status = 400, description = "A parameter is unknown or malformed", body = Problem,
             content_type = "application/problem+json"),
-        (status = 422, description = "The search is too long", body = Problem,
+        (status = 422, description = "The search is too long, or the filter or the order is not understood", body = Problem,
             content_type = "application/problem+json"),
     )
 )]
@@ -80,22 +82,59 @@ pub(super) async fn list(
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Failure::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}, not {limit}")).into());
     }
-    let from = match query.cursor.as_deref() {
-        None => Position::START,
-        Some(cursor) => Position::decode(cursor)
-            .ok_or_else(|| Failure::bad_request("`cursor` must be the `next_cursor` of the page before"))?,
-    };
     let words = query.q.as_deref().unwrap_or_default();
     if query.deleted && !words.is_empty() {
         return Err(Failure::bad_request("`q` finds nothing in the trash; leave it out to list what is there").into());
     }
     let tenant = &caller.tenant;
-    let page = match search::parse(tenant, words)? {
-        Wanted::Everything => store.list(tenant, (query.state, query.deleted), from, limit).await?,
-        Wanted::Nothing => Page { items: Vec::new(), next_cursor: None },
-        Wanted::Words(search) => store.search(tenant, &search, query.state, from, limit).await?,
+    let foreign = || Failure::bad_request("`cursor` must be the `next_cursor` of the page before");
+    let cursor = query.cursor.as_deref();
+    if let Some(by) = known_by(&query)? {
+        let from = cursor.map_or(Ok(Position::START), |cursor| Position::decode(cursor).ok_or_else(foreign))?;
+        return Ok(Json(store.known_by(tenant, &by, from, limit).await?));
+    }
+    let search = match search::parse(tenant, words)? {
+        Wanted::Everything => None,
+        Wanted::Nothing => return Ok(Json(Page { items: Vec::new(), next_cursor: None })),
+        Wanted::Words(search) => Some(search),
+    };
+    let filter = filter(query.filter.as_deref())?;
+    let (state, deleted) = (query.state, query.deleted);
+    let selection = Selection { tenant, search: search.as_ref(), state, deleted, filter: filter.as_ref() };
+    if let Some(sort) = query.sort.as_deref() {
+        let sort = Sort::parse(sort).map_err(|reason| Refused { field: "sort".to_owned(), reason })?;
+        let after = cursor.map(|cursor| sort.after(cursor).ok_or_else(foreign)).transpose()?;
+        return Ok(Json(store.sorted(selection, &sort, after.as_ref(), limit).await?));
+    }
+    let from = cursor.map_or(Ok(Position::START), |cursor| Position::decode(cursor).ok_or_else(foreign))?;
+    let page = match (&filter, &search) {
+        (Some(_), _) => store.filtered(selection, from, limit).await?,
+        (None, None) => store.list(tenant, (state, deleted), from, limit).await?,
+        (None, Some(search)) => store.search(tenant, search, state, from, limit).await?,
     };
     Ok(Json(page))
+}
+
+/// Reads the parameters `identifier` and `sha256`, which stand alone.
+fn known_by(query: &AssetQuery) -> Result<Option<KnownBy>, Error> {
+    let AssetQuery { q, state, filter, sort, identifier, sha256, deleted, cursor: _, limit: _ } = query;
+    let by = match (identifier, sha256) {
+        (None, None) => return Ok(None),
+        (Some(identifier), None) => KnownBy::identifier(identifier)?,
+        (None, Some(sha256)) => KnownBy::sha256(sha256)?,
+        (Some(_), Some(_)) => return Err(Failure::bad_request("`identifier` and `sha256` do not go together").into()),
+    };
+    if *deleted || state.is_some() || [q, filter, sort].into_iter().any(Option::is_some) {
+        let detail = "`identifier` and `sha256` go with no `q`, `state`, `filter`, `sort` and `deleted`";
+        return Err(Failure::bad_request(detail).into());
+    }
+    Ok(Some(by))
+}
+
+/// Reads the parameter `filter`.
+pub(super) fn filter(text: Option<&str>) -> Result<Option<Filter>, Refused> {
+    let filter = text.filter(|text| !text.trim().is_empty()).map(Filter::parse);
+    filter.transpose().map_err(|unreadable| unreadable.of("filter"))
 }
 
 /// An asset. Callers with the scope `service` see those of every tenant.

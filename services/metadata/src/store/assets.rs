@@ -66,9 +66,9 @@ impl Store {
             .bind(tsvector::of(tenant, &new.title, new.source.file_name.as_deref()))
             .run(&mut transaction)
             .await?;
-        history::note(&mut transaction, by, (new.id, 1, self.history.keep), Note::plain(Action::Registered)).await?;
+        history::note(&mut transaction, by, (new.id, 1, self.keep()), Note::plain(Action::Registered)).await?;
         let created = find(&mut transaction, new.id).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(created.map_or(Registered::Taken, |(_, asset)| Registered::New(asset)))
     }
 
@@ -187,7 +187,7 @@ pub(super) async fn find_own(
 }
 
 /// At most `limit` of `found`, and the cursor behind them if there were more.
-async fn page(transaction: &mut Transaction, mut found: Vec<(Tier, AssetRow)>, limit: u32) -> StoreResult<Page<Asset>> {
+pub(super) async fn page(transaction: &mut Transaction, mut found: Vec<(Tier, AssetRow)>, limit: u32) -> StoreResult<Page<Asset>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);

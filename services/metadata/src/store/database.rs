@@ -6,8 +6,8 @@
 //!
 //! **PostgreSQL** has many writers, also in other processes. What reads an asset, decides and writes takes a lock of that
 //! asset's id first (`pg_advisory_xact_lock`), so that between reading and writing nobody else changes it: the same as with
-//! SQLite, one asset at a time. A transaction takes one such lock only, so none waits for another in a ring. Readers see one
-//! state (`REPEATABLE READ`), and wait for nobody.
+//! SQLite, one asset at a time. A transaction takes one such lock only, and that of its tenant's feed last, so none waits for
+//! another in a ring. Readers see one state (`REPEATABLE READ`), and wait for nobody.
 //!
 //! Every wait ends after `database_wait`.
 

@@ -127,9 +127,9 @@ impl Store {
                 .run(&mut transaction)
                 .await?;
         }
-        history::note(&mut transaction, by, (current.id, current.revision + 1, self.history.keep), note).await?;
+        history::note(&mut transaction, by, (current.id, current.revision + 1, self.keep()), note).await?;
         let put = find(&mut transaction, current.id).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(put.map(|(_, asset)| asset))
     }
 }

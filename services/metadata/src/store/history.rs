@@ -9,6 +9,7 @@ use flame_api::metadata::{Action, Change};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::feed::{self, Keep};
 use super::rows::{damaged, moment, number, stored};
 use super::sql::{Transaction, Value, sql};
 use super::{Store, StoreResult, now_us};
@@ -89,11 +90,11 @@ async fn is_known(transaction: &mut Transaction, tenant: &str, id: Uuid) -> Stor
     Ok(query.one::<(String,)>(transaction).await?.is_some())
 }
 
-/// Notes, within a transaction, the change that made `revision` of an asset, and forgets what is older than `keep` changes.
+/// Notes, as the last thing within a transaction, in history and feed, the change that made `revision` of an asset, and forgets what is older than `keep` changes.
 pub(super) async fn note(
     transaction: &mut Transaction,
     by: By<'_>,
-    (id, revision, keep): (Uuid, u64, u32),
+    (id, revision, keep): (Uuid, u64, Keep),
     note: Note<'_>,
 ) -> StoreResult<()> {
     let (change, undo) = note.edited.and_then(|(before, after)| before.patches_to(after)).unzip();
@@ -110,7 +111,7 @@ pub(super) async fn note(
     .bind(Value::Json(undo))
     .run(transaction)
     .await?;
-    let oldest = stored(revision).saturating_sub(i64::from(keep));
+    let oldest = stored(revision).saturating_sub(i64::from(keep.history));
     if oldest > 0 {
         sql("DELETE FROM changes WHERE asset_id = $1 AND revision <= $2")
             .bind(id.to_string())
@@ -118,7 +119,7 @@ pub(super) async fn note(
             .run(transaction)
             .await?;
     }
-    Ok(())
+    feed::note(transaction, by, (id, revision, keep.feed), (note.action, note.detail)).await
 }
 
 /// Forgets, within a transaction, what was noted of an asset.
@@ -127,7 +128,7 @@ pub(super) async fn forget(transaction: &mut Transaction, id: Uuid) -> StoreResu
     Ok(())
 }
 
-fn action_word(action: Action) -> &'static str {
+pub(super) fn action_word(action: Action) -> &'static str {
     match action {
         Action::Registered => "registered",
         Action::Edited => "edited",
@@ -141,27 +142,32 @@ fn action_word(action: Action) -> &'static str {
     }
 }
 
+/// The kind of change that is stored so.
+pub(super) fn action(word: &str) -> StoreResult<Action> {
+    let actions = [
+        Action::Registered,
+        Action::Edited,
+        Action::Published,
+        Action::Failed,
+        Action::SubtitleListed,
+        Action::SubtitleUnlisted,
+        Action::Deleted,
+        Action::Restored,
+        Action::Erased,
+    ];
+    let action = actions.into_iter().find(|action| action_word(*action) == word);
+    action.ok_or_else(|| damaged("a kind of change", word))
+}
+
 // === impl ChangeRow ===
 
 impl ChangeRow {
     fn change(self) -> StoreResult<Change> {
-        let actions = [
-            Action::Registered,
-            Action::Edited,
-            Action::Published,
-            Action::Failed,
-            Action::SubtitleListed,
-            Action::SubtitleUnlisted,
-            Action::Deleted,
-            Action::Restored,
-            Action::Erased,
-        ];
-        let action = actions.into_iter().find(|action| action_word(*action) == self.action);
         Ok(Change {
             revision: number(self.revision)?,
             at: moment(self.at_us)?,
             by: self.actor,
-            action: action.ok_or_else(|| damaged("a kind of change", &self.action))?,
+            action: action(&self.action)?,
             detail: self.detail,
             change: self.change.map(|change| change.0),
             undo: self.undo.map(|undo| undo.0),

@@ -74,7 +74,7 @@ impl Store {
         let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
             // Deleted while the text was stored: that has to go too.
             if deletions::note_again(&mut transaction, tenant, id).await? {
-                transaction.commit().await?;
+                self.commit(transaction).await?;
                 self.deletion_noted.notify_one();
             }
             return Ok(Listed::Missing);
@@ -104,9 +104,9 @@ impl Store {
         put(&mut transaction, tenant, (asset_seq, name), new).await?;
         touch(&mut transaction, asset_seq).await?;
         let note = Note { action: Action::SubtitleListed, detail: Some(name), edited: None };
-        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.keep()), note).await?;
         let listed = find(&mut transaction, id).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         self.deletion_noted.notify_one();
         Ok(listed.map_or(Listed::Missing, |(_, asset)| {
             let asset = Box::new(asset);
@@ -141,8 +141,8 @@ impl Store {
         purges::note(&mut transaction, &self.purges, tenant, &group::of_subtitle(id, name)).await?;
         touch(&mut transaction, asset_seq).await?;
         let note = Note { action: Action::SubtitleUnlisted, detail: Some(name), edited: None };
-        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
-        transaction.commit().await?;
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.keep()), note).await?;
+        self.commit(transaction).await?;
         self.deletion_noted.notify_one();
         self.purge_noted.notify_one();
         Ok(Unlisted::Done)

@@ -58,10 +58,10 @@ impl Store {
                 .bind(now_us())
                 .run(&mut transaction)
                 .await?;
-            let at = (id, current.revision + 1, self.history.keep);
+            let at = (id, current.revision + 1, self.keep());
             history::note(&mut transaction, by, at, Note::plain(Action::Deleted)).await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         self.deletion_noted.notify_one();
         self.purge_noted.notify_one();
         self.trash_noted.notify_one();
@@ -94,7 +94,7 @@ impl Store {
         if let Some((seq, asset)) = found.filter(|(_, asset)| asset.deleted_at.is_some()) {
             let by = By { tenant: &trashed.tenant, subject: "trash" };
             self.erase(&mut transaction, by, seq, &asset).await?;
-            transaction.commit().await?;
+            self.commit(transaction).await?;
             self.deletion_noted.notify_one();
         }
         Ok(())
@@ -105,7 +105,7 @@ impl Store {
         sql("DELETE FROM assets WHERE seq = $1").bind(seq).run(transaction).await?;
         deletions::note(transaction, by.tenant, asset.id).await?;
         history::forget(transaction, asset.id).await?;
-        let at = (asset.id, asset.revision + 1, self.history.keep);
+        let at = (asset.id, asset.revision + 1, self.keep());
         history::note(transaction, by, at, Note::plain(Action::Erased)).await
     }
 }

@@ -46,7 +46,7 @@ impl Store {
         let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
             // Deleted while its job ran: what the job has stored since has to go too.
             if deletions::note_again(&mut transaction, tenant, id).await? {
-                transaction.commit().await?;
+                self.commit(transaction).await?;
                 self.deletion_noted.notify_one();
             }
             return Ok(Published::Missing);
@@ -83,9 +83,9 @@ impl Store {
             .run(&mut transaction)
             .await?;
         let note = Note { action: Action::Published, detail: Some(name), edited: None };
-        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.keep()), note).await?;
         let published = find(&mut transaction, id).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(published.map_or(Published::Missing, |(_, asset)| Published::New(asset)))
     }
 
@@ -107,9 +107,9 @@ impl Store {
             .run(&mut transaction)
             .await?;
         let note = Note { action: Action::Failed, detail: Some(reason), edited: None };
-        history::note(&mut transaction, by, (id, asset.revision + 1, self.history.keep), note).await?;
+        history::note(&mut transaction, by, (id, asset.revision + 1, self.keep()), note).await?;
         let failed = find(&mut transaction, id).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(failed.map(|(_, asset)| asset))
     }
 }

@@ -12,7 +12,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("metadata", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 13);
+    assert_eq!(operations.len(), 15);
     assert!(operations.iter().all(|operation| operation.needs_token));
 }
 
@@ -25,6 +25,7 @@ fn the_example_configuration_holds_the_defaults() {
     assert_eq!(example.database_wait, default.database_wait);
     assert_eq!(example.purges, default.purges);
     assert_eq!((example.trash, example.history), (default.trash, default.history));
+    assert_eq!((example.search, example.feed), (default.search, default.feed));
     assert_eq!(example.host.max_connections, default.host.max_connections);
     assert_eq!((example.host.drain, example.host.head_timeout), (default.host.drain, default.host.head_timeout));
     // Also the keys that are commented out are known: an unknown one is refused.
