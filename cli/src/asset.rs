@@ -1,8 +1,13 @@
 //! `flame asset`: the catalogue.
 
+mod changes;
 mod edit;
+mod exchange;
+pub mod export;
 mod history;
+pub mod import;
 mod list;
+mod provenance;
 mod sounds;
 
 use anyhow::anyhow;
@@ -35,6 +40,10 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         AssetCommand::Edit(args) => edit::edit(global, &client, args).await,
         AssetCommand::History { id, limit } => history::show(global, &client, id, limit).await,
         AssetCommand::Restore { ids, revision } => history::restore(global, &client, &ids, revision).await,
+        AssetCommand::Provenance { what } => provenance::run(global, &client, &what).await,
+        AssetCommand::Changes { after, follow, limit } => changes::run(global, &client, after, follow, limit).await,
+        AssetCommand::Export(args) => export::run(global, &client, args).await,
+        AssetCommand::Import(args) => import::run(global, &client, args).await,
         AssetCommand::Rm { ids, erase } => remove(global, &client, &ids, erase).await,
     }
 }

@@ -10,6 +10,7 @@ mod indirection;
 mod ingest;
 pub mod instance;
 mod live;
+mod metadata;
 mod multicast;
 mod path;
 mod place;
@@ -39,6 +40,7 @@ use tour::{Broken, Report, Tour, Verified};
 enum Scenario {
     Vod,
     Ingest,
+    Metadata,
     Live,
     Quality,
     Switch,
@@ -186,6 +188,7 @@ async fn perform(
     match scenario {
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
+        Scenario::Metadata => metadata::perform(tour, stage, &clip).await,
         Scenario::Live => live::perform(tour, stage, &clip).await,
         Scenario::Quality => quality::perform(tour, stage, &clip).await,
         Scenario::Switch => switch::perform(tour, stage, &clip).await,
@@ -215,9 +218,10 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Vod,
         Self::Ingest,
+        Self::Metadata,
         Self::Live,
         Self::Quality,
         Self::Switch,
@@ -232,6 +236,7 @@ impl Scenario {
         match self {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
+            Self::Metadata => "metadata",
             Self::Live => "live",
             Self::Quality => "quality",
             Self::Switch => "switch",
@@ -249,7 +254,14 @@ impl Scenario {
             Self::Indirection => Some(&indirection::MACHINES),
             Self::Multicast => Some(&multicast::MACHINES),
             Self::Vcdn => Some(&vcdn::MACHINES),
-            Self::Vod | Self::Ingest | Self::Live | Self::Quality | Self::Switch | Self::Path | Self::Adapt => None,
+            Self::Vod
+            | Self::Ingest
+            | Self::Metadata
+            | Self::Live
+            | Self::Quality
+            | Self::Switch
+            | Self::Path
+            | Self::Adapt => None,
         }
     }
 
@@ -258,6 +270,9 @@ impl Scenario {
             Self::Vod => "a clip is uploaded, probed, catalogued, encoded to a ladder, packaged and played back",
             Self::Ingest => {
                 "uploads are cut, killed and resumed; damaged ones and files that are not media are refused"
+            }
+            Self::Metadata => {
+                "assets are described, found, counted and followed; an edit conflict, a played URL's provenance, export and import"
             }
             Self::Live => {
                 "a clip is published by RTMP and followed part by part; the encoder is cut off, comes back, and the recording plays"

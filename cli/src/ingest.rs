@@ -173,6 +173,14 @@ pub async fn conditioned(client: &Client, clip: &Path, chain: &str) -> anyhow::R
     Ok((url, made))
 }
 
+/// Brings in a file or URL without a word, and waits until the catalogue has it; its identifier.
+pub async fn brought(client: &Client, source: &str, title: Option<&str>, chain: &str) -> anyhow::Result<Uuid> {
+    let (source, title) = (source.to_owned(), title.map(str::to_owned));
+    let entry = Entry { source, title, chain: chain.to_owned(), subtitles: Vec::new(), line: None };
+    let ingested = one(client, &entry, None, true, true, &Cell::new(Reached::Nothing)).await?;
+    ingested.error.map_or(Ok(ingested.id), |reason| Err(anyhow!(reason)))
+}
+
 /// Fails unless `path` is a file.
 pub fn is_file(path: &Path) -> anyhow::Result<()> {
     let metadata = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?;

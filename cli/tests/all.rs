@@ -12,6 +12,8 @@ mod up;
 #[path = "all/pipeline.rs"]
 mod pipeline;
 
+#[path = "all/catalogue.rs"]
+mod catalogue;
 #[path = "all/live.rs"]
 mod live;
 #[path = "all/live_faults.rs"]

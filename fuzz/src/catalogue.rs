@@ -17,7 +17,8 @@ pub fn cursor(data: &[u8]) {
 pub fn filter(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let (filter, sort) = text.split_once('\n').unwrap_or((text, ""));
-    let asset = serde_json::json!({ "title": "a", "custom": { "a": [1, "2026-05", { "latitude": 1, "longitude": 2 }] } });
+    let asset =
+        serde_json::json!({ "title": "a", "custom": { "a": [1, "2026-05", { "latitude": 1, "longitude": 2 }] } });
     match Filter::parse(filter) {
         Ok(read) => {
             assert_eq!(Filter::parse(&read.to_string()).as_ref(), Ok(&read), "{read}");

@@ -3,7 +3,7 @@
 use clap::{Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use super::{Edit, Encrypt, Sound};
+use super::{Edit, Encrypt, Export, Import, Sound};
 use crate::connection;
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +71,27 @@ pub enum AssetCommand {
         #[arg(long)]
         revision: Option<u64>,
     },
+    /// What made the bytes that viewers get: source, job, chain, parameters, tools, scores; and what was made of a source
+    Provenance {
+        /// An asset, a URL that somebody played, or the SHA-256 of a source
+        what: String,
+    },
+    /// What became of all assets, in order
+    Changes {
+        /// Only after this position (default: all that are kept; with --follow those from now on)
+        #[arg(long, value_name = "POSITION")]
+        after: Option<u64>,
+        /// Go on with what happens, until it is interrupted
+        #[arg(long)]
+        follow: bool,
+        /// The most to show
+        #[arg(long, default_value_t = 50, conflicts_with = "follow")]
+        limit: usize,
+    },
+    /// Write assets as NDJSON, schema.org JSON-LD or CSV
+    Export(Export),
+    /// Read what others say of assets; doing it twice changes nothing
+    Import(Import),
     /// Delete assets: into the trash, from where they are gone after a week, their media too
     Rm {
         /// Their identifiers

@@ -92,7 +92,8 @@ fn edits(change: &Change) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn word(action: Action) -> &'static str {
+/// What somebody did.
+pub fn word(action: Action) -> &'static str {
     match action {
         Action::Registered => "registered it",
         Action::Edited => "edited it",

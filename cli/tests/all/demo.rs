@@ -39,6 +39,13 @@ fn ingest_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn the_catalogue_is_found_followed_and_exchanged() {
+    let report = verified("metadata");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert!(names.ends_with(&["provenance", "changes", "export, import"]), "{report:#}");
+}
+
+#[test]
 fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
     let report = verified("live");
     let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();

@@ -61,7 +61,7 @@ fn the_scenarios_are_named() {
     let names: Vec<_> = ran.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         names,
-        ["vod", "ingest", "live", "quality", "switch", "indirection", "vcdn", "multicast", "path", "adapt"]
+        ["vod", "ingest", "metadata", "live", "quality", "switch", "indirection", "vcdn", "multicast", "path", "adapt"]
     );
 }
 

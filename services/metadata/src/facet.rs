@@ -100,7 +100,9 @@ mod tests {
     #[test]
     fn values_are_counted_once_an_asset_and_the_most_frequent_come_first() {
         let mut tally = Tally::parse("record.keywords, custom.n").unwrap();
-        for (keywords, n) in [(json!(["a", "b", "a"]), json!(1)), (json!(["b"]), json!("1")), (json!([]), json!({ "x": 1 }))] {
+        for (keywords, n) in
+            [(json!(["a", "b", "a"]), json!(1)), (json!(["b"]), json!("1")), (json!([]), json!({ "x": 1 }))]
+        {
             tally.count(&json!({ "record": { "keywords": keywords }, "custom": { "n": n } }));
         }
         let told = tally.told();

@@ -154,11 +154,9 @@ impl fmt::Display for Filter {
                 let before = if at == 0 { "" } else { word };
                 match part {
                     Self::All(_) | Self::Any(_) => write!(f, "{before}({part})")?,
-                    Self::Not(_)
-                    | Self::Compare(..)
-                    | Self::Exists(_)
-                    | Self::Near { .. }
-                    | Self::Within { .. } => write!(f, "{before}{part}")?,
+                    Self::Not(_) | Self::Compare(..) | Self::Exists(_) | Self::Near { .. } | Self::Within { .. } => {
+                        write!(f, "{before}{part}")?
+                    }
                 }
             }
             Ok(())

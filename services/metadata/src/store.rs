@@ -33,6 +33,7 @@ mod versions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgDatabaseError;
@@ -68,6 +69,9 @@ pub struct Store {
     trash_noted: Arc<Notify>,
     history: HistoryConfig,
     search: SearchConfig,
+    /// Turns for those who look at many assets: one reader is left for all others.
+    turns: Arc<Semaphore>,
+    wait: Duration,
     feed: FeedConfig,
     changed: watch::Sender<u64>,
     followers: Arc<Semaphore>,
@@ -184,6 +188,10 @@ impl Store {
             trash_noted: Arc::default(),
             history: config.history,
             search: config.search,
+            turns: Arc::new(Semaphore::new(
+                usize::try_from(config.database_readers.saturating_sub(1).max(1)).unwrap_or(1),
+            )),
+            wait: config.database_wait.0,
             feed: config.feed,
             changed: watch::Sender::new(0),
             followers: Arc::new(Semaphore::new(config.feed.followers)),

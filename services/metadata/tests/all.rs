@@ -58,5 +58,7 @@ mod sounds;
 mod subtitles;
 #[path = "all/tenants.rs"]
 mod tenants;
+#[path = "all/upgrade.rs"]
+mod upgrade;
 #[path = "all/versions.rs"]
 mod versions;

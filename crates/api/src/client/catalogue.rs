@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Client, ClientError};
 use crate::metadata::{
-    Asset, AssetPatch, AssetQuery, Change, DeleteQuery, FacetQuery, Facets, Failure, NewAsset, NewVersion,
-    Provenance, ProvenanceQuery, RestoreQuery,
+    Asset, AssetPatch, AssetQuery, Change, DeleteQuery, FacetQuery, Facets, Failure, NewAsset, NewVersion, Provenance,
+    ProvenanceQuery, RestoreQuery,
 };
 use crate::page::{Page, PageQuery};
 

@@ -27,7 +27,8 @@ impl Client {
     /// Opens the feed after a position. It has no deadline: who waits for a change sets one.
     pub async fn follow_changes(&self, query: &ChangesQuery) -> Result<ChangeStream, ClientError> {
         let url = self.url("metadata", "changes");
-        let request = self.authorised(Method::GET, url.clone()).header(header::ACCEPT, "text/event-stream").query(query);
+        let request =
+            self.authorised(Method::GET, url.clone()).header(header::ACCEPT, "text/event-stream").query(query);
         let call = Call { method: Method::GET, request, url: url.clone() };
         Ok(ChangeStream { answer: call.send().await?, url: url.into(), buffer: Vec::new() })
     }
@@ -44,7 +45,9 @@ impl ChangeStream {
                 let event = std::mem::replace(&mut self.buffer, rest);
                 match data_of(&event) {
                     Some(data) => {
-                        return serde_json::from_str(&data).map(Some).map_err(|error| self.malformed(error.to_string()));
+                        return serde_json::from_str(&data)
+                            .map(Some)
+                            .map_err(|error| self.malformed(error.to_string()));
                     }
                     None => continue,
                 }

@@ -172,4 +172,29 @@ impl Record {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Whether it has a member of that name. The type itself is asked, so that there is no second list of names.
+    #[must_use]
+    pub fn has_member(name: &str) -> bool {
+        let alone = serde_json::Map::from_iter([(name.to_owned(), serde_json::Value::Null)]);
+        match serde_json::from_value::<Self>(serde_json::Value::Object(alone)) {
+            Ok(_) => true,
+            Err(error) => !error.to_string().starts_with("unknown field"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_those_of_the_type() {
+        for name in ["description", "keywords", "copyrightYear", "contentLocation", "isFamilyFriendly", "hasPart"] {
+            assert!(Record::has_member(name), "{name}");
+        }
+        for name in ["", "name", "content_location", "Keywords"] {
+            assert!(!Record::has_member(name), "{name}");
+        }
+    }
 }

@@ -152,7 +152,8 @@ mod tests {
         assert_eq!(sorted("-title", &assets), [2, 0, 3, 1]);
         assert_eq!(sorted("custom.n", &assets), [1, 3, 0, 2]);
         assert_eq!(sorted("-custom.n,title", &assets), [1, 3, 0, 2]);
-        let times = [json!({ "created_at": "2026-01-01T00:00:01Z" }), json!({ "created_at": "2026-01-01T00:00:01.5Z" })];
+        let times =
+            [json!({ "created_at": "2026-01-01T00:00:01Z" }), json!({ "created_at": "2026-01-01T00:00:01.5Z" })];
         assert_eq!(sorted("-created_at", &times), [1, 0]);
     }
 

@@ -88,7 +88,14 @@ pub(super) async fn follow(
         .follower()
         .ok_or_else(|| Failure::unavailable("as many callers as may are following changes", RETRY_AFTER_S))?;
     let hello = Event::default().event("position").id(after.to_string()).data(format!("{{\"position\":{after}}}"));
-    let feed = Feed { store, tenant: caller.tenant, after, changed, waiting: items.into_iter().rev().collect(), _place: place };
+    let feed = Feed {
+        store,
+        tenant: caller.tenant,
+        after,
+        changed,
+        waiting: items.into_iter().rev().collect(),
+        _place: place,
+    };
     let events = unfold((Some(feed), Some(hello)), async |(feed, hello)| {
         if let Some(hello) = hello {
             return Some((Ok::<_, Infallible>(hello), (feed, None)));

@@ -187,7 +187,11 @@ pub(super) async fn find_own(
 }
 
 /// At most `limit` of `found`, and the cursor behind them if there were more.
-pub(super) async fn page(transaction: &mut Transaction, mut found: Vec<(Tier, AssetRow)>, limit: u32) -> StoreResult<Page<Asset>> {
+pub(super) async fn page(
+    transaction: &mut Transaction,
+    mut found: Vec<(Tier, AssetRow)>,
+    limit: u32,
+) -> StoreResult<Page<Asset>> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);

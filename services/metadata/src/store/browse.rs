@@ -7,6 +7,7 @@
 use flame_api::Page;
 use flame_api::metadata::{Asset, AssetState, Facets, Matches};
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 
 use super::facts::{self, FactsRow};
 use super::rows::{self, AssetRow, select_assets, state_word};
@@ -49,12 +50,8 @@ struct Scan<'a> {
 
 impl Store {
     /// A page of a selection: titles before file names, each newest first.
-    pub async fn filtered(
-        &self,
-        selection: Selection<'_>,
-        from: Position,
-        limit: u32,
-    ) -> StoreResult<Page<Asset>> {
+    pub async fn filtered(&self, selection: Selection<'_>, from: Position, limit: u32) -> StoreResult<Page<Asset>> {
+        let _turn = self.turn().await?;
         let mut transaction = self.database.reading().await?;
         let mut scan = self.scan(selection, Needs::default(), from);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -81,6 +78,7 @@ impl Store {
         after: Option<&Key>,
         limit: u32,
     ) -> StoreResult<Page<Asset>> {
+        let _turn = self.turn().await?;
         let mut transaction = self.database.reading().await?;
         let mut keys = Vec::new();
         let mut scan = self.scan(selection, sort.needs(), Position::START);
@@ -98,10 +96,17 @@ impl Store {
 
     /// How often each value occurs among the assets of a selection.
     pub async fn facets(&self, selection: Selection<'_>, mut tally: Tally) -> StoreResult<Facets> {
+        let _turn = self.turn().await?;
         let mut transaction = self.database.reading().await?;
         let mut scan = self.scan(selection, tally.needs(), Position::START);
         let matches = self.matches(&mut scan, &mut transaction, |_, document| tally.count(document)).await?;
         Ok(Facets { matches, facets: tally.told() })
+    }
+
+    /// Waits for a turn: those who look at many assets leave a reader to those who want one.
+    async fn turn(&self) -> StoreResult<SemaphorePermit<'_>> {
+        let turn = tokio::time::timeout(self.wait, self.turns.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(sqlx::Error::PoolTimedOut))
     }
 
     fn scan<'a>(&self, selection: Selection<'a>, needs: Needs, from: Position) -> Scan<'a> {

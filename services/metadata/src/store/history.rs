@@ -90,7 +90,8 @@ async fn is_known(transaction: &mut Transaction, tenant: &str, id: Uuid) -> Stor
     Ok(query.one::<(String,)>(transaction).await?.is_some())
 }
 
-/// Notes, as the last thing within a transaction, in history and feed, the change that made `revision` of an asset, and forgets what is older than `keep` changes.
+/// Notes, as the last thing within a transaction, in history and feed, the change that made `revision` of an asset, and forgets what is
+/// older than `keep` changes.
 pub(super) async fn note(
     transaction: &mut Transaction,
     by: By<'_>,

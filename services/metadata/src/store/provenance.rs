@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
+use flame_api::Page;
 use flame_api::media::Thumbnails;
 use flame_api::metadata::{Action, Asset, Conditioning, Deed, MadeVersion, Provenance, SAME_SOURCE_MAX, SoundLabel};
-use flame_api::Page;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -78,7 +78,9 @@ impl Store {
 
 /// Who published each version, by its name, and under the empty name who registered the asset; as far as the history reaches.
 async fn actors(transaction: &mut Transaction, tenant: &str, id: Uuid) -> StoreResult<HashMap<String, String>> {
-    let query = sql("SELECT detail, actor FROM changes WHERE tenant = $1 AND asset_id = $2 AND action IN ($3, $4) ORDER BY revision");
+    let query = sql(
+        "SELECT detail, actor FROM changes WHERE tenant = $1 AND asset_id = $2 AND action IN ($3, $4) ORDER BY revision",
+    );
     let words = [Action::Registered, Action::Published].map(super::history::action_word);
     let query = query.bind(tenant).bind(id.to_string()).bind(words[0]).bind(words[1]);
     let rows: Vec<(Option<String>, String)> = query.all(transaction).await?;
@@ -108,12 +110,13 @@ async fn versions(
 }
 
 async fn same_source(transaction: &mut Transaction, asset: &Asset) -> StoreResult<Vec<Uuid>> {
-    let query = sql("SELECT id FROM assets WHERE tenant = $1 AND source_sha256 = $2 AND id <> $3 AND deleted_at_us IS NULL \
+    let query =
+        sql("SELECT id FROM assets WHERE tenant = $1 AND source_sha256 = $2 AND id <> $3 AND deleted_at_us IS NULL \
          ORDER BY seq DESC LIMIT $4")
-    .bind(&asset.tenant)
-    .bind(&asset.source.sha256)
-    .bind(asset.id.to_string())
-    .bind(Value::Number(i64::try_from(SAME_SOURCE_MAX).ok()));
+        .bind(&asset.tenant)
+        .bind(&asset.source.sha256)
+        .bind(asset.id.to_string())
+        .bind(Value::Number(i64::try_from(SAME_SOURCE_MAX).ok()));
     let rows: Vec<(String,)> = query.all(transaction).await?;
     rows.into_iter().map(|(id,)| rows::uuid(&id)).collect()
 }

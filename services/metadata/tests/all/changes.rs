@@ -28,7 +28,10 @@ impl World {
             request = request.header("last-event-id", id);
         }
         let answer = request.send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
         Stream { answer, text: String::new() }
     }
 }
@@ -43,7 +46,9 @@ impl Stream {
     async fn event(&mut self) -> Option<(String, String)> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
-                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+                let field = |name: &str| {
+                    event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned()
+                };
                 let (name, data) = (field("event:"), field("data:"));
                 self.text = rest.to_owned();
                 if !name.is_empty() {

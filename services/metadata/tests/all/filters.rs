@@ -44,12 +44,33 @@ impl World {
 async fn five(world: &World) {
     let pier = value!({ "name": "Pier", "geo": { "latitude": 51.45, "longitude": -2.6 } });
     let london = value!({ "name": "London", "geo": { "latitude": 51.507, "longitude": -0.128 } });
-    world.describe("one", &value!({ "record": { "keywords": ["sea", "wind"], "contentLocation": [pier] }, "custom": { "n": 1 } })).await;
-    world.describe("two", &value!({ "record": { "keywords": ["sea"], "dateCreated": "2026-05" }, "custom": { "n": "2" } })).await;
-    world.describe("three", &value!({ "record": { "contentLocation": [london] }, "custom": { "n": 3, "deep": { "er": [true] } } })).await;
-    world.describe("four", &value!({ "protected": true, "record": { "inLanguage": ["de"] }, "custom": { "n": [4, 5] } })).await;
+    world
+        .describe(
+            "one",
+            &value!({ "record": { "keywords": ["sea", "wind"], "contentLocation": [pier] }, "custom": { "n": 1 } }),
+        )
+        .await;
+    world
+        .describe(
+            "two",
+            &value!({ "record": { "keywords": ["sea"], "dateCreated": "2026-05" }, "custom": { "n": "2" } }),
+        )
+        .await;
+    world
+        .describe(
+            "three",
+            &value!({ "record": { "contentLocation": [london] }, "custom": { "n": 3, "deep": { "er": [true] } } }),
+        )
+        .await;
+    world
+        .describe("four", &value!({ "protected": true, "record": { "inLanguage": ["de"] }, "custom": { "n": [4, 5] } }))
+        .await;
     let plays = world.describe("five", &value!({ "record": { "keywords": ["Sea Wind"] } })).await;
-    json::<Asset>(world.send(Method::PUT, &format!("/assets/{plays}/versions/0123456789ab"), &new_version()).await, 201).await;
+    json::<Asset>(
+        world.send(Method::PUT, &format!("/assets/{plays}/versions/0123456789ab"), &new_version()).await,
+        201,
+    )
+    .await;
 }
 
 async fn a_filter_looks_at_core_technical_and_custom_fields(on: On) {
@@ -177,12 +198,42 @@ async fn a_filter_finds_what_it_wants_of_the_assets_as_they_are_shown(on: On) {
     let all: Page<Value> = json(world.get("/assets").await, 200).await;
     let term = (
         prop::sample::select(vec![
-            "title", "state", "error", "protected", "revision", "poster_key", "source.file_name", "source.size_bytes",
-            "probe.video.height", "probe.audio.channels", "record.keywords", "record.dateCreated", "custom.n", "custom.deep.er",
-            "version.chain", "version.tracks.height", "version.tracks.kind", "created_at", "record.contentLocation.name", "id",
+            "title",
+            "state",
+            "error",
+            "protected",
+            "revision",
+            "poster_key",
+            "source.file_name",
+            "source.size_bytes",
+            "probe.video.height",
+            "probe.audio.channels",
+            "record.keywords",
+            "record.dateCreated",
+            "custom.n",
+            "custom.deep.er",
+            "version.chain",
+            "version.tracks.height",
+            "version.tracks.kind",
+            "created_at",
+            "record.contentLocation.name",
+            "id",
         ]),
         prop::sample::select(vec!["=", "!=", "<", ">=", "~"]),
-        prop::sample::select(vec!["sea", "ready", "true", "2", "720", "3", "2026", "2026-05-01", "'Sea Wind'", "video", "ete", "ladder"]),
+        prop::sample::select(vec![
+            "sea",
+            "ready",
+            "true",
+            "2",
+            "720",
+            "3",
+            "2026",
+            "2026-05-01",
+            "'Sea Wind'",
+            "video",
+            "ete",
+            "ladder",
+        ]),
     );
     let terms = prop::collection::vec((term, any::<bool>(), any::<bool>()), 1..4);
     let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
@@ -191,12 +242,22 @@ async fn a_filter_finds_what_it_wants_of_the_assets_as_they_are_shown(on: On) {
         .run(&terms, |terms| {
             let mut text = String::new();
             for (at, ((field, sign, literal), negated, both)) in terms.into_iter().enumerate() {
-                let joined = if at == 0 { "" } else if both { " and " } else { " or " };
+                let joined = if at == 0 {
+                    ""
+                } else if both {
+                    " and "
+                } else {
+                    " or "
+                };
                 text += &format!("{joined}{}{field} {sign} {literal}", if negated { "not " } else { "" });
             }
             let filter = Filter::parse(&text).unwrap();
-            let wanted: Vec<&str> =
-                all.items.iter().filter(|asset| filter.wants(asset)).map(|asset| asset["title"].as_str().unwrap()).collect();
+            let wanted: Vec<&str> = all
+                .items
+                .iter()
+                .filter(|asset| filter.wants(asset))
+                .map(|asset| asset["title"].as_str().unwrap())
+                .collect();
             let found = tokio::task::block_in_place(|| handle.block_on(world.found(&[("filter", &text)], "50")));
             prop_assert_eq!(found, wanted, "{}", text);
             Ok(())

@@ -28,7 +28,10 @@ async fn what_plays_is_walked_back_to_its_source_and_the_source_forwards(on: On)
         json::<Asset>(world.send(Method::PUT, &format!("{path}/versions/{name}"), version).await, 201).await;
     }
     // The same bytes, brought in again; and by somebody else, who stays unknown.
-    let again = NewAsset { source: flame_api::metadata::Source { sha256: asset.source.sha256.clone(), ..new_asset("default").source }, ..new_asset("default") };
+    let again = NewAsset {
+        source: flame_api::metadata::Source { sha256: asset.source.sha256.clone(), ..new_asset("default").source },
+        ..new_asset("default")
+    };
     json::<Asset>(world.send(Method::POST, "/assets", &again).await, 201).await;
     world.act_for(Some("acme"));
     world.register("theirs").await;
@@ -36,9 +39,13 @@ async fn what_plays_is_walked_back_to_its_source_and_the_source_forwards(on: On)
     world.act_for(None);
 
     let whole: Provenance = json(world.get(&format!("{path}/provenance")).await, 200).await;
-    assert_eq!((&whole.source, &whole.probe, whole.registered.by.as_deref()), (&asset.source, &asset.probe, Some("loopback")));
+    assert_eq!(
+        (&whole.source, &whole.probe, whole.registered.by.as_deref()),
+        (&asset.source, &asset.probe, Some("loopback"))
+    );
     assert_eq!(whole.same_source, [again.id]);
-    let told: Vec<_> = whole.versions.iter().map(|made| (made.version.name.as_str(), made.plays, made.version.job_id)).collect();
+    let told: Vec<_> =
+        whole.versions.iter().map(|made| (made.version.name.as_str(), made.plays, made.version.job_id)).collect();
     assert_eq!(told, [("bbbbbbbbbbbb", true, second.job_id), ("aaaaaaaaaaaa", false, first.job_id)]);
     assert_eq!(whole.versions[1].version.conditioning, first.conditioning);
     assert_eq!(whole.versions[0].published.by.as_deref(), Some("loopback"));
@@ -68,7 +75,8 @@ async fn an_asset_is_found_by_what_others_call_it(on: On) {
         json::<Asset>(edit.json(&value!({ "record": { "identifier": list } })).send().await.unwrap(), 200).await;
     };
     let find = async |world: &World, identifier: &str| {
-        let answer = world.request(Method::GET, "/assets").query(&[("identifier", identifier), ("limit", "1")]).send().await;
+        let answer =
+            world.request(Method::GET, "/assets").query(&[("identifier", identifier), ("limit", "1")]).send().await;
         let page: Page<Asset> = json(answer.unwrap(), 200).await;
         (page.items.first().map(|asset| asset.id), page.next_cursor.is_some())
     };

@@ -150,27 +150,38 @@ impl Term {
     }
 
     fn holds(&self, ways: &[(String, Value)]) -> bool {
-        let there: Vec<&Value> =
-            ways.iter().filter(|(names, _)| *names == format!("/custom/{}", self.names.join("/"))).map(|(_, value)| value).collect();
+        let there: Vec<&Value> = ways
+            .iter()
+            .filter(|(names, _)| *names == format!("/custom/{}", self.names.join("/")))
+            .map(|(_, value)| value)
+            .collect();
         let less = |one: &Value, other: &Value| match (one, other) {
             (Value::Number(one), Value::Number(other)) => one.as_i64() < other.as_i64(),
             (Value::String(one), Value::String(other)) => one < other,
             _ => false,
         };
-        let same_kind = |one: &Value| one.is_number() == self.value.is_number() && one.is_string() == self.value.is_string();
+        let same_kind =
+            |one: &Value| one.is_number() == self.value.is_number() && one.is_string() == self.value.is_string();
         let any = |test: &dyn Fn(&Value) -> bool| there.iter().any(|value| same_kind(value) && test(value));
         match self.sign {
             "=" => there.contains(&&self.value),
             "!=" => !there.contains(&&self.value),
             "<" => any(&|value| less(value, &self.value)),
-            ">=" => !self.value.is_boolean() && any(&|value| !value.is_boolean() && !value.is_object() && !less(value, &self.value)),
+            ">=" => {
+                !self.value.is_boolean()
+                    && any(&|value| !value.is_boolean() && !value.is_object() && !less(value, &self.value))
+            }
             sign => panic!("{sign}"),
         }
     }
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
-    prop_oneof![any::<bool>().prop_map(Value::from), (-2_i64..3).prop_map(Value::from), "[abz]{0,2}".prop_map(Value::from)]
+    prop_oneof![
+        any::<bool>().prop_map(Value::from),
+        (-2_i64..3).prop_map(Value::from),
+        "[abz]{0,2}".prop_map(Value::from)
+    ]
 }
 
 fn tree() -> impl Strategy<Value = Value> {
