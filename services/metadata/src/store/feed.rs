@@ -144,7 +144,7 @@ pub(super) async fn note(
     .one::<(i64,)>(transaction)
     .await?;
     let position = number(inserted.unwrap_or_default().0)?;
-    if position % SWEEP_EVERY == 0 && position > u64::from(keep) {
+    if position.is_multiple_of(SWEEP_EVERY) && position > u64::from(keep) {
         sql("DELETE FROM feed WHERE tenant = $1 AND position <= $2")
             .bind(by.tenant)
             .bind(stored(position - u64::from(keep)))
