@@ -9,7 +9,7 @@ use flame_api::metadata::{Action, ChangeNotice, ChangePage, ChangesQuery};
 use flame_metadata::config::FeedConfig;
 use reqwest::Method;
 use serde_json::json as value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::world::{On, World, json, new_asset, new_version, problem};
@@ -44,6 +44,8 @@ struct Stream {
 impl Stream {
     /// The next event that is no comment: its name and its data. `None`: the end.
     async fn event(&mut self) -> Option<(String, String)> {
+        // Of the event: comments that come meanwhile give it no more time.
+        let deadline = Instant::now() + SOON;
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {
@@ -55,7 +57,7 @@ impl Stream {
                     return Some((name, data));
                 }
             }
-            let chunk = timeout(SOON, self.answer.chunk()).await.expect("an event comes").unwrap()?;
+            let chunk = timeout_at(deadline, self.answer.chunk()).await.expect("an event comes").unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
