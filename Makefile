@@ -13,13 +13,13 @@ FLAME := $(CARGO_TARGET_DIR)/debug/flame
 # What a skipped check left behind: `loud_skip` of crates/test-kit appends to this file, `test` counts its lines.
 export FLAME_SKIPS := $(CARGO_TARGET_DIR)/flame-skips.txt
 
-.PHONY: help deps build run demo test fuzz bench soak images
+.PHONY: help deps build run demo test fuzz bench soak images push test-images
 
 help: ## list these targets
 	@echo "FLAME: make TARGET (build results in $(CARGO_TARGET_DIR))"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20 \
 	  | { [ -x bench/run ] && cat || grep -v '^  make bench '; } \
-	  | { [ -x images/build ] && cat || grep -v '^  make images '; }
+	  | { [ -x images/build ] && cat || grep -v -e '^  make images ' -e '^  make push ' -e '^  make test-images '; }
 
 deps: ## name and install missing Debian packages, check the Rust toolchain
 	@tools/deps build run
@@ -69,3 +69,10 @@ soak: deps ## a live channel with viewers for an hour (MINUTES=60): is memory fl
 
 images: ## build the container images (images/)
 	@images/build
+
+push: ## push them: make push REGISTRY=registry.example/flame TAG=edge
+	@images/push
+
+test-images: ## build, push to a registry of its own, pull and run them in a clean room (half an hour, with the release build)
+	@tools/deps build run demo images
+	@images/test

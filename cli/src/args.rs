@@ -11,6 +11,7 @@ mod ingest;
 mod job;
 mod load;
 mod mark;
+mod parts;
 mod quality;
 mod sound;
 mod subtitles;
@@ -38,6 +39,7 @@ pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
 pub use load::Load;
 pub use mark::ChannelMark;
+pub use parts::Parts;
 pub use quality::{Compare, Inspect, Jobs, Quality, QualityCommand, Test};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
@@ -112,6 +114,8 @@ pub enum Command {
     Token(Token),
     /// The local certificate authority: certificates for the parts, and tokens to join
     Ca(Ca),
+    /// What parts need of each other when each runs on its own: keys, tokens, a configuration each (images, templates)
+    Parts(Parts),
     /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
     Doctor(Doctor),
     /// Ask the router whether everything is ready; status 1 if not (the images' health check)

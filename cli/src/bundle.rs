@@ -22,9 +22,9 @@ use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::secrets::{self, StoreKeys};
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
@@ -44,16 +44,10 @@ const CDN: &str = "cdn";
 const SIGNED: &str = "cdn.signed";
 /// Folder of the key that the surrogate's token is signed with, where services need none for each other.
 const SURROGATES: &str = "surrogates";
-/// What streaming wraps keys of encrypted assets with.
-const SECRET: &str = "streaming.secret";
 /// Signed URLs that streaming remembers having verified.
 const VIEWERS_REMEMBERED: usize = 10_000;
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Life of the token that the first start prints.
-const FIRST_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Says that the first token has been shown: a start that failed before must not have used it up.
-const FIRST_TOKEN_SHOWN: &str = "first-token-shown";
 /// How long everything may take to become ready.
 const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// How often readiness is looked at.
@@ -95,13 +89,6 @@ pub struct Bundle {
     first_token: Option<String>,
 }
 
-/// The credentials of the embedded store, made once.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct StoreKeys {
-    access_key: String,
-    secret_key: String,
-}
-
 /// What streaming knows the surrogate by.
 struct Surrogate {
     /// Folder of whose tokens it takes.
@@ -123,13 +110,13 @@ impl Bundle {
     /// Starts everything with its data in `data`.
     pub async fn start(data: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let open = settings.listen.ip().is_loopback();
-        let first = !data.join(FIRST_TOKEN_SHOWN).is_file();
+        let first = !secrets::first_token_was_shown(data);
         let common = if open {
             Common { auth: AuthConfig::default(), token: None, report_every: settings.report_every }
         } else {
             Common::with_tokens(data, settings.report_every)?
         };
-        let first_token = (!open && first).then(|| first_token(data)).transpose()?;
+        let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
         let keys = StoreKeys::of(data)?;
 
         let router_config =
@@ -147,7 +134,7 @@ impl Bundle {
             ..flame_clmc::Config::default()
         });
         let clmc = clmc.await?;
-        let ingest = flame_ingest::start(keys.ingest(data, host(), settings)).await?;
+        let ingest = flame_ingest::start(ingest(keys, data, host(), settings)).await?;
         let store = ingest.store().clone();
         let metadata = flame_metadata::start(flame_metadata::Config {
             host: host(),
@@ -227,11 +214,7 @@ impl Bundle {
 
     /// Notes that people have seen the first token, so that the next start makes none.
     pub fn first_token_was_shown(&self, data: &Path) -> anyhow::Result<()> {
-        if self.first_token.is_some() {
-            let path = data.join(FIRST_TOKEN_SHOWN);
-            std::fs::write(&path, "").with_context(|| format!("write {}", path.display()))?;
-        }
-        Ok(())
+        if self.first_token.is_some() { secrets::note_first_token(data) } else { Ok(()) }
     }
 
     /// Reads keys and revocations again.
@@ -277,7 +260,7 @@ fn streaming(
     let keys = data.join(token::VIEWERS).join("jwks.json");
     let viewers = ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED };
     let surrogates = SurrogatesConfig { keys: surrogate.keys.clone() };
-    let encryption = EncryptionConfig { secret: secret(data)? };
+    let encryption = EncryptionConfig { secret: secrets::of_streaming(data)? };
     Ok(flame_streaming::Config {
         viewers: Some(viewers),
         surrogates: Some(surrogates),
@@ -286,29 +269,29 @@ fn streaming(
     })
 }
 
-/// The secret that streaming wraps keys with, made at the first start.
-fn secret(data: &Path) -> anyhow::Result<PathBuf> {
-    let path = data.join(SECRET);
-    if !path.is_file() {
-        let random: String = (0..4).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
-        keep_secret(&path, random.as_bytes()).with_context(|| format!("write {}", path.display()))?;
+/// Ingest with the store of everything on a folder, and every door that is wished for.
+fn ingest(keys: StoreKeys, data: &Path, host: HostConfig, settings: &Settings) -> flame_ingest::Config {
+    let store = EmbeddedStore::new(data.join("objects"), keys.access_key, keys.secret_key);
+    let pulls = PullConfig { allow_private: settings.allow_private_pulls, ..PullConfig::default() };
+    flame_ingest::Config {
+        host,
+        data: data.to_owned(),
+        store: StoreChoice::Embedded(store),
+        limits: Limits::default(),
+        quotas: Quotas::default(),
+        pulls,
+        rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
+        srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
+        whip: settings.whip.map(|listen| WhipConfig {
+            listen,
+            advertise: settings.whip_advertise.clone(),
+            ..WhipConfig::default()
+        }),
+        push: Some(PushConfig::default()),
+        sources: Some(SourcesConfig::default()),
+        allowed_origins: Vec::new(),
+        media_program: None,
     }
-    Ok(path)
-}
-
-/// Writes a new file that nobody else can read.
-fn keep_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    // Whole or not at all: a secret that was cut off would be another one.
-    let draft = path.with_extension("new");
-    if draft.exists() {
-        std::fs::remove_file(&draft)?;
-    }
-    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&draft, path)
 }
 
 /// A surrogate in front of streaming, for everybody and for viewers with a signed URL. It keeps little: the origin is on the
@@ -339,13 +322,6 @@ fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> flame_orc
         ..ProcessConfig::default()
     };
     flame_orchestrator::Config { host, store, process, ..flame_orchestrator::Config::default() }
-}
-
-fn first_token(data: &Path) -> anyhow::Result<String> {
-    let scope = [Scope::Read, Scope::Write].map(Scope::as_str).join(" ");
-    let grant =
-        Grant { subject: "first-start".to_owned(), tenant: "default".to_owned(), scope, life: FIRST_TOKEN_LIFE };
-    Ok(token::issue(data, &grant)?.0)
 }
 
 // === impl Surrogate ===
@@ -387,52 +363,5 @@ impl Common {
         let telemetry = TelemetryConfig { interval: self.report_every, ..TelemetryConfig::default() };
         let (token, auth) = (self.token.clone(), self.auth.clone());
         HostConfig { listen, router, token, auth, telemetry: Some(telemetry), ..HostConfig::default() }
-    }
-}
-
-// === impl StoreKeys ===
-
-impl StoreKeys {
-    /// The credentials kept in `data`, made at the first start.
-    fn of(data: &Path) -> anyhow::Result<Self> {
-        let path = data.join("store-keys.json");
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::make(&path),
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-        }
-    }
-
-    fn make(path: &Path) -> anyhow::Result<Self> {
-        let random = || uuid::Uuid::new_v4().simple().to_string();
-        let keys = Self { access_key: random(), secret_key: random() + &random() };
-        let write = || keep_secret(path, &serde_json::to_vec(&keys)?);
-        write().with_context(|| format!("write {}", path.display()))?;
-        Ok(keys)
-    }
-
-    fn ingest(&self, data: &Path, host: HostConfig, settings: &Settings) -> flame_ingest::Config {
-        let (access_key, secret_key) = (self.access_key.clone(), self.secret_key.clone());
-        let store = EmbeddedStore::new(data.join("objects"), access_key, secret_key);
-        let pulls = PullConfig { allow_private: settings.allow_private_pulls, ..PullConfig::default() };
-        flame_ingest::Config {
-            host,
-            data: data.to_owned(),
-            store: StoreChoice::Embedded(store),
-            limits: Limits::default(),
-            quotas: Quotas::default(),
-            pulls,
-            rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
-            srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
-            whip: settings.whip.map(|listen| WhipConfig {
-                listen,
-                advertise: settings.whip_advertise.clone(),
-                ..WhipConfig::default()
-            }),
-            push: Some(PushConfig::default()),
-            sources: Some(SourcesConfig::default()),
-            allowed_origins: Vec::new(),
-            media_program: None,
-        }
     }
 }

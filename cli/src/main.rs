@@ -25,9 +25,11 @@ mod job;
 mod load;
 mod manifest;
 mod output;
+mod parts;
 mod ports;
 mod quality;
 mod route;
+mod secrets;
 mod subtitles;
 mod template;
 mod token;
@@ -80,6 +82,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Template(template) => template::run(&global, template).await,
         Command::Token(token) => token::run(&global, &token),
         Command::Ca(ca) => ca::run(&global, &ca),
+        Command::Parts(parts) => parts::run(&global, &parts),
         Command::Doctor(doctor) => doctor::run(&global, &doctor).await,
         Command::Health => health::run(&global).await,
         Command::Completions { shell } => {

@@ -14,6 +14,8 @@ mod judges;
 mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
+#[path = "all/parts.rs"]
+mod parts;
 #[path = "all/portal.rs"]
 mod portal;
 #[path = "all/sounds.rs"]
@@ -22,6 +24,8 @@ mod sounds;
 mod steering;
 #[path = "all/subtitles.rs"]
 mod subtitles;
+#[path = "all/templates.rs"]
+mod templates;
 #[path = "all/thumbnails.rs"]
 mod thumbnails;
 #[path = "all/tidy.rs"]

@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::auth::AuthConfig;
 use crate::membership::TlsConfig;
+use crate::probe;
 use crate::telemetry::TelemetryConfig;
 
 /// `[host]`: what every service is told.
@@ -117,19 +118,29 @@ pub struct UnitError {
 }
 
 /// The configuration file that a service's own program was given, for `main`: `flame-<service> [CONFIG.toml]`. Ends the
-/// process after `--help` and `--version`, and, with status 2, after anything else that is no file.
+/// process after `health`, `--help` and `--version`, and, with status 2, after anything else that is no file.
 #[must_use]
 pub fn file_argument(service: &str) -> Option<PathBuf> {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next();
     let usage = format!(
-        "usage: flame-{service} [CONFIG.toml]\n\nEvery key is in the service's config.example.toml; environment variables \
-         win: FLAME_{}__HOST__LISTEN=127.0.0.1:7000",
+        "usage: flame-{service} [CONFIG.toml]\n       flame-{service} health [CONFIG.toml]   whether the one that runs here is ready\n\n\
+         Every key is in the service's config.example.toml; environment variables win: FLAME_{}__HOST__LISTEN=127.0.0.1:7000",
         service.to_uppercase().replace('-', "_")
     );
     match first.as_ref().and_then(|first| first.to_str()) {
         Some("-h" | "--help") => end(&usage, 0),
         Some("-V" | "--version") => end(&format!("flame-{service} {}", env!("CARGO_PKG_VERSION")), 0),
+        Some("health") => {
+            let file = arguments.next().map(PathBuf::from);
+            if arguments.next().is_some() {
+                end(&usage, 2);
+            }
+            let status = layers(Figment::new(), service, file.as_deref())
+                .map(|configuration| probe::run(&configuration))
+                .unwrap_or_else(|error| end(&error.to_string(), 1));
+            std::process::exit(status)
+        }
         Some(flag) if flag.starts_with('-') => end(&usage, 2),
         Some(_) | None if arguments.next().is_some() => end(&usage, 2),
         Some(_) | None => first.map(PathBuf::from),
@@ -163,7 +174,13 @@ pub fn load_over<T: DeserializeOwned + Serialize>(
     extract(Figment::from(Serialized::defaults(defaults)), service, file)
 }
 
-fn extract<T: DeserializeOwned>(mut figment: Figment, service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+fn extract<T: DeserializeOwned>(figment: Figment, service: &str, file: Option<&Path>) -> Result<T, ConfigError> {
+    let read = layers(figment, service, file)?.extract();
+    read.map_err(|error| ConfigError::Invalid { service: service.to_owned(), message: error.to_string() })
+}
+
+/// What is said in the file and in the environment, over `figment`.
+fn layers(mut figment: Figment, service: &str, file: Option<&Path>) -> Result<Figment, ConfigError> {
     if let Some(file) = file {
         if !file.is_file() {
             return Err(ConfigError::Missing(file.to_owned()));
@@ -178,7 +195,7 @@ fn extract<T: DeserializeOwned>(mut figment: Figment, service: &str, file: Optio
             figment = figment.join((key, value));
         }
     }
-    figment.extract().map_err(|error| ConfigError::Invalid { service: service.to_owned(), message: error.to_string() })
+    Ok(figment)
 }
 
 // === impl HostConfig ===

@@ -39,6 +39,7 @@ use crate::registration::Lease;
 use crate::running::{Reload, Running};
 use crate::server::{self, App, Limits};
 use crate::telemetry::Reported;
+use crate::whereabouts::Whereabouts;
 
 /// Sees every request, whatever its host and path, before the routes do: takes it, or leaves it to them (`None`), and may
 /// change its head. An answer may carry [`access::Route`] for log and metrics.
@@ -355,10 +356,12 @@ impl Host {
         if let Some(client) = client {
             let client = client.with_deadline(Duration::from_secs(2));
             let endpoint = Uuid::now_v7().simple().to_string();
-            let own = (name, self.config.advertise.unwrap_or(self.address));
-            for (name, address) in std::iter::once(own).chain(self.names) {
+            let own = (name, self.config.advertise, self.address);
+            let others = self.names.into_iter().map(|(name, address)| (name, None, address));
+            for (name, advertise, bound) in std::iter::once(own).chain(others) {
+                let whereabouts = Whereabouts { advertise, bound, router: self.config.router.clone() };
                 let (client, endpoint, terms) = (client.clone(), endpoint.clone(), self.config.registration.clone());
-                let kept = Lease { client, name, endpoint, address, tls: self.acceptor.is_some(), terms };
+                let kept = Lease { client, name, endpoint, whereabouts, tls: self.acceptor.is_some(), terms };
                 lease.spawn(kept.keep(self.health.clone(), leave.clone()));
             }
         }

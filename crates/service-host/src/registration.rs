@@ -3,7 +3,6 @@
 //! Whether the service gets requests is changed at the router, which forgets it when it restarts. So a lease begins in the
 //! state that the router last said: a standby that was connected is not taken back by a restart of the router.
 
-use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use flame_api::Client;
@@ -13,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::RegistrationConfig;
 use crate::health::Health;
 use crate::problem::chain;
+use crate::whereabouts::Whereabouts;
 
 /// Pause before the next try after a failed one.
 const RETRY: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ pub(crate) struct Lease {
     pub client: Client,
     pub name: String,
     pub endpoint: String,
-    pub address: SocketAddr,
+    pub whereabouts: Whereabouts,
     /// Whether it speaks TLS there.
     pub tls: bool,
     pub terms: RegistrationConfig,
@@ -36,17 +36,27 @@ impl Lease {
     pub(crate) async fn keep(self, health: Health, stop: CancellationToken) {
         // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
         let RegistrationConfig { state, weight, capacity, http2 } = self.terms;
-        let begun = Registration::new(self.address, unix_ms(), LEASE_TTL_MS);
+        let begun = Registration::new(self.whereabouts.bound, unix_ms(), LEASE_TTL_MS);
         let mut registration = Registration { state, weight, capacity, http2, tls: self.tls, ..begun };
         let mut held = None;
         health.stage().set("connecting");
         loop {
             let asked = unix_ms();
-            let answer = self.client.register(&self.name, &self.endpoint, &registration).await;
+            // Once it is held, the address stays: another one is another endpoint.
+            let address = if held == Some(true) { Ok(registration.address) } else { self.whereabouts.address().await };
+            let answer = match address {
+                Ok(address) => {
+                    registration.address = address;
+                    let registered = self.client.register(&self.name, &self.endpoint, &registration).await;
+                    registered.map_err(|error| chain(&error))
+                }
+                Err(error) => Err(format!("where it is reached is not known: {error}")),
+            };
+            let address = registration.address;
             let pause = match answer {
                 Ok(endpoint) => {
                     if held != Some(true) {
-                        tracing::info!(name = self.name, address = %self.address, state = ?endpoint.state, "registered");
+                        tracing::info!(name = self.name, %address, state = ?endpoint.state, "registered");
                     }
                     held = Some(true);
                     registration.state = endpoint.state;
@@ -60,8 +70,7 @@ impl Lease {
                 Err(error) => {
                     // Once, and not at each try: also the first, or a wrong router or token would never be named.
                     if held != Some(false) {
-                        let error = chain(&error);
-                        tracing::warn!(name = self.name, address = %self.address, error, "not registered; trying on");
+                        tracing::warn!(name = self.name, %address, error, "not registered; trying on");
                     }
                     held = Some(false);
                     health.stage().set("connecting");

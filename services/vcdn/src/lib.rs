@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use flame_naming::Name;
-use flame_service_host::{Host, HostConfig, Routes, StartError};
+use flame_service_host::{Host, HostConfig, Routes, StartError, Whereabouts};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
@@ -148,7 +148,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         fronts.push(Arc::new(Front::new(name.clone(), behind, parts)));
         listeners.push(listener);
     }
-    let own = config.host.advertise.unwrap_or(host.address());
+    let own =
+        Whereabouts { advertise: config.host.advertise, bound: host.address(), router: config.host.router.clone() };
     let name = config.host.name.as_deref().unwrap_or(NAME);
     let secure = host.transport_to(&peers::expected(name))?;
     let peers = Peers::new(client, secure, name, own, config.host.token.clone());

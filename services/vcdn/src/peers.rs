@@ -14,6 +14,7 @@ use flame_api::client::Transport;
 use flame_api::vcdn::PurgeEntry;
 use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
+use flame_service_host::Whereabouts;
 use futures_util::future::join_all;
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ pub(crate) struct Peers {
     /// To those that speak TLS, if this one does.
     secure: Option<Transport>,
     name: String,
-    own: SocketAddr,
+    own: Whereabouts,
     token: Option<String>,
     /// What was done of the others' logs, by entity tag.
     done: Arc<Mutex<HashMap<SocketAddr, HeaderValue>>>,
@@ -59,7 +60,7 @@ impl Peers {
         client: Client,
         secure: Option<Transport>,
         name: &str,
-        own: SocketAddr,
+        own: Whereabouts,
         token: Option<String>,
     ) -> Self {
         let name = name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| name.to_string());
@@ -83,7 +84,9 @@ impl Peers {
                 return Vec::new();
             }
         };
-        let others = listed.into_iter().filter(|endpoint| endpoint.name == self.name && endpoint.address != self.own);
+        // Where it is not known, this one is told as the others are: what it did already is not done again.
+        let own = self.own.address().await.ok();
+        let others = listed.into_iter().filter(|endpoint| endpoint.name == self.name && Some(endpoint.address) != own);
         others.map(|endpoint| (endpoint.address, endpoint.tls)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
