@@ -111,7 +111,9 @@ fn report(global: &Global, folder: &Path, authority: &Path, renewed: &[&str]) ->
     } else {
         let mut text = format!("{}: {} parts, {} tokens made", folder.display(), PARTS.len(), renewed.len());
         if let Some(token) = &first {
-            text.push_str("\nThe first token for a person, which is not shown again, for the portal or FLAME_TOKEN:\n  ");
+            text.push_str(
+                "\nThe first token for a person, which is not shown again, for the portal or FLAME_TOKEN:\n  ",
+            );
             text.push_str(token);
         }
         output::print_line(&text)?;

@@ -64,7 +64,8 @@ fn ask(configuration: &Figment) -> Result<(), NotReady> {
     stream.set_read_timeout(Some(PATIENCE)).and_then(|()| stream.set_write_timeout(Some(PATIENCE))).map_err(silent)?;
     let answer = match configuration.extract_inner::<PathBuf>("host.tls.folder") {
         Ok(folder) => {
-            let identity = Identity::read(&folder)?.ok_or_else(|| IdentityError::Unusable("there is none".to_owned()))?;
+            let identity =
+                Identity::read(&folder)?.ok_or_else(|| IdentityError::Unusable("there is none".to_owned()))?;
             exchange(secured(identity, stream)?)
         }
         Err(_) => exchange(stream),

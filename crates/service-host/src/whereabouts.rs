@@ -66,7 +66,11 @@ mod tests {
 
     fn listener(advertise: Option<&str>, bound: &str, router: Option<&str>) -> Whereabouts {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        Whereabouts { advertise: advertise.map(address), bound: address(bound), router: router.map(|url| url.parse().unwrap()) }
+        Whereabouts {
+            advertise: advertise.map(address),
+            bound: address(bound),
+            router: router.map(|url| url.parse().unwrap()),
+        }
     }
 
     #[tokio::test]

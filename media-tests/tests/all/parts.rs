@@ -194,7 +194,8 @@ async fn parts_of_their_own_do_the_main_job_and_come_back() {
     assert_eq!(reqwest::get(apart.url("~metadata/assets")).await.expect("it answers").status(), 401);
 
     // The program itself says whether the part that runs beside it is ready.
-    let health = |apart: &Apart| apart.part("router").arg("health").arg(apart.document("router")).output().expect("it starts");
+    let health =
+        |apart: &Apart| apart.part("router").arg("health").arg(apart.document("router")).output().expect("it starts");
     assert_eq!(String::from_utf8_lossy(&health(&apart).stdout), "ready\n");
 
     // A job that is at work outlives its worker, and everything else each part.
@@ -207,9 +208,9 @@ async fn parts_of_their_own_do_the_main_job_and_come_back() {
         if running { Ok(()) } else { Err(jobs.to_string()) }
     })
     .await;
+    let job = apart.json(&["job", "list"])[0]["id"].as_str().expect("it has an id").to_owned();
     apart.kill("transcode");
     apart.start("transcode");
-    let job = apart.json(&["job", "list"])[0]["id"].as_str().expect("it has an id").to_owned();
     for part in &parts {
         if part == "transcode" {
             continue;
