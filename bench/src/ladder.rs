@@ -169,7 +169,8 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
         | Outcome::Elements { .. }
         | Outcome::Compare { .. }
         | Outcome::Inspect { .. }
-        | Outcome::Sheets => {
+        | Outcome::Sheets
+        | Outcome::Transrate { .. } => {
             bail!("flame-media has done something else")
         }
     }

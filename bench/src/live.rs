@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use flame_api::live::{LiveTrack, NewChannel, NewPublication, Publication};
 use flame_api::media::TrackKind;
-use flame_cmaf::{MediaConfig, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
+use flame_cmaf::{MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use time::OffsetDateTime;
 use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
@@ -102,7 +102,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
 impl Encoder {
     fn new() -> Result<Self> {
         let video = VideoConfig {
-            avcc: AVCC.to_vec(),
+            codec: PictureCodec::Avc(AVCC.to_vec()),
             width: 1280,
             height: 720,
             timescale: TIMESCALE,

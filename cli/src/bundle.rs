@@ -147,6 +147,8 @@ impl Bundle {
             host: host(),
             database: data.join("transcode.db"),
             scratch: data.join("transcode-scratch"),
+            // What viewers of this machine share is asked for once.
+            transrate: flame_transcode::config::TransrateConfig { upstream: CDN.to_owned(), ..Default::default() },
             ..flame_transcode::Config::new(store.clone())
         });
         let quality = flame_quality_service::start(flame_quality_service::Config {

@@ -15,7 +15,7 @@ use flame_chain::schema;
 use crate::args::{self, ChainCommand, Global};
 use crate::connection;
 use crate::exit::Exit;
-use crate::output;
+use crate::{job, output};
 
 /// A chain that is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub async fn run(global: &Global, args: args::Chain) -> Result<(), Exit> {
         ChainCommand::List => list(global, &client).await,
         ChainCommand::Show { name } => show(global, &client, &name).await,
         ChainCommand::Validate { file, set } => validate(global, &client, &file, set).await,
+        ChainCommand::Run { source, chain, set } => run_on(global, &client, source, chain, set).await,
         ChainCommand::Encoders => encoders(global, &client).await,
         ChainCommand::Schema => output::print_line(schema::text().trim_end()),
     }
@@ -85,6 +86,26 @@ async fn validate(global: &Global, client: &Client, file: &Path, set: Vec<(Strin
     }
     let stages = chain.stages.len();
     output::print_line(&format!("{}: the chain `{}` is right; it has {stages} stages", file.display(), chain.name))
+}
+
+/// What is an identifier and no file is an asset; all else goes up first.
+async fn run_on(
+    global: &Global,
+    client: &Client,
+    source: String,
+    chain: String,
+    set: Vec<(String, String)>,
+) -> Result<(), Exit> {
+    match source.parse() {
+        Ok(id) if !Path::new(&source).exists() => {
+            let queued = job::queue(client, id, wanted(&chain, &set)?).await?;
+            job::watch(global, client, queued.id).await
+        }
+        _ => {
+            let args = args::Ingest { source: Some(source), manifest: None, title: None, chain, set, no_wait: false };
+            crate::ingest::run(global, args).await
+        }
+    }
 }
 
 async fn encoders(global: &Global, client: &Client) -> Result<(), Exit> {

@@ -19,6 +19,8 @@ mod quality;
 mod stage;
 mod switch;
 mod tour;
+mod transcode;
+mod transrate;
 mod vcdn;
 mod vod;
 
@@ -41,6 +43,8 @@ enum Scenario {
     Vod,
     Ingest,
     Metadata,
+    Transcode,
+    Transrate,
     Live,
     Quality,
     Switch,
@@ -189,6 +193,8 @@ async fn perform(
         Scenario::Vod => vod::perform(tour, stage, &clip).await,
         Scenario::Ingest => ingest::perform(tour, stage, &clip).await,
         Scenario::Metadata => metadata::perform(tour, stage, &clip).await,
+        Scenario::Transcode => transcode::perform(tour, stage, &clip).await,
+        Scenario::Transrate => transrate::perform(tour, stage, &clip).await,
         Scenario::Live => live::perform(tour, stage, &clip).await,
         Scenario::Quality => quality::perform(tour, stage, &clip).await,
         Scenario::Switch => switch::perform(tour, stage, &clip).await,
@@ -218,10 +224,12 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Vod,
         Self::Ingest,
         Self::Metadata,
+        Self::Transcode,
+        Self::Transrate,
         Self::Live,
         Self::Quality,
         Self::Switch,
@@ -237,6 +245,8 @@ impl Scenario {
             Self::Vod => "vod",
             Self::Ingest => "ingest",
             Self::Metadata => "metadata",
+            Self::Transcode => "transcode",
+            Self::Transrate => "transrate",
             Self::Live => "live",
             Self::Quality => "quality",
             Self::Switch => "switch",
@@ -257,6 +267,8 @@ impl Scenario {
             Self::Vod
             | Self::Ingest
             | Self::Metadata
+            | Self::Transcode
+            | Self::Transrate
             | Self::Live
             | Self::Quality
             | Self::Switch
@@ -274,6 +286,10 @@ impl Scenario {
             Self::Metadata => {
                 "assets are described, found, counted and followed; an edit conflict, a played URL's provenance, export and import"
             }
+            Self::Transcode => {
+                "chains with gates that pass and that do not, in several codecs; everything is killed in the middle of a job"
+            }
+            Self::Transrate => "a site with one rendition serves smaller ones, made a segment at a time on request",
             Self::Live => {
                 "a clip is published by RTMP and followed part by part; the encoder is cut off, comes back, and the recording plays"
             }

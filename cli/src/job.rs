@@ -103,7 +103,8 @@ async fn list(global: &Global, client: &Client, limit: usize) -> Result<(), Exit
     output::print_line(&table.trim_fmt())
 }
 
-async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
+/// Follows a job to its end, with a bar for each stage.
+pub async fn watch(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     if client.job(id).await?.is_none() {
         return Err(Exit::failed(anyhow!("there is no job {id}")));
     }

@@ -27,6 +27,18 @@ pub enum ChainCommand {
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
         set: Vec<(String, String)>,
     },
+    /// Run one on a file, which is uploaded, or on an asset that is there, and follow it to its end; status 1 if it fails
+    Run {
+        /// A file, an http(s) URL that the service pulls, or an asset's identifier
+        #[arg(value_name = "FILE|ASSET")]
+        source: String,
+        /// The chain: a name (`flame chain list`), or the file of a document
+        #[arg(long, value_name = "NAME|FILE")]
+        chain: String,
+        /// A value for one of its parameters: `--set crf=30`
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+        set: Vec<(String, String)>,
+    },
     /// The encoders that documents can name, and which of them are installed where media is encoded
     Encoders,
     /// The JSON Schema of documents, for editors

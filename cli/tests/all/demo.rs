@@ -46,6 +46,34 @@ fn the_catalogue_is_found_followed_and_exchanged() {
 }
 
 #[test]
+fn chains_are_gated_and_survive_a_kill() {
+    let report = verified("transcode");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "clip",
+            "start",
+            "encoders",
+            "upload",
+            "gate fails",
+            "gates pass",
+            "killed",
+            "started again",
+            "goes on",
+            "renditions"
+        ],
+        "{report:#}"
+    );
+}
+
+#[test]
+fn a_site_serves_a_rendition_that_it_lacks() {
+    let report = verified("transrate");
+    assert!(report["figures"]["slowest_segment"]["value"].as_f64().unwrap() > 0.0, "{report:#}");
+}
+
+#[test]
 fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
     let report = verified("live");
     let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();

@@ -61,7 +61,10 @@ fn the_scenarios_are_named() {
     let names: Vec<_> = ran.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(
         names,
-        ["vod", "ingest", "metadata", "live", "quality", "switch", "indirection", "vcdn", "multicast", "path", "adapt"]
+        [
+            "vod", "ingest", "metadata", "transcode", "transrate", "live", "quality", "switch", "indirection", "vcdn",
+            "multicast", "path", "adapt"
+        ]
     );
 }
 

@@ -61,6 +61,8 @@ pub enum Work {
     EncodeVideo(VideoEncoding),
     /// Mixes down; `None`: to stereo, unless it is mono.
     Mix(Option<u16>),
+    /// Brings sounds to a loudness.
+    Loudness(Loudness),
     /// Encodes sounds.
     EncodeAudio(AudioEncoding),
     /// Draws small pictures.
@@ -84,6 +86,15 @@ pub struct Borders {
     pub bottom: u32,
 }
 
+/// How loud sounds are to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loudness {
+    /// Integrated loudness, LUFS (EBU R 128).
+    pub target_lufs: f64,
+    /// The highest true peak, dBTP.
+    pub true_peak_max_dbtp: f64,
+}
+
 /// Sizes of pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sizes {
@@ -98,11 +109,11 @@ pub enum Sizes {
 /// How pictures are encoded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoEncoding {
-    /// `h264`.
+    /// `h264`, `hevc`, `av1`, `vp9`.
     pub codec: String,
-    /// `x264`; `None`: the first that is there.
+    /// `x264`, `svt-av1`; `None`: the first that is there.
     pub encoder: Option<String>,
-    /// x264's; `None`: as the service is configured.
+    /// Speed, in the words of x264; `None`: as the service is configured.
     pub preset: Option<String>,
     /// How many bits it takes.
     pub rate: Rate,

@@ -57,7 +57,7 @@ fn schema() -> Value {
 }
 
 fn about() -> Value {
-    json!({ "type": "string", "maxLength": ABOUT_MAX_CHARS, "description": "For people" })
+    json!({ "type": ["string", "number", "boolean"], "maxLength": ABOUT_MAX_CHARS, "description": "For people" })
 }
 
 fn stage(stage: &StageType) -> Value {
@@ -96,29 +96,34 @@ fn setting(parameter: &ParameterType) -> Value {
             }
         }
         Kind::Number { min, max, words } => {
-            vec![json!({ "type": "integer", "minimum": min, "maximum": max }), json!({ "enum": words })]
+            let number = json!({ "type": "integer", "minimum": min, "maximum": max });
+            vec![number, text("^[0-9]+$"), json!({ "enum": words })]
         }
         Kind::Bitrate { min, max, words } => vec![
-            json!({ "type": "integer", "minimum": min, "maximum": max }),
+            json!({ "type": "number", "minimum": min, "maximum": max }),
             text("^[0-9]+(\\.[0-9]+)?[kKM]?$"),
             json!({ "enum": words }),
         ],
         Kind::Time { .. } => vec![text("^[0-9]+(\\.[0-9]+)?(ms|s)$")],
+        Kind::Level { min, max } => {
+            vec![json!({ "type": "number", "minimum": min, "maximum": max }), text("^-?[0-9]+(\\.[0-9]+)?$")]
+        }
         Kind::Ratio { min, max } => vec![
             json!({ "type": "number", "minimum": min, "maximum": max }),
             text("^[0-9]+(\\.[0-9]+)?$|^[0-9]+[:/][0-9]+$"),
         ],
         Kind::Sizes => {
             let side = json!({ "type": "integer", "minimum": SIDE_MIN, "maximum": SIDE_MAX, "multipleOf": 2 });
-            let item = json!({ "anyOf": [side, text(REFERENCE)] });
+            let item = json!({ "anyOf": [side, text("^[0-9]*[02468]$"), text(REFERENCE)] });
             vec![
                 json!({ "enum": ["classic", "source"] }),
                 side,
+                text("^ *[0-9]*[02468] *(, *[0-9]*[02468] *)*$"),
                 json!({ "type": "array", "items": item, "minItems": 1 }),
             ]
         }
         Kind::Encoder => vec![json!({ "type": "string" })],
-        Kind::Gates => vec![json!({ "type": "array", "items": { "type": "string" } })],
+        Kind::Gates => vec![json!({ "type": "array", "items": { "type": "string" } }), json!({ "enum": [null, ""] })],
     };
     // An empty enum allows nothing.
     any.retain(|option| option["enum"].as_array().is_none_or(|words| !words.is_empty()));
@@ -134,7 +139,68 @@ fn setting(parameter: &ParameterType) -> Value {
 mod tests {
     use std::path::Path;
 
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
     use super::*;
+    use crate::{document, setting};
+
+    /// Whether `schema` allows `value`: of JSON Schema only what is written here.
+    fn allows(schema: &Value, value: &Value) -> bool {
+        let is_type = |name: &str| match name {
+            "string" => value.is_string(),
+            "number" => value.is_number(),
+            "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+            "array" => value.is_array(),
+            other => panic!("{other} is not used"),
+        };
+        let number = |key: &str| schema[key].as_f64();
+        let items = value.as_array().map_or(&[][..], Vec::as_slice);
+        schema["anyOf"].as_array().is_none_or(|any| any.iter().any(|one| allows(one, value)))
+            && schema["enum"].as_array().is_none_or(|words| words.contains(value))
+            && schema["type"].as_str().is_none_or(is_type)
+            && schema["pattern"]
+                .as_str()
+                .is_none_or(|pattern| value.as_str().is_none_or(|text| Regex::new(pattern).unwrap().is_match(text)))
+            && number("minimum").is_none_or(|least| value.as_f64().is_none_or(|number| number >= least))
+            && number("maximum").is_none_or(|most| value.as_f64().is_none_or(|number| number <= most))
+            && number("multipleOf").is_none_or(|of| value.as_f64().is_none_or(|number| number % of == 0.0))
+            && items.iter().all(|item| schema["items"].is_null() || allows(&schema["items"], item))
+    }
+
+    fn values() -> impl Strategy<Value = Value> {
+        let words =
+            ["classic", "source", "auto", "none", "x264", "mono", "16:9", "2.5M", "96k", "500ms", "2s", "720, 360", ""];
+        let scalar = prop_oneof![
+            (0_u32..3000).prop_map(|number| json!(number)),
+            (0_u32..3000).prop_map(|number| json!(number.to_string())),
+            (0_u32..300).prop_map(|number| json!(f64::from(number) / 4.0)),
+            (0_u32..300).prop_map(|number| json!((f64::from(number) / 4.0).to_string())),
+            (0_u32..200).prop_map(|number| json!(f64::from(number) / -4.0)),
+            (0_u32..200).prop_map(|number| json!((f64::from(number) / -4.0).to_string())),
+            prop::sample::select(words.to_vec()).prop_map(|word| json!(word)),
+            "[+ 0-9.:/kMms-]{0,6}".prop_map(|text| json!(text)),
+            Just(Value::Null),
+        ];
+        prop_oneof![4 => scalar.clone(), 1 => prop::collection::vec(scalar, 0..3).prop_map(Value::Array)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// What the reader takes is never underlined by an editor.
+        #[test]
+        fn the_schema_allows_what_is_read(value in values(), which in 0_usize..100) {
+            let all: Vec<&ParameterType> = STAGES.iter().flat_map(|stage| stage.parameters).collect();
+            let parameter = all[which % all.len()];
+            let node = document::parse(&value.to_string()).unwrap();
+            // A stage knows which encoders there are; a kind takes any word.
+            let is_checked_later = matches!(parameter.kind, Kind::Encoder);
+            if !is_checked_later && setting::read(parameter, &node).is_ok() {
+                prop_assert!(allows(&setting(parameter), &value), "`{}`: {value}", parameter.word);
+            }
+        }
+    }
 
     /// `UPDATE_GOLDEN=1` writes it.
     #[test]

@@ -19,6 +19,8 @@ pub enum Setting {
     Number(u32),
     /// A ratio.
     Ratio(Rational),
+    /// A level.
+    Level(f64),
     /// Sizes.
     Sizes(Sizes),
     /// Bounds.
@@ -44,7 +46,7 @@ pub fn read(parameter: &ParameterType, node: &Node) -> Result<Setting, DocumentE
         }
         Kind::Number { min, max, words } => {
             let expected = format!("a whole number from {min} to {max}");
-            number(&what, node, words, &expected, |text| text.parse().ok().filter(|n| (min..=max).contains(n)))
+            number(&what, node, words, &expected, |text| digits(text).filter(|n| (min..=max).contains(n)))
         }
         Kind::Bitrate { min, max, words } => {
             let expected = format!("bits per second from {min} to {max}: `800k`, `2.5M`");
@@ -53,6 +55,12 @@ pub fn read(parameter: &ParameterType, node: &Node) -> Result<Setting, DocumentE
         Kind::Time { min_ms, max_ms } => {
             let expected = format!("a time from {min_ms}ms to {max_ms}ms: `2s`, `500ms`");
             number(&what, node, &[], &expected, |text| time_ms(text).filter(|n| (min_ms..=max_ms).contains(n)))
+        }
+        Kind::Level { min, max } => {
+            let text = node.text(&what)?;
+            let level = level(text).filter(|level| (min..=max).contains(level));
+            let wrong = || node.wrong(format!("{what} is a level from {min} to {max}, as `{min}`, not `{text}`"));
+            level.map(Setting::Level).ok_or_else(wrong)
         }
         Kind::Ratio { min, max } => {
             let text = node.text(&what)?;
@@ -102,13 +110,30 @@ fn time_ms(text: &str) -> Option<u32> {
 }
 
 fn decimal(text: &str) -> Option<f64> {
-    let is_decimal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    text.parse().ok().filter(|_| is_decimal)
+    let (before, after) = text.split_once('.').unwrap_or((text, "0"));
+    text.parse().ok().filter(|_| are_digits(before) && are_digits(after))
+}
+
+/// `-23`, `-1.5`, `0`.
+fn level(text: &str) -> Option<f64> {
+    match text.strip_prefix('-') {
+        Some(text) => decimal(text).map(|level| 0.0 - level),
+        None => decimal(text),
+    }
+}
+
+fn digits(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| are_digits(text))
+}
+
+/// Signs and spaces are none: the schema says what may be written.
+fn are_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `25`, `12.5`, `16:9`, `30000/1001`.
 fn ratio(text: &str) -> Option<Rational> {
-    let whole = |text: &str| text.trim().parse::<u32>().ok().filter(|n| *n > 0);
+    let whole = |text: &str| digits(text).filter(|n| *n > 0);
     if let Some((num, den)) = text.split_once([':', '/']) {
         return Some(Rational { num: whole(num)?, den: whole(den)? });
     }
@@ -172,8 +197,8 @@ fn gate(node: &Node) -> Result<Gate, DocumentError> {
     let gate: Gate = node.text("a gate")?.parse().map_err(|why: String| node.wrong(why))?;
     let columns = || Metric::ALL.into_iter().flat_map(columns::of).copied();
     match gate.column() {
-        Some(column) if gate.track_figure().is_none() && gate.metric().is_none() => {
-            let hint = hint(column, columns().chain(["alignment", "track"]));
+        Some(column) if gate.track_figure().is_none() && gate.metric().is_none() && !gate.needs_inspection() => {
+            let hint = hint(column, columns().chain(["alignment", "track", "loudness"]));
             Err(node.wrong(format!("nothing gives the figure `{column}`: {hint}")))
         }
         Some(_) | None => Ok(gate),
@@ -186,14 +211,14 @@ impl Setting {
     pub(crate) fn word(&self) -> Option<&str> {
         match self {
             Self::Word(word) => Some(word),
-            Self::Number(_) | Self::Ratio(_) | Self::Sizes(_) | Self::Gates(_) => None,
+            Self::Number(_) | Self::Ratio(_) | Self::Level(_) | Self::Sizes(_) | Self::Gates(_) => None,
         }
     }
 
     pub(crate) fn number(&self) -> Option<u32> {
         match self {
             Self::Number(number) => Some(*number),
-            Self::Word(_) | Self::Ratio(_) | Self::Sizes(_) | Self::Gates(_) => None,
+            Self::Word(_) | Self::Ratio(_) | Self::Level(_) | Self::Sizes(_) | Self::Gates(_) => None,
         }
     }
 }

@@ -17,8 +17,10 @@ pub struct Shipped {
 pub const LADDER: &str = "ladder";
 
 /// All of them.
-pub const ALL: [Shipped; 3] = [
+pub const ALL: [Shipped; 5] = [
     Shipped { name: LADDER, text: include_str!("../../../templates/chains/ladder.yaml") },
+    Shipped { name: "ladder-hevc", text: include_str!("../../../templates/chains/ladder-hevc.yaml") },
+    Shipped { name: "ladder-av1", text: include_str!("../../../templates/chains/ladder-av1.yaml") },
     Shipped { name: "proxy", text: include_str!("../../../templates/chains/proxy.yaml") },
     Shipped { name: "audio-only", text: include_str!("../../../templates/chains/audio-only.yaml") },
 ];

@@ -87,6 +87,13 @@ pub enum Kind {
         /// The most.
         max: f64,
     },
+    /// A level, positive or not: `-23`.
+    Level {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
     /// `classic`, `source`, or shorter sides in pixels: `720`, `[720, 360]`.
     Sizes,
     /// The name of an encoder, or `auto`.
@@ -115,6 +122,9 @@ const fn parameter(word: &'static str, kind: Kind, default: &'static str, about:
 const fn border(word: &'static str) -> ParameterType {
     parameter(word, Kind::Number { min: 0, max: 8192, words: &[] }, "0", "Pixels to take away there; even")
 }
+
+/// The largest rate factor of any codec.
+const CRF_MAX: u32 = 63;
 
 /// x264's presets, and the service's own choice.
 const PRESETS: &[&str] = &[
@@ -230,14 +240,20 @@ pub const STAGES: &[StageType] = &[
         gives: Flow::Tracks,
         rank: 7,
         parameters: &[
-            parameter("codec", Kind::Word(&["h264"]), "h264", "What is made"),
+            parameter("codec", Kind::Word(&["h264", "hevc", "av1", "vp9"]), "h264", "What is made"),
             parameter("encoder", Kind::Encoder, "auto", "What makes it: `flame chain encoders` lists what there is"),
-            parameter("preset", Kind::Word(PRESETS), "auto", "x264's; `auto`: as the service is configured"),
+            parameter(
+                "preset",
+                Kind::Word(PRESETS),
+                "auto",
+                "Speed, in the words of x264; `auto`: as the service is configured",
+            ),
             parameter(
                 "crf",
-                Kind::Number { min: 0, max: 50, words: &["auto"] },
+                Kind::Number { min: 0, max: CRF_MAX, words: &["auto"] },
                 "auto",
-                "Constant quality, less is finer; `auto`: by size and frame rate",
+                "Constant quality, less is finer: to 50 of H.264 and HEVC, to 63 of AV1 and VP9; `auto`: by codec, size and \
+                 frame rate",
             ),
             parameter(
                 "bitrate",
@@ -268,6 +284,23 @@ pub const STAGES: &[StageType] = &[
             "auto",
             "`auto`: mono stays mono, all else becomes stereo",
         )],
+    },
+    StageType {
+        word: "loudness",
+        about: "Brings each sound to a loudness by one gain (EBU R 128): it is measured first, so it is decoded twice",
+        takes: SOUNDS,
+        inputs_max: 1,
+        gives: Flow::Sounds,
+        rank: 2,
+        parameters: &[
+            parameter("target", Kind::Level { min: -40.0, max: -8.0 }, "-23", "Integrated loudness, LUFS"),
+            parameter(
+                "true_peak",
+                Kind::Level { min: -20.0, max: 0.0 },
+                "-2",
+                "The gain ends where a peak between samples would pass this, dBTP; lossy encoders add up to a decibel or two",
+            ),
+        ],
     },
     StageType {
         word: "encode-audio",
@@ -324,17 +357,35 @@ pub struct EncoderType {
     pub word: &'static str,
     /// What it makes.
     pub codec: &'static str,
-    /// GStreamer's element.
+    /// GStreamer's element, or FFmpeg's encoder.
     pub element: &'static str,
     /// Debian's package of it.
     pub package: &'static str,
+    /// The largest rate factor that it takes.
+    pub crf_max: u32,
+    /// The shortest side of pictures that it takes, pixels.
+    pub side_min: u32,
+}
+
+const fn encoder(
+    word: &'static str,
+    codec: &'static str,
+    element: &'static str,
+    package: &'static str,
+    crf_max: u32,
+) -> EncoderType {
+    EncoderType { word, codec, element, package, crf_max, side_min: 2 }
 }
 
 /// The encoders that this release drives; of those of one codec `auto` takes the first that is there.
 pub const ENCODERS: &[EncoderType] = &[
-    EncoderType { word: "x264", codec: "h264", element: "x264enc", package: "gstreamer1.0-plugins-ugly" },
-    EncoderType { word: "openh264", codec: "h264", element: "openh264enc", package: "gstreamer1.0-plugins-bad" },
-    EncoderType { word: "avenc-aac", codec: "aac", element: "avenc_aac", package: "gstreamer1.0-libav" },
+    encoder("x264", "h264", "x264enc", "gstreamer1.0-plugins-ugly", 50),
+    encoder("openh264", "h264", "openh264enc", "gstreamer1.0-plugins-bad", 50),
+    // In the library that `flame-media` decodes with.
+    encoder("x265", "hevc", "libx265", "libavcodec59", 50),
+    EncoderType { side_min: 64, ..encoder("svt-av1", "av1", "libsvtav1", "libavcodec59", 63) },
+    encoder("vpx-vp9", "vp9", "libvpx-vp9", "libavcodec59", 63),
+    encoder("avenc-aac", "aac", "avenc_aac", "gstreamer1.0-libav", 0),
 ];
 
 /// The stage of this word.

@@ -15,7 +15,6 @@
 use bytes::Bytes;
 
 use crate::{
-    codec,
     fragment::{self, Timed},
     init,
     track::{MediaConfig, TrackConfig},
@@ -121,7 +120,7 @@ impl ChunkWriter {
             return Err(WriteError::Zero { what: "the timescale and the length of a part" });
         }
         let codec = match &config.media {
-            MediaConfig::Video(video) => codec::avc1(&video.avcc)?,
+            MediaConfig::Video(video) => video.name()?,
             MediaConfig::Audio(audio) => audio.name()?,
         };
         Self::of(init::encode(config)?.into(), codec, parts)

@@ -25,6 +25,12 @@ pub enum CodecError {
         /// Length of what was given.
         size_bytes: usize,
     },
+    /// The body of `vpcC` is too short or of another version.
+    #[error("the VP9 configuration ({size_bytes} bytes) is not one of version 1")]
+    Vp9 {
+        /// Length of what was given.
+        size_bytes: usize,
+    },
     /// The `AudioSpecificConfig` ends too early or holds object type 0.
     #[error("the AAC configuration ({size_bytes} bytes) holds no audio object type")]
     Aac {
@@ -102,6 +108,24 @@ pub fn av01(av1c: &[u8], colour: Option<Colour>) -> Result<String, CodecError> {
     Ok(text)
 }
 
+/// `vp09.PP.LL.DD`, and `.CC.cp.tc.mc.FF` where the colour is said and not that of SDR in BT.709 (VP Codec ISO Media File Format
+/// Binding section 6), from the body of `vpcC`.
+///
+/// # Errors
+/// [`CodecError::Vp9`] unless it is one of version 1.
+pub fn vp09(vpcc: &[u8]) -> Result<String, CodecError> {
+    let [1, _, _, _, profile, level, format, primaries, transfer, matrix, ..] = *vpcc else {
+        return Err(CodecError::Vp9 { size_bytes: vpcc.len() });
+    };
+    let (depth_bits, chroma, full) = (format >> 4, format >> 1 & 0b111, format & 1);
+    let mut text = format!("vp09.{profile:02}.{level:02}.{depth_bits:02}");
+    let colour = (primaries, transfer, matrix);
+    if (colour != (2, 2, 2) && colour != (1, 1, 1)) || full == 1 {
+        text.push_str(&format!(".{chroma:02}.{primaries:02}.{transfer:02}.{matrix:02}.{full:02}"));
+    }
+    Ok(text)
+}
+
 /// Opus, as Media Source Extensions and playlists name it ("Opus in ISOBMFF", section 4.5 by way of RFC 6381).
 pub const OPUS: &str = "opus";
 
@@ -156,6 +180,13 @@ mod tests {
         assert_eq!(av01(&[0x81, 0x04, 0x4e, 0], Some(hdr)).unwrap(), "av01.0.04M.10.0.112.09.16.09.0");
         assert_eq!(av01(&[0x81, 0x48, 0xe0, 0], None).unwrap(), "av01.2.08H.12");
         assert_eq!(av01(&[0x01, 0, 0, 0], None), Err(CodecError::Av1 { size_bytes: 4 }));
+    }
+
+    #[test]
+    fn names_vp9_profiles_levels_and_colours() {
+        assert_eq!(vp09(&[1, 0, 0, 0, 0, 31, 0x80, 1, 1, 1, 0, 0]).unwrap(), "vp09.00.31.08");
+        assert_eq!(vp09(&[1, 0, 0, 0, 2, 10, 0xa2, 9, 16, 9, 0, 0]).unwrap(), "vp09.02.10.10.01.09.16.09.00");
+        assert_eq!(vp09(&[0, 0, 0]), Err(CodecError::Vp9 { size_bytes: 3 }));
     }
 
     #[test]

@@ -6,13 +6,13 @@
 //! to come (section 8.6.6). The movie's timescale is the track's, so that an edit is exact.
 
 use mp4_atom::{
-    Audio, Avc1, Avcc, Codec, Colr, Dinf, Dops, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint, FourCC,
-    Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url,
-    Visual, Vmhd, esds,
+    Audio, Av01, Av1c, Avc1, Avcc, Codec, Colr, Dinf, Dops, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FixedPoint,
+    FourCC, Ftyp, Hdlr, Hvc1, Hvcc, Mdhd, Mdia, Minf, Moov, Mp4a, Mvex, Mvhd, Opus, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd,
+    Trak, Trex, Url, Visual, Vmhd, Vp09, VpcC, esds,
 };
 
 use crate::{
-    track::{AudioConfig, MediaConfig, SoundCodec, TrackConfig, VideoConfig},
+    track::{AudioConfig, MediaConfig, PictureCodec, SoundCodec, TrackConfig, VideoConfig},
     writer::WriteError,
 };
 
@@ -97,21 +97,32 @@ fn edit(media_time_ticks: u64) -> Option<Edts> {
 fn video_entry(video: &VideoConfig) -> Result<Codec, WriteError> {
     use mp4_atom::Atom;
 
-    let mut record = video.avcc.as_slice();
-    let avcc = Avcc::decode_body(&mut record)?;
     let colr = video.colour.map(|colour| Colr::Nclx {
         colour_primaries: colour.primaries,
         transfer_characteristics: colour.transfer,
         matrix_coefficients: colour.matrix,
         full_range_flag: colour.full_range,
     });
-    Ok(Codec::Avc1(Avc1 {
-        visual: Visual { data_reference_index: 1, width: video.width, height: video.height, ..Visual::default() },
-        avcc,
-        colr,
-        pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
-        ..Avc1::default()
-    }))
+    let visual = Visual { data_reference_index: 1, width: video.width, height: video.height, ..Visual::default() };
+    let pasp = Some(Pasp { h_spacing: 1, v_spacing: 1 });
+    Ok(match &video.codec {
+        PictureCodec::Avc(record) => {
+            let avcc = Avcc::decode_body(&mut record.as_slice())?;
+            Codec::Avc1(Avc1 { visual, avcc, colr, pasp, ..Avc1::default() })
+        }
+        PictureCodec::Hevc(record) => {
+            let hvcc = Hvcc::decode_body(&mut record.as_slice())?;
+            Codec::Hvc1(Hvc1 { visual, hvcc, colr, pasp, ..Hvc1::default() })
+        }
+        PictureCodec::Av1(record) => {
+            let av1c = Av1c::decode_body(&mut record.as_slice())?;
+            Codec::Av01(Av01 { visual, av1c, colr, pasp, ..Av01::default() })
+        }
+        PictureCodec::Vp9(record) => {
+            let vpcc = VpcC::decode_body(&mut record.as_slice())?;
+            Codec::Vp09(Vp09 { visual, vpcc, colr, pasp, ..Vp09::default() })
+        }
+    })
 }
 
 fn audio_entry(config: &AudioConfig) -> Codec {

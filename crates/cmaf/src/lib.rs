@@ -5,7 +5,7 @@
 //! headers of their NAL units, and reads no more of a codec's configuration than its codec string, or a transport stream, needs.
 //!
 //! In reading order: what a track is ([`track`]), when its samples are decoded ([`timing`]), how it is cut
-//! and written ([`writer`]), what stands in front of it (`init`) and around each segment (`fragment`), what
+//! and written ([`writer`]), what encoders say about it ([`record`]), what stands in front of it (`init`) and around each segment (`fragment`), what
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
 //! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
 //! encrypted on its way out by [`encryption`].
@@ -25,6 +25,7 @@ mod init;
 pub mod movie;
 pub mod muxed;
 pub mod pushed;
+pub mod record;
 pub mod samples;
 pub mod timing;
 pub mod track;
@@ -37,5 +38,5 @@ pub use figures::Figures;
 pub use index::{IndexError, SegmentEntry, TrackIndex};
 pub use movie::{Movie, MovieError, MovieTrack};
 pub use pushed::{Piece, Pushed, PushedError, PushedTrack};
-pub use track::{AudioConfig, Colour, MediaConfig, SoundCodec, TrackConfig, VideoConfig};
+pub use track::{AudioConfig, Colour, MediaConfig, PictureCodec, SoundCodec, TrackConfig, VideoConfig};
 pub use writer::{Finished, Sample, Segment, Segmentation, TrackWriter, WriteError};

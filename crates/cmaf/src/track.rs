@@ -1,6 +1,9 @@
 //! What a track is, before its first sample: the encoder's configuration and nothing that is measured.
 
+use bytes::Bytes;
+
 use crate::codec::{self, CodecError};
+use crate::record;
 
 /// Everything an init segment says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +17,30 @@ pub struct TrackConfig {
 /// Pictures or sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaConfig {
-    /// H.264 with parameter sets out of band (`avc1`).
+    /// H.264 and H.265 with parameter sets out of band (`avc1`, `hvc1`), AV1 (`av01`) or VP9 (`vp09`).
     Video(VideoConfig),
     /// AAC (`mp4a`) or Opus (`Opus`).
     Audio(AudioConfig),
 }
 
-/// H.264 in the length-prefixed form of ISO/IEC 14496-15.
+/// How pictures are coded, by the record that says so, without a box around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PictureCodec {
+    /// `AVCDecoderConfigurationRecord`; samples are NAL units behind lengths (ISO/IEC 14496-15).
+    Avc(Vec<u8>),
+    /// `HEVCDecoderConfigurationRecord`; samples as those of H.264.
+    Hevc(Vec<u8>),
+    /// `AV1CodecConfigurationRecord`; samples are temporal units without delimiters.
+    Av1(Vec<u8>),
+    /// The body of `vpcC`; samples are superframes.
+    Vp9(Vec<u8>),
+}
+
+/// Pictures.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VideoConfig {
-    /// The `AVCDecoderConfigurationRecord`, without a box around it.
-    pub avcc: Vec<u8>,
+    /// How they are coded.
+    pub codec: PictureCodec,
     /// Width in pixels; pixels are square.
     pub width: u16,
     /// Height in pixels.
@@ -72,6 +88,34 @@ pub struct AudioConfig {
     /// Samples that the decoder gives before the first one to be heard (encoder delay). They become the
     /// start of the edit list: what is decoded at `t` is heard at `t - priming_samples`.
     pub priming_samples: u32,
+}
+
+// === impl PictureCodec ===
+
+impl PictureCodec {
+    /// A picture as its encoder gave it, as a sample; `None` if it is cut off.
+    #[must_use]
+    pub fn sample(&self, coded: Bytes) -> Option<Bytes> {
+        match self {
+            Self::Avc(_) | Self::Vp9(_) => Some(coded),
+            Self::Hevc(_) => Some(record::hevc_sample(&coded)),
+            Self::Av1(_) => record::av1_sample(&coded),
+        }
+    }
+}
+
+// === impl VideoConfig ===
+
+impl VideoConfig {
+    /// The codec as playlists name it (RFC 6381).
+    pub(crate) fn name(&self) -> Result<String, CodecError> {
+        match &self.codec {
+            PictureCodec::Avc(record) => codec::avc1(record),
+            PictureCodec::Hevc(record) => codec::hevc("hvc1", record),
+            PictureCodec::Av1(record) => codec::av01(record, self.colour),
+            PictureCodec::Vp9(record) => codec::vp09(record),
+        }
+    }
 }
 
 // === impl AudioConfig ===

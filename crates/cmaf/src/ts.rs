@@ -25,7 +25,7 @@ mod encrypted;
 mod packets;
 mod plan;
 pub mod reader;
-mod reorder;
+pub(crate) mod reorder;
 
 use thiserror::Error;
 

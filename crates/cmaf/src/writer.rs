@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
-    codec::{self, CodecError},
+    codec::CodecError,
     figures::Figures,
     fragment::{self, Timed},
     index::{self, KeyframeEntry, SegmentEntry, TrackIndex},
@@ -199,7 +199,7 @@ impl TrackWriter {
             return Err(WriteError::Zero { what: "the segment length" });
         }
         let codec = match &config.media {
-            MediaConfig::Video(video) => codec::avc1(&video.avcc)?,
+            MediaConfig::Video(video) => video.name()?,
             MediaConfig::Audio(audio) => audio.name()?,
         };
         let init = init::encode(config)?;

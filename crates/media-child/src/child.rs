@@ -60,6 +60,8 @@ impl Child {
             }
         }
         command.env("GST_DEBUG_NO_COLOR", "1");
+        // SVT-AV1 describes itself at every start; only its errors are of use.
+        command.env("SVT_LOG", "1");
         // Each arena reserves 64 MiB of address space, and by default there are eight a core.
         command.env("MALLOC_ARENA_MAX", "8");
         if let Some(folder) = &config.cache_dir {

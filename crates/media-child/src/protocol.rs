@@ -14,7 +14,7 @@ use flame_api::{
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -66,6 +66,17 @@ pub enum Request {
     Inspect {
         /// What, and what counts.
         plan: InspectPlan,
+    },
+    /// Make a smaller rendition of one segment. Answers [`Outcome::Transrate`].
+    Transrate {
+        /// An init segment of CMAF, and one media segment of its track behind it.
+        input: PathBuf,
+        /// Length of the init segment.
+        init_size_bytes: u64,
+        /// An existing folder; gets `init.mp4` and `segment.m4s`.
+        output_dir: PathBuf,
+        /// What to make.
+        plan: TransratePlan,
     },
     /// Draw pairs of frames of two films. Answers [`Outcome::Sheets`].
     Sheets {
@@ -166,6 +177,30 @@ pub enum Outcome {
     },
     /// Of [`Request::Sheets`]: all are drawn.
     Sheets,
+    /// Of [`Request::Transrate`].
+    Transrate {
+        /// RFC 6381 codec string of what was written.
+        codec: String,
+        /// Pictures, each with the times of the source's.
+        samples: u32,
+    },
+}
+
+/// What is made of a segment: H.264 without B-frames. Its init segment follows from this and the source's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransratePlan {
+    /// Even width in pixels.
+    pub width: u32,
+    /// Even height in pixels.
+    pub height: u32,
+    /// x264's constant rate factor.
+    pub crf: u32,
+    /// Cap in bits per second, over a buffer of one second.
+    pub max_bitrate_bps: u32,
+    /// x264's preset: `veryfast`.
+    pub preset: String,
+    /// Level of H.264: `3.1`.
+    pub level: String,
 }
 
 /// What is inspected, and how.
@@ -312,7 +347,7 @@ impl ThumbnailPlan {
     }
 }
 
-/// One H.264 rung.
+/// One rung of pictures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VideoRung {
     /// Track name: `v720`.
@@ -321,7 +356,7 @@ pub struct VideoRung {
     pub width: u32,
     /// Even height in square pixels.
     pub height: u32,
-    /// What encodes: `x264`, `openh264`.
+    /// What encodes, as documents name it: `x264`, `openh264`, `x265`, `svt-av1`, `vpx-vp9`.
     pub encoder: String,
     /// Constant rate factor (of `openh264`: the quantiser), where there is no mean.
     pub crf: u32,
@@ -329,7 +364,7 @@ pub struct VideoRung {
     pub mean_bitrate_bps: Option<u32>,
     /// Cap (VBV) in bits per second, over a buffer of two seconds; 0 for none.
     pub max_bitrate_bps: u32,
-    /// x264 preset: `veryfast`.
+    /// Speed, in the words of x264: `veryfast`.
     pub preset: String,
 }
 
@@ -352,4 +387,15 @@ pub struct AudioRung {
     pub sample_rate_hz: u32,
     /// Bits per second.
     pub bitrate_bps: u32,
+    /// How loud it is to be; none: as it is.
+    pub loudness: Option<LoudnessPlan>,
+}
+
+/// What one gain is to make of a sound, measured as EBU R 128 says after it was mixed down.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LoudnessPlan {
+    /// Integrated loudness, LUFS.
+    pub target_lufs: f64,
+    /// The gain ends where the true peak would pass this, dBTP.
+    pub true_peak_max_dbtp: f64,
 }

@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 use ffmpeg_next::{
-    Rational, Stream, color,
+    Rational, Stream, color, encoder,
     ffi::{
         AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL, AV_PIX_FMT_FLAG_RGB, AVColorPrimaries,
         AVColorSpace, AVColorTransferCharacteristic, AVDiscard, av_find_program_from_stream, av_image_get_linesize,
@@ -134,6 +134,18 @@ pub(crate) fn audio_parameters(stream: &Stream<'_>) -> (u32, u16) {
     // SAFETY: `parameters` keeps the `AVCodecParameters` alive; plain fields are copied.
     let (rate, channels) = unsafe { ((*parameters.as_ptr()).sample_rate, (*parameters.as_ptr()).channels) };
     (u32::try_from(rate).unwrap_or(0), u16::try_from(channels).unwrap_or(0))
+}
+
+/// What an open encoder says ahead of its stream: parameter sets, a sequence header; empty if nothing.
+pub(crate) fn extradata(open: &encoder::video::Encoder) -> Vec<u8> {
+    // SAFETY: `open` keeps the `AVCodecContext` alive, which owns as many bytes as it says; they are copied.
+    unsafe {
+        let (data, size) = ((*open.as_ptr()).extradata, (*open.as_ptr()).extradata_size);
+        match usize::try_from(size) {
+            Ok(size) if !data.is_null() => std::slice::from_raw_parts(data, size).to_vec(),
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
 }
 
 /// How samples of a pixel format lie.

@@ -6,10 +6,12 @@
 
 mod audio_track;
 mod bus;
+mod coder;
 mod elements;
 mod feed;
 mod graph;
 mod grid;
+mod loudness;
 mod thumbnails;
 mod timeline;
 mod track_file;
@@ -30,6 +32,8 @@ use crate::{fault::MediaError, scale};
 
 /// How often progress is looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// How much of the whole the metering of loudness is taken for.
+const METERING_SHARE: f64 = 0.05;
 /// A source that ends this much, and this part, before its promised end is cut off.
 const MISSING_MS: u64 = 500;
 const MISSING_PERCENT: u64 = 5;
@@ -82,13 +86,13 @@ pub fn examine() -> Result<String, MediaError> {
     Ok(format!("H.264 (x264enc) and AAC (avenc_aac); {}", versions()))
 }
 
-/// Those of GStreamer's elements that are installed.
+/// Those of GStreamer's elements, and of FFmpeg's encoders, that are installed.
 ///
 /// # Errors
 /// GStreamer does not start.
 pub fn installed(mut names: Vec<String>) -> Result<Vec<String>, MediaError> {
     initialise()?;
-    names.retain(|name| gst::ElementFactory::find(name).is_some());
+    names.retain(|name| gst::ElementFactory::find(name).is_some() || coder::is_installed(name));
     Ok(names)
 }
 
@@ -157,8 +161,15 @@ fn run(
     plan: &LadderPlan,
     on_progress: &mut dyn FnMut(f64, Vec<f64>),
 ) -> Result<Ladder, MediaError> {
+    // Metering is a pass of its own, a short one.
+    let meters = plan.audio.iter().any(|rung| rung.loudness.is_some());
+    let metering = if meters { METERING_SHARE } else { 0.0 };
+    let tracks = plan.video.len() + plan.audio.len();
+    let gains_db =
+        loudness::gains_db(input, plan, &mut |fraction| on_progress(fraction * metering, vec![0.0; tracks]))?;
+    let on_progress = &mut |fraction, parts| on_progress(metering + fraction * (1.0 - metering), parts);
     let source = feed::open(input)?;
-    let (pipeline, sources, shared) = graph::build(output_dir, plan)?;
+    let (pipeline, sources, shared) = graph::build(output_dir, plan, &gains_db)?;
     let started = pipeline.set_state(gst::State::Playing);
     let feeder = started
         .map_err(|_| MediaError::environment("the media pipeline does not start"))

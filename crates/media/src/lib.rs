@@ -4,7 +4,8 @@
 //! does to a child that can be thrown away. It decides nothing about renditions; a plan says what to make.
 //!
 //! In reading order: whose fault a failure is ([`fault`]), opening a source ([`source`]), measuring it
-//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]), two
+//! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]), one
+//! segment of a track made smaller ([`transrate`]), two
 //! of them compared ([`compare`]), one looked through for faults ([`inspect`]); then the process around
 //! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`], [`scale`] and [`vmaf`] hold
 //! what the bindings leave out.
@@ -20,5 +21,6 @@ pub mod poster;
 pub mod probe;
 mod scale;
 pub mod source;
+pub mod transrate;
 mod vmaf;
 pub mod worker;

@@ -19,7 +19,7 @@ use crate::{
     fault::MediaError,
     inspect,
     ladder::{self, Ladder},
-    poster, probe,
+    poster, probe, transrate,
 };
 
 /// Least time between two reports of progress.
@@ -113,6 +113,10 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
         Request::Inspect { plan } => {
             let inspection = inspect::inspect(&plan, &mut reporter(output))?;
             Ok(Outcome::Inspect { inspection: Box::new(inspection) })
+        }
+        Request::Transrate { input, init_size_bytes, output_dir, plan } => {
+            let made = transrate::transrate(&input, init_size_bytes, &output_dir, &plan)?;
+            Ok(Outcome::Transrate { codec: made.codec, samples: made.samples })
         }
         Request::Sheets { plan, output_dir } => {
             compare::sheets::write(&plan, &output_dir)?;

@@ -10,6 +10,8 @@ mod containers;
 mod inspect;
 #[path = "all/judge.rs"]
 mod judge;
+#[path = "all/loudness.rs"]
+mod loudness;
 #[path = "all/pictures.rs"]
 mod pictures;
 #[path = "all/plan.rs"]
@@ -24,3 +26,5 @@ mod sound;
 mod steps;
 #[path = "all/thumbnails.rs"]
 mod thumbnails;
+#[path = "all/transrate.rs"]
+mod transrate;

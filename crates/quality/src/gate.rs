@@ -54,10 +54,10 @@ impl Gate {
         (self.figure != "alignment").then_some(self.figure.as_str())
     }
 
-    /// Whether it is about pictures that are compared with others, not about the track alone.
+    /// Whether it is about pictures that are compared with others, not about the track alone or what is found in it.
     #[must_use]
     pub fn needs_pictures(&self) -> bool {
-        self.figure != TRACK
+        self.figure != TRACK && !self.needs_inspection()
     }
 
     /// Whether it is about what is found without a reference: `loudness.integrated`.

@@ -119,6 +119,6 @@ mod tests {
         // A job that an older release has queued.
         assert!(resolve("proxy", Some(&changed), &none).is_ok());
         let unknown = resolve("mine", None, &none).unwrap_err().to_string();
-        assert!(unknown.contains("ladder, proxy, audio-only"), "{unknown}");
+        assert!(unknown.contains("ladder, ladder-hevc, ladder-av1, proxy, audio-only"), "{unknown}");
     }
 }

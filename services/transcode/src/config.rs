@@ -6,7 +6,7 @@ use std::time::Duration;
 use flame_jobs::job::{Bounds, Leaves};
 use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
-use flame_service_host::config::Span;
+use flame_service_host::config::{Bytes, Span};
 use serde::Deserialize;
 
 /// The configuration of the transcode service.
@@ -37,8 +37,33 @@ pub struct Config {
     /// How jobs are run.
     #[serde(default)]
     pub jobs: JobConfig,
+    /// How renditions are made in the path of requests.
+    #[serde(default)]
+    pub transrate: TransrateConfig,
     /// Where sources come from and tracks go to.
     pub store: StoreConfig,
+}
+
+/// `[transrate]`: renditions that are made when somebody asks for them, below `/derived`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransrateConfig {
+    /// The name that media comes from: streaming, or the surrogate of this site.
+    pub upstream: String,
+    /// Shorter sides in pixels that are offered where they are missing; none offers nothing.
+    pub rungs: Vec<u32>,
+    /// Segments that are made at once; others wait.
+    pub at_once: usize,
+    /// x264's constant rate factor.
+    pub crf: u32,
+    /// x264's preset.
+    pub preset: Preset,
+    /// Memory for what was made.
+    pub memory: Bytes,
+    /// The largest segment of a source.
+    pub segment_max: Bytes,
+    /// Time for each answer of upstream, and for making a segment.
+    pub deadline: Span,
 }
 
 /// `[jobs]`: how jobs are run.
@@ -103,6 +128,7 @@ impl Config {
             media_program: None,
             watchers_max: default_watchers_max(),
             jobs: JobConfig::default(),
+            transrate: TransrateConfig::default(),
             store,
         }
     }
@@ -126,6 +152,23 @@ fn default_scratch() -> PathBuf {
 
 fn default_watchers_max() -> usize {
     256
+}
+
+// === impl TransrateConfig ===
+
+impl Default for TransrateConfig {
+    fn default() -> Self {
+        Self {
+            upstream: "streaming".to_owned(),
+            rungs: vec![480, 360, 240],
+            at_once: 2,
+            crf: 24,
+            preset: Preset::Veryfast,
+            memory: Bytes(128 << 20),
+            segment_max: Bytes(64 << 20),
+            deadline: Span(Duration::from_secs(10)),
+        }
+    }
 }
 
 // === impl JobConfig ===

@@ -77,11 +77,11 @@ impl Encoders {
     }
 }
 
-/// Whether the chain names an encoder, so that it matters which there are.
+/// Whether the chain names an encoder, or a codec that not every installation makes, so that it matters which there are.
 #[must_use]
 pub fn matter(chain: &Chain) -> bool {
     chain.stages.iter().any(|stage| match &stage.work {
-        Work::EncodeVideo(encoding) => encoding.encoder.is_some(),
+        Work::EncodeVideo(encoding) => encoding.encoder.is_some() || encoding.codec != "h264",
         Work::EncodeAudio(encoding) => encoding.encoder.is_some(),
         _ => false,
     })

@@ -1,6 +1,7 @@
 //! The HTTP face: one file a resource. Nothing is decided here.
 
 mod chains;
+mod derived;
 mod encoders;
 mod jobs;
 
@@ -11,6 +12,7 @@ use utoipa_axum::routes;
 use crate::encoders::Encoders;
 use crate::limits::BODY_MAX_BYTES;
 use crate::store::Store;
+use crate::transrate::Transrater;
 
 /// What handlers ask for.
 #[derive(Debug, Clone)]
@@ -32,6 +34,11 @@ pub(crate) fn routes(store: Store, encoders: Encoders) -> OpenApiRouter {
         .routes(routes!(jobs::watch))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(Api { store, encoders })
+}
+
+/// What viewers call.
+pub(crate) fn public(transrater: Transrater) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(derived::asset)).routes(routes!(derived::track)).with_state(transrater)
 }
 
 // === impl Api ===

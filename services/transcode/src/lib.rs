@@ -5,8 +5,8 @@
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
 //! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`stage`], [`limits`], [`version`]), then [`store`], which
-//! keeps the jobs in a queue of [`flame_jobs`], [`encoders`], which looks at this machine, `worker`, which carries them out, and `http`,
-//! which speaks.
+//! keeps the jobs in a queue of [`flame_jobs`], [`transrate`], which makes renditions in the path of requests, [`encoders`], which looks at
+//! this machine, `worker`, which carries them out, and `http`, which speaks.
 
 pub mod chains;
 pub mod config;
@@ -18,6 +18,7 @@ mod metrics;
 pub mod plan;
 pub mod stage;
 pub mod store;
+pub mod transrate;
 pub mod version;
 mod worker;
 
@@ -25,16 +26,17 @@ use std::sync::Arc;
 
 pub use config::Config;
 
+use flame_api::Client;
 use flame_jobs::changes::Changes;
 use flame_jobs::queue::Lane;
 use flame_jobs::scratch::Scratch;
 use flame_media_child::{Pool, PoolConfig, find_program};
 use flame_service_host::{Host, Routes, Running, StartError};
-use utoipa_axum::router::OpenApiRouter;
 
 use encoders::Encoders;
 use metrics::Metrics;
 use store::Store;
+use transrate::Transrater;
 use worker::Worker;
 
 /// The service's name, where nothing else is configured.
@@ -66,6 +68,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     });
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let encoders = Encoders::new(pool.clone());
+    // As a stranger: what anybody may see.
+    let viewer = Client::over(host.transport(), client.router().clone(), None);
+    // Children of its own: a viewer does not wait for a job.
+    let children = PoolConfig { size: config.transrate.at_once.max(1), ..pool.clone() };
+    let transrater = Transrater::open(viewer, config.transrate, Pool::new(children), config.scratch.join("derived"));
+    let transrater = transrater.map_err(|error| cannot_open("scratch folder", error))?;
     let worker = Arc::new(Worker {
         encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
@@ -84,7 +92,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.cancelled().await;
         changes.close();
     });
-    Ok(host.serve(Routes { private: http::routes(store, encoders), public: OpenApiRouter::new() }))
+    Ok(host.serve(Routes { private: http::routes(store, encoders), public: http::public(transrater) }))
 }
 
 fn cannot_open(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {

@@ -32,6 +32,7 @@ pub fn check(tenant: &str, job: &NewJob, encoders: Option<&[String]>) -> Result<
             | PlanError::CropsAll { .. }
             | PlanError::NotComparable { .. }
             | PlanError::NoEncoder { .. }
+            | PlanError::TooSmall { .. }
             | PlanError::TooManyTracks(_)),
         ) => refuse("chain", format!("cannot be run on this source: {error}")),
     }

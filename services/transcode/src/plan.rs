@@ -13,7 +13,7 @@ use flame_api::media::{AudioStream, Probe, Rational, SOUNDS_MAX, VideoStream};
 use flame_chain::chain::{AudioEncoding, Chain, Stage, VideoEncoding, Work};
 use flame_chain::table::{ENCODERS, EncoderType};
 use flame_chain::{read, shipped};
-use flame_media_child::protocol::{AudioRung, LadderPlan, PictureStep, VideoRung};
+use flame_media_child::protocol::{AudioRung, LadderPlan, LoudnessPlan, PictureStep, VideoRung};
 use thiserror::Error;
 
 use shape::Shape;
@@ -102,6 +102,22 @@ pub enum PlanError {
         /// What there is, and what to install.
         instead: String,
     },
+    /// Pictures that an encoder does not take.
+    #[error(
+        "stage `{stage}`: the encoder `{encoder}` takes pictures of {side_min} pixels and more on each side, and these have {width} x {height}"
+    )]
+    TooSmall {
+        /// The stage.
+        stage: String,
+        /// Its encoder.
+        encoder: &'static str,
+        /// What it takes.
+        side_min: u32,
+        /// Width of the largest.
+        width: u32,
+        /// Height of the largest.
+        height: u32,
+    },
     /// More tracks than a version may have.
     #[error("the chain would make {0} tracks of this source, and a version has at most {TRACKS_MAX}")]
     TooManyTracks(usize),
@@ -146,14 +162,22 @@ pub fn of(chain: &Chain, probe: &Probe, means: Means<'_>) -> Result<Plan, PlanEr
                 }
             }
             Work::EncodeAudio(encoding) => {
-                let channels = chain.path(stage).iter().rev().find_map(|before| match before.work {
+                let path = chain.path(stage);
+                let channels = path.iter().rev().find_map(|before| match before.work {
                     Work::Mix(channels) => channels,
+                    _ => None,
+                });
+                let loudness = path.iter().find_map(|before| match before.work {
+                    Work::Loudness(loudness) => Some(LoudnessPlan {
+                        target_lufs: loudness.target_lufs,
+                        true_peak_max_dbtp: loudness.true_peak_max_dbtp,
+                    }),
                     _ => None,
                 });
                 let found = encoder(stage, &encoding.codec, encoding.encoder.as_deref(), means)?;
                 plan.note(found);
                 for rung in sounds(probe, encoding, channels) {
-                    plan.add_sound(rung);
+                    plan.add_sound(AudioRung { loudness, ..rung });
                     sound_stages.push(stage.name.clone());
                 }
             }
@@ -255,7 +279,15 @@ impl Plan {
         }
         let preset = encoding.preset.as_deref().unwrap_or(means.preset);
         let (width, height) = shape.shown();
-        for rung in rungs::of((width, height), rate, encoding.rate, sizes, found.word, preset) {
+        let mut rungs = rungs::of((width, height), rate, encoding.rate, sizes, found, preset);
+        let largest = rungs.first().map_or((width, height), |rung| (rung.width, rung.height));
+        rungs.retain(|rung| rung.width.min(rung.height) >= found.side_min);
+        if rungs.is_empty() {
+            let (width, height) = largest;
+            let (encoder, side_min) = (found.word, found.side_min);
+            return Err(PlanError::TooSmall { stage: stage.name.clone(), encoder, side_min, width, height });
+        }
+        for rung in rungs {
             let name = unique(&rung.name, self.ladder.video.iter().map(|rung| &rung.name));
             self.ladder.video.push(VideoRung { name, ..rung });
             self.stages.push(stage.name.clone());
@@ -315,6 +347,12 @@ fn encoder(
     })
 }
 
+/// What pictures of so many pixels and frames a second may take, bits per second over two seconds: as those of a ladder.
+#[must_use]
+pub fn cap_bps(pixels: u64, rate: f64) -> u32 {
+    rungs::cap_bps(pixels, rate)
+}
+
 /// What the tracks of `plan` take on disk at most, in bytes: their caps over the promised duration.
 #[must_use]
 pub fn size_max_bytes(plan: &LadderPlan) -> u64 {
@@ -347,6 +385,7 @@ fn audio(source: &AudioStream, bitrate_bps: Option<u32>, channels: Option<u16>) 
         channels,
         sample_rate_hz: if of_44100 { 44_100 } else { 48_000 },
         bitrate_bps,
+        loudness: None,
     }
 }
 

@@ -9,6 +9,8 @@ mod chains;
 mod contract;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/derived.rs"]
+mod derived;
 #[path = "all/endings.rs"]
 mod endings;
 #[path = "all/events.rs"]

@@ -52,7 +52,12 @@ fn parameters_are_set_by_name() {
     let set = |name: &str, value: &str| read(CHAIN, &[(name.to_owned(), value.to_owned())].into());
     assert_eq!(set("crf", "30").unwrap().parameters[0].value, "30");
     let wrong = set("crf", "99").unwrap_err();
-    assert!(wrong.line == 4 && wrong.reason.contains("0 to 50"), "{wrong}");
+    assert!(wrong.line == 4 && wrong.reason.contains("0 to 63"), "{wrong}");
+    // Codecs count differently.
+    let h264 = set("crf", "60").unwrap_err();
+    assert!(h264.line == 4 && h264.reason.contains("of h264 is a whole number from 0 to 50"), "{h264}");
+    let av1 = CHAIN.replace("crf: \"${crf}\"", "crf: \"${crf}\", codec: av1");
+    assert!(read(&av1, &[("crf".to_owned(), "60".to_owned())].into()).is_ok());
     assert!(set("cfr", "30").unwrap_err().reason.contains("did you mean `crf`?"));
 }
 
@@ -70,6 +75,8 @@ fn what_is_wrong_is_said_with_its_place_and_the_word_that_was_meant() {
         ("track.peak_bps <= ", "vmav.p5 >= ", 9, 69, "did you mean `vmaf`?"),
         ("bitrate: 96k", "bitrate: 96kb", 10, 56, "bits per second"),
         ("bitrate: 96k", "encoder: x264", 10, 56, "avenc-aac"),
+        ("crf: \"${crf}\"", "crf: \"${crf}\", codec: av1, encoder: x265", 9, 81, "svt-av1"),
+        ("crf: \"${crf}\"", "crf: \"${crf}\", codec: h265", 9, 67, "hevc"),
         ("[video, audio]", "[video]", 10, 3, "nothing comes of `audio`"),
         ("[video, audio]", "[video, audio, cut]", 11, 47, "takes tracks"),
         ("input: cut, sizes", "input: sizes, sizes", 8, 32, "takes decoded media or pictures"),
@@ -99,6 +106,26 @@ fn gates_that_would_compare_what_cannot_be_compared_are_refused() {
     );
     let sound = CHAIN.replace("bitrate: 96k", "gates: [\"psnr_y.p5 >= 30\"]");
     assert!(plain(&sound).unwrap_err().reason.contains("makes sound"));
+    // What is found without a reference is of either kind.
+    let loud = CHAIN.replace("bitrate: 96k", "gates: [\"loudness.integrated >= -24\"]");
+    assert!(plain(&loud).is_ok());
+    let dark = CHAIN.replace("bitrate: 96k", "gates: [\"black.total_s <= 1\"]");
+    assert!(plain(&dark).unwrap_err().reason.contains("is about pictures"));
+    let deaf = CHAIN.replace("track.peak_bps <= 9000000", "loudness.integrated >= -24");
+    assert!(plain(&deaf).unwrap_err().reason.contains("is about sound"));
+}
+
+#[test]
+fn loudness_stands_before_the_encoder() {
+    let loud = CHAIN
+        .replace("bitrate: 96k", "bitrate: 96k, input: loud")
+        .replace("encode-audio, input: source,", "encode-audio,")
+        .replace("  out:", "  loud: { type: loudness, input: source, target: -16, true_peak: \"-1.5\" }\n  out:");
+    let chain = plain(&loud).unwrap();
+    let wanted = crate::chain::Loudness { target_lufs: -16.0, true_peak_max_dbtp: -1.5 };
+    assert_eq!(chain.stage("loud").unwrap().work, Work::Loudness(wanted));
+    let wrong = plain(&loud.replace("target: -16", "target: 16")).unwrap_err();
+    assert!(wrong.reason.contains("a level from -40 to -8"), "{wrong}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flame_quality::gate::Gate;
 
-use crate::chain::{AudioEncoding, Borders, Cap, Rate, Sizes, VideoEncoding, Work};
+use crate::chain::{AudioEncoding, Borders, Cap, Loudness, Rate, Sizes, VideoEncoding, Work};
 use crate::document::{DocumentError, Place};
 use crate::nearest::hint;
 use crate::setting::Setting;
@@ -43,6 +43,10 @@ pub(super) fn of(
             Some("stereo") => Some(2),
             _ => None,
         }),
+        "loudness" => {
+            let level = |word| settings.level(word).ok_or_else(|| place.wrong(format!("`{word}` is a level")));
+            Work::Loudness(Loudness { target_lufs: level("target")?, true_peak_max_dbtp: level("true_peak")? })
+        }
         "encode-audio" => Work::EncodeAudio(audio(&settings)?),
         "thumbnails" => Work::Thumbnails,
         "package" => package(&settings, place)?,
@@ -87,9 +91,15 @@ fn video(settings: &Settings<'_>) -> Result<VideoEncoding, DocumentError> {
     let (codec, encoder) = encoder(settings)?;
     let preset = settings.word("preset").filter(|preset| *preset != "auto").map(str::to_owned);
     if let (Some(_), Some(encoder), Some((_, place))) = (&preset, &encoder, settings.0.get("preset"))
-        && encoder != "x264"
+        && encoder == "openh264"
     {
-        return Err(place.wrong(format!("presets are x264's; `{encoder}` has none: leave `preset` out")));
+        return Err(place.wrong("`openh264` has no presets: leave `preset` out"));
+    }
+    let crf_max = ENCODERS.iter().filter(|known| known.codec == codec).map(|known| known.crf_max).max();
+    if let (Some(crf), Some(most), Some((_, place))) = (settings.number("crf"), crf_max, settings.0.get("crf"))
+        && crf > most
+    {
+        return Err(place.wrong(format!("`crf` of {codec} is a whole number from 0 to {most}, or auto; not `{crf}`")));
     }
     let gates = settings.gates();
     check_gates(settings, &gates, true)?;
@@ -129,13 +139,24 @@ fn package(settings: &Settings<'_>, place: Place) -> Result<Work, DocumentError>
     Ok(Work::Package { gop_ms, segment_ms })
 }
 
+/// Detectors of what is in a track of pictures, and of sound.
+const OF_PICTURES: [&str; 7] = ["video", "black", "freeze", "si", "ti", "gop", "timestamps"];
+const OF_SOUND: [&str; 4] = ["audio", "silence", "clipping", "loudness"];
+
 /// What can be measured of a track of this kind.
 fn check_gates(settings: &Settings<'_>, gates: &[Gate], is_video: bool) -> Result<(), DocumentError> {
     let place = settings.0.get("gates").map(|(_, place)| *place);
-    let (Some(wrong), Some(place)) = (gates.iter().find(|gate| !is_video && gate.needs_pictures()), place) else {
-        return Ok(());
+    let detectors = if is_video { OF_PICTURES.as_slice() } else { OF_SOUND.as_slice() };
+    let fits = |gate: &Gate| match gate.column().filter(|_| gate.needs_inspection()) {
+        Some(detector) => detectors.contains(&detector),
+        None => is_video || !gate.needs_pictures(),
     };
-    Err(place.wrong(format!("`{wrong}` is about pictures, and this stage makes sound: gate on `track.…`")))
+    let (Some(wrong), Some(place)) = (gates.iter().find(|gate| !fits(gate)), place) else { return Ok(()) };
+    let (other, made) = if is_video { ("sound", "pictures") } else { ("pictures", "sound") };
+    let detectors = detectors.join(", ");
+    Err(place.wrong(format!(
+        "`{wrong}` is about {other}, and this stage makes {made}: gate on `track.…`, or on {detectors}"
+    )))
 }
 
 // === impl Settings ===
@@ -147,6 +168,13 @@ impl Settings<'_> {
 
     fn number(&self, word: &str) -> Option<u32> {
         self.0.get(word).and_then(|(setting, _)| setting.number())
+    }
+
+    fn level(&self, word: &str) -> Option<f64> {
+        match self.0.get(word) {
+            Some((Setting::Level(level), _)) => Some(*level),
+            _ => None,
+        }
     }
 
     fn ratio(&self, word: &str, place: Place) -> Result<flame_api::media::Rational, DocumentError> {

@@ -18,6 +18,7 @@ mod sections;
 use bytes::Bytes;
 
 use self::aac::Adts;
+pub(crate) use self::h264::units;
 pub use self::h264::{AccessUnit, AnnexB};
 use self::packet::{Continuity, Packet, Seen};
 use self::pes::{Assembly, Pes};

@@ -12,7 +12,7 @@ const RECORD_PROFILES: [u64; 4] = [100, 110, 122, 244];
 const REORDER_MAX: u64 = 16;
 
 /// Bits of a NAL unit, without the bytes that prevent start codes.
-pub(super) struct Bits {
+pub(crate) struct Bits {
     bytes: Vec<u8>,
     at: usize,
 }
@@ -172,7 +172,7 @@ pub(super) fn h265(unit: &[u8]) -> Option<u32> {
 // === impl Bits ===
 
 impl Bits {
-    pub(super) fn of(escaped: &[u8]) -> Self {
+    pub(crate) fn of(escaped: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(escaped.len());
         let mut zeros = 0;
         for &byte in escaped {
@@ -186,7 +186,12 @@ impl Bits {
         Self { bytes, at: 0 }
     }
 
-    fn flag(&mut self) -> Option<bool> {
+    /// Bits that nothing was put between.
+    pub(crate) fn plain(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), at: 0 }
+    }
+
+    pub(crate) fn flag(&mut self) -> Option<bool> {
         let byte = self.bytes.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
@@ -194,12 +199,12 @@ impl Bits {
     }
 
     /// At most 64 bits.
-    fn take(&mut self, count: u32) -> Option<u64> {
+    pub(crate) fn take(&mut self, count: u32) -> Option<u64> {
         (0..count).try_fold(0, |value, _| Some(value << 1 | u64::from(self.flag()?)))
     }
 
     /// Exp-Golomb (H.264 section 9.1).
-    pub(super) fn ue(&mut self) -> Option<u64> {
+    pub(crate) fn ue(&mut self) -> Option<u64> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flame_cmaf::{
-    AudioConfig, MediaConfig, Sample, Segmentation, SoundCodec, TrackConfig, VideoConfig,
+    AudioConfig, MediaConfig, PictureCodec, Sample, Segmentation, SoundCodec, TrackConfig, VideoConfig,
     boxes::{BoxWalk, Step},
 };
 use mp4_atom::{Atom, Codec, Decode, Encode, Moov, StszSamples, Trak};
@@ -125,8 +125,8 @@ pub fn pictures(folder: &Path) -> (PathBuf, Written) {
     let composition_delay_ticks = u32::try_from(pictures[0].pts_ticks).unwrap();
     assert_eq!(composition_delay_ticks, 2002);
 
-    let avcc = body(&avc1.avcc);
-    let config = VideoConfig { avcc, width: 320, height: 180, timescale, colour: None, composition_delay_ticks };
+    let codec = PictureCodec::Avc(body(&avc1.avcc));
+    let config = VideoConfig { codec, width: 320, height: 180, timescale, colour: None, composition_delay_ticks };
     let config = TrackConfig { media: MediaConfig::Video(config), language: None };
     (source, write(&config, Segmentation::Interval { ms: 1000 }, pictures))
 }

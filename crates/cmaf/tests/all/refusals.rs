@@ -1,6 +1,6 @@
 //! What the writer does not write, and where it cuts.
 
-use flame_cmaf::{Sample, Segmentation, TrackWriter, WriteError};
+use flame_cmaf::{PictureCodec, Sample, Segmentation, TrackWriter, WriteError};
 
 use crate::unpack::{video, write};
 
@@ -34,8 +34,10 @@ fn refuses_a_track_that_cannot_be_decoded() {
     assert!(matches!(refused([endless]), WriteError::EmptySample { .. }));
 
     let mut broken = video(1000, 0);
-    if let flame_cmaf::MediaConfig::Video(video) = &mut broken.media {
-        video.avcc.truncate(8);
+    if let flame_cmaf::MediaConfig::Video(video) = &mut broken.media
+        && let PictureCodec::Avc(record) = &mut video.codec
+    {
+        record.truncate(8);
     }
     assert!(matches!(TrackWriter::new(&broken, Segmentation::OnCall), Err(WriteError::Box(_))));
     assert!(matches!(TrackWriter::new(&video(0, 0), Segmentation::OnCall), Err(WriteError::Zero { .. })));

@@ -1,8 +1,8 @@
 //! Reads a track back with `mp4-atom` alone: what is in the bytes, not what the writer meant.
 
 use flame_cmaf::{
-    AudioConfig, Finished, MediaConfig, Sample, Segment, Segmentation, SoundCodec, TrackConfig, TrackWriter,
-    VideoConfig,
+    AudioConfig, Finished, MediaConfig, PictureCodec, Sample, Segment, Segmentation, SoundCodec, TrackConfig,
+    TrackWriter, VideoConfig,
 };
 use mp4_atom::{Decode, Ftyp, Mdat, Moof, Moov, Styp};
 
@@ -31,8 +31,8 @@ pub struct Written {
 }
 
 pub fn video(timescale: u32, composition_delay_ticks: u32) -> TrackConfig {
-    let config =
-        VideoConfig { avcc: AVCC.to_vec(), width: 320, height: 180, timescale, colour: None, composition_delay_ticks };
+    let codec = PictureCodec::Avc(AVCC.to_vec());
+    let config = VideoConfig { codec, width: 320, height: 180, timescale, colour: None, composition_delay_ticks };
     TrackConfig { media: MediaConfig::Video(config), language: None }
 }
 

@@ -7,6 +7,7 @@ use flame_media_child::protocol::{AudioRung, Borders, LadderPlan, PictureStep, V
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use super::coder;
 use crate::{fault::MediaError, scale};
 
 /// Frames that wait between two threads. Few: a frame of 4K takes 12 MiB.
@@ -158,7 +159,7 @@ fn direction(rotation_deg: u16) -> Result<Option<&'static str>, MediaError> {
     }
 }
 
-/// Queue, scaler and encoder of one rung, and the caps between them.
+/// Queue, scaler and encoder of one rung, and the caps between them; without an encoder, where FFmpeg encodes behind them.
 pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaError> {
     let dimension = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let raw = gst::Caps::builder("video/x-raw")
@@ -172,6 +173,7 @@ pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaErr
     match rung.encoder.as_str() {
         "x264" => elements.extend([x264(rung)?, caps_filter(&coded.field("profile", "high").build())?]),
         "openh264" => elements.extend([openh264(rung)?, make("h264parse")?, caps_filter(&coded.build())?]),
+        other if coder::library_name(other).is_some() => {}
         other => return Err(MediaError::environment(format!("no encoder {other:?} is known"))),
     }
     Ok(elements)
@@ -232,16 +234,45 @@ fn x264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
 
 /// What makes AAC-LC of any decoded sound. `audiorate` fills holes and drops overlaps, so that counting
 /// samples behind it is telling time.
-pub(super) fn audio(rung: &AudioRung) -> Result<Vec<gst::Element>, MediaError> {
+pub(super) fn audio(rung: &AudioRung, gain_db: Option<f64>) -> Result<Vec<gst::Element>, MediaError> {
+    let mut elements = mixed(rung, false)?;
+    if let Some(gain_db) = gain_db {
+        // Floats: nothing is clipped on the way.
+        let floats = gst::Caps::builder("audio/x-raw").field("format", "F32LE").field("layout", "interleaved").build();
+        elements.extend([make("audioconvert")?, caps_filter(&floats)?]);
+        // One element amplifies by 20 dB at most: each does half of it.
+        for _ in 0..2 {
+            let volume = make("volume")?;
+            volume.set_property("volume", 10_f64.powf(gain_db / 40.0));
+            elements.push(volume);
+        }
+        elements.push(make("audioconvert")?);
+    }
+    let encoder = make("avenc_aac")?;
+    encoder.set_property("bitrate", i32::try_from(rung.bitrate_bps).unwrap_or(i32::MAX));
+    // FFmpeg decides band by band; the element's default forces it, and sound whose channels differ loses a decibel.
+    if encoder.find_property("aac-ms").is_some() {
+        encoder.set_property("aac-ms", false);
+    }
+    elements.push(encoder);
+    Ok(elements)
+}
+
+/// What gives the samples that the encoder would get, as floats with channels in turn.
+pub(super) fn metered(rung: &AudioRung) -> Result<Vec<gst::Element>, MediaError> {
+    mixed(rung, true)
+}
+
+fn mixed(rung: &AudioRung, as_floats: bool) -> Result<Vec<gst::Element>, MediaError> {
     let rate = make("audiorate")?;
     rate.set_property("skip-to-first", true);
     let raw = gst::Caps::builder("audio/x-raw")
         .field("rate", i32::try_from(rung.sample_rate_hz).unwrap_or(i32::MAX))
         .field("channels", i32::from(rung.channels))
+        .field_if_some("format", as_floats.then_some("F32LE"))
+        .field_if_some("layout", as_floats.then_some("interleaved"))
         .build();
-    let encoder = make("avenc_aac")?;
-    encoder.set_property("bitrate", i32::try_from(rung.bitrate_bps).unwrap_or(i32::MAX));
-    Ok(vec![make("audioconvert")?, make("audioresample")?, rate, caps_filter(&raw)?, encoder])
+    Ok(vec![make("audioconvert")?, make("audioresample")?, rate, caps_filter(&raw)?])
 }
 
 fn caps_filter(caps: &gst::Caps) -> Result<gst::Element, MediaError> {

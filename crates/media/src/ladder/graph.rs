@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use flame_api::media::Thumbnails;
-use flame_cmaf::Colour;
+use flame_cmaf::{Colour, PictureCodec};
 use flame_media_child::protocol::{AudioRung, LadderPlan};
 use gstreamer::{self as gst, glib, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
@@ -24,6 +24,7 @@ use gstreamer_video as gst_video;
 
 use super::{
     audio_track::{AudioFeed, AudioTrack, AudioTrackSettings},
+    coder::{Coded, Coder},
     elements,
     feed::Sources,
     grid::{CellStarts, Grid},
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) timeline: Arc<Timeline>,
     /// Rungs in the plan's order.
     pub(super) video: Vec<Mutex<Option<VideoTrack>>>,
+    /// For each rung, what encodes it, if that is no element.
+    coders: Vec<Option<Mutex<Coder>>>,
     /// Sounds in the plan's order.
     pub(super) audio: Vec<Mutex<Option<AudioTrack>>>,
     pub(super) audio_feeds: Vec<Arc<AudioFeed>>,
@@ -59,13 +62,19 @@ pub(super) struct Shared {
     gop: Duration,
 }
 
-/// Builds the pipeline for `plan`, and the sources to feed it by; it is not started.
-pub(super) fn build(folder: &Path, plan: &LadderPlan) -> Result<(gst::Pipeline, Sources, Arc<Shared>), MediaError> {
+/// Builds the pipeline for `plan`, and the sources to feed it by; it is not started. Each sound may have a gain, decibels.
+pub(super) fn build(
+    folder: &Path,
+    plan: &LadderPlan,
+    gains_db: &[Option<f64>],
+) -> Result<(gst::Pipeline, Sources, Arc<Shared>), MediaError> {
     let shared = Arc::new(Shared::new(folder, plan)?);
     let pipeline = gst::Pipeline::new();
     let video = (!plan.video.is_empty()).then(|| video_branch(&pipeline, plan, &shared)).transpose()?;
-    let sounds = plan.audio.iter().enumerate();
-    let sounds = sounds.map(|(n, rung)| Ok((rung.sound, audio_branch(&pipeline, n, rung, &shared)?)));
+    let sounds = plan.audio.iter().enumerate().map(|(n, rung)| {
+        let gain_db = gains_db.get(n).copied().flatten();
+        Ok((rung.sound, audio_branch(&pipeline, n, (rung, gain_db), &shared)?))
+    });
     let audio = sounds.collect::<Result<Vec<_>, MediaError>>()?;
     let sheets = plan.thumbnails.as_ref().map(|thumbnails| Sheets::new(folder, thumbnails, plan.rotation_deg));
     let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets };
@@ -82,7 +91,16 @@ fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared
     link(pipeline, &front)?;
     for (n, rung) in plan.video.iter().enumerate() {
         let mut branch = elements::video_rung(rung)?;
-        branch.push(sink(shared, move |shared, sample| shared.write_picture(n, sample)));
+        branch.push(match shared.coders[n] {
+            Some(_) => {
+                let (write, end) = (
+                    move |shared: &Shared, sample: &_| shared.encode(n, sample),
+                    move |shared: &Shared| shared.drain(n),
+                );
+                sink(shared, write, end)
+            }
+            None => sink(shared, move |shared, sample| shared.write_picture(n, sample), |_| Ok(())),
+        });
         link(pipeline, &branch)?;
         tee.link(&branch[0]).map_err(|error| broken(&error))?;
     }
@@ -92,14 +110,41 @@ fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared
 fn audio_branch(
     pipeline: &gst::Pipeline,
     n: usize,
-    rung: &AudioRung,
+    (rung, gain_db): (&AudioRung, Option<f64>),
     shared: &Arc<Shared>,
 ) -> Result<AppSrc, MediaError> {
     let source = source(SOURCE_SOUNDS);
     let mut branch = vec![source.clone().upcast()];
-    branch.extend(elements::audio(rung)?);
+    branch.extend(elements::audio(rung, gain_db)?);
     watch_samples(branch.last().unwrap_or(&branch[0]), n, shared)?;
-    branch.push(sink(shared, move |shared, sample| shared.write_unit(n, sample)));
+    branch.push(sink(shared, move |shared, sample| shared.write_unit(n, sample), |_| Ok(())));
+    link(pipeline, &branch)?;
+    Ok(source)
+}
+
+/// A branch for the sound `n` that ends in `hear` and in no encoder: it gets the samples that an encoder would get, channels
+/// in turn.
+pub(super) fn meter_branch(
+    pipeline: &gst::Pipeline,
+    n: usize,
+    rung: &AudioRung,
+    shared: &Arc<Shared>,
+    hear: impl Fn(&[f32]) + Send + 'static,
+) -> Result<AppSrc, MediaError> {
+    let source = source(SOURCE_SOUNDS);
+    let mut branch = vec![source.clone().upcast()];
+    branch.extend(elements::metered(rung)?);
+    let take = move |shared: &Shared, sample: &gst::Sample| {
+        let Encoded { pts_ns, data, .. } = Encoded::of(sample)?;
+        let pts_ns = pts_ns.unwrap_or(0);
+        shared.timeline.begins(Kind::Audio(n), pts_ns);
+        shared.positions_ns[n].fetch_max(pts_ns, Ordering::Relaxed);
+        let (samples, _) = data.as_chunks::<4>();
+        let samples: Vec<f32> = samples.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
+        hear(&samples);
+        Ok(())
+    };
+    branch.push(sink(shared, take, |_| Ok(())));
     link(pipeline, &branch)?;
     Ok(source)
 }
@@ -180,12 +225,14 @@ fn watch_samples(encoder: &gst::Element, n: usize, shared: &Arc<Shared>) -> Resu
     Ok(())
 }
 
-/// A sink that hands every sample to `write` in the encoder's thread, and stops the stream if that fails.
+/// A sink that hands every sample to `write` in the encoder's thread, and stops the stream if that fails. `end` is called before
+/// anybody hears of the end.
 fn sink(
     shared: &Arc<Shared>,
     write: impl Fn(&Shared, &gst::Sample) -> Result<(), MediaError> + Send + 'static,
+    end: impl Fn(&Shared) -> Result<(), MediaError> + Send + 'static,
 ) -> gst::Element {
-    let shared = Arc::clone(shared);
+    let (shared, ending) = (Arc::clone(shared), Arc::clone(shared));
     let callbacks = AppSinkCallbacks::builder()
         .new_sample(move |sink| {
             let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
@@ -193,6 +240,12 @@ fn sink(
                 shared.fail(error);
                 gst::FlowError::Error
             })
+        })
+        .eos(move |_| {
+            // Whoever follows the pipeline looks for a failure when it has ended.
+            if let Err(error) = end(&ending) {
+                ending.fail(error);
+            }
         })
         .build();
     let sink = AppSink::builder().sync(false).max_buffers(2).enable_last_sample(false).callbacks(callbacks).build();
@@ -205,7 +258,7 @@ fn sink(
 // === impl Shared ===
 
 impl Shared {
-    fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
+    pub(super) fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
         let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.len()));
         let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
         let frame_duration_ns = plan
@@ -243,17 +296,21 @@ impl Shared {
             Mutex::new(Some(AudioTrack::new(settings, Arc::clone(&timeline), Arc::clone(feed))))
         });
         let audio: Vec<_> = sounds.collect();
+        let gop = Duration::from_millis(plan.gop_ms.into());
+        let coders =
+            plan.video.iter().map(|rung| Coder::new(rung, plan.track_frame_rate(), gop).map(Mutex::new)).collect();
         let tracks = video.len() + audio.len();
         Ok(Self {
             timeline,
             video,
+            coders,
             audio,
             audio_feeds,
             source_frames: AtomicU64::new(0),
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
             thumbnails: Mutex::new(None),
             failure: Mutex::new(None),
-            gop: Duration::from_millis(plan.gop_ms.into()),
+            gop,
         })
     }
 
@@ -294,7 +351,7 @@ impl Shared {
         let mut track = lock(&self.video[rung]);
         let Some(track) = track.as_mut() else { return Ok(()) };
         if !track.is_configured() {
-            track.configure(&codec_data(sample)?, colour_of(sample))?;
+            track.configure(PictureCodec::Avc(codec_data(sample)?), colour_of(sample))?;
         }
         let encoded = Encoded::of(sample)?;
         let running_ns = encoded.pts_ns.ok_or_else(|| MediaError::environment("the encoder lost a timestamp"))?;
@@ -302,6 +359,36 @@ impl Shared {
         self.positions_ns[rung].fetch_max(end_ns, Ordering::Relaxed);
         let Encoded { duration_ns, is_key, data, .. } = encoded;
         track.push(Picture { running_ns, duration_ns, is_key, data })
+    }
+
+    /// Encodes a picture of a rung that no element encodes.
+    fn encode(&self, rung: usize, sample: &gst::Sample) -> Result<(), MediaError> {
+        let Some(coder) = &self.coders[rung] else { return Ok(()) };
+        let mut coder = lock(coder);
+        let ready = coder.push(sample, colour_of(sample))?;
+        self.write_coded(rung, &coder, ready)
+    }
+
+    /// Takes what is left in the encoder of such a rung.
+    fn drain(&self, rung: usize) -> Result<(), MediaError> {
+        let Some(coder) = &self.coders[rung] else { return Ok(()) };
+        let mut coder = lock(coder);
+        let ready = coder.finish()?;
+        self.write_coded(rung, &coder, ready)
+    }
+
+    fn write_coded(&self, rung: usize, coder: &Coder, ready: Vec<Coded>) -> Result<(), MediaError> {
+        let mut track = lock(&self.video[rung]);
+        let Some(track) = track.as_mut() else { return Ok(()) };
+        for Coded { running_ns, duration_ns, is_key, data } in ready {
+            if !track.is_configured() {
+                let (codec, colour) = coder.record()?;
+                track.configure(codec, colour)?;
+            }
+            self.positions_ns[rung].fetch_max(running_ns + duration_ns.unwrap_or(0), Ordering::Relaxed);
+            track.push(Picture { running_ns, duration_ns, is_key, data })?;
+        }
+        Ok(())
     }
 
     fn write_unit(&self, sound: usize, sample: &gst::Sample) -> Result<(), MediaError> {

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use flame_cmaf::{
-    Colour, MediaConfig, Sample, TrackConfig, VideoConfig,
+    Colour, MediaConfig, PictureCodec, Sample, TrackConfig, VideoConfig,
     timing::{DecodeClock, Times},
 };
 
@@ -21,7 +21,8 @@ use crate::fault::MediaError;
 /// The most bytes kept while the timeline is not settled. Interleaved files settle within a second of media.
 pub(super) const WAITING_MAX_BYTES: usize = 64 << 20;
 
-/// How many places later than decoded x264 shows a picture: 2, as its presets use a pyramid of B-frames.
+/// How many places later than decoded x264 and x265 show a picture: 2, as their presets use a pyramid of B-frames. Others, which
+/// show pictures as they are decoded, have the same, so that all tracks of a version are moved alike.
 const REORDER_DEPTH: u32 = 2;
 
 /// What does not change while a rung is written.
@@ -87,11 +88,11 @@ impl VideoTrack {
     }
 
     /// Creates the file, once the encoder has said what it makes.
-    pub(super) fn configure(&mut self, avcc: &[u8], colour: Option<Colour>) -> Result<(), MediaError> {
+    pub(super) fn configure(&mut self, codec: PictureCodec, colour: Option<Colour>) -> Result<(), MediaError> {
         let VideoTrackSettings { folder, name, width, height, timescale, .. } = &self.settings;
         let (width, height, timescale) = (*width, *height, *timescale);
         let composition_delay_ticks = self.clock.composition_delay_ticks();
-        let video = VideoConfig { avcc: avcc.to_vec(), width, height, timescale, colour, composition_delay_ticks };
+        let video = VideoConfig { codec, width, height, timescale, colour, composition_delay_ticks };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         self.file = Some(TrackFile::create(folder, name, &config)?);
         Ok(())

@@ -206,7 +206,8 @@ fn start_s(path: &Path, stream: &str) -> f64 {
     first.parse().unwrap_or_else(|_| panic!("{first:?} is no time"))
 }
 
-fn probe_entries(path: &Path, arguments: &[&str]) -> String {
+/// What `ffprobe` says, as lines of CSV.
+pub fn probe_entries(path: &Path, arguments: &[&str]) -> String {
     let output = run(Command::new("ffprobe").args(["-v", "quiet", "-of", "csv=p=0"]).args(arguments).arg(path));
     String::from_utf8(output).unwrap()
 }

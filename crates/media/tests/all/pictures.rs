@@ -180,3 +180,25 @@ fn segments_begin_with_gops_and_sound_is_cut_where_pictures_are() {
         assert!((-0.001..0.0215).contains(&(start_s - 2.0 * n as f64)), "sound segment {n} begins at {start_s}");
     }
 }
+
+/// What is odd for one codec is odd for all: every frame, its time, the grid of GOPs, and both sizes.
+#[test]
+fn odd_pictures_in_every_codec() {
+    let select =
+        "-vf select='not(eq(mod(n\\,5)\\,2))*not(between(n\\,12\\,25))' -vsync vfr -video_track_timescale 90000";
+    for encoder in ["x265", "svt-av1", "vpx-vp9"] {
+        let by = |clip: &Clip| {
+            judge_with(clip, |plan| plan.video.iter_mut().for_each(|rung| rung.encoder = encoder.to_owned()))
+        };
+        // A rate that varies, a film without its upper bits, one that lies, one too small to be split further, no frame rate.
+        by(&h264("a.mp4", "320x240", "25", select));
+        let odd = clip(
+            "a.mp4",
+            &format!("{} {SOUND} -vf format=yuv444p,scale=321:181 -c:v libx264", picture("320x240", "25")),
+        );
+        assert!(by(&odd).psnr_db(&odd.path) > 28.0, "{encoder}");
+        by(&clip("a.mp4", &format!("{} -c:v libx264 -pix_fmt yuv420p10le", picture("320x180", "24000/1001"))));
+        by(&h264("a.mp4", "128x128", "12", ""));
+        by(&h264("a.mkv", "176x144", "50", "-vf setsar=16/11"));
+    }
+}

@@ -35,6 +35,7 @@ fn sound(at: usize, audio: &AudioStream) -> AudioRung {
         channels: audio.channels.min(2),
         sample_rate_hz: if audio.sample_rate_hz == 44_100 { 44_100 } else { 48_000 },
         bitrate_bps: 96_000,
+        loudness: None,
     }
 }
 

@@ -122,8 +122,59 @@ fn another_encoder_makes_the_same_pictures_on_the_same_grid() {
     assert!(fine_db > 32.0 && coarse_db < fine_db - 5.0, "{fine_db} dB and {coarse_db} dB");
 }
 
+/// Every codec, on a rate whose GOPs are not all of the same number of frames.
+#[test]
+fn every_codec_has_the_frames_times_and_grid_of_the_first() {
+    let clip = judge::clip(
+        "original.mkv",
+        "-f lavfi -i testsrc2=size=320x240:rate=30000/1001:duration=5.2 -pix_fmt yuv420p -c:v ffv1",
+    );
+    let by = |encoder: &str| {
+        let encoder = encoder.to_owned();
+        encoded(&clip, |plan| (plan.video[0].encoder, plan.video[0].crf) = (encoder, 28))
+    };
+    let shown = |folder: &Path| {
+        let frames = judge::frames(&folder.join("top.mp4"));
+        frames.iter().map(|frame| ((frame.time_s * 1e4).round() as i64, frame.is_key)).collect::<Vec<_>>()
+    };
+    let (reference, _) = by("x264");
+    let reference = shown(&reference);
+    assert_eq!(reference.iter().filter(|(_, is_key)| *is_key).count(), 6);
+    for (encoder, codec, name) in
+        [("x265", "hvc1.1.6.L", "hevc"), ("svt-av1", "av01.0.0", "av1"), ("vpx-vp9", "vp09.00.20.08", "vp9")]
+    {
+        let (folder, ladder) = by(encoder);
+        let track = &ladder.tracks[0];
+        assert!(track.codec.starts_with(codec), "{encoder}: {}", track.codec);
+        assert_eq!(shown(&folder), reference, "{encoder}");
+        let said = judge::probe_entries(&folder.join("top.mp4"), &["-show_entries", "stream=codec_name,width,height"]);
+        assert_eq!(said.trim(), format!("{name},320,240"), "{encoder}");
+        let psnr_db = psnr_db(&clip.path, &folder.join("top.mp4"));
+        assert!(psnr_db > 30.0, "{encoder}: {psnr_db} dB");
+    }
+}
+
+#[test]
+fn every_codec_keeps_a_mean_and_takes_one_frame() {
+    let clip = judge::clip(
+        "noise.mkv",
+        "-f lavfi -i testsrc2=size=320x240:rate=25:duration=6,noise=alls=20:allf=t -pix_fmt yuv420p -c:v ffv1",
+    );
+    let one = judge::clip("one.mkv", "-f lavfi -i testsrc2=size=64x64:rate=25 -frames:v 1 -pix_fmt yuv420p -c:v ffv1");
+    for encoder in ["x265", "svt-av1", "vpx-vp9"] {
+        let (_folder, ladder) = encoded(&clip, |plan| {
+            plan.video[0].encoder = encoder.to_owned();
+            (plan.video[0].mean_bitrate_bps, plan.video[0].max_bitrate_bps) = (Some(600_000), 900_000);
+        });
+        let mean_bps = ladder.tracks[0].average_bandwidth_bps;
+        assert!((400_000..800_000).contains(&mean_bps), "{encoder}: {mean_bps}");
+        let (_folder, ladder) = encoded(&one, |plan| plan.video[0].encoder = encoder.to_owned());
+        assert_eq!(ladder.tracks[0].samples, 1, "{encoder}");
+    }
+}
+
 #[test]
 fn what_is_installed_is_found() {
-    let names = ["x264enc", "nosuchenc", "avenc_aac"].map(str::to_owned).to_vec();
-    assert_eq!(ladder::installed(names).unwrap(), ["x264enc", "avenc_aac"]);
+    let names = ["x264enc", "nosuchenc", "avenc_aac", "libx265", "libnosuch"].map(str::to_owned).to_vec();
+    assert_eq!(ladder::installed(names).unwrap(), ["x264enc", "avenc_aac", "libx265"]);
 }

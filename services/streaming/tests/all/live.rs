@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flame_api::live::{Channel, ChannelState, LiveTrack, NewChannel, NewPublication, Publication};
 use flame_api::media::TrackKind;
 use flame_api::metadata::AssetState;
-use flame_cmaf::{MediaConfig, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
+use flame_cmaf::{MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use tokio::sync::mpsc;
@@ -38,8 +38,9 @@ impl Encoder {
 
     /// One that counts in other ticks.
     pub fn counting_in(timescale: u32, width: u16, from_ticks: i64) -> Self {
-        let avcc = vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb];
-        let video = VideoConfig { avcc, width, height: 720, timescale, colour: None, composition_delay_ticks: 0 };
+        let codec =
+            PictureCodec::Avc(vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb]);
+        let video = VideoConfig { codec, width, height: 720, timescale, colour: None, composition_delay_ticks: 0 };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         let writer = TrackWriter::new(&config, Segmentation::OnCall).unwrap();
         let part_ticks = PART_TICKS * i64::from(timescale) / i64::from(TIMESCALE);

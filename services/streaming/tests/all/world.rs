@@ -17,7 +17,7 @@ use axum::routing::any;
 use flame_api::Client;
 use flame_api::media::{Probe, Rational, SoundRole, Track, TrackKind, VideoStream};
 use flame_api::metadata::{NewAsset, NewVersion, Source};
-use flame_cmaf::{Finished, MediaConfig, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
+use flame_cmaf::{Finished, MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey, Store, StoreConfig};
 use flame_service_host::config::Span;
 use flame_service_host::{HostConfig, Running};
@@ -269,9 +269,9 @@ const BLOCK: usize = 61;
 
 /// A video track of these segments, 4 s each of 4 pictures; their bytes differ from place to place.
 pub fn stored(name: &str, segments: &[usize]) -> Stored {
-    let avcc = vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb];
+    let codec = PictureCodec::Avc(vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb]);
     let video =
-        VideoConfig { avcc, width: 1280, height: 720, timescale: 90_000, colour: None, composition_delay_ticks: 0 };
+        VideoConfig { codec, width: 1280, height: 720, timescale: 90_000, colour: None, composition_delay_ticks: 0 };
     let config = TrackConfig { media: MediaConfig::Video(video), language: None };
     let mut writer = TrackWriter::new(&config, Segmentation::Interval { ms: 4000 }).unwrap();
     let mut object = writer.init().to_vec();

@@ -5,6 +5,7 @@
 
 use flame_api::media::Rational;
 use flame_chain::chain::{Cap, Rate, Sizes};
+use flame_chain::table::EncoderType;
 use flame_media_child::protocol::VideoRung;
 
 use super::RUNGS_MAX;
@@ -46,7 +47,7 @@ pub(super) fn of(
     frame_rate: Option<Rational>,
     rate: Rate,
     wanted: &Sizes,
-    encoder: &str,
+    encoder: &EncoderType,
     preset: &str,
 ) -> Vec<VideoRung> {
     let fps = frame_rate.map_or(REFERENCE_RATE, Rational::as_f64);
@@ -56,9 +57,10 @@ pub(super) fn of(
         Sizes::Shorter(sides) => shorter(Size { width, height }, sides),
     };
     let most_pixels = sizes.first().map_or(1, |size| size.pixels());
+    let auto_crf = |size: Size| crf(size.pixels(), fps) + crf_above_h264(encoder.codec);
     let rung = |size: Size| {
         let share = |bps: u32| share_bps(bps, size.pixels(), most_pixels);
-        let auto_bps = cap_bps(size.pixels(), fps);
+        let auto_bps = share_of_h264(cap_bps(size.pixels(), fps), encoder.codec);
         let (crf, mean_bitrate_bps, max_bitrate_bps) = match rate {
             Rate::Quality { crf: set, cap } => {
                 let cap_bps = match cap {
@@ -66,7 +68,7 @@ pub(super) fn of(
                     Cap::Open => 0,
                     Cap::Bps(bps) => share(bps),
                 };
-                (set.unwrap_or_else(|| crf(size.pixels(), fps)), None, cap_bps)
+                (set.unwrap_or(auto_crf(size)), None, cap_bps)
             }
             Rate::Mean { bitrate_bps, cap } => {
                 let mean_bps = share(bitrate_bps);
@@ -75,14 +77,14 @@ pub(super) fn of(
                     Cap::Open => 0,
                     Cap::Bps(bps) => share(bps),
                 };
-                (crf(size.pixels(), fps), Some(mean_bps), cap_bps)
+                (auto_crf(size), Some(mean_bps), cap_bps)
             }
         };
         VideoRung {
             name: format!("v{}", size.shorter()),
             width: size.width,
             height: size.height,
-            encoder: encoder.to_owned(),
+            encoder: encoder.word.to_owned(),
             crf,
             mean_bitrate_bps,
             max_bitrate_bps,
@@ -142,8 +144,31 @@ fn crf(pixels: u64, rate: f64) -> u32 {
     by_size + u32::from(rate > FAST_RATE)
 }
 
+/// How much further other codecs count for about the same quality, where theirs begins at 0 too.
+fn crf_above_h264(codec: &str) -> u32 {
+    match codec {
+        "hevc" => 3,
+        "av1" => 12,
+        "vp9" => 11,
+        _ => 0,
+    }
+}
+
+/// What other codecs need of the bits of H.264, rounded up: they are capped there.
+fn share_of_h264(bps: u32, codec: &str) -> u32 {
+    let percent = match codec {
+        "hevc" => 70,
+        "av1" => 60,
+        "vp9" => 75,
+        _ => 100,
+    };
+    #[allow(clippy::cast_possible_truncation, reason = "at most what it was")]
+    let share = (u64::from(bps) * percent / 100) as u32;
+    share.max(SHARE_MIN_BPS)
+}
+
 /// What a rung may take at most, over any two seconds.
-fn cap_bps(pixels: u64, rate: f64) -> u32 {
+pub(super) fn cap_bps(pixels: u64, rate: f64) -> u32 {
     #[allow(clippy::cast_precision_loss, reason = "the pixels of a picture are far below 2^52")]
     let by_size = (pixels as f64 / REFERENCE_PIXELS).powf(PIXEL_EXPONENT);
     let by_rate = (rate.clamp(10.0, 120.0) / REFERENCE_RATE).powf(RATE_EXPONENT);
@@ -198,14 +223,23 @@ fn nearest_even(num: u64, den: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use flame_chain::table::ENCODERS;
     use proptest::prelude::*;
 
     use super::*;
 
     const AUTO: Rate = Rate::Quality { crf: None, cap: Cap::Auto };
 
+    fn x264() -> &'static EncoderType {
+        encoder("x264")
+    }
+
+    fn encoder(word: &str) -> &'static EncoderType {
+        ENCODERS.iter().find(|encoder| encoder.word == word).unwrap()
+    }
+
     fn ladder(width: u32, height: u32) -> Vec<VideoRung> {
-        of((width, height), Some(Rational { num: 25, den: 1 }), AUTO, &Sizes::Classic, "x264", "veryfast")
+        of((width, height), Some(Rational { num: 25, den: 1 }), AUTO, &Sizes::Classic, x264(), "veryfast")
     }
 
     fn named(width: u32, height: u32) -> Vec<(String, u32, u32)> {
@@ -267,7 +301,7 @@ mod tests {
     #[test]
     fn sizes_that_are_asked_for_are_never_above_the_source() {
         let sized = |source, sides: &[u32]| {
-            let rungs = of(source, None, AUTO, &Sizes::Shorter(sides.to_vec()), "x264", "fast");
+            let rungs = of(source, None, AUTO, &Sizes::Shorter(sides.to_vec()), x264(), "fast");
             rungs.into_iter().map(|rung| (rung.width, rung.height)).collect::<Vec<_>>()
         };
         assert_eq!(sized((1920, 1080), &[720, 360]), [(1280, 720), (640, 360)]);
@@ -280,12 +314,21 @@ mod tests {
     #[test]
     fn bits_that_are_asked_for_are_those_of_the_largest_size() {
         let rate = Rate::Mean { bitrate_bps: 2_000_000, cap: Cap::Auto };
-        let rungs = of((1280, 720), None, rate, &Sizes::Shorter(vec![720, 360]), "x264", "fast");
+        let rungs = of((1280, 720), None, rate, &Sizes::Shorter(vec![720, 360]), x264(), "fast");
         assert_eq!((rungs[0].mean_bitrate_bps, rungs[0].max_bitrate_bps), (Some(2_000_000), 3_000_000));
         assert!(rungs[1].mean_bitrate_bps < Some(1_000_000) && rungs[1].mean_bitrate_bps > Some(500_000));
         let capped = Rate::Quality { crf: Some(30), cap: Cap::Bps(1_000_000) };
-        let rungs = of((1280, 720), None, capped, &Sizes::Source, "x264", "fast");
+        let rungs = of((1280, 720), None, capped, &Sizes::Source, x264(), "fast");
         assert_eq!((rungs[0].crf, rungs[0].mean_bitrate_bps, rungs[0].max_bitrate_bps), (30, None, 1_000_000));
+    }
+
+    #[test]
+    fn better_codecs_get_fewer_bits_and_count_further() {
+        let of = |word| of((1280, 720), None, AUTO, &Sizes::Source, encoder(word), "fast").remove(0);
+        let [h264, hevc, av1, vp9] = ["x264", "x265", "svt-av1", "vpx-vp9"].map(of);
+        assert!(av1.max_bitrate_bps < hevc.max_bitrate_bps && hevc.max_bitrate_bps < vp9.max_bitrate_bps);
+        assert!(vp9.max_bitrate_bps < h264.max_bitrate_bps);
+        assert_eq!([h264.crf, hevc.crf, av1.crf, vp9.crf], [22, 25, 34, 33]);
     }
 
     proptest! {

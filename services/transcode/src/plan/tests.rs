@@ -218,3 +218,31 @@ fn an_encoder_that_is_not_there_is_replaced_by_another_or_refused_with_what_ther
     let refused = planned(&document("auto"), &source, Some(&[])).unwrap_err().to_string();
     assert!(refused.contains("for h264") && refused.contains("install"), "{refused}");
 }
+
+#[test]
+fn other_codecs_leave_out_what_their_encoder_does_not_take() {
+    let text = shipped::find("ladder-av1").unwrap().text;
+    let chain = read(text, &[("fallback".to_owned(), "source".to_owned())].into()).unwrap();
+    let means = Means { preset: "fast", encoders: None };
+    let made = |width, height| of(&chain, &probe(Some(video(width, height)), None), means);
+    let plan = made(640, 360).unwrap();
+    let rungs: Vec<_> = plan.ladder.video.iter().map(|rung| (rung.name.as_str(), rung.encoder.as_str())).collect();
+    assert_eq!(rungs, [("v360", "svt-av1"), ("v240", "svt-av1"), ("v360-2", "x264")]);
+    assert_eq!(plan.encoders, ["svt-av1", "x264", "avenc-aac"]);
+    let small = made(100, 62).unwrap_err();
+    assert!(matches!(small, PlanError::TooSmall { side_min: 64, .. }), "{small}");
+    // Nobody has looked, or one is not there: it is named with what there is.
+    let none = Means { encoders: Some(&[]), ..means };
+    let missing = of(&chain, &probe(Some(video(640, 360)), None), none).unwrap_err().to_string();
+    assert!(missing.contains("for av1") && missing.contains("libavcodec59"), "{missing}");
+}
+
+#[test]
+fn sound_is_told_how_loud_it_is_to_be() {
+    let text = "chain: a\nstages:\n  s: { type: decode }\n  m: { type: mix, input: s }\n  l: { type: loudness, input: m, target: -16 }\n  \
+                a: { type: encode-audio, input: l }\n  p: { type: package, input: a }\n";
+    let chain = read(text, &Default::default()).unwrap();
+    let means = Means { preset: "fast", encoders: None };
+    let plan = of(&chain, &probe(None, Some(sound(48_000, 2))), means).unwrap();
+    assert_eq!(plan.ladder.audio[0].loudness, Some(LoudnessPlan { target_lufs: -16.0, true_peak_max_dbtp: -2.0 }));
+}

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use flame_api::media::Track;
-use flame_api::quality::{Comparison, Metric};
+use flame_api::quality::{Comparison, Inspection, Metric};
 use flame_api::transcode::GateResult;
 use flame_chain::Chain;
 use flame_cmaf::index::TrackIndex;
 use flame_jobs::attempt::{Unfinished, failed, media_trouble};
-use flame_media_child::protocol::{ComparePlan, Fault, Outcome, Request};
+use flame_media_child::protocol::{ComparePlan, Fault, InspectPlan, Outcome, Request};
 use flame_media_child::{Call, Pool};
 use flame_quality::gate::Gate;
 use flame_service_host::problem::chain as chained;
@@ -28,6 +28,9 @@ use crate::version::{Made, media_name};
 const SCORES: &str = "scores.json";
 /// Less certainty that frames belong together makes scores mean nothing.
 const CONFIDENCE_MIN: f64 = 0.5;
+
+/// Black, frozen and silent stretches count from this length on, seconds; as `flame quality inspect` has it.
+const SHORTEST_S: f64 = 0.5;
 
 /// What is measured, and with what.
 pub(super) struct Checking<'a> {
@@ -84,16 +87,24 @@ impl Checking<'_> {
             true => Some(self.compare(&track.name, gates).await?),
             false => None,
         };
+        let inspection = match gates.iter().any(Gate::needs_inspection) {
+            true => Some(self.inspect(&track.name).await?),
+            false => None,
+        };
         let mut refused = None;
         for gate in gates {
-            let verdict = match (gate.track_figure(), &comparison) {
-                (Some(figure), _) => known.figure(figure).map(|measured| gate.verdict(measured)),
-                (None, Some(comparison)) => gate.judge(comparison).ok(),
-                (None, None) => None,
+            let absent = || format!("`{gate}` is about what the track {} does not have", track.name);
+            let verdict = match (gate.track_figure(), &comparison, &inspection) {
+                (Some(figure), ..) => known.figure(figure).map(|measured| gate.verdict(measured)).ok_or_else(absent),
+                (None, _, Some(inspection)) if gate.needs_inspection() => gate.judge_inspection(inspection),
+                (None, Some(comparison), _) => gate.judge(comparison),
+                (None, None, _) => Err(absent()),
             };
-            let Some(verdict) = verdict else {
-                let reason = format!("stage `{stage}`: `{gate}` is about what the track {} does not have", track.name);
-                return Ok(Some(reason));
+            let verdict = match verdict {
+                Ok(verdict) => verdict,
+                Err(why) => {
+                    return Ok(Some(format!("stage `{stage}`: the track {} cannot pass `{gate}`: {why}", track.name)));
+                }
             };
             let (track, measured) = (track.name.clone(), verdict.measured);
             if !verdict.passes && refused.is_none() {
@@ -128,6 +139,18 @@ impl Checking<'_> {
         let outcome = self.pool.run(&request, call).await.map_err(|error| media_trouble(&error))?;
         match outcome {
             Outcome::Compare { comparison } => Ok(*comparison),
+            _ => Err(failed(Fault::Environment, "the media process answered another question".to_owned())),
+        }
+    }
+
+    /// Looks what is in the track.
+    async fn inspect(&self, track: &str) -> Result<Inspection, Unfinished> {
+        let input = self.folder.join(media_name(track)).to_string_lossy().into_owned();
+        let plan = InspectPlan { input, follow_playlists: false, shortest_s: SHORTEST_S };
+        let call = Call { deadline: Some(self.deadline), cancel: self.cancel.clone(), ..Call::default() };
+        let outcome = self.pool.run(&Request::Inspect { plan }, call).await.map_err(|error| media_trouble(&error))?;
+        match outcome {
+            Outcome::Inspect { inspection } => Ok(*inspection),
             _ => Err(failed(Fault::Environment, "the media process answered another question".to_owned())),
         }
     }

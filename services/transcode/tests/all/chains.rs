@@ -62,7 +62,7 @@ async fn chains_are_listed_shown_and_checked() {
     let world = World::start().await;
     let chains = world.client.chains().await.unwrap().items;
     let names: Vec<_> = chains.iter().map(|chain| chain.name.as_str()).collect();
-    assert_eq!(names, ["ladder", "proxy", "audio-only"]);
+    assert_eq!(names, ["ladder", "ladder-hevc", "ladder-av1", "proxy", "audio-only"]);
     for name in names {
         let shown = world.client.chain(name).await.unwrap().expect("it is listed");
         let check = ChainCheck { document: shown.document.clone(), parameters: BTreeMap::new() };
@@ -139,6 +139,53 @@ async fn shipped_chains_make_what_they_say() {
     let silent = world.job_for(&recipe("no-audio").seconds(1.0).make()).await;
     let new = NewJob { chain: "audio-only".to_owned(), ..silent };
     said(&world.client.create_job(&new).await.unwrap_err(), "the source has no audio");
+}
+
+#[tokio::test]
+async fn other_codecs_are_made_beside_one_that_every_player_has() {
+    let world = World::start().await;
+    let source = world.job_for(&short_clip()).await;
+    for (chain, codec, encoder) in [("ladder-hevc", "hvc1.", "x265"), ("ladder-av1", "av01.", "svt-av1")] {
+        let parameters = set(&[("preset", "ultrafast"), ("fallback", "240")]);
+        let new = NewJob { id: Uuid::now_v7(), chain: chain.to_owned(), parameters, ..source.clone() };
+        world.queue(&new).await;
+        let job = world.until_final(new.id).await;
+        assert_eq!((job.state, job.error.as_deref()), (JobState::Succeeded, None));
+        let tracks: Vec<_> = job.tracks.iter().map(|track| (track.name.as_str(), track.codec.get(..5))).collect();
+        let h264 = ("v240-2", Some("avc1."));
+        assert_eq!(tracks, [("v360", Some(codec)), ("v240", Some(codec)), h264, ("a128", Some("mp4a."))]);
+        let version = world.asset(job.asset_id).await.version.expect("it is published");
+        let made = version.conditioning.expect("it says how it was made");
+        assert_eq!(made.encoders, [encoder, "x264", "avenc-aac"]);
+    }
+}
+
+/// Sound at a target, and gates on what is found in the track.
+const LOUD: &str = "\
+chain: loud
+parameters:
+  target: { default: -23 }
+  bound: { default: loudness.integrated >= -23.5 }
+stages:
+  source: { type: decode }
+  loud: { type: loudness, input: source, target: \"${target}\", true_peak: -1 }
+  audio: { type: encode-audio, input: loud, gates: [\"${bound}\", loudness.integrated <= -22.5, loudness.true_peak <= 0] }
+  out: { type: package, input: audio }
+";
+
+#[tokio::test]
+async fn sound_is_brought_to_a_loudness_and_gated_on_it() {
+    let world = World::start().await;
+    let source = world.job_for(&short_clip()).await;
+    let good = run(&world, &source, LOUD, &[]).await;
+    assert_eq!((good.state, good.error.as_deref()), (JobState::Succeeded, None));
+    let audio = good.stages.iter().find(|stage| stage.name == "audio").expect("it has run");
+    assert!(audio.gates.len() == 3 && audio.gates.iter().all(|gate| gate.passed), "{audio:?}");
+    let source = world.job_for(&short_clip()).await;
+    let bad = run(&world, &source, LOUD, &[("target", "-30")]).await;
+    assert_eq!(bad.state, JobState::Failed, "{bad:?}");
+    let error = bad.error.expect("it says why");
+    assert!(error.contains("stage `audio`") && error.contains("loudness.integrated >= -23.5"), "{error}");
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ fn distance(from: u64, to: u64) -> i32 {
 }
 
 /// NAL units between start codes, without the zeros that may follow them. What stands before the first is none.
-fn units(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn units(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = after_start(octets).unwrap_or_default();
     std::iter::from_fn(move || {
         if rest.is_empty() {

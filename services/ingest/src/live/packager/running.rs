@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use flame_api::live::LiveTrack;
 use flame_api::media::{Rational, TrackKind};
 use flame_cmaf::{
-    AudioConfig, ChunkWriter, Cuts, Followed, MediaConfig, MediaTime, Parts, Sample, SoundCodec, TrackConfig,
-    VideoConfig,
+    AudioConfig, ChunkWriter, Cuts, Followed, MediaConfig, MediaTime, Parts, PictureCodec, Sample, SoundCodec,
+    TrackConfig, VideoConfig,
 };
 
 use super::{Base, Hints, Lengths, PackageError, Step, Timed, Track};
@@ -182,7 +182,7 @@ impl Lane {
             (timescale, Some(frame_ticks))
         });
         let config = VideoConfig {
-            avcc: video.record.to_vec(),
+            codec: PictureCodec::Avc(video.record.to_vec()),
             width,
             height,
             timescale,

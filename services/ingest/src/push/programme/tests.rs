@@ -1,6 +1,8 @@
 //! Programmes of made-up tracks: pictures of any rate, cut alike, with everything that encoders do to them.
 
-use flame_cmaf::{AudioConfig, ChunkWriter, MediaConfig, Parts, Piece, Pushed, SoundCodec, TrackConfig, VideoConfig};
+use flame_cmaf::{
+    AudioConfig, ChunkWriter, MediaConfig, Parts, PictureCodec, Piece, Pushed, SoundCodec, TrackConfig, VideoConfig,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -21,8 +23,8 @@ fn track(media: MediaConfig) -> PushedTrack {
 }
 
 fn pictures(timescale: u32, width: u16) -> PushedTrack {
-    let (avcc, height) = (AVCC.to_vec(), 180);
-    track(MediaConfig::Video(VideoConfig { avcc, width, height, timescale, colour: None, composition_delay_ticks: 0 }))
+    let (codec, height) = (PictureCodec::Avc(AVCC.to_vec()), 180);
+    track(MediaConfig::Video(VideoConfig { codec, width, height, timescale, colour: None, composition_delay_ticks: 0 }))
 }
 
 fn sound() -> PushedTrack {
