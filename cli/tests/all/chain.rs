@@ -68,7 +68,7 @@ fn a_document_of_ones_own_is_run_and_shown_stage_by_stage() {
 
     // Shipped ones by their names, on arrival.
     for (chain, kinds) in [("proxy", vec!["video", "audio"]), ("audio-only", vec!["audio"])] {
-        let ingested = &world.json(&["ingest", film, "--chain", chain])[0];
+        let ingested = &world.json(&["chain", "run", film, "--chain", chain])[0];
         assert_eq!((&ingested["job"]["state"], &ingested["job"]["chain"]), (&"succeeded".into(), &chain.into()));
         let tracks = ingested["job"]["tracks"].as_array().unwrap();
         assert_eq!(tracks.iter().map(|track| &track["kind"]).collect::<Vec<_>>(), kinds, "{ingested}");

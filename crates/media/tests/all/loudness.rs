@@ -79,7 +79,7 @@ fn a_sound_is_brought_to_its_target_whatever_it_was() {
 fn what_is_mixed_down_is_measured_after_it() {
     let clip = judge::clip(
         "six.mkv",
-        "-f lavfi -i testsrc2=size=320x240:rate=25:duration=6 -f lavfi -i anoisesrc=r=48000:d=6:a=0.02 -ac 6 -c:v libx264 \
+        "-f lavfi -i testsrc2=size=320x240:rate=25:duration=6 -f lavfi -i anoisesrc=r=48000:d=6:a=0.05:color=pink -ac 6 -c:v libx264 \
          -pix_fmt yuv420p -c:a flac",
     );
     let (lufs, _) = ffmpeg_lufs_dbtp(&encoded(&clip, -23.0, -1.0).join("sound.mp4"));
