@@ -61,8 +61,12 @@ fn derived(folder: &Path, init: &[u8], segment: &[u8], plan: &TransratePlan) -> 
     (fs::read(folder.join("init.mp4")).unwrap(), fs::read(folder.join("segment.m4s")).unwrap(), took_s)
 }
 
+/// When a sample is decoded, and for how long; when it is shown, and whether decoding can start there.
+type Decoded = (i64, u32);
+type Shown = (i64, bool);
+
 /// Decode times, presentation times and sync samples, the edit applied.
-fn times(init: &[u8], segment: &[u8]) -> (Vec<(i64, u32)>, Vec<(i64, bool)>) {
+fn times(init: &[u8], segment: &[u8]) -> (Vec<Decoded>, Vec<Shown>) {
     let init = InitInfo::parse(init).unwrap();
     let samples = samples::samples(segment, &init).unwrap();
     let decoded = samples.iter().map(|sample| (init.edited_ticks(sample), sample.duration_ticks)).collect();
