@@ -80,7 +80,7 @@ fn gated(set: &[(&str, &str)]) -> Wanted {
 async fn refused(client: &Client, id: Uuid, quiet: bool) -> anyhow::Result<Verified<()>> {
     let queued = queue(client, id, gated(&[("least", "psnr_y.p5 >= 90")])).await?;
     let job = job::follow(client, queued.id, "gate fails", quiet).await?;
-    ensure!(job.state == JobState::Failed, "it is {}", job::state(job.state));
+    ensure!(job.state == JobState::Failed, "it is {}", job.state.word());
     let reason = job.error.context("it failed without a reason")?;
     ensure!(reason.contains("psnr_y.p5") && reason.contains("h264"), "{reason}");
     Ok(Verified((), reason))
@@ -89,7 +89,7 @@ async fn refused(client: &Client, id: Uuid, quiet: bool) -> anyhow::Result<Verif
 async fn passed(client: &Client, id: Uuid, quiet: bool) -> anyhow::Result<Verified<Job>> {
     let queued = queue(client, id, gated(&[])).await?;
     let job = job::follow(client, queued.id, "gates pass", quiet).await?;
-    ensure!(job.state == JobState::Succeeded, "{}: {}", job::state(job.state), job.error.unwrap_or_default());
+    ensure!(job.state == JobState::Succeeded, "{}: {}", job.state.word(), job.error.unwrap_or_default());
     let measured = job.stages.iter().flat_map(|stage| &stage.gates);
     let words: Vec<_> = measured.map(|one| format!("{} {} ({:.2})", one.track, one.gate, one.measured)).collect();
     let words = words.join("; ");
@@ -120,9 +120,9 @@ async fn again(stage: &mut Stage) -> anyhow::Result<Verified<Client>> {
 
 async fn goes_on(client: &Client, id: Uuid, quiet: bool) -> anyhow::Result<Verified<()>> {
     let job = job::follow(client, id, "goes on", quiet).await?;
-    ensure!(job.state == JobState::Succeeded, "{}: {}", job::state(job.state), job.error.unwrap_or_default());
+    ensure!(job.state == JobState::Succeeded, "{}: {}", job.state.word(), job.error.unwrap_or_default());
     ensure!(job.attempt > 1, "it was not begun again");
-    Ok(Verified((), format!("the same job, attempt {}, {}", job.attempt, job::state(job.state))))
+    Ok(Verified((), format!("the same job, attempt {}, {}", job.attempt, job.state.word())))
 }
 
 async fn renditions(client: &Client, id: Uuid) -> anyhow::Result<Verified<String>> {

@@ -71,7 +71,7 @@ async fn stored(client: &Client, clip: &Path, quiet: bool) -> anyhow::Result<Ver
     };
     let queued = job::queue(client, id, wanted).await.map_err(|exit| anyhow::anyhow!(exit.message()))?;
     let job = job::follow(client, queued.id, "one rendition", quiet).await?;
-    ensure!(job.state == JobState::Succeeded, "{}: {}", job::state(job.state), job.error.unwrap_or_default());
+    ensure!(job.state == JobState::Succeeded, "{}: {}", job.state.word(), job.error.unwrap_or_default());
     let asset = client.asset(id).await?.context("the asset is gone")?;
     ensure!(asset.state == AssetState::Ready, "the job succeeded, but the asset does not play");
     let tracks = asset.version.map(|version| version.tracks).unwrap_or_default();

@@ -62,8 +62,19 @@ fn the_scenarios_are_named() {
     assert_eq!(
         names,
         [
-            "vod", "ingest", "metadata", "transcode", "transrate", "live", "quality", "switch", "indirection", "vcdn",
-            "multicast", "path", "adapt"
+            "vod",
+            "ingest",
+            "metadata",
+            "transcode",
+            "transrate",
+            "live",
+            "quality",
+            "switch",
+            "indirection",
+            "vcdn",
+            "multicast",
+            "path",
+            "adapt"
         ]
     );
 }
