@@ -37,7 +37,7 @@ impl Store {
              ON CONFLICT (asset_seq, job_id) DO NOTHING")
         .bind(tenant)
         .bind(seq)
-        .bind(&job.to_string())
+        .bind(job.to_string())
         .bind(json(new)?)
         .run(&mut transaction)
         .await?;
