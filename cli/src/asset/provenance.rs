@@ -3,7 +3,7 @@
 
 use anyhow::{anyhow, bail};
 use flame_api::Client;
-use flame_api::metadata::{AssetQuery, MadeVersion, Provenance, ProvenanceQuery};
+use flame_api::metadata::{AssetQuery, MadeVersion, Provenance, ProvenanceQuery, Score};
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
@@ -82,6 +82,17 @@ fn show(found: &Provenance) -> Result<(), Exit> {
     fact("came in", format!("{}{}", output::moment(found.registered.at), by(&found.registered.by)));
     for other in &found.same_source {
         fact("same bytes", other.to_string());
+    }
+    for Score { job_id, score } in &found.scores {
+        let against = score.reference.as_ref().map(|reference| format!(" against {reference}")).unwrap_or_default();
+        fact("measured", format!("{}{against}, {}", score.media, output::moment(score.measured_at)));
+        fact("  job", job_id.to_string());
+        let figures: Vec<_> = score.figures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+        fact("  figures", figures.join(", "));
+        for gate in &score.gates {
+            let kept = if gate.passed { "kept" } else { "not kept" };
+            fact("  gate", format!("{}: {kept}", gate.gate));
+        }
     }
     for MadeVersion { version, plays, published } in &found.versions {
         fact("version", format!("{}{}", version.name, if *plays { ", which plays" } else { "" }));

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{Source, Version};
+use super::{Score, Source, Version};
 use crate::media::Probe;
 use crate::subtitles::Subtitle;
 
@@ -27,6 +27,9 @@ pub struct Provenance {
     pub registered: Deed,
     /// What was made of them: every version that is kept, newest first. A segment is of a track of one of them.
     pub versions: Vec<MadeVersion>,
+    /// What was measured of them, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scores: Vec<Score>,
     /// Texts that were added.
     pub subtitles: Vec<Subtitle>,
     /// Other assets of the tenant whose source is the same bytes, newest first, at most 100.

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use flame_api::Problem;
-use flame_api::metadata::{Provenance, ProvenanceQuery};
+use flame_api::metadata::{Provenance, ProvenanceQuery, Score};
 use flame_service_host::{Caller, Failure, Json, Path, Query, Scope};
 use uuid::Uuid;
 
@@ -33,6 +33,11 @@ pub(super) async fn show(
 ) -> Result<Json<Provenance>, Error> {
     caller.require(Scope::Read)?;
     let mut found = store.provenance(&caller.tenant, id).await?.ok_or_else(|| missing(id))?;
+    // What was measured of all that plays, or of the whole version, was measured of what is asked for too.
+    let is_of = |asked: &Option<String>, of: &Option<String>| asked.is_none() || of.is_none() || asked == of;
+    found
+        .scores
+        .retain(|Score { score, .. }| is_of(&query.version, &score.version) && is_of(&query.track, &score.track));
     if let Some(version) = &query.version {
         found.versions.retain(|made| made.version.name == *version);
         if found.versions.is_empty() {

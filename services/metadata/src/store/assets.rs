@@ -35,7 +35,7 @@ impl Store {
         let existing = find(&mut transaction, new.id).await?.map(|(_, asset)| asset);
         match (asset::register(existing.as_ref(), tenant, new), existing) {
             (Registration::Create, _) => {}
-            (Registration::Repeat, Some(asset)) if asset.deleted_at.is_some() => return Ok(Registered::Deleted),
+            // Also one that lies in the trash: it can come back, and whoever asks again must not take its bytes for nobody's.
             (Registration::Repeat, Some(asset)) => return Ok(Registered::Known(asset)),
             (Registration::Repeat | Registration::Taken, _) => return Ok(Registered::Taken),
         }
@@ -175,6 +175,15 @@ pub(super) async fn find(transaction: &mut Transaction, id: Uuid) -> StoreResult
     let seq = row.seq;
     let asset = rows::assets(transaction, vec![row]).await?.pop();
     Ok(asset.map(|asset| (seq, asset)))
+}
+
+/// The tenant's asset, also where it lies in the trash: what a job says of it counts, for it can come back.
+pub(super) async fn find_kept(
+    transaction: &mut Transaction,
+    tenant: &str,
+    id: Uuid,
+) -> StoreResult<Option<(i64, Asset)>> {
+    Ok(find(transaction, id).await?.filter(|(_, asset)| asset.tenant == tenant))
 }
 
 /// The asset with its place in the list, if it is `tenant`'s and in the catalogue.

@@ -1,5 +1,6 @@
 //! Edits of assets, and what takes edits back.
 
+use flame_api::group;
 use flame_api::metadata::{Action, Asset, AssetPatch};
 use flame_service_host::IfMatch;
 use uuid::Uuid;
@@ -8,7 +9,7 @@ use super::assets::{find, find_own};
 use super::history::{self, By, Note};
 use super::rows::encryption_word;
 use super::sql::{Sql, Transaction, json, sql};
-use super::{Store, StoreResult, now_us};
+use super::{Store, StoreResult, now_us, purges};
 use crate::edit::{Edited, Unreachable};
 use crate::limits::Refused;
 use crate::search::tsvector;
@@ -127,9 +128,19 @@ impl Store {
                 .run(&mut transaction)
                 .await?;
         }
+        // Who may have its media is another question now: what surrogates keep was given by the old answer.
+        let is_for_others = note.edited.is_some_and(|(before, after)| {
+            (before.protected, before.encryption) != (after.protected, after.encryption)
+        });
+        if is_for_others {
+            purges::note(&mut transaction, &self.purges, by.tenant, &group::of_asset(current.id)).await?;
+        }
         history::note(&mut transaction, by, (current.id, current.revision + 1, self.keep()), note).await?;
         let put = find(&mut transaction, current.id).await?;
         self.commit(transaction).await?;
+        if is_for_others {
+            self.purge_noted.notify_one();
+        }
         Ok(put.map(|(_, asset)| asset))
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::assets::{find_own, page};
 use super::rows::{self, AssetRow, moment, select_assets};
 use super::sql::{Sql, Transaction, Value, sql};
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, scores};
 use crate::cursor::{Position, Tier};
 use crate::known::KnownBy;
 
@@ -37,9 +37,20 @@ impl Store {
         let actors = actors(&mut transaction, tenant, id).await?;
         let registered = Deed { at: asset.created_at, by: actors.get("").cloned() };
         let versions = versions(&mut transaction, seq, &asset.sound_labels, &actors).await?;
+        let scores = scores::of_asset(&mut transaction, seq).await?;
         let same_source = same_source(&mut transaction, &asset).await?;
         let Asset { title, source, probe, subtitles, .. } = asset;
-        Ok(Some(Provenance { asset_id: id, title, source, probe, registered, versions, subtitles, same_source }))
+        Ok(Some(Provenance {
+            asset_id: id,
+            title,
+            source,
+            probe,
+            registered,
+            versions,
+            scores,
+            subtitles,
+            same_source,
+        }))
     }
 
     /// A page of `tenant`'s assets that are known by something, newest first.

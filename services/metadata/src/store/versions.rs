@@ -5,7 +5,7 @@ use flame_api::metadata::{Action, Asset, AssetState, Conditioning, NewVersion, V
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::assets::{find, find_own};
+use super::assets::{find, find_kept};
 use super::history::{self, By, Note};
 use super::rows::{self, damaged, kind_word, state_word, stored};
 use super::sql::{Transaction, json_or_null, sql};
@@ -43,8 +43,8 @@ impl Store {
     pub async fn publish(&self, by: By<'_>, id: Uuid, name: &str, new: &NewVersion) -> StoreResult<Published> {
         let tenant = by.tenant;
         let mut transaction = self.database.changing(id).await?;
-        let Some((asset_seq, asset)) = find_own(&mut transaction, tenant, id).await? else {
-            // Deleted while its job ran: what the job has stored since has to go too.
+        let Some((asset_seq, asset)) = find_kept(&mut transaction, tenant, id).await? else {
+            // Erased while its job ran: what the job has stored since has to go too.
             if deletions::note_again(&mut transaction, tenant, id).await? {
                 self.commit(transaction).await?;
                 self.deletion_noted.notify_one();
@@ -92,7 +92,7 @@ impl Store {
     /// Notes that conditioning the tenant's asset failed; gives the asset as it is now, if there is one.
     pub async fn fail(&self, by: By<'_>, id: Uuid, reason: &str) -> StoreResult<Option<Asset>> {
         let mut transaction = self.database.changing(id).await?;
-        let Some((seq, asset)) = find_own(&mut transaction, by.tenant, id).await? else {
+        let Some((seq, asset)) = find_kept(&mut transaction, by.tenant, id).await? else {
             return Ok(None);
         };
         match asset::fail(&asset, reason) {

@@ -163,11 +163,7 @@ async fn a_deleted_asset_lies_in_the_trash_and_comes_back_as_it_was(on: On) {
     let before = world.asset(deleted.id).await;
     assert_eq!(world.delete(deleted.id, "").await, 204);
     assert_eq!(world.delete(deleted.id, "").await, 404);
-    for path in ["", "/versions/0123456789ac"] {
-        let path = format!("/assets/{}{path}", deleted.id);
-        let method = if path.contains("versions") { Method::PUT } else { Method::GET };
-        problem(world.send(method, &path, &new_version()).await, 404, "not-found").await;
-    }
+    problem(world.get(&format!("/assets/{}", deleted.id)).await, 404, "not-found").await;
     problem(world.edit(deleted.id, "*", &value!({ "title": "x" })).await, 404, "not-found").await;
     for query in ["", "?q=sea", "?state=registered"] {
         let page: Page<Asset> = json(world.get(&format!("/assets{query}")).await, 200).await;
@@ -188,6 +184,27 @@ async fn a_deleted_asset_lies_in_the_trash_and_comes_back_as_it_was(on: On) {
     // Asked for again, nothing happens; and of what never was, nothing comes back.
     assert_eq!(json::<Asset>(world.post(&format!("/assets/{}/restore", deleted.id)).await, 200).await, back);
     problem(world.post(&format!("/assets/{}/restore", Uuid::now_v7())).await, 404, "not-found").await;
+}
+
+/// A job that ends while its asset lies in the trash has worked for whoever takes it out again.
+async fn what_a_job_says_of_an_asset_in_the_trash_counts_once_it_is_back(on: On) {
+    let world = World::start(on).await;
+    let asset = world.register("rescued").await;
+    let path = format!("/assets/{}", asset.id);
+    let again = flame_api::metadata::NewAsset { id: asset.id, source: asset.source.clone(), ..new_asset("default") };
+    assert_eq!(world.delete(asset.id, "").await, 204);
+    // Who asks again after a crash is told that it is there, and does not take its bytes for nobody's.
+    let known: Asset = json(world.send(Method::POST, "/assets", &again).await, 200).await;
+    assert!(known.deleted_at.is_some());
+    let done = world.send(Method::PUT, &format!("{path}/versions/0123456789ab"), &new_version()).await;
+    assert!(json::<Asset>(done, 201).await.deleted_at.is_some(), "it stays where it is");
+    problem(world.get(&path).await, 404, "not-found").await;
+    let back: Asset = json(world.post(&format!("{path}/restore")).await, 200).await;
+    assert_eq!(back.version.map(|version| version.name).as_deref(), Some("0123456789ab"));
+    // What was erased stays gone.
+    assert_eq!(world.delete(asset.id, "?erase=true").await, 204);
+    let late = world.send(Method::PUT, &format!("{path}/versions/0123456789ac"), &new_version()).await;
+    problem(late, 404, "not-found").await;
 }
 
 async fn what_is_erased_or_was_in_the_trash_for_long_enough_is_gone_for_good(on: On) {
@@ -216,5 +233,6 @@ on_each_database! {
     an_edit_is_taken_back_and_the_version_stays,
     what_is_no_longer_kept_is_said_to_be_gone,
     a_deleted_asset_lies_in_the_trash_and_comes_back_as_it_was,
+    what_a_job_says_of_an_asset_in_the_trash_counts_once_it_is_back,
     what_is_erased_or_was_in_the_trash_for_long_enough_is_gone_for_good,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flame_api::Page;
-use flame_api::metadata::{Asset, Conditioning, NewAsset, NewVersion, Provenance};
+use flame_api::metadata::{Asset, Conditioning, Measure, NewAsset, NewScore, NewVersion, Provenance};
 use reqwest::Method;
 use serde_json::json as value;
 use uuid::Uuid;
@@ -18,6 +18,20 @@ fn conditioning(preset: &str) -> Conditioning {
     .unwrap()
 }
 
+fn score(version: &str, track: &str) -> NewScore {
+    NewScore {
+        measure: Measure::Inspection,
+        media: track.to_owned(),
+        version: Some(version.to_owned()),
+        track: Some(track.to_owned()),
+        reference: None,
+        figures: [("black.count".to_owned(), 0.0)].into(),
+        gates: Vec::new(),
+        tools: "test".to_owned(),
+        measured_at: time::OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
 async fn what_plays_is_walked_back_to_its_source_and_the_source_forwards(on: On) {
     let mut world = World::start(on).await;
     let asset = world.register("One").await;
@@ -26,6 +40,11 @@ async fn what_plays_is_walked_back_to_its_source_and_the_source_forwards(on: On)
     let second = NewVersion { conditioning: Some(conditioning("slow")), tracks: vec![video(1080)], ..new_version() };
     for (name, version) in [("aaaaaaaaaaaa", &first), ("bbbbbbbbbbbb", &second)] {
         json::<Asset>(world.send(Method::PUT, &format!("{path}/versions/{name}"), version).await, 201).await;
+    }
+    let scores = [("aaaaaaaaaaaa", "v360"), ("bbbbbbbbbbbb", "v1080")]
+        .map(|(version, track)| (Uuid::now_v7(), score(version, track)));
+    for (job, score) in &scores {
+        assert_eq!(world.send(Method::PUT, &format!("{path}/scores/{job}"), score).await.status(), 201);
     }
     // The same bytes, brought in again; and by somebody else, who stays unknown.
     let again = NewAsset {
@@ -54,6 +73,8 @@ async fn what_plays_is_walked_back_to_its_source_and_the_source_forwards(on: On)
     let of = |query: &str| format!("{path}/provenance?{query}");
     let segment: Provenance = json(world.get(&of("version=aaaaaaaaaaaa&track=v360")).await, 200).await;
     assert_eq!(segment.versions.len(), 1);
+    let measured = |of: &Provenance| of.scores.iter().map(|score| score.job_id).collect::<Vec<_>>();
+    assert_eq!((measured(&whole), measured(&segment)), (vec![scores[1].0, scores[0].0], vec![scores[0].0]));
     let version = &segment.versions[0].version;
     assert_eq!((version.chain.as_str(), version.tracks.len(), version.tracks[0].name.as_str()), ("ladder", 1, "v360"));
     for missing in ["version=cccccccccccc", "version=bbbbbbbbbbbb&track=v360", "track=nothing"] {

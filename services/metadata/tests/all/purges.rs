@@ -25,7 +25,7 @@ async fn told(vcdn: &flame_vcdn::Running) -> Vec<String> {
     tags
 }
 
-async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice(on: On) {
+async fn a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now(on: On) {
     let mut config = flame_router::Config::default();
     config.host.listen = "127.0.0.1:0".parse().unwrap();
     let router = flame_router::start(config).await.unwrap();
@@ -60,8 +60,15 @@ async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice(on: 
         ..flame_vcdn::Config::default()
     });
     let vcdn = vcdn.await.unwrap();
+    // Who may have it changes: what surrogates keep was given by the old answer. That of a title does not.
+    let guarded = world.register("guarded").await.id;
+    for patch in [serde_json::json!({ "title": "kept from strangers" }), serde_json::json!({ "protected": true })] {
+        let answer = world.request(Method::PATCH, &format!("/assets/{guarded}")).header("if-match", "*").json(&patch);
+        assert_eq!(answer.send().await.unwrap().status(), 200);
+    }
     let text = format!("{kept}/00000000000a");
-    let mut wanted = vec![text.clone(), text, deleted.to_string(), deleted.to_string()];
+    let [deleted, guarded] = [deleted, guarded].map(|id| id.to_string());
+    let mut wanted = vec![text.clone(), text, deleted.clone(), deleted, guarded.clone(), guarded];
     wanted.sort_unstable();
     eventually(PATIENCE, || async {
         let told = told(&vcdn).await;
@@ -73,5 +80,5 @@ async fn a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice(on: 
 }
 
 on_each_database! {
-    a_surrogate_that_comes_later_is_told_of_all_that_was_deleted_twice,
+    a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now,
 }
