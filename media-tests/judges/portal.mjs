@@ -4,7 +4,7 @@
 //
 // URL: the router. ASSET: an asset whose link is followed, and which plays on while the platform is looked at. TITLE: of the asset
 // whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
-// live channel is made, an endpoint is drained and connected again, the asset of TITLE is measured, and LONG is renamed, deleted and restored. From a template, mistyped at first, two surrogates are deployed;
+// live channel is made, an endpoint is drained and connected again, the asset of TITLE is measured and walked back to its source, and LONG is renamed, deleted and restored. From a template, mistyped at first, two surrogates are deployed;
 // LONG (an asset of a minute) plays through the first, the second is connected, and the first is killed while it plays. Then every
 // view is looked at by axe. --pictures: saves each view at three widths there, and what killing looks like.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
@@ -101,6 +101,18 @@ async function steered(page, url, name) {
   await shows('serving');
   await page.locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
   return { states, command: await page.locator('.equivalent pre').first().textContent() };
+}
+
+// Walks from an asset back to its source: what is drawn, and what was measured.
+async function walked(page, url, asset) {
+  await page.goto(`${url}/#/asset/${asset}`);
+  await page.getByText('Where it comes from').click({ timeout: PATIENCE_MS });
+  // What was measured a moment ago is told to the catalogue by the way.
+  await page.locator('.origin tbody tr').first().waitFor({ timeout: PATIENCE_MS }).catch(() => {});
+  return page.evaluate(() => ({
+    stages: Array.from(document.querySelectorAll('.origin .graph text:not(.soft)'), ({ textContent }) => textContent),
+    measured: Array.from(document.querySelectorAll('.origin tbody tr'), ({ textContent }) => textContent),
+  }));
 }
 
 // Renames an asset, takes that back, deletes it and takes it out of the trash; its titles on the way.
@@ -251,6 +263,7 @@ try {
   const live = await channel(page, url);
   const endpoint = await steered(page, url, 'transcode');
   const quality = await measured(page, url, address.split('/').at(-1));
+  const origin = await walked(page, url, address.split('/').at(-1));
   const trash = await restored(page, url, values.long);
   const template = await deployed(page, url);
   const kill = await killed(page, url, values.long, values.pictures);
@@ -267,7 +280,7 @@ try {
     if (wide) found.push(`${view}: wider than the window`);
   }
   console.log(JSON.stringify({
-    linked, beside, cards, clicked, address, upload, live, endpoint, quality, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
+    linked, beside, cards, clicked, address, upload, live, endpoint, quality, origin, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
   }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);

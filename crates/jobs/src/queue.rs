@@ -21,6 +21,7 @@
 //! **Left out.** PostgreSQL, which is to come when several machines share one queue; a history of attempts.
 
 mod error;
+mod fair;
 mod standing;
 mod turn;
 
@@ -71,7 +72,7 @@ pub struct Table {
     pub to_work: &'static str,
     /// Which jobs wait to be closed, likewise; none where work leaves nothing.
     pub to_close: Option<&'static str>,
-    /// In which order they are taken.
+    /// In which order those of a tenant are taken; between tenants it is by turns.
     pub order: &'static str,
     /// What the service writes of a job that has come to stand anew, in the same transaction.
     pub beside: Beside,
@@ -292,7 +293,7 @@ pub fn now_us() -> i64 {
 
 impl Statements {
     fn of(table: &Table) -> Self {
-        let Table { phase, to_work, to_close, order, beside: _ } = table;
+        let Table { phase, to_close, order, .. } = table;
         // Made of the service's own words only.
         let select =
             |rest: String| AssertSqlSafe(format!("SELECT {phase} AS phase, {COLUMNS} FROM jobs {rest}")).into_sql_str();
@@ -306,7 +307,7 @@ impl Statements {
              finished_at_us = CASE WHEN ?12 THEN ?11 END WHERE seq = ?1"
         );
         Self {
-            work: due(to_work),
+            work: AssertSqlSafe(fair::next(table)).into_sql_str(),
             close: to_close.map(due),
             of_seq: select("WHERE seq = ?1".to_owned()),
             of_owner: select("WHERE lease_owner = ?1 LIMIT ?2".to_owned()),

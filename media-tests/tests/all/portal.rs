@@ -78,6 +78,12 @@ async fn chromium_finds_its_way_through_the_portal() {
     assert!(quality["plots"].as_u64() >= Some(3), "{quality:#}");
     assert!(quality["facts"].to_string().contains(" LUFS"), "{quality:#}");
 
+    // From what plays back to what was uploaded, and what was measured on the way.
+    let origin = &seen["origin"];
+    let stages = origin["stages"].as_array().expect("stages");
+    assert!(stages.len() >= 4 && stages[0] == "bigbuckbunny.mp4", "source, version, tracks: {origin:#}");
+    assert!(!origin["measured"].as_array().expect("rows").is_empty(), "{origin:#}");
+
     // A title can be had back, and what was deleted, too.
     assert_eq!(seen["trash"], json!({ "before": "A minute", "titles": ["Renamed", "A minute"] }), "{seen:#}");
 

@@ -98,3 +98,17 @@ type Range = { min: number; mean: number; max: number };
 
 /** Who looks, and what they may do. */
 export type Session = { tenant: string; subject: string; scopes: string[] };
+
+export type Deed = { at: string; by?: string | null };
+export type Score = {
+  job_id: string; measure: string; media: string; version?: string; track?: string; reference?: string; figures: Record<string, number>;
+  gates: { gate: string; measured: number | null; passed: boolean }[]; tools: string; measured_at: string;
+};
+/** Where an asset's bytes came from, and what was made of them. */
+export type Provenance = {
+  source: { file_name: string | null; sha256: string; size_bytes: number }; registered: Deed; same_source: string[]; scores?: Score[];
+  versions: {
+    name: string; chain: string; job_id: string | null; tracks: Track[]; plays: boolean; published: Deed;
+    conditioning?: { encoders: string[]; tools: string; parameters: Record<string, string> } | null;
+  }[];
+};

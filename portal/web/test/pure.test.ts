@@ -6,6 +6,7 @@ import { layout } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
 import { below } from '../pure/pages';
 import { facts, sentence } from '../pure/record';
+import { DRAWN_MAX, figures, verdict, walk } from '../pure/provenance';
 import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
@@ -215,5 +216,33 @@ describe('record', () => {
   test('changes are told', () => {
     expect(sentence({ change: { title: 'B', description: null }, detail: null })).toBe('title: B; description: nothing');
     expect(sentence({ change: null, detail: 'ladder' })).toBe('ladder');
+  });
+});
+
+describe('provenance', () => {
+  const track = (name: string) => ({
+    name, kind: 'video', codec: 'avc1', width: 640, height: 360, frame_rate: null, channels: null, sample_rate_hz: null, language: null,
+    title: null, average_bandwidth_bps: 1, peak_bandwidth_bps: 1, size_bytes: 1,
+  } as const);
+  const version = (name: string, plays: boolean) => ({ name, chain: 'ladder', job_id: null, tracks: [track('v360')], plays, published: { at: '' } });
+  const of = (count: number) => ({
+    source: { file_name: 'a.mp4', sha256: '', size_bytes: 1 }, registered: { at: '' }, same_source: [],
+    versions: Array.from({ length: count }, (_, at) => version(`v${at}`, at === 0)),
+  });
+  test('goes from the source over versions to tracks', () => {
+    expect(walk(of(1)).map(({ name, type, inputs }) => [name, type, inputs])).toEqual([
+      ['a.mp4', 'as it came', []], ['v0', 'ladder, plays now', ['a.mp4']], ['v360', '640×360 avc1', ['v0']],
+    ]);
+  });
+  test('names differ, and the oldest are left out', () => {
+    const names = walk(of(DRAWN_MAX + 2)).map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.length).toBe(1 + 2 * DRAWN_MAX);
+  });
+  test('figures and gates', () => {
+    const gate = (passed: boolean) => ({ gate: 'vmaf.p5 >= 80', measured: 81, passed });
+    const score = { job_id: '', measure: '', media: '', figures: { 'vmaf.p5': 81.456, a: 1, b: 2, c: 3, d: 4 }, gates: [gate(true)], tools: '', measured_at: '' };
+    expect(figures(score)).toBe('vmaf.p5 81.46, a 1, b 2, c 3');
+    expect([score, { ...score, gates: [gate(true), gate(false)] }, { ...score, gates: [] }].map(verdict)).toEqual(['kept', 'not kept', '']);
   });
 });

@@ -9,6 +9,7 @@ import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
+import { Origin } from '../parts/provenance';
 import { pictures } from '../parts/sprite';
 import { write } from '../pure/route';
 import type { Sprite } from '../pure/sprites';
@@ -118,6 +119,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
         </dl>
       </div>
       <Record record={asset.record ?? {}} custom={asset.custom ?? {}} />
+      <Origin id={id} />
       <History id={id} revision={asset.revision} onRestored={again} />
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
       </>}

@@ -36,11 +36,15 @@ async fn open(config: &Config) -> Store {
 }
 
 async fn fill(store: &Store, jobs: usize) -> Vec<Uuid> {
+    fill_for(store, "default", jobs).await
+}
+
+async fn fill_for(store: &Store, tenant: &str, jobs: usize) -> Vec<Uuid> {
     let probe = short_probe();
     let mut ids = Vec::new();
     for _ in 0..jobs {
         let (id, asset_id) = (Uuid::now_v7(), Uuid::now_v7());
-        let source_key = format!("default/sources/{asset_id}");
+        let source_key = format!("{tenant}/sources/{asset_id}");
         let new = NewJob {
             id,
             chain: "ladder".to_owned(),
@@ -50,7 +54,7 @@ async fn fill(store: &Store, jobs: usize) -> Vec<Uuid> {
             source_key,
             probe: probe.clone(),
         };
-        assert!(matches!(store.create("default", &new).await.unwrap(), Created::New(_)));
+        assert!(matches!(store.create(tenant, &new).await.unwrap(), Created::New(_)));
         ids.push(id);
     }
     ids
@@ -192,4 +196,35 @@ async fn what_was_committed_is_known_to_the_next_worker() {
     assert_eq!(store.queue().restart("a").await.unwrap(), 1);
     let again = store.claim(Lane::Work, "a").await.unwrap().unwrap();
     assert_eq!((again.phase, again.made), (Phase::Publishing, Some(Made::default())));
+}
+
+/// Whoever has much to do does not keep others waiting until it is done.
+#[tokio::test]
+async fn tenants_take_turns_and_each_has_its_own_jobs_in_order() {
+    let folder = Scratch::new("transcode-turns");
+    let store = open(&queue_config(&folder)).await;
+    let many = fill_for(&store, "many", 6).await;
+    let few = fill_for(&store, "few", 2).await;
+    let claim = async || {
+        let job = store.claim(Lane::Work, "w").await.unwrap().unwrap();
+        (job.id, job.lease)
+    };
+    // Two places: one each, although all of `many` came first.
+    let (first, _) = claim().await;
+    let (second, lease) = claim().await;
+    assert_eq!((first, second), (many[0], few[0]));
+    // One place that becomes free again and again, and nobody else has anything under way: by turns.
+    let ended = async |lease| {
+        let report = Report::Fail { fault: Fault::Input, reason: "of the test".to_owned() };
+        store.queue().report(lease, report).await.unwrap();
+    };
+    ended(lease).await;
+    let (third, lease) = claim().await;
+    assert_eq!(third, few[1], "`few` has nothing under way, `many` has one");
+    ended(lease).await;
+    let mut rest = Vec::new();
+    for _ in 0..5 {
+        rest.push(claim().await.0);
+    }
+    assert_eq!(rest, many[1..], "nobody else has work, and each tenant's jobs are in order");
 }

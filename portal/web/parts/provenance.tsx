@@ -1,0 +1,55 @@
+// Where an asset's bytes came from, what was made of them by whom and with what, and what was measured of it.
+
+import { useState } from 'preact/hooks';
+import { ask } from '../api/http';
+import { usePoll } from '../api/poll';
+import type { Provenance } from '../api/types';
+import { figures, verdict, walk } from '../pure/provenance';
+import { write } from '../pure/route';
+import { ago } from '../pure/words';
+import { Equivalent } from './equivalent';
+import { Graph } from './graph';
+
+const REFRESH_MS = 5000;
+
+export function Origin({ id }: { id: string }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <details class="origin" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Where it comes from</summary>
+      {open && <Walk id={id} />}
+    </details>
+  );
+}
+
+function Walk({ id }: { id: string }) {
+  const path = `/~metadata/assets/${encodeURIComponent(id)}/provenance`;
+  const { value, trouble } = usePoll(() => ask<Provenance>(path), REFRESH_MS, id);
+  if (value === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
+  const now = Date.now();
+  const scores = value.scores ?? [];
+  return (
+    <>
+      <Graph title="What was made of it" stages={walk(value)} />
+      <dl class="facts">
+        <div><dt>Brought in</dt><dd>{ago(value.registered.at, now)}{value.registered.by && ` by ${value.registered.by}`}</dd></div>
+        {value.versions.map(({ name, chain, published, job_id, conditioning }) => (
+          <div key={name}><dt>{chain} {name}</dt><dd>published {ago(published.at, now)}{published.by && ` by ${published.by}`}{job_id && <>, job <code>{job_id}</code></>}
+            {conditioning && `, with ${conditioning.encoders.join(' and ') || 'no encoder'}: ${conditioning.tools}`}</dd></div>
+        ))}
+        {value.same_source.length > 0 && <div><dt>Same bytes</dt><dd>{value.same_source.map((other) => <a key={other} href={write({ view: 'library', asset: other })}><code>{other}</code></a>)}</dd></div>}
+      </dl>
+      {scores.length > 0 && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="What was measured"><table>
+          <caption>What was measured</caption>
+          <thead><tr><th scope="col">Of</th><th scope="col">Against</th><th scope="col">Figures</th><th scope="col">Gates</th><th scope="col">When</th></tr></thead>
+          <tbody>{scores.map((score) => (
+            <tr key={score.job_id}><th scope="row">{score.track ?? score.media}</th><td>{score.reference?.split('/').slice(1).join('/') || '–'}</td><td>{figures(score)}</td>
+              <td>{verdict(score) || '–'}</td><td>{ago(score.measured_at, now)}</td></tr>
+          ))}</tbody>
+        </table></div>
+      )}
+      <Equivalent flame={`asset provenance ${id}`} curl={`{origin}${path}`} />
+    </>
+  );
+}
