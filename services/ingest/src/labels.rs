@@ -148,7 +148,7 @@ mod tests {
             assert_eq!(Labels::from_tus(&pair("chain", name)).unwrap().chain, name);
         }
         let refused = Labels::from_tus(&pair("chain", "laddr")).unwrap_err().to_string();
-        assert!(refused.contains("`ladder`, `proxy`") && refused.contains("`none`"), "{refused}");
+        assert!(refused.contains("`ladder`, `ladder-hevc`") && refused.contains("`none`"), "{refused}");
     }
 
     #[test]
