@@ -56,7 +56,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite { readers, .. } => Transaction::Sqlite(readers.begin().await?),
             Self::Postgres(pool) => {
-                Transaction::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Transaction::Postgres(begun(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         })
     }
@@ -66,7 +66,8 @@ impl Database {
         Ok(match self {
             // Takes SQLite's write lock at once, so that what is read cannot change before it is written.
             Self::Sqlite { writer, .. } => Transaction::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+            // Not what the server is set to: who waited for a lock has to see what was written meanwhile.
+            Self::Postgres(pool) => Transaction::Postgres(begun(pool, "BEGIN ISOLATION LEVEL READ COMMITTED").await?),
         })
     }
 
@@ -80,6 +81,17 @@ impl Database {
         }
         Ok(transaction)
     }
+}
+
+/// Begins a transaction in a task of its own, so that it begins in full or not at all.
+///
+/// Callers go away at any moment, and what they wait for is dropped then. sqlx rolls back a transaction that is dropped, but not one
+/// whose `BEGIN` is under way: that connection would go back to the pool within a transaction that nobody knows of, perhaps one that
+/// only reads, and the next caller's writes would be refused.
+async fn begun(pool: &PgPool, statement: &'static str) -> StoreResult<sqlx::Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+    begun.map_err(|_| sqlx::Error::WorkerCrashed)?.map_err(StoreError::from)
 }
 
 async fn open_sqlite(path: &Path, config: &Config) -> StoreResult<Database> {

@@ -125,6 +125,18 @@ async fn a_stream_tells_at_once_and_goes_on_where_it_was_broken(on: On) {
     assert_eq!(stream.event().await, None, "the stream ends with the service");
 }
 
+/// Wherever a follower or reader leaves, the connection that it had is as good as new for who comes next.
+async fn whoever_leaves_in_the_middle_leaves_nothing_behind(on: On) {
+    let world = World::start_with(on, |config| config.database_readers = 2).await;
+    for number in 0..60 {
+        drop(world.open(None).await);
+        let reading = world.request(Method::GET, "/assets?q=one").send();
+        // Gone after so many looks: at the connection, within `BEGIN`, within the query, after it.
+        let _ = tokio::time::timeout(Duration::from_micros(100 * number), reading).await;
+        world.register(&number.to_string()).await;
+    }
+}
+
 async fn what_is_no_longer_known_is_gone(on: On) {
     let feed = FeedConfig { keep: 64, ..FeedConfig::default() };
     let world = World::start_with(on, |config| config.feed = feed).await;
@@ -202,6 +214,7 @@ async fn a_follower_misses_nothing_however_many_write_at_once(on: On) {
 on_each_database! {
     every_change_is_in_the_feed_in_its_order,
     a_stream_tells_at_once_and_goes_on_where_it_was_broken,
+    whoever_leaves_in_the_middle_leaves_nothing_behind,
     what_is_no_longer_known_is_gone,
     as_many_follow_as_may,
     a_follower_misses_nothing_however_many_write_at_once,
