@@ -88,7 +88,7 @@ impl Database {
 /// Callers go away at any moment, and what they wait for is dropped then. sqlx rolls back a transaction that is dropped, but not one
 /// whose `BEGIN` is under way: that connection would go back to the pool within a transaction that nobody knows of, perhaps one that
 /// only reads, and the next caller's writes would be refused.
-async fn begun(pool: &PgPool, statement: &'static str) -> StoreResult<sqlx::Transaction<'static, Postgres>> {
+async fn begun(pool: &PgPool, statement: &'static str) -> StoreResult<sqlx::Transaction<'static, sqlx::Postgres>> {
     let pool = pool.clone();
     let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
     begun.map_err(|_| sqlx::Error::WorkerCrashed)?.map_err(StoreError::from)
