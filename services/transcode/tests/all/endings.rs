@@ -127,7 +127,7 @@ async fn an_asset_deleted_meanwhile_gets_no_version() {
     let new = world.job_for(&long_clip()).await;
     world.queue(&new).await;
     world.until_encoding(new.id).await;
-    assert!(world.client.delete_asset(new.asset_id).await.unwrap());
+    assert!(world.client.erase_asset(new.asset_id).await.unwrap());
     let job = world.until_final(new.id).await;
     assert_eq!((job.state, job.version, job.tracks.len()), (JobState::Cancelled, None, 0));
     assert_eq!(job.error.as_deref(), Some("the asset was deleted while it was conditioned"));
