@@ -259,14 +259,17 @@ impl Tus {
 
     pub async fn announce(base: &str, length: usize, name: &str) -> Self {
         let http = reqwest::Client::new();
-        let answer = http
-            .post(format!("{base}/uploads"))
-            .header("tus-resumable", "1.0.0")
-            .header("upload-length", length)
-            .header("upload-metadata", metadata(&[("filename", name), ("chain", "none")]))
-            .send()
-            .await
-            .unwrap();
+        // A busy disk may keep the database for longer than a request waits: then it is said so, and asked again.
+        let answer = eventually(Duration::from_secs(60), || async {
+            let post = http
+                .post(format!("{base}/uploads"))
+                .header("tus-resumable", "1.0.0")
+                .header("upload-length", length)
+                .header("upload-metadata", metadata(&[("filename", name), ("chain", "none")]));
+            let answer = post.send().await.unwrap();
+            if answer.status() == 503 { Err(answer.text().await.unwrap_or_default()) } else { Ok(answer) }
+        })
+        .await;
         assert_eq!(answer.status(), 201);
         Self { base: base.to_owned(), id: location(&answer), http }
     }
