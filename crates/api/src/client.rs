@@ -3,6 +3,7 @@
 //! No call retries by itself: whether trying again is safe is the caller's to decide (the ids in request bodies
 //! make the creating calls idempotent). Every call has a deadline, and every body that is read has a bound.
 
+mod arriving;
 mod catalogue;
 mod changes;
 mod clmc;

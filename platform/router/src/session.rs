@@ -65,19 +65,16 @@ impl Sessions {
     /// Takes the session out of a request, and turns it into `Authorization` where that is due.
     pub(crate) fn take(&self, target: &Target, request: &mut Request) -> Session {
         let Some(token) = cookie::take(request.headers_mut(), COOKIE) else { return Session::Ordinary };
-        let is_for_us = match target {
-            Target::Own | Target::Slash(_) => true,
-            Target::Service(forward) if self.0.contains(&forward.destination.name) => true,
-            Target::Service(forward) => {
-                let shares_our_origin = matches!(forward.mount, Mount::Path(_));
-                return if shares_our_origin { Session::Hidden } else { Session::Ordinary };
-            }
-        };
+        if let Target::Service(forward) = target
+            && !self.0.contains(&forward.destination.name)
+        {
+            let shares_our_origin = matches!(forward.mount, Mount::Path(_));
+            return if shares_our_origin { Session::Hidden } else { Session::Ordinary };
+        }
         // Browsers send a cookie that is `SameSite=Strict` also from other ports and sister hosts.
         let site = request.headers().get(SEC_FETCH_SITE);
         let is_ours = site.is_none_or(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
-        if is_for_us
-            && is_ours
+        if is_ours
             && !request.headers().contains_key(header::AUTHORIZATION)
             && let Ok(mut value) = HeaderValue::from_bytes(&[b"Bearer ".as_slice(), &token].concat())
         {

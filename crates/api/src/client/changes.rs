@@ -1,8 +1,9 @@
 //! The catalogue's change feed: a page at a time, or as it happens (server-sent events).
 
-use reqwest::{Method, Response, header};
+use reqwest::{Method, header};
 
-use super::{Call, Client, ClientError};
+use super::arriving::Arriving;
+use super::{Client, ClientError};
 use crate::metadata::{ChangeNotice, ChangePage, ChangesQuery};
 
 /// Longest event that is read.
@@ -10,11 +11,7 @@ const EVENT_MAX_BYTES: usize = 64 * 1024;
 
 /// A feed that is open. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct ChangeStream {
-    answer: Response,
-    url: String,
-    buffer: Vec<u8>,
-}
+pub struct ChangeStream(Arriving);
 
 // === impl Client ===
 
@@ -29,8 +26,7 @@ impl Client {
         let url = self.url("metadata", "changes");
         let request =
             self.authorised(Method::GET, url.clone()).header(header::ACCEPT, "text/event-stream").query(query);
-        let call = Call { method: Method::GET, request, url: url.clone() };
-        Ok(ChangeStream { answer: call.send().await?, url: url.into(), buffer: Vec::new() })
+        Arriving::open(url, request).await.map(ChangeStream)
     }
 }
 
@@ -40,33 +36,15 @@ impl ChangeStream {
     /// The next change; `None` where the service ended the feed: then it is opened again after the last position that was seen.
     pub async fn next(&mut self) -> Result<Option<ChangeNotice>, ClientError> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|two| two == b"\n\n") {
-                let rest = self.buffer.split_off(end + 2);
-                let event = std::mem::replace(&mut self.buffer, rest);
-                match data_of(&event) {
-                    Some(data) => {
-                        return serde_json::from_str(&data)
-                            .map(Some)
-                            .map_err(|error| self.malformed(error.to_string()));
-                    }
-                    None => continue,
-                }
+            if let Some(end) = self.0.buffer.windows(2).position(|two| two == b"\n\n") {
+                let event = self.0.take(end + 2);
+                let Some(data) = data_of(&event) else { continue };
+                return serde_json::from_str(&data).map(Some).map_err(|error| self.0.malformed(error.to_string()));
             }
-            let chunk = self.answer.chunk().await.map_err(|source| ClientError::Unreachable {
-                method: Method::GET,
-                url: self.url.clone(),
-                source,
-            })?;
-            let Some(chunk) = chunk else { return Ok(None) };
-            if self.buffer.len() + chunk.len() > EVENT_MAX_BYTES {
-                return Err(self.malformed(format!("an event is longer than {EVENT_MAX_BYTES} bytes")));
+            if !self.0.more("an event", EVENT_MAX_BYTES).await? {
+                return Ok(None);
             }
-            self.buffer.extend_from_slice(&chunk);
         }
-    }
-
-    fn malformed(&self, reason: String) -> ClientError {
-        ClientError::Malformed { method: Method::GET, url: self.url.clone(), reason }
     }
 }
 

@@ -1,17 +1,16 @@
 //! The feed of a peer router: lines of JSON that come for as long as both live.
 
-use reqwest::{Method, Response};
+use reqwest::Method;
 
-use super::{Call, Client, ClientError};
+use super::arriving::Arriving;
+use super::{Client, ClientError};
 use crate::page::Page;
 use crate::peers::{LINE_MAX_BYTES, Line, PROTOCOL, Peer};
 
 /// A feed that is open. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Feed {
-    answer: Response,
-    url: String,
-    buffer: Vec<u8>,
+    arriving: Arriving,
     /// How much of the buffer is known to hold no end of a line.
     scanned: usize,
 }
@@ -24,8 +23,8 @@ impl Client {
         let mut url = self.router.clone();
         url.set_path("/api/router/peers/feed");
         url.set_query(Some(&format!("protocol={PROTOCOL}")));
-        let call = Call { method: Method::GET, request: self.authorised(Method::GET, url.clone()), url: url.clone() };
-        Ok(Feed { answer: call.send().await?, url: url.into(), buffer: Vec::new(), scanned: 0 })
+        let request = self.authorised(Method::GET, url.clone());
+        Ok(Feed { arriving: Arriving::open(url, request).await?, scanned: 0 })
     }
 
     /// The routers of other sites, as the router sees them.
@@ -40,27 +39,16 @@ impl Feed {
     /// The next line; `None` where the router ended the feed. It may be dropped and called again: nothing gets lost.
     pub async fn next(&mut self) -> Result<Option<Line>, ClientError> {
         loop {
-            if let Some(at) = self.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
-                let rest = self.buffer.split_off(self.scanned + at + 1);
-                let line = std::mem::replace(&mut self.buffer, rest);
+            if let Some(at) = self.arriving.buffer[self.scanned..].iter().position(|byte| *byte == b'\n') {
+                let line = self.arriving.take(self.scanned + at + 1);
                 self.scanned = 0;
-                return serde_json::from_slice(&line).map(Some).map_err(|error| self.malformed(error.to_string()));
+                let line = serde_json::from_slice(&line).map(Some);
+                return line.map_err(|error| self.arriving.malformed(error.to_string()));
             }
-            self.scanned = self.buffer.len();
-            let chunk = self.answer.chunk().await.map_err(|source| ClientError::Unreachable {
-                method: Method::GET,
-                url: self.url.clone(),
-                source,
-            })?;
-            let Some(chunk) = chunk else { return Ok(None) };
-            if self.buffer.len() + chunk.len() > LINE_MAX_BYTES {
-                return Err(self.malformed(format!("a line is longer than {LINE_MAX_BYTES} bytes")));
+            self.scanned = self.arriving.buffer.len();
+            if !self.arriving.more("a line", LINE_MAX_BYTES).await? {
+                return Ok(None);
             }
-            self.buffer.extend_from_slice(&chunk);
         }
-    }
-
-    fn malformed(&self, reason: String) -> ClientError {
-        ClientError::Malformed { method: Method::GET, url: self.url.clone(), reason }
     }
 }
