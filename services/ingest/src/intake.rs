@@ -158,6 +158,7 @@ impl Intake {
             origin,
             stage: if empty { Stage::Assemble } else { Stage::Receiving },
             attempts: 0,
+            looks: 0,
             offset_bytes: 0,
             length_bytes,
             part_bytes: part_bytes(self.limits.part.0, length_bytes.unwrap_or(self.limits.max_upload.0)),

@@ -26,7 +26,7 @@ use crate::intake::Intake;
 use crate::labels::NO_CHAIN;
 use crate::record::{Record, Stage};
 use crate::retry;
-use crate::store::{Findings, RecordResult};
+use crate::store::{Findings, RecordError, RecordResult};
 use media::Media;
 
 mod boxes;
@@ -35,6 +35,8 @@ mod sounds;
 
 /// Longest time without a look at the table, in case that a waking call is lost.
 const LOOK: Duration = Duration::from_secs(5);
+/// Looks into a file that may end this process, one after the other.
+const LOOKS_MAX: u32 = 3;
 /// Life of the URLs under which children read the source.
 const URL_LIFE: Duration = Duration::from_secs(3600);
 
@@ -197,7 +199,13 @@ impl Processor {
             Some(layout) => boxes::movie(store, &key, layout).await?,
             None => None,
         };
-        let probed = self.media.probe(self.url(record).await?, record.attempts).await;
+        if record.looks >= LOOKS_MAX {
+            let looks = record.looks;
+            let reason = format!("the file cannot be looked into: the service has ended over it {looks} times");
+            return Err(Trouble::Refused(reason));
+        }
+        let url = self.url(record).await?;
+        let probed = self.look(record, self.media.probe(url, record.attempts)).await?;
         let mut probe = probed.map_err(|trouble| match trouble {
             Trouble::Refused(reason) if layout.is_some() && reason.contains(NOT_MEDIA) => {
                 Trouble::Refused("the MP4 file is damaged: its index (the `moov` box) cannot be read".to_owned())
@@ -212,6 +220,18 @@ impl Processor {
         }
         let stage = if probe.video.is_some() { Stage::Picture } else { Stage::Register };
         Ok(Next { stage, findings: Findings { probe: Some(probe), ..Findings::default() } })
+    }
+
+    /// Does what may take the service down with it, should the child's memory be the whole container's. What was being looked
+    /// into when that happened is looked into alone the next time: so what others did is not laid to its charge.
+    async fn look<T>(&self, record: &Record, look: impl Future<Output = T>) -> Result<T, Trouble> {
+        let away = |error: RecordError| Trouble::away(&error);
+        let _turn = self.media.turn(record.looks > 0).await;
+        self.intake.uploads.begin_look(record.id).await.map_err(away)?;
+        fault::point("look-begun");
+        let seen = look.await;
+        self.intake.uploads.end_look(record.id).await.map_err(away)?;
+        Ok(seen)
     }
 
     /// Where the same bytes are stored already, they need not be twice. From then on both uploads have them, whichever is
@@ -245,7 +265,12 @@ impl Processor {
         let folder = tempfile::tempdir_in(&self.scratch).map_err(|error| Trouble::away(&error))?;
         let file = folder.path().join("poster.jpg");
         let duration_ms = record.probe.as_ref().map_or(0, |probe| probe.duration_ms);
-        if let Err(error) = self.media.poster(self.url(record).await?, duration_ms, &file).await {
+        if record.looks >= LOOKS_MAX {
+            tracing::warn!(id = %record.id, looks = record.looks, "an upload gets no poster: the service ended over it");
+            return Ok(Next::plain(Stage::Register));
+        }
+        let url = self.url(record).await?;
+        if let Err(error) = self.look(record, self.media.poster(url, duration_ms, &file)).await? {
             tracing::warn!(id = %record.id, %error, "an upload gets no poster");
             return Ok(Next::plain(Stage::Register));
         }

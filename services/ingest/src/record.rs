@@ -74,6 +74,8 @@ pub struct Record {
     pub stage: Stage,
     /// Tries of the stage's work, in a row, that failed.
     pub attempts: u32,
+    /// Looks into the file that have begun and not come back.
+    pub looks: u32,
     /// Bytes that are stored and acknowledged.
     pub offset_bytes: u64,
     /// Length promised.

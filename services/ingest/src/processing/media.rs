@@ -6,6 +6,7 @@ use std::time::Duration;
 use flame_api::media::Probe;
 use flame_media_child::protocol::{Outcome, Request};
 use flame_media_child::{Call, ChildError, Limits, Pool, PoolConfig};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Trouble;
 
@@ -23,6 +24,16 @@ const CRASHES_MAX: u32 = 3;
 pub struct Media {
     pool: Pool,
     timeout: Duration,
+    turns: RwLock<()>,
+}
+
+/// Leave to look into a file, while it is held.
+#[derive(Debug)]
+pub enum Turn<'a> {
+    /// Beside others.
+    Shared(#[allow(dead_code, reason = "held, never read")] RwLockReadGuard<'a, ()>),
+    /// With nobody else.
+    Alone(#[allow(dead_code, reason = "held, never read")] RwLockWriteGuard<'a, ()>),
 }
 
 // === impl Media ===
@@ -31,11 +42,15 @@ impl Media {
     /// Children of `program`, `size` at once, with their cache in `cache_dir` unless the environment names another.
     #[must_use]
     pub fn new(program: &Path, size: usize, cache_dir: &Path, timeout: Duration) -> Self {
-        let config = PoolConfig {
-            limits: Limits { file_size_bytes: Some(FILE_MAX_BYTES), ..Limits::default() },
-            ..PoolConfig::new(program.to_owned(), size).caching_in(cache_dir)
-        };
-        Self { pool: Pool::new(config), timeout }
+        let config = PoolConfig::new(program.to_owned(), size).caching_in(cache_dir);
+        let limits = Limits { file_size_bytes: Some(FILE_MAX_BYTES), ..config.limits };
+        let config = PoolConfig { limits, ..config };
+        Self { pool: Pool::new(config), timeout, turns: RwLock::new(()) }
+    }
+
+    /// Waits for leave to look into a file; into one that is under suspicion, alone.
+    pub async fn turn(&self, is_suspect: bool) -> Turn<'_> {
+        if is_suspect { Turn::Alone(self.turns.write().await) } else { Turn::Shared(self.turns.read().await) }
     }
 
     /// Measures the file at `input`, a URL; `attempts` tries have failed before.
@@ -63,11 +78,14 @@ fn of_child(error: &ChildError, attempts: u32) -> Trouble {
     let reason = flame_service_host::problem::chain(error);
     match error {
         ChildError::Input { .. } => Trouble::Refused(reason),
-        ChildError::Crashed { .. } | ChildError::TimedOut { .. } if attempts + 1 >= CRASHES_MAX => {
+        ChildError::Crashed { .. } | ChildError::TimedOut { .. } | ChildError::TooMuchMemory { .. }
+            if attempts + 1 >= CRASHES_MAX =>
+        {
             Trouble::Refused(format!("the file cannot be looked into: {reason}"))
         }
         ChildError::Crashed { .. }
         | ChildError::TimedOut { .. }
+        | ChildError::TooMuchMemory { .. }
         | ChildError::Environment { .. }
         | ChildError::Cancelled
         | ChildError::NotFound { .. }

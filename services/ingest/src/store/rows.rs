@@ -22,6 +22,7 @@ pub(super) fn record(row: &SqliteRow) -> RecordResult<Record> {
         origin: Origin::parse(row.get("origin")).ok_or_else(|| damaged(row, "origin"))?,
         stage: Stage::parse(row.get("stage")).ok_or_else(|| damaged(row, "stage"))?,
         attempts: row.get("attempts"),
+        looks: row.get("looks"),
         offset_bytes: unsigned(row, "offset_bytes")?,
         length_bytes: row.get::<Option<i64>, _>("length_bytes").map(|_| unsigned(row, "length_bytes")).transpose()?,
         part_bytes: unsigned(row, "part_bytes")?,

@@ -103,6 +103,18 @@ impl Uploads {
         self.moment(find.bind(to_ms(now))).await
     }
 
+    /// Notes that a look into the file begins, before it does.
+    pub async fn begin_look(&self, id: Uuid) -> RecordResult<bool> {
+        let change = sqlx::query("UPDATE uploads SET looks = looks + 1 WHERE id = ?");
+        self.change("note a look into a file", change.bind(id.to_string())).await
+    }
+
+    /// Notes that it came back, with whatever it found.
+    pub async fn end_look(&self, id: Uuid) -> RecordResult<bool> {
+        let change = sqlx::query("UPDATE uploads SET looks = 0 WHERE id = ?");
+        self.change("note the end of a look into a file", change.bind(id.to_string())).await
+    }
+
     async fn moment(&self, find: SqliteQuery<'_>) -> RecordResult<Option<OffsetDateTime>> {
         let row = find.fetch_one(&self.readers).await.map_err(failed("find work"))?;
         row.get::<Option<i64>, _>("at_ms").map(|_| rows::time(&row, "at_ms")).transpose()

@@ -120,13 +120,13 @@ async fn a_later_schema_is_refused() {
         .unwrap();
         pool.close().await;
     };
-    add(4).await;
+    add(5).await;
     world.resume().await;
     world.stop().await;
-    add(5).await;
+    add(6).await;
     let refused = flame_ingest::start(world.config.clone()).await.unwrap_err();
     let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("schema 5"), "{reason}");
+    assert!(reason.contains("schema 6"), "{reason}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use flame_api::ingest::{Upload, UploadState};
 use flame_test_kit::{Scratch, eventually, ports};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -248,6 +249,41 @@ async fn killed_while_bytes_are_to_be_shared_it_shares_them_after_that() {
         if stored_bytes == body.len() as u64 { Ok(()) } else { Err(stored_bytes) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_file_over_which_the_service_ends_each_time_is_given_up_and_others_go_on() {
+    let mut process = Process::start("part = \"5MiB\"", "look-begun").await;
+    let body = noise(80, 1000);
+    let bad = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
+    // The answer may be lost with the process.
+    let _ = bad.patch(0).body(body).send().await;
+    for _ in 0..3 {
+        let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await.expect("it is looked into").unwrap();
+        assert!(!ended.success());
+        process.child = Process::spawn(&process.config, "look-begun");
+    }
+    process.ready().await;
+    let upload = async |tus: &Tus| -> Upload {
+        json(reqwest::get(format!("{}/uploads/{}", process.base(), tus.id)).await.unwrap(), 200).await
+    };
+    eventually(PATIENCE, || async {
+        match upload(&bad).await {
+            Upload { state: UploadState::Failed, error: Some(reason), .. }
+                if reason.contains("ended over it 3 times") =>
+            {
+                Ok(())
+            }
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let (mut process, body) = (process, noise(81, 1000));
+    process.kill().await;
+    process.restart().await;
+    let good = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
+    good.send(0, &body).await;
+    process.check_stored(&good, &body).await;
 }
 
 #[tokio::test]
