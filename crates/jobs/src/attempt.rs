@@ -50,6 +50,7 @@ pub fn media_trouble(error: &ChildError) -> Unfinished {
         ChildError::Environment { .. }
         | ChildError::Crashed { .. }
         | ChildError::TimedOut { .. }
+        | ChildError::TooMuchMemory { .. }
         | ChildError::NotFound { .. }
         | ChildError::Start { .. }
         | ChildError::Protocol { .. } => Fault::Environment,

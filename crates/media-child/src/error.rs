@@ -35,6 +35,12 @@ pub enum ChildError {
         /// What was allowed.
         after: Duration,
     },
+    /// The child held more memory than its share; it was killed.
+    #[error("the media process was stopped because it held more than {} MiB of memory, its share", .limit_bytes >> 20)]
+    TooMuchMemory {
+        /// Its share.
+        limit_bytes: u64,
+    },
     /// The caller cancelled; the child was killed.
     #[error("cancelled")]
     Cancelled,
@@ -71,6 +77,7 @@ impl ChildError {
             Self::Environment { .. }
             | Self::Crashed { .. }
             | Self::TimedOut { .. }
+            | Self::TooMuchMemory { .. }
             | Self::NotFound { .. }
             | Self::Start { .. }
             | Self::Protocol { .. } => true,

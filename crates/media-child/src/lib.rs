@@ -2,7 +2,8 @@
 //!
 //! A hostile file may crash, hang or bloat a child; the service that asked sees an error and goes on. The
 //! crate links no media library itself. Children are limited by `setrlimit(2)`, which each sets for itself
-//! from its parent's flags; cgroups are not used. They die with their parent, whose end closes their
+//! from its parent's flags, and by what they hold of the memory, which is looked at while they work ([`memory`]);
+//! cgroups are not used. They die with their parent, whose end closes their
 //! standard input.
 //!
 //! In reading order: what parent and child say to each other ([`protocol`]), where the program is
@@ -10,6 +11,7 @@
 
 mod child;
 pub mod error;
+pub mod memory;
 pub mod pool;
 pub mod program;
 pub mod protocol;

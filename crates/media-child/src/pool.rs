@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     child::Child,
     error::ChildError,
+    memory,
     protocol::{Event, Fault, Outcome, Request},
 };
 
@@ -44,10 +45,12 @@ pub struct PoolConfig {
 pub struct Limits {
     /// Address space in bytes.
     pub address_space_bytes: Option<u64>,
-    /// Processor time of a child's whole life in seconds.
+    /// Processor time of a child's whole life in seconds. A request that has a deadline needs none.
     pub cpu_s: Option<u64>,
     /// Largest file that may be written, in bytes.
     pub file_size_bytes: Option<u64>,
+    /// Resident memory in bytes.
+    pub resident_bytes: Option<u64>,
 }
 
 /// How one request is followed and bounded.
@@ -87,13 +90,13 @@ struct Idle {
 // === impl PoolConfig ===
 
 impl PoolConfig {
-    /// A pool of `size` children of `program` with the default bounds.
+    /// A pool of `size` children of `program` with the default bounds; each has its share of the memory.
     #[must_use]
     pub fn new(program: PathBuf, size: usize) -> Self {
         Self {
             program,
             size,
-            limits: Limits::default(),
+            limits: Limits { resident_bytes: memory::share(size), ..Limits::default() },
             idle_timeout: Duration::from_secs(60),
             requests_max: 100,
             cache_dir: None,
@@ -111,9 +114,10 @@ impl PoolConfig {
 
 impl Default for Limits {
     /// Enough for a 4K ladder, too little to take a machine down: 16 GiB of address space (threads' stacks
-    /// and arenas count, not only what is used), 24 hours of processor time, files of 64 GiB.
+    /// and arenas count, not only what is used), files of 64 GiB. How much of the memory there is depends on the pool, and how
+    /// long a request may take is its caller's to say.
     fn default() -> Self {
-        Self { address_space_bytes: Some(16 << 30), cpu_s: Some(24 * 60 * 60), file_size_bytes: Some(64 << 30) }
+        Self { address_space_bytes: Some(16 << 30), cpu_s: None, file_size_bytes: Some(64 << 30), resident_bytes: None }
     }
 }
 
@@ -204,10 +208,12 @@ impl Shared {
                 child = self.child(is_new_wanted) => child?,
             };
             let mut has_spoken = false;
+            let exceeded = memory::exceeded(child.pid(), self.config.limits.resident_bytes);
             let answer = tokio::select! {
                 biased;
                 () = call.cancel.cancelled() => Err(ChildError::Cancelled),
                 () = &mut expired => Err(timed_out(call)),
+                limit_bytes = exceeded => Err(ChildError::TooMuchMemory { limit_bytes }),
                 answer = converse(&mut child, request, call, &mut has_spoken) => answer,
             };
             // Whether one that has waited died of this request, or just before it, cannot be told apart: a new one decides.

@@ -37,6 +37,10 @@ impl Limits {
             setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
                 .with_context(|| format!("cannot limit {name} to {limit}"))?;
         }
+        // Where memory ends, the kernel takes this process, not the service that feeds it. Not everywhere may that be said.
+        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {
+            eprintln!("cannot offer itself to the kernel where memory ends: {error}");
+        }
         Ok(())
     }
 }

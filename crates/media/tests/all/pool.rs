@@ -248,6 +248,32 @@ async fn a_child_obeys_its_limits() {
     let pool = Pool::new(PoolConfig { limits, ..PoolConfig::new(program(), 1) });
     let error = pool.run(&endless(&clip), Call::default()).await.unwrap_err();
     assert!(matches!(error, ChildError::Crashed { signal: Some(_), .. }), "{error:?}");
+
+    let limits = Limits { file_size_bytes: Some(100), ..Limits::default() };
+    let pool = Pool::new(PoolConfig { limits, ..PoolConfig::new(program(), 1) });
+    let picture = clip.folder.path().join("poster.jpg");
+    let input = clip.path.to_str().unwrap().to_owned();
+    let poster = Request::Poster { input, at_ms: 0, max_size: 320, output: picture.clone() };
+    pool.run(&poster, Call::default()).await.unwrap_err();
+    assert!(std::fs::metadata(&picture).map_or(0, |file| file.len()) <= 100);
+}
+
+#[tokio::test]
+async fn a_child_that_holds_more_than_its_share_is_ended_and_the_next_request_goes_on() {
+    let clip = clip("a.mp4", LONG);
+    let share = |resident_bytes| {
+        let limits = Limits { resident_bytes: Some(resident_bytes), ..Limits::default() };
+        Pool::new(PoolConfig { limits, ..PoolConfig::new(program(), 1) })
+    };
+    let error = share(30 << 20).run(&endless(&clip), Call::default()).await.unwrap_err();
+    assert!(matches!(error, ChildError::TooMuchMemory { .. }) && error.to_string().contains("30 MiB"), "{error:?}");
+    share(1 << 30).run(&probe_of(&clip), Call::default()).await.unwrap();
+    // By default each has its share of what there is, and offers itself to the kernel first.
+    assert!(PoolConfig::new(program(), 2).limits.resident_bytes.is_some_and(|bytes| bytes > 100 << 20));
+    let pool = pool(1);
+    pool.run(&probe_of(&clip), Call::default()).await.unwrap();
+    let [pid] = pool.idle_pids()[..] else { panic!("{:?}", pool.idle_pids()) };
+    assert_eq!(std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim(), "1000");
 }
 
 #[tokio::test]
@@ -260,7 +286,7 @@ async fn a_program_that_is_none() {
     // `cat` wants a file named worker; `yes` talks without end.
     for (program, what) in [("/bin/cat", "died"), ("/usr/bin/yes", "protocol")] {
         let pool = Pool::new(PoolConfig {
-            limits: Limits { address_space_bytes: None, cpu_s: None, file_size_bytes: None },
+            limits: Limits { address_space_bytes: None, cpu_s: None, file_size_bytes: None, resident_bytes: None },
             ..PoolConfig::new(PathBuf::from(program), 1)
         });
         let error = pool.run(&probe_of(&clip), Call::default()).await.unwrap_err();
