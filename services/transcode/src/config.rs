@@ -54,6 +54,8 @@ pub struct TransrateConfig {
     pub rungs: Vec<u32>,
     /// Segments that are made at once; others wait.
     pub at_once: usize,
+    /// Segments that may wait, each for at most `deadline`; further ones are answered with 503.
+    pub waiting_max: usize,
     /// x264's constant rate factor.
     pub crf: u32,
     /// x264's preset.
@@ -92,6 +94,8 @@ pub struct JobConfig {
     pub deadline: Span,
     /// Further time for each second of the source.
     pub deadline_per_second: Span,
+    /// Longest time for encoding, however long the source is said to be.
+    pub deadline_max: Span,
     /// How often the queue is looked at without a reason.
     pub poll: Span,
 }
@@ -162,6 +166,7 @@ impl Default for TransrateConfig {
             upstream: "streaming".to_owned(),
             rungs: vec![480, 360, 240],
             at_once: 2,
+            waiting_max: 64,
             crf: 24,
             preset: Preset::Veryfast,
             memory: Bytes(128 << 20),
@@ -188,6 +193,7 @@ impl Default for JobConfig {
             close_pause: seconds(5),
             deadline: seconds(600),
             deadline_per_second: seconds(60),
+            deadline_max: seconds(48 * 3600),
             poll: seconds(1),
         }
     }

@@ -22,6 +22,7 @@ use moka::future::Cache;
 use reqwest::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::config::TransrateConfig;
 use listing::{Offer, Taste};
@@ -36,6 +37,10 @@ const LISTED_MAX: u64 = 10_000;
 const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
 /// Init segments that are known at once.
 const INITS_MAX: u64 = 10_000;
+/// How long what cannot be made is not tried again.
+const FAILED_FOR: Duration = Duration::from_secs(10);
+/// Failures that are known at once.
+const FAILED_MAX: u64 = 10_000;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -69,6 +74,12 @@ pub enum TransrateError {
         name: String,
         /// How long was waited.
         patience: Duration,
+    },
+    /// Others have all the places, and more wait than may.
+    #[error("{making} segments are being made and others wait")]
+    Busy {
+        /// How many are made at once.
+        making: usize,
     },
     /// More than is taken.
     #[error("{path} has more than {limit_bytes} bytes")]
@@ -145,6 +156,10 @@ struct Shared {
     listed: Cache<String, Arc<Listed>>,
     inits: Cache<Wanted, Made>,
     segments: Cache<(Wanted, u64), Segment>,
+    failed: Cache<(Wanted, u64), Arc<TransrateError>>,
+    /// Those that are made and those that wait; a segment is fetched and laid away only by who has a turn.
+    places: Semaphore,
+    turns: Semaphore,
 }
 
 // === impl Transrater ===
@@ -167,7 +182,11 @@ impl Transrater {
         let segments = Cache::builder().max_capacity(config.memory.0).weigher(weigh).build();
         let listed = Cache::builder().max_capacity(LISTED_MAX).time_to_live(LISTED_FOR).build();
         let inits = Cache::builder().max_capacity(INITS_MAX).build();
-        let shared = Shared { client, config, pool, scratch, next: AtomicU64::new(0), listed, inits, segments };
+        let failed = Cache::builder().max_capacity(FAILED_MAX).time_to_live(FAILED_FOR).build();
+        let at_once = config.at_once.max(1);
+        let (turns, places) = (Semaphore::new(at_once), Semaphore::new(at_once.saturating_add(config.waiting_max)));
+        let next = AtomicU64::new(0);
+        let shared = Shared { client, config, pool, scratch, next, listed, inits, segments, failed, places, turns };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -266,7 +285,41 @@ impl Transrater {
     async fn made(&self, wanted: &Wanted, offer: &Offer, number: u64) -> Result<Segment, Arc<TransrateError>> {
         let (shared, wanted, offer) = (Arc::clone(&self.shared), wanted.clone(), offer.clone());
         let key = (wanted.clone(), number);
-        self.shared.segments.try_get_with(key, async move { shared.make(&wanted, &offer, number).await }).await
+        if let Some(error) = self.shared.failed.get(&key).await {
+            return Err(error);
+        }
+        let making = async move { shared.make_in_turn(&wanted, &offer, number).await };
+        let made = self.shared.segments.try_get_with(key.clone(), making).await;
+        if let Err(error) = &made
+            && error.is_of_the_segment()
+        {
+            self.shared.failed.insert(key, Arc::clone(error)).await;
+        }
+        made
+    }
+}
+
+// === impl TransrateError ===
+
+impl TransrateError {
+    /// Whether the next try would fail alike: what a stranger's segment does to a process, it does each time.
+    fn is_of_the_segment(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::Unusable { .. } => true,
+            Self::Child(error) => match error {
+                ChildError::Crashed { .. }
+                | ChildError::TimedOut { .. }
+                | ChildError::TooMuchMemory { .. }
+                | ChildError::Input { .. } => true,
+                ChildError::Environment { .. }
+                | ChildError::Cancelled
+                | ChildError::NotFound { .. }
+                | ChildError::Start { .. }
+                | ChildError::Protocol { .. } => false,
+            },
+            Self::NotOffered(_) | Self::Refused { .. } | Self::Away { .. } | Self::Silent { .. } => false,
+            Self::Busy { .. } | Self::Scratch(_) => false,
+        }
     }
 }
 
@@ -334,6 +387,15 @@ impl Shared {
         let path = format!("{}/{}/{}/index.m3u8", wanted.asset, offer.version, offer.source);
         let first = segments(&self.text(&path).await?).and_then(|numbers| numbers.first().copied());
         first.ok_or_else(|| TransrateError::Unusable { path, reason: "it names no segment".to_owned() })
+    }
+
+    /// [`Self::make`], once one of the few turns is free.
+    async fn make_in_turn(&self, wanted: &Wanted, offer: &Offer, number: u64) -> Result<Segment, TransrateError> {
+        let busy = || TransrateError::Busy { making: self.config.at_once.max(1) };
+        let _place = self.places.try_acquire().map_err(|_| busy())?;
+        let turn = tokio::time::timeout(self.config.deadline.0, self.turns.acquire()).await.map_err(|_| busy())?;
+        let _turn = turn.expect("the semaphore is never closed");
+        self.make(wanted, offer, number).await
     }
 
     async fn make(&self, wanted: &Wanted, offer: &Offer, number: u64) -> Result<Segment, TransrateError> {

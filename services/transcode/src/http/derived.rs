@@ -88,7 +88,7 @@ pub(super) async fn asset(
         (status = 403, description = "The asset is protected", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is none, or it is not offered", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "What upstream gives cannot be used", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "Upstream or the media process is away", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Upstream or the media process is away, or too many segments wait to be made", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn track(
@@ -186,6 +186,7 @@ fn failure(error: &Arc<TransrateError>) -> Failure {
         TransrateError::Refused { .. } | TransrateError::TooLarge { .. } | TransrateError::Unusable { .. } => {
             Failure::new(StatusCode::BAD_GATEWAY, "bad-gateway", "Upstream cannot be used", error.to_string())
         }
+        TransrateError::Busy { .. } => Failure::unavailable(error.to_string(), RETRY_AFTER_S),
         TransrateError::Away { .. } | TransrateError::Silent { .. } => {
             Failure::unavailable(error.to_string(), RETRY_AFTER_S).because(&**error)
         }

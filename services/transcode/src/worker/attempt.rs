@@ -276,7 +276,8 @@ impl Attempt<'_> {
     fn deadline(&self, duration: Duration) -> Duration {
         let known = if duration.is_zero() { UNKNOWN_DURATION } else { duration };
         let seconds = u32::try_from(known.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-        self.worker.config.deadline.0 + self.worker.config.deadline_per_second.0.saturating_mul(seconds)
+        let config = &self.worker.config;
+        (config.deadline.0 + config.deadline_per_second.0.saturating_mul(seconds)).min(config.deadline_max.0)
     }
 
     fn patience(&self) -> Patience<'_> {
