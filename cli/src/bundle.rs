@@ -130,7 +130,12 @@ impl Bundle {
             host: host(),
             store: flame_clmc::config::StoreConfig { folder: data.join("clmc"), ..Default::default() },
             // A window is whole once everything has reported once more.
-            alerts: flame_clmc::config::AlertsConfig { lateness: settings.report_every, ..Default::default() },
+            alerts: flame_clmc::config::AlertsConfig {
+                lateness: settings.report_every,
+                // Who may write reaches what this machine reaches: on loopback that is its own user.
+                handler_hosts: if open || settings.allow_private_pulls { vec!["*".to_owned()] } else { Vec::new() },
+                ..Default::default()
+            },
             ..flame_clmc::Config::default()
         });
         let clmc = clmc.await?;

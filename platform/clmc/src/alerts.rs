@@ -28,7 +28,7 @@ use crate::config::AlertsConfig;
 use crate::now_ns;
 use crate::series::Tags;
 use crate::store::{Selection, Store};
-use delivery::Lanes;
+use delivery::{Lane, Lanes};
 use document::{DocumentError, Event, Handler, Specification, Trigger};
 use evaluate::{Change, Watch, Window};
 
@@ -104,7 +104,7 @@ impl Alerts {
         let mut kept = BTreeMap::new();
         for Line { tenant, text } in lines {
             let specification = document::read(&text).map_err(io::Error::other)?;
-            let (key, one) = Kept::new(&tenant, text, specification);
+            let (key, one) = Kept::new(&tenant, text, specification, Watch::resumed);
             kept.insert(key, one);
         }
         Ok(Self { config: Arc::new(config), path, kept: Arc::new(Mutex::new(kept)) })
@@ -116,7 +116,7 @@ impl Alerts {
         for trigger in &specification.triggers {
             self.check_handlers(trigger)?;
         }
-        let (key, one) = Kept::new(tenant, text, specification);
+        let (key, one) = Kept::new(tenant, text, specification, Watch::new);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !kept.contains_key(&key) && kept.len() >= self.config.documents {
             return Err(AlertError::TooMany(kept.len()));
@@ -179,6 +179,9 @@ impl Alerts {
     pub async fn watch(self, store: Store, messenger: Messenger, stop: CancellationToken) {
         let mut lanes = Lanes::new(Arc::clone(&self.config), messenger.clone());
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            for lane in lanes.given_up() {
+                self.tell_again(&lane);
+            }
             let (alerts, store) = (self.clone(), store.clone());
             let Ok(changes) = tokio::task::spawn_blocking(move || alerts.look(&store, now_ns())).await else {
                 continue;
@@ -199,12 +202,24 @@ impl Alerts {
                         tracing::warn!(policy, "flame_sfemc is known by name only: set [host] router or alerts.sfemc");
                         continue;
                     };
-                    let Specification { sfc, sfci, .. } = &*specification;
-                    let lane = (tenant.clone(), format!("{sfc}/{sfci}/{policy}/{id}/{at}"));
-                    if !lanes.send(lane, request, body.clone()) {
-                        tracing::warn!(policy, trigger = id, "too many messages are under way: one is given up");
+                    let document = (tenant.clone(), specification.sfc.clone(), specification.sfci.clone());
+                    let lane = Lane { document, policy: policy.clone(), trigger: id.clone(), handler: at };
+                    if !lanes.send(lane.clone(), request, body.clone()) {
+                        tracing::warn!(policy, trigger = id, "too many messages are under way: one is put off");
+                        self.tell_again(&lane);
                     }
                 }
+            }
+        }
+    }
+
+    /// Has the level of a trigger told again with its next window.
+    fn tell_again(&self, lane: &Lane) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(one) = kept.get_mut(&lane.document) else { return };
+        for (trigger, watch) in one.specification.triggers.iter().zip(&mut one.watches) {
+            if (&trigger.policy, &trigger.id) == (&lane.policy, &lane.trigger) {
+                watch.is_told = false;
             }
         }
     }
@@ -303,9 +318,9 @@ impl Alerts {
 // === impl Kept ===
 
 impl Kept {
-    fn new(tenant: &str, text: String, specification: Specification) -> (Key, Self) {
+    fn new(tenant: &str, text: String, specification: Specification, watch: fn(&Trigger, i64) -> Watch) -> (Key, Self) {
         let key = (tenant.to_owned(), specification.sfc.clone(), specification.sfci.clone());
-        let watches = specification.triggers.iter().map(|trigger| Watch::new(trigger, now_ns())).collect();
+        let watches = specification.triggers.iter().map(|trigger| watch(trigger, now_ns())).collect();
         (key, Self { text, specification: Arc::new(specification), watches })
     }
 

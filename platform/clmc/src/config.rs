@@ -84,7 +84,7 @@ pub struct AlertsConfig {
     pub values_max: usize,
     /// Where `flame_sfemc` is; by default the orchestrator, by name through the router.
     pub sfemc: Option<Url>,
-    /// Hosts that documents may have messages sent to; `*` is any.
+    /// Hosts that documents may have messages sent to, besides `flame_sfemc`; `*` is any.
     pub handler_hosts: Vec<String>,
     /// How often a message is sent that is not taken.
     pub attempts: u32,
@@ -92,7 +92,7 @@ pub struct AlertsConfig {
     pub retry: Span,
     /// Time that a handler may take to answer.
     pub timeout: Span,
-    /// Messages of one tenant under way at once; further ones are given up.
+    /// Messages of one tenant under way at once; further ones are put off to the next window.
     pub deliveries: usize,
 }
 
@@ -105,7 +105,7 @@ impl Default for AlertsConfig {
             documents: 100,
             values_max: 500_000,
             sfemc: None,
-            handler_hosts: vec!["*".to_owned()],
+            handler_hosts: Vec::new(),
             attempts: 8,
             retry: Span(Duration::from_secs(1)),
             timeout: Span(Duration::from_secs(5)),

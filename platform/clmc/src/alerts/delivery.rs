@@ -2,7 +2,7 @@
 //!
 //! A lane holds one message: a newer one takes the place of one that still waits, because a handler acts on how things stand.
 //! A handler that is away is tried for a while, and holds up neither another one nor, since each tenant has lanes of its own,
-//! the messages of others.
+//! the messages of others. What is given up is said, so that it is told again while it is still so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +16,18 @@ use tokio::task::JoinSet;
 use super::Messenger;
 use crate::config::AlertsConfig;
 
-/// Tenant, and what tells the lanes of one tenant apart.
-pub type Lane = (String, String);
+/// One trigger and one of its handlers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lane {
+    /// Tenant, chain and instance: the document.
+    pub document: super::Key,
+    /// The policy.
+    pub policy: String,
+    /// The trigger's identifier.
+    pub trigger: String,
+    /// The place of the handler in the trigger's list.
+    pub handler: usize,
+}
 
 /// A message on its way.
 type Message = Arc<(RequestBuilder, Value)>;
@@ -28,7 +38,15 @@ pub struct Lanes {
     config: Arc<AlertsConfig>,
     messenger: Messenger,
     open: HashMap<Lane, watch::Sender<Message>>,
-    tasks: JoinSet<Lane>,
+    tasks: JoinSet<(Lane, End)>,
+    given_up: Vec<Lane>,
+}
+
+/// How a lane ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Told,
+    GivenUp,
 }
 
 // === impl Lanes ===
@@ -36,7 +54,13 @@ pub struct Lanes {
 impl Lanes {
     /// None is open.
     pub fn new(config: Arc<AlertsConfig>, messenger: Messenger) -> Self {
-        Self { config, messenger, open: HashMap::new(), tasks: JoinSet::new() }
+        Self { config, messenger, open: HashMap::new(), tasks: JoinSet::new(), given_up: Vec::new() }
+    }
+
+    /// Lanes whose last message was given up since the last call.
+    pub fn given_up(&mut self) -> Vec<Lane> {
+        self.sweep();
+        std::mem::take(&mut self.given_up)
     }
 
     /// Sends `body` by `request`, after or instead of what waits in the same lane. False where the tenant has as many lanes open
@@ -48,7 +72,7 @@ impl Lanes {
         if self.open.get(&lane).is_some_and(|sender| sender.send(Arc::clone(&message)).is_ok()) {
             return true;
         }
-        if self.open.keys().filter(|(tenant, _)| *tenant == lane.0).count() >= self.config.deliveries {
+        if self.open.keys().filter(|open| open.document.0 == lane.document.0).count() >= self.config.deliveries {
             self.messenger.given_up.inc();
             return false;
         }
@@ -56,8 +80,8 @@ impl Lanes {
         self.open.insert(lane.clone(), sender);
         let (config, messenger) = (Arc::clone(&self.config), self.messenger.clone());
         self.tasks.spawn(async move {
-            carry(receiver, &config, &messenger).await;
-            lane
+            let end = carry(receiver, &config, &messenger).await;
+            (lane, end)
         });
         true
     }
@@ -66,27 +90,32 @@ impl Lanes {
     fn sweep(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             // One of the same name may have been opened since.
-            if let Ok(lane) = ended
+            if let Ok((lane, end)) = ended
                 && self.open.get(&lane).is_some_and(watch::Sender::is_closed)
             {
                 self.open.remove(&lane);
+                if end == End::GivenUp {
+                    self.given_up.push(lane);
+                }
             }
         }
     }
 }
 
 /// Sends what stands in the lane until it is taken, as often as is configured, and each newer message likewise.
-async fn carry(mut lane: watch::Receiver<Message>, config: &AlertsConfig, messenger: &Messenger) {
+async fn carry(mut lane: watch::Receiver<Message>, config: &AlertsConfig, messenger: &Messenger) -> End {
     loop {
         let message = Arc::clone(&lane.borrow_and_update());
         let (request, body) = &*message;
         let mut pause = config.retry.0;
         let mut is_replaced = false;
+        let mut end = End::GivenUp;
         for attempt in 1..=config.attempts {
             let Some(once) = request.try_clone() else { break };
             let reason = match once.timeout(config.timeout.0).json(body).send().await {
                 Ok(answer) if answer.status().is_success() => {
                     messenger.delivered.inc();
+                    end = End::Told;
                     break;
                 }
                 Ok(answer) => answer.status().to_string(),
@@ -106,7 +135,7 @@ async fn carry(mut lane: watch::Receiver<Message>, config: &AlertsConfig, messen
             }
         }
         if !is_replaced && !lane.has_changed().unwrap_or(false) {
-            return;
+            return end;
         }
     }
 }
@@ -134,7 +163,8 @@ mod tests {
     }
 
     fn lane(tenant: &str, name: &str) -> Lane {
-        (tenant.to_owned(), name.to_owned())
+        let document = (tenant.to_owned(), "shop".to_owned(), "first".to_owned());
+        Lane { document, policy: "p".to_owned(), trigger: name.to_owned(), handler: 0 }
     }
 
     #[tokio::test]
@@ -183,5 +213,24 @@ mod tests {
         assert!(send("a", "2"), "an open lane takes what is newer");
         assert!(send("b", "1") && send("b", "2"));
         assert_eq!(lanes.messenger.given_up.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_said_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        drop(listener);
+        let mut lanes = lanes(2);
+        lanes.config = Arc::new(AlertsConfig { attempts: 2, ..(*lanes.config).clone() });
+        assert!(lanes.send(lane("a", "1"), reqwest::Client::new().post(&url), json!({ "id": "1" })));
+        let given_up = loop {
+            let given_up = lanes.given_up();
+            if !given_up.is_empty() {
+                break given_up;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert_eq!(given_up, [lane("a", "1")]);
+        assert_eq!(lanes.given_up(), []);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A window of a trigger is as long as its granularity, and ends at multiples of it, counted from 1970. It is looked at once, one
 //! reporting interval after its end, when the points of it have come. Told is the change: that a condition begins to hold, and that it
-//! holds no more.
+//! holds no more; and once more how it stands, where nobody knows who was told what: after a start, or when a message was given up.
 
 use std::collections::BTreeSet;
 
@@ -21,6 +21,8 @@ pub struct Watch {
     /// The end of the last window that was looked at.
     pub closed_ns: i64,
     pub is_critical: bool,
+    /// Whether those who are to know have been told of the level, or soon will be.
+    pub is_told: bool,
     /// When the level became what it is.
     pub since_ns: i64,
     /// The value that was compared last.
@@ -35,12 +37,12 @@ pub struct Window {
     pub to_ns: i64,
 }
 
-/// A change of level.
+/// A change of level, or the level once more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub is_critical: bool,
     pub at_ns: i64,
-    /// How long the level before held.
+    /// How long the level before held; where the level is told once more, how long that has held.
     pub held_ns: i64,
     pub value: f64,
 }
@@ -52,7 +54,12 @@ impl Watch {
     pub fn new(trigger: &Trigger, now_ns: i64) -> Self {
         let length_ns = length_ns(trigger);
         let closed_ns = now_ns.div_euclid(length_ns).saturating_add(1).saturating_mul(length_ns);
-        Self { closed_ns, is_critical: false, since_ns: now_ns, value: None }
+        Self { closed_ns, is_critical: false, is_told: true, since_ns: now_ns, value: None }
+    }
+
+    /// Begins to look again after a start: what was told before it is not known.
+    pub fn resumed(trigger: &Trigger, now_ns: i64) -> Self {
+        Self { is_told: false, ..Self::new(trigger, now_ns) }
     }
 
     /// When the next window can be looked at.
@@ -96,11 +103,14 @@ impl Watch {
             }
         };
         self.value = Some(value);
-        if holds == self.is_critical {
+        if holds == self.is_critical && self.is_told {
             return None;
         }
         let held_ns = window.to_ns.saturating_sub(self.since_ns).max(0);
-        (self.is_critical, self.since_ns) = (holds, window.to_ns);
+        if holds != self.is_critical {
+            (self.is_critical, self.since_ns) = (holds, window.to_ns);
+        }
+        self.is_told = true;
         Some(Change { is_critical: holds, at_ns: window.to_ns, held_ns, value })
     }
 }

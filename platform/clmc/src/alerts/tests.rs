@@ -132,6 +132,26 @@ fn a_clock_that_jumps_costs_windows_and_tells_nothing_twice() {
 }
 
 #[test]
+fn a_level_that_nobody_may_know_of_is_told_once_more() {
+    let specification = specification("threshold", "gt", "mean", 45.0);
+    let trigger = &specification.triggers[0];
+    let points = series(&[(12 * S, 50), (22 * S, 50), (32 * S, 50), (42 * S, 1)].into());
+    let close = |watch: &mut Watch, at: i64| {
+        let window = watch.window(trigger, 0, at * S).unwrap();
+        watch.close(trigger, window, &points).map(|change| (change.is_critical, change.held_ns / S))
+    };
+    let mut watch = Watch::new(trigger, 0);
+    assert_eq!(close(&mut watch, 20), Some((true, 20)));
+    assert_eq!(close(&mut watch, 30), None);
+    watch.is_told = false;
+    assert_eq!(close(&mut watch, 40), Some((true, 20)), "it has held since 20 s");
+    assert_eq!(close(&mut watch, 50), Some((false, 30)));
+    // After a start it is not known what was told before.
+    let mut watch = Watch::resumed(trigger, 35 * S);
+    assert_eq!(close(&mut watch, 50).map(|(is_critical, _)| is_critical), Some(false));
+}
+
+#[test]
 fn the_message_is_the_one_of_flame() {
     let specification = specification("threshold", "gte", "mean", 45.0);
     let trigger = &specification.triggers[0];
