@@ -157,10 +157,10 @@ impl Surrogate {
     pub(crate) async fn catch_up(&self) {
         let last = self.purges.last();
         let logs = self.peers.logs().await;
-        if logs.iter().any(|log| purge::has_gap(last, &log.entries)) {
-            tracing::warn!("away for longer than the others remember purges: what was kept is dropped");
+        for cover in logs.iter().flat_map(|log| purge::gaps(last, &log.entries)) {
+            tracing::warn!(?cover, "away for longer than the others remember purges: what was kept is dropped");
             for shelf in self.shelves.values() {
-                shelf.purge(|_, _| true);
+                shelf.purge(|key, tags| cover.covers(key, tags));
             }
         }
         let known = self.purges.known();

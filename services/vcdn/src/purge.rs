@@ -2,13 +2,13 @@
 //!
 //! The log serves three ends. A fill that began before a purge must not be kept after it. A surrogate that was cut off
 //! between note and deed does the deed at its next start, before it serves. And one that was away asks its peers for what
-//! it has missed. The log is bounded: what is older than its oldest entry cannot be vouched for, so a surrogate that was
-//! away for longer than its peers remember drops what it kept.
+//! it has missed. The log is bounded for each name: what is older than its oldest entry cannot be vouched for, so a
+//! surrogate that was away for longer than its peers remember drops what it kept under that name.
 //!
 //! A purge bears the time of the surrogate that took it, and clocks differ. So what runs here is held against the moment at
 //! which a purge arrived *here*; the other one orders the log, and says at a start what of the disk came before it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -23,8 +23,10 @@ use uuid::Uuid;
 use crate::front::key_prefix;
 use crate::object::UnixMs;
 
-/// Purges that are remembered.
-const REMEMBERED: usize = 10_000;
+/// Purges of one name that are remembered.
+const REMEMBERED: usize = 4_000;
+/// Longest path, prefix or tag, octets: all that is remembered of a name has to be told within a peer's patience.
+const TEXT_MAX_BYTES: usize = 2 << 10;
 /// How many are forgotten when there are more.
 const FORGOTTEN_AT_ONCE: usize = REMEMBERED / 10;
 /// Clocks of surrogates differ by less than this.
@@ -49,6 +51,8 @@ struct State {
     /// Counts those that were noted.
     revision: u64,
     file: Option<File>,
+    /// Whether the end of the file may be a piece of a line, which the next one must not be written behind.
+    is_torn: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +85,8 @@ enum Scope {
 pub(crate) enum PurgeError {
     #[error("say exactly one of `url`, `prefix` and `tag`")]
     Scope,
+    #[error("a path, prefix or tag has at most {TEXT_MAX_BYTES} bytes")]
+    TooLong,
     #[error("`{0}` is no path: it begins with `/`, as it stands behind the name")]
     Path(String),
     #[error("`{0}` is no name")]
@@ -106,10 +112,11 @@ impl Purges {
         let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry, None).ok()).collect();
         // What others told late stands late in the file.
         entries.make_contiguous().sort_by_key(|noted| noted.entry.at_unix_ms);
-        while entries.len() > REMEMBERED {
-            entries.pop_front();
+        let names: HashSet<String> = entries.iter().map(|noted| noted.cover.key_prefix.clone()).collect();
+        let mut state = State { entries, ..State::default() };
+        for name in names {
+            state.forget(&name, REMEMBERED);
         }
-        let state = State { entries, ..State::default() };
         let purges = Self { state: Mutex::new(state), path: Some(path), id: Uuid::new_v4() };
         purges.compact(&mut purges.lock())?;
         Ok(purges)
@@ -123,9 +130,10 @@ impl Purges {
         if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
             return Ok(None);
         }
-        if state.entries.len() >= REMEMBERED {
-            // Some at once, so that the file is not written anew for each.
-            state.entries.drain(..FORGOTTEN_AT_ONCE);
+        // Some at once, so that the file is not written anew for each.
+        let is_shorter = state.count(&noted.cover.key_prefix) >= REMEMBERED
+            && state.forget(&noted.cover.key_prefix, REMEMBERED - FORGOTTEN_AT_ONCE);
+        if is_shorter || state.is_torn {
             self.compact(&mut state).map_err(PurgeError::Note)?;
         }
         if let Some(file) = &mut state.file {
@@ -135,7 +143,9 @@ impl Purges {
                 file.write_all(&line)?;
                 file.sync_data()
             };
-            append(file).map_err(PurgeError::Note)?;
+            let appended = append(file);
+            state.is_torn = appended.is_err();
+            appended.map_err(PurgeError::Note)?;
         }
         let cover = noted.cover.clone();
         let at = state.entries.partition_point(|known| known.entry.at_unix_ms <= noted.entry.at_unix_ms);
@@ -198,11 +208,33 @@ impl Purges {
         file.sync_all()?;
         fs::rename(&draft, path)?;
         state.file = Some(OpenOptions::new().append(true).open(path)?);
+        state.is_torn = false;
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// How many of a name are remembered.
+    fn count(&self, key_prefix: &str) -> usize {
+        self.entries.iter().filter(|noted| noted.cover.key_prefix == key_prefix).count()
+    }
+
+    /// Leaves the latest `left` of a name; whether any had to go.
+    fn forget(&mut self, key_prefix: &str, left: usize) -> bool {
+        let mut surplus = self.count(key_prefix).saturating_sub(left);
+        let has_surplus = surplus > 0;
+        self.entries.retain(|noted| {
+            let goes = surplus > 0 && noted.cover.key_prefix == key_prefix;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        has_surplus
     }
 }
 
@@ -215,11 +247,18 @@ impl Noted {
     }
 }
 
-/// Whether purges may be missing between `last`, which is known here, and what another surrogate `remembers`, oldest first: one
-/// that has forgotten some remembers many, and none as old as that.
-pub(crate) fn has_gap(last: UnixMs, remembers: &[PurgeEntry]) -> bool {
-    let has_forgotten = remembers.len() >= REMEMBERED - FORGOTTEN_AT_ONCE;
-    has_forgotten && remembers.first().is_some_and(|oldest| oldest.at_unix_ms.saturating_add(CLOCKS_MS) > last.0)
+/// Names of which purges may be missing between `last`, which is known here, and what another surrogate `remembers`, oldest
+/// first: one that has forgotten some of a name remembers many of it, and none as old as that. All that is under them.
+pub(crate) fn gaps(last: UnixMs, remembers: &[PurgeEntry]) -> Vec<Cover> {
+    let mut names: HashMap<&str, (u64, usize)> = HashMap::new();
+    for entry in remembers {
+        names.entry(&entry.purge.name).or_insert((entry.at_unix_ms, 0)).1 += 1;
+    }
+    let has_gap = |(oldest_ms, count): (u64, usize)| {
+        count >= REMEMBERED - FORGOTTEN_AT_ONCE && oldest_ms.saturating_add(CLOCKS_MS) > last.0
+    };
+    let gaps = names.into_iter().filter(|(_, remembered)| has_gap(*remembered));
+    gaps.filter_map(|(name, _)| Cover::all_of(name).ok()).collect()
 }
 
 // === impl Cover ===
@@ -228,6 +267,10 @@ impl Cover {
     /// What `purge` covers.
     pub(crate) fn of(purge: &Purge) -> Result<Self, PurgeError> {
         let name: Name = purge.name.parse().map_err(|source| PurgeError::Name(purge.name.clone(), source))?;
+        let texts = [&purge.url, &purge.prefix, &purge.tag];
+        if texts.into_iter().flatten().any(|text| text.len() > TEXT_MAX_BYTES) {
+            return Err(PurgeError::TooLong);
+        }
         let path =
             |text: &String| url::canonical(text, Token::Unverified).ok_or_else(|| PurgeError::Path(text.clone()));
         let scope = match (&purge.url, &purge.prefix, &purge.tag) {
@@ -237,6 +280,11 @@ impl Cover {
             _ => return Err(PurgeError::Scope),
         };
         Ok(Self { key_prefix: key_prefix(&name), scope })
+    }
+
+    /// All that is kept under a name.
+    fn all_of(name: &str) -> Result<Self, PurgeError> {
+        Self::of(&Purge { name: name.to_owned(), url: None, prefix: Some("/".to_owned()), tag: None })
     }
 
     /// Whether it covers what is kept under `key` with `tags`.
@@ -279,6 +327,7 @@ mod tests {
         assert!(!tag.covers("cdn.main.acme\0/z", &tags), "another tenant's");
         assert!(Cover::of(&purge(Some("/a"), Some("/a"), None)).is_err());
         assert!(Cover::of(&purge(Some("a"), None, None)).is_err());
+        assert!(Cover::of(&purge(None, None, Some(&"x".repeat(TEXT_MAX_BYTES + 1)))).is_err());
     }
 
     #[test]
@@ -315,11 +364,48 @@ mod tests {
     fn who_was_away_for_longer_than_another_remembers_is_told() {
         let remembers = |count: u64| (0..count).map(|at| entry(10_000_000 + at, "/a")).collect::<Vec<_>>();
         let full = remembers((REMEMBERED - FORGOTTEN_AT_ONCE) as u64);
-        assert!(has_gap(UnixMs(9_000_000), &full) && has_gap(UnixMs(0), &full));
-        assert!(has_gap(UnixMs(10_000_500), &full), "as far as clocks tell");
-        assert!(!has_gap(UnixMs(10_000_000 + CLOCKS_MS), &full));
-        assert!(!has_gap(UnixMs(0), &remembers(100)), "nothing was forgotten there");
-        assert!(!has_gap(UnixMs(0), &[]));
+        let all = [Cover::all_of("cdn").unwrap()];
+        assert_eq!((gaps(UnixMs(9_000_000), &full), gaps(UnixMs(0), &full)), (all.to_vec(), all.to_vec()));
+        assert_eq!(gaps(UnixMs(10_000_500), &full), all, "as far as clocks tell");
+        assert_eq!(gaps(UnixMs(10_000_000 + CLOCKS_MS), &full), []);
+        assert_eq!(gaps(UnixMs(0), &remembers(100)), [], "nothing was forgotten there");
+        assert_eq!(gaps(UnixMs(0), &[]), []);
+    }
+
+    #[test]
+    fn many_purges_of_one_name_cost_others_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let purges = Purges::open(Some(folder.path())).unwrap();
+        let other =
+            PurgeEntry { purge: Purge { name: "other".to_owned(), ..purge(None, Some("/o"), None) }, ..entry(1, "/") };
+        purges.note(other.clone()).unwrap();
+        for at in 0..u64::try_from(REMEMBERED).unwrap() {
+            purges.lock().entries.push_back(Noted::new(entry(100 + at, "/b"), None).unwrap());
+        }
+        purges.note(entry(1_000_000, "/c")).unwrap();
+        let entries = Purges::open(Some(folder.path())).unwrap().since(UnixMs(0));
+        assert_eq!((entries.len(), entries[0].id), (REMEMBERED - FORGOTTEN_AT_ONCE + 2, other.id));
+        assert_eq!(
+            gaps(UnixMs(0), &entries),
+            [Cover::all_of("cdn").unwrap()],
+            "what is kept under the other is not dropped"
+        );
+    }
+
+    #[test]
+    fn what_comes_after_a_line_that_did_not_fit_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let purges = Purges::open(Some(folder.path())).unwrap();
+        purges.note(entry(5, "/a")).unwrap();
+        // As a full disk does: half a line, and an error.
+        {
+            let mut state = purges.lock();
+            state.file.as_mut().unwrap().write_all(b"{\"id\":\"0").unwrap();
+            state.is_torn = true;
+        }
+        purges.note(entry(6, "/b")).unwrap();
+        let prefixes = Purges::open(Some(folder.path())).unwrap().since(UnixMs(0));
+        assert_eq!(prefixes.iter().filter_map(|entry| entry.purge.prefix.as_deref()).collect::<Vec<_>>(), ["/a", "/b"]);
     }
 
     #[test]

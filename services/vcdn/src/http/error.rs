@@ -8,7 +8,7 @@ use crate::purge::PurgeError;
 /// The problem of a purge that was not done.
 pub(super) fn of_purge(error: &PurgeError) -> Failure {
     match error {
-        PurgeError::Scope | PurgeError::Path(_) | PurgeError::Name(..) => {
+        PurgeError::Scope | PurgeError::TooLong | PurgeError::Path(_) | PurgeError::Name(..) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Failure::new(status, "unprocessable", "The request does not fit", error.to_string())
         }
