@@ -90,7 +90,11 @@ pub fn run(global: &Global, args: &args::Parts) -> Result<(), Exit> {
                 issue(&authority.join(KEYS), part)?
             }
         };
-        publish(&authority.join(KEYS), &own, part.name == "orchestrator")?;
+        publish(&authority.join(KEYS), &own)?;
+        if part.name == "orchestrator" {
+            let (_, signer) = keys::signer(&authority.join(KEYS)).context("read the key of tokens")?;
+            write(&own.join(keys::SIGNER), &signer)?;
+        }
         if part.name == "streaming" {
             copy(&wrapping, &own.join(SECRET))?;
         }
@@ -179,13 +183,11 @@ fn issue(keys: &Path, part: &Part) -> anyhow::Result<String> {
     Ok(keys::issue_confined(keys, &grant, names).with_context(|| format!("issue the token of {}", part.name))?.0)
 }
 
-/// Passes public keys and revocations on; private keys only to who signs.
-fn publish(from: &Path, to: &Path, signs: bool) -> anyhow::Result<()> {
+/// Passes public keys and revocations on.
+fn publish(from: &Path, to: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let path = entry.with_context(|| format!("read {}", from.display()))?.path();
-        let is_private = path.extension().is_some_and(|extension| extension == "pk8");
-        let is_public = path.extension().is_some_and(|extension| extension == "json");
-        if is_public || (signs && is_private) {
+        if path.extension().is_some_and(|extension| extension == "json") {
             let name = path.file_name().ok_or_else(|| anyhow!("{} has no name", path.display()))?;
             copy(&path, &to.join(name))?;
         }

@@ -31,6 +31,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const REVOKED_MAX: usize = 100_000;
 /// The file that is locked while others are changed.
 const LOCK: &str = "keys.lock";
+/// A private key that was handed on to another folder, where names of files have to be known before: `<kid>.pk8` is the issuer's own.
+pub const SIGNER: &str = "signer.pk8";
 
 /// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +140,7 @@ pub fn ensure(folder: &Path) -> Result<(), KeyError> {
     }
     let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Randomness)?;
     let document = pair.to_pkcs8v1().map_err(|_| KeyError::Randomness)?;
-    let kid = hex::encode(&pair.public_key().as_ref()[..8]);
+    let kid = kid(&pair);
     replace(&folder.join(format!("{kid}.pk8")), document.as_ref())?;
     let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
     let set = serde_json::json!({ "keys": [
@@ -170,9 +172,10 @@ pub fn issue_confined(folder: &Path, grant: &Grant, names: Option<Vec<String>>) 
 
 /// Signs claims of whatever kind with the private key in `folder`: a JWT (RFC 7519).
 pub fn sign(folder: &Path, claims: &impl Serialize) -> Result<String, KeyError> {
-    let (kid, key) = signer(folder)?;
+    let (kid, der) = signer(folder)?;
     let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
-    jsonwebtoken::encode(&header, claims, &key).map_err(|error| KeyError::Invalid(error.to_string()))
+    jsonwebtoken::encode(&header, claims, &EncodingKey::from_ed_der(&der))
+        .map_err(|error| KeyError::Invalid(error.to_string()))
 }
 
 /// Revokes a token by its id. `exp` is when it can be forgotten. Whether it had not been revoked before.
@@ -196,19 +199,38 @@ pub fn revoke(folder: &Path, jti: Uuid, exp: u64) -> Result<bool, KeyError> {
 }
 
 /// The private key to the first public one that has it here. A private key whose public one nobody publishes (left by a
-/// start that broke off, or rotated out) would sign tokens that nobody takes.
-fn signer(folder: &Path) -> Result<(String, EncodingKey), KeyError> {
+/// start that broke off, or rotated out) would sign tokens that nobody takes. Its id, and the key as PKCS#8.
+pub fn signer(folder: &Path) -> Result<(String, Vec<u8>), KeyError> {
     let published = read_published(folder)?.keys.into_iter().filter_map(|key| key.common.key_id);
     // A key id of another issuer may be any text: only ours are names of files.
     for kid in published.filter(|kid| kid.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
         let path = folder.join(format!("{kid}.pk8"));
         match fs::read(&path) {
-            Ok(der) => return Ok((kid, EncodingKey::from_ed_der(&der))),
+            Ok(der) => return Ok((kid, der)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(failed("read", &path)(error).into()),
         }
     }
-    Err(KeyError::NoSigner(folder.to_owned()))
+    handed_on(folder)?.ok_or_else(|| KeyError::NoSigner(folder.to_owned()))
+}
+
+/// The private key that was handed on as [`SIGNER`], if its public one is published.
+fn handed_on(folder: &Path) -> Result<Option<(String, Vec<u8>)>, KeyError> {
+    let path = folder.join(SIGNER);
+    let der = match fs::read(&path) {
+        Ok(der) => der,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("read", &path)(error).into()),
+    };
+    let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der)
+        .map_err(|error| KeyError::Damaged { path: path.clone(), reason: error.to_string() })?;
+    let kid = kid(&pair);
+    let is_published = read_published(folder)?.keys.iter().any(|key| key.common.key_id.as_deref() == Some(&kid));
+    Ok(is_published.then_some((kid, der)))
+}
+
+fn kid(pair: &Ed25519KeyPair) -> String {
+    hex::encode(&pair.public_key().as_ref()[..8])
 }
 
 fn read_published(folder: &Path) -> Result<JwkSet, KeyError> {
@@ -378,6 +400,15 @@ mod tests {
         Keyring::open(dir.path()).unwrap().verify(&token).unwrap();
         fs::copy(dir.path().join("jwks.json"), other.path().join("jwks.json")).unwrap();
         assert!(matches!(issue(other.path(), &grant()), Err(KeyError::NoSigner(_))), "{ours} is not there");
+        // Handed on under the name that is known before; another issuer's is not taken for it.
+        let (kid, der) = signer(dir.path()).unwrap();
+        let stranger = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+        fs::write(other.path().join(SIGNER), stranger).unwrap();
+        assert!(matches!(issue(other.path(), &grant()), Err(KeyError::NoSigner(_))));
+        fs::write(other.path().join(SIGNER), der).unwrap();
+        assert_eq!(signer(other.path()).unwrap().0, kid);
+        let (token, _) = issue(other.path(), &grant()).unwrap();
+        Keyring::open(dir.path()).unwrap().verify(&token).unwrap();
     }
 
     #[test]
@@ -405,7 +436,7 @@ mod tests {
             iat: 1,
             exp: unix_seconds() - 60,
         };
-        let token = jsonwebtoken::encode(&header, &old, &key.1).unwrap();
+        let token = jsonwebtoken::encode(&header, &old, &EncodingKey::from_ed_der(&key.1)).unwrap();
         assert!(ring.verify(&token).unwrap_err().to_string().contains("xpired"));
     }
 }

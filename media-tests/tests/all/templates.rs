@@ -154,6 +154,9 @@ fn a_stack_gives_each_part_its_own_secrets() {
             assert!(source.starts_with(&format!("{name}-")), "{name} gets {source}");
             let file = all[0]["secrets"][source]["file"].as_str().unwrap_or_default();
             assert!(file.starts_with(&format!("./parts/{name}/")), "{name}: {file}");
+            // A secret of a swarm cannot change: another one takes its place.
+            let called = all[0]["secrets"][source]["name"].as_str().unwrap_or_default();
+            assert!(called.contains("${SECRETS"), "{name}: {called}");
         }
         assert!(secrets.iter().any(|secret| secret["target"] == "/etc/flame/part.toml"), "{name}");
     }
