@@ -50,7 +50,7 @@ pub(crate) enum Session {
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        let names = ["metadata", "ingest", "transcode", "streaming", "quality", "vcdn", "cdn", "clmc", "orchestrator"];
+        let names = ["metadata", "ingest", "transcode", "streaming", "quality", "vcdn", "clmc", "orchestrator"];
         Self { names: names.map(str::to_owned).into() }
     }
 }

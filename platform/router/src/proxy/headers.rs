@@ -141,15 +141,37 @@ pub(crate) fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked
     Some(format!("{prefix}{path}{fragment}"))
 }
 
-/// Behind a path, every service shares the origin of the router's own page: a page that a service answers gets an
-/// origin of its own (CSP `sandbox`), and nothing else is guessed to be a page.
+/// Types that no browser makes a page of, besides pictures, sounds, videos and fonts.
+const NO_PAGES: [&[u8]; 11] = [
+    b"application/json",
+    b"application/problem+json",
+    b"application/vnd.apple.mpegurl",
+    b"application/octet-stream",
+    b"application/javascript",
+    b"text/javascript",
+    b"text/css",
+    b"text/csv",
+    b"text/event-stream",
+    b"text/plain",
+    b"text/vtt",
+];
+
+/// Behind a path, every service shares the origin of the router's own page: whatever of a service's answers a browser might
+/// show as a page gets an origin of its own (CSP `sandbox`), and nothing else is guessed to be one.
 pub(super) fn confine_pages(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes).to_ascii_lowercase();
-    // SVG and XML run scripts too.
-    if [&b"html"[..], b"xml"].iter().any(|word| kind.windows(word.len()).any(|part| part == *word)) {
+    // What has no type is taken for none: see `nosniff`.
+    let Some(kind) = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()) else { return };
+    if !is_no_page(&kind) {
         headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
+}
+
+fn is_no_page(kind: &[u8]) -> bool {
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let is_medium = [&b"image/"[..], b"audio/", b"video/", b"font/"].iter().any(|family| essence.starts_with(family));
+    // SVG and what else is XML runs scripts.
+    (is_medium && !essence.windows(3).any(|part| part == b"xml")) || NO_PAGES.contains(&essence)
 }
 
 /// Removes the fields of these names. A message has few fields, and mostly none of them: looking through those that it has
@@ -232,10 +254,21 @@ mod tests {
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
             headers.contains_key(header::CONTENT_SECURITY_POLICY)
         };
-        for page in ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml", "image/svg+xml", "text/xml"] {
+        for page in [
+            "text/html",
+            "Text/HTML; charset=utf-8",
+            "application/xhtml+xml",
+            "image/svg+xml",
+            "text/xml",
+            "text/xsl",
+            "application/dash+xml",
+            "multipart/x-mixed-replace; boundary=x",
+            "application/pdf",
+            "",
+        ] {
             assert!(confined(page), "{page}");
         }
-        for other in ["video/mp4", "application/vnd.apple.mpegurl", "application/json", "image/jpeg"] {
+        for other in ["video/mp4", "application/vnd.apple.mpegurl", "application/json; charset=utf-8", "image/jpeg"] {
             assert!(!confined(other), "{other}");
         }
     }
