@@ -207,6 +207,12 @@ pub struct DemoInstance {
     /// Stand by until it is connected
     #[arg(long)]
     pub booted: bool,
+    /// Where it listens
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// The keys of those that may ask it, where it can be reached from elsewhere
+    #[arg(long, value_name = "DIR")]
+    pub keys: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -197,10 +197,10 @@ async fn perform(
         Scenario::Transrate => transrate::perform(tour, stage, &clip).await,
         Scenario::Live => live::perform(tour, stage, &clip).await,
         Scenario::Quality => quality::perform(tour, stage, &clip).await,
-        Scenario::Switch => switch::perform(tour, stage, &clip).await,
+        Scenario::Switch => switch::perform(tour, stage, &clip, place).await,
         Scenario::Indirection => indirection::perform(tour, stage, &clip, place).await,
         Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
-        Scenario::Path => path::perform(tour, stage, &clip).await,
+        Scenario::Path => path::perform(tour, stage, &clip, place).await,
         Scenario::Adapt => adapt::perform(tour, stage, &clip).await,
         Scenario::Vcdn => vcdn::perform(tour, stage, &clip, place).await,
     }
@@ -263,6 +263,8 @@ impl Scenario {
         match self {
             Self::Indirection => Some(&indirection::MACHINES),
             Self::Multicast => Some(&multicast::MACHINES),
+            Self::Path => Some(&path::MACHINES),
+            Self::Switch => Some(&switch::MACHINES),
             Self::Vcdn => Some(&vcdn::MACHINES),
             Self::Vod
             | Self::Ingest
@@ -271,8 +273,6 @@ impl Scenario {
             | Self::Transrate
             | Self::Live
             | Self::Quality
-            | Self::Switch
-            | Self::Path
             | Self::Adapt => None,
         }
     }

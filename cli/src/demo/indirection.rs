@@ -255,13 +255,6 @@ impl Sites {
     }
 }
 
-/// Two addresses that were free a moment ago: the site file has to know them before the routers listen.
-pub(super) fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").context("find a free port");
-    let held = [free()?, free()?];
-    Ok([held[0].local_addr()?, held[1].local_addr()?])
-}
-
 // === impl Surrogates ===
 
 impl Surrogates {

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flame_api::router::EndpointState;
+use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::RegistrationConfig;
 use flame_service_host::{Host, HostConfig, Routes, logs};
 use futures_util::stream;
@@ -47,8 +48,11 @@ async fn serve(global: &Global, args: DemoInstance) -> anyhow::Result<()> {
     let object = Arc::new(Object { bytes, etag });
     let state = if args.booted { EndpointState::Booted } else { EndpointState::Connected };
     let config = HostConfig {
+        listen: args.listen,
         name: Some(args.name),
         router: Some(global.router.clone()),
+        token: global.token.clone(),
+        auth: AuthConfig { keys: args.keys },
         registration: RegistrationConfig { state, ..RegistrationConfig::default() },
         ..HostConfig::default()
     };

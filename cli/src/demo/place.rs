@@ -195,6 +195,11 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 // === impl Credentials ===
 
 impl Credentials {
+    /// The folder of the keys, for a part that is a process of its own.
+    pub fn keys(&self) -> Option<&Path> {
+        self.keys.as_deref()
+    }
+
     /// What a router or service at `listen` is told.
     pub fn host(&self, listen: SocketAddr) -> HostConfig {
         let auth = AuthConfig { keys: self.keys.clone() };

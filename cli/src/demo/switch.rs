@@ -1,9 +1,11 @@
 //! Scenario `switch`: instances that are killed, hang, are drained or stand by while requests come, with switching and without.
 //!
-//! Two routers in this process, on loopback: one as it is delivered, one that repeats nothing. Behind each stand instances that
-//! are processes of their own; the faults are signals. The same requests go through both.
+//! Two routers in this process: one as it is delivered, one that repeats nothing. Behind each stand instances that are
+//! processes of their own; the faults are signals. The same requests go through both. On machines (`--netns`) the routers are
+//! at the viewers' and each instance has one of its own; there a link is cut, too.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,7 +16,6 @@ use flame_api::Client;
 use flame_api::router::EndpointState;
 use flame_router::Config;
 use flame_service_host::config::Span;
-use flame_service_host::{HostConfig, Running};
 use reqwest::{Method, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 
 use super::indirection::{PATIENCE, POLL, ms};
 use super::instance::BEGINNING_BYTES;
+use super::place::{Credentials, Part, Place};
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
 
@@ -39,20 +41,38 @@ const CLIENT_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the router that repeats nothing waits for an instance.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A router with instances behind the name `NAME`.
+/// What the instances stand behind.
 const NAME: &str = "media";
+/// Where the viewers and the routers are, and where the instances.
+pub const MACHINES: [&str; 3] = ["edge", "one", "two"];
+
+/// What happens to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// It is killed with -9.
+    Killed,
+    /// It is stopped, and its connections stay.
+    Hung,
+    /// Nothing reaches its machine any more.
+    Unplugged,
+}
 
 /// A router, and a client of it.
 struct Site {
-    router: Running,
+    place: Place,
+    router: Part,
     client: Client,
+    credentials: Credentials,
     object: PathBuf,
 }
 
 /// An instance in a process of its own.
 struct Instance {
     child: Child,
-    address: String,
+    machine: &'static str,
+    address: SocketAddr,
+    /// What it is registered as.
+    id: String,
 }
 
 /// What requests gave.
@@ -66,25 +86,34 @@ struct Series {
     reasons: BTreeMap<String, usize>,
 }
 
-pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
+pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Place) -> Result<(), Broken> {
     let object = tour.step("object", super::beginning(clip, OBJECT_BYTES)).await?;
-    let off = tour.step("router, off", Site::start(stage, &object, false)).await?;
-    let on = tour.step("router, on", Site::start(stage, &object, true)).await?;
+    let off = tour.step("router, off", Site::start(place, stage, &object, false)).await?;
+    let on = tour.step("router, on", Site::start(place, stage, &object, true)).await?;
     let object = Arc::new(object);
 
-    let plain = tour.step("killed, off", off.fault(&object, Signal::KILL)).await?;
-    let switched = tour.step("killed, on", on.fault(&object, Signal::KILL)).await?;
+    let plain = tour.step("killed, off", off.fault(&object, Fault::Killed)).await?;
+    let switched = tour.step("killed, on", on.fault(&object, Fault::Killed)).await?;
     tour.figure("killed_failed_without", count(plain.failed + plain.bodies_failed), "requests", None).await?;
     none_failed(tour, "killed_failed_with", &switched).await?;
     tour.figure("killed_delay_added_without", plain.delay_ms(), "ms", None).await?;
     tour.figure("killed_delay_added_with", switched.delay_ms(), "ms", None).await?;
 
-    let plain = tour.step("hung, off", off.fault(&object, Signal::STOP)).await?;
-    let switched = tour.step("hung, on", on.fault(&object, Signal::STOP)).await?;
+    let plain = tour.step("hung, off", off.fault(&object, Fault::Hung)).await?;
+    let switched = tour.step("hung, on", on.fault(&object, Fault::Hung)).await?;
     tour.figure("hung_failed_without", count(plain.failed + plain.bodies_failed), "requests", None).await?;
     none_failed(tour, "hung_failed_with", &switched).await?;
     tour.figure("hung_delay_added_without", plain.delay_ms(), "ms", None).await?;
     tour.figure("hung_delay_added_with", switched.delay_ms(), "ms", None).await?;
+
+    if place.network().is_some() {
+        let plain = tour.step("unplugged, off", off.fault(&object, Fault::Unplugged)).await?;
+        let switched = tour.step("unplugged, on", on.fault(&object, Fault::Unplugged)).await?;
+        tour.figure("unplugged_failed_without", count(plain.failed + plain.bodies_failed), "requests", None).await?;
+        none_failed(tour, "unplugged_failed_with", &switched).await?;
+        tour.figure("unplugged_delay_added_without", plain.delay_ms(), "ms", None).await?;
+        tour.figure("unplugged_delay_added_with", switched.delay_ms(), "ms", None).await?;
+    }
 
     let (planned, took) = tour.step("planned", on.planned(&object)).await?;
     none_failed(tour, "planned_failed", &planned).await?;
@@ -97,7 +126,7 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.figure("first_answer_with", ms(connected), "ms", None).await?;
     off.router.stop().await;
     on.router.stop().await;
-    tour.close_with("  loopback: no delay but the machine's own; bench/ measures beside HAProxy and nginx".to_owned());
+    tour.close_with(format!("  {}; bench/ measures beside HAProxy and nginx", place.links()));
     Ok(())
 }
 
@@ -112,28 +141,40 @@ fn count(count: usize) -> f64 {
 // === impl Site ===
 
 impl Site {
-    async fn start(stage: &Stage, object: &[u8], switches: bool) -> anyhow::Result<Verified<Self>> {
-        let path = stage.path("object");
+    async fn start(place: &Place, stage: &Stage, object: &[u8], switches: bool) -> anyhow::Result<Verified<Self>> {
+        let (path, word) = (stage.path("object"), if switches { "on" } else { "off" });
         tokio::fs::write(&path, object).await.with_context(|| format!("write {}", path.display()))?;
-        let mut config = Config { host: HostConfig::default(), ..Config::default() };
+        let (machine, credentials) = (MACHINES[0], place.credentials(&stage.path(word))?);
+        let mut config = Config { host: credentials.host((place.ip(machine)?, 0).into()), ..Config::default() };
         if !switches {
             // Nothing is asked twice: neither what broke, nor what is late, nor the rest of a body.
             (config.upstream.attempts, config.upstream.repeat_burst, config.search.enabled) = (1, 0, false);
             let patience = Span(ROUTER_PATIENCE);
             (config.upstream.answer_timeout, config.upstream.body_idle_timeout) = (patience, patience);
         }
-        let router = flame_router::start(config).await?;
-        let client = Client::new(format!("http://{}", router.address()).parse()?, None);
-        let word = if switches { "as it is delivered" } else { "which repeats nothing" };
-        let detail = format!("at {}, {word}; loopback", router.address());
-        Ok(Verified(Self { router, client, object: path }, detail))
+        let router = place.router(machine, config).await?;
+        let client = Client::new(format!("http://{}", router.address).parse()?, credentials.token.clone());
+        let how = if switches { "as it is delivered" } else { "which repeats nothing" };
+        let detail = format!("at {}, {how}; {}", router.address, place.links());
+        Ok(Verified(Self { place: place.clone(), router, client, credentials, object: path }, detail))
     }
 
-    /// Starts an instance, and waits until the router knows it.
-    async fn instance(&self, booted: bool) -> anyhow::Result<Instance> {
-        let mut command = Command::new(std::env::current_exe().context("find this program")?);
+    /// Starts an instance on a machine, and waits until the router knows it.
+    async fn instance(&self, machine: &'static str, booted: bool) -> anyhow::Result<Instance> {
+        let program = std::env::current_exe().context("find this program")?;
+        let mut command = match self.place.network() {
+            Some(network) => Command::from(network.command(machine, program)),
+            None => Command::new(program),
+        };
         command.arg("demo-instance").arg("--object").arg(&self.object).args(["--name", NAME]);
         command.args(["--router", self.client.router().as_str()]);
+        command.args(["--listen", &SocketAddr::from((self.place.ip(machine)?, 0)).to_string()]);
+        if let Some(keys) = self.credentials.keys() {
+            command.arg("--keys").arg(keys);
+        }
+        if let Some(token) = &self.credentials.token {
+            command.env("FLAME_TOKEN", token);
+        }
         if booted {
             command.arg("--booted");
         }
@@ -147,41 +188,58 @@ impl Site {
             .spawn()
             .context("start an instance")?;
         let stdout = child.stdout.take().context("an instance says where it listens")?;
-        let address = BufReader::new(stdout).lines().next_line().await?.context("the instance ended at its start")?;
-        let began = Instant::now();
-        while !self.client.endpoints().await?.items.iter().any(|one| one.address.to_string() == address) {
+        let line = BufReader::new(stdout).lines().next_line().await?.context("the instance ended at its start")?;
+        let (address, began) = (line.parse().context("an instance says where it listens")?, Instant::now());
+        loop {
+            let known = self.client.endpoints().await?.items;
+            if let Some(it) = known.into_iter().find(|one| one.address == address) {
+                return Ok(Instance { child, machine, address, id: it.endpoint });
+            }
             ensure!(began.elapsed() < PATIENCE, "the instance at {address} did not register");
             tokio::time::sleep(POLL).await;
         }
-        Ok(Instance { child, address })
     }
 
-    /// Requests while one of two instances gets `signal`: the one that they go to.
-    async fn fault(&self, object: &Arc<Vec<u8>>, signal: Signal) -> anyhow::Result<Verified<Series>> {
-        let instances = [self.instance(false).await?, self.instance(false).await?];
+    /// Requests while a fault befalls one of two instances: the one that they go to.
+    async fn fault(&self, object: &Arc<Vec<u8>>, fault: Fault) -> anyhow::Result<Verified<Series>> {
+        let [_, one, two] = MACHINES;
+        let instances = [self.instance(one, false).await?, self.instance(two, false).await?];
         let load = tokio::spawn(load(self.client.clone(), Arc::clone(object)));
         tokio::time::sleep(BEFORE).await;
         let chosen = self.chosen().await?;
         let hit = instances.iter().find(|one| one.address == chosen).context("requests go to neither of both")?;
-        hit.signal(signal)?;
+        match fault {
+            Fault::Killed => hit.signal(Signal::KILL)?,
+            Fault::Hung => hit.signal(Signal::STOP)?,
+            Fault::Unplugged => self.drop_percent(hit, 100.0)?,
+        }
         let series = load.await??;
+        if fault == Fault::Unplugged {
+            self.drop_percent(hit, 0.0)?;
+        }
         for instance in instances {
             self.gone(instance).await?;
         }
-        let what = if signal == Signal::KILL { "kill -9" } else { "SIGSTOP" };
-        let detail = format!("{what} of one of two: {}", series.told());
+        let detail = format!("{} one of two: {}", fault.told(), series.told());
         Ok(Verified(series, detail))
+    }
+
+    /// Lets so much of what is sent to an instance's machine not arrive.
+    fn drop_percent(&self, instance: &Instance, percent: f64) -> anyhow::Result<()> {
+        let network = self.place.network().context("on loopback no link can be cut")?;
+        network.lose(instance.machine, percent).context("cut a link")
     }
 
     /// Requests while the instance that they go to is drained; and the time from the word to the first request elsewhere.
     async fn planned(&self, object: &Arc<Vec<u8>>) -> anyhow::Result<Verified<(Series, Duration)>> {
-        let instances = [self.instance(false).await?, self.instance(true).await?];
+        let [_, one, two] = MACHINES;
+        let instances = [self.instance(one, false).await?, self.instance(two, true).await?];
         let load = tokio::spawn(load(self.client.clone(), Arc::clone(object)));
         tokio::time::sleep(BEFORE).await;
-        let (old, new) = (self.id_of(&instances[0]).await?, self.id_of(&instances[1]).await?);
+        let (old, new) = (&instances[0].id, &instances[1].id);
         let began = Instant::now();
-        ensure!(self.client.connect(NAME, &new).await?, "the standby is not there");
-        ensure!(self.client.drain(NAME, &old).await?, "the instance is not there");
+        ensure!(self.client.connect(NAME, new).await?, "the standby is not there");
+        ensure!(self.client.drain(NAME, old).await?, "the instance is not there");
         let took = began.elapsed();
         ensure!(self.chosen().await? == instances[1].address, "a drained instance still gets requests");
         let series = load.await??;
@@ -194,12 +252,11 @@ impl Site {
 
     /// The time from the word to the first answer of a standby.
     async fn connected(&self) -> anyhow::Result<Verified<Duration>> {
-        let standby = self.instance(true).await?;
+        let standby = self.instance(MACHINES[1], true).await?;
         let before = self.ask().await?;
         ensure!(before == StatusCode::SERVICE_UNAVAILABLE, "a standby that nobody connected answered {before}");
-        let id = self.id_of(&standby).await?;
         let began = Instant::now();
-        ensure!(self.client.connect(NAME, &id).await?, "the standby is not there");
+        ensure!(self.client.connect(NAME, &standby.id).await?, "the standby is not there");
         let took = self.answered(began).await?;
         self.gone(standby).await?;
         Ok(Verified(took, format!("booted, then connected: its first answer after {:.1} ms", ms(took))))
@@ -208,7 +265,7 @@ impl Site {
     /// The same without one: an instance is started when it is needed.
     async fn started_when_needed(&self) -> anyhow::Result<Verified<Duration>> {
         let began = Instant::now();
-        let instance = self.instance(false).await?;
+        let instance = self.instance(MACHINES[1], false).await?;
         let took = self.answered(began).await?;
         self.gone(instance).await?;
         Ok(Verified(took, format!("started when needed: its first answer after {:.1} ms", ms(took))))
@@ -229,28 +286,20 @@ impl Site {
     }
 
     /// Where requests go.
-    async fn chosen(&self) -> anyhow::Result<String> {
+    async fn chosen(&self) -> anyhow::Result<SocketAddr> {
         let explained = self.client.explain(&format!("/~{NAME}/beginning"), None).await?;
         let chosen = explained.and_then(|explained| explained.chosen).context("requests go nowhere")?;
-        Ok(chosen.address.to_string())
-    }
-
-    async fn id_of(&self, instance: &Instance) -> anyhow::Result<String> {
-        let items = self.client.endpoints().await?.items;
-        let it = items.into_iter().find(|one| one.address.to_string() == instance.address);
-        Ok(it.context("the instance is not registered")?.endpoint)
+        Ok(chosen.address)
     }
 
     /// Ends an instance, and has the router forget it: the next step begins with nobody.
     async fn gone(&self, mut instance: Instance) -> anyhow::Result<()> {
-        let id = self.id_of(&instance).await?;
         instance.child.kill().await.context("end an instance")?;
-        self.client.deregister(NAME, &id).await?;
+        // One that could not renew its lease may be gone already.
+        self.client.deregister(NAME, &instance.id).await?;
         let left = self.client.endpoints().await?.items;
-        ensure!(
-            left.iter().all(|one| one.state == EndpointState::Connected || one.endpoint != id),
-            "{id} is still there"
-        );
+        let is_left = left.iter().any(|one| one.endpoint == instance.id && one.state != EndpointState::Connected);
+        ensure!(!is_left, "{} is still there", instance.id);
         Ok(())
     }
 }
@@ -298,6 +347,18 @@ async fn get(client: Client, path: &'static str, object: Arc<Vec<u8>>) -> (Resul
         Err(_) => Err("no connection".to_owned()),
     };
     (outcome, began.elapsed())
+}
+
+// === impl Fault ===
+
+impl Fault {
+    fn told(self) -> &'static str {
+        match self {
+            Self::Killed => "kill -9 of",
+            Self::Hung => "SIGSTOP of",
+            Self::Unplugged => "the link cut of",
+        }
+    }
 }
 
 // === impl Instance ===

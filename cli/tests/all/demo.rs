@@ -133,20 +133,45 @@ fn multicast_costs_the_origin_one_fetch_and_less_than_a_copy_a_site() {
     assert!(figure("origin_copies_with") < 4.0, "{report:#}");
 }
 
-/// Real links, where the privilege is there; where it is not, status 3 and what is missing.
-#[test]
-fn scenarios_play_on_real_links_or_say_what_is_missing() {
+/// The report of a scenario on real links; `None` where the privilege is missing, which it says with status 3.
+fn on_machines(scenario: &str) -> Option<Value> {
     let clip = clips::path("bigbuckbunny");
-    let ran = flame(&["demo", "indirection", clip.to_str().unwrap(), "--once", "--json", "--netns"]);
+    let ran = flame(&["demo", scenario, clip.to_str().unwrap(), "--once", "--json", "--netns"]);
     if flame_test_kit::Network::missing().is_some() {
         assert!(ran.status == 3 && ran.err.contains("--netns"), "{}: {}", ran.status, ran.err);
-        return;
+        return None;
     }
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
     assert_eq!((ran.status, &report["ok"]), (0, &Value::Bool(true)), "{report:#}");
     assert!(report["steps"].to_string().contains("real links"), "{report:#}");
+    Some(report)
+}
+
+#[test]
+fn scenarios_play_on_real_links_or_say_what_is_missing() {
+    if on_machines("indirection").is_none() {
+        return;
+    }
+    let clip = clips::path("bigbuckbunny");
     let ran = flame(&["demo", "vod", clip.to_str().unwrap(), "--once", "--netns"]);
     assert!(ran.status == 2 && ran.err.contains("multicast"), "{}: {}", ran.status, ran.err);
+}
+
+#[test]
+fn on_real_links_a_path_brings_less_over_the_link() {
+    let Some(report) = on_machines("path") else { return };
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    assert!(figure("cloud_link_with") < figure("cloud_link_without") * 0.6, "{report:#}");
+}
+
+#[test]
+fn on_real_links_a_cut_one_costs_no_request() {
+    let Some(report) = on_machines("switch") else { return };
+    let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
+    for name in ["killed_failed_with", "hung_failed_with", "unplugged_failed_with", "planned_failed"] {
+        assert_eq!(figure(name), 0.0, "{name}: {report:#}");
+    }
+    assert!(figure("unplugged_failed_without") > 0.0, "{report:#}");
 }
 
 #[test]

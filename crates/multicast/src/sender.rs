@@ -253,6 +253,7 @@ impl Conductor {
                 (block, back) = aired(&mut airing), if airing.is_some() => {
                     airing = None;
                     sealer = Some(back);
+                    tracing::trace!(transfer = self.transfer, block, "aired");
                     let acts = self.group.aired(block, self.now());
                     self.act(acts);
                 }
@@ -342,8 +343,14 @@ impl Conductor {
                 return;
             }
             Frame::Nudge => return,
-            Frame::Has { block } => self.group.has(id, block, now),
-            Frame::Lacks { block, round, lack } => self.group.lacks(id, block, round, lack, now),
+            Frame::Has { block } => {
+                tracing::trace!(transfer = self.transfer, member = id.0, block, "has it");
+                self.group.has(id, block, now)
+            }
+            Frame::Lacks { block, round, lack } => {
+                tracing::trace!(transfer = self.transfer, member = id.0, block, round, short = lack.short, "lacks");
+                self.group.lacks(id, block, round, lack, now)
+            }
             Frame::Spoiled { block } => self.group.spoiled(id, block, now),
             Frame::Welcome(_)
             | Frame::Block { .. }

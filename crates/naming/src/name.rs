@@ -3,7 +3,9 @@
 //! A pinned name is the same resource as the plain one: the site is kept apart from the [`Name`], so nothing that is
 //! keyed by name can see it. Letters are lower-cased on the way in, as in DNS (RFC 4343).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,8 +19,15 @@ const PIN: &str = "--";
 const LABEL_MAX_BYTES: usize = 63;
 
 /// A DNS label: 1 to 63 lower-case letters, digits and inner hyphens. Cheap to clone: every request does.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label(Arc<str>);
+#[derive(Debug, Clone)]
+pub struct Label(Text);
+
+/// What most names have in common costs no memory and no count of who holds it.
+#[derive(Debug, Clone)]
+enum Text {
+    Constant(&'static str),
+    Shared(Arc<str>),
+}
 
 /// What is asked for: a function, one of its instances, of a tenant. Prints without domain and default tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,11 +73,40 @@ impl Label {
     /// The text, in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Constant(text) => text,
+            Text::Shared(text) => text,
+        }
     }
 
     fn constant(text: &'static str) -> Self {
-        Self(text.into())
+        Self(Text::Constant(text))
+    }
+}
+
+impl PartialEq for Label {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Label {}
+
+impl Hash for Label {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl PartialOrd for Label {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Label {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
     }
 }
 
@@ -80,13 +118,17 @@ impl FromStr for Label {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !text.starts_with('-')
             && !text.ends_with('-');
-        if fits { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(NameError::Label(text.to_owned())) }
+        if !fits {
+            return Err(NameError::Label(text.to_owned()));
+        }
+        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Ok(Self(Text::Shared(if is_lower { text.into() } else { text.to_ascii_lowercase().into() })))
     }
 }
 
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -34,9 +34,17 @@ impl Trace {
     }
 
     fn fresh() -> HeaderValue {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut random = rand::rng();
-        let text = format!("00-{:032x}-{:016x}-00", random.random::<u128>() | 1, random.random::<u64>() | 1);
-        HeaderValue::from_str(&text).expect("hexadecimal digits and hyphens")
+        let id = (random.random::<u128>() | 1).to_be_bytes();
+        let parent = (random.random::<u64>() | 1).to_be_bytes();
+        // By hand: every request that comes without one gets it.
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        for (at, octet) in (3..).step_by(2).zip(id).chain((36..).step_by(2).zip(parent)) {
+            text[at] = DIGITS[usize::from(octet >> 4)];
+            text[at + 1] = DIGITS[usize::from(octet & 15)];
+        }
+        HeaderValue::from_bytes(&text).expect("hexadecimal digits and hyphens")
     }
 
     /// The trace id, 32 hexadecimal digits.
@@ -90,7 +98,6 @@ where
     request.extensions_mut().insert(trace.clone());
 
     // Dropped, and so counted, also when the caller goes away in the middle.
-    let metrics = metrics.clone();
     let open = OpenRequest { metrics, method, path, route, trace: trace.clone(), began, answered: false };
     open.metrics.open().inc();
     let mut response = answer(request).await;
@@ -125,8 +132,8 @@ fn is_look(path: &str) -> bool {
 }
 
 /// A request in work.
-struct OpenRequest {
-    metrics: Metrics,
+struct OpenRequest<'a> {
+    metrics: &'a Metrics,
     method: Method,
     path: String,
     route: String,
@@ -137,7 +144,7 @@ struct OpenRequest {
 
 // === impl OpenRequest ===
 
-impl OpenRequest {
+impl OpenRequest<'_> {
     /// Logs and counts the answer.
     fn answered(mut self, response: &mut Response, request_bytes: Option<u64>) {
         self.answered = true;
@@ -178,7 +185,7 @@ impl OpenRequest {
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for OpenRequest<'_> {
     fn drop(&mut self) {
         self.metrics.open().dec();
         if self.answered {

@@ -19,9 +19,11 @@ mod unawaited;
 mod upstream;
 mod watched;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -109,6 +111,16 @@ struct Outgoing {
     tried: Vec<(Label, Key)>,
     /// What the answer shows of the search.
     shown: HeaderMap,
+}
+
+/// Whose timer sees that an answer does not come. Nearly every request has its answer before any is looked at, so one
+/// timer for each is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    /// The attempt's own.
+    Own,
+    /// The caller's, who looks at the attempt again when that has fired: from then on it has its own.
+    Callers,
 }
 
 /// How an attempt failed.
@@ -369,6 +381,7 @@ impl Parties {
         &self,
         outgoing: &Outgoing,
         call: &Call,
+        watch: Watch,
     ) -> Result<(hyper::Response<Source>, Option<GiveUp>), Lost> {
         let by_http2 = call.choice.http2 && !call.choice.tls;
         let gate = (outgoing.expects_continue && !by_http2).then(Gate::default);
@@ -376,9 +389,19 @@ impl Parties {
         let answer = self.upstream.send(call, &outgoing.forward.path_and_query, &outgoing.head, body);
         let stalled = outgoing.offer.stalled(outgoing.budget.deadline);
         tokio::pin!(answer, stalled);
-        let (patience, killed) = (tokio::time::sleep(CONTINUE_PATIENCE), call.killed());
-        tokio::pin!(patience, killed);
+        let mut is_timed = watch == Watch::Own;
+        let mut stalled = poll_fn(|cx| {
+            if std::mem::replace(&mut is_timed, true) { stalled.as_mut().poll(cx) } else { Poll::Pending }
+        });
         let mut waits = gate.is_some();
+        // Nearly no request waits for that: it is a timer only where one does.
+        let patience = async move {
+            if waits {
+                tokio::time::sleep(CONTINUE_PATIENCE).await;
+            }
+        };
+        let killed = call.killed();
+        tokio::pin!(patience, killed);
         loop {
             tokio::select! {
                 biased;

@@ -5,7 +5,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,10 +28,14 @@ pub(crate) use wire::lease;
 
 /// Which endpoints stand behind which names, now. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Registry {
-    known: Arc<Mutex<Known>>,
-    changed: Arc<Notify>,
-    kills: Arc<Kills>,
+pub(crate) struct Registry(Arc<Parts>);
+
+/// What all requests share, in one piece: each holds it, and counting that once is enough.
+#[derive(Debug)]
+struct Parts {
+    known: Mutex<Known>,
+    changed: Notify,
+    kills: Kills,
     /// This router's certificate, if it has one: then other routers are asked over TLS.
     own: Option<Current>,
     refusals: Refusals,
@@ -59,8 +63,9 @@ impl Registry {
     /// For a router at `site`, and at most `limit` endpoints of each site.
     pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits, own: Option<Current>) -> Self {
         let known = Known { atlas: Atlas::new(site, sites, limit), routers: routers(sites), repeats };
-        let (known, changed, kills) = (Arc::new(Mutex::new(known)), Arc::default(), Arc::default());
-        Self { known, changed, kills, own, refusals: Refusals::default(), began: Instant::now() }
+        let (known, changed, kills) = (Mutex::new(known), Notify::new(), Kills::default());
+        let (refusals, began) = (Refusals::default(), Instant::now());
+        Self(Arc::new(Parts { known, changed, kills, own, refusals, began }))
     }
 
     /// Takes other sites and limits.
@@ -79,7 +84,7 @@ impl Registry {
             atlas.home().behind(name, now).find(|held| held.endpoint == id).map(|held| wire::endpoint(&site, &held));
         drop(atlas);
         if registered != Registered::Renewed {
-            self.changed.notify_one();
+            self.0.changed.notify_one();
             tracing::info!(%name, endpoint = %id, address = %lease.address, "registered");
         }
         Ok(endpoint.expect("it was registered under the same lock"))
@@ -88,7 +93,7 @@ impl Registry {
     pub(crate) fn remove(&self, name: &Name, id: &EndpointId) -> bool {
         let removed = self.atlas().home_mut().remove(name, id, self.now());
         if removed {
-            self.changed.notify_one();
+            self.0.changed.notify_one();
         }
         removed
     }
@@ -97,9 +102,9 @@ impl Registry {
     pub(crate) fn turn(&self, name: &Name, id: &EndpointId, state: State) -> Result<(), NotTurned> {
         self.atlas().home_mut().turn(name, id, state, self.now())?;
         if state == State::Killed {
-            self.kills.tell();
+            self.0.kills.tell();
         }
-        self.changed.notify_one();
+        self.0.changed.notify_one();
         tracing::info!(%name, endpoint = %id, ?state, "told whether it gets requests");
         Ok(())
     }
@@ -124,7 +129,7 @@ impl Registry {
 
     /// Waits until something changes at the own site. Leases that end are not noticed: look now and then.
     pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
+        self.0.changed.notified().await;
     }
 
     /// Takes what is new, different or gone at another site, or is written down.
@@ -135,7 +140,7 @@ impl Registry {
             tracing::warn!(%site, %reason, "not all of its endpoints are known");
         }
         if kills {
-            self.kills.tell();
+            self.0.kills.tell();
         }
     }
 
@@ -244,9 +249,10 @@ impl Registry {
     }
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {
-        let kills = self.kills.count.load(Ordering::Acquire);
+        let kills = self.0.kills.count.load(Ordering::Acquire);
         let (registry, name, is_router) = (self.clone(), name.clone(), false);
-        Call { registry, name, site, choice, is_router, began, kills, hedge_after }
+        let has_ended = AtomicBool::new(false);
+        Call { registry, name, site, choice, is_router, began, kills, hedge_after, has_ended }
     }
 
     /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.
@@ -261,7 +267,7 @@ impl Registry {
         };
         // No table has it: what is noted of the call changes nothing.
         let endpoint = "router".parse().expect("letters");
-        let choice = Choice { endpoint, address, generation: 0, http2: false, tls: self.own.is_some() };
+        let choice = Choice { endpoint, address, generation: 0, http2: false, tls: self.0.own.is_some() };
         let mut call = self.begun(name, site.clone(), choice, self.now(), hedge_after);
         call.is_router = true;
         Some(call)
@@ -269,21 +275,21 @@ impl Registry {
 
     /// Whether this router has a certificate to show.
     pub(crate) fn has_certificate(&self) -> bool {
-        self.own.is_some()
+        self.0.own.is_some()
     }
 
     /// Why an endpoint was not believed, if that was not long ago.
     pub(crate) fn refusal(&self, site: &Label, key: &Key) -> Option<String> {
-        self.refusals.of(site, key, self.now())
+        self.0.refusals.of(site, key, self.now())
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment(self.began.elapsed())
+        Moment(self.0.began.elapsed())
     }
 
     fn atlas(&self) -> MutexGuard<'_, Known> {
         // Nothing under the lock panics half-way: what is there is whole.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

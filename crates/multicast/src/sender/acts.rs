@@ -36,6 +36,7 @@ impl Conductor {
         let length_bytes = u32::try_from(bytes.len()).expect("blocks are short");
         let held = Block::new(bytes, self.symbol_bytes);
         let (block, acts) = self.group.block(held.symbols(), self.now());
+        tracing::trace!(transfer = self.transfer, block, length_bytes, "a block is there");
         self.blocks.insert(block, held);
         let announcement = Frame::Block { block, length_bytes, digest };
         self.tell_all(&announcement);

@@ -3,10 +3,12 @@
 //! Fields about where a request came from (`Forwarded`, `X-Forwarded-*`) are replaced, never appended to: what a
 //! client says about itself is not passed on as if the router had seen it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt::Write;
+use std::net::SocketAddr;
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
+use bytes::{Bytes, BytesMut};
 use flame_naming::Mount;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -24,6 +26,8 @@ const STATED_HERE: [HeaderName; 9] = [
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-real-ip"),
 ];
+/// Room for what is stated besides the host.
+const STATED_BYTES: usize = 128;
 /// Hop-by-hop fields (RFC 9110 section 7.6.1), and those of a proxy's own authentication.
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
@@ -85,25 +89,30 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>, proto: &'static str) {
     remove(headers, &STATED_HERE);
     let host = headers.get(header::HOST).cloned();
-    let mut forwarded = String::new();
+    // One piece of memory for all that is written here; writing to it does not fail.
+    let mut text = BytesMut::with_capacity(STATED_BYTES + host.as_ref().map_or(0, HeaderValue::len));
     if let Some(peer) = peer {
         let ip = peer.ip().to_canonical();
-        insert(headers, FORWARDED_FOR, &ip.to_string());
+        let _ = write!(text, "{ip}");
+        let address = text.split().freeze();
         // RFC 7239 section 6: an IPv6 address is quoted and in brackets.
-        match ip {
-            IpAddr::V4(ip) => forwarded.push_str(&format!("for={ip};")),
-            IpAddr::V6(ip) => forwarded.push_str(&format!("for=\"[{ip}]\";")),
-        }
+        let (before, behind) = if ip.is_ipv4() { ("for=", ";") } else { ("for=\"[", "]\";") };
+        text.extend_from_slice(before.as_bytes());
+        text.extend_from_slice(&address);
+        text.extend_from_slice(behind.as_bytes());
+        insert(headers, FORWARDED_FOR, address);
     }
     if let Some(host) = host {
         // A host has passed `Territory`: it holds nothing that would end a quoted string.
-        forwarded.push_str(&format!("host=\"{}\";", host.to_str().unwrap_or_default()));
+        text.extend_from_slice(b"host=\"");
+        text.extend_from_slice(host.to_str().unwrap_or_default().as_bytes());
+        text.extend_from_slice(b"\";");
         headers.insert(FORWARDED_HOST, host);
     }
-    forwarded.push_str("proto=");
-    forwarded.push_str(proto);
+    text.extend_from_slice(b"proto=");
+    text.extend_from_slice(proto.as_bytes());
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
-    insert(headers, header::FORWARDED, &forwarded);
+    insert(headers, header::FORWARDED, text.freeze());
 }
 
 /// Makes `Location` and `Content-Location` right for the client: a service answers paths from its own root and need
@@ -117,7 +126,7 @@ pub(super) fn mount_locations(
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         let Some(text) = headers.get(&name).and_then(|value| value.to_str().ok()) else { continue };
         if let Some(mounted) = mounted(text, mount, &upstream(), asked.and_then(|host| host.to_str().ok())) {
-            insert(headers, name, &mounted);
+            insert(headers, name, mounted.into());
         }
     }
 }
@@ -182,8 +191,8 @@ fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: Bytes) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(text) {
         headers.insert(name, value);
     }
 }

@@ -13,7 +13,7 @@ use flame_naming::search::{Budget, Outcome, Reason, Rule, Search, Step, Surrogat
 use flame_naming::{EndpointId, Label, Moment};
 
 use super::fault::Fault;
-use super::{Lost, Outgoing, Parties};
+use super::{Lost, Outgoing, Parties, Watch};
 use crate::registry::Call;
 use crate::search::{FLAME_SEARCH, FLAME_TRACE};
 
@@ -300,7 +300,7 @@ impl Parties {
     /// Sends the request to one, once.
     async fn step(&self, outgoing: &mut Outgoing, call: Call, patience: Duration) -> Result<Response, Fault> {
         let to = outgoing.forward.destination.clone();
-        match tokio::time::timeout(patience, self.attempt(outgoing, &call)).await {
+        match tokio::time::timeout(patience, self.attempt(outgoing, &call, Watch::Own)).await {
             Ok(Ok((answer, give_up))) => self.finish(answer, call, outgoing, give_up),
             Ok(Err(lost @ (Lost::Connect(_) | Lost::Broken(_) | Lost::Bodiless(_)))) => {
                 call.note_refusal(&lost);

@@ -17,7 +17,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::fault::Fault;
-use super::{FLAME_PATH, Outgoing, Parties, headers};
+use super::{FLAME_PATH, Outgoing, Parties, Watch, headers};
 use crate::multicast;
 use crate::multicast::{Lead, Multicast, Nothing, PATIENCE, PROTOCOL, Place, Shared};
 use crate::search::FLAME_SEARCH;
@@ -92,7 +92,7 @@ impl Parties {
         let asked = std::mem::replace(&mut outgoing.forward.path_and_query, identity.url().to_owned());
         normalise(&mut outgoing.head.headers, identity);
         headers::set_upgrade(&mut outgoing.head.headers, PROTOCOL);
-        let attempt = self.attempt(outgoing, &call).await;
+        let attempt = self.attempt(outgoing, &call, Watch::Own).await;
         outgoing.head = head;
         outgoing.forward.path_and_query = asked;
         let (mut answer, give_up) = match attempt {

@@ -11,6 +11,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::response::Response;
@@ -22,7 +23,7 @@ use tokio::time::timeout;
 use super::body::{GiveUp, Stalled};
 use super::fault::Fault;
 use super::source::Source;
-use super::{Lost, Outgoing, Parties};
+use super::{Lost, Outgoing, Parties, Watch};
 use crate::registry::Call;
 
 /// How long the first piece of an answer is waited for before its head goes to the client: until then another endpoint can
@@ -104,13 +105,16 @@ impl Parties {
     /// Asks one endpoint, and a second one when its answer is late; what came first, and from whom.
     async fn race(&self, outgoing: &mut Outgoing, call: Call, broken: &mut Vec<Tried>) -> (Call, Result<Got, Lost>) {
         if !outgoing.is_repeatable() {
-            let outcome = self.ask(outgoing, &call).await;
+            let outcome = self.ask(outgoing, &call, Watch::Own).await;
             return (call, outcome);
         }
         let to = outgoing.forward.destination.clone();
         let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
         let (other, by_other, outcome) = {
-            let mut first = pin!(self.ask(outgoing, &call));
+            // Where the timer of lateness comes first, it looks at the attempt again.
+            let is_late_first = call.hedge_after < outgoing.budget.deadline;
+            let watch = if is_late_first { Watch::Callers } else { Watch::Own };
+            let mut first = pin!(self.ask(outgoing, &call, watch));
             let mut wait = call.hedge_after;
             loop {
                 let late = async {
@@ -160,7 +164,7 @@ impl Parties {
         (outgoing, call): (&Outgoing, &Call),
         other: &Call,
     ) -> (bool, Result<Got, Lost>) {
-        let mut second = pin!(self.ask(outgoing, other));
+        let mut second = pin!(self.ask(outgoing, other, Watch::Own));
         let (by_other, outcome) = tokio::select! {
             biased;
             outcome = &mut first => (false, outcome),
@@ -192,20 +196,31 @@ impl Parties {
     }
 
     /// Asks one endpoint. Where the request may be repeated, the answer has shown that its body comes.
-    async fn ask(&self, outgoing: &Outgoing, call: &Call) -> Result<Got, Lost> {
-        let (mut answer, give_up) = self.attempt(outgoing, call).await?;
+    async fn ask(&self, outgoing: &Outgoing, call: &Call, watch: Watch) -> Result<Got, Lost> {
+        let (mut answer, give_up) = self.attempt(outgoing, call, watch).await?;
         let mut first = None;
         if outgoing.is_repeatable() {
-            call.began();
-            if !answer.body().is_end_stream() {
-                let piece = poll_fn(|cx| Pin::new(answer.body_mut()).poll_frame(cx));
-                first = match timeout(FIRST_PIECE, piece).await {
-                    Ok(Some(Err(error))) => return Err(Lost::Bodiless(error)),
-                    Ok(Some(Ok(frame))) => Some(frame),
-                    // It is empty after all, or comes slowly: then the client waits itself.
-                    Ok(None) | Err(_) => None,
-                };
+            if answer.body().is_end_stream() {
+                call.began();
+                return Ok(Got { answer, give_up, first });
             }
+            // Mostly it came with the head, and needs no timer.
+            let there = poll_fn(|cx| Poll::Ready(Pin::new(answer.body_mut()).poll_frame(cx))).await;
+            if matches!(there, Poll::Ready(Some(Ok(_)))) && answer.body().is_end_stream() {
+                call.began_and_ended(!answer.status().is_server_error());
+            } else {
+                call.began();
+            }
+            let piece = match there {
+                Poll::Ready(piece) => Ok(piece),
+                Poll::Pending => timeout(FIRST_PIECE, poll_fn(|cx| Pin::new(answer.body_mut()).poll_frame(cx))).await,
+            };
+            first = match piece {
+                Ok(Some(Err(error))) => return Err(Lost::Bodiless(error)),
+                Ok(Some(Ok(frame))) => Some(frame),
+                // It is empty after all, or comes slowly: then the client waits itself.
+                Ok(None) | Err(_) => None,
+            };
         }
         Ok(Got { answer, give_up, first })
     }

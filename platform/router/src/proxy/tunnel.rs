@@ -52,7 +52,7 @@ impl Tunnels {
 
     /// Connects two sides, once both have changed their protocol.
     pub(super) fn connect(&self, client: OnUpgrade, endpoint: OnUpgrade, call: Call, slot: Slot) {
-        let killed = call.killed();
+        let killed = call.killed_later();
         let work = async move {
             let _held = (call, slot);
             let (client, endpoint) = match tokio::try_join!(client, endpoint) {

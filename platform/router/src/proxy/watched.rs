@@ -158,7 +158,7 @@ impl Watched {
             return;
         }
         let call = &self.call;
-        if self.killed.get_or_insert_with(|| Box::pin(call.killed())).as_mut().poll(cx).is_ready() {
+        if self.killed.get_or_insert_with(|| Box::pin(call.killed_later())).as_mut().poll(cx).is_ready() {
             self.broke(Broken::Killed);
         }
     }

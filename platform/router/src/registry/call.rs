@@ -1,6 +1,6 @@
 //! A request on its way to an endpoint, and what is learned of the endpoint by it.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::Uri;
@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub(super) kills: u64,
     /// After how long its answer is late.
     pub(crate) hedge_after: Duration,
+    /// Whether it is noted that it has ended.
+    pub(super) has_ended: AtomicBool,
 }
 
 // === impl Call ===
@@ -37,15 +39,36 @@ pub(crate) struct Call {
 impl Call {
     /// The endpoint gave a whole answer; how long it took says nothing.
     pub(crate) fn succeeded(&self) {
-        self.registry.refusals.forget(&self.site, || self.key());
+        if self.has_ended.load(Ordering::Relaxed) {
+            return;
+        }
+        self.registry.0.refusals.forget(&self.site, || self.key());
         self.table(|table| table.note(&self.name, &self.choice, Health::revive));
     }
 
     /// The endpoint's answer begins just now.
     pub(crate) fn began(&self) {
-        self.registry.refusals.forget(&self.site, || self.key());
+        self.registry.0.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
         self.table(|table| table.began(&self.name, &self.choice, took, now));
+    }
+
+    /// The same where all of the answer is here already, and is one of success or not: nothing more of it is to be noted.
+    pub(crate) fn began_and_ended(&self, is_success: bool) {
+        if self.has_ended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.registry.0.refusals.forget(&self.site, || self.key());
+        let (took, now) = (self.waited(), self.registry.now());
+        self.table(|table| {
+            table.began(&self.name, &self.choice, took, now);
+            table.note(&self.name, &self.choice, |health| {
+                if is_success {
+                    health.revive();
+                }
+                health.closed();
+            });
+        });
     }
 
     /// The endpoint kept a probe waiting, or did not.
@@ -95,30 +118,22 @@ impl Call {
     }
 
     /// Ends when its endpoint is killed.
-    pub(crate) fn killed(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (registry, site, name, choice) =
-            (self.registry.clone(), self.site.clone(), self.name.clone(), self.choice.clone());
-        let mut seen = self.kills;
-        async move {
-            loop {
-                // Who waits from here on is told: what happens between the look and the wait is not missed.
-                let told = registry.kills.told.notified();
-                let count = registry.kills.count.load(Ordering::Acquire);
-                if count != std::mem::replace(&mut seen, count)
-                    && registry.atlas().table_mut(&site).is_some_and(|table| table.is_killed(&name, &choice))
-                {
-                    return;
-                }
-                told.await;
-            }
-        }
+    pub(crate) async fn killed(&self) {
+        killed(&self.registry, (&self.site, &self.name, &self.choice), self.kills).await;
+    }
+
+    /// The same for who cannot borrow it for so long.
+    pub(crate) fn killed_later(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (registry, site, name, choice, seen) =
+            (self.registry.clone(), self.site.clone(), self.name.clone(), self.choice.clone(), self.kills);
+        async move { killed(&registry, (&site, &name, &choice), seen).await }
     }
 
     /// Whoever answers there has another certificate than it should.
     pub(crate) fn not_believed(&self, reason: String) {
         let (name, endpoint, address) = (&self.name, &self.choice.endpoint, self.choice.address);
         tracing::warn!(%name, %endpoint, %address, reason, "not asked: its certificate is not that of an endpoint of the name");
-        self.registry.refusals.note(&self.site, self.key(), reason, self.registry.now());
+        self.registry.0.refusals.note(&self.site, self.key(), reason, self.registry.now());
     }
 
     /// The URL of `path_and_query` there: whom the connection has to lead to, and where.
@@ -127,7 +142,7 @@ impl Call {
         let mut parts = uri::Parts::default();
         (parts.scheme, parts.authority) = if self.choice.tls {
             let expected = if self.is_router { dns_of_router(&self.site) } else { dns_of_name(&self.name) };
-            (Some(Scheme::HTTPS), connector::expecting(&expected, self.registry.own.as_ref(), &address))
+            (Some(Scheme::HTTPS), connector::expecting(&expected, self.registry.0.own.as_ref(), &address))
         } else {
             (Some(Scheme::HTTP), address.parse().ok())
         };
@@ -152,8 +167,26 @@ impl Call {
     }
 }
 
+/// Ends when that endpoint is killed; `seen` had been killed when it was chosen.
+async fn killed(registry: &Registry, (site, name, choice): (&Label, &Name, &Choice), mut seen: u64) {
+    let kills = &registry.0.kills;
+    loop {
+        // Who waits from here on is told: what happens between the look and the wait is not missed.
+        let told = kills.told.notified();
+        let count = kills.count.load(Ordering::Acquire);
+        if count != std::mem::replace(&mut seen, count)
+            && registry.atlas().table_mut(site).is_some_and(|table| table.is_killed(name, choice))
+        {
+            return;
+        }
+        told.await;
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
-        self.table(|table| table.note(&self.name, &self.choice, Health::closed));
+        if !self.has_ended.load(Ordering::Relaxed) {
+            self.table(|table| table.note(&self.name, &self.choice, Health::closed));
+        }
     }
 }
