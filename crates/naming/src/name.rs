@@ -160,6 +160,17 @@ impl Name {
     pub fn tenant(&self) -> &Label {
         &self.tenant
     }
+
+    /// Appends what is printed of it: every request does.
+    pub fn write_to(&self, text: &mut String) {
+        self.parts().for_each(|part| text.push_str(part));
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &str> {
+        let own = self.tenant.as_str() != DEFAULT_TENANT;
+        let tenant = [".", self.tenant.as_str()].into_iter().filter(move |_| own);
+        [self.function.as_str(), ".", self.instance.as_str()].into_iter().chain(tenant)
+    }
 }
 
 impl FromStr for Name {
@@ -177,8 +188,7 @@ impl FromStr for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.function, self.instance)?;
-        if self.tenant.as_str() == DEFAULT_TENANT { Ok(()) } else { write!(f, ".{}", self.tenant) }
+        self.parts().try_for_each(|part| f.write_str(part))
     }
 }
 

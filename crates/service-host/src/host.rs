@@ -28,6 +28,7 @@ use crate::access;
 use crate::auth::{self, Authority, Scope};
 use crate::browser::{self, Guard, Pages};
 use crate::config::HostConfig;
+use crate::cores::Cores;
 use crate::disk::DiskGuard;
 use crate::health::Health;
 use crate::keys::KeyError;
@@ -58,6 +59,7 @@ pub struct Host {
     acceptor: Option<Acceptor>,
     /// Listeners besides the own one.
     others: Vec<(TcpListener, Option<Acceptor>)>,
+    cores: Option<Arc<Cores>>,
     reloads: Vec<Reload>,
     metrics: Metrics,
     health: Health,
@@ -178,6 +180,7 @@ impl Host {
             membership,
             acceptor,
             others: Vec::new(),
+            cores: None,
             reloads: Vec::new(),
             metrics: Metrics::new(service),
             health: Health::default(),
@@ -262,6 +265,11 @@ impl Host {
         let listener = TcpListener::bind(address).await;
         self.others.push((listener.map_err(|source| StartError::Bind { service, address, source })?, acceptor));
         Ok(())
+    }
+
+    /// Has connections served on `cores`, for a service that only passes requests on.
+    pub fn serve_on(&mut self, cores: Cores) {
+        self.cores = Some(Arc::new(cores));
     }
 
     /// Does `reload`, too, when the service is told to read again what it can (SIGHUP). An `Err` says what is wrong.
@@ -367,7 +375,8 @@ impl Host {
         }
         for (listener, acceptor) in std::iter::once((self.listener, self.acceptor)).chain(self.others) {
             let speech = (limits, self.config.http2.clone());
-            self.tasks.spawn(server::serve(listener, acceptor, app.clone(), speech, self.stop.clone()));
+            let cores = self.cores.clone();
+            self.tasks.spawn(server::serve(listener, acceptor, app.clone(), speech, cores, self.stop.clone()));
         }
         tracing::info!(service = self.service, address = %self.address, "serving");
         Running {
@@ -382,6 +391,7 @@ impl Host {
             stop: self.stop,
             leave,
             drain: self.config.drain.0,
+            _cores: self.cores,
         }
     }
 

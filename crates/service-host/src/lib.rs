@@ -21,6 +21,7 @@ pub mod browser;
 pub mod config;
 mod connection;
 pub mod connector;
+pub mod cores;
 pub mod disk;
 pub mod extract;
 pub mod health;

@@ -1,6 +1,7 @@
 //! A service that serves: until it is told to read again what it can, or to stop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
 use crate::auth::Authority;
+use crate::cores::Cores;
 use crate::health::Health;
 use crate::problem::chain;
 
@@ -28,6 +30,8 @@ pub struct Running {
     pub(crate) stop: CancellationToken,
     pub(crate) leave: CancellationToken,
     pub(crate) drain: Duration,
+    /// The threads of its connections: the last that ends.
+    pub(crate) _cores: Option<Arc<Cores>>,
 }
 
 // === impl Running ===

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::Extensions;
 use axum::response::Response;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::acceptor::{Acceptor, Encrypted};
 use crate::access;
 use crate::config::Http2Config;
 use crate::connection::Speech;
+use crate::cores::Cores;
 use crate::host::Front;
 use crate::metrics::Metrics;
 use crate::socket::Socket;
@@ -45,12 +46,14 @@ pub(crate) struct App {
     pub metrics: Metrics,
 }
 
-/// Serves `app` on `listener` until `stop`, then lets open requests finish; over TLS where there is an `acceptor`.
+/// Serves `app` on `listener` until `stop`, then lets open requests finish; over TLS where there is an `acceptor`, and on
+/// `cores` where there are some.
 pub(crate) async fn serve(
     listener: TcpListener,
     acceptor: Option<Acceptor>,
     app: App,
     (limits, http2): (Limits, Http2Config),
+    cores: Option<Arc<Cores>>,
     stop: CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
@@ -82,7 +85,7 @@ pub(crate) async fn serve(
         let mut known = Extensions::new();
         known.insert(ConnectInfo(peer));
         let acceptor = acceptor.clone();
-        connections.spawn(async move {
+        let serve = move |stream: TcpStream| async move {
             match acceptor {
                 None => speech.serve(Socket::new(stream, limits.write_idle), known, app, stop).await,
                 Some(acceptor) => match stop.run_until_cancelled(acceptor.accept(stream)).await {
@@ -96,7 +99,23 @@ pub(crate) async fn serve(
                 },
             }
             drop(slot);
-        });
+        };
+        match &cores {
+            None => drop(connections.spawn(serve(stream))),
+            // It goes to the thread that it stays on before anything waits for it.
+            Some(cores) => match stream.into_std() {
+                Ok(stream) => {
+                    let moved = async move {
+                        match TcpStream::from_std(stream) {
+                            Ok(stream) => serve(stream).await,
+                            Err(error) => tracing::warn!(%error, "a connection was not served"),
+                        }
+                    };
+                    connections.spawn_on(moved, cores.next());
+                }
+                Err(error) => tracing::warn!(%error, "a connection was not served"),
+            },
+        }
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };

@@ -100,6 +100,8 @@ pub struct Limits {
     pub endpoints: usize,
     /// Upgraded connections (WebSocket) at once; two sockets and two buffers of 8 KiB each.
     pub tunnels: usize,
+    /// Threads that pass requests on, each with its own connections; 0 is one for each processor.
+    pub threads: usize,
 }
 
 /// `[upstream]`
@@ -224,7 +226,7 @@ impl Default for PeersConfig {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { endpoints: 4096, tunnels: 1024 }
+        Self { endpoints: 4096, tunnels: 1024, threads: 0 }
     }
 }
 

@@ -63,6 +63,8 @@ use watched::{Silence, Watched};
 
 /// How far a request has come on its path.
 const FLAME_PATH: HeaderName = HeaderName::from_static("flame-path");
+/// Room for what a request is counted as: nearly every name has it.
+const ROUTE_BYTES: usize = 64;
 /// How often a request may pass this router: a service that asks another one by name comes by again.
 const PASSES_MAX: usize = 8;
 /// How long a body waits for an endpoint's 100 before it is sent without (RFC 9110 section 10.1.1).
@@ -159,11 +161,11 @@ impl Proxy {
         registry: Registry,
         (searches, paths, sticky): (Searches, Paths, Arc<Sticky>),
         multicast: Option<Multicast>,
-        connector: Connector,
+        (connector, cores): (Connector, usize),
         config: &Config,
     ) -> Self {
         let settings = config.upstream.clone();
-        let upstream = Arc::new(Upstream::new(connector, &settings));
+        let upstream = Arc::new(Upstream::new(connector, &settings, cores));
         // A pseudonym: two routers must not take each other for themselves.
         let via = headers::Via::new(&format!("flame-{:08x}", rand::random::<u32>()));
         Self(Arc::new(Parties {
@@ -232,12 +234,16 @@ impl Proxy {
         if !unawaited::is_one(&request) {
             return self.pass(forward, request).await;
         }
+        // In a box of its own: nearly every request does without, and its future is copied as it begins.
         let unawaited = self.unawaited();
-        unawaited.answer(async move { self.pass(forward, request).await }).await
+        unawaited.answer(Box::pin(async move { self.pass(forward, request).await })).await
     }
 
     async fn pass(&self, forward: Forward, mut request: Request) -> Response {
-        let route = Route(format!("~{}", forward.destination.name));
+        let mut route = String::with_capacity(ROUTE_BYTES);
+        route.push('~');
+        forward.destination.name.write_to(&mut route);
+        let route = Route(route);
         // What is refused before the name was looked up may have any name: it must not become a label.
         let (mut shown, mut cookie) = (HeaderMap::new(), None);
         let leg = self.multicast.as_ref().and_then(|multicast| Some((multicast, sharing::take_leg(&mut request)?)));
@@ -390,9 +396,12 @@ impl Parties {
         let stalled = outgoing.offer.stalled(outgoing.budget.deadline);
         tokio::pin!(answer, stalled);
         let mut is_timed = watch == Watch::Own;
-        let mut stalled = poll_fn(|cx| {
-            if std::mem::replace(&mut is_timed, true) { stalled.as_mut().poll(cx) } else { Poll::Pending }
-        });
+        let mut stalled =
+            poll_fn(
+                |cx| {
+                    if std::mem::replace(&mut is_timed, true) { stalled.as_mut().poll(cx) } else { Poll::Pending }
+                },
+            );
         let mut waits = gate.is_some();
         // Nearly no request waits for that: it is a timer only where one does.
         let patience = async move {

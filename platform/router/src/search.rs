@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use bytes::Bytes;
 use flame_naming::name::NameError;
 use flame_naming::peers::Key;
 use flame_naming::search::{self, Budget, MARK_MAX_BYTES, Rule, Search};
@@ -181,7 +182,7 @@ impl Searches {
         if passes >= PASSES_OF_A_NAME_MAX || (nested.is_some() && passes > 0) || length > MARK_MAX_BYTES {
             return Err(Circle);
         }
-        if let Ok(mark) = HeaderValue::from_str(&search::mark(&self.pseudonym, name)) {
+        if let Ok(mark) = HeaderValue::from_maybe_shared(Bytes::from(search::mark(&self.pseudonym, name))) {
             headers.append(CDN_LOOP, mark);
         }
         let repeatable = [Method::GET, Method::HEAD].contains(method);

@@ -156,7 +156,8 @@ const KEY_LENGTH: usize = 64;
 /// A path as it may be logged: without tokens, and without the keys of live channels.
 #[must_use]
 pub fn loggable(path: &str) -> Cow<'_, str> {
-    let first = KEY_FRONTS.iter().filter_map(|front| path.find(front).map(|at| at + front.len())).min();
+    let starts = |at: usize| KEY_FRONTS.iter().find(|front| path[at..].starts_with(**front));
+    let first = path.match_indices('/').find_map(|(at, _)| starts(at).map(|front| at + front.len()));
     let Some((front, behind)) = first.map(|at| path.split_at(at)) else { return without_token(path) };
     let (key, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
     let shown = if key.len() >= KEY_LENGTH { "…" } else { key };

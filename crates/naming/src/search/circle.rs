@@ -12,18 +12,23 @@ pub const MARK_MAX_BYTES: usize = 4096;
 /// What the router called `pseudonym` appends for a request to `name`.
 #[must_use]
 pub fn mark(pseudonym: &str, name: &Name) -> String {
-    format!("{pseudonym};name={name}")
+    // Every request is marked: room for nearly every name at once.
+    let mut mark = String::with_capacity(pseudonym.len() + 64);
+    mark.push_str(pseudonym);
+    mark.push_str(";name=");
+    name.write_to(&mut mark);
+    mark
 }
 
 /// How often a request for `name` has been at the router called `pseudonym`, by the values of its `CDN-Loop` fields.
 pub fn times_here<'a>(values: impl IntoIterator<Item = &'a str>, pseudonym: &str, name: &Name) -> usize {
-    let name = name.to_string();
+    let is_it = |of: &str| of == name.to_string();
     let entries = values.into_iter().flat_map(|value| value.split(','));
     entries
         .filter(|entry| {
             let mut parts = entry.split(';').map(str::trim);
             let is_here = parts.next().is_some_and(|id| id.eq_ignore_ascii_case(pseudonym));
-            is_here && parts.any(|part| part.split_once('=').is_some_and(|(key, of)| key == "name" && of == name))
+            is_here && parts.any(|part| part.split_once('=').is_some_and(|(key, of)| key == "name" && is_it(of)))
         })
         .count()
 }

@@ -1,5 +1,6 @@
 //! The head of a request: what is plain enough to be answered without a general server, and what is not.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use axum::body::Bytes;
@@ -39,9 +40,9 @@ pub fn parse(bytes: &[u8], mut see: impl FnMut(&str)) -> Parsed {
     if bytes.is_empty() {
         return Parsed::Partial;
     }
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    let length = match request.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Parsed::Partial,
         Err(_) => return Parsed::Doubtful,
@@ -78,9 +79,9 @@ pub fn parse(bytes: &[u8], mut see: impl FnMut(&str)) -> Parsed {
 /// The fields of a head that [`parse`] has found whole; `None` if one has other bytes than fields may have.
 #[must_use]
 pub fn fields(head: &Bytes) -> Option<HeaderMap> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut request = httparse::Request::new(&mut fields);
-    request.parse(head).ok()?;
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    request.parse_with_uninit_headers(head, &mut fields).ok()?;
     let mut headers = HeaderMap::with_capacity(request.headers.len() + FIELDS_ADDED);
     for field in &*request.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;

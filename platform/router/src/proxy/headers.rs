@@ -14,31 +14,8 @@ use flame_naming::Mount;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Fields about the client's way here, which only this router states.
-const STATED_HERE: [HeaderName; 9] = [
-    header::FORWARDED,
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    FORWARDED_PROTO,
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-real-ip"),
-];
 /// Room for what is stated besides the host.
 const STATED_BYTES: usize = 128;
-/// Hop-by-hop fields (RFC 9110 section 7.6.1), and those of a proxy's own authentication.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// This router in `Via` (RFC 9110 section 7.6.3), by what a message came.
 #[derive(Debug)]
@@ -73,7 +50,7 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in &nominated {
         headers.remove(name);
     }
-    remove(headers, &HOP_BY_HOP);
+    remove(headers, is_hop_by_hop);
     if wants_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -87,7 +64,7 @@ pub(super) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 
 /// States the client's address, and the host and scheme that it asked.
 pub(super) fn set_forwarded(headers: &mut HeaderMap, peer: Option<SocketAddr>, proto: &'static str) {
-    remove(headers, &STATED_HERE);
+    remove(headers, is_stated_here);
     let host = headers.get(header::HOST).cloned();
     // One piece of memory for all that is written here; writing to it does not fail.
     let mut text = BytesMut::with_capacity(STATED_BYTES + host.as_ref().map_or(0, HeaderValue::len));
@@ -183,10 +160,41 @@ fn is_no_page(kind: &[u8]) -> bool {
     (is_medium && !essence.windows(3).any(|part| part == b"xml")) || NO_PAGES.contains(&essence)
 }
 
-/// Removes the fields of these names. A message has few fields, and mostly none of them: looking through those that it has
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), and those of a proxy's own authentication.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Fields about the client's way here, which only this router states.
+fn is_stated_here(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-proto"
+            | "x-forwarded-server"
+            | "x-original-url"
+            | "x-real-ip"
+    )
+}
+
+/// Removes the fields of such names. A message has few fields, and mostly none of them: looking through those that it has
 /// costs less than asking for each.
-fn remove(headers: &mut HeaderMap, names: &[HeaderName]) {
-    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
+fn remove(headers: &mut HeaderMap, is_it: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_it(name.as_str())).cloned() {
         headers.remove(name);
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use axum::http::request::Parts;
 use axum::http::{Method, Response};
 use bytes::{Buf, BytesMut};
+use flame_service_host::cores;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -31,13 +32,16 @@ const ROOM_BYTES: usize = 16 << 10;
 /// The lines that wait.
 #[derive(Debug)]
 pub(super) struct Lines {
-    waiting: Mutex<HashMap<SocketAddr, Vec<Waiting>>>,
+    /// By the thread that they belong to: whoever asks gets a line whose socket is looked at where he is.
+    waiting: Box<[Mutex<Shelf>]>,
     connect_timeout: Duration,
     /// How long a line waits.
     idle: Duration,
-    /// How many wait for each endpoint.
+    /// How many wait on a thread for each endpoint.
     idle_max: usize,
 }
+
+type Shelf = HashMap<SocketAddr, Vec<Waiting>>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -73,12 +77,13 @@ pub(super) enum LineError {
 // === impl Lines ===
 
 impl Lines {
-    pub(super) fn new(settings: &config::Upstream) -> Arc<Self> {
+    /// For so many threads of connections, and all others.
+    pub(super) fn new(settings: &config::Upstream, cores: usize) -> Arc<Self> {
         Arc::new(Self {
-            waiting: Mutex::default(),
+            waiting: (0..=cores).map(|_| Mutex::default()).collect(),
             connect_timeout: settings.connect_timeout.0,
             idle: settings.pool_idle.0,
-            idle_max: settings.pool_max_idle,
+            idle_max: settings.pool_max_idle.div_ceil(cores.max(1)),
         })
     }
 
@@ -126,10 +131,12 @@ impl Lines {
     /// Lets go of lines that have waited too long.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
-        self.lock().retain(|_, lines| {
-            lines.retain(|waiting| now.duration_since(waiting.since) < self.idle);
-            !lines.is_empty()
-        });
+        for shelf in &self.waiting {
+            lock(shelf).retain(|_, lines| {
+                lines.retain(|waiting| now.duration_since(waiting.since) < self.idle);
+                !lines.is_empty()
+            });
+        }
     }
 
     async fn connect(&self, address: SocketAddr) -> Result<Line, LineError> {
@@ -144,7 +151,7 @@ impl Lines {
     fn waiting(&self, address: SocketAddr) -> Option<Line> {
         let now = Instant::now();
         loop {
-            let waiting = self.lock().get_mut(&address)?.pop()?;
+            let waiting = lock(self.shelf()).get_mut(&address)?.pop()?;
             // Those below have waited longer: they go with the next sweep.
             if now.duration_since(waiting.since) < self.idle && waiting.line.is_silent() {
                 return Some(waiting.line);
@@ -157,17 +164,21 @@ impl Lines {
             line.read = BytesMut::new();
         }
         let since = Instant::now();
-        let mut all = self.lock();
+        let mut all = lock(self.shelf());
         let lines = all.entry(line.address).or_default();
         if lines.len() < self.idle_max {
             lines.push(Waiting { line, since });
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Vec<Waiting>>> {
-        // Nothing under the lock panics half-way: what is there is whole.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelf(&self) -> &Mutex<Shelf> {
+        &self.waiting[cores::current() % self.waiting.len()]
     }
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    // Nothing under the lock panics half-way: what is there is whole.
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 // === impl Line ===

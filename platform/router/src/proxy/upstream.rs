@@ -78,7 +78,8 @@ struct Connection {
 // === impl Upstream ===
 
 impl Upstream {
-    pub(super) fn new(connector: Connector, settings: &config::Upstream) -> Self {
+    /// For `cores` threads that ask.
+    pub(super) fn new(connector: Connector, settings: &config::Upstream, cores: usize) -> Self {
         let pool = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -87,7 +88,7 @@ impl Upstream {
             .build(connector);
         let (connections, drivers) = (Mutex::default(), Mutex::default());
         let (connect_timeout, idle) = (settings.connect_timeout.0, settings.pool_idle.0);
-        let lines = Lines::new(settings);
+        let lines = Lines::new(settings, cores);
         Self { lines, pool, shared: Shared { connections, drivers, connect_timeout, idle } }
     }
 

@@ -2,12 +2,14 @@
 //! section 6.3); sizes of chunks and trailers (section 7.1). Whatever hyper's client refuses is refused.
 
 use std::io::Write;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 
 use axum::http::request::Parts;
 use axum::http::response;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use bytes::Bytes;
+use httparse::ParserConfig;
 
 use super::flow::Framing;
 
@@ -76,9 +78,9 @@ pub(crate) fn read(read: &[u8], method: &Method) -> Result<Read, &'static str> {
     if read.is_empty() {
         return Ok(Read::Partial);
     }
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let mut answer = httparse::Response::new(&mut fields);
-    let length = match answer.parse(read) {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut answer = httparse::Response::new(&mut []);
+    let length = match ParserConfig::default().parse_response_with_uninit_headers(&mut answer, read, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length <= HEAD_MAX_BYTES => length,
         Ok(httparse::Status::Partial) if read.len() < HEAD_MAX_BYTES => return Ok(Read::Partial),
         Ok(_) => return Err("the head of its answer is too long"),
