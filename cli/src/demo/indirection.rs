@@ -4,7 +4,6 @@
 //! site file's latency orders the search and delays nothing. The surrogates are what a search meets in the field: a cache that does not have it, one
 //! that is broken, and the origin.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

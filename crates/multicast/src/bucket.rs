@@ -1,5 +1,9 @@
 //! How fast a link may be filled: a token bucket, whose rate is halved when members lose much and recovers after.
 //!
+//! On a busy machine whoever fills the link wakes up late, later than the bucket is deep. What the link could have carried
+//! meanwhile is not lost: it is made up for, a little at a time, so that never more goes out than the rate allowed since
+//! the beginning, and never much faster. A longer gap is a pause, after which nothing is made up for.
+//!
 //! It never looks at a clock: time is given to it.
 
 use std::time::Duration;
@@ -8,6 +12,12 @@ use std::time::Duration;
 const BURST: Duration = Duration::from_millis(4);
 /// A bucket holds at least two datagrams.
 const BURST_MIN_BYTES: f64 = 3000.0;
+/// Longest gap in which whoever fills the link was only late.
+const LATE_MAX: Duration = Duration::from_millis(25);
+/// What is made up for at most, as time at the full rate.
+const OWED_MAX: Duration = Duration::from_millis(50);
+/// By so much faster it is made up for.
+const MAKING_UP: f64 = 1.0 / 8.0;
 /// The rate is not halved again within this time: the members of one group notice the same congestion.
 const HALVING_PAUSE: Duration = Duration::from_millis(200);
 /// Time after a halving in which the rate comes back to what is configured.
@@ -24,6 +34,8 @@ pub struct Bucket {
     halved: Option<Duration>,
     level_bytes: f64,
     filled: Duration,
+    /// What the link could have carried while nobody was awake to send it.
+    owed_bytes: f64,
 }
 
 // === impl Bucket ===
@@ -33,7 +45,8 @@ impl Bucket {
     #[must_use]
     pub fn new(rate_bps: u64, now: Duration) -> Self {
         let full_bytes_per_s = (rate_bps.max(8) as f64) / 8.0;
-        let mut bucket = Self { full_bytes_per_s, share: 1.0, halved: None, level_bytes: 0.0, filled: now };
+        let mut bucket =
+            Self { full_bytes_per_s, share: 1.0, halved: None, level_bytes: 0.0, filled: now, owed_bytes: 0.0 };
         bucket.level_bytes = bucket.burst_bytes();
         bucket
     }
@@ -43,7 +56,17 @@ impl Bucket {
         let rate = self.bytes_per_s(now);
         let passed = now.saturating_sub(self.filled).as_secs_f64();
         self.filled = self.filled.max(now);
-        self.level_bytes = (self.level_bytes + passed * rate).min(self.burst_bytes()) - bytes as f64;
+        let (level, burst) = (self.level_bytes + passed * rate, self.burst_bytes());
+        let over = (level - burst).max(0.0);
+        self.owed_bytes = if over > rate * LATE_MAX.as_secs_f64() {
+            0.0
+        } else {
+            (self.owed_bytes + over).min(rate * OWED_MAX.as_secs_f64())
+        };
+        let level = level.min(burst);
+        let made_up = self.owed_bytes.min(passed * rate * MAKING_UP).min(burst - level);
+        self.owed_bytes -= made_up;
+        self.level_bytes = level + made_up - bytes as f64;
         (self.level_bytes < 0.0).then(|| Duration::from_secs_f64(-self.level_bytes / rate))
     }
 
@@ -54,6 +77,7 @@ impl Bucket {
         }
         self.share = (self.share_at(now) / 2.0).max(RATE_MIN_SHARE);
         self.halved = Some(now);
+        self.owed_bytes = 0.0;
         true
     }
 
@@ -98,6 +122,36 @@ mod tests {
                 prop_assert!(sent <= allowed + 1.0, "{sent} of {allowed}");
             }
         }
+    }
+
+    /// Octets that go out in a second by who wakes up so much late after each pause, and every tenth time much later.
+    fn sent_in_a_second(late: Duration, much_later: Duration) -> f64 {
+        let mut bucket = Bucket::new(80_000_000, Duration::ZERO);
+        let (mut now, mut sent, mut pauses) = (Duration::ZERO, 0.0, 0);
+        while now < Duration::from_secs(1) {
+            if let Some(pause) = bucket.take(10_000, now) {
+                pauses += 1;
+                now += pause + if pauses % 10 == 0 { much_later } else { late };
+            }
+            sent += 10_000.0;
+        }
+        sent
+    }
+
+    #[test]
+    fn what_late_wakes_lost_is_made_up_for_and_a_pause_is_not() {
+        let ms = Duration::from_millis;
+        let full = 10_000_000.0;
+        assert!(sent_in_a_second(ms(1), ms(6)) > full * 0.99, "{}", sent_in_a_second(ms(1), ms(6)));
+        // After a pause as much goes out at once as at the beginning, and then no more than the rate.
+        let mut bucket = Bucket::new(80_000_000, Duration::ZERO);
+        while bucket.take(10_000, ms(0)).is_none() {}
+        let (mut now, mut sent) = (ms(500), 0.0);
+        while now < ms(600) {
+            now += bucket.take(10_000, now).unwrap_or_default();
+            sent += 10_000.0;
+        }
+        assert!(sent <= full * 0.1 + bucket.burst_bytes() + 10_000.0, "{sent}");
     }
 
     #[test]
