@@ -22,7 +22,11 @@ pub fn mark(pseudonym: &str, name: &Name) -> String {
 
 /// How often a request for `name` has been at the router called `pseudonym`, by the values of its `CDN-Loop` fields.
 pub fn times_here<'a>(values: impl IntoIterator<Item = &'a str>, pseudonym: &str, name: &Name) -> usize {
-    let is_it = |of: &str| of == name.to_string();
+    let is_it = |of: &str| {
+        let mut text = String::new();
+        name.write_to(&mut text);
+        text == of
+    };
     let entries = values.into_iter().flat_map(|value| value.split(','));
     entries
         .filter(|entry| {
