@@ -80,6 +80,8 @@ pub struct SearchConfig {
     pub scan: u32,
     /// Matches that are put into an order, or counted.
     pub matches: u32,
+    /// Time after which a request looks at no more: a filtered page says where to go on, an order and a count are of what was seen.
+    pub time: Span,
 }
 
 /// `[feed]`
@@ -133,7 +135,7 @@ impl Default for HistoryConfig {
 
 impl Default for SearchConfig {
     fn default() -> Self {
-        Self { scan: 50_000, matches: 10_000 }
+        Self { scan: 50_000, matches: 10_000, time: Span(Duration::from_secs(2)) }
     }
 }
 

@@ -27,16 +27,44 @@ pub enum Scalar {
     Text(String),
 }
 
+/// The words of an asset's fields: cut once a field, however many terms ask for them.
+#[derive(Default)]
+struct Cut<'f>(Vec<(&'f Field, Vec<String>)>);
+
+// === impl Cut ===
+
+impl<'f> Cut<'f> {
+    /// The words of each text of a field, with a space before each word.
+    fn texts(&mut self, field: &'f Field, asset: &Value) -> &[String] {
+        let known = self.0.iter().position(|(known, _)| *known == field);
+        let at = known.unwrap_or_else(|| {
+            let texts = field.values(asset).into_iter().filter_map(Value::as_str);
+            let cut = texts.map(|text| words::of(text).into_iter().fold(String::new(), |all, word| all + " " + &word));
+            self.0.push((field, cut.collect()));
+            self.0.len() - 1
+        });
+        self.0.get(at).map_or(&[], |(_, texts)| texts)
+    }
+}
+
 // === impl Filter ===
 
 impl Filter {
     /// Whether it wants this asset, which has the form that the contract gives it.
     #[must_use]
     pub fn wants(&self, asset: &Value) -> bool {
+        self.holds(asset, &mut Cut::default())
+    }
+
+    fn holds<'f>(&'f self, asset: &Value, cut: &mut Cut<'f>) -> bool {
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.wants(asset)),
-            Self::Any(parts) => parts.iter().any(|part| part.wants(asset)),
-            Self::Not(part) => !part.wants(asset),
+            Self::All(parts) => parts.iter().all(|part| part.holds(asset, cut)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(asset, cut)),
+            Self::Not(part) => !part.holds(asset, cut),
+            Self::Compare(field, Operator::Words, literal) => {
+                let wanted = format!(" {}", literal.words);
+                cut.texts(field, asset).iter().any(|text| text.contains(&wanted))
+            }
             Self::Compare(field, Operator::NotEqual, literal) => !has(asset, field, Operator::Equal, literal),
             Self::Compare(field, operator, literal) => has(asset, field, *operator, literal),
             Self::Exists(field) => !field.values(asset).is_empty(),
@@ -61,9 +89,6 @@ fn has(asset: &Value, field: &Field, operator: Operator, literal: &Literal) -> b
 }
 
 fn has_text(text: &str, field: &Field, operator: Operator, literal: &Literal) -> bool {
-    if operator == Operator::Words {
-        return format!(" {}", words::of(text).join(" ")).contains(&format!(" {}", literal.words));
-    }
     let times = field.may_be_time().then(|| instant_us(text)).flatten().zip(literal.at_us);
     let order = match times {
         Some((at_us, wanted_us)) => at_us.cmp(&wanted_us),

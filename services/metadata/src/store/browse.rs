@@ -1,13 +1,20 @@
 //! Lists by filter and order, and counts of values: assets are looked at newest first, in batches of one reading transaction, up to a
 //! bound (`[search]`). [`crate::filter`] decides; here is only who is looked at, and when it ends.
 //!
-//! A filtered page ends when it is full or `scan` assets were looked at: then its cursor says where to go on, so that who follows the
-//! cursors sees everything. An order and a count look at `scan` assets too, and at `matches` of those that are wanted.
+//! A filtered page ends when it is full, `scan` assets were looked at or `time` is over: then its cursor says where to go on, so that
+//! who follows the cursors sees everything. An order and a count end there too, and at `matches` of those that are wanted.
+//!
+//! What is judged, and put into an order, is so on threads that may block: one question holds up no other request, nor another
+//! service of the same process. Its turn is in hand there too, so that callers who go away leave no more work behind than there are turns.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
 
 use flame_api::Page;
 use flame_api::metadata::{Asset, AssetState, Facets, Matches};
 use serde_json::Value;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::facts::{self, FactsRow};
 use super::rows::{self, AssetRow, select_assets, state_word};
@@ -39,11 +46,28 @@ pub struct Selection<'a> {
 /// A walk over the assets of a selection, as far as its budget reaches.
 struct Scan<'a> {
     selection: Selection<'a>,
+    filter: Option<Arc<Filter>>,
     needs: Needs,
     /// Where it goes on; `None`: everything was looked at.
     position: Option<Position>,
     /// Assets that may still be looked at.
     left: u64,
+    /// When it ends, if it has not before.
+    until: Instant,
+    turn: Arc<OwnedSemaphorePermit>,
+}
+
+/// Is shown one asset after the other that a scan wants, with its place; says when it has seen enough.
+type Show<S> = fn(&mut S, Position, &Value) -> ControlFlow<()>;
+
+/// How a batch was left.
+enum Left {
+    /// All of it was looked at.
+    Whole,
+    /// Enough was seen.
+    Enough,
+    /// The time was over behind this place.
+    Late(i64),
 }
 
 // === impl Store ===
@@ -51,21 +75,19 @@ struct Scan<'a> {
 impl Store {
     /// A page of a selection: titles before file names, each newest first.
     pub async fn filtered(&self, selection: Selection<'_>, from: Position, limit: u32) -> StoreResult<Page<Asset>> {
-        let _turn = self.turn().await?;
+        let mut scan = self.scan(selection, Needs::default(), from).await?;
         let mut transaction = self.database.reading().await?;
-        let mut scan = self.scan(selection, Needs::default(), from);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut found: Vec<(Position, i64)> = Vec::new();
-        while found.len() <= limit && !scan.is_over() {
-            for (tier, seq, document) in scan.next(&mut transaction).await? {
-                if scan.wants(&document) {
-                    found.push((Position { tier, before_seq: seq }, seq));
-                }
-            }
-        }
-        let next = if found.len() > limit { found.get(limit - 1).map(|(at, _)| *at) } else { scan.position };
+        let (mut found, more) = scan
+            .show(&mut transaction, (limit, Vec::new()), |(limit, found), at, _| {
+                found.push(at);
+                if found.len() > *limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+            .await
+            .map(|((_, found), more)| (found, more))?;
+        let next = if more { found.get(limit.saturating_sub(1)).copied() } else { scan.position };
         found.truncate(limit);
-        let seqs: Vec<i64> = found.into_iter().map(|(_, seq)| seq).collect();
+        let seqs: Vec<i64> = found.into_iter().map(|at: Position| at.before_seq).collect();
         let items = by_places(&mut transaction, &seqs).await?;
         Ok(Page { items, next_cursor: next.map(Position::encode) })
     }
@@ -78,16 +100,23 @@ impl Store {
         after: Option<&Key>,
         limit: u32,
     ) -> StoreResult<Page<Asset>> {
-        let _turn = self.turn().await?;
+        let mut scan = self.scan(selection, sort.needs(), Position::START).await?;
         let mut transaction = self.database.reading().await?;
-        let mut keys = Vec::new();
-        let mut scan = self.scan(selection, sort.needs(), Position::START);
-        self.matches(&mut scan, &mut transaction, |seq, document| keys.push(sort.key(document, seq))).await?;
-        keys.retain(|key| after.is_none_or(|after| sort.order(key, after).is_gt()));
-        keys.sort_by(|one, other| sort.order(one, other));
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let more = keys.len() > limit;
-        keys.truncate(limit);
+        let seen = (sort.clone(), Vec::new());
+        let ((sort, mut keys), _) = self
+            .matches(&mut scan, &mut transaction, seen, |(sort, keys), at, document| {
+                keys.push(sort.key(document, at.before_seq));
+            })
+            .await?;
+        let (after, limit) = (after.cloned(), usize::try_from(limit).unwrap_or(usize::MAX));
+        let (sort, keys, more) = apart(&scan.turn, move || {
+            keys.retain(|key| after.as_ref().is_none_or(|after| sort.order(key, after).is_gt()));
+            keys.sort_by(|one, other| sort.order(one, other));
+            let more = keys.len() > limit;
+            keys.truncate(limit);
+            (sort, keys, more)
+        })
+        .await?;
         let cursor = keys.last().filter(|_| more).map(|key| sort.cursor(key)).transpose();
         let next_cursor = cursor.map_err(|error| StoreError::Database(sqlx::Error::Encode(Box::new(error))))?;
         let seqs: Vec<i64> = keys.iter().map(|key| key.seq).collect();
@@ -95,63 +124,85 @@ impl Store {
     }
 
     /// How often each value occurs among the assets of a selection.
-    pub async fn facets(&self, selection: Selection<'_>, mut tally: Tally) -> StoreResult<Facets> {
-        let _turn = self.turn().await?;
+    pub async fn facets(&self, selection: Selection<'_>, tally: Tally) -> StoreResult<Facets> {
+        let mut scan = self.scan(selection, tally.needs(), Position::START).await?;
         let mut transaction = self.database.reading().await?;
-        let mut scan = self.scan(selection, tally.needs(), Position::START);
-        let matches = self.matches(&mut scan, &mut transaction, |_, document| tally.count(document)).await?;
-        Ok(Facets { matches, facets: tally.told() })
+        let count: fn(&mut Tally, Position, &Value) = |tally, _, document| tally.count(document);
+        let (tally, matches) = self.matches(&mut scan, &mut transaction, tally, count).await?;
+        Ok(Facets { matches, facets: apart(&scan.turn, move || tally.told()).await? })
     }
 
-    /// Waits for a turn: those who look at many assets leave a reader to those who want one.
-    async fn turn(&self) -> StoreResult<SemaphorePermit<'_>> {
-        let turn = tokio::time::timeout(self.wait, self.turns.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(sqlx::Error::PoolTimedOut))
-    }
-
-    fn scan<'a>(&self, selection: Selection<'a>, needs: Needs, from: Position) -> Scan<'a> {
-        let needs = selection.filter.map_or(needs, |filter| needs.and(filter.needs()));
-        Scan { selection, needs, position: Some(from), left: u64::from(self.search.scan) }
+    /// Begins a walk when it is its turn: those who look at many assets leave a reader to those who want one.
+    async fn scan<'a>(&self, selection: Selection<'a>, needs: Needs, from: Position) -> StoreResult<Scan<'a>> {
+        let turn = tokio::time::timeout(self.wait, self.turns.clone().acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(StoreError::Busy(sqlx::Error::PoolTimedOut))?;
+        Ok(Scan {
+            selection,
+            filter: selection.filter.map(|filter| Arc::new(filter.clone())),
+            needs: selection.filter.map_or(needs, |filter| needs.and(filter.needs())),
+            position: Some(from),
+            left: u64::from(self.search.scan),
+            until: Instant::now() + self.search.time.0,
+            turn: Arc::new(turn),
+        })
     }
 
     /// Shows each asset that a scan wants, up to `[search] matches`.
-    async fn matches(
+    async fn matches<S: Send + 'static>(
         &self,
         scan: &mut Scan<'_>,
         transaction: &mut Transaction,
-        mut show: impl FnMut(i64, &Value),
-    ) -> StoreResult<Matches> {
-        let most = u64::from(self.search.matches);
-        let mut count = 0;
-        while !scan.is_over() {
-            for (_, seq, document) in scan.next(transaction).await? {
-                if !scan.wants(&document) {
-                    continue;
-                }
+        seen: S,
+        show: fn(&mut S, Position, &Value),
+    ) -> StoreResult<(S, Matches)> {
+        let seen = (u64::from(self.search.matches), 0, show, seen);
+        let ((_, count, _, seen), more) = scan
+            .show(transaction, seen, |(most, count, show, seen), at, document| {
                 if count == most {
-                    return Ok(Matches { count, more: true });
+                    return ControlFlow::Break(());
                 }
-                count += 1;
-                show(seq, &document);
-            }
-        }
-        Ok(Matches { count, more: scan.position.is_some() })
+                *count += 1;
+                show(seen, at, document);
+                ControlFlow::Continue(())
+            })
+            .await?;
+        Ok((seen, Matches { count, more: more || scan.position.is_some() }))
     }
 }
 
 // === impl Scan ===
 
 impl Scan<'_> {
-    fn is_over(&self) -> bool {
-        self.position.is_none() || self.left == 0
+    /// Shows what it wants to `seen`; whether that has seen enough before the end.
+    async fn show<S: Send + 'static>(
+        &mut self,
+        transaction: &mut Transaction,
+        mut seen: S,
+        show: Show<S>,
+    ) -> StoreResult<(S, bool)> {
+        while let Some(Position { tier, .. }) = self.position.filter(|_| self.left > 0) {
+            let rows = self.read(transaction).await?;
+            let (filter, until) = (self.filter.clone(), self.until);
+            let (back, left) = apart(&self.turn, move || {
+                let left = judge(rows, tier, (filter.as_deref(), until), &mut seen, show);
+                (seen, left)
+            })
+            .await?;
+            seen = back;
+            match left? {
+                Left::Whole => {}
+                Left::Enough => return Ok((seen, true)),
+                Left::Late(seq) => self.position = Some(Position { tier, before_seq: seq }),
+            }
+            if Instant::now() >= self.until {
+                self.left = 0;
+            }
+        }
+        Ok((seen, false))
     }
 
-    fn wants(&self, document: &Value) -> bool {
-        self.selection.filter.is_none_or(|filter| filter.wants(document))
-    }
-
-    /// The next assets, each with its tier and its place in the list.
-    async fn next(&mut self, transaction: &mut Transaction) -> StoreResult<Vec<(Tier, i64, Value)>> {
+    /// The next assets.
+    async fn read(&mut self, transaction: &mut Transaction) -> StoreResult<Vec<FactsRow>> {
         let Some(Position { tier, before_seq }) = self.position else { return Ok(Vec::new()) };
         let Selection { tenant, search, state, deleted, .. } = self.selection;
         let wanted = self.left.min(BATCH);
@@ -180,8 +231,44 @@ impl Scan<'_> {
             (_, Tier::Title) if search.is_some() => Some(Position::top(Tier::FileName)),
             (_, Tier::Title | Tier::FileName) => None,
         };
-        rows.into_iter().map(|row| Ok((tier, row.seq, row.document()?))).collect()
+        Ok(rows)
     }
+}
+
+/// Shows the wanted ones of a batch; looks at one of them, however late it is, so that who follows cursors comes to the end.
+fn judge<S>(
+    rows: Vec<FactsRow>,
+    tier: Tier,
+    (filter, until): (Option<&Filter>, Instant),
+    seen: &mut S,
+    show: Show<S>,
+) -> StoreResult<Left> {
+    let mut last = None;
+    for row in rows {
+        if let Some(seq) = last.filter(|_| Instant::now() >= until) {
+            return Ok(Left::Late(seq));
+        }
+        let at = Position { tier, before_seq: row.seq };
+        last = Some(row.seq);
+        let document = row.document()?;
+        if filter.is_none_or(|filter| filter.wants(&document)) && show(seen, at, &document).is_break() {
+            return Ok(Left::Enough);
+        }
+    }
+    Ok(Left::Whole)
+}
+
+/// Does what takes long where it holds up nobody, with the turn in hand.
+async fn apart<T: Send + 'static>(
+    turn: &Arc<OwnedSemaphorePermit>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> StoreResult<T> {
+    let turn = turn.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    Ok(done.await.map_err(|_| sqlx::Error::WorkerCrashed)?)
 }
 
 /// The assets at these places, in this order.

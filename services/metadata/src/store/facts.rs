@@ -2,7 +2,7 @@
 //! what it costs to make whole assets of them.
 
 use serde_json::{Value, json};
-use sqlx::types::Json;
+use sqlx::types::{Json, JsonRawValue};
 use time::format_description::well_known::Rfc3339;
 
 use super::rows::{damaged, moment};
@@ -81,6 +81,9 @@ const FOUND: Sql = Sql {
     ),
 };
 
+/// A column of JSON as it was stored: what it holds is read where that holds up nobody ([`FactsRow::document`]).
+type Part = Option<Json<Box<JsonRawValue>>>;
+
 /// One row of what is selected.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct FactsRow {
@@ -99,12 +102,12 @@ pub(super) struct FactsRow {
     source_sha256: String,
     created_at_us: i64,
     updated_at_us: i64,
-    probe: Option<Json<Value>>,
-    record: Option<Json<Value>>,
-    custom: Option<Json<Value>>,
-    tracks: Option<Json<Value>>,
-    conditioning: Option<Json<Value>>,
-    subtitles: Option<Json<Value>>,
+    probe: Part,
+    record: Part,
+    custom: Part,
+    tracks: Part,
+    conditioning: Part,
+    subtitles: Part,
     version_name: Option<String>,
     version_job_id: Option<String>,
     version_chain: Option<String>,
@@ -125,14 +128,17 @@ pub(super) fn statement(words: bool) -> Statement {
 // === impl FactsRow ===
 
 impl FactsRow {
-    /// The asset in the form of the contract, as far as it was read.
+    /// The asset in the form of the contract, as far as it was read. Takes as long as its JSON is large.
     pub(super) fn document(self) -> StoreResult<Value> {
-        let plain = |part: Option<Json<Value>>| part.map(|part| part.0);
+        let plain = |part: Part| {
+            let parsed = part.map(|part| serde_json::from_str::<Value>(part.0.get())).transpose();
+            parsed.map_err(|_| damaged("JSON of an asset", &self.id))
+        };
         let version = match self.version_name {
             Some(name) => json!({
                 "name": name, "job_id": self.version_job_id, "chain": self.version_chain,
                 "created_at": self.version_created_at_us.map(instant).transpose()?,
-                "tracks": plain(self.tracks), "conditioning": plain(self.conditioning),
+                "tracks": plain(self.tracks)?, "conditioning": plain(self.conditioning)?,
             }),
             None => Value::Null,
         };
@@ -143,8 +149,8 @@ impl FactsRow {
                 "key": self.source_key, "file_name": self.file_name, "size_bytes": self.source_size_bytes,
                 "sha256": self.source_sha256,
             },
-            "probe": plain(self.probe), "record": plain(self.record), "custom": plain(self.custom), "version": version,
-            "subtitles": plain(self.subtitles),
+            "probe": plain(self.probe)?, "record": plain(self.record)?, "custom": plain(self.custom)?, "version": version,
+            "subtitles": plain(self.subtitles)?,
             "created_at": instant(self.created_at_us)?, "updated_at": instant(self.updated_at_us)?,
         }))
     }
