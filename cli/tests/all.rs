@@ -35,6 +35,8 @@ mod load;
 mod baseline;
 #[path = "all/quality.rs"]
 mod quality;
+#[path = "all/register.rs"]
+mod register;
 #[path = "all/routing.rs"]
 mod routing;
 #[path = "all/subtitles.rs"]

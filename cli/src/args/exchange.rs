@@ -26,7 +26,8 @@ pub struct Import {
     /// Its form, where its name does not say it
     #[arg(long, value_enum)]
     pub format: Option<Form>,
-    /// Enter assets that the catalogue has not as they were exported: their objects are in the store already
+    /// Enter assets that the catalogue has not as they were exported (NDJSON), protection, encryption, sounds and
+    /// subtitles included: their objects are in the store already
     #[arg(long)]
     pub register: bool,
     /// The chain for files and URLs that are brought in, or `none`

@@ -4,6 +4,8 @@
 //! that is computed). That asset gets what the entry says, over what it has; where nothing differs nothing changes. Where there
 //! is none, the file or URL that the entry names is brought in; with `--register` a whole entry of `flame asset export` is
 //! registered as it is, for who has copied the objects too. So an import that was cut off is begun anew, and makes nothing twice.
+//!
+//! What is registered plays last: who may see it, how it is encrypted, what its sounds are called and its subtitles come before.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use flame_api::Client;
-use flame_api::metadata::{Asset, AssetPatch, AssetQuery, NewAsset, NewVersion};
+use flame_api::metadata::{Asset, AssetPatch, AssetQuery, NewAsset, NewVersion, Version};
+use flame_api::subtitles::{NewSubtitle, Subtitle};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -108,11 +111,15 @@ async fn one(client: &Client, entry: &Entry, folder: &Path, args: &Import) -> an
         (None, Some(file)) => Some(digest(file).await?),
         (None, None) => None,
     };
-    let (asset, is_new) = match find(client, entry, sha256.as_deref()).await? {
+    let (mut asset, is_new) = match find(client, entry, sha256.as_deref()).await? {
         Some(asset) => (asset, false),
         None => (bring(client, entry, file, args).await?, true),
     };
-    let changed = describe(client, &asset, entry).await?;
+    let found = asset.revision;
+    if let Some(whole) = entry.whole.as_deref().filter(|whole| args.register && whole.id == asset.id) {
+        asset = complete(client, asset, whole).await?;
+    }
+    let changed = describe(client, &asset, entry).await? || asset.revision != found;
     Ok(match (is_new, changed) {
         (true, _) => Done::Created,
         (false, true) => Done::Updated,
@@ -168,14 +175,35 @@ async fn bring(client: &Client, entry: &Entry, file: Option<PathBuf>, args: &Imp
     client.asset(id).await?.with_context(|| format!("asset {id} is gone again"))
 }
 
-/// Enters an asset as it was exported, with the version that played.
+/// Enters an asset that was exported; [`complete`] does the rest.
 async fn register(client: &Client, whole: &Asset) -> anyhow::Result<Asset> {
-    let Asset { id, title, source, probe, poster_key, version, .. } = whole.clone();
-    let mut asset = client.create_asset(&NewAsset { id, title, source, probe, poster_key }).await?;
-    if let Some(version) = version {
-        let flame_api::metadata::Version { name, job_id, chain, tracks, thumbnails, conditioning, .. } = version;
-        asset =
-            client.publish_version(id, &name, &NewVersion { job_id, chain, tracks, thumbnails, conditioning }).await?;
+    let Asset { id, title, source, probe, poster_key, .. } = whole.clone();
+    let asset = client.create_asset(&NewAsset { id, title, source, probe, poster_key }).await?;
+    ensure!(asset.deleted_at.is_none(), "asset {id} lies in the trash; `flame asset restore {id}` takes it out");
+    Ok(asset)
+}
+
+/// Makes of an asset without a version what was exported, and publishes the version that played; one that has a version was complete.
+async fn complete(client: &Client, mut asset: Asset, whole: &Asset) -> anyhow::Result<Asset> {
+    if asset.version.is_some() {
+        return Ok(asset);
+    }
+    let Asset { id, protected, encryption, sound_labels, subtitles, version, .. } = whole.clone();
+    if (asset.protected, asset.encryption, &asset.sound_labels) != (protected, encryption, &sound_labels) {
+        let (protected, encryption, sound_labels) = (Some(protected), Some(encryption), Some(sound_labels));
+        let patch = AssetPatch { protected, encryption, sound_labels, ..AssetPatch::default() };
+        asset = client.patch_asset(id, asset.revision, &patch).await?;
+    }
+    for subtitle in subtitles {
+        let Subtitle { id: name, language, role, title, default, key, size_bytes, sha256, cues, .. } = subtitle;
+        if asset.subtitles.iter().all(|there| there.id != name) {
+            let subtitle = NewSubtitle { language, role, title, default, key, size_bytes, sha256, cues };
+            asset = client.list_subtitle(id, &name, None, &subtitle).await?;
+        }
+    }
+    if let Some(Version { name, job_id, chain, tracks, thumbnails, conditioning, .. }) = version {
+        let version = NewVersion { job_id, chain, tracks, thumbnails, conditioning };
+        asset = client.publish_version(id, &name, &version).await?;
     }
     Ok(asset)
 }
