@@ -1,7 +1,8 @@
 //! Assets in the forms that others read and write: schema.org JSON-LD, and the columns of a CSV manifest. Pure.
 //!
 //! What was written is read again to the same: `@type` and what else only JSON-LD needs is taken away, and facts that the service
-//! measured itself are left out of what is read.
+//! measured itself are left out of what is read. A row of CSV shows less than there is (of people their names): what stands in it as
+//! it would be written of the asset as it is says nothing new, and takes nothing away.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ const TEXTS: [&str; 8] = [
 ];
 /// Columns of lists of texts of the record: items have `|` between them.
 const LISTS: [&str; 3] = ["keywords", "genre", "inLanguage"];
-/// Columns of people of the record: names with `|` between them.
+/// Columns of people of the record: their names.
 const PEOPLE: [&str; 5] = ["creator", "director", "actor", "publisher", "copyrightHolder"];
 
 /// What one entry of an import says.
@@ -43,6 +44,8 @@ pub struct Entry {
     pub source: Option<String>,
     /// All of it, where it was written as NDJSON by `flame asset export`.
     pub whole: Option<Box<Asset>>,
+    /// The cells, where it was a row of CSV.
+    cells: BTreeMap<String, String>,
 }
 
 // === impl Entry ===
@@ -75,6 +78,7 @@ impl Entry {
                 custom: asset.custom.clone(),
                 source: None,
                 whole: Some(Box::new(asset)),
+                cells: BTreeMap::new(),
             });
         }
         let Value::Object(members) = value else { bail!("an entry is a JSON object") };
@@ -115,22 +119,50 @@ impl Entry {
 
     /// Reads a row of a CSV manifest.
     pub fn of_row(columns: &BTreeMap<String, String>) -> anyhow::Result<Self> {
-        let mut entry = Self::default();
+        let mut entry = Self { cells: columns.clone(), ..Self::default() };
         for (name, text) in columns.iter().filter(|(_, text)| !text.is_empty()) {
             entry.column(name, text)?;
         }
         Ok(entry)
     }
 
+    /// What it says that is not so of the asset yet. Cells that are as [`row`] writes them are left out; of a list of people that
+    /// is another, those whose names were there stay what they were.
+    pub fn over(&self, asset: &Asset) -> anyhow::Result<Self> {
+        let mut entry = self.clone();
+        if entry.cells.is_empty() {
+            return Ok(entry);
+        }
+        let written = header().into_iter().zip(row(asset)?);
+        let same = written.filter(|(name, cell)| self.cells.get(*name).is_some_and(|said| said == cell.trim()));
+        for (name, _) in same {
+            drop(entry.record.remove(name));
+            if name == "title" {
+                entry.title = None;
+            }
+        }
+        let record = serde_json::to_value(&asset.record)?;
+        for name in PEOPLE {
+            let there = record[name].as_array();
+            let known = |one: &Value| there.into_iter().flatten().find(|known| known["name"] == one["name"]);
+            for one in entry.record.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
+                if let Some(known) = known(one) {
+                    *one = known.clone();
+                }
+            }
+        }
+        Ok(entry)
+    }
+
     fn column(&mut self, name: &str, text: &str) -> anyhow::Result<()> {
-        let items = || text.split('|').map(str::trim).filter(|item| !item.is_empty());
+        let items = || items(text).into_iter();
         match name {
             "id" => self.id = Some(text.parse().with_context(|| format!("`id` is {text}, and no UUID"))?),
             "title" => self.title = Some(text.to_owned()),
             "sha256" => self.sha256 = Some(text.to_owned()),
             "path" | "url" => self.source = Some(text.to_owned()),
             "identifier" => {
-                let one = |item: &str| {
+                let one = |item: String| {
                     let (scheme, value) = item.split_once(':').context("`identifier` is SCHEME:VALUE|…")?;
                     Ok(json!({ "propertyID": scheme, "value": value }))
                 };
@@ -155,6 +187,26 @@ impl Entry {
         }
         Ok(())
     }
+}
+
+/// The items of a cell: `|` stands between them, and `\|` and `\\` for what they are.
+fn items(cell: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let mut symbols = cell.chars().peekable();
+    while let Some(symbol) = symbols.next() {
+        match (symbol, items.last_mut()) {
+            ('|', _) => items.push(String::new()),
+            ('\\', Some(item)) => item.push(symbols.next_if(|next| ['|', '\\'].contains(next)).unwrap_or('\\')),
+            (symbol, Some(item)) => item.push(symbol),
+            (_, None) => {}
+        }
+    }
+    items.iter().map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
+}
+
+/// A cell of these items, as [`items`] reads it.
+fn cell_of(items: impl Iterator<Item = String>) -> String {
+    items.map(|item| item.replace('\\', "\\\\").replace('|', "\\|")).collect::<Vec<_>>().join("|")
 }
 
 fn columns() -> String {
@@ -187,7 +239,7 @@ pub fn row(asset: &Asset) -> anyhow::Result<Vec<String>> {
     let asset_value = serde_json::to_value(asset)?;
     let video = asset.probe.video.as_ref();
     let list = |value: &Value, text: &dyn Fn(&Value) -> Option<String>| {
-        value.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>().join("|")
+        cell_of(value.as_array().into_iter().flatten().filter_map(text))
     };
     let plain = |value: &Value| value.as_str().map(str::to_owned);
     let cell = |name: &str| match name {
@@ -264,6 +316,8 @@ fn typed(name: &str, value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn asset() -> Asset {
@@ -313,6 +367,41 @@ mod tests {
         }
         for (name, text) in [("colour", "red"), ("id", "x"), ("identifier", "x"), ("custom", "7")] {
             assert!(Entry::of_row(&BTreeMap::from([(name.to_owned(), text.to_owned())])).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_row_takes_nothing_away_that_it_does_not_show() {
+        let mut asset = asset();
+        let record = json!({
+            "keywords": [" sea ", "a|b", "back\\slash", "\\|"], "identifier": [{ "propertyID": "house", "value": "a|7" }],
+            "director": [{ "name": "Agnès", "sameAs": ["https://example.org/agnes"] }],
+            "actor": [{ "name": "Jo", "roleName": "The sea" }, { "name": "Al", "roleName": "The wind" }],
+        });
+        asset.record = serde_json::from_value(record.clone()).unwrap();
+        let cells = |asset: &Asset| -> BTreeMap<String, String> {
+            let trimmed = row(asset).unwrap().into_iter().map(|cell| cell.trim().to_owned());
+            header().into_iter().map(str::to_owned).zip(trimmed).collect()
+        };
+        let mut columns = cells(&asset);
+        let entry = Entry::of_row(&columns).unwrap();
+        assert_eq!(entry.identifiers(), ["house:a|7"]);
+        assert_eq!(entry.record["keywords"], json!(["sea", "a|b", "back\\slash", "\\|"]));
+        let entry = entry.over(&asset).unwrap();
+        assert_eq!((entry.title, entry.record), (None, Map::new()), "nothing of it is new");
+        // One actor is another; the other one is who he was.
+        columns.insert("actor".to_owned(), "Ed|Al".to_owned());
+        columns.insert("title".to_owned(), "Another".to_owned());
+        let entry = Entry::of_row(&columns).unwrap().over(&asset).unwrap();
+        let actors = json!({ "actor": [{ "name": "Ed" }, { "name": "Al", "roleName": "The wind" }] });
+        assert_eq!((entry.title.as_deref(), Value::Object(entry.record)), (Some("Another"), actors));
+    }
+
+    proptest! {
+        #[test]
+        fn items_are_read_as_they_were_written(list in prop::collection::vec("[a|\\\\ ]{0,5}b", 0..5)) {
+            let list: Vec<String> = list.iter().map(|item| item.trim().to_owned()).collect();
+            prop_assert_eq!(items(&cell_of(list.iter().cloned())), list);
         }
     }
 

@@ -119,7 +119,7 @@ async fn one(client: &Client, entry: &Entry, folder: &Path, args: &Import) -> an
     if let Some(whole) = entry.whole.as_deref().filter(|whole| args.register && whole.id == asset.id) {
         asset = complete(client, asset, whole).await?;
     }
-    let changed = describe(client, &asset, entry).await? || asset.revision != found;
+    let changed = describe(client, &asset, &entry.over(&asset)?).await? || asset.revision != found;
     Ok(match (is_new, changed) {
         (true, _) => Done::Created,
         (false, true) => Done::Updated,
