@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use flame_api::ClientError;
 
 use crate::connection;
+use crate::upload::Refused;
 
 /// Why a command did not end well.
 #[derive(Debug)]
@@ -44,6 +45,17 @@ impl Exit {
     /// The error and its causes in one line.
     pub fn message(&self) -> String {
         format!("{:#}", self.error)
+    }
+
+    /// Whether an error of one entry of many is one of all of them: nobody answers, or the caller is not known.
+    pub fn is_of_all(error: &anyhow::Error) -> bool {
+        let is_unheard = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+        let is_unknown = error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == 401);
+        match error.downcast_ref::<ClientError>() {
+            Some(ClientError::Unreachable { .. }) => true,
+            Some(ClientError::Refused { problem, .. }) => problem.status == 401,
+            Some(ClientError::Malformed { .. }) | None => is_unheard || is_unknown,
+        }
     }
 
     /// Prints the error with its causes.

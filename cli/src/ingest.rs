@@ -99,6 +99,13 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
                 results.push(ingested);
             }
             Err(error) if entries.len() == 1 => return Err(error.into()),
+            Err(error) if Exit::is_of_all(&error) => {
+                if global.json {
+                    output::print_json(&results)?;
+                }
+                eprintln!("flame: {}: {} of {} were brought in before it", entry.source, results.len(), entries.len());
+                return Err(error.into());
+            }
             Err(_) => {
                 let error = failure;
                 eprintln!("flame: {}: {}", entry.source, error.as_deref().unwrap_or_default());

@@ -8,15 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flame_api::Client;
+use flame_api::{Client, ClientError};
 use futures_util::TryStreamExt;
 use reqwest::{Method, Response, StatusCode, header};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
-
-use crate::connection;
 
 /// Times in a row that a transfer may break without any progress.
 const TRIES_WITHOUT_PROGRESS: u32 = 8;
@@ -65,7 +63,11 @@ pub async fn create(client: &Client, upload: &Upload<'_>) -> anyhow::Result<(Uui
         .timeout(Duration::from_secs(30))
         .send()
         .await
-        .map_err(|error| connection::no_answer(client.router(), &error))?;
+        .map_err(|source| ClientError::Unreachable {
+            method: Method::POST,
+            url: client.url("ingest", "uploads").to_string(),
+            source,
+        })?;
     let answer = expect(answer, StatusCode::CREATED).await?;
     let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
     let id = location.and_then(|location| location.rsplit('/').next()).and_then(|id| id.parse().ok());
@@ -168,8 +170,12 @@ fn request(client: &Client, method: Method, path: &str) -> reqwest::RequestBuild
 
 /// The service refused, and will refuse again.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refused(String);
+#[error("{reason}")]
+pub struct Refused {
+    /// The status that it answered with.
+    pub status: StatusCode,
+    reason: String,
+}
 
 async fn expect(answer: Response, wanted: StatusCode) -> anyhow::Result<Response> {
     let status = answer.status();
@@ -184,5 +190,5 @@ async fn expect(answer: Response, wanted: StatusCode) -> anyhow::Result<Response
     // 409 and 423: another connection of this upload was still open; 5xx: later. Anything else stays as it is.
     let passing = status.is_server_error() && status != StatusCode::INSUFFICIENT_STORAGE
         || matches!(status, StatusCode::CONFLICT | StatusCode::LOCKED | StatusCode::TOO_MANY_REQUESTS);
-    if passing { bail!(reason) } else { bail!(Refused(reason)) }
+    if passing { bail!(reason) } else { bail!(Refused { status, reason }) }
 }

@@ -375,7 +375,7 @@ mod tests {
         let mut asset = asset();
         let record = json!({
             "keywords": [" sea ", "a|b", "back\\slash", "\\|"], "identifier": [{ "propertyID": "house", "value": "a|7" }],
-            "director": [{ "name": "Agnès", "sameAs": ["https://example.org/agnes"] }],
+            "director": [{ "name": "Agnès", "sameAs": "https://example.org/agnes" }],
             "actor": [{ "name": "Jo", "roleName": "The sea" }, { "name": "Al", "roleName": "The wind" }],
         });
         asset.record = serde_json::from_value(record.clone()).unwrap();

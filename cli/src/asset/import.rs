@@ -81,7 +81,7 @@ pub async fn run(global: &Global, client: &Client, args: Import) -> Result<(), E
     }
 }
 
-/// Imports the entries of a file, one after the other.
+/// Imports the entries of a file, one after the other; ends where the others cannot come in either.
 pub async fn all(client: &Client, args: &Import, quiet: bool) -> Result<Told, Exit> {
     let entries = read(args).with_context(|| format!("{} is not usable", args.file.display())).map_err(Exit::usage)?;
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
@@ -96,6 +96,13 @@ pub async fn all(client: &Client, args: &Import, quiet: bool) -> Result<Told, Ex
             Ok(Done::Created) => told.created += 1,
             Ok(Done::Updated) => told.updated += 1,
             Ok(Done::Unchanged) => told.unchanged += 1,
+            Err(error) if Exit::is_of_all(&error) => {
+                let Told { created, updated, unchanged, failed } = &told;
+                let failed = failed.len();
+                eprintln!("flame: entry {}: {created} created, {updated} updated, {unchanged} unchanged, {failed} failed before it; \
+                           begin anew, nothing is made twice", at + 1);
+                return Err(error.into());
+            }
             Err(error) => told.failed.push(Failed { entry: at + 1, reason: format!("{error:#}") }),
         }
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

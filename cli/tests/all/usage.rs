@@ -49,9 +49,19 @@ fn wrong_usage_is_status_2() {
 #[test]
 fn nobody_there_is_status_3_and_says_what_to_do() {
     let [port] = flame_test_kit::ports::free_tcp();
-    let ran = flame(&["--router", &format!("http://127.0.0.1:{port}"), "asset", "list"]);
-    assert_eq!(ran.status, 3, "{}", ran.err);
-    assert!(ran.err.contains("is `flame up` running?"), "{}", ran.err);
+    let folder = Scratch::new("usage");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        folder.join(name).to_str().unwrap().to_owned()
+    };
+    write("a.mp4", "a film");
+    let entries = write("list.csv", "path,title,identifier\na.mp4,One,house:1\na.mp4,Two,house:2\n");
+    let manifest = write("manifest.csv", "path,chain\na.mp4,none\na.mp4,none\n");
+    for arguments in [&["asset", "list"][..], &["asset", "import", &entries], &["ingest", "--manifest", &manifest]] {
+        let ran = flame(&[&["--router", &format!("http://127.0.0.1:{port}")], arguments].concat());
+        assert_eq!(ran.status, 3, "{arguments:?}: {}", ran.err);
+        assert!(ran.err.contains("is `flame up` running?"), "{}", ran.err);
+    }
 }
 
 #[test]
