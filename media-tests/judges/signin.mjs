@@ -56,6 +56,9 @@ try {
   await second.getByRole('button', { name: 'Sign out' }).click();
   await second.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
   const left = (await writer.cookies()).length;
+  // The tab that one signed out in, and the one that learns of it, show nothing of what was there.
+  await tab.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
+  const remains = await second.getByText(values.click).count() + await tab.getByText(values.click).count();
 
   const reader = await (await browser.newContext()).newPage();
   await reader.goto(values.reader);
@@ -71,7 +74,7 @@ try {
     return dialog.message();
   });
   await stranger.goto(values.link);
-  console.log(JSON.stringify({ signed, cookies, played, left, reading, changes, again: await said }));
+  console.log(JSON.stringify({ signed, cookies, played, left, remains, reading, changes, again: await said }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

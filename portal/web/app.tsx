@@ -43,7 +43,8 @@ export function App() {
         </nav>
         {session.value && !isOpen(session.value) && <Who />}
       </header>
-      <main class={docked && playing !== null ? 'beside' : undefined}>
+      {/* Another viewer's page is another page: nothing of what one has seen is left to the next. */}
+      <main key={viewer()} class={docked && playing !== null ? 'beside' : undefined}>
         {asked.value && <Entry />}
         <Library chosen={docked ? playing : route.asset} docked={docked} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
@@ -57,6 +58,11 @@ export function App() {
       ))}</footer>
     </>
   );
+}
+
+/** Who looks; nobody where it has to be said first. */
+function viewer(): string {
+  return session.value && !asked.value ? JSON.stringify([session.value.tenant, session.value.subject]) : '';
 }
 
 function Who() {

@@ -141,6 +141,8 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     let cookies = json!([{ "name": "flame-session", "httpOnly": true, "sameSite": "Strict" }]);
     assert_eq!((&seen["cookies"], &seen["played"], &seen["left"]), (&cookies, &json!(true), &json!(0)), "{seen:#}");
 
+    assert_eq!(seen["remains"], json!(0), "who signs out leaves nothing on the page: {seen:#}");
+
     let reading = &seen["reading"];
     assert_eq!((&reading["tag"], &reading["poster"]), (&json!("read only"), &json!(true)), "{seen:#}");
     assert_eq!((&reading["upload"], &seen["changes"]), (&json!(false), &json!(0)), "{seen:#}");
