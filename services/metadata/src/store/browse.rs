@@ -16,8 +16,8 @@ use flame_api::metadata::{Asset, AssetState, Facets, Matches};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::facts::{self, FactsRow};
-use super::rows::{self, AssetRow, select_assets, state_word};
+use super::facts::{self, Among, FactsRow};
+use super::rows::{self, AssetRow, select_assets};
 use super::sql::{Sql, Transaction, Value as Bound, sql};
 use super::{Store, StoreError, StoreResult};
 use crate::cursor::{Position, Tier};
@@ -37,7 +37,7 @@ pub struct Selection<'a> {
     pub search: Option<&'a Search>,
     /// In which state, if in one.
     pub state: Option<AssetState>,
-    /// Those in the trash, instead of those in the catalogue.
+    /// Those in the trash, instead of those in the catalogue. No words are sought there.
     pub deleted: bool,
     /// What else they must be.
     pub filter: Option<&'a Filter>,
@@ -182,9 +182,9 @@ impl Scan<'_> {
     ) -> StoreResult<(S, bool)> {
         while let Some(Position { tier, .. }) = self.position.filter(|_| self.left > 0) {
             let rows = self.read(transaction).await?;
-            let (filter, until) = (self.filter.clone(), self.until);
+            let (filter, until, state) = (self.filter.clone(), self.until, self.selection.state);
             let (back, left) = apart(&self.turn, move || {
-                let left = judge(rows, tier, (filter.as_deref(), until), &mut seen, show);
+                let left = judge(rows, tier, (state, filter.as_deref(), until), &mut seen, show);
                 (seen, left)
             })
             .await?;
@@ -206,24 +206,14 @@ impl Scan<'_> {
         let Some(Position { tier, before_seq }) = self.position else { return Ok(Vec::new()) };
         let Selection { tenant, search, state, deleted, .. } = self.selection;
         let wanted = self.left.min(BATCH);
-        let first = facts::statement(search.is_some())
-            .bind(tenant)
-            .bind(before_seq)
-            .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
-            .bind(state.map(state_word))
-            .bind(deleted);
-        let mut query = facts::select(first, self.needs);
-        if let Some(search) = search {
-            let expression = match tier {
-                Tier::Title => &search.in_title,
-                Tier::FileName => &search.with_file_name,
-            };
-            query = query.bind(match transaction {
-                Transaction::Sqlite(_) => &expression.fts5,
-                Transaction::Postgres(_) => &expression.tsquery,
-            });
-        }
-        let rows: Vec<FactsRow> = query.all(transaction).await?;
+        let among = match (search, tier, deleted, state) {
+            (Some(search), Tier::Title, _, _) => Among::Words(&search.in_title),
+            (Some(search), Tier::FileName, _, _) => Among::Words(&search.with_file_name),
+            (None, _, true, _) => Among::Trash,
+            (None, _, false, Some(state)) => Among::State(state),
+            (None, _, false, None) => Among::Catalogue,
+        };
+        let rows = facts::read(transaction, tenant, among, (before_seq, wanted), self.needs).await?;
         let read = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.left = self.left.saturating_sub(read);
         self.position = match (rows.last(), tier) {
@@ -239,7 +229,7 @@ impl Scan<'_> {
 fn judge<S>(
     rows: Vec<FactsRow>,
     tier: Tier,
-    (filter, until): (Option<&Filter>, Instant),
+    (state, filter, until): (Option<AssetState>, Option<&Filter>, Instant),
     seen: &mut S,
     show: Show<S>,
 ) -> StoreResult<Left> {
@@ -250,6 +240,10 @@ fn judge<S>(
         }
         let at = Position { tier, before_seq: row.seq };
         last = Some(row.seq);
+        // Neither words nor the trash have an index of states: others count as looked at.
+        if state.is_some_and(|state| !row.is_in(state)) {
+            continue;
+        }
         let document = row.document()?;
         if filter.is_none_or(|filter| filter.wants(&document)) && show(seen, at, &document).is_break() {
             return Ok(Left::Enough);
