@@ -156,6 +156,9 @@ pub struct Up {
     /// Sites that viewers are steered to: a TOML file with streaming's table `[steering]`
     #[arg(long, value_name = "FILE")]
     pub steering: Option<PathBuf>,
+    /// Who is told of changes in the catalogue: a TOML file with metadata's tables `[[webhooks]]`
+    #[arg(long, value_name = "FILE")]
+    pub webhooks: Option<PathBuf>,
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,

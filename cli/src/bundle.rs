@@ -13,7 +13,7 @@ use flame_ingest::config::{
     EmbeddedStore, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
     WhipConfig,
 };
-use flame_metadata::config::PurgeConfig;
+use flame_metadata::config::{PurgeConfig, Webhook};
 use flame_object_store::StoreConfig;
 use flame_orchestrator::config::ProcessConfig;
 use flame_service_host::auth::AuthConfig;
@@ -70,6 +70,8 @@ pub struct Settings {
     pub allow_private_pulls: bool,
     /// Sites that viewers are steered to.
     pub steering: Option<SteeringConfig>,
+    /// Who is told of changes in the catalogue.
+    pub webhooks: Vec<Webhook>,
     /// How often everything reports its measurements.
     pub report_every: Span,
     /// Whether templates may name any program.
@@ -146,6 +148,7 @@ impl Bundle {
             database: data.join("metadata.db").into(),
             store: Some(store.clone()),
             purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
+            webhooks: settings.webhooks.clone(),
             ..flame_metadata::Config::default()
         });
         let transcode = flame_transcode::start(flame_transcode::Config {

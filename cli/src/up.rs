@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use flame_metadata::config::Webhook;
 use flame_service_host::StartError;
 use flame_service_host::logs;
 use flame_service_host::problem::chain;
@@ -67,8 +68,14 @@ struct Ready {
 
 pub async fn run(global: &Global, args: Up) -> Result<(), Exit> {
     let folder = data::folder(args.data.as_deref())?;
-    let steering = args.steering.as_deref().map(steering).transpose()?;
-    if args.detach { detach(global, &args, &folder).await } else { serve(global, &args, folder, steering).await }
+    let files = Files::read(&args)?;
+    if args.detach { detach(global, &args, &folder).await } else { serve(global, &args, folder, files).await }
+}
+
+/// What stands in files that arguments name.
+struct Files {
+    steering: Option<SteeringConfig>,
+    webhooks: Vec<Webhook>,
 }
 
 /// A file that `--steering` names.
@@ -78,14 +85,35 @@ struct SteeringFile {
     steering: SteeringConfig,
 }
 
-/// Reads the sites that viewers are steered to.
-fn steering(path: &Path) -> Result<SteeringConfig, Exit> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
-    let file = toml::from_str::<SteeringFile>(&text.map_err(Exit::usage)?);
-    Ok(file.with_context(|| format!("{} is no steering file", path.display())).map_err(Exit::usage)?.steering)
+/// A file that `--webhooks` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WebhooksFile {
+    #[serde(deserialize_with = "flame_metadata::config::webhooks")]
+    webhooks: Vec<Webhook>,
 }
 
-async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<SteeringConfig>) -> Result<(), Exit> {
+// === impl Files ===
+
+impl Files {
+    fn read(args: &Up) -> Result<Self, Exit> {
+        let steering = args.steering.as_deref().map(|path| file::<SteeringFile>(path, "steering")).transpose()?;
+        let webhooks = args.webhooks.as_deref().map(|path| file::<WebhooksFile>(path, "webhooks")).transpose()?;
+        Ok(Self {
+            steering: steering.map(|file| file.steering),
+            webhooks: webhooks.map(|file| file.webhooks).unwrap_or_default(),
+        })
+    }
+}
+
+/// Reads a file that is a `what`.
+fn file<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T, Exit> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+    let file = toml::from_str(&text.map_err(Exit::usage)?);
+    file.with_context(|| format!("{} is no {what} file", path.display())).map_err(Exit::usage)
+}
+
+async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Result<(), Exit> {
     // People who watch want warnings; a log file or collector wants everything.
     logs::init(if std::io::stderr().is_terminal() { "warn,s3s=off" } else { "info,s3s=off" });
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -106,7 +134,8 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, steering: Option<Ste
         whip: beside(args.listen, args.whip, WHIP_PORT),
         whip_advertise: args.whip_advertise.clone(),
         allow_private_pulls: args.allow_private_pulls,
-        steering,
+        steering: files.steering,
+        webhooks: files.webhooks,
         report_every: args.report_every,
         any_program: args.any_program,
     };
@@ -252,6 +281,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     }
     if let Some(path) = &args.steering {
         command.arg("--steering").arg(path);
+    }
+    if let Some(path) = &args.webhooks {
+        command.arg("--webhooks").arg(path);
     }
     if global.json {
         command.arg("--json");

@@ -99,8 +99,11 @@ pub async fn all(client: &Client, args: &Import, quiet: bool) -> Result<Told, Ex
             Err(error) if Exit::is_of_all(&error) => {
                 let Told { created, updated, unchanged, failed } = &told;
                 let failed = failed.len();
-                eprintln!("flame: entry {}: {created} created, {updated} updated, {unchanged} unchanged, {failed} failed before it; \
-                           begin anew, nothing is made twice", at + 1);
+                eprintln!(
+                    "flame: entry {}: {created} created, {updated} updated, {unchanged} unchanged, {failed} failed before it; \
+                           begin anew, nothing is made twice",
+                    at + 1
+                );
                 return Err(error.into());
             }
             Err(error) => told.failed.push(Failed { entry: at + 1, reason: format!("{error:#}") }),

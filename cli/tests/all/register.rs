@@ -27,7 +27,17 @@ fn described(world: &World, seconds: f64) -> String {
     let id = done[0]["id"].as_str().unwrap().to_owned();
     let file = world.scratch.path().join("german.srt");
     std::fs::write(&file, GERMAN).unwrap();
-    world.json(&["subtitles", "add", &id, file.to_str().unwrap(), "--language", "de", "--title", "Deutsch", "--default"]);
+    world.json(&[
+        "subtitles",
+        "add",
+        &id,
+        file.to_str().unwrap(),
+        "--language",
+        "de",
+        "--title",
+        "Deutsch",
+        "--default",
+    ]);
     world.json(&["asset", "edit", &id, "--set", "keywords=[\"sea\",\"wind\"]"]);
     world.json(&["asset", "sound", &id, "0", "--language", "fr", "--title", "En direct"]);
     world.json(&["asset", "encrypt", "--method", "sample-aes", &id]);
@@ -63,7 +73,10 @@ async fn what_was_protected_is_so_again_and_an_interrupted_registration_is_compl
     for (created, updated, unchanged) in [(1, 1, 0), (0, 0, 2)] {
         let told = world.json(&["asset", "import", file, "--register"]);
         assert_eq!(told["failed"], Value::Array(Vec::new()));
-        assert_eq!((&told["created"], &told["updated"], &told["unchanged"]), (&created.into(), &updated.into(), &unchanged.into()));
+        assert_eq!(
+            (&told["created"], &told["updated"], &told["unchanged"]),
+            (&created.into(), &updated.into(), &unchanged.into())
+        );
         for (id, before) in ids.iter().zip(&before) {
             assert_eq!(&lasting(world.json(&["asset", "show", id])), before);
         }
@@ -86,7 +99,8 @@ async fn what_was_protected_is_so_again_and_an_interrupted_registration_is_compl
     wrong["id"] = "0198a1b2-0000-7000-8000-000000000001".into();
     wrong["source"]["sha256"] = "0".repeat(64).into();
     std::fs::write(world.scratch.path().join("wrong.ndjson"), wrong.to_string()).unwrap();
-    let ran = world.flame(&["asset", "import", world.scratch.path().join("wrong.ndjson").to_str().unwrap(), "--register"]);
+    let ran =
+        world.flame(&["asset", "import", world.scratch.path().join("wrong.ndjson").to_str().unwrap(), "--register"]);
     assert!(ran.status == 1 && ran.err.contains("must begin with"), "{} {}", ran.status, ran.err);
     let shown = world.json(&["asset", "show", "0198a1b2-0000-7000-8000-000000000001"]);
     assert_eq!((&shown["protected"], &shown["version"]), (&true.into(), &Value::Null));

@@ -23,6 +23,8 @@ fn wrong_usage_is_status_2() {
         &["up", "--listen", "here"],
         &["up", "--steering", "/nowhere/steering.toml"],
         &["up", "--steering", manifest.to_str().unwrap()],
+        &["up", "--webhooks", "/nowhere/webhooks.toml"],
+        &["up", "--webhooks", manifest.to_str().unwrap()],
         &["--router", "ftp://example.org", "asset", "list"],
         &["demo", "vod", "/nowhere/film.mp4"],
         &["demo"],

@@ -1,13 +1,21 @@
 //! What the service is told. `config.example.toml` holds every key with its meaning.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flame_api::metadata::Action;
 use flame_object_store::StoreConfig;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+use crate::webhooks::event::Secret;
+
+/// Most webhooks: each is told by a task of its own.
+const WEBHOOKS_MAX: usize = 64;
 
 /// The configuration of the metadata service.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +41,9 @@ pub struct Config {
     pub search: SearchConfig,
     /// The change feed.
     pub feed: FeedConfig,
+    /// Who is told of changes.
+    #[serde(deserialize_with = "webhooks")]
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Where the catalogue lies. Written `postgres://…`, else a path.
@@ -96,6 +107,47 @@ pub struct FeedConfig {
     pub poll: Span,
 }
 
+/// `[[webhooks]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Its name among those of the tenant: how far it was told is kept under it.
+    pub name: String,
+    /// Whose changes.
+    pub tenant: String,
+    /// Where each is sent with POST.
+    pub url: reqwest::Url,
+    /// The key of the signatures.
+    pub secret: Secret,
+    /// What it is told of; nothing: of everything.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+    /// Time that an answer may take.
+    #[serde(default = "answer_within")]
+    pub timeout: Span,
+}
+
+fn answer_within() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+/// Reads all of them; two of one name would take each other's place.
+pub fn webhooks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Webhook>, D::Error> {
+    let webhooks = Vec::<Webhook>::deserialize(deserializer)?;
+    let named = |webhook: &Webhook| (webhook.tenant.clone(), webhook.name.clone());
+    let names: BTreeSet<_> = webhooks.iter().map(named).collect();
+    if names.len() < webhooks.len() {
+        return Err(D::Error::custom("two webhooks of a tenant have the same name"));
+    }
+    if webhooks.len() > WEBHOOKS_MAX {
+        return Err(D::Error::custom(format!("there are more than {WEBHOOKS_MAX} webhooks")));
+    }
+    match webhooks.iter().find(|webhook| !matches!(webhook.url.scheme(), "http" | "https")) {
+        Some(webhook) => Err(D::Error::custom(format!("the webhook {} is told over http or https", webhook.name))),
+        None => Ok(webhooks),
+    }
+}
+
 // === impl Config ===
 
 impl Default for Config {
@@ -111,6 +163,7 @@ impl Default for Config {
             history: HistoryConfig::default(),
             search: SearchConfig::default(),
             feed: FeedConfig::default(),
+            webhooks: Vec::new(),
         }
     }
 }

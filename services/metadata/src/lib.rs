@@ -4,7 +4,7 @@
 //! asset is deleted it sees to it that they are gone.
 //!
 //! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`filter`], [`facet`], [`cursor`]), then [`store`], which
-//! keeps them, [`deletions`], `trash` and `purges`, which work behind, and `http`, which speaks.
+//! keeps them, [`deletions`], `trash`, `purges` and [`webhooks`], which work behind, and `http`, which speaks.
 
 pub mod asset;
 pub mod config;
@@ -23,6 +23,7 @@ pub mod search;
 pub mod store;
 pub mod subtitle;
 mod trash;
+pub mod webhooks;
 mod words;
 
 pub use config::Config;
@@ -64,6 +65,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.cancelled().await;
         feed.close_feed();
     });
+    for webhook in &config.webhooks {
+        let failed = |source| StartError::Open { service: NAME, what: "webhooks", source };
+        store.begin_webhook(&webhook.tenant, &webhook.name).await.map_err(|error| failed(Box::new(error)))?;
+        let http = webhooks::client().map_err(|error| failed(Box::new(error)))?;
+        let (store, webhook) = (store.clone(), webhook.clone());
+        host.spawn("webhooks", move |stop| webhooks::tell(store, webhook, http, stop));
+    }
     let trash = store.clone();
     host.spawn("trash", move |stop| trash::work_off(trash, stop));
     if !config.purges.names.is_empty() {

@@ -30,6 +30,7 @@ mod sql;
 mod subtitles;
 mod trash;
 mod versions;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub use scores::Scored;
 pub use subtitles::{Listed, Unlisted};
 pub use trash::{Deleted, Trashed};
 pub use versions::Published;
+pub use webhooks::{Held, Hook};
 
 use crate::config::{Config, FeedConfig, HistoryConfig, PurgeConfig, SearchConfig, TrashConfig};
 use database::Database;

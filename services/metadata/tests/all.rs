@@ -62,3 +62,5 @@ mod tenants;
 mod upgrade;
 #[path = "all/versions.rs"]
 mod versions;
+#[path = "all/webhooks.rs"]
+mod webhooks;

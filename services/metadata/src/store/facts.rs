@@ -72,13 +72,10 @@ macro_rules! listed {
     };
 }
 
-const CATALOGUE: Sql =
-    listed!("a.tenant = $1 AND a.deleted_at_us IS NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3");
-const IN_STATE: Sql = listed!(
-    "a.tenant = $1 AND a.state = $10 AND a.deleted_at_us IS NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3"
-);
-const TRASH: Sql =
-    listed!("a.tenant = $1 AND a.deleted_at_us IS NOT NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3");
+const CATALOGUE: Sql = listed!("a.tenant = $1 AND a.deleted_at_us IS NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3");
+const IN_STATE: Sql =
+    listed!("a.tenant = $1 AND a.state = $10 AND a.deleted_at_us IS NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3");
+const TRASH: Sql = listed!("a.tenant = $1 AND a.deleted_at_us IS NOT NULL AND a.seq < $2 ORDER BY a.seq DESC LIMIT $3");
 const WITH_WORDS: Sql = Sql {
     sqlite: facts_sqlite!(
         "assets_text x CROSS JOIN assets a ON a.seq = x.rowid",

@@ -114,7 +114,7 @@ impl Store {
 }
 
 /// The oldest and the newest position of a tenant's feed; 0 and 0 where there is none.
-async fn ends(transaction: &mut Transaction, tenant: &str) -> StoreResult<(u64, u64)> {
+pub(super) async fn ends(transaction: &mut Transaction, tenant: &str) -> StoreResult<(u64, u64)> {
     let query = sql("SELECT min(position), max(position) FROM feed WHERE tenant = $1").bind(tenant);
     let ends: Option<(Option<i64>, Option<i64>)> = query.one(transaction).await?;
     let (oldest, newest) = ends.unwrap_or_default();

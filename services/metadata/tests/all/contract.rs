@@ -37,6 +37,7 @@ fn the_example_configuration_holds_the_defaults() {
     std::fs::write(&all, text.lines().map(uncomment).collect::<Vec<_>>().join("\n")).unwrap();
     let all: Config = config::load("metadata", Some(&all)).unwrap();
     assert!(all.host.advertise.is_some() && all.host.token.is_some() && all.host.auth.keys.is_some());
+    assert!(example.webhooks.is_empty() && all.webhooks.len() == 1 && all.webhooks[0].actions.len() == 2);
 }
 
 #[tokio::test]

@@ -151,7 +151,8 @@ async fn values_are_counted_and_the_tenant_s_own(on: On) {
 }
 
 async fn what_one_request_looks_at_is_bounded_and_a_walk_sees_everything(on: On) {
-    let world = World::start_with(on, |config| config.search = SearchConfig { scan: 7, matches: 3, ..config.search }).await;
+    let world =
+        World::start_with(on, |config| config.search = SearchConfig { scan: 7, matches: 3, ..config.search }).await;
     let mut rare = Vec::new();
     for number in 0..20 {
         let asset = world.register(&format!("sea {number}")).await;
