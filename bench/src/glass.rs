@@ -50,6 +50,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         part_ms: PART_MS,
         window_s: 60,
         source: None,
+        ladder: None,
     };
     let channel = flame.client.create_channel(&new).await?;
     let key = channel.key.context("the channel was there before")?;

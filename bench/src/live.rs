@@ -144,6 +144,7 @@ impl<'a> Channel<'a> {
             part_ms: PART_MS,
             window_s: 60,
             source: None,
+            ladder: None,
         };
         let made = flame.client.create_channel(&new).await?;
         let mut encoder = Encoder::new()?;

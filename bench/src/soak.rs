@@ -45,6 +45,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         part_ms: 200,
         window_s: WINDOW_S,
         source: None,
+        ladder: None,
     };
     let channel = flame.client.create_channel(&new).await?;
     let key = channel.key.context("the channel was there before")?;

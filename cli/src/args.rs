@@ -245,6 +245,9 @@ pub enum ChannelCommand {
         /// Let an asset play in it over and over again
         #[arg(long = "loop", id = "loop_asset", value_name = "ASSET", value_parser = connection::id)]
         loop_asset: Option<Uuid>,
+        /// Let transcode make smaller renditions of what comes: of these heights (480,240), or of those that it is set to
+        #[arg(long, value_name = "HEIGHTS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
+        ladder: Option<Vec<u32>>,
     },
     /// List the channels that have not ended
     List,

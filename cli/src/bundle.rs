@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{
-    EmbeddedStore, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
-    WhipConfig,
+    EmbeddedStore, LadderConfig, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig,
+    StoreChoice, WhipConfig,
 };
 use flame_metadata::config::{PurgeConfig, Webhook};
 use flame_object_store::StoreConfig;
@@ -299,6 +299,7 @@ fn ingest(keys: StoreKeys, data: &Path, host: HostConfig, settings: &Settings) -
         }),
         push: Some(PushConfig::default()),
         sources: Some(SourcesConfig::default()),
+        ladder: LadderConfig::default(),
         allowed_origins: Vec::new(),
         media_program: None,
     }

@@ -4,7 +4,9 @@ mod doors;
 
 use anyhow::anyhow;
 use flame_api::Client;
-use flame_api::live::{Channel, ChannelState, Mark, MarkValue, NewChannel, NewMark, Source, SourceState};
+use flame_api::live::{
+    Channel, ChannelState, LadderState, LiveLadder, Mark, MarkValue, NewChannel, NewMark, Source, SourceState,
+};
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -16,7 +18,7 @@ use crate::output;
 pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        ChannelCommand::Create { title, segment, part, window, pull, loop_asset } => {
+        ChannelCommand::Create { title, segment, part, window, pull, loop_asset, ladder } => {
             let new = NewChannel {
                 id: Uuid::now_v7(),
                 title,
@@ -24,6 +26,7 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
                 part_ms: milliseconds(part),
                 window_s: u32::try_from(window.0.as_secs()).unwrap_or(u32::MAX),
                 source: pull.map(|url| Source::Pull(url.into())).or(loop_asset.map(Source::Loop)),
+                ladder: ladder.map(|rungs| LiveLadder { rungs }),
             };
             show(global, &client, &client.create_channel(&new).await?).await
         }
@@ -127,6 +130,18 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
             SourceState::Over => "over",
         };
         fact("source is", source.error.as_ref().map_or_else(|| state.to_owned(), |error| format!("{state}: {error}")));
+    }
+    if let Some(ladder) = &channel.ladder {
+        let rungs = ladder.rungs.iter().map(|rung| format!("{rung} lines"));
+        let rungs: Vec<_> = if ladder.tracks.is_empty() { rungs.collect() } else { ladder.tracks.clone() };
+        fact("ladder", if rungs.is_empty() { "as transcode is set to".to_owned() } else { rungs.join(", ") });
+        let state = match ladder.state {
+            LadderState::Waiting => "waiting",
+            LadderState::Running => "running",
+            LadderState::Behind => "behind: the machine does not keep up, and segments are left out",
+        };
+        let said = ladder.error.as_ref().filter(|_| ladder.state != LadderState::Behind);
+        fact("ladder is", said.map_or_else(|| state.to_owned(), |error| format!("{state}: {error}")));
     }
     if let Some(key) = &channel.key {
         fact("key (said once)", key.clone());

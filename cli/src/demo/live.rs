@@ -1,5 +1,5 @@
-//! Scenario `live`: channel → an encoder publishes a real clip by RTMP → low-latency HLS → the encoder is cut off and comes
-//! back → the channel ends → its recording plays.
+//! Scenario `live`: channel → an encoder publishes a real clip by RTMP → low-latency HLS, and smaller renditions made meanwhile → the
+//! encoder is cut off and comes back → the channel ends → its recording plays.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail, ensure};
 use flame_api::Client;
-use flame_api::live::{Channel, ChannelState, NewChannel, PART_MS, SEGMENT_MS, WINDOW_S};
+use flame_api::live::{Channel, ChannelState, LadderState, LiveLadder, NewChannel, PART_MS, SEGMENT_MS, WINDOW_S};
 use reqwest::{Method, StatusCode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the playlist is followed.
 const FOLLOWED: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
+/// Heights that transcode makes of what comes.
+const RUNGS: [u32; 2] = [240, 144];
 
 pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<(), Broken> {
     let (client, rtmp) = tour.step("start", start(stage)).await?;
@@ -39,6 +41,7 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.figure("part_later_p50", followed.percentile(50) - quickest, "ms", None).await?;
     tour.figure("part_later_p95", followed.percentile(95) - quickest, "ms", Some(Bound::AtMost(1000.0))).await?;
 
+    tour.step("ladder", ladder(&client, &channel)).await?;
     tour.step("cut off", cut_off(&client, &channel, encoder)).await?;
     let encoder = tour.step("come back", come_back(&client, &channel, clip, &door)).await?;
     tour.step("end", end(&client, &channel, encoder)).await?;
@@ -59,7 +62,15 @@ async fn start(stage: &mut Stage) -> anyhow::Result<Verified<(Client, SocketAddr
 
 async fn create(client: &Client) -> anyhow::Result<Verified<Channel>> {
     let (id, title) = (Uuid::now_v7(), "The demo, live".to_owned());
-    let new = NewChannel { id, title, segment_ms: SEGMENT_MS, part_ms: PART_MS, window_s: WINDOW_S, source: None };
+    let new = NewChannel {
+        id,
+        title,
+        segment_ms: SEGMENT_MS,
+        part_ms: PART_MS,
+        window_s: WINDOW_S,
+        source: None,
+        ladder: Some(LiveLadder { rungs: RUNGS.to_vec() }),
+    };
     let channel = client.create_channel(&new).await?;
     ensure!(channel.key.is_some(), "it has no key");
     let detail = format!("{id}, segments of {SEGMENT_MS} ms in parts of {PART_MS} ms; its key is said once");
@@ -129,6 +140,37 @@ async fn follow(client: &Client, channel: &Channel) -> anyhow::Result<Verified<F
     let count = ages.len();
     ensure!(count >= 10, "only {count} parts came in {} s", FOLLOWED.as_secs());
     Ok(Verified(Followed(ages), format!("{count} parts, each waited for and each there as soon as it was whole")))
+}
+
+/// The renditions that were made while the source came: in the playlist, in the source's places, and decoded.
+async fn ladder(client: &Client, channel: &Channel) -> anyhow::Result<Verified<()>> {
+    let shown = client.channel(channel.id).await?.and_then(|channel| channel.ladder).context("it has no ladder")?;
+    ensure!(shown.state == LadderState::Running, "it is {:?}: {}", shown.state, shown.error.unwrap_or_default());
+    let playlist = text(client, &channel.id.to_string(), &[]).await?;
+    let variants = playlist.matches("#EXT-X-STREAM-INF").count();
+    ensure!(variants == RUNGS.len() + 1, "{variants} variants:\n{playlist}");
+    let source = Edge::read(&text(client, &video(client, channel).await?, &[]).await?)?;
+    let mut details = Vec::new();
+    for track in &shown.tracks {
+        let track = format!("{}/{}/{track}", channel.id, channel.version);
+        let edge = Edge::read(&text(client, &track, &[]).await?)?;
+        ensure!(edge.number + 1 >= source.number, "{track} is at {edge:?}, the source at {source:?}");
+        let bytes = segment(client, &track, edge.number.saturating_sub(1)).await?;
+        details.push(format!(
+            "{} with {} KiB a segment",
+            track.rsplit('/').next().unwrap_or_default(),
+            bytes.div_ceil(1024)
+        ));
+    }
+    Ok(Verified((), format!("beside the source: {}; the same segments and parts", details.join(", "))))
+}
+
+/// How many octets a segment has.
+async fn segment(client: &Client, track: &str, number: u64) -> anyhow::Result<usize> {
+    let path = format!("{track}/{number}.m4s");
+    let answer = client.request(Method::GET, "streaming", &path).timeout(PATIENCE).send().await?;
+    ensure!(answer.status() == StatusCode::OK, "{path}: {}", answer.status());
+    Ok(answer.bytes().await?.len())
 }
 
 /// How far a playlist is.

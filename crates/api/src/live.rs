@@ -17,6 +17,7 @@
 //! [`Publication::first_number`]; a number that it skips is a gap. What came once is not taken twice: sending a
 //! segment again changes nothing.
 
+mod ladder;
 mod mark;
 mod source;
 
@@ -25,6 +26,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::ladder::{
+    ChannelLadder, LadderStanding, LadderState, LadderTracks, LiveLadder, NewLadder, RELAY_TYPE, RUNGS_MAX,
+};
 pub use self::mark::{Mark, MarkValue, NewMark};
 pub use self::source::{ChannelSource, NewSourcePublication, Source, SourceStanding, SourceState};
 use crate::media::{Rational, TrackKind};
@@ -56,6 +60,9 @@ pub struct NewChannel {
     /// Where its media comes from, if ingest is to fetch it; encoders may still publish, and it waits while they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
+    /// The renditions that are to be made of what comes in, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<LiveLadder>,
 }
 
 /// Where a channel stands.
@@ -95,6 +102,9 @@ pub struct Channel {
     /// Where its media comes from, where ingest fetches it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<ChannelSource>,
+    /// What is made of what comes in, where something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<ChannelLadder>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -117,6 +127,9 @@ pub struct LiveTerms {
     pub segment_ms: u32,
     /// Length of a part, milliseconds.
     pub part_ms: u32,
+    /// What is to be made of what comes, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<LiveLadder>,
 }
 
 /// Body of `POST /publications`: somebody with a key begins to send.

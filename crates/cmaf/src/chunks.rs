@@ -74,6 +74,8 @@ pub struct ChunkWriter {
     open: OpenChunk,
     /// Chunks given out.
     written: u32,
+    /// A segment has begun whose end was not said ([`ChunkWriter::push_timed`]).
+    is_within: bool,
 }
 
 #[derive(Debug, Default)]
@@ -143,6 +145,7 @@ impl ChunkWriter {
             begins_segment: true,
             open: OpenChunk::default(),
             written: 0,
+            is_within: false,
         })
     }
 
@@ -204,6 +207,46 @@ impl ChunkWriter {
         let mut chunks: Vec<Chunk> = self.settle(last, duration_ticks)?.into_iter().collect();
         chunks.push(self.close(true)?);
         Ok(chunks)
+    }
+
+    /// Adds a sample whose duration is known: what it makes whole is given out at once, and nothing waits for the next one. A track
+    /// is written so from its first sample to its last, or by [`ChunkWriter::push`].
+    ///
+    /// # Errors
+    /// As [`ChunkWriter::push`].
+    pub fn push_timed(&mut self, sample: Sample, number: u64) -> Result<Vec<Chunk>, WriteError> {
+        check(&sample)?;
+        let Sample { dts_ticks, duration_ticks, is_sync, .. } = sample;
+        if duration_ticks == 0 {
+            return Err(WriteError::EmptySample { dts_ticks });
+        }
+        let begins = !self.is_within || number != self.number;
+        if begins && !is_sync {
+            return Err(WriteError::NoSync { number, dts_ticks });
+        }
+        if self.written > 0 && number < self.number {
+            return Err(WriteError::Number { number, previous_number: self.number });
+        }
+        let mut chunks = Vec::new();
+        if begins {
+            chunks.extend(self.end_segment()?);
+            (self.number, self.begins_segment, self.is_within) = (number, true, true);
+        }
+        chunks.extend(self.settle(sample, duration_ticks)?);
+        if self.parts.is_full(self.open.duration_ticks) {
+            chunks.push(self.close(false)?);
+        }
+        Ok(chunks)
+    }
+
+    /// The segment under way is whole: what of it has not been given out yet, which may be nothing. For who uses
+    /// [`ChunkWriter::push_timed`].
+    ///
+    /// # Errors
+    /// As [`ChunkWriter::push`].
+    pub fn end_segment(&mut self) -> Result<Option<Chunk>, WriteError> {
+        self.is_within = false;
+        if self.open.samples.is_empty() { Ok(None) } else { self.close(true).map(Some) }
     }
 
     /// Puts a sample, whose duration is now known, into the open chunk. Returns the one that it did not fit into.

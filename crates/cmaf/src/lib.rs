@@ -9,6 +9,7 @@
 //! lies where ([`index`]) and how fast it runs ([`figures`]). Live tracks are written in [`chunks`], all cut at the same
 //! times ([`cuts`]). What was written is read back by [`samples`], carried to players of transport streams by [`ts`], and
 //! encrypted on its way out by [`encryption`].
+//! [`relay`] brings live tracks from one process to another.
 //! [`boxes`] looks at files of others before anything heavier does, [`movie`] packages them as they are, and [`pushed`] and
 //! [`ts::reader`] take apart what encoders of others push ([`muxed`]: one track of several).
 
@@ -26,6 +27,7 @@ pub mod movie;
 pub mod muxed;
 pub mod pushed;
 pub mod record;
+pub mod relay;
 pub mod samples;
 pub mod timing;
 pub mod track;

@@ -36,7 +36,7 @@ pub(crate) struct Child {
     process: Process,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    words: Arc<Mutex<VecDeque<String>>>,
+    words: Words,
     listener: JoinHandle<()>,
     /// Requests it has served.
     pub(crate) served: u32,
@@ -47,37 +47,8 @@ pub(crate) struct Child {
 impl Child {
     /// Starts a child and waits until it is ready.
     pub(crate) async fn start(config: &PoolConfig) -> Result<Self, ChildError> {
-        let mut command = Command::new(&config.program);
-        command.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let limits = &config.limits;
-        for (flag, limit) in [
-            ("--address-space-bytes", limits.address_space_bytes),
-            ("--cpu-s", limits.cpu_s),
-            ("--file-size-bytes", limits.file_size_bytes),
-        ] {
-            if let Some(limit) = limit {
-                command.arg(flag).arg(limit.to_string());
-            }
-        }
-        command.env("GST_DEBUG_NO_COLOR", "1");
-        // SVT-AV1 describes itself at every start; only its errors are of use.
-        command.env("SVT_LOG", "1");
-        // Each arena reserves 64 MiB of address space, and by default there are eight a core.
-        command.env("MALLOC_ARENA_MAX", "8");
-        if let Some(folder) = &config.cache_dir {
-            // Without it a service that has no home folder would scan all plugins at every start of a child.
-            command.env("GST_REGISTRY", folder.join("gstreamer-registry.bin"));
-        }
-        let mut process = command.spawn().map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => ChildError::NotFound { program: config.program.clone() },
-            _ => ChildError::Start { program: config.program.clone(), source },
-        })?;
-        let piped = "a piped stream is there until it is taken";
-        let stdin = process.stdin.take().expect(piped);
-        let stdout = BufReader::new(process.stdout.take().expect(piped));
-        let stderr = process.stderr.take().expect(piped);
-        let words = Arc::new(Mutex::new(VecDeque::new()));
-        let listener = tokio::spawn(listen(stderr, process.id(), Arc::clone(&words)));
+        let Started { process, stdin, stdout, words, listener } = spawn(config, "worker")?;
+        let stdout = BufReader::new(stdout);
         let mut child = Self { process, stdin, stdout, words, listener, served: 0 };
         match timeout(HELLO_TIMEOUT, child.event()).await {
             Err(_) => Err(child.violation("it did not say hello")),
@@ -142,17 +113,7 @@ impl Child {
 
     /// What the end of a process that should still run means.
     async fn post_mortem(&mut self) -> ChildError {
-        let status = timeout(END_TIMEOUT, self.process.wait()).await.ok().and_then(Result::ok);
-        if status.is_none() {
-            // It closed its output and lives on.
-            let _ = self.process.start_kill();
-        }
-        let _ = timeout(END_TIMEOUT, &mut self.listener).await;
-        ChildError::Crashed {
-            signal: status.and_then(|status| status.signal()),
-            status: status.and_then(|status| status.code()),
-            stderr: self.words.lock().expect("no panic while it is held").iter().cloned().collect(),
-        }
+        post_mortem(&mut self.process, &mut self.listener, &self.words).await
     }
 
     fn violation(&mut self, what: &str) -> ChildError {
@@ -165,6 +126,70 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.listener.abort();
     }
+}
+
+/// What the end of a process that should still run means.
+pub(crate) async fn post_mortem(process: &mut Process, listener: &mut JoinHandle<()>, words: &Words) -> ChildError {
+    let status = timeout(END_TIMEOUT, process.wait()).await.ok().and_then(Result::ok);
+    if status.is_none() {
+        // It closed its output and lives on.
+        let _ = process.start_kill();
+    }
+    let _ = timeout(END_TIMEOUT, listener).await;
+    ChildError::Crashed {
+        signal: status.and_then(|status| status.signal()),
+        status: status.and_then(|status| status.code()),
+        stderr: words.lock().expect("no panic while it is held").iter().cloned().collect(),
+    }
+}
+
+/// A process that was started, and its pipes.
+pub(crate) struct Started {
+    pub(crate) process: Process,
+    pub(crate) stdin: ChildStdin,
+    pub(crate) stdout: ChildStdout,
+    /// The last that it wrote to standard error, and who listens.
+    pub(crate) words: Words,
+    pub(crate) listener: JoinHandle<()>,
+}
+
+/// Lines of standard error.
+pub(crate) type Words = Arc<Mutex<VecDeque<String>>>;
+
+/// Starts the program in this mode, with the limits and the surroundings of all children.
+pub(crate) fn spawn(config: &PoolConfig, mode: &str) -> Result<Started, ChildError> {
+    let mut command = Command::new(&config.program);
+    command.arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let limits = &config.limits;
+    for (flag, limit) in [
+        ("--address-space-bytes", limits.address_space_bytes),
+        ("--cpu-s", limits.cpu_s),
+        ("--file-size-bytes", limits.file_size_bytes),
+    ] {
+        if let Some(limit) = limit {
+            command.arg(flag).arg(limit.to_string());
+        }
+    }
+    command.env("GST_DEBUG_NO_COLOR", "1");
+    // SVT-AV1 describes itself at every start; only its errors are of use.
+    command.env("SVT_LOG", "1");
+    // Each arena reserves 64 MiB of address space, and by default there are eight a core.
+    command.env("MALLOC_ARENA_MAX", "8");
+    if let Some(folder) = &config.cache_dir {
+        // Without it a service that has no home folder would scan all plugins at every start of a child.
+        command.env("GST_REGISTRY", folder.join("gstreamer-registry.bin"));
+    }
+    let mut process = command.spawn().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => ChildError::NotFound { program: config.program.clone() },
+        _ => ChildError::Start { program: config.program.clone(), source },
+    })?;
+    let piped = "a piped stream is there until it is taken";
+    let stdin = process.stdin.take().expect(piped);
+    let stdout = process.stdout.take().expect(piped);
+    let stderr = process.stderr.take().expect(piped);
+    let words = Arc::new(Mutex::new(VecDeque::new()));
+    let listener = tokio::spawn(listen(stderr, process.id(), Arc::clone(&words)));
+    Ok(Started { process, stdin, stdout, words, listener })
 }
 
 /// A line of at most [`LINE_SIZE_MAX_BYTES`].
@@ -195,7 +220,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<
 }
 
 /// Writes what the child says on standard error into the log and keeps the last of it.
-async fn listen(stderr: ChildStderr, pid: Option<u32>, words: Arc<Mutex<VecDeque<String>>>) {
+async fn listen(stderr: ChildStderr, pid: Option<u32>, words: Words) {
     let mut reader = BufReader::with_capacity(STDERR_LINE_MAX_BYTES, stderr);
     loop {
         // A line longer than the buffer is taken in pieces: nothing here grows with what a child says.

@@ -7,15 +7,18 @@
 //! standard input.
 //!
 //! In reading order: what parent and child say to each other ([`protocol`]), where the program is
-//! ([`program`]), one child (`child`), many of them ([`pool`]) and what can go wrong ([`error`]).
+//! ([`program`]), one child (`child`), many of them ([`pool`]), one that
+//! makes a ladder of live media for as long as it comes ([`live`]), and what can go wrong ([`error`]).
 
 mod child;
 pub mod error;
+pub mod live;
 pub mod memory;
 pub mod pool;
 pub mod program;
 pub mod protocol;
 
 pub use error::ChildError;
+pub use live::{LiveChild, LivePlan, LiveRung};
 pub use pool::{Call, Limits, Pool, PoolConfig};
 pub use program::find_program;

@@ -5,11 +5,11 @@
 #![allow(unsafe_code)]
 
 use ffmpeg_next::{
-    Rational, Stream, color, encoder,
+    Rational, Stream, codec, color, encoder,
     ffi::{
-        AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL, AV_PIX_FMT_FLAG_RGB, AVColorPrimaries,
-        AVColorSpace, AVColorTransferCharacteristic, AVDiscard, av_find_program_from_stream, av_image_get_linesize,
-        av_pix_fmt_count_planes, sws_scale,
+        AV_INPUT_BUFFER_PADDING_SIZE, AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL,
+        AV_PIX_FMT_FLAG_RGB, AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, AVDiscard,
+        av_find_program_from_stream, av_image_get_linesize, av_mallocz, av_pix_fmt_count_planes, sws_scale,
     },
     format::{self, Pixel},
     frame,
@@ -146,6 +146,27 @@ pub(crate) fn extradata(open: &encoder::video::Encoder) -> Vec<u8> {
             Ok(_) | Err(_) => Vec::new(),
         }
     }
+}
+
+/// Tells a decoder that is not open yet what stands ahead of its stream: the record of an init segment. `None` without memory.
+pub(crate) fn set_extradata(context: &mut codec::Context, record: &[u8]) -> Option<()> {
+    let size = i32::try_from(record.len()).ok()?;
+    let padded = record.len().checked_add(usize::try_from(AV_INPUT_BUFFER_PADDING_SIZE).ok()?)?;
+    // SAFETY: the memory is FFmpeg's own and as long as the record and the padding that decoders read; the context, which `context`
+    // owns, frees it. What it had before is none: a decoder is given its record once, before it is opened.
+    unsafe {
+        if !(*context.as_ptr()).extradata.is_null() {
+            return None;
+        }
+        let data = av_mallocz(padded).cast::<u8>();
+        if data.is_null() {
+            return None;
+        }
+        std::ptr::copy_nonoverlapping(record.as_ptr(), data, record.len());
+        (*context.as_mut_ptr()).extradata = data;
+        (*context.as_mut_ptr()).extradata_size = size;
+    }
+    Some(())
 }
 
 /// How samples of a pixel format lie.

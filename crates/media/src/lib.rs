@@ -5,7 +5,7 @@
 //!
 //! In reading order: whose fault a failure is ([`fault`]), opening a source ([`source`]), measuring it
 //! ([`probe`]), one picture of it ([`poster`]), all of it as CMAF tracks ([`ladder`]), all of it decoded and counted ([`play`]), one
-//! segment of a track made smaller ([`transrate`]), two
+//! segment of a track made smaller ([`transrate`]), live media made smaller while it comes ([`live`]), two
 //! of them compared ([`compare`]), one looked through for faults ([`inspect`]); then the process around
 //! it: what it may use ([`limits`]) and what it says ([`worker`]). [`ffi`], [`scale`] and [`vmaf`] hold
 //! what the bindings leave out.
@@ -16,6 +16,7 @@ mod ffi;
 pub mod inspect;
 pub mod ladder;
 pub mod limits;
+pub mod live;
 pub mod play;
 pub mod poster;
 pub mod probe;

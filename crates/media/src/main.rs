@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use flame_media::{ladder, limits::Limits, play, probe, worker};
+use flame_media::{ladder, limits::Limits, live, play, probe, worker};
 
 /// Measures and encodes media. Services start it; `probe` is for people.
 #[derive(Debug, Parser)]
@@ -16,17 +16,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve requests of a parent process: JSON lines from standard input to standard output.
-    Worker {
-        /// Most address space, in bytes.
-        #[arg(long)]
-        address_space_bytes: Option<u64>,
-        /// Most processor time, in seconds.
-        #[arg(long)]
-        cpu_s: Option<u64>,
-        /// Largest file written, in bytes.
-        #[arg(long)]
-        file_size_bytes: Option<u64>,
-    },
+    Worker(LimitArgs),
+    /// Make a ladder of live media for a parent process: messages from standard input to standard output
+    Live(LimitArgs),
     /// Measure a file and print what was found as JSON.
     Probe {
         /// A path, or an http:// URL.
@@ -41,6 +33,26 @@ enum Command {
     Check,
 }
 
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct LimitArgs {
+    /// Most address space, in bytes.
+    #[arg(long)]
+    address_space_bytes: Option<u64>,
+    /// Most processor time, in seconds.
+    #[arg(long)]
+    cpu_s: Option<u64>,
+    /// Largest file written, in bytes.
+    #[arg(long)]
+    file_size_bytes: Option<u64>,
+}
+
+impl LimitArgs {
+    fn apply(self) -> anyhow::Result<()> {
+        let Self { address_space_bytes, cpu_s, file_size_bytes } = self;
+        Limits { address_space_bytes, cpu_s, file_size_bytes }.apply()
+    }
+}
+
 fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
@@ -48,9 +60,8 @@ fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Worker { address_space_bytes, cpu_s, file_size_bytes } => {
-            Limits { address_space_bytes, cpu_s, file_size_bytes }.apply().and_then(|()| worker::run())
-        }
+        Command::Worker(limits) => limits.apply().and_then(|()| worker::run()),
+        Command::Live(limits) => limits.apply().and_then(|()| live::run()),
         Command::Probe { input } => probe::probe(&input).map_err(anyhow::Error::from).and_then(|probe| print(&probe)),
         Command::Play { input } => play::play(&input).map_err(anyhow::Error::from).and_then(|played| print(&played)),
         Command::Check => ladder::examine().map_err(anyhow::Error::from).map(|found| println!("{found}")),

@@ -54,7 +54,7 @@ fn versions() -> String {
 }
 
 /// From here on descriptor 1 leads to standard error, so that no library can write into the protocol.
-fn take_stdout() -> std::io::Result<File> {
+pub(crate) fn take_stdout() -> std::io::Result<File> {
     let output = rustix::io::dup(std::io::stdout())?;
     rustix::stdio::dup2_stdout(std::io::stderr())?;
     Ok(File::from(output))

@@ -1,5 +1,6 @@
 //! Configuration; `config.example.toml` holds every key with what it costs.
 
+mod ladder;
 mod push;
 mod quotas;
 mod sources;
@@ -19,6 +20,7 @@ use url::Url;
 
 use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 
+pub use ladder::LadderConfig;
 pub use push::PushConfig;
 pub use quotas::{Quotas, TenantQuota};
 pub use sources::SourcesConfig;
@@ -60,6 +62,9 @@ pub struct Config {
     /// Channels whose media is fetched; without this section none is.
     #[serde(default)]
     pub sources: Option<SourcesConfig>,
+    /// Channels with a ladder: what is sent to transcode for them.
+    #[serde(default)]
+    pub ladder: LadderConfig,
     /// Other origins whose web pages may use this service (`https://portal.example`); `*` is not one.
     #[serde(default)]
     pub allowed_origins: Vec<String>,
@@ -300,6 +305,7 @@ impl Config {
         if let Some(sources) = &self.sources {
             sources.check()?;
         }
+        self.ladder.check()?;
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));
         }

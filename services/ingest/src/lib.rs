@@ -56,6 +56,7 @@ use depot::Depot;
 use intake::Intake;
 use join::Joiner;
 use live::figures::Figures;
+use live::publisher::Reach;
 use processing::Processor;
 use processing::media::Media;
 use pull::Puller;
@@ -91,26 +92,27 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     std::fs::create_dir_all(&scratch).map_err(|error| open("data folder")(error.into()))?;
     let mut host = Host::bind(NAME, &config.host).await?;
     let figures = Figures::new(host.metrics());
+    let reach = || host.client().map(|client| Reach { client, ladder: config.ladder });
     let door = match &config.rtmp {
-        Some(rtmp) => Some(Door::open(rtmp, host.client(), figures.clone()).await?),
+        Some(rtmp) => Some(Door::open(rtmp, reach(), figures.clone()).await?),
         None => None,
     };
     let srt_door = match &config.srt {
-        Some(srt) => Some(srt::Door::open(srt, host.client(), figures.clone()).await?),
+        Some(srt) => Some(srt::Door::open(srt, reach(), figures.clone()).await?),
         None => None,
     };
     let whip_door = match &config.whip {
-        Some(whip) => Some(whip::Door::open(whip, host.client(), figures.clone()).await?),
+        Some(whip) => Some(whip::Door::open(whip, reach(), figures.clone()).await?),
         None => None,
     };
-    let sources = match (&config.sources, host.client()) {
-        (Some(sources), Some(client)) => {
+    let sources = match (&config.sources, reach()) {
+        (Some(sources), Some(reach)) => {
             let fetcher = Fetcher::new(config.pulls, config.limits.idle.0);
-            Some(Sources::new(*sources, client, fetcher, figures.clone()))
+            Some(Sources::new(*sources, reach, fetcher, figures.clone()))
         }
         (None, _) | (_, None) => None,
     };
-    let pushes = config.push.map(|push| Pushes::new(push, host.client(), figures));
+    let pushes = config.push.map(|push| Pushes::new(push, reach(), figures));
     let rtmp = door.as_ref().map(Door::address);
     let srt = srt_door.as_ref().map(srt::Door::address);
     let whip = whip_door.as_ref().map(whip::Door::address);

@@ -15,7 +15,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
-use flame_api::Client;
 use flame_api::live::LiveTerms;
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
@@ -26,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::PushConfig;
 use crate::live::figures::Figures;
 use crate::live::key::{self, StreamKey};
-use crate::live::publisher::Way;
+use crate::live::publisher::{Reach, Way};
 use crate::live::queue::Bound;
 
 pub use channel::{Channel, Ended, PushError};
@@ -93,9 +92,10 @@ impl std::fmt::Debug for ChannelKey {
 impl Pushes {
     /// Nobody pushes yet. Without a `client`, nobody can.
     #[must_use]
-    pub fn new(config: PushConfig, client: Option<Client>, figures: Figures) -> Self {
-        let way = client.map(|client| Way {
+    pub fn new(config: PushConfig, reach: Option<Reach>, figures: Figures) -> Self {
+        let way = reach.map(|Reach { client, ladder }| Way {
             client,
+            ladder,
             bound: Bound {
                 bytes: usize::try_from(config.queue.0).unwrap_or(usize::MAX),
                 segments: config.queue_segments,

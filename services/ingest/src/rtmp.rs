@@ -18,7 +18,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_api::Client;
 use flame_service_host::StartError;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::RtmpConfig;
 use crate::live::figures::Figures;
-use crate::live::publisher::Way;
+use crate::live::publisher::{Reach, Way};
 use crate::live::queue::Bound;
 use crate::live::shares::Shares;
 use connection::Terms;
@@ -56,12 +55,13 @@ impl Door {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub async fn open(config: &RtmpConfig, client: Option<Client>, figures: Figures) -> Result<Self, StartError> {
+    pub async fn open(config: &RtmpConfig, reach: Option<Reach>, figures: Figures) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        let way = client.map(|client| Way {
+        let way = reach.map(|Reach { client, ladder }| Way {
             client,
+            ladder,
             bound: Bound {
                 bytes: usize::try_from(config.queue.0).unwrap_or(usize::MAX),
                 segments: config.queue_segments,

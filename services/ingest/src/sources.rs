@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::config::SourcesConfig;
 use crate::live::figures::Figures;
-use crate::live::publisher::Way;
+use crate::live::publisher::{Reach, Way};
 use crate::live::queue::Bound;
 use crate::pull::fetch::Fetcher;
 use crate::retry;
@@ -54,9 +54,11 @@ pub struct Sources {
 impl Sources {
     /// Nothing is fetched yet.
     #[must_use]
-    pub fn new(config: SourcesConfig, client: Client, fetcher: Fetcher, figures: Figures) -> Self {
+    pub fn new(config: SourcesConfig, reach: Reach, fetcher: Fetcher, figures: Figures) -> Self {
+        let Reach { client, ladder } = reach;
         let way = Way {
             client,
+            ladder,
             bound: Bound { bytes: bytes(config.queue.0), segments: config.queue_segments },
             patience: config.patience.0,
             answer_timeout: config.answer_timeout.0,

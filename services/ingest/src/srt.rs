@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flame_api::Client;
 use flame_api::live::LiveTerms;
 use flame_service_host::StartError;
 use flame_service_host::problem::chain;
@@ -37,7 +36,7 @@ use crate::live::figures::Figures;
 use crate::live::grid::Count;
 use crate::live::key::{self, KeyError, StreamKey};
 use crate::live::packager::{Lengths, Packager};
-use crate::live::publisher::Way;
+use crate::live::publisher::{Reach, Way};
 use crate::live::queue::Bound;
 use crate::live::shares::{Share, Shares};
 use connection::{Line, Terms};
@@ -112,14 +111,15 @@ impl Door {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub async fn open(config: &SrtConfig, client: Option<Client>, figures: Figures) -> Result<Self, StartError> {
+    pub async fn open(config: &SrtConfig, reach: Option<Reach>, figures: Figures) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
         let socket = UdpSocket::bind(config.listen).await.map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
         let receive_buffer = usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX);
         SockRef::from(&socket).set_recv_buffer_size(receive_buffer).map_err(bind)?;
-        let way = client.map(|client| Way {
+        let way = reach.map(|Reach { client, ladder }| Way {
             client,
+            ladder,
             bound: Bound {
                 bytes: usize::try_from(config.queue.0).unwrap_or(usize::MAX),
                 segments: config.queue_segments,
@@ -266,7 +266,7 @@ impl Open {
         let answer = call.accept(local, latency_ms, window_packets).write(self.now_us(), remote);
         tracing::info!(peer = %from, channel = %terms.channel, latency_ms, "an encoder publishes by SRT");
         let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
-        let driver = Driver::new(way, key, terms.channel, Packager::new(lengths, Count::TRANSPORT_STREAM));
+        let driver = Driver::new(way, key, terms, Packager::new(lengths, Count::TRANSPORT_STREAM));
         let line = Line {
             socket: Arc::clone(&self.door.socket),
             peer: from,

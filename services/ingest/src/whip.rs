@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flame_api::Client;
 use flame_service_host::StartError;
 use socket2::SockRef;
 use str0m::crypto::{CryptoProvider, from_feature_flags};
@@ -34,7 +33,7 @@ use crate::live::figures::Figures;
 use crate::live::grid::Count;
 use crate::live::key::{self, KeyError};
 use crate::live::packager::{Lengths, Packager};
-use crate::live::publisher::Way;
+use crate::live::publisher::{Reach, Way};
 use crate::live::queue::Bound;
 use crate::push::ChannelKey;
 use session::{Datagram, OfferError, Session, Terms};
@@ -131,14 +130,15 @@ impl Door {
     ///
     /// # Errors
     /// [`StartError::Bind`].
-    pub async fn open(config: &WhipConfig, client: Option<Client>, figures: Figures) -> Result<Self, StartError> {
+    pub async fn open(config: &WhipConfig, reach: Option<Reach>, figures: Figures) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
         let socket = UdpSocket::bind(config.listen).await.map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
         let receive_buffer = usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX);
         SockRef::from(&socket).set_recv_buffer_size(receive_buffer).map_err(bind)?;
-        let way = client.map(|client| Way {
+        let way = reach.map(|Reach { client, ladder }| Way {
             client,
+            ladder,
             bound: Bound {
                 bytes: usize::try_from(config.queue.0).unwrap_or(usize::MAX),
                 segments: config.queue_segments,
@@ -229,7 +229,7 @@ impl Door {
         let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
         // RTP's clock of pictures is that of transport streams, and sound is brought to it.
         let packager = Packager::new(lengths, Count::TRANSPORT_STREAM);
-        let driver = Driver::new(way, key.to_shown(), terms.channel, packager);
+        let driver = Driver::new(way, key.to_shown(), terms.clone(), packager);
         let bounds = Terms {
             connect_timeout: inner.config.connect_timeout.0,
             idle: inner.config.idle.0,

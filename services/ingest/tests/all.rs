@@ -25,6 +25,8 @@ mod deferred;
 mod external;
 #[path = "all/files.rs"]
 mod files;
+#[path = "all/ladder.rs"]
+mod ladder;
 #[path = "all/limits.rs"]
 mod limits;
 #[path = "all/live.rs"]

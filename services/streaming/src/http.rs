@@ -5,6 +5,7 @@ mod channels;
 mod clock;
 mod error;
 mod keys;
+mod ladder;
 mod live;
 mod marks;
 mod media;
@@ -74,6 +75,7 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(channels::end))
         .routes(routes!(source::publish))
         .routes(routes!(source::stand))
+        .routes(routes!(ladder::stand))
         .routes(routes!(marks::put))
         .routes(routes!(marks::list))
         .routes(routes!(publications::terms))

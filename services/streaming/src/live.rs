@@ -6,7 +6,7 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `source` (what ingest fetches by itself), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod archive;
@@ -14,6 +14,7 @@ mod channel;
 mod documents;
 mod ending;
 mod failover;
+mod ladder;
 mod limits;
 mod manifest;
 mod marks;
@@ -93,6 +94,9 @@ pub(crate) enum LiveError {
     /// Nobody fetches media for it.
     #[error("channel {0} has no source: encoders bring its media, with its key")]
     NoSource(Uuid),
+    /// Nothing is made of what comes to it.
+    #[error("channel {0} was created without a ladder")]
+    NoLadder(Uuid),
     /// The channel has ended.
     #[error("channel {0} has ended")]
     Ended(Uuid),
@@ -263,8 +267,16 @@ impl Live {
         if let Some(known) = self.find(new.id) {
             let shown = known.shown().await;
             let from = shown.source.as_ref().map(|source| &source.from);
-            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, from)
-                == (&new.title, new.segment_ms, new.part_ms, new.window_s, new.source.as_ref());
+            let ladder = shown.ladder.as_ref().map(|ladder| &ladder.rungs);
+            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, from, ladder)
+                == (
+                    &new.title,
+                    new.segment_ms,
+                    new.part_ms,
+                    new.window_s,
+                    new.source.as_ref(),
+                    new.ladder.as_ref().map(|ladder| &ladder.rungs),
+                );
             return if is_same { Ok(shown) } else { Err(LiveError::Taken(new.id)) };
         }
         if self.channels().len() >= self.0.config.channels_max {

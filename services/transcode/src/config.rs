@@ -40,6 +40,9 @@ pub struct Config {
     /// How renditions are made in the path of requests.
     #[serde(default)]
     pub transrate: TransrateConfig,
+    /// How live ladders are made.
+    #[serde(default)]
+    pub live: LiveConfig,
     /// Where sources come from and tracks go to.
     pub store: StoreConfig,
 }
@@ -66,6 +69,22 @@ pub struct TransrateConfig {
     pub segment_max: Bytes,
     /// Time for each answer of upstream, and for making a segment.
     pub deadline: Span,
+}
+
+/// `[live]`: smaller renditions of live media, made while it comes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LiveConfig {
+    /// Ladders at once, each with a media process of its own; more are refused with 503.
+    pub at_once: usize,
+    /// Shorter sides in pixels, for channels that name none; those that are smaller than what comes are made.
+    pub rungs: Vec<u32>,
+    /// x264's preset, always tuned for no latency.
+    pub preset: Preset,
+    /// Time for the description of a ladder to come, and for its media process to begin.
+    pub patience: Span,
+    /// A source that brings nothing for this long has gone.
+    pub idle: Span,
 }
 
 /// `[jobs]`: how jobs are run.
@@ -133,6 +152,7 @@ impl Config {
             watchers_max: default_watchers_max(),
             jobs: JobConfig::default(),
             transrate: TransrateConfig::default(),
+            live: LiveConfig::default(),
             store,
         }
     }
@@ -172,6 +192,20 @@ impl Default for TransrateConfig {
             memory: Bytes(128 << 20),
             segment_max: Bytes(64 << 20),
             deadline: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+// === impl LiveConfig ===
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            at_once: 2,
+            rungs: vec![720, 480, 360, 240],
+            preset: Preset::Veryfast,
+            patience: Span(Duration::from_secs(10)),
+            idle: Span(Duration::from_secs(60)),
         }
     }
 }

@@ -4,6 +4,7 @@ mod chains;
 mod derived;
 mod encoders;
 mod jobs;
+mod ladders;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use utoipa_axum::router::OpenApiRouter;
@@ -11,6 +12,7 @@ use utoipa_axum::routes;
 
 use crate::encoders::Encoders;
 use crate::limits::BODY_MAX_BYTES;
+use crate::live::Ladders;
 use crate::store::Store;
 use crate::transrate::Transrater;
 
@@ -19,10 +21,11 @@ use crate::transrate::Transrater;
 struct Api {
     store: Store,
     encoders: Encoders,
+    ladders: Ladders,
 }
 
 /// All routes; every one needs a caller.
-pub(crate) fn routes(store: Store, encoders: Encoders) -> OpenApiRouter {
+pub(crate) fn routes(store: Store, encoders: Encoders, ladders: Ladders) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(chains::list))
         .routes(routes!(chains::show))
@@ -32,8 +35,9 @@ pub(crate) fn routes(store: Store, encoders: Encoders) -> OpenApiRouter {
         .routes(routes!(jobs::show))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::watch))
+        .routes(routes!(ladders::climb))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
-        .with_state(Api { store, encoders })
+        .with_state(Api { store, encoders, ladders })
 }
 
 /// What viewers call.
@@ -52,5 +56,11 @@ impl FromRef<Api> for Store {
 impl FromRef<Api> for Encoders {
     fn from_ref(api: &Api) -> Self {
         api.encoders.clone()
+    }
+}
+
+impl FromRef<Api> for Ladders {
+    fn from_ref(api: &Api) -> Self {
+        api.ladders.clone()
     }
 }

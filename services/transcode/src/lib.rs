@@ -5,7 +5,7 @@
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
 //! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`stage`], [`limits`], [`version`]), then [`store`], which
-//! keeps the jobs in a queue of [`flame_jobs`], [`transrate`], which makes renditions in the path of requests, [`encoders`], which looks at
+//! keeps the jobs in a queue of [`flame_jobs`], [`transrate`], which makes renditions in the path of requests, [`live`], which makes those of live media, [`encoders`], which looks at
 //! this machine, `worker`, which carries them out, and `http`, which speaks.
 
 pub mod chains;
@@ -14,6 +14,7 @@ pub mod encoders;
 pub mod gate;
 mod http;
 pub mod limits;
+pub mod live;
 mod metrics;
 pub mod plan;
 pub mod stage;
@@ -34,7 +35,8 @@ use flame_media_child::{Pool, PoolConfig, find_program};
 use flame_service_host::{Host, Routes, Running, StartError};
 
 use encoders::Encoders;
-use metrics::Metrics;
+use live::Ladders;
+use metrics::{LiveMetrics, Metrics};
 use store::Store;
 use transrate::Transrater;
 use worker::Worker;
@@ -74,6 +76,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let children = PoolConfig { size: config.transrate.at_once.max(1), ..pool.clone() };
     let transrater = Transrater::open(viewer, config.transrate, Pool::new(children), config.scratch.join("derived"));
     let transrater = transrater.map_err(|error| cannot_open("scratch folder", error))?;
+    let ladders = Ladders::new(config.live, pool.clone(), LiveMetrics::new(host.metrics()));
     let worker = Arc::new(Worker {
         encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
@@ -92,7 +95,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.cancelled().await;
         changes.close();
     });
-    Ok(host.serve(Routes { private: http::routes(store, encoders), public: http::public(transrater) }))
+    let makers = ladders.clone();
+    host.spawn("ladders", |stop| makers.until(stop));
+    Ok(host.serve(Routes { private: http::routes(store, encoders, ladders), public: http::public(transrater) }))
 }
 
 fn cannot_open(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_service_host::metrics::Metrics as HostMetrics;
-use prometheus::Counter;
+use prometheus::{Counter, IntCounter, IntCounterVec, IntGauge, Opts};
 
 /// The measurements.
 #[derive(Debug, Clone)]
@@ -14,6 +14,19 @@ pub(crate) struct Metrics {
     encoding_seconds: Counter,
     stored_bytes: Counter,
 }
+
+/// The measurements of live ladders. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveMetrics {
+    begun: IntCounter,
+    open: IntGauge,
+    /// By reason.
+    pub(crate) refused: IntCounterVec,
+}
+
+/// One that is being made, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Open(IntGauge);
 
 // === impl Metrics ===
 
@@ -42,5 +55,39 @@ impl Metrics {
     #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52 bytes")]
     pub(crate) fn stored(&self, size_bytes: u64) {
         self.stored_bytes.inc_by(size_bytes as f64);
+    }
+}
+
+// === impl LiveMetrics ===
+
+impl LiveMetrics {
+    /// Adds them to those of the host.
+    pub(crate) fn new(host: &HostMetrics) -> Self {
+        let valid = "the name is valid";
+        let refused = Opts::new("live_ladders_refused_total", "Live ladders that were not made, by reason");
+        let metrics = Self {
+            begun: IntCounter::new("live_ladders_total", "Live ladders that were begun").expect(valid),
+            open: IntGauge::new("live_ladders_open", "Live ladders that are being made").expect(valid),
+            refused: IntCounterVec::new(refused, &["reason"]).expect(valid),
+        };
+        host.register(metrics.begun.clone());
+        host.register(metrics.open.clone());
+        host.register(metrics.refused.clone());
+        metrics
+    }
+
+    /// One more is being made.
+    pub(crate) fn open(&self) -> Open {
+        self.begun.inc();
+        self.open.inc();
+        Open(self.open.clone())
+    }
+}
+
+// === impl Open ===
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

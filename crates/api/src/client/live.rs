@@ -1,14 +1,14 @@
 //! Calls of streaming: live channels, and what doors send to them.
 
 use bytes::Bytes;
-use reqwest::Method;
+use reqwest::{Method, Response, header};
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
 use crate::ingest::LiveDoors;
 use crate::live::{
-    Channel, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, NewSourcePublication, Publication,
-    SourceStanding,
+    Channel, LadderStanding, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, NewSourcePublication,
+    Publication, RELAY_TYPE, SourceStanding,
 };
 use crate::page::Page;
 
@@ -84,6 +84,21 @@ impl Client {
     pub async fn put_source_standing(&self, channel: Uuid, standing: &SourceStanding) -> Result<(), ClientError> {
         let call = self.call(Method::PUT, "streaming", &format!("channels/{channel}/source/standing"));
         call.body(standing).send().await.map(drop)
+    }
+
+    /// Says how it goes with the channel's ladder.
+    pub async fn put_ladder_standing(&self, channel: Uuid, standing: &LadderStanding) -> Result<(), ClientError> {
+        let call = self.call(Method::PUT, "streaming", &format!("channels/{channel}/ladder/standing"));
+        call.body(standing).send().await.map(drop)
+    }
+
+    /// Has transcode make a ladder of what `messages` brings; the answer begins before they end, and goes on with them. Both are messages
+    /// of `flame_cmaf::relay`. It has no deadline: it takes as long as the publication.
+    pub async fn climb(&self, messages: reqwest::Body) -> Result<Response, ClientError> {
+        let url = self.url("transcode", "ladders");
+        let request =
+            self.authorised(Method::POST, url.clone()).header(header::CONTENT_TYPE, RELAY_TYPE).body(messages);
+        Call { method: Method::POST, url, request }.send().await
     }
 
     /// Sends the init segment of a track.

@@ -8,13 +8,14 @@ use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
-use flame_api::live::ChannelState;
+use flame_api::live::{ChannelState, LiveTerms};
 use flame_service_host::problem::chain;
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::key::StreamKey;
+use super::ladder::{Ladder, Opened};
 use super::packager::Step;
 use super::publisher::{Lost, Publisher, SendError, Way};
 
@@ -50,9 +51,10 @@ pub trait Package {
 pub struct Driver<P> {
     way: Way,
     key: StreamKey,
-    channel: Uuid,
+    terms: LiveTerms,
     package: P,
     publisher: Option<Publisher>,
+    ladder: Option<Ladder>,
 }
 
 /// Why an encoder's publications do not go on.
@@ -83,14 +85,14 @@ pub enum Leaving<'a, E> {
 // === impl Driver ===
 
 impl<P: Package> Driver<P> {
-    /// Nothing is published yet. `key` is of `channel`.
-    pub fn new(way: Way, key: StreamKey, channel: Uuid, package: P) -> Self {
-        Self { way, key, channel, package, publisher: None }
+    /// Nothing is published yet. The terms are those of `key`.
+    pub fn new(way: Way, key: StreamKey, terms: LiveTerms, package: P) -> Self {
+        Self { way, key, terms, package, publisher: None, ladder: None }
     }
 
     /// The channel.
     pub fn channel(&self) -> Uuid {
-        self.channel
+        self.terms.channel
     }
 
     /// What decides.
@@ -115,9 +117,13 @@ impl<P: Package> Driver<P> {
 
     /// Returns once what is published cannot go on. It may be dropped and called again.
     pub async fn lost(&mut self) -> Lost {
-        match &mut self.publisher {
-            Some(publisher) => publisher.lost().await,
-            None => std::future::pending().await,
+        let Some(publisher) = &mut self.publisher else { return std::future::pending().await };
+        match &mut self.ladder {
+            Some(ladder) => tokio::select! {
+                lost = publisher.lost() => lost,
+                () = ladder.changed() => Lost::Ladder,
+            },
+            None => publisher.lost().await,
         }
     }
 
@@ -127,7 +133,14 @@ impl<P: Package> Driver<P> {
     /// # Errors
     /// [`DriveError::Lost`], if it does not go on.
     pub async fn go_on_after(&mut self, lost: Lost) -> Result<(), DriveError<P::Error>> {
-        let channel = self.channel;
+        let channel = self.terms.channel;
+        if let Lost::Ladder = lost {
+            tracing::info!(%channel, "the renditions of a channel change: its publication begins anew");
+            let mut steps = Vec::new();
+            let restarted = self.package.restart(&mut steps);
+            self.follow(steps, Instant::now(), self.way.patience).await?;
+            return restarted.map_err(DriveError::Package);
+        }
         let Lost::Gone(_) = &lost else { return Err(DriveError::Lost(lost)) };
         let client = self.way.client.clone().with_deadline(self.way.answer_timeout);
         let is_free = matches!(client.channel(channel).await, Ok(Some(channel)) if channel.state == ChannelState::Idle);
@@ -136,6 +149,8 @@ impl<P: Package> Driver<P> {
         let Some(publisher) = self.publisher.take().filter(|_| may_go_on) else { return Err(DriveError::Lost(lost)) };
         tracing::warn!(%channel, error = chain(&lost), "streaming has forgotten a publication: another is begun");
         self.way.figures.lost.with_label_values(&[lost.reason()]).inc();
+        // With it what is made for it.
+        self.ladder = None;
         publisher.give_up().await;
         // What it still had to say belongs to the one that is lost.
         self.package.restart(&mut Vec::new()).map_err(DriveError::Package)
@@ -145,6 +160,7 @@ impl<P: Package> Driver<P> {
     pub async fn end(mut self, leaving: Leaving<'_, P::Error>) {
         let (patience, is_whole) = match leaving {
             Leaving::Failed(DriveError::NotBegun(_) | DriveError::Lost(_)) => {
+                self.ladder = None;
                 if let Some(publisher) = self.publisher.take() {
                     publisher.give_up().await;
                 }
@@ -159,9 +175,12 @@ impl<P: Package> Driver<P> {
         let ended = if is_whole { self.package.finish(&mut steps) } else { self.package.restart(&mut steps) };
         let followed = self.follow(steps, Instant::now(), patience).await;
         if let Err(error) = ended.map_err(DriveError::Package).and(followed) {
-            tracing::warn!(error = chain(&error), channel = %self.channel, "the end of a publication was lost");
+            tracing::warn!(error = chain(&error), channel = %self.terms.channel, "the end of a publication was lost");
         }
         // Where the package could not end it.
+        if let Some(ladder) = self.ladder.take() {
+            ladder.finish(patience).await;
+        }
         if let Some(publisher) = self.publisher.take() {
             publisher.finish(patience).await;
         }
@@ -177,7 +196,9 @@ impl<P: Package> Driver<P> {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::Begin(tracks) => {
+                Step::Begin(mut tracks) => {
+                    let opened = Opened::of(&self.way, &self.terms, &tracks).await;
+                    tracks.extend(opened.iter().flat_map(Opened::tracks));
                     let begun = Publisher::begin(self.way.clone(), &self.key, tracks).await;
                     let publisher = begun.map_err(DriveError::NotBegun)?;
                     let publication = publisher.publication();
@@ -185,6 +206,7 @@ impl<P: Package> Driver<P> {
                     tracing::info!(%channel, publication = %publication.id, first_number, "a publication began");
                     let mut held = Vec::new();
                     let packaged = self.package.begun(&mut held);
+                    self.ladder = opened.map(|opened| opened.begin(|track| publisher.lane(track)));
                     self.publisher = Some(publisher);
                     // What was held comes before what is next.
                     held.into_iter().rev().for_each(|step| steps.push_front(step));
@@ -194,8 +216,14 @@ impl<P: Package> Driver<P> {
                     if let Some(publisher) = &self.publisher {
                         publisher.push(&track, &chunk, came_at);
                     }
+                    if let Some(ladder) = &self.ladder {
+                        ladder.push(&track, &chunk, came_at);
+                    }
                 }
                 Step::End => {
+                    if let Some(ladder) = self.ladder.take() {
+                        ladder.finish(patience).await;
+                    }
                     if let Some(publisher) = self.publisher.take() {
                         publisher.finish(patience).await;
                     }

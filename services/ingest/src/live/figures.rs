@@ -23,6 +23,10 @@ pub struct Figures {
     pub chunks: IntCounter,
     /// Segments that were dropped because streaming did not take them in time.
     pub dropped_segments: IntCounter,
+    /// Ladders that were not made, or broke off, by reason.
+    pub ladders_lost: IntCounterVec,
+    /// Segments that renditions lack because transcode did not keep up.
+    pub ladder_dropped_segments: IntCounter,
     /// Time from the arrival of the octets that made a chunk whole to its leaving.
     pub wait_seconds: Histogram,
 }
@@ -54,6 +58,11 @@ impl Figures {
                 "live_segments_dropped_total",
                 "Segments that were dropped because streaming did not take them in time",
             ),
+            ladders_lost: by_reason("live_ladders_lost_total", "Ladders that were not made, or broke off"),
+            ladder_dropped_segments: counter(
+                "live_ladder_segments_dropped_total",
+                "Segments that renditions lack because transcode did not keep up",
+            ),
             wait_seconds: Histogram::with_opts(wait.buckets(WAIT_BUCKETS_S.to_vec())).expect("the name is valid"),
         };
         metrics.register(figures.publications.clone());
@@ -63,6 +72,8 @@ impl Figures {
         metrics.register(figures.received_bytes.clone());
         metrics.register(figures.chunks.clone());
         metrics.register(figures.dropped_segments.clone());
+        metrics.register(figures.ladders_lost.clone());
+        metrics.register(figures.ladder_dropped_segments.clone());
         metrics.register(figures.wait_seconds.clone());
         figures
     }

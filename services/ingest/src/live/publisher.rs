@@ -22,6 +22,7 @@ use super::figures::Figures;
 use super::key::StreamKey;
 use super::packager::Track;
 use super::queue::{Bound, Queue, Segment};
+use crate::config::LadderConfig;
 use crate::retry;
 
 /// Longest pause between two tries.
@@ -38,8 +39,19 @@ pub struct Way {
     pub patience: Duration,
     /// How long an answer may take once all of a request is sent.
     pub answer_timeout: Duration,
+    /// What bounds ladders.
+    pub ladder: LadderConfig,
     /// What is counted.
     pub figures: Figures,
+}
+
+/// How other services are reached, from every door.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// The client of the service.
+    pub client: Client,
+    /// What bounds ladders.
+    pub ladder: LadderConfig,
 }
 
 /// A publication under way. Dropping it stops the sending.
@@ -68,6 +80,9 @@ pub enum Lost {
     /// Streaming said no.
     #[error("streaming refuses the media")]
     Refused(#[source] Box<ClientError>),
+    /// The channel's ladder can be made now, or is another than before.
+    #[error("the renditions of the channel change")]
+    Ladder,
 }
 
 /// Why a request brought nothing.
@@ -94,6 +109,7 @@ impl Lost {
             Self::Gone(_) => "gone",
             Self::Away { .. } => "away",
             Self::Refused(_) => "refused",
+            Self::Ladder => "ladder",
         }
     }
 }
@@ -135,6 +151,12 @@ impl Publisher {
     #[must_use]
     pub fn publication(&self) -> &Publication {
         &self.publication
+    }
+
+    /// What waits of a track.
+    #[must_use]
+    pub fn lane(&self, track: &str) -> Option<Arc<Queue>> {
+        self.lanes.iter().find(|(name, _)| *name == track).map(|(_, queue)| Arc::clone(queue))
     }
 
     /// Sends a chunk; `whole_at` is when the octets came that made it whole. Never waits.

@@ -91,17 +91,28 @@ impl Queue {
 
     /// Takes the next chunk of the track. Returns how many segments were dropped for it.
     pub fn push(&self, chunk: &Chunk, whole_at: Instant) -> u64 {
+        let sent = Sent { bytes: chunk.bytes.clone(), whole_at };
+        self.take(chunk.number, sent, chunk.begins_segment, chunk.ends_segment)
+    }
+
+    /// Takes octets of a segment, which are its first ones where `begins`. Returns how many segments were dropped for it.
+    pub fn take(&self, number: u64, sent: Sent, begins: bool, ends: bool) -> u64 {
         let mut waiting = self.lock();
-        if chunk.begins_segment {
+        if waiting.is_closed {
+            return 0;
+        }
+        if begins {
             waiting.is_skipping = false;
-            let segment = Segment { number: chunk.number, content: watch::Sender::new(Content::default()) };
+            // Where its end was not said.
+            waiting.segments.back().iter().for_each(|before| before.end());
+            let segment = Segment { number, content: watch::Sender::new(Content::default()) };
             waiting.segments.push_back(Arc::new(segment));
         } else if waiting.is_skipping {
             return 0;
         }
-        let size = chunk.bytes.len();
-        match waiting.segments.back().filter(|segment| segment.number == chunk.number) {
-            Some(segment) => segment.append(Sent { bytes: chunk.bytes.clone(), whole_at }, chunk.ends_segment),
+        let size = sent.bytes.len();
+        match waiting.segments.back().filter(|segment| segment.number == number) {
+            Some(segment) => segment.append(sent, ends),
             // Streaming has taken it already: it was ended by `close`.
             None => return 0,
         }
@@ -110,12 +121,22 @@ impl Queue {
         while waiting.bytes > self.bound.bytes || waiting.segments.len() > self.bound.segments {
             let Some(oldest) = waiting.segments.pop_front() else { break };
             waiting.bytes -= oldest.give_up();
-            waiting.is_skipping |= oldest.number == chunk.number && !chunk.ends_segment;
+            waiting.is_skipping |= oldest.number == number && !ends;
             dropped += 1;
         }
         drop(waiting);
         self.changed.notify_one();
         dropped
+    }
+
+    /// The segment that is being made ends as it is.
+    pub fn cut(&self) {
+        self.lock().segments.back().iter().for_each(|segment| segment.end());
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_closed(&self) -> bool {
+        self.lock().is_closed
     }
 
     /// Nothing more comes. A segment that is being made ends as it is.
@@ -206,7 +227,9 @@ impl Segment {
     fn append(&self, chunk: Sent, is_last: bool) {
         self.content.send_modify(|content| {
             content.bytes += chunk.bytes.len();
-            content.chunks.push(chunk);
+            if !chunk.bytes.is_empty() {
+                content.chunks.push(chunk);
+            }
             if is_last {
                 content.state = State::Whole;
             }

@@ -153,7 +153,7 @@ pub(super) fn open(
     };
     let programme = Programme::new(lengths, bounds);
     let figures = way.figures.clone();
-    let driver = Driver::new(way, key.to_shown(), terms.channel, programme);
+    let driver = Driver::new(way, key.to_shown(), terms.clone(), programme);
     let task = Task { channel: Arc::clone(&channel), driver, figures, idle: config.idle.0 };
     (channel, task.run(receiver, stop))
 }

@@ -190,8 +190,7 @@ impl Connection<'_> {
             Ok((way, terms)) => {
                 let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
                 tracing::info!(peer = %self.peer, channel = %terms.channel, "an encoder publishes");
-                self.published =
-                    Some(Driver::new(way, key, terms.channel, Packager::new(lengths, Count::MILLISECONDS)));
+                self.published = Some(Driver::new(way, key, terms, Packager::new(lengths, Count::MILLISECONDS)));
                 self.session.accept();
                 self.early = None;
                 Ok(())

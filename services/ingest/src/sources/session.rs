@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use flame_api::live::{Channel, SourceStanding, SourceState};
+use flame_api::live::{Channel, LiveLadder, LiveTerms, SourceStanding, SourceState};
 use flame_service_host::problem::chain;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -124,7 +124,13 @@ impl Session {
         if self.driver.is_none() {
             let lengths = Lengths { segment_ms: channel.segment_ms, part_ms: channel.part_ms };
             let blend = Blend::new(read.container, lengths, *held_max_bytes);
-            self.driver = Some(Driver::new(way.clone(), StreamKey::of_source(channel.id), channel.id, blend));
+            let terms = LiveTerms {
+                channel: channel.id,
+                segment_ms: channel.segment_ms,
+                part_ms: channel.part_ms,
+                ladder: channel.ladder.as_ref().map(|ladder| LiveLadder { rungs: ladder.rungs.clone() }),
+            };
+            self.driver = Some(Driver::new(way.clone(), StreamKey::of_source(channel.id), terms, blend));
             self.source.report(SourceState::Playing, None).await;
         }
     }

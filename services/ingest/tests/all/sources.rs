@@ -206,6 +206,7 @@ async fn private_addresses_and_channels_without_a_source_are_refused() {
         part_ms: 200,
         window_s: 60,
         source: wrong,
+        ladder: None,
     };
     assert_eq!(stage.client.create_channel(&new).await.unwrap_err().status(), Some(422));
     let none = stage.channel().await.id;

@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use flame_api::Client;
-use flame_api::live::{Channel, NewChannel, PART_MS, SEGMENT_MS, Source, WINDOW_S};
+use flame_api::live::{Channel, LiveLadder, NewChannel, PART_MS, SEGMENT_MS, Source, WINDOW_S};
 use flame_ingest::config::Config;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
@@ -93,6 +93,11 @@ impl Stage {
 
     /// The same of one that has a source.
     pub async fn channel_from(&self, source: Option<Source>) -> Channel {
+        self.channel_of(source, None).await
+    }
+
+    /// The same of one that may have a ladder.
+    pub async fn channel_of(&self, source: Option<Source>, ladder: Option<LiveLadder>) -> Channel {
         let new = NewChannel {
             id: Uuid::now_v7(),
             title: "Stage".to_owned(),
@@ -100,6 +105,7 @@ impl Stage {
             part_ms: PART_MS,
             window_s: WINDOW_S,
             source,
+            ladder,
         };
         eventually(PATIENCE, || self.client.create_channel(&new)).await
     }

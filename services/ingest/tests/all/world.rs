@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use flame_api::Problem;
 use flame_api::ingest::{Upload, UploadState};
 use flame_ingest::Running;
-use flame_ingest::config::{Config, EmbeddedStore, Limits, PullConfig, Quotas, StoreChoice};
+use flame_ingest::config::{Config, EmbeddedStore, LadderConfig, Limits, PullConfig, Quotas, StoreChoice};
 use flame_object_store::{SecretKey, Store, StoreConfig};
 use flame_service_host::HostConfig;
 use flame_test_kit::{Scratch, eventually, ports};
@@ -73,6 +73,7 @@ pub fn config(folder: &Path) -> Config {
         whip: None,
         push: None,
         sources: None,
+        ladder: LadderConfig::default(),
         allowed_origins: Vec::new(),
         media_program: None,
     }

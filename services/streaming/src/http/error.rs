@@ -84,6 +84,7 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         | LiveError::Taken(_)
         | LiveError::NoInit(_)
         | LiveError::NoSource(_)
+        | LiveError::NoLadder(_)
         | LiveError::NotTaken(_) => Failure::conflict(said),
         LiveError::Bounds(_) | LiveError::Mark(_) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", said)

@@ -34,7 +34,7 @@ pub(super) async fn terms(
 ) -> FailureResult<Json<LiveTerms>> {
     caller.require(Scope::Write)?;
     let channel = state.live.opened(&caller.tenant, &shown.key).await.map_err(error::of_live)?;
-    Ok(Json(LiveTerms { channel: channel.id, segment_ms: channel.segment_ms, part_ms: channel.part_ms }))
+    Ok(Json(channel.terms().await))
 }
 
 /// Begins to send to the channel whose key it is. Whoever did before does not any more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use flame_api::live::{Channel as Shown, ChannelState, LiveTrack, Mark, SourceStanding};
+use flame_api::live::{Channel as Shown, ChannelState, LadderStanding, LiveTerms, LiveTrack, Mark, SourceStanding};
 use flame_api::media::{self, TrackKind};
 use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
@@ -41,6 +41,8 @@ pub(crate) struct Channel {
     standby: Mutex<Option<Arc<Standby>>>,
     /// What was said last of its source.
     pub(super) source: Mutex<Option<SourceStanding>>,
+    /// The same of its ladder.
+    pub(super) ladder: Mutex<Option<LadderStanding>>,
 }
 
 /// What a channel is doing.
@@ -72,6 +74,7 @@ impl Channel {
             manifest: Mutex::default(),
             standby: Mutex::default(),
             source: Mutex::default(),
+            ladder: Mutex::default(),
         }
     }
 
@@ -94,8 +97,15 @@ impl Channel {
             window_s: self.window_s,
             key: None,
             source: self.shown_source(&document),
+            ladder: self.shown_ladder(&document),
             created_at: document.created_at,
         }
+    }
+
+    /// What somebody with its key is told.
+    pub(crate) async fn terms(&self) -> LiveTerms {
+        let ladder = self.document.lock().await.ladder.clone();
+        LiveTerms { channel: self.id, segment_ms: self.segment_ms, part_ms: self.part_ms, ladder }
     }
 
     fn standing(&self) -> Standing {
@@ -409,6 +419,7 @@ mod tests {
             part_ms: 200,
             window_s: 60,
             source: None,
+            ladder: None,
         };
         let document = ChannelDocument::new("default", &new, "0123456789ab".to_owned(), "0".repeat(64));
         let channel = Channel::of(document, BTreeMap::new());

@@ -9,7 +9,7 @@
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
 
-use flame_api::live::{LiveTrack, Mark, Source};
+use flame_api::live::{LiveLadder, LiveTrack, Mark, Source};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -56,6 +56,9 @@ pub(crate) struct ChannelDocument {
     /// Its source said that nothing more comes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) source_is_over: bool,
+    /// What transcode is to make of what comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ladder: Option<LiveLadder>,
 }
 
 /// One track of a channel.
@@ -202,6 +205,7 @@ impl ChannelDocument {
             marks: Vec::new(),
             source: new.source.clone(),
             source_is_over: false,
+            ladder: new.ladder.clone(),
         }
     }
 }

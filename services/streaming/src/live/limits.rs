@@ -1,11 +1,13 @@
 //! Bounds of what channels and publishers may ask for. Pure.
 
-use flame_api::live::{LiveTrack, NewChannel, Source};
+use flame_api::live::{LiveTrack, NewChannel, RUNGS_MAX, Source};
 
 use super::LiveError;
 
 /// Longest URL of a source.
 const URL_MAX_BYTES: usize = 4096;
+/// Shorter sides of renditions that transcode makes, pixels.
+const RUNG_SIDES: std::ops::RangeInclusive<u32> = 90..=2160;
 
 /// A channel that somebody wants.
 pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
@@ -24,6 +26,15 @@ pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
     // The catalogue, which gets it when the channel ends, takes none.
     if new.title.chars().any(char::is_control) {
         return Err(LiveError::Bounds("`title` must hold no control characters".to_owned()));
+    }
+    if let Some(ladder) = &new.ladder {
+        let is_size = |side: &u32| RUNG_SIDES.contains(side);
+        if ladder.rungs.len() > RUNGS_MAX || !ladder.rungs.iter().all(is_size) {
+            let (least, most) = (RUNG_SIDES.start(), RUNG_SIDES.end());
+            return Err(LiveError::Bounds(format!(
+                "`ladder.rungs` has up to {RUNGS_MAX} sizes of {least} to {most} lines; none leaves them to transcode"
+            )));
+        }
     }
     if let Some(Source::Pull(url)) = &new.source {
         let is_web = url.starts_with("http://") || url.starts_with("https://");

@@ -98,6 +98,7 @@ pub async fn channel(world: &World) -> Channel {
         part_ms: 500,
         window_s: 30,
         source: None,
+        ladder: None,
     };
     let answer = world.http.post(world.url("channels")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 201);

@@ -1,0 +1,334 @@
+//! The ladder of a publication: its pictures go to transcode while they go to streaming, and what comes back goes to streaming as tracks
+//! of the same publication.
+//!
+//! One request to transcode lasts as long as the publication ([`session`]). What is sent waits in a queue with a bound of its own: where
+//! transcode does not keep up, whole segments are dropped, which are gaps of the renditions; the source itself never waits. Where transcode, or its
+//! media process, goes away, the renditions' segment under way ends as it is, and with the next segment another session goes on. A
+//! publication begins without renditions where they are not there in time; once they can be had it is begun anew, with a discontinuity.
+//! How it goes is told streaming, for people to read.
+
+mod session;
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flame_api::live::{LadderStanding, LadderState, LiveTerms, NewLadder};
+use flame_api::media::TrackKind;
+use flame_cmaf::Chunk;
+use flame_service_host::problem::chain;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::packager::Track;
+use super::publisher::Way;
+use super::queue::{Bound, Queue};
+use crate::retry;
+use session::{LadderError, Session};
+
+/// Pause before it is said again how it goes, where that was not heard.
+const SAY_AGAIN: Duration = Duration::from_secs(2);
+
+/// The ladder of a publication. Dropping it ends it.
+#[derive(Debug)]
+pub struct Ladder {
+    party: Arc<Party>,
+    tasks: JoinSet<Ended>,
+}
+
+/// A ladder whose publication has not begun.
+#[derive(Debug)]
+pub struct Opened {
+    party: Arc<Party>,
+    /// None where it is not there.
+    session: Option<Session>,
+    is_hopeless: bool,
+}
+
+/// What its tasks share.
+#[derive(Debug)]
+struct Party {
+    way: Way,
+    wanted: NewLadder,
+    source: Track,
+    feed: Mutex<Arc<Queue>>,
+    standing: watch::Sender<LadderStanding>,
+    /// The segment at which one was dropped last.
+    behind_at: AtomicU64,
+    /// Nothing more comes.
+    over: CancellationToken,
+}
+
+/// Why a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// There is nothing more to do.
+    Done,
+    /// The publication has to begin anew for it.
+    Changed,
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// Asks for the ladder of a publication of these tracks; `None` where the channel has none.
+    pub async fn of(way: &Way, terms: &LiveTerms, tracks: &[Track]) -> Option<Self> {
+        let ladder = terms.ladder.as_ref()?;
+        let mut pictures = tracks.iter().filter(|track| track.live.kind == TrackKind::Video);
+        let (source, other) = (pictures.next()?.clone(), pictures.next());
+        let (channel, part_ms) = (terms.channel, terms.part_ms);
+        let wanted = NewLadder { channel, part_ms, source: source.live.clone(), rungs: ladder.rungs.clone() };
+        let opened = match other {
+            Some(_) => Err(LadderError::Several),
+            None => Session::open(way, &wanted, &source.init, &Arc::new(Queue::new(bound(way)))).await,
+        };
+        let opened = opened.and_then(|session| {
+            let is_taken = |name: &str| tracks.iter().any(|track| track.name == name);
+            match session.tracks().iter().find(|track| is_taken(&track.name)) {
+                Some(taken) => Err(LadderError::Name(taken.name.to_string())),
+                None => Ok(session),
+            }
+        });
+        let standing = standing(&opened);
+        let is_hopeless = matches!(&opened, Err(error) if error.is_final());
+        if let Err(error) = &opened {
+            way.figures.ladders_lost.with_label_values(&[error.reason()]).inc();
+            tracing::warn!(%channel, error = chain(error), "a publication begins without its ladder");
+        }
+        let session = opened.ok();
+        let feed = session.as_ref().map_or_else(|| Arc::new(Queue::new(bound(way))), |session| session.feed());
+        let party = Party {
+            way: way.clone(),
+            wanted,
+            source,
+            feed: Mutex::new(feed),
+            standing: watch::Sender::new(standing),
+            behind_at: AtomicU64::new(0),
+            over: CancellationToken::new(),
+        };
+        Some(Self { party: Arc::new(party), session, is_hopeless })
+    }
+
+    /// The tracks that it adds to the publication.
+    pub fn tracks(&self) -> Vec<Track> {
+        self.session.as_ref().map(|session| session.tracks().to_vec()).unwrap_or_default()
+    }
+
+    /// Goes on with the publication, whose queue of a track `lane` says.
+    pub fn begin(self, lane: impl Fn(&str) -> Option<Arc<Queue>>) -> Ladder {
+        let Self { party, session, is_hopeless } = self;
+        let mut tasks = JoinSet::new();
+        match session {
+            Some(session) => {
+                let lanes = session.tracks().iter().filter_map(|track| lane(&track.name)).collect();
+                tasks.spawn(keep(Arc::clone(&party), session, lanes));
+            }
+            None if is_hopeless => {}
+            None => drop(tasks.spawn(wait(Arc::clone(&party)))),
+        }
+        tasks.spawn(say(Arc::clone(&party)));
+        Ladder { party, tasks }
+    }
+}
+
+// === impl Ladder ===
+
+impl Ladder {
+    /// A chunk of the publication. Never waits.
+    pub fn push(&self, track: &str, chunk: &Chunk, whole_at: Instant) {
+        let party = &self.party;
+        if track != party.source.name {
+            return;
+        }
+        let dropped = party.feed().push(chunk, whole_at);
+        if dropped > 0 {
+            let (channel, number) = (party.wanted.channel, chunk.number);
+            party.way.figures.ladder_dropped_segments.inc_by(dropped);
+            party.behind_at.store(number, Ordering::Relaxed);
+            tracing::warn!(%channel, number, dropped, "the ladder does not keep up: segments of its renditions were dropped");
+            party.standing.send_if_modified(|standing| {
+                let was = std::mem::replace(&mut standing.state, LadderState::Behind);
+                standing.error =
+                    Some("transcode does not keep up: it needs more processors, or fewer rungs".to_owned());
+                was != LadderState::Behind
+            });
+        }
+    }
+
+    /// Returns once the publication has to begin anew. It may be dropped and called again.
+    pub async fn changed(&mut self) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(Ended::Changed)) => return,
+                Some(Ok(Ended::Done) | Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Waits, for as long as `patience`, for the renditions of all that was sent.
+    pub async fn finish(mut self, patience: Duration) {
+        self.party.over.cancel();
+        self.party.feed().close();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            let channel = self.party.wanted.channel;
+            tracing::warn!(%channel, "the end of a ladder did not come in time");
+        }
+    }
+}
+
+// === impl Party ===
+
+impl Party {
+    fn feed(&self) -> Arc<Queue> {
+        // Nothing panics while it holds it.
+        Arc::clone(&self.feed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// An empty queue that begins with the next segment.
+    fn feed_anew(&self) -> Arc<Queue> {
+        let fresh = Arc::new(Queue::new(bound(&self.way)));
+        let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        feed.close();
+        *feed = Arc::clone(&fresh);
+        drop(feed);
+        // Where it is over already, nobody else will.
+        if self.over.is_cancelled() {
+            fresh.close();
+        }
+        fresh
+    }
+
+    async fn open(&self, feed: &Arc<Queue>) -> Result<Session, LadderError> {
+        Session::open(&self.way, &self.wanted, &self.source.init, feed).await
+    }
+
+    /// A segment of all renditions is there.
+    fn made(&self, number: u64) {
+        if number > self.behind_at.load(Ordering::Relaxed) {
+            self.standing.send_if_modified(|standing| {
+                let was = std::mem::replace(&mut standing.state, LadderState::Running);
+                standing.error = None;
+                was != LadderState::Running
+            });
+        }
+    }
+
+    fn lost(&self, error: &LadderError) {
+        let channel = self.wanted.channel;
+        self.way.figures.ladders_lost.with_label_values(&[error.reason()]).inc();
+        tracing::warn!(%channel, error = chain(error), "a ladder broke off: it is begun again with the next segment");
+        self.standing.send_modify(|standing| {
+            (standing.state, standing.error) = (LadderState::Waiting, Some(chain(error)));
+        });
+    }
+
+    /// Pauses before another try; `false` where it is over.
+    async fn pause(&self, attempts: u32) -> bool {
+        let pause = retry::pause(attempts, self.way.ladder.max_backoff.0);
+        tokio::select! { () = tokio::time::sleep(pause) => true, () = self.over.cancelled() => false }
+    }
+}
+
+fn bound(way: &Way) -> Bound {
+    Bound { segments: way.ladder.queue_segments, ..way.bound }
+}
+
+fn standing(opened: &Result<Session, LadderError>) -> LadderStanding {
+    match opened {
+        Ok(session) => {
+            let tracks = session.tracks().iter().map(|track| track.name.to_string()).collect();
+            LadderStanding { state: LadderState::Running, tracks, error: None }
+        }
+        Err(error) => LadderStanding { state: LadderState::Waiting, tracks: Vec::new(), error: Some(chain(error)) },
+    }
+}
+
+/// Brings what is made to streaming, one session after another.
+async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -> Ended {
+    let tracks = session.tracks().to_vec();
+    let mut attempts = 0;
+    loop {
+        let began = Instant::now();
+        let broken = session.relay(&lanes, |number| party.made(number), &party.way.figures).await;
+        lanes.iter().for_each(|lane| lane.cut());
+        let Err(error) = broken else { return Ended::Done };
+        if party.over.is_cancelled() {
+            return Ended::Done;
+        }
+        // Its place at transcode is free before another is asked for.
+        drop(session);
+        party.lost(&error);
+        if began.elapsed() > party.way.ladder.max_backoff.0 {
+            attempts = 0;
+        }
+        session = loop {
+            attempts += 1;
+            if !party.pause(attempts).await {
+                return Ended::Done;
+            }
+            match party.open(&party.feed_anew()).await {
+                Ok(session) if session.tracks() == tracks => break session,
+                // What is made is another: players have to hear of it.
+                Ok(_) => return Ended::Changed,
+                Err(error) => party.lost(&error),
+            }
+        };
+    }
+}
+
+/// Tries until it can be made.
+async fn wait(party: Arc<Party>) -> Ended {
+    loop {
+        // For each that is found the publication is begun anew: never often.
+        if !party.pause(u32::MAX).await {
+            return Ended::Done;
+        }
+        // Nothing is sent: what is asked is whether it could be.
+        let nothing = Arc::new(Queue::new(bound(&party.way)));
+        nothing.close();
+        match party.open(&nothing).await {
+            Ok(_) => return Ended::Changed,
+            Err(error) => party.lost(&error),
+        }
+    }
+}
+
+/// Tells streaming how it goes.
+async fn say(party: Arc<Party>) -> Ended {
+    let client = party.way.client.clone().with_deadline(party.way.answer_timeout);
+    let mut standing = party.standing.subscribe();
+    loop {
+        let mut now = standing.borrow_and_update().clone();
+        let is_over = party.over.is_cancelled();
+        if is_over && now.error.is_none() {
+            now.state = LadderState::Waiting;
+        }
+        let said = client.put_ladder_standing(party.wanted.channel, &now).await;
+        if let Err(error) = &said {
+            tracing::debug!(channel = %party.wanted.channel, error = chain(error), "how it goes with a ladder was not said");
+        }
+        if is_over {
+            return Ended::Done;
+        }
+        let again = async {
+            match &said {
+                Ok(()) => std::future::pending().await,
+                Err(_) => tokio::time::sleep(SAY_AGAIN).await,
+            }
+        };
+        tokio::select! {
+            changed = standing.changed() => if changed.is_err() { return Ended::Done },
+            () = again => {}
+            () = party.over.cancelled() => {}
+        }
+    }
+}
+
+/// The name of a track of the publication.
+fn named(name: &str) -> Cow<'static, str> {
+    Cow::Owned(name.to_owned())
+}
