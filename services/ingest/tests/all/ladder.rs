@@ -285,7 +285,7 @@ async fn renditions_of_one_input_are_aligned_play_and_are_recorded() {
         .await;
     climb.stage.client.end_channel(channel.id).await.unwrap();
     let asset = climb.stage.client.asset(channel.id).await.unwrap().expect("it is catalogued");
-    let tracks: Vec<_> = asset.versions.iter().flat_map(|version| &version.tracks).map(|track| &track.name).collect();
+    let tracks: Vec<_> = asset.version.iter().flat_map(|version| &version.tracks).map(|track| &track.name).collect();
     for wanted in ["v", "v240", "v144", "a"] {
         assert!(tracks.iter().any(|name| *name == wanted), "{tracks:?}");
     }

@@ -12,7 +12,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("transcode", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 11);
+    assert_eq!(operations.len(), 12);
     // Viewers have none.
     assert!(operations.iter().all(|operation| operation.needs_token != operation.path.starts_with("/derived/")));
     let ready: serde_json::Value =
