@@ -11,7 +11,7 @@ use super::Contradiction;
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LadderConfig {
-    /// Segments that may wait for transcode; past it the oldest is dropped, and is a gap in the renditions.
+    /// Segments that transcode may be behind, besides the one under way; what comes then is left out, and is a gap in the renditions.
     pub queue_segments: usize,
     /// Time that a publication waits for its renditions before it begins without them.
     pub patience: Span,

@@ -1,7 +1,7 @@
 //! The ladder of a publication: its pictures go to transcode while they go to streaming, and what comes back goes to streaming as tracks
 //! of the same publication.
 //!
-//! One request to transcode lasts as long as the publication ([`session`]). What is sent waits in a queue with a bound of its own: where
+//! One request to transcode lasts as long as the publication ([`session`]). What was sent and has not come back has a bound: where
 //! transcode does not keep up, whole segments are dropped, which are gaps of the renditions; the source itself never waits. Where transcode, or its
 //! media process, goes away, the renditions' segment under way ends as it is, and with the next segment another session goes on. A
 //! publication begins without renditions where they are not there in time; once they can be had it is begun anew, with a discontinuity.
@@ -10,8 +10,9 @@
 mod session;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flame_api::live::{LadderStanding, LadderState, LiveTerms, NewLadder};
@@ -53,12 +54,23 @@ struct Party {
     way: Way,
     wanted: NewLadder,
     source: Track,
-    feed: Mutex<Arc<Queue>>,
+    feed: Mutex<Feed>,
     standing: watch::Sender<LadderStanding>,
     /// The segment at which one was dropped last.
     behind_at: AtomicU64,
     /// Nothing more comes.
     over: CancellationToken,
+}
+
+/// Where the source's segments go now. What was sent and has not come back is counted, because sockets and pipes on the way hold more than
+/// the queue: a delay has to show before they are full.
+#[derive(Debug)]
+struct Feed {
+    queue: Arc<Queue>,
+    /// Segments that were begun and that not all renditions have.
+    away: VecDeque<u64>,
+    /// The segment under way is left out.
+    is_skipping: bool,
 }
 
 /// Why a task ended.
@@ -103,7 +115,7 @@ impl Opened {
             way: way.clone(),
             wanted,
             source,
-            feed: Mutex::new(feed),
+            feed: Mutex::new(Feed::of(feed)),
             standing: watch::Sender::new(standing),
             behind_at: AtomicU64::new(0),
             over: CancellationToken::new(),
@@ -142,7 +154,7 @@ impl Ladder {
         if track != party.source.name {
             return;
         }
-        let dropped = party.feed().push(chunk, whole_at);
+        let dropped = party.feed().push(chunk, whole_at, party.way.ladder.queue_segments);
         if dropped > 0 {
             let (channel, number) = (party.wanted.channel, chunk.number);
             party.way.figures.ladder_dropped_segments.inc_by(dropped);
@@ -171,7 +183,7 @@ impl Ladder {
     /// Waits, for as long as `patience`, for the renditions of all that was sent.
     pub async fn finish(mut self, patience: Duration) {
         self.party.over.cancel();
-        self.party.feed().close();
+        self.party.feed().queue.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(patience, all).await.is_err() {
             let channel = self.party.wanted.channel;
@@ -183,18 +195,16 @@ impl Ladder {
 // === impl Party ===
 
 impl Party {
-    fn feed(&self) -> Arc<Queue> {
+    fn feed(&self) -> MutexGuard<'_, Feed> {
         // Nothing panics while it holds it.
-        Arc::clone(&self.feed.lock().unwrap_or_else(PoisonError::into_inner))
+        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty queue that begins with the next segment.
     fn feed_anew(&self) -> Arc<Queue> {
         let fresh = Arc::new(Queue::new(bound(&self.way)));
-        let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
-        feed.close();
-        *feed = Arc::clone(&fresh);
-        drop(feed);
+        let before = std::mem::replace(&mut *self.feed(), Feed::of(Arc::clone(&fresh)));
+        before.queue.close();
         // Where it is over already, nobody else will.
         if self.over.is_cancelled() {
             fresh.close();
@@ -206,8 +216,10 @@ impl Party {
         Session::open(&self.way, &self.wanted, &self.source.init, feed).await
     }
 
-    /// A segment of all renditions is there.
+    /// All renditions have one segment more: this one.
     fn made(&self, number: u64) {
+        // Of what was begun before it, nothing more comes.
+        self.feed().away.retain(|away| *away > number);
         if number > self.behind_at.load(Ordering::Relaxed) {
             self.standing.send_if_modified(|standing| {
                 let was = std::mem::replace(&mut standing.state, LadderState::Running);
@@ -230,6 +242,26 @@ impl Party {
     async fn pause(&self, attempts: u32) -> bool {
         let pause = retry::pause(attempts, self.way.ladder.max_backoff.0);
         tokio::select! { () = tokio::time::sleep(pause) => true, () = self.over.cancelled() => false }
+    }
+}
+
+// === impl Feed ===
+
+impl Feed {
+    fn of(queue: Arc<Queue>) -> Self {
+        Self { queue, away: VecDeque::new(), is_skipping: false }
+    }
+
+    /// Sends a chunk, unless more than `behind_max` segments have not come back. Returns how many segments were dropped for it.
+    fn push(&mut self, chunk: &Chunk, whole_at: Instant, behind_max: usize) -> u64 {
+        if chunk.begins_segment {
+            self.is_skipping = self.away.len() > behind_max;
+            if self.is_skipping {
+                return 1;
+            }
+            self.away.push_back(chunk.number);
+        }
+        if self.is_skipping { 0 } else { self.queue.push(chunk, whole_at) }
     }
 }
 
@@ -331,4 +363,39 @@ async fn say(party: Arc<Party>) -> Ended {
 /// The name of a track of the publication.
 fn named(name: &str) -> Cow<'static, str> {
     Cow::Owned(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(number: u64, begins_segment: bool, ends_segment: bool) -> Chunk {
+        Chunk {
+            bytes: vec![0; 8].into(),
+            number,
+            begins_segment,
+            ends_segment,
+            is_independent: begins_segment,
+            time_ticks: 0,
+            presented_ticks: 0,
+            duration_ticks: 1,
+            samples: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_behind_is_left_out_in_whole_segments_until_it_has_come_back() {
+        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 9 })));
+        let push = |feed: &mut Feed, number| {
+            let begins = feed.push(&chunk(number, true, false), Instant::now(), 2);
+            begins + feed.push(&chunk(number, false, true), Instant::now(), 2)
+        };
+        assert_eq!([0, 1, 2].map(|number| push(&mut feed, number)), [0, 0, 0]);
+        // Three are away: the next ones are left out, with all that follows of them.
+        assert_eq!([3, 4].map(|number| push(&mut feed, number)), [1, 1]);
+        assert_eq!(feed.away, [0, 1, 2]);
+        // One that never comes back is not waited for once a later one has.
+        feed.away.retain(|away| *away > 1);
+        assert_eq!((push(&mut feed, 5), &feed.away), (0, &VecDeque::from([2, 5])));
+    }
 }

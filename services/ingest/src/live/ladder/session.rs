@@ -150,7 +150,7 @@ impl Session {
         Arc::clone(&self.feed)
     }
 
-    /// Brings what is made to the tracks' queues until all is made; `made` hears of each segment that all have.
+    /// Brings what is made to the tracks' queues until all is made; `made` hears of each segment that all have, once the slowest has it.
     ///
     /// # Errors
     /// [`LadderError`], where it breaks off.
@@ -161,6 +161,8 @@ impl Session {
         figures: &Figures,
     ) -> Result<(), LadderError> {
         let mut under_way = vec![None; lanes.len()];
+        // How many segments each has, and all have.
+        let (mut had, mut all_had) = (vec![0_u64; lanes.len()], 0);
         while let Some(message) = self.next().await? {
             let (track, number, bytes, ends) = match message {
                 Message::Chunk { track, number, bytes } => (track, number, bytes, false),
@@ -181,7 +183,10 @@ impl Session {
             let dropped = lane.take(number, Sent { bytes, whole_at: Instant::now() }, begins, ends);
             figures.dropped_segments.inc_by(dropped);
             *current = (!ends).then_some(number);
-            if ends && under_way.iter().all(Option::is_none) {
+            had[at] += u64::from(ends);
+            let slowest = had.iter().copied().min().unwrap_or(0);
+            if slowest > all_had {
+                all_had = slowest;
                 made(number);
             }
         }
