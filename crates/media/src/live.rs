@@ -29,7 +29,7 @@ use flame_cmaf::samples::CodecConfig;
 use flame_cmaf::{Colour, Sample};
 use flame_media_child::live::{LivePlan, MESSAGE_MAX_BYTES};
 
-use crate::{ffi, worker};
+use crate::{ffi, source, worker};
 use rung::Rung;
 
 /// Octets that are read at once.
@@ -90,6 +90,7 @@ struct Source {
 /// # Errors
 /// What comes is no plan, no source that can be decoded, or its encoders fail; also when the parent is gone.
 pub fn run() -> anyhow::Result<()> {
+    source::initialise();
     let output = Output(Mutex::new(worker::take_stdout().context("cannot take over standard output")?));
     let mut input = Input::new();
     let Some(Message::Head(plan)) = input.next()? else { bail!("there is no plan") };
