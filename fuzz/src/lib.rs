@@ -139,6 +139,11 @@ pub const TARGETS: &[Target] = &[
         run: live::pushed,
     },
     Target {
+        name: "live_relay",
+        holds: "messages of a ladder are read the same however they come, and again as they were read; no more than came",
+        run: live::relay,
+    },
+    Target {
         name: "live_rtmp",
         holds: "a connection is read the same however its octets come, answers little, and prints no key",
         run: live::rtmp,

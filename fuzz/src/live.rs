@@ -7,6 +7,7 @@ use bytes::Bytes;
 use flame_api::media::TrackKind;
 use flame_cmaf::arriving::{Arrival, Chunk, Defaults};
 use flame_cmaf::pushed::{Piece, Pushed};
+use flame_cmaf::relay::{Message, Messages};
 use flame_ingest::live::codecs::{Aac, H264};
 use flame_ingest::live::grid::Count;
 use flame_ingest::live::packager::{Hints, Input, Lengths, Packager, Step};
@@ -257,6 +258,36 @@ fn taken(data: &[u8], piece: usize) -> (Vec<Piece>, bool) {
     }
     let is_whole = pushed.end().is_ok();
     (pieces, is_whole)
+}
+
+/// The data is what comes of a ladder, in either direction.
+pub fn relay(data: &[u8]) {
+    let whole = told(data, data.len().max(1));
+    for piece in [1, 7, 129] {
+        assert_eq!(told(data, piece), whole, "in pieces of {piece}");
+    }
+    let (messages, _) = whole;
+    let said: usize = messages.iter().map(|message| message.encode().len()).sum();
+    assert!(said <= data.len(), "more than came");
+    let again: Vec<u8> = messages.iter().flat_map(|message| message.encode().to_vec()).collect();
+    assert_eq!(told(&again, 7), (messages, true));
+}
+
+/// The messages, and whether nothing else came.
+fn told(data: &[u8], piece: usize) -> (Vec<Message>, bool) {
+    let (mut messages, mut told) = (Messages::new(FRAGMENT_MAX_BYTES), Vec::new());
+    for piece in data.chunks(piece) {
+        messages.push(piece);
+        loop {
+            match messages.message() {
+                Ok(Some(message)) => told.push(message),
+                Ok(None) => break,
+                Err(_) => return (told, false),
+            }
+        }
+    }
+    let is_whole = messages.end().is_ok();
+    (told, is_whole)
 }
 
 /// The data is a query.

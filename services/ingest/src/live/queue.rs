@@ -104,7 +104,9 @@ impl Queue {
         if begins {
             waiting.is_skipping = false;
             // Where its end was not said.
-            waiting.segments.back().iter().for_each(|before| before.end());
+            if let Some(before) = waiting.segments.back() {
+                before.end();
+            }
             let segment = Segment { number, content: watch::Sender::new(Content::default()) };
             waiting.segments.push_back(Arc::new(segment));
         } else if waiting.is_skipping {
@@ -131,7 +133,9 @@ impl Queue {
 
     /// The segment that is being made ends as it is.
     pub fn cut(&self) {
-        self.lock().segments.back().iter().for_each(|segment| segment.end());
+        if let Some(segment) = self.lock().segments.back() {
+            segment.end();
+        }
     }
 
     /// Whether nothing more comes.
