@@ -22,6 +22,7 @@
 
 mod error;
 mod fair;
+mod share;
 mod standing;
 mod turn;
 

@@ -52,9 +52,9 @@ pub struct JobConfig {
     pub at_once: usize,
     /// Threads of libvmaf for each; 0 for one a core.
     pub threads: u32,
-    /// Jobs of all tenants that may wait; further ones get 503.
+    /// Jobs of each tenant that may wait; further ones get 503.
     pub queued_max: u32,
-    /// Jobs that have ended and are kept; the oldest of more are forgotten, with their files.
+    /// Jobs of each tenant that have ended and are kept; the oldest of more are forgotten, with their files.
     pub kept_max: u32,
     /// Pairs of frames that are scored at most; of a longer film only the first.
     pub frames_max: u64,

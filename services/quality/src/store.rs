@@ -4,7 +4,7 @@
 //! Here is what is of measuring only: what was asked for, what was found. Scores of single frames are files
 //! ([`crate::results`]), in place before the result is.
 //!
-//! **What is forgotten.** Jobs that have ended, the oldest first, beyond `jobs.kept_max`.
+//! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`.
 
 mod jobs;
 mod rows;

@@ -55,7 +55,7 @@ pub(crate) async fn keep_queue(worker: Arc<Worker>, stop: CancellationToken) {
 }
 
 async fn forget(worker: &Worker) {
-    match worker.store.forget(worker.config.kept_max).await {
+    match worker.store.queue().forget(worker.config.kept_max).await {
         Ok(seqs) => {
             for seq in seqs {
                 if let Err(error) = worker.results.remove(seq) {

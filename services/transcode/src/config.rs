@@ -93,6 +93,10 @@ pub struct LiveConfig {
 pub struct JobConfig {
     /// Jobs that are encoded at once.
     pub at_once: usize,
+    /// Jobs of each tenant that may wait; further ones get 503.
+    pub queued_max: u32,
+    /// Jobs of each tenant that have ended and are kept; the oldest of more are forgotten.
+    pub kept_max: u32,
     /// x264's preset: `ultrafast` to `placebo`.
     pub preset: Preset,
     /// Life of a worker's lease that is not renewed; renewed at a third of it.
@@ -217,6 +221,8 @@ impl Default for JobConfig {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
         Self {
             at_once: 1,
+            queued_max: 10_000,
+            kept_max: 10_000,
             preset: Preset::Veryfast,
             lease: seconds(30),
             failures_max: 3,

@@ -2,6 +2,9 @@
 //!
 //! Here is what is of conditioning only: what was asked for, how far the stages of the chain are, what was made. What is made is
 //! noted in the transaction that commits it; nothing about a job is kept in memory only.
+//!
+//! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`: what they made is in the
+//! catalogue, with how it was made.
 
 mod jobs;
 mod rows;
@@ -35,6 +38,7 @@ static TABLE: Table = Table {
 #[derive(Debug, Clone)]
 pub struct Store {
     queue: Queue,
+    queued_max: u32,
 }
 
 // === impl Store ===
@@ -49,7 +53,8 @@ impl Store {
             wait: config.database_wait.0,
             bounds: config.jobs.bounds(),
         };
-        Ok(Self { queue: Queue::open(opening, &MIGRATIONS, &TABLE, changes).await? })
+        let queue = Queue::open(opening, &MIGRATIONS, &TABLE, changes).await?;
+        Ok(Self { queue, queued_max: config.jobs.queued_max })
     }
 
     /// Where each job stands.

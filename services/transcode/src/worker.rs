@@ -1,7 +1,7 @@
 //! Carries jobs out: takes them from the queue, holds their leases while they are worked on, and says how it went.
 //!
 //! Three tasks of the service live here: one takes jobs to encode, one takes jobs whose remains are to be removed (so
-//! that a cancellation never waits behind an encoder), and one takes back the leases of dead workers. Every attempt is
+//! that a cancellation never waits behind an encoder), one takes back the leases of dead workers and forgets what is old. Every attempt is
 //! a task that its lane owns and awaits. When the service stops, attempts let go of their jobs, which wait for the
 //! next start.
 
@@ -19,6 +19,7 @@ use flame_jobs::queue::Lane;
 use flame_jobs::scratch::Scratch;
 use flame_jobs::worker::Taking;
 use flame_media_child::Pool;
+use flame_service_host::problem::chain;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::JobConfig;
@@ -55,8 +56,14 @@ pub(crate) async fn take(worker: Arc<Worker>, lane: Lane, at_once: usize, stop: 
     flame_jobs::worker::take(worker.store.queue().changes(), taking, stop, claim, run).await;
 }
 
-/// Takes back the leases that nobody renews, and counts the jobs, until `stop`.
+/// Takes back the leases that nobody renews, forgets what is old, and counts the jobs, until `stop`.
 pub(crate) async fn keep_queue(worker: Arc<Worker>, stop: CancellationToken) {
     let (queue, metrics) = (worker.store.queue(), &worker.metrics.jobs);
-    flame_jobs::worker::keep(queue, metrics, worker.config.poll.0, stop, || std::future::ready(())).await;
+    flame_jobs::worker::keep(queue, metrics, worker.config.poll.0, stop, || forget(&worker)).await;
+}
+
+async fn forget(worker: &Worker) {
+    if let Err(error) = worker.store.queue().forget(worker.config.kept_max).await {
+        tracing::error!(error = chain(&error), "old jobs cannot be forgotten");
+    }
 }

@@ -64,7 +64,8 @@ pub(super) async fn create<T: Measurement>(store: &Store, tenant: &str, asked: &
             return Err(Failure::conflict(reason).into());
         }
         Created::Full => {
-            let reason = "as many jobs wait as may (`jobs.queued_max` of the service)";
+            let reason =
+                "as many of your jobs wait as may (`jobs.queued_max` of the service); wait until one has begun";
             return Err(Failure::unavailable(reason, RETRY_AFTER_S).into());
         }
     };

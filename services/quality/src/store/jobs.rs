@@ -1,4 +1,4 @@
-//! Jobs as their owners see them: queuing, reading, listing, forgetting.
+//! Jobs as their owners see them: queuing, reading, listing.
 
 use std::collections::HashSet;
 
@@ -15,9 +15,6 @@ use super::Store;
 use super::rows::{JobRow, Kind, Record, select_jobs};
 use crate::verdict::Asked;
 
-/// Most jobs that are forgotten in one transaction: it bounds how long others wait for the database.
-const FORGOTTEN_MAX: u32 = 100;
-
 /// What became of a request to queue a job.
 #[derive(Debug)]
 pub enum Created {
@@ -27,7 +24,7 @@ pub enum Created {
     Known(Record),
     /// The id stands for another job.
     Taken,
-    /// As many wait as may.
+    /// As many of the tenant's wait as may.
     Full,
 }
 
@@ -54,11 +51,7 @@ impl Store {
         if let Some(row) = find(&mut transaction, tenant, kind, id).await? {
             return if row.asked.0 == *asked { Ok(Created::Known(row.record()?)) } else { Ok(Created::Taken) };
         }
-        let waiting: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM jobs WHERE lease_owner IS NULL AND state = 'queued'")
-                .fetch_one(&mut *transaction)
-                .await?;
-        if waiting >= i64::from(self.queued_max) {
+        if self.queue.waiting(&mut transaction, tenant).await? >= u64::from(self.queued_max) {
             return Ok(Created::Full);
         }
         sqlx::query(
@@ -132,27 +125,6 @@ impl Store {
     pub async fn all_seqs(&self) -> StoreResult<HashSet<i64>> {
         let seqs: Vec<i64> = sqlx::query_scalar("SELECT seq FROM jobs").fetch_all(self.queue.readers()).await?;
         Ok(seqs.into_iter().collect())
-    }
-
-    /// Forgets the oldest jobs that have ended, beyond `kept_max`; returns their numbers, at most 100 at a time.
-    pub async fn forget(&self, kept_max: u32) -> StoreResult<Vec<i64>> {
-        let ended: i64 = sqlx::query_scalar("SELECT count(*) FROM jobs WHERE finished_at_us IS NOT NULL")
-            .fetch_one(self.queue.readers())
-            .await?;
-        let too_many = ended.saturating_sub(i64::from(kept_max)).min(i64::from(FORGOTTEN_MAX));
-        if too_many <= 0 {
-            return Ok(Vec::new());
-        }
-        let mut transaction = self.queue.writing().await?;
-        let seqs: Vec<i64> = sqlx::query_scalar(
-            "DELETE FROM jobs WHERE seq IN \
-             (SELECT seq FROM jobs WHERE finished_at_us IS NOT NULL ORDER BY seq LIMIT ?1) RETURNING seq",
-        )
-        .bind(too_many)
-        .fetch_all(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(seqs)
     }
 }
 

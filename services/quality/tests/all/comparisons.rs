@@ -131,6 +131,28 @@ async fn old_jobs_go_with_their_files_and_the_queue_has_an_end() {
 }
 
 #[tokio::test]
+async fn nobody_pushes_out_what_another_tenant_keeps() {
+    let world = World::start_with(|config| config.jobs.kept_max = 1).await;
+    let (acme, other) = (world.client.for_tenant("acme"), world.client.for_tenant("other"));
+    // They end at once: there is no such asset.
+    let theirs = comparison_of(Uuid::now_v7(), &[]);
+    other.create_comparison(&theirs).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let new = comparison_of(Uuid::now_v7(), &[]);
+        acme.create_comparison(&new).await.unwrap();
+        ids.push(new.id);
+    }
+    flame_test_kit::eventually(crate::world::PATIENCE, || async {
+        let left = acme.comparisons(&MeasuringQuery::default()).await.map_err(|error| error.to_string())?;
+        let left: Vec<_> = left.items.iter().map(|job| (job.standing.id, job.standing.state.is_final())).collect();
+        if left == [(ids[2], true)] { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    assert!(other.comparison(theirs.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn whoever_watches_sees_it_to_its_end() {
     let world = World::start().await;
     let new = world.new_comparison(&[]).await;

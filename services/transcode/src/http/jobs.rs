@@ -17,6 +17,9 @@ use crate::encoders::{self, Encoders};
 use crate::limits;
 use crate::store::{Created, Filter, Store};
 
+/// Seconds after which a tenant whose jobs fill the queue may try again.
+const RETRY_AFTER_S: u32 = 30;
+
 /// Queues a job. Repeating it with the same body changes nothing and answers 200.
 #[utoipa::path(
     post,
@@ -28,6 +31,8 @@ use crate::store::{Created, Filter, Store};
         (status = 409, description = "The id stands for another job", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "A value is outside of its limits", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "As many of the caller's jobs wait as may", body = Problem,
             content_type = "application/problem+json"),
         (status = 507, description = "The disk is nearly full", body = Problem,
             content_type = "application/problem+json"),
@@ -52,6 +57,11 @@ pub(super) async fn create(
         Created::Known(job) => Ok(Json(job).into_response()),
         Created::Taken => {
             Err(Failure::conflict(format!("{} is taken by another job; choose another id", new.id)).into())
+        }
+        Created::Full => {
+            let reason =
+                "as many of your jobs wait as may (`jobs.queued_max` of the service); wait until one has begun";
+            Err(Failure::unavailable(reason, RETRY_AFTER_S).into())
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum Created {
     Known(Job),
     /// The id stands for another job.
     Taken,
+    /// As many of the tenant's wait as may.
+    Full,
 }
 
 /// Which jobs are listed.
@@ -56,6 +58,9 @@ impl Store {
                 && row.source_key == new.source_key
                 && row.probe.0 == new.probe;
             return if same { Ok(Created::Known(row.job()?)) } else { Ok(Created::Taken) };
+        }
+        if self.queue.waiting(&mut transaction, tenant).await? >= u64::from(self.queued_max) {
+            return Ok(Created::Full);
         }
         let now_us = now_us();
         sqlx::query(

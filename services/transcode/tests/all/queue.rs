@@ -228,3 +228,49 @@ async fn tenants_take_turns_and_each_has_its_own_jobs_in_order() {
     }
     assert_eq!(rest, many[1..], "nobody else has work, and each tenant's jobs are in order");
 }
+
+#[tokio::test]
+async fn each_tenant_has_a_share_of_the_queue_and_of_what_is_kept() {
+    let folder = Scratch::new("queue");
+    let mut config = queue_config(&folder);
+    config.jobs.queued_max = 3;
+    let store = open(&config).await;
+    fill_for(&store, "acme", 3).await;
+    let (id, asset_id) = (Uuid::now_v7(), Uuid::now_v7());
+    let one_more = NewJob {
+        id,
+        chain: "ladder".to_owned(),
+        document: None,
+        parameters: Default::default(),
+        asset_id,
+        source_key: format!("acme/sources/{asset_id}"),
+        probe: short_probe(),
+    };
+    assert!(matches!(store.create("acme", &one_more).await.unwrap(), Created::Full));
+    let theirs = fill_for(&store, "other", 1).await;
+    // One that is at work waits no more.
+    let claimed = store.claim(Lane::Work, "worker").await.unwrap().expect("four wait");
+    assert_eq!(claimed.tenant, "acme");
+    assert!(matches!(store.create("acme", &one_more).await.unwrap(), Created::New(_)));
+
+    // Of what has ended each keeps its newest.
+    let queue = store.queue();
+    assert_eq!(queue.forget(0).await.unwrap(), Vec::<i64>::new());
+    let page = store.list("acme", Default::default(), flame_jobs::cursor::Position::START, 10).await.unwrap();
+    for job in page.items.iter().map(|job| job.id).chain(theirs.iter().copied()) {
+        let tenant = if theirs.contains(&job) { "other" } else { "acme" };
+        let shown = store.read(tenant, job).await.unwrap().expect("it is there");
+        queue.cancel(shown.seq).await.unwrap();
+    }
+    // Its holder lets go, and what it left is removed: then it has ended too.
+    queue.report(claimed.lease, Report::Interrupt).await.unwrap();
+    while let Some(closing) = store.claim(Lane::Closing, "worker").await.unwrap() {
+        queue.report(closing.lease, Report::Close).await.unwrap();
+    }
+    let forgotten = queue.forget(1).await.unwrap();
+    assert_eq!(forgotten.len(), 3, "{forgotten:?}");
+    let left = store.list("acme", Default::default(), flame_jobs::cursor::Position::START, 10).await.unwrap();
+    assert_eq!(left.items.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
+    assert!(store.read("other", theirs[0]).await.unwrap().is_some());
+    assert_eq!(queue.forget(1).await.unwrap(), Vec::<i64>::new());
+}
