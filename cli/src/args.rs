@@ -40,7 +40,7 @@ pub use job::{Job, JobCommand};
 pub use load::Load;
 pub use mark::ChannelMark;
 pub use parts::Parts;
-pub use quality::{Compare, Inspect, Jobs, Quality, QualityCommand, Test};
+pub use quality::{Compare, Conform, Curve, Inspect, Jobs, Quality, QualityCommand, Test, Watch};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 pub use template::{File as TemplateFile, Template, TemplateCommand};

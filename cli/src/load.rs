@@ -109,7 +109,7 @@ pub async fn run(global: &Global, args: args::Load) -> Result<(), Exit> {
         let there = crowd.ledger().there();
         bar.set(share, &format!("{there} viewers, {} requests/s, p95 {:.0} ms", last.requests, last.head_ms.p95));
         if let Some(database) = &args.report
-            && let Err(reason) = report(&client, database, there, &last).await
+            && let Err(reason) = report(&client, database, MEASUREMENT, there, &last).await
         {
             tracing::debug!(reason, "a measurement was not taken");
             unreported += 1;
@@ -148,7 +148,7 @@ pub fn client_of_viewers() -> anyhow::Result<reqwest::Client> {
 }
 
 /// What cannot be watched is the caller's.
-fn unusable(error: LoadError) -> Exit {
+pub fn unusable(error: LoadError) -> Exit {
     match error {
         LoadError::Unreachable { .. } => Exit::not_carried_out(anyhow::Error::new(error)),
         LoadError::Nothing | LoadError::TooMany(_) | LoadError::Unreadable { .. } => Exit::usage(error),
@@ -173,7 +173,7 @@ fn at_once() -> Span {
     Span(Duration::ZERO)
 }
 
-fn ms(span: Span) -> u64 {
+pub fn ms(span: Span) -> u64 {
     u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -216,18 +216,34 @@ async fn playable(client: &Client) -> Result<Vec<Uuid>, Exit> {
 }
 
 /// Sends what was measured to clmc.
-async fn report(client: &Client, database: &str, there: u64, last: &Figures) -> Result<(), String> {
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of a second")]
+pub async fn report(
+    client: &Client,
+    database: &str,
+    measurement: &'static str,
+    there: u64,
+    last: &Figures,
+) -> Result<(), String> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let tags = Tags::of(|variable| std::env::var(variable).ok());
-    let tags = tags.or(Tag::Location, "local").or(Tag::Chain, database).or(Tag::Package, MEASUREMENT);
-    let point = Point::new(MEASUREMENT, &tags, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    let tags = tags.or(Tag::Location, "local").or(Tag::Chain, database).or(Tag::Package, measurement);
+    let mut point = Point::new(measurement, &tags, i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
         .field("viewers", there)
         .field("requests", last.requests)
         .field("failed", last.failed)
         .field("response_time", last.head_ms.p50 / 1000.0)
         .field("response_time_p95", last.head_ms.p95 / 1000.0)
         .field("stalls", last.stalls)
+        .field("stalled", last.stalled_ms as f64 / 1000.0)
         .field("switches", last.switches);
+    // What nobody measured is not 0.
+    if last.startup_ms.count > 0 {
+        point = point.field("startup", last.startup_ms.p95 / 1000.0);
+    }
+    if last.delay_ms.count > 0 {
+        point =
+            point.field("live_delay", last.delay_ms.p50 / 1000.0).field("live_delay_p95", last.delay_ms.p95 / 1000.0);
+    }
     let mut lines = String::new();
     line::write(&point, &mut lines);
     let request = client.request(Method::POST, "clmc", "write").query(&[("db", database)]);

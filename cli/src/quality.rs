@@ -2,12 +2,15 @@
 //! computes nothing itself.
 
 mod baseline;
+mod conform;
+mod curve;
 mod inspect;
 mod jobs;
 mod remote;
 mod report;
 mod subject;
 mod suite;
+mod watch;
 
 pub use remote::follow;
 
@@ -21,7 +24,7 @@ use flame_media_child::protocol::{ComparePlan, Outcome, Request};
 use flame_media_child::{Call, ChildError, Limits, Pool, PoolConfig, find_program};
 use flame_quality::gate::Verdict;
 use flame_quality::{csv, json, junit};
-use tokio::sync::watch;
+use tokio::sync::watch::channel;
 
 use crate::args::{Compare, Global, Quality, QualityCommand};
 use crate::connection;
@@ -38,8 +41,11 @@ pub async fn run(global: &Global, quality: Quality) -> Result<(), Exit> {
     match quality.command {
         QualityCommand::Compare(compare) if compare.remote => remote::compare(global, &compare).await,
         QualityCommand::Compare(compare) => run_compare(global, &compare).await,
+        QualityCommand::Conform(conform) => conform::run(global, &conform).await,
+        QualityCommand::Curve(curve) => curve::run(global, &curve).await,
         QualityCommand::Inspect(inspect) => inspect::run(global, &inspect).await,
         QualityCommand::Jobs(jobs) => jobs::run(global, &jobs).await,
+        QualityCommand::Watch(watch) => watch::run(global, &watch).await,
         QualityCommand::Test(test) => suite::run(global, &test).await,
     }
 }
@@ -84,7 +90,7 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
     } else {
         print(&comparison)?;
     }
-    judge(global, &verdicts)
+    judge(global, &verdicts, &comparison)
 }
 
 /// What the child is to open.
@@ -148,7 +154,7 @@ async fn measure(plan: ComparePlan, name: &str, quiet: bool) -> Result<(Comparis
 /// Has a child do something; shows how far it is.
 async fn ask(request: Request, name: &str, quiet: bool) -> Result<Outcome, Exit> {
     let pool = child(find_program().map_err(anyhow::Error::new)?);
-    let (sender, mut fraction) = watch::channel(0.0);
+    let (sender, mut fraction) = channel(0.0);
     let call = Call { progress: Some(sender), ..Call::default() };
     let mut progress = Progress::new(name, quiet);
     let work = pool.run(&request, call);
@@ -192,6 +198,9 @@ fn print(comparison: &Comparison) -> Result<(), Exit> {
             )
         });
         output::print_line(&format!("worst {}: {}", column.name, moments.collect::<Vec<_>>().join(", ")))?;
+    }
+    for lack in &comparison.incomplete {
+        output::print_line(&format!("PARTIAL: {lack}"))?;
     }
     for note in &comparison.notes {
         output::print_line(&format!("note: {note}"))?;
@@ -241,9 +250,10 @@ fn cases(
     std::iter::once(measured).chain(gates).collect()
 }
 
-/// Says what every gate says; the worst of it is the command's status.
-fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)]) -> Result<(), Exit> {
-    let mut failed = Vec::new();
+/// Says what every gate says; the worst of it is the command's status. A gate that asks for what was not computed is the caller's
+/// mistake; one that only a part keeps, nobody's.
+fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)], comparison: &Comparison) -> Result<(), Exit> {
+    let (mut failed, mut unknown) = (Vec::new(), Vec::new());
     for (gate, verdict) in verdicts {
         match verdict {
             Ok(verdict) if verdict.passes => {
@@ -252,8 +262,14 @@ fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)]) -> Res
                 }
             }
             Ok(verdict) => failed.push(format!("{gate} (measured {:.4})", verdict.measured)),
-            Err(why) => return Err(Exit::usage(anyhow!("gate {gate}: {why}"))),
+            Err(why) if comparison.incomplete.is_empty() => {
+                return Err(Exit::usage(anyhow!("gate {gate}: {why}")));
+            }
+            Err(why) => unknown.push(format!("{gate}: {why}")),
         }
+    }
+    if !unknown.is_empty() {
+        return Err(Exit::not_carried_out(anyhow!("a gate could not be judged: {}", unknown.join("; "))));
     }
     if failed.is_empty() { Ok(()) } else { Err(Exit::failed(anyhow!("a gate failed: {}", failed.join("; ")))) }
 }

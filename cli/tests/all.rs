@@ -52,7 +52,11 @@ mod encrypted;
 
 #[path = "all/clmc.rs"]
 mod clmc;
+#[path = "all/conform.rs"]
+mod conform;
 #[path = "all/demo.rs"]
 mod demo;
 #[path = "all/template.rs"]
 mod template;
+#[path = "all/watch.rs"]
+mod watch;

@@ -21,8 +21,17 @@ pub enum QualityCommand {
     /// Look for what is wrong with media, without a reference: black, freeze, silence, clipping, loudness, detail and motion, key
     /// frames, times; status 1 if a gate fails, 3 if something that a gate asks for cannot be measured
     Inspect(Inspect),
+    /// Whether playlists and segments of HLS keep the rules of RFC 8216bis and CMAF, each finding with its clause; status 1 if one that says
+    /// must is not kept
+    Conform(Conform),
+    /// What encoders need for the same quality: the points of a suite's curves, and the rate that each needs more than the first (BD-rate);
+    /// status 3 if the curves do not share enough to say
+    Curve(Curve),
     /// List what the quality service was asked to measure (`--remote`), newest first
     Jobs(Jobs),
+    /// Watch something as a viewer does, on request or live, and measure what that is like: start, stalls, changes of rendition, requests, and how
+    /// far behind what is live; status 1 if a gate fails, or if nothing was seen
+    Watch(Watch),
     /// Run suites; status 0 if all gates hold, 1 if one fails, 2 if a suite is wrong, 3 if something cannot be measured
     Test(Test),
 }
@@ -70,6 +79,73 @@ pub struct Inspect {
     /// Have the quality service do it, as a job that goes on without this command: only of what the services hold; also ID/source
     #[arg(long)]
     pub remote: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Conform {
+    /// What is looked at: a playlist (a file, or an http:// URL), an asset's identifier, or that with /TRACK behind it
+    pub media: String,
+    /// Follow what is live for so long
+    #[arg(long = "for", id = "for", value_name = "TIME", default_value = "20s")]
+    pub lasts: Span,
+    /// Segments of each rendition that are looked into, at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 500)]
+    pub segments: usize,
+    /// Status 1 also if a rule that says should is not kept
+    #[arg(long)]
+    pub strict: bool,
+    /// Write a test report for continuous integration: a case for each finding
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Figures that gates can be about: watch: startup_p95_ms, stalls, stalled_ms, played_ms, switches, requests, failed, head_p95_ms, \
+delay_p50_ms, delay_p95_ms. Nothing is decoded: what is late is measured, not what is ugly, and nothing here is a MOS."
+)]
+pub struct Watch {
+    /// What is watched: the http:// URL of an HLS playlist, or the identifier of an asset or a channel
+    pub media: String,
+    /// For so long; what has ended is begun once more
+    #[arg(long = "for", id = "for", value_name = "TIME", default_value = "60s")]
+    pub lasts: Span,
+    /// Viewers at once
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub viewers: usize,
+    /// Media that a player keeps ahead
+    #[arg(long, default_value = "12s", value_name = "TIME")]
+    pub buffer: Span,
+    /// Media that it takes to begin playing; of something live no more than half of what lies before its end
+    #[arg(long, default_value = "2s", value_name = "TIME")]
+    pub start: Span,
+    /// A bound to keep, such as "watch.stalls <= 0" or "watch.delay_p95_ms <= 3000"; as often as wanted
+    #[arg(long = "gate", value_name = "GATE")]
+    pub gates: Vec<Gate>,
+    /// Also send what is measured to clmc each second, as measurement `watch` of this database: alerts can be about it
+    #[arg(long, value_name = "DATABASE")]
+    pub clmc: Option<String>,
+    /// Write a test report for continuous integration: a case for each gate
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Curve {
+    /// The suite, YAML, some cases of which name a `curve`
+    pub suite: PathBuf,
+    /// What quality is: a column and a pooling
+    #[arg(long, value_name = "FIGURE", default_value = "vmaf.mean")]
+    pub figure: String,
+    /// The curve that the others are held against [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub anchor: Option<String>,
+    /// Write a page for people, with the plot
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// How long making what is scored may take, for each case
+    #[arg(long, value_name = "TIME", default_value = "10min")]
+    pub case_timeout: Span,
 }
 
 #[derive(Debug, clap::Args)]

@@ -61,7 +61,7 @@ fn judged(gates: &[Gate], inspection: &Inspection) -> Verdicts {
 }
 
 /// Says what every gate says. What could not be measured counts more than what fails: nobody knows how it is.
-fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)]) -> Result<(), Exit> {
+pub fn judge(global: &Global, verdicts: &[(String, Result<Verdict, String>)]) -> Result<(), Exit> {
     let (mut failed, mut unknown) = (Vec::new(), Vec::new());
     for (gate, verdict) in verdicts {
         match verdict {
@@ -100,6 +100,9 @@ fn print(inspection: &Inspection) -> Result<(), Exit> {
     }
     for missing in &inspection.not_measured {
         output::print_line(&format!("not measured: {}: {}", missing.detector, missing.why))?;
+    }
+    for lack in &inspection.incomplete {
+        output::print_line(&format!("PARTIAL: {lack}"))?;
     }
     for note in &inspection.notes {
         output::print_line(&format!("note: {note}"))?;

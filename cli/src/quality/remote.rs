@@ -66,7 +66,7 @@ pub async fn compare(global: &Global, args: &Compare) -> Result<(), Exit> {
     } else {
         print(&comparison)?;
     }
-    judge(global, &verdicts)
+    judge(global, &verdicts, &comparison)
 }
 
 pub async fn inspect(global: &Global, args: &Inspect) -> Result<(Inspection, Verdicts), Exit> {

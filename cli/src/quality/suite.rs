@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use flame_api::quality::{Comparison, Inspection};
 use flame_media_child::protocol::ComparePlan;
 use flame_quality::baseline::{Baseline, Run, Said};
+use flame_quality::conformance::Report;
 use flame_quality::gate::{Gate, Verdict};
 use flame_quality::junit;
 use flame_quality::suite::{Case, SUITE_MAX_BYTES, Suite};
@@ -18,10 +19,13 @@ use serde::Serialize;
 
 use super::baseline::{self, Kept};
 use super::subject::{self, Pair};
-use super::{alignment, cores, inspect, measure};
+use super::{alignment, conform, cores, inspect, measure};
 use crate::args::{Global, Test};
 use crate::exit::Exit;
 use crate::output;
+
+/// Segments of each rendition that are looked into.
+const SEGMENTS_MAX: usize = 500;
 
 /// What became of a case, or of one pair of files of it.
 #[derive(Debug, Serialize)]
@@ -35,6 +39,8 @@ struct Ended {
     comparison: Option<Comparison>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inspection: Option<Inspection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conformance: Option<Report>,
     /// What a baseline is made of, or held against; nothing of a case that has no business with one.
     #[serde(skip)]
     run: Option<Run>,
@@ -45,6 +51,7 @@ struct Ended {
 struct Figures {
     comparison: Option<Comparison>,
     inspection: Option<Inspection>,
+    conformance: Option<Report>,
     run: Option<Run>,
 }
 
@@ -57,9 +64,9 @@ enum Outcome {
 }
 
 /// A suite and the folder that its paths are seen from.
-struct Loaded {
-    suite: Suite,
-    folder: PathBuf,
+pub(super) struct Loaded {
+    pub(super) suite: Suite,
+    pub(super) folder: PathBuf,
     kept: Option<Kept>,
 }
 
@@ -123,7 +130,7 @@ async fn update(global: &Global, test: &Test, all: Vec<Loaded>) -> Result<(), Ex
     Ok(())
 }
 
-fn load(path: &Path) -> anyhow::Result<Loaded> {
+pub(super) fn load(path: &Path) -> anyhow::Result<Loaded> {
     let size = std::fs::metadata(path).with_context(|| format!("open {}", path.display()))?.len();
     ensure!(size <= SUITE_MAX_BYTES as u64, "{} is larger than a suite may be", path.display());
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
@@ -151,6 +158,7 @@ async fn run_case(
         said,
         comparison: figures.comparison,
         inspection: figures.inspection,
+        conformance: figures.conformance,
         run: figures.run,
     };
     let scratch = match tempfile::tempdir() {
@@ -190,6 +198,20 @@ async fn score(case: &Case, pair: &Pair, held: Option<&Baseline>) -> (Outcome, S
     }
 }
 
+/// How something of a case is scored.
+pub(super) fn plan(case: &Case, reference: &Path, distorted: &str) -> ComparePlan {
+    ComparePlan {
+        reference: reference.to_string_lossy().into_owned(),
+        distorted: distorted.to_owned(),
+        follow_playlists: true,
+        metrics: case.metrics.clone(),
+        frames_max: None,
+        subsample: case.subsample,
+        threads: cores(),
+        confidence_min: 0.5,
+    }
+}
+
 /// What the gates of a case say; an error if one of them cannot say anything.
 async fn verdict_of(
     case: &Case,
@@ -199,16 +221,7 @@ async fn verdict_of(
 ) -> Result<(Outcome, String), String> {
     let gates = case.bounds()?;
     if let Some(reference) = &pair.reference {
-        let plan = ComparePlan {
-            reference: reference.to_string_lossy().into_owned(),
-            distorted: pair.distorted.clone(),
-            follow_playlists: true,
-            metrics: case.metrics.clone(),
-            frames_max: None,
-            subsample: case.subsample,
-            threads: cores(),
-            confidence_min: 0.5,
-        };
+        let plan = plan(case, reference, &pair.distorted);
         let (comparison, _) = measure(plan, &case.name, true).await.map_err(|exit| exit.message())?;
         figures.comparison = Some(comparison);
     }
@@ -216,11 +229,25 @@ async fn verdict_of(
         let found = inspect::measure(pair.distorted.clone(), case.shortest_s, &case.name, true).await;
         figures.inspection = Some(found.map_err(|exit| exit.message())?);
     }
+    if case.asked()?.iter().any(|gate| gate.conformance_figure().is_some()) {
+        let reach = conform::Reach { segments: SEGMENTS_MAX, lasts: Duration::from_secs_f64(case.live_s) };
+        figures.conformance = Some(conform::measure(&pair.distorted, reach).await?);
+    }
     let (mut holds, mut fails) = (Vec::new(), Vec::new());
     for gate in gates {
         let verdict = figures.judge(&gate)?;
         let said = format!("{gate} (measured {:.4})", verdict.measured);
-        if verdict.passes { holds.push(said) } else { fails.push(said) }
+        if verdict.passes {
+            holds.push(said);
+        } else {
+            // The first rule that is not kept says more than how many.
+            let first = figures.conformance.as_ref().filter(|_| gate.conformance_figure().is_some());
+            let first = first.and_then(|report| report.findings.first());
+            fails
+                .push(first.map_or(said.clone(), |first| {
+                    format!("{said}: {} {}: {}", first.clause, first.place, first.found)
+                }));
+        }
     }
     if !case.against.is_empty() {
         let run = figures.run_of(case, pair)?;
@@ -253,6 +280,12 @@ async fn verdict_of(
 
 impl Figures {
     fn judge(&self, gate: &Gate) -> Result<Verdict, String> {
+        if gate.conformance_figure().is_some() {
+            let counted = self.conformance.as_ref().and_then(|report| conform::judge(report, gate));
+            return counted
+                .map(|counted| gate.verdict(counted))
+                .ok_or_else(|| format!("gate {gate}: nothing was looked at"));
+        }
         match (&self.comparison, &self.inspection) {
             (_, Some(inspection)) if gate.needs_inspection() => gate.judge_inspection(inspection),
             (Some(comparison), _) => gate.judge(comparison),

@@ -202,3 +202,34 @@ fn the_service_measures_what_the_others_hold() {
     let ran = world.flame(&["quality", "compare", &source, &track]);
     assert!(ran.status == 2 && ran.err.contains("--remote"), "{}", ran.err);
 }
+
+#[test]
+fn what_an_encoder_needs_more_is_what_another_program_says() {
+    let folder = Scratch::new("curve");
+    let suite = repository().join("media-tests/suites/x264-curve.yaml");
+    let (suite, page) = (suite.to_str().unwrap(), folder.join("curve.html"));
+    let ran = flame(&["quality", "curve", suite, "--html", page.to_str().unwrap(), "--json"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    let curves: Value = serde_json::from_str(&ran.out).expect("it is JSON");
+    let sides = |nth: usize| {
+        let points = curves[nth]["points"].as_array().expect("they are listed");
+        let side = |at: usize| points.iter().map(|point| point[at].clone()).collect::<Vec<_>>();
+        (side(0), side(1))
+    };
+    let asked = serde_json::json!([sides(0), sides(1)]).to_string();
+    let mut judge = std::process::Command::new(repository().join("tools/python"))
+        .arg(repository().join("media-tests/judges/curve.py"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("tools/python starts");
+    std::io::Write::write_all(&mut judge.stdin.take().unwrap(), asked.as_bytes()).unwrap();
+    let said = judge.wait_with_output().unwrap();
+    let theirs: f64 = String::from_utf8_lossy(&said.stdout).trim().parse().expect("it is a number");
+    let ours = curves[1]["delta_rate_percent"].as_f64().expect("it is no anchor");
+    assert!((ours - theirs).abs() < 1e-3 && ours > 5.0, "{ours}, {theirs}: {asked}");
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(page.contains("<svg") && page.matches("<circle").count() == 8 && !page.contains("src="), "{page}");
+    // Whose figure is not measured is refused before anything is encoded.
+    assert_eq!(flame(&["quality", "curve", suite, "--figure", "ssim.mean"]).status, 2);
+}

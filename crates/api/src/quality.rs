@@ -49,6 +49,10 @@ pub struct Comparison {
     pub compared_as: Shape,
     /// What was done to either before, and what to know of the scores; in people's words.
     pub notes: Vec<String>,
+    /// Why the scores are those of a part only: what was stated to be there and was not, or could not be decoded. Empty where all of
+    /// the distorted film was scored. No gate is kept by a part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
     /// Which frames were compared.
     pub alignment: Alignment,
     /// Pairs of frames that were scored.
@@ -76,7 +80,11 @@ pub struct Film {
     pub frame_rate: Option<f64>,
     /// From the first frame to the end of the last one, milliseconds.
     pub duration_ms: f64,
-    /// Packets that could not be decoded.
+    /// How much less came than the container states, milliseconds; 0 where all came, none where it states nothing or was not read to
+    /// its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_ms: Option<f64>,
+    /// Packets that could not be decoded, and pictures that were decoded in part only.
     pub decode_errors: u64,
 }
 

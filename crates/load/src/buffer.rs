@@ -57,6 +57,11 @@ impl Buffer {
         }
     }
 
+    /// Changes what it takes to begin, and to go on: who watches live has no more than is there.
+    pub fn needs(&mut self, start_ms: u64) {
+        self.start_ms = start_ms.max(1);
+    }
+
     /// Lets time pass.
     pub fn pass(&mut self, now_ms: u64) {
         let now_ms = now_ms.max(self.now_ms);

@@ -43,6 +43,8 @@ pub struct Figures {
     pub whole_ms: Spread,
     /// Time from the wish to the first picture, milliseconds.
     pub startup_ms: Spread,
+    /// How far behind what is live viewers were, each time that something came, milliseconds; nothing where nobody says when it was.
+    pub delay_ms: Spread,
     /// How often players stalled.
     pub stalls: u64,
     /// How long, all together, milliseconds.
@@ -90,6 +92,11 @@ impl Ledger {
     /// Notes that a viewer sees the first picture, `startup_ms` after the wish.
     pub fn started(&self, at_ms: u64, startup_ms: u64) {
         self.book().slots.started(at_ms, startup_ms);
+    }
+
+    /// Notes that a viewer sees what happened `delay_ms` ago.
+    pub fn delayed(&self, at_ms: u64, delay_ms: u64) {
+        self.book().slots.delayed(at_ms, delay_ms);
     }
 
     /// Notes that a player stood still for `stalled_ms`.
@@ -166,6 +173,7 @@ impl Figures {
         };
         let startups =
             slots.iter().flat_map(|slot| slot.startups_ms.shares().map(|(ms, share)| (f64::from(*ms), share)));
+        let delays = slots.iter().flat_map(|slot| slot.delays_ms.shares().map(|(ms, share)| (f64::from(*ms), share)));
         let longest = |of: fn(&Slot) -> Option<u32>| slots.iter().filter_map(of).max();
         Self {
             requests: sum(|slot| slot.times.seen()),
@@ -175,6 +183,7 @@ impl Figures {
             head_ms: Spread::of_sample(times(|times| times.head_us), longest(|slot| slot.head_max_us).map(us_as_ms)),
             whole_ms: Spread::of_sample(times(|times| times.whole_us), longest(|slot| slot.whole_max_us).map(us_as_ms)),
             startup_ms: Spread::of_sample(startups.collect(), longest(|slot| slot.startup_max_ms).map(f64::from)),
+            delay_ms: Spread::of_sample(delays.collect(), longest(|slot| slot.delay_max_ms).map(f64::from)),
             stalls: sum(|slot| slot.stalls),
             stalled_ms: sum(|slot| slot.stalled_ms),
             played_ms: sum(|slot| slot.played_ms),

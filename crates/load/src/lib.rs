@@ -2,12 +2,13 @@
 //! would feel. It decodes nothing, and never asks faster than a player would.
 //!
 //! What a viewer does is decided by pure parts: who comes and goes when ([`profile`]), what is watched ([`zipf`]), which
-//! rendition ([`ladder`]), when it plays and when it stalls ([`buffer`]), what it tells of itself ([`cmcd`]), what all of it came to
+//! rendition ([`ladder`]), what comes next of something live ([`edge`]), when it plays and when it stalls ([`buffer`]), what it tells of itself ([`cmcd`]), what all of it came to
 //! ([`ledger`]), and whether the generator itself was the bottleneck ([`strain`]). [`viewer`] fetches, [`crowd`] owns the viewers.
 
 pub mod buffer;
 pub mod cmcd;
 pub mod crowd;
+pub mod edge;
 pub mod ladder;
 pub mod ledger;
 pub mod profile;

@@ -2,6 +2,8 @@
 //!
 //! One request at a time. Playlists and segments are read whole and thrown away: nothing is decoded, nothing kept.
 
+mod live;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,6 +191,15 @@ impl<'a> Session<'a> {
     /// Watches to the end.
     async fn run(&mut self, playlist: &Url) -> Result<(), Lost> {
         let mut tracks = self.tracks(playlist).await?;
+        let Some(main) = tracks.first_mut() else { return Err(self.unreadable()) };
+        if main.rungs[0].media.is_none() {
+            let url = main.rungs[0].url.clone();
+            let text = self.get(&url, None, Kind::Playlist, None, None).await?.0;
+            main.rungs[0].media = Some(media(&text).ok_or_else(|| self.unreadable())?);
+        }
+        if main.rungs[0].media.as_ref().is_some_and(|media| !media.has_ended) {
+            return self.follow(tracks).await;
+        }
         let mut inits = BTreeSet::new();
         loop {
             let open = tracks.iter_mut().filter(|track| !track.is_done);

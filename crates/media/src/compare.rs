@@ -21,6 +21,7 @@ use flame_media_child::protocol::ComparePlan;
 use flame_quality::{
     alignment::{self, Correspondence, Pair, SHIFT_FRAMES_MAX},
     columns,
+    inspect::extent,
     plane::Picture,
     pooling, psnr,
     signature::Signature,
@@ -80,6 +81,8 @@ struct Pass<'plan, 'scope> {
     notes: Vec<String>,
     abouts: [FilmAbout; 2],
     expected_ms: Option<f64>,
+    /// What did not come of either.
+    lacks: [Vec<String>; 2],
     reference: Side<'scope>,
     distorted: Side<'scope>,
 }
@@ -141,6 +144,7 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
                     frames: 0,
                     frame_rate: about.frame_rate,
                     duration_ms: 0.0,
+                    missing_ms: None,
                     decode_errors: 0,
                 }
             });
@@ -152,7 +156,8 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
             signatures: Vec::new(),
         });
         let (reference, distorted) = (sides.next().expect("there are two"), sides.next().expect("there are two"));
-        Ok(Self { plan, scope, common, notes, abouts, expected_ms, reference, distorted })
+        let lacks = [Vec::new(), Vec::new()];
+        Ok(Self { plan, scope, common, notes, abouts, expected_ms, lacks, reference, distorted })
     }
 
     fn run(mut self, on_progress: &mut dyn FnMut(f64)) -> Result<(Comparison, Scores), MediaError> {
@@ -172,7 +177,15 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
         let (scores, mean_errors) = scorer.finish()?;
         on_progress(1.0);
         self.notes.extend(self.partial());
+        // What the reference lacks is missed where there is something to be scored against it.
+        let [of_reference, mut incomplete] = self.lacks;
+        if alignment.tail_distorted > 0 {
+            incomplete.extend(of_reference);
+        } else {
+            self.notes.extend(of_reference);
+        }
         let comparison = Comparison {
+            incomplete,
             compared_as: self.common.shape(),
             columns: summary(&self.plan.metrics, &scores, &mean_errors),
             notes: self.notes,
@@ -238,10 +251,25 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
     }
 
     fn finish_sides(&mut self) -> Result<(), MediaError> {
-        for (side, about) in [&mut self.reference, &mut self.distorted].into_iter().zip(&mut self.abouts) {
-            about.decode_errors = side.playing.stop()?;
+        let names = ["the reference", "the distorted film"];
+        let sides = [&mut self.reference, &mut self.distorted].into_iter().zip(&mut self.abouts);
+        for ((side, about), (name, lacks)) in sides.zip(names.into_iter().zip(&mut self.lacks)) {
+            let ended = side.playing.stop()?;
+            about.decode_errors = ended.refused;
             about.frames = side.signatures.len() as u64;
             about.duration_ms = side.playing.duration_ms();
+            if ended.refused > 0 {
+                let refused = ended.refused;
+                lacks.push(format!(
+                    "{name} is damaged: {refused} of its pictures could not be decoded, or only in part"
+                ));
+            }
+            if ended.is_broken {
+                lacks.push(format!("{name} ends in the middle: what follows could not be read"));
+            }
+            let (stated_ms, missing_ms) = side.playing.missing_ms(ended.refused);
+            about.missing_ms = missing_ms;
+            lacks.extend(extent::said(name, stated_ms, missing_ms));
         }
         Ok(())
     }
@@ -280,14 +308,6 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
     /// What makes the result a partial one.
     fn partial(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        for (name, about) in ["reference", "distorted"].iter().zip(&self.abouts) {
-            if about.decode_errors > 0 {
-                notes.push(format!(
-                    "the {name} film is damaged: {} of its packets could not be decoded",
-                    about.decode_errors
-                ));
-            }
-        }
         let is_longer = |max: &u64| self.abouts.iter().any(|about| about.frames > *max);
         if let Some(max) = self.plan.frames_max.filter(is_longer) {
             notes.push(format!("only the first {max} pairs were asked for"));

@@ -9,7 +9,8 @@ use ffmpeg_next::{
     ffi::{
         AV_INPUT_BUFFER_PADDING_SIZE, AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL,
         AV_PIX_FMT_FLAG_RGB, AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, AVDiscard,
-        av_find_program_from_stream, av_image_get_linesize, av_mallocz, av_pix_fmt_count_planes, sws_scale,
+        AVDurationEstimationMethod, av_find_program_from_stream, av_image_get_linesize, av_mallocz,
+        av_pix_fmt_count_planes, sws_scale,
     },
     format::{self, Pixel},
     frame,
@@ -206,6 +207,19 @@ pub(crate) fn leave_out_all_but(context: &mut format::context::Input, wanted: &[
         // SAFETY: the stream borrows its context, which owns the `AVStream`; a plain field is set.
         unsafe { (*stream.as_mut_ptr()).discard = discard };
     }
+}
+
+/// Whether the length of an input stands in it: it is neither guessed from a bit rate nor measured by looking at its end.
+pub(crate) fn states_duration(context: &format::context::Input) -> bool {
+    // SAFETY: `context` keeps the `AVFormatContext` alive; a plain field is copied.
+    let method = unsafe { (*context.as_ptr()).duration_estimation_method };
+    method == AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM
+}
+
+/// Whether a decoder has made up a part of a picture, because it could not decode that.
+pub(crate) fn is_patched(frame: &frame::Video) -> bool {
+    // SAFETY: `frame` keeps the `AVFrame` alive; a plain field is copied.
+    unsafe { (*frame.as_ptr()).decode_error_flags != 0 }
 }
 
 /// Bits per sample of the format's first component.

@@ -2,7 +2,8 @@
 //! `flame_quality::inspect`; this only brings pictures, samples and times.
 //!
 //! Whatever cannot be looked at is said: sound that is not there, a codec without a decoder, sound that changes its shape in the
-//! middle. It never reports silence of a film whose sound it could not hear.
+//! middle. It never reports silence of a film whose sound it could not hear. Nor does it take a part for the whole: what the container
+//! states is held against what came, and what did not come, or could not be decoded, makes the result a partial one.
 
 mod ear;
 mod eye;
@@ -15,12 +16,13 @@ use flame_api::quality::{
     inspection::{NotMeasured, Synchrony},
 };
 use flame_media_child::protocol::InspectPlan;
+use flame_quality::inspect::extent::Stated;
 
 use self::{
     ear::{Ear, Sounding},
-    eye::Eye,
+    eye::{Eye, Seeing},
 };
-use crate::{fault::MediaError, ffi, probe, source};
+use crate::{fault::MediaError, ffi, probe, source, stated};
 
 /// Time for all reads together.
 const BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,22 +44,28 @@ pub fn inspect(plan: &InspectPlan, on_progress: &mut dyn FnMut(f64)) -> Result<I
     } else {
         source::open(input, BUDGET)?
     };
-    let mut eye = opened(probe::best_stream(&context, media::Type::Video), "pictures", |stream| Eye::of(stream, plan));
-    let mut ear = opened(probe::best_stream(&context, media::Type::Audio), "sound", |stream| Ear::of(stream, plan));
+    let mut eye = opened(probe::best_stream(&context, media::Type::Video), "pictures", |stream| {
+        Eye::of(stream, stated::of(&context, stream), plan)
+    });
+    let mut ear = opened(probe::best_stream(&context, media::Type::Audio), "sound", |stream| {
+        let stated = stated::of(&context, stream);
+        // A playlist's length is that of its pictures, where there are some.
+        Ear::of(stream, Stated { is_of_another: stated.by_playlist && eye.is_ok(), ..stated }, plan)
+    });
     if let (Err(no_pictures), Err(no_sound)) = (&eye, &ear) {
         return Err(MediaError::input(format!("{input}: there is nothing to inspect: {no_pictures}; {no_sound}")));
     }
     let wanted: Vec<usize> = eye.iter().map(Eye::index).chain(ear.iter().map(Ear::index)).collect();
     ffi::leave_out_all_but(&mut context, &wanted);
     let expected_s = Some(context.duration()).filter(|us| *us > 0).map(|us| us as f64 / 1e6);
-    let mut notes = Vec::new();
+    let mut incomplete = Vec::new();
     loop {
         let mut packet = Packet::empty();
         match packet.read(&mut context) {
             Ok(()) => {}
             Err(FfmpegError::Eof) => break,
             Err(FfmpegError::InvalidData) => {
-                notes.push("the input ends in the middle: what follows could not be read".to_owned());
+                incomplete.push("the input ends in the middle: what follows could not be read".to_owned());
                 break;
             }
             Err(FfmpegError::Exit) => return Err(MediaError::input("it could not be read in the time allowed")),
@@ -78,7 +86,7 @@ pub fn inspect(plan: &InspectPlan, on_progress: &mut dyn FnMut(f64)) -> Result<I
         }
     }
     let container = context.format().name().to_owned();
-    let inspection = summed_up(input, container, eye, ear, notes)?;
+    let inspection = summed_up(input, container, eye, ear, incomplete)?;
     on_progress(1.0);
     Ok(inspection)
 }
@@ -98,7 +106,7 @@ fn summed_up(
     container: String,
     eye: Result<Eye, String>,
     ear: Result<Ear, String>,
-    notes: Vec<String>,
+    incomplete: Vec<String>,
 ) -> Result<Inspection, MediaError> {
     let mut inspection = Inspection {
         input: input.to_owned(),
@@ -107,11 +115,12 @@ fn summed_up(
         audio: None,
         synchrony: None,
         not_measured: Vec::new(),
-        notes,
+        notes: Vec::new(),
+        incomplete,
     };
     let (mut seen_ms, mut heard_ms) = (None, None);
     match eye.and_then(Eye::finish) {
-        Ok((video, span_ms)) => {
+        Ok(Seeing { video, early, span_ms }) => {
             for (detector, is_there, why) in [
                 ("si", video.si.is_some(), "the pictures are too small to have edges"),
                 ("ti", video.ti.is_some(), "there is no picture"),
@@ -124,21 +133,24 @@ fn summed_up(
             }
             if video.decode_errors > 0 {
                 let errors = video.decode_errors;
-                inspection.notes.push(format!("the pictures are damaged: {errors} packets could not be decoded"));
+                let why = format!("the pictures are damaged: {errors} of them could not be decoded, or only in part");
+                inspection.incomplete.push(why);
             }
+            inspection.incomplete.extend(early);
             (inspection.video, seen_ms) = (Some(video), span_ms);
         }
         Err(why) => OF_PICTURES.iter().for_each(|detector| cannot(&mut inspection, detector, &why)),
     }
     match ear.and_then(Ear::finish) {
-        Ok(Sounding { audio, unmetered, span_ms }) => {
+        Ok(Sounding { audio, unmetered, early, span_ms }) => {
             if let Some(why) = unmetered {
                 cannot(&mut inspection, "loudness", &why);
             }
             if audio.decode_errors > 0 {
                 let errors = audio.decode_errors;
-                inspection.notes.push(format!("the sound is damaged: {errors} packets could not be decoded"));
+                inspection.incomplete.push(format!("the sound is damaged: {errors} packets could not be decoded"));
             }
+            inspection.incomplete.extend(early);
             (inspection.audio, heard_ms) = (Some(audio), span_ms);
         }
         Err(why) => OF_SOUND.iter().for_each(|detector| cannot(&mut inspection, detector, &why)),

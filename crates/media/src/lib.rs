@@ -22,6 +22,7 @@ pub mod poster;
 pub mod probe;
 mod scale;
 pub mod source;
+mod stated;
 pub mod transrate;
 mod vmaf;
 pub mod worker;

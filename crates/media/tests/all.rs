@@ -12,6 +12,8 @@ mod inspect;
 mod judge;
 #[path = "all/loudness.rs"]
 mod loudness;
+#[path = "all/part.rs"]
+mod part;
 #[path = "all/pictures.rs"]
 mod pictures;
 #[path = "all/plan.rs"]

@@ -38,7 +38,8 @@ pub use multivariant::{
     VideoRendition, multivariant_playlist,
 };
 pub use reading::{
-    ReadError, ReadMedia, ReadMultivariant, ReadPart, ReadPlaylist, ReadSegment, ReadSound, ReadVariant, read_playlist,
+    ReadControl, ReadError, ReadLivePart, ReadMedia, ReadMultivariant, ReadPart, ReadPlaylist, ReadSegment, ReadSound,
+    ReadVariant, read_playlist,
 };
 pub use role::Role;
 pub use text::{DashText, VodText, text_segment_uri, vod_text_playlist};

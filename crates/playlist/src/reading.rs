@@ -4,6 +4,8 @@
 //! over here, as section 6.3.1 wants it, and only what stands in the way of fetching is an error. Pure; no more is held than was read.
 
 use thiserror::Error;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A playlist.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +60,36 @@ pub struct ReadMedia {
     pub has_ended: bool,
     /// In order.
     pub segments: Vec<ReadSegment>,
+    /// Parts of the segment that is under way.
+    pub parts: Vec<ReadLivePart>,
+    /// What its server offers to those who watch live.
+    pub control: ReadControl,
+}
+
+/// What a server offers to those who watch live (section 4.4.3.8), milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadControl {
+    /// It answers when what was asked for is there.
+    pub can_block: bool,
+    /// `PART-TARGET`.
+    pub part_target_ms: Option<u64>,
+    /// How far from the end to play, with parts.
+    pub part_hold_back_ms: Option<u64>,
+    /// The same, without.
+    pub hold_back_ms: Option<u64>,
+}
+
+/// A part of a segment (section 4.4.4.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadLivePart {
+    /// Where its octets are.
+    pub part: ReadPart,
+    /// How long it is, milliseconds.
+    pub duration_ms: u64,
+    /// It can be decoded without the ones before.
+    pub is_independent: bool,
+    /// There is none, only its place.
+    pub is_gap: bool,
 }
 
 /// A segment.
@@ -75,6 +107,10 @@ pub struct ReadSegment {
     pub is_gap: bool,
     /// It is encrypted.
     pub is_encrypted: bool,
+    /// When its first picture was taken (`EXT-X-PROGRAM-DATE-TIME`), milliseconds since the Unix epoch.
+    pub date_ms: Option<i64>,
+    /// Its parts, as far as they are listed.
+    pub parts: Vec<ReadLivePart>,
 }
 
 /// Octets of a resource.
@@ -109,6 +145,8 @@ struct Pending {
     range: Option<(Option<u64>, u64)>,
     is_discontinuity: bool,
     is_gap: bool,
+    date_ms: Option<i64>,
+    parts: Vec<ReadLivePart>,
     variant: Option<ReadVariant>,
 }
 
@@ -150,6 +188,8 @@ pub fn read_playlist(text: &str) -> Result<ReadPlaylist, ReadError> {
                 is_discontinuity: pending.is_discontinuity,
                 is_gap: pending.is_gap,
                 is_encrypted,
+                date_ms: pending.date_ms,
+                parts: std::mem::take(&mut pending.parts),
             });
             pending = Pending::default();
             continue;
@@ -158,16 +198,23 @@ pub fn read_playlist(text: &str) -> Result<ReadPlaylist, ReadError> {
         let attribute = |name| attribute(value, name);
         match tag {
             "#EXTINF" => {
-                let seconds = value.split(',').next().and_then(|text| text.trim().parse::<f64>().ok());
-                let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
-                let seconds = seconds.ok_or_else(|| wrong("#EXTINF has no duration"))?;
-                pending.duration_ms = Some((seconds * 1000.0).round() as u64);
+                let duration_ms = value.split(',').next().and_then(span_ms);
+                pending.duration_ms = Some(duration_ms.ok_or_else(|| wrong("#EXTINF has no duration"))?);
             }
             "#EXT-X-BYTERANGE" => {
                 pending.range = Some(range(value).ok_or_else(|| wrong("no range of bytes"))?);
             }
             "#EXT-X-DISCONTINUITY" => pending.is_discontinuity = true,
             "#EXT-X-GAP" => pending.is_gap = true,
+            "#EXT-X-PROGRAM-DATE-TIME" => pending.date_ms = date_ms(value),
+            "#EXT-X-PART" => pending.parts.extend(live_part(value)),
+            "#EXT-X-PART-INF" => media.control.part_target_ms = attribute("PART-TARGET").and_then(span_ms),
+            "#EXT-X-SERVER-CONTROL" => {
+                let can_block = attribute("CAN-BLOCK-RELOAD") == Some("YES");
+                let part_hold_back_ms = attribute("PART-HOLD-BACK").and_then(span_ms);
+                let hold_back_ms = attribute("HOLD-BACK").and_then(span_ms);
+                media.control = ReadControl { can_block, part_hold_back_ms, hold_back_ms, ..media.control };
+            }
             "#EXT-X-ENDLIST" => media.has_ended = true,
             "#EXT-X-TARGETDURATION" => {
                 media.target_s = value.parse().map_err(|_| wrong("no target duration"))?;
@@ -200,11 +247,39 @@ pub fn read_playlist(text: &str) -> Result<ReadPlaylist, ReadError> {
             _ => {}
         }
     }
+    media.parts = pending.parts;
     if multivariant.variants.is_empty() {
         Ok(ReadPlaylist::Media(media))
     } else {
         Ok(ReadPlaylist::Multivariant(multivariant))
     }
+}
+
+/// A number of seconds up to a day, in milliseconds.
+fn span_ms(text: &str) -> Option<u64> {
+    let seconds = text.trim().parse::<f64>().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds))?;
+    Some((seconds * 1000.0).round() as u64)
+}
+
+/// A date with its time, as far as it can be read.
+fn date_ms(text: &str) -> Option<i64> {
+    let date = OffsetDateTime::parse(text.trim(), &Rfc3339).ok()?;
+    i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// A part; who cannot read one goes on with the whole segment.
+fn live_part(value: &str) -> Option<ReadLivePart> {
+    let range = match attribute(value, "BYTERANGE").map(range) {
+        None => None,
+        Some(Some((Some(from), length))) => Some((from, length)),
+        Some(Some((None, _)) | None) => return None,
+    };
+    Some(ReadLivePart {
+        part: ReadPart { uri: attribute(value, "URI")?.to_owned(), range },
+        duration_ms: span_ms(attribute(value, "DURATION")?)?,
+        is_independent: attribute(value, "INDEPENDENT") == Some("YES"),
+        is_gap: attribute(value, "GAP") == Some("YES"),
+    })
 }
 
 /// Where a range begins that only says how long it is.

@@ -7,14 +7,14 @@ use flame_api::quality::inspection::{Range, Spans};
 
 /// Detectors and their figures, in the order of tables.
 pub const ALL: [(&str, &str); 12] = [
-    ("video", "frames, duration_s, decode_errors, width, height"),
+    ("video", "frames, duration_s, missing_s, decode_errors, width, height"),
     ("black", SPANS),
     ("freeze", SPANS),
     ("si", RANGE),
     ("ti", RANGE),
     ("gop", "keyframes, shortest_s, longest_s, irregular"),
     ("timestamps", "backwards, repeated, gaps, longest_gap_ms, missing"),
-    ("audio", "duration_s, decode_errors, sample_rate_hz, channels"),
+    ("audio", "duration_s, missing_s, decode_errors, sample_rate_hz, channels"),
     ("silence", SPANS),
     ("clipping", "runs, samples, longest_samples, peak_dbfs"),
     ("loudness", "integrated, range, true_peak, momentary_max, short_term_max"),
@@ -64,6 +64,7 @@ fn value(inspection: &Inspection, detector: &str, name: &str) -> Option<f64> {
             match name {
                 "frames" => Some(video.frames as f64),
                 "duration_s" => Some(video.duration_s),
+                "missing_s" => video.missing_s,
                 "decode_errors" => Some(video.decode_errors as f64),
                 "width" => Some(f64::from(video.width)),
                 "height" => Some(f64::from(video.height)),
@@ -99,6 +100,7 @@ fn value(inspection: &Inspection, detector: &str, name: &str) -> Option<f64> {
             let audio = audio?;
             match name {
                 "duration_s" => Some(audio.duration_s),
+                "missing_s" => audio.missing_s,
                 "decode_errors" => Some(audio.decode_errors as f64),
                 "sample_rate_hz" => Some(f64::from(audio.sample_rate_hz)),
                 "channels" => Some(f64::from(audio.channels)),
@@ -162,6 +164,7 @@ fn absence(detector: &str, name: &str) -> &'static str {
     match (detector, name) {
         ("loudness", "range" | "short_term_max") => "it takes three seconds of sound above -70 LUFS",
         ("loudness", "integrated" | "momentary_max") => "nothing is above the absolute gate of -70 LUFS",
+        (_, "missing_s") => "the container does not state how long it is",
         ("loudness" | "clipping", _) => "the sound is digital silence",
         (_, _) => "there is nothing to measure it of",
     }
@@ -186,6 +189,7 @@ mod tests {
             frame_rate: Some(25.0),
             frames: 100,
             duration_s: 4.0,
+            missing_s: Some(0.0),
             decode_errors: 0,
             black: Spans::default(),
             freeze: Spans::default(),
@@ -206,6 +210,7 @@ mod tests {
             sample_rate_hz: 48_000,
             channels: 2,
             duration_s: 4.0,
+            missing_s: Some(0.0),
             decode_errors: 0,
             silence: Spans::default(),
             clipping: Clipping { peak_dbfs: Some(-1.1), ..Clipping::default() },
@@ -219,6 +224,7 @@ mod tests {
             synchrony: Some(Synchrony { start_offset_ms: 0.0, end_offset_ms: 21.3 }),
             not_measured: Vec::new(),
             notes: Vec::new(),
+            incomplete: Vec::new(),
         }
     }
 
@@ -249,6 +255,23 @@ mod tests {
         // Also where nobody has said why.
         let said = "audio.duration_s >= 0".parse::<Gate>().expect("it is a gate").judge_inspection(&inspection);
         assert!(said.is_err());
+    }
+
+    #[test]
+    fn a_part_keeps_no_gate_and_breaks_what_it_breaks() {
+        let mut inspection = whole();
+        inspection.incomplete = vec!["2.000 s of the 4.000 s of pictures are missing".to_owned()];
+        if let Some(video) = &mut inspection.video {
+            video.missing_s = Some(2.0);
+        }
+        let judge = |gate: &str| gate.parse::<Gate>().expect("it is a gate").judge_inspection(&inspection);
+        let kept = judge("black.count <= 0");
+        assert!(kept.as_ref().is_err_and(|why| why.contains("2.000 s of the 4.000 s")), "{kept:?}");
+        assert_eq!(judge("gop.keyframes >= 3").map(|verdict| verdict.passes), Ok(false));
+        // What is missing is known whole.
+        assert_eq!(judge("video.missing_s <= 0").map(|verdict| verdict.passes), Ok(false));
+        assert_eq!(judge("video.missing_s <= 3").map(|verdict| verdict.passes), Ok(true));
+        assert_eq!(judge("video.decode_errors <= 0").map(|verdict| verdict.passes), Ok(true));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A bound on a measured figure: `vmaf.p5 >= 80`. Values in, verdict out.
 //!
-//! What was not measured never passes: a gate on a figure that is not there is an error of who wrote it.
+//! What was not measured never passes: a gate on a figure that is not there is an error of who wrote it. Nor is a bound kept by a part:
+//! where media ended early or could not be decoded, what is broken is broken, and what is kept so far is not known to be kept.
 
 use std::{fmt, str::FromStr};
 
@@ -42,6 +43,14 @@ const POOLINGS: &str = "mean, harmonic_mean, min, max, p1, p5, p10";
 const TRACK: &str = "track";
 /// What is known of a track without its pictures.
 const TRACKS: &str = "mean_bps, peak_bps, duration_error_ms, samples, longest_gop_ms, keyframes_off_grid";
+/// The figure that stands for rules of playlists and segments.
+const CONFORMANCE: &str = "conformance";
+/// What is counted of them.
+const CONFORMANCES: &str = "must, should, playlists, segments";
+/// The figure that stands for what a viewer met with.
+const WATCH: &str = "watch";
+/// What is measured of that.
+const WATCHES: &str = "startup_p95_ms, stalls, stalled_ms, played_ms, switches, requests, failed, head_p95_ms, delay_p50_ms, delay_p95_ms";
 const ALIGNMENTS: &str = "confidence, offset_frames, lead_in_reference, lead_in_distorted, tail_reference, \
                           tail_distorted, dropped_frames, repeated_frames, foreign_frames";
 
@@ -57,7 +66,19 @@ impl Gate {
     /// Whether it is about pictures that are compared with others, not about the track alone or what is found in it.
     #[must_use]
     pub fn needs_pictures(&self) -> bool {
-        self.figure != TRACK && !self.needs_inspection()
+        self.figure != TRACK && self.figure != CONFORMANCE && self.figure != WATCH && !self.needs_inspection()
+    }
+
+    /// The count of a report on conformance that it is about: `must`.
+    #[must_use]
+    pub fn conformance_figure(&self) -> Option<&str> {
+        (self.figure == CONFORMANCE).then_some(self.pooling.as_str())
+    }
+
+    /// The figure of a viewer that it is about: `stalls`.
+    #[must_use]
+    pub fn watch_figure(&self) -> Option<&str> {
+        (self.figure == WATCH).then_some(self.pooling.as_str())
     }
 
     /// Whether it is about what is found without a reference: `loudness.integrated`.
@@ -69,9 +90,22 @@ impl Gate {
     /// Looks at what was found without a reference.
     ///
     /// # Errors
-    /// The figure was not measured, and why.
+    /// The figure was not measured, and why; or it is kept by a part of the media only.
     pub fn judge_inspection(&self, inspection: &Inspection) -> Result<Verdict, String> {
-        figures::figure(inspection, &self.figure, &self.pooling).map(|measured| self.verdict(measured))
+        let measured = figures::figure(inspection, &self.figure, &self.pooling)?;
+        // How much is missing is known of the whole.
+        let is_of_whole = matches!(self.pooling.as_str(), "missing_s" | "decode_errors");
+        self.of_part(measured, if is_of_whole { &[] } else { &inspection.incomplete })
+    }
+
+    /// A verdict on what was seen, of which `incomplete` says why it is not all.
+    fn of_part(&self, measured: f64, incomplete: &[String]) -> Result<Verdict, String> {
+        let verdict = self.verdict(measured);
+        if verdict.passes && !incomplete.is_empty() {
+            let why = incomplete.join("; ");
+            return Err(format!("it is kept by what is there ({measured:.4}), which is not all: {why}"));
+        }
+        Ok(verdict)
     }
 
     /// The metric that gives its column; none of a gate on the alignment or the track.
@@ -101,7 +135,7 @@ impl Gate {
     /// Looks at a comparison.
     ///
     /// # Errors
-    /// The figure was not measured, or there is none of that name.
+    /// The figure was not measured, or there is none of that name; or it is kept by a part of the film only.
     pub fn judge(&self, comparison: &Comparison) -> Result<Verdict, String> {
         let measured = if self.figure == "alignment" {
             let alignment = &comparison.alignment;
@@ -133,7 +167,7 @@ impl Gate {
                 other => return Err(format!("there is no pooling `{other}`; there are {POOLINGS}")),
             }
         };
-        Ok(self.verdict(measured))
+        self.of_part(measured, &comparison.incomplete)
     }
 }
 
@@ -156,6 +190,8 @@ impl FromStr for Gate {
         let known = match figure {
             "alignment" => ALIGNMENTS,
             TRACK => TRACKS,
+            CONFORMANCE => CONFORMANCES,
+            WATCH => WATCHES,
             detector => figures::of(detector).unwrap_or(POOLINGS),
         };
         let is_known = known.split(", ").any(|name| name == pooling);
@@ -197,6 +233,7 @@ mod tests {
             frames: 2,
             frame_rate: Some(25.0),
             duration_ms: 80.0,
+            missing_ms: Some(0.0),
             decode_errors: 0,
         };
         let pooled =
@@ -206,6 +243,7 @@ mod tests {
             distorted: film,
             compared_as: shape,
             notes: Vec::new(),
+            incomplete: Vec::new(),
             alignment: Alignment {
                 confidence: 1.0,
                 offset_frames: 0,
@@ -234,6 +272,14 @@ mod tests {
         {
             assert!(wrong.parse::<Gate>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_part_keeps_no_gate() {
+        let part = Comparison { incomplete: vec!["the distorted film ends early".to_owned()], ..comparison(90.0) };
+        let judge = |gate: &str| gate.parse::<Gate>().expect("it is a gate").judge(&part);
+        assert!(judge("vmaf.min >= 80").is_err_and(|why| why.contains("ends early")));
+        assert_eq!(judge("vmaf.min >= 95").map(|verdict| verdict.passes), Ok(false));
     }
 
     #[test]

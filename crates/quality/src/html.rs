@@ -2,6 +2,7 @@
 //!
 //! Plots show the lowest score of each stretch of frames, so that a single bad frame of a long film is still seen.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use flame_api::quality::{Column, Comparison, Scores};
@@ -60,6 +61,23 @@ pub fn document(comparison: &Comparison, scores: &Scores, gates: &[Judged], shee
     page
 }
 
+/// A page about curves: how much more rate each needs than the anchor for the same quality, per cent, and their plot (SVG).
+#[must_use]
+pub fn curves(about: &str, anchor: &str, figure: &str, rows: &BTreeMap<&str, Option<f64>>, plot: &str) -> String {
+    let (about, anchor, figure) = (escape(about), escape(anchor), escape(figure));
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>Rate and quality</title><style>{STYLE}</style></head><body>\n<h1>Rate and quality</h1><p>{about}</p>\
+         <table><tr><th>curve</th><th>rate for the same {figure} as <code>{anchor}</code></th></tr>"
+    );
+    for (name, percent) in rows {
+        let said = percent.map_or_else(|| "the anchor".to_owned(), |percent| format!("{percent:+.1} %"));
+        let _ = write!(page, "<tr><td>{}</td><td>{said}</td></tr>", escape(name));
+    }
+    let _ = write!(page, "</table><figure>{plot}</figure></body></html>");
+    page
+}
+
 // Writing into a string does not fail, so what `write!` says is not looked at.
 
 fn head(page: &mut String, comparison: &Comparison) {
@@ -82,6 +100,9 @@ fn head(page: &mut String, comparison: &Comparison) {
     row("frame rate", &|film| film.frame_rate.map_or_else(|| "not said".to_owned(), |rate| format!("{rate:.3}")));
     row("duration", &|film| format!("{:.3} s", film.duration_ms / 1000.0));
     page.push_str("</table></div>\n");
+    for lack in &comparison.incomplete {
+        let _ = write!(page, "<p class=\"fail\">Partial: {}.</p>", escape(lack));
+    }
     for note in &comparison.notes {
         let _ = write!(page, "<p>Note: {}.</p>", escape(note));
     }
@@ -190,7 +211,7 @@ fn worst(page: &mut String, comparison: &Comparison, sheets: &[Sheet]) {
     }
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -2,8 +2,10 @@
 //! nothing here decodes, and nothing that is kept grows with the length of a film but the loudness of its tenths of a second.
 //!
 //! Definitions are those of what people compare with: FFmpeg's `blackdetect`, `freezedetect`, `silencedetect` and `siti`, EBU R 128.
-//! In reading order: stretches of time ([`spans`]), pictures ([`pictures`], [`information`]), sound ([`sound`]), times ([`timeline`]).
+//! In reading order: stretches of time ([`spans`]), pictures ([`pictures`], [`information`]), sound ([`sound`]), times ([`timeline`]),
+//! whether all of it was there ([`extent`]).
 
+pub mod extent;
 pub mod information;
 pub mod pictures;
 pub mod sound;

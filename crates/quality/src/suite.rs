@@ -65,6 +65,8 @@ pub struct Case {
     /// What to compute against the reference; nothing, where all gates are about what is found without one.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// The curve that it is a point of (`flame quality curve`).
+    pub curve: Option<String>,
     /// Bounds to keep.
     #[serde(default)]
     pub gates: Vec<String>,
@@ -77,6 +79,9 @@ pub struct Case {
     /// Black, frozen and silent stretches count from this length on, seconds.
     #[serde(default = "two")]
     pub shortest_s: f64,
+    /// How long what is live is followed for `conformance`, seconds.
+    #[serde(default = "ten")]
+    pub live_s: f64,
     /// Whether a gate must fail: a control that shows that the suite can fail.
     #[serde(default)]
     pub must_fail: bool,
@@ -118,6 +123,8 @@ pub struct Files {
     pub distorted: String,
 }
 
+/// Longest time that something live may be followed.
+const LIVE_MAX_S: f64 = 3600.0;
 /// Longest stretch that may be asked for as the shortest that counts.
 const SHORTEST_MAX_S: f64 = 3600.0;
 
@@ -127,6 +134,10 @@ fn one() -> u32 {
 
 fn two() -> f64 {
     2.0
+}
+
+fn ten() -> f64 {
+    10.0
 }
 
 // === impl Suite ===
@@ -256,8 +267,15 @@ impl Case {
         if !(0.0..=SHORTEST_MAX_S).contains(&self.shortest_s) {
             return Err(format!("`shortest_s` is 0 to {SHORTEST_MAX_S}"));
         }
+        if !(0.0..=LIVE_MAX_S).contains(&self.live_s) {
+            return Err(format!("`live_s` is 0 to {LIVE_MAX_S}"));
+        }
+        if self.curve.is_some() && (!self.compares() || matches!(self.subject, Subject::Url(_) | Subject::Chain(_))) {
+            return Err("a point of a `curve` is a file with `metrics`: it has a size and a quality".to_owned());
+        }
         let measured: Vec<_> = self.metrics.iter().flat_map(|metric| columns::of(*metric)).collect();
-        for gate in self.asked()?.iter().filter(|gate| !gate.needs_inspection()) {
+        for gate in self.asked()?.iter().filter(|gate| !gate.needs_inspection() && gate.conformance_figure().is_none())
+        {
             if !self.compares() {
                 return Err(format!("gate {gate} needs `metrics`: it is about a comparison"));
             }

@@ -10,6 +10,7 @@ pub mod clips;
 pub mod hostile;
 pub mod netns;
 pub mod openapi;
+pub mod origin;
 pub mod ports;
 pub mod postgres;
 pub mod programs;

@@ -64,6 +64,7 @@ mod tests {
             synchrony: None,
             not_measured: vec![missing],
             notes: Vec::new(),
+            incomplete: Vec::new(),
         };
         let gates = ["loudness.integrated >= -99".to_owned(), "nonsense".to_owned()];
         let said = judge(&gates, &Found::Inspection(Box::new(inspection)));

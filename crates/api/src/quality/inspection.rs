@@ -29,6 +29,10 @@ pub struct Inspection {
     /// What to know of the figures; in people's words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Why the figures are those of a part only: what was stated to be there and was not, or could not be decoded. Empty where all
+    /// was seen and heard. No gate is kept by a part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
 /// A detector that could not run.
@@ -57,7 +61,10 @@ pub struct VideoInspection {
     pub frames: u64,
     /// From the first frame to the end of the last one, seconds.
     pub duration_s: f64,
-    /// Packets that could not be decoded.
+    /// How much less came than the container states, seconds; 0 where all came, none where it states nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_s: Option<f64>,
+    /// Packets that could not be decoded, and pictures that were decoded in part only.
     pub decode_errors: u64,
     /// Stretches of black pictures.
     pub black: Spans,
@@ -88,6 +95,9 @@ pub struct AudioInspection {
     pub channels: u32,
     /// From the first sample to the end of the last one, seconds.
     pub duration_s: f64,
+    /// How much less came than the container states, seconds; 0 where all came, none where it states nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_s: Option<f64>,
     /// Packets that could not be decoded.
     pub decode_errors: u64,
     /// Stretches in which all channels are silent.

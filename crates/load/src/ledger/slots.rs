@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 
 /// How long a slot is at first, milliseconds.
 const FIRST_WIDTH_MS: u64 = 100;
-/// An hour of them. With all samples full that is 25 MB.
+/// An hour of them. With all samples full that is 35 MB.
 const SLOTS_MAX: usize = 36_000;
 /// Times that are kept of a slot.
 const SAMPLE_MAX: usize = 64;
@@ -36,6 +36,9 @@ pub(super) struct Slot {
     pub(super) reasons: BTreeMap<&'static str, u64>,
     pub(super) startups_ms: Sample<u32>,
     pub(super) startup_max_ms: Option<u32>,
+    /// How far behind what is live viewers were, each time that they looked.
+    pub(super) delays_ms: Sample<u32>,
+    pub(super) delay_max_ms: Option<u32>,
     pub(super) stalls: u64,
     pub(super) stalled_ms: u64,
     pub(super) switches: u64,
@@ -91,6 +94,13 @@ impl Slots {
         slot.startups_ms.saw(small(startup_ms), &mut self.draws);
     }
 
+    pub(super) fn delayed(&mut self, at_ms: u64, delay_ms: u64) {
+        let index = self.index(at_ms);
+        let slot = &mut self.slots[index];
+        slot.delay_max_ms = slot.delay_max_ms.max(Some(small(delay_ms)));
+        slot.delays_ms.saw(small(delay_ms), &mut self.draws);
+    }
+
     /// Those that begin from `from_ms` to before `to_ms`, with when they begin.
     pub(super) fn between(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = (u64, &Slot)> {
         let first = |ms: u64| usize::try_from(ms.div_ceil(self.width_ms)).unwrap_or(usize::MAX).min(self.slots.len());
@@ -132,6 +142,8 @@ impl Slot {
     fn join(&mut self, next: Self, draws: &mut StdRng) {
         self.times.join(next.times, draws);
         self.startups_ms.join(next.startups_ms, draws);
+        self.delays_ms.join(next.delays_ms, draws);
+        self.delay_max_ms = self.delay_max_ms.max(next.delay_max_ms);
         self.head_max_us = self.head_max_us.max(next.head_max_us);
         self.whole_max_us = self.whole_max_us.max(next.whole_max_us);
         self.startup_max_ms = self.startup_max_ms.max(next.startup_max_ms);

@@ -6,9 +6,13 @@ use std::{
     time::Duration,
 };
 
-use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec::threading, decoder, format, frame, media};
+use ffmpeg_next::{
+    Error as FfmpegError, Packet, Rational, codec::threading, decoder, format, frame, media, util::error as errno,
+};
 
-use crate::{fault::MediaError, ffi, probe, source};
+use flame_quality::inspect::extent::{Extent, Stated};
+
+use crate::{fault::MediaError, ffi, probe, source, stated};
 
 /// Decoded frames that wait.
 const AHEAD_FRAMES: usize = 4;
@@ -20,6 +24,8 @@ pub(super) struct Shown {
     pub(super) frame: frame::Video,
     /// From the first frame on, milliseconds.
     pub(super) time_ms: f64,
+    /// When the first frame is shown, as the container has it, milliseconds.
+    pub(super) begin_ms: f64,
     /// How long it shows; 0 if nobody says.
     pub(super) duration_ms: f64,
 }
@@ -31,6 +37,7 @@ pub(super) struct About {
     pub(super) frame_rate: Option<f64>,
     pub(super) duration_ms: Option<f64>,
     pub(super) rotation_deg: u16,
+    pub(super) stated: Stated,
 }
 
 /// An opened film whose decoding has not begun.
@@ -46,9 +53,23 @@ pub(super) struct Film {
 /// A film that is being decoded. Dropping it ends that.
 pub(super) struct Playing<'scope> {
     frames: Option<Receiver<Shown>>,
-    thread: Option<ScopedJoinHandle<'scope, Result<u64, MediaError>>>,
+    thread: Option<ScopedJoinHandle<'scope, Result<Ended, MediaError>>>,
     last: (f64, f64),
+    begin_ms: f64,
     times_ms: Vec<f64>,
+    extent: Extent,
+    usual_ms: f64,
+    /// The last frame was given.
+    is_over: bool,
+}
+
+/// How decoding ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Packets that could not be decoded, and pictures that were decoded in part only.
+    pub(super) refused: u64,
+    /// Nothing more could be read, in the middle of it.
+    pub(super) is_broken: bool,
 }
 
 // === impl Film ===
@@ -74,6 +95,7 @@ impl Film {
             frame_rate: rates.map(f64::from).find(|rate| (0.01..1000.0).contains(rate)),
             duration_ms: Some(context.duration()).filter(|us| *us > 0).map(|us| us as f64 / 1000.0),
             rotation_deg: probe::rotation_deg(&stream),
+            stated: stated::of(&context, &stream),
         };
         ffi::leave_out_all_but(&mut context, &[index]);
         Ok(Self { about, input: input.to_owned(), context, decoder, index, time_base })
@@ -85,23 +107,39 @@ impl Film {
         scope: &'scope Scope<'scope, '_>,
         name: &str,
     ) -> Result<Playing<'scope>, MediaError> {
+        let (extent, usual_ms) =
+            (Extent::new(self.about.stated), self.about.frame_rate.map_or(0.0, |rate| 1000.0 / rate));
         let (sender, frames) = sync_channel(AHEAD_FRAMES);
         let thread =
             std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || self.decode(&sender));
         let thread = thread.map_err(|error| MediaError::environment(format!("cannot start a thread: {error}")))?;
-        Ok(Playing { frames: Some(frames), thread: Some(thread), last: (0.0, 0.0), times_ms: Vec::new() })
+        let (frames, thread) = (Some(frames), Some(thread));
+        Ok(Playing {
+            frames,
+            thread,
+            last: (0.0, 0.0),
+            begin_ms: 0.0,
+            times_ms: Vec::new(),
+            extent,
+            usual_ms,
+            is_over: false,
+        })
     }
 
-    /// Decodes to the end, or until nobody listens. Returns how many packets were refused.
-    fn decode(mut self, frames: &SyncSender<Shown>) -> Result<u64, MediaError> {
-        let mut refused = 0;
+    /// Decodes to the end, or until nobody listens.
+    fn decode(mut self, frames: &SyncSender<Shown>) -> Result<Ended, MediaError> {
+        let mut ended = Ended::default();
         let mut first = None;
         loop {
             let mut packet = Packet::empty();
             match packet.read(&mut self.context) {
                 Ok(()) => {}
-                // A file that is cut off ends like this.
-                Err(FfmpegError::Eof | FfmpegError::InvalidData) => break,
+                Err(FfmpegError::Eof) => break,
+                // A file that is cut off may end like this.
+                Err(FfmpegError::InvalidData) => {
+                    ended.is_broken = true;
+                    break;
+                }
                 Err(error) => {
                     return Err(MediaError::environment(format!("{} cannot be read on: {error}", self.input)));
                 }
@@ -109,28 +147,34 @@ impl Film {
             if packet.stream() != self.index {
                 continue;
             }
-            refused += u64::from(self.decoder.send_packet(&packet).is_err());
-            if !self.drain(&mut first, frames) {
-                return Ok(refused);
+            ended.refused += u64::from(self.decoder.send_packet(&packet).is_err());
+            if !self.drain(&mut first, &mut ended.refused, frames) {
+                return Ok(ended);
             }
         }
         let _ = self.decoder.send_eof();
-        self.drain(&mut first, frames);
-        Ok(refused)
+        self.drain(&mut first, &mut ended.refused, frames);
+        Ok(ended)
     }
 
     /// False if nobody listens any more.
-    fn drain(&mut self, first: &mut Option<f64>, frames: &SyncSender<Shown>) -> bool {
+    fn drain(&mut self, first: &mut Option<f64>, refused: &mut u64, frames: &SyncSender<Shown>) -> bool {
         let ms_a_tick = 1000.0 * f64::from(self.time_base);
         loop {
             let mut frame = frame::Video::empty();
-            if self.decoder.receive_frame(&mut frame).is_err() {
-                return true;
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => *refused += u64::from(ffi::is_patched(&frame)),
+                Err(FfmpegError::Eof | FfmpegError::Other { errno: errno::EAGAIN }) => return true,
+                Err(_) => {
+                    *refused += 1;
+                    return true;
+                }
             }
             let duration_ms = frame.packet().duration.max(0) as f64 * ms_a_tick;
             let time_ms = frame.timestamp().or(frame.pts()).map_or(0.0, |ticks| ticks as f64 * ms_a_tick);
-            let time_ms = time_ms - *first.get_or_insert(time_ms);
-            if frames.send(Shown { frame, time_ms, duration_ms }).is_err() {
+            let begin_ms = *first.get_or_insert(time_ms);
+            let time_ms = time_ms - begin_ms;
+            if frames.send(Shown { frame, time_ms, begin_ms, duration_ms }).is_err() {
                 return false;
             }
         }
@@ -146,9 +190,13 @@ fn named(input: &str, error: &MediaError) -> MediaError {
 impl Playing<'_> {
     /// The next frame, or the end.
     pub(super) fn next(&mut self) -> Option<Shown> {
-        let shown = self.frames.as_ref()?.recv().ok()?;
-        self.last = (shown.time_ms, shown.duration_ms);
+        let Ok(shown) = self.frames.as_ref()?.recv() else {
+            self.is_over = true;
+            return None;
+        };
+        (self.last, self.begin_ms) = ((shown.time_ms, shown.duration_ms), shown.begin_ms);
         self.times_ms.push(shown.time_ms);
+        self.extent.came(if shown.duration_ms > 0.0 { shown.duration_ms } else { self.usual_ms });
         Some(shown)
     }
 
@@ -162,13 +210,20 @@ impl Playing<'_> {
         self.last.0 + self.last.1
     }
 
-    /// Ends decoding. Returns how many packets were refused.
-    pub(super) fn stop(&mut self) -> Result<u64, MediaError> {
+    /// How long the film is stated to be, and how much of that did not come, milliseconds; none where it was not read to its end.
+    pub(super) fn missing_ms(&self, refused: u64) -> (Option<f64>, Option<f64>) {
+        let missing_ms =
+            self.extent.missing_ms((self.begin_ms, self.begin_ms + self.duration_ms()), refused, self.usual_ms);
+        (self.extent.stated_ms(), missing_ms.filter(|_| self.is_over))
+    }
+
+    /// Ends decoding.
+    pub(super) fn stop(&mut self) -> Result<Ended, MediaError> {
         self.frames = None;
         match self.thread.take().map(ScopedJoinHandle::join) {
             Some(Ok(ended)) => ended,
             Some(Err(_)) => Err(MediaError::environment("the thread that decodes panicked")),
-            None => Ok(0),
+            None => Ok(Ended::default()),
         }
     }
 }

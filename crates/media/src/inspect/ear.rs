@@ -8,7 +8,10 @@ use ffmpeg_next::{
 };
 use flame_api::quality::inspection::AudioInspection;
 use flame_media_child::protocol::InspectPlan;
-use flame_quality::inspect::sound::Sound;
+use flame_quality::inspect::{
+    extent::{self, Extent, Stated},
+    sound::Sound,
+};
 
 use crate::{fault::MediaError, probe};
 
@@ -21,6 +24,7 @@ pub(super) struct Ear {
     ms_a_tick: f64,
     codec: String,
     decoder: decoder::Audio,
+    extent: Extent,
     shortest_s: f64,
     heard: Option<Heard>,
     /// Why what was heard says nothing.
@@ -35,6 +39,10 @@ struct Heard {
     rate_hz: u32,
     channels: u16,
     frames: u64,
+    /// How long the longest block that was decoded is.
+    block_ms: f64,
+    /// When the last block ends, as the container has it.
+    end_ms: Option<f64>,
     /// When the first sample is heard, as the container has it.
     first_ms: Option<f64>,
 }
@@ -44,6 +52,8 @@ pub(super) struct Sounding {
     pub(super) audio: AudioInspection,
     /// Why loudness was not metered.
     pub(super) unmetered: Option<String>,
+    /// What did not come.
+    pub(super) early: Option<String>,
     /// From when to when it is heard, milliseconds as the container has them.
     pub(super) span_ms: Option<(f64, f64)>,
 }
@@ -51,7 +61,7 @@ pub(super) struct Sounding {
 // === impl Ear ===
 
 impl Ear {
-    pub(super) fn of(stream: &Stream<'_>, plan: &InspectPlan) -> Result<Self, MediaError> {
+    pub(super) fn of(stream: &Stream<'_>, stated: Stated, plan: &InspectPlan) -> Result<Self, MediaError> {
         let decoder = probe::decoder_for(stream, "audio")?
             .audio()
             .map_err(|error| MediaError::input(format!("the sound cannot be decoded: {error}")))?;
@@ -60,6 +70,7 @@ impl Ear {
             ms_a_tick: 1000.0 * f64::from(stream.time_base()),
             codec: stream.parameters().id().name().to_owned(),
             decoder,
+            extent: Extent::new(stated),
             shortest_s: plan.shortest_s,
             heard: None,
             spoiled: None,
@@ -126,6 +137,8 @@ impl Ear {
             rate_hz,
             channels,
             frames: 0,
+            block_ms: 0.0,
+            end_ms: None,
             first_ms: start_ms.map(|ms| ms.max(0.0)),
         });
         // What an edit list puts before time 0 is the encoder's priming, which nobody hears.
@@ -133,7 +146,12 @@ impl Ear {
         let unheard = (-start_ms.unwrap_or(0.0).min(0.0) * f64::from(rate_hz) / 1000.0).round() as usize;
         let unheard = if heard.frames == 0 { unheard.min(frame.samples()) } else { 0 };
         heard.sound.hear(&self.samples[unheard * usize::from(channels)..]);
-        heard.frames += (frame.samples() - unheard) as u64;
+        let block_ms = frame.samples() as f64 * 1000.0 / f64::from(rate_hz);
+        heard.end_ms = start_ms.map(|start_ms| start_ms + block_ms).or(heard.end_ms);
+        let sounding = frame.samples() - unheard;
+        heard.frames += sounding as u64;
+        heard.block_ms = heard.block_ms.max(block_ms);
+        self.extent.came(sounding as f64 * 1000.0 / f64::from(rate_hz));
     }
 
     /// What was found, or why nothing was.
@@ -143,10 +161,14 @@ impl Ear {
         if let Some(why) = self.spoiled {
             return Err(why);
         }
-        let Some(Heard { sound, rate_hz, channels, frames, first_ms }) = self.heard.filter(|heard| heard.frames > 0)
+        let Some(Heard { sound, rate_hz, channels, frames, block_ms, first_ms, end_ms }) =
+            self.heard.filter(|heard| heard.frames > 0)
         else {
             return Err("not a sample of the sound can be decoded".to_owned());
         };
+        let lasted_ms = frames as f64 * 1000.0 / f64::from(rate_hz);
+        let missing_ms = self.extent.missing_ms((first_ms.unwrap_or(0.0), end_ms.unwrap_or(lasted_ms)), 0, block_ms);
+        let early = extent::said("sound", self.extent.stated_ms(), missing_ms);
         let found = sound.finish();
         let (loudness, unmetered) = match found.loudness {
             Ok(loudness) => (Some(loudness), None),
@@ -157,13 +179,14 @@ impl Ear {
             sample_rate_hz: rate_hz,
             channels: channels.into(),
             duration_s: found.duration_s,
+            missing_s: missing_ms.map(|ms| ms / 1000.0),
             decode_errors: self.decode_errors,
             silence: found.silence,
             clipping: found.clipping,
             loudness,
         };
-        let span_ms = first_ms.map(|from_ms| (from_ms, from_ms + frames as f64 * 1000.0 / f64::from(rate_hz)));
-        Ok(Sounding { audio, unmetered, span_ms })
+        let span_ms = first_ms.map(|from_ms| (from_ms, from_ms + lasted_ms));
+        Ok(Sounding { audio, unmetered, early, span_ms })
     }
 }
 

@@ -4,6 +4,7 @@ use ffmpeg_next::{Error as FfmpegError, Packet, Stream, codec::threading, decode
 use flame_api::quality::inspection::VideoInspection;
 use flame_media_child::protocol::InspectPlan;
 use flame_quality::inspect::{
+    extent::{self, Extent, Stated},
     information::Information,
     pictures::{Stillness, is_black},
     spans::Stretches,
@@ -13,7 +14,7 @@ use flame_quality::inspect::{
 use crate::{
     compare::shape::{self, Common, Converter, Kind},
     fault::MediaError,
-    probe,
+    ffi, probe,
 };
 
 /// Looks at the pictures of one stream.
@@ -24,6 +25,7 @@ pub(super) struct Eye {
     frame_rate: Option<f64>,
     decoder: decoder::Video,
     seen: Option<Seen>,
+    extent: Extent,
     timeline: Timeline,
     black: Stretches,
     freeze: Stretches,
@@ -48,10 +50,19 @@ struct Seen {
     has_times: bool,
 }
 
+/// What was found in pictures.
+pub(super) struct Seeing {
+    pub(super) video: VideoInspection,
+    /// What did not come.
+    pub(super) early: Option<String>,
+    /// From when to when pictures are shown, milliseconds as the container has them.
+    pub(super) span_ms: Option<(f64, f64)>,
+}
+
 // === impl Eye ===
 
 impl Eye {
-    pub(super) fn of(stream: &Stream<'_>, plan: &InspectPlan) -> Result<Self, MediaError> {
+    pub(super) fn of(stream: &Stream<'_>, stated: Stated, plan: &InspectPlan) -> Result<Self, MediaError> {
         let mut decoder = probe::decoder_for(stream, "video")?;
         decoder.set_threading(threading::Config { kind: threading::Type::Frame, ..threading::Config::default() });
         let decoder =
@@ -64,6 +75,7 @@ impl Eye {
             frame_rate: rates.map(f64::from).find(|rate| (0.01..1000.0).contains(rate)),
             decoder,
             seen: None,
+            extent: Extent::new(stated),
             timeline: Timeline::default(),
             black: Stretches::new(plan.shortest_s),
             freeze: Stretches::new(plan.shortest_s),
@@ -114,6 +126,8 @@ impl Eye {
             _ => usual_ms,
         };
         self.timeline.picture(stated_ms);
+        self.extent.came(long_ms);
+        self.decode_errors += u64::from(ffi::is_patched(frame));
         let seen = match &mut self.seen {
             Some(seen) => seen,
             none => {
@@ -155,13 +169,16 @@ impl Eye {
         Ok(())
     }
 
-    /// What was found, and from when to when pictures are shown, milliseconds as the container has them.
-    pub(super) fn finish(mut self) -> Result<(VideoInspection, Option<(f64, f64)>), String> {
+    /// What was found.
+    pub(super) fn finish(mut self) -> Result<Seeing, String> {
         let _ = self.decoder.send_eof();
         self.drain().map_err(|error| error.to_string())?;
         let Some(seen) = self.seen else { return Err("no picture of the video can be decoded".to_owned()) };
         let shape = seen.kind.shape();
         let end_s = (seen.end_ms - seen.first_ms) / 1000.0;
+        let usual_ms = self.frame_rate.map_or(0.0, |rate| 1000.0 / rate);
+        let missing_ms = self.extent.missing_ms((seen.first_ms, seen.end_ms), self.decode_errors, usual_ms);
+        let early = extent::said("pictures", self.extent.stated_ms(), missing_ms);
         let (si, ti) = self.information.finish();
         let (gop, timestamps) = self.timeline.finish(seen.end_ms);
         let video = VideoInspection {
@@ -172,6 +189,7 @@ impl Eye {
             frame_rate: self.frame_rate,
             frames: self.frames,
             duration_s: end_s,
+            missing_s: missing_ms.map(|ms| ms / 1000.0),
             decode_errors: self.decode_errors,
             black: self.black.finish(end_s),
             freeze: self.freeze.finish(end_s),
@@ -180,6 +198,6 @@ impl Eye {
             gop,
             timestamps,
         };
-        Ok((video, seen.has_times.then_some((seen.first_ms, seen.end_ms))))
+        Ok(Seeing { video, early, span_ms: seen.has_times.then_some((seen.first_ms, seen.end_ms)) })
     }
 }

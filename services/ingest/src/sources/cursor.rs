@@ -71,8 +71,11 @@ mod tests {
             is_discontinuity: number.is_multiple_of(10),
             is_gap: false,
             is_encrypted: false,
+            date_ms: None,
+            parts: Vec::new(),
         };
-        ReadMedia { target_s: 4, first_number: numbers.start, has_ended, segments: numbers.map(segment).collect() }
+        let segments = numbers.clone().map(segment).collect();
+        ReadMedia { target_s: 4, first_number: numbers.start, has_ended, segments, ..ReadMedia::default() }
     }
 
     fn all(cursor: &mut Cursor, media: &ReadMedia) -> Vec<(String, bool)> {
