@@ -216,6 +216,10 @@ async fn look_into(source: &Source, rendition: &mut Rendition, segment: &Listed,
                         "what is in encrypted segments: only their sizes and lines of the playlist are looked at",
                     );
                 }
+                Err(Closed::Several) => {
+                    rendition.is_open = false;
+                    report.leave_out("what is in segments of several tracks: only their sizes and lines of the playlist are looked at");
+                }
                 Err(Closed::Broken) => rendition.is_open = false,
             },
             Err(why) => {

@@ -51,7 +51,7 @@ fn cut(folder: &Path, name: &str, options: &str) -> (PathBuf, PathBuf) {
 #[test]
 fn a_file_that_ends_early_keeps_no_gate() {
     let folder = Scratch::new("part");
-    for (name, options) in [("film.mp4", "-movflags +faststart"), ("film.mkv", ""), ("film.avi", "")] {
+    for (name, options) in [("film.mp4", "-movflags +faststart"), ("film.mkv", "")] {
         let (whole, part) = cut(&folder, name, options);
         let found = inspected(whole.to_str().unwrap());
         assert!(found.incomplete.is_empty(), "{name}: {:?}", found.incomplete);

@@ -97,7 +97,7 @@ rules! {
     RESOLUTION Should "HLS 4.4.6.2" "RESOLUTION is that of the pictures"
     BANDWIDTH Must "HLS 4.4.6.2" "BANDWIDTH is at least the peak bit rate of the variant's segments"
     AVAILABLE Must "HLS 6.2.1" "what a playlist lists can be had"
-    INIT Must "HLS 3.1.2" "a fragmented MP4 segment has an init segment of one track with its configuration"
+    INIT Must "HLS 3.1.2" "a fragmented MP4 segment has an init segment with the configuration of its track"
     BOXES Must "ISO/IEC 14496-12 8.8" "a segment is fragments whose samples lie in their own data"
     DECODE_TIME Must "HLS 4.4.4.3" "decode times (tfdt) go on from segment to segment, unless EXT-X-DISCONTINUITY stands between"
     DURATION Should "HLS 4.4.4.1" "EXTINF is as long as the samples, so that the sum does not drift"

@@ -34,6 +34,8 @@ pub struct Track {
 pub enum Closed {
     /// Nobody can without the key.
     Encrypted,
+    /// Several tracks are in it, which HLS allows and CMAF does not.
+    Several,
     /// It breaks a rule, which was noted.
     Broken,
 }
@@ -58,6 +60,7 @@ impl Track {
                 Ok(())
             }
             Err(SamplesError::Protected) => Err(Closed::Encrypted),
+            Err(SamplesError::Tracks { count }) if count > 1 => Err(Closed::Several),
             Err(error) => {
                 place.breaks(&rules::INIT, None, error.to_string());
                 Err(Closed::Broken)
