@@ -13,6 +13,8 @@ mod load;
 mod mark;
 mod parts;
 mod quality;
+mod service;
+mod sla;
 mod sound;
 mod subtitles;
 mod template;
@@ -41,6 +43,8 @@ pub use load::Load;
 pub use mark::ChannelMark;
 pub use parts::Parts;
 pub use quality::{Compare, Conform, Curve, Inspect, Jobs, Quality, QualityCommand, Test, Watch};
+pub use service::{Service, ServiceCommand};
+pub use sla::{Calibrate, Sla, SlaCommand};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
 pub use template::{File as TemplateFile, Template, TemplateCommand};
@@ -110,6 +114,10 @@ pub enum Command {
     Clmc(Clmc),
     /// Templates of service function chains (TOSCA): what runs where, and what changes it
     Template(Template),
+    /// Service functions of your own: whether they keep the contract (docs/own-service.md)
+    Service(Service),
+    /// Demands (SLA): what so many viewers take, where, and what it costs; or what would be possible instead
+    Sla(Sla),
     /// Tokens for those who call from elsewhere
     Token(Token),
     /// The local certificate authority: certificates for the parts, and tokens to join

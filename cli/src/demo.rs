@@ -16,6 +16,7 @@ mod path;
 mod place;
 mod player;
 mod quality;
+mod sla;
 mod stage;
 mod switch;
 mod tour;
@@ -53,6 +54,7 @@ enum Scenario {
     Multicast,
     Path,
     Adapt,
+    Sla,
 }
 
 /// The wish that everything ends: Ctrl-C, a request to terminate, or the terminal is gone.
@@ -202,6 +204,7 @@ async fn perform(
         Scenario::Multicast => multicast::perform(tour, stage, &clip, place).await,
         Scenario::Path => path::perform(tour, stage, &clip, place).await,
         Scenario::Adapt => adapt::perform(tour, stage, &clip).await,
+        Scenario::Sla => sla::perform(tour, stage, &clip).await,
         Scenario::Vcdn => vcdn::perform(tour, stage, &clip, place).await,
     }
 }
@@ -224,7 +227,7 @@ impl End {
 
 impl Scenario {
     /// In the order in which a newcomer should see them.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Vod,
         Self::Ingest,
         Self::Metadata,
@@ -238,6 +241,7 @@ impl Scenario {
         Self::Multicast,
         Self::Path,
         Self::Adapt,
+        Self::Sla,
     ];
 
     fn name(self) -> &'static str {
@@ -254,6 +258,7 @@ impl Scenario {
             Self::Multicast => "multicast",
             Self::Path => "path",
             Self::Adapt => "adapt",
+            Self::Sla => "sla",
             Self::Vcdn => "vcdn",
         }
     }
@@ -273,7 +278,8 @@ impl Scenario {
             | Self::Transrate
             | Self::Live
             | Self::Quality
-            | Self::Adapt => None,
+            | Self::Adapt
+            | Self::Sla => None,
         }
     }
 
@@ -308,6 +314,9 @@ impl Scenario {
             Self::Path => "one name for three functions in a row at two sites, beside a client that does their work",
             Self::Adapt => {
                 "a flash crowd makes an edge slow; CLMC sees it, the orchestrator connects a second surrogate, and takes it back afterwards"
+            }
+            Self::Sla => {
+                "a demand is refused as too cheap, changed to the nearest that can be kept, deployed, watched, and measured against its promise"
             }
             Self::Vcdn => "fifty viewers of one cold asset, with and without a surrogate in front of the origin",
         }

@@ -201,7 +201,7 @@ fn playlist(client: &Client, base: Option<&Url>, name: &str, asset: Uuid) -> Url
 }
 
 /// The assets that play, the newest first.
-async fn playable(client: &Client) -> Result<Vec<Uuid>, Exit> {
+pub async fn playable(client: &Client) -> Result<Vec<Uuid>, Exit> {
     let mut query = AssetQuery { state: Some(AssetState::Ready), limit: Some(200), ..AssetQuery::default() };
     let mut found = Vec::new();
     loop {

@@ -30,6 +30,8 @@ mod ports;
 mod quality;
 mod route;
 mod secrets;
+mod service;
+mod sla;
 mod subtitles;
 mod template;
 mod token;
@@ -76,6 +78,8 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Quality(quality) => quality::run(&global, quality).await,
         Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Load(load) => load::run(&global, load).await,
+        Command::Service(service) => service::run(&global, service).await,
+        Command::Sla(sla) => sla::run(&global, sla).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,
         Command::Clmc(clmc) => clmc::run(&global, clmc).await,

@@ -2,7 +2,8 @@
 //!
 //! What works on a file alone needs no running service.
 
-mod deployed;
+pub mod deployed;
+mod diff;
 mod file;
 
 use flame_tosca::Template;
@@ -30,6 +31,7 @@ pub async fn run(global: &Global, args: args::Template) -> Result<(), Exit> {
         }
         TemplateCommand::Explain(file) => explain(global, &TemplateFile::read(&file)?.template),
         TemplateCommand::Plan(file) => deployed::plan(global, TemplateFile::read(&file)?).await,
+        TemplateCommand::Diff(file) => diff::run(global, TemplateFile::read(&file)?).await,
         TemplateCommand::Deploy { file, wait } => deployed::deploy(global, TemplateFile::read(&file)?, wait).await,
         TemplateCommand::Update { file, wait } => deployed::update(global, TemplateFile::read(&file)?, wait).await,
         TemplateCommand::Status { sfc, sfci } => deployed::status(global, sfc, sfci).await,

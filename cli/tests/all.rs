@@ -56,6 +56,10 @@ mod clmc;
 mod conform;
 #[path = "all/demo.rs"]
 mod demo;
+#[path = "all/own_service.rs"]
+mod own_service;
+#[path = "all/sla.rs"]
+mod sla;
 #[path = "all/template.rs"]
 mod template;
 #[path = "all/watch.rs"]

@@ -23,6 +23,8 @@ pub enum TemplateCommand {
     Explain(File),
     /// Say where a template would go, and why; nothing is done
     Plan(File),
+    /// Say what an update would change of what is deployed: what stays, what gets a successor, and why
+    Diff(File),
     /// Deploy a template, or change what is deployed of it
     Deploy {
         #[command(flatten)]

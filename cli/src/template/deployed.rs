@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use flame_api::orchestrator::Deployment;
+use flame_api::orchestrator::{Deployment, NewDeployment};
 use flame_api::{Client, ClientError};
 use serde_json::json;
 
@@ -54,9 +54,16 @@ pub async fn update(global: &Global, file: TemplateFile, wait: bool) -> Result<(
     follow(global, &client, deployment, wait).await
 }
 
-async fn follow(global: &Global, client: &Client, mut deployment: Deployment, wait: bool) -> Result<(), Exit> {
+/// Deploys a text that is a template, and waits until it is as far as it should be.
+pub async fn settled(client: &Client, template: String) -> Result<Deployment, Exit> {
+    let request = NewDeployment { template, ..NewDeployment::default() };
+    let deployment = client.deploy(&request).await.map_err(wrong)?;
+    awaited(client, deployment).await
+}
+
+async fn awaited(client: &Client, mut deployment: Deployment) -> Result<Deployment, Exit> {
     let began = Instant::now();
-    while wait && !deployment.is_settled {
+    while !deployment.is_settled {
         if began.elapsed() > PATIENCE {
             let (sfc, sfci) = (&deployment.sfc, &deployment.sfci);
             let late = deployment.endpoints.iter().find(|one| one.state != one.desired);
@@ -73,6 +80,13 @@ async fn follow(global: &Global, client: &Client, mut deployment: Deployment, wa
         tokio::time::sleep(POLL).await;
         let found = client.deployment(&deployment.sfc, &deployment.sfci).await?;
         deployment = found.ok_or_else(|| absent(&deployment.sfc, &deployment.sfci))?;
+    }
+    Ok(deployment)
+}
+
+async fn follow(global: &Global, client: &Client, mut deployment: Deployment, wait: bool) -> Result<(), Exit> {
+    if wait {
+        deployment = awaited(client, deployment).await?;
     }
     if global.json {
         let mut value = serde_json::to_value(&deployment).map_err(anyhow::Error::new)?;
@@ -97,7 +111,7 @@ pub async fn status(global: &Global, sfc: Option<String>, sfci: Option<String>) 
     show(&client, &found)
 }
 
-fn show(client: &Client, deployments: &[Deployment]) -> Result<(), Exit> {
+pub fn show(client: &Client, deployments: &[Deployment]) -> Result<(), Exit> {
     let mut table =
         output::table(&["sfc", "sfci", "function", "state", "desired", "cluster", "image", "pid", "failures", "names"]);
     for one in deployments {
@@ -156,7 +170,12 @@ pub async fn decisions(global: &Global, sfc: &str, sfci: &str) -> Result<(), Exi
 }
 
 pub async fn undeploy(global: &Global, sfc: &str, sfci: &str, wait: bool) -> Result<(), Exit> {
-    let client = connection::client(global);
+    gone(&connection::client(global), sfc, sfci, wait).await?;
+    output::print_line(&format!("{sfc}/{sfci} {}", if wait { "is gone" } else { "leaves" }))
+}
+
+/// Lets a deployment go, and waits for it if told to.
+pub async fn gone(client: &Client, sfc: &str, sfci: &str, wait: bool) -> Result<(), Exit> {
     if !client.undeploy(sfc, sfci).await? {
         return Err(absent(sfc, sfci));
     }
@@ -167,15 +186,15 @@ pub async fn undeploy(global: &Global, sfc: &str, sfci: &str, wait: bool) -> Res
         }
         tokio::time::sleep(POLL).await;
     }
-    output::print_line(&format!("{sfc}/{sfci} {}", if wait { "is gone" } else { "leaves" }))
+    Ok(())
 }
 
-fn absent(sfc: &str, sfci: &str) -> Exit {
+pub fn absent(sfc: &str, sfci: &str) -> Exit {
     Exit::failed(anyhow!("{sfc}/{sfci} is not deployed; `flame template status` shows what is"))
 }
 
 /// A template that the orchestrator refuses is the caller's.
-fn wrong(error: ClientError) -> Exit {
+pub fn wrong(error: ClientError) -> Exit {
     match &error {
         ClientError::Refused { problem, .. } if problem.status == 422 => {
             Exit::usage(anyhow!("{}: {}", problem.title, problem.detail))

@@ -193,6 +193,20 @@ fn a_crowd_brings_the_standby_in_and_takes_it_out_again_and_no_request_fails() {
 }
 
 #[test]
+fn a_demand_is_refused_changed_deployed_and_what_was_predicted_is_measured() {
+    let report = verified("sla");
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert_eq!(names[5..], ["scores", "demand", "calibrate", "refused", "solve", "deploy", "watch"], "{report:#}");
+    let refused = report["steps"][8]["detail"].as_str().unwrap();
+    assert!(refused.contains("budget.cpus") && refused.contains("% of the viewers"), "{refused}");
+    for error in ["sent_error", "requests_error"] {
+        let figure = &report["figures"][error];
+        assert!(figure["value"].as_f64().unwrap() <= 20.0 && figure["bound"] == "<= 20", "{report:#}");
+    }
+    assert_eq!(report["figures"]["failed_requests"]["value"].as_f64(), Some(0.0), "{report:#}");
+}
+
+#[test]
 fn a_step_that_cannot_be_verified_is_status_1_with_the_reason() {
     let folder = Scratch::new("demo");
     let file = folder.path().join("film.mp4");

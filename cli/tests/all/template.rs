@@ -59,6 +59,18 @@ async fn shipped_templates_are_deployed_heal_and_end_with_what_started_them() {
     .await;
     eventually(Duration::from_secs(20), through_the_surrogate).await;
 
+    // What an update would change is what it changes.
+    let fate = |diff: &Value| diff["functions"][0]["fate"].as_str().unwrap().to_owned();
+    assert_eq!(fate(&bundle.json(&["template", "diff", &vod])), "stays");
+    let smaller = ["--input", "memory=32MiB"];
+    let diff = bundle.json(&[&["template", "diff", &vod][..], &smaller].concat());
+    assert_eq!((fate(&diff).as_str(), &diff["functions"][0]["differs"][0][2]), ("replaced", &"32MiB".into()), "{diff}");
+    let runs = pid(&status(), "edge");
+    let _ = bundle.json(&["template", "update", &vod, "--wait"]);
+    assert_eq!(pid(&status(), "edge"), runs);
+    let _ = bundle.json(&[&["template", "update", &vod, "--wait"][..], &smaller].concat());
+    assert_ne!(pid(&status(), "edge"), runs);
+
     let standby = file("edge-standby/template.yaml");
     let alerts = file("edge-standby/alerts.yaml");
     let deployed = bundle.json(&["template", "deploy", &standby, "--alerts", &alerts, "--wait"]);
@@ -120,7 +132,17 @@ async fn where_tokens_are_needed_endpoints_have_their_own() {
             assert!(client.deregister(name, "foreign").await.unwrap());
         }
     }
-    // Who calls the endpoint itself needs a token as anywhere. Its own API stands by as the endpoint did: it is asked directly.
+    // Who calls the endpoint itself needs a token as anywhere. Its own API is there by name, also of the one that stands by.
+    for function in ["first", "second"] {
+        eventually(Duration::from_secs(20), || async {
+            let asked = reqwest::Client::new()
+                .get(format!("{}/~vcdn-{function}.square/stats", world.router))
+                .bearer_auth(&token);
+            let answer = asked.send().await.map_err(|error| error.to_string())?;
+            if answer.status().is_success() { Ok(()) } else { Err(format!("{function}: {}", answer.status())) }
+        })
+        .await;
+    }
     let known = client.endpoints().await.unwrap().items;
     let api = known.iter().find(|one| one.name.starts_with("vcdn-first.square")).expect("its own API is registered");
     let url = format!("http://{}/stats", api.address);

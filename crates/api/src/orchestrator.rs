@@ -1,7 +1,9 @@
 //! Wire types of the orchestrator: what is deployed, how far it is, and why.
 //!
 //! `POST|GET /deployments` · `GET|DELETE /deployments/{sfc}/{sfci}` and `GET …/decisions` · `POST /plans` ·
-//! `POST /{sfc}/{policy}/{trigger}` (CLMC's messages).
+//! `POST /{sfc}/{policy}/{trigger}` (CLMC's messages) · `POST /solutions` (demands: [`sla`]).
+
+pub mod sla;
 
 use std::collections::BTreeMap;
 

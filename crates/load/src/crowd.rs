@@ -144,16 +144,37 @@ fn passed_on(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
+/// The bit rates that a playlist says of its variants (`BANDWIDTH`), rising: what [`Load::cap_bps`] is compared with.
+///
+/// # Errors
+/// [`LoadError`] where it is not to be had, or no playlist of variants.
+pub async fn variants(url: &Url, http: &reqwest::Client, deadline: Duration) -> Result<Vec<u64>, LoadError> {
+    match read(url, http, deadline).await? {
+        ReadPlaylist::Multivariant(multivariant) => {
+            let mut rates: Vec<u64> = multivariant.variants.iter().map(|one| one.bandwidth_bps).collect();
+            rates.sort_unstable();
+            rates.dedup();
+            Ok(rates)
+        }
+        ReadPlaylist::Media(_) => {
+            Err(LoadError::Unreadable { url: url.clone(), reason: "it has no variants".to_owned() })
+        }
+    }
+}
+
+/// Reads a playlist.
+async fn read(url: &Url, http: &reqwest::Client, deadline: Duration) -> Result<ReadPlaylist, LoadError> {
+    let unreachable = |source| LoadError::Unreachable { url: url.clone(), source };
+    let answer = http.get(url.clone()).timeout(deadline).send().await;
+    let answer = answer.and_then(reqwest::Response::error_for_status).map_err(unreachable)?;
+    let text = answer.bytes().await.map_err(unreachable)?;
+    let wrong = |reason: String| LoadError::Unreadable { url: url.clone(), reason };
+    read_playlist(&String::from_utf8_lossy(&text)).map_err(|error| wrong(error.to_string()))
+}
+
 /// Whether a playlist can be watched.
 async fn check(url: &Url, http: &reqwest::Client, deadline: Duration) -> Result<(), LoadError> {
-    let read = async |url: &Url| {
-        let unreachable = |source| LoadError::Unreachable { url: url.clone(), source };
-        let answer = http.get(url.clone()).timeout(deadline).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status).map_err(unreachable)?;
-        let text = answer.bytes().await.map_err(unreachable)?;
-        let wrong = |reason: String| LoadError::Unreadable { url: url.clone(), reason };
-        read_playlist(&String::from_utf8_lossy(&text)).map_err(|error| wrong(error.to_string()))
-    };
+    let read = async |url: &Url| read(url, http, deadline).await;
     let wrong = |reason: &str| LoadError::Unreadable { url: url.clone(), reason: reason.to_owned() };
     let media = match read(url).await? {
         ReadPlaylist::Media(media) => media,

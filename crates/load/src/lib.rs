@@ -16,6 +16,6 @@ pub mod strain;
 pub mod viewer;
 pub mod zipf;
 
-pub use crowd::{Crowd, Load, LoadError};
+pub use crowd::{Crowd, Load, LoadError, variants};
 pub use ledger::{Figures, Ledger};
 pub use profile::{Profile, Stay, Step};

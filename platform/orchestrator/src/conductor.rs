@@ -6,6 +6,7 @@
 
 mod calls;
 mod clock;
+mod demands;
 mod hearing;
 mod leases;
 mod placing;
@@ -78,6 +79,9 @@ pub enum ConductError {
     /// There is no place for it.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The demand is wrong, or cannot be reckoned with.
+    #[error("{0}")]
+    Demand(String),
     /// The search for a place was ended, with the service or by a fault of it.
     #[error("the search for a place was not ended")]
     Search(#[from] tokio::task::JoinError),
@@ -257,6 +261,11 @@ impl Conductor {
     /// One deployment.
     pub fn get(&self, key: &Key) -> Option<wire::Deployment> {
         self.0.kept().get(key).map(Deployment::shown)
+    }
+
+    /// What was asked for when one was deployed.
+    pub fn request(&self, key: &Key) -> Option<wire::NewDeployment> {
+        self.0.kept().get(key).map(|one| one.record.request.clone())
     }
 
     /// What was decided of one, also when it is gone.

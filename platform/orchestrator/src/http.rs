@@ -4,6 +4,7 @@ mod alerts;
 mod deployments;
 mod error;
 mod plans;
+mod solutions;
 
 use axum::extract::DefaultBodyLimit;
 use flame_service_host::{Caller, Scope};
@@ -29,7 +30,9 @@ pub(crate) fn routes(conductor: Conductor) -> OpenApiRouter {
         .routes(routes!(deployments::deploy, deployments::list))
         .routes(routes!(deployments::get, deployments::undeploy))
         .routes(routes!(deployments::decisions))
+        .routes(routes!(deployments::template))
         .routes(routes!(plans::plan))
+        .routes(routes!(solutions::solve))
         .routes(routes!(alerts::told))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(conductor)

@@ -6,6 +6,8 @@ mod world;
 
 #[path = "all/contract.rs"]
 mod contract;
+#[path = "all/demands.rs"]
+mod demands;
 #[path = "all/deploy.rs"]
 mod deploy;
 #[path = "all/lasting.rs"]

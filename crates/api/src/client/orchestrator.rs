@@ -3,6 +3,7 @@
 use reqwest::Method;
 
 use super::{Client, ClientError};
+use crate::orchestrator::sla::{NewSolution, Solution};
 use crate::orchestrator::{Decision, Deployment, NewDeployment, Plan};
 use crate::page::Page;
 
@@ -17,6 +18,11 @@ impl Client {
     /// Where a template would go.
     pub async fn plan(&self, body: &NewDeployment) -> Result<Plan, ClientError> {
         self.call(Method::POST, ORCHESTRATOR, "plans").body(body).json().await
+    }
+
+    /// What a demand comes to. Nothing is done.
+    pub async fn solve(&self, body: &NewSolution) -> Result<Solution, ClientError> {
+        self.call(Method::POST, ORCHESTRATOR, "solutions").body(body).json().await
     }
 
     /// All that is deployed.

@@ -6,7 +6,7 @@ use flame_service_host::problem::chain;
 use super::leases::RENEW;
 use super::probes::Ready;
 use super::{ConductError, Conductor};
-use crate::deployment::{Deployment, Desired, Endpoint, Key};
+use crate::deployment::{Deployment, Desired, Endpoint, Key, own_name};
 use crate::lifecycle::{self, Action, Stage, failures_after, reconcile};
 use crate::policy;
 use crate::process::Target;
@@ -43,6 +43,7 @@ impl Conductor {
             self.note(key, &function, action.as_str(), &reason).await;
         }
         self.take_back(&one, routes).await;
+        self.open_own(key, &one, routes).await;
         if let Err(error) = self.sweep(key, one).await {
             tracing::warn!(error = chain(&error), sfc = key.1, sfci = key.2, "what is gone was not forgotten");
         }
@@ -243,6 +244,22 @@ impl Conductor {
                 && let Err(error) = self.tell_router(endpoint, routes, Action::Connect).await
             {
                 tracing::warn!(error = chain(&*error), function = endpoint.function, "it is not connected again yet");
+            }
+        }
+    }
+
+    /// Connects the own API of those that register themselves: what stands by is what viewers are served by, not what is asked how it does.
+    async fn open_own(&self, key: &Key, one: &Deployment, routes: &[Route]) {
+        let Some(client) = &self.0.client else { return };
+        let runs = |endpoint: &&Endpoint| matches!(endpoint.stage, Stage::Booted | Stage::Connected);
+        let own = one.record.endpoints.iter().filter(|one| one.spec.registers_itself).filter(runs);
+        for endpoint in own {
+            let name = own_name(&endpoint.spec.image, &endpoint.function, &key.2, &key.0);
+            let waits = |route: &&Route| route.name == name && route.state == RouteState::Booted;
+            for route in routes.iter().filter(waits).filter(|route| !endpoint.spec.names.contains(&route.name)) {
+                if let Err(error) = client.connect(&name, &route.endpoint).await {
+                    tracing::debug!(error = chain(&error), name, "the own API of an endpoint is not connected yet");
+                }
             }
         }
     }

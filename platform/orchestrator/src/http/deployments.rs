@@ -63,6 +63,27 @@ pub(super) async fn get(
     found.map(Json).ok_or_else(|| Failure::not_found(format_args!("deployment {sfc}/{sfci}")).into())
 }
 
+/// What was asked for when it was deployed or changed last, as it was asked: template, imports, inputs, alerts. It takes the scope `write`,
+/// because inputs can hold what readers are not to know.
+#[utoipa::path(
+    get,
+    path = "/deployments/{sfc}/{sfci}/template",
+    params(("sfc" = String, Path, description = "The chain"), ("sfci" = String, Path, description = "Its instance")),
+    responses(
+        (status = 200, description = "What was asked for", body = NewDeployment),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn template(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Path((sfc, sfci)): Path<(String, String)>,
+) -> Result<Json<NewDeployment>, Error> {
+    caller.require(Scope::Write)?;
+    let found = conductor.request(&(caller.tenant, sfc.clone(), sfci.clone()));
+    found.map(Json).ok_or_else(|| Failure::not_found(format_args!("deployment {sfc}/{sfci}")).into())
+}
+
 /// Lets a deployment go: its endpoints are drained, then ended.
 #[utoipa::path(
     delete,

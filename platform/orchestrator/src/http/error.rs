@@ -21,6 +21,7 @@ impl From<ConductError> for Error {
             |slug: &str, title: &str| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, slug, title, error.to_string());
         Self(match &error {
             ConductError::Document(_) => refused("wrong-template", "The template is wrong"),
+            ConductError::Demand(_) => refused("wrong-demand", "The demand cannot be answered"),
             ConductError::Plan(_) => refused("no-place", "There is no place for it"),
             ConductError::Alerts(_) => refused("wrong-alerts", "The alerts were not taken"),
             ConductError::Refused(_) => refused("unprocessable", "The request does not fit"),

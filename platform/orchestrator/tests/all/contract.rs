@@ -88,6 +88,7 @@ topology_template:
     };
     walk_as_stranger(&base, stranger, |operation, request| match operation.path.as_str() {
         "/deployments" | "/plans" if operation.method == "POST" => request.json(&json!({ "template": "a: b" })),
+        "/solutions" => request.json(&json!({ "sla": "a: b", "calibration": {} })),
         _ if operation.method == "POST" => request.json(&json!({ "message": "TRUE" })),
         _ => request,
     })
