@@ -109,7 +109,7 @@ fn one_that_keeps_little_is_told_what() {
     });
     let ran = flame(&["service", "check", &address, "--ready", "/health/ready", "--json"]);
     assert_eq!(ran.status, 1, "{}", ran.err);
-    assert!(ran.err.contains("not kept: health, answers, caching"), "{}", ran.err);
+    assert!(ran.err.contains("not kept: health, answers, head, caching"), "{}", ran.err);
     let report: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(
         (&report["keeps"], &report["clauses"][0]["keeps"]),

@@ -13,9 +13,9 @@ use crate::solve::{Best, Found, solve};
 use crate::template;
 
 /// Steps towards the nearest value: each halves what it may be.
-const STEPS: u32 = 16;
-/// The smallest share of a demand that is offered.
-const SHARE_MIN: f64 = 0.01;
+const STEPS: u32 = 24;
+/// How finely a share of a demand is told, at most; of large ones as finely as one viewer is.
+const SHARE_UNIT: f64 = 0.001;
 
 /// What can be left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,8 @@ fn nearest(model: &Model<'_>, limits: &Limits, steps_max: u64) -> Vec<Nearest> {
 
 /// The largest share of all viewers that can be served as asked.
 fn smaller(model: &Model<'_>, limits: &Limits, steps_max: u64) -> Option<Nearest> {
+    // From one viewer on.
+    let unit = SHARE_UNIT.min(1.0 / as_f64(model.sla.peak().max(1)));
     let possible = |share: f64| {
         let sla = model.sla.scaled(share);
         if sla.peak() == 0 {
@@ -190,10 +192,10 @@ fn smaller(model: &Model<'_>, limits: &Limits, steps_max: u64) -> Option<Nearest
         }
         solve(&model.for_viewers_of(&sla), limits, steps_max).best
     };
-    let (share, cost_per_hour) = close_in(1.0, SHARE_MIN, 0.001, possible)?;
+    let (share, cost_per_hour) = close_in(1.0, unit * 1.5, unit, possible)?;
     let viewers = model.sla.scaled(share).peak();
     let why = format!(
-        "{:.1} % of the viewers ({viewers} of {} at the peak) as well as asked, at {cost_per_hour:.2} an hour",
+        "{:.2} % of the viewers ({viewers} of {} at the peak) as well as asked, at {cost_per_hour:.2} an hour",
         share * 100.0,
         model.sla.peak()
     );
