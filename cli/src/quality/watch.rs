@@ -104,7 +104,7 @@ fn judged(gate: &Gate, figures: &Figures) -> Result<Verdict, String> {
     let of = |spread: &Spread, value: fn(&Spread) -> f64, why: &str| {
         if spread.count > 0 { Ok(value(spread)) } else { Err(why.to_owned()) }
     };
-    let (p50, p95): (fn(&Spread) -> f64, fn(&Spread) -> f64) = (|spread| spread.p50, |spread| spread.p95);
+    let (p50, p95) = (|spread: &Spread| spread.p50, |spread: &Spread| spread.p95);
     let no_dates = "nobody says when what is shown was taken: it is not live, or has no EXT-X-PROGRAM-DATE-TIME";
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     let measured = match gate.watch_figure().unwrap_or_default() {

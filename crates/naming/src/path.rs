@@ -67,9 +67,9 @@ pub enum PathError {
     #[error("the path {path} has {function} in it, which is a path itself")]
     Nested {
         /// The path.
-        path: Name,
+        path: Box<Name>,
         /// Its function.
-        function: Name,
+        function: Box<Name>,
     },
 }
 
@@ -103,7 +103,7 @@ impl Paths {
         }
         for (path, functions) in &all {
             if let Some(function) = functions.iter().find(|function| all.contains_key(*function)) {
-                return Err(PathError::Nested { path: path.clone(), function: function.clone() });
+                return Err(PathError::Nested { path: Box::new(path.clone()), function: Box::new(function.clone()) });
             }
         }
         Ok(Self(all))

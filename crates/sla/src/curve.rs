@@ -172,7 +172,8 @@ mod tests {
     fn a_calibration_that_cannot_be_reckoned_with_is_refused() {
         let right = calibration(vec![level(0.5, 100.0), level(0.8, 300.0)]);
         assert!(Curve::of(&right).is_ok());
-        let wrong: [(&str, fn(&mut Calibration)); 7] = [
+        type Change = fn(&mut Calibration);
+        let wrong: [(&str, Change); 7] = [
             ("capacity_bps", |it| it.capacity_bps = 0.0),
             ("rise in load", |it| it.levels[1].load = 0.5),
             ("levels", |it| it.levels.clear()),

@@ -17,11 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Most init segments that are remembered.
 const INITS_MAX: usize = 10_000;
 
+/// A playlist's rendition and its init segment, with the range of it.
+type Init = (String, Option<(u64, u64)>);
+
 /// Where things come from.
 #[derive(Debug)]
 pub struct Source {
     http: reqwest::Client,
-    inits: Mutex<BTreeSet<(String, Option<(u64, u64)>)>>,
+    inits: Mutex<BTreeSet<Init>>,
 }
 
 // === impl Source ===

@@ -72,7 +72,8 @@ fn paths_that_cannot_be_are_named() {
     assert_eq!(paths(&[("p", &[])]), Err(PathError::Length { path: name("p"), count: 0 }));
     assert_eq!(paths(&[("p", &long)]), Err(PathError::Length { path: name("p"), count: 17 }));
     assert_eq!(paths(&[("p", &["a"]), ("p.main", &["b"])]), Err(PathError::Twice(name("p"))));
-    assert_eq!(paths(&[("p", &["q"]), ("q", &["p"])]), Err(PathError::Nested { path: name("p"), function: name("q") }));
+    let nested = PathError::Nested { path: Box::new(name("p")), function: Box::new(name("q")) };
+    assert_eq!(paths(&[("p", &["q"]), ("q", &["p"])]), Err(nested));
     for text in ["", "media", "media;index=", "media;index=-1", "a b;index=1", ";index=1"] {
         assert_eq!(text.parse::<Marker>(), Err(NoMarker), "{text:?}");
     }
