@@ -86,7 +86,8 @@ fn the_scenarios_are_named() {
             "vcdn",
             "multicast",
             "path",
-            "adapt"
+            "adapt",
+            "sla"
         ]
     );
 }

@@ -34,7 +34,7 @@ pub use holdings::QuotaExceeded;
 pub use joins::JoinRefusal;
 
 /// The newest schema that this release knows.
-const SCHEMA: i64 = 3;
+const SCHEMA: i64 = 4;
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The table of uploads. Cheap to clone.
