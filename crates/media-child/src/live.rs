@@ -6,12 +6,14 @@
 //! its pipes: a side that does not read makes the other wait, and nothing grows.
 
 use flame_api::media::Rational;
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child as Process, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 
 use crate::child::{self, Started, Words};
 use crate::error::ChildError;
+use crate::memory;
 use crate::pool::PoolConfig;
 
 /// The most octets of a message of either direction: a chunk of half a minute of pictures that are hardly compressed.
@@ -55,6 +57,8 @@ pub struct LiveChild {
     process: Process,
     words: Words,
     listener: JoinHandle<()>,
+    /// Ends it where it holds more than its share of the memory.
+    watcher: JoinHandle<()>,
 }
 
 // === impl LiveChild ===
@@ -68,7 +72,16 @@ impl LiveChild {
         let mut config = config.clone();
         config.limits.cpu_s = None;
         let Started { process, stdin, stdout, words, listener } = child::spawn(&config, "live")?;
-        Ok(Self { stdin: Some(stdin), stdout, process, words, listener })
+        let (pid, limit) = (process.id(), config.limits.resident_bytes);
+        let watcher = tokio::spawn(async move {
+            let limit_bytes = memory::exceeded(pid, limit).await;
+            tracing::warn!(pid, limit_bytes, "a live media process holds more memory than its share: it is ended");
+            let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+            if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::KILL)) {
+                tracing::warn!(%error, "it cannot be ended");
+            }
+        });
+        Ok(Self { stdin: Some(stdin), stdout, process, words, listener, watcher })
     }
 
     /// The process id, while it runs.
@@ -82,6 +95,8 @@ impl LiveChild {
     /// # Errors
     /// [`ChildError::Crashed`].
     pub async fn ended(&mut self) -> Result<(), ChildError> {
+        // Its number may be another's soon.
+        self.watcher.abort();
         match child::post_mortem(&mut self.process, &mut self.listener, &self.words).await {
             ChildError::Crashed { status: Some(0), .. } => Ok(()),
             error => Err(error),
@@ -92,5 +107,6 @@ impl LiveChild {
 impl Drop for LiveChild {
     fn drop(&mut self) {
         self.listener.abort();
+        self.watcher.abort();
     }
 }

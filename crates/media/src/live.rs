@@ -101,6 +101,8 @@ pub fn run() -> anyhow::Result<()> {
         Media::Picture(picture) => picture.colour,
         Media::Sound(_) => bail!("the source has no pictures"),
     };
+    // Before anything is promised: what cannot be decoded has no renditions.
+    let decoder = open_decoder(&track.info.codec)?;
     let rungs = open_rungs(&plan, &track, colour)?;
     output.write(&Message::Head(serde_json::to_vec(&tracks_of(&plan, &rungs))?.into()))?;
     for (at, rung) in rungs.iter().enumerate() {
@@ -120,7 +122,7 @@ pub fn run() -> anyhow::Result<()> {
             senders.push(sender);
         }
         let mut source = Source {
-            decoder: open_decoder(&track.info.codec)?,
+            decoder,
             pushed,
             number: None,
             inside: BTreeMap::new(),

@@ -31,7 +31,7 @@ use flame_api::Client;
 use flame_jobs::changes::Changes;
 use flame_jobs::queue::Lane;
 use flame_jobs::scratch::Scratch;
-use flame_media_child::{Pool, PoolConfig, find_program};
+use flame_media_child::{Limits, Pool, PoolConfig, find_program, memory};
 use flame_service_host::{Host, Routes, Running, StartError};
 
 use encoders::Encoders;
@@ -68,7 +68,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         let store = needed.clone();
         Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
+    // All children of this service share the memory that there is.
+    let children_max = config.jobs.at_once.max(1) + config.transrate.at_once.max(1) + config.live.at_once;
+    let limits = Limits { resident_bytes: memory::share(children_max), ..Limits::default() };
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
+    let pool = PoolConfig { limits, ..pool };
     let encoders = Encoders::new(pool.clone());
     // As a stranger: what anybody may see.
     let viewer = Client::over(host.transport(), client.router().clone(), None);

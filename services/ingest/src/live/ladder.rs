@@ -11,7 +11,7 @@ mod session;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,8 @@ struct Party {
     standing: watch::Sender<LadderStanding>,
     /// The segment at which one was dropped last.
     behind_at: AtomicU64,
+    /// Somebody takes what is sent.
+    is_open: AtomicBool,
     /// Nothing more comes.
     over: CancellationToken,
 }
@@ -118,6 +120,7 @@ impl Opened {
             feed: Mutex::new(Feed::of(feed)),
             standing: watch::Sender::new(standing),
             behind_at: AtomicU64::new(0),
+            is_open: AtomicBool::new(session.is_some()),
             over: CancellationToken::new(),
         };
         Some(Self { party: Arc::new(party), session, is_hopeless })
@@ -151,7 +154,7 @@ impl Ladder {
     /// A chunk of the publication. Never waits.
     pub fn push(&self, track: &str, chunk: &Chunk, whole_at: Instant) {
         let party = &self.party;
-        if track != party.source.name {
+        if track != party.source.name || !party.is_open.load(Ordering::Relaxed) {
             return;
         }
         let dropped = party.feed().push(chunk, whole_at, party.way.ladder.queue_segments);
@@ -291,6 +294,7 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
         if party.over.is_cancelled() {
             return Ended::Done;
         }
+        party.is_open.store(false, Ordering::Relaxed);
         // Its place at transcode is free before another is asked for.
         drop(session);
         party.lost(&error);
@@ -303,7 +307,10 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
                 return Ended::Done;
             }
             match party.open(&party.feed_anew()).await {
-                Ok(session) if session.tracks() == tracks => break session,
+                Ok(session) if session.tracks() == tracks => {
+                    party.is_open.store(true, Ordering::Relaxed);
+                    break session;
+                }
                 // What is made is another: players have to hear of it.
                 Ok(_) => return Ended::Changed,
                 Err(error) => party.lost(&error),

@@ -19,6 +19,9 @@ use super::window::{Segment, State, Window};
 use crate::presentation::Document;
 use crate::steering::Ways;
 
+/// Whole segments of one track after which those that have none are not waited for.
+const WAITED_FOR_SEGMENTS: usize = 3;
+
 /// A channel. What never changes is public; the rest is behind locks.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -242,14 +245,16 @@ impl Channel {
     }
 
     /// `EXT-X-TARGETDURATION`: as long as a segment should be, or as the first ones were; it only ever grows.
-    /// `None` while no track has a whole segment.
+    /// `None` while not every track has a whole segment, unless one has several and others have none: they are not waited for.
     pub(crate) fn target_duration_s(&self) -> Option<u64> {
         let known = self.standing().target_duration_s;
         if known.is_some() {
             return known;
         }
         let tracks = self.tracks();
-        if tracks.is_empty() || !tracks.iter().all(|track| track.is_ready()) {
+        let has_several = |track: &Arc<Track>| track.window().whole().count() >= WAITED_FOR_SEGMENTS;
+        let is_begun = tracks.iter().all(|track| track.is_ready()) || tracks.iter().any(has_several);
+        if tracks.is_empty() || !is_begun {
             return None;
         }
         self.settle_target_duration();
@@ -299,7 +304,7 @@ impl Channel {
             .collect()
     }
 
-    /// Its tracks as they are now; `None` while not every one has a whole segment.
+    /// Its tracks that have something as they are now; `None` while it has not begun, by [`Self::target_duration_s`].
     pub(crate) fn views(&self) -> Option<Vec<Arc<View>>> {
         let target_duration_s = self.target_duration_s()?;
         let date_ranges = self.date_ranges();
@@ -308,7 +313,9 @@ impl Channel {
             view.media.date_ranges.clone_from(&date_ranges);
             Arc::new(view)
         };
-        Some(self.tracks().iter().map(view).collect())
+        let tracks = self.tracks();
+        let has_any = tracks.iter().any(|track| track.is_ready());
+        Some(tracks.iter().filter(|track| !has_any || track.is_ready()).map(view).collect())
     }
 
     /// The multivariant playlist; `None` while not every track has a whole segment.

@@ -17,6 +17,8 @@ const MEAN_PERCENT: u32 = 75;
 const SIDE_MAX: u32 = 8192;
 const RUNG_MIN: u32 = 90;
 const RUNG_MAX: u32 = 2160;
+/// What is decoded live: the beginnings of `CODECS` (RFC 6381) of H.264 and H.265.
+const CODECS: [&str; 4] = ["avc1.", "avc3.", "hvc1.", "hev1."];
 /// Bounds of a part, milliseconds: those of a channel.
 const PART_MS: std::ops::RangeInclusive<u32> = 100..=1000;
 
@@ -38,6 +40,9 @@ pub fn of(new: &NewLadder, config: &LiveConfig) -> Result<LivePlan, LadderError>
     };
     if width.min(height) == 0 || width.max(height) > SIDE_MAX {
         return refuse(format!("pictures have 1 to {SIDE_MAX} pixels a side, not {width}x{height}"));
+    }
+    if !CODECS.iter().any(|codec| source.codec.starts_with(codec)) {
+        return refuse(format!("a ladder is made of H.264 or H.265, not of {}", source.codec));
     }
     let wanted = if new.rungs.is_empty() { &config.rungs } else { &new.rungs };
     let mut sides: Vec<u32> = wanted.iter().copied().filter(|side| *side < width.min(height)).collect();
@@ -108,6 +113,9 @@ mod tests {
         let upright = sizes(&wanted(720, 1280, vec![240, 480, 480, 720]));
         assert_eq!(upright, [sized("v480", 480, 854), sized("v240", 240, 426)]);
         let refused = |new: &NewLadder| of(new, &LiveConfig::default()).unwrap_err().to_string();
+        let mut other = wanted(1280, 720, Vec::new());
+        other.source.codec = "av01.0.05M.08".to_owned();
+        assert!(refused(&other).contains("not of av01"));
         assert!(refused(&wanted(320, 180, Vec::new())).contains("320x180"));
         assert!(refused(&wanted(1280, 720, vec![5000])).contains("2160"));
         let mut sound = wanted(1280, 720, Vec::new());
