@@ -52,6 +52,12 @@ impl Crew {
         self.busy.contains(&id)
     }
 
+    /// The uploads that somebody works on.
+    #[must_use]
+    pub fn busy(&self) -> Vec<Uuid> {
+        self.busy.iter().copied().collect()
+    }
+
     /// Has `work` done on an upload, unless somebody is at it.
     pub fn start(&mut self, id: Uuid, work: impl Future<Output = ()> + Send + 'static) {
         if self.busy.insert(id) {

@@ -36,7 +36,7 @@ mod sounds;
 /// Longest time without a look at the table, in case that a waking call is lost.
 const LOOK: Duration = Duration::from_secs(5);
 /// Looks into a file that may end this process, one after the other.
-const LOOKS_MAX: u32 = 3;
+const LOOKS_MAX: u32 = 5;
 /// Life of the URLs under which children read the source.
 const URL_LIFE: Duration = Duration::from_secs(3600);
 
@@ -92,7 +92,14 @@ impl Processor {
             }
         }
         // Every stage can be repeated: the next start does.
+        let cut_off = crew.busy();
         crew.shutdown().await;
+        // A look that this end cut off says nothing of the file.
+        for id in cut_off {
+            if let Err(error) = self.intake.uploads.take_look_back(id).await {
+                tracing::warn!(%error, %id, "a look into a file that was cut off counts");
+            }
+        }
     }
 
     async fn start_due(&self, crew: &mut Crew) -> RecordResult<Option<OffsetDateTime>> {

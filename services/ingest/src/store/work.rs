@@ -109,6 +109,12 @@ impl Uploads {
         self.change("note a look into a file", change.bind(id.to_string())).await
     }
 
+    /// Notes that a look was cut off from outside.
+    pub async fn take_look_back(&self, id: Uuid) -> RecordResult<bool> {
+        let change = sqlx::query("UPDATE uploads SET looks = looks - 1 WHERE id = ? AND looks > 0");
+        self.change("take a look into a file back", change.bind(id.to_string())).await
+    }
+
     /// Notes that it came back, with whatever it found.
     pub async fn end_look(&self, id: Uuid) -> RecordResult<bool> {
         let change = sqlx::query("UPDATE uploads SET looks = 0 WHERE id = ?");

@@ -258,7 +258,7 @@ async fn a_file_over_which_the_service_ends_each_time_is_given_up_and_others_go_
     let bad = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
     // The answer may be lost with the process.
     let _ = bad.patch(0).body(body).send().await;
-    for _ in 0..3 {
+    for _ in 0..5 {
         let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await.expect("it is looked into").unwrap();
         assert!(!ended.success());
         process.child = Process::spawn(&process.config, "look-begun");
@@ -270,7 +270,7 @@ async fn a_file_over_which_the_service_ends_each_time_is_given_up_and_others_go_
     eventually(PATIENCE, || async {
         match upload(&bad).await {
             Upload { state: UploadState::Failed, error: Some(reason), .. }
-                if reason.contains("ended over it 3 times") =>
+                if reason.contains("ended over it 5 times") =>
             {
                 Ok(())
             }
