@@ -23,6 +23,7 @@ use prometheus::IntCounter;
 use reqwest::{Method, RequestBuilder};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::config::AlertsConfig;
 use crate::now_ns;
@@ -134,16 +135,20 @@ impl Alerts {
     }
 
     fn check_handlers(&self, trigger: &Trigger) -> Result<(), AlertError> {
-        let may =
-            |host: &str| self.config.handler_hosts.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(host));
         for handler in &trigger.handlers {
             if let Handler::Url(url) = handler
-                && !url.host_str().is_some_and(may)
+                && !self.may_tell(url)
             {
                 return Err(AlertError::Handler(url.host_str().unwrap_or_default().to_owned()));
             }
         }
         Ok(())
+    }
+
+    fn may_tell(&self, url: &Url) -> bool {
+        let hosts = &self.config.handler_hosts;
+        let may = |host: &str| hosts.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(host));
+        url.host_str().is_some_and(may)
     }
 
     /// Forgets a document; false where there is none.
@@ -197,11 +202,9 @@ impl Alerts {
                     value,
                     "an alert changed"
                 );
-                for (at, handler) in trigger.handlers.iter().enumerate() {
-                    let Some(request) = self.request(&messenger, handler, &specification, &trigger) else {
-                        tracing::warn!(policy, "flame_sfemc is known by name only: set [host] router or alerts.sfemc");
-                        continue;
-                    };
+                let is_meant = |at: &usize| change.only.as_ref().is_none_or(|only| only.contains(at));
+                for (at, handler) in trigger.handlers.iter().enumerate().filter(|(at, _)| is_meant(at)) {
+                    let Some(request) = self.request(&messenger, handler, &specification, &trigger) else { continue };
                     let document = (tenant.clone(), specification.sfc.clone(), specification.sfci.clone());
                     let lane = Lane { document, policy: policy.clone(), trigger: id.clone(), handler: at };
                     if !lanes.send(lane.clone(), request, body.clone()) {
@@ -219,7 +222,7 @@ impl Alerts {
         let Some(one) = kept.get_mut(&lane.document) else { return };
         for (trigger, watch) in one.specification.triggers.iter().zip(&mut one.watches) {
             if (&trigger.policy, &trigger.id) == (&lane.policy, &lane.trigger) {
-                watch.is_told = false;
+                watch.given_up.insert(lane.handler);
             }
         }
     }
@@ -232,6 +235,12 @@ impl Alerts {
         trigger: &Trigger,
     ) -> Option<RequestBuilder> {
         let path = format!("{}/{}/{}", specification.sfc, trigger.policy, trigger.id);
+        if let Handler::Url(url) = handler
+            && !self.may_tell(url)
+        {
+            tracing::warn!(%url, "a document of before names a host that `alerts.handler_hosts` does not: it is not told");
+            return None;
+        }
         let http = || Transport::default().http();
         match (handler, &self.config.sfemc, &messenger.client) {
             (Handler::Url(url), ..) => Some(http().post(url.clone())),
@@ -239,7 +248,10 @@ impl Alerts {
                 Some(http().post(format!("{}/{path}", base.as_str().trim_end_matches('/'))))
             }
             (Handler::Sfemc, None, Some(client)) => Some(client.request(Method::POST, ORCHESTRATOR, &path)),
-            (Handler::Sfemc, None, None) => None,
+            (Handler::Sfemc, None, None) => {
+                tracing::warn!(path, "flame_sfemc is known by name only: set [host] router or alerts.sfemc");
+                None
+            }
         }
     }
 

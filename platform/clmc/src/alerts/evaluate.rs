@@ -23,6 +23,8 @@ pub struct Watch {
     pub is_critical: bool,
     /// Whether those who are to know have been told of the level, or soon will be.
     pub is_told: bool,
+    /// Handlers that have not been told, by their place in the trigger's list, where others have.
+    pub given_up: BTreeSet<usize>,
     /// When the level became what it is.
     pub since_ns: i64,
     /// The value that was compared last.
@@ -45,6 +47,8 @@ pub struct Change {
     /// How long the level before held; where the level is told once more, how long that has held.
     pub held_ns: i64,
     pub value: f64,
+    /// Handlers that it is for, by their place in the trigger's list; nothing where it is for all.
+    pub only: Option<BTreeSet<usize>>,
 }
 
 // === impl Watch ===
@@ -54,7 +58,7 @@ impl Watch {
     pub fn new(trigger: &Trigger, now_ns: i64) -> Self {
         let length_ns = length_ns(trigger);
         let closed_ns = now_ns.div_euclid(length_ns).saturating_add(1).saturating_mul(length_ns);
-        Self { closed_ns, is_critical: false, is_told: true, since_ns: now_ns, value: None }
+        Self { closed_ns, is_critical: false, is_told: true, given_up: BTreeSet::new(), since_ns: now_ns, value: None }
     }
 
     /// Begins to look again after a start: what was told before it is not known.
@@ -103,15 +107,17 @@ impl Watch {
             }
         };
         self.value = Some(value);
-        if holds == self.is_critical && self.is_told {
+        if holds == self.is_critical && self.is_told && self.given_up.is_empty() {
             return None;
         }
+        let given_up = std::mem::take(&mut self.given_up);
+        let only = (holds == self.is_critical && self.is_told).then_some(given_up);
         let held_ns = window.to_ns.saturating_sub(self.since_ns).max(0);
         if holds != self.is_critical {
             (self.is_critical, self.since_ns) = (holds, window.to_ns);
         }
         self.is_told = true;
-        Some(Change { is_critical: holds, at_ns: window.to_ns, held_ns, value })
+        Some(Change { is_critical: holds, at_ns: window.to_ns, held_ns, value, only })
     }
 }
 

@@ -143,8 +143,17 @@ fn a_level_that_nobody_may_know_of_is_told_once_more() {
     let mut watch = Watch::new(trigger, 0);
     assert_eq!(close(&mut watch, 20), Some((true, 20)));
     assert_eq!(close(&mut watch, 30), None);
-    watch.is_told = false;
+    watch.given_up.insert(1);
     assert_eq!(close(&mut watch, 40), Some((true, 20)), "it has held since 20 s");
+    watch.given_up.insert(1);
+    let window = watch.window(trigger, 0, 50 * S).unwrap();
+    let again = series(&[(42 * S, 50)].into());
+    assert_eq!(
+        watch.clone().close(trigger, window, &again).unwrap().only,
+        Some([1].into()),
+        "who took it is not told again"
+    );
+    assert_eq!(watch.clone().close(trigger, window, &points).unwrap().only, None, "all are told of a change");
     assert_eq!(close(&mut watch, 50), Some((false, 30)));
     // After a start it is not known what was told before.
     let mut watch = Watch::resumed(trigger, 35 * S);

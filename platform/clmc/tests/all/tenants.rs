@@ -42,7 +42,7 @@ topology_template:
             event_type: deadman
             metric: plans.*
             condition: { threshold: 0, granularity: 60 }
-            action: { implementation: [ http://127.0.0.1:9/ ] }
+            action: { implementation: [ flame_sfemc ] }
 ";
     let put = world.http.post(url("/alerts")).bearer_auth(&owner).body(document).send().await.unwrap();
     assert_eq!(put.status(), 201);
