@@ -10,6 +10,7 @@ use flame_api::orchestrator::DeployedEndpoint;
 use flame_api::orchestrator::sla::{Calibration, Level, Size, Surrogate};
 use flame_load::{Crowd, Load, Profile};
 use flame_sla::{Sla, template};
+use flame_telemetry::Tag;
 use rustix::process::{Pid, Signal, kill_process};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -24,7 +25,7 @@ use crate::output::Progress;
 use crate::template::deployed;
 
 /// What is deployed meanwhile.
-const SFC: &str = "calibration";
+const SFC: &str = flame_sla::document::CALIBRATION;
 /// Time for one request of a viewer.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Within which a surrogate that was killed is to be back.
@@ -93,6 +94,11 @@ pub async fn calibrated(client: &Client, sla: &Sla, bench: &Bench, quiet: bool) 
     bar.set(0.1, "one surrogate is deployed");
     let text = template::surrogates(SFC, "One surrogate, to be measured", &surrogate, &[anywhere]);
     let instance = template::instance(SFC);
+    if client.deployment(SFC, &instance).await?.is_some() {
+        return Err(Exit::usage(anyhow!(
+            "{SFC} is deployed already: another calibration runs, or one broke off (`flame template undeploy {SFC} {instance}` takes it away)"
+        )));
+    }
     let measured = async {
         deployed::settled(client, text).await?;
         let http = client_of_viewers().map_err(Exit::not_carried_out)?;
@@ -121,7 +127,7 @@ impl Subject<'_> {
     ) -> anyhow::Result<Calibration> {
         let objects = self.objects(asset).await?;
         bar.set(0.2, "answers that it has, and that it has not");
-        let pid = self.endpoint().await?.pid.context("the endpoint has no process")?;
+        let pid = self.process().await?;
         let fresh_bytes = resident_bytes(pid)?;
         let (miss_ms, hit_ms) = capacity::heads(&self.http, &objects).await?;
         let capacity_bps = capacity::most_bps(&self.http, &objects).await?;
@@ -168,6 +174,23 @@ impl Subject<'_> {
     async fn endpoint(&self) -> anyhow::Result<DeployedEndpoint> {
         let deployment = self.client.deployment(SFC, &template::instance(SFC)).await?;
         deployment.and_then(|one| one.endpoints.into_iter().next()).context("the surrogate is not deployed any more")
+    }
+
+    /// The surrogate's process, which is on this machine: what bears its number elsewhere is somebody else's here.
+    async fn process(&self) -> anyhow::Result<u32> {
+        let pid = self.endpoint().await?.pid.context("the endpoint has no process")?;
+        let environment = std::fs::read(format!("/proc/{pid}/environ"));
+        let environment = environment.context("look at the surrogate: calibrate on its machine, as its user")?;
+        let is_ours =
+            [(Tag::Chain, SFC.to_owned()), (Tag::ChainInstance, template::instance(SFC))].iter().all(|(tag, value)| {
+                let wanted = format!("{}={value}", tag.variable());
+                environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes())
+            });
+        ensure!(
+            is_ours,
+            "the surrogate does not run on this machine (process {pid} is another one): calibrate where it runs"
+        );
+        Ok(pid)
     }
 
     /// The segments of the rendition, as the surrogate serves them.
@@ -232,7 +255,7 @@ impl Subject<'_> {
 
     /// Kills the surrogate, and waits for its successor; after how long it serves, seconds.
     async fn repaired(&self) -> anyhow::Result<f64> {
-        let before = self.endpoint().await?.pid.context("the endpoint has no process")?;
+        let before = self.process().await?;
         let pid = i32::try_from(before).ok().and_then(Pid::from_raw).context("the endpoint has no process")?;
         let began = Instant::now();
         kill_process(pid, Signal::KILL).context("end the surrogate: calibrate on its machine, as its user")?;

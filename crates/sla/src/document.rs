@@ -4,6 +4,8 @@ use serde::Deserialize;
 
 /// Longest document, bytes.
 pub const DOCUMENT_MAX_BYTES: usize = 64 << 10;
+/// What is deployed while surrogates are measured: no demand is called so.
+pub const CALIBRATION: &str = "calibration";
 /// Most sites in a demand.
 pub const SITES_MAX: usize = 32;
 /// Most times of day of one site.
@@ -212,6 +214,9 @@ impl Sla {
             }
             Err((word, format!("`{word}` is {value}, and is to be from 1 to {most}")))
         };
+        if self.sla == CALIBRATION {
+            return Err(("sla", format!("`{CALIBRATION}` is what calibrations are called: take another name")));
+        }
         if !is_name(&self.sla) {
             return Err(("sla", format!("`{}` is no name: lower-case letters, digits and `-`, at most 40", self.sla)));
         }

@@ -5,6 +5,9 @@
 //! Distance adds its round trips to the first picture: one for the connection, one for each request before it; what is not in memory adds
 //! the time to fetch it. Failures are independent, and last as long as a repair was measured to take.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use flame_api::orchestrator::sla::{Calibration, Prediction};
 
 use crate::cache::hit_share;
@@ -12,6 +15,8 @@ use crate::curve::Curve;
 use crate::document::{Budget, Sla};
 
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
+/// Most that is reckoned for one answer: sites beside sites, at each time of each choice. Some seconds' worth.
+const RECKONED_MAX: u64 = 100_000_000;
 const MIB: u64 = 1 << 20;
 
 /// Where surrogates can be, and what is free there.
@@ -81,6 +86,8 @@ pub struct Model<'a> {
     /// Share of hits, by rendition and size.
     hits: Vec<Vec<f64>>,
     times: Vec<f64>,
+    /// What has been reckoned for the whole answer, also by models that were made of this one.
+    reckoned: Rc<Cell<u64>>,
 }
 
 // === impl Limits ===
@@ -155,7 +162,8 @@ impl<'a> Model<'a> {
             let share = |mib: &u64| hit_share(sla.content.assets, sla.content.skew, (mib * MIB) as f64 / asset_bytes);
             sla.cache_mib.iter().map(share).collect()
         });
-        Ok(Self { hits: hits.collect(), times: sla.times(), sla, calibration, clusters, curve })
+        let reckoned = Rc::new(Cell::new(0));
+        Ok(Self { hits: hits.collect(), times: sla.times(), sla, calibration, clusters, curve, reckoned })
     }
 
     /// The same with the viewers of another demand, which differs in nothing else.
@@ -264,9 +272,19 @@ impl<'a> Model<'a> {
         Some(all)
     }
 
+    /// Whether no more is reckoned for this answer: what was not looked at is then taken for nothing that keeps the promise.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.reckoned.get() > RECKONED_MAX
+    }
+
     /// Whether so many surrogates, all of them there, serve as well as they are to.
     #[must_use]
     pub fn serves(&self, limits: &Limits, rendition: usize, cluster: usize, sites: &[usize], choice: Choice) -> bool {
+        if self.is_spent() {
+            return false;
+        }
+        self.reckoned.set(self.reckoned.get() + (self.times.len() * sites.len() * sites.len()) as u64);
         let Some(all) = self.expect_all(rendition, cluster, sites, choice) else { return false };
         all.iter().all(|one| {
             limits.start_up_ms.is_none_or(|most| one.start_up_p95_ms <= most)

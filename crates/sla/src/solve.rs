@@ -48,7 +48,7 @@ pub fn solve(model: &Model<'_>, limits: &Limits, steps_max: u64) -> Found {
     // The same sites at the same cluster come up in many sets.
     let mut known: BTreeMap<(usize, Vec<usize>), Vec<Able>> = BTreeMap::new();
     for set in 1_u32..1 << clusters.len() {
-        if search.steps >= steps_max {
+        if search.steps >= steps_max || model.is_spent() {
             break;
         }
         search.steps += 1;
@@ -67,7 +67,7 @@ pub fn solve(model: &Model<'_>, limits: &Limits, steps_max: u64) -> Found {
         let choices: Vec<Vec<Able>> = choices.collect();
         search.go(&choices, &mut Vec::new(), Takes::default());
     }
-    let is_exact = search.steps < steps_max && clusters.len() == model.clusters.len();
+    let is_exact = search.steps < steps_max && !model.is_spent() && clusters.len() == model.clusters.len();
     let best = search.best.map(|(takes, chosen)| {
         let mut choices = vec![None; model.clusters.len()];
         for (cluster, choice) in chosen {
@@ -105,12 +105,10 @@ fn able(model: &Model<'_>, limits: &Limits, rendition: usize, cluster: usize, si
     let most = model.sla.instances_max;
     let mut found = Vec::new();
     for size in 0..model.sla.cache_mib.len() {
-        let serves =
-            |instances: &u64| model.serves(limits, rendition, cluster, sites, Choice { instances: *instances, size });
-        let Some(needed) = (1..=most).find(serves) else { continue };
-        let lasts =
-            |instances: &u64| limits.availability.is_none_or(|least| model.availability(needed, *instances) >= least);
-        let Some(instances) = (needed..=most).find(lasts) else { continue };
+        let serves = |instances| model.serves(limits, rendition, cluster, sites, Choice { instances, size });
+        let Some(needed) = least(1, most, serves) else { continue };
+        let lasts = |instances| limits.availability.is_none_or(|bound| model.availability(needed, instances) >= bound);
+        let Some(instances) = least(needed, most, lasts) else { continue };
         let choice = Choice { instances, size };
         let takes = model.takes(cluster, choice);
         if model.fits(cluster, takes, limits) {
@@ -119,6 +117,19 @@ fn able(model: &Model<'_>, limits: &Limits, rendition: usize, cluster: usize, si
     }
     found.sort_by(|one, other| one.2.per_hour.total_cmp(&other.2.per_hour));
     found
+}
+
+/// The least number from `from` to `most` that does, where each one above does, too; nothing if `most` does not.
+fn least(from: u64, most: u64, does: impl Fn(u64) -> bool) -> Option<u64> {
+    let (mut low, mut high) = (from, most);
+    if from > most || !does(most) {
+        return None;
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        if does(middle) { high = middle } else { low = middle + 1 }
+    }
+    Some(high)
 }
 
 // === impl Search ===

@@ -56,7 +56,7 @@ struct Parts {
     http: reqwest::Client,
     estate: Arc<Estate>,
     /// Whoever searches for a place; others wait.
-    planning: Semaphore,
+    planning: Arc<Semaphore>,
     steps_max: u64,
     limits: StoreConfig,
     lifecycle: LifecycleConfig,
@@ -147,7 +147,7 @@ impl Conductor {
             client: client.map(|client| client.with_deadline(ROUTER_WAIT)),
             http: reqwest::Client::builder().timeout(PROBE_WAIT).no_proxy().build().unwrap_or_default(),
             estate: Arc::new(estate),
-            planning: Semaphore::new(1),
+            planning: Arc::new(Semaphore::new(1)),
             steps_max: config.placement.steps_max,
             limits: config.store.clone(),
             lifecycle: config.lifecycle.clone(),

@@ -1,6 +1,8 @@
 //! Demands: what is free is gathered here; what they come to is decided in `flame-sla`, beside everything else, one at a time, as
 //! placements are.
 
+use std::sync::Arc;
+
 use flame_api::orchestrator::sla::{NewSolution, Solution};
 use flame_sla::Sla;
 use flame_sla::model::Cluster;
@@ -28,10 +30,13 @@ impl Conductor {
             }
         });
         let clusters: Vec<Cluster> = clusters.collect();
-        // Never closed.
-        let _turn = self.0.planning.acquire().await;
         let steps_max = self.0.steps_max;
-        let search = move || flame_sla::answer(&sla, &request.calibration, &clusters, steps_max);
+        // Never closed. Held by the work itself, which goes on where nobody waits for it any more.
+        let turn = Arc::clone(&self.0.planning).acquire_owned().await;
+        let search = move || {
+            let _turn = turn;
+            flame_sla::answer(&sla, &request.calibration, &clusters, steps_max)
+        };
         tokio::task::spawn_blocking(search).await?.map_err(ConductError::Demand)
     }
 }
