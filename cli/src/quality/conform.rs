@@ -96,8 +96,7 @@ pub fn judge(report: &Report, gate: &Gate) -> Option<f64> {
 /// # Errors
 /// It cannot be had, in people's words. What it leads to and cannot be had is a finding.
 pub async fn measure(place: &str, reach: Reach) -> Result<Report, String> {
-    let source = Source::new()?;
-    let url = source.locate(place)?;
+    let (source, url) = Source::of(place)?;
     let text = source.text(&url).await.map_err(|why| format!("{place}: {why}"))?;
     let mut report = Report { playlists: 1, ..Report::default() };
     let name = short(&url);

@@ -48,7 +48,8 @@ pub async fn run(global: &Global, file: TemplateFile) -> Result<(), Exit> {
     let client = connection::client(global);
     let (sfc, sfci) = (&file.template.sfc, &file.template.sfci);
     let deployed = client.deployment(sfc, sfci).await?.ok_or_else(|| absent(sfc, sfci))?;
-    let before = read(&request(&client, sfc, sfci).await?).map_err(|errors| {
+    let asked = request(&client, sfc, sfci).await?;
+    let before = read(&asked).map_err(|errors| {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Exit::not_carried_out(anyhow::anyhow!("what is deployed is not understood any more: {}", reasons.join("; ")))
     })?;
@@ -56,7 +57,8 @@ pub async fn run(global: &Global, file: TemplateFile) -> Result<(), Exit> {
     let is = deployed.endpoints.into_iter().map(|one| (one.function, one.cluster)).collect();
     let will_be = plan.places.into_iter().map(|place| (place.function, place.cluster)).collect();
     let changes = changes((&before, &is), (&file.template, &will_be));
-    let policies = policies(&before, &file.template);
+    let mut policies = policies(&before, &file.template);
+    policies.extend(alerts(asked.alerts.as_deref(), file.request.alerts.as_deref()));
     if global.json {
         return output::print_json(&serde_json::json!({ "functions": changes, "policies": policies }));
     }
@@ -78,6 +80,17 @@ pub async fn run(global: &Global, file: TemplateFile) -> Result<(), Exit> {
         output::print_line("\nan update would change nothing")?;
     }
     Ok(())
+}
+
+/// What becomes of the alerts document; an update that brings none ends those that were.
+fn alerts(before: Option<&str>, after: Option<&str>) -> Option<Change> {
+    let change = |fate| Some(Change { name: "alerts".to_owned(), fate, differs: Vec::new() });
+    match (before, after) {
+        (None, None) => None,
+        (None, Some(_)) => change(Fate::Added),
+        (Some(_), None) => change(Fate::Removed),
+        (Some(before), Some(after)) => change(if before == after { Fate::Stays } else { Fate::Replaced }),
+    }
 }
 
 /// What was asked for when it was deployed.
@@ -216,6 +229,15 @@ mod tests {
 
     fn of(before: &str, after: &str) -> Vec<Change> {
         changes((&template(before), &BTreeMap::new()), (&template(after), &BTreeMap::new()))
+    }
+
+    #[test]
+    fn an_update_without_the_alerts_that_were_ends_them() {
+        let fate = |before, after| alerts(before, after).map(|change| change.fate);
+        assert_eq!(fate(None, None), None);
+        assert_eq!(fate(Some("a"), None), Some(Fate::Removed));
+        assert_eq!(fate(Some("a"), Some("b")), Some(Fate::Replaced));
+        assert_eq!((fate(Some("a"), Some("a")), fate(None, Some("a"))), (Some(Fate::Stays), Some(Fate::Added)));
     }
 
     #[test]

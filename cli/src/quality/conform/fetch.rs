@@ -24,20 +24,23 @@ type Init = (String, Option<(u64, u64)>);
 #[derive(Debug)]
 pub struct Source {
     http: reqwest::Client,
+    /// Whether what was asked for is a file: then it may lead to files. What comes from elsewhere may not.
+    is_local: bool,
     inits: Mutex<BTreeSet<Init>>,
 }
 
 // === impl Source ===
 
 impl Source {
-    pub fn new() -> Result<Self, String> {
+    /// For a path or an `http://` URL, and all that it leads to; and its URL.
+    pub fn of(place: &str) -> Result<(Self, Url), String> {
         let http =
             reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
-        Ok(Self { http, inits: Mutex::default() })
+        let url = Self::locate(place)?;
+        Ok((Self { http, is_local: url.scheme() == "file", inits: Mutex::default() }, url))
     }
 
-    /// The URL of a path or an `http://` URL.
-    pub fn locate(&self, place: &str) -> Result<Url, String> {
+    fn locate(place: &str) -> Result<Url, String> {
         if place.starts_with("http://") {
             return Url::parse(place).map_err(|error| format!("{place} is no URL: {error}"));
         }
@@ -75,6 +78,9 @@ impl Source {
 
     async fn get(&self, url: &Url, range: Option<(u64, u64)>, max_bytes: usize) -> Result<Vec<u8>, String> {
         let bytes = match url.to_file_path() {
+            Ok(_) if url.scheme() == "file" && !self.is_local => {
+                return Err("it is a file of whoever looks, which no playlist from elsewhere may name".to_owned());
+            }
             Ok(path) if url.scheme() == "file" => read(&path, max_bytes).await?,
             Ok(_) | Err(()) if url.scheme() == "http" => return self.fetch(url, range, max_bytes).await,
             Ok(_) | Err(()) => return Err(format!("{} is neither a file nor http", url.scheme())),
@@ -119,6 +125,10 @@ impl Source {
 
 async fn read(path: &Path, max_bytes: usize) -> Result<Vec<u8>, String> {
     let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    // A device or a pipe has no length, and perhaps no end.
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
     if metadata.len() > max_bytes as u64 {
         return Err(format!("it has more than {max_bytes} bytes"));
     }

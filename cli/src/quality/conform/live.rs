@@ -17,7 +17,9 @@ const DELTA_EVERY: u64 = 3;
 
 /// Follows those that have not ended for `reach.lasts`.
 pub async fn follow(source: &Source, renditions: Vec<Rendition>, reach: Reach, report: &mut Report) {
-    let live: Vec<Rendition> = renditions.into_iter().filter(|one| !one.list.has_ended).collect();
+    // A copy on disk of what was live is no channel that stands still.
+    let goes_on = |one: &Rendition| !one.list.has_ended && one.url.scheme() != "file";
+    let live: Vec<Rendition> = renditions.into_iter().filter(goes_on).collect();
     if live.is_empty() || reach.lasts.is_zero() {
         return;
     }
