@@ -79,7 +79,7 @@ fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
     let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["clip", "start", "channel", "publish", "follow", "cut off", "come back", "end", "recording"],
+        ["clip", "start", "channel", "publish", "follow", "ladder", "cut off", "come back", "end", "recording"],
         "{report:#}"
     );
 }

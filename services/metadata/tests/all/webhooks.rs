@@ -146,7 +146,7 @@ async fn only_the_actions_that_are_wanted_are_told_and_by_one_of_several_service
 }
 
 async fn who_was_away_for_too_long_is_told_that_some_are_lost(on: On) {
-    let receiver = Receiver::start(1).await;
+    let receiver = Receiver::start(usize::MAX).await;
     let webhook = receiver.webhook(&[]);
     let world = World::start_with(on, |config| {
         config.feed = FeedConfig { keep: 10, ..config.feed };
