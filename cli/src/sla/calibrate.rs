@@ -1,5 +1,6 @@
 //! What one surrogate does, measured: it is deployed as a solution deploys it, asked, watched by more and more viewers, and killed once.
-//! Nothing of it is assumed; what goes wrong ends it. It leaves nothing deployed.
+//! Nothing of it is assumed; what goes wrong ends it. It leaves nothing deployed, unless it is
+//! interrupted; the next one says so.
 
 use std::time::{Duration, Instant};
 
