@@ -3,6 +3,7 @@
 //! All three stand in front of the same origin and keep in memory (nginx: in the page cache). Ours asks through a router,
 //! as it always does.
 
+mod gulp;
 mod herd;
 mod origin;
 mod peers;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::load::{self, Load};
+use crate::peer::Peer;
 use crate::report::{Figure, Row, Section};
 use crate::samples::{Bound, Samples};
 use crate::{Options, machine};
@@ -35,11 +37,17 @@ const COLD_FIRST_MAX_MS: f64 = 80.0;
 /// The names of the sides, ours first.
 const SIDES: [&str; 3] = ["flame-vcdn", "nginx proxy_cache", "Varnish"];
 
+/// Bodies from this size on are dropped by who asks for them: reading them would be what is measured.
+const GULPED_BYTES: u64 = 1 << 20;
+
 /// What one side gave.
 #[derive(Debug, Default)]
 struct Side {
     rate: Samples,
     p99_ms: Samples,
+    processor_us: Samples,
+    /// By `wrk`, where that is not what counts.
+    read_rate: Samples,
 }
 
 /// What one side gave with the cold object.
@@ -68,14 +76,9 @@ pub async fn measure(options: &Options) -> Result<Section> {
     for (size, bytes, ratio) in HITS {
         let mut sides = [Side::default(), Side::default(), Side::default()];
         for round in 0..=options.rounds {
-            for (side, port) in sides.iter_mut().zip(ports) {
-                let path = format!("/hit/{bytes}");
-                let heard = load.run(port, &path).await?;
+            for (side, peer) in sides.iter_mut().zip([&flame.vcdn, &peers.nginx, &peers.varnish]) {
                 // The first round fills the caches.
-                if round > 0 {
-                    side.rate.add(heard.rate);
-                    side.p99_ms.add(heard.p99_ms);
-                }
+                side.hit(load, peer, bytes, round > 0).await?;
             }
         }
         let [ours, nginx, varnish] = &sides;
@@ -96,6 +99,11 @@ pub async fn measure(options: &Options) -> Result<Section> {
         for (name, side) in SIDES.iter().zip(sides) {
             rows.push(Row { what: format!("hit, {size}, {name}"), unit: "req/s", samples: side.rate });
             rows.push(Row { what: format!("hit, {size}, {name}, p99"), unit: "ms", samples: side.p99_ms });
+            let what = format!("hit, {size}, {name}, processor time of a request");
+            rows.push(Row { what, unit: "µs", samples: side.processor_us });
+            if side.read_rate.count() > 0 {
+                rows.push(Row { what: format!("hit, {size}, {name}, read by wrk"), unit: "req/s", samples: side.read_rate });
+            }
         }
         commands.push(load.shown(ports[0], &format!("/hit/{bytes}")));
     }
@@ -131,6 +139,33 @@ pub async fn measure(options: &Options) -> Result<Section> {
     Ok(section(rows, figures, commands, &versions))
 }
 
+// === impl Side ===
+
+impl Side {
+    async fn hit(&mut self, load: Load, peer: &Peer, bytes: u64, counts: bool) -> Result<()> {
+        let path = format!("/hit/{bytes}");
+        if bytes >= GULPED_BYTES {
+            let read = load.run(peer.port, &path).await?;
+            if counts {
+                self.read_rate.add(read.rate);
+            }
+        }
+        let before_s = peer.server.processor_s()?;
+        let heard = if bytes < GULPED_BYTES {
+            load.run(peer.port, &path).await?
+        } else {
+            gulp::run(load, peer.port, &path, bytes).await?
+        };
+        let spent_s = peer.server.processor_s()? - before_s;
+        if counts {
+            self.rate.add(heard.rate);
+            self.p99_ms.add(heard.p99_ms);
+            self.processor_us.add(spent_s * 1e6 / heard.answers);
+        }
+        Ok(())
+    }
+}
+
 fn cold_figures(cold: &[Cold; 3], figures: &mut Vec<Figure>) {
     let [ours, _, varnish] = cold;
     figures.push(Figure {
@@ -162,6 +197,7 @@ fn section(rows: Vec<Row>, figures: Vec<Figure>, commands: Vec<String>, versions
         notes: vec![
             "All on one machine, over loopback; the load generator shares the cores with the server under test.".to_owned(),
             "nginx: proxy_cache on disk (in the page cache), sendfile on, tcp_nopush off (with it on, 64 KiB falls to a fraction), access log off. Varnish: malloc storage. flame-vcdn: memory only, log level `warn`.".to_owned(),
+            "1 MiB: bodies are counted and dropped inside the kernel (`MSG_TRUNC`) by one thread; wrk, which reads 8 KiB at a time, is what runs out of processor first, so its rates stand beside it and bind nobody. Processor time is the cache's own, in steps of 10 ms for a run of seconds.".to_owned(),
             "Every object was fetched once by each side; flame-vcdn through a router, the others directly.".to_owned(),
             format!(
                 "Cold: the origin waits {} ms, then sends {} MB/s; all clients connect first, then ask at once. The last byte is that of the slowest client.",

@@ -25,7 +25,7 @@ pub(super) struct Peers {
 /// Ours: a surrogate, and the router that it asks through.
 #[derive(Debug)]
 pub(super) struct Flame {
-    vcdn: Peer,
+    pub vcdn: Peer,
     router: Router,
     pub port: u16,
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 /// Most threads of one service.
@@ -28,6 +28,9 @@ pub struct Cores {
     next: AtomicUsize,
     stop: CancellationToken,
 }
+
+/// A thread's runtime, which may end anywhere, also where its thread could not be made: what still blocks ends by itself.
+struct Core(Option<Runtime>);
 
 /// Which of its service's threads the caller is on, from 1; 0 where it is on none. At most [`CORES_MAX`].
 #[must_use]
@@ -48,14 +51,14 @@ impl Cores {
         // Where one fails those that run end with it.
         let mut cores = Self { handles: Vec::new(), next: AtomicUsize::new(0), stop };
         for number in 1..=count.min(CORES_MAX) {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            cores.handles.push(runtime.handle().clone());
+            let core = Core(Some(Builder::new_current_thread().enable_all().build()?));
+            cores.handles.extend(core.0.as_ref().map(|runtime| runtime.handle().clone()));
             let stop = cores.stop.clone();
             std::thread::Builder::new().name(format!("core-{number}")).spawn(move || {
                 NUMBER.set(number);
-                runtime.block_on(stop.cancelled());
-                // What still blocks ends by itself; nobody waits for it.
-                runtime.shutdown_background();
+                if let Some(runtime) = &core.0 {
+                    runtime.block_on(stop.cancelled());
+                }
             })?;
         }
         Ok(cores)
@@ -79,6 +82,14 @@ impl Drop for Cores {
     }
 }
 
+impl Drop for Core {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +106,8 @@ mod tests {
         assert_eq!(seen, [(1, 1), (2, 2), (1, 1), (2, 2)]);
         let endless = cores.next().spawn(std::future::pending::<()>());
         drop(cores);
+        // One whose thread was never made ends in the middle of other work.
+        drop(Core(Some(Builder::new_current_thread().build().unwrap())));
         assert!(endless.await.unwrap_err().is_cancelled());
     }
 }

@@ -3,6 +3,7 @@
 
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { pace } from '../pure/pace';
 import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
 import { rate } from '../pure/words';
@@ -15,6 +16,8 @@ type Insight = {
   stalls: number;
 };
 const LOOK_MS = 500;
+/** How often a live picture's lateness is looked at. */
+const PACE_MS = 200;
 /** As much as is fetched ahead: what nobody watches is not to be sent. */
 const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
@@ -77,13 +80,25 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
       player.loadSource(url);
       player.attachMedia(element);
     }, () => setTrouble('The player could not be loaded.'));
+    const ahead_s = () => {
+      const at = [...Array(element.buffered.length).keys()].find((at) => element.buffered.end(at) >= element.currentTime);
+      return at === undefined ? 0 : element.buffered.end(at) - element.currentTime;
+    };
+    const pacing = live ? setInterval(() => {
+      const player = hls.current;
+      const target_s = player?.targetLatency ?? 0;
+      // Further behind than this, the viewer has gone back on purpose.
+      if (!player || element.paused || element.seeking || player.latency > 3 * target_s) return;
+      const part_s = player.latestLevelDetails?.partTarget || target_s / 3;
+      const rate = pace({ behind_s: player.latency, target_s, ahead_s: ahead_s() }, element.playbackRate, 1.5 * part_s);
+      if (rate !== element.playbackRate) element.playbackRate = rate;
+    }, PACE_MS) : undefined;
     const timer = setInterval(() => {
       const player = hls.current;
       const current = player?.levels[player.currentLevel];
-      const ahead = [...Array(element.buffered.length).keys()].find((at) => element.buffered.end(at) >= element.currentTime);
       setInsight({
         height: element.videoHeight, bitrate: current?.bitrate ?? 0,
-        buffered_s: ahead === undefined ? 0 : element.buffered.end(ahead) - element.currentTime,
+        buffered_s: ahead_s(),
         dropped: element.getVideoPlaybackQuality().droppedVideoFrames,
         latency_s: live && player ? player.latency : null, cache: last.cache, load_ms: last.load_ms, stalls: last.stalls,
       });
@@ -91,6 +106,7 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
     return () => {
       gone = true;
       clearInterval(timer);
+      clearInterval(pacing);
       element.removeEventListener('waiting', waits);
       element.removeEventListener('playing', plays);
       hls.current?.destroy();

@@ -4,6 +4,7 @@ import { csv, frames, lines, named, when } from '../pure/answers';
 import { findings, inputs, offset } from '../pure/findings';
 import { layout } from '../pure/graph';
 import { DOT_STEP, drawn, frame } from '../pure/map';
+import { pace } from '../pure/pace';
 import { below } from '../pure/pages';
 import { facts, sentence } from '../pure/record';
 import { DRAWN_MAX, figures, verdict, walk } from '../pure/provenance';
@@ -244,5 +245,44 @@ describe('provenance', () => {
     const score = { job_id: '', measure: '', media: '', figures: { 'vmaf.p5': 81.456, a: 1, b: 2, c: 3, d: 4 }, gates: [gate(true)], tools: '', measured_at: '' };
     expect(figures(score)).toBe('vmaf.p5 81.46, a 1, b 2, c 3');
     expect([score, { ...score, gates: [gate(true), gate(false)] }, { ...score, gates: [] }].map(verdict)).toEqual(['kept', 'not kept', '']);
+  });
+});
+
+describe('pace', () => {
+  // A viewer of parts of `part_s`, looked at five times a second: what is behind, and how much has arrived.
+  function watch(behind_s: number, target_s: number, part_s: number, late_s: (second: number) => number) {
+    let [rate, changes, least_ahead_s] = [1, 0, Infinity];
+    for (let at_s = 0; at_s < 60; at_s += 0.2) {
+      const arrived_s = Math.floor((at_s - late_s(at_s)) / part_s) * part_s;
+      const ahead_s = Math.max(0, behind_s - (at_s - arrived_s));
+      least_ahead_s = Math.min(least_ahead_s, ahead_s);
+      const next = pace({ behind_s, target_s, ahead_s }, rate, 1.5 * part_s);
+      if (next !== rate) changes += 1;
+      rate = next;
+      behind_s -= 0.2 * (rate - 1);
+    }
+    return { behind_s, rate, changes, least_ahead_s };
+  }
+
+  test('who is late catches up, rests there, and never runs dry', () => {
+    const { behind_s, rate, changes, least_ahead_s } = watch(1.1, 0.6, 0.2, () => 0.03);
+    expect(behind_s).toBeLessThan(0.66);
+    expect(behind_s).toBeGreaterThan(0.55);
+    expect(rate).toBe(1);
+    expect(changes).toBeLessThan(12);
+    expect(least_ahead_s).toBeGreaterThan(0.2);
+  });
+
+  test('where parts come late it waits rather than stalls', () => {
+    const { least_ahead_s } = watch(1.1, 0.6, 0.2, (at_s) => (at_s % 10 < 1 ? 0.5 : 0.05));
+    expect(least_ahead_s).toBeGreaterThan(0);
+  });
+
+  test('what is not known changes nothing', () => {
+    for (const standing of [
+      { behind_s: NaN, target_s: 0.6, ahead_s: 1 }, { behind_s: 1, target_s: 0, ahead_s: 1 }, { behind_s: 0.5, target_s: 0.6, ahead_s: 1 },
+      { behind_s: 1, target_s: 0.6, ahead_s: 0.1 },
+    ]) expect(pace(standing, 1.1, 0.3)).toBe(1);
+    expect(pace({ behind_s: 9, target_s: 0.6, ahead_s: 2 }, 1, 0.3)).toBe(1.1);
   });
 });
