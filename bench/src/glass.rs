@@ -82,7 +82,8 @@ pub async fn measure(options: &Options) -> Result<Section> {
     flame.server.stop().await?;
     let worst_ms = players[0].p95.median();
     let mut rows = Vec::new();
-    for (name, Player { median, p95, stalls }) in ["the portal's player", "hls.js as it comes"].into_iter().zip(players) {
+    for (name, Player { median, p95, stalls }) in ["the portal's player", "hls.js as it comes"].into_iter().zip(players)
+    {
         rows.push(Row { what: format!("{name}: age of a picture, p50"), unit: "ms", samples: median });
         rows.push(Row { what: format!("{name}: age of a picture, p95"), unit: "ms", samples: p95 });
         rows.push(Row { what: format!("{name}: stalls of a round"), unit: "", samples: stalls });
@@ -101,7 +102,11 @@ pub async fn measure(options: &Options) -> Result<Section> {
             format!(
                 "One rendition of 1280x720 at 30 pictures a second; segments of {SEGMENT_MS} ms, parts of {PART_MS} ms. The portal's player is hls.js that plays up to a tenth faster until it is where PART-HOLD-BACK says."
             ),
-            format!("A round is a browser of its own for each player: {} s to begin, then {} s that count.", WARM.as_secs(), ROUND.as_secs()),
+            format!(
+                "A round is a browser of its own for each player: {} s to begin, then {} s that count.",
+                WARM.as_secs(),
+                ROUND.as_secs()
+            ),
             "Encoder, services and browser (which decodes without a graphics card) share the cores.".to_owned(),
         ],
         commands: vec![process::shown(&publishing).replace(&key, "KEY")],

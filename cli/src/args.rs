@@ -124,7 +124,7 @@ pub enum Command {
     Ca(Ca),
     /// What parts need of each other when each runs on its own: keys, tokens, a configuration each (images, templates)
     Parts(Parts),
-    /// Look at this machine: ports, disk, codecs, privileges, and what each missing one costs
+    /// Look at this machine: ports, disk, codecs, multicast, Docker, privileges, and what each missing one costs
     Doctor(Doctor),
     /// Ask the router whether everything is ready; status 1 if not (the images' health check)
     Health,

@@ -15,7 +15,7 @@ use crate::data;
 use crate::exit::Exit;
 use crate::output;
 use crate::ports;
-use crate::up::RTMP_PORT;
+use crate::up::{RTMP_PORT, SRT_PORT, WHIP_PORT};
 
 /// Below this share of free disk the services refuse writes.
 const MIN_FREE_PERCENT: f64 = 5.0;
@@ -66,8 +66,17 @@ pub async fn run(global: &Global, args: &args::Doctor) -> Result<(), Exit> {
 }
 
 fn examine(folder: &Path) -> Vec<Finding> {
-    let mut findings =
-        vec![port(folder), rtmp_port(folder), disk(folder), media(), multicast(), docker(), privileges()];
+    let mut findings = vec![
+        port(folder),
+        rtmp_port(folder),
+        udp_port(folder, "SRT port", SRT_PORT, "`flame up` needs another: --srt 127.0.0.1:PORT, or --srt off"),
+        udp_port(folder, "WebRTC port", WHIP_PORT, "`flame up` needs another: --whip 127.0.0.1:PORT, or --whip off"),
+        disk(folder),
+        media(),
+        multicast(),
+        docker(),
+        privileges(),
+    ];
     for finding in findings.iter_mut().filter(|finding| finding.state == State::Good) {
         finding.cost = "";
     }
@@ -95,6 +104,15 @@ fn rtmp_port(folder: &Path) -> Finding {
         (Some(occupant), None) => (State::Bad, format!("{RTMP_PORT} is taken by {}", occupant.description)),
     };
     Finding { what: "RTMP port", state, detail, cost: "`flame up` needs another: --rtmp 127.0.0.1:PORT, or --rtmp off" }
+}
+
+fn udp_port(folder: &Path, what: &'static str, port: u16, cost: &'static str) -> Finding {
+    let (state, detail) = match (UdpSocket::bind((Ipv4Addr::LOCALHOST, port)), data::holder(folder).ok().flatten()) {
+        (_, Some(_)) => (State::Good, "flame runs here".to_owned()),
+        (Ok(_), None) => (State::Good, format!("{port}/udp is free")),
+        (Err(error), None) => (State::Bad, format!("{port}/udp cannot be taken: {error}")),
+    };
+    Finding { what, state, detail, cost }
 }
 
 fn disk(folder: &Path) -> Finding {
@@ -152,21 +170,25 @@ fn multicast_round_trip() -> std::io::Result<()> {
 }
 
 fn docker() -> Finding {
-    let socket = "/var/run/docker.sock";
-    let (state, detail) = match std::os::unix::net::UnixStream::connect(socket) {
-        Ok(_) => (State::Good, "an engine answers".to_owned()),
-        Err(error) => (State::Limited, format!("{socket}: {error}")),
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let answer = match host.split_once("://") {
+        Some(("unix", socket)) => std::os::unix::net::UnixStream::connect(socket).map(drop),
+        Some(("tcp", address)) => std::net::TcpStream::connect(address).map(drop),
+        _ => Err(std::io::Error::other("neither unix:// nor tcp://, so it is not asked")),
     };
-    Finding {
-        what: "docker",
-        state,
-        detail,
-        cost: "the image cannot be built or started; everything else runs without",
-    }
+    let (state, detail) = match answer {
+        Ok(()) => (State::Good, format!("an engine answers at {host}")),
+        Err(error) => (State::Limited, format!("{host}: {error}")),
+    };
+    Finding { what: "docker", state, detail, cost: "images cannot be built or started; everything else runs without" }
 }
 
 fn privileges() -> Finding {
-    let root = rustix::process::geteuid().is_root();
-    let detail = if root { "root (not needed)" } else { "an ordinary user, which is enough" };
-    Finding { what: "privileges", state: State::Good, detail: detail.to_owned(), cost: "" }
+    let (state, detail) = if rustix::process::geteuid().is_root() {
+        (State::Good, "root (needed by nothing but network namespaces)")
+    } else {
+        (State::Limited, "an ordinary user, which is enough")
+    };
+    let cost = "`flame demo --netns`, which plays on links of its own, needs root; everything else runs without";
+    Finding { what: "privileges", state, detail: detail.to_owned(), cost }
 }

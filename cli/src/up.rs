@@ -35,8 +35,8 @@ const POLL: Duration = Duration::from_millis(50);
 const LOG_MAX_BYTES: u64 = 64 << 20;
 /// The ports that encoders use where none is named.
 pub const RTMP_PORT: u16 = 1935;
-const SRT_PORT: u16 = 8890;
-const WHIP_PORT: u16 = 8189;
+pub const SRT_PORT: u16 = 8890;
+pub const WHIP_PORT: u16 = 8189;
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";

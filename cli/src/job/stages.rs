@@ -93,5 +93,6 @@ fn word(state: StageState) -> &'static str {
         StageState::Checking => "checking",
         StageState::Done => "done",
         StageState::Failed => "failed",
+        StageState::Cancelled => "cancelled",
     }
 }

@@ -20,8 +20,32 @@ fn verified(scenario: &str) -> Value {
     }
     for (name, figure) in report["figures"].as_object().unwrap() {
         assert!(figure["value"].is_f64() && figure["unit"].is_string(), "{name}: {figure}");
+        let bound = figure.get("bound").unwrap_or_else(|| panic!("{name} says nothing of a bound: {figure}"));
+        let is_bound = |text: &str| {
+            let number = text.strip_prefix("<= ").or_else(|| text.strip_prefix(">= "));
+            number.is_some_and(|number| number.parse::<f64>().is_ok())
+        };
+        assert!(bound.is_null() || bound.as_str().is_some_and(is_bound), "{name}: {bound}");
     }
+    let keys: Vec<_> = report.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["figures", "ok", "scenario", "steps"]);
     report
+}
+
+#[test]
+fn all_of_them_are_one_report_each_and_the_broken_ones_are_named() {
+    let folder = Scratch::new("demo-all");
+    std::fs::write(folder.join("no-film.mp4"), "this is text").unwrap();
+    let ran = flame(&["demo", "all", folder.join("no-film.mp4").to_str().unwrap(), "--once", "--json"]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let reports: Vec<Value> = serde_json::from_str(&ran.out).unwrap();
+    let list = flame(&["demo", "--list", "--json"]);
+    let names: Vec<Value> = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(reports.len(), names.len(), "{}", ran.out);
+    let vod = reports.iter().find(|report| report["scenario"] == "vod").unwrap();
+    let broken = vod["steps"].as_array().unwrap().iter().find(|step| step["ok"] == false).unwrap();
+    assert!(vod["ok"] == false && !broken["detail"].as_str().unwrap().is_empty(), "{vod}");
+    assert!(ran.err.contains("vod"), "{}", ran.err);
 }
 
 #[test]

@@ -105,14 +105,96 @@ fn a_job_goes_on_after_everything_was_killed() {
 }
 
 #[test]
+fn killed_at_each_step_of_an_upload_everything_goes_on_once() {
+    let mut world = World::up();
+    for (done, point) in
+        ["complete-noted", "assembled", "picture", "register", "queue", "job-encoded"].into_iter().enumerate()
+    {
+        world.kill();
+        point.clone_into(&mut world.fault);
+        world.start();
+        let title = format!("Killed at {point}");
+        // Another film each time: the same bytes are stored once.
+        #[allow(clippy::cast_precision_loss, reason = "a handful")]
+        let film = clip(2.0 + 0.2 * done as f64);
+        let interrupted = world.flame(&["ingest", &film, "--title", &title]);
+        assert_ne!(interrupted.status, 0, "{point}: {}", interrupted.out);
+        assert_ne!(world.ended(), Some(0), "{point}");
+
+        world.fault.clear();
+        world.start();
+        let began = std::time::Instant::now();
+        loop {
+            let assets = world.json(&["asset", "list"]);
+            let jobs = world.json(&["job", "list"]);
+            let (assets, jobs) = (assets.as_array().unwrap(), jobs.as_array().unwrap());
+            let ready = assets.iter().filter(|asset| asset["state"] == "ready").count();
+            let succeeded = jobs.iter().filter(|job| job["state"] == "succeeded").count();
+            if (ready, succeeded) == (done + 1, done + 1) {
+                assert_eq!((assets.len(), jobs.len()), (done + 1, done + 1), "{point}: something is there twice");
+                assert_eq!(assets[0]["title"], title.as_str());
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{point}: {assets:#?} {jobs:#?}\n{}", world.log());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
 fn a_cancelled_job_is_cancelled() {
     let world = World::up();
     world.json(&["ingest", &clip(30.0), "--no-wait"]);
     let job = world.json(&["job", "list"])[0]["id"].as_str().unwrap().to_owned();
+    let stages = |watched: &serde_json::Value| {
+        let stages = watched["stages"].as_array().cloned().unwrap_or_default();
+        stages.iter().map(|stage| stage["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    while !stages(&world.json(&["job", "list"])[0]).contains(&"running".to_owned()) {}
     world.flame(&["job", "cancel", &job]);
-    let watched = world.flame(&["job", "watch", &job]);
+    let watched = world.flame(&["job", "watch", &job, "--json"]);
     assert_eq!(watched.status, 1);
     assert!(watched.err.contains("cancelled"), "{}", watched.err);
+    let ended = stages(&serde_json::from_str(&watched.out).unwrap());
+    assert!(ended.contains(&"cancelled".to_owned()) && !ended.contains(&"failed".to_owned()), "{ended:?}");
+}
+
+#[test]
+fn who_is_no_terminal_is_told_in_plain_lines_and_a_terminal_sees_bars() {
+    let world = World::up();
+    let file = clip(2.0);
+    let piped = world.flame(&["ingest", &file]);
+    assert_eq!(piped.status, 0, "{}", piped.err);
+    assert!(piped.err.lines().any(|line| line.starts_with("  upload: 100 %")), "{}", piped.err);
+    assert!(piped.err.lines().any(|line| line.starts_with("  condition: 100 %")), "{}", piped.err);
+    assert!(!piped.err.contains('\u{1b}') && !piped.out.contains('\u{1b}'), "{:?}", piped.err);
+
+    // `script` (util-linux) gives it a terminal; what was drawn there comes out.
+    let line = format!("'{}' ingest '{file}'", env!("CARGO_BIN_EXE_flame"));
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).stdin(Stdio::null());
+    let drawn = crate::world::run(script.env("FLAME_ROUTER", &world.router).env("TERM", "xterm").env("COLUMNS", "120"));
+    assert_eq!(drawn.status, 0, "{}", drawn.out);
+    assert!(drawn.out.contains('\u{1b}') && drawn.out.contains('█'), "{:?}", drawn.out);
+    assert!(!drawn.out.contains("upload: 100 %"), "{:?}", drawn.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_fetched_and_one_that_is_not_there_is_said() {
+    let film = std::fs::read(clip(2.0)).unwrap();
+    let served = axum::Router::new().route("/film.mp4", axum::routing::get(async move || film));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, served).await });
+    let world = World::up();
+    let fetched = world.flame(&["ingest", &format!("{at}/film.mp4"), "--chain", "none", "--title", "From there"]);
+    assert_eq!(fetched.status, 0, "{}", fetched.err);
+    let assets = world.json(&["asset", "list"]);
+    assert_eq!((assets.as_array().unwrap().len(), &assets[0]["title"]), (1, &"From there".into()), "{assets}");
+    let absent = world.flame(&["ingest", &format!("{at}/nothing.mp4"), "--chain", "none"]);
+    assert_eq!(absent.status, 1, "{}", absent.err);
+    assert!(absent.err.contains("404"), "{}", absent.err);
+    assert_eq!(world.json(&["asset", "list"]).as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

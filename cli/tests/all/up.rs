@@ -15,6 +15,11 @@ fn detached_it_is_ready_at_once_stopped_and_purged() {
     let up = flame(&["up", "-d", "--data", data, "--listen", "127.0.0.1:0"]);
     assert_eq!(up.status, 0, "{}", up.err);
     assert!(up.out.starts_with("FLAME is ready") && up.out.contains("flame down"), "{}", up.out);
+    for said in
+        [&format!("data in {data}"), "object store (S3) at http://127.0.0.1:", "Next: flame ingest FILE", "/~streaming"]
+    {
+        assert!(up.out.contains(said), "`{said}` is not in:\n{}", up.out);
+    }
     let router = up.out.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/');
     assert_eq!(flame(&["--router", router, "health"]).status, 0);
 
@@ -58,6 +63,28 @@ fn an_interrupt_stops_everything_in_good_order() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(world.ended(), Some(0), "{}", world.log());
     world.start();
+}
+
+#[test]
+fn a_hangup_reads_again_what_may_change_and_nobody_is_cut_off() {
+    let world = World::up();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(world.pid()).unwrap()).unwrap();
+    let reloaded = || {
+        let log = world.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let said =
+            lines.filter(|line| line["message"] == "reloaded").map(|line| line["service"].as_str().unwrap().to_owned());
+        said.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!(reloaded(), 0, "{}", world.log());
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let began = std::time::Instant::now();
+    // Each service says so.
+    while reloaded() < 9 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{} said so:\n{}", reloaded(), world.log());
+        std::thread::yield_now();
+    }
+    assert_eq!(flame(&["--router", &world.router, "asset", "list"]).status, 0);
 }
 
 #[test]

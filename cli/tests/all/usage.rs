@@ -94,10 +94,45 @@ fn the_scenarios_are_named() {
 
 #[test]
 fn completions_are_printed_for_every_shell() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = flame(&["completions", shell]);
         assert!(ran.status == 0 && ran.out.contains("flame"), "{shell}");
         // clap_complete gives fish nothing for what has no flag.
-        assert!(ran.out.contains("indirection") || shell == "fish", "{shell}: scenarios are not completed");
+        let has_values = matches!(shell, "bash" | "zsh");
+        assert!(ran.out.contains("indirection") || !has_values, "{shell}: scenarios are not completed");
     }
+    let checked = "flame=$1; source <(\"$flame\" completions bash) && complete -p flame";
+    let bash = std::process::Command::new("bash").args(["-c", checked, "bash", env!("CARGO_BIN_EXE_flame")]).output();
+    let bash = bash.expect("bash starts");
+    assert!(bash.status.success(), "{}", String::from_utf8_lossy(&bash.stderr));
+}
+
+#[test]
+fn the_doctor_looks_at_everything_and_says_what_is_in_the_way() {
+    const LOOKED_AT: [&str; 9] =
+        ["port", "RTMP port", "SRT port", "WebRTC port", "disk", "codecs", "multicast", "docker", "privileges"];
+    let folder = Scratch::new("doctor");
+    // Busy for as long as it is looked at; others of this machine may hold it, too.
+    let _busy = std::net::UdpSocket::bind("127.0.0.1:8890");
+    let mut doctor = crate::world::command();
+    doctor
+        .args(["doctor", "--json", "--data"])
+        .arg(folder.join("data"))
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    let ran = crate::world::run(&mut doctor);
+    assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.err.contains("SRT port"), "{}", ran.err);
+    let findings: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+    let looked_at: Vec<_> = findings.iter().map(|finding| finding["what"].as_str().unwrap()).collect();
+    assert_eq!(looked_at, LOOKED_AT);
+    let of = |what: &str| findings.iter().find(|finding| finding["what"] == what).unwrap();
+    assert!(
+        of("SRT port")["state"] == "bad" && of("SRT port")["cost"].as_str().unwrap().contains("--srt"),
+        "{findings:?}"
+    );
+    assert!(
+        of("docker")["state"] == "limited" && of("docker")["detail"].as_str().unwrap().contains("/nowhere"),
+        "{findings:?}"
+    );
+    assert!(of("codecs")["state"] == "good" && of("codecs")["cost"].is_null(), "{findings:?}");
 }

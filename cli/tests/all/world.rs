@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct World {
     pub scratch: Scratch,
     pub router: String,
+    /// The point at which the next start of it ends as by `kill -9`; none where it is empty.
+    pub fault: String,
     child: Option<Child>,
     extra: Vec<String>,
 }
@@ -52,7 +54,8 @@ impl World {
 
     pub fn up_with(extra: &[&str]) -> Self {
         let extra = extra.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut world = Self { scratch: Scratch::new("cli"), router: String::new(), child: None, extra };
+        let scratch = Scratch::new("cli");
+        let mut world = Self { scratch, router: String::new(), fault: String::new(), child: None, extra };
         world.start();
         world
     }
@@ -69,7 +72,7 @@ impl World {
     pub fn start(&mut self) {
         let log = std::fs::File::options().create(true).append(true).open(self.scratch.path().join("log")).unwrap();
         let mut up = command();
-        up.arg("up").arg("--data").arg(self.data()).args(&self.extra);
+        up.arg("up").arg("--data").arg(self.data()).args(&self.extra).env("FLAME_FAULT", &self.fault);
         let child = up.stdout(Stdio::null()).stderr(log).spawn().expect("flame starts");
         let pid = child.id();
         self.child = Some(child);

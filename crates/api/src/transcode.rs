@@ -112,8 +112,20 @@ pub enum StageState {
     Checking,
     /// It is done.
     Done,
-    /// Its output did not pass, or the attempt ended while it was under way.
+    /// Its output did not pass, or the attempt failed while it was under way.
     Failed,
+    /// The job was cancelled while it was under way.
+    Cancelled,
+}
+
+// === impl StageState ===
+
+impl StageState {
+    /// Whether something is being done.
+    #[must_use]
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::Checking)
+    }
 }
 
 /// What a gate has said.

@@ -24,6 +24,7 @@ pub mod connector;
 pub mod cores;
 pub mod disk;
 pub mod extract;
+pub mod fault;
 pub mod health;
 pub mod host;
 pub mod keys;

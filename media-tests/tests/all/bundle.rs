@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use flame_media_tests::command;
 use flame_media_tests::playback::{self, Report};
 use flame_media_tests::source::Source;
 use flame_test_kit::{Bundle, clips};
@@ -49,6 +50,33 @@ async fn hls_js_plays_what_was_ingested() {
     let url = ingest(&bundle, &clips::path("bigbuckbunny"));
     let seen = playback::watch(&url).await.expect("nobody objects");
     assert!(seen.duration_s > 5.2 && seen.audio_tracks == Some(1), "{seen:?}");
+}
+
+/// How many pictures FFmpeg's `idet` takes for interlaced, and how many for whole ones.
+async fn fields(of: &str) -> (u32, u32) {
+    let told =
+        command::output("ffmpeg", ["-hide_banner", "-nostdin", "-i", of, "-an", "-vf", "idet", "-f", "null", "-"])
+            .await;
+    let told = String::from_utf8_lossy(&told.expect("ffmpeg starts").stderr).into_owned();
+    let line =
+        told.lines().find_map(|line| line.split_once("Multi frame detection:")).expect("idet says what it saw").1;
+    let count = |word: &str| -> u32 {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let at = words.iter().position(|other| *other == word).expect("idet's words");
+        words[at + 1].parse().expect("a number of pictures")
+    };
+    (count("TFF:") + count("BFF:"), count("Progressive:"))
+}
+
+#[tokio::test]
+async fn what_came_in_fields_goes_out_in_whole_pictures() {
+    let (bundle, source) = (Bundle::up().await, clips::recipe("interlaced").make());
+    let (interlaced, whole) = fields(source.to_str().expect("UTF-8")).await;
+    assert!(interlaced > 20 && whole == 0, "the source is interlaced: {interlaced} and {whole}");
+    let url = ingest(&bundle, &source);
+    // `idet` needs some pictures to be sure.
+    let (interlaced, whole) = fields(url.as_str()).await;
+    assert!(whole > 4 * interlaced, "{interlaced} pictures of fields, {whole} whole ones");
 }
 
 /// One test a recipe, so that a failure names it.

@@ -25,7 +25,6 @@ use uuid::Uuid;
 use crate::crew::{self, CRASHES_MAX, Crew, Ended};
 use crate::depot::{self, AssembleError, Depot};
 use crate::digest::{DamagedState, RunningSha256};
-use crate::fault;
 use crate::intake::{Intake, PATIENCE};
 use crate::memory::NoMemory;
 use crate::parts::PARTS_HELD;
@@ -33,6 +32,7 @@ use crate::record::{Record, Stage};
 use crate::retry;
 use crate::store::{Arrival, RecordError, RecordResult};
 use crate::writers::Turn;
+use flame_service_host::fault;
 use plan::{Piece, Run, Source, plan};
 
 pub mod plan;

@@ -14,7 +14,6 @@ pub mod config;
 pub mod crew;
 pub mod depot;
 pub mod digest;
-pub mod fault;
 pub mod filling;
 pub mod holdings;
 mod http;

@@ -21,12 +21,12 @@ use uuid::Uuid;
 
 use crate::crew::{self, CRASHES_MAX, Crew, Ended};
 use crate::depot::{self, AssembleError};
-use crate::fault;
 use crate::intake::Intake;
 use crate::labels::NO_CHAIN;
 use crate::record::{Record, Stage};
 use crate::retry;
 use crate::store::{Findings, RecordError, RecordResult};
+use flame_service_host::fault;
 use media::Media;
 
 mod boxes;

@@ -26,7 +26,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::depot::{self, Depot};
 use crate::digest::{Promise, RunningSha256};
-use crate::fault;
 use crate::filling::{Digests, Filling};
 use crate::holdings;
 use crate::intake::Intake;
@@ -34,6 +33,7 @@ use crate::memory::Grant;
 use crate::parts::PARTS_HELD;
 use crate::record::{Origin, Record, Tail};
 use crate::store::{Arrival, RecordError, Uploads};
+use flame_service_host::fault;
 
 pub use error::ReceiveError;
 

@@ -66,3 +66,61 @@ fn every_recipe_can_be_made() {
         assert!(clips::recipe(name).make().metadata().expect("made").len() > 0, "{name}");
     }
 }
+
+/// What `ffprobe` says of the first stream of a kind.
+fn probed(name: &str, stream: &str, entries: &str) -> String {
+    let mut ffprobe = std::process::Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", stream, "-show_entries", entries, "-of", "csv=p=0"]);
+    let output = ffprobe.arg(clips::recipe(name).make()).output().expect("ffprobe starts");
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+}
+
+#[test]
+fn odd_recipes_are_odd_in_the_way_that_they_are_called() {
+    for (name, stream, entries, said) in [
+        ("odd-size", "v:0", "stream=width,height", "321,181"),
+        ("rotated", "v:0", "stream_side_data=rotation", "90"),
+        ("anamorphic", "v:0", "stream=sample_aspect_ratio", "64:45"),
+        ("surround", "a:0", "stream=channels", "6"),
+        ("ten-bit", "v:0", "stream=pix_fmt", "yuv420p10le"),
+        ("one-frame", "v:0", "stream=nb_frames", "1"),
+        ("audio-only", "v", "stream=index", ""),
+        ("no-audio", "a", "stream=index", ""),
+        ("webm", "v:0", "format=format_name", "matroska,webm"),
+        ("avi", "v:0", "format=format_name", "avi"),
+        ("mpegts", "v:0", "format=format_name", "mpegts"),
+    ] {
+        let told = probed(name, stream, entries);
+        assert_eq!(told.trim_matches(['"', ',']), said, "{name}");
+    }
+    assert!(probed("late-audio", "a:0", "stream=start_time").parse::<f64>().unwrap() > 0.1);
+    // Pictures of no fixed duration.
+    let durations = probed("variable-rate", "v:0", "packet=duration_time");
+    let durations: std::collections::BTreeSet<_> = durations.lines().collect();
+    assert!(durations.len() > 1, "{durations:?}");
+    // A picture is decoded after it is to be shown only where offsets are negative.
+    let times = probed("negative-offsets", "v:0", "packet=pts,dts");
+    assert!(
+        times.lines().any(|line| {
+            let mut numbers = line.split(',').map(|number| number.parse::<i64>().unwrap());
+            numbers.next() < numbers.next()
+        }),
+        "{times}"
+    );
+    // A group is open where a key frame is followed by pictures that are shown before it.
+    let pictures = probed("open-gop", "v:0", "packet=pts,flags");
+    let pictures: Vec<(i64, bool)> = pictures
+        .lines()
+        .map(|line| line.split_once(',').map(|(pts, flags)| (pts.parse().unwrap(), flags.starts_with('K'))).unwrap())
+        .collect();
+    assert!(pictures.windows(2).skip(1).any(|two| two[0].1 && two[1].0 < two[0].0), "{pictures:?}");
+    let bytes = std::fs::read(clips::recipe("moov-last").make()).unwrap();
+    let at = |kind: &[u8]| bytes.windows(4).position(|window| window == kind).unwrap();
+    assert!(at(b"moov") > at(b"mdat"));
+    let bytes = std::fs::read(clips::recipe("edit-list").make()).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"elst").unwrap();
+    // Version, flags, count, then duration and media time of the first entry (ISO/IEC 14496-12, 8.6.6).
+    let word = |offset: usize| i32::from_be_bytes(bytes[at + offset..at + offset + 4].try_into().unwrap());
+    assert!(word(8) >= 1 && (word(16) != 0 || word(8) > 1), "it cuts nothing");
+}

@@ -49,7 +49,7 @@ impl Process {
     fn spawn(config: &PathBuf, fault: &str) -> Child {
         Command::new(env!("CARGO_BIN_EXE_flame-ingest"))
             .arg(config)
-            .env("FLAME_INGEST_FAULT", fault)
+            .env("FLAME_FAULT", fault)
             .env("FLAME_LOG", "warn")
             .stdout(Stdio::null())
             .stderr(Stdio::null())

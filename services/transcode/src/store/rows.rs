@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flame_api::media::{Probe, Thumbnails, Track};
 use flame_api::metadata::Conditioning;
-use flame_api::transcode::{Job, StageProgress};
+use flame_api::transcode::{Job, JobState, StageProgress, StageState};
 use flame_jobs::http::Shown;
 use flame_jobs::job::Phase;
 use flame_jobs::queue::{StandingRow, StoreResult, damaged};
@@ -77,7 +77,7 @@ impl JobRow {
             state: phase.state(),
             progress: self.progress,
             stage: self.stage,
-            stages: self.stages.map(|stages| stages.0).unwrap_or_default(),
+            stages: ended(self.stages.map(|stages| stages.0).unwrap_or_default(), phase.state()),
             attempt: self.standing.attempt,
             version: published.then(|| version::of_job(id)),
             tracks: self.tracks.filter(|_| published).map(|tracks| tracks.0).unwrap_or_default(),
@@ -88,6 +88,17 @@ impl JobRow {
         };
         Ok(Shown { seq: self.standing.seq, state: job.state, job })
     }
+}
+
+/// The stages of a job in `state`: when it has ended, none is under way any more, also where nobody was left to say so.
+fn ended(mut stages: Vec<StageProgress>, state: JobState) -> Vec<StageProgress> {
+    let end = match state {
+        JobState::Queued | JobState::Running => return stages,
+        JobState::Cancelled => StageState::Cancelled,
+        JobState::Succeeded | JobState::Failed => StageState::Failed,
+    };
+    stages.iter_mut().filter(|stage| stage.state.is_under_way()).for_each(|stage| stage.state = end);
+    stages
 }
 
 fn uuid(text: &str) -> StoreResult<Uuid> {

@@ -17,6 +17,7 @@ use flame_jobs::scratch::JobFolder;
 use flame_media_child::Call;
 use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
 use flame_object_store::StoreError;
+use flame_service_host::fault;
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -61,7 +62,7 @@ pub(super) async fn run(worker: &Worker, job: Claimed, stop: CancellationToken) 
     }
     let (end, report) = result.map_or_else(Unfinished::report, |()| (AttemptEnd::Succeeded, Report::Succeed));
     worker.metrics.jobs.attempt_ended(end);
-    board.end();
+    board.end(cause);
     let stages = board.stages();
     if !stages.is_empty()
         && let Err(error) = worker.store.note_stages(lease, &stages).await
@@ -93,6 +94,7 @@ impl Attempt<'_> {
         };
         self.at(Stage::Publishing, 0.0);
         catalogue::publish(self.worker, self.job, made, self.hold.abort().token()).await?;
+        fault::point("job-published");
         self.board.finish(|_| true);
         Ok(())
     }
@@ -109,8 +111,11 @@ impl Attempt<'_> {
             .job_folder(job.lease)
             .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
         board.start(|kind| kind == "decode");
+        fault::point("job-begun");
         self.fetch(&folder, &plan.ladder).await?;
+        fault::point("job-fetched");
         let made = self.encode(&folder, &plan).await?;
+        fault::point("job-encoded");
         self.check(&folder, &wanted, &plan, &made).await?;
         self.at(Stage::Storing, 0.0);
         board.start(|kind| kind == "package");
@@ -132,10 +137,14 @@ impl Attempt<'_> {
             }) => stored?,
         };
         worker.metrics.stored(stored_bytes);
+        fault::point("job-stored");
         drop(folder);
         let (patience, stages) = (self.patience(), board.stages());
         match patience.call(|| worker.store.commit(job.lease, &made, &stages)).await {
-            Ok(()) => Ok(made),
+            Ok(()) => {
+                fault::point("job-committed");
+                Ok(made)
+            }
             // A lost lease shows itself to the keeper, too; nothing more is written in any case.
             Err(
                 GaveUp::Aborted | GaveUp::Failed(ReportError::Refused(Refused::CancelRequested | Refused::LeaseLost)),

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use flame_api::transcode::{GateResult, StageProgress, StageState};
 use flame_chain::Chain;
+use flame_jobs::hold::Cause;
 use time::OffsetDateTime;
 
 /// The stages of one attempt.
@@ -73,7 +74,7 @@ impl Board {
     pub(super) fn finish(&self, of: impl Fn(&str) -> bool) {
         let now = OffsetDateTime::now_utc();
         self.each(|stage| {
-            if of(&stage.kind) && matches!(stage.state, StageState::Running | StageState::Checking) {
+            if of(&stage.kind) && stage.state.is_under_way() {
                 (stage.state, stage.progress, stage.finished_at) = (StageState::Done, 1.0, Some(now));
             }
         });
@@ -95,12 +96,19 @@ impl Board {
         self.named(name, |stage| (stage.state, stage.finished_at) = (state, Some(OffsetDateTime::now_utc())));
     }
 
-    /// The attempt has ended: what was under way is not done.
-    pub(super) fn end(&self) {
+    /// The attempt has ended, by itself or because of `cause`: what was under way is not done. In a cancelled job it stays as it was,
+    /// and the job's end says what that means.
+    pub(super) fn end(&self, cause: Option<Cause>) {
         let now = OffsetDateTime::now_utc();
         self.each(|stage| {
-            if matches!(stage.state, StageState::Running | StageState::Checking) {
-                (stage.state, stage.finished_at) = (StageState::Failed, Some(now));
+            if stage.state.is_under_way() {
+                match cause {
+                    None => (stage.state, stage.finished_at) = (StageState::Failed, Some(now)),
+                    Some(Cause::Stopping | Cause::LeaseLost) => {
+                        (stage.state, stage.progress, stage.started_at) = (StageState::Waiting, 0.0, None);
+                    }
+                    Some(Cause::Cancelled) => {}
+                }
             }
         });
     }

@@ -7,6 +7,7 @@ use flame_jobs::attempt::say;
 use flame_jobs::hold::{Cause, Held, Hold};
 use flame_jobs::job::{Phase, Report};
 use flame_object_store::StoreError;
+use flame_service_host::fault;
 use flame_service_host::problem::chain;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,7 @@ async fn close(worker: &Worker, job: &Claimed) -> Result<Report, NotNow> {
     }
     let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
     tracks::clear(&worker.objects, &prefix).await?;
+    fault::point("job-cleared");
     let reason = match (&job.error, job.phase) {
         (Some(error), Phase::Failing) => error,
         (_, _) => CANCELLED,

@@ -12,6 +12,7 @@ use flame_jobs::attempt::Unfinished;
 use flame_jobs::patience::Patience;
 use flame_media_child::protocol::LadderPlan;
 use flame_object_store::{Store, StoreError};
+use flame_service_host::fault;
 use thiserror::Error;
 
 use super::attempt::store_trouble;
@@ -153,6 +154,7 @@ impl Storing<'_> {
         let media_lane = async || {
             while let Some(track) = next(&media) {
                 self.put_media(track).await.inspect_err(|_| end(&media))?;
+                fault::point("job-track-stored");
                 let so_far_bytes = stored_bytes.fetch_add(track.size_bytes, Relaxed) + track.size_bytes;
                 #[allow(clippy::cast_precision_loss, reason = "only shown")]
                 progress(so_far_bytes as f64 / all_bytes.max(1) as f64);

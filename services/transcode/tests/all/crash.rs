@@ -29,8 +29,8 @@ async fn a_killed_media_process_costs_one_attempt() {
     world.assert_scratch_is_empty();
 }
 
-/// Starts the program in `world`; it is killed with the value.
-async fn start_program(world: &World) -> Child {
+/// Starts the program in `world`; it is killed with the value. It dies by itself at the point `fault`, if that names one.
+async fn start_program(world: &World, fault: &str) -> Child {
     let config = world.folder.join("transcode.toml");
     let store = &world.config.store;
     let text = format!(
@@ -47,6 +47,7 @@ async fn start_program(world: &World) -> Child {
     std::fs::write(&config, text).unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_flame-transcode"))
         .arg(&config)
+        .env("FLAME_FAULT", fault)
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
@@ -58,7 +59,7 @@ async fn start_program(world: &World) -> Child {
 #[tokio::test]
 async fn after_kill_9_of_the_service_its_job_goes_on_at_once() {
     let world = World::without_service().await;
-    let mut service = start_program(&world).await;
+    let mut service = start_program(&world, "").await;
     let id = service.id().unwrap();
     let (new, waiting) = (world.job_for(&long_clip()).await, world.job_for(&short_clip()).await);
     world.queue(&new).await;
@@ -75,13 +76,60 @@ async fn after_kill_9_of_the_service_its_job_goes_on_at_once() {
     .await;
 
     // The lease of an hour is not waited for: the owner itself is back.
-    let _service = start_program(&world).await;
+    let _service = start_program(&world, "").await;
     for (new, attempts) in [(&new, 2), (&waiting, 1)] {
         let job = world.until_final(new.id).await;
         assert_eq!((job.state, job.attempt), (JobState::Succeeded, attempts), "{job:?}");
         assert_eq!(world.asset(new.asset_id).await.state, AssetState::Ready);
     }
     world.assert_scratch_is_empty();
+}
+
+#[tokio::test]
+async fn killed_at_each_step_of_a_job_it_goes_on_and_leaves_nothing_twice() {
+    for point in
+        ["job-begun", "job-fetched", "job-encoded", "job-track-stored", "job-stored", "job-committed", "job-published"]
+    {
+        let world = World::without_service().await;
+        let mut service = start_program(&world, point).await;
+        let new = world.job_for(&short_clip()).await;
+        world.queue(&new).await;
+        let died = tokio::time::timeout(PATIENCE, service.wait()).await.expect(point).unwrap();
+        assert!(!died.success(), "{point}: {died}");
+
+        let _service = start_program(&world, "").await;
+        let job = world.until_final(new.id).await;
+        assert_eq!((job.state, job.attempt, &job.error), (JobState::Succeeded, 2, &None), "{point}: {job:?}");
+        let asset = world.asset(new.asset_id).await;
+        assert_eq!(
+            (asset.state, asset.version.map(|version| version.name)),
+            (AssetState::Ready, job.version),
+            "{point}"
+        );
+        // Three tracks with their indexes, and a sheet of thumbnails.
+        assert_eq!(world.media_keys().await.len(), 7, "{point}");
+        world.assert_scratch_is_empty();
+    }
+}
+
+#[tokio::test]
+async fn killed_while_a_cancelled_job_is_cleared_away_it_is_cleared_all_the_same() {
+    let world = World::without_service().await;
+    let mut service = start_program(&world, "job-cleared").await;
+    let new = world.job_for(&long_clip()).await;
+    world.queue(&new).await;
+    world.until_encoding(new.id).await;
+    // Its answer may not come any more: it waits for the end.
+    let _ = world.client.cancel_job(new.id).await;
+    let died = tokio::time::timeout(PATIENCE, service.wait()).await.expect("it dies").unwrap();
+    assert!(!died.success(), "{died}");
+
+    let _service = start_program(&world, "").await;
+    let job = world.until_final(new.id).await;
+    assert_eq!(job.state, JobState::Cancelled, "{job:?}");
+    assert!(job.stages.iter().all(|stage| !stage.state.is_under_way()), "{job:?}");
+    assert_eq!(world.asset(new.asset_id).await.state, AssetState::Failed);
+    world.assert_nothing_left().await;
 }
 
 #[tokio::test]

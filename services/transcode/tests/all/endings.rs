@@ -23,6 +23,9 @@ async fn a_job_cancelled_in_the_middle_leaves_nothing() {
     let job = world.client.cancel_job(new.id).await.unwrap();
     assert_eq!((job.state, job.version.as_deref()), (JobState::Cancelled, None), "{job:?}");
     assert!(asked.elapsed() < Duration::from_secs(2));
+    let states: Vec<_> = job.stages.iter().map(|stage| stage.state).collect();
+    assert!(states.contains(&StageState::Cancelled), "what was under way is cancelled, and not failed: {states:?}");
+    assert!(!states.iter().any(|state| *state == StageState::Failed || state.is_under_way()), "{states:?}");
     assert_eq!(media_processes(std::process::id()), Vec::<u32>::new());
     world.assert_nothing_left().await;
     let asset = world.asset(new.asset_id).await;
