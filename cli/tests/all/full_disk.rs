@@ -91,10 +91,36 @@ async fn a_disk_that_is_full_for_a_while_stops_nothing_for_good() {
     })
     .await;
 
+    // An upload that is under way when the disk fills.
+    let film = std::fs::read(clip(2.0)).unwrap();
+    let uploads = format!("{}/~ingest/uploads", small.router);
+    let client = reqwest::Client::new();
+    let tus = |method: reqwest::Method, url: &str| client.request(method, url).header("tus-resumable", "1.0.0");
+    let announced =
+        tus(reqwest::Method::POST, &uploads).header("upload-length", film.len().to_string()).send().await.unwrap();
+    assert_eq!(announced.status(), 201);
+    let location = announced.headers()["location"].to_str().unwrap();
+    let upload = announced.url().join(location).unwrap().to_string();
+    let half = film.len() / 2;
+    let patch = async |from: usize, to: usize| {
+        let patch = tus(reqwest::Method::PATCH, &upload).header("upload-offset", from.to_string());
+        patch
+            .header("content-type", "application/offset+octet-stream")
+            .body(film[from..to].to_vec())
+            .send()
+            .await
+            .unwrap()
+    };
+    assert_eq!(patch(0, half).await.status(), 204);
+
     small.fill();
+    let refused = patch(half, film.len()).await;
+    assert_eq!(refused.status(), 507, "{}", refused.text().await.unwrap());
+    let offset = tus(reqwest::Method::HEAD, &upload).send().await.unwrap();
+    assert_eq!(offset.headers()["upload-offset"], half.to_string().as_str(), "what was acknowledged is there");
     // An upload is refused, with the reason, and leaves nothing.
     let refused = small.flame(&["ingest", short.to_str().unwrap()]);
-    assert_ne!(refused.status, 0);
+    assert_eq!(refused.status, 3, "{}", refused.err);
     assert!(refused.err.contains("free"), "{}", refused.err);
     // The queue cannot be written any more, whatever room its files had.
     let asset = small.jobs()[0]["asset_id"].as_str().unwrap().to_owned();
@@ -105,6 +131,7 @@ async fn a_disk_that_is_full_for_a_while_stops_nothing_for_good() {
     .await;
     assert!(small.child.try_wait().unwrap().is_none(), "a full disk ends the process");
     small.free();
+    assert_eq!(patch(half, film.len()).await.status(), 204, "it goes on where it was");
 
     // Jobs are cancelled, go on or begin again, and others are taken.
     let jobs = small.jobs();

@@ -13,6 +13,7 @@ pub mod openapi;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
+pub mod processes;
 pub mod programs;
 pub mod scratch;
 pub mod skip;

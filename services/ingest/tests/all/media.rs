@@ -3,6 +3,7 @@
 use flame_api::Client;
 use flame_api::ingest::{Upload, UploadState};
 use flame_api::metadata::AssetState;
+use flame_test_kit::processes::{kill, media_processes};
 use flame_test_kit::{clips, eventually};
 use reqwest::Method;
 
@@ -37,6 +38,25 @@ async fn a_clip_becomes_an_asset() {
     let left: Vec<_> =
         std::fs::read_dir(world.config.data.join("scratch")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.iter().all(|path| !path.join("poster.jpg").exists()), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_media_process_that_is_killed_while_it_looks_costs_a_try_and_no_upload() {
+    let platform = Platform::start().await;
+    let world = World::start_with(|config| config.host.router = Some(platform.url())).await;
+    let body = std::fs::read(clips::path("bigbuckbunny")).unwrap();
+    let id = put(&world, "none", body).await.id;
+    eventually(PATIENCE, || async {
+        let processes = media_processes(std::process::id());
+        match processes.first() {
+            Some(process) if kill(*process) => Ok(()),
+            _ => Err("no media process"),
+        }
+    })
+    .await;
+    let upload = world.settled(id).await;
+    assert_eq!((upload.state, upload.asset_id, &upload.error), (UploadState::Done, Some(id), &None));
+    assert!(platform.client.asset(id).await.unwrap().expect("it is registered").poster_key.is_some());
 }
 
 #[tokio::test]
@@ -146,6 +166,8 @@ async fn what_is_no_media_fails_and_leaves_nothing() {
         assert!(platform.client.asset(id).await.unwrap().is_none(), "{name} is half-registered");
     }
     world.check_empty().await;
+    let left: Vec<_> = std::fs::read_dir(world.config.data.join("scratch")).unwrap().collect();
+    assert!(left.is_empty(), "files of work are left: {left:?}");
     // A failed one can be forgotten.
     let page: flame_api::Page<Upload> = json(world.request(Method::GET, "/uploads").send().await.unwrap(), 200).await;
     let path = format!("/uploads/{}", page.items[0].id);

@@ -13,6 +13,7 @@ use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey
 use flame_quality_service::Config;
 use flame_service_host::config::Span;
 use flame_service_host::{HostConfig, Running};
+pub use flame_test_kit::processes::media_processes;
 use flame_test_kit::programs::program;
 use flame_test_kit::{Scratch, clips, eventually};
 use reqwest::Method;
@@ -219,19 +220,4 @@ fn probe(file: &Path) -> flame_api::media::Probe {
     let said = Command::new(program("flame-media")).arg("probe").arg(file).output().expect("flame-media starts");
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     serde_json::from_slice(&said.stdout).expect("the probe is JSON")
-}
-
-/// The media processes that `parent` has started.
-pub fn media_processes(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").expect("Linux has /proc");
-    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|id| {
-        // pid (name) state parent …; a zombie has no work any more.
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let rest = stat.split_once("(flame-media) ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        let mut fields = rest.split(' ');
-        let alive = fields.next().is_some_and(|state| state != "Z");
-        alive && fields.next() == Some(parent.to_string().as_str())
-    })
-    .collect()
 }

@@ -19,7 +19,7 @@ async fn a_killed_media_process_costs_one_attempt() {
     world.until_encoding(new.id).await;
     let processes = media_processes(std::process::id());
     assert_eq!(processes.len(), 1);
-    kill(processes[0]);
+    assert!(kill(processes[0]));
 
     let waiting = world.until(new.id, "the failure is noted", |job| job.error.is_some()).await;
     assert!(waiting.error.unwrap().contains("media process died of signal 9"));

@@ -82,6 +82,23 @@ async fn a_file_that_is_cut_off_fails_and_the_next_one_does_not() {
 }
 
 #[tokio::test]
+async fn what_fails_beside_it_does_a_running_job_no_harm() {
+    let world = World::start_with(|config| config.jobs.at_once = 2).await;
+    let whole = short_clip();
+    let file = world.folder.join("half.mp4");
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let (good, broken) = (world.job_for(&long_clip()).await, world.job_with(&file, probe(&whole)).await);
+    world.queue(&good).await;
+    world.until_encoding(good.id).await;
+    world.queue(&broken).await;
+    assert_eq!(world.until_final(broken.id).await.state, JobState::Failed);
+    assert_eq!(world.client.job(good.id).await.unwrap().unwrap().state, JobState::Running, "they ran side by side");
+    let job = world.until_final(good.id).await;
+    assert_eq!((job.state, job.attempt), (JobState::Succeeded, 1), "{job:?}");
+}
+
+#[tokio::test]
 async fn a_media_process_that_always_dies_is_given_up_after_three_attempts() {
     let world = World::start_with(|config| config.media_program = Some(PathBuf::from("/bin/false"))).await;
     let new = world.job_for(&short_clip()).await;

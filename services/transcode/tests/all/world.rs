@@ -13,6 +13,7 @@ use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey
 use flame_service_host::config::Span;
 use flame_service_host::{HostConfig, Running};
 use flame_test_kit::clips::recipe;
+pub use flame_test_kit::processes::{kill, media_processes};
 use flame_test_kit::programs::program;
 use flame_test_kit::{Scratch, eventually};
 use flame_transcode::Config;
@@ -235,25 +236,4 @@ pub fn probe(file: &Path) -> Probe {
 pub fn short_probe() -> Probe {
     static SAID: OnceLock<Probe> = OnceLock::new();
     SAID.get_or_init(|| probe(&short_clip())).clone()
-}
-
-/// The media processes that `parent` has started.
-pub fn media_processes(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").expect("Linux has /proc");
-    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    ids.filter(|id| {
-        // pid (name) state parent …; a zombie has no work any more.
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-        let rest = stat.split_once("(flame-media) ").map(|(_, rest)| rest.to_owned()).unwrap_or_default();
-        let mut fields = rest.split(' ');
-        let alive = fields.next().is_some_and(|state| state != "Z");
-        alive && fields.next() == Some(parent.to_string().as_str())
-    })
-    .collect()
-}
-
-/// `kill -9`.
-pub fn kill(process: u32) {
-    let done = Command::new("kill").arg("-9").arg(process.to_string()).status().expect("kill is there");
-    assert!(done.success());
 }
