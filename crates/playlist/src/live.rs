@@ -22,6 +22,9 @@ const PART_HOLD_BACK_PARTS: u64 = 3;
 const HOLD_BACK_TARGETS: u64 = 3;
 /// `CAN-SKIP-UNTIL` in target durations, the least that is allowed (section 4.4.3.8).
 const SKIP_TARGETS: u64 = 6;
+/// The Advance Part Limit: so many seconds of parts, and so many parts at least (section 6.2.5.2).
+const LIMIT_S: u64 = 3;
+const LIMIT_PARTS_MIN: u64 = 3;
 /// Parts are listed for so many target durations before the end (section 6.2.2).
 const PARTS_TARGETS: u64 = 3;
 
@@ -245,9 +248,24 @@ impl LiveMedia {
         };
         match is_there {
             true => Wait::Over,
-            false if wanted.number > whole + 1 => Wait::TooFar,
+            false if wanted.number > whole + 1 || self.is_part_too_far(wanted, whole, parts) => Wait::TooFar,
             false => Wait::On,
         }
+    }
+
+    /// Whether the part lies further behind the last one that there is than the Advance Part Limit (section 6.2.5.2): three seconds of
+    /// parts, or three parts where they are longer than a second. `whole` is the segment under way, of which there are `parts`.
+    fn is_part_too_far(&self, wanted: Position, whole: u64, parts: u64) -> bool {
+        let Some(part) = wanted.part else { return false };
+        let in_three_seconds = (LIMIT_S * u64::from(self.timescale)).div_ceil(self.part_target_ticks.max(1));
+        let limit = in_three_seconds.max(LIMIT_PARTS_MIN);
+        let there = match wanted.number {
+            number if number == whole => parts,
+            number if number > whole => 0,
+            // What is beyond the end of a whole segment is the first part of the next one, however far: it is known how many there are.
+            number => self.parts_of(number),
+        };
+        part >= there.saturating_add(limit)
     }
 
     /// Parts of a whole segment; those of one that has no list any more are as many as anybody asks for.

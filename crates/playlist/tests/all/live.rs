@@ -121,6 +121,12 @@ fn a_viewer_waits_for_what_comes_next_and_for_nothing_beyond() {
         (at(9, 0), Wait::On),
         (at(9, None), Wait::On),
         (at(10, 0), Wait::TooFar),
+        // Three seconds of parts of half a second, and no more.
+        (at(8, 7), Wait::On),
+        (at(8, 8), Wait::TooFar),
+        (at(9, 5), Wait::On),
+        (at(9, 6), Wait::TooFar),
+        (at(8, 1_000_000_000), Wait::TooFar),
     ] {
         assert_eq!(media.waits_for(wanted), waits, "{wanted:?}");
     }
