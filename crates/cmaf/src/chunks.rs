@@ -232,11 +232,33 @@ impl ChunkWriter {
             chunks.extend(self.end_segment()?);
             (self.number, self.begins_segment, self.is_within) = (number, true, true);
         }
+        if !self.reaches(dts_ticks) {
+            chunks.push(self.close(false)?);
+        }
         chunks.extend(self.settle(sample, duration_ticks)?);
         if self.parts.is_full(self.open.duration_ticks) {
             chunks.push(self.close(false)?);
         }
         Ok(chunks)
+    }
+
+    /// Makes the last sample of the open chunk so long that it ends at `time_ticks`, as what follows says better than it did: there is a
+    /// hole between them, or they overlap. `false` where the chunk would be longer than a part, or nothing would be left of the sample: then
+    /// what follows begins a chunk, which has a time of its own.
+    fn reaches(&mut self, time_ticks: i64) -> bool {
+        let longest_ticks = u64::from(self.parts.longest_ticks);
+        let open = &mut self.open;
+        let Some(last) = open.samples.last_mut() else { return true };
+        let before_ticks = open.duration_ticks - u64::from(last.duration_ticks);
+        let length_ticks = time_ticks.checked_sub(open.time_ticks).and_then(|ticks| u64::try_from(ticks).ok());
+        let Some(length_ticks) = length_ticks else { return false };
+        let wanted = length_ticks.checked_sub(before_ticks).filter(|wanted| *wanted > 0);
+        let Some(wanted) = wanted.and_then(|wanted| u32::try_from(wanted).ok()) else { return false };
+        if wanted > last.duration_ticks && length_ticks > longest_ticks {
+            return false;
+        }
+        (last.duration_ticks, open.duration_ticks) = (wanted, length_ticks);
+        true
     }
 
     /// The segment under way is whole: what of it has not been given out yet, which may be nothing. For who uses

@@ -237,3 +237,29 @@ fn a_segment_begins_with_a_sync_sample_and_numbers_grow() {
     let writer = ChunkWriter::new(&config, Parts::of(200, 48_000, Some(1024))).unwrap();
     assert!(writer.finish().unwrap().is_empty());
 }
+
+/// What a rendition's encoder says of a length is a guess where pictures were lost: what comes behind them says better.
+#[test]
+fn a_picture_behind_a_hole_is_shown_when_it_is_due() {
+    let (config, second) = (video(TIMESCALE, 0), i64::from(TIMESCALE / FRAME_TICKS));
+    // Ten frames a part. Two are missing within a part, a second is missing between two, and one comes half a frame early.
+    let mut at: Vec<i64> = [0, 1, 2, 5, 6, 7].into_iter().chain((0..8).map(|at| 7 + second + at)).collect();
+    at.dedup();
+    let mut writer = ChunkWriter::new(&config, Parts::of(340, TIMESCALE, Some(FRAME_TICKS))).unwrap();
+    let mut samples: Vec<_> = at.iter().enumerate().map(|(place, at)| (frame(*at, 0, place == 0), 0)).collect();
+    let early = samples.last_mut().unwrap();
+    (early.0.dts_ticks, early.0.pts_ticks) = (early.0.dts_ticks - 500, early.0.pts_ticks - 500);
+    let mut chunks = Vec::new();
+    for (sample, number) in &samples {
+        chunks.extend(writer.push_timed(sample.clone(), *number).unwrap());
+    }
+    chunks.extend(writer.end_segment().unwrap());
+    for chunk in &chunks {
+        assert!(chunk.duration_ticks <= u64::from(10 * FRAME_TICKS), "{} ticks", chunk.duration_ticks);
+    }
+    let bytes: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect();
+    let read = fragments(&bytes);
+    let shown: Vec<_> = read.iter().flat_map(|(_, found)| found).map(|found| found.dts_ticks).collect();
+    let due: Vec<_> = samples.iter().map(|(sample, _)| sample.dts_ticks).collect();
+    assert_eq!(shown, due);
+}
