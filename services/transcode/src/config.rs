@@ -77,6 +77,8 @@ pub struct TransrateConfig {
 pub struct LiveConfig {
     /// Ladders at once, each with a media process of its own; more are refused with 503.
     pub at_once: usize,
+    /// Ladders of one tenant at once, of those; more are refused with 503.
+    pub at_once_of_tenant: usize,
     /// Shorter sides in pixels, for channels that name none; those that are smaller than what comes are made.
     pub rungs: Vec<u32>,
     /// x264's preset, always tuned for no latency.
@@ -85,6 +87,8 @@ pub struct LiveConfig {
     pub patience: Span,
     /// A source that brings nothing for this long has gone.
     pub idle: Span,
+    /// A media process that makes nothing for this long of what comes hangs, and is ended.
+    pub stuck: Span,
 }
 
 /// `[jobs]`: how jobs are run.
@@ -206,10 +210,12 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             at_once: 2,
+            at_once_of_tenant: 2,
             rungs: vec![720, 480, 360, 240],
             preset: Preset::Veryfast,
             patience: Span(Duration::from_secs(10)),
             idle: Span(Duration::from_secs(60)),
+            stuck: Span(Duration::from_secs(10)),
         }
     }
 }

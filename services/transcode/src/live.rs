@@ -8,13 +8,14 @@
 pub mod plan;
 pub mod session;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flame_cmaf::relay::RelayError;
 use flame_media_child::{ChildError, PoolConfig};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::LiveConfig;
@@ -26,6 +27,9 @@ pub enum LadderError {
     /// All places are taken.
     #[error("{0} live ladders are being made, and this machine is set to make no more at once")]
     Full(usize),
+    /// All places of one tenant are.
+    #[error("{0} live ladders of this tenant are being made, and this machine is set to make no more of them at once")]
+    Share(usize),
     /// What is wanted cannot be made of what comes.
     #[error("{0}")]
     Wanted(String),
@@ -52,6 +56,16 @@ pub enum LadderError {
     Pipe(#[source] std::io::Error),
 }
 
+/// How many ladders each tenant has; those that have none are not there.
+type Shares = Mutex<HashMap<String, usize>>;
+
+/// A place for a ladder, until it is dropped.
+struct Place {
+    tenant: String,
+    shares: Arc<Shares>,
+    _permit: OwnedSemaphorePermit,
+}
+
 /// Makes ladders. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ladders(Arc<Parties>);
@@ -61,6 +75,7 @@ struct Parties {
     config: LiveConfig,
     children: PoolConfig,
     places: Arc<Semaphore>,
+    shares: Arc<Shares>,
     metrics: LiveMetrics,
     stop: CancellationToken,
 }
@@ -71,7 +86,21 @@ impl Ladders {
     /// None is being made yet; `children` says how they are started.
     pub(crate) fn new(config: LiveConfig, children: PoolConfig, metrics: LiveMetrics) -> Self {
         let places = Arc::new(Semaphore::new(config.at_once));
-        Self(Arc::new(Parties { config, children, places, metrics, stop: CancellationToken::new() }))
+        let (shares, stop) = (Arc::default(), CancellationToken::new());
+        Self(Arc::new(Parties { config, children, places, shares, metrics, stop }))
+    }
+
+    /// A place, where there is one and the tenant has not more than its share.
+    fn place(&self, tenant: &str) -> Result<Place, LadderError> {
+        let config = &self.0.config;
+        let permit = Arc::clone(&self.0.places).try_acquire_owned();
+        let permit = permit.map_err(|_| LadderError::Full(config.at_once))?;
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if shares.get(tenant).copied().unwrap_or(0) >= config.at_once_of_tenant {
+            return Err(LadderError::Share(config.at_once_of_tenant));
+        }
+        *shares.entry(tenant.to_owned()).or_default() += 1;
+        Ok(Place { tenant: tenant.to_owned(), shares: Arc::clone(&self.0.shares), _permit: permit })
     }
 
     /// Ends all of them when the service stops.
@@ -81,11 +110,24 @@ impl Ladders {
     }
 }
 
+// === impl Place ===
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get_mut(&self.tenant) {
+            *share -= 1;
+        }
+        shares.retain(|_, share| *share > 0);
+    }
+}
+
 impl LadderError {
     /// A word for `/metrics`.
     fn reason(&self) -> &'static str {
         match self {
             Self::Full(_) => "full",
+            Self::Share(_) => "share",
             Self::Wanted(_) => "wanted",
             Self::Relay(_) | Self::Order(_) | Self::Head(_) | Self::Silent(_) | Self::Broken(_) => "request",
             Self::Child(_) | Self::Pipe(_) => "child",

@@ -34,7 +34,7 @@ pub(super) async fn climb(
     request: Request,
 ) -> FailureResult<Response<Body>> {
     caller.require(Scope::Write)?;
-    let made = ladders.climb(request.into_body()).await.map_err(|error| failure(&error))?;
+    let made = ladders.climb(&caller.tenant, request.into_body()).await.map_err(|error| failure(&error))?;
     let mut answer = Response::new(made);
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(RELAY_TYPE));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -55,7 +55,7 @@ fn failure(error: &LadderError) -> Failure {
         LadderError::Child(ChildError::Input { reason }) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "Nothing can be made of it", reason)
         }
-        LadderError::Full(_) | LadderError::Child(_) | LadderError::Pipe(_) => {
+        LadderError::Full(_) | LadderError::Share(_) | LadderError::Child(_) | LadderError::Pipe(_) => {
             Failure::unavailable(error.to_string(), RETRY_AFTER_S).because(error)
         }
     }

@@ -16,18 +16,20 @@ use flame_service_host::problem::chain;
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{LadderError, Ladders, plan};
+use super::{LadderError, Ladders, Place, plan};
 use crate::metrics::Open;
 
 /// Octets that are read of the child at once.
 const READ_BYTES: usize = 64 << 10;
 /// The most octets of an init segment, and of the description.
 const INIT_MAX_BYTES: usize = 1 << 20;
+
+/// A source that brings nothing for so long rests.
+const REST: Duration = Duration::from_secs(1);
 
 /// See the module.
 struct Session {
@@ -39,9 +41,13 @@ struct Session {
     /// What the child said before the answer began.
     first: Option<Bytes>,
     is_over: bool,
+    /// When something came last, and since when nothing has been made although something came.
+    came_at: Instant,
+    owed_since: Option<Instant>,
     idle: Duration,
+    stuck: Duration,
     stop: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     _open: Open,
 }
 
@@ -57,22 +63,21 @@ enum Next {
 // === impl Ladders ===
 
 impl Ladders {
-    /// Makes a ladder of what the body brings. Returned as soon as the child has said what it makes.
+    /// Makes a ladder of what the body of a tenant brings. Returned as soon as the child has said what it makes.
     ///
     /// # Errors
     /// [`LadderError`].
-    pub async fn climb(&self, body: Body) -> Result<Body, LadderError> {
-        let climbed = self.begin(body).await;
+    pub async fn climb(&self, tenant: &str, body: Body) -> Result<Body, LadderError> {
+        let climbed = self.begin(tenant, body).await;
         if let Err(error) = &climbed {
             self.0.metrics.refused.with_label_values(&[error.reason()]).inc();
         }
         climbed
     }
 
-    async fn begin(&self, body: Body) -> Result<Body, LadderError> {
+    async fn begin(&self, tenant: &str, body: Body) -> Result<Body, LadderError> {
         let (config, patience) = (&self.0.config, self.0.config.patience.0);
-        let place = std::sync::Arc::clone(&self.0.places).try_acquire_owned();
-        let place = place.map_err(|_| LadderError::Full(config.at_once))?;
+        let place = self.place(tenant)?;
         let mut body = body.into_data_stream();
         let read = timeout(patience, head(&mut body)).await.map_err(|_| LadderError::Silent(patience))?;
         let (new, init, rest) = read?;
@@ -101,7 +106,10 @@ impl Ladders {
             pending: rest,
             first: Some(first.freeze()),
             is_over: false,
+            came_at: Instant::now(),
+            owed_since: None,
             idle: config.idle.0,
+            stuck: config.stuck.0,
             stop: self.0.stop.clone(),
             _place: place,
             _open: self.0.metrics.open(),
@@ -171,7 +179,15 @@ impl Session {
 
     async fn next(&mut self) -> Next {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        let Self { child: LiveChild { stdin, stdout, .. }, body, pending, is_over, idle, stop, .. } = self;
+        let Self { child: LiveChild { stdin, stdout, .. }, body, pending, is_over, idle, stuck, stop, .. } = self;
+        let (came_at, owed_since) = (&mut self.came_at, &mut self.owed_since);
+        let due = *owed_since;
+        let overdue = async {
+            match due {
+                Some(since) => sleep_until(since + *stuck).await,
+                None => std::future::pending().await,
+            }
+        };
         let wants_more = pending.is_empty() && !*is_over;
         let feed = async {
             match stdin {
@@ -183,7 +199,10 @@ impl Session {
         tokio::select! {
             read = stdout.read_buf(&mut buffer) => match read {
                 Ok(0) => Next::Closed,
-                Ok(_) => Next::Made(buffer.freeze()),
+                Ok(_) => {
+                    *owed_since = None;
+                    Next::Made(buffer.freeze())
+                }
                 Err(error) => Next::Broke(error),
             },
             // A child that has gone says why at the end of its output.
@@ -197,15 +216,23 @@ impl Session {
             octets = timeout(*idle, body.next()), if wants_more => match octets {
                 Ok(Some(Ok(octets))) => {
                     *pending = octets;
+                    // For the time in which a source rested, nothing is owed.
+                    if came_at.elapsed() > REST || owed_since.is_none() {
+                        *owed_since = Some(Instant::now());
+                    }
+                    *came_at = Instant::now();
                     Next::GoOn
                 }
                 Ok(None) => {
-                    (*is_over, *stdin) = (true, None);
+                    (*is_over, *stdin, *owed_since) = (true, None, Some(Instant::now()));
                     Next::GoOn
                 }
                 Ok(Some(Err(error))) => Next::Broke(io::Error::other(error)),
                 Err(_) => Next::Broke(io::Error::other(format!("the source brought nothing for {} s", idle.as_secs()))),
             },
+            () = overdue => {
+                Next::Broke(io::Error::other(format!("the media process made nothing for {} s", stuck.as_secs())))
+            }
             () = stop.cancelled() => Next::Broke(io::Error::other("the service stops")),
         }
     }
