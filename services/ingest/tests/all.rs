@@ -33,6 +33,8 @@ mod limits;
 mod live;
 #[path = "all/media.rs"]
 mod media;
+#[path = "all/publisher.rs"]
+mod publisher;
 #[path = "all/pulls.rs"]
 mod pulls;
 #[path = "all/push.rs"]

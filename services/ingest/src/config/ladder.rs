@@ -17,6 +17,10 @@ pub struct LadderConfig {
     pub patience: Span,
     /// Longest pause between two tries.
     pub max_backoff: Span,
+    /// When nothing comes back for so long of what is sent, transcode hangs, and is asked anew.
+    pub stuck: Span,
+    /// Time for the last of the renditions to come when a publication ends.
+    pub farewell: Span,
 }
 
 // === impl LadderConfig ===
@@ -24,8 +28,9 @@ pub struct LadderConfig {
 impl LadderConfig {
     /// Whether the values fit together.
     pub(super) fn check(&self) -> Result<(), Contradiction> {
-        if self.queue_segments < 2 || self.patience.0.is_zero() {
-            return Err(Contradiction("ladder.queue_segments is 2 at least, ladder.patience above 0".to_owned()));
+        if self.queue_segments < 2 || self.patience.0.is_zero() || self.stuck.0.is_zero() {
+            let why = "ladder.queue_segments is 2 at least, ladder.patience and ladder.stuck above 0";
+            return Err(Contradiction(why.to_owned()));
         }
         Ok(())
     }
@@ -33,6 +38,13 @@ impl LadderConfig {
 
 impl Default for LadderConfig {
     fn default() -> Self {
-        Self { queue_segments: 2, patience: Span(Duration::from_secs(5)), max_backoff: Span(Duration::from_secs(15)) }
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            queue_segments: 2,
+            patience: seconds(5),
+            max_backoff: seconds(15),
+            stuck: seconds(10),
+            farewell: seconds(3),
+        }
     }
 }

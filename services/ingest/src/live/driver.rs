@@ -141,6 +141,12 @@ impl<P: Package> Driver<P> {
             self.follow(steps, Instant::now(), self.way.patience).await?;
             return restarted.map_err(DriveError::Package);
         }
+        if let Lost::Rendition { .. } = &lost {
+            if let Some(ladder) = &self.ladder {
+                ladder.cut(&lost);
+            }
+            return Ok(());
+        }
         let Lost::Gone(_) = &lost else { return Err(DriveError::Lost(lost)) };
         let client = self.way.client.clone().with_deadline(self.way.answer_timeout);
         let is_free = matches!(client.channel(channel).await, Ok(Some(channel)) if channel.state == ChannelState::Idle);
@@ -196,10 +202,10 @@ impl<P: Package> Driver<P> {
         let mut steps = VecDeque::from(steps);
         while let Some(step) = steps.pop_front() {
             match step {
-                Step::Begin(mut tracks) => {
+                Step::Begin(tracks) => {
                     let opened = Opened::of(&self.way, &self.terms, &tracks).await;
-                    tracks.extend(opened.iter().flat_map(Opened::tracks));
-                    let begun = Publisher::begin(self.way.clone(), &self.key, tracks).await;
+                    let renditions = opened.iter().flat_map(Opened::tracks).collect();
+                    let begun = Publisher::begin(self.way.clone(), &self.key, tracks, renditions).await;
                     let publisher = begun.map_err(DriveError::NotBegun)?;
                     let publication = publisher.publication();
                     let (channel, first_number) = (publication.channel, publication.first_number);

@@ -24,18 +24,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::packager::Track;
-use super::publisher::Way;
+use super::publisher::{Lost, Way};
 use super::queue::{Bound, Queue};
 use crate::retry;
 use session::{LadderError, Session};
 
 /// Pause before it is said again how it goes, where that was not heard.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
+/// A source that sends nothing for so long rests.
+const REST: Duration = Duration::from_secs(1);
 
 /// The ladder of a publication. Dropping it ends it.
 #[derive(Debug)]
 pub struct Ladder {
     party: Arc<Party>,
+    lanes: Vec<Arc<Queue>>,
     tasks: JoinSet<Ended>,
 }
 
@@ -62,6 +65,8 @@ struct Party {
     is_open: AtomicBool,
     /// Nothing more comes.
     over: CancellationToken,
+    /// What is made cannot be sent.
+    cut: CancellationToken,
 }
 
 /// Where the source's segments go now. What was sent and has not come back is counted, because sockets and pipes on the way hold more than
@@ -73,6 +78,9 @@ struct Feed {
     away: VecDeque<u64>,
     /// The segment under way is left out.
     is_skipping: bool,
+    /// When something was sent last, and since when nothing has come back although something was sent.
+    sent_at: Option<Instant>,
+    owed_since: Option<Instant>,
 }
 
 /// Why a task ended.
@@ -122,6 +130,7 @@ impl Opened {
             behind_at: AtomicU64::new(0),
             is_open: AtomicBool::new(session.is_some()),
             over: CancellationToken::new(),
+            cut: CancellationToken::new(),
         };
         Some(Self { party: Arc::new(party), session, is_hopeless })
     }
@@ -134,17 +143,18 @@ impl Opened {
     /// Goes on with the publication, whose queue of a track `lane` says.
     pub fn begin(self, lane: impl Fn(&str) -> Option<Arc<Queue>>) -> Ladder {
         let Self { party, session, is_hopeless } = self;
-        let mut tasks = JoinSet::new();
+        let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
         match session {
             Some(session) => {
-                let lanes = session.tracks().iter().filter_map(|track| lane(&track.name)).collect();
-                tasks.spawn(keep(Arc::clone(&party), session, lanes));
+                lanes.extend(session.tracks().iter().filter_map(|track| lane(&track.name)));
+                let (cut, kept) = (party.cut.clone(), keep(Arc::clone(&party), session, lanes.clone()));
+                tasks.spawn(async move { cut.run_until_cancelled_owned(kept).await.unwrap_or(Ended::Done) });
             }
             None if is_hopeless => {}
             None => drop(tasks.spawn(wait(Arc::clone(&party)))),
         }
         tasks.spawn(say(Arc::clone(&party)));
-        Ladder { party, tasks }
+        Ladder { party, lanes, tasks }
     }
 }
 
@@ -183,8 +193,26 @@ impl Ladder {
         }
     }
 
-    /// Waits, for as long as `patience`, for the renditions of all that was sent.
+    /// What it makes cannot be sent: nothing more is made until another publication begins. The publication goes on.
+    pub fn cut(&self, lost: &Lost) {
+        let party = &self.party;
+        if party.cut.is_cancelled() {
+            return;
+        }
+        party.is_open.store(false, Ordering::Relaxed);
+        party.cut.cancel();
+        self.lanes.iter().for_each(|lane| lane.cut());
+        party.way.figures.ladders_lost.with_label_values(&[lost.reason()]).inc();
+        tracing::warn!(channel = %party.wanted.channel, error = chain(lost), "a publication goes on without its ladder");
+        party.standing.send_modify(|standing| {
+            (standing.state, standing.error) = (LadderState::Waiting, Some(chain(lost)));
+        });
+    }
+
+    /// Waits, for as long as `patience` but never longer than a farewell may take, for the renditions of all that was sent: who waits
+    /// here reads nothing of the encoder.
     pub async fn finish(mut self, patience: Duration) {
+        let patience = patience.min(self.party.way.ladder.farewell.0);
         self.party.over.cancel();
         self.party.feed().queue.close();
         let all = async { while self.tasks.join_next().await.is_some() {} };
@@ -217,6 +245,16 @@ impl Party {
 
     async fn open(&self, feed: &Arc<Queue>) -> Result<Session, LadderError> {
         Session::open(&self.way, &self.wanted, &self.source.init, feed).await
+    }
+
+    /// Something has come back.
+    fn came(&self) {
+        self.feed().owed_since = None;
+    }
+
+    /// How long nothing has come back of what was sent.
+    fn owed_for(&self) -> Duration {
+        self.feed().owed_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// All renditions have one segment more: this one.
@@ -252,11 +290,16 @@ impl Party {
 
 impl Feed {
     fn of(queue: Arc<Queue>) -> Self {
-        Self { queue, away: VecDeque::new(), is_skipping: false }
+        Self { queue, away: VecDeque::new(), is_skipping: false, sent_at: None, owed_since: None }
     }
 
     /// Sends a chunk, unless more than `behind_max` segments have not come back. Returns how many segments were dropped for it.
     fn push(&mut self, chunk: &Chunk, whole_at: Instant, behind_max: usize) -> u64 {
+        // A source that rested owes nothing for that time.
+        let rested = self.sent_at.replace(whole_at).is_none_or(|before| whole_at.duration_since(before) > REST);
+        if rested || self.owed_since.is_none() {
+            self.owed_since = Some(whole_at);
+        }
         if chunk.begins_segment {
             self.is_skipping = self.away.len() > behind_max;
             if self.is_skipping {
@@ -288,7 +331,7 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
     let mut attempts = 0;
     loop {
         let began = Instant::now();
-        let broken = session.relay(&lanes, |number| party.made(number), &party.way.figures).await;
+        let broken = session.relay(&lanes, &party).await;
         lanes.iter().for_each(|lane| lane.cut());
         let Err(error) = broken else { return Ended::Done };
         if party.over.is_cancelled() {
@@ -306,7 +349,10 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
             if !party.pause(attempts).await {
                 return Ended::Done;
             }
-            match party.open(&party.feed_anew()).await {
+            let feed = party.feed_anew();
+            let opened = party.open(&feed);
+            let Some(opened) = party.over.run_until_cancelled(opened).await else { return Ended::Done };
+            match opened {
                 Ok(session) if session.tracks() == tracks => {
                     party.is_open.store(true, Ordering::Relaxed);
                     break session;
@@ -329,7 +375,8 @@ async fn wait(party: Arc<Party>) -> Ended {
         // Nothing is sent: what is asked is whether it could be.
         let nothing = Arc::new(Queue::new(bound(&party.way)));
         nothing.close();
-        match party.open(&nothing).await {
+        let Some(opened) = party.over.run_until_cancelled(party.open(&nothing)).await else { return Ended::Done };
+        match opened {
             Ok(_) => return Ended::Changed,
             Err(error) => party.lost(&error),
         }

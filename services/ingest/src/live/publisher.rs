@@ -59,7 +59,14 @@ pub struct Publisher {
     way: Way,
     publication: Publication,
     lanes: Vec<(Cow<'static, str>, Arc<Queue>)>,
-    tasks: JoinSet<Result<(), Lost>>,
+    tasks: JoinSet<Ended>,
+}
+
+/// How the sending of a track ended, and whether it is one that is made of what the encoder sends.
+struct Ended {
+    track: Cow<'static, str>,
+    is_rendition: bool,
+    sent: Result<(), Lost>,
 }
 
 /// Why a publication does not go on.
@@ -83,6 +90,15 @@ pub enum Lost {
     /// The channel's ladder can be made now, or is another than before.
     #[error("the renditions of the channel change")]
     Ladder,
+    /// What is made of the media cannot be sent; the media can.
+    #[error("rendition {track:?} cannot be sent")]
+    Rendition {
+        /// Which.
+        track: String,
+        /// Why not.
+        #[source]
+        source: Box<Lost>,
+    },
 }
 
 /// Why a request brought nothing.
@@ -110,6 +126,7 @@ impl Lost {
             Self::Away { .. } => "away",
             Self::Refused(_) => "refused",
             Self::Ladder => "ladder",
+            Self::Rendition { .. } => "rendition",
         }
     }
 }
@@ -123,11 +140,18 @@ impl fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Begins a publication of `tracks` with a key, and sends their init segments.
+    /// Begins a publication of what an encoder sends and of what is made of it, with a key, and sends their init segments.
     ///
     /// # Errors
     /// What streaming said; nothing is under way then.
-    pub async fn begin(way: Way, key: &StreamKey, tracks: Vec<Track>) -> Result<Self, SendError> {
+    pub async fn begin(
+        way: Way,
+        key: &StreamKey,
+        mut tracks: Vec<Track>,
+        renditions: Vec<Track>,
+    ) -> Result<Self, SendError> {
+        let of_encoder = tracks.len();
+        tracks.extend(renditions);
         let tracks_of = tracks.iter().map(|track| track.live.clone()).collect();
         let client = way.client.clone().with_deadline(way.answer_timeout);
         let publication = key.publish(&client, tracks_of).await?;
@@ -139,10 +163,14 @@ impl Publisher {
         way.figures.publications.inc();
         way.figures.open.inc();
         let mut publisher = Self { way, publication, lanes: Vec::new(), tasks: JoinSet::new() };
-        for track in tracks {
-            let queue = Arc::new(Queue::new(publisher.way.bound));
-            publisher.lanes.push((track.name.clone(), Arc::clone(&queue)));
-            publisher.tasks.spawn(deliver(publisher.way.clone(), publisher.publication.clone(), track.name, queue));
+        for (at, Track { name: track, .. }) in tracks.into_iter().enumerate() {
+            let (queue, is_rendition) = (Arc::new(Queue::new(publisher.way.bound)), at >= of_encoder);
+            publisher.lanes.push((track.clone(), Arc::clone(&queue)));
+            let (way, publication) = (publisher.way.clone(), publisher.publication.clone());
+            publisher.tasks.spawn(async move {
+                let sent = deliver(way, publication, track.clone(), queue).await;
+                Ended { track, is_rendition, sent }
+            });
         }
         Ok(publisher)
     }
@@ -175,9 +203,12 @@ impl Publisher {
     pub async fn lost(&mut self) -> Lost {
         loop {
             match self.tasks.join_next().await {
-                Some(Ok(Err(lost))) => return lost,
+                Some(Ok(Ended { track, is_rendition: true, sent: Err(lost) })) => {
+                    return Lost::Rendition { track: track.into_owned(), source: Box::new(lost) };
+                }
+                Some(Ok(Ended { sent: Err(lost), .. })) => return lost,
                 // No task ends before its queue is closed.
-                Some(Ok(Ok(())) | Err(_)) => {}
+                Some(Ok(Ended { sent: Ok(()), .. }) | Err(_)) => {}
                 None => std::future::pending::<()>().await,
             }
         }
@@ -188,7 +219,7 @@ impl Publisher {
         self.lanes.iter().for_each(|(_, queue)| queue.close());
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
-                if let Ok(Err(lost)) = ended {
+                if let Ok(Ended { sent: Err(lost), .. }) = ended {
                     tracing::warn!(error = chain(&lost), channel = %self.publication.channel, "the end of a publication was lost");
                 }
             }
@@ -253,8 +284,13 @@ async fn deliver(way: Way, publication: Publication, track: Cow<'static, str>, q
             SendError::Client(error) if matches!(error.status(), Some(404 | 409)) && !error.is_transient() => {
                 return Err(Lost::Gone(Box::new(error)));
             }
-            // Nothing came of this track for a while: no fault of anybody's.
-            SendError::Client(error) if !error.is_transient() && error.status() != Some(408) => {
+            // Nothing came of this track for a while: no fault of anybody's, however long that goes on.
+            SendError::Client(error) if error.status() == Some(408) => {
+                tracing::debug!(channel = %publication.channel, %track, "nothing comes of a track");
+                (attempts, failing_since) = (0, None);
+                tokio::time::sleep(retry::pause(1, PAUSE_MAX)).await;
+            }
+            SendError::Client(error) if !error.is_transient() => {
                 return Err(Lost::Refused(Box::new(error)));
             }
             SendError::Client(_) | SendError::Overdue { .. } => {

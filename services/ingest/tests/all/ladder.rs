@@ -2,9 +2,9 @@
 //! FFmpeg is the judge of each, and what happens to the media process happens to nothing else.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use flame_api::live::{Channel, LadderState, LiveLadder};
+use flame_api::live::{Channel, ChannelState, LadderState, LiveLadder};
 use flame_cmaf::samples::{self, InitInfo};
 use flame_ingest::config::{LadderConfig, RtmpConfig};
 use flame_service_host::config::Span;
@@ -41,7 +41,11 @@ impl Climb {
         let stage = Stage::start(|config| {
             config.rtmp = Some(RtmpConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RtmpConfig::default() });
             // Shorter than in production, so that tests end.
-            config.ladder = LadderConfig { max_backoff: Span(Duration::from_millis(500)), ..LadderConfig::default() };
+            config.ladder = LadderConfig {
+                max_backoff: Span(Duration::from_millis(500)),
+                stuck: Span(Duration::from_secs(12)),
+                ..LadderConfig::default()
+            };
         })
         .await;
         let scratch = stage.world.scratch.join("transcode");
@@ -364,6 +368,79 @@ async fn a_machine_that_does_not_keep_up_leaves_segments_out_and_says_so() {
     let metrics = climb.stage.metrics().await;
     let dropped = metrics.lines().find(|line| line.starts_with("flame_live_ladder_segments_dropped_total{"));
     assert!(dropped.is_some_and(|line| !line.ends_with(" 0")), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_media_process_that_hangs_is_replaced_and_the_source_goes_on() {
+    let mut climb = Climb::start(1).await;
+    climb.transcode.take().expect("it runs").stop().await;
+    climb.transcode_config.live.stuck = Span(Duration::from_secs(3));
+    climb.start_transcode().await;
+    let channel = climb.channel(&[144]).await;
+    let _encoder = climb.publish(&channel);
+    climb.offered(&channel, 2).await;
+    let [child] = children()[..] else { panic!("one media process: {:?}", children()) };
+    signal("-STOP", child);
+    let [other] = eventually(PATIENCE, || async {
+        let now = children();
+        match now[..] {
+            [other] if other != child => Ok([other]),
+            _ => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+    let at = climb.last(&channel, "v").await;
+    climb.past(&channel, "v144", at + 1).await;
+    climb.stands(&channel, LadderState::Running).await;
+    assert_eq!(children(), [other]);
+    let source = climb.text(&channel, "v").await;
+    assert!(!source.contains("#EXT-X-DISCONTINUITY") && !source.contains("#EXT-X-GAP"), "{source}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_ends_soon_although_its_ladder_hangs() {
+    let climb = Climb::start(1).await;
+    let channel = climb.channel(&[144]).await;
+    let encoder = climb.publish(&channel);
+    climb.offered(&channel, 2).await;
+    let [child] = children()[..] else { panic!("one media process: {:?}", children()) };
+    signal("-STOP", child);
+    drop(encoder);
+    let left = Instant::now();
+    eventually(PATIENCE, || async {
+        let state = climb.stage.client.channel(channel.id).await.unwrap().unwrap().state;
+        if state == ChannelState::Idle { Ok(()) } else { Err(format!("{state:?}")) }
+    })
+    .await;
+    // Three seconds for what it still had to say.
+    assert!(left.elapsed() < Duration::from_secs(8), "{:?}", left.elapsed());
+    eventually(PATIENCE, || async { if children().is_empty() { Ok(()) } else { Err("the media process lives") } })
+        .await;
+}
+
+/// Transcode comes back with other rungs: players have to hear of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_rungs_than_before_begin_the_publication_anew() {
+    let mut climb = Climb::start(1).await;
+    climb.transcode.take().expect("it runs").stop().await;
+    climb.transcode_config.live.rungs = vec![144];
+    climb.start_transcode().await;
+    let channel = climb.channel(&[]).await;
+    let _encoder = climb.publish(&channel);
+    climb.offered(&channel, 2).await;
+    climb.transcode.take().expect("it runs").stop().await;
+    climb.transcode_config.live.rungs = vec![240];
+    climb.start_transcode().await;
+    let offered = eventually(PATIENCE, || async {
+        let text = climb.stage.multivariant(channel.id).await?;
+        if text.contains("RESOLUTION=426x240") { Ok(text) } else { Err(text) }
+    })
+    .await;
+    assert!(offered.contains("RESOLUTION=640x360"), "{offered}");
+    let source = climb.text(&channel, "v").await;
+    assert_eq!(source.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{source}");
+    climb.stands(&channel, LadderState::Running).await;
+    assert_eq!(climb.ladder(&channel).await.tracks, ["v240"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -82,6 +82,11 @@ impl Stage {
         self.streaming.take().expect("it runs").stop().await;
     }
 
+    /// Says what streaming is told at its next start.
+    pub fn change_streaming(&mut self, change: impl FnOnce(&mut flame_streaming::Config)) {
+        change(&mut self.streaming_config);
+    }
+
     pub async fn start_streaming(&mut self) {
         self.streaming = Some(flame_streaming::start(self.streaming_config.clone()).await.unwrap());
     }

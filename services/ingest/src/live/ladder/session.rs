@@ -16,14 +16,16 @@ use futures_util::{Stream, StreamExt};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::named;
-use crate::live::figures::Figures;
+use super::{Party, named};
 use crate::live::packager::Track;
 use crate::live::publisher::Way;
 use crate::live::queue::{Dropped, Queue, Segment, Sent};
 
 /// The most octets of a message: a chunk, and the boxes around its samples.
 const MESSAGE_MAX_BYTES: usize = CHUNK_SIZE_MAX_BYTES + (1 << 20);
+
+/// How often it is looked whether something is overdue, in the time after which it is.
+const LOOKS: u32 = 8;
 
 /// Why there is no ladder, or no more.
 #[derive(Debug, Error)]
@@ -46,6 +48,9 @@ pub(super) enum LadderError {
     /// The answer ended while there was more to do.
     #[error("transcode ended its answer too early")]
     Early,
+    /// Nothing comes of what was sent.
+    #[error("transcode has made nothing for {} s of what was sent", .0.as_secs())]
+    Stuck(std::time::Duration),
     /// What it answered is no ladder.
     #[error("transcode answered something else: {0}")]
     Answer(String),
@@ -78,7 +83,7 @@ impl LadderError {
         match self {
             Self::Several | Self::Name(_) => true,
             Self::Client(error) => matches!(error.status(), Some(400 | 422)),
-            Self::Late(_) | Self::Broken(_) | Self::Early | Self::Answer(_) | Self::Relay(_) => false,
+            Self::Late(_) | Self::Broken(_) | Self::Early | Self::Stuck(_) | Self::Answer(_) | Self::Relay(_) => false,
         }
     }
 
@@ -88,6 +93,7 @@ impl LadderError {
             Self::Several | Self::Name(_) => "variants",
             Self::Client(_) if self.is_final() => "refused",
             Self::Client(_) | Self::Late(_) => "away",
+            Self::Stuck(_) => "stuck",
             Self::Broken(_) | Self::Early | Self::Answer(_) | Self::Relay(_) => "broken",
         }
     }
@@ -150,20 +156,16 @@ impl Session {
         Arc::clone(&self.feed)
     }
 
-    /// Brings what is made to the tracks' queues until all is made; `made` hears of each segment that all have, once the slowest has it.
+    /// Brings what is made to the tracks' queues until all is made; `party` hears of each segment that all have, once the slowest has it.
     ///
     /// # Errors
     /// [`LadderError`], where it breaks off.
-    pub(super) async fn relay(
-        &mut self,
-        lanes: &[Arc<Queue>],
-        made: impl Fn(u64),
-        figures: &Figures,
-    ) -> Result<(), LadderError> {
+    pub(super) async fn relay(&mut self, lanes: &[Arc<Queue>], party: &Party) -> Result<(), LadderError> {
         let mut under_way = vec![None; lanes.len()];
         // How many segments each has, and all have.
         let (mut had, mut all_had) = (vec![0_u64; lanes.len()], 0);
-        while let Some(message) = self.next().await? {
+        while let Some(message) = self.owed(party).await? {
+            party.came();
             let (track, number, bytes, ends) = match message {
                 Message::Chunk { track, number, bytes } => (track, number, bytes, false),
                 Message::End { track, number } => (track, number, Bytes::new(), true),
@@ -181,16 +183,28 @@ impl Session {
                 continue;
             }
             let dropped = lane.take(number, Sent { bytes, whole_at: Instant::now() }, begins, ends);
-            figures.dropped_segments.inc_by(dropped);
+            party.way.figures.dropped_segments.inc_by(dropped);
             *current = (!ends).then_some(number);
             had[at] += u64::from(ends);
             let slowest = had.iter().copied().min().unwrap_or(0);
             if slowest > all_had {
                 all_had = slowest;
-                made(number);
+                party.made(number);
             }
         }
         if self.feed.is_closed() { Ok(()) } else { Err(LadderError::Early) }
+    }
+
+    /// The next message, unless it is overdue: a process that hangs does not end by itself.
+    async fn owed(&mut self, party: &Party) -> Result<Option<Message>, LadderError> {
+        let stuck = party.way.ladder.stuck.0;
+        loop {
+            match timeout(stuck / LOOKS, self.next()).await {
+                Ok(next) => return next,
+                Err(_) if party.owed_for() > stuck => return Err(LadderError::Stuck(stuck)),
+                Err(_) => {}
+            }
+        }
     }
 
     async fn next(&mut self) -> Result<Option<Message>, LadderError> {
