@@ -6,10 +6,11 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod archive;
+mod behind;
 mod channel;
 mod documents;
 mod ending;
@@ -43,14 +44,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::LiveConfig;
-use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, TrackKeys};
-use window::NotTaken;
+use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, NumbersDocument, TrackKeys};
 
 pub(crate) use archive::RestoreError;
 pub(crate) use channel::Channel;
 pub(crate) use ending::CHAIN;
 pub(crate) use recording::{Recording, RecordingError, Recordings};
 pub(crate) use track::{Following, Octets, Track, Waited};
+pub(crate) use window::NotTaken;
 
 /// Letters of a key before its secret: the channel.
 const KEY_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
@@ -193,7 +194,12 @@ impl Live {
     async fn take_back(&self, key: &str) -> Result<(), LiveError> {
         let json = self.0.store.get(key, DOCUMENT_MAX_BYTES).await?;
         let document: ChannelDocument = documents::read(key, &json).map_err(RestoreError::Document)?;
-        if document.is_ended { Ok(()) } else { self.restore(document).await }
+        if document.is_ended {
+            // An older release left it here, or the process ended before it was put away.
+            self.put_away(&document).await
+        } else {
+            self.restore(document).await
+        }
     }
 
     async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {
@@ -215,7 +221,14 @@ impl Live {
             tracks.insert(name, Arc::new(Track::new(keys, facts, inits, window)));
             sent.push((known.clone(), segments));
         }
-        let channel = Arc::new(Channel::of(document, tracks));
+        let numbers_key = documents::numbers_key(&self.0.tenant, document.id, &document.media_version);
+        let first_unseen = match self.0.store.get(&numbers_key, DOCUMENT_MAX_BYTES).await {
+            Ok(json) => documents::read::<NumbersDocument>(&numbers_key, &json).map_err(RestoreError::Document)?.next,
+            // Nobody has sent to it, or a release that noted none was the last.
+            Err(StoreError::NotFound { .. }) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let channel = Arc::new(Channel::going_on(document, tracks, first_unseen));
         channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent);
         tracing::info!(channel = %channel.id, "a live channel goes on");
         channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
@@ -227,8 +240,12 @@ impl Live {
     pub(crate) async fn until(self, stop: CancellationToken) {
         stop.cancelled().await;
         self.0.stop.cancel();
+        let channels: Vec<_> = self.channels().values().cloned().collect();
+        // What is under way now would be nobody's otherwise: viewers have seen its parts.
+        channels.iter().flat_map(|channel| channel.tracks()).for_each(|track| track.shut());
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        self.note_last_numbers().await;
     }
 
     fn channels(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Uuid, Arc<Channel>>> {
@@ -282,6 +299,9 @@ impl Live {
         if self.channels().len() >= self.0.config.channels_max {
             return Err(LiveError::Full(self.0.config.channels_max));
         }
+        if self.0.store.head(&documents::ended_key(tenant, new.id)).await?.is_some() {
+            return Err(LiveError::Taken(new.id));
+        }
         let key = fresh_key(new.id);
         let media_version: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();
         let document = ChannelDocument::new(tenant, new, media_version, sha256_hex(&key));
@@ -326,12 +346,15 @@ impl Live {
     }
 
     async fn document(&self, id: Uuid) -> Result<Option<ChannelDocument>, LiveError> {
-        let key = documents::channel_key(&self.0.tenant, id);
-        match self.0.store.get(&key, DOCUMENT_MAX_BYTES).await {
-            Ok(json) => Ok(Some(documents::read(&key, &json).map_err(RestoreError::Document)?)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        let tenant = &self.0.tenant;
+        for key in [documents::channel_key(tenant, id), documents::ended_key(tenant, id)] {
+            match self.0.store.get(&key, DOCUMENT_MAX_BYTES).await {
+                Ok(json) => return Ok(Some(documents::read(&key, &json).map_err(RestoreError::Document)?)),
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(None)
     }
 
     /// Gives a channel another key.

@@ -17,6 +17,8 @@ mod live_faults;
 mod live_forms;
 #[path = "all/live_marks.rs"]
 mod live_marks;
+#[path = "all/live_restart.rs"]
+mod live_restart;
 #[path = "all/multivariant.rs"]
 mod multivariant;
 #[path = "all/player.rs"]

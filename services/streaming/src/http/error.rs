@@ -10,7 +10,7 @@ use flame_service_host::Failure;
 use flame_service_host::viewers::token::Refused;
 
 use crate::derived::DeriveError;
-use crate::live::{LiveError, RecordingError, RestoreError};
+use crate::live::{LiveError, NotTaken, RecordingError, RestoreError};
 use crate::names::NoSuchName;
 use crate::presentation::CatalogueError;
 use crate::seals::SealError;
@@ -80,12 +80,15 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::Key => Failure::new(StatusCode::FORBIDDEN, "wrong-key", "Wrong key", said),
         LiveError::Ended(_) => Failure::new(StatusCode::FORBIDDEN, "channel-ended", "Channel ended", said),
         LiveError::Tenant(_) => Failure::new(StatusCode::FORBIDDEN, "forbidden", "Another tenant", said),
+        LiveError::NotTaken(NotTaken::Shut) => Failure::unavailable(said, AWAY_RETRY_S).because(&error),
         LiveError::NoPublication(_)
         | LiveError::Taken(_)
         | LiveError::NoInit(_)
         | LiveError::NoSource(_)
         | LiveError::NoLadder(_)
-        | LiveError::NotTaken(_) => Failure::conflict(said),
+        | LiveError::NotTaken(NotTaken::Jump { .. } | NotTaken::Time { .. } | NotTaken::Parts { .. }) => {
+            Failure::conflict(said)
+        }
         LiveError::Bounds(_) | LiveError::Mark(_) => {
             Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", "The request does not fit", said)
         }

@@ -33,10 +33,12 @@ pub(super) async fn admit(
     let parameter = |wanted| parameters.iter().find_map(|(name, value)| (name == wanted).then_some(value));
     let Some(Ok(asset)) = parameter("asset").map(names::asset) else { return Ok(next.run(request).await) };
     let track = parameter("track").map(str::to_owned);
-    let found = if track.is_some() {
-        state.presentations.for_media(asset).await
-    } else {
-        state.presentations.current(asset).await
+    let is_live = state.live.find(asset).is_some_and(|channel| !channel.is_ended());
+    let found = match &track {
+        // The catalogue hears of a channel when it ends. Until then nobody waits for it, or goes without because it is away.
+        _ if is_live => Ok(None),
+        Some(_) => state.presentations.for_media(asset).await,
+        None => state.presentations.current(asset).await,
     };
     let is_protected = found.map_err(|error| error::of_catalogue(&error))?.is_some_and(|found| found.protected);
     let audience = state.admission.admit(is_protected, &asker).map_err(|refused| error::of_viewer(&refused))?;

@@ -15,7 +15,7 @@ use super::documents::{
     self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys,
 };
 use super::track::Track;
-use super::window::Window;
+use super::window::{Segment, State, Window};
 
 /// Pause after the store refused.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -63,22 +63,32 @@ async fn last(store: &Store, track: &Track, window_s: u32, block: &mut Block) {
     }
 }
 
-/// Stores all that is whole.
+/// Stores all that is whole, gaps by the block.
 async fn flush(store: &Store, track: &Track, window_s: u32, block: &mut Block) -> Result<(), StoreError> {
     loop {
-        let found = {
-            let window = track.window();
-            let next = window.unstored().next();
-            next.map(|(number, segment)| (SegmentDocument::of(number, segment), segment.bytes()))
-        };
-        let Some((document, bytes)) = found else { return Ok(()) };
-        let number = document.number;
+        let (documents, bytes) = next(&track.window());
+        let Some(first) = documents.first() else { return Ok(()) };
         if let Some(bytes) = bytes {
-            store.put(&track.keys.segment(number), bytes, SEGMENT_TYPE).await?;
+            store.put(&track.keys.segment(first.number), bytes, SEGMENT_TYPE).await?;
         }
-        block.add(store, &track.keys, document).await?;
-        track.stored(number, window_s);
+        let numbers: Vec<_> = documents.iter().map(|document| document.number).collect();
+        block.add(store, &track.keys, documents).await?;
+        numbers.into_iter().for_each(|number| track.stored(number, window_s));
     }
+}
+
+/// What is to be stored next: one segment and its octets, or gaps of one block.
+fn next(window: &Window) -> (Vec<SegmentDocument>, Option<Bytes>) {
+    let mut unstored = window.unstored();
+    let Some((first, segment)) = unstored.next() else { return (Vec::new(), None) };
+    let (mut documents, bytes) = (vec![SegmentDocument::of(first, segment)], segment.bytes());
+    let is_gap = |segment: &Segment| segment.state == State::Gap;
+    let goes_on = |number: u64| number / BLOCK_SEGMENTS == first / BLOCK_SEGMENTS;
+    if is_gap(segment) {
+        let gaps = unstored.take_while(|(number, segment)| is_gap(segment) && goes_on(*number));
+        documents.extend(gaps.map(|(number, segment)| SegmentDocument::of(number, segment)));
+    }
+    (documents, bytes)
 }
 
 /// Stores an init segment.
@@ -96,8 +106,10 @@ struct Block {
 // === impl Block ===
 
 impl Block {
-    async fn add(&mut self, store: &Store, keys: &TrackKeys, segment: SegmentDocument) -> Result<(), StoreError> {
-        let number = segment.number / BLOCK_SEGMENTS;
+    /// Adds what belongs to one block.
+    async fn add(&mut self, store: &Store, keys: &TrackKeys, more: Vec<SegmentDocument>) -> Result<(), StoreError> {
+        let Some(first) = more.first().map(|first| first.number) else { return Ok(()) };
+        let number = first / BLOCK_SEGMENTS;
         if self.number != Some(number) {
             // After a restart the block has begun already.
             let key = keys.block(number);
@@ -114,14 +126,14 @@ impl Block {
             };
             self.number = Some(number);
         }
-        self.segments.retain(|known| known.number < segment.number);
-        self.segments.push(segment);
+        self.segments.retain(|known| known.number < first);
+        self.segments.extend(more);
         let document = documents::write(&BlockDocument::new(self.segments.clone()));
         store.put(&keys.block(number), document, DOCUMENT_TYPE).await.map(drop)
     }
 }
 
-/// All segments that are stored of a track, oldest first, without a hole in their numbers.
+/// All segments that are stored of a track, oldest first, each with a number of its own and without a hole between them.
 pub(super) async fn segments(store: &Store, keys: &TrackKeys) -> Result<Vec<SegmentDocument>, RestoreError> {
     let (mut segments, mut page) = (Vec::<SegmentDocument>::new(), None);
     loop {
@@ -129,18 +141,12 @@ pub(super) async fn segments(store: &Store, keys: &TrackKeys) -> Result<Vec<Segm
         for object in found.objects {
             let json = store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
             let block: BlockDocument = documents::read(&object.key, &json)?;
-            let next = segments.last().map(|last| last.number + 1);
-            if let (Some(next), Some(first)) = (next, block.segments.first())
-                && first.number != next
-            {
-                let key = object.key;
-                return Err(DocumentError::Inconsistent { key, what: "numbers that do not go on" }.into());
-            }
             segments.extend(block.segments);
         }
         page = found.next;
         if page.is_none() {
-            return Ok(segments);
+            let inconsistent = |what| DocumentError::Inconsistent { key: keys.blocks(), what };
+            return Ok(documents::each(segments).map_err(inconsistent)?);
         }
     }
 }

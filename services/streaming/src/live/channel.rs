@@ -14,7 +14,7 @@ use super::manifest::Manifest;
 use super::marks;
 use super::standby::Standby;
 use super::track::{Init, Track};
-use super::view::{self, View};
+use super::view;
 use super::window::{Segment, State, Window};
 use crate::presentation::Document;
 use crate::steering::Ways;
@@ -38,6 +38,9 @@ pub(crate) struct Channel {
     heard: Mutex<Instant>,
     /// What its MPD remembers.
     pub(super) manifest: Mutex<Manifest>,
+    /// The first number that nobody can have seen when this process began, and the same as it is noted in the store now.
+    first_unseen: u64,
+    pub(super) noted: tokio::sync::Mutex<u64>,
     /// Held while a mark is made.
     pub(super) marking: tokio::sync::Mutex<()>,
     marks: RwLock<Arc<Vec<Mark>>>,
@@ -59,6 +62,11 @@ struct Standing {
 // === impl Channel ===
 
 impl Channel {
+    /// One whose numbers before `first_unseen` may have been seen.
+    pub(super) fn going_on(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>, first_unseen: u64) -> Self {
+        Self { first_unseen, noted: tokio::sync::Mutex::new(first_unseen), ..Self::of(document, tracks) }
+    }
+
     pub(super) fn of(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>) -> Self {
         let standing =
             Standing { publication: None, is_ended: document.is_ended, target_duration_s: document.target_duration_s };
@@ -68,6 +76,8 @@ impl Channel {
             segment_ms: document.segment_ms,
             part_ms: document.part_ms,
             window_s: document.window_s,
+            first_unseen: 0,
+            noted: tokio::sync::Mutex::new(0),
             marking: tokio::sync::Mutex::new(()),
             marks: RwLock::new(Arc::new(document.marks.clone())),
             document: tokio::sync::Mutex::new(document),
@@ -201,7 +211,7 @@ impl Channel {
     }
 
     /// The marks that have not left the window: the same ones for every track.
-    fn date_ranges(&self) -> Vec<DateRange> {
+    pub(super) fn date_ranges(&self) -> Vec<DateRange> {
         let marks = self.marks();
         if marks.is_empty() {
             return Vec::new();
@@ -212,9 +222,9 @@ impl Channel {
         date_ranges_since(&marks::date_ranges(&marks).unwrap_or_default(), from_ms)
     }
 
-    /// The number with which whoever begins to send begins.
+    /// The number with which whoever begins to send begins: one of which nobody has seen anything.
     pub(super) fn next_number(&self) -> u64 {
-        self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0)
+        self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0).max(self.first_unseen)
     }
 
     /// An empty track of it.
@@ -302,20 +312,6 @@ impl Channel {
                 Some(RenditionReport { uri: format!("../{other}/index.m3u8"), last: track.last()? })
             })
             .collect()
-    }
-
-    /// Its tracks that have something as they are now; `None` while it has not begun, by [`Self::target_duration_s`].
-    pub(crate) fn views(&self) -> Option<Vec<Arc<View>>> {
-        let target_duration_s = self.target_duration_s()?;
-        let date_ranges = self.date_ranges();
-        let view = |track: &Arc<Track>| {
-            let mut view = track.view(target_duration_s);
-            view.media.date_ranges.clone_from(&date_ranges);
-            Arc::new(view)
-        };
-        let tracks = self.tracks();
-        let has_any = tracks.iter().any(|track| track.is_ready());
-        Some(tracks.iter().filter(|track| !has_any || track.is_ready()).map(view).collect())
     }
 
     /// The multivariant playlist; `None` while not every track has a whole segment.

@@ -1,7 +1,9 @@
 //! What of a live channel is written to the object store, and under which keys (docs/storage-format.md).
 //!
 //! ```text
-//! {tenant}/channels/{id}.json                                  the channel
+//! {tenant}/channels/{id}.json                                  the channel, until it has ended
+//! {tenant}/channels-ended/{id}.json                            the same from then on: no start of the service reads it
+//! {tenant}/live/{id}/{version}/numbers.json                    numbers that may have been seen
 //! {tenant}/live/{id}/{version}/{track}/init.mp4, init-1.mp4 …  init segments
 //! {tenant}/live/{id}/{version}/{track}/{n}.m4s                 segments, one object each
 //! {tenant}/live/{id}/{version}/{track}/blocks/{b}.json         what is known of the segments b*64 to b*64+63
@@ -20,8 +22,12 @@ use super::window::{Keyframe, Segment, State};
 
 /// The version that is written.
 const VERSION: u32 = 1;
-/// The newest that is read: that of recordings whose segments are in blocks.
-const NEWEST: u32 = 2;
+/// That of recordings whose segments are in blocks.
+const IN_BLOCKS: u32 = 2;
+/// The newest that is read: that of blocks with a run of gaps.
+const NEWEST: u32 = 3;
+/// The most numbers that a run of gaps, or a hole, can stand for.
+const RUN_MAX: u64 = 1_000_000;
 /// Segments of a block.
 pub(crate) const BLOCK_SEGMENTS: u64 = 64;
 /// The most octets of a document that is read: a day in segments of one second has 15 MiB.
@@ -110,6 +116,9 @@ pub(crate) struct SegmentDocument {
     pub(crate) init: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_discontinuity: bool,
+    /// How many numbers it stands for, each as long as the others: more than 1 for a run of gaps.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) numbers: u64,
     /// Pictures that need no other; older releases did not note them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) keyframes: Vec<Keyframe>,
@@ -145,9 +154,52 @@ pub(crate) enum DocumentError {
     },
 }
 
+/// Numbers of segments of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NumbersDocument {
+    version: u32,
+    /// The first one that nobody can have seen anything of.
+    pub(crate) next: u64,
+}
+
 /// Where the tracks of a version lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TrackKeys(String);
+
+fn one() -> u64 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_one(numbers: &u64) -> bool {
+    *numbers == 1
+}
+
+/// A document for each number: runs of gaps are taken apart, and what lacks between two is a gap, as a release wrote it that forgot gaps
+/// before it stored them.
+pub(crate) fn each(segments: Vec<SegmentDocument>) -> Result<Vec<SegmentDocument>, &'static str> {
+    let mut all: Vec<SegmentDocument> = Vec::with_capacity(segments.len());
+    for segment in segments {
+        if let Some(last) = all.last() {
+            let missing =
+                segment.number.checked_sub(last.number.saturating_add(1)).ok_or("numbers that do not go on")?;
+            let end_ticks = last.time_ticks.saturating_add(last.duration_ticks);
+            let each_ticks = segment.time_ticks.saturating_sub(end_ticks) / missing.max(1);
+            let gap = SegmentDocument::gap(last.number + 1, (end_ticks, each_ticks), last.init);
+            all.extend(gap.run(missing)?);
+        }
+        if segment.numbers == 1 {
+            all.push(segment);
+        } else if segment.is_gap() && segment.numbers > 0 {
+            let each_ticks = segment.duration_ticks / segment.numbers;
+            let gap = SegmentDocument::gap(segment.number, (segment.time_ticks, each_ticks), segment.init);
+            all.extend(gap.run(segment.numbers)?);
+        } else {
+            return Err("a segment with several numbers");
+        }
+    }
+    Ok(all)
+}
 
 /// Reads a document.
 pub(crate) fn read<T: DeserializeOwned>(key: &str, json: &[u8]) -> Result<T, DocumentError> {
@@ -171,6 +223,16 @@ pub(crate) fn write(document: &impl Serialize) -> bytes::Bytes {
 /// Where the channels of a tenant are.
 pub(crate) fn channels_prefix(tenant: &str) -> String {
     format!("{tenant}/channels/")
+}
+
+/// Where a channel is that has ended.
+pub(crate) fn ended_key(tenant: &str, id: Uuid) -> String {
+    format!("{tenant}/channels-ended/{id}.json")
+}
+
+/// Which numbers of a channel may have been seen.
+pub(crate) fn numbers_key(tenant: &str, id: Uuid, media_version: &str) -> String {
+    format!("{tenant}/live/{id}/{media_version}/numbers.json")
 }
 
 /// Where a channel is.
@@ -214,7 +276,16 @@ impl ChannelDocument {
 
 impl BlockDocument {
     pub(crate) fn new(segments: Vec<SegmentDocument>) -> Self {
-        Self { version: VERSION, segments }
+        let has_runs = segments.iter().any(|segment| segment.numbers != 1);
+        Self { version: if has_runs { NEWEST } else { VERSION }, segments }
+    }
+}
+
+// === impl NumbersDocument ===
+
+impl NumbersDocument {
+    pub(crate) fn new(next: u64) -> Self {
+        Self { version: VERSION, next }
     }
 }
 
@@ -234,7 +305,7 @@ impl RecordingDocument {
     pub(crate) fn in_blocks(&self) -> Self {
         let block = |segment: &SegmentDocument| segment.number / BLOCK_SEGMENTS;
         let blocks = self.segments.first().map(block).zip(self.segments.last().map(block));
-        Self { version: NEWEST, segments: Vec::new(), blocks, ..self.clone() }
+        Self { version: IN_BLOCKS, segments: Vec::new(), blocks, ..self.clone() }
     }
 
     /// Checks that numbers go on without a hole and that init segments are there.
@@ -277,8 +348,27 @@ impl SegmentDocument {
             sha256: if is_gap { String::new() } else { hex::encode(segment.sha256) },
             init: segment.init,
             is_discontinuity: segment.is_discontinuity,
+            numbers: segment.numbers,
             keyframes: segment.keyframes.clone(),
         }
+    }
+
+    /// What never came, at a time and for so long.
+    fn gap(number: u64, (time_ticks, duration_ticks): (u64, u64), init: u32) -> Self {
+        let mut segment = Segment::new(time_ticks, duration_ticks, init, State::Gap);
+        segment.is_stored = true;
+        Self::of(number, &segment)
+    }
+
+    /// So many of it, one behind the other.
+    fn run(self, numbers: u64) -> Result<impl Iterator<Item = Self>, &'static str> {
+        if numbers > RUN_MAX {
+            return Err("more gaps than a track can have");
+        }
+        Ok((0..numbers).map(move |at| {
+            let time_ticks = self.time_ticks.saturating_add(at.saturating_mul(self.duration_ticks));
+            Self { number: self.number.saturating_add(at), time_ticks, ..self.clone() }
+        }))
     }
 
     pub(crate) fn is_gap(&self) -> bool {
@@ -324,5 +414,30 @@ impl TrackKeys {
 
     pub(crate) fn recording(&self) -> String {
         format!("{}/recording.json", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_read_as_gaps_and_so_is_a_hole() {
+        let came = |number, time_ticks| SegmentDocument {
+            sha256: "ab".repeat(32),
+            ..SegmentDocument::gap(number, (time_ticks, 100), 0)
+        };
+        let run = SegmentDocument { numbers: 3, ..SegmentDocument::gap(1, (100, 300), 0) };
+        let all = each(vec![came(0, 0), run.clone(), came(4, 400), came(7, 720)]).unwrap();
+        let seen: Vec<_> = all.iter().map(|one| (one.number, one.time_ticks, one.is_gap(), one.numbers)).collect();
+        let (gap, media) = (true, false);
+        let before = [(0, 0, media, 1), (1, 100, gap, 1), (2, 200, gap, 1), (3, 300, gap, 1), (4, 400, media, 1)];
+        assert_eq!(seen, [&before[..], &[(5, 500, gap, 1), (6, 610, gap, 1), (7, 720, media, 1)]].concat());
+        assert!(each(vec![came(1, 0), came(1, 100)]).is_err(), "twice the same");
+        assert!(each(vec![came(0, 0), came(u64::MAX, 100)]).is_err(), "more than memory holds");
+        assert!(each(vec![SegmentDocument { numbers: 0, ..run.clone() }]).is_err());
+        // What older releases would misread they refuse.
+        let block = |segments| serde_json::to_value(BlockDocument::new(segments)).unwrap()["version"].clone();
+        assert_eq!((block(vec![came(0, 0)]), block(vec![run])), (1.into(), 3.into()));
     }
 }

@@ -8,7 +8,7 @@ use flame_api::metadata::{NewAsset, NewVersion, Source};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::documents::{self, RecordingDocument, SegmentDocument};
+use super::documents::{self, ChannelDocument, RecordingDocument, SegmentDocument};
 use super::{Channel, DOCUMENT_TYPE, Live, LiveError, Track, archive, channel};
 
 /// How long a channel that has ended is still served from memory: until then everybody knows the recording.
@@ -30,6 +30,8 @@ impl Live {
             self.catalogue(&channel, recordings).await?;
         }
         self.write(&channel, |document| document.is_ended = true).await?;
+        let document = channel.document.lock().await.clone();
+        self.put_away(&document).await?;
         tracing::info!(channel = %id, "a live channel ended");
         let (live, stop) = (self.clone(), self.0.stop.clone());
         self.0.tasks.spawn(async move {
@@ -37,6 +39,14 @@ impl Live {
             live.channels().remove(&id);
         });
         Ok(channel.shown().await)
+    }
+
+    /// Moves the document of a channel that has ended to where no start of the service looks. Repeating it changes nothing.
+    pub(super) async fn put_away(&self, document: &ChannelDocument) -> Result<(), LiveError> {
+        let key = documents::ended_key(&self.0.tenant, document.id);
+        self.0.store.put(&key, documents::write(document), DOCUMENT_TYPE).await?;
+        self.0.store.delete(&documents::channel_key(&self.0.tenant, document.id)).await?;
+        Ok(())
     }
 
     /// Writes down all segments of all tracks that have any: in the one document, or, where they are more than one document
@@ -77,7 +87,7 @@ impl Live {
 
     /// Makes the channel an asset that plays.
     async fn catalogue(&self, channel: &Channel, recordings: Vec<RecordingDocument>) -> Result<(), LiveError> {
-        let key = documents::channel_key(&self.0.tenant, channel.id);
+        let key = documents::ended_key(&self.0.tenant, channel.id);
         let document = channel.document.lock().await.clone();
         let tracks: Vec<_> = recordings
             .into_iter()

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -13,7 +14,15 @@ use flame_cmaf::arriving::Arrival;
 use futures_util::StreamExt;
 use uuid::Uuid;
 
-use super::{Channel, INITS_MAX, Live, LiveError, TRACKS_MAX, Track, archive, limits};
+use super::documents::{self, NumbersDocument};
+use super::{Channel, INITS_MAX, Live, LiveError, NotTaken, TRACKS_MAX, Track, archive, limits};
+
+/// Numbers that are noted before anything of them can be seen, and how many are left when more are noted: an encoder that takes over brings
+/// up to three segments at once.
+const NOTED_AHEAD: u64 = 5;
+const NOTED_MARGIN: u64 = 3;
+/// How long a publication waits for that before it begins: the store may be away, and media go on all the same.
+const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
 // === impl Live ===
 
@@ -27,6 +36,9 @@ impl Live {
     /// The same of somebody who may, without a look at the key.
     pub(super) async fn begin(&self, channel: Arc<Channel>, new: &NewPublication) -> Result<Publication, LiveError> {
         let id = channel.id;
+        if self.0.stop.is_cancelled() {
+            return Err(NotTaken::Shut.into());
+        }
         limits::check_tracks(channel.part_ms, &new.tracks)?;
         let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
         if channel.tracks().len() + new_tracks > TRACKS_MAX {
@@ -38,6 +50,11 @@ impl Live {
             return self.stand_by(&channel, new);
         }
         let first_number = channel.next_number();
+        // Whoever has the channel now keeps it where this one cannot go on.
+        for track in new.tracks.iter().filter_map(|track| channel.track(&track.name)) {
+            track.can_skip_to(first_number)?;
+        }
+        self.note_numbers(&channel, first_number).await;
         let publication = Uuid::new_v4();
         let standby = channel.standby();
         if let Some(standby) = &standby {
@@ -48,8 +65,7 @@ impl Live {
             let track = channel.track(&facts.name);
             let track = track.unwrap_or_else(|| self.new_track(&channel, facts, first_number));
             track.announce(facts.clone());
-            track.pause();
-            track.skip_to(first_number)?;
+            track.taken_by(publication, first_number)?;
         }
         let standby = standby.map(|standby| standby.publication);
         self.publications().retain(|other, channel| channel.id != id || Some(*other) == standby);
@@ -58,6 +74,39 @@ impl Live {
         tracing::info!(channel = %id, %publication, first_number, "a publication begins");
         let (segment_ms, part_ms) = (channel.segment_ms, channel.part_ms);
         Ok(Publication { id: publication, channel: id, segment_ms, part_ms, first_number })
+    }
+
+    /// Notes that numbers from `next` on may be seen soon. Parts go out before their segment is stored, and caches keep them: a process that
+    /// comes after this one begins behind all that were noted, whatever became of this one.
+    async fn note_numbers(&self, channel: &Channel, next: u64) {
+        let mut noted = channel.noted.lock().await;
+        if *noted >= next + NOTED_MARGIN {
+            return;
+        }
+        let key = documents::numbers_key(&self.0.tenant, channel.id, &channel.media_version);
+        let document = documents::write(&NumbersDocument::new(next + NOTED_AHEAD));
+        let written = self.0.store.put(&key, document, super::DOCUMENT_TYPE);
+        match tokio::time::timeout(NOTED_WITHIN, written).await {
+            Ok(Ok(_)) => *noted = next + NOTED_AHEAD,
+            Ok(Err(error)) => tracing::warn!(channel = %channel.id, %error, "the numbers that are used are not noted"),
+            Err(_) => tracing::warn!(channel = %channel.id, "the numbers that are used are not noted in time"),
+        }
+    }
+
+    /// This process takes nothing more, and all that came is stored: the next one goes on with the number that is next now.
+    pub(super) async fn note_last_numbers(&self) {
+        let channels: Vec<_> = self.channels().values().cloned().collect();
+        for channel in channels {
+            let (next, noted) = (channel.next_number(), *channel.noted.lock().await);
+            if noted == next || channel.is_ended() {
+                continue;
+            }
+            let key = documents::numbers_key(&self.0.tenant, channel.id, &channel.media_version);
+            let document = documents::write(&NumbersDocument::new(next));
+            if let Err(error) = self.0.store.put(&key, document, super::DOCUMENT_TYPE).await {
+                tracing::warn!(channel = %channel.id, %error, "the last number is not noted: a few will be left out");
+            }
+        }
     }
 
     /// A track that the channel has not had before.
@@ -134,6 +183,10 @@ impl Live {
         if held as u64 > self.0.config.memory.0 {
             return Err(LiveError::Behind(held));
         }
+        if channel.noted.try_lock().is_ok_and(|noted| *noted < channel.next_number() + NOTED_MARGIN) {
+            let (live, channel, next) = (self.clone(), Arc::clone(&channel), channel.next_number());
+            self.0.tasks.spawn(async move { live.note_numbers(&channel, next).await });
+        }
         let (mut arrival, mut body, mut at) = (Arrival::new(defaults), body.into_data_stream(), 0);
         let silence = self.0.config.silence.0;
         loop {
@@ -155,9 +208,13 @@ impl Live {
             }
         }
         arrival.end()?;
+        let behind = self.0.config.behind_segments;
         match &standby {
-            Some(standby) => standby.end(&channel, name, number),
-            None => track.end(number),
+            Some(standby) => standby.end(&channel, name, number, behind),
+            None => {
+                track.end(number);
+                channel.leave_behind(&track, number, behind);
+            }
         }
         channel.note_periods();
         self.note_target(&channel).await

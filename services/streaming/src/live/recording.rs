@@ -108,6 +108,8 @@ impl Recordings {
         if let Some((first, last)) = document.blocks {
             document.segments = self.blocks(&keys, name, first..=last).await?;
         }
+        let segments = documents::each(document.segments);
+        document.segments = segments.map_err(|what| DocumentError::Inconsistent { key: key.clone(), what })?;
         document.check(&key)?;
         let recording = Recording::of(keys, &document);
         recording.map(Arc::new).map_err(|source| RecordingError::Playlist { track: name.clone(), source })
@@ -122,9 +124,12 @@ impl Recordings {
     ) -> Result<Vec<SegmentDocument>, RecordingError> {
         let block = async |number| {
             let key = keys.block(number);
-            let json = self.store.get(&key, DOCUMENT_MAX_BYTES).await;
-            let json = json.map_err(|source| RecordingError::Read { track: track.clone(), source })?;
-            documents::read::<BlockDocument>(&key, &json).map_err(RecordingError::from)
+            match self.store.get(&key, DOCUMENT_MAX_BYTES).await {
+                Ok(json) => documents::read::<BlockDocument>(&key, &json).map_err(RecordingError::from),
+                // Where a run of gaps covers it.
+                Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(BlockDocument::new(Vec::new())),
+                Err(source) => Err(RecordingError::Read { track: track.clone(), source }),
+            }
         };
         let blocks = stream::iter(numbers).map(block).buffered(BLOCKS_AT_ONCE);
         let segments = blocks.map_ok(|block: BlockDocument| stream::iter(block.segments.into_iter().map(Ok)));

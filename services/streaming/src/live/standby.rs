@@ -134,7 +134,7 @@ impl Standby {
     }
 
     /// A segment has come to its end.
-    pub(super) fn end(&self, channel: &Channel, track: &str, number: u64) {
+    pub(super) fn end(&self, channel: &Channel, track: &str, number: u64, behind: u64) {
         match &mut *self.role() {
             Role::Waiting(lanes) => {
                 let held = lanes.get_mut(track).and_then(|lane| lane.segments.back_mut());
@@ -145,6 +145,7 @@ impl Standby {
             Role::Sending { from, to, .. } => {
                 if let (Some(number), Some(found)) = (moved(number, *from, *to), channel.track(track)) {
                     found.end(number);
+                    channel.leave_behind(&found, number, behind);
                 }
             }
         }
@@ -158,14 +159,16 @@ impl Standby {
         let Some(from) = first(lanes, channel.end_ms()) else { return Ok(false) };
         let inits: BTreeMap<String, Init> =
             lanes.iter().filter_map(|(name, lane)| Some((name.clone(), lane.init?))).collect();
+        for track in self.tracks.iter().filter_map(|facts| channel.track(&facts.name)) {
+            track.can_skip_to(channel.next_number())?;
+        }
         channel.taken_by(self.publication);
         let to = channel.next_number();
         for facts in &self.tracks {
             let found = channel.track(&facts.name).zip(inits.get(&facts.name)).zip(lanes.remove(&facts.name));
             let Some(((track, init), lane)) = found else { continue };
             track.announce(facts.clone());
-            track.pause();
-            track.skip_to(to)?;
+            track.taken_by(self.publication, to)?;
             track.begin_with(init.number);
             for held in lane.segments {
                 let Some(number) = moved(held.number, from, to) else { continue };

@@ -12,6 +12,7 @@ use flame_cmaf::arriving::{ArrivalError, Chunk, Defaults};
 use flame_playlist::{DateRange, LiveMedia, PlaylistError, Position, RenditionReport, Wait};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
 use super::documents::{InitDocument, TrackKeys};
 use super::standby::Init as Counted;
@@ -34,6 +35,8 @@ pub(crate) struct Track {
     /// Something waits to be stored.
     pub(super) to_store: Notify,
     written: Mutex<Written>,
+    /// Who sent it last, or began to.
+    publication: Mutex<Option<Uuid>>,
 }
 
 /// An init segment.
@@ -99,6 +102,7 @@ impl Track {
             changes: watch::Sender::new(0),
             to_store: Notify::new(),
             written: Mutex::default(),
+            publication: Mutex::default(),
         }
     }
 
@@ -187,9 +191,39 @@ impl Track {
         self.end(self.next_number().saturating_sub(1));
     }
 
-    /// Leaves out what the other tracks have and this one has not.
-    pub(crate) fn skip_to(&self, number: u64) -> Result<(), NotTaken> {
-        self.change(|window| window.skip_to(number))
+    /// Whether it can be taken over by who begins with `number`.
+    pub(super) fn can_skip_to(&self, number: u64) -> Result<(), NotTaken> {
+        self.window().can_skip_to(number)
+    }
+
+    /// `publication` begins to send it, with `number`: what the other tracks have and this one has not is left out.
+    pub(super) fn taken_by(&self, publication: Uuid, number: u64) -> Result<(), NotTaken> {
+        *self.publication.lock().unwrap_or_else(PoisonError::into_inner) = Some(publication);
+        self.pause();
+        let skipped = self.change(|window| window.skip_to(number));
+        self.to_store.notify_one();
+        skipped
+    }
+
+    /// Who sent it last, or began to.
+    pub(super) fn publication(&self) -> Option<Uuid> {
+        *self.publication.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Leaves out all up to `number`, which begins at `time_ticks`; where nothing of it has ever come, there is nothing to leave out.
+    pub(super) fn skip_until(&self, number: u64, time_ticks: u64) -> Result<(), NotTaken> {
+        if self.next_number() >= number {
+            return Ok(());
+        }
+        let skipped = self.change(|window| window.skip_until(number, time_ticks));
+        self.to_store.notify_one();
+        skipped
+    }
+
+    /// This process takes nothing more.
+    pub(super) fn shut(&self) {
+        self.change(Window::shut);
+        self.to_store.notify_one();
     }
 
     /// Nothing more will come.

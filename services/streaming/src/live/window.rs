@@ -3,6 +3,7 @@
 //! Pure: it holds values, and is told what happened. What came once is not taken twice, numbers only grow, and a number
 //! that was left out is a gap: so a door may send again what it does not know to have arrived.
 
+mod gaps;
 mod keyframes;
 
 use std::collections::VecDeque;
@@ -14,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// The most gaps that are noted at once; who leaves out more than that has not left out segments.
+/// The most gaps that one segment may leave before it; who leaves out more than that has not left out segments.
 const GAPS_MAX: u64 = 1_000;
+/// The most that a track may be behind its channel: eleven days of segments of a second. What goes on then is another track.
+const RUN_MAX: u64 = 1_000_000;
 /// Segments that tell how far a track is.
 const EDGE_SEGMENTS: usize = 3;
 /// The most parts of a segment.
@@ -35,10 +38,14 @@ pub(crate) struct Window {
     /// When the first segment of all began.
     origin_ticks: Option<u64>,
     segments: VecDeque<Segment>,
+    /// What left the window before it was stored, with its numbers, oldest first.
+    leaving: VecDeque<(u64, Segment)>,
     /// The init segment of what comes now, and whether what comes next does not go on from what came.
     init: u32,
     is_broken: bool,
     is_over: bool,
+    /// This process stops: another one goes on.
+    is_shut: bool,
 }
 
 /// A segment.
@@ -49,6 +56,8 @@ pub(crate) struct Segment {
     pub(crate) init: u32,
     pub(crate) is_discontinuity: bool,
     pub(crate) state: State,
+    /// How many numbers it stands for: 1, but for a run of gaps that has left the window.
+    pub(crate) numbers: u64,
     pub(crate) size_bytes: u64,
     /// Its pictures that need no other; none of sound.
     pub(crate) keyframes: Vec<Keyframe>,
@@ -89,13 +98,18 @@ pub(crate) struct Part {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum NotTaken {
     /// Too many numbers were left out.
-    #[error("segment {number} would leave {missing} out; {GAPS_MAX} at most can be missing")]
+    #[error("segment {number} would leave {missing} out; {most} at most can be missing")]
     Jump {
         /// The number.
         number: u64,
         /// How many.
         missing: u64,
+        /// How many can be.
+        most: u64,
     },
+    /// Nothing is taken any more.
+    #[error("this instance of the service stops: send it again")]
+    Shut,
     /// Its time does not follow.
     #[error("segment {number} begins at {time_ticks}, before the end of what came before it at {end_ticks}")]
     Time {
@@ -128,9 +142,11 @@ impl Window {
             keyframes_before: 0,
             origin_ticks: None,
             segments: VecDeque::new(),
+            leaving: VecDeque::new(),
             init: 0,
             is_broken: false,
             is_over: false,
+            is_shut: false,
         }
     }
 
@@ -153,28 +169,11 @@ impl Window {
         self.first_number + self.segments.len() as u64
     }
 
-    /// Leaves out all up to `number`, as far as it has not come.
-    pub(crate) fn skip_to(&mut self, number: u64) -> Result<(), NotTaken> {
-        self.skip(number, self.gap_ticks)
-    }
-
-    fn skip(&mut self, number: u64, gap_ticks: u64) -> Result<(), NotTaken> {
-        let missing = number.saturating_sub(self.next_number());
-        if missing > GAPS_MAX {
-            return Err(NotTaken::Jump { number, missing });
-        }
-        if missing > 0 {
-            self.close();
-        }
-        for _ in 0..missing {
-            let time_ticks = self.end_ticks();
-            self.push(Segment::new(time_ticks, gap_ticks, self.init, State::Gap));
-        }
-        Ok(())
-    }
-
     /// Takes the `at`-th chunk of the segment `number`; `false` where it was there already.
     pub(crate) fn chunk(&mut self, number: u64, at: usize, chunk: Chunk) -> Result<bool, NotTaken> {
+        if self.is_shut {
+            return Err(NotTaken::Shut);
+        }
         let next = self.next_number();
         if number >= next {
             if number > next {
@@ -184,6 +183,7 @@ impl Window {
                 self.skip(number, if is_known { each_ticks } else { self.gap_ticks })?;
             }
             self.close();
+            self.fit_gap(chunk.time_ticks);
             let end_ticks = self.end_ticks();
             if !self.is_broken && chunk.time_ticks < end_ticks {
                 return Err(NotTaken::Time { number, time_ticks: chunk.time_ticks, end_ticks });
@@ -216,6 +216,12 @@ impl Window {
         self.is_over = true;
     }
 
+    /// Nothing more is taken by this process: what is under way is what there is.
+    pub(crate) fn shut(&mut self) {
+        self.close();
+        self.is_shut = true;
+    }
+
     /// Whether nothing more will come, and all that came is stored.
     pub(crate) fn is_done(&self) -> bool {
         self.is_over && self.unstored().next().is_none()
@@ -240,7 +246,8 @@ impl Window {
 
     /// When the last segment ends.
     fn end_ticks(&self) -> u64 {
-        self.segments.back().map_or(0, |last| last.time_ticks.saturating_add(last.duration_ticks))
+        let last = self.segments.back().or_else(|| self.leaving.back().map(|(_, last)| last));
+        last.map_or(0, |last| last.time_ticks.saturating_add(last.duration_ticks))
     }
 
     /// Forgets what lies further back than `window_ticks`, as far as it is stored; who is forgotten.
@@ -248,7 +255,7 @@ impl Window {
         let mut left_ticks: u64 = self.segments.iter().map(|segment| segment.duration_ticks).sum();
         let mut forgotten = 0;
         while let Some(first) = self.segments.front()
-            && first.is_done()
+            && first.is_stored
             && left_ticks.saturating_sub(first.duration_ticks) >= window_ticks
         {
             left_ticks -= first.duration_ticks;
@@ -271,6 +278,9 @@ impl Window {
 
     /// Notes that a segment is stored.
     pub(crate) fn stored(&mut self, number: u64) {
+        if self.leaving.front().is_some_and(|(first, _)| *first == number) {
+            self.leaving.pop_front();
+        }
         if let Some(segment) = self.segment_mut(number) {
             segment.is_stored = true;
         }
@@ -290,11 +300,12 @@ impl Window {
         number.checked_sub(self.first_number).and_then(|at| usize::try_from(at).ok())
     }
 
-    /// Whole segments from `number` on that are not stored yet, with their numbers.
+    /// What is whole or missing and not stored yet, with its numbers, oldest first.
     pub(crate) fn unstored(&self) -> impl Iterator<Item = (u64, &Segment)> {
+        let leaving = self.leaving.iter().map(|(number, segment)| (*number, segment));
         let numbered = self.segments.iter().enumerate();
-        numbered
-            .map(|(at, segment)| (self.first_number + at as u64, segment))
+        leaving
+            .chain(numbered.map(|(at, segment)| (self.first_number + at as u64, segment)))
             .filter(|(_, segment)| segment.state != State::UnderWay && !segment.is_stored)
     }
 
@@ -310,7 +321,8 @@ impl Window {
 
     /// Octets that are held.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.segments.iter().flat_map(|segment| &segment.parts).map(|part| part.bytes.len()).sum()
+        let segments = self.leaving.iter().map(|(_, segment)| segment).chain(&self.segments);
+        segments.flat_map(|segment| &segment.parts).map(|part| part.bytes.len()).sum()
     }
 
     /// The number of the init segment of what comes now.
@@ -375,6 +387,7 @@ impl Segment {
             init,
             is_discontinuity: false,
             state,
+            numbers: 1,
             size_bytes: 0,
             keyframes: Vec::new(),
             parts: Vec::new(),
@@ -399,10 +412,6 @@ impl Segment {
             sha256: Sha256::digest(&chunk.bytes).into(),
             bytes: chunk.bytes,
         });
-    }
-
-    fn is_done(&self) -> bool {
-        self.is_stored || self.state == State::Gap
     }
 
     /// All its octets, if they are held.

@@ -4,6 +4,7 @@
 //! all that the tests need of a network that fails.
 
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -38,12 +39,27 @@ pub struct World {
     pub relay: Arc<Relay>,
     pub http: reqwest::Client,
     streaming: Option<Running>,
+    program: Option<Program>,
     config: Config,
     metadata: Option<Running>,
     server: Option<RunningStore>,
     server_config: EmbeddedConfig,
     relay_task: JoinHandle<()>,
-    _scratch: Scratch,
+    scratch: Scratch,
+}
+
+/// The service as a process of its own, which dies with the value.
+struct Program {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Signal 9.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The relay's switches.
@@ -117,12 +133,13 @@ impl World {
             relay,
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             streaming: Some(streaming),
+            program: None,
             config,
             metadata: Some(metadata),
             server: Some(server),
             server_config,
             relay_task,
-            _scratch: scratch,
+            scratch,
         }
     }
 
@@ -131,7 +148,36 @@ impl World {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.streaming().address())
+        let address = self.program.as_ref().map_or_else(|| self.streaming().address(), |program| program.address);
+        format!("http://{address}/{path}")
+    }
+
+    /// The program in the place of what serves now, which is killed if it is one.
+    pub async fn run_program(&mut self) {
+        self.program = None;
+        if let Some(streaming) = self.streaming.take() {
+            streaming.stop().await;
+        }
+        let [port] = flame_test_kit::ports::free_tcp();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let (store, file) = (&self.config.store, self.scratch.join("streaming.toml"));
+        let text = format!(
+            "[host]\nlisten = \"{address}\"\nrouter = {:?}\n\
+             [store]\nendpoint = {:?}\nbucket = {:?}\naccess_key = {:?}\nsecret_key = {:?}\n",
+            self.config.host.router.as_ref().unwrap().as_str(),
+            store.endpoint,
+            store.bucket,
+            store.access_key,
+            store.secret_key.expose(),
+        );
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_flame-streaming")).arg(&file).stderr(Stdio::null()).spawn();
+        self.program = Some(Program { child: child.expect("the program starts"), address });
+        eventually(DEADLINE, || async {
+            let answer = self.http.get(self.url("health/live")).send().await;
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+        .await;
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {
@@ -195,7 +241,9 @@ impl World {
     }
 
     pub async fn stop(mut self) {
-        self.streaming.take().unwrap().stop().await;
+        if let Some(streaming) = self.streaming.take() {
+            streaming.stop().await;
+        }
         self.metadata.take().unwrap().stop().await;
         if let Some(server) = self.server.take() {
             server.stop().await;
