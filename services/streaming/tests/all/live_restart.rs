@@ -49,6 +49,17 @@ async fn seen(world: &World, channel: &Channel, part: &str) -> Bytes {
     .await
 }
 
+/// Waits until a segment of the first track is stored, and the block that names it.
+async fn noted(world: &World, channel: &Channel, number: u64) {
+    let key = format!("default/live/{}/{}/v/blocks/{:012}.json", channel.id, channel.version, number / 64);
+    eventually(DEADLINE, || async {
+        let block = world.store.get(&key, 1 << 20).await.map_err(|error| error.to_string())?;
+        let block = String::from_utf8_lossy(&block).into_owned();
+        if block.contains(&format!("\"number\":{number},")) { Ok(()) } else { Err(block) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_is_followed_by_one_that_uses_no_name_again() {
     let mut world = World::start().await;
@@ -61,8 +72,7 @@ async fn a_killed_process_is_followed_by_one_that_uses_no_name_again() {
         before.push(seen(&world, &channel, &format!("3.{part}.m4s")).await);
     }
     // What is whole is stored a moment later.
-    let key = format!("default/live/{}/{}/v/2.m4s", channel.id, channel.version);
-    eventually(DEADLINE, || async { world.store.head(&key).await.unwrap().map(drop).ok_or("not stored") }).await;
+    noted(&world, &channel, 2).await;
 
     world.run_program().await;
     let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
@@ -113,25 +123,24 @@ async fn a_track_that_was_away_for_more_than_a_thousand_segments_comes_back() {
     const AWAY: u64 = 1_100;
     let mut world = World::start().await;
     let channel = channel(&world).await;
-    let mut encoder = Encoder::new(1280, NOON_TICKS);
-    let first = publish_all(&world, &channel, &["v", "w"], encoder.init()).await;
-    let sent = encoder.segment().concat();
-    put(&world, &first, "v/0.m4s", sent.clone()).await;
-    put(&world, &first, "w/0.m4s", sent).await;
-    let alone = publish_all(&world, &channel, &["v"], encoder.init()).await;
-    for number in 1..AWAY {
-        put(&world, &alone, &format!("v/{number}.m4s"), encoder.segment().concat()).await;
+    let encoder = |number: u64| Encoder::new(1280, NOON_TICKS + (number as i64) * (PARTS as i64) * PART_TICKS);
+    let init = encoder(0).init();
+    let first = publish_all(&world, &channel, &["v", "w"], init.clone()).await;
+    put(&world, &first, "v/0.m4s", encoder(0).segment().concat()).await;
+    put(&world, &first, "w/0.m4s", encoder(0).segment().concat()).await;
+    // The other one goes on, with gaps of its own, so that this does not take long.
+    let alone = publish_all(&world, &channel, &["v"], init.clone()).await;
+    for number in [1, AWAY / 2, AWAY - 1] {
+        put(&world, &alone, &format!("v/{number}.m4s"), encoder(number).segment().concat()).await;
     }
     for restarts in 0..2 {
         let number = AWAY + restarts;
-        let publication = publish_all(&world, &channel, &["v", "w"], encoder.init()).await;
+        let publication = publish_all(&world, &channel, &["v", "w"], init.clone()).await;
         assert_eq!(publication.first_number, number);
-        let sent = encoder.segment().concat();
+        let sent = encoder(number).segment().concat();
         put(&world, &publication, &format!("v/{number}.m4s"), sent.clone()).await;
         put(&world, &publication, &format!("w/{number}.m4s"), sent).await;
-        // More is waiting than a stop waits for: here media come much faster than in life.
-        let key = format!("default/live/{}/{}/v/{number}.m4s", channel.id, channel.version);
-        eventually(DEADLINE, || async { world.store.head(&key).await.unwrap().map(drop).ok_or("not stored") }).await;
+        noted(&world, &channel, number).await;
         world.restart_streaming().await;
         let listed = text(&world, &listed_of(&channel, "w")).await;
         assert!(listed.contains(&format!("#EXTINF:2.0,\n{number}.m4s\n")), "{listed}");
