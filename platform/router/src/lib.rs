@@ -5,13 +5,14 @@
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
 //! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
-//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `session` (who is signed in), `search` (where it goes on), `multicast` (one answer to many),
+//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `session` (who is signed in), `search` (where it goes on), `multicast` (one answer to many), `neighbours` (who may take part),
 //! `reload` (what follows the files), `http` (the router's own page and API). The decisions stand in `flame_naming`.
 
 pub mod config;
 mod cookie;
 mod http;
 mod multicast;
+mod neighbours;
 #[doc(hidden)]
 pub mod parsers;
 mod peers;

@@ -45,6 +45,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 
 use crate::config::{self, Config};
 use crate::multicast::Multicast;
+use crate::neighbours::Neighbours;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
 use crate::session::Sessions;
@@ -85,6 +86,7 @@ pub(crate) struct Parties {
     tunnels: Tunnels,
     unawaited: Unawaited,
     multicast: Option<Multicast>,
+    neighbours: Neighbours,
     settings: RwLock<Arc<config::Upstream>>,
     /// This router in `Via`.
     via: headers::Via,
@@ -171,6 +173,7 @@ impl Proxy {
         Self(Arc::new(Parties {
             territory,
             resumer: Arc::new(Resumer { registry: registry.clone(), upstream: Arc::clone(&upstream) }),
+            neighbours: Neighbours::new(registry.clone()),
             registry,
             searches,
             paths,
@@ -246,7 +249,10 @@ impl Proxy {
         let route = Route(route);
         // What is refused before the name was looked up may have any name: it must not become a label.
         let (mut shown, mut cookie) = (HeaderMap::new(), None);
-        let leg = self.multicast.as_ref().and_then(|multicast| Some((multicast, sharing::take_leg(&mut request)?)));
+        let leg = match &self.multicast {
+            Some(multicast) => self.take_leg(&mut request).await.map(|leg| (multicast, leg)),
+            None => None,
+        };
         let (answer, was_looked_up) = match self.prepare(forward, request) {
             Ok(mut outgoing) => {
                 let answer = match leg {

@@ -273,6 +273,13 @@ impl Registry {
         Some(call)
     }
 
+    /// Where other sites' routers are, by the site file.
+    pub(crate) fn other_routers(&self) -> Vec<RouterAddress> {
+        let known = self.atlas();
+        let own = known.atlas.own();
+        known.routers.iter().filter(|(site, _)| *site != own).map(|(_, router)| router.clone()).collect()
+    }
+
     /// Whether this router has a certificate to show.
     pub(crate) fn has_certificate(&self) -> bool {
         self.0.own.is_some()

@@ -136,6 +136,20 @@ impl Parties {
         answer
     }
 
+    /// Takes a request that asks for multicast out of a router's hands: what is left is an ordinary one. So it is for
+    /// everybody else, who gets nothing but that.
+    pub(super) async fn take_leg(&self, request: &mut Request) -> Option<OnUpgrade> {
+        if headers::upgrade(request.headers()) != Some(PROTOCOL) {
+            return None;
+        }
+        // In a box of its own: nearly every request does without.
+        let is_router = Box::pin(self.neighbours.is_one(request.extensions())).await;
+        let leg = hyper::upgrade::on(&mut *request);
+        request.headers_mut().remove(header::UPGRADE);
+        request.headers_mut().remove(header::CONNECTION);
+        is_router.then_some(leg)
+    }
+
     /// Answers another router that can take part in multicast.
     pub(super) async fn share_out(
         &self,
@@ -213,17 +227,6 @@ fn sit(multicast: &Multicast, seat: Seat, leg: OnUpgrade) -> Response {
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     headers::set_upgrade(answer.headers_mut(), PROTOCOL);
     answer
-}
-
-/// Takes a request out of a router's hands that asks for multicast: what is left is an ordinary one.
-pub(super) fn take_leg(request: &mut Request) -> Option<OnUpgrade> {
-    if headers::upgrade(request.headers()) != Some(PROTOCOL) {
-        return None;
-    }
-    let leg = hyper::upgrade::on(&mut *request);
-    request.headers_mut().remove(header::UPGRADE);
-    request.headers_mut().remove(header::CONNECTION);
-    Some(leg)
 }
 
 impl Outgoing {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::http::{StatusCode, header};
 use axum::routing::get;
 use flame_api::peers::PeerState;
-use flame_credentials::Role;
+use flame_credentials::standing::ANY_ROUTER;
+use flame_credentials::{Current, Role};
 use flame_router::Config;
 use flame_service_host::Running;
 use flame_test_kit::eventually;
@@ -147,6 +148,46 @@ async fn a_shared_answer_comes_over_a_leg_of_tls() {
     let (bodies, ()) = tokio::join!(join_all(requests), opens);
     assert!(bodies.iter().all(|body| body.len() == BODY_BYTES && body.iter().all(|byte| *byte == 7)));
     assert_eq!(asked.load(Ordering::SeqCst), 1, "one fetch for all");
+    drop(service);
+}
+
+/// The status that a request for a leg gets over a connection with that certificate.
+async fn asks_for_a_leg(current: Option<&Current>, router: &Router) -> u16 {
+    let mut http = reqwest::Client::builder().no_proxy();
+    let mut url = format!("http://{}/~media/shared", router.viewers);
+    if let Some(current) = current {
+        http = http.tls_backend_preconfigured(current.client_expecting(ANY_ROUTER).unwrap());
+        url = router.url().join("/~media/shared").unwrap().to_string();
+    }
+    let request = http.http1_only().build().unwrap().get(url).header(header::CONNECTION, "upgrade");
+    request.header(header::UPGRADE, flame_multicast::leg::PROTOCOL).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_shows_the_certificate_of_a_router_takes_part_in_a_multicast() {
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let group = SocketAddrV4::new(Ipv4Addr::new(239, 255, 71, 3), probe.local_addr().unwrap().port());
+    drop(probe);
+    let pair = Pair::new("mtls-members");
+    let [origin, _edge] = pair
+        .routers(|config| {
+            config.multicast.enabled = true;
+            config.multicast.groups = vec![group];
+        })
+        .await;
+    let answer = get(async || ([(header::CACHE_CONTROL, "public, max-age=60")], vec![7_u8; BODY_BYTES]));
+    let service = pair.service(0, &origin, &origin, OpenApiRouter::new().route("/shared", answer)).await;
+    eventually(PATIENCE, || async {
+        let (status, _) = origin.get("/~media/shared").await;
+        if status == 200 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    // The address is that of a router in every case: with certificates it counts for nothing.
+    assert_eq!(asks_for_a_leg(None, &origin).await, 200);
+    let of_service = pair.realm.member(Role::Service, "s1", &["other"]);
+    assert_eq!(asks_for_a_leg(Some(&of_service), &origin).await, 200);
+    let of_router = pair.realm.member(Role::Router, "s1", &[]);
+    assert_eq!(asks_for_a_leg(Some(&of_router), &origin).await, 101);
     drop(service);
 }
 

@@ -14,10 +14,12 @@ use flame_api::peers::PeerState;
 use flame_router::Config;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 
 use crate::peers::{Row, all_are};
-use crate::world::{Service, World};
+use crate::world::{Service, World, read_head};
 
 const BODY_BYTES: usize = 1 << 20;
 
@@ -196,4 +198,28 @@ async fn an_origin_that_breaks_off_breaks_every_client_s_answer() {
         let got = tokio::time::timeout(Duration::from_secs(10), answer.bytes()).await.unwrap();
         assert!(got.is_err(), "a part must not look like the whole");
     }
+}
+
+/// Asks for a leg, from an address of this machine; the head of what is answered.
+async fn asks_for_a_leg(world: &World, from: Ipv4Addr) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = socket.connect(world.address()).await.unwrap();
+    let protocol = flame_multicast::leg::PROTOCOL;
+    let request = format!(
+        "GET /~media/shared HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_head(&mut stream).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_from_an_address_that_no_router_has_is_answered_plainly() {
+    let (_row, worlds, origin) = sites([true; 3]).await;
+    origin.may.add_permits(100);
+    let stranger = asks_for_a_leg(&worlds[0], Ipv4Addr::new(127, 0, 0, 2)).await;
+    assert!(stranger.starts_with("HTTP/1.1 200") && stranger.contains("content-length: 1048576"), "{stranger}");
+    assert!(!stranger.contains("upgrade"), "{stranger}");
+    let router = asks_for_a_leg(&worlds[0], Ipv4Addr::LOCALHOST).await;
+    assert!(router.starts_with("HTTP/1.1 101"), "{router}");
 }
