@@ -29,6 +29,7 @@ use flame_service_host::config::Bytes;
 use flame_service_host::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -84,6 +85,8 @@ struct Parties {
     edge: Gathering<Identity, Arc<Shared>>,
     origin: Gathering<Identity, Door>,
     tasks: TaskTracker,
+    /// Where a transfer is worked at: coding, sealing and digests compute for too long for a thread that passes requests on.
+    works_on: Handle,
     stop: CancellationToken,
     measurements: Measurements,
 }
@@ -99,7 +102,7 @@ pub(crate) struct Shared {
 // === impl Multicast ===
 
 impl Multicast {
-    /// Joins the groups; `None` where it is switched off.
+    /// Joins the groups; `None` where it is switched off. Transfers are worked at on the runtime that this is called on.
     pub(crate) fn join(
         config: &MulticastConfig,
         metrics: &Metrics,
@@ -124,6 +127,7 @@ impl Multicast {
             edge: Gathering::default(),
             origin: Gathering::default(),
             tasks: TaskTracker::new(),
+            works_on: Handle::current(),
             stop,
             measurements: Measurements::new(metrics),
         }));
@@ -163,7 +167,7 @@ impl Multicast {
         let shared = Arc::new(Shared { head, fan: Fan::default(), _room: room });
         let taken = lead.open(Arc::clone(&shared));
         let (fan, stop) = (shared.clone(), self.0.stop.clone());
-        self.0.tasks.spawn(async move {
+        let work = async move {
             // Nobody new is let in once the last byte is there: it is over then.
             let _taken = taken;
             let pump = async {
@@ -179,7 +183,8 @@ impl Multicast {
                 }
             };
             tokio::select! { () = pump => {}, () = stop.cancelled() => fan.fan.end(false) }
-        });
+        };
+        self.0.tasks.spawn_on(work, &self.0.works_on);
         Some(shared)
     }
 
@@ -197,7 +202,7 @@ impl Multicast {
         let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, body.into_data_stream());
         let taken = lead.open(door.clone());
         let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());
-        self.0.tasks.spawn(async move {
+        let work = async move {
             let _held = (taken, room);
             tokio::select! {
                 summary = transfer => {
@@ -206,16 +211,18 @@ impl Multicast {
                 }
                 () = stop.cancelled() => {}
             }
-        });
+        };
+        self.0.tasks.spawn_on(work, &self.0.works_on);
         door
     }
 
     /// Runs what belongs to a transfer until the router stops.
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.0.stop.clone();
-        self.0.tasks.spawn(async move {
+        let work = async move {
             tokio::select! { () = work => {}, () = stop.cancelled() => {} }
-        });
+        };
+        self.0.tasks.spawn_on(work, &self.0.works_on);
     }
 }
 
