@@ -14,19 +14,24 @@ mod gathering;
 pub(crate) mod head;
 mod measurements;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue};
-use flame_multicast::{Door, Member, Pool, PoolConfig, sender};
+use bytes::Bytes as Octets;
+use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::group::Rules;
 use flame_naming::identity::{Identity, control};
 use flame_service_host::config::Bytes;
 use flame_service_host::metrics::Metrics;
+use futures_util::Stream;
+use http_body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
@@ -90,6 +95,9 @@ struct Parties {
     stop: CancellationToken,
     measurements: Measurements,
 }
+
+/// What comes by multicast, in order.
+pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
 
 /// An answer that is coming by multicast.
 #[derive(Debug)]
@@ -155,15 +163,23 @@ impl Multicast {
         self.0.origin.ask(identity)
     }
 
-    /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`.
-    pub(crate) async fn receive<L>(&self, leg: L, lead: Lead<Identity, Arc<Shared>>) -> Option<Arc<Shared>>
+    /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`: what `watched`
+    /// makes of it, who may go on with it elsewhere.
+    pub(crate) async fn receive<L, B>(
+        &self,
+        leg: L,
+        lead: Lead<Identity, Arc<Shared>>,
+        watched: impl FnOnce(&head::Head, Blocks) -> B,
+    ) -> Option<Arc<Shared>>
     where
         L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
     {
         let begun = Member::begin(Some(&self.0.pool), leg, &[]).await;
-        let mut member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined")).ok()?;
+        let member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined")).ok()?;
         let head = head::Head::read(member.head())?;
-        let room = self.room_for(&head.headers)?;
+        let (room, mut left_bytes) = (self.room_for(&head.headers)?, head::length(&head.headers)?);
+        let mut body = watched(&head, Box::pin(blocks(member)));
         let shared = Arc::new(Shared { head, fan: Fan::default(), _room: room });
         let taken = lead.open(Arc::clone(&shared));
         let (fan, stop) = (shared.clone(), self.0.stop.clone());
@@ -171,16 +187,21 @@ impl Multicast {
             // Nobody new is let in once the last byte is there: it is over then.
             let _taken = taken;
             let pump = async {
-                loop {
-                    match member.next().await {
-                        Ok(Some(block)) => fan.fan.put(block),
-                        Ok(None) => return fan.fan.end(true),
+                while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                    let block = match frame.map(Frame::into_data) {
+                        Ok(Ok(block)) => block,
+                        Ok(Err(_trailers)) => continue,
                         Err(error) => {
                             tracing::warn!(%error, "an answer that came by multicast broke off");
                             return fan.fan.end(false);
                         }
-                    }
+                    };
+                    // There is room for what was announced, and not for more.
+                    let Some(left) = left_bytes.checked_sub(block.len() as u64) else { return fan.fan.end(false) };
+                    left_bytes = left;
+                    fan.fan.put(block);
                 }
+                fan.fan.end(left_bytes == 0);
             };
             tokio::select! { () = pump => {}, () = stop.cancelled() => fan.fan.end(false) }
         };
@@ -224,6 +245,20 @@ impl Multicast {
         };
         self.0.tasks.spawn_on(work, &self.0.works_on);
     }
+}
+
+/// What a member is given, in order.
+fn blocks<L>(member: Member<L>) -> impl Stream<Item = Result<Octets, Broken>> + Send
+where
+    L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    futures_util::stream::unfold(Some(member), async |member| {
+        let mut member = member?;
+        match member.next().await {
+            Ok(block) => block.map(|block| (Ok(block), Some(member))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
 }
 
 fn kib(bytes: u64) -> u32 {

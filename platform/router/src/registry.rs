@@ -159,6 +159,11 @@ impl Registry {
         self.atlas().has_router(site)
     }
 
+    /// Whether the router of `site` is heard.
+    pub(crate) fn hears_router(&self, site: &Label) -> bool {
+        self.atlas().hears_router(site)
+    }
+
     /// Notes whether the router of `site` is heard.
     pub(crate) fn router_is_heard(&self, site: &Label, is_heard: bool) {
         self.atlas().router_is_heard(site, is_heard);

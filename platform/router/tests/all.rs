@@ -28,6 +28,8 @@ mod mtls;
 mod mtls_sites;
 #[path = "all/multicast.rs"]
 mod multicast;
+#[path = "all/multicast_broken.rs"]
+mod multicast_broken;
 #[path = "all/multicast_switch.rs"]
 mod multicast_switch;
 #[path = "all/page.rs"]

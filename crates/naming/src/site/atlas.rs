@@ -83,7 +83,13 @@ impl Atlas {
         self.routers.contains_key(site)
     }
 
-    /// Notes whether another site's router is heard: only then it is asked in a search.
+    /// Whether another site's router is heard.
+    #[must_use]
+    pub fn hears_router(&self, site: &Label) -> bool {
+        self.routers.get(site).is_some_and(|is_heard| *is_heard)
+    }
+
+    /// Notes whether another site's router is heard: only then it is asked for anything.
     pub fn router_is_heard(&mut self, site: &Label, is_heard: bool) {
         if let Some(heard) = self.routers.get_mut(site) {
             *heard = is_heard;
@@ -170,7 +176,7 @@ impl Atlas {
                     distance: region.distance,
                     is_authority: false,
                     has_room: !held.health.rests(now),
-                    has_router: self.routers.get(&region.site).is_some_and(|is_heard| *is_heard),
+                    has_router: self.hears_router(&region.site),
                 })
                 .collect();
             there.sort_by_key(|one| !one.has_room);

@@ -75,23 +75,34 @@ impl Resumable {
         if outgoing.head.method != Method::GET || !outgoing.is_repeatable() {
             return None;
         }
-        let etag = answer.headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
-        let (from, last) = match answer.status {
+        let (forward, head) = (&outgoing.forward, &outgoing.head);
+        Self::of(resumer, (forward, head), answer.status, &answer.headers)
+    }
+
+    /// The same for an answer to a GET without a body, of that head.
+    pub(super) fn of(
+        resumer: &Arc<Resumer>,
+        (forward, head): (&Forward, &Parts),
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
+        let (from, last) = match status {
             StatusCode::OK => {
-                let length = answer.headers.get(header::CONTENT_LENGTH);
+                let length = headers.get(header::CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
                 (0, length.and_then(|length| length.checked_sub(1)))
             }
             StatusCode::PARTIAL_CONTENT => {
-                let range = ContentRange::of(&answer.headers)?;
+                let range = ContentRange::of(headers)?;
                 (range.first, Some(range.last))
             }
             _ => return None,
         };
-        let (resumer, forward) = (Arc::clone(resumer), outgoing.forward.clone());
-        let coding = answer.headers.get(header::CONTENT_ENCODING).cloned();
-        let is_whole = answer.status == StatusCode::OK;
-        Some(Self { resumer, forward, head: outgoing.head.clone(), etag, coding, from, last, is_whole })
+        let (resumer, forward, head) = (Arc::clone(resumer), forward.clone(), head.clone());
+        let coding = headers.get(header::CONTENT_ENCODING).cloned();
+        let is_whole = status == StatusCode::OK;
+        Some(Self { resumer, forward, head, etag, coding, from, last, is_whole })
     }
 
     /// Asks for what comes after the first `sent` bytes: not the one that broke off, unless it is the only one and

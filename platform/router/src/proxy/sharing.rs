@@ -3,6 +3,7 @@
 //! `crate::multicast`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -17,6 +18,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::fault::Fault;
+use super::resume::Resumable;
+use super::source::Source;
+use super::watched::{Silence, Watched};
 use super::{FLAME_PATH, Outgoing, Parties, Watch, headers};
 use crate::multicast;
 use crate::multicast::{Lead, Multicast, Nothing, PATIENCE, PROTOCOL, Place, Shared};
@@ -27,6 +31,14 @@ const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header:
 
 /// How often a request may lead or follow before it goes its ordinary way: a leader may go without a word.
 const TURNS: usize = 3;
+
+/// How often it is looked whether a router that was asked for all is still heard.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Time without a block after which the rest of an answer is asked for elsewhere. Longer than for one client's answer: a
+/// lost packet of the leg may hold everything up for as long as TCP waits, and what comes by unicast then costs the
+/// origin's link a copy.
+const STALL_AFTER: Duration = Duration::from_secs(2);
 
 /// What became of asking for all.
 enum Brought {
@@ -46,13 +58,16 @@ impl Parties {
         let multicast = self.multicast.as_ref()?;
         let identity = outgoing.identity()?;
         let (site, _) = self.registry.whom(&outgoing.forward.destination, None).ok()?;
-        if site == self.registry.site() || !self.registry.has_router(&site) {
+        if site == self.registry.site() {
             return None;
         }
         for _ in 0..TURNS {
+            if !self.registry.hears_router(&site) {
+                return None;
+            }
             let told = match multicast.at_edge(identity.clone()) {
                 Place::Lead(lead) => {
-                    match Box::pin(self.ask_for_all(multicast, outgoing, &site, &identity, lead)).await {
+                    match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
                         Brought::Shared(shared) => Ok(shared),
                         Brought::Alone(answer) => return Some(Ok(answer)),
                         Brought::Failed(fault) => return Some(Err(fault)),
@@ -72,7 +87,33 @@ impl Parties {
         None
     }
 
-    /// Asks the router of `site` for all who follow `lead`.
+    /// Asks the router of `site` for all who follow `lead`, as long as that router is heard: a slow endpoint is waited
+    /// for, a router that is gone or hangs is not.
+    async fn lead(
+        &self,
+        multicast: &Multicast,
+        outgoing: &mut Outgoing,
+        site: &Label,
+        identity: &Identity,
+        lead: Lead<Identity, Arc<Shared>>,
+    ) -> Brought {
+        let (head, asked) = (outgoing.head.clone(), outgoing.forward.path_and_query.clone());
+        let fell_silent = async {
+            while self.registry.hears_router(site) {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let brought = tokio::select! {
+            brought = self.ask_for_all(multicast, outgoing, site, identity, lead) => brought,
+            () = fell_silent => {
+                tracing::warn!(%site, "its router fell silent while it was asked for all");
+                Brought::Lost
+            }
+        };
+        (outgoing.head, outgoing.forward.path_and_query) = (head, asked);
+        brought
+    }
+
     async fn ask_for_all(
         &self,
         multicast: &Multicast,
@@ -87,14 +128,14 @@ impl Parties {
             tracing::warn!(%site, %name, "its router has no address: not asked for all");
             return Brought::Lost;
         };
-        let head = outgoing.head.clone();
-        outgoing.head.headers.insert(header::HOST, host);
-        let asked = std::mem::replace(&mut outgoing.forward.path_and_query, identity.url().to_owned());
+        identity.url().clone_into(&mut outgoing.forward.path_and_query);
         normalise(&mut outgoing.head.headers, identity);
+        // What an endpoint is asked, should the rest be had from there.
+        let (forward, plain) = (outgoing.forward.clone(), outgoing.head.clone());
+        outgoing.head.headers.insert(header::HOST, host);
         headers::set_upgrade(&mut outgoing.head.headers, PROTOCOL);
         let attempt = self.attempt(outgoing, &call, Watch::Own).await;
-        outgoing.head = head;
-        outgoing.forward.path_and_query = asked;
+        outgoing.head.headers.clone_from(&plain.headers);
         let (mut answer, give_up) = match attempt {
             Ok(answer) => answer,
             Err(lost) => {
@@ -111,7 +152,15 @@ impl Parties {
             };
         }
         match hyper::upgrade::on(&mut answer).await {
-            Ok(leg) => multicast.receive(TokioIo::new(leg), lead).await.map_or(Brought::Lost, Brought::Shared),
+            Ok(leg) => {
+                let watched = |head: &multicast::head::Head, blocks| {
+                    let resumable = Resumable::of(&self.resumer, (&forward, &plain), head.status, &head.headers);
+                    let silence =
+                        Silence { resumed: STALL_AFTER, broken: outgoing.settings.body_idle_timeout.0.max(STALL_AFTER) };
+                    Watched::new((Source::Multicast(blocks), None), call, silence, None, resumable)
+                };
+                multicast.receive(TokioIo::new(leg), lead, watched).await.map_or(Brought::Lost, Brought::Shared)
+            }
             Err(error) => {
                 tracing::warn!(%site, %name, %error, "its router broke off before the first octet");
                 Brought::Lost

@@ -1,4 +1,4 @@
-//! An endpoint's body, whichever way it was asked: over a line, or through one of hyper's clients.
+//! An endpoint's body, whichever way it was asked: over a line, through one of hyper's clients, or by multicast.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,12 +9,13 @@ use hyper::body::Incoming;
 
 use super::line::Flow;
 use super::upstream::Cause;
+use crate::multicast::Blocks;
 
 /// An endpoint's body.
-#[derive(Debug)]
 pub(super) enum Source {
     Line(Flow),
     General(Incoming),
+    Multicast(Blocks),
 }
 
 impl Body for Source {
@@ -25,6 +26,7 @@ impl Body for Source {
         match &mut *self {
             Self::Line(flow) => Pin::new(flow).poll_frame(cx).map_err(Cause::from),
             Self::General(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
+            Self::Multicast(blocks) => blocks.as_mut().poll_next(cx).map_ok(Frame::data).map_err(Cause::from),
         }
     }
 
@@ -32,6 +34,7 @@ impl Body for Source {
         match self {
             Self::Line(flow) => flow.is_end_stream(),
             Self::General(body) => body.is_end_stream(),
+            Self::Multicast(_) => false,
         }
     }
 
@@ -39,6 +42,7 @@ impl Body for Source {
         match self {
             Self::Line(flow) => flow.size_hint(),
             Self::General(body) => body.size_hint(),
+            Self::Multicast(_) => SizeHint::default(),
         }
     }
 }

@@ -51,12 +51,18 @@ impl Row {
 
     /// The router of a site as a process of its own, killed when it is dropped.
     pub fn process(&self, n: usize) -> Child {
+        let mut router = self.command(n);
+        router.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    }
+
+    /// What starts that process.
+    pub fn command(&self, n: usize) -> Command {
         let mut router = Command::new(env!("CARGO_BIN_EXE_flame-router"));
         router
             .env("FLAME_ROUTER__HOST__LISTEN", self.address(n))
             .env("FLAME_ROUTER__SITE", format!("s{n}"))
             .env("FLAME_ROUTER__SITES", self.folder.join("sites.toml"));
-        router.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+        router
     }
 
     pub fn address(&self, n: usize) -> String {
