@@ -104,6 +104,11 @@ impl Health {
         self.observed = now;
     }
 
+    /// It answered what had to wait there: how long that took says nothing.
+    pub fn has_let_wait(&mut self) {
+        self.overtaken = 0;
+    }
+
     /// It is there.
     pub fn revive(&mut self) {
         self.failures = 0;

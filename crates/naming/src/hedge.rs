@@ -4,6 +4,9 @@
 //! answer wins. What is asked again, late or broken, is paid from a token bucket: a share of the requests earns it, and
 //! time a trickle, so that a service that is slow or failing as a whole is not buried under copies. Only the caller knows
 //! which requests are safe to repeat.
+//!
+//! Some requests *wait*: their endpoint holds them until there is something to answer. How long that takes says nothing
+//! of how it does, and a second endpoint would only be held, too.
 
 use std::time::Duration;
 
@@ -39,6 +42,26 @@ pub struct Pace {
     /// Parts of tokens that are missing in the bucket.
     missing: u64,
     filled: Moment,
+}
+
+/// Kinds of files that are sent in parts while they are made.
+const PARTED: [&str; 9] = ["m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa", "ts", "aac", "vtt"];
+
+/// Whether a request for `path_and_query` may wait at its endpoint: a blocking reload of a playlist (`_HLS_msn`, RFC 8216bis
+/// section 6.2.5.2), or a part of a segment, which clients ask for when it is only announced (`EXT-X-PRELOAD-HINT`, section
+/// 4.4.5.3). A part is told by its name, of which the segment's and the part's number are the end: `9.2.m4s`.
+#[must_use]
+pub fn is_wait(path_and_query: &str) -> bool {
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    if query.split('&').any(|field| field.split('=').next() == Some("_HLS_msn")) {
+        return true;
+    }
+    let mut from_behind = path.rsplit('/').next().unwrap_or_default().rsplitn(3, '.');
+    let (kind, part, segment) = (from_behind.next(), from_behind.next(), from_behind.next());
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    kind.is_some_and(|kind| PARTED.contains(&kind))
+        && part.is_some_and(is_number)
+        && segment.is_some_and(|segment| segment.ends_with(|last: char| last.is_ascii_digit()))
 }
 
 // === impl Limits ===

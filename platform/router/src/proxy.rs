@@ -6,6 +6,7 @@
 
 mod body;
 mod fault;
+mod front;
 pub(crate) mod headers;
 mod indirection;
 pub(crate) mod line;
@@ -29,16 +30,17 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
-use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
+use flame_naming::hedge;
 use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
 use flame_naming::search::Budget;
-use flame_naming::{Asked, Forward, Label, Mount, Target, Territory};
+use flame_naming::{Forward, Label, Mount, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::connector::Connector;
-use flame_service_host::{Encrypted, Failure, Front, Taken};
+use flame_service_host::{Encrypted, Failure};
 use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -48,7 +50,6 @@ use crate::multicast::Multicast;
 use crate::neighbours::Neighbours;
 use crate::registry::{Call, Registry};
 use crate::search::{self, Searches};
-use crate::session::Sessions;
 use crate::sticky::{self, Sticky};
 use body::{Gate, GiveUp, Offer, Stalled};
 use fault::Fault;
@@ -103,6 +104,8 @@ struct Outgoing {
     asked: search::Asked,
     /// Whether who gets it asks this router for the next function of a path.
     on_path: bool,
+    /// Whether it may wait at an endpoint until there is something to answer.
+    is_wait: bool,
     /// Whose it is, where its name is sticky.
     sticky: Option<sticky::Key>,
     /// How endpoints are spoken to, as it stood when the request came.
@@ -208,31 +211,6 @@ impl Proxy {
         Probes::new(&self.resumer, self.settings().probe_every.0)
     }
 
-    /// Takes every request that is not for the router itself.
-    pub(crate) fn front(self, sessions: Sessions) -> Front {
-        Arc::new(move |request| {
-            let target = match self.decide(request) {
-                Ok(target) => target,
-                Err(fault) => return Some(at_once(move || Failure::from(fault).into_response())),
-            };
-            let session = sessions.take(&target, request);
-            match target {
-                Target::Own => None,
-                Target::Slash(to) => Some(at_once(move || slash(&to))),
-                Target::Service(forward) => {
-                    let proxy = self.clone();
-                    Some(Box::new(move |request| {
-                        Box::pin(async move {
-                            let mut answer = proxy.pass_on(forward, request).await;
-                            session.confine(&mut answer);
-                            answer
-                        })
-                    }))
-                }
-            }
-        })
-    }
-
     async fn pass_on(self, forward: Forward, request: Request) -> Response {
         if !unawaited::is_one(&request) {
             return self.pass(forward, request).await;
@@ -290,27 +268,6 @@ impl Parties {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Who the request is for, if there is no doubt about what it is.
-    fn decide(&self, request: &Request) -> Result<Target, Fault> {
-        let (uri, fields) = (request.uri(), request.headers());
-        if *request.method() == Method::CONNECT {
-            return Err(Fault::Connect);
-        }
-        let mut hosts = fields.get_all(header::HOST).iter();
-        let host = hosts.next().map(HeaderValue::to_str).transpose();
-        let host = host.map_err(|_| Fault::Malformed("Host has other characters than a host may have"))?;
-        if hosts.next().is_some() || (host.is_none() && request.version() >= Version::HTTP_11) {
-            return Err(Fault::Malformed("send exactly one Host field"));
-        }
-        let own = if request.extensions().get::<Encrypted>().is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != own) {
-            return Err(Fault::Malformed("only http:// can be asked for in absolute form, and https:// over TLS"));
-        }
-        let authority = uri.authority().map(Authority::as_str);
-        let asked = Asked { authority, host, path: uri.path(), query: uri.query() };
-        Ok(self.territory.target(&asked)?)
-    }
-
     /// Makes the request that an endpoint gets.
     fn prepare(&self, mut forward: Forward, mut request: Request) -> Result<Outgoing, Fault> {
         let on_path = self.walk(&mut forward, request.headers_mut())?;
@@ -354,6 +311,7 @@ impl Parties {
         let settings = self.settings();
         let limits = Budget { hops: settings.hops, deadline: settings.answer_timeout.0 };
         let budget = asked.nested.map_or(limits, |left| limits.at_most(left));
+        let is_wait = hedge::is_wait(&forward.path_and_query);
         Ok(Outgoing {
             forward,
             head,
@@ -362,6 +320,7 @@ impl Parties {
             tunnel,
             asked,
             on_path,
+            is_wait,
             sticky,
             settings,
             budget,
@@ -489,15 +448,4 @@ impl Parties {
 
 fn authority(address: SocketAddr) -> Authority {
     address.to_string().parse().expect("a socket address is an authority")
-}
-
-fn at_once(answer: impl FnOnce() -> Response + Send + 'static) -> Taken {
-    Box::new(move |_| Box::pin(async move { answer() }))
-}
-
-fn slash(to: &str) -> Response {
-    match HeaderValue::from_str(to) {
-        Ok(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
-        Err(_) => Failure::bad_request("the path cannot be sent back").into_response(),
-    }
 }

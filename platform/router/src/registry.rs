@@ -255,9 +255,9 @@ impl Registry {
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {
         let kills = self.0.kills.count.load(Ordering::Acquire);
-        let (registry, name, is_router) = (self.clone(), name.clone(), false);
+        let (registry, name, is_router, is_wait) = (self.clone(), name.clone(), false, false);
         let has_ended = AtomicBool::new(false);
-        Call { registry, name, site, choice, is_router, began, kills, hedge_after, has_ended }
+        Call { registry, name, site, choice, is_router, began, kills, hedge_after, is_wait, has_ended }
     }
 
     /// The same for the router of another site, to ask it for `name`; `None` where it has none that can be found.

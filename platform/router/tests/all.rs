@@ -62,6 +62,8 @@ mod switching;
 mod trust;
 #[path = "all/viewers.rs"]
 mod viewers;
+#[path = "all/waits.rs"]
+mod waits;
 #[path = "all/world.rs"]
 mod world;
 

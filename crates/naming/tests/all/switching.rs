@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_naming::health::{Health, LATE_MAX};
-use flame_naming::hedge::{Limits, Pace};
+use flame_naming::hedge::{Limits, Pace, is_wait};
 use flame_naming::table::{NotTurned, Registered};
 use flame_naming::{Choice, Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, State, Table};
 use proptest::prelude::*;
@@ -163,5 +163,33 @@ proptest! {
         }
         let earned = u128::from(limits.burst) * now.0.as_millis() / 10_000;
         prop_assert!((earned.saturating_sub(1)..=earned).contains(&repeated), "{repeated} of {earned}");
+    }
+}
+
+#[test]
+fn what_may_wait_at_its_endpoint_is_told_by_what_it_asks_for() {
+    for wait in [
+        "/live.m3u8?_HLS_msn=12",
+        "/live.m3u8?token=x&_HLS_msn=12&_HLS_part=3",
+        "/a/9.2.m4s",
+        "/a/filePart271.0.mp4",
+        "/9.2.m4s?token=9",
+    ] {
+        assert!(is_wait(wait), "{wait}");
+    }
+    for other in [
+        "/",
+        "",
+        "/live.m3u8",
+        "/live.m3u8?_HLS_skip=YES",
+        "/live.m3u8?x_HLS_msn=1",
+        "/9.m4s",
+        "/a.2.m4s",
+        "/9..m4s",
+        "/9.2",
+        "/9.2.js",
+        "/9.2.m4s/x",
+    ] {
+        assert!(!is_wait(other), "{other}");
     }
 }

@@ -4,7 +4,7 @@
 //! gone to the client: after a refused connection whatever its method (nobody saw it), after a broken one, or where the
 //! endpoint was killed, only if the method is idempotent (RFC 9110 section 9.2.2). A safe one without a body is also sent to a second endpoint when its
 //! answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. Where the name is
-//! sticky, late is not enough: the endpoint has to hang. All of it is paid from the budget of `flame_naming::hedge`, and
+//! sticky, or the request is one that waits at its endpoint, late is not enough: the endpoint has to hang. All of it is paid from the budget of `flame_naming::hedge`, and
 //! ends with the request's own budget of hops and time; which endpoint comes next is `flame_naming::table`'s choice.
 
 use std::error::Error;
@@ -55,6 +55,7 @@ impl Parties {
         for attempt in 1..=outgoing.settings.attempts.max(1) {
             let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
             let call = match self.choose(&to, key, &refused, &broken) {
+                Ok(call) if outgoing.is_wait => call.waiting(),
                 Ok(call) => call,
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &outgoing.forward.mount))),
             };
@@ -119,8 +120,9 @@ impl Parties {
             loop {
                 let late = async {
                     tokio::time::sleep(wait).await;
-                    if key.is_some() {
-                        // What is somebody's own goes to another one only if this one cannot have it.
+                    if key.is_some() || outgoing.is_wait {
+                        // What is somebody's own goes to another one only if this one cannot have it, and what waits here
+                        // would wait there.
                         call.hangs().await;
                     }
                 };
@@ -133,6 +135,7 @@ impl Parties {
                 }
                 if let Some(other) = self.registry.hedge(&to, &call, broken, key) {
                     tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
+                    let other = if outgoing.is_wait { other.waiting() } else { other };
                     // In a box of its own: nearly every request does without.
                     let both = Box::pin(self.first_of(first, (outgoing, &call), &other));
                     let (by_other, outcome) = both.await;

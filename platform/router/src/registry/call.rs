@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub(super) kills: u64,
     /// After how long its answer is late.
     pub(crate) hedge_after: Duration,
+    /// Whether it may wait there until there is something to answer.
+    pub(super) is_wait: bool,
     /// Whether it is noted that it has ended.
     pub(super) has_ended: AtomicBool,
 }
@@ -37,6 +39,13 @@ pub(crate) struct Call {
 // === impl Call ===
 
 impl Call {
+    /// The same for a request that may wait there: what it takes is not noted, and it is late as late as that may be.
+    pub(crate) fn waiting(mut self) -> Self {
+        self.is_wait = true;
+        self.hedge_after = self.registry.atlas().repeats.hedge_max;
+        self
+    }
+
     /// The endpoint gave a whole answer; how long it took says nothing.
     pub(crate) fn succeeded(&self) {
         if self.has_ended.load(Ordering::Relaxed) {
@@ -50,7 +59,15 @@ impl Call {
     pub(crate) fn began(&self) {
         self.registry.0.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
-        self.table(|table| table.began(&self.name, &self.choice, took, now));
+        self.table(|table| self.note_beginning(table, took, now));
+    }
+
+    fn note_beginning(&self, table: &mut Table, took: Duration, now: Moment) {
+        if self.is_wait {
+            table.note(&self.name, &self.choice, Health::has_let_wait);
+        } else {
+            table.began(&self.name, &self.choice, took, now);
+        }
     }
 
     /// The same where all of the answer is here already, and is one of success or not: nothing more of it is to be noted.
@@ -61,7 +78,7 @@ impl Call {
         self.registry.0.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
         self.table(|table| {
-            table.began(&self.name, &self.choice, took, now);
+            self.note_beginning(table, took, now);
             table.note(&self.name, &self.choice, |health| {
                 if is_success {
                     health.revive();
