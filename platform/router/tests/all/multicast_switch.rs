@@ -22,8 +22,9 @@ const BODY_BYTES: usize = 4 << 20;
 const LINK_MBIT: u32 = 200;
 /// Time that the endpoint takes before it answers.
 const ANSWER: Duration = Duration::from_millis(50);
-/// Where the few packets are lost that begin a connection, TCP waits for a second, and that router comes late.
-const RUNS: usize = 8;
+/// Where the few packets are lost that begin a connection, TCP waits for a second, and that router comes late: a run may
+/// cost a copy more. The median of so many is what is held against the promise, odd so that one of them is it.
+const RUNS: usize = 7;
 /// Promised copies on the origin's link at 0 to 1 % loss.
 const COPIES_MAX: f64 = 1.15;
 
@@ -191,8 +192,10 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
         }
         let mut copies = Vec::new();
         // Nine routers and four hundred clients share the cores of one machine: an edge that gets none for a while comes
-        // when the others have everything, and costs a copy of its own. What the link carries otherwise is what is asked.
-        for run in 0..RUNS {
+        // when the others have everything, and costs a copy of its own. More than half of the runs have to do without.
+        // At 5 % no number of copies is promised, only the one fetch.
+        let is_promised = loss <= 1.0;
+        for run in 0..if is_promised { RUNS } else { 1 } {
             let deliver = || world.deliver(&format!("{loss}-{run}"), &body, &EDGES, CLIENTS);
             let (link, fetches, took) = tokio::task::block_in_place(deliver);
             println!("{loss} % lost, run {run}: {link:.3} copies, {fetches} fetches, {took:?}");
@@ -201,12 +204,9 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
                 panic!("{fetches} fetches where one was enough");
             }
             copies.push(link);
-            // At 5 % no number of copies is promised, only the one fetch.
-            if link <= COPIES_MAX || loss > 1.0 {
-                break;
-            }
         }
-        assert!(copies.iter().any(|link| *link <= COPIES_MAX || loss > 1.0), "{copies:?} copies at {loss} %");
+        copies.sort_by(f64::total_cmp);
+        assert!(!is_promised || copies[copies.len() / 2] <= COPIES_MAX, "{copies:?} copies at {loss} %");
     }
 }
 
