@@ -2,9 +2,11 @@
 //!
 //! As long as its requests are plain they are answered by [`crate::plain`]; hyper has it from the first other one on.
 //! A request that came by HTTP/2 is handed on in the form of HTTP/1.1: the authority as `Host`, the target as a path, the
-//! crumbs of its cookie as one field; so nothing behind this line has to know. Patience is bounded for both: hyper does it
+//! crumbs of its cookie as one field, a WebSocket as an upgrade; so nothing behind this line has to know. Patience is bounded for both: hyper does it
 //! for HTTP/1.1, and this does for what begins with neither, for connections without a request, and for clients that keep
 //! their windows shut. Which app answers, and who owns the connection, is the caller's.
+
+mod websocket;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,6 +33,7 @@ use crate::config::Http2Config;
 use crate::plain;
 use crate::problem::Failure;
 use crate::server::{App, Limits};
+pub use websocket::Stays;
 
 /// Longest request head; a longer one gets 431. Also the most that is buffered of a body in either direction.
 pub(crate) const HEAD_MAX_BYTES: usize = 64 * 1024;
@@ -45,6 +48,7 @@ pub(crate) struct Speech {
 }
 
 /// What happens on one connection.
+#[derive(Debug)]
 struct Activity {
     began: Instant,
     /// hyper has its own patience then.
@@ -88,6 +92,7 @@ impl Speech {
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(http2.max_streams)
+            .enable_connect_protocol()
             .initial_stream_window_size(window)
             .initial_connection_window_size(window.saturating_mul(4).min(u32::MAX >> 1))
             .max_send_buf_size(usize::try_from(window).unwrap_or(usize::MAX))
@@ -160,10 +165,15 @@ async fn answer(app: App, request: hyper::Request<Incoming>, known: Extensions, 
         return app.answer(request).await;
     }
     let open = activity.open();
+    let is_websocket = websocket::is_asked_for(&request);
+    if is_websocket {
+        websocket::ask(&mut request, activity);
+    }
     let answer = match as_http1(&mut request) {
         Ok(()) => app.answer(request).await,
         Err(reason) => Failure::bad_request(reason).into_response(),
     };
+    let answer = if is_websocket { websocket::answered(answer) } else { answer };
     answer.map(|body| Body::new(open.with(body)))
 }
 

@@ -49,6 +49,7 @@ pub use acceptor::{Acceptor, Encrypted};
 pub use auth::{Authority, Caller, Scope, SignedIn};
 pub use browser::Pages;
 pub use config::HostConfig;
+pub use connection::Stays;
 pub use disk::FreeSpace;
 pub use extract::{Json, Path, Query};
 pub use host::{Front, Host, Routes, StartError, Taken};

@@ -40,7 +40,7 @@ use flame_naming::search::Budget;
 use flame_naming::{Forward, Label, Mount, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::connector::Connector;
-use flame_service_host::{Encrypted, Failure};
+use flame_service_host::{Encrypted, Failure, Stays};
 use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -277,7 +277,10 @@ impl Parties {
         }
         let protocol = headers::upgrade(request.headers());
         let tunnel = match &protocol {
-            Some(_) => Some((hyper::upgrade::on(&mut request), self.tunnels.slot().ok_or(Fault::TunnelsFull)?)),
+            Some(_) => {
+                let stays = request.extensions_mut().remove::<Stays>();
+                Some((hyper::upgrade::on(&mut request), self.tunnels.slot(stays).ok_or(Fault::TunnelsFull)?))
+            }
             None => None,
         };
         let (mut head, body) = request.into_parts();

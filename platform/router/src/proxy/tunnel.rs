@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use flame_service_host::Stays;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,11 @@ struct Room {
 
 /// Room for one tunnel.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<Room>);
+pub(super) struct Slot {
+    room: Arc<Room>,
+    /// The client's connection, where others share it.
+    _stays: Option<Stays>,
+}
 
 // === impl Tunnels ===
 
@@ -43,11 +48,11 @@ impl Tunnels {
     }
 
     /// Room for a tunnel, if there is some.
-    pub(super) fn slot(&self) -> Option<Slot> {
+    pub(super) fn slot(&self, stays: Option<Stays>) -> Option<Slot> {
         let limit = self.room.limit.load(Ordering::Relaxed);
         let more = |open| (open < limit).then_some(open + 1);
         self.room.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Slot(Arc::clone(&self.room)))
+        Some(Slot { room: Arc::clone(&self.room), _stays: stays })
     }
 
     /// Connects two sides, once both have changed their protocol.
@@ -83,6 +88,6 @@ impl Tunnels {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        self.room.open.fetch_sub(1, Ordering::AcqRel);
     }
 }

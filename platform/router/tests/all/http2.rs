@@ -13,6 +13,9 @@ use axum::routing::{any, get, put};
 use flame_api::router::Registration;
 use flame_service_host::{Host, HostConfig, Routes, Running};
 use flame_test_kit::eventually;
+use hyper::client::conn::http2;
+use hyper::ext::Protocol;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -250,4 +253,53 @@ async fn an_upgrade_goes_by_http1_also_to_an_endpoint_that_takes_http2() {
     let mut hello = [0; 5];
     client.read_exact(&mut hello).await.unwrap();
     assert_eq!((&hello, asked.load(Ordering::SeqCst)), (b"hello", 1));
+}
+
+#[tokio::test]
+async fn a_websocket_by_http2_is_an_upgrade_for_its_endpoint_and_lives_as_long_as_that() {
+    let world = World::with(|config| config.host.head_timeout.0 = Duration::from_millis(200)).await;
+    let service = Service::talking(|mut stream: TcpStream| async move {
+        let head = read_head(&mut stream).await;
+        if head.starts_with("GET /other") {
+            return stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+        }
+        let lines: Vec<_> = head.lines().collect();
+        assert!(lines[0] == "GET /x?y HTTP/1.1" && lines.contains(&"upgrade: websocket"), "{head}");
+        assert!(head.contains("sec-websocket-version: 13") && head.contains("sec-websocket-key: "), "{head}");
+        let granted = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(granted.as_bytes()).await.unwrap();
+        // Longer than a connection without requests would stay.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (mut reads, mut writes) = stream.split();
+        let _ = tokio::io::copy(&mut reads, &mut writes).await;
+    })
+    .await;
+    world.register("a", &service).await;
+    let stream = TokioIo::new(TcpStream::connect(world.address()).await.unwrap());
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let drives = tokio::spawn(connection);
+    let ask = |method: &str, url: &str| hyper::Request::builder().method(method).uri(url.to_owned());
+    let none = http_body_util::Empty::<Bytes>::new;
+    // With the first answer it is known that the router takes it.
+    let page = client.send_request(ask("GET", "http://localhost/health/live").body(none()).unwrap()).await.unwrap();
+    assert_eq!(page.status(), 200);
+    let websocket = |path: &str| {
+        let request = ask("CONNECT", &format!("http://localhost/~a{path}")).header("sec-websocket-version", "13");
+        request.extension(Protocol::from_static("websocket")).body(none()).unwrap()
+    };
+    let answer = client.send_request(websocket("/x?y")).await.unwrap();
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+    let mut talk = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    talk.write_all(b"hello").await.unwrap();
+    let mut hello = [0; 5];
+    talk.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"hello");
+    // An endpoint that just answers has granted nothing; and whatever else CONNECT asks for is refused.
+    assert_eq!(client.send_request(websocket("/other")).await.unwrap().status(), 502);
+    let other = ask("CONNECT", "http://localhost/~a/x").extension(Protocol::from_static("connect-udp"));
+    assert_eq!(client.send_request(other.body(none()).unwrap()).await.unwrap().status(), 405);
+    assert_eq!(client.send_request(ask("CONNECT", "a:80").body(none()).unwrap()).await.unwrap().status(), 405);
+    drop((talk, client));
+    drives.await.unwrap().unwrap();
 }
