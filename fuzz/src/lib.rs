@@ -8,6 +8,7 @@
 //! Texts of several parts are lines, so that a corpus can be read and written by hand.
 
 mod catalogue;
+mod credentials;
 mod documents;
 mod edge;
 mod fields;
@@ -52,6 +53,11 @@ pub const TARGETS: &[Target] = &[
         name: "chain_document",
         holds: "a chain that is read is the same with its own values set, and each stage stands after those that feed it",
         run: documents::chain,
+    },
+    Target {
+        name: "credentials_join_token",
+        holds: "a token prints as it reads, 54 letters, and shows no secret where it is logged",
+        run: credentials::join_token,
     },
     Target {
         name: "edge_cmcd",
@@ -210,6 +216,16 @@ pub const TARGETS: &[Target] = &[
         name: "router_answer_head",
         holds: "a head is read as it was written, with one length",
         run: router::answer_head,
+    },
+    Target {
+        name: "router_content_range",
+        holds: "a range is the one that a model with wide numbers reads, and can be",
+        run: router::content_range,
+    },
+    Target {
+        name: "router_cookie",
+        holds: "the router's cookie ends here, whole; those of others pass as they were",
+        run: router::cookie,
     },
     Target {
         name: "router_hop_by_hop",

@@ -221,3 +221,51 @@ pub fn location(data: &[u8]) {
     let is_path = text.starts_with('/') && !text.starts_with("//");
     assert!(is_own || is_path, "a foreign {text} becomes {mounted}");
 }
+
+pub fn content_range(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let read =
+        parsers::content_range(text).map(|(first, last, whole)| (first.into(), last.into(), whole.map(u128::from)));
+    assert_eq!(read, model_of_range(text), "{text:?}");
+}
+
+/// The field by the letter of RFC 9110 section 14.4, in numbers that do not overflow, as far as those of the router go.
+fn model_of_range(text: &str) -> Option<(u128, u128, Option<u128>)> {
+    let number = |text: &str| -> Option<u128> {
+        let mut value = 0_u128;
+        for digit in text.chars() {
+            value = (value * 10 + u128::from(digit.to_digit(10)?)).min(1 << 100);
+        }
+        (!text.is_empty() && value <= u128::from(u64::MAX)).then_some(value)
+    };
+    let parts: Vec<&str> = text.strip_prefix("bytes ")?.splitn(2, '/').collect();
+    let &[range, whole] = parts.as_slice() else { return None };
+    let at = range.find('-')?;
+    let (first, last) = (number(&range[..at])?, number(&range[at + 1..])?);
+    let whole = if whole == "*" { None } else { Some(number(whole)?) };
+    if last < first || whole.is_some_and(|whole| whole <= last) { None } else { Some((first, last, whole)) }
+}
+
+/// Fields of a request; the router's cookie is called `own`.
+pub fn cookie(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let before = fields(text);
+    let mut after = before.clone();
+    let taken = parsers::take_cookie(&mut after, "own");
+    let crumbs = |fields: &HeaderMap| -> Vec<Vec<u8>> {
+        let all = fields.get_all("cookie").iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+        all.map(|crumb| crumb.trim_ascii().to_vec()).filter(|crumb| !crumb.is_empty()).collect()
+    };
+    let (own, others): (Vec<_>, Vec<_>) = crumbs(&before).into_iter().partition(|crumb| crumb.starts_with(b"own="));
+    assert_eq!(taken, own.first().map(|crumb| crumb[4..].to_vec()), "another value than the first one's");
+    assert_eq!(crumbs(&after), others, "a cookie of somebody else's is lost, or the own one passes");
+    if taken.is_none() {
+        assert_eq!(before, after);
+    }
+    let rest = |fields: &HeaderMap| -> HeaderMap {
+        let mut rest = fields.clone();
+        rest.remove("cookie");
+        rest
+    };
+    assert_eq!(rest(&before), rest(&after));
+}

@@ -49,7 +49,9 @@ impl Neighbours {
     /// Whether a connection with these extensions is that of another site's router.
     pub(crate) async fn is_one(&self, connection: &Extensions) -> bool {
         if self.registry.has_certificate() {
-            return connection.get::<Peer>().is_some_and(|peer| peer.standing.role == Role::Router && !peer.has_ended());
+            return connection
+                .get::<Peer>()
+                .is_some_and(|peer| peer.standing.role == Role::Router && !peer.has_ended());
         }
         let Some(ConnectInfo(peer)) = connection.get::<ConnectInfo<SocketAddr>>() else { return false };
         self.is_address(peer.ip().to_canonical()).await

@@ -12,11 +12,13 @@ use flame_naming::peers::{Key, Message};
 use flame_naming::{Label, Mount};
 use flame_service_host::problem::chain;
 
+use crate::cookie;
 use crate::multicast::head::Head;
 use crate::peers::follow;
 use crate::proxy::headers;
 use crate::proxy::line::flow::{Framing, Step};
 use crate::proxy::line::head::{self, Read};
+use crate::proxy::resume::ContentRange;
 
 /// An answer as it is read on a line to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,18 @@ pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
 #[must_use]
 pub fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
     headers::mounted(location, mount, upstream, asked)
+}
+
+/// First and last byte of a Content-Range, and the length of the whole, where they can be.
+#[must_use]
+pub fn content_range(field: &str) -> Option<(u64, u64, Option<u64>)> {
+    ContentRange::read(field).map(|ContentRange { first, last, whole }| (first, last, whole))
+}
+
+/// Takes the router's cookie `name` out of a request: its value.
+#[must_use]
+pub fn take_cookie(fields: &mut HeaderMap, name: &str) -> Option<Vec<u8>> {
+    cookie::take(fields, name)
 }
 
 /// The answer to a request of `method` that a line reads, which gets `piece_bytes` of `octets` at a time and then their end;

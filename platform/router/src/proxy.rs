@@ -11,7 +11,7 @@ pub(crate) mod headers;
 mod indirection;
 pub(crate) mod line;
 mod probes;
-mod resume;
+pub(crate) mod resume;
 mod sharing;
 mod source;
 mod switching;

@@ -1,5 +1,7 @@
 //! The router on real sockets, between real clients and real little services.
 
+#[path = "all/clocks.rs"]
+mod clocks;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/failing.rs"]

@@ -50,7 +50,8 @@ pub(super) fn answered(mut answer: Response) -> Response {
         }
     } else if answer.status().is_success() || answer.status().is_informational() {
         let detail = "what was asked for a WebSocket answered with something else";
-        return Failure::new(StatusCode::BAD_GATEWAY, "bad-gateway", "No WebSocket was granted", detail).into_response();
+        return Failure::new(StatusCode::BAD_GATEWAY, "bad-gateway", "No WebSocket was granted", detail)
+            .into_response();
     }
     answer
 }

@@ -57,10 +57,10 @@ pub(super) struct Rest {
 
 /// A Content-Range: first and last byte, and the length of the whole.
 #[derive(Debug, PartialEq, Eq)]
-struct ContentRange {
-    first: u64,
-    last: u64,
-    whole: Option<u64>,
+pub(crate) struct ContentRange {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) whole: Option<u64>,
 }
 
 // === impl Resumable ===
@@ -146,7 +146,8 @@ impl Resumable {
             headers.remove(name);
         }
         let last = self.last.map(|last| last.to_string()).unwrap_or_default();
-        let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from + sent)).expect("letters and digits");
+        let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from.saturating_add(sent)))
+            .expect("letters and digits");
         headers.insert(header::RANGE, range);
         headers.insert(header::IF_RANGE, self.etag.clone());
         head
@@ -160,7 +161,7 @@ impl Resumable {
             StatusCode::PARTIAL_CONTENT if is_same => {
                 let range = ContentRange::of(headers)?;
                 let last = self.last.or_else(|| range.whole?.checked_sub(1));
-                (range.first == self.from + sent && Some(range.last) == last).then_some(0)
+                (range.first == self.from.saturating_add(sent) && Some(range.last) == last).then_some(0)
             }
             StatusCode::OK if is_same && self.is_whole => Some(sent),
             _ => None,
@@ -172,11 +173,18 @@ impl Resumable {
 
 impl ContentRange {
     fn of(headers: &HeaderMap) -> Option<Self> {
-        let field = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+        Self::read(headers.get(header::CONTENT_RANGE)?.to_str().ok()?)
+    }
+
+    /// Reads a range that was sent (RFC 9110 section 14.4); `None` where it says that none was, or what cannot be.
+    pub(crate) fn read(field: &str) -> Option<Self> {
+        // Digits and nothing else: `parse` alone would take a sign.
+        let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
         let (range, whole) = field.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
-        let whole = if whole == "*" { None } else { Some(whole.parse().ok()?) };
-        Some(Self { first: first.parse().ok()?, last: last.parse().ok()?, whole })
+        let (first, last) = (number(first)?, number(last)?);
+        let whole = if whole == "*" { None } else { Some(number(whole)?) };
+        (first <= last && whole.is_none_or(|whole| last < whole)).then_some(Self { first, last, whole })
     }
 }
 
@@ -191,7 +199,9 @@ mod tests {
         };
         assert_eq!(read("bytes 5-9/10"), Some(ContentRange { first: 5, last: 9, whole: Some(10) }));
         assert_eq!(read("bytes 5-9/*"), Some(ContentRange { first: 5, last: 9, whole: None }));
-        for wrong in ["bytes */10", "bytes 5/10", "items 5-9/10", "bytes 5-9", "bytes -5-9/10", ""] {
+        let no_ranges = ["bytes */10", "bytes 5/10", "items 5-9/10", "bytes 5-9", "bytes -5-9/10", "bytes +5-9/10", ""];
+        let impossible = ["bytes 9-5/10", "bytes 5-10/10", "bytes 5-18446744073709551616/*"];
+        for wrong in no_ranges.into_iter().chain(impossible) {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

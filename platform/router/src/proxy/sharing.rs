@@ -66,14 +66,12 @@ impl Parties {
                 return None;
             }
             let told = match multicast.at_edge(identity.clone()) {
-                Place::Lead(lead) => {
-                    match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
-                        Brought::Shared(shared) => Ok(shared),
-                        Brought::Alone(answer) => return Some(Ok(answer)),
-                        Brought::Failed(fault) => return Some(Err(fault)),
-                        Brought::Lost => Err(Nothing::Leaderless),
-                    }
-                }
+                Place::Lead(lead) => match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
+                    Brought::Shared(shared) => Ok(shared),
+                    Brought::Alone(answer) => return Some(Ok(answer)),
+                    Brought::Failed(fault) => return Some(Err(fault)),
+                    Brought::Lost => Err(Nothing::Leaderless),
+                },
                 Place::Follow(mut follow) => {
                     tokio::time::timeout(PATIENCE, follow.shared()).await.unwrap_or(Err(Nothing::Alone))
                 }
@@ -155,8 +153,10 @@ impl Parties {
             Ok(leg) => {
                 let watched = |head: &multicast::head::Head, blocks| {
                     let resumable = Resumable::of(&self.resumer, (&forward, &plain), head.status, &head.headers);
-                    let silence =
-                        Silence { resumed: STALL_AFTER, broken: outgoing.settings.body_idle_timeout.0.max(STALL_AFTER) };
+                    let silence = Silence {
+                        resumed: STALL_AFTER,
+                        broken: outgoing.settings.body_idle_timeout.0.max(STALL_AFTER),
+                    };
                     Watched::new((Source::Multicast(blocks), None), call, silence, None, resumable)
                 };
                 multicast.receive(TokioIo::new(leg), lead, watched).await.map_or(Brought::Lost, Brought::Shared)

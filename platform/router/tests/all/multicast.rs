@@ -206,9 +206,8 @@ async fn asks_for_a_leg(world: &World, from: Ipv4Addr) -> String {
     socket.bind((from, 0).into()).unwrap();
     let mut stream = socket.connect(world.address()).await.unwrap();
     let protocol = flame_multicast::leg::PROTOCOL;
-    let request = format!(
-        "GET /~media/shared HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n"
-    );
+    let request =
+        format!("GET /~media/shared HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: {protocol}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     read_head(&mut stream).await
 }

@@ -156,7 +156,8 @@ async fn a_router_that_hangs_before_it_answers_is_waited_for_as_long_as_it_may_b
     sites.may.add_permits(100);
     sites.signal(Signal::STOP);
     let began = Instant::now();
-    let bodies = join_all(sites.clients().map(|edge| async { edge.get("/~media/shared").await.bytes().await.unwrap() }));
+    let bodies =
+        join_all(sites.clients().map(|edge| async { edge.get("/~media/shared").await.bytes().await.unwrap() }));
     assert!(bodies.await.iter().all(|got| *got == body()));
     // Two seconds by `[peers] stale_after`, where a follower would wait for ten and a leader for a minute.
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
