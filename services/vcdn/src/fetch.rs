@@ -13,7 +13,6 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use flame_naming::identity::control::digits;
 use hyper::body::Incoming;
-use sha2::Digest;
 
 use crate::disk::{self, Meta};
 use crate::fill::{Fill, Flow, Outcome};
@@ -288,9 +287,9 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
 
 /// Keeps a complete body, unless it was purged meanwhile.
 async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, key: Arc<str>) {
-    let Begun { head, keep, sink, .. } = begun;
+    let Begun { head, keep, mut sink, .. } = begun;
     let Keep::Shared { times, tags, vary } = keep else { return fill.abort() };
-    let Sink { file, mut scratch, digest, written, .. } = sink;
+    let (file, written, scratch) = (Arc::clone(&sink.file), sink.written, sink.take_disk());
     // Chunked bodies have a length now.
     let head = if head.headers.contains_key(header::CONTENT_LENGTH) || head.status == StatusCode::NO_CONTENT {
         head
@@ -307,19 +306,22 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         }
     };
     let was_purged = front.was_purged(fill, &tags);
-    let meta = Meta {
-        key: key.to_string(),
-        status: head.status.as_u16(),
-        headers: disk::pairs(&head.headers),
-        times,
-        length: written,
-        digest: hex::encode(digest.finalize()),
-        tags: tags.to_vec(),
-        path: wanted.target.clone(),
-        vary: vary.iter().map(ToString::to_string).collect(),
-    };
-    let disk = front.shelf.disk().cloned().filter(|_| scratch.is_some() && !was_purged);
-    let on_disk = disk.is_some();
+    let to_disk = scratch.zip(front.shelf.disk().cloned()).filter(|_| !was_purged);
+    let to_disk = to_disk.map(|((scratch, digest), disk)| {
+        let meta = Meta {
+            key: key.to_string(),
+            status: head.status.as_u16(),
+            headers: disk::pairs(&head.headers),
+            times,
+            length: written,
+            digest,
+            tags: tags.to_vec(),
+            path: wanted.target.clone(),
+            vary: vary.iter().map(ToString::to_string).collect(),
+        };
+        (disk, scratch, meta)
+    });
+    let on_disk = to_disk.is_some();
     let asset = front.shelf.assets.of(&wanted.target);
     let object =
         Arc::new(Object { key, head, times, length: written, medium, tags, asset, was_hit: false.into(), on_disk });
@@ -329,7 +331,7 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         front.shelf.keep(&object);
     }
     fill.complete(Arc::clone(&object), Outcome::Fetched);
-    if let (Some(disk), Some(scratch)) = (disk, scratch.take()) {
+    if let Some((disk, scratch, meta)) = to_disk {
         let admitted = tokio::task::spawn_blocking(move || disk.admit(scratch, meta)).await;
         if let Err(error) = admitted.map_err(io::Error::other).flatten() {
             tracing::warn!(target = wanted.target, %error, "an object stays in memory only");

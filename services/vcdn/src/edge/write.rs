@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderName;
@@ -28,7 +29,7 @@ const CHUNK_BYTES: u64 = 64 << 10;
 /// A piece of a followed body that can be sent now.
 pub(crate) enum Span {
     Memory(Bytes),
-    File { file: std::sync::Arc<File>, offset: u64, length: u64 },
+    File { file: Arc<File>, offset: u64, length: u64 },
     End,
     Broken,
 }
@@ -115,36 +116,45 @@ pub(super) async fn answer(
 /// What can be sent next of a followed body, from `offset` on.
 pub(crate) async fn span(fill: &mut watch::Receiver<Phase>, offset: u64, end: Option<u64>) -> Span {
     loop {
-        let phase = fill.borrow_and_update().clone();
-        let (file, readable, is_last) = match phase {
-            Phase::Complete(object, _) => {
-                let end = end.unwrap_or(object.length).min(object.length);
-                if offset >= end {
-                    return Span::End;
-                }
-                match &object.medium {
-                    Medium::Memory(bytes) => {
-                        let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-                        return Span::Memory(bytes.slice(at(offset)..at(end)));
-                    }
-                    Medium::File(file) => (std::sync::Arc::clone(file), end, true),
-                }
-            }
-            Phase::Flowing(flow) => (flow.file, flow.written, false),
-            Phase::Aborted(flow) => (flow.file, flow.written, true),
-            Phase::Asking if fill.changed().await.is_ok() => continue,
-            Phase::Asking | Phase::Unshared | Phase::Failed(_) => return Span::Broken,
-        };
-        let readable = end.map_or(readable, |end| readable.min(end));
-        if offset < readable {
-            return Span::File { file, offset, length: readable - offset };
+        let ready = ready(&fill.borrow_and_update(), offset, end);
+        if let Some(span) = ready {
+            return span;
         }
-        if end.is_some_and(|end| offset >= end) {
-            return Span::End;
-        }
-        if is_last || fill.changed().await.is_err() {
+        if fill.changed().await.is_err() {
             return Span::Broken;
         }
+    }
+}
+
+/// What can be sent in `phase`; `None` where more is to come. A crowd looks here for every piece: nothing but the file is cloned.
+fn ready(phase: &Phase, offset: u64, end: Option<u64>) -> Option<Span> {
+    let (file, readable, is_last) = match phase {
+        Phase::Complete(object, _) => {
+            let end = end.unwrap_or(object.length).min(object.length);
+            if offset >= end {
+                return Some(Span::End);
+            }
+            match &object.medium {
+                Medium::Memory(bytes) => {
+                    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+                    return Some(Span::Memory(bytes.slice(at(offset)..at(end))));
+                }
+                Medium::File(file) => (file, end, true),
+            }
+        }
+        Phase::Flowing(flow) => (&flow.file, flow.written, false),
+        Phase::Aborted(flow) => (&flow.file, flow.written, true),
+        Phase::Asking => return None,
+        Phase::Unshared | Phase::Failed(_) => return Some(Span::Broken),
+    };
+    let readable = end.map_or(readable, |end| readable.min(end));
+    if offset < readable {
+        return Some(Span::File { file: Arc::clone(file), offset, length: readable - offset });
+    }
+    match end {
+        Some(end) if offset >= end => Some(Span::End),
+        _ if is_last => Some(Span::Broken),
+        _ => None,
     }
 }
 
@@ -221,7 +231,8 @@ impl Socket<'_> {
                 .try_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(self.stream, file, Some(&mut at), count)?));
             match sent {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
+                // A socket that takes and takes must not keep the fill, and the others of this thread, waiting.
+                Ok(_) => tokio::task::consume_budget().await,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
                 Err(error) => return Err(error),
             }

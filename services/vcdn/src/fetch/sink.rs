@@ -29,7 +29,8 @@ const TELL_AFTER: Duration = Duration::from_millis(5);
 pub(super) struct Sink {
     pub(super) file: Arc<File>,
     pub(super) scratch: Option<Scratch>,
-    pub(super) digest: Sha256,
+    /// Of what was written, where it goes to disk; nothing else needs one.
+    digest: Option<Sha256>,
     pub(super) written: u64,
     /// When followers were told last, and how much came since.
     told: Instant,
@@ -65,20 +66,23 @@ impl Sink {
     }
 
     fn empty(file: Arc<File>, scratch: Option<Scratch>) -> Self {
-        Self { file, scratch, digest: Sha256::new(), written: 0, told: Instant::now(), untold_bytes: 0 }
+        let digest = scratch.as_ref().map(|_| Sha256::new());
+        Self { file, scratch, digest, written: 0, told: Instant::now(), untold_bytes: 0 }
     }
 
     /// Begins with a copy of what a broken-off fill has left.
     pub(super) async fn resumed(front: &Front, key: &Arc<str>, partial: &Flow) -> io::Result<Self> {
         let mut sink = Self::new(front, key)?;
         let (from, written) = (Arc::clone(&partial.file), partial.written);
-        let (to, mut digest) = (Arc::clone(&sink.file), Sha256::new());
+        let (to, mut digest) = (Arc::clone(&sink.file), sink.digest.take());
         let copy = tokio::task::spawn_blocking(move || {
             let mut at = 0;
             while at < written {
                 let length = usize::try_from(written - at).unwrap_or(usize::MAX).min(256 << 10);
                 let bytes = medium::read(&from, at, length)?;
-                digest.update(&bytes);
+                if let Some(digest) = &mut digest {
+                    digest.update(&bytes);
+                }
                 to.write_all_at(&bytes, at)?;
                 at += length as u64;
             }
@@ -115,6 +119,12 @@ impl Sink {
         piece
     }
 
+    /// The file on disk and the digest of what is in it, if that is where it was written.
+    pub(super) fn take_disk(&mut self) -> Option<(Scratch, String)> {
+        let digest = self.digest.take()?;
+        Some((self.scratch.take()?, hex::encode(digest.finalize())))
+    }
+
     fn tell(&mut self, fill: &Fill) {
         fill.tell();
         (self.told, self.untold_bytes) = (Instant::now(), 0);
@@ -122,15 +132,20 @@ impl Sink {
 
     /// Writes a piece, and tells the followers if it is time.
     pub(super) async fn write(&mut self, data: Bytes, fill: &Fill) -> io::Result<()> {
-        self.digest.update(&data);
         let length = data.len() as u64;
-        if self.scratch.is_some() {
+        if let Some(mut digest) = self.digest.take() {
             let (file, at, bytes) = (Arc::clone(&self.file), self.written, data.clone());
-            let wrote = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
-            if let Err(error) = wrote.map_err(io::Error::other).flatten() {
-                tracing::warn!(%error, "the disk takes no more; the fill goes on in memory");
-                self.leave_disk(fill)?;
-                self.file.write_all_at(&data, self.written)?;
+            let write = move || {
+                digest.update(&bytes);
+                file.write_all_at(&bytes, at).map(|()| digest)
+            };
+            match tokio::task::spawn_blocking(write).await.map_err(io::Error::other).flatten() {
+                Ok(digest) => self.digest = Some(digest),
+                Err(error) => {
+                    tracing::warn!(%error, "the disk takes no more; the fill goes on in memory");
+                    self.leave_disk(fill)?;
+                    self.file.write_all_at(&data, self.written)?;
+                }
             }
         } else {
             self.file.write_all_at(&data, self.written)?;
@@ -156,6 +171,7 @@ impl Sink {
         }
         self.file = file;
         self.scratch = None;
+        self.digest = None;
         fill.moved(&self.file);
         Ok(())
     }
