@@ -114,7 +114,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
             if wanted.stale.is_some() {
                 front.shelf.forget(&fill.key);
             }
-            if unshared.status() != StatusCode::PARTIAL_CONTENT {
+            if policy::stays_unshared(unshared.status()) {
                 front.shelf.set_unshared(&fill.key);
             }
             fill.unshare(unshared);

@@ -154,6 +154,12 @@ fn is_final(status: StatusCode) -> bool {
     !is_fault && !is_for_one
 }
 
+/// Whether an answer that may not be kept says that the next ones may not either: then nobody waits for another's. A fault or a
+/// refusal says nothing of what comes when it is over, and a part nothing of the whole.
+pub(crate) fn stays_unshared(status: StatusCode) -> bool {
+    status.as_u16() < 400 && status != StatusCode::PARTIAL_CONTENT
+}
+
 // === impl Came ===
 
 impl Came {
@@ -329,6 +335,13 @@ mod tests {
             assert!(times.fresh_until <= NOW.plus_ms(50_000), "{wall:?}: {times:?}");
             assert!(wall > NOW || times.fresh_until == NOW.plus_ms(50_000), "{wall:?}: {times:?}");
         }
+    }
+
+    #[test]
+    fn only_an_answer_that_is_not_for_sharing_keeps_the_next_ones_from_waiting() {
+        let stays: Vec<u16> = (200..600).filter(|code| stays_unshared(StatusCode::from_u16(*code).unwrap())).collect();
+        assert!(stays.contains(&200) && stays.contains(&302) && !stays.contains(&206), "{stays:?}");
+        assert_eq!(stays.iter().find(|code| **code >= 400), None);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
+use flame_test_kit::eventually;
 use flame_vcdn::config::FrontConfig;
 
 use crate::origin::Reply;
-use crate::world::{World, cache_status};
+use crate::world::{PATIENCE, World, cache_status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_turns_out_to_be_private_is_asked_for_by_each() {
@@ -140,4 +141,35 @@ async fn a_request_that_comes_back_is_refused() {
         ..world.config.clone()
     });
     assert!(error.await.is_err(), "a front of itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_turns_off_neither_keeping_nor_sharing() {
+    let world = World::start().await;
+    let asked = async || {
+        let figures = world.figures().await;
+        figures.misses + figures.collapsed
+    };
+    for status in [500, 503] {
+        let path = format!("/a/{status}");
+        world.origin.put(&path, Reply::new("away").status(status));
+        assert_eq!(world.get(&path).await.status(), status);
+        world.settled().await;
+        let (before, gate) = (asked().await, watch::Sender::new(false));
+        world.origin.put(&path, Reply::new("back").gated(None, &gate));
+        let viewers = join_all((0..50).map(|_| world.get(&path)));
+        let open = async {
+            eventually(PATIENCE, || async {
+                let waiting = asked().await - before;
+                if waiting == 50 { Ok(()) } else { Err(format!("{waiting} wait for one fetch")) }
+            })
+            .await;
+            gate.send_replace(true);
+        };
+        let (answers, ()) = tokio::join!(viewers, open);
+        assert!(answers.iter().all(|answer| answer.status() == 200));
+        assert_eq!(world.origin.asked(&path).len(), 2, "one fetch for all, behind the one that failed");
+        world.settled().await;
+        assert!(cache_status(&world.get(&path).await).starts_with("hit"));
+    }
 }
