@@ -83,17 +83,26 @@ impl Drop for Ending<'_> {
 
 async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), UpstreamError> {
     let asset = front.shelf.assets.of(&wanted.target);
-    let partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none());
-    let mut headers = wanted.headers.clone();
-    if let Some(stale) = &wanted.stale {
-        validators(&mut headers, &stale.head);
-    } else if let Some(partial) = &partial {
-        resume_from(&mut headers, partial);
-    }
-    let asked = UnixMs::now();
-    count(&asset.fetches, 1);
-    let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
-    let came = Came::now(asked);
+    let mut partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none());
+    // Once more at most: without a beginning every answer is taken as it is.
+    let (answer, asked, came) = loop {
+        let mut headers = wanted.headers.clone();
+        if let Some(stale) = &wanted.stale {
+            validators(&mut headers, &stale.head);
+        } else if let Some(partial) = &partial {
+            resume_from(&mut headers, &partial.head, partial.written);
+        }
+        let asked = UnixMs::now();
+        count(&asset.fetches, 1);
+        let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
+        let came = Came::now(asked);
+        if !partial.as_ref().is_some_and(|partial| is_of_no_use(front, partial, &answer, came)) {
+            break (answer, asked, came);
+        }
+        tracing::info!(target = wanted.target, "what came of a body before it broke off is not of what is there now");
+        front.shelf.drop_partial(&fill.key);
+        partial = None;
+    };
     let now = came.now;
     if answer.status() == StatusCode::NOT_MODIFIED
         && let Some(stale) = &wanted.stale
@@ -110,9 +119,12 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
     let mut begun = match begin(front, &fill.key, partial.as_deref(), answer, came).await? {
         Ok(begun) => begun,
         Err(unshared) => {
-            front.shelf.drop_partial(&fill.key);
-            if wanted.stale.is_some() {
-                front.shelf.forget(&fill.key);
+            // A fault says nothing of what is kept: it is asked about again, and goes on where it broke off.
+            if !unshared.status().is_server_error() {
+                front.shelf.drop_partial(&fill.key);
+                if wanted.stale.is_some() {
+                    front.shelf.forget(&fill.key);
+                }
             }
             if policy::stays_unshared(unshared.status()) {
                 front.shelf.set_unshared(&fill.key);
@@ -127,9 +139,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         key: front.key(&wanted.resource, &wanted.headers),
         head: Arc::clone(&begun.head),
         file: Arc::clone(&begun.sink.file),
-        born: times.born,
-        fresh_until: times.fresh_until,
-        received: now,
+        times: *times,
         written: begun.sink.written,
         length: begun.length,
     };
@@ -144,9 +154,12 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
                 written = begun.sink.written, length = begun.length, "a fill was aborted");
             count(&asset.fetched_bytes, begun.sink.written - flow.written);
             count(&asset.errors, 1);
-            if begun.head.strong_etag().is_some() && begun.length.is_some() && begun.sink.written > 0 {
+            let is_of_use = begun.head.strong_etag().is_some() && begun.length.is_some() && begun.sink.written > 0;
+            if is_of_use {
                 let file = Arc::clone(&begun.sink.file);
                 front.shelf.set_partial(Flow { file, written: begun.sink.written, ..flow });
+            } else {
+                front.shelf.drop_partial(&flow.key);
             }
             fill.abort();
         }
@@ -202,17 +215,7 @@ async fn begin(
     came: Came,
 ) -> Result<Result<Begun, http::Response<Incoming>>, UpstreamError> {
     if let Some(partial) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
-        if !continues(answer.headers(), partial.head.strong_etag(), partial.written, partial.length) {
-            return Err(UpstreamError::Length);
-        }
-        // The part says how old the whole is now.
-        let mut headers = partial.head.headers.clone();
-        for name in [header::DATE, header::AGE, header::EXPIRES, header::CACHE_CONTROL] {
-            if let Some(value) = answer.headers().get(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
-        let keep = policy::keep(front.rules(), StatusCode::OK, &headers, came);
+        let keep = keep_of_rest(front, partial, answer.headers(), came);
         let sink = Sink::resumed(front, key, partial).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
@@ -234,6 +237,42 @@ async fn begin(
     }
     let sink = Sink::new(front, key).map_err(UpstreamError::Nowhere)?;
     Ok(Ok(Begun { head: Arc::new(Head::new(parts.status, headers)), keep, length, body, sink }))
+}
+
+/// Whether `answer` says that the rest of what `partial` begins cannot be had, or may not be kept: it is asked for as a whole then. A
+/// whole body is of use in any case, and so is a fault, which says nothing of either.
+fn is_of_no_use(front: &Front, partial: &Flow, answer: &http::Response<Incoming>, came: Came) -> bool {
+    let headers = answer.headers();
+    match answer.status() {
+        // An origin that does not know If-Range finds nothing behind the end of a shorter body.
+        StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PRECONDITION_FAILED => true,
+        StatusCode::PARTIAL_CONTENT => {
+            !continues(headers, partial.head.strong_etag(), partial.written, partial.length)
+                || keep_of_rest(front, partial, headers, came) == Keep::Unshared
+        }
+        _ => false,
+    }
+}
+
+/// What may be kept of a body whose beginning is here: the head of its rest says how old it is now, and whose.
+fn keep_of_rest(front: &Front, partial: &Flow, rest: &HeaderMap, came: Came) -> Keep {
+    const OF_KEEPING: [HeaderName; 7] = [
+        header::DATE,
+        header::AGE,
+        header::EXPIRES,
+        header::CACHE_CONTROL,
+        HeaderName::from_static("cdn-cache-control"),
+        header::SET_COOKIE,
+        header::VARY,
+    ];
+    let mut headers = partial.head.headers.clone();
+    for name in OF_KEEPING.into_iter().filter(|name| rest.contains_key(name)) {
+        headers.remove(&name);
+        for value in rest.get_all(&name) {
+            headers.append(&name, value.clone());
+        }
+    }
+    policy::keep(front.rules(), StatusCode::OK, &headers, came)
 }
 
 /// Writes the body as it comes; resumes it where it broke off, if that can be.
@@ -263,17 +302,7 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
         }
         resumes += 1;
         let mut headers = wanted.headers.clone();
-        let so_far = Flow {
-            key: Arc::clone(&fill.key),
-            head: Arc::clone(&begun.head),
-            file: Arc::clone(&begun.sink.file),
-            born: fill.began,
-            fresh_until: fill.began,
-            received: fill.began,
-            written: begun.sink.written,
-            length: begun.length,
-        };
-        resume_from(&mut headers, &so_far);
+        resume_from(&mut headers, &begun.head, begun.sink.written);
         let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
         let is_rest = answer.status() == StatusCode::PARTIAL_CONTENT
             && continues(answer.headers(), begun.head.strong_etag(), begun.sink.written, begun.length);
@@ -358,10 +387,10 @@ fn validators(headers: &mut HeaderMap, head: &Head) {
 }
 
 /// Asks for what is missing, of the very same bytes.
-fn resume_from(headers: &mut HeaderMap, flow: &Flow) {
-    let Some(etag) = flow.head.strong_etag() else { return };
+fn resume_from(headers: &mut HeaderMap, head: &Head, written: u64) {
+    let Some(etag) = head.strong_etag() else { return };
     headers.insert(header::IF_RANGE, etag.clone());
-    let range = format!("bytes={}-", flow.written);
+    let range = format!("bytes={written}-");
     headers.insert(header::RANGE, HeaderValue::from_str(&range).expect("digits"));
 }
 

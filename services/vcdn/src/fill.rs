@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
-use crate::object::{Head, Object, UnixMs};
+use crate::object::{Head, Object, Times, UnixMs};
 use crate::upstream::UpstreamError;
 
 /// A running fill, or one that has just ended.
@@ -70,12 +70,8 @@ pub(crate) struct Flow {
     pub key: Arc<str>,
     pub head: Arc<Head>,
     pub file: Arc<File>,
-    /// When the origin made it.
-    pub born: UnixMs,
-    /// Until when others may be given it without asking.
-    pub fresh_until: UnixMs,
-    /// When its head came.
-    pub received: UnixMs,
+    /// Until when others may be given it, by its head.
+    pub times: Times,
     pub written: u64,
     /// Length of the whole, where upstream said it.
     pub length: Option<u64>,

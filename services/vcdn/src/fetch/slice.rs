@@ -101,9 +101,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, whole: &Whole, number: u64) -> R
         key: Arc::clone(&fill.key),
         head: Arc::clone(&whole.head),
         file: Arc::clone(&sink.file),
-        born: times.born,
-        fresh_until: times.fresh_until,
-        received: came.now,
+        times,
         written: 0,
         length: Some(length),
     };

@@ -44,7 +44,7 @@ impl Front {
             return self.again(asked, wanted, reason).await;
         }
         // An answer that was there before this request, and may not be used without asking, is not the answer to this one.
-        let is_old = |flow: &Flow| flow.received < since && flow.fresh_until <= since;
+        let is_old = |flow: &Flow| flow.times.received < since && flow.times.fresh_until <= since;
         if is_collapsed && matches!(&phase, Phase::Flowing(flow) if is_old(flow)) {
             return self.pass(asked, reason).await;
         }
@@ -72,7 +72,7 @@ impl Front {
             }
             Phase::Flowing(flow) | Phase::Aborted(flow) => {
                 let status = status.forwarded_status(flow.head.status).stored();
-                let age_s = UnixMs::now().since_ms(flow.born) / 1000;
+                let age_s = UnixMs::now().since_ms(flow.times.born) / 1000;
                 let age_s = if is_collapsed { Some(age_s).filter(|age_s| *age_s > 0) } else { fill.age_s() };
                 let answer = self.flowing(asked, &flow, fill, wanted, status, reason).await;
                 let is_of_another = matches!(answer.content, Content::Pass { .. } | Content::Slices(_));

@@ -72,13 +72,18 @@ impl Front {
         let flow = self.shelf.partial(key)?;
         let length = flow.length?;
         let Part::Bytes { first, last } = policy::part(&asked.headers, &flow.head, length) else { return None };
+        let now = UnixMs::now();
+        // It serves as what is kept does: while it is fresh, and to those who take what is kept.
+        if now >= flow.times.fresh_until || !policy::accepts(&asked.headers, &flow.times, now) {
+            return None;
+        }
         if last >= flow.written || policy::condition(&asked.headers, &flow.head) != Condition::Holds {
             return None;
         }
         let content = Content::File { file: Arc::clone(&flow.file), offset: first, length: last - first + 1 };
         Some(Answer {
             lead: part_lead(&flow.head, first, last, length),
-            age_s: Some(UnixMs::now().since_ms(flow.born) / 1000),
+            age_s: Some(now.since_ms(flow.times.born) / 1000),
             cache_status: self.status(CacheStatus::partial_hit()),
             content: if asked.is_head { Content::None } else { content },
             asset: Some(self.shelf.assets.of(&asked.target)),

@@ -78,7 +78,7 @@ impl Front {
         let mut fill = self.slice(&whole, first / SLICE_BYTES);
         let phase = fill.wait_for(|phase| !matches!(phase, Phase::Asking)).await.ok()?.clone();
         let born = match &phase {
-            Phase::Flowing(flow) => flow.born,
+            Phase::Flowing(flow) => flow.times.born,
             Phase::Complete(object, _) => object.times.born,
             Phase::Asking | Phase::Aborted(_) | Phase::Unshared | Phase::Failed(_) => return None,
         };

@@ -69,6 +69,57 @@ async fn a_resumed_body_of_other_bytes_is_never_mixed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_whose_rest_is_not_to_be_had_stands_in_nobodys_way() {
+    let (shorter, longer) = (bytes(200_000), vec![7; 2 << 20]);
+    for (what, there_now, body) in [
+        ("other bytes", Reply::new(longer.clone()).with("etag", "\"other\""), &longer),
+        ("bytes of which nothing says which they are", Reply::new(longer.clone()).with("etag", ""), &longer),
+        ("a shorter body", Reply::new(shorter.clone()).with("etag", "\"short\""), &shorter),
+        ("a part without ETag", Reply::new(bytes(1 << 20)).part_with("etag", ""), &bytes(1 << 20)),
+        ("a part that is private", Reply::new(bytes(1 << 20)).part_with("cache-control", "private"), &bytes(1 << 20)),
+    ] {
+        let world = World::with(|config| config.upstream.resumes = 0).await;
+        world.origin.put("/a/1", Reply::new(bytes(1 << 20)).broken_at(400_000, 0..10).without_ranges());
+        assert!(world.get("/a/1").await.bytes().await.is_err());
+        world.settled().await;
+        let before = world.origin.asked("/a/1").len();
+        world.origin.put("/a/1", there_now.without_if_range());
+        let whole = world.get("/a/1").await;
+        assert_eq!(whole.status(), 200, "{what}");
+        assert!(whole.bytes().await.unwrap() == *body, "{what}");
+        world.settled().await;
+        let asked = world.origin.asked("/a/1");
+        assert_eq!(asked.len(), before + 2, "{what}: once for the rest, once for the whole");
+        assert!(asked[before].headers.contains_key("range") && !asked[before + 1].headers.contains_key("range"));
+        assert!(cache_status(&world.get("/a/1").await).starts_with("hit"), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beginning_serves_as_what_is_kept_does_while_it_is_fresh_and_not_to_who_wants_it_anew() {
+    let world = World::with(|config| config.upstream.resumes = 0).await;
+    let broken = Reply::new(bytes(1 << 20)).broken_at(400_000, 0..10).without_ranges();
+    world.origin.put("/stale", broken.clone().with("cache-control", "no-cache"));
+    world.origin.put("/fresh", broken);
+    for path in ["/stale", "/fresh"] {
+        assert!(world.get(path).await.bytes().await.is_err());
+    }
+    world.settled().await;
+    let other = vec![7; 1 << 20];
+    for path in ["/stale", "/fresh"] {
+        world.origin.put(path, Reply::new(other.clone()).with("etag", "\"other\""));
+    }
+    let range = ("range", "bytes=100-199");
+    let kept = world.get_with("/fresh", &[range]).await;
+    assert_eq!(cache_status(&kept), "hit; detail=partial");
+    for (path, fields) in [("/stale", &[range][..]), ("/fresh", &[range, ("cache-control", "no-cache")])] {
+        let part = world.get_with(path, fields).await;
+        assert!(cache_status(&part).starts_with("fwd"), "{path}: {}", cache_status(&part));
+        assert_eq!(part.bytes().await.unwrap(), other[100..200], "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_origin_that_is_away_is_said_and_not_kept() {
     let world = World::start().await;
     world.origin.put("/a/1", Reply::new("x").status(500));

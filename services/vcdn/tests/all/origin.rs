@@ -28,6 +28,10 @@ pub struct Reply {
     gate: Option<(Option<usize>, watch::Receiver<bool>)>,
     has_length: bool,
     ignores_ranges: bool,
+    /// It sends parts of what it has, whatever If-Range says.
+    ignores_if_range: bool,
+    /// Parts come with these fields, too.
+    of_parts: Vec<(&'static str, &'static str)>,
     /// The body is made of these fields of the request.
     made_of: Vec<&'static str>,
 }
@@ -99,6 +103,8 @@ impl Reply {
             gate: None,
             has_length: true,
             ignores_ranges: false,
+            ignores_if_range: false,
+            of_parts: Vec::new(),
             made_of: Vec::new(),
         }
         .with("cache-control", "public, max-age=60")
@@ -151,6 +157,18 @@ impl Reply {
         self.ignores_ranges = true;
         self
     }
+
+    /// As simple servers do it: a range is answered with a part, or 416, of whatever is there.
+    pub fn without_if_range(mut self) -> Self {
+        self.ignores_if_range = true;
+        self
+    }
+
+    /// Sets a field of parts; an empty value removes it.
+    pub fn part_with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.of_parts.push((name, value));
+        self
+    }
 }
 
 async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
@@ -183,15 +201,25 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     if etag.is_some() && headers.get(header::IF_NONE_MATCH) == etag {
         return response.status(304).body(Body::empty()).unwrap();
     }
-    let is_same = headers.get(header::IF_RANGE).is_none_or(|wanted| Some(wanted) == etag);
+    let is_same = reply.ignores_if_range || headers.get(header::IF_RANGE).is_none_or(|wanted| Some(wanted) == etag);
     let from = headers.get(header::RANGE).filter(|_| is_same && !reply.ignores_ranges);
     let (mut first, mut last) = (0, reply.body.len().saturating_sub(1));
     if let Some(range) = from {
         let (start, end) = range.to_str().unwrap().strip_prefix("bytes=").unwrap().split_once('-').unwrap();
         first = start.parse().unwrap();
+        if first > last {
+            return response.status(416).body(Body::empty()).unwrap();
+        }
         last = end.parse().unwrap_or(last).min(last);
         let total = reply.body.len();
         response = response.status(206).header("content-range", format!("bytes {first}-{last}/{total}"));
+        let fields = response.headers_mut().unwrap();
+        for (name, value) in &reply.of_parts {
+            fields.remove(*name);
+            if !value.is_empty() {
+                fields.insert(*name, HeaderValue::from_static(value));
+            }
+        }
     }
     let body = if reply.body.is_empty() { Bytes::new() } else { reply.body.slice(first..=last) };
     if reply.has_length {
