@@ -133,7 +133,8 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
             return Ok(());
         }
     };
-    let Keep::Shared { vary, times, .. } = &begun.keep else { return Err(UpstreamError::Abandoned) };
+    let Keep::Shared { vary, times, tags } = &begun.keep else { return Err(UpstreamError::Abandoned) };
+    let tags = tags.clone();
     front.shelf.set_vary(&wanted.resource, vary);
     let flow = Flow {
         key: front.key(&wanted.resource, &wanted.headers),
@@ -144,6 +145,10 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         length: begun.length,
     };
     fill.flow(flow.clone());
+    // Whoever asks from now on asks after the purge. One that comes later finds this fill by its groups.
+    if front.was_purged(fill, &tags) {
+        front.shelf.ended(fill);
+    }
     match flow_on(front, fill, wanted, &mut begun).await {
         Ok(()) => {
             count(&asset.fetched_bytes, begun.sink.written - flow.written);
@@ -157,8 +162,10 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
             let is_of_use = begun.head.strong_etag().is_some() && begun.length.is_some() && begun.sink.written > 0;
             if is_of_use {
                 let file = Arc::clone(&begun.sink.file);
-                front.shelf.set_partial(Flow { file, written: begun.sink.written, ..flow });
-            } else {
+                front.shelf.set_partial(Flow { file, written: begun.sink.written, ..flow.clone() });
+            }
+            // Behind it: a purge that comes now finds it.
+            if !is_of_use || front.was_purged(fill, &tags) {
                 front.shelf.drop_partial(&flow.key);
             }
             fill.abort();
@@ -202,6 +209,7 @@ fn unchanged(
         {
             tracing::warn!(target = wanted.target, %error, "a revalidated object keeps its old end on disk");
         }
+        forget_purged(front, fill, &object);
     }
     fill.complete(object, Outcome::Unchanged);
 }
@@ -358,6 +366,7 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
     if !was_purged {
         front.order.learn(&wanted.target, &object);
         front.shelf.keep(&object);
+        forget_purged(front, fill, &object);
     }
     fill.complete(Arc::clone(&object), Outcome::Fetched);
     if let Some((disk, scratch, meta)) = to_disk {
@@ -365,10 +374,14 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         if let Err(error) = admitted.map_err(io::Error::other).flatten() {
             tracing::warn!(target = wanted.target, %error, "an object stays in memory only");
         }
-        // A purge that came in between has not seen it on disk.
-        if front.was_purged(fill, &object.tags) {
-            front.shelf.forget(&object.key);
-        }
+        forget_purged(front, fill, &object);
+    }
+}
+
+/// Forgets what was just kept if a purge came in between, which has not found it.
+fn forget_purged(front: &Front, fill: &Fill, object: &Object) {
+    if front.was_purged(fill, &object.tags) {
+        front.shelf.forget(&object.key);
     }
 }
 

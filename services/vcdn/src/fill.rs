@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use crate::object::{Head, Object, Times, UnixMs};
+use crate::policy;
 use crate::upstream::UpstreamError;
 
 /// A running fill, or one that has just ended.
@@ -94,6 +95,15 @@ impl Fill {
     /// To follow it.
     pub(crate) fn follow(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
+    }
+
+    /// Groups of what it fetches; none before upstream has said so.
+    pub(crate) fn tags(&self) -> Box<[Box<str>]> {
+        match &*self.phase.borrow() {
+            Phase::Flowing(flow) | Phase::Aborted(flow) => policy::tags(&flow.head.headers),
+            Phase::Complete(object, _) => object.tags.clone(),
+            Phase::Asking | Phase::Unshared | Phase::Failed(_) => Box::default(),
+        }
     }
 
     /// What it fetches is not to be kept.

@@ -430,6 +430,12 @@ impl Front {
         fill.is_superseded() || self.purges.arrived_since(fill.began, &fill.key, tags)
     }
 
+    /// Whether what `fill` fetches was purged after it began and before somebody asked for it at `asked`: who asks after a purge is
+    /// given nothing that was on its way before it.
+    pub(crate) fn was_purged_before(&self, fill: &Fill, asked: UnixMs) -> bool {
+        self.purges.arrived_between(fill.began, asked, &fill.key, &fill.tags())
+    }
+
     pub(crate) fn has_free_space(&self) -> bool {
         self.disk_guard.as_ref().is_none_or(|guard| guard.check().is_ok())
     }

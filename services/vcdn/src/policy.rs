@@ -194,7 +194,7 @@ fn vary(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Groups of an answer: Cache-Groups (RFC 9875), a list of strings.
-fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
+pub(crate) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     let values = headers.get_all(&CACHE_GROUPS).iter().filter_map(|value| value.to_str().ok());
     let members = values.flat_map(members).map(|tag| tag.trim_matches('"'));
     members.filter(|tag| !tag.is_empty()).take(TAGS_MAX).map(Box::from).collect()

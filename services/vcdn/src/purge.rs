@@ -164,12 +164,17 @@ impl Purges {
 
     /// Whether something under `key`, begun here at `since`, was purged after that.
     pub(crate) fn arrived_since(&self, since: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
+        self.arrived_between(since, UnixMs(u64::MAX), key, tags)
+    }
+
+    /// Whether something under `key`, begun here at `since`, was purged after that and not after `until`.
+    pub(crate) fn arrived_between(&self, since: UnixMs, until: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
         let state = self.lock();
         if state.arrived < since {
             return false;
         }
-        let mut later = state.entries.iter().filter(|noted| noted.arrived.is_some_and(|arrived| arrived >= since));
-        later.any(|noted| noted.cover.covers(key, tags))
+        let is_then = |noted: &&Noted| noted.arrived.is_some_and(|arrived| arrived >= since && arrived <= until);
+        state.entries.iter().filter(is_then).any(|noted| noted.cover.covers(key, tags))
     }
 
     /// Whether something under `key`, received at `since` when another process ran here, was purged after that.
@@ -358,6 +363,9 @@ mod tests {
         assert!(purges.arrived_since(began, "cdn.main\0/a/1", &[]), "it arrived after that");
         assert!(!purges.arrived_since(began, "cdn.main\0/b/1", &[]));
         assert!(!purges.arrived_since(began.plus_ms(60_000), "cdn.main\0/a/1", &[]), "it arrived before that");
+        let (before, after) = (UnixMs(began.0 - 1), began.plus_ms(60_000));
+        assert!(!purges.arrived_between(before, before, "cdn.main\0/a/1", &[]), "it arrived after that");
+        assert!(purges.arrived_between(began, after, "cdn.main\0/a/1", &[]), "it arrived in between");
     }
 
     #[test]

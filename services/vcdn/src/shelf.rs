@@ -18,6 +18,7 @@ use crate::fill::{Fill, Flow};
 use crate::front::slice_key;
 use crate::medium::Medium;
 use crate::object::{Object, UnixMs};
+use crate::policy;
 use crate::purge::Purges;
 use crate::stats::Assets;
 use crate::viewing::Sessions;
@@ -272,7 +273,7 @@ impl Shelf {
     /// Forgets all that `covers` says of (key, tags); returns how many objects. Fills of such keys are left to end, and
     /// nobody joins them any more.
     pub(crate) fn purge(&self, covers: impl Fn(&str, &[Box<str>]) -> bool) -> usize {
-        self.left_to_end(|key, _| covers(key, &[]));
+        self.left_to_end(|key, fill| covers(key, &fill.tags()));
         let mut keys: Vec<Arc<str>> = Vec::new();
         keys.extend(self.memory.iter().filter(|(key, object)| covers(key, &object.tags)).map(|(key, _)| key));
         if let Some(disk) = &self.disk {
@@ -284,8 +285,9 @@ impl Shelf {
         for key in &keys {
             self.forget(key);
         }
-        let partials: Vec<_> = self.partials.iter().map(|(key, _)| key).filter(|key| covers(key, &[])).collect();
-        for key in partials {
+        let is_gone = |key: &str, flow: &Flow| covers(key, &policy::tags(&flow.head.headers));
+        let partials: Vec<_> = self.partials.iter().filter(|(key, flow)| is_gone(key, flow)).collect();
+        for (key, _) in partials {
             self.partials.remove(&*key);
         }
         keys.len()

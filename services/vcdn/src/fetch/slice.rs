@@ -63,6 +63,7 @@ pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, whole: Arc<Whole>, n
             if !front.was_purged(&fill, &object.tags) {
                 let sliced = Sliced { count: whole.length.div_ceil(SLICE_BYTES), etag: whole.etag.clone() };
                 front.shelf.keep_slice(&whole.key, sliced, &object);
+                super::forget_purged(&front, &fill, &object);
             }
             fill.complete(object, Outcome::Fetched);
         }

@@ -43,6 +43,11 @@ impl Front {
         if is_collapsed && kept_under.is_some_and(|key| *key != self.key(&wanted.resource, &wanted.headers)) {
             return self.again(asked, wanted, reason).await;
         }
+        // A group is known when the head is here: a purge that came before that has not found this fill.
+        if is_collapsed && self.was_purged_before(fill, since) {
+            self.shelf.ended(fill);
+            return self.again(asked, wanted, reason).await;
+        }
         // An answer that was there before this request, and may not be used without asking, is not the answer to this one.
         let is_old = |flow: &Flow| flow.times.received < since && flow.times.fresh_until <= since;
         if is_collapsed && matches!(&phase, Phase::Flowing(flow) if is_old(flow)) {

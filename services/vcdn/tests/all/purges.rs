@@ -68,6 +68,86 @@ async fn a_fill_that_began_before_a_purge_is_not_kept() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_after_a_purge_of_a_group_joins_nothing_that_began_before_it() {
+    let world = World::start().await;
+    let red = |byte: u8| Reply::new(vec![byte; 100_000]).with("cache-groups", "\"red\"");
+    let by_tag = json!({ "name": "cdn", "tag": "red" });
+    // Its head is here; and not even that.
+    for (path, sent) in [("/flowing", Some(1000)), ("/asking", None)] {
+        let gate = watch::Sender::new(false);
+        world.origin.put(path, red(1).gated(sent, &gate));
+        let old = async { world.get(path).await.bytes().await.unwrap() };
+        let new = async {
+            eventually(PATIENCE, || async {
+                let asked = world.origin.asked(path).len();
+                // The head has to be here for a purge that finds it by its group.
+                let joins = sent.is_none() || cache_status(&world.get(path).await).contains("collapsed");
+                if asked == 1 && joins { Ok(()) } else { Err(format!("{asked} times")) }
+            })
+            .await;
+            purge(&world, by_tag.clone()).await;
+            world.origin.put(path, red(2));
+            let before = world.figures().await.collapsed;
+            let late = world.get(path);
+            let open = async {
+                if sent.is_none() {
+                    // It waits for the head of the old one.
+                    eventually(PATIENCE, || async {
+                        let collapsed = world.figures().await.collapsed;
+                        if collapsed > before { Ok(()) } else { Err("it does not wait") }
+                    })
+                    .await;
+                    gate.send_replace(true);
+                }
+            };
+            let (late, ()) = tokio::join!(late, open);
+            assert!(!cache_status(&late).contains("collapsed") || sent.is_none(), "{path}: {}", cache_status(&late));
+            let body = late.bytes().await.unwrap();
+            gate.send_replace(true);
+            body
+        };
+        let (old, new) = tokio::join!(old, new);
+        assert_eq!((old[0], new[0]), (1, 2), "{path}");
+        world.settled().await;
+        let hit = world.get(path).await;
+        assert!(cache_status(&hit).starts_with("hit"), "{path}");
+        assert_eq!(hit.bytes().await.unwrap()[0], 2, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_of_a_body_goes_with_its_group() {
+    let world = World::with(|config| config.upstream.resumes = 0).await;
+    let red = |reply: Reply| reply.with("cache-groups", "\"red\"");
+    for path in ["/before", "/meanwhile"] {
+        let gate = watch::Sender::new(path == "/before");
+        let reply = Reply::new(vec![1; 100_000]).broken_at(50_000, 0..10).without_ranges().gated(Some(1000), &gate);
+        world.origin.put(path, red(reply));
+        let broken = world.get(path).await;
+        if path == "/before" {
+            assert!(broken.bytes().await.is_err());
+            world.settled().await;
+            purge(&world, json!({ "name": "cdn", "tag": "red" })).await;
+        } else {
+            purge(&world, json!({ "name": "cdn", "tag": "red" })).await;
+            gate.send_replace(true);
+            assert!(broken.bytes().await.is_err());
+            // It is no fill of the surrogate's list any more: that it has ended is seen in its figures.
+            eventually(PATIENCE, || async {
+                let errors = world.figures().await.errors;
+                if errors >= 4 { Ok(()) } else { Err(format!("{errors} errors")) }
+            })
+            .await;
+        }
+        world.origin.put(path, red(Reply::new(vec![2; 100_000]).with("etag", "\"other\"")));
+        let part = world.get_with(path, &[("range", "bytes=100-199")]).await;
+        assert!(cache_status(&part).starts_with("fwd"), "{path}: {}", cache_status(&part));
+        assert_eq!(part.bytes().await.unwrap(), vec![2; 100], "{path}");
+        world.settled().await;
+    }
+}
+
 #[tokio::test]
 async fn a_purge_reaches_the_other_surrogates_and_one_that_was_away_catches_up() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
