@@ -28,8 +28,8 @@ use crate::config::CacheConfig;
 use crate::fetch::{self, Wanted};
 use crate::fill::Fill;
 use crate::guard::Guard;
-use crate::object::{Object, UnixMs};
-use crate::policy::{self, Rules};
+use crate::object::{Head, Object, UnixMs};
+use crate::policy::{self, Part, Rules};
 use crate::prefetch::Order;
 use crate::purge::Purges;
 use crate::rules::cmcd::{Carried, Report};
@@ -102,6 +102,15 @@ pub(crate) struct Asked {
     /// Path and query.
     pub target: String,
     pub headers: HeaderMap,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// What of a body of `length` bytes is wanted. Only GET has ranges (RFC 9110 section 14.2).
+    fn part(&self, head: &Head, length: u64) -> Part {
+        if self.is_head { Part::Whole } else { policy::part(&self.headers, head, length) }
+    }
 }
 
 // === impl Front ===

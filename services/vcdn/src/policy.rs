@@ -207,8 +207,7 @@ pub(crate) fn part(request: &HeaderMap, head: &Head, length: u64) -> Part {
         return Part::Whole;
     }
     if let Some(condition) = request.get(header::IF_RANGE) {
-        let is_same = head.strong_etag() == Some(condition)
-            || head.headers.get(header::LAST_MODIFIED).is_some_and(|modified| modified == condition);
+        let is_same = head.strong_etag() == Some(condition) || strong_date(head) == Some(condition);
         if !is_same {
             return Part::Whole;
         }
@@ -223,6 +222,14 @@ pub(crate) fn part(request: &HeaderMap, head: &Head, length: u64) -> Part {
         (None, Some(suffix)) => Part::Bytes { first: length.saturating_sub(suffix), last: length - 1 },
         (None, None) => Part::Whole,
     }
+}
+
+/// When it was last changed, if that says that bytes are equal: its origin saw at least a second of its clock go by since, so nothing
+/// else can bear that date (RFC 9110 section 8.8.2.2).
+fn strong_date(head: &Head) -> Option<&HeaderValue> {
+    let modified = head.headers.get(header::LAST_MODIFIED)?;
+    let said = head.headers.get(header::DATE).and_then(date)?;
+    (date(modified)?.plus_ms(1000) <= said).then_some(modified)
 }
 
 /// The first and the last byte that a request names, where it names a first one.
@@ -342,6 +349,28 @@ mod tests {
         let stays: Vec<u16> = (200..600).filter(|code| stays_unshared(StatusCode::from_u16(*code).unwrap())).collect();
         assert!(stays.contains(&200) && stays.contains(&302) && !stays.contains(&206), "{stays:?}");
         assert_eq!(stays.iter().find(|code| **code >= 400), None);
+    }
+
+    #[test]
+    fn a_date_says_that_bytes_are_equal_only_where_a_second_has_gone_by() {
+        let (modified, later) = ("Mon, 02 Nov 2026 10:00:00 GMT", "Mon, 02 Nov 2026 10:00:01 GMT");
+        let field = |(name, value): (&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        let part = |kept: &[(&'static str, &str)], condition: &str| {
+            let head = Head::new(StatusCode::OK, kept.iter().copied().map(field).collect());
+            let request = [("range", "bytes=0-1"), ("if-range", condition)];
+            super::part(&request.into_iter().map(field).collect(), &head, 10)
+        };
+        let bytes = Part::Bytes { first: 0, last: 1 };
+        assert_eq!(part(&[("last-modified", modified), ("date", later)], modified), bytes);
+        for (kept, condition) in [
+            (&[("last-modified", modified), ("date", modified)][..], modified),
+            (&[("last-modified", modified)], modified),
+            (&[("last-modified", later), ("date", modified)], later),
+            (&[("last-modified", modified), ("date", later)], later),
+            (&[("last-modified", "yesterday"), ("date", later)], "yesterday"),
+        ] {
+            assert_eq!(part(kept, condition), Part::Whole, "{kept:?} {condition}");
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Front {
             Condition::Failed => return self.precondition_failed(status).await,
         }
         // Without a length no range can be named; the whole is what RFC 9110 section 14.2 leaves.
-        let part = flow.length.map_or(Part::Whole, |length| policy::part(&asked.headers, &flow.head, length));
+        let part = flow.length.map_or(Part::Whole, |length| asked.part(&flow.head, length));
         let (lead, offset, end) = match (part, flow.length) {
             (Part::Unsatisfiable, length) => return self.unsatisfiable(length.unwrap_or(0), status).await,
             (Part::Bytes { first, last }, Some(length)) => {

@@ -37,7 +37,12 @@ impl Front {
         count(&asset.passed, 1);
         count(&asset.fetches, 1);
         let method = if asked.is_head { Method::HEAD } else { Method::GET };
-        match self.ask(&method, &asked.target, own_headers(&asked.headers)).await {
+        let mut headers = own_headers(&asked.headers);
+        if asked.is_head {
+            // Only GET has ranges (RFC 9110 section 14.2); not every origin knows that.
+            [header::RANGE, header::IF_RANGE].iter().for_each(|name| drop(headers.remove(name)));
+        }
+        match self.ask(&method, &asked.target, headers).await {
             Ok(answer) => self.passed(answer, asked.is_head, CacheStatus::forwarded(reason)),
             Err(error) => self.failed(&error, reason).await,
         }

@@ -29,13 +29,12 @@ impl Front {
             }
             Condition::Failed => return self.precondition_failed(status).await,
         }
-        let (first, last) = match policy::part(&asked.headers, &object.head, object.length) {
+        let (first, last) = match asked.part(&object.head, object.length) {
             Part::Whole => return self.whole(object, asked.is_head, now, status),
             Part::Unsatisfiable => return self.unsatisfiable(object.length, status).await,
             Part::Bytes { first, last } => (first, last),
         };
         let content = match &object.medium {
-            _ if asked.is_head => Content::None,
             Medium::Memory(bytes) => {
                 let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
                 Content::Memory(bytes.slice(at(first)..=at(last)))
@@ -71,7 +70,7 @@ impl Front {
     pub(super) fn beginning(&self, asked: &Asked, key: &str) -> Option<Answer> {
         let flow = self.shelf.partial(key)?;
         let length = flow.length?;
-        let Part::Bytes { first, last } = policy::part(&asked.headers, &flow.head, length) else { return None };
+        let Part::Bytes { first, last } = asked.part(&flow.head, length) else { return None };
         let now = UnixMs::now();
         // It serves as what is kept does: while it is fresh, and to those who take what is kept.
         if now >= flow.times.fresh_until || !policy::accepts(&asked.headers, &flow.times, now) {
@@ -85,7 +84,7 @@ impl Front {
             lead: part_lead(&flow.head, first, last, length),
             age_s: Some(now.since_ms(flow.times.born) / 1000),
             cache_status: self.status(CacheStatus::partial_hit()),
-            content: if asked.is_head { Content::None } else { content },
+            content,
             asset: Some(self.shelf.assets.of(&asked.target)),
         })
     }

@@ -88,7 +88,7 @@ impl Front {
             lead,
             age_s: Some(UnixMs::now().since_ms(born) / 1000).filter(|age_s| *age_s > 0),
             cache_status: self.status(status),
-            content: if asked.is_head { Content::None } else { Content::Slices(Box::new(slices)) },
+            content: Content::Slices(Box::new(slices)),
             asset: Some(asset),
         })
     }
@@ -101,7 +101,7 @@ impl Front {
         let kept = |number: u64| self.shelf.get(&slice_key(key, &etag, number)).filter(|slice| slice.is_fresh(now));
         let head = Arc::clone(&kept(first / SLICE_BYTES)?.head);
         let length = head.length()?;
-        let Part::Bytes { first, last } = policy::part(&asked.headers, &head, length) else { return None };
+        let Part::Bytes { first, last } = asked.part(&head, length) else { return None };
         if policy::condition(&asked.headers, &head) != Condition::Holds {
             return None;
         }
