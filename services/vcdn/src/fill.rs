@@ -106,6 +106,11 @@ impl Fill {
         }
     }
 
+    /// Whether nothing is known of what it fetches.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(*self.phase.borrow(), Phase::Asking)
+    }
+
     /// What it fetches is not to be kept.
     pub(crate) fn supersede(&self) {
         self.superseded.store(true, Ordering::Release);

@@ -15,6 +15,7 @@ const NEGATIVE_LIFE_MS: u64 = 1000;
 /// Fields of requests that a shared answer may depend on; whatever else it names splits the group.
 pub(crate) const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_ENCODING, header::ACCEPT_LANGUAGE];
 const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 /// Tags of one object that are noted.
 const TAGS_MAX: usize = 64;
 
@@ -193,11 +194,37 @@ fn vary(headers: &HeaderMap) -> Vec<HeaderName> {
     fields
 }
 
-/// Groups of an answer: Cache-Groups (RFC 9875), a list of strings.
+/// Groups of an answer: Cache-Groups (RFC 9875 section 2).
 pub(crate) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
-    let values = headers.get_all(&CACHE_GROUPS).iter().filter_map(|value| value.to_str().ok());
-    let members = values.flat_map(members).map(|tag| tag.trim_matches('"'));
-    members.filter(|tag| !tag.is_empty()).take(TAGS_MAX).map(Box::from).collect()
+    groups(headers, &CACHE_GROUPS)
+}
+
+/// Groups that an answer to a change says are not any more what they were: Cache-Group-Invalidation (RFC 9875 section 3).
+pub(crate) fn invalidated(headers: &HeaderMap) -> Box<[Box<str>]> {
+    groups(headers, &CACHE_GROUP_INVALIDATION)
+}
+
+/// A list of strings. One that is damaged hides none of the others: a group that is not known cannot be purged.
+fn groups(headers: &HeaderMap, name: &HeaderName) -> Box<[Box<str>]> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let groups = values.flat_map(members).map(string);
+    groups.filter(|group| !group.is_empty()).take(TAGS_MAX).collect()
+}
+
+/// What a member of a list says, without its parameters: a string (RFC 9651 section 3.3.3) with its escapes undone, or a bare word.
+fn string(member: &str) -> Box<str> {
+    let Some(quoted) = member.strip_prefix('"') else {
+        return member.split(';').next().unwrap_or_default().trim_matches(['"', ' ']).into();
+    };
+    let (mut text, mut letters) = (String::with_capacity(quoted.len()), quoted.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => break,
+            '\\' => text.extend(letters.next()),
+            letter => text.push(letter),
+        }
+    }
+    text.into()
 }
 
 /// What the request wants of a body of `length` bytes (RFC 9110 section 14). Several ranges are answered with the whole.
@@ -400,6 +427,9 @@ mod tests {
             panic!("it may be kept");
         };
         assert_eq!(*tags, [Box::from("a,b"), Box::from("c")]);
+        let odd = r#""say \"a\"", "back\\slash";x="y", word;z=1, "", "open"#;
+        let tags = super::tags(&[(CACHE_GROUPS, odd.parse().unwrap())].into_iter().collect());
+        assert_eq!(*tags, [r#"say "a""#, r"back\slash", "word", "open"].map(Box::from));
         let fields = [("cache-control", r#"foo="x, max-age=60", private"#), ("etag", "\"1\"")];
         assert_eq!(kept(&fields), Keep::Unshared);
     }

@@ -313,6 +313,20 @@ impl Shelf {
         }
     }
 
+    /// Forgets what of `groups` is kept under keys that begin with `prefix`. Fills of them are not kept, and nobody joins them any more;
+    /// nor those of which it is not known yet, for it may be what was before the change that comes.
+    pub(crate) fn invalidate_groups(&self, prefix: &str, groups: &[Box<str>]) {
+        let is_of = |key: &str, tags: &[Box<str>]| key.starts_with(prefix) && tags.iter().any(|tag| groups.contains(tag));
+        self.left_to_end(|key, fill| {
+            let is_of = is_of(key, &fill.tags()) || (key.starts_with(prefix) && fill.is_asking());
+            if is_of {
+                fill.supersede();
+            }
+            is_of
+        });
+        self.purge(is_of);
+    }
+
     /// Forgets one object in all tiers.
     pub(crate) fn forget(&self, key: &str) {
         // Disk first: a load that runs sees that it is gone, and does not bring it back.

@@ -71,7 +71,8 @@ impl Front {
         }
     }
 
-    /// Forgets what was asked to change, and what the answer says has.
+    /// Forgets what was asked to change, and what the answer says has: by URL, and by group (RFC 9875 section 3). All of it stands
+    /// under this name.
     fn forget_changed(&self, target: &str, answer: &HeaderMap) {
         let mut own = answer.clone();
         self.unmount(&mut own);
@@ -82,6 +83,10 @@ impl Front {
             if let Some(changed) = url::canonical(&changed, Token::Unverified) {
                 self.shelf.invalidate(&format!("{}{changed}", self.key_prefix));
             }
+        }
+        let groups = policy::invalidated(answer);
+        if !groups.is_empty() {
+            self.shelf.invalidate_groups(&self.key_prefix, &groups);
         }
     }
 

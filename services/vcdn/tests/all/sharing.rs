@@ -143,6 +143,40 @@ async fn a_request_that_comes_back_is_refused() {
     assert!(error.await.is_err(), "a front of itself");
 }
 
+#[tokio::test]
+async fn what_a_change_says_of_groups_is_forgotten_under_its_name_alone() {
+    let world = World::with(|config| {
+        config.fronts[0].writes = true;
+        config.fronts.push(FrontConfig::new("other", "origin"));
+    })
+    .await;
+    let other = world.vcdn.fronts()["other.main"];
+    for (path, groups) in [("/a/1", r#""say \"red\"", "blue""#), ("/a/2", "\"blue\""), ("/a/3", "\"green\"")] {
+        world.origin.put(path, Reply::new("x").with("cache-groups", groups));
+    }
+    world.origin.put("/done", Reply::new("ok").with("cache-group-invalidation", r#""say \"red\"", "green""#));
+    world.origin.put("/failed", Reply::new("no").status(409).with("cache-group-invalidation", "\"blue\""));
+    let hits = async || {
+        let mut hits = Vec::new();
+        for path in ["/a/1", "/a/2", "/a/3"] {
+            let elsewhere = world.http.get(format!("http://{other}{path}")).send().await.unwrap();
+            let is_hit = |answer: &reqwest::Response| cache_status(answer).starts_with("hit");
+            hits.push((is_hit(&world.get(path).await), is_hit(&elsewhere)));
+        }
+        world.settled().await;
+        hits
+    };
+    hits().await;
+    assert_eq!(hits().await, [(true, true); 3]);
+    // An answer that is kept has no say, nor has a change that did not happen.
+    assert_eq!(world.get("/done").await.status(), 200);
+    let post = async |path: &str| world.http.post(world.url(path)).body("x").send().await.unwrap().status();
+    assert_eq!(post("/failed").await, 409);
+    assert_eq!(hits().await, [(true, true); 3]);
+    assert_eq!(post("/done").await, 200);
+    assert_eq!(hits().await, [(false, true), (true, true), (false, true)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_turns_off_neither_keeping_nor_sharing() {
     let world = World::start().await;
