@@ -179,7 +179,7 @@ impl Front {
         }
         let object = self.shelf.get(key)?;
         let now = UnixMs::now();
-        if !object.is_fresh(now) {
+        if !object.is_fresh(now) || self.shelf.is_doubted(&object) {
             return None;
         }
         count(&object.asset.hits, 1);
@@ -267,7 +267,8 @@ impl Front {
             Some(object) => Some(object),
             None => self.shelf.load(&key).await,
         };
-        let accepts = |object: &Object| policy::accepts(&asked.headers, &object.times, now);
+        let is_doubted = |object: &Object| self.shelf.is_doubted(object);
+        let accepts = |object: &Object| !is_doubted(object) && policy::accepts(&asked.headers, &object.times, now);
         if let Some(object) = stored.as_ref().filter(|object| accepts(object)) {
             if object.is_fresh(now) {
                 count(&object.asset.hits, 1);
@@ -289,7 +290,7 @@ impl Front {
             return Answer::failure(failure, self.status(CacheStatus::forwarded(Forwarded::Request))).await;
         }
         let reason = match &stored {
-            Some(object) if object.is_fresh(now) => Forwarded::Request,
+            Some(object) if object.is_fresh(now) && !is_doubted(object) => Forwarded::Request,
             Some(_) => Forwarded::Stale,
             None if self.shelf.vary(&resource).is_some_and(|vary| !vary.is_empty()) => Forwarded::VaryMiss,
             None => Forwarded::UriMiss,
@@ -312,7 +313,8 @@ impl Front {
     async fn again(self: &Arc<Self>, asked: &Asked, wanted: &Wanted, reason: Forwarded) -> Answer {
         let key = self.key(&wanted.resource, &wanted.headers);
         let now = UnixMs::now();
-        if let Some(object) = self.shelf.get(&key).filter(|object| object.is_fresh(now)) {
+        let is_usable = |object: &Arc<Object>| object.is_fresh(now) && !self.shelf.is_doubted(object);
+        if let Some(object) = self.shelf.get(&key).filter(is_usable) {
             return self.serve(asked, &object, now, CacheStatus::hit(&object, now)).await;
         }
         let wanted = Wanted { stale: None, ..wanted.clone() };
@@ -334,7 +336,7 @@ impl Front {
         let usable = |object: &Object| {
             let now = UnixMs::now();
             let is_new = object.times.received > since || policy::accepts(&asked.headers, &object.times, now);
-            is_new && object.is_fresh(now)
+            is_new && object.is_fresh(now) && !self.shelf.is_doubted(object)
         };
         let (fill, is_collapsed) = match self.shelf.fill(key, self.settings.fills, usable) {
             Found::Stored(object) => {

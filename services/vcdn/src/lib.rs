@@ -54,7 +54,7 @@ use disk::Disk;
 use edge::Limits;
 use front::{Front, Parts};
 use guard::Guard;
-use peers::Peers;
+use peers::{CaughtUp, Peers};
 use purge::Purges;
 use shelf::{Counted, Shelf};
 use stats::Gauges;
@@ -154,8 +154,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let secure = host.transport_to(&peers::expected(name))?;
     let peers = Peers::new(client, secure, name, own, config.host.token.clone());
     let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
-    // What others purged while this one was away; then, and not before, it answers.
-    surrogate.catch_up().await;
+    // What others purged while this one was away; then, and not before, it answers. Where that cannot be known, what lies on disk is
+    // asked for again before it is used, each object once, until it is.
+    surrogate.shelves.values().for_each(|shelf| shelf.doubt());
+    let caught_up = surrogate.catch_up().await;
+    if caught_up != CaughtUp::Wholly {
+        tracing::warn!("what was purged while this surrogate was away is not known: what it kept is asked for again");
+    }
 
     let limits = Limits::of(&config.host);
     for (listener, front) in listeners.into_iter().zip(surrogate.fronts.iter()) {
@@ -175,7 +180,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     });
     let (asking, every) = (surrogate.clone(), config.cache.purges_every.0);
-    host.spawn("purges", move |stop| asking.keep_up(every, stop));
+    host.spawn("purges", move |stop| asking.keep_up(caught_up, every, stop));
     let fronts = Arc::clone(&surrogate.fronts);
     let running = host.serve(Routes { private: http::routes(surrogate), public: OpenApiRouter::new() });
     Ok(Running { running, addresses, fronts })

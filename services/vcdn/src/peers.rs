@@ -26,6 +26,18 @@ use crate::purge::{self, PurgeError};
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// After this time those who did not tell their purges at the start are asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How much of what others purged is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CaughtUp {
+    /// All that all of them remember.
+    Wholly,
+    /// One did not say, or nobody knows who they are.
+    InPart,
+}
+
 /// Finds and asks the other surrogates.
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
@@ -75,24 +87,24 @@ impl Peers {
         }
     }
 
-    /// Where the others are, and whether they speak TLS.
-    async fn addresses(&self) -> Vec<(SocketAddr, bool)> {
+    /// Where the others are, and whether they speak TLS; `None` where the router does not say.
+    async fn addresses(&self) -> Option<Vec<(SocketAddr, bool)>> {
         let listed = match self.client.endpoints().await {
             Ok(page) => page.items,
             Err(error) => {
                 tracing::warn!(%error, "the other surrogates are not known: the router does not list them");
-                return Vec::new();
+                return None;
             }
         };
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
         let others = listed.into_iter().filter(|endpoint| endpoint.name == self.name && Some(endpoint.address) != own);
-        others.map(|endpoint| (endpoint.address, endpoint.tls)).collect::<BTreeSet<_>>().into_iter().collect()
+        Some(others.map(|endpoint| (endpoint.address, endpoint.tls)).collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// Tells all others of a purge: those that did it, and those that could not be reached.
     pub(crate) async fn tell(&self, entry: &PurgeEntry) -> (Vec<String>, Vec<String>) {
-        let told = self.addresses().await.into_iter().map(|(address, tls)| async move {
+        let told = self.addresses().await.unwrap_or_default().into_iter().map(|(address, tls)| async move {
             let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
             let answer = request.json(entry).send().await;
             (address.to_string(), answer.and_then(reqwest::Response::error_for_status))
@@ -110,13 +122,17 @@ impl Peers {
         (done, unreached)
     }
 
-    /// The logs of the others that have changed since they were done.
-    async fn logs(&self) -> Vec<Log> {
-        let asked = self.addresses().await.into_iter().map(|(address, tls)| async move {
+    /// The logs of the others that have changed since they were done, and whether those are all.
+    async fn logs(&self) -> (Vec<Log>, bool) {
+        let addresses = self.addresses().await;
+        let is_known = addresses.is_some();
+        let asked = addresses.unwrap_or_default().into_iter().map(|(address, tls)| async move {
             let log = self.log(address, tls).await;
             log.inspect_err(|error| tracing::warn!(%address, %error, "a surrogate did not tell its purges"))
         });
-        join_all(asked).await.into_iter().flatten().flatten().collect()
+        let answers = join_all(asked).await;
+        let are_all = is_known && answers.iter().all(Result::is_ok);
+        (answers.into_iter().flatten().flatten().collect(), are_all)
     }
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.
@@ -153,10 +169,11 @@ impl Peers {
 // === impl Surrogate ===
 
 impl Surrogate {
-    /// Does what others purged and this one was not told.
-    pub(crate) async fn catch_up(&self) {
+    /// Does what others purged and this one was not told. Once all of them have told all they know, or the router says that there are
+    /// none, what lay on disk at the start is used again without asking.
+    pub(crate) async fn catch_up(&self) -> CaughtUp {
         let last = self.purges.last();
-        let logs = self.peers.logs().await;
+        let (logs, mut is_all) = self.peers.logs().await;
         for cover in logs.iter().flat_map(|log| purge::gaps(last, &log.entries)) {
             tracing::warn!(?cover, "away for longer than the others remember purges: what was kept is dropped");
             for shelf in self.shelves.values() {
@@ -173,18 +190,32 @@ impl Surrogate {
                     is_done = false;
                 }
             }
+            is_all &= is_done;
             let mut done = self.peers.done();
             match log.etag.filter(|_| is_done) {
                 Some(etag) => drop(done.insert(log.address, etag)),
                 None => drop(done.remove(&log.address)),
             }
         }
+        if !is_all {
+            return CaughtUp::InPart;
+        }
+        self.shelves.values().for_each(|shelf| shelf.trust());
+        CaughtUp::Wholly
     }
 
-    /// Asks the others again and again until `stop`.
-    pub(crate) async fn keep_up(self, every: Duration, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            self.catch_up().await;
+    /// Asks the others again and again until `stop`: soon, where one of them could not be asked `at_start`.
+    pub(crate) async fn keep_up(self, at_start: CaughtUp, every: Duration, stop: CancellationToken) {
+        let mut so_far = at_start;
+        loop {
+            let wait = if so_far == CaughtUp::Wholly { every } else { every.min(AGAIN) };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                return;
+            }
+            // What was known once stays known: from then on this one is told.
+            if self.catch_up().await == CaughtUp::Wholly {
+                so_far = CaughtUp::Wholly;
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,8 @@ pub(crate) struct Shelf {
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     /// How many those are, for whoever must not wait for the lock.
     running: AtomicUsize,
+    /// What was received before this moment (Unix milliseconds) may have been purged while nobody told it here.
+    doubted_before: AtomicU64,
     pub assets: Assets,
     pub sessions: Sessions,
 }
@@ -108,6 +110,7 @@ impl Shelf {
             fetched: Cache::new(REMEMBERED),
             fills: Mutex::default(),
             running: AtomicUsize::new(0),
+            doubted_before: AtomicU64::new(0),
             assets: Assets::new(counted.assets),
             sessions: Sessions::new(counted.sessions),
         })
@@ -116,6 +119,23 @@ impl Shelf {
     /// What is in memory under `key`.
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Object>> {
         self.memory.get(key)
+    }
+
+    /// What is on disk was received by an earlier process: nothing of it is used without asking before its purges are known.
+    pub(crate) fn doubt(&self) {
+        if self.disk.is_some() {
+            self.doubted_before.store(UnixMs::now().0, Ordering::Relaxed);
+        }
+    }
+
+    /// All purges are known now: what is still kept may be used.
+    pub(crate) fn trust(&self) {
+        self.doubted_before.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether nobody knows if `object` was purged while this surrogate was away.
+    pub(crate) fn is_doubted(&self, object: &Object) -> bool {
+        object.times.received.0 < self.doubted_before.load(Ordering::Relaxed)
     }
 
     /// Whether something is kept under `key`, in whatever tier.

@@ -185,6 +185,52 @@ async fn a_purge_reaches_the_other_surrogates_and_one_that_was_away_catches_up()
 }
 
 #[tokio::test]
+async fn who_cannot_ask_what_was_purged_asks_for_what_it_kept_once_and_goes_on() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Nobody is where the router says that the one is which knows of the purge.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let world = World::with(|config| {
+        config.cache.folder = Some(here.path().to_owned());
+        config.host.advertise = Some(([127, 0, 0, 1], nowhere).into());
+    })
+    .await;
+    let mut config = world.config.clone();
+    config.host.advertise = None;
+    config.cache.folder = Some(there.path().to_owned());
+    let at = async |other: &flame_vcdn::Running, path: &str| {
+        let answer = world.http.get(format!("http://{}{path}", other.fronts()["cdn.main"])).send().await.unwrap();
+        (cache_status(&answer), answer.text().await.unwrap())
+    };
+    let other = flame_vcdn::start(config.clone()).await.unwrap();
+    for path in ["/purged", "/kept"] {
+        world.origin.put(path, Reply::new("old"));
+        at(&other, path).await;
+    }
+    eventually(PATIENCE, || async {
+        let files = walk(there.path());
+        if files == 2 { Ok(()) } else { Err(format!("{files} files")) }
+    })
+    .await;
+    other.stop().await;
+    purge(&world, json!({ "name": "cdn", "url": "/purged" })).await;
+    world.origin.put("/purged", Reply::new("new").with("etag", "\"new\""));
+    let back = flame_vcdn::start(config.clone()).await.unwrap();
+    let (status, text) = at(&back, "/purged").await;
+    assert!(status.starts_with("fwd=stale") && text == "new", "{status}: {text}");
+    assert_eq!(at(&back, "/kept").await, ("fwd=stale; fwd-status=304; stored".to_owned(), "old".to_owned()));
+    let (status, _) = at(&back, "/kept").await;
+    assert!(status.starts_with("hit"), "it was asked for once: {status}");
+    back.stop().await;
+    // That one is gone for good, and the router says so: there is nobody to ask.
+    let World { origin, router, vcdn, http, .. } = world;
+    vcdn.stop().await;
+    let alone = flame_vcdn::start(config).await.unwrap();
+    let answer = http.get(format!("http://{}/kept", alone.fronts()["cdn.main"])).send().await.unwrap();
+    assert!(cache_status(&answer).starts_with("hit"), "{}", cache_status(&answer));
+    drop((origin, router));
+}
+
+#[tokio::test]
 async fn a_surrogate_that_could_not_be_told_asks_while_it_runs() {
     let world = World::start().await;
     let mut config = world.config.clone();
