@@ -116,7 +116,7 @@ fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
         }
         output::print_line(&viewing.trim_fmt())?;
     }
-    let mut kept = output::table(&["tenant", "in memory", "objects", "on disk", "objects", "fills"]);
+    let mut kept = output::table(&["tenant", "in memory", "objects", "on disk", "objects", "fills", "on their way"]);
     for tier in &stats.kept {
         kept.add_row([
             tier.tenant.clone(),
@@ -125,6 +125,7 @@ fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
             output::size(tier.disk_bytes),
             tier.disk_objects.to_string(),
             tier.fills.to_string(),
+            output::size(tier.filling_bytes),
         ]);
     }
     output::print_line(&kept.trim_fmt())?;

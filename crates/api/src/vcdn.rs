@@ -111,6 +111,9 @@ pub struct Kept {
     pub disk_bytes: u64,
     /// Fills that run.
     pub fills: u64,
+    /// What bodies on their way, and the beginnings of those that broke off, take beside it.
+    #[serde(default)]
+    pub filling_bytes: u64,
 }
 
 /// Figures of one asset.

@@ -90,8 +90,11 @@ pub struct CacheConfig {
     pub disk_after: u32,
     /// The largest body that is kept; larger ones flow through.
     pub object_max: Bytes,
-    /// Fills at once, of all tenants; whoever would begin one more gets 503.
+    /// Fills at once of a tenant; whoever would begin one more gets 503.
     pub fills: usize,
+    /// What bodies on their way, and the beginnings of those that broke off, may take of a tenant, beside what is kept. A body for which
+    /// there is no room is passed on alone.
+    pub filling: Bytes,
     /// Longest life of an answer that says nothing but when it was last changed; 0 asks for it each time.
     pub heuristic_max: Span,
     /// A range that begins further ahead of a running fill than this is asked for singly.
@@ -238,6 +241,7 @@ impl Default for CacheConfig {
             disk_after: 1,
             object_max: Bytes(1 << 30),
             fills: 1024,
+            filling: Bytes(2 << 30),
             heuristic_max: Span(Duration::from_secs(3600)),
             range_ahead: Bytes(4 << 20),
             prefetch: 1,

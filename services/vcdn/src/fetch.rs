@@ -20,7 +20,8 @@ use crate::front::Front;
 use crate::medium::Medium;
 use crate::object::{Head, Object, UnixMs};
 use crate::policy::{self, Came, Keep};
-use crate::shelf::count;
+use crate::room::Held;
+use crate::shelf::{Partial, count};
 use crate::upstream::UpstreamError;
 use sink::Sink;
 
@@ -55,6 +56,15 @@ struct Begun {
     sink: Sink,
 }
 
+/// Why an answer goes to the one who asked, and is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    /// It is not for sharing, or too large.
+    NotShared,
+    /// There is no room for it now.
+    NoRoom,
+}
+
 /// Drives `fill` to its end. If this is dropped in the middle, the fill is aborted, not left open.
 pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, wanted: Wanted) {
     let ending = Ending { front: &front, fill: &fill };
@@ -83,20 +93,24 @@ impl Drop for Ending<'_> {
 
 async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), UpstreamError> {
     let asset = front.shelf.assets.of(&wanted.target);
-    let mut partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none());
+    let mut partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none()).and_then(|partial| {
+        // It is copied: there has to be room for the whole beside it.
+        let held = front.shelf.room(partial.flow.length?)?;
+        Some((partial, held))
+    });
     // Once more at most: without a beginning every answer is taken as it is.
     let (answer, asked, came) = loop {
         let mut headers = wanted.headers.clone();
         if let Some(stale) = &wanted.stale {
             validators(&mut headers, &stale.head);
-        } else if let Some(partial) = &partial {
-            resume_from(&mut headers, &partial.head, partial.written);
+        } else if let Some((partial, _)) = &partial {
+            resume_from(&mut headers, &partial.flow.head, partial.flow.written);
         }
         let asked = UnixMs::now();
         count(&asset.fetches, 1);
         let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
         let came = Came::now(asked);
-        if !partial.as_ref().is_some_and(|partial| is_of_no_use(front, partial, &answer, came)) {
+        if !partial.as_ref().is_some_and(|(partial, _)| is_of_no_use(front, &partial.flow, &answer, came)) {
             break (answer, asked, came);
         }
         tracing::info!(target = wanted.target, "what came of a body before it broke off is not of what is there now");
@@ -116,9 +130,9 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         return Ok(());
     }
     fill.came_with_age(answer.headers().get(header::AGE).and_then(|age| digits(age.to_str().ok()?)));
-    let mut begun = match begin(front, &fill.key, partial.as_deref(), answer, came).await? {
+    let mut begun = match begin(front, &fill.key, partial, answer, came).await? {
         Ok(begun) => begun,
-        Err(unshared) => {
+        Err((unshared, why)) => {
             // A fault says nothing of what is kept: it is asked about again, and goes on where it broke off.
             if !unshared.status().is_server_error() {
                 front.shelf.drop_partial(&fill.key);
@@ -126,7 +140,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
                     front.shelf.forget(&fill.key);
                 }
             }
-            if policy::stays_unshared(unshared.status()) {
+            if why == Alone::NotShared && policy::stays_unshared(unshared.status()) {
                 front.shelf.set_unshared(&fill.key);
             }
             fill.unshare(unshared);
@@ -159,10 +173,10 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
                 written = begun.sink.written, length = begun.length, "a fill was aborted");
             count(&asset.fetched_bytes, begun.sink.written - flow.written);
             count(&asset.errors, 1);
-            let is_of_use = begun.head.strong_etag().is_some() && begun.length.is_some() && begun.sink.written > 0;
+            let Sink { file, written, held, .. } = begun.sink;
+            let is_of_use = begun.head.strong_etag().is_some() && begun.length.is_some() && written > 0;
             if is_of_use {
-                let file = Arc::clone(&begun.sink.file);
-                front.shelf.set_partial(Flow { file, written: begun.sink.written, ..flow.clone() });
+                front.shelf.set_partial(Flow { file, written, ..flow.clone() }, held);
             }
             // Behind it: a purge that comes now finds it.
             if !is_of_use || front.was_purged(fill, &tags) {
@@ -214,17 +228,18 @@ fn unchanged(
     fill.complete(object, Outcome::Unchanged);
 }
 
-/// Makes room for a shareable answer; gives back one that is not.
+/// Makes room for a shareable answer; gives back one that is not, or for which there is none.
 async fn begin(
     front: &Front,
     key: &Arc<str>,
-    partial: Option<&Flow>,
+    partial: Option<(Arc<Partial>, Held)>,
     answer: http::Response<Incoming>,
     came: Came,
-) -> Result<Result<Begun, http::Response<Incoming>>, UpstreamError> {
-    if let Some(partial) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
+) -> Result<Result<Begun, (http::Response<Incoming>, Alone)>, UpstreamError> {
+    if let Some((partial, held)) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
+        let partial = &partial.flow;
         let keep = keep_of_rest(front, partial, answer.headers(), came);
-        let sink = Sink::resumed(front, key, partial).await.map_err(UpstreamError::Nowhere)?;
+        let sink = Sink::resumed(front, key, partial, held).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
     }
@@ -234,8 +249,12 @@ async fn begin(
     let length = if is_bodiless { Some(0) } else { content_length(answer.headers()) };
     let is_too_large = length.is_some_and(|length| length > front.settings.object_max.0);
     if keep == Keep::Unshared || is_too_large {
-        return Ok(Err(answer));
+        return Ok(Err((answer, Alone::NotShared)));
     }
+    let Some(held) = front.shelf.room(length.unwrap_or(0)) else {
+        tracing::warn!(length, "bodies on their way take all room that there is (cache.filling): one is passed on alone");
+        return Ok(Err((answer, Alone::NoRoom)));
+    };
     let (parts, body) = answer.into_parts();
     let mut headers = parts.headers;
     front.clean(&mut headers);
@@ -243,7 +262,7 @@ async fn begin(
     if is_bodiless {
         headers.remove(header::CONTENT_LENGTH);
     }
-    let sink = Sink::new(front, key).map_err(UpstreamError::Nowhere)?;
+    let sink = Sink::new(front, key, held).map_err(UpstreamError::Nowhere)?;
     Ok(Ok(Begun { head: Arc::new(Head::new(parts.status, headers)), keep, length, body, sink }))
 }
 
@@ -296,6 +315,10 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
                 if end > front.settings.object_max.0 {
                     front.shelf.set_unshared(&fill.key);
                     return Err(UpstreamError::TooLarge);
+                }
+                if !front.shelf.more_room(&mut begun.sink.held, end) {
+                    front.shelf.set_unshared(&fill.key);
+                    return Err(UpstreamError::NoRoom);
                 }
                 begun.sink.write(data, fill).await.map_err(UpstreamError::Nowhere)?;
                 continue;

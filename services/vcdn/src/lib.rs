@@ -4,7 +4,7 @@
 //! getting just now: a body that broke off there breaks off here. It takes nothing from viewers but questions.
 //!
 //! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
-//! being fetched (`fill`, `fetch`, `upstream`, `prefetch`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
+//! being fetched (`fill`, `fetch`, `room`, `upstream`, `prefetch`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
 //! an answer goes out (`answer`, `uplink`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
 
 mod answer;
@@ -24,6 +24,7 @@ mod peers;
 mod policy;
 mod prefetch;
 mod purge;
+mod room;
 pub mod rules;
 mod shelf;
 mod stats;
@@ -219,7 +220,7 @@ fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>,
         let folder = config.cache.folder.as_ref().map(|folder| folder.join(tenant));
         let disk = folder.map(|folder| Disk::open(&folder, quota.disk.0)).transpose()?;
         let counted = Counted { assets: config.cache.assets_counted, sessions: config.cache.sessions_counted };
-        let shelf = Arc::new(Shelf::new(quota.memory.0, disk, counted)?);
+        let shelf = Arc::new(Shelf::new(quota.memory.0, disk, config.cache.filling.0, counted)?);
         shelf.replay(&purges);
         shelves.insert(tenant.clone(), shelf);
     }

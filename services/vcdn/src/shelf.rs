@@ -20,6 +20,7 @@ use crate::medium::Medium;
 use crate::object::{Object, UnixMs};
 use crate::policy;
 use crate::purge::Purges;
+use crate::room::{Held, Room};
 use crate::stats::Assets;
 use crate::viewing::Sessions;
 
@@ -42,7 +43,9 @@ pub(crate) struct Shelf {
     /// By resource: the fields that its answers depend on.
     varies: Cache<Arc<str>, Arc<[HeaderName]>, UnitWeighter>,
     unshared: Cache<Arc<str>, Instant, UnitWeighter>,
-    partials: Cache<Arc<str>, Arc<Flow>, UnitWeighter>,
+    partials: Cache<Arc<str>, Arc<Partial>, UnitWeighter>,
+    /// For those, and for what fills write.
+    room: Arc<Room>,
     /// By key of a body that is not wholly here.
     sliced: Cache<Arc<str>, Sliced, UnitWeighter>,
     /// By key: how often it was fetched. What is forgotten here begins again.
@@ -58,6 +61,13 @@ pub(crate) struct Shelf {
 
 #[derive(Debug, Clone, Copy)]
 struct MemoryWeight;
+
+/// The beginning of a body that broke off.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub flow: Flow,
+    _held: Held,
+}
 
 /// A body of which slices are kept.
 #[derive(Debug, Clone)]
@@ -87,7 +97,12 @@ pub(crate) enum Found {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(crate) fn new(memory_bytes: u64, disk: Option<Disk>, counted: Counted) -> io::Result<Self> {
+    pub(crate) fn new(
+        memory_bytes: u64,
+        disk: Option<Disk>,
+        filling_bytes: u64,
+        counted: Counted,
+    ) -> io::Result<Self> {
         let shards = usize::try_from(memory_bytes / SHARD_BYTES).unwrap_or(1).clamp(1, 8);
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(memory_bytes >> 16).unwrap_or(1024).clamp(1024, 1 << 20))
@@ -106,6 +121,7 @@ impl Shelf {
             varies: Cache::new(REMEMBERED),
             unshared: Cache::new(REMEMBERED),
             partials: Cache::new(PARTIALS),
+            room: Room::new(filling_bytes),
             sliced: Cache::new(SLICED),
             fetched: Cache::new(REMEMBERED),
             fills: Mutex::default(),
@@ -278,12 +294,35 @@ impl Shelf {
     }
 
     /// The beginning of a body that broke off.
-    pub(crate) fn partial(&self, key: &str) -> Option<Arc<Flow>> {
+    pub(crate) fn partial(&self, key: &str) -> Option<Arc<Partial>> {
         self.partials.get(key)
     }
 
-    pub(crate) fn set_partial(&self, flow: Flow) {
-        self.partials.insert(Arc::clone(&flow.key), Arc::new(flow));
+    /// Keeps the beginning of a body, which has `held` the room for all of it.
+    pub(crate) fn set_partial(&self, flow: Flow, mut held: Held) {
+        held.shrink_to(flow.written);
+        self.partials.insert(Arc::clone(&flow.key), Arc::new(Partial { flow, _held: held }));
+    }
+
+    /// Room for a body of `bytes`. The beginnings of others make way for it.
+    pub(crate) fn room(&self, bytes: u64) -> Option<Held> {
+        self.room.take(bytes).or_else(|| {
+            self.partials.clear();
+            self.room.take(bytes)
+        })
+    }
+
+    /// Room for `bytes` in all; false where there is none.
+    pub(crate) fn more_room(&self, held: &mut Held, bytes: u64) -> bool {
+        held.grow_to(bytes) || {
+            self.partials.clear();
+            held.grow_to(bytes)
+        }
+    }
+
+    /// What bodies on their way and beginnings take.
+    pub(crate) fn filling_bytes(&self) -> u64 {
+        self.room.taken_bytes()
     }
 
     pub(crate) fn drop_partial(&self, key: &str) {
@@ -305,8 +344,8 @@ impl Shelf {
         for key in &keys {
             self.forget(key);
         }
-        let is_gone = |key: &str, flow: &Flow| covers(key, &policy::tags(&flow.head.headers));
-        let partials: Vec<_> = self.partials.iter().filter(|(key, flow)| is_gone(key, flow)).collect();
+        let is_gone = |key: &str, partial: &Partial| covers(key, &policy::tags(&partial.flow.head.headers));
+        let partials: Vec<_> = self.partials.iter().filter(|(key, partial)| is_gone(key, partial)).collect();
         for (key, _) in partials {
             self.partials.remove(&*key);
         }

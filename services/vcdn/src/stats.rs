@@ -161,6 +161,7 @@ impl Gauges {
             set(&self.kept, &[tenant, "memory", "bytes"], memory_bytes);
             set(&self.kept, &[tenant, "disk", "objects"], disk_objects);
             set(&self.kept, &[tenant, "disk", "bytes"], disk_bytes);
+            set(&self.kept, &[tenant, "filling", "bytes"], shelf.filling_bytes());
             set(&self.fills, &[tenant], shelf.filling() as u64);
         }
     }

@@ -79,6 +79,9 @@ pub(crate) enum UpstreamError {
     /// A body other than its head said.
     #[error("the body has not the length or range that its head says")]
     Length,
+    /// It grows, and there is no room for more of it.
+    #[error("there is no room for more of a body whose length was not said")]
+    NoRoom,
     /// Too large for the cache, and its length was not said before.
     #[error("the body is larger than what is kept")]
     TooLarge,

@@ -16,6 +16,7 @@ use crate::disk::Scratch;
 use crate::fill::{Fill, Flow};
 use crate::front::Front;
 use crate::medium;
+use crate::room::Held;
 use crate::upstream::UpstreamError;
 
 /// So many followers are a crowd: to wake each of them for every piece costs more than to send it.
@@ -32,6 +33,8 @@ pub(super) struct Sink {
     /// Of what was written, where it goes to disk; nothing else needs one.
     digest: Option<Sha256>,
     pub(super) written: u64,
+    /// Room for it: for all of it, where its length is known.
+    pub(super) held: Held,
     /// When followers were told last, and how much came since.
     told: Instant,
     untold_bytes: u64,
@@ -46,7 +49,7 @@ fn is_due(followers: usize, untold_bytes: u64, since_told: Duration) -> bool {
 
 impl Sink {
     /// A file on disk while there is room and it is worth it, in memory else.
-    pub(super) fn new(front: &Front, key: &Arc<str>) -> io::Result<Self> {
+    pub(super) fn new(front: &Front, key: &Arc<str>, held: Held) -> io::Result<Self> {
         let is_wanted = front.settings.disk_after <= 1 || front.shelf.count_fetch(key) >= front.settings.disk_after;
         let scratch = match front.shelf.disk().filter(|_| is_wanted && front.has_free_space()) {
             Some(disk) => {
@@ -58,21 +61,21 @@ impl Sink {
             Some(scratch) => Arc::clone(&scratch.file),
             None => Arc::new(medium::anonymous()?),
         };
-        Ok(Self::empty(file, scratch))
+        Ok(Self::empty(file, scratch, held))
     }
 
-    pub(super) fn in_memory() -> io::Result<Self> {
-        Ok(Self::empty(Arc::new(medium::anonymous()?), None))
+    pub(super) fn in_memory(held: Held) -> io::Result<Self> {
+        Ok(Self::empty(Arc::new(medium::anonymous()?), None, held))
     }
 
-    fn empty(file: Arc<File>, scratch: Option<Scratch>) -> Self {
+    fn empty(file: Arc<File>, scratch: Option<Scratch>, held: Held) -> Self {
         let digest = scratch.as_ref().map(|_| Sha256::new());
-        Self { file, scratch, digest, written: 0, told: Instant::now(), untold_bytes: 0 }
+        Self { file, scratch, digest, written: 0, held, told: Instant::now(), untold_bytes: 0 }
     }
 
     /// Begins with a copy of what a broken-off fill has left.
-    pub(super) async fn resumed(front: &Front, key: &Arc<str>, partial: &Flow) -> io::Result<Self> {
-        let mut sink = Self::new(front, key)?;
+    pub(super) async fn resumed(front: &Front, key: &Arc<str>, partial: &Flow, held: Held) -> io::Result<Self> {
+        let mut sink = Self::new(front, key, held)?;
         let (from, written) = (Arc::clone(&partial.file), partial.written);
         let (to, mut digest) = (Arc::clone(&sink.file), sink.digest.take());
         let copy = tokio::task::spawn_blocking(move || {

@@ -96,8 +96,9 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, whole: &Whole, number: u64) -> R
     let Keep::Shared { times, tags, .. } = policy::keep(front.rules(), StatusCode::OK, answer.headers(), came) else {
         return Err(UpstreamError::Length);
     };
-    let mut sink = Sink::in_memory().map_err(UpstreamError::Nowhere)?;
     let length = end - first;
+    let held = front.shelf.room(length).ok_or(UpstreamError::NoRoom)?;
+    let mut sink = Sink::in_memory(held).map_err(UpstreamError::Nowhere)?;
     let flow = Flow {
         key: Arc::clone(&fill.key),
         head: Arc::clone(&whole.head),

@@ -19,9 +19,10 @@ pub(super) async fn show(State(surrogate): State<Surrogate>, caller: Caller) -> 
     stats.names = names.map(ToString::to_string).collect();
     for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {
         let [memory_objects, memory_bytes, disk_objects, disk_bytes] = shelf.size();
-        let fills = shelf.filling() as u64;
+        let (fills, filling_bytes) = (shelf.filling() as u64, shelf.filling_bytes());
         let tenant = tenant.clone();
-        stats.kept.push(Kept { tenant, memory_objects, memory_bytes, disk_objects, disk_bytes, fills });
+        let tiers = Kept { tenant, memory_objects, memory_bytes, disk_objects, disk_bytes, fills, filling_bytes };
+        stats.kept.push(tiers);
     }
     let mut total = Figures::default();
     for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {

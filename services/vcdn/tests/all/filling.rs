@@ -112,6 +112,55 @@ async fn a_body_without_a_length_is_chunked_to_viewers_and_has_one_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bodies_on_their_way_stay_within_their_bound_and_what_finds_no_room_is_passed_on_alone() {
+    let world = World::with(|config| {
+        config.cache.filling.0 = 1 << 20;
+        config.upstream.resumes = 0;
+    })
+    .await;
+    let taken = async || world.stats().await.kept[0].filling_bytes;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/long", Reply::new(bytes(800_000)).gated(Some(1000), &gate));
+    world.origin.put("/other", Reply::new(bytes(600_000)));
+    let long = world.get("/long").await;
+    assert_eq!(taken().await, 800_000);
+    for answer in join_all((0..3).map(|_| world.get("/other"))).await {
+        assert_eq!(answer.bytes().await.unwrap(), bytes(600_000));
+    }
+    let again = world.get("/other").await;
+    assert!(cache_status(&again).starts_with("fwd"), "there was no room for it: {}", cache_status(&again));
+    assert_eq!(again.bytes().await.unwrap(), bytes(600_000));
+    assert_eq!(taken().await, 800_000);
+    gate.send_replace(true);
+    assert_eq!(long.bytes().await.unwrap(), bytes(800_000));
+    world.settled().await;
+    assert_eq!(taken().await, 0);
+    // Now there is, and it is kept at once.
+    assert_eq!(world.get("/other").await.bytes().await.unwrap(), bytes(600_000));
+    world.settled().await;
+    assert!(cache_status(&world.get("/other").await).starts_with("hit"));
+
+    // Beginnings of bodies count, and make way.
+    world.origin.put("/broken", Reply::new(bytes(700_000)).broken_at(400_000, 0..10).without_ranges());
+    assert!(world.get("/broken").await.bytes().await.is_err());
+    world.settled().await;
+    let beginning = taken().await;
+    assert!(beginning > 0 && beginning <= 400_000, "{beginning}");
+    world.origin.put("/large", Reply::new(bytes(1_000_000)));
+    assert_eq!(world.get("/large").await.bytes().await.unwrap(), bytes(1_000_000));
+    world.settled().await;
+    assert_eq!(taken().await, 0);
+    assert!(cache_status(&world.get("/large").await).starts_with("hit"));
+
+    // What does not say how long it is finds out too late; the next one is passed on as it comes.
+    world.origin.put("/endless", Reply::new(bytes(2 << 20)).chunked());
+    assert!(world.get("/endless").await.bytes().await.is_err());
+    world.settled().await;
+    assert_eq!(taken().await, 0);
+    assert_eq!(world.get("/endless").await.bytes().await.unwrap(), bytes(2 << 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_who_takes_nothing_holds_up_nobody_and_is_given_up() {
     let world = World::with(|config| config.host.write_idle.0 = std::time::Duration::from_millis(300)).await;
     let body = bytes(16 << 20);
