@@ -1,5 +1,8 @@
 //! The surrogate's own reading of requests, and of what answers say of their keeping.
 
+use flame_api::vcdn::PurgeEntry;
+use flame_naming::Name;
+use flame_naming::identity::{Token, url};
 use flame_vcdn::parsers::{self, Condition, Head, Part, Read};
 use flame_vcdn::rules::cmcd::{Carried, Report};
 use http::{HeaderMap, StatusCode};
@@ -182,6 +185,91 @@ pub fn policy(data: &[u8]) {
         for word in ["private", "No-Store", "private=\"x\""] {
             assert_eq!(keep(&with(&answer, "cache-control", word)), None, "{word} is added, and it is kept");
         }
+    }
+}
+
+/// The first line is where the playlist lies, the rest is the playlist.
+pub fn playlist(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let [base, playlist] = lines(text);
+    let named = parsers::named(base, playlist);
+    assert!(named.len() <= playlist.lines().count(), "a line names one thing at most");
+    for (reference, target) in &named {
+        assert!(playlist.contains(reference.as_str()) && !reference.contains('\n'), "{reference:?} stands nowhere");
+        let Some(target) = target else { continue };
+        assert!(target.starts_with('/') && !target.contains('#'), "{target:?} leaves the name");
+        assert!(target.bytes().all(|byte| byte > b' ' && byte < 0x7f), "{target:?} cannot be asked for");
+    }
+    let canonical = |target: &String| url::canonical(target, Token::Unverified);
+    let targets: Vec<String> = named.iter().filter_map(|(_, target)| canonical(target.as_ref()?)).collect();
+    for target in parsers::in_order(base, playlist.as_bytes()) {
+        assert_eq!(canonical(&target).as_ref(), Some(&target), "it is not what is asked for");
+        assert!(!url::has_token(&target), "{target:?} is one viewer's own");
+        assert!(targets.contains(&target), "{target:?} is not named");
+    }
+}
+
+/// What another surrogate tells.
+pub fn purge(data: &[u8]) {
+    let Ok(entry) = serde_json::from_slice::<PurgeEntry>(data) else { return };
+    let purge = &entry.purge;
+    let [any, other] = ["cdn", "somebody-else.main.another"].map(|name| name.parse::<Name>().expect("it is a name"));
+    let Ok(name) = purge.name.parse::<Name>() else {
+        return assert_eq!(parsers::covers(purge, &any, "/a", &[]), None);
+    };
+    let covers = |target: &str, tags: &[&str]| parsers::covers(purge, &name, target, tags);
+    if covers("/", &[]).is_none() {
+        return;
+    }
+    let canonical = |text: &Option<String>| text.as_ref().and_then(|text| url::canonical(text, Token::Unverified));
+    let (of_url, of_prefix) = (canonical(&purge.url), canonical(&purge.prefix));
+    match (&of_url, &of_prefix, &purge.tag) {
+        (Some(url), None, None) => {
+            assert_eq!((covers(url, &[]), covers(&format!("{url}\0677a6970,"), &[])), (Some(true), Some(true)));
+            assert_eq!(covers(&format!("{url}x"), &[]), Some(false));
+        }
+        (None, Some(prefix), None) => {
+            assert_eq!((covers(prefix, &[]), covers(&format!("{prefix}x?y"), &[])), (Some(true), Some(true)));
+            let elsewhere = format!("/x{prefix}");
+            assert_eq!(covers(&elsewhere, &[]), Some(elsewhere.starts_with(prefix.as_str())));
+        }
+        (None, None, Some(tag)) => {
+            assert_eq!((covers("/a", &[tag]), covers("/a", &[])), (Some(true), Some(false)));
+            assert_eq!(covers("/a", &[&format!("{tag}x")]), Some(false));
+        }
+        _ => panic!("not exactly one of url, prefix and tag, and it is done: {purge:?}"),
+    }
+    if other != name {
+        let target = of_url.or(of_prefix).unwrap_or_else(|| "/a".to_owned());
+        let tags: Vec<&str> = purge.tag.iter().map(String::as_str).collect();
+        assert_eq!(parsers::covers(purge, &other, &target, &tags), Some(false), "another's");
+    }
+}
+
+/// ETag, bytes that are here, length of the whole, and the fields of the rest.
+pub fn content_range(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let [etag, written, length, answer] = lines(text);
+    let (Ok(written), length) = (written.parse::<u64>(), length.parse::<u64>().ok()) else { return };
+    let (own, answer) = (fields(&format!("etag: {etag}")), fields(answer));
+    let own = own.get("etag");
+    let model = || {
+        let range = answer.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
+        let (span, whole) = range.split_once('/')?;
+        let (first, last) = span.split_once('-')?;
+        let [first, last, whole] = [first, last, whole].map(|digits| digits.parse::<u64>());
+        let (first, last, whole) = (first.ok()?, last.ok()?, whole.ok()?);
+        (first == written && Some(whole) == length && first <= last && last < whole && last == whole - 1).then_some(())
+    };
+    if parsers::continues(&answer, own, written, length) {
+        assert_eq!(model(), Some(()), "{answer:?} is not the rest");
+        assert!(own.is_some() && answer.get("etag") == own, "other bytes");
+    }
+    assert!(!parsers::continues(&answer, None, written, length) && !parsers::continues(&answer, own, written, None));
+    let own = own.and_then(|own| own.to_str().ok());
+    if let (Some(own), Some(length)) = (own, length.filter(|length| written < *length)) {
+        let rest = fields(&format!("etag: {own}\ncontent-range: bytes {written}-{}/{length}", length - 1));
+        assert!(parsers::continues(&rest, rest.get("etag"), written, Some(length)), "the rest itself");
     }
 }
 

@@ -70,14 +70,29 @@ pub const TARGETS: &[Target] = &[
         run: edge::conditions,
     },
     Target {
+        name: "edge_content_range",
+        holds: "what goes on with a body is its rest to the last byte, with its ETag, to a model that reads numbers",
+        run: edge::content_range,
+    },
+    Target {
         name: "edge_head",
         holds: "a head that is answered is one to a strict model too: one Host, no body, the same end, target and fields",
         run: edge::head,
     },
     Target {
+        name: "edge_playlist",
+        holds: "what is fetched because a playlist names it stays behind the name, is canonical, and is no viewer's own link",
+        run: edge::playlist,
+    },
+    Target {
         name: "edge_policy",
         holds: "whatever else is said, `private`, `no-store` and a cookie keep an answer out; times are in order; bounds hold",
         run: edge::policy,
+    },
+    Target {
+        name: "edge_purge",
+        holds: "a purge that is read says one thing, covers exactly that, and nothing of another name",
+        run: edge::purge,
     },
     Target {
         name: "edge_range",

@@ -252,7 +252,10 @@ async fn begin(
         return Ok(Err((answer, Alone::NotShared)));
     }
     let Some(held) = front.shelf.room(length.unwrap_or(0)) else {
-        tracing::warn!(length, "bodies on their way take all room that there is (cache.filling): one is passed on alone");
+        tracing::warn!(
+            length,
+            "bodies on their way take all room that there is (cache.filling): one is passed on alone"
+        );
         return Ok(Err((answer, Alone::NoRoom)));
     };
     let (parts, body) = answer.into_parts();
@@ -387,11 +390,13 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         Arc::new(Object { key, head, times, length: written, medium, tags, asset, was_hit: false.into(), on_disk });
     // Viewers first, the folder later.
     if !was_purged {
-        front.order.learn(&wanted.target, &object);
         front.shelf.keep(&object);
         forget_purged(front, fill, &object);
     }
     fill.complete(Arc::clone(&object), Outcome::Fetched);
+    if !was_purged {
+        front.order.learn(&wanted.target, &object).await;
+    }
     if let Some((disk, scratch, meta)) = to_disk {
         let admitted = tokio::task::spawn_blocking(move || disk.admit(scratch, meta)).await;
         if let Err(error) = admitted.map_err(io::Error::other).flatten() {
@@ -431,8 +436,9 @@ fn resume_from(headers: &mut HeaderMap, head: &Head, written: u64) {
 }
 
 /// Whether a 206 is the rest of the same bytes.
-fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, length: Option<u64>) -> bool {
-    let wanted = length.map(|length| format!("bytes {written}-{}/{length}", length.saturating_sub(1)));
+pub(crate) fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, length: Option<u64>) -> bool {
+    let length = length.filter(|length| written < *length);
+    let wanted = length.map(|length| format!("bytes {written}-{}/{length}", length - 1));
     let range = headers.get(header::CONTENT_RANGE).and_then(|range| range.to_str().ok());
     etag.is_some() && headers.get(header::ETAG) == etag && range.is_some() && range == wanted.as_deref()
 }

@@ -444,7 +444,8 @@ impl Front {
     /// Whether what `fill` fetches was purged after it began and before somebody asked for it at `asked`: who asks after a purge is
     /// given nothing that was on its way before it.
     pub(crate) fn was_purged_before(&self, fill: &Fill, asked: UnixMs) -> bool {
-        self.purges.arrived_between(fill.began, asked, &fill.key, &fill.tags())
+        self.purges.has_arrived_since(fill.began)
+            && self.purges.arrived_between(fill.began, asked, &fill.key, &fill.tags())
     }
 
     pub(crate) fn has_free_space(&self) -> bool {

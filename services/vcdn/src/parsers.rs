@@ -3,11 +3,15 @@
 
 use std::ops::Range;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use flame_api::vcdn::Purge;
+use flame_naming::Name;
 
 use crate::edge::head::{self, Kind, Parsed, Plain};
 use crate::object::{self, UnixMs};
 use crate::policy::{self, Came, Keep, Rules};
+use crate::purge::Cover;
+use crate::{fetch, front, prefetch, warm};
 
 /// Longest life of an answer that says nothing of its own.
 const HEURISTIC_MAX_MS: u64 = 3_600_000;
@@ -129,6 +133,33 @@ pub fn condition(request: &HeaderMap, kept: &HeaderMap) -> Condition {
         policy::Condition::NotModified => Condition::NotModified,
         policy::Condition::Failed => Condition::Failed,
     }
+}
+
+/// What the media playlist at `base` names one behind the other, as it is asked for here.
+#[must_use]
+pub fn in_order(base: &str, playlist: &[u8]) -> Vec<String> {
+    prefetch::in_order(base, playlist).iter().map(ToString::to_string).collect()
+}
+
+/// What an HLS playlist at `base` names, and what each of it means here.
+#[must_use]
+pub fn named(base: &str, playlist: &str) -> Vec<(String, Option<String>)> {
+    let named = warm::named(playlist).into_iter();
+    named.map(|reference| (reference.to_owned(), warm::resolve(base, reference))).collect()
+}
+
+/// Whether `purge` covers what is kept under `target` of `name` with `tags`; `None` if it says nothing that can be done.
+#[must_use]
+pub fn covers(purge: &Purge, name: &Name, target: &str, tags: &[&str]) -> Option<bool> {
+    let tags: Vec<Box<str>> = tags.iter().copied().map(Box::from).collect();
+    let cover = Cover::of(purge).ok()?;
+    Some(cover.covers(&format!("{}{target}", front::key_prefix(name)), &tags))
+}
+
+/// Whether a 206 with these fields is the rest, from `written` on, of a body of `length` bytes with this ETag.
+#[must_use]
+pub fn continues(headers: &HeaderMap, etag: Option<&HeaderValue>, written: u64, length: Option<u64>) -> bool {
+    fetch::continues(headers, etag, written, length)
 }
 
 fn kept_head(headers: &HeaderMap) -> object::Head {

@@ -2,21 +2,33 @@
 //!
 //! Whoever asks for a segment will ask for the one behind it. So when an object is asked for the first time here, the ones
 //! that its playlist names next are fetched, unless they are kept or on their way, and never so many that viewers would wait.
+//!
+//! The order is learned from each playlist that comes, and after a start from those that lie on disk: viewers of a film go on
+//! where they were, and do not ask for its playlist again.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use flame_naming::identity::{Token, url};
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
+use crate::disk::Record;
 use crate::front::Front;
-use crate::medium::Medium;
+use crate::medium::{self, Medium};
 use crate::object::Object;
 use crate::shelf::Found;
 use crate::{fetch, warm};
 
 /// Neighbours that are remembered.
 const REMEMBERED: usize = 100_000;
+/// Objects of one playlist that are remembered.
+const NAMED_MAX: usize = 20_000;
+/// Playlists that are read from disk at a start, all together.
+const AT_START_MAX_BYTES: u64 = 64 << 20;
 
 /// Who comes after whom, by target.
 #[derive(Debug)]
@@ -31,19 +43,28 @@ impl Order {
         Self { next: Cache::new(REMEMBERED) }
     }
 
-    /// Notes the order of what the playlist at `target` names, if `object` is one.
-    pub(crate) fn learn(&self, target: &str, object: &Object) {
+    /// Notes the order of what the playlist at `target` names, if `object` is one. A long one is read beside what serves.
+    pub(crate) async fn learn(&self, target: &str, object: &Object) {
         let kind = object.head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let is_playlist = kind.is_some_and(|kind| kind.to_ascii_lowercase().contains("mpegurl"));
-        let Medium::Memory(bytes) = &object.medium else { return };
-        let Ok(text) = std::str::from_utf8(bytes) else { return };
-        // Renditions in a multivariant playlist are alternatives: nobody plays them one after the other.
-        if !is_playlist || text.contains("#EXT-X-STREAM-INF") {
+        if !kind.is_some_and(is_playlist) || object.length > warm::PLAYLIST_MAX_BYTES {
             return;
         }
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let targets: Vec<Arc<str>> = lines.filter_map(|line| warm::resolve(target, line)).map(Arc::from).collect();
-        for pair in targets.windows(2) {
+        let named = match &object.medium {
+            Medium::Memory(bytes) => in_order(target, bytes),
+            Medium::File(file) => {
+                let (file, target, length) = (Arc::clone(file), target.to_owned(), object.length);
+                let read = move || Ok::<_, io::Error>(in_order(&target, &whole(&file, length)?));
+                match tokio::task::spawn_blocking(read).await.map_err(io::Error::other).flatten() {
+                    Ok(named) => named,
+                    Err(error) => return tracing::debug!(%error, "a playlist was not read for what comes next"),
+                }
+            }
+        };
+        self.note(&named);
+    }
+
+    fn note(&self, named: &[Arc<str>]) {
+        for pair in named.windows(2) {
             self.next.insert(Arc::clone(&pair[0]), Arc::clone(&pair[1]));
         }
     }
@@ -54,9 +75,57 @@ impl Order {
     }
 }
 
+fn is_playlist(kind: &str) -> bool {
+    kind.to_ascii_lowercase().contains("mpegurl")
+}
+
+fn is_kept_playlist(record: &Record) -> bool {
+    let kind = record.meta.headers.iter().find(|(name, _)| name == header::CONTENT_TYPE.as_str());
+    let kind = kind.and_then(|(_, value)| hex::decode(value).ok()).unwrap_or_default();
+    record.meta.length <= warm::PLAYLIST_MAX_BYTES && is_playlist(&String::from_utf8_lossy(&kind))
+}
+
+fn whole(file: &File, length: u64) -> io::Result<Bytes> {
+    medium::read(file, 0, usize::try_from(length).map_err(io::Error::other)?)
+}
+
+/// The targets that the media playlist at `target` names, one behind the other, as they are asked for here.
+pub(crate) fn in_order(target: &str, playlist: &[u8]) -> Vec<Arc<str>> {
+    let Ok(text) = std::str::from_utf8(playlist) else { return Vec::new() };
+    // Renditions in a multivariant playlist are alternatives: nobody plays them one after the other.
+    if text.contains("#EXT-X-STREAM-INF") {
+        return Vec::new();
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let resolved = lines.take(NAMED_MAX).filter_map(|line| warm::resolve(target, line));
+    // What only a viewer's own link opens is not fetched for all.
+    let targets = resolved.filter(|target| !url::has_token(target));
+    targets.filter_map(|target| url::canonical(&target, Token::Unverified)).map(Arc::from).collect()
+}
+
 // === impl Front ===
 
 impl Front {
+    /// Learns the order from what lies on disk under this name. Blocks.
+    pub(crate) fn learn_kept(&self) {
+        let Some(disk) = self.shelf.disk() else { return };
+        let mut left_bytes = AT_START_MAX_BYTES;
+        for record in disk.records().filter(|record| is_kept_playlist(record)) {
+            let length = record.meta.length;
+            // Behind the target stands what a variant depends on.
+            let resource = record.meta.key.strip_prefix(self.key_prefix());
+            let Some(target) = resource.and_then(|resource| resource.split('\0').next()) else { continue };
+            if length > left_bytes {
+                return;
+            }
+            left_bytes -= length;
+            match record.open().and_then(|file| whole(&file, length)) {
+                Ok(playlist) => self.order.note(&in_order(target, &playlist)),
+                Err(error) => tracing::debug!(target, %error, "a kept playlist was not read for what comes next"),
+            }
+        }
+    }
+
     /// Fetches what comes after `target`.
     pub(crate) fn prefetch_after(self: &Arc<Self>, target: &str) {
         let mut at: Arc<str> = target.into();

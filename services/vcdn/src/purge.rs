@@ -167,6 +167,11 @@ impl Purges {
         self.arrived_between(since, UnixMs(u64::MAX), key, tags)
     }
 
+    /// Whether any purge arrived here after `since`: mostly none did, and nobody need know more.
+    pub(crate) fn has_arrived_since(&self, since: UnixMs) -> bool {
+        self.lock().arrived >= since
+    }
+
     /// Whether something under `key`, begun here at `since`, was purged after that and not after `until`.
     pub(crate) fn arrived_between(&self, since: UnixMs, until: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
         let state = self.lock();

@@ -97,12 +97,7 @@ pub(crate) enum Found {
 // === impl Shelf ===
 
 impl Shelf {
-    pub(crate) fn new(
-        memory_bytes: u64,
-        disk: Option<Disk>,
-        filling_bytes: u64,
-        counted: Counted,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(memory_bytes: u64, disk: Option<Disk>, filling_bytes: u64, counted: Counted) -> io::Result<Self> {
         let shards = usize::try_from(memory_bytes / SHARD_BYTES).unwrap_or(1).clamp(1, 8);
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(memory_bytes >> 16).unwrap_or(1024).clamp(1024, 1 << 20))
@@ -375,7 +370,8 @@ impl Shelf {
     /// Forgets what of `groups` is kept under keys that begin with `prefix`. Fills of them are not kept, and nobody joins them any more;
     /// nor those of which it is not known yet, for it may be what was before the change that comes.
     pub(crate) fn invalidate_groups(&self, prefix: &str, groups: &[Box<str>]) {
-        let is_of = |key: &str, tags: &[Box<str>]| key.starts_with(prefix) && tags.iter().any(|tag| groups.contains(tag));
+        let is_of =
+            |key: &str, tags: &[Box<str>]| key.starts_with(prefix) && tags.iter().any(|tag| groups.contains(tag));
         self.left_to_end(|key, fill| {
             let is_of = is_of(key, &fill.tags()) || (key.starts_with(prefix) && fill.is_asking());
             if is_of {

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 4;
 /// The tag of a playlist that names pathways to several sites; what it names itself is each player's own.
 const STEERING: &str = "#EXT-X-CONTENT-STEERING";
 /// Playlists are read up to this size.
-const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
+pub(crate) const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
 /// A piece that is read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -127,7 +127,7 @@ pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
     // Any host will do: only what stays on it is of interest.
     let origin = url::Url::parse("http://name.invalid").expect("it is a URL");
     let resolved = origin.join(base).ok()?.join(reference).ok()?;
-    if resolved.host_str() != origin.host_str() {
+    if resolved.origin() != origin.origin() {
         return None;
     }
     Some(match resolved.query() {
@@ -169,6 +169,7 @@ mod tests {
         let playlist =
             "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n\n#EXTINF:4,\n../b/1.m4s?x=1\n//evil/2\n";
         let found: Vec<_> = named(playlist).into_iter().map(|uri| resolve("/a/v/index.m3u8", uri)).collect();
+        assert_eq!(resolve("/a/v/index.m3u8", "other://name.invalid"), None, "it is no path");
         let wanted = [Some("/a/v/init.mp4"), Some("/a/v/0.m4s"), Some("/a/b/1.m4s?x=1"), None];
         assert_eq!(found, wanted.map(|target| target.map(str::to_owned)));
     }

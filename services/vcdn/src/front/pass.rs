@@ -122,7 +122,9 @@ impl Front {
                 Failure::new(StatusCode::BAD_GATEWAY, "upstream-broken", "No answer from upstream", detail)
             }
             UpstreamError::Path(_) => Failure::bad_request("the path is not one that can be asked for"),
-            UpstreamError::Nowhere(_) | UpstreamError::NoRoom => Failure::unavailable("there is no room for the answer", 2),
+            UpstreamError::Nowhere(_) | UpstreamError::NoRoom => {
+                Failure::unavailable("there is no room for the answer", 2)
+            }
         };
         Answer::failure(failure.because(error), self.status(CacheStatus::forwarded(reason))).await
     }

@@ -53,7 +53,9 @@ async fn head_says_the_same_as_get_and_brings_no_body() {
     assert_eq!(kept.headers()["content-length"], "300000");
     let away = world.http.head(world.url("/a/1")).header("if-match", "\"other\"").send().await.unwrap();
     assert_eq!(away.status(), 412);
-    for fields in [&[("range", "bytes=0-9")][..], &[("range", "bytes=300000-")], &[("range", "bytes=0-9"), ("if-range", "\"x\"")]] {
+    for fields in
+        [&[("range", "bytes=0-9")][..], &[("range", "bytes=300000-")], &[("range", "bytes=0-9"), ("if-range", "\"x\"")]]
+    {
         let request = world.http.head(world.url("/a/1"));
         let ranged = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let ranged = ranged.send().await.unwrap();

@@ -41,6 +41,42 @@ async fn what_a_playlist_names_next_is_fetched_ahead_of_the_first_viewer() {
     reaches(&[1, 1, 1, 1]).await;
 }
 
+/// A playlist too long to be kept in memory as a copy.
+fn long_playlist(segments: usize) -> String {
+    let segment = |number: usize| format!("#EXTINF:4,\n{number}.m4s\n");
+    let filling = format!("# {}\n", "x".repeat(100)).repeat(1000);
+    format!("#EXTM3U\n{filling}{}", (0..segments).map(segment).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_long_playlist_says_what_comes_next_and_does_so_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::on(folder.path()).await;
+    let kind = "application/vnd.apple.mpegurl";
+    world.origin.put("/film/index.m3u8", Reply::new(long_playlist(200)).with("content-type", kind));
+    for number in 0..200 {
+        world.origin.put(&format!("/film/{number}.m4s"), Reply::new(vec![1; 1000]));
+    }
+    assert_eq!(world.get("/film/index.m3u8").await.status(), 200);
+    world.settled().await;
+    assert_eq!(world.get("/film/0.m4s").await.status(), 200);
+    let asked = |world: &World, number: usize| world.origin.asked(&format!("/film/{number}.m4s")).len();
+    eventually(PATIENCE, || async { if asked(&world, 1) == 1 { Ok(()) } else { Err("it was not fetched ahead") } })
+        .await;
+    world.settled().await;
+    let world = world.restart().await;
+    // Nobody asks for the playlist; it is read meanwhile.
+    let number = std::cell::Cell::new(10);
+    eventually(PATIENCE, || async {
+        let at = number.replace(number.get() + 2);
+        assert_eq!(world.get(&format!("/film/{at}.m4s")).await.status(), 200);
+        world.settled().await;
+        if asked(&world, at + 1) == 1 { Ok(()) } else { Err(format!("nothing was fetched behind {at}")) }
+    })
+    .await;
+    assert_eq!(world.origin.asked("/film/index.m3u8").len(), 1);
+}
+
 #[tokio::test]
 async fn a_playlist_is_warmed_with_all_that_it_names() {
     let world = World::start().await;
