@@ -181,11 +181,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         }
     });
     let learning = Arc::clone(&surrogate.fronts);
-    host.spawn("order", move |_stop| async move {
+    host.spawn("order", move |stop| async move {
         let learn = move || learning.iter().for_each(|front| front.learn_kept());
         if let Err(error) = tokio::task::spawn_blocking(learn).await {
             tracing::warn!(%error, "what comes after what is not known of what lies on disk");
         }
+        stop.cancelled().await;
     });
     let (asking, every) = (surrogate.clone(), config.cache.purges_every.0);
     host.spawn("purges", move |stop| asking.keep_up(caught_up, every, stop));

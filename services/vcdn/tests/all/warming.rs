@@ -75,6 +75,11 @@ async fn a_long_playlist_says_what_comes_next_and_does_so_again_after_a_restart(
     })
     .await;
     assert_eq!(world.origin.asked("/film/index.m3u8").len(), 1);
+    assert_eq!(
+        world.http.get(world.api("/health/ready")).send().await.unwrap().status(),
+        200,
+        "it serves on when all is read"
+    );
 }
 
 #[tokio::test]
