@@ -6,10 +6,14 @@ use url::Url;
 use crate::measure::{self, Sound};
 use crate::picture::psnr_db;
 use crate::players::{gstreamer, hls_js};
-use crate::renditions::Renditions;
+use crate::renditions::{Rates, Renditions, rates};
 use crate::source::Source;
 use crate::verdict;
 
+/// What the playlist may say above what is measured: two renditions seldom peak together.
+const RATE_ABOVE_MAX: f64 = 1.1;
+/// Rounding of `FRAME-RATE` (three decimal places), and of times in containers that count milliseconds.
+const FRAME_RATE_OFF_MAX: f64 = 0.02;
 /// How long a picture lasts where the source has only one.
 const ONE_PICTURE_S: f64 = 1.0 / 25.0;
 
@@ -45,6 +49,7 @@ pub async fn judge(multivariant: &Url, source: &Source, psnr_bound_db: f64) -> R
         verdict::starts_together(wanted_s, found_s, interval_s).with_context(|| multivariant.to_string())?;
         sound_after_pictures_s = Some(found_s);
     }
+    judge_words(&renditions, source).await?;
     let sound_samples = sound.map(|sound| sound.samples);
     let gstreamer = judge_gstreamer(multivariant, source, sound_samples).await?;
     let top_psnr_db = judge_likeness(&renditions, source, psnr_bound_db).await?;
@@ -69,6 +74,42 @@ async fn judge_pictures(renditions: &Renditions, source: &Source) -> Result<Opti
         }
     }
     Ok(first.map(|(start_s, _)| start_s))
+}
+
+/// What the multivariant playlist says of each variant is what its segments come to.
+async fn judge_words(renditions: &Renditions, source: &Source) -> Result<()> {
+    let mut sound = Rates::default();
+    for url in &renditions.audio {
+        let Rates { peak_bps, average_bps } = rates(url).await?;
+        sound = Rates { peak_bps: sound.peak_bps.max(peak_bps), average_bps: sound.average_bps.max(average_bps) };
+    }
+    #[expect(clippy::cast_precision_loss, reason = "nobody streams 2^52 bits per second")]
+    let said = |bps: u64| bps as f64;
+    for variant in &renditions.variants {
+        let (url, own) = (&variant.url, rates(&variant.url).await?);
+        // Sound alone is a variant, and a rendition, too.
+        let sound = if renditions.audio.contains(url) { Rates::default() } else { sound };
+        let average_bps = variant.average_bandwidth_bps.with_context(|| format!("{url} has no AVERAGE-BANDWIDTH"))?;
+        for (word, said, own_bps, sound_bps) in [
+            ("BANDWIDTH", said(variant.bandwidth_bps), own.peak_bps, sound.peak_bps),
+            ("AVERAGE-BANDWIDTH", said(average_bps), own.average_bps, sound.average_bps),
+        ] {
+            let whole_bps = own_bps + sound_bps;
+            let is_so = said * RATE_ABOVE_MAX >= whole_bps && said <= whole_bps * RATE_ABOVE_MAX;
+            ensure!(is_so, "{url}: {word} is {said:.0}, its segments and those of its sound come to {whole_bps:.0}");
+        }
+        // An interval that changes has no rate to be held against.
+        let constant = source.pictures.as_ref().filter(|pictures| verdict::is_constant(&pictures.times_s));
+        if let (Some(_), Some(interval_s)) = (constant, source.picture_interval_s()) {
+            let rate = variant.frame_rate.with_context(|| format!("{url} has no FRAME-RATE"))?;
+            let found = 1.0 / interval_s;
+            ensure!(
+                (rate / found - 1.0).abs() <= FRAME_RATE_OFF_MAX,
+                "{url}: FRAME-RATE is {rate}, the source has {found:.3}"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Every rendition with sound decodes and is as long as the source. Returns the last one's measures.

@@ -60,6 +60,14 @@ pub fn starts_together(source_distance_s: f64, played_distance_s: f64, picture_i
     );
     Ok(())
 }
+/// Whether pictures come at one interval, to a millisecond, in which many containers count.
+#[must_use]
+pub fn is_constant(times_s: &[f64]) -> bool {
+    let steps: Vec<f64> = times_s.windows(2).map(|two| two[1] - two[0]).collect();
+    let (least, most) =
+        steps.iter().fold((f64::MAX, 0.0_f64), |(least, most), step| (least.min(*step), most.max(*step)));
+    most - least <= 0.0021
+}
 
 /// All video renditions have their key frames at the same times, so that a player can change between them.
 ///
