@@ -60,6 +60,7 @@ pub fn starts_together(source_distance_s: f64, played_distance_s: f64, picture_i
     );
     Ok(())
 }
+
 /// Whether pictures come at one interval, to a millisecond, in which many containers count.
 #[must_use]
 pub fn is_constant(times_s: &[f64]) -> bool {
