@@ -49,7 +49,6 @@ pub async fn judge(multivariant: &Url, source: &Source, psnr_bound_db: f64) -> R
         verdict::starts_together(wanted_s, found_s, interval_s).with_context(|| multivariant.to_string())?;
         sound_after_pictures_s = Some(found_s);
     }
-    judge_words(&renditions, source).await?;
     let sound_samples = sound.map(|sound| sound.samples);
     let gstreamer = judge_gstreamer(multivariant, source, sound_samples).await?;
     let top_psnr_db = judge_likeness(&renditions, source, psnr_bound_db).await?;
@@ -76,8 +75,13 @@ async fn judge_pictures(renditions: &Renditions, source: &Source) -> Result<Opti
     Ok(first.map(|(start_s, _)| start_s))
 }
 
-/// What the multivariant playlist says of each variant is what its segments come to.
-async fn judge_words(renditions: &Renditions, source: &Source) -> Result<()> {
+/// What the multivariant playlist says of each variant is what its segments, and the source's pictures, come to. Apart from
+/// [`judge`]: packagers that were told a rate say that one.
+///
+/// # Errors
+/// The first variant of which something else is said.
+pub async fn rates_are_measured(multivariant: &Url, source: &Source) -> Result<()> {
+    let renditions = Renditions::fetch(multivariant).await?;
     let mut sound = Rates::default();
     for url in &renditions.audio {
         let Rates { peak_bps, average_bps } = rates(url).await?;

@@ -27,6 +27,8 @@ async fn judged(file: PathBuf, psnr_bound_db: f64) -> Report {
     let bundle = Bundle::up().await;
     let source = Source::measure(&file).await.expect("the source can be measured");
     let url = ingest(&bundle, &file);
+    let said = playback::rates_are_measured(&url, &source).await;
+    said.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()));
     let report = playback::judge(&url, &source, psnr_bound_db).await;
     report.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()))
 }

@@ -38,6 +38,16 @@ async fn a_good_playback_passes_all() {
 }
 
 #[tokio::test]
+async fn rates_that_were_wished_for_are_told_from_measured_ones() {
+    // FFmpeg says the rate that it was told.
+    let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let source = Source::measure(&clip()).await.expect("the source can be measured");
+    let objection = playback::rates_are_measured(&host.url("index.m3u8"), &source).await.expect_err("it is a wish");
+    assert!(format!("{objection:#}").contains("BANDWIDTH"), "{objection:#}");
+}
+
+#[tokio::test]
 async fn hls_js_plays_a_good_playback_from_both_origins() {
     let packaged = Packaged::new(&clip(), "2M", SAME_SOUND);
     let host = Host::serve(packaged.path(), Origins::Any).await;
