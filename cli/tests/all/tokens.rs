@@ -40,6 +40,31 @@ fn tokens_are_needed_issued_and_revoked() {
 }
 
 #[test]
+fn a_tenant_has_what_is_its_own_and_nobody_elses() {
+    let world = World::up_with(&["--listen", "0.0.0.0:0"]);
+    let data = world.data();
+    let token = |tenant: &str| {
+        let ran = flame(&["token", "issue", "--tenant", tenant, "--data", data.to_str().unwrap()]);
+        assert!(ran.status == 0 && ran.err.contains(&format!("of tenant {tenant}")), "{}", ran.err);
+        ran.out.trim().to_owned()
+    };
+    let with = |token: &str, arguments: &[&str]| {
+        run(command().args(arguments).env("FLAME_ROUTER", &world.router).env("FLAME_TOKEN", token))
+    };
+    let (acme, other) = (token("acme"), token("other"));
+    let clip = clips::recipe("synthetic").seconds(2.0).size(320, 180).make();
+    let done = with(&acme, &["ingest", clip.to_str().unwrap(), "--chain", "none", "--json"]);
+    assert_eq!(done.status, 0, "{}\n{}", done.err, world.log());
+    let id = serde_json::from_str::<serde_json::Value>(&done.out).unwrap()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(with(&acme, &["asset", "show", &id, "--json"]).status, 0);
+    assert_eq!(with(&other, &["asset", "list", "--json"]).out.trim(), "[]");
+    for hidden in [&["asset", "show", &id][..], &["asset", "rm", &id], &["job", "start", &id]] {
+        assert_eq!(with(&other, hidden).status, 1, "{hidden:?}");
+    }
+    assert_eq!(with(&acme, &["asset", "show", &id]).status, 0, "nobody else took it away");
+}
+
+#[test]
 fn a_signed_url_opens_its_asset_and_is_in_no_log() {
     let world = World::up();
     let data = world.data();
