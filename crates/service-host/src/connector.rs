@@ -12,8 +12,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, ResolveServerName};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::pki_types::ServerName;
 
+use crate::connecting::Connecting;
+
 /// Makes plain and TLS connections.
-pub type Connector = HttpsConnector<HttpConnector>;
+pub type Connector = HttpsConnector<Connecting>;
 
 /// Reads the name that a URL says is expected.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ pub fn connector(mut http: HttpConnector, own: Option<&Current>) -> Result<Conne
         None => tls::believing_nobody()?,
     };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
-    Ok(builder.with_server_name_resolver(Expected).enable_http1().wrap_connector(http))
+    Ok(builder.with_server_name_resolver(Expected).enable_http1().wrap_connector(Connecting(http)))
 }
 
 /// The authority of a URL for `address` (`host:port`), where somebody with `name` in its certificate is expected.

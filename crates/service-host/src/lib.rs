@@ -19,6 +19,7 @@ pub mod access;
 pub mod auth;
 pub mod browser;
 pub mod config;
+pub mod connecting;
 mod connection;
 pub mod connector;
 pub mod cores;

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use axum::http::request::Parts;
 use axum::http::{Method, Response};
 use bytes::{Buf, BytesMut};
+use flame_service_host::connecting::connect;
 use flame_service_host::cores;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -141,7 +142,7 @@ impl Lines {
 
     async fn connect(&self, address: SocketAddr) -> Result<Line, LineError> {
         let refused = |error| LineError::Connect(address, error);
-        let connected = timeout(self.connect_timeout, TcpStream::connect(address)).await;
+        let connected = timeout(self.connect_timeout, connect(|| TcpStream::connect(address))).await;
         let stream = connected.map_err(|late| refused(late.into()))?.map_err(refused)?;
         stream.set_nodelay(true).map_err(refused)?;
         Ok(Line { address, stream, read: BytesMut::new(), text: Vec::new() })

@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
+use flame_service_host::connecting::connect;
 use flame_service_host::connector::Connector;
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -205,7 +206,7 @@ impl Shared {
     }
 
     async fn open(&self, to: SocketAddr) -> Result<SendRequest<Lent>, Unsent> {
-        let stream = TcpStream::connect(to).await.map_err(|error| Unsent::Connect(error.into()))?;
+        let stream = connect(|| TcpStream::connect(to)).await.map_err(|error| Unsent::Connect(error.into()))?;
         stream.set_nodelay(true).map_err(|error| Unsent::Connect(error.into()))?;
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
