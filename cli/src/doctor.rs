@@ -1,6 +1,6 @@
 //! `flame doctor`: looks at this machine, and says of each thing that is missing what it costs.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -170,10 +170,11 @@ fn multicast_round_trip() -> std::io::Result<()> {
 }
 
 fn docker() -> Finding {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    let host = host.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
     let answer = match host.split_once("://") {
         Some(("unix", socket)) => std::os::unix::net::UnixStream::connect(socket).map(drop),
-        Some(("tcp", address)) => std::net::TcpStream::connect(address).map(drop),
+        Some(("tcp", address)) => tcp_answers(address),
         _ => Err(std::io::Error::other("neither unix:// nor tcp://, so it is not asked")),
     };
     let (state, detail) = match answer {
@@ -181,6 +182,12 @@ fn docker() -> Finding {
         Err(error) => (State::Limited, format!("{host}: {error}")),
     };
     Finding { what: "docker", state, detail, cost: "images cannot be built or started; everything else runs without" }
+}
+
+fn tcp_answers(address: &str) -> std::io::Result<()> {
+    let unknown = || std::io::Error::other("the name is not known");
+    let address = address.to_socket_addrs()?.next().ok_or_else(unknown)?;
+    TcpStream::connect_timeout(&address, Duration::from_secs(2)).map(drop)
 }
 
 fn privileges() -> Finding {

@@ -150,7 +150,10 @@ fn a_cancelled_job_is_cancelled() {
         let stages = watched["stages"].as_array().cloned().unwrap_or_default();
         stages.iter().map(|stage| stage["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    while !stages(&world.json(&["job", "list"])[0]).contains(&"running".to_owned()) {}
+    let began = std::time::Instant::now();
+    while !stages(&world.json(&["job", "list"])[0]).contains(&"running".to_owned()) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no stage runs: {}", world.json(&["job", "list"]));
+    }
     world.flame(&["job", "cancel", &job]);
     let watched = world.flame(&["job", "watch", &job, "--json"]);
     assert_eq!(watched.status, 1);

@@ -18,6 +18,8 @@ type Insight = {
 const LOOK_MS = 500;
 /** How often a live picture's lateness is looked at. */
 const PACE_MS = 200;
+/** Whoever is later than asked for by this has gone back on purpose. */
+const BACK_S = 2;
 /** As much as is fetched ahead: what nobody watches is not to be sent. */
 const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
@@ -84,14 +86,17 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
       const at = [...Array(element.buffered.length).keys()].find((at) => element.buffered.end(at) >= element.currentTime);
       return at === undefined ? 0 : element.buffered.end(at) - element.currentTime;
     };
+    // The rate that was set here last: any other is the viewer's own, and stays.
+    let paced = 1;
     const pacing = live ? setInterval(() => {
       const player = hls.current;
-      const target_s = player?.targetLatency ?? 0;
-      // Further behind than this, the viewer has gone back on purpose.
-      if (!player || element.paused || element.seeking || player.latency > 3 * target_s) return;
-      const part_s = player.latestLevelDetails?.partTarget || target_s / 3;
-      const rate = pace({ behind_s: player.latency, target_s, ahead_s: ahead_s() }, element.playbackRate, 1.5 * part_s);
-      if (rate !== element.playbackRate) element.playbackRate = rate;
+      if (!player || element.playbackRate !== paced) return;
+      const part_s = player.latestLevelDetails?.partTarget ?? 0;
+      // Without parts there is no moment to come near to. Much further behind than asked for, the viewer has gone back on purpose.
+      const target_s = part_s > 0 ? player.targetLatency ?? 0 : 0;
+      const catches = !element.paused && !element.seeking && player.latency <= target_s + BACK_S;
+      paced = catches ? pace({ behind_s: player.latency, target_s, ahead_s: ahead_s() }, paced, 1.5 * part_s) : 1;
+      if (paced !== element.playbackRate) element.playbackRate = paced;
     }, PACE_MS) : undefined;
     const timer = setInterval(() => {
       const player = hls.current;

@@ -30,13 +30,14 @@ const UPLOADS_AT_ONCE: usize = 100;
 /// The prefixes below which everything that an asset may own lies (docs/storage-format.md). Ids have one length, so
 /// no prefix covers a neighbour.
 #[must_use]
-pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 6] {
+pub fn owned_prefixes(tenant: &str, id: Uuid) -> [String; 7] {
     [
         format!("{tenant}/sources/{id}"),
         format!("{tenant}/posters/{id}."),
         format!("{tenant}/media/{id}/"),
         format!("{tenant}/live/{id}/"),
         format!("{tenant}/channels/{id}."),
+        format!("{tenant}/channels-ended/{id}."),
         format!("{tenant}/subtitles/{id}/"),
     ]
 }

@@ -195,8 +195,12 @@ impl Live {
         let json = self.0.store.get(key, DOCUMENT_MAX_BYTES).await?;
         let document: ChannelDocument = documents::read(key, &json).map_err(RestoreError::Document)?;
         if document.is_ended {
-            // An older release left it here, or the process ended before it was put away.
-            self.put_away(&document).await
+            // An older release left it here, or the process ended before it was put away. It is read here, too: a store that takes
+            // nothing now keeps nobody from playing.
+            if let Err(error) = self.put_away(&document).await {
+                tracing::warn!(channel = %document.id, error = %chain(&error), "an ended channel stays where starts look");
+            }
+            Ok(())
         } else {
             self.restore(document).await
         }

@@ -183,7 +183,7 @@ pub(super) fn no_clip(refusal: &SpanError) -> Failure {
 
 /// A clip of what has come, with the tracks as they are now.
 fn clip_of(channel: &Channel, asked: Asked) -> FailureResult<(Vec<Arc<View>>, Span)> {
-    let views = channel.views().ok_or_else(|| error::not_begun(channel.id))?;
+    let views = channel.all_views().ok_or_else(|| error::not_begun(channel.id))?;
     let end_ms = channel.is_ended().then(|| view::end_ms(&views));
     let span = asked.resolve(view::origin_ms(&views), end_ms).map_err(|refusal| no_clip(&refusal))?;
     if end_ms.is_none() && !view::have_come(&views, span.to_ms, channel.segment_ms) {

@@ -29,8 +29,17 @@ impl Channel {
         }
     }
 
-    /// Its tracks that have something as they are now; `None` while it has not begun, by [`Self::target_duration_s`].
+    /// Its tracks that have something and go on, as they are now; `None` while it has not begun, by [`Self::target_duration_s`].
     pub(crate) fn views(&self) -> Option<Vec<Arc<View>>> {
+        self.views_of(true)
+    }
+
+    /// All its tracks that have something: of the time before one stood still, it can be had, and times count from what came first.
+    pub(crate) fn all_views(&self) -> Option<Vec<Arc<View>>> {
+        self.views_of(false)
+    }
+
+    fn views_of(&self, goes_on: bool) -> Option<Vec<Arc<View>>> {
         let target_duration_s = self.target_duration_s()?;
         let date_ranges = self.date_ranges();
         let view = |track: &Arc<Track>| {
@@ -44,7 +53,7 @@ impl Channel {
         let came_until_ms = |track: &Arc<Track>| track.window().came_until_ms().unwrap_or(0);
         let newest_ms = tracks.iter().map(came_until_ms).max().unwrap_or(0);
         let stands_still = |track: &Arc<Track>| came_until_ms(track) + u64::from(self.window_s) * 500 < newest_ms;
-        let is_offered = |track: &&Arc<Track>| !has_any || (track.is_ready() && !stands_still(track));
+        let is_offered = |track: &&Arc<Track>| !has_any || (track.is_ready() && !(goes_on && stands_still(track)));
         Some(tracks.iter().filter(is_offered).map(view).collect())
     }
 }

@@ -31,7 +31,10 @@ impl Live {
         }
         self.write(&channel, |document| document.is_ended = true).await?;
         let document = channel.document.lock().await.clone();
-        self.put_away(&document).await?;
+        // It has ended wherever its document lies: the next start puts it away.
+        if let Err(error) = self.put_away(&document).await {
+            tracing::warn!(channel = %id, %error, "the document of a channel that ended stays where starts look");
+        }
         tracing::info!(channel = %id, "a live channel ended");
         let (live, stop) = (self.clone(), self.0.stop.clone());
         self.0.tasks.spawn(async move {
@@ -96,7 +99,8 @@ impl Live {
                 channel::catalogued(recording.track.track, &segments)
             })
             .collect();
-        let json = documents::write(&document);
+        // As it is before it says that it has ended: so an end that is tried again says the same.
+        let json = documents::write(&ChannelDocument { is_ended: false, ..document.clone() });
         let sha256 = hex::encode(Sha256::digest(&json));
         let source = Source { key, file_name: None, size_bytes: json.len() as u64, sha256 };
         let probe = channel::probe(&tracks);

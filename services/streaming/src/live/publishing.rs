@@ -19,8 +19,8 @@ use super::{Channel, INITS_MAX, Live, LiveError, NotTaken, TRACKS_MAX, Track, ar
 
 /// Numbers that are noted before anything of them can be seen, and how many are left when more are noted: an encoder that takes over brings
 /// up to three segments at once.
-const NOTED_AHEAD: u64 = 5;
-const NOTED_MARGIN: u64 = 3;
+const NOTED_AHEAD: u64 = 6;
+const NOTED_MARGIN: u64 = 4;
 /// How long a publication waits for that before it begins: the store may be away, and media go on all the same.
 const NOTED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -49,12 +49,19 @@ impl Live {
         if new.standby {
             return self.stand_by(&channel, new);
         }
+        self.note_numbers(&channel, channel.next_number()).await;
+        // Meanwhile whoever has the channel went on, or it ended. From here on nothing is waited for.
+        if channel.is_ended() {
+            return Err(LiveError::Ended(id));
+        }
+        if self.0.stop.is_cancelled() {
+            return Err(NotTaken::Shut.into());
+        }
         let first_number = channel.next_number();
         // Whoever has the channel now keeps it where this one cannot go on.
         for track in new.tracks.iter().filter_map(|track| channel.track(&track.name)) {
             track.can_skip_to(first_number)?;
         }
-        self.note_numbers(&channel, first_number).await;
         let publication = Uuid::new_v4();
         let standby = channel.standby();
         if let Some(standby) = &standby {
@@ -183,8 +190,10 @@ impl Live {
         if held as u64 > self.0.config.memory.0 {
             return Err(LiveError::Behind(held));
         }
-        if channel.noted.try_lock().is_ok_and(|noted| *noted < channel.next_number() + NOTED_MARGIN) {
-            let (live, channel, next) = (self.clone(), Arc::clone(&channel), channel.next_number());
+        // Who stands by counts by itself.
+        let coming = if standby.is_some() { channel.next_number() } else { channel.next_number().max(number) };
+        if channel.noted.try_lock().is_ok_and(|noted| *noted < coming.saturating_add(NOTED_MARGIN)) {
+            let (live, channel, next) = (self.clone(), Arc::clone(&channel), coming);
             self.0.tasks.spawn(async move { live.note_numbers(&channel, next).await });
         }
         let (mut arrival, mut body, mut at) = (Arrival::new(defaults), body.into_data_stream(), 0);

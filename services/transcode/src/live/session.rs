@@ -195,8 +195,9 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
-        // What is given up here has taken nothing.
+        // What is given up here has taken nothing. What was made is taken first: it is not overdue.
         tokio::select! {
+            biased;
             read = stdout.read_buf(&mut buffer) => match read {
                 Ok(0) => Next::Closed,
                 Ok(_) => {

@@ -95,7 +95,9 @@ fn ended(mut stages: Vec<StageProgress>, state: JobState) -> Vec<StageProgress> 
     let end = match state {
         JobState::Queued | JobState::Running => return stages,
         JobState::Cancelled => StageState::Cancelled,
-        JobState::Succeeded | JobState::Failed => StageState::Failed,
+        // What was not told of it before it was found to play.
+        JobState::Succeeded => StageState::Done,
+        JobState::Failed => StageState::Failed,
     };
     stages.iter_mut().filter(|stage| stage.state.is_under_way()).for_each(|stage| stage.state = end);
     stages
