@@ -100,7 +100,9 @@ impl Live {
             })
             .collect();
         // As it is before it says that it has ended: so an end that is tried again says the same.
-        let json = documents::write(&ChannelDocument { is_ended: false, ..document.clone() });
+        let mut before = document.clone();
+        before.is_ended = false;
+        let json = documents::write(&before);
         let sha256 = hex::encode(Sha256::digest(&json));
         let source = Source { key, file_name: None, size_bytes: json.len() as u64, sha256 };
         let probe = channel::probe(&tracks);
