@@ -58,7 +58,11 @@ try {
   const left = (await writer.cookies()).length;
   // The tab that one signed out in, and the one that learns of it, show nothing of what was there.
   await tab.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
-  const remains = await second.getByText(values.click).count() + await tab.getByText(values.click).count();
+  const seen = async () => await second.getByText(values.click).count() + await tab.getByText(values.click).count();
+  // What was on its way when one signed out may be drawn, and goes.
+  const given_up = Date.now() + 3000;
+  while (await seen() > 0 && Date.now() < given_up) await tab.waitForTimeout(50);
+  const remains = await seen();
 
   const reader = await (await browser.newContext()).newPage();
   await reader.goto(values.reader);

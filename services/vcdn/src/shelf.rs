@@ -373,7 +373,8 @@ impl Shelf {
         let is_of =
             |key: &str, tags: &[Box<str>]| key.starts_with(prefix) && tags.iter().any(|tag| groups.contains(tag));
         self.left_to_end(|key, fill| {
-            let is_of = is_of(key, &fill.tags()) || (key.starts_with(prefix) && fill.is_asking());
+            // Asked first: once its head is there, its groups are known.
+            let is_of = (key.starts_with(prefix) && fill.is_asking()) || is_of(key, &fill.tags());
             if is_of {
                 fill.supersede();
             }
