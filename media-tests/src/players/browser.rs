@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use flame_test_kit::repository;
+use futures_util::StreamExt;
 use serde::Deserialize;
 
 use crate::command::{output, quiet};
@@ -189,6 +190,11 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
     }
     let seen = node("play.mjs", arguments).await?;
     serde_json::from_slice(&seen).context("play.mjs prints one JSON object")
+}
+
+/// Two browsers at a time: most of what they do is to wait for what they show. What each found out, in the given order.
+pub async fn two_at_a_time<T>(viewers: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    futures_util::stream::iter(viewers).buffered(2).collect().await
 }
 
 /// Runs a script of `judges/`, which is set up first, and returns what it printed.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use flame_media_tests::command;
 use flame_media_tests::playback::{self, Report};
+use flame_media_tests::players::browser::{self, Page};
+use flame_media_tests::players::hls_js;
 use flame_media_tests::source::Source;
 use flame_test_kit::{Bundle, clips};
 use url::Url;
@@ -52,6 +54,30 @@ async fn hls_js_plays_what_was_ingested() {
     let url = ingest(&bundle, &clips::path("bigbuckbunny"));
     let seen = playback::watch(&url).await.expect("nobody objects");
     assert!(seen.duration_s > 5.2 && seen.audio_tracks == Some(1), "{seen:?}");
+}
+
+#[tokio::test]
+async fn hls_js_plays_what_odd_input_became() {
+    let bundle = Bundle::up().await;
+    let odd = [
+        "audio-only",
+        "one-frame",
+        "variable-rate",
+        "edit-list",
+        "late-audio",
+        "negative-offsets",
+        "rotated",
+        "interlaced",
+    ];
+    let urls = odd.map(|recipe| (recipe, ingest(&bundle, &clips::recipe(recipe).make())));
+    browser::two_at_a_time(urls.iter().map(async |(recipe, url)| {
+        let seen = hls_js::watch(url.as_str(), Page::OwnOrigin).await.expect("the browser can be run");
+        assert_eq!(seen.flaw(), None, "{recipe}");
+        // Where two browsers share the cores, what is played is told late.
+        assert!(seen.played_s >= seen.duration_s - 0.5, "{recipe}: {seen:?}");
+        assert!(seen.frames > 0 || *recipe == "audio-only", "{recipe}: {seen:?}");
+    }))
+    .await;
 }
 
 /// How many pictures FFmpeg's `idet` takes for interlaced, and how many for whole ones.

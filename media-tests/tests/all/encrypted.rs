@@ -33,10 +33,11 @@ async fn players_open_what_is_encrypted() {
             if is_new { Ok(text) } else { Err(text) }
         })
         .await;
-        for (player, form) in plays {
+        browser::two_at_a_time(plays.into_iter().map(async |(player, form)| {
             let seen = browser::watch(player, &url(form), &Viewing::default()).await.expect("the browser can be run");
             assert_eq!(seen.flaw(), None, "{} {method} {form}", player.name());
             assert!((seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0, "{method} {form}: {seen:?}");
-        }
+        }))
+        .await;
     }
 }

@@ -60,14 +60,16 @@ async fn up_and_down(player: Player, url: &str, levels: u64) {
 async fn players_of_dash_and_hls_seek_in_a_ladder() {
     let bundle = Bundle::up().await;
     let asset = ingest(&bundle, &clip(LENGTH_S), &[]);
-    for (player, form) in [
+    let players = [
         (Player::DashJs, "manifest.mpd"),
         (Player::Shaka, "manifest.mpd"),
         (Player::HlsJs, "ts.m3u8"),
         (Player::Native, "index.m3u8"),
-    ] {
-        here_and_there(player, &format!("{asset}/{form}")).await;
-    }
+    ];
+    browser::two_at_a_time(
+        players.map(async |(player, form)| here_and_there(player, &format!("{asset}/{form}")).await),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -75,9 +77,9 @@ async fn players_of_dash_and_hls_switch_in_a_ladder() {
     let bundle = Bundle::up().await;
     let asset = ingest(&bundle, &clip(LONG_S), &[]);
     // dash.js needs a longer clip than this for three levels.
-    for form in ["manifest.mpd", "index.m3u8"] {
-        up_and_down(Player::Shaka, &format!("{asset}/{form}"), 3).await;
-    }
+    let forms = ["manifest.mpd", "index.m3u8"];
+    browser::two_at_a_time(forms.map(async |form| up_and_down(Player::Shaka, &format!("{asset}/{form}"), 3).await))
+        .await;
 }
 
 #[tokio::test]
@@ -90,21 +92,29 @@ async fn players_play_a_file_as_it_was_uploaded() {
         if status == 200 { Ok(()) } else { Err(status) }
     })
     .await;
-    for (player, form) in [(Player::HlsJs, "index.m3u8"), (Player::DashJs, "manifest.mpd")] {
-        let seen = to_the_end(player, &format!("{asset}/{form}")).await;
-        assert!((seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0, "{} {form}: {seen:?}", player.name());
-    }
+    browser::two_at_a_time([(Player::HlsJs, "index.m3u8"), (Player::DashJs, "manifest.mpd")].map(
+        async |(player, form)| {
+            let seen = to_the_end(player, &format!("{asset}/{form}")).await;
+            assert!(
+                (seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0,
+                "{} {form}: {seen:?}",
+                player.name()
+            );
+        },
+    ))
+    .await;
 }
 
 #[tokio::test]
 async fn players_play_a_clip_from_its_first_frame() {
     let bundle = Bundle::up().await;
     let asset = ingest(&bundle, &clip(LENGTH_S), &[]);
-    for form in ["index.m3u8", "ts.m3u8"] {
+    browser::two_at_a_time(["index.m3u8", "ts.m3u8"].map(async |form| {
         let url = format!("{asset}/{form}?from=5s&to=9.5s");
         let seen = browser::watch(Player::HlsJs, &url, &Viewing::default()).await.expect("the browser can be run");
         assert_eq!(seen.flaw(), None, "{form}");
         // From the segment that holds the first frame; what is before it is not played.
         assert!((seen.duration_s - 5.5).abs() < 0.2 && (seen.played_s - 4.5).abs() < 0.3, "{form}: {seen:?}");
-    }
+    }))
+    .await;
 }

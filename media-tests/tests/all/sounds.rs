@@ -102,14 +102,14 @@ async fn players_switch_the_sounds_of_a_ladder_by_language() {
     let scratch = Scratch::new("sounds");
     // In Matroska the pictures begin later by the priming; Shaka Player steps over that, and says so.
     let asset = ingest(&bundle, &clip(&scratch, "three.mp4"), &[]);
-    for (player, form) in [
+    let players = [
         (Player::HlsJs, "index.m3u8"),
         (Player::Shaka, "index.m3u8"),
         (Player::Shaka, "manifest.mpd"),
         (Player::DashJs, "manifest.mpd"),
-    ] {
-        each_is_heard(player, &format!("{asset}/{form}")).await;
-    }
+    ];
+    browser::two_at_a_time(players.map(async |(player, form)| each_is_heard(player, &format!("{asset}/{form}")).await))
+        .await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn players_switch_the_sounds_of_an_upload_by_language() {
     })
     .await;
     assert_eq!(languages(&url).len(), 3);
-    for (player, form) in [(Player::HlsJs, "index.m3u8"), (Player::DashJs, "manifest.mpd")] {
-        each_is_heard(player, &format!("{asset}/{form}")).await;
-    }
+    let players = [(Player::HlsJs, "index.m3u8"), (Player::DashJs, "manifest.mpd")];
+    browser::two_at_a_time(players.map(async |(player, form)| each_is_heard(player, &format!("{asset}/{form}")).await))
+        .await;
 }

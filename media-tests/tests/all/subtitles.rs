@@ -64,24 +64,27 @@ const ALL: [(f64, f64, &str); 3] = [(1.0, 2.5, "Guten Tag"), (3.0, 5.0, "über d
 async fn players_of_dash_and_hls_show_each_text_at_its_time() {
     let bundle = Bundle::up().await;
     let asset = with_subtitles(&bundle, &ingested(&bundle, &[]));
-    for (player, form) in [
+    let whole = [
         (Player::HlsJs, "index.m3u8"),
         (Player::HlsJs, "ts.m3u8"),
         (Player::Shaka, "index.m3u8"),
         (Player::Shaka, "manifest.mpd"),
         (Player::DashJs, "manifest.mpd"),
-    ] {
+    ];
+    browser::two_at_a_time(whole.map(async |(player, form)| {
         let seen = watch(player, &format!("{asset}/{form}"), "de").await;
         check(&format!("{} {form}", player.name()), &seen, &ALL);
-    }
+    }))
+    .await;
     // From the segment at 4 s on; its first half second is not played.
-    for form in ["index.m3u8", "ts.m3u8"] {
+    browser::two_at_a_time(["index.m3u8", "ts.m3u8"].map(async |form| {
         let mut seen = watch(Player::HlsJs, &format!("{asset}/{form}?from=4.5s&to=9.5s"), "de").await;
         // hls.js may show the segment's first picture for a moment before it goes to where the playlist starts.
         let first = seen.texts.first_mut().expect("texts are seen");
         first.at_s = first.at_s.max(0.5);
         check(&format!("clip {form}"), &seen, &[(0.5, 1.0, "über die Grenze"), (3.0, 4.0, "Gute Nacht")]);
-    }
+    }))
+    .await;
     let seen = watch(Player::HlsJs, &format!("{asset}/index.m3u8"), "en").await;
     check("hls.js en", &seen, &[(1.5, 3.0, "Good day")]);
 }

@@ -107,9 +107,8 @@ async fn shaka_and_dash_js_find_the_thumbnail_of_a_moment() {
     let id = ingest(&bundle, &clip(&scratch, grey)).await;
     let shown: Value = bundle.json(&["asset", "show", &id]);
     assert_eq!(shown["version"]["thumbnails"]["count"], 8, "{shown:#}");
-    for (player, form) in
-        [(Player::Shaka, "manifest.mpd"), (Player::DashJs, "manifest.mpd"), (Player::Shaka, "index.m3u8")]
-    {
+    let players = [(Player::Shaka, "manifest.mpd"), (Player::DashJs, "manifest.mpd"), (Player::Shaka, "index.m3u8")];
+    browser::two_at_a_time(players.map(async |(player, form)| {
         let url = format!("{}/~streaming/{id}/{form}", bundle.router());
         let viewing = Viewing { thumbnails_s: vec![0.5, 3.5, 6.5], ..Viewing::default() };
         let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
@@ -121,5 +120,6 @@ async fn shaka_and_dash_js_find_the_thumbnail_of_a_moment() {
             let is_near = |value: &u8| (f64::from(*value) - expected).abs() <= 8.0;
             assert!(found.middle.iter().all(is_near), "{} {form}: {found:?}, not {expected}", player.name());
         }
-    }
+    }))
+    .await;
 }

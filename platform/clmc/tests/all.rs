@@ -5,6 +5,8 @@ mod world;
 
 #[path = "all/alerts.rs"]
 mod alerts;
+#[path = "all/configured.rs"]
+mod configured;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crash.rs"]

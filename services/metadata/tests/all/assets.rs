@@ -191,6 +191,11 @@ async fn a_nearly_full_disk_refuses_writes_and_goes_on_reading_and_deleting() {
     world.running = flame_metadata::start(config).await.unwrap();
     problem(world.send(Method::POST, "/assets", &new_asset("default")).await, 507, "insufficient-storage").await;
     assert_eq!(world.asset(asset.id).await, asset);
+    // Whatever failed for the lack of room can say so.
+    let report = value!({ "reason": "the disk of the object store is too full" });
+    let failed = world.send(Method::PUT, &format!("/assets/{}/failure", asset.id), &report).await;
+    assert_eq!(failed.status(), 200);
+    assert_eq!(world.asset(asset.id).await.state, AssetState::Failed);
     let delete = world.request(Method::DELETE, &format!("/assets/{}", asset.id)).send().await.unwrap();
     assert_eq!(delete.status(), 204);
 }
