@@ -1,7 +1,7 @@
 //! One answer for many routers: who asks for the same, and how its bytes come to all of them.
 //!
 //! Towards an endpoint of another site, a router asks that site's router, and says that it can take part in a multicast
-//! (`Upgrade: flame-multicast/1`). That one asks the endpoint once for all who ask for the same before or while the
+//! (`Upgrade`, [`PROTOCOL`]). That one asks the endpoint once for all who ask for the same before or while the
 //! answer comes. If the answer may be shared it says 101 to each and sends the blocks (`flame_multicast`); if not, each
 //! is answered by itself with plain HTTP. A router that knows nothing of it ignores the upgrade and just answers. At the
 //! edge all clients that ask for the same hang on one such transfer, and see ordinary HTTP.
@@ -26,6 +26,7 @@ use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes as Octets;
 use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
+use flame_naming::Label;
 use flame_naming::group::Rules;
 use flame_naming::identity::{Identity, control};
 use flame_service_host::config::Bytes;
@@ -75,9 +76,6 @@ const OWN_KIB: u32 = 64;
 /// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
 /// segment), unless it is not fresh for so long.
 const LINGER: Duration = Duration::from_secs(2);
-/// Longest time that one waits for another's answer to begin: then it asks by itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What takes part in multicast. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Multicast(Arc<Parties>);
@@ -87,7 +85,7 @@ struct Parties {
     rules: Rules,
     body_max_bytes: u64,
     room: Arc<Semaphore>,
-    edge: Gathering<Identity, Arc<Shared>>,
+    edge: Gathering<Asked, Arc<Shared>>,
     origin: Gathering<Identity, Door>,
     tasks: TaskTracker,
     /// Where a transfer is worked at: coding, sealing and digests compute for too long for a thread that passes requests on.
@@ -95,6 +93,9 @@ struct Parties {
     stop: CancellationToken,
     measurements: Measurements,
 }
+
+/// What is asked for at an edge, and of whose router: what another site would answer is not waited for.
+pub(crate) type Asked = (Label, Identity);
 
 /// What comes by multicast, in order.
 pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
@@ -153,9 +154,9 @@ impl Multicast {
         self.0.tasks.wait().await;
     }
 
-    /// Who asks for the same at this edge.
-    pub(crate) fn at_edge(&self, identity: Identity) -> Place<Identity, Arc<Shared>> {
-        self.0.edge.ask(identity)
+    /// Who asks `site` for the same at this edge.
+    pub(crate) fn at_edge(&self, site: &Label, identity: &Identity) -> Place<Asked, Arc<Shared>> {
+        self.0.edge.ask((site.clone(), identity.clone()))
     }
 
     /// Which routers ask this one for the same.
@@ -168,17 +169,23 @@ impl Multicast {
     pub(crate) async fn receive<L, B>(
         &self,
         leg: L,
-        lead: Lead<Identity, Arc<Shared>>,
+        lead: Lead<Asked, Arc<Shared>>,
         watched: impl FnOnce(&head::Head, Blocks) -> B,
-    ) -> Option<Arc<Shared>>
+    ) -> Result<Arc<Shared>, Unreceived>
     where
         L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
     {
         let begun = Member::begin(Some(&self.0.pool), leg, &[]).await;
-        let member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined")).ok()?;
-        let head = head::Head::read(member.head())?;
-        let (room, mut left_bytes) = (self.room_for(&head.headers)?, head::length(&head.headers)?);
+        let member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined"));
+        let member = member.map_err(|_| Unreceived::Lost)?;
+        let head = head::Head::read(member.head()).ok_or(Unreceived::Lost)?;
+        let mut left_bytes = head::length(&head.headers).ok_or(Unreceived::Lost)?;
+        let Some(room) = self.room_for(&head.headers) else {
+            // Nor would there be any for the next one who leads.
+            lead.alone();
+            return Err(Unreceived::NoRoom);
+        };
         let mut body = watched(&head, Box::pin(blocks(member)));
         let shared = Arc::new(Shared { head, fan: Fan::default(), _room: room });
         let taken = lead.open(Arc::clone(&shared));
@@ -206,7 +213,7 @@ impl Multicast {
             tokio::select! { () = pump => {}, () = stop.cancelled() => fan.fan.end(false) }
         };
         self.0.tasks.spawn_on(work, &self.0.works_on);
-        Some(shared)
+        Ok(shared)
     }
 
     /// Whether this router can hold another answer of that length now.
@@ -263,6 +270,15 @@ where
 
 fn kib(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+}
+
+/// Why an answer that is on its way by multicast is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreceived {
+    /// The leg broke off, or what came by it is no head of an answer.
+    Lost,
+    /// Other answers take the memory.
+    NoRoom,
 }
 
 /// Room for one answer.

@@ -41,6 +41,8 @@ pub(crate) enum Nothing {
     Alone,
     /// Whoever led went without a word: another one is to lead.
     Leaderless,
+    /// Whoever led was told that nobody answers, and so are those who waited.
+    Failed,
 }
 
 enum Told<V> {
@@ -48,6 +50,7 @@ enum Told<V> {
     Wait,
     Share(V),
     Alone,
+    Failed,
 }
 
 // === impl Gathering ===
@@ -104,6 +107,11 @@ impl<K: Eq + Hash, V> Lead<K, V> {
     pub(crate) fn alone(self) {
         self.0.tell.send_replace(Told::Alone);
     }
+
+    /// Tells those who wait that nobody answers; who comes later leads.
+    pub(crate) fn failed(self) {
+        self.0.tell.send_replace(Told::Failed);
+    }
 }
 
 // === impl Follow ===
@@ -114,6 +122,7 @@ impl<K: Eq + Hash, V: Clone> Follow<K, V> {
         match &*self.told.wait_for(|told| !matches!(told, Told::Wait)).await.map_err(|_| Nothing::Leaderless)? {
             Told::Share(value) => Ok(value.clone()),
             Told::Alone => Err(Nothing::Alone),
+            Told::Failed => Err(Nothing::Failed),
             Told::Wait => unreachable!("that was waited for"),
         }
     }
@@ -172,6 +181,16 @@ mod tests {
         let mut one = follows(&all, 1);
         lead.alone();
         assert_eq!(one.shared().await, Err(Nothing::Alone));
+        leads(&all, 1).alone();
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_what_failed_is_told_and_who_comes_then_tries_again() {
+        let all = Gathering::default();
+        let lead = leads(&all, 1);
+        let mut one = follows(&all, 1);
+        lead.failed();
+        assert_eq!(one.shared().await, Err(Nothing::Failed));
         leads(&all, 1).alone();
     }
 

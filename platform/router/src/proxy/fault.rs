@@ -62,6 +62,9 @@ pub(super) enum Fault {
     /// The search ended without an answer that could be believed.
     #[error("nobody who knows for certain of {to} answered")]
     Unsettled { to: Destination },
+    /// Another request waited for all of the same, and nobody answered it.
+    #[error("no endpoint of {to} answered who asked for all")]
+    Unanswered { to: Destination },
     /// No request body in time.
     #[error("the request's body stopped for {0:?}")]
     SlowClient(Duration),
@@ -92,6 +95,7 @@ impl Fault {
                 | Self::Killed { .. }
                 | Self::Silent { .. }
                 | Self::Unsettled { .. }
+                | Self::Unanswered { .. }
         )
     }
 
@@ -142,7 +146,9 @@ impl From<Fault> for Failure {
             Fault::PathEnded { .. } | Fault::Loop { .. } => {
                 Self::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail)
             }
-            Fault::TunnelsFull | Fault::Unsettled { .. } => Self::unavailable(detail, RETRY_AFTER_S),
+            Fault::TunnelsFull | Fault::Unsettled { .. } | Fault::Unanswered { .. } => {
+                Self::unavailable(detail, RETRY_AFTER_S)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! the origin's side, which asks the endpoint once for all those routers. What is the same and how it travels is in
 //! `crate::multicast`.
 
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use flame_multicast::{Door, Seat};
 use flame_naming::identity::{Carried, Identity, Question, Sharing, Token, sharing};
-use flame_naming::{Forward, Label, Mount};
+use flame_naming::{Destination, Forward, Label, Mount};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -23,7 +24,7 @@ use super::source::Source;
 use super::watched::{Silence, Watched};
 use super::{FLAME_PATH, Outgoing, Parties, Watch, headers};
 use crate::multicast;
-use crate::multicast::{Lead, Multicast, Nothing, PATIENCE, PROTOCOL, Place, Shared};
+use crate::multicast::{Asked, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Unreceived};
 use crate::search::FLAME_SEARCH;
 
 /// Fields that an answer may depend on, and be shared among those who agree in them.
@@ -34,6 +35,9 @@ const TURNS: usize = 3;
 
 /// How often it is looked whether a router that was asked for all is still heard.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the address of another site's router may be looked for.
+const FIND_WITHIN: Duration = Duration::from_secs(2);
 
 /// Time without a block after which the rest of an answer is asked for elsewhere. Longer than for one client's answer: a
 /// lost packet of the leg may hold everything up for as long as TCP waits, and what comes by unicast then costs the
@@ -49,6 +53,8 @@ enum Brought {
     Failed(Fault),
     /// Nothing; another one may ask.
     Lost,
+    /// There is no room for it here: everybody asks by themselves.
+    NoRoom,
 }
 
 impl Parties {
@@ -65,20 +71,21 @@ impl Parties {
             if !self.registry.hears_router(&site) {
                 return None;
             }
-            let told = match multicast.at_edge(identity.clone()) {
+            let told = match multicast.at_edge(&site, &identity) {
                 Place::Lead(lead) => match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
                     Brought::Shared(shared) => Ok(shared),
                     Brought::Alone(answer) => return Some(Ok(answer)),
                     Brought::Failed(fault) => return Some(Err(fault)),
                     Brought::Lost => Err(Nothing::Leaderless),
+                    Brought::NoRoom => Err(Nothing::Alone),
                 },
-                Place::Follow(mut follow) => {
-                    tokio::time::timeout(PATIENCE, follow.shared()).await.unwrap_or(Err(Nothing::Alone))
-                }
+                // As long as the leader waits, whose wait is bounded: a slow endpoint is asked once, not by all at the same moment.
+                Place::Follow(mut follow) => follow.shared().await,
             };
             match told {
                 Ok(shared) => return Some(Ok(self.shared(&shared, outgoing))),
                 Err(Nothing::Alone) => return None,
+                Err(Nothing::Failed) => return Some(Err(unanswered(outgoing))),
                 Err(Nothing::Leaderless) => {}
             }
         }
@@ -93,7 +100,7 @@ impl Parties {
         outgoing: &mut Outgoing,
         site: &Label,
         identity: &Identity,
-        lead: Lead<Identity, Arc<Shared>>,
+        lead: Lead<Asked, Arc<Shared>>,
     ) -> Brought {
         let (head, asked) = (outgoing.head.clone(), outgoing.forward.path_and_query.clone());
         let fell_silent = async {
@@ -118,11 +125,14 @@ impl Parties {
         outgoing: &mut Outgoing,
         site: &Label,
         identity: &Identity,
-        lead: Lead<Identity, Arc<Shared>>,
+        lead: Lead<Asked, Arc<Shared>>,
     ) -> Brought {
-        let name = outgoing.forward.destination.name.clone();
-        let host = HeaderValue::from_str(&format!("{name}.{}", self.territory.domain()));
-        let (Ok(host), Some(call)) = (host, self.registry.call_router(site, &name).await) else {
+        let Destination { name, site: pin, .. } = outgoing.forward.destination.clone();
+        // Who must be asked there is asked there, or not at all.
+        let pin = pin.map_or_else(String::new, |pin| format!("{pin}--"));
+        let host = HeaderValue::from_str(&format!("{pin}{name}.{}", self.territory.domain()));
+        let found = tokio::time::timeout(FIND_WITHIN, self.registry.call_router(site, &name)).await;
+        let (Ok(host), Ok(Some(call))) = (host, found) else {
             tracing::warn!(%site, %name, "its router has no address: not asked for all");
             return Brought::Lost;
         };
@@ -143,7 +153,7 @@ impl Parties {
         };
         let is_granted = answer.headers().get(header::UPGRADE) == Some(&PROTOCOL);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_granted {
-            lead.alone();
+            dismiss(lead, answer.status());
             return match self.finish(answer, call, outgoing, give_up) {
                 Ok(answer) => Brought::Alone(answer),
                 Err(fault) => Brought::Failed(fault),
@@ -159,7 +169,11 @@ impl Parties {
                     };
                     Watched::new((Source::Multicast(blocks), None), call, silence, None, resumable)
                 };
-                multicast.receive(TokioIo::new(leg), lead, watched).await.map_or(Brought::Lost, Brought::Shared)
+                match multicast.receive(TokioIo::new(leg), lead, watched).await {
+                    Ok(shared) => Brought::Shared(shared),
+                    Err(Unreceived::Lost) => Brought::Lost,
+                    Err(Unreceived::NoRoom) => Brought::NoRoom,
+                }
             }
             Err(error) => {
                 tracing::warn!(%site, %name, %error, "its router broke off before the first octet");
@@ -207,6 +221,10 @@ impl Parties {
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
         let Some(identity) = outgoing.identity() else { return self.send_and_search(outgoing).await };
+        let pin = outgoing.forward.destination.site.as_ref();
+        if pin.is_some_and(|pin| *pin != self.registry.site()) {
+            return self.send_and_search(outgoing).await;
+        }
         for _ in 0..TURNS {
             match multicast.at_origin(identity.clone()) {
                 Place::Lead(lead) => match self.fetch_for_all(multicast, outgoing, &identity, lead).await? {
@@ -217,14 +235,15 @@ impl Parties {
                     }
                     Err(answer) => return Ok(answer),
                 },
-                Place::Follow(mut follow) => match tokio::time::timeout(PATIENCE, follow.shared()).await {
-                    Ok(Ok(door)) => match reserve(&door).await {
+                Place::Follow(mut follow) => match follow.shared().await {
+                    Ok(door) => match reserve(&door).await {
                         Some(seat) => return Ok(sit(multicast, seat, leg)),
                         // It is too far on, or just over, or full: the next one is for those who come now.
                         None => follow.turned_away(),
                     },
-                    Ok(Err(Nothing::Leaderless)) => {}
-                    Ok(Err(Nothing::Alone)) | Err(_) => break,
+                    Err(Nothing::Leaderless) => {}
+                    Err(Nothing::Alone) => break,
+                    Err(Nothing::Failed) => return Err(unanswered(outgoing)),
                 },
             }
         }
@@ -243,20 +262,36 @@ impl Parties {
         normalise(&mut outgoing.head.headers, identity);
         let answer = match self.send_and_search(outgoing).await {
             Ok(answer) => answer,
+            // Whoever came shortly before has not waited for long: one of them asks once more.
+            Err(fault @ Fault::Silent { .. }) => return Err(fault),
             Err(fault) => {
-                lead.alone();
+                lead.failed();
                 return Err(fault);
             }
         };
         let (answer, body) = answer.into_parts();
         let is_shared = is_shared(identity, answer.status, &answer.headers);
         let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
-            // Those who wait ask by themselves, while this one reads.
-            lead.alone();
+            dismiss(lead, answer.status);
             return Ok(Err(Response::from_parts(answer, body)));
         };
         Ok(Ok(multicast.send(&answer, body, lead, room)))
     }
+}
+
+/// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; and not at all where
+/// it was an error of the server, which a crowd would not mend.
+fn dismiss<K: Eq + Hash, V>(lead: Lead<K, V>, status: StatusCode) {
+    if status.is_server_error() {
+        lead.failed();
+    } else {
+        lead.alone();
+    }
+}
+
+/// What those are told who waited for one who got no answer.
+fn unanswered(outgoing: &Outgoing) -> Fault {
+    Fault::Unanswered { to: outgoing.forward.destination.clone() }
 }
 
 /// A seat of a transfer that one can still come in to.
@@ -279,7 +314,8 @@ fn sit(multicast: &Multicast, seat: Seat, leg: OnUpgrade) -> Response {
 }
 
 impl Outgoing {
-    /// What other requests are the same; `None` where this one is somebody's own.
+    /// What other requests are the same; `None` where this one is somebody's own. Whether a site is asked for by its name does not
+    /// matter: what a URL stands for does not depend on where it is asked for.
     fn identity(&self) -> Option<Identity> {
         let Forward { destination, path_and_query, .. } = &self.forward;
         let headers = &self.head.headers;
@@ -287,7 +323,7 @@ impl Outgoing {
         let is_plain = is_plain && !self.asked.wants_trace && !self.on_path && self.sticky.is_none();
         let is_plain = is_plain && self.head.method == Method::GET;
         let is_on_its_way = headers.contains_key(FLAME_PATH) || headers.contains_key(FLAME_SEARCH);
-        if !is_plain || is_on_its_way || destination.site.is_some() {
+        if !is_plain || is_on_its_way {
             return None;
         }
         let (name, method) = (&destination.name, &self.head.method);

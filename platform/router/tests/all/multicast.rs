@@ -47,6 +47,9 @@ impl Origin {
                 let mut headers = HeaderMap::new();
                 let control = if kind == "private" { "private" } else { "public, max-age=60" };
                 headers.insert(header::CACHE_CONTROL, control.parse().unwrap());
+                if kind == "broken" {
+                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                }
                 if kind == "cookie" {
                     headers.insert(header::SET_COOKIE, "a=b".parse().unwrap());
                 }
@@ -131,6 +134,35 @@ async fn all_who_ask_for_the_same_get_it_from_one_fetch() {
         if size == 2.0 { Ok(()) } else { Err(format!("groups of {size} in all")) }
     })
     .await;
+}
+
+/// A surrogate that stands under the name itself asks the site behind it by the site's name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_names_the_site_shares_with_those_who_name_it_too() {
+    let (_row, worlds, origin) = sites([true; 3]).await;
+    let bodies = ask(&worlds[1..], "/~s0--media/shared", 5, &origin, 1).await;
+    assert!(bodies.len() == 10 && bodies.iter().all(|got| *got == body()));
+    assert_eq!(origin.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_server_is_told_to_all_who_waited_and_they_do_not_storm_it() {
+    let (_row, worlds, origin) = sites([true; 3]).await;
+    let requests = worlds[1..].iter().flat_map(|world| (0..20).map(move |_| world));
+    let requests = requests.map(|world| async move { world.get("/~media/broken").await.status() });
+    let opens = async {
+        flame_test_kit::eventually(Duration::from_secs(20), || {
+            let asked = origin.asked();
+            async move { if asked > 0 { Ok(()) } else { Err("nobody asked") } }
+        })
+        .await;
+        // Whoever asks while one waits, waits with it.
+        tokio::task::yield_now().await;
+        origin.may.add_permits(1000);
+    };
+    let (statuses, ()) = tokio::join!(join_all(requests), opens);
+    assert!(statuses.iter().all(StatusCode::is_server_error), "{statuses:?}");
+    assert!(origin.asked() < 20, "40 clients of two routers asked {} times", origin.asked());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
