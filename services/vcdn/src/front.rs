@@ -232,11 +232,11 @@ impl Front {
         for report in &reports {
             // Events come to one address, whatever was watched: the report says what.
             let target = format!("/{}/", report.content.as_deref().unwrap_or_default());
-            let counters = self.shelf.assets.of(&target);
+            let counters = self.shelf.assets.of_said(&target);
             self.shelf.sessions.note(stats::asset(&target), report, &counters.viewing);
         }
         if damaged > 0 {
-            self.shelf.assets.of("/").viewing.damaged(damaged as u64);
+            self.shelf.assets.of_said("/").viewing.damaged(damaged as u64);
         }
         reports.len()
     }

@@ -28,13 +28,25 @@ pub(crate) struct AssetCounters {
     pub viewing: ViewingCounters,
 }
 
-/// The counters of one name's assets, bounded: the first ones get their own, the rest share one.
+/// The counters of one name's assets, bounded: when there are too many, those that were asked for least recently are counted
+/// together from then on.
 #[derive(Debug)]
 pub(crate) struct Assets {
     max: usize,
-    known: RwLock<HashMap<Box<str>, Arc<AssetCounters>>>,
+    known: RwLock<HashMap<Box<str>, Known>>,
+    /// How many assets were seen for the first time: the clock that says which was asked for last.
+    seen: AtomicU64,
     others: Arc<AssetCounters>,
 }
+
+#[derive(Debug)]
+struct Known {
+    counters: Arc<AssetCounters>,
+    asked_at: AtomicU64,
+}
+
+/// The share of the bound that makes room at once, as a divisor: looking for the oldest ones costs a look at all.
+const GO_AT_ONCE: usize = 16;
 
 /// What the assets beyond the bound are listed as.
 pub(crate) const OTHERS: &str = "(others)";
@@ -48,29 +60,63 @@ pub(crate) fn asset(path: &str) -> &str {
 
 impl Assets {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, known: RwLock::default(), others: Arc::default() }
+        Self { max, known: RwLock::default(), seen: AtomicU64::new(0), others: Arc::default() }
     }
 
     /// The counters of the asset that `path` belongs to.
     pub(crate) fn of(&self, path: &str) -> Arc<AssetCounters> {
         let asset = asset(path);
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(counters) = known.get(asset) {
-            return Arc::clone(counters);
+        if let Some(counters) = self.known(asset) {
+            return counters;
         }
-        drop(known);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= self.max && !known.contains_key(asset) {
-            return Arc::clone(&self.others);
+            self.make_room(&mut known);
+            if known.len() >= self.max {
+                return Arc::clone(&self.others);
+            }
         }
-        Arc::clone(known.entry(asset.into()).or_default())
+        let asked_at = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+        let fresh = || Known { counters: Arc::default(), asked_at: AtomicU64::new(asked_at) };
+        Arc::clone(&known.entry(asset.into()).or_insert_with(fresh).counters)
+    }
+
+    /// The counters of an asset that anybody says that he watches: they are its own only if it was asked for.
+    pub(crate) fn of_said(&self, path: &str) -> Arc<AssetCounters> {
+        self.known(asset(path)).unwrap_or_else(|| Arc::clone(&self.others))
+    }
+
+    fn known(&self, asset: &str) -> Option<Arc<AssetCounters>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let Known { counters, asked_at } = known.get(asset)?;
+        let now = self.seen.load(Ordering::Relaxed);
+        // Mostly it is there already, and a write would take the line from other threads.
+        if asked_at.load(Ordering::Relaxed) != now {
+            asked_at.store(now, Ordering::Relaxed);
+        }
+        Some(Arc::clone(counters))
+    }
+
+    /// Counts those together that were asked for least recently, of those that nobody is being answered from.
+    fn make_room(&self, known: &mut HashMap<Box<str>, Known>) {
+        let mut idle: Vec<_> = known
+            .iter()
+            .filter(|(_, one)| Arc::strong_count(&one.counters) == 1)
+            .map(|(asset, one)| (one.asked_at.load(Ordering::Relaxed), asset.clone()))
+            .collect();
+        idle.sort_unstable();
+        for (_, asset) in idle.into_iter().take((self.max / GO_AT_ONCE).max(1)) {
+            if let Some(gone) = known.remove(&asset) {
+                self.others.absorb(&gone.counters);
+            }
+        }
     }
 
     /// All figures, those with the most bytes sent first.
     pub(crate) fn list(&self) -> Vec<(String, Figures, Option<Viewing>)> {
         let read = |asset: &str, counters: &AssetCounters| (asset.to_owned(), counters.read(), counters.viewing.read());
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<_> = known.iter().map(|(asset, counters)| read(asset, counters)).collect();
+        let mut list: Vec<_> = known.iter().map(|(asset, one)| read(asset, &one.counters)).collect();
         drop(known);
         let others = read(OTHERS, &self.others);
         if others.1 != Figures::default() || others.2.is_some() {
@@ -84,6 +130,27 @@ impl Assets {
 // === impl AssetCounters ===
 
 impl AssetCounters {
+    /// Adds what `other` counted.
+    fn absorb(&self, other: &Self) {
+        let Figures { hits, misses, collapsed, stale, passed, errors, abandoned, sent_bytes, fetched_bytes, fetches } =
+            other.read();
+        for (counter, value) in [
+            (&self.hits, hits),
+            (&self.misses, misses),
+            (&self.collapsed, collapsed),
+            (&self.stale, stale),
+            (&self.passed, passed),
+            (&self.errors, errors),
+            (&self.abandoned, abandoned),
+            (&self.sent_bytes, sent_bytes),
+            (&self.fetched_bytes, fetched_bytes),
+            (&self.fetches, fetches),
+        ] {
+            counter.fetch_add(value, Ordering::Relaxed);
+        }
+        self.viewing.absorb(&other.viewing);
+    }
+
     pub(crate) fn read(&self) -> Figures {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Figures {
@@ -164,5 +231,43 @@ impl Gauges {
             set(&self.kept, &[tenant, "filling", "bytes"], shelf.filling_bytes());
             set(&self.fills, &[tenant], shelf.filling() as u64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_do_not_take_the_counters_of_what_is_watched() {
+        let assets = Assets::new(64);
+        for stranger in 0..1000 {
+            assets.of(&format!("/film/{stranger}.m4s")).hits.fetch_add(1, Ordering::Relaxed);
+            assets.of(&format!("/scan-{stranger}/x")).errors.fetch_add(1, Ordering::Relaxed);
+            assets.of_said(&format!("/said-{stranger}/")).viewing.damaged(1);
+        }
+        assets.of("/late/1.m4s").hits.fetch_add(1, Ordering::Relaxed);
+        let list = assets.list();
+        let hits = |asset: &str| list.iter().find(|(name, ..)| name == asset).map(|(_, figures, _)| figures.hits);
+        assert_eq!((hits("film"), hits("late")), (Some(1000), Some(1)), "{list:?}");
+        assert!(list.len() <= 65 && !list.iter().any(|(name, ..)| name.starts_with("said-")), "{list:?}");
+        let (mut sum, mut damaged) = (Figures::default(), 0);
+        for (_, figures, viewing) in &list {
+            sum.add(figures);
+            damaged += viewing.as_ref().map_or(0, |viewing| viewing.damaged);
+        }
+        assert_eq!((sum.hits, sum.errors, damaged), (1001, 1000, 1000), "nothing that was counted is lost");
+    }
+
+    #[test]
+    fn who_is_being_answered_keeps_his_counters() {
+        let assets = Assets::new(2);
+        let (one, other) = (assets.of("/a"), assets.of("/b"));
+        assets.of("/c").hits.fetch_add(1, Ordering::Relaxed);
+        one.hits.fetch_add(2, Ordering::Relaxed);
+        assert_eq!(assets.of("/a").read().hits, 2);
+        drop((one, other));
+        assets.of("/c").hits.fetch_add(1, Ordering::Relaxed);
+        assert!(assets.list().iter().any(|(name, figures, _)| name == "c" && figures.hits == 1));
     }
 }

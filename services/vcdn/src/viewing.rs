@@ -75,6 +75,36 @@ impl Sessions {
 // === impl ViewingCounters ===
 
 impl ViewingCounters {
+    /// Adds what `other` counted.
+    pub(crate) fn absorb(&self, other: &Self) {
+        let Self {
+            reports,
+            damaged,
+            sessions,
+            starved_sessions,
+            starvations,
+            rebuffering,
+            errors,
+            throughput_kbps,
+            ..
+        } = other;
+        for (counter, value) in [
+            (&self.reports, reports),
+            (&self.damaged, damaged),
+            (&self.sessions, sessions),
+            (&self.starved_sessions, starved_sessions),
+            (&self.starvations, starvations),
+            (&self.rebuffering, rebuffering),
+            (&self.errors, errors),
+        ] {
+            count(counter, value.load(Ordering::Relaxed));
+        }
+        self.throughput_kbps.absorb(throughput_kbps);
+        self.bitrate_kbps.absorb(&other.bitrate_kbps);
+        self.buffer_ms.absorb(&other.buffer_ms);
+        self.start_delay_ms.absorb(&other.start_delay_ms);
+    }
+
     /// Notes text that is no report.
     pub(crate) fn damaged(&self, reports: u64) {
         count(&self.damaged, reports);
@@ -109,6 +139,11 @@ impl Mean {
             count(&self.sum, value);
             count(&self.number, 1);
         }
+    }
+
+    fn absorb(&self, other: &Self) {
+        count(&self.sum, other.sum.load(Ordering::Relaxed));
+        count(&self.number, other.number.load(Ordering::Relaxed));
     }
 
     fn read(&self) -> Option<u64> {
