@@ -57,6 +57,7 @@ async fn show(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
     let mut fact = |name: &str, value: String| {
         facts.add_row([name.to_owned(), value]);
     };
+    fact("asset", asset.id.to_string());
     fact("title", asset.title.clone());
     fact("state", state(asset.state).to_owned());
     if let Some(error) = &asset.error {
@@ -182,7 +183,8 @@ async fn remove(global: &Global, client: &Client, ids: &[Uuid], erase: bool) -> 
         if is_done {
             deleted.push(id);
             if !global.json {
-                let how = if erase { "for good" } else { "into the trash: flame asset restore" };
+                let how =
+                    if erase { "for good".to_owned() } else { format!("into the trash: flame asset restore {id}") };
                 output::print_line(&format!("deleted {id} {how}"))?;
             }
         } else {

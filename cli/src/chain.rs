@@ -102,7 +102,7 @@ async fn run_on(
             job::watch(global, client, queued.id).await
         }
         _ => {
-            let args = args::Ingest { source: Some(source), manifest: None, title: None, chain, set, no_wait: false };
+            let args = args::Ingest { sources: vec![source], manifest: None, title: None, chain, set, no_wait: false };
             crate::ingest::run(global, args).await
         }
     }

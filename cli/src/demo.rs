@@ -89,6 +89,10 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
         if let Some(before) = last.take() {
             Stage::close(before).await;
         }
+        if global.json {
+            // It may take a minute, and its report comes at the end.
+            eprintln!("playing {}", scenario.name());
+        }
         if args.netns {
             reports.push(play_on_machines(scenario, args.file.clone(), global.json, &mut end).await?);
             continue;
@@ -105,6 +109,8 @@ pub async fn run(global: &Global, args: args::Demo) -> Result<(), Exit> {
     }
     if let Some(stage) = last {
         if let (false, Some(router)) = (args.once, stage.router()) {
+            let offers = reports.last().map_or(&[][..], Report::offers);
+            offers.iter().for_each(|offer| eprintln!("\n{offer}"));
             eprintln!("\nEverything is still open at {router} (data in {}). Ctrl-C ends it.", stage.data().display());
             end.wished().await;
             eprintln!("\nstopping");

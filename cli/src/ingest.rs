@@ -59,12 +59,22 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     let wanted = chain::wanted(&args.chain, &args.set)?;
     let wanted = (wanted.document.is_some() || !wanted.parameters.is_empty()).then_some(wanted);
     let chain = if wanted.is_some() { NO_CHAIN.to_owned() } else { args.chain };
-    let entries = match (&args.manifest, args.source) {
-        (Some(manifest), _) => manifest::read(manifest, &chain).map_err(Exit::usage)?,
-        (None, Some(source)) => {
-            vec![Entry { source, title: args.title, chain, subtitles: Vec::new(), line: None }]
+    let entries = match &args.manifest {
+        Some(manifest) => manifest::read(manifest, &chain).map_err(Exit::usage)?,
+        None if args.sources.is_empty() => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
+        None if args.sources.len() > 1 && args.title.is_some() => {
+            return Err(Exit::usage(anyhow!("a title is for one source; a manifest gives each its own")));
         }
-        (None, None) => return Err(Exit::usage(anyhow!("name a file, a URL or a manifest"))),
+        None => {
+            let entry = |source| Entry {
+                source,
+                title: args.title.clone(),
+                chain: chain.clone(),
+                subtitles: Vec::new(),
+                line: None,
+            };
+            args.sources.into_iter().map(entry).collect()
+        }
     };
     // Missing files are found before the first byte is sent.
     for entry in &entries {
@@ -216,7 +226,7 @@ async fn one(
         reached.set(Reached::Upload(id));
         let mut bar = Progress::new("upload", quiet);
         let mut progress = |done, length| bar.set(share(done, length), &output::size_of(done, length));
-        let sent = upload::resume(client, id, path, length, &mut progress).await;
+        let sent = upload::fill(client, id, path, length, &mut progress).await;
         bar.finish();
         sent?;
         id

@@ -46,7 +46,16 @@ pub fn run(global: &Global, args: &args::Token) -> Result<(), Exit> {
                 return Err(Exit::usage(anyhow!("`{name}` is no name: FUNCTION[.INSTANCE[.TENANT]], or FUNCTION.*")));
             }
             let names = (!names.is_empty()).then(|| names.clone());
-            let (token, claims) = issue_confined(&data::folder(data.as_deref())?, &grant, names)?;
+            let folder = data::folder(data.as_deref())?;
+            let (token, claims) = issue_confined(&folder, &grant, names)?;
+            if let Ok(Some(holder)) = data::holder(&folder)
+                && holder.router.ip().is_loopback()
+            {
+                eprintln!(
+                    "note: what runs on {} listens on loopback, where nobody is asked for a token",
+                    folder.display()
+                );
+            }
             if global.json {
                 return output::print_json(&serde_json::json!({ "token": token, "claims": claims }));
             }

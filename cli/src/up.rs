@@ -229,6 +229,7 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     text.push_str(&format!("  data in {}\n", data.display()));
     if let Some(token) = bundle.first_token() {
         text.push_str(&format!("\nOther machines can reach it, so callers need a token. This one was made for you:\n  http://{shown}/#token={token}\n"));
+        text.push_str(&format!("and for the commands below:\n  export FLAME_TOKEN={token}\n"));
         text.push_str("It is not shown again; `flame token issue` makes more.\n");
     }
     let router_flag = if router.port() == 8080 { String::new() } else { format!(" --router http://{shown}") };

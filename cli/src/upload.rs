@@ -41,12 +41,24 @@ pub async fn send(
     mut progress: impl FnMut(u64, u64) + Send,
 ) -> anyhow::Result<Uuid> {
     let (id, length) = create(client, upload).await?;
-    let sent = resume(client, id, upload.path, length, &mut progress).await;
+    fill(client, id, upload.path, length, &mut progress).await?;
+    Ok(id)
+}
+
+/// Sends all of an announced upload; one that is refused is ended.
+pub async fn fill(
+    client: &Client,
+    id: Uuid,
+    path: &Path,
+    length: u64,
+    progress: &mut (impl FnMut(u64, u64) + Send),
+) -> anyhow::Result<()> {
+    let sent = resume(client, id, path, length, progress).await;
     if sent.as_ref().is_err_and(|error| error.downcast_ref::<Refused>().is_some()) {
         // Nobody will send the rest: what is stored would only take room (the disk may be full).
         let _ = end(client, id).await;
     }
-    sent.map(|()| id)
+    sent
 }
 
 /// Announces an upload. Returns its id and its length in bytes.

@@ -7,10 +7,11 @@ use clap::ArgGroup;
 use super::chain;
 
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["source", "manifest"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["sources", "manifest"]))]
 pub struct Ingest {
-    /// A file, or an http(s) URL that the service pulls
-    pub source: Option<String>,
+    /// Files, and http(s) URLs that the service pulls
+    #[arg(value_name = "FILE|URL")]
+    pub sources: Vec<String>,
     /// A CSV or NDJSON file that lists many: path (or URL), title, chain, subtitles (de:film.de.srt;en:film.en.vtt)
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,

@@ -36,10 +36,11 @@ async fn list(global: &Global, client: &Client, mut query: AssetQuery, limit: us
         return output::print_json(&assets);
     }
     if assets.is_empty() {
+        let is_all = AssetQuery { limit: None, cursor: None, sort: None, ..query.clone() } == AssetQuery::default();
         let none = match (&query.q, &query.filter) {
             (Some(_), None) => "no asset has these words",
-            (_, Some(_)) => "no asset is so",
-            (None, None) => "no assets; `flame ingest FILE` brings one in",
+            _ if !is_all || limit == 0 => "no asset is so",
+            _ => "no assets; `flame ingest FILE` brings one in",
         };
         return output::print_line(none);
     }

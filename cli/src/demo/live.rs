@@ -47,7 +47,8 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.step("end", end(&client, &channel, encoder)).await?;
     tour.step("recording", recording(&client, &channel)).await?;
     let url = connection::play_url(client.router(), channel.id);
-    tour.close_with(format!("The recording plays at {url}\nA channel of your own: flame channel create TITLE"));
+    tour.offer(format!("The recording plays at {url}"));
+    tour.close_with("A channel of your own: flame channel create TITLE".to_owned());
     Ok(())
 }
 

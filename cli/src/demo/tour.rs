@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::output;
+
 /// How the names of figures end that belong together: without what is shown, with it, and with it a second time.
 const WITHOUT: &str = "_without";
 const WITH: &str = "_with";
@@ -26,6 +28,8 @@ pub struct Report {
     ok: bool,
     steps: Vec<Step>,
     figures: BTreeMap<&'static str, Figure>,
+    #[serde(skip)]
+    offers: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +62,7 @@ impl Tour {
         if !quiet {
             eprintln!("{scenario}: {about}\n");
         }
-        let report = Report { scenario, ok: false, steps: Vec::new(), figures: BTreeMap::new() };
+        let report = Report { scenario, ok: false, steps: Vec::new(), figures: BTreeMap::new(), offers: Vec::new() };
         Self { report, quiet, closing: Vec::new() }
     }
 
@@ -114,17 +118,21 @@ impl Tour {
         self.closing.push(text);
     }
 
+    /// Adds what can be looked at as long as everything is open.
+    pub fn offer(&mut self, text: String) {
+        self.report.offers.push(text);
+    }
+
     /// Ends the tour.
     pub fn finish(mut self) -> Report {
         self.report.ok = self.report.steps.iter().all(|step| step.ok);
         if !self.quiet {
-            if self.report.ok {
-                for text in &self.closing {
-                    eprintln!("\n{text}");
-                }
-            }
-            for line in self.report.told() {
-                eprintln!("{line}");
+            // What is left of it goes to standard output, for whoever wants to keep it.
+            let closing = if self.report.ok { self.closing.as_slice() } else { &[] };
+            let closing = closing.iter().map(|text| format!("\n{text}"));
+            for line in closing.chain(self.report.told()) {
+                // Nobody who reads is no reason to end.
+                let _ = output::print_line(&line);
             }
         }
         self.report
@@ -179,6 +187,11 @@ impl Report {
             lines.push(format!("  {:<24} {value:>12.2} {unit}{}", in_words(name), figure.bound()));
         }
         lines
+    }
+
+    /// What can be looked at as long as everything is open.
+    pub fn offers(&self) -> &[String] {
+        &self.offers
     }
 
     /// The step that failed, if one did.

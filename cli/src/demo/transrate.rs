@@ -55,7 +55,7 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.step("own identity", identity(&client, &derived)).await?;
     tour.step("play", played(&client, &derived)).await?;
     let url = client.url(SERVICE, &format!("derived/{id}/index.m3u8"));
-    tour.close_with(format!("  ffplay {url}"));
+    tour.offer(format!("  ffplay {url}"));
     Ok(())
 }
 

@@ -41,7 +41,9 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     if let Some(drift_ms) = drift_ms {
         tour.figure("audio_video_start_offset", drift_ms, "ms", Some(Bound::AtMost(frame_ms(&asset)))).await?;
     }
-    tour.close_with(summary(&client, &asset));
+    tour.close_with(asset::tracks(&asset).trim_fmt());
+    let play = connection::play_url(client.router(), asset.id);
+    tour.offer(format!("  ffplay {play}\n  open   {}", client.router()));
     Ok(())
 }
 
@@ -169,9 +171,4 @@ fn tracks(asset: &Asset) -> &[Track] {
 fn frame_ms(asset: &Asset) -> f64 {
     let rate = asset.probe.video.as_ref().and_then(|video| video.frame_rate);
     rate.map_or(1000.0 / 24.0, |rate| 1000.0 / rate.as_f64())
-}
-
-fn summary(client: &Client, asset: &Asset) -> String {
-    let play = connection::play_url(client.router(), asset.id);
-    format!("{}\n\n  ffplay {play}\n  open   {}", asset::tracks(asset).trim_fmt(), client.router())
 }

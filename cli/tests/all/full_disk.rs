@@ -178,6 +178,28 @@ async fn a_disk_that_is_full_for_a_while_stops_nothing_for_good() {
 }
 
 #[tokio::test]
+async fn an_upload_that_does_not_fit_is_refused_and_the_room_is_there_again() {
+    if cannot_mount() {
+        return;
+    }
+    let small = SmallDisk::up(ROOMIER_DISK).await;
+    let scratch = Scratch::new("full-disk");
+    let large = scratch.join("large.mp4");
+    std::fs::File::create(&large).unwrap().set_len(300 << 20).unwrap();
+    let refused = small.flame(&["ingest", large.to_str().unwrap()]);
+    assert_eq!(refused.status, 3, "{}", refused.err);
+    assert!(refused.err.contains("full"), "{}", refused.err);
+    eventually(PATIENCE, || async {
+        let kept = small.files("objects");
+        let bytes: u64 = kept.iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+        if bytes < 1 << 20 { Ok(()) } else { Err(format!("{bytes} bytes in {kept:?}")) }
+    })
+    .await;
+    let uploads: Value = reqwest::get(format!("{}/~ingest/uploads", small.router)).await.unwrap().json().await.unwrap();
+    assert_eq!(uploads["items"].as_array().unwrap().len(), 0, "{uploads}");
+}
+
+#[tokio::test]
 async fn a_disk_that_stays_full_fails_the_job_for_that_reason_and_nothing_of_it_is_left() {
     if cannot_mount() {
         return;

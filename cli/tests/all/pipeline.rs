@@ -75,6 +75,14 @@ fn a_manifest_brings_in_many_and_says_which_failed() {
     let titles: Vec<_> =
         world.json(&["asset", "list"]).as_array().unwrap().iter().map(|asset| asset["title"].clone()).collect();
     assert_eq!(titles, ["Good"]);
+    // The same by their names, without a manifest.
+    let (one, two) = (clip(1.0), folder.join("bad.mp4"));
+    let ran = world.flame(&["ingest", &one, two.to_str().unwrap(), "--chain", "none", "--json"]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let both: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&both[0]["error"], both[1]["error"].is_string()), (&Value::Null, true), "{both}");
+    assert_eq!(world.flame(&["ingest", &one, &clip(2.0), "--title", "Both"]).status, 2);
+    world.json(&["asset", "rm", "--erase", both[0]["id"].as_str().unwrap()]);
     // Nothing is sent where a line cannot be carried out.
     let wrong = folder.join("wrong.csv");
     std::fs::write(&wrong, "path,chain\ngood.mp4,none\ngood.mp4,laddr\n").unwrap();

@@ -28,7 +28,7 @@ pub enum AddressError {
     Url(String),
     /// It leads inside.
     #[error(
-        "{host} is at the private address {address}; this service pulls from public addresses only (`flame up --allow-private-pulls` lets it)"
+        "{host} leads to the private address {address}; this service pulls from public addresses only (`flame up --allow-private-pulls` lets it)"
     )]
     Private {
         /// The host.
