@@ -78,6 +78,9 @@ pub async fn run(global: &Global, args: Ingest) -> Result<(), Exit> {
     };
     // Missing files are found before the first byte is sent.
     for entry in &entries {
+        if let Some((scheme, _)) = entry.source.split_once("://").filter(|_| !entry.is_url()) {
+            return Err(Exit::usage(anyhow!("{}: http and https URLs are pulled, not {scheme}", entry.source)));
+        }
         let files = entry.subtitles.iter().map(|(_, file)| file.as_path());
         for file in files.chain((!entry.is_url()).then_some(Path::new(&entry.source))) {
             is_file(file).map_err(Exit::usage)?;

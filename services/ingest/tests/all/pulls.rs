@@ -238,7 +238,7 @@ async fn private_addresses_are_refused() {
     }
     // A name is judged when it is resolved.
     let said = failed(&world, &format!("http://localhost:{port}/clip.mp4")).await;
-    assert!(said.contains("localhost is at the private address"), "{said}");
+    assert!(said.contains("localhost leads to the private address"), "{said}");
     assert!(origin.requests().is_empty(), "nobody was connected to");
     world.check_empty().await;
 }
