@@ -75,6 +75,15 @@ async fn judge_pictures(renditions: &Renditions, source: &Source) -> Result<Opti
     Ok(first.map(|(start_s, _)| start_s))
 }
 
+/// GStreamer plays the MPD of the same presentation to its end, with every picture and as much sound. `sound_samples` is what
+/// was played of the playlists ([`Report::sound_samples`]).
+///
+/// # Errors
+/// The first objection.
+pub async fn judge_dash(manifest: &Url, source: &Source, sound_samples: Option<u64>) -> Result<gstreamer::Shown> {
+    judge_gstreamer(manifest, source, sound_samples).await
+}
+
 /// What the multivariant playlist says of each variant is what its segments, and the source's pictures, come to. Apart from
 /// [`judge`]: packagers that were told a rate say that one.
 ///

@@ -32,7 +32,11 @@ async fn judged(file: PathBuf, psnr_bound_db: f64) -> Report {
     let said = playback::rates_are_measured(&url, &source).await;
     said.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()));
     let report = playback::judge(&url, &source, psnr_bound_db).await;
-    report.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()))
+    let report = report.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()));
+    let manifest = url.join("manifest.mpd").expect("it lies beside the playlist");
+    let dash = playback::judge_dash(&manifest, &source, report.sound_samples).await;
+    dash.unwrap_or_else(|objection| panic!("{}: {objection:#}", file.display()));
+    report
 }
 
 #[tokio::test]

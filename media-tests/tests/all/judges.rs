@@ -80,6 +80,21 @@ async fn hls_js_and_gstreamer_meet_a_segment_that_is_gone() {
 }
 
 #[tokio::test]
+async fn gstreamer_plays_dash_and_meets_a_segment_that_is_gone() {
+    let packaged = Packaged::dash(&clip(), "2M");
+    let source = Source::measure(&clip()).await.expect("the source can be measured");
+    let host = Host::serve(packaged.path(), Origins::Any).await;
+    let url = host.url("index.mpd");
+    let sound = source.sound.as_ref().map(|sound| sound.samples);
+    let shown = playback::judge_dash(&url, &source, sound).await.expect("nobody objects");
+    assert_eq!(shown.pictures, 180);
+    for rendition in ["0", "1"] {
+        std::fs::remove_file(packaged.path().join(format!("{rendition}_2.m4s"))).expect("FFmpeg wrote it");
+    }
+    playback::judge_dash(&url, &source, sound).await.expect_err("a segment is gone");
+}
+
+#[tokio::test]
 async fn dash_js_and_shaka_play_dash() {
     let packaged = Packaged::dash(&clip(), "2M");
     let host = Host::serve(packaged.path(), Origins::Any).await;
