@@ -16,5 +16,7 @@ mod media;
 mod multivariant;
 #[path = "all/pathways.rs"]
 mod pathways;
+#[path = "all/read_back.rs"]
+mod read_back;
 #[path = "all/text.rs"]
 mod text;
