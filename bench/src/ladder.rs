@@ -122,7 +122,8 @@ fn described(probe: &Probe, plan: &LadderPlan) -> String {
 
 // --- the source ---
 
-async fn looped_clip(path: &Path) -> Result<PathBuf> {
+/// A minute of real footage, made by looping a clip.
+pub(crate) async fn looped_clip(path: &Path) -> Result<PathBuf> {
     let (_, clip) = process::time(Command::new("media-tests/clips/fetch").arg(CLIP)).await.context("fetch a clip")?;
     let mut command = Command::new("ffmpeg");
     command.args(["-nostdin", "-v", "error", "-y", "-stream_loop", &(LOOPS - 1).to_string(), "-i", clip.trim()]);

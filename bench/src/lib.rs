@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
-//! [`upload`], [`ladder`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
+//! [`upload`], [`ladder`], [`vod`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
 //! [`glass`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
@@ -30,6 +30,7 @@ pub mod startup;
 pub mod switching;
 pub mod upload;
 pub mod vcdn;
+pub mod vod;
 
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ pub struct Options {
     /// How long `soak` goes on, minutes
     #[arg(long, global = true, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
-    /// Source of the ladder benchmark [default: a minute of real footage, made by looping a clip]
+    /// Source of the ladder and vod benchmarks [default: a minute of real footage, made by looping a clip]
     #[arg(long, global = true, value_name = "FILE")]
     pub clip: Option<PathBuf>,
 }

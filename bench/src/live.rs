@@ -26,6 +26,8 @@ use crate::samples::{Bound, Samples};
 const CROWD: usize = 1_000;
 /// Promised 99th percentile of their delay, milliseconds.
 const CROWD_P99_MAX_MS: f64 = 50.0;
+/// How many wait at a time, in the search for the most that get each part within that. A service takes 4,096 connections.
+const CROWDS: [usize; 5] = [CROWD, 1_500, 2_000, 3_000, 4_000];
 const TIMESCALE: u32 = 90_000;
 const PART_MS: u32 = 200;
 const PARTS: u64 = 10;
@@ -70,6 +72,14 @@ pub async fn measure(options: &Options) -> Result<Section> {
         }
     }
     let p99_ms = crowd.max();
+    let mut carried = 0;
+    for viewers in CROWDS {
+        // A connection that is refused or breaks is an end of the search, too.
+        match channel.segment(viewers).await {
+            Ok(delays) if delays.percentile(99) <= CROWD_P99_MAX_MS => carried = viewers,
+            Ok(_) | Err(_) => break,
+        }
+    }
     let resident_mib = flame.server.resident_mib()?;
     flame.server.stop().await?;
     Ok(Section {
@@ -81,16 +91,25 @@ pub async fn measure(options: &Options) -> Result<Section> {
             Row { what: format!("{CROWD} viewers, worst"), unit: "ms", samples: worst },
             Row { what: "resident afterwards".to_owned(), unit: "MiB", samples: [resident_mib].into_iter().collect() },
         ],
-        figures: vec![Figure {
-            what: format!("{CROWD} waiting reloads, p99 (worst round)"),
-            value: p99_ms,
-            unit: "ms",
-            bound: Some(Bound::AtMost(CROWD_P99_MAX_MS)),
-        }],
+        figures: vec![
+            Figure {
+                what: format!("{CROWD} waiting reloads, p99 (worst round)"),
+                value: p99_ms,
+                unit: "ms",
+                bound: Some(Bound::AtMost(CROWD_P99_MAX_MS)),
+            },
+            Figure {
+                what: format!("viewers at once whose p99 is within {CROWD_P99_MAX_MS} ms"),
+                value: f64::from(u32::try_from(carried)?),
+                unit: "viewers",
+                bound: None,
+            },
+        ],
         notes: vec![
             format!(
                 "Each round is a segment of {PARTS} parts of {PART_BYTES} bytes for one viewer, and one for {CROWD}, over as many connections."
             ),
+            format!("The most viewers are sought among {CROWDS:?}, a segment each, until one takes longer."),
             "The viewers run in the process that measures: what they cost is in the delay.".to_owned(),
         ],
         commands: vec!["GET /~streaming/CHANNEL/VERSION/v/index.m3u8?_HLS_msn=N&_HLS_part=P".to_owned()],

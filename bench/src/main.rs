@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
 use flame_bench::{
-    Options, glass, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn,
+    Options, glass, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn, vod,
 };
 
 /// Measures the product beside its peers
@@ -30,6 +30,8 @@ enum Benchmark {
     Upload,
     /// The ladder, beside one ffmpeg command with the same settings
     Ladder,
+    /// A segment of an upload, just in time, beside nginx sending it from a file; and how soon an upload plays
+    Vod,
     /// The surrogate, beside nginx's proxy cache and Varnish
     Vcdn,
     /// Endpoints that fail or leave behind the router, beside nginx and HAProxy
@@ -76,6 +78,7 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Up,
         Benchmark::Upload,
         Benchmark::Ladder,
+        Benchmark::Vod,
         Benchmark::Vcdn,
         Benchmark::Switching,
         Benchmark::Router,
@@ -108,6 +111,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Up => startup::measure(options).await,
         Benchmark::Upload => upload::measure(options).await,
         Benchmark::Ladder => ladder::measure(options).await,
+        Benchmark::Vod => vod::measure(options).await,
         Benchmark::Vcdn => vcdn::measure(options).await,
         Benchmark::Switching => switching::measure(options).await,
         Benchmark::Router => router::measure(options).await,
