@@ -1,5 +1,7 @@
 //! Judges of playback, the judges themselves, and the repository's own rules.
 
+#[path = "all/bright.rs"]
+mod bright;
 #[path = "all/bundle.rs"]
 mod bundle;
 #[path = "all/encrypted.rs"]
@@ -14,6 +16,8 @@ mod judges;
 mod live;
 #[path = "all/packaged.rs"]
 mod packaged;
+#[path = "all/packager.rs"]
+mod packager;
 #[path = "all/parts.rs"]
 mod parts;
 #[path = "all/portal.rs"]

@@ -117,6 +117,10 @@ pub struct Picture {
     pub frame_rate: Option<(u32, u32)>,
 }
 
+/// `TransferCharacteristics` of SMPTE ST 2084 and of ARIB STD-B67 (H.273 table 3).
+const TRANSFER_PQ: u16 = 16;
+const TRANSFER_HLG: u16 = 18;
+
 /// The dynamic range of pictures, by their transfer characteristics (RFC 8216bis section 4.4.6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VideoRange {
@@ -126,6 +130,20 @@ pub enum VideoRange {
     Pq,
     /// Hybrid log-gamma (ARIB STD-B67).
     Hlg,
+}
+
+// === impl VideoRange ===
+
+impl VideoRange {
+    /// Of pictures with these transfer characteristics (H.273 section 8.2).
+    #[must_use]
+    pub fn of_transfer(transfer: u16) -> Self {
+        match transfer {
+            TRANSFER_PQ => Self::Pq,
+            TRANSFER_HLG => Self::Hlg,
+            _ => Self::Sdr,
+        }
+    }
 }
 
 /// How sound is heard.

@@ -17,7 +17,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub use self::init_info::{CodecConfig, InitInfo, SampleDefaults};
+pub use self::init_info::{CodecConfig, InitInfo, SampleDefaults, transfer_of};
 use crate::{
     boxes::BoxType,
     fragment::{self, Timed},

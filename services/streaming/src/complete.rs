@@ -6,8 +6,8 @@ use std::ops::Range;
 use flame_api::media::{Track as Facts, TrackKind};
 use flame_cmaf::{MovieTrack, TrackIndex};
 use flame_playlist::{
-    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, Key, PlaylistError, Role, VodMedia,
-    VodText, VodTrack, iframe_playlist, vod_media_playlist, vod_text_playlist,
+    Clip as PlaylistClip, Container, DashKind, DashTrack, Iframe, IframeMedia, Key, PlaylistError, Role, VideoRange,
+    VodMedia, VodText, VodTrack, iframe_playlist, vod_media_playlist, vod_text_playlist,
 };
 
 use crate::clip::Clip;
@@ -27,6 +27,8 @@ pub(crate) struct Complete {
     start_ticks: u64,
     segment_bytes: Box<[u64]>,
     keyframes: Box<[Keyframe]>,
+    /// How bright its pictures get, where their init segment says it.
+    pub(crate) video_range: Option<VideoRange>,
 }
 
 /// A picture that needs no other, as a playlist of I-frames sees it.
@@ -106,7 +108,8 @@ impl Complete {
             key: None,
             clip: None,
         };
-        Ok(Self { playlist: Document::new(vod_media_playlist(&media)?), media, start_ticks, segment_bytes, keyframes })
+        let playlist = Document::new(vod_media_playlist(&media)?);
+        Ok(Self { playlist, media, start_ticks, segment_bytes, keyframes, video_range: None })
     }
 
     /// Memory that it takes, for the weights of caches.

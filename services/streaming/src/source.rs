@@ -42,6 +42,15 @@ const SEGMENT_BYTES: usize = 100;
 /// Containers that may be movies, by the name that the probe has for them.
 const CONTAINERS: [&str; 2] = ["mp4", "mov"];
 
+/// As playlists say it.
+pub(crate) fn listed_range(range: Range) -> VideoRange {
+    match range {
+        Range::Sdr => VideoRange::Sdr,
+        Range::Pq => VideoRange::Pq,
+        Range::Hlg => VideoRange::Hlg,
+    }
+}
+
 /// A file that plays as it is.
 #[derive(Debug)]
 pub(crate) struct Uploaded {
@@ -261,11 +270,7 @@ fn track_of(source: &Source, movie: MovieTrack) -> Result<UploadedTrack, Unplaya
             let (width, height) = shown(picture);
             (facts.width, facts.height) = (Some(width), Some(height));
             facts.frame_rate = picture.frame_rate.map(|(num, den)| Rational { num, den });
-            video_range = Some(match picture.range {
-                Range::Sdr => VideoRange::Sdr,
-                Range::Pq => VideoRange::Pq,
-                Range::Hlg => VideoRange::Hlg,
-            });
+            video_range = Some(listed_range(picture.range));
         }
         Media::Sound(sound) => {
             (facts.channels, facts.sample_rate_hz) = (Some(sound.channels), Some(sound.sample_rate_hz));

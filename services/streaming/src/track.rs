@@ -8,20 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flame_cmaf::index::JSON_SIZE_MAX_BYTES;
-use flame_cmaf::{IndexError, TrackIndex};
+use flame_cmaf::{IndexError, TrackIndex, samples};
 use flame_object_store::StoreError;
-use flame_playlist::PlaylistError;
+use flame_playlist::{PlaylistError, VideoRange};
 use moka::future::Cache;
 use thiserror::Error;
 
 use crate::complete::Complete;
 use crate::names::TrackName;
+use crate::source::listed_range;
 use crate::store::{MediaStore, ReadError};
 
 /// How long a track that is not there is not looked for again.
 const MISSING_TTL: Duration = Duration::from_secs(1);
 /// The most names of missing tracks kept.
 const MISSING_MAX: u64 = 10_000;
+/// Codecs of pictures, by the beginning of their strings: their transfer characteristics are looked for.
+const HDR_CODECS: [&str; 6] = ["avc1.", "avc3.", "hvc1.", "hev1.", "av01.", "vp09."];
+/// The largest init segment that is looked into.
+const INIT_MAX_BYTES: u64 = 64 << 10;
 /// Memory of a kept track besides its pieces and text, for the cache's weights.
 const TRACK_OVERHEAD_BYTES: usize = 512;
 
@@ -129,16 +134,31 @@ impl Tracks {
             Err(source) => return Err(TrackError::Read { track: track(), source }),
         };
         let index = TrackIndex::from_json(&json).map_err(|source| TrackError::Index { track: track(), source })?;
-        Track::of(&index, name.object_key(tenant))
+        let object_key = name.object_key(tenant);
+        let range = self.range(&index, &object_key).await;
+        let range = range.map_err(|source| TrackError::Read { track: track(), source })?;
+        Track::of(&index, object_key, range)
             .map(Arc::new)
             .map_err(|source| TrackError::Playlist { track: track(), source })
+    }
+
+    /// How bright the pictures of a track get. The index does not say it, the init segment does: it is read once, as the index is.
+    async fn range(&self, index: &TrackIndex, object_key: &str) -> Result<Option<VideoRange>, ReadError> {
+        let is_bright = HDR_CODECS.iter().any(|known| index.codec.starts_with(known));
+        if !is_bright || index.init_size_bytes > INIT_MAX_BYTES {
+            return Ok(None);
+        }
+        let init = self.store.bytes(object_key, 0..index.init_size_bytes).await?;
+        // What is no init segment says nothing; its player finds out.
+        let transfer = samples::transfer_of(&init).ok().flatten();
+        Ok(transfer.map(|transfer| listed_range(flame_cmaf::movie::VideoRange::of_transfer(transfer))))
     }
 }
 
 // === impl Track ===
 
 impl Track {
-    fn of(index: &TrackIndex, object_key: String) -> Result<Self, PlaylistError> {
+    fn of(index: &TrackIndex, object_key: String, video_range: Option<VideoRange>) -> Result<Self, PlaylistError> {
         let init = Piece { offset_bytes: 0, size_bytes: index.init_size_bytes, sha256: digest(&index.init_sha256) };
         let segments = index.segments.iter().map(|segment| Piece {
             offset_bytes: segment.offset_bytes,
@@ -149,9 +169,11 @@ impl Track {
             let segment = u32::try_from(segment).unwrap_or(u32::MAX);
             (0..entry.keyframes.len()).map(move |at| (segment, u32::try_from(at).unwrap_or(u32::MAX)))
         });
+        let mut complete = Complete::stored(index)?;
+        complete.video_range = video_range;
         Ok(Self {
             object_key,
-            complete: Arc::new(Complete::stored(index)?),
+            complete: Arc::new(complete),
             media_type: if index.codec.starts_with("mp4a") { "audio/mp4" } else { "video/mp4" },
             init,
             segments: segments.collect(),

@@ -18,9 +18,7 @@ const VISUAL_BYTES: usize = 78;
 const AUDIO_BYTES: usize = 28;
 const AUDIO_V1_BYTES: usize = AUDIO_BYTES + 16;
 const AUDIO_V2_BYTES: usize = AUDIO_BYTES + 36;
-/// Code points of ITU-T H.273: perceptual quantiser, hybrid log-gamma, "unspecified".
-const TRANSFER_PQ: u16 = 16;
-const TRANSFER_HLG: u16 = 18;
+/// Code point of ITU-T H.273: "unspecified".
 const UNSPECIFIED: u16 = 2;
 
 /// The largest configuration record that is copied.
@@ -107,11 +105,7 @@ fn picture(kind: &[u8; 4], body: &Bytes) -> Result<(String, Media, Vec<u8>), Str
     }
     let mut bytes = Vec::new();
     append(&mut bytes, kind, &fields);
-    let range = match colour {
-        Some(Colour { transfer: TRANSFER_PQ, .. }) => VideoRange::Pq,
-        Some(Colour { transfer: TRANSFER_HLG, .. }) => VideoRange::Hlg,
-        _ => VideoRange::Sdr,
-    };
+    let range = colour.map_or(VideoRange::Sdr, |colour| VideoRange::of_transfer(colour.transfer));
     // Rotation and frame rate stand elsewhere.
     let picture = Picture { width, height, pixel_aspect, rotation_degrees: 0, colour, range, frame_rate: None };
     Ok((codec, Media::Picture(picture), bytes))

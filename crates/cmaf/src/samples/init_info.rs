@@ -117,6 +117,34 @@ impl InitInfo {
     }
 }
 
+/// `TransferCharacteristics` (H.273 section 8.2) of the pictures of an init segment's first track, where its sample entry has a `colr` of
+/// type `nclx` (ISO/IEC 14496-12 section 12.1.5).
+///
+/// # Errors
+/// [`SamplesError`] where boxes on the way to the sample entry are missing or damaged.
+pub fn transfer_of(init: &[u8]) -> Result<Option<u16>, SamplesError> {
+    let mdia = child(child(child(init, b"moov")?.body, b"trak")?.body, b"mdia")?.body;
+    let mut stsd = child(child(child(mdia, b"minf")?.body, b"stbl")?.body, b"stsd")?.fields();
+    stsd.skip(8)?;
+    let entry = boxes(stsd.rest()).next().ok_or(SamplesError::Missing { kind: BoxType(*b"stsd") })??;
+    if !is_visual(&entry.kind) {
+        return Ok(None);
+    }
+    let mut fields = entry.fields();
+    fields.skip(VISUAL_ENTRY_SIZE_BYTES)?;
+    let Some(colr) = find(fields.rest(), b"colr")? else { return Ok(None) };
+    let mut colr = colr.fields();
+    if colr.u32()? != u32::from_be_bytes(*b"nclx") {
+        return Ok(None);
+    }
+    colr.skip(2)?;
+    Ok(Some(colr.u16()?))
+}
+
+fn is_visual(kind: &[u8; 4]) -> bool {
+    matches!(kind, b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"av01" | b"vp09")
+}
+
 /// Of `mvhd` and `mdhd`, which begin alike.
 fn timescale_of(mut header: Fields<'_>) -> Result<u32, SamplesError> {
     let (version, _) = header.version_flags()?;
@@ -171,9 +199,8 @@ fn trex(moov: &[u8], track_id: u32) -> Result<SampleDefaults, SamplesError> {
 fn sample_entry(entries: &[u8]) -> Result<(CodecConfig, u16, u16), SamplesError> {
     let entry = boxes(entries).next().ok_or(SamplesError::Missing { kind: BoxType(*b"stsd") })??;
     let mut fields = entry.fields();
-    let is_visual = matches!(&entry.kind, b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"av01" | b"vp09");
     let mut dimensions = (0, 0);
-    if is_visual {
+    if is_visual(&entry.kind) {
         let mut visual = fields;
         visual.skip(24)?;
         dimensions = (visual.u16()?, visual.u16()?);

@@ -239,7 +239,11 @@ async fn segments(
 }
 
 fn of_version(version: &Version, segments: Vec<Option<Arc<Complete>>>) -> Vec<Listed<'_>> {
-    let listed = |(facts, complete)| Listed { facts: Cow::Borrowed(facts), video_range: None, complete };
+    let listed = |(facts, complete): (_, Option<Arc<Complete>>)| Listed {
+        facts: Cow::Borrowed(facts),
+        video_range: complete.as_ref().and_then(|complete| complete.video_range),
+        complete,
+    };
     version.tracks.iter().zip(segments).map(listed).collect()
 }
 
