@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flame_api::vcdn::{Purge, PurgeEntry};
@@ -36,7 +37,12 @@ const LOG: &str = "purges.ndjson";
 /// The purges of this surrogate.
 #[derive(Debug)]
 pub(crate) struct Purges {
+    /// Held while one is written; before `state`, where both are.
+    log: Mutex<Log>,
+    /// Never held while something is written: whoever answers viewers looks here.
     state: Mutex<State>,
+    /// When the last one arrived here (Unix milliseconds): mostly that says all, and nobody waits for a lock.
+    arrived: AtomicU64,
     path: Option<PathBuf>,
     /// This log in this process.
     id: Uuid,
@@ -46,10 +52,13 @@ pub(crate) struct Purges {
 struct State {
     /// Oldest first.
     entries: VecDeque<Noted>,
-    /// When the last one arrived here.
-    arrived: UnixMs,
     /// Counts those that were noted.
     revision: u64,
+}
+
+/// The file.
+#[derive(Debug, Default)]
+struct Log {
     file: Option<File>,
     /// Whether the end of the file may be a piece of a line, which the next one must not be written behind.
     is_torn: bool,
@@ -100,7 +109,7 @@ pub(crate) enum PurgeError {
 impl Purges {
     /// Reads the log in `folder`; without a folder there is nothing to outlive.
     pub(crate) fn open(folder: Option<&Path>) -> io::Result<Self> {
-        let Some(folder) = folder else { return Ok(Self { state: Mutex::default(), path: None, id: Uuid::new_v4() }) };
+        let Some(folder) = folder else { return Ok(Self::new(State::default(), None)) };
         let path = folder.join(LOG);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -117,26 +126,33 @@ impl Purges {
         for name in names {
             state.forget(&name, REMEMBERED);
         }
-        let purges = Self { state: Mutex::new(state), path: Some(path), id: Uuid::new_v4() };
-        purges.compact(&mut purges.lock())?;
+        let purges = Self::new(state, Some(path));
+        purges.compact(&mut purges.lock_log())?;
         Ok(purges)
+    }
+
+    fn new(state: State, path: Option<PathBuf>) -> Self {
+        let (log, state, arrived) = (Mutex::default(), Mutex::new(state), AtomicU64::new(0));
+        Self { log, state, arrived, path, id: Uuid::new_v4() }
     }
 
     /// Notes a purge; false if it was known. Blocks until it is on disk.
     pub(crate) fn note(&self, entry: PurgeEntry) -> Result<Option<Cover>, PurgeError> {
-        let mut state = self.lock();
-        let arrived = UnixMs::now();
-        let noted = Noted::new(entry, Some(arrived))?;
-        if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
-            return Ok(None);
+        let mut log = self.lock_log();
+        let mut noted = Noted::new(entry, None)?;
+        let is_shorter = {
+            let mut state = self.lock();
+            if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
+                return Ok(None);
+            }
+            // Some at once, so that the file is not written anew for each.
+            state.count(&noted.cover.key_prefix) >= REMEMBERED
+                && state.forget(&noted.cover.key_prefix, REMEMBERED - FORGOTTEN_AT_ONCE)
+        };
+        if is_shorter || log.is_torn {
+            self.compact(&mut log).map_err(PurgeError::Note)?;
         }
-        // Some at once, so that the file is not written anew for each.
-        let is_shorter = state.count(&noted.cover.key_prefix) >= REMEMBERED
-            && state.forget(&noted.cover.key_prefix, REMEMBERED - FORGOTTEN_AT_ONCE);
-        if is_shorter || state.is_torn {
-            self.compact(&mut state).map_err(PurgeError::Note)?;
-        }
-        if let Some(file) = &mut state.file {
+        if let Some(file) = &mut log.file {
             let append = |file: &mut File| {
                 let mut line = serde_json::to_vec(&noted.entry)?;
                 line.push(b'\n');
@@ -144,14 +160,18 @@ impl Purges {
                 file.sync_data()
             };
             let appended = append(file);
-            state.is_torn = appended.is_err();
+            log.is_torn = appended.is_err();
             appended.map_err(PurgeError::Note)?;
         }
         let cover = noted.cover.clone();
+        let mut state = self.lock();
+        // Now that it is written: what began meanwhile began before it.
+        let arrived = UnixMs::now();
+        noted.arrived = Some(arrived);
         let at = state.entries.partition_point(|known| known.entry.at_unix_ms <= noted.entry.at_unix_ms);
         state.entries.insert(at, noted);
-        state.arrived = arrived;
         state.revision += 1;
+        self.arrived.store(arrived.0, Ordering::Release);
         Ok(Some(cover))
     }
 
@@ -169,15 +189,15 @@ impl Purges {
 
     /// Whether any purge arrived here after `since`: mostly none did, and nobody need know more.
     pub(crate) fn has_arrived_since(&self, since: UnixMs) -> bool {
-        self.lock().arrived >= since
+        self.arrived.load(Ordering::Acquire) >= since.0
     }
 
     /// Whether something under `key`, begun here at `since`, was purged after that and not after `until`.
     pub(crate) fn arrived_between(&self, since: UnixMs, until: UnixMs, key: &str, tags: &[Box<str>]) -> bool {
-        let state = self.lock();
-        if state.arrived < since {
+        if !self.has_arrived_since(since) {
             return false;
         }
+        let state = self.lock();
         let is_then = |noted: &&Noted| noted.arrived.is_some_and(|arrived| arrived >= since && arrived <= until);
         state.entries.iter().filter(is_then).any(|noted| noted.cover.covers(key, tags))
     }
@@ -205,10 +225,10 @@ impl Purges {
     }
 
     /// Writes the log anew, as it is in memory.
-    fn compact(&self, state: &mut State) -> io::Result<()> {
+    fn compact(&self, log: &mut Log) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut text = Vec::new();
-        for noted in &state.entries {
+        for noted in &self.lock().entries {
             serde_json::to_writer(&mut text, &noted.entry)?;
             text.push(b'\n');
         }
@@ -217,9 +237,13 @@ impl Purges {
         file.write_all(&text)?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
-        state.file = Some(OpenOptions::new().append(true).open(path)?);
-        state.is_torn = false;
+        log.file = Some(OpenOptions::new().append(true).open(path)?);
+        log.is_torn = false;
         Ok(())
+    }
+
+    fn lock_log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -412,13 +436,30 @@ mod tests {
         purges.note(entry(5, "/a")).unwrap();
         // As a full disk does: half a line, and an error.
         {
-            let mut state = purges.lock();
-            state.file.as_mut().unwrap().write_all(b"{\"id\":\"0").unwrap();
-            state.is_torn = true;
+            let mut log = purges.lock_log();
+            log.file.as_mut().unwrap().write_all(b"{\"id\":\"0").unwrap();
+            log.is_torn = true;
         }
         purges.note(entry(6, "/b")).unwrap();
         let prefixes = Purges::open(Some(folder.path())).unwrap().since(UnixMs(0));
         assert_eq!(prefixes.iter().filter_map(|entry| entry.purge.prefix.as_deref()).collect::<Vec<_>>(), ["/a", "/b"]);
+    }
+
+    #[test]
+    fn who_answers_viewers_does_not_wait_while_a_purge_is_written() {
+        let purges = std::sync::Arc::new(Purges::open(None).unwrap());
+        let began = UnixMs::now();
+        purges.note(entry(5, "/a")).unwrap();
+        // A disk that takes its time with the next one.
+        let writing = purges.lock_log();
+        let (asked, (told, answer)) = (std::sync::Arc::clone(&purges), std::sync::mpsc::sync_channel(1));
+        let asking = std::thread::spawn(move || {
+            told.send((asked.has_arrived_since(began), asked.arrived_since(began, "cdn.main\0/a/1", &[])))
+        });
+        let answer = answer.recv_timeout(std::time::Duration::from_secs(10));
+        drop(writing);
+        asking.join().unwrap().unwrap();
+        assert_eq!(answer, Ok((true, true)));
     }
 
     #[test]
