@@ -15,6 +15,10 @@ use super::Registry;
 
 /// How often it is looked whether an endpoint was found to hang.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same for requests that may wait there: there are thousands of them, and none is in a hurry.
+const LOOK_AT_WAIT_EVERY: Duration = Duration::from_millis(200);
+/// After such a time it is probed again: it may have answered, and hang since.
+const LATE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A request on its way to an endpoint. Dropping it says that it has ended.
 #[derive(Debug)]
@@ -110,12 +114,19 @@ impl Call {
     /// Has the endpoint probed, because its answer is late, and ends when it is found to hang.
     pub(crate) async fn hangs(&self) {
         self.table(|table| table.note(&self.name, &self.choice, Health::is_late));
-        let key = self.key();
+        let look_every = if self.is_wait { LOOK_AT_WAIT_EVERY } else { LOOK_EVERY };
+        let (key, mut late) = (self.key(), self.registry.now());
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
-            let (atlas, now) = (self.registry.atlas(), self.registry.now());
+            tokio::time::sleep(look_every).await;
+            let (mut atlas, now) = (self.registry.atlas(), self.registry.now());
             if atlas.pick(&self.site, &key, now).is_none_or(|held| held.health.is_hung()) {
                 return;
+            }
+            if now >= late + LATE_AGAIN {
+                late = now;
+                if let Some(table) = atlas.table_mut(&self.site) {
+                    table.note(&self.name, &self.choice, Health::is_late);
+                }
             }
         }
     }

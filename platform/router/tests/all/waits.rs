@@ -1,5 +1,6 @@
 //! Requests that wait at their endpoint, blocking reloads of a playlist: one endpoint is asked, unless it hangs.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -7,8 +8,10 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::get;
+use flame_test_kit::eventually;
 use futures_util::future::join_all;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::world::{Service, World, read_head};
 
@@ -75,4 +78,40 @@ async fn a_reload_at_an_endpoint_that_hangs_is_asked_of_another() {
     // Late after 200 ms, found to hang by a probe half a second later, and held by the other one.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(reloads.load(Ordering::SeqCst), 8, "each is asked once of the one that is alive");
+}
+
+#[tokio::test]
+async fn a_reload_moves_on_from_an_endpoint_that_answered_a_probe_and_hangs_since() {
+    let world = World::with(|config| config.upstream.hedge_max.0 = Duration::from_millis(200)).await;
+    let (probes, fades) = (Arc::new(AtomicUsize::new(0)), watch::Sender::new(false));
+    let (noted, hung) = (Arc::clone(&probes), fades.subscribe());
+    let answer = move |request: Request| {
+        let (probes, hung) = (Arc::clone(&noted), hung.clone());
+        async move {
+            if request.uri().path() != "/health/live" || *hung.borrow() {
+                pending::<()>().await;
+            }
+            probes.fetch_add(1, Ordering::SeqCst);
+            "alive"
+        }
+    };
+    let fading = Service::start(Router::new().fallback(get(answer))).await;
+    world.register("live", &fading).await;
+    let reload = world.get("/~live/live.m3u8?_HLS_msn=9");
+    let rest = async {
+        // Late, and yet it is there: it holds the reload.
+        eventually(Duration::from_secs(10), || async {
+            let probes = probes.load(Ordering::SeqCst);
+            if probes > 0 { Ok(()) } else { Err("not probed") }
+        })
+        .await;
+        let reloads = Arc::new(AtomicUsize::new(0));
+        let alive = holds(&reloads).await;
+        world.register("live", &alive).await;
+        fades.send_replace(true);
+        (alive, reloads)
+    };
+    let (answer, (_alive, reloads)) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), reload), rest);
+    assert_eq!(answer.expect("it waits where nobody is").status(), 200);
+    assert_eq!(reloads.load(Ordering::SeqCst), 1);
 }
