@@ -5,8 +5,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use flame_test_kit::{eventually, loud_skip, ports};
+use flame_api::Client;
+use flame_test_kit::{eventually, loud_skip};
 use reqwest::Response;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -15,7 +17,7 @@ use crate::world::{PATIENCE, World, cache_status};
 
 /// A surrogate of its own process, by a clock that can be set.
 struct Surrogate {
-    child: Child,
+    child: Mutex<Child>,
     clock: PathBuf,
     address: SocketAddr,
 }
@@ -28,11 +30,9 @@ impl Surrogate {
         let library =
             fs::read_dir("/usr/lib").ok()?.flatten().map(|arch| arch.path().join("faketime/libfaketime.so.1"));
         let library = library.into_iter().find(|library| library.is_file())?;
-        let [port] = ports::free_tcp();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let config = folder.join("config.toml");
         let text = format!(
-            "[host]\nlisten = \"127.0.0.1:0\"\nrouter = \"http://{}\"\n[cache]\nfolder = {:?}\n[[fronts]]\nname = \"edge\"\nupstream = \"origin\"\nlisten = \"{address}\"\n",
+            "[host]\nlisten = \"127.0.0.1:0\"\nrouter = \"http://{}\"\n[cache]\nfolder = {:?}\n[[fronts]]\nname = \"edge\"\nupstream = \"origin\"\n",
             world.router.address(),
             folder.join("cache"),
         );
@@ -42,14 +42,27 @@ impl Surrogate {
         let mut command = Command::new(env!("CARGO_BIN_EXE_flame-vcdn"));
         command.arg(&config).env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &set);
         command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let child = Mutex::new(command.stdout(Stdio::null()).spawn().unwrap());
+        // It takes a free port itself, and tells the router: a port that was free before may be somebody else's by then.
+        let router = Client::new(format!("http://{}", world.router.address()).parse().unwrap(), None);
+        let address = eventually(PATIENCE, || async {
+            if let Some(status) = child.lock().unwrap().try_wait().unwrap() {
+                panic!("the surrogate has ended: {status}");
+            }
+            let listed = router.endpoints().await.map_err(|error| error.to_string())?.items;
+            let edge = listed.iter().find(|endpoint| endpoint.name == "edge.main");
+            edge.map(|edge| edge.address).ok_or_else(|| "it is not registered".to_owned())
+        })
+        .await;
         let surrogate = Self { child, clock: set, address };
-        eventually(PATIENCE, || async { reqwest::get(format!("http://{address}/ready")).await.map(drop) }).await;
+        assert_eq!(surrogate.get("/ready").await.status(), 200);
         Some(surrogate)
     }
 
     async fn get(&self, path: &str) -> Response {
-        reqwest::get(format!("http://{}{path}", self.address)).await.unwrap()
+        let answer = reqwest::get(format!("http://{}{path}", self.address)).await;
+        answer
+            .unwrap_or_else(|error| panic!("{path}: {error}; the process: {:?}", self.child.lock().unwrap().try_wait()))
     }
 
     /// What its clock says from now on: `+3600s` is an hour too late.
@@ -57,17 +70,20 @@ impl Surrogate {
         fs::write(&self.clock, clock).unwrap();
     }
 
-    fn stop(mut self) {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+    fn stop(self) {
+        let mut child = self.child.lock().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        self.child.wait().unwrap();
+        child.wait().unwrap();
     }
 }
 
 impl Drop for Surrogate {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // One that has ended needs no killing.
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
