@@ -29,6 +29,8 @@ const RUNS: usize = 7;
 /// a quiet machine. This runs beside other tests, in a debug build: one router of eight that comes too late then costs a
 /// part of a copy of its own in every second run. Without multicast it would be eight.
 const COPIES_MAX: f64 = 1.5;
+/// The promise itself, which the best of the runs has to keep here, too.
+const PROMISED_COPIES_MAX: f64 = 1.15;
 
 /// The network, the routers and the endpoint.
 struct World {
@@ -210,6 +212,7 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
         copies.sort_by(f64::total_cmp);
         let median = copies[copies.len() / 2];
         assert!(bound.is_none_or(|bound| median <= bound), "{copies:?} copies at {loss} %");
+        assert!(bound.is_none() || copies[0] <= PROMISED_COPIES_MAX, "{copies:?} copies at {loss} %");
     }
 }
 
