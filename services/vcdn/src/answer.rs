@@ -1,6 +1,5 @@
 //! What a viewer gets: a head, and where its body comes from. Written by [`crate::edge`], or by hyper.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -12,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::fill::Phase;
 use crate::front::Slices;
+use crate::medium::BodyFile;
 use crate::object::Head;
 use crate::stats::AssetCounters;
 
@@ -45,7 +45,7 @@ pub(crate) enum Content {
     Memory(Bytes),
     /// `length` bytes from `offset` on.
     File {
-        file: Arc<File>,
+        file: Arc<BodyFile>,
         offset: u64,
         length: u64,
     },

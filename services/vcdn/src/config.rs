@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::{HeaderName, header};
+use flame_api::router::LEASE_TTL_MS;
 use flame_naming::{Destination, Name};
 use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
 use serde::Deserialize;
+
+use crate::room::limit_bytes;
 
 /// The configuration of a surrogate.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -103,6 +106,9 @@ pub struct CacheConfig {
     pub prefetch: u32,
     /// How often the other surrogates are asked for purges that this one was not told of.
     pub purges_every: Span,
+    /// How long the router has to list this surrogate, and no other, until it is believed that there is no other: one that has just
+    /// started lists nobody. Until then what lay on disk is asked for again before it is used. 0 believes it at once.
+    pub alone_after: Span,
     /// Assets whose requests are counted apart; the others are counted together.
     pub assets_counted: usize,
     /// Sessions of players that are told apart.
@@ -163,6 +169,19 @@ pub enum Invalid {
     /// Not the name of a field, or of one that is somebody's own.
     #[error("`{0}` in `fronts.fields` is no field that may go upstream for many: it is no name, or says who asks")]
     Field(String),
+    /// A body that may be kept would never find room on its way.
+    #[error(
+        "`cache.object_max` is {object_max} bytes, and `cache.filling` ({filling} bytes) has room for bodies of {most} bytes: larger ones \
+         would never be kept. Raise `filling`, or lower `object_max`"
+    )]
+    Filling {
+        /// Bytes.
+        object_max: u64,
+        /// Bytes.
+        filling: u64,
+        /// Bytes of the largest body that finds room.
+        most: u64,
+    },
     /// Two fronts of one name.
     #[error("the front `{0}` is there twice")]
     Twice(String),
@@ -232,6 +251,15 @@ impl Config {
 
 // === impl CacheConfig ===
 
+impl CacheConfig {
+    /// Whether what may be kept finds room on its way.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let (object_max, filling) = (self.object_max.0, self.filling.0);
+        let most = limit_bytes(filling, object_max);
+        if object_max <= most { Ok(()) } else { Err(Invalid::Filling { object_max, filling, most }) }
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
         Self {
@@ -246,6 +274,7 @@ impl Default for CacheConfig {
             range_ahead: Bytes(4 << 20),
             prefetch: 1,
             purges_every: Span(Duration::from_secs(10)),
+            alone_after: Span(Duration::from_millis(LEASE_TTL_MS)),
             assets_counted: 10_000,
             sessions_counted: 100_000,
         }

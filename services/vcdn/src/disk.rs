@@ -26,7 +26,9 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::medium::BodyFile;
 use crate::object::{Head, Object, Times, UnixMs};
+use crate::room::Held;
 
 const MAGIC: &[u8; 8] = b"FLVCDN01";
 /// Behind the meta: its length, its digest, the magic.
@@ -82,7 +84,7 @@ pub(crate) struct Meta {
 /// A file that is being written.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    pub file: Arc<File>,
+    file: Arc<BodyFile>,
     path: PathBuf,
 }
 
@@ -159,12 +161,14 @@ impl Disk {
         self.folder.join(&name[..2]).join(&name)
     }
 
-    /// A file to write into.
-    pub(crate) fn scratch(&self) -> io::Result<Scratch> {
+    /// A file to write into, that takes what is `held` until it is kept. Where there is none, that is given back.
+    pub(crate) fn scratch(&self, held: Held) -> Result<Scratch, (io::Error, Held)> {
         let number = self.next_scratch.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(SCRATCH).join(number.to_string());
-        let file = OpenOptions::new().create_new(true).read(true).write(true).open(&path)?;
-        Ok(Scratch { file: Arc::new(file), path })
+        match OpenOptions::new().create_new(true).read(true).write(true).open(&path) {
+            Ok(file) => Ok(Scratch { file: Arc::new(BodyFile::holding(file, held)), path }),
+            Err(error) => Err((error, held)),
+        }
     }
 
     /// Gives a written file its end and its name. Blocks.
@@ -243,10 +247,10 @@ impl Record {
     }
 
     /// Opens the body; the first time, compares it with its digest. Blocks.
-    pub(crate) fn open(&self) -> io::Result<Arc<File>> {
+    pub(crate) fn open(&self) -> io::Result<Arc<BodyFile>> {
         let file = File::open(&self.path)?;
         if self.is_verified.load(Ordering::Relaxed) {
-            return Ok(Arc::new(file));
+            return Ok(Arc::new(BodyFile::counted(file)));
         }
         let mut digest = Sha256::new();
         let mut buffer = vec![0; 128 << 10];
@@ -261,7 +265,7 @@ impl Record {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the body does not match its digest"));
         }
         self.is_verified.store(true, Ordering::Relaxed);
-        Ok(Arc::new(file))
+        Ok(Arc::new(BodyFile::counted(file)))
     }
 
     /// The head that was stored.
@@ -324,6 +328,12 @@ fn delete(path: &Path) {
 }
 
 // === impl Scratch ===
+
+impl Scratch {
+    pub(crate) fn file(&self) -> &Arc<BodyFile> {
+        &self.file
+    }
+}
 
 impl Drop for Scratch {
     /// What was not admitted is nobody's. After a rename there is nothing left under this name.

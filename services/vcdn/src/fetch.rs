@@ -21,7 +21,7 @@ use crate::medium::Medium;
 use crate::object::{Head, Object, UnixMs};
 use crate::policy::{self, Came, Keep};
 use crate::room::Held;
-use crate::shelf::{Partial, count};
+use crate::shelf::count;
 use crate::upstream::UpstreamError;
 use sink::Sink;
 
@@ -70,6 +70,7 @@ pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, wanted: Wanted) {
     let ending = Ending { front: &front, fill: &fill };
     if let Err(error) = fetch(&front, &fill, &wanted).await {
         let now = UnixMs::now();
+        front.vain.note(&fill.key, error.gave(), now);
         match wanted.stale.filter(|stale| now < stale.times.if_error_until) {
             Some(stale) => fill.complete(stale, Outcome::Stale),
             None => fill.fail(error),
@@ -95,7 +96,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
     let asset = front.shelf.assets.of(&wanted.target);
     let mut partial = front.shelf.partial(&fill.key).filter(|_| wanted.stale.is_none()).and_then(|partial| {
         // It is copied: there has to be room for the whole beside it.
-        let held = front.shelf.room(partial.flow.length?)?;
+        let held = front.shelf.room(partial.length?)?;
         Some((partial, held))
     });
     // Once more at most: without a beginning every answer is taken as it is.
@@ -104,13 +105,13 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         if let Some(stale) = &wanted.stale {
             validators(&mut headers, &stale.head);
         } else if let Some((partial, _)) = &partial {
-            resume_from(&mut headers, &partial.flow.head, partial.flow.written);
+            resume_from(&mut headers, &partial.head, partial.written);
         }
         let asked = UnixMs::now();
         count(&asset.fetches, 1);
         let answer = front.ask(&Method::GET, &wanted.target, headers).await?;
         let came = Came::now(asked);
-        if !partial.as_ref().is_some_and(|(partial, _)| is_of_no_use(front, &partial.flow, &answer, came)) {
+        if !partial.as_ref().is_some_and(|(partial, _)| is_of_no_use(front, partial, &answer, came)) {
             break (answer, asked, came);
         }
         tracing::info!(target = wanted.target, "what came of a body before it broke off is not of what is there now");
@@ -118,6 +119,7 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
         partial = None;
     };
     let now = came.now;
+    front.vain.note(&fill.key, policy::gave(answer.status()), now);
     if answer.status() == StatusCode::NOT_MODIFIED
         && let Some(stale) = &wanted.stale
     {
@@ -173,10 +175,10 @@ async fn fetch(front: &Front, fill: &Arc<Fill>, wanted: &Wanted) -> Result<(), U
                 written = begun.sink.written, length = begun.length, "a fill was aborted");
             count(&asset.fetched_bytes, begun.sink.written - flow.written);
             count(&asset.errors, 1);
-            let Sink { file, written, held, .. } = begun.sink;
+            let Sink { file, written, .. } = begun.sink;
             let is_of_use = begun.head.strong_etag().is_some() && begun.length.is_some() && written > 0;
             if is_of_use {
-                front.shelf.set_partial(Flow { file, written, ..flow.clone() }, held);
+                front.shelf.set_partial(Flow { file, written, ..flow.clone() });
             }
             // Behind it: a purge that comes now finds it.
             if !is_of_use || front.was_purged(fill, &tags) {
@@ -232,14 +234,13 @@ fn unchanged(
 async fn begin(
     front: &Front,
     key: &Arc<str>,
-    partial: Option<(Arc<Partial>, Held)>,
+    partial: Option<(Arc<Flow>, Held)>,
     answer: http::Response<Incoming>,
     came: Came,
 ) -> Result<Result<Begun, (http::Response<Incoming>, Alone)>, UpstreamError> {
     if let Some((partial, held)) = partial.filter(|_| answer.status() == StatusCode::PARTIAL_CONTENT) {
-        let partial = &partial.flow;
-        let keep = keep_of_rest(front, partial, answer.headers(), came);
-        let sink = Sink::resumed(front, key, partial, held).await.map_err(UpstreamError::Nowhere)?;
+        let keep = keep_of_rest(front, &partial, answer.headers(), came);
+        let sink = Sink::resumed(front, key, &partial, held).await.map_err(UpstreamError::Nowhere)?;
         let (head, length) = (Arc::clone(&partial.head), partial.length);
         return Ok(Ok(Begun { head, keep, length, body: answer.into_body(), sink }));
     }
@@ -319,7 +320,7 @@ async fn flow_on(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: &mut B
                     front.shelf.set_unshared(&fill.key);
                     return Err(UpstreamError::TooLarge);
                 }
-                if !front.shelf.more_room(&mut begun.sink.held, end) {
+                if !begun.sink.file.held().is_none_or(|held| front.shelf.more_room(held, end)) {
                     front.shelf.set_unshared(&fill.key);
                     return Err(UpstreamError::NoRoom);
                 }
@@ -393,14 +394,19 @@ async fn settle(front: &Front, fill: &Arc<Fill>, wanted: &Wanted, begun: Begun, 
         front.shelf.keep(&object);
         forget_purged(front, fill, &object);
     }
+    if front.shelf.counts(&object) {
+        // Else it is there until its last reader has it, and takes its room as long.
+        file.holds_only(0);
+    }
     fill.complete(Arc::clone(&object), Outcome::Fetched);
     if !was_purged {
         front.order.learn(&wanted.target, &object).await;
     }
     if let Some((disk, scratch, meta)) = to_disk {
         let admitted = tokio::task::spawn_blocking(move || disk.admit(scratch, meta)).await;
-        if let Err(error) = admitted.map_err(io::Error::other).flatten() {
-            tracing::warn!(target = wanted.target, %error, "an object stays in memory only");
+        match admitted.map_err(io::Error::other).flatten() {
+            Ok(()) => file.holds_only(0),
+            Err(error) => tracing::warn!(target = wanted.target, %error, "an object stays in memory only"),
         }
         forget_purged(front, fill, &object);
     }

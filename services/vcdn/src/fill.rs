@@ -11,13 +11,13 @@
 //! Followers copy nothing: each reads the file at its own pace, so a slow one keeps an open file and an offset. The writer
 //! never waits for them.
 
-use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use crate::medium::BodyFile;
 use crate::object::{Head, Object, Times, UnixMs};
 use crate::policy;
 use crate::upstream::UpstreamError;
@@ -70,7 +70,7 @@ pub(crate) struct Flow {
     /// What it will be kept under: known once upstream has said what it varies by.
     pub key: Arc<str>,
     pub head: Arc<Head>,
-    pub file: Arc<File>,
+    pub file: Arc<BodyFile>,
     /// Until when others may be given it, by its head.
     pub times: Times,
     pub written: u64,
@@ -158,7 +158,7 @@ impl Fill {
     }
 
     /// The bytes are in another file now.
-    pub(crate) fn moved(&self, file: &Arc<File>) {
+    pub(crate) fn moved(&self, file: &Arc<BodyFile>) {
         self.phase.send_modify(|phase| {
             if let Phase::Flowing(flow) = phase {
                 flow.file = Arc::clone(file);

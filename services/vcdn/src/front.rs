@@ -11,7 +11,7 @@ mod slices;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use slices::{Slice, Slices, slice_key};
+pub(crate) use slices::{Rest, Slice, Slices, slice_key};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use flame_naming::identity::{self, Token, list, url};
@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::answer::Answer;
 use crate::config::CacheConfig;
+use crate::doubt::{Doubted, Vain};
 use crate::fetch::{self, Wanted};
 use crate::fill::Fill;
 use crate::guard::Guard;
@@ -65,6 +66,8 @@ pub(crate) struct Front {
     fields: Box<[HeaderName]>,
     /// Whether requests that change something go upstream.
     pub writes: bool,
+    /// What came of asking for what may have been purged.
+    pub vain: Vain,
     /// What bounds all that is sent.
     uplink: Option<Arc<Uplink>>,
     /// Fills, which outlive the requests that began them.
@@ -149,6 +152,7 @@ impl Front {
             protected: Cache::new(PROTECTED),
             fields: fields.into(),
             writes,
+            vain: Vain::new(),
             uplink,
             tasks,
             exchanges,
@@ -277,11 +281,28 @@ impl Front {
             }
             if now < object.times.while_revalidate_until {
                 let wanted = Wanted { target, resource, headers, stale: stored.clone() };
-                if let Found::Begun(fill) = self.shelf.fill(&key, self.settings.fills, |_| false) {
-                    self.begin(&fill, wanted);
-                }
+                self.ask_beside(&key, wanted);
                 count(&object.asset.stale, 1);
                 return self.serve(&asked, object, now, CacheStatus::hit(object, now)).await;
+            }
+        }
+        let is_of_use = |object: &Object| object.is_fresh(now) && policy::accepts(&asked.headers, &object.times, now);
+        if let Some(object) = stored.as_ref().filter(|object| is_doubted(object) && is_of_use(object)) {
+            let turn = self.vain.turn(&key, now);
+            if turn == Doubted::UseAndAsk {
+                self.ask_beside(
+                    &key,
+                    Wanted {
+                        target: target.clone(),
+                        resource: Arc::clone(&resource),
+                        headers: headers.clone(),
+                        stale: stored.clone(),
+                    },
+                );
+            }
+            if turn != Doubted::Ask {
+                count(&object.asset.stale, 1);
+                return self.serve(&asked, object, now, CacheStatus::hit(object, now).stale_if_error()).await;
             }
         }
         if policy::only_if_cached(&asked.headers) {
@@ -307,6 +328,13 @@ impl Front {
         }
         let wanted = Wanted { target, resource, headers, stale: stored };
         self.fetched(&asked, &key, wanted, reason, now).await
+    }
+
+    /// Asks for what is kept under `key` again; nobody waits for it.
+    fn ask_beside(self: &Arc<Self>, key: &Arc<str>, wanted: Wanted) {
+        if let Found::Begun(fill) = self.shelf.fill(key, self.settings.fills, |_| false) {
+            self.begin(&fill, wanted);
+        }
     }
 
     /// The same again, now that it is known what the answer varies by.

@@ -4,12 +4,13 @@
 //! getting just now: a body that broke off there breaks off here. It takes nothing from viewers but questions.
 //!
 //! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
-//! being fetched (`fill`, `fetch`, `room`, `upstream`, `prefetch`), where they are (`shelf`, `disk`), how a request finds them (`front`), how
+//! being fetched (`fill`, `fetch`, `room`, `upstream`, `prefetch`), where they are (`shelf`, `disk`, `doubt`), how a request finds them (`front`), how
 //! an answer goes out (`answer`, `uplink`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
 
 mod answer;
 pub mod config;
 mod disk;
+mod doubt;
 mod edge;
 mod fetch;
 mod fill;
@@ -94,10 +95,11 @@ pub(crate) struct Surrogate {
 /// [`StartError`]: an address is taken, the credentials are unusable, no router is configured, a name is none, or the
 /// folder belongs to another process.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    raise_open_files(&config);
-    let mut host = Host::bind(NAME, &config.host).await?;
     let open =
         |what, source: Box<dyn std::error::Error + Send + Sync>| StartError::Open { service: NAME, what, source };
+    config.cache.check().map_err(|error| open("cache", Box::new(error)))?;
+    raise_open_files(&config);
+    let mut host = Host::bind(NAME, &config.host).await?;
     let no_router = || {
         let needed =
             "set `router` in [host]: the services behind the names are asked through it; with https, also [host.tls]";
@@ -153,14 +155,22 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Whereabouts { advertise: config.host.advertise, bound: host.address(), router: config.host.router.clone() };
     let name = config.host.name.as_deref().unwrap_or(NAME);
     let secure = host.transport_to(&peers::expected(name))?;
-    let peers = Peers::new(client, secure, name, own, config.host.token.clone());
+    let peers = Peers::new(client, secure, name, own, config.host.token.clone(), config.cache.alone_after.0);
     let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
     // What others purged while this one was away; then, and not before, it answers. Where that cannot be known, what lies on disk is
     // asked for again before it is used, each object once, until it is.
     surrogate.shelves.values().for_each(|shelf| shelf.doubt());
     let caught_up = surrogate.catch_up().await;
-    if caught_up != CaughtUp::Wholly {
-        tracing::warn!("what was purged while this surrogate was away is not known: what it kept is asked for again");
+    match caught_up {
+        CaughtUp::Wholly => {}
+        CaughtUp::Alone => {
+            tracing::info!("no other surrogate is listed yet: what this one kept is asked for again at first")
+        }
+        CaughtUp::InPart => {
+            tracing::warn!(
+                "what was purged while this surrogate was away is not known: what it kept is asked for again"
+            );
+        }
     }
 
     let limits = Limits::of(&config.host);

@@ -6,11 +6,14 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::MemfdFlags;
+
+use crate::room::Held;
 
 /// Bodies up to this size are copied into memory once they are complete. Measured: at 32 KB a `writev` costs less than
 /// `sendfile`, at 128 KB more than twice as much (docs/decisions/0007).
@@ -21,7 +24,14 @@ pub(crate) const SMALL_MAX_BYTES: u64 = 32 << 10;
 pub(crate) enum Medium {
     Memory(Bytes),
     /// From offset 0; the file may hold more behind the body.
-    File(Arc<File>),
+    File(Arc<BodyFile>),
+}
+
+/// A file with the bytes of a body, and the room that it takes until its last reader lets go, unless what is kept counts it.
+#[derive(Debug)]
+pub(crate) struct BodyFile {
+    file: File,
+    held: Option<Held>,
 }
 
 /// An anonymous file in memory.
@@ -36,11 +46,44 @@ pub(crate) fn read(file: &File, offset: u64, length: usize) -> io::Result<Bytes>
     Ok(bytes.into())
 }
 
+// === impl BodyFile ===
+
+impl BodyFile {
+    /// One that takes what is `held`.
+    pub(crate) fn holding(file: File, held: Held) -> Self {
+        Self { file, held: Some(held) }
+    }
+
+    /// One that a quota of what is kept counts.
+    pub(crate) fn counted(file: File) -> Self {
+        Self { file, held: None }
+    }
+
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    /// It takes no more than `bytes` from now on; with 0 a quota of what is kept counts it.
+    pub(crate) fn holds_only(&self, bytes: u64) {
+        if let Some(held) = &self.held {
+            held.shrink_to(bytes);
+        }
+    }
+}
+
+impl Deref for BodyFile {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
 // === impl Medium ===
 
 impl Medium {
     /// What is sent of a complete file of `length` bytes: a copy if it is small.
-    pub(crate) fn settled(file: Arc<File>, length: u64) -> io::Result<Self> {
+    pub(crate) fn settled(file: Arc<BodyFile>, length: u64) -> io::Result<Self> {
         match usize::try_from(length) {
             Ok(small) if length <= SMALL_MAX_BYTES => Ok(Self::Memory(read(&file, 0, small)?)),
             _ => Ok(Self::File(file)),

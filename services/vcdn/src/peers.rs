@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, StatusCode, header};
 use flame_api::Client;
@@ -26,7 +26,7 @@ use crate::purge::{self, PurgeError};
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// After this time those who did not tell their purges at the start are asked again.
+/// After this time those who did not tell their purges at the start are asked again; after twice that the next time, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How much of what others purged is known.
@@ -34,8 +34,18 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) enum CaughtUp {
     /// All that all of them remember.
     Wholly,
+    /// The router lists nobody else, which it also does when it has just started: the others are still to come.
+    Alone,
     /// One did not say, or nobody knows who they are.
     InPart,
+}
+
+/// Who else is there, by the router.
+struct Around {
+    /// Where, and whether they speak TLS.
+    others: Vec<(SocketAddr, bool)>,
+    /// It lists this one for so long that all who live have told it of themselves.
+    is_complete: bool,
 }
 
 /// Finds and asks the other surrogates.
@@ -48,6 +58,10 @@ pub(crate) struct Peers {
     name: String,
     own: Whereabouts,
     token: Option<String>,
+    /// How long a router has to list this one until it is believed that there is no other.
+    alone_after: Duration,
+    /// Since when it does.
+    listed: Arc<Mutex<Option<Instant>>>,
     /// What was done of the others' logs, by entity tag.
     done: Arc<Mutex<HashMap<SocketAddr, HeaderValue>>>,
 }
@@ -74,6 +88,7 @@ impl Peers {
         name: &str,
         own: Whereabouts,
         token: Option<String>,
+        alone_after: Duration,
     ) -> Self {
         let name = name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| name.to_string());
         Self {
@@ -83,28 +98,41 @@ impl Peers {
             name,
             own,
             token,
+            alone_after,
+            listed: Arc::default(),
             done: Arc::default(),
         }
     }
 
-    /// Where the others are, and whether they speak TLS; `None` where the router does not say.
-    async fn addresses(&self) -> Option<Vec<(SocketAddr, bool)>> {
+    /// Who else is there; `None` where the router does not say.
+    async fn around(&self) -> Option<Around> {
         let listed = match self.client.endpoints().await {
             Ok(page) => page.items,
             Err(error) => {
                 tracing::warn!(%error, "the other surrogates are not known: the router does not list them");
+                *self.listed() = None;
                 return None;
             }
         };
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
-        let others = listed.into_iter().filter(|endpoint| endpoint.name == self.name && Some(endpoint.address) != own);
-        Some(others.map(|endpoint| (endpoint.address, endpoint.tls)).collect::<BTreeSet<_>>().into_iter().collect())
+        let (own, others): (Vec<_>, Vec<_>) = listed
+            .into_iter()
+            .filter(|endpoint| endpoint.name == self.name)
+            .partition(|endpoint| Some(endpoint.address) == own);
+        let is_complete = was_listed(&mut self.listed(), !own.is_empty(), Instant::now(), self.alone_after);
+        let others: BTreeSet<_> = others.into_iter().map(|endpoint| (endpoint.address, endpoint.tls)).collect();
+        Some(Around { others: others.into_iter().collect(), is_complete })
+    }
+
+    fn listed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells all others of a purge: those that did it, and those that could not be reached.
     pub(crate) async fn tell(&self, entry: &PurgeEntry) -> (Vec<String>, Vec<String>) {
-        let told = self.addresses().await.unwrap_or_default().into_iter().map(|(address, tls)| async move {
+        let others = self.around().await.map(|around| around.others).unwrap_or_default();
+        let told = others.into_iter().map(|(address, tls)| async move {
             let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
             let answer = request.json(entry).send().await;
             (address.to_string(), answer.and_then(reqwest::Response::error_for_status))
@@ -123,16 +151,19 @@ impl Peers {
     }
 
     /// The logs of the others that have changed since they were done, and whether those are all.
-    async fn logs(&self) -> (Vec<Log>, bool) {
-        let addresses = self.addresses().await;
-        let is_known = addresses.is_some();
-        let asked = addresses.unwrap_or_default().into_iter().map(|(address, tls)| async move {
+    async fn logs(&self) -> (Vec<Log>, CaughtUp) {
+        let Some(Around { others, is_complete }) = self.around().await else { return (Vec::new(), CaughtUp::InPart) };
+        if others.is_empty() {
+            return (Vec::new(), if is_complete { CaughtUp::Wholly } else { CaughtUp::Alone });
+        }
+        let asked = others.into_iter().map(|(address, tls)| async move {
             let log = self.log(address, tls).await;
             log.inspect_err(|error| tracing::warn!(%address, %error, "a surrogate did not tell its purges"))
         });
         let answers = join_all(asked).await;
-        let are_all = is_known && answers.iter().all(Result::is_ok);
-        (answers.into_iter().flatten().flatten().collect(), are_all)
+        let are_all = answers.iter().all(Result::is_ok);
+        let logs = answers.into_iter().flatten().flatten().collect();
+        (logs, if are_all { CaughtUp::Wholly } else { CaughtUp::InPart })
     }
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.
@@ -166,14 +197,27 @@ impl Peers {
     }
 }
 
+/// Whether the router has listed this one for at least `needed`, as of `now`: `since` is when it began to.
+fn was_listed(since: &mut Option<Instant>, is_listed: bool, now: Instant, needed: Duration) -> bool {
+    *since = since.filter(|_| is_listed).or(is_listed.then_some(now));
+    needed.is_zero() || since.is_some_and(|since| now.duration_since(since) >= needed)
+}
+
+/// How long nobody is asked after `in_vain` times in a row that came to a part, where all are asked `every` so often. `chance` from 0 to 1
+/// keeps many surrogates from asking at once.
+fn pause(in_vain: u32, every: Duration, chance: f64) -> Duration {
+    let doubled = AGAIN.saturating_mul(1 << in_vain.saturating_sub(1).min(16));
+    every.min(doubled).mul_f64(0.75 + chance.clamp(0.0, 1.0) / 4.0)
+}
+
 // === impl Surrogate ===
 
 impl Surrogate {
-    /// Does what others purged and this one was not told. Once all of them have told all they know, or the router says that there are
-    /// none, what lay on disk at the start is used again without asking.
+    /// Does what others purged and this one was not told. Once all of them have told all they know, or the router has listed this one and
+    /// no other for long enough, what lay on disk at the start is used again without asking.
     pub(crate) async fn catch_up(&self) -> CaughtUp {
         let last = self.purges.last();
-        let (logs, mut is_all) = self.peers.logs().await;
+        let (logs, mut caught_up) = self.peers.logs().await;
         for cover in logs.iter().flat_map(|log| purge::gaps(last, &log.entries)) {
             tracing::warn!(?cover, "away for longer than the others remember purges: what was kept is dropped");
             for shelf in self.shelves.values() {
@@ -190,31 +234,41 @@ impl Surrogate {
                     is_done = false;
                 }
             }
-            is_all &= is_done;
+            if !is_done {
+                caught_up = CaughtUp::InPart;
+            }
             let mut done = self.peers.done();
             match log.etag.filter(|_| is_done) {
                 Some(etag) => drop(done.insert(log.address, etag)),
                 None => drop(done.remove(&log.address)),
             }
         }
-        if !is_all {
-            return CaughtUp::InPart;
+        if caught_up == CaughtUp::Wholly {
+            self.shelves.values().for_each(|shelf| shelf.trust());
         }
-        self.shelves.values().for_each(|shelf| shelf.trust());
-        CaughtUp::Wholly
+        caught_up
     }
 
-    /// Asks the others again and again until `stop`: soon, where one of them could not be asked `at_start`.
+    /// Asks the others again and again until `stop`: soon, where it is not known `at_start` who they are, or one could not be asked.
     pub(crate) async fn keep_up(self, at_start: CaughtUp, every: Duration, stop: CancellationToken) {
-        let mut so_far = at_start;
+        let (mut last, mut in_vain) = (at_start, 0);
         loop {
-            let wait = if so_far == CaughtUp::Wholly { every } else { every.min(AGAIN) };
+            let wait = match last {
+                CaughtUp::Wholly => every,
+                // It costs the router a list.
+                CaughtUp::Alone => every.min(AGAIN),
+                CaughtUp::InPart => {
+                    in_vain += 1;
+                    pause(in_vain, every, rand::random())
+                }
+            };
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 return;
             }
+            let now = self.catch_up().await;
             // What was known once stays known: from then on this one is told.
-            if self.catch_up().await == CaughtUp::Wholly {
-                so_far = CaughtUp::Wholly;
+            if last != CaughtUp::Wholly {
+                last = now;
             }
         }
     }
@@ -231,5 +285,33 @@ impl Surrogate {
             Ok(objects as u64)
         });
         done.await.map_err(|error| PurgeError::Note(std::io::Error::other(error)))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_is_believed_once_this_one_is_listed_for_long_enough_in_one_piece() {
+        let (mut since, begin, needed) = (None, Instant::now(), Duration::from_secs(10));
+        let mut looks = Vec::new();
+        // The router starts anew in the middle, and knows nobody for a moment.
+        for (at_s, is_listed) in
+            [(0, false), (1, true), (10, true), (11, true), (12, false), (13, true), (22, true), (23, true)]
+        {
+            looks.push(was_listed(&mut since, is_listed, begin + Duration::from_secs(at_s), needed));
+        }
+        assert_eq!(looks, [false, false, false, true, false, false, false, true]);
+        assert!(was_listed(&mut None, false, begin, Duration::ZERO), "whoever asks for no proof gets none");
+    }
+
+    #[test]
+    fn who_does_not_answer_is_asked_less_and_less_often_but_as_often_as_all() {
+        let every = Duration::from_secs(10);
+        let pauses: Vec<u128> = (1..=6).map(|times| pause(times, every, 1.0).as_millis()).collect();
+        assert_eq!(pauses, [1000, 2000, 4000, 8000, 10_000, 10_000]);
+        assert_eq!(pause(1, every, 0.0), Duration::from_millis(750));
+        assert_eq!(pause(u32::MAX, Duration::from_millis(50), 1.0), Duration::from_millis(50));
     }
 }

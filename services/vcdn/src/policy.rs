@@ -8,6 +8,7 @@ use flame_naming::identity::control::{Control, Directives, digits};
 use flame_naming::identity::list::{members, words};
 use flame_naming::identity::{Carried, Sharing, sharing};
 
+use crate::doubt;
 use crate::object::{Head, Times, UnixMs};
 
 /// Life of a "not found" that says nothing itself.
@@ -197,6 +198,15 @@ fn vary(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Groups of an answer: Cache-Groups (RFC 9875 section 2).
 pub(crate) fn tags(headers: &HeaderMap) -> Box<[Box<str>]> {
     groups(headers, &CACHE_GROUPS)
+}
+
+/// What an answer with `status` says of whether it is worth asking: a router says with those of a gateway that nobody behind it is there.
+pub(crate) fn gave(status: StatusCode) -> doubt::Gave {
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => doubt::Gave::Nothing,
+        status if status.is_server_error() => doubt::Gave::Fault,
+        _ => doubt::Gave::Answer,
+    }
 }
 
 /// Groups that an answer to a change says are not any more what they were: Cache-Group-Invalidation (RFC 9875 section 3).

@@ -3,6 +3,9 @@
 //! Tenants share nothing: a tenant's objects are evicted by its own, and no key of one finds an object of another. Bounded
 //! by bytes; S3-FIFO decides what goes.
 
+mod beginnings;
+mod changed;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,6 +26,8 @@ use crate::purge::Purges;
 use crate::room::{Held, Room};
 use crate::stats::Assets;
 use crate::viewing::Sessions;
+use beginnings::Beginnings;
+pub(crate) use changed::Changed;
 
 /// What a shard of the memory tier should hold at least, so that large objects find room in one.
 const SHARD_BYTES: u64 = 64 << 20;
@@ -30,8 +35,6 @@ const SHARD_BYTES: u64 = 64 << 20;
 const REMEMBERED: usize = 100_000;
 /// How long the answer "not for a cache" is believed without asking.
 const UNSHARED_LIFE: Duration = Duration::from_secs(10);
-/// Bodies that broke off and are kept for their beginning.
-const PARTIALS: usize = 64;
 /// Bodies of which slices are kept.
 const SLICED: usize = 10_000;
 
@@ -43,7 +46,7 @@ pub(crate) struct Shelf {
     /// By resource: the fields that its answers depend on.
     varies: Cache<Arc<str>, Arc<[HeaderName]>, UnitWeighter>,
     unshared: Cache<Arc<str>, Instant, UnitWeighter>,
-    partials: Cache<Arc<str>, Arc<Partial>, UnitWeighter>,
+    beginnings: Beginnings,
     /// For those, and for what fills write.
     room: Arc<Room>,
     /// By key of a body that is not wholly here.
@@ -61,13 +64,6 @@ pub(crate) struct Shelf {
 
 #[derive(Debug, Clone, Copy)]
 struct MemoryWeight;
-
-/// The beginning of a body that broke off.
-#[derive(Debug)]
-pub(crate) struct Partial {
-    pub flow: Flow,
-    _held: Held,
-}
 
 /// A body of which slices are kept.
 #[derive(Debug, Clone)]
@@ -115,7 +111,7 @@ impl Shelf {
             disk: disk.map(Arc::new),
             varies: Cache::new(REMEMBERED),
             unshared: Cache::new(REMEMBERED),
-            partials: Cache::new(PARTIALS),
+            beginnings: Beginnings::default(),
             room: Room::new(filling_bytes),
             sliced: Cache::new(SLICED),
             fetched: Cache::new(REMEMBERED),
@@ -147,6 +143,11 @@ impl Shelf {
     /// Whether nobody knows if `object` was purged while this surrogate was away.
     pub(crate) fn is_doubted(&self, object: &Object) -> bool {
         object.times.received.0 < self.doubted_before.load(Ordering::Relaxed)
+    }
+
+    /// Whether `object` is where a quota counts it.
+    pub(crate) fn counts(&self, object: &Arc<Object>) -> bool {
+        self.memory.peek(&*object.key).is_some_and(|kept| Arc::ptr_eq(&kept, object))
     }
 
     /// Whether something is kept under `key`, in whatever tier.
@@ -218,7 +219,7 @@ impl Shelf {
 
     /// Keeps a complete object; then the fill is over. The order matters: whoever looks meanwhile finds one of them.
     pub(crate) fn keep(&self, object: &Arc<Object>) {
-        self.partials.remove(&*object.key);
+        self.beginnings.remove(&object.key);
         self.memory.insert(Arc::clone(&object.key), Arc::clone(object));
         // One that is too large for the tier is not here after all.
         if object.on_disk || self.memory.contains_key(&*object.key) {
@@ -289,30 +290,34 @@ impl Shelf {
     }
 
     /// The beginning of a body that broke off.
-    pub(crate) fn partial(&self, key: &str) -> Option<Arc<Partial>> {
-        self.partials.get(key)
+    pub(crate) fn partial(&self, key: &str) -> Option<Arc<Flow>> {
+        self.beginnings.get(key)
     }
 
-    /// Keeps the beginning of a body, which has `held` the room for all of it.
-    pub(crate) fn set_partial(&self, flow: Flow, mut held: Held) {
-        held.shrink_to(flow.written);
-        self.partials.insert(Arc::clone(&flow.key), Arc::new(Partial { flow, _held: held }));
+    /// Keeps the beginning of a body.
+    pub(crate) fn set_partial(&self, flow: Flow) {
+        flow.file.holds_only(flow.written);
+        self.beginnings.put(flow);
     }
 
-    /// Room for a body of `bytes`. The beginnings of others make way for it.
+    /// Room for a body of `bytes`. The beginnings of others make way for it, the oldest first.
     pub(crate) fn room(&self, bytes: u64) -> Option<Held> {
-        self.room.take(bytes).or_else(|| {
-            self.partials.clear();
-            self.room.take(bytes)
-        })
+        let held = self.room.nothing();
+        self.more_room(&held, bytes).then_some(held)
     }
 
     /// Room for `bytes` in all; false where there is none.
-    pub(crate) fn more_room(&self, held: &mut Held, bytes: u64) -> bool {
-        held.grow_to(bytes) || {
-            self.partials.clear();
-            held.grow_to(bytes)
+    pub(crate) fn more_room(&self, held: &Held, bytes: u64) -> bool {
+        if held.grow_to(bytes) {
+            return true;
         }
+        // What would not do in any case costs nobody his beginning.
+        while held.could_grow_to(bytes, self.beginnings.bytes()) && self.beginnings.drop_oldest() {
+            if held.grow_to(bytes) {
+                return true;
+            }
+        }
+        false
     }
 
     /// What bodies on their way and beginnings take.
@@ -321,7 +326,7 @@ impl Shelf {
     }
 
     pub(crate) fn drop_partial(&self, key: &str) {
-        self.partials.remove(key);
+        self.beginnings.remove(key);
     }
 
     /// Forgets all that `covers` says of (key, tags); returns how many objects. Fills of such keys are left to end, and
@@ -339,48 +344,8 @@ impl Shelf {
         for key in &keys {
             self.forget(key);
         }
-        let is_gone = |key: &str, partial: &Partial| covers(key, &policy::tags(&partial.flow.head.headers));
-        let partials: Vec<_> = self.partials.iter().filter(|(key, partial)| is_gone(key, partial)).collect();
-        for (key, _) in partials {
-            self.partials.remove(&*key);
-        }
+        self.beginnings.forget(|flow| covers(&flow.key, &policy::tags(&flow.head.headers)));
         keys.len()
-    }
-
-    /// Forgets a resource in all its variants; fills of it are not kept, and nobody joins them any more.
-    pub(crate) fn invalidate(&self, resource: &str) {
-        let is_of =
-            |key: &str| key.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('\0'));
-        self.left_to_end(|key, fill| {
-            let is_of = is_of(key);
-            if is_of {
-                fill.supersede();
-            }
-            is_of
-        });
-        if self.vary(resource).is_some_and(|vary| !vary.is_empty()) {
-            self.purge(|key, _| is_of(key));
-        } else {
-            self.partials.remove(resource);
-            self.drop_slices(resource);
-            self.forget(resource);
-        }
-    }
-
-    /// Forgets what of `groups` is kept under keys that begin with `prefix`. Fills of them are not kept, and nobody joins them any more;
-    /// nor those of which it is not known yet, for it may be what was before the change that comes.
-    pub(crate) fn invalidate_groups(&self, prefix: &str, groups: &[Box<str>]) {
-        let is_of =
-            |key: &str, tags: &[Box<str>]| key.starts_with(prefix) && tags.iter().any(|tag| groups.contains(tag));
-        self.left_to_end(|key, fill| {
-            // Asked first: once its head is there, its groups are known.
-            let is_of = (key.starts_with(prefix) && fill.is_asking()) || is_of(key, &fill.tags());
-            if is_of {
-                fill.supersede();
-            }
-            is_of
-        });
-        self.purge(is_of);
     }
 
     /// Forgets one object in all tiers.

@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
 use crate::config::UpstreamConfig;
+use crate::doubt::Gave;
 
 /// RFC 8586.
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
@@ -85,6 +86,25 @@ pub(crate) enum UpstreamError {
     /// Too large for the cache, and its length was not said before.
     #[error("the body is larger than what is kept")]
     TooLarge,
+}
+
+// === impl UpstreamError ===
+
+impl UpstreamError {
+    /// What it says of whether it is worth asking again soon.
+    pub(crate) fn gave(&self) -> Gave {
+        match self {
+            Self::Unreachable(_) | Self::Silent(_) => Gave::Nothing,
+            Self::Broken(_)
+            | Self::Stalled(_)
+            | Self::Abandoned
+            | Self::Path(_)
+            | Self::Nowhere(_)
+            | Self::Length
+            | Self::NoRoom
+            | Self::TooLarge => Gave::Fault,
+        }
+    }
 }
 
 // === impl Router ===

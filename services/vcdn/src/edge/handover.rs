@@ -13,7 +13,7 @@ use bytes::Bytes;
 use flame_naming::identity::url;
 use flame_service_host::plain::Prefixed;
 use flame_service_host::{Failure, Socket};
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +25,7 @@ use super::write::{Span, span};
 use super::{HEAD_MAX_BYTES, Limits};
 use crate::answer::{self, Answer, Content, Lead};
 use crate::fill::Phase;
-use crate::front::{Asked, Front, Slice};
+use crate::front::{Asked, Front, Rest, Slice, Slices};
 use crate::medium;
 use crate::rules::cmcd::EVENTS_TYPE;
 
@@ -181,10 +181,7 @@ fn response(front: &Arc<Front>, answer: Answer, delay: Duration) -> Response<Bod
             }))
         }
         Content::Follow { fill, offset, end } => Body::from_stream(followed(fill, offset, end)),
-        Content::Slices(slices) => {
-            let each = stream::unfold(slices, |mut slices| async move { Some((slices.next()?, slices)) });
-            Body::from_stream(each.flat_map(|Slice { fill, offset, end }| followed(fill, offset, Some(end))))
-        }
+        Content::Slices(slices) => Body::from_stream(sliced(slices)),
         Content::Pass { body, .. } => {
             let front = Arc::clone(front);
             Body::from_stream(stream::try_unfold((front, body), |(front, mut body)| async move {
@@ -206,15 +203,66 @@ fn followed(
     end: Option<u64>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     stream::try_unfold((fill, offset), move |(mut fill, at)| async move {
-        let bytes = match span(&mut fill, at, end).await {
-            Span::End => return Ok(None),
-            Span::Broken => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            Span::Memory(bytes) => bytes,
-            Span::File { file, offset, length } => {
-                medium::read(&file, offset, usize::try_from(length.min(PIECE_BYTES)).unwrap_or(usize::MAX))?
-            }
+        let bytes = match piece(span(&mut fill, at, end).await)? {
+            Piece::Bytes(bytes) => bytes,
+            Piece::End => return Ok(None),
+            Piece::Broken => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
         };
         let next = at + bytes.len() as u64;
         Ok(Some((bytes, (fill, next))))
+    })
+}
+
+/// What is sent of a followed body at a time.
+enum Piece {
+    Bytes(Bytes),
+    End,
+    Broken,
+}
+
+fn piece(span: Span) -> io::Result<Piece> {
+    Ok(match span {
+        Span::End => Piece::End,
+        Span::Broken => Piece::Broken,
+        Span::Memory(bytes) => Piece::Bytes(bytes),
+        Span::File { file, offset, length } => {
+            Piece::Bytes(medium::read(&file, offset, usize::try_from(length.min(PIECE_BYTES)).unwrap_or(usize::MAX))?)
+        }
+    })
+}
+
+/// Where a viewer is on his way through slices.
+enum Place {
+    Between,
+    In(Slice),
+    Behind(Box<Rest>),
+}
+
+/// The bytes of slices, one after the other, and past them where one is not to be had.
+fn sliced(slices: Box<Slices>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold((slices, Place::Between), |(mut slices, mut place)| async move {
+        loop {
+            place = match place {
+                Place::Between => match slices.next() {
+                    Some(slice) => Place::In(slice),
+                    None => return Ok(None),
+                },
+                Place::In(mut slice) => match piece(span(&mut slice.fill, slice.offset, Some(slice.end)).await)? {
+                    Piece::Bytes(bytes) => {
+                        slice.offset += bytes.len() as u64;
+                        return Ok(Some((bytes, (slices, Place::In(slice)))));
+                    }
+                    Piece::End => Place::Between,
+                    Piece::Broken => {
+                        let rest = slices.rest(slice.end - slice.offset).await;
+                        Place::Behind(Box::new(rest.map_err(io::Error::other)?))
+                    }
+                },
+                Place::Behind(mut rest) => {
+                    let bytes = rest.next().await.map_err(io::Error::other)?;
+                    return Ok(bytes.map(|bytes| (bytes, (slices, Place::Behind(rest)))));
+                }
+            };
+        }
     })
 }

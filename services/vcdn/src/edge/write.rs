@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::answer::{Answer, Content, Lead};
 use crate::fill::Phase;
-use crate::front::{Front, Slice};
-use crate::medium::{self, Medium};
+use crate::front::{Front, Slice, Slices};
+use crate::medium::{self, BodyFile, Medium};
 use crate::shelf::count;
 
 /// The most that one call hands to the kernel.
@@ -29,7 +29,7 @@ const CHUNK_BYTES: u64 = 64 << 10;
 /// A piece of a followed body that can be sent now.
 pub(crate) enum Span {
     Memory(Bytes),
-    File { file: Arc<File>, offset: u64, length: u64 },
+    File { file: Arc<BodyFile>, offset: u64, length: u64 },
     End,
     Broken,
 }
@@ -84,7 +84,8 @@ pub(super) async fn answer(
                 let (bytes, is_whole) = socket.follow(&mut fill, offset, Some(end)).await?;
                 sent += bytes;
                 if !is_whole {
-                    break (sent, false);
+                    let (bytes, is_whole) = socket.rest(&slices, end - offset - bytes).await?;
+                    break (sent + bytes, is_whole);
                 }
             }
         }
@@ -262,6 +263,22 @@ impl Socket<'_> {
                     self.file(&file, from, length).await?;
                     at += length;
                 }
+            }
+        }
+    }
+
+    /// Sends what is wanted of a body whose slices are not to be had any more; how much, and whether that is all.
+    async fn rest(self, slices: &Slices, missing_bytes: u64) -> io::Result<(u64, bool)> {
+        let Ok(mut rest) = slices.rest(missing_bytes).await else { return Ok((0, false)) };
+        let mut sent = 0;
+        loop {
+            match rest.next().await {
+                Ok(Some(data)) => {
+                    self.all(&data, &[]).await?;
+                    sent += data.len() as u64;
+                }
+                Ok(None) => return Ok((sent, true)),
+                Err(_) => return Ok((sent, false)),
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Where the body of a fill is written, and when its followers are told.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use crate::disk::Scratch;
 use crate::fill::{Fill, Flow};
 use crate::front::Front;
-use crate::medium;
+use crate::medium::{self, BodyFile};
 use crate::room::Held;
 use crate::upstream::UpstreamError;
 
@@ -28,13 +27,12 @@ const TELL_AFTER: Duration = Duration::from_millis(5);
 
 /// Where a body is written.
 pub(super) struct Sink {
-    pub(super) file: Arc<File>,
+    /// It holds the room: for all of it, where its length is known.
+    pub(super) file: Arc<BodyFile>,
     pub(super) scratch: Option<Scratch>,
     /// Of what was written, where it goes to disk; nothing else needs one.
     digest: Option<Sha256>,
     pub(super) written: u64,
-    /// Room for it: for all of it, where its length is known.
-    pub(super) held: Held,
     /// When followers were told last, and how much came since.
     told: Instant,
     untold_bytes: u64,
@@ -52,25 +50,25 @@ impl Sink {
     pub(super) fn new(front: &Front, key: &Arc<str>, held: Held) -> io::Result<Self> {
         let is_wanted = front.settings.disk_after <= 1 || front.shelf.count_fetch(key) >= front.settings.disk_after;
         let scratch = match front.shelf.disk().filter(|_| is_wanted && front.has_free_space()) {
-            Some(disk) => {
-                disk.scratch().inspect_err(|error| tracing::warn!(%error, "the disk tier takes nothing")).ok()
+            Some(disk) => disk.scratch(held),
+            None => return Self::in_memory(held),
+        };
+        match scratch {
+            Ok(scratch) => Ok(Self::empty(Arc::clone(scratch.file()), Some(scratch))),
+            Err((error, held)) => {
+                tracing::warn!(%error, "the disk tier takes nothing");
+                Self::in_memory(held)
             }
-            None => None,
-        };
-        let file = match &scratch {
-            Some(scratch) => Arc::clone(&scratch.file),
-            None => Arc::new(medium::anonymous()?),
-        };
-        Ok(Self::empty(file, scratch, held))
+        }
     }
 
     pub(super) fn in_memory(held: Held) -> io::Result<Self> {
-        Ok(Self::empty(Arc::new(medium::anonymous()?), None, held))
+        Ok(Self::empty(Arc::new(BodyFile::holding(medium::anonymous()?, held)), None))
     }
 
-    fn empty(file: Arc<File>, scratch: Option<Scratch>, held: Held) -> Self {
+    fn empty(file: Arc<BodyFile>, scratch: Option<Scratch>) -> Self {
         let digest = scratch.as_ref().map(|_| Sha256::new());
-        Self { file, scratch, digest, written: 0, held, told: Instant::now(), untold_bytes: 0 }
+        Self { file, scratch, digest, written: 0, told: Instant::now(), untold_bytes: 0 }
     }
 
     /// Begins with a copy of what a broken-off fill has left.
@@ -165,7 +163,11 @@ impl Sink {
 
     /// Goes on in memory: the disk is full or gone, viewers need not know.
     fn leave_disk(&mut self, fill: &Fill) -> io::Result<()> {
-        let file = Arc::new(medium::anonymous()?);
+        let file = match self.file.held() {
+            Some(held) => BodyFile::holding(medium::anonymous()?, held.hand_over()),
+            None => BodyFile::counted(medium::anonymous()?),
+        };
+        let file = Arc::new(file);
         let mut at = 0;
         while at < self.written {
             let length = usize::try_from(self.written - at).unwrap_or(usize::MAX).min(256 << 10);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
 
 use super::Wanted;
 use super::sink::Sink;
@@ -65,6 +66,9 @@ pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, whole: Arc<Whole>, n
                 front.shelf.keep_slice(&whole.key, sliced, &object);
                 super::forget_purged(&front, &fill, &object);
             }
+            if let (true, Medium::File(file)) = (front.shelf.counts(&object), &object.medium) {
+                file.holds_only(0);
+            }
             fill.complete(object, Outcome::Fetched);
         }
         Err(error) => {
@@ -74,24 +78,31 @@ pub(crate) async fn run(front: Arc<Front>, fill: Arc<Fill>, whole: Arc<Whole>, n
     drop(ending);
 }
 
-async fn fetch(front: &Front, fill: &Arc<Fill>, whole: &Whole, number: u64) -> Result<Arc<Object>, UpstreamError> {
-    let asset = front.shelf.assets.of(&whole.target);
-    let (first, end) = whole.span(number);
+/// Asks upstream for the bytes of `whole` from the first of the two on to before the second, if it still has the very same.
+pub(crate) async fn ask(
+    front: &Front,
+    whole: &Whole,
+    (first, end): (u64, u64),
+) -> Result<http::Response<Incoming>, UpstreamError> {
     let mut headers = whole.headers.clone();
     headers.insert(header::IF_RANGE, whole.etag.clone());
     headers.insert(header::RANGE, HeaderValue::from_str(&format!("bytes={first}-{}", end - 1)).expect("digits"));
-    let asked = UnixMs::now();
-    count(&asset.fetches, 1);
+    count(&front.shelf.assets.of(&whole.target).fetches, 1);
     let answer = front.ask(&Method::GET, &whole.target, headers).await?;
-    let came = Came::now(asked);
     let wanted = format!("bytes {first}-{}/{}", end - 1, whole.length);
     let says = |name: header::HeaderName| answer.headers().get(name).map(HeaderValue::as_bytes);
     let is_it = answer.status() == StatusCode::PARTIAL_CONTENT
         && says(header::ETAG) == Some(whole.etag.as_bytes())
         && says(header::CONTENT_RANGE) == Some(wanted.as_bytes());
-    if !is_it {
-        return Err(UpstreamError::Length);
-    }
+    if is_it { Ok(answer) } else { Err(UpstreamError::Length) }
+}
+
+async fn fetch(front: &Front, fill: &Arc<Fill>, whole: &Whole, number: u64) -> Result<Arc<Object>, UpstreamError> {
+    let asset = front.shelf.assets.of(&whole.target);
+    let (first, end) = whole.span(number);
+    let asked = UnixMs::now();
+    let answer = ask(front, whole, (first, end)).await?;
+    let came = Came::now(asked);
     // What may be done with a part is what its own head says of the whole.
     let Keep::Shared { times, tags, .. } = policy::keep(front.rules(), StatusCode::OK, answer.headers(), came) else {
         return Err(UpstreamError::Length);

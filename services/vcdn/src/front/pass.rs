@@ -1,5 +1,7 @@
 //! What is asked upstream, and what comes back to one viewer alone: requests of his own, changes, and no answer at all.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use flame_naming::identity::{Token, codings, url};
 use flame_service_host::Failure;
@@ -10,7 +12,7 @@ use super::{Asked, Front};
 use crate::answer::{self, Answer, CMSD_DYNAMIC, Content, Lead};
 use crate::policy;
 use crate::rules::cmcd::FIELDS;
-use crate::shelf::count;
+use crate::shelf::{Changed, count};
 use crate::stats;
 use crate::status::{CacheStatus, Forwarded};
 use crate::upstream::{CDN_LOOP, Sent, UpstreamError};
@@ -48,8 +50,9 @@ impl Front {
         }
     }
 
-    /// Passes on a request that changes something; what it has changed is kept no longer (RFC 9111 section 4.4).
-    pub(crate) async fn change(&self, method: &Method, asked: &Asked, body: Incoming) -> Answer {
+    /// Passes on a request that changes something; what it has changed is kept no longer (RFC 9111 section 4.4). It ends also when who
+    /// asked has left: the service may have done it.
+    pub(crate) async fn change(self: &Arc<Self>, method: &Method, asked: &Asked, body: Incoming) -> Answer {
         if let Err(refused) = self.refuse(asked) {
             return Answer::failure(refused, self.status(CacheStatus::refused())).await;
         }
@@ -58,36 +61,31 @@ impl Front {
             Err(refused) => return Answer::failure(refused, self.status(CacheStatus::refused())).await,
         };
         count(&self.shelf.assets.of(&target).passed, 1);
-        let headers = own_headers(&asked.headers);
-        match self.upstream.ask(method, &self.mount, &target, headers, Sent::Right(body)).await {
-            Ok(answer) => {
-                let status = answer.status();
-                if status.is_success() || status.is_redirection() {
-                    self.forget_changed(&target, answer.headers());
-                }
-                self.passed(answer, false, CacheStatus::forwarded(Forwarded::Method))
+        let (front, method, headers) = (Arc::clone(self), method.clone(), own_headers(&asked.headers));
+        let changing = self.tasks.spawn(async move {
+            let answer = front.upstream.ask(&method, &front.mount, &target, headers, Sent::Right(body)).await?;
+            if answer.status().is_success() || answer.status().is_redirection() {
+                front.shelf.forget_changed(front.changed(&target, answer.headers())).await;
             }
+            Ok(answer)
+        });
+        match changing.await.unwrap_or(Err(UpstreamError::Abandoned)) {
+            Ok(answer) => self.passed(answer, false, CacheStatus::forwarded(Forwarded::Method)),
             Err(error) => self.failed(&error, Forwarded::Method).await,
         }
     }
 
-    /// Forgets what was asked to change, and what the answer says has: by URL, and by group (RFC 9875 section 3). All of it stands
-    /// under this name.
-    fn forget_changed(&self, target: &str, answer: &HeaderMap) {
+    /// What was asked to change, and what the answer says has: by URL, and by group (RFC 9875 section 3). All of it stands under
+    /// this name.
+    fn changed(&self, target: &str, answer: &HeaderMap) -> Changed {
         let mut own = answer.clone();
         self.unmount(&mut own);
         let named = [header::LOCATION, header::CONTENT_LOCATION]
             .into_iter()
             .filter_map(|name| crate::warm::resolve(target, own.get(name)?.to_str().ok()?));
-        for changed in named.chain([target.to_owned()]) {
-            if let Some(changed) = url::canonical(&changed, Token::Unverified) {
-                self.shelf.invalidate(&format!("{}{changed}", self.key_prefix));
-            }
-        }
-        let groups = policy::invalidated(answer);
-        if !groups.is_empty() {
-            self.shelf.invalidate_groups(&self.key_prefix, &groups);
-        }
+        let urls = named.chain([target.to_owned()]).filter_map(|changed| url::canonical(&changed, Token::Unverified));
+        let resources = urls.map(|changed| format!("{}{changed}", self.key_prefix)).collect();
+        Changed { resources, prefix: self.key_prefix.clone(), groups: policy::invalidated(answer).into() }
     }
 
     /// An answer that is for one only.

@@ -68,8 +68,7 @@ impl Front {
 
     /// The answer to a range within the beginning of a body that broke off.
     pub(super) fn beginning(&self, asked: &Asked, key: &str) -> Option<Answer> {
-        let partial = self.shelf.partial(key)?;
-        let flow = &partial.flow;
+        let flow = self.shelf.partial(key)?;
         let length = flow.length?;
         let Part::Bytes { first, last } = asked.part(&flow.head, length) else { return None };
         let now = UnixMs::now();

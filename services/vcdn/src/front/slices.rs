@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
+use bytes::Bytes;
+use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::{Asked, Front};
@@ -11,8 +13,9 @@ use crate::fetch::slice::{self, SLICE_BYTES, Whole};
 use crate::fill::{Outcome, Phase};
 use crate::object::{Object, UnixMs};
 use crate::policy::{self, Condition, Part};
-use crate::shelf::{Found, Sliced};
+use crate::shelf::{Found, Sliced, count};
 use crate::status::CacheStatus;
+use crate::upstream::UpstreamError;
 
 use super::serve::part_lead;
 
@@ -33,6 +36,30 @@ pub(crate) struct Slice {
     /// Within the slice.
     pub offset: u64,
     pub end: u64,
+}
+
+/// The bytes behind a slice that could not be had, as they come from upstream, for one viewer alone.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    front: Arc<Front>,
+    body: Incoming,
+    left_bytes: u64,
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// The next piece; `None` at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        match self.front.upstream.next(&mut self.body).await? {
+            None if self.left_bytes == 0 => Ok(None),
+            Some(data) if data.len() as u64 <= self.left_bytes => {
+                self.left_bytes -= data.len() as u64;
+                Ok(Some(data))
+            }
+            None | Some(_) => Err(UpstreamError::Length),
+        }
+    }
 }
 
 // === impl Slices ===
@@ -59,6 +86,16 @@ impl Slices {
         let slice = Slice { fill, offset: self.at - begin, end: end - begin };
         self.at = end;
         Some(slice)
+    }
+
+    /// All that is wanted still, where of the last slice `missing_bytes` cannot be had: there was no room for it, or it broke off. Who has
+    /// the beginning gets the same bytes, past what is kept.
+    pub(crate) async fn rest(&self, missing_bytes: u64) -> Result<Rest, UpstreamError> {
+        let first = self.at - missing_bytes;
+        let asset = self.front.shelf.assets.of(&self.whole.target);
+        count(&asset.passed, 1);
+        let answer = slice::ask(&self.front, &self.whole, (first, self.end)).await?;
+        Ok(Rest { front: Arc::clone(&self.front), body: answer.into_body(), left_bytes: self.end - first })
     }
 }
 

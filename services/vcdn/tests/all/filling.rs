@@ -1,5 +1,6 @@
 //! Many viewers of one cold object: one request upstream, and everybody gets bytes while they come.
 
+use flame_service_host::config::Bytes;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -115,6 +116,7 @@ async fn a_body_without_a_length_is_chunked_to_viewers_and_has_one_later() {
 async fn bodies_on_their_way_stay_within_their_bound_and_what_finds_no_room_is_passed_on_alone() {
     let world = World::with(|config| {
         config.cache.filling.0 = 1 << 20;
+        config.cache.object_max.0 = 1 << 20;
         config.upstream.resumes = 0;
     })
     .await;
@@ -158,6 +160,99 @@ async fn bodies_on_their_way_stay_within_their_bound_and_what_finds_no_room_is_p
     world.settled().await;
     assert_eq!(taken().await, 0);
     assert_eq!(world.get("/endless").await.bytes().await.unwrap(), bytes(2 << 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_on_their_way_leave_room_for_small_ones_to_be_shared() {
+    let world = World::with(|config| {
+        config.cache.filling.0 = 8 << 20;
+        config.cache.object_max.0 = 7 << 20;
+    })
+    .await;
+    let gate = watch::Sender::new(false);
+    let mut large = Vec::new();
+    for path in ["/large/1", "/large/2"] {
+        world.origin.put(path, Reply::new(bytes(4 << 20)).gated(Some(1000), &gate));
+        large.push(world.get(path).await);
+    }
+    world.origin.put("/small", Reply::new(bytes(1 << 20)).gated(Some(1000), &gate));
+    let small: Vec<_> = join_all((0..20).map(|_| world.get("/small"))).await;
+    assert_eq!(world.origin.asked("/small").len(), 1, "it was not shared");
+    gate.send_replace(true);
+    for answer in large {
+        assert_eq!(answer.bytes().await.unwrap(), bytes(4 << 20));
+    }
+    for answer in small {
+        assert_eq!(answer.bytes().await.unwrap(), bytes(1 << 20));
+    }
+    let config = flame_vcdn::Config {
+        cache: flame_vcdn::config::CacheConfig { object_max: Bytes((7 << 20) + 1), ..world.config.cache.clone() },
+        ..world.config.clone()
+    };
+    let refused = flame_vcdn::start(config).await.unwrap_err();
+    let reason = flame_service_host::problem::chain(&refused);
+    assert!(reason.contains("cache.object_max"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_beginnings_make_way_and_no_more_of_them_than_has_to_be() {
+    let world = World::with(|config| {
+        config.cache.filling.0 = 5 << 20;
+        config.cache.object_max.0 = 1 << 20;
+        config.upstream.resumes = 0;
+    })
+    .await;
+    let paths = ["/broken/1", "/broken/2", "/broken/3"];
+    for path in paths {
+        world.origin.put(path, Reply::new(bytes(900_000)).broken_at(800_000, 0..10).without_ranges());
+        assert!(world.get(path).await.bytes().await.is_err());
+        world.settled().await;
+    }
+    let free = async || (5 << 20) - world.stats().await.kept[0].filling_bytes;
+    let gate = watch::Sender::new(false);
+    let mut others = Vec::new();
+    let fill = async |number: usize, length: u64| {
+        let path = format!("/other/{number}");
+        world.origin.put(&path, Reply::new(bytes(usize::try_from(length).unwrap())).gated(Some(1000), &gate));
+        world.get(&path).await
+    };
+    while free().await >= 1 << 20 {
+        others.push(fill(others.len(), 1 << 20).await);
+    }
+    // One octet more than there is room for.
+    let one_more = free().await + 1;
+    others.push(fill(others.len(), one_more).await);
+    let mut kept = Vec::new();
+    // The one that is gone comes last: whoever asks for it has it fetched, which takes room again.
+    for path in paths.iter().rev() {
+        let part = world.get_with(path, &[("range", "bytes=0-99")]).await;
+        kept.push(cache_status(&part) == "hit; detail=partial");
+    }
+    assert_eq!(kept, [true, true, false]);
+    gate.send_replace(true);
+    for other in others {
+        other.bytes().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_kept_nowhere_takes_its_room_until_its_last_viewer_has_it() {
+    let world = World::with(|config| config.cache.memory.0 = 1 << 20).await;
+    let body = bytes(16 << 20);
+    world.origin.put("/a/1", Reply::new(body.clone()));
+    let mut slow = TcpStream::connect(world.edge()).await.unwrap();
+    slow.write_all(b"GET /a/1 HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 1];
+    slow.read_exact(&mut first).await.unwrap();
+    world.settled().await;
+    let taken = async || world.stats().await.kept[0].filling_bytes;
+    assert_eq!(taken().await, 16 << 20);
+    drop(slow);
+    flame_test_kit::eventually(crate::world::PATIENCE, || async {
+        let taken = taken().await;
+        if taken == 0 { Ok(()) } else { Err(format!("{taken} bytes")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

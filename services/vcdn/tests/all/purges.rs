@@ -230,6 +230,94 @@ async fn who_cannot_ask_what_was_purged_asks_for_what_it_kept_once_and_goes_on()
     drop((origin, router));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn while_upstream_is_away_what_may_have_been_purged_is_waited_for_once() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Nobody is where the router says that another surrogate is: what was purged cannot be known.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let world = World::with(|config| {
+        config.cache.folder = Some(here.path().to_owned());
+        config.host.advertise = Some(([127, 0, 0, 1], nowhere).into());
+        config.upstream.answer_timeout = Span(std::time::Duration::from_millis(500));
+    })
+    .await;
+    let mut config = world.config.clone();
+    config.host.advertise = None;
+    config.cache.folder = Some(there.path().to_owned());
+    let at = async |other: &flame_vcdn::Running, path: &str| {
+        let answer = world.http.get(format!("http://{}{path}", other.fronts()["cdn.main"])).send().await.unwrap();
+        (cache_status(&answer), answer.text().await.unwrap())
+    };
+    let other = flame_vcdn::start(config.clone()).await.unwrap();
+    let paths = ["/film/1", "/film/2", "/film/3"];
+    for path in paths {
+        world.origin.put(path, Reply::new("old"));
+        at(&other, path).await;
+    }
+    eventually(PATIENCE, || async {
+        let files = walk(there.path());
+        if files == paths.len() { Ok(()) } else { Err(format!("{files} files")) }
+    })
+    .await;
+    other.stop().await;
+    let gate = watch::Sender::new(false);
+    for path in paths {
+        world.origin.put(path, Reply::new("old").gated(None, &gate));
+    }
+    let back = flame_vcdn::start(config).await.unwrap();
+    assert_eq!(at(&back, paths[0]).await, ("fwd=stale; detail=stale-if-error".to_owned(), "old".to_owned()));
+    for path in paths {
+        let (status, text) = at(&back, path).await;
+        let is_at_once = status.starts_with("hit; ttl=") && status.ends_with("; detail=stale-if-error");
+        assert!(is_at_once && text == "old", "{path}: {status}: {text}");
+    }
+    assert_eq!(world.origin.asked(paths[1]).len(), 1, "whoever wants another thing does not wait either");
+    gate.send_replace(true);
+    for path in paths {
+        eventually(PATIENCE, || async {
+            let (status, _) = at(&back, path).await;
+            if status.starts_with("hit") && !status.contains("detail") { Ok(()) } else { Err(status) }
+        })
+        .await;
+    }
+    back.stop().await;
+}
+
+#[tokio::test]
+async fn a_router_that_has_just_started_is_not_believed_that_there_is_no_other_surrogate() {
+    let folder = tempfile::tempdir().unwrap();
+    let alone_after = Span(std::time::Duration::from_secs(2));
+    let world = World::with(|config| {
+        config.cache.folder = Some(folder.path().to_owned());
+        config.cache.alone_after = alone_after;
+    })
+    .await;
+    // More than are looked at until it is believed.
+    let paths: Vec<String> = (0..1000).map(|number| format!("/film/{number}")).collect();
+    for path in &paths {
+        world.origin.put(path, Reply::new("x"));
+        assert_eq!(world.get(path).await.status(), 200);
+    }
+    eventually(PATIENCE, || async {
+        let files = walk(folder.path());
+        if files == paths.len() { Ok(()) } else { Err(format!("{files} files")) }
+    })
+    .await;
+    let world = world.restart().await;
+    let mut untouched = paths.iter();
+    let began = std::time::Instant::now();
+    let first = world.get(untouched.next().unwrap()).await;
+    assert_eq!(cache_status(&first), "fwd=stale; fwd-status=304; stored");
+    let untouched = std::cell::RefCell::new(untouched);
+    eventually(PATIENCE, || async {
+        let path = untouched.borrow_mut().next().expect("there are more than are looked at");
+        let status = cache_status(&world.get(path).await);
+        if status.starts_with("hit") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    assert!(began.elapsed() >= alone_after.0, "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_surrogate_that_could_not_be_told_asks_while_it_runs() {
     let world = World::start().await;

@@ -1,12 +1,13 @@
 //! Bytes of bodies that are not wholly here: far ahead of a fill, and of those that are too large to be kept whole.
 
 use flame_service_host::config::Bytes;
+use flame_test_kit::eventually;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::origin::{Noted, Reply};
-use crate::world::{World, bytes, cache_status};
+use crate::world::{PATIENCE, World, bytes, cache_status};
 
 const LENGTH: usize = 8 << 20;
 
@@ -84,6 +85,49 @@ async fn slices_of_a_body_too_large_to_be_kept_whole_serve_on_until_they_are_pur
     assert_eq!(purge.send().await.unwrap().status(), 200);
     assert!(get().await.starts_with("fwd"));
     assert!(world.origin.asked("/film").len() > before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_the_beginning_gets_the_rest_though_there_is_no_room_for_more_slices() {
+    let world = World::with(|config| {
+        config.cache.range_ahead.0 = 1 << 16;
+        config.cache.filling = Bytes(10 << 20);
+        config.cache.object_max = Bytes(8 << 20);
+    })
+    .await;
+    let gate = watch::Sender::new(false);
+    world.origin.put("/film", Reply::new(bytes(LENGTH)).gated(Some(2 << 20), &gate));
+    let whole = world.get("/film").await;
+    world.origin.put("/film", Reply::new(bytes(LENGTH)));
+    // The fifth slice is here; then others take all room that is left.
+    let first = world.get_with("/film", &[("range", "bytes=4500000-4599999")]).await;
+    assert_eq!(first.bytes().await.unwrap(), bytes(LENGTH)[4_500_000..4_600_000]);
+    let mut others = Vec::new();
+    for path in ["/other/1", "/other/2"] {
+        eventually(PATIENCE, || async {
+            let taken = world.stats().await.kept[0].filling_bytes;
+            if taken <= 9 << 20 { Ok(()) } else { Err(format!("{taken} bytes")) }
+        })
+        .await;
+        world.origin.put(path, Reply::new(bytes(1 << 20)).gated(Some(1000), &gate));
+        others.push(world.get(path).await);
+    }
+    assert_eq!(world.stats().await.kept[0].filling_bytes, 10 << 20);
+    // Both writers.
+    for field in [None, Some(("expect", "nothing"))] {
+        let fields: Vec<_> = field.into_iter().chain([("range", "bytes=4500000-7999999")]).collect();
+        let part = world.get_with("/film", &fields).await;
+        assert_eq!(part.status(), 206);
+        assert_eq!(part.bytes().await.expect("it does not break off"), bytes(LENGTH)[4_500_000..8_000_000]);
+    }
+    let asked = ranges(&world.origin.asked("/film"));
+    let rest = format!("bytes={}-7999999", 5 << 20);
+    assert_eq!(asked.iter().filter(|range| **range == rest).count(), 2, "{asked:?}");
+    gate.send_replace(true);
+    assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
+    for other in others {
+        assert_eq!(other.bytes().await.unwrap(), bytes(1 << 20));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

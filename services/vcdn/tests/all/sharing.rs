@@ -1,6 +1,8 @@
 //! Who shares an answer with whom, and who never does.
 
 use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use flame_test_kit::eventually;
@@ -175,6 +177,36 @@ async fn what_a_change_says_of_groups_is_forgotten_under_its_name_alone() {
     assert_eq!(hits().await, [(true, true); 3]);
     assert_eq!(post("/done").await, 200);
     assert_eq!(hits().await, [(false, true), (true, true), (false, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_is_forgotten_though_who_changed_it_has_left() {
+    let world = World::with(|config| config.fronts[0].writes = true).await;
+    world.origin.put("/a/1", Reply::new("x").with("cache-groups", "\"red\""));
+    world.get("/a/1").await;
+    world.settled().await;
+    assert!(cache_status(&world.get("/a/1").await).starts_with("hit"));
+    let gate = watch::Sender::new(false);
+    let done = Reply::new("ok").with("cache-group-invalidation", "\"red\"").gated(None, &gate);
+    world.origin.put("/done", done);
+    let mut hasty = TcpStream::connect(world.edge()).await.unwrap();
+    hasty.write_all(b"POST /done HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let asked = async |wanted: usize| {
+        eventually(PATIENCE, || async {
+            let asked = world.origin.asked("/done").len();
+            if asked == wanted { Ok(()) } else { Err(format!("{asked} times")) }
+        })
+        .await;
+    };
+    asked(1).await;
+    drop(hasty);
+    assert!(cache_status(&world.get("/a/1").await).starts_with("hit"));
+    gate.send_replace(true);
+    eventually(PATIENCE, || async {
+        let status = cache_status(&world.get("/a/1").await);
+        if status.starts_with("fwd") { Ok(()) } else { Err(status) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
