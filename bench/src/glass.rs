@@ -59,6 +59,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         segment_ms: SEGMENT_MS,
         part_ms: PART_MS,
         window_s: 60,
+        keep_s: None,
         source: None,
         ladder: None,
     };

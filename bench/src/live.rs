@@ -162,6 +162,7 @@ impl<'a> Channel<'a> {
             segment_ms: 2_000,
             part_ms: PART_MS,
             window_s: 60,
+            keep_s: None,
             source: None,
             ladder: None,
         };

@@ -44,6 +44,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         segment_ms: 2_000,
         part_ms: 200,
         window_s: WINDOW_S,
+        keep_s: None,
         source: None,
         ladder: None,
     };

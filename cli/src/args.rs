@@ -247,6 +247,9 @@ pub enum ChannelCommand {
         /// How far back viewers can go while it is live: 30s to 12h
         #[arg(long, default_value = "2h", value_name = "TIME")]
         window: Span,
+        /// How long what was sent is kept while it is live, the window at least (24h); all of it without this. The recording begins there
+        #[arg(long, value_name = "TIME")]
+        keep: Option<Span>,
         /// Let ingest fetch an HLS playlist for it, live or not
         #[arg(long, value_name = "URL", conflicts_with = "loop_asset")]
         pull: Option<Url>,

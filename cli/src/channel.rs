@@ -18,13 +18,14 @@ use crate::output;
 pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        ChannelCommand::Create { title, segment, part, window, pull, loop_asset, ladder } => {
+        ChannelCommand::Create { title, segment, part, window, keep, pull, loop_asset, ladder } => {
             let new = NewChannel {
                 id: Uuid::now_v7(),
                 title,
                 segment_ms: milliseconds(segment),
                 part_ms: milliseconds(part),
-                window_s: u32::try_from(window.0.as_secs()).unwrap_or(u32::MAX),
+                window_s: seconds(window),
+                keep_s: keep.map(seconds),
                 source: pull.map(|url| Source::Pull(url.into())).or(loop_asset.map(Source::Loop)),
                 ladder: ladder.map(|rungs| LiveLadder { rungs }),
             };
@@ -83,6 +84,10 @@ fn marks(global: &Global, marks: Vec<Mark>) -> Result<(), Exit> {
     output::print_line(&table.trim_fmt())
 }
 
+fn seconds(span: Span) -> u32 {
+    u32::try_from(span.0.as_secs()).unwrap_or(u32::MAX)
+}
+
 fn milliseconds(span: Span) -> u32 {
     u32::try_from(span.0.as_millis()).unwrap_or(u32::MAX)
 }
@@ -122,6 +127,10 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
     let seconds = |ms: u32| format!("{} s", f64::from(ms) / 1000.0);
     fact("segments, parts", format!("{}, {}", seconds(channel.segment_ms), seconds(channel.part_ms)));
     fact("window", output::clock(u64::from(channel.window_s) * 1000));
+    fact(
+        "kept",
+        channel.keep_s.map_or_else(|| "all of it".to_owned(), |keep_s| output::clock(u64::from(keep_s) * 1000)),
+    );
     if let Some(source) = &channel.source {
         fact("source", from(&source.from));
         let state = match source.state {

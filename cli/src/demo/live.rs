@@ -69,6 +69,7 @@ async fn create(client: &Client) -> anyhow::Result<Verified<Channel>> {
         segment_ms: SEGMENT_MS,
         part_ms: PART_MS,
         window_s: WINDOW_S,
+        keep_s: None,
         source: None,
         ladder: Some(LiveLadder { rungs: RUNGS.to_vec() }),
     };

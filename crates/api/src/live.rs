@@ -57,6 +57,10 @@ pub struct NewChannel {
     /// How far back a viewer can go while it is live, seconds, 30 to 43,200.
     #[serde(default = "default_window_s")]
     pub window_s: u32,
+    /// How long what was sent is kept while the channel goes on, seconds, `window_s` to 31,622,400; all of it where nothing is said. The recording
+    /// begins where media is still there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_s: Option<u32>,
     /// Where its media comes from, if ingest is to fetch it; encoders may still publish, and it waits while they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
@@ -96,6 +100,9 @@ pub struct Channel {
     pub part_ms: u32,
     /// How far back a viewer can go, seconds.
     pub window_s: u32,
+    /// How long what was sent is kept while it goes on, seconds; all of it where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_s: Option<u32>,
     /// What publishers show; said once, when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -178,6 +185,15 @@ pub struct LiveTrack {
     /// Language; audio only.
     #[serde(default)]
     pub language: Option<String>,
+}
+
+/// What became of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is the channel's (204).
+    Used,
+    /// The publication stands by, and it is held for when that takes over (202).
+    Held,
 }
 
 /// Leave to send.

@@ -27,6 +27,8 @@ mod external;
 mod files;
 #[path = "all/ladder.rs"]
 mod ladder;
+#[path = "all/ladder_standby.rs"]
+mod ladder_standby;
 #[path = "all/limits.rs"]
 mod limits;
 #[path = "all/live.rs"]

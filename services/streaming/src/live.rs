@@ -6,15 +6,17 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `forgetting` (what is not kept), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod archive;
 mod behind;
+mod catalogued;
 mod channel;
 mod documents;
 mod ending;
 mod failover;
+mod forgetting;
 mod ladder;
 mod limits;
 mod manifest;
@@ -207,18 +209,20 @@ impl Live {
     }
 
     async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {
-        let (mut tracks, mut sent) = (BTreeMap::new(), Vec::new());
+        let (mut tracks, mut sent, mut starts_ms) = (BTreeMap::new(), Vec::new(), Vec::new());
         let empty = Channel::of(document.clone(), BTreeMap::new());
         for known in &document.tracks {
             let name = known.track.name.clone();
             let keys = self.keys(&empty, &name);
-            let segments = archive::segments(&self.0.store, &keys).await?;
+            let forgotten = forgetting::read(&self.0.store, &keys).await?;
+            starts_ms.extend(forgotten.period_start_ms);
+            let segments = archive::segments(&self.0.store, &keys, &forgotten).await?;
             let ticks = u64::from(document.window_s) * u64::from(known.track.timescale);
             let facts = known.track.clone();
             let gap_ticks = (u64::from(facts.timescale) * u64::from(document.segment_ms) / 1000).max(1);
             let window = archive::restore(
                 |first| window::Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks, first),
-                &segments,
+                (&forgotten, &segments),
                 ticks,
             );
             let inits = known.inits.iter().filter_map(track::Init::stored).collect();
@@ -233,7 +237,7 @@ impl Live {
             Err(error) => return Err(error.into()),
         };
         let channel = Arc::new(Channel::going_on(document, tracks, first_unseen));
-        channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent);
+        channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent, starts_ms);
         tracing::info!(channel = %channel.id, "a live channel goes on");
         channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
         self.channels().insert(channel.id, channel);
@@ -260,9 +264,9 @@ impl Live {
         TrackKeys::new(&self.0.tenant, channel.id, &channel.media_version, track)
     }
 
-    fn keep(&self, channel: &Channel, track: Arc<Track>) {
-        let (store, stop, window_s) = (self.0.store.clone(), self.0.stop.clone(), channel.window_s);
-        self.0.tasks.spawn(archive::keep(store, track, window_s, stop));
+    fn keep(&self, channel: &Arc<Channel>, track: Arc<Track>) {
+        let (store, stop) = (self.0.store.clone(), self.0.stop.clone());
+        self.0.tasks.spawn(archive::keep(store, Arc::clone(channel), track, stop));
     }
 
     /// How long a viewer's request waits.
@@ -289,12 +293,13 @@ impl Live {
             let shown = known.shown().await;
             let from = shown.source.as_ref().map(|source| &source.from);
             let ladder = shown.ladder.as_ref().map(|ladder| &ladder.rungs);
-            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, from, ladder)
+            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, shown.keep_s, from, ladder)
                 == (
                     &new.title,
                     new.segment_ms,
                     new.part_ms,
                     new.window_s,
+                    new.keep_s,
                     new.source.as_ref(),
                     new.ladder.as_ref().map(|ladder| &ladder.rungs),
                 );

@@ -15,6 +15,8 @@ mod live;
 mod live_faults;
 #[path = "all/live_forms.rs"]
 mod live_forms;
+#[path = "all/live_keep.rs"]
+mod live_keep;
 #[path = "all/live_marks.rs"]
 mod live_marks;
 #[path = "all/live_restart.rs"]

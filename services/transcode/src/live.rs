@@ -5,6 +5,7 @@
 //! made ([`plan`]), has one child make it, and passes on what comes and goes without a look at it ([`session`]). It knows no key and tells
 //! streaming nothing: who has the publication does. What there is no place for is refused, not slowed down.
 
+mod owing;
 pub mod plan;
 pub mod session;
 

@@ -17,6 +17,8 @@ mod endings;
 mod events;
 #[path = "all/jobs.rs"]
 mod jobs;
+#[path = "all/ladders.rs"]
+mod ladders;
 #[path = "all/queue.rs"]
 mod queue;
 #[path = "all/schema.rs"]

@@ -1,14 +1,14 @@
 //! Calls of streaming: live channels, and what doors send to them.
 
 use bytes::Bytes;
-use reqwest::{Method, Response, header};
+use reqwest::{Method, Response, StatusCode, header};
 use uuid::Uuid;
 
 use super::{Call, Client, ClientError};
 use crate::ingest::LiveDoors;
 use crate::live::{
     Channel, LadderStanding, LiveKey, LiveTerms, Mark, NewChannel, NewMark, NewPublication, NewSourcePublication,
-    Publication, RELAY_TYPE, SourceStanding,
+    Publication, RELAY_TYPE, SourceStanding, Taken,
 };
 use crate::page::Page;
 
@@ -103,18 +103,19 @@ impl Client {
 
     /// Sends the init segment of a track.
     pub async fn put_live_init(&self, publication: Uuid, track: &str, init: Bytes) -> Result<(), ClientError> {
-        self.put_live(publication, track, "init.mp4", init.into()).await
+        self.put_live(publication, track, "init.mp4", init.into()).await.map(drop)
     }
 
-    /// Sends a segment of a track, chunk by chunk while it is made. It has no deadline: it takes as long as the segment.
+    /// Sends a segment of a track, chunk by chunk while it is made, and says what became of it. It has no deadline: it takes as long as the segment.
     pub async fn put_live_segment(
         &self,
         publication: Uuid,
         track: &str,
         number: u64,
         chunks: reqwest::Body,
-    ) -> Result<(), ClientError> {
-        self.put_live(publication, track, &format!("{number}.m4s"), chunks).await
+    ) -> Result<Taken, ClientError> {
+        let status = self.put_live(publication, track, &format!("{number}.m4s"), chunks).await?;
+        Ok(if status == StatusCode::ACCEPTED { Taken::Held } else { Taken::Used })
     }
 
     async fn put_live(
@@ -123,10 +124,10 @@ impl Client {
         track: &str,
         name: &str,
         body: reqwest::Body,
-    ) -> Result<(), ClientError> {
+    ) -> Result<StatusCode, ClientError> {
         let url = self.url("streaming", &format!("publications/{publication}/{track}/{name}"));
         let request = self.authorised(Method::PUT, url.clone()).body(body);
-        Call { method: Method::PUT, url, request }.send().await.map(drop)
+        Call { method: Method::PUT, url, request }.send().await.map(|answer| answer.status())
     }
 
     /// Ends a publication; `false` where there was none.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::time::{Duration, Instant};
 
-use flame_api::live::{ChannelState, LiveTerms};
+use flame_api::live::{ChannelState, LiveTerms, Taken};
 use flame_service_host::problem::chain;
 use thiserror::Error;
 use time::OffsetDateTime;
@@ -55,6 +55,8 @@ pub struct Driver<P> {
     package: P,
     publisher: Option<Publisher>,
     ladder: Option<Ladder>,
+    /// What it published last had the channel: of importance where its encoder stands by.
+    had_channel: bool,
 }
 
 /// Why an encoder's publications do not go on.
@@ -87,7 +89,7 @@ pub enum Leaving<'a, E> {
 impl<P: Package> Driver<P> {
     /// Nothing is published yet. The terms are those of `key`.
     pub fn new(way: Way, key: StreamKey, terms: LiveTerms, package: P) -> Self {
-        Self { way, key, terms, package, publisher: None, ladder: None }
+        Self { way, key, terms, package, publisher: None, ladder: None, had_channel: false }
     }
 
     /// The channel.
@@ -156,7 +158,7 @@ impl<P: Package> Driver<P> {
         tracing::warn!(%channel, error = chain(&lost), "streaming has forgotten a publication: another is begun");
         self.way.figures.lost.with_label_values(&[lost.reason()]).inc();
         // With it what is made for it.
-        self.ladder = None;
+        (self.ladder, self.had_channel) = (None, false);
         publisher.give_up().await;
         // What it still had to say belongs to the one that is lost.
         self.package.restart(&mut Vec::new()).map_err(DriveError::Package)
@@ -203,16 +205,26 @@ impl<P: Package> Driver<P> {
         while let Some(step) = steps.pop_front() {
             match step {
                 Step::Begin(tracks) => {
-                    let opened = Opened::of(&self.way, &self.terms, &tracks).await;
+                    // Who stands by has no ladder before it has the channel.
+                    let (stands_by, had_channel) = (self.key.stands_by(), std::mem::take(&mut self.had_channel));
+                    let opened = if stands_by && !had_channel {
+                        Opened::aside(&self.way, &self.terms, &tracks)
+                    } else {
+                        Opened::of(&self.way, &self.terms, &tracks).await
+                    };
                     let renditions = opened.iter().flat_map(Opened::tracks).collect();
                     let begun = Publisher::begin(self.way.clone(), &self.key, tracks, renditions).await;
-                    let publisher = begun.map_err(DriveError::NotBegun)?;
+                    let (publisher, refused) = begun.map_err(DriveError::NotBegun)?;
                     let publication = publisher.publication();
                     let (channel, first_number) = (publication.channel, publication.first_number);
                     tracing::info!(%channel, publication = %publication.id, first_number, "a publication began");
                     let mut held = Vec::new();
                     let packaged = self.package.begun(&mut held);
-                    self.ladder = opened.map(|opened| opened.begin(|track| publisher.lane(track)));
+                    let role = stands_by.then(|| publisher.taken());
+                    self.ladder = opened.map(|opened| opened.begin(|track| publisher.lane(track), role));
+                    if let (Some(ladder), Some(refused)) = (&self.ladder, &refused) {
+                        ladder.cut(refused);
+                    }
                     self.publisher = Some(publisher);
                     // What was held comes before what is next.
                     held.into_iter().rev().for_each(|step| steps.push_front(step));
@@ -231,6 +243,7 @@ impl<P: Package> Driver<P> {
                         ladder.finish(patience).await;
                     }
                     if let Some(publisher) = self.publisher.take() {
+                        self.had_channel = *publisher.taken().borrow() == Some(Taken::Used);
                         publisher.finish(patience).await;
                     }
                 }

@@ -2,20 +2,21 @@
 //! of the same publication.
 //!
 //! One request to transcode lasts as long as the publication ([`session`]). What was sent and has not come back has a bound: where
-//! transcode does not keep up, whole segments are dropped, which are gaps of the renditions; the source itself never waits. Where transcode, or its
+//! transcode does not keep up, whole segments are dropped, oldest first, but none that is being sent: they are gaps of the renditions; the source itself never waits. Where transcode, or its
 //! media process, goes away, the renditions' segment under way ends as it is, and with the next segment another session goes on. A
-//! publication begins without renditions where they are not there in time; once they can be had it is begun anew, with a discontinuity.
+//! publication begins without renditions where they are not there in time; once they can be had it is begun anew, with a discontinuity. So is
+//! that of an encoder that stood by, once it has the channel: until then it has no ladder, and none any more when another one has the channel again.
 //! How it goes is told streaming, for people to read.
 
+mod feed;
 mod session;
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use flame_api::live::{LadderStanding, LadderState, LiveTerms, NewLadder};
+use flame_api::live::{LadderStanding, LadderState, LiveTerms, NewLadder, Taken};
 use flame_api::media::TrackKind;
 use flame_cmaf::Chunk;
 use flame_service_host::problem::chain;
@@ -27,12 +28,11 @@ use super::packager::Track;
 use super::publisher::{Lost, Way};
 use super::queue::{Bound, Queue};
 use crate::retry;
+use feed::Feed;
 use session::{LadderError, Session};
 
 /// Pause before it is said again how it goes, where that was not heard.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
-/// A source that sends nothing for so long rests.
-const REST: Duration = Duration::from_secs(1);
 
 /// The ladder of a publication. Dropping it ends it.
 #[derive(Debug)]
@@ -51,6 +51,9 @@ pub struct Opened {
     is_hopeless: bool,
 }
 
+/// What became of the last segment of a publication that streaming took.
+type Role = watch::Receiver<Option<Taken>>;
+
 /// What its tasks share.
 #[derive(Debug)]
 struct Party {
@@ -63,24 +66,12 @@ struct Party {
     behind_at: AtomicU64,
     /// Somebody takes what is sent.
     is_open: AtomicBool,
+    /// Another encoder has the channel, and says how it goes with its ladder.
+    is_aside: AtomicBool,
     /// Nothing more comes.
     over: CancellationToken,
     /// What is made cannot be sent.
     cut: CancellationToken,
-}
-
-/// Where the source's segments go now. What was sent and has not come back is counted, because sockets and pipes on the way hold more than
-/// the queue: a delay has to show before they are full.
-#[derive(Debug)]
-struct Feed {
-    queue: Arc<Queue>,
-    /// Segments that were begun and that not all renditions have.
-    away: VecDeque<u64>,
-    /// The segment under way is left out.
-    is_skipping: bool,
-    /// When something was sent last, and since when nothing has come back although something was sent.
-    sent_at: Option<Instant>,
-    owed_since: Option<Instant>,
 }
 
 /// Why a task ended.
@@ -113,26 +104,27 @@ impl Opened {
                 None => Ok(session),
             }
         });
-        let standing = standing(&opened);
+        let standing = standing(opened.as_ref());
         let is_hopeless = matches!(&opened, Err(error) if error.is_final());
         if let Err(error) = &opened {
             way.figures.ladders_lost.with_label_values(&[error.reason()]).inc();
             tracing::warn!(%channel, error = chain(error), "a publication begins without its ladder");
         }
         let session = opened.ok();
-        let feed = session.as_ref().map_or_else(|| Arc::new(Queue::new(bound(way))), |session| session.feed());
-        let party = Party {
-            way: way.clone(),
-            wanted,
-            source,
-            feed: Mutex::new(Feed::of(feed)),
-            standing: watch::Sender::new(standing),
-            behind_at: AtomicU64::new(0),
-            is_open: AtomicBool::new(session.is_some()),
-            over: CancellationToken::new(),
-            cut: CancellationToken::new(),
-        };
+        let feed = session.as_ref().map(Session::feed);
+        let party = Party::of(way, (wanted, source), feed, standing);
         Some(Self { party: Arc::new(party), session, is_hopeless })
+    }
+
+    /// The same for a publication that stands by: nothing is asked for.
+    pub fn aside(way: &Way, terms: &LiveTerms, tracks: &[Track]) -> Option<Self> {
+        let ladder = terms.ladder.as_ref()?;
+        let source = tracks.iter().find(|track| track.live.kind == TrackKind::Video)?.clone();
+        let (channel, part_ms) = (terms.channel, terms.part_ms);
+        let wanted = NewLadder { channel, part_ms, source: source.live.clone(), rungs: ladder.rungs.clone() };
+        let party = Party::of(way, (wanted, source), None, standing(Err(&LadderError::Aside)));
+        party.is_aside.store(true, Ordering::Relaxed);
+        Some(Self { party: Arc::new(party), session: None, is_hopeless: true })
     }
 
     /// The tracks that it adds to the publication.
@@ -140,10 +132,14 @@ impl Opened {
         self.session.as_ref().map(|session| session.tracks().to_vec()).unwrap_or_default()
     }
 
-    /// Goes on with the publication, whose queue of a track `lane` says.
-    pub fn begin(self, lane: impl Fn(&str) -> Option<Arc<Queue>>) -> Ladder {
+    /// Goes on with the publication, whose queue of a track `lane` says; `role` is that of an encoder that is to stand by.
+    pub fn begin(self, lane: impl Fn(&str) -> Option<Arc<Queue>>, role: Option<Role>) -> Ladder {
         let Self { party, session, is_hopeless } = self;
         let (mut tasks, mut lanes) = (JoinSet::new(), Vec::new());
+        if let Some(role) = role {
+            let (over, turn) = (party.over.clone(), turn(Arc::clone(&party), role));
+            tasks.spawn(async move { over.run_until_cancelled_owned(turn).await.unwrap_or(Ended::Done) });
+        }
         match session {
             Some(session) => {
                 lanes.extend(session.tracks().iter().filter_map(|track| lane(&track.name)));
@@ -196,11 +192,9 @@ impl Ladder {
     /// What it makes cannot be sent: nothing more is made until another publication begins. The publication goes on.
     pub fn cut(&self, lost: &Lost) {
         let party = &self.party;
-        if party.cut.is_cancelled() {
+        if !party.end() {
             return;
         }
-        party.is_open.store(false, Ordering::Relaxed);
-        party.cut.cancel();
         self.lanes.iter().for_each(|lane| lane.cut());
         party.way.figures.ladders_lost.with_label_values(&[lost.reason()]).inc();
         tracing::warn!(channel = %party.wanted.channel, error = chain(lost), "a publication goes on without its ladder");
@@ -231,6 +225,31 @@ impl Party {
         self.feed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn of(way: &Way, (wanted, source): (NewLadder, Track), feed: Option<Arc<Queue>>, standing: LadderStanding) -> Self {
+        let is_open = AtomicBool::new(feed.is_some());
+        let feed = feed.unwrap_or_else(|| Arc::new(Queue::new(bound(way))));
+        Self {
+            way: way.clone(),
+            wanted,
+            source,
+            feed: Mutex::new(Feed::of(feed)),
+            standing: watch::Sender::new(standing),
+            behind_at: AtomicU64::new(0),
+            is_open,
+            is_aside: AtomicBool::new(false),
+            over: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    /// Nothing more is made; `false` where that was so before.
+    fn end(&self) -> bool {
+        let ends = !self.cut.is_cancelled();
+        self.is_open.store(false, Ordering::Relaxed);
+        self.cut.cancel();
+        ends
+    }
+
     /// An empty queue that begins with the next segment.
     fn feed_anew(&self) -> Arc<Queue> {
         let fresh = Arc::new(Queue::new(bound(&self.way)));
@@ -254,7 +273,7 @@ impl Party {
 
     /// How long nothing has come back of what was sent.
     fn owed_for(&self) -> Duration {
-        self.feed().owed_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.feed().owed_for(Instant::now())
     }
 
     /// All renditions have one segment more: this one.
@@ -286,36 +305,12 @@ impl Party {
     }
 }
 
-// === impl Feed ===
-
-impl Feed {
-    fn of(queue: Arc<Queue>) -> Self {
-        Self { queue, away: VecDeque::new(), is_skipping: false, sent_at: None, owed_since: None }
-    }
-
-    /// Sends a chunk, unless more than `behind_max` segments have not come back. Returns how many segments were dropped for it.
-    fn push(&mut self, chunk: &Chunk, whole_at: Instant, behind_max: usize) -> u64 {
-        // A source that rested owes nothing for that time.
-        let rested = self.sent_at.replace(whole_at).is_none_or(|before| whole_at.duration_since(before) > REST);
-        if rested || self.owed_since.is_none() {
-            self.owed_since = Some(whole_at);
-        }
-        if chunk.begins_segment {
-            self.is_skipping = self.away.len() > behind_max;
-            if self.is_skipping {
-                return 1;
-            }
-            self.away.push_back(chunk.number);
-        }
-        if self.is_skipping { 0 } else { self.queue.push(chunk, whole_at) }
-    }
-}
-
 fn bound(way: &Way) -> Bound {
-    Bound { segments: way.ladder.queue_segments, ..way.bound }
+    // One more than may be behind is the one that begins: no number of segments drops one that is being sent.
+    Bound { segments: way.ladder.queue_segments + 1, ..way.bound }
 }
 
-fn standing(opened: &Result<Session, LadderError>) -> LadderStanding {
+fn standing(opened: Result<&Session, &LadderError>) -> LadderStanding {
     match opened {
         Ok(session) => {
             let tracks = session.tracks().iter().map(|track| track.name.to_string()).collect();
@@ -365,6 +360,20 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
     }
 }
 
+/// Of an encoder that is to stand by: its ladder ends when another one has the channel, and it has to begin anew for one when it has it itself.
+async fn turn(party: Arc<Party>, mut role: Role) -> Ended {
+    if !party.is_aside.load(Ordering::Relaxed) {
+        if role.wait_for(|taken| *taken == Some(Taken::Held)).await.is_err() {
+            return Ended::Done;
+        }
+        party.is_aside.store(true, Ordering::Relaxed);
+        party.end();
+        tracing::info!(channel = %party.wanted.channel, "another encoder has the channel: the ladder of the one that stands by ends");
+    }
+    let has_channel = role.wait_for(|taken| *taken == Some(Taken::Used)).await.is_ok();
+    if has_channel { Ended::Changed } else { Ended::Done }
+}
+
 /// Tries until it can be made.
 async fn wait(party: Arc<Party>) -> Ended {
     loop {
@@ -393,7 +402,11 @@ async fn say(party: Arc<Party>) -> Ended {
         if is_over && now.error.is_none() {
             now.state = LadderState::Waiting;
         }
-        let said = client.put_ladder_standing(party.wanted.channel, &now).await;
+        let said = if party.is_aside.load(Ordering::Relaxed) {
+            Ok(())
+        } else {
+            client.put_ladder_standing(party.wanted.channel, &now).await
+        };
         if let Err(error) = &said {
             tracing::debug!(channel = %party.wanted.channel, error = chain(error), "how it goes with a ladder was not said");
         }
@@ -417,39 +430,4 @@ async fn say(party: Arc<Party>) -> Ended {
 /// The name of a track of the publication.
 fn named(name: &str) -> Cow<'static, str> {
     Cow::Owned(name.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chunk(number: u64, begins_segment: bool, ends_segment: bool) -> Chunk {
-        Chunk {
-            bytes: vec![0; 8].into(),
-            number,
-            begins_segment,
-            ends_segment,
-            is_independent: begins_segment,
-            time_ticks: 0,
-            presented_ticks: 0,
-            duration_ticks: 1,
-            samples: 1,
-        }
-    }
-
-    #[test]
-    fn what_is_behind_is_left_out_in_whole_segments_until_it_has_come_back() {
-        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 9 })));
-        let push = |feed: &mut Feed, number| {
-            let begins = feed.push(&chunk(number, true, false), Instant::now(), 2);
-            begins + feed.push(&chunk(number, false, true), Instant::now(), 2)
-        };
-        assert_eq!([0, 1, 2].map(|number| push(&mut feed, number)), [0, 0, 0]);
-        // Three are away: the next ones are left out, with all that follows of them.
-        assert_eq!([3, 4].map(|number| push(&mut feed, number)), [1, 1]);
-        assert_eq!(feed.away, [0, 1, 2]);
-        // One that never comes back is not waited for once a later one has.
-        feed.away.retain(|away| *away > 1);
-        assert_eq!((push(&mut feed, 5), &feed.away), (0, &VecDeque::from([2, 5])));
-    }
 }

@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use flame_api::Client;
 use flame_api::client::ClientError;
-use flame_api::live::Publication;
+use flame_api::live::{Publication, Taken};
 use flame_cmaf::Chunk;
 use flame_service_host::problem::chain;
 use futures_util::StreamExt;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::figures::Figures;
@@ -59,6 +60,8 @@ pub struct Publisher {
     way: Way,
     publication: Publication,
     lanes: Vec<(Cow<'static, str>, Arc<Queue>)>,
+    /// What became of the last segment that streaming took.
+    taken: watch::Sender<Option<Taken>>,
     tasks: JoinSet<Ended>,
 }
 
@@ -90,6 +93,9 @@ pub enum Lost {
     /// The channel's ladder can be made now, or is another than before.
     #[error("the renditions of the channel change")]
     Ladder,
+    /// What is made of the media was refused before anything of it was sent; the media was not.
+    #[error("streaming does not take the renditions of the channel")]
+    Renditions(#[source] Box<SendError>),
     /// What is made of the media cannot be sent; the media can.
     #[error("rendition {track:?} cannot be sent")]
     Rendition {
@@ -126,7 +132,19 @@ impl Lost {
             Self::Away { .. } => "away",
             Self::Refused(_) => "refused",
             Self::Ladder => "ladder",
-            Self::Rendition { .. } => "rendition",
+            Self::Renditions(_) | Self::Rendition { .. } => "rendition",
+        }
+    }
+}
+
+// === impl SendError ===
+
+impl SendError {
+    /// Whether it is said of what should be sent, and not of who sends it: another publication may be taken.
+    fn is_about_tracks(&self) -> bool {
+        match self {
+            Self::Client(error) => matches!(error.status(), Some(400 | 409 | 413 | 422)),
+            Self::Overdue { .. } => false,
         }
     }
 }
@@ -140,18 +158,32 @@ impl fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Begins a publication of what an encoder sends and of what is made of it, with a key, and sends their init segments.
+    /// Begins a publication of what an encoder sends and of what is made of it, with a key, and sends their init segments. Where streaming
+    /// refuses that because of the renditions, it begins without them, and what was said of them is returned beside it.
     ///
     /// # Errors
     /// What streaming said; nothing is under way then.
     pub async fn begin(
         way: Way,
         key: &StreamKey,
-        mut tracks: Vec<Track>,
+        tracks: Vec<Track>,
         renditions: Vec<Track>,
-    ) -> Result<Self, SendError> {
+    ) -> Result<(Self, Option<Lost>), SendError> {
         let of_encoder = tracks.len();
-        tracks.extend(renditions);
+        let all = tracks.iter().cloned().chain(renditions).collect::<Vec<_>>();
+        let has_renditions = all.len() > of_encoder;
+        match Self::begin_all(way.clone(), key, all, of_encoder).await {
+            Ok(publisher) => Ok((publisher, None)),
+            Err(refused) if has_renditions && refused.is_about_tracks() => {
+                let publisher = Self::begin_all(way, key, tracks, of_encoder).await?;
+                Ok((publisher, Some(Lost::Renditions(Box::new(refused)))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same of all these, the first `of_encoder` of which are the encoder's own.
+    async fn begin_all(way: Way, key: &StreamKey, tracks: Vec<Track>, of_encoder: usize) -> Result<Self, SendError> {
         let tracks_of = tracks.iter().map(|track| track.live.clone()).collect();
         let client = way.client.clone().with_deadline(way.answer_timeout);
         let publication = key.publish(&client, tracks_of).await?;
@@ -162,13 +194,15 @@ impl Publisher {
         }
         way.figures.publications.inc();
         way.figures.open.inc();
-        let mut publisher = Self { way, publication, lanes: Vec::new(), tasks: JoinSet::new() };
+        let (lanes, taken, tasks) = (Vec::new(), watch::Sender::new(None), JoinSet::new());
+        let mut publisher = Self { way, publication, lanes, taken, tasks };
         for (at, Track { name: track, .. }) in tracks.into_iter().enumerate() {
             let (queue, is_rendition) = (Arc::new(Queue::new(publisher.way.bound)), at >= of_encoder);
             publisher.lanes.push((track.clone(), Arc::clone(&queue)));
             let (way, publication) = (publisher.way.clone(), publisher.publication.clone());
+            let taken = publisher.taken.clone();
             publisher.tasks.spawn(async move {
-                let sent = deliver(way, publication, track.clone(), queue).await;
+                let sent = deliver(way, publication, (track.clone(), queue), taken).await;
                 Ended { track, is_rendition, sent }
             });
         }
@@ -179,6 +213,12 @@ impl Publisher {
     #[must_use]
     pub fn publication(&self) -> &Publication {
         &self.publication
+    }
+
+    /// What became of the last segment that streaming took: whether it has the channel, or stands by.
+    #[must_use]
+    pub fn taken(&self) -> watch::Receiver<Option<Taken>> {
+        self.taken.subscribe()
     }
 
     /// What waits of a track.
@@ -263,7 +303,12 @@ async fn send_inits(way: &Way, publication: &Publication, tracks: &[Track]) -> R
 }
 
 /// Sends the segments of one track until there are no more.
-async fn deliver(way: Way, publication: Publication, track: Cow<'static, str>, queue: Arc<Queue>) -> Result<(), Lost> {
+async fn deliver(
+    way: Way,
+    publication: Publication,
+    (track, queue): (Cow<'static, str>, Arc<Queue>),
+    role: watch::Sender<Option<Taken>>,
+) -> Result<(), Lost> {
     let mut attempts = 0;
     let mut failing_since: Option<Instant> = None;
     while let Some(segment) = queue.oldest().await {
@@ -272,7 +317,8 @@ async fn deliver(way: Way, publication: Publication, track: Cow<'static, str>, q
             () = overdue(&segment, way.answer_timeout) => Err(SendError::Overdue { after: way.answer_timeout }),
         };
         let error = match sent {
-            Ok(()) => {
+            Ok(taken) => {
+                role.send_if_modified(|last| last.replace(taken) != Some(taken));
                 queue.done(&segment);
                 (attempts, failing_since) = (0, None);
                 continue;
@@ -307,7 +353,7 @@ async fn deliver(way: Way, publication: Publication, track: Cow<'static, str>, q
     Ok(())
 }
 
-async fn send(way: &Way, publication: &Publication, track: &str, segment: &Arc<Segment>) -> Result<(), SendError> {
+async fn send(way: &Way, publication: &Publication, track: &str, segment: &Arc<Segment>) -> Result<Taken, SendError> {
     let figures = way.figures.clone();
     let chunks = segment.chunks().map(move |sent| {
         sent.map(|sent| -> Bytes {

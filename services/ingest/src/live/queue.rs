@@ -5,6 +5,7 @@
 //! through this process never waits for streaming.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ struct Waiting {
 pub struct Segment {
     /// Its number, as the packager counts.
     pub number: u64,
+    /// Somebody has begun to send it.
+    is_taken: AtomicBool,
     content: watch::Sender<Content>,
 }
 
@@ -107,7 +110,8 @@ impl Queue {
             if let Some(before) = waiting.segments.back() {
                 before.end();
             }
-            let segment = Segment { number, content: watch::Sender::new(Content::default()) };
+            let (is_taken, content) = (AtomicBool::new(false), watch::Sender::new(Content::default()));
+            let segment = Segment { number, is_taken, content };
             waiting.segments.push_back(Arc::new(segment));
         } else if waiting.is_skipping {
             return 0;
@@ -128,6 +132,21 @@ impl Queue {
         }
         drop(waiting);
         self.changed.notify_one();
+        dropped
+    }
+
+    /// Drops what nobody has begun to send, and returns the numbers: what comes next is newer. A segment that is being sent is sent to its end.
+    pub fn skip_waiting(&self) -> Vec<u64> {
+        let mut waiting = self.lock();
+        let mut dropped = Vec::new();
+        let segments = std::mem::take(&mut waiting.segments);
+        let (kept, given_up): (VecDeque<_>, VecDeque<_>) =
+            segments.into_iter().partition(|segment| segment.is_taken.load(Ordering::Relaxed));
+        for segment in given_up {
+            waiting.bytes -= segment.give_up();
+            dropped.push(segment.number);
+        }
+        waiting.segments = kept;
         dropped
     }
 
@@ -160,6 +179,7 @@ impl Queue {
             {
                 let waiting = self.lock();
                 if let Some(segment) = waiting.segments.front() {
+                    segment.is_taken.store(true, Ordering::Relaxed);
                     return Some(Arc::clone(segment));
                 }
                 if waiting.is_closed {
@@ -318,6 +338,22 @@ mod tests {
         queue.push(&chunk(2, 10, true, true), Instant::now());
         let next = queue.oldest().await.unwrap();
         assert_eq!((next.number, drain(&next).await), (2, Ok(10)));
+    }
+
+    #[tokio::test]
+    async fn what_is_skipped_is_what_nobody_has_begun_to_send() {
+        let queue = Queue::new(Bound { bytes: 1_000, segments: 9 });
+        queue.push(&chunk(0, 60, true, false), Instant::now());
+        let sending = queue.oldest().await.unwrap();
+        for number in [1, 2] {
+            queue.push(&chunk(number, 50, true, true), Instant::now());
+        }
+        assert_eq!(queue.skip_waiting(), [1, 2]);
+        assert_eq!(drain(&sending).await, Ok(60), "it was ended by what followed, and is whole");
+        queue.push(&chunk(3, 10, true, true), Instant::now());
+        queue.done(&sending);
+        assert_eq!(queue.oldest().await.unwrap().number, 3);
+        assert_eq!((queue.skip_waiting(), queue.lock().bytes), (Vec::new(), 10));
     }
 
     #[tokio::test]

@@ -19,8 +19,8 @@ const RATE: &str = "25";
 /// How long one is shown, in units of the doors' 360 kHz.
 const PICTURE_TICKS: i64 = 360_000 / 25;
 
-struct Climb {
-    stage: Stage,
+pub struct Climb {
+    pub stage: Stage,
     transcode: Option<flame_service_host::Running>,
     transcode_config: flame_transcode::Config,
 }
@@ -37,7 +37,7 @@ struct Listed {
 
 impl Climb {
     /// With transcode, which makes so many ladders at once.
-    async fn start(at_once: usize) -> Self {
+    pub async fn start(at_once: usize) -> Self {
         let stage = Stage::start(|config| {
             config.rtmp = Some(RtmpConfig { listen: "127.0.0.1:0".parse().unwrap(), ..RtmpConfig::default() });
             // Shorter than in production, so that tests end.
@@ -67,31 +67,20 @@ impl Climb {
         self.transcode = Some(flame_transcode::start(self.transcode_config.clone()).await.unwrap());
     }
 
-    async fn channel(&self, rungs: &[u32]) -> Channel {
+    pub async fn channel(&self, rungs: &[u32]) -> Channel {
         self.stage.channel_of(None, Some(LiveLadder { rungs: rungs.to_vec() })).await
     }
 
     /// Publishes real footage for ever, with B-frames.
-    fn publish(&self, channel: &Channel) -> Encoder {
+    pub fn publish(&self, channel: &Channel) -> Encoder {
         let url = format!("rtmp://{}/live/{}", self.stage.world.rtmp_address(), channel.key.as_deref().unwrap());
         let child = Command::new("ffmpeg")
             .args(["-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i"])
             .arg(clips::path("bigbuckbunny"))
             .args(["-map", "0:v:0", "-map", "0:a:0", "-vf", "scale=640:360", "-r", RATE])
             .args(["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-pix_fmt", "yuv420p", "-g", RATE])
-            .args([
-                "-x264-params",
-                "scenecut=0:open-gop=0",
-                "-c:a",
-                "aac",
-                "-ar",
-                "48000",
-                "-ac",
-                "2",
-                "-f",
-                "flv",
-                &url,
-            ])
+            .args(["-x264-params", "scenecut=0:open-gop=0", "-c:a", "aac", "-ar", "48000", "-ac", "2"])
+            .args(["-f", "flv", &url])
             .stdin(Stdio::null())
             .spawn()
             .expect("ffmpeg starts");
@@ -99,7 +88,7 @@ impl Climb {
     }
 
     /// The multivariant playlist, once it has so many variants.
-    async fn offered(&self, channel: &Channel, variants: usize) -> String {
+    pub async fn offered(&self, channel: &Channel, variants: usize) -> String {
         eventually(PATIENCE, || async {
             let text = self.stage.multivariant(channel.id).await?;
             let found = text.matches("#EXT-X-STREAM-INF").count();
@@ -118,7 +107,7 @@ impl Climb {
         answer.bytes().await.unwrap().to_vec()
     }
 
-    async fn text(&self, channel: &Channel, track: &str) -> String {
+    pub async fn text(&self, channel: &Channel, track: &str) -> String {
         String::from_utf8(self.bytes(channel, &format!("{track}/index.m3u8")).await).unwrap()
     }
 
@@ -142,7 +131,7 @@ impl Climb {
     }
 
     /// Waits until a track has a whole segment behind this one.
-    async fn past(&self, channel: &Channel, track: &str, number: u64) {
+    pub async fn past(&self, channel: &Channel, track: &str, number: u64) {
         eventually(PATIENCE, || async {
             let last = number_of(self.listed(channel, track).await.last().ok_or("no segment")?);
             if last > number { Ok(()) } else { Err(format!("{track} is at {last}")) }
@@ -150,7 +139,7 @@ impl Climb {
         .await;
     }
 
-    async fn last(&self, channel: &Channel, track: &str) -> u64 {
+    pub async fn last(&self, channel: &Channel, track: &str) -> u64 {
         number_of(self.listed(channel, track).await.last().expect("it has segments"))
     }
 
@@ -169,7 +158,7 @@ impl Climb {
         shown.ladder.expect("it has a ladder")
     }
 
-    async fn stands(&self, channel: &Channel, state: LadderState) -> Option<String> {
+    pub async fn stands(&self, channel: &Channel, state: LadderState) -> Option<String> {
         eventually(PATIENCE, || async {
             let ladder = self.ladder(channel).await;
             if ladder.state == state { Ok(ladder.error) } else { Err(format!("{ladder:?}")) }
@@ -177,7 +166,7 @@ impl Climb {
         .await
     }
 
-    async fn transcode_metrics(&self) -> String {
+    pub async fn transcode_metrics(&self) -> String {
         let url = self.stage.client.url("transcode", "metrics");
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
@@ -188,7 +177,7 @@ fn number_of(listed: &Listed) -> u64 {
 }
 
 /// The media processes that this test's services have started.
-fn children() -> Vec<u32> {
+pub fn children() -> Vec<u32> {
     let own = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").expect("Linux has /proc");
     let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());

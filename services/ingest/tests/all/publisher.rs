@@ -15,6 +15,7 @@ use flame_ingest::live::publisher::{Lost, Publisher, Way};
 use flame_ingest::live::queue::Bound;
 use flame_service_host::config::Span;
 use flame_service_host::metrics::Metrics;
+use flame_service_host::problem::chain;
 use flame_test_kit::eventually;
 
 use crate::stage::Stage;
@@ -106,7 +107,8 @@ async fn a_rendition_that_streaming_refuses_ends_nothing_else() {
     let channel = stage.channel().await;
     let mut pictures = Pictures::new();
     let (tracks, renditions) = (vec![pictures.track("v")], vec![pictures.track("v144")]);
-    let mut publisher = Publisher::begin(way(&stage, PATIENCE), &key(&channel), tracks, renditions).await.unwrap();
+    let begun = Publisher::begin(way(&stage, PATIENCE), &key(&channel), tracks, renditions).await.unwrap();
+    let (mut publisher, None) = begun else { panic!("its renditions were refused at once") };
     let chunk = pictures.chunk();
     publisher.push("v", &chunk, Instant::now());
     publisher.push("v144", &Chunk { bytes: Bytes::from_static(b"no box of anything"), ..chunk }, Instant::now());
@@ -137,7 +139,8 @@ async fn a_track_of_which_nothing_comes_for_longer_than_patience_ends_nothing_el
     let channel = stage.channel().await;
     let mut pictures = Pictures::new();
     let tracks = vec![pictures.track("v"), pictures.track("w")];
-    let mut publisher = Publisher::begin(way(&stage, silence), &key(&channel), tracks, Vec::new()).await.unwrap();
+    let begun = Publisher::begin(way(&stage, silence), &key(&channel), tracks, Vec::new()).await;
+    let (mut publisher, _) = begun.unwrap();
     let chunk = pictures.chunk();
     publisher.push("v", &chunk, Instant::now());
     // Its end does not come.
@@ -160,4 +163,33 @@ async fn a_track_of_which_nothing_comes_for_longer_than_patience_ends_nothing_el
     })
     .await;
     publisher.give_up().await;
+}
+
+/// Streaming refuses the publication, or an init segment of it, because of its renditions: the publication begins without them. Where the
+/// encoder's own tracks are the reason, it does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publication_whose_renditions_are_refused_begins_without_them() {
+    let stage = Stage::start(|_| {}).await;
+    let channel = stage.channel().await;
+    let mut pictures = Pictures::new();
+    let begin = async |tracks: Vec<Track>, renditions: Vec<Track>| {
+        Publisher::begin(way(&stage, PATIENCE), &key(&channel), tracks, renditions).await
+    };
+    let good = pictures.track("v");
+    let unnamed = Track { live: LiveTrack { name: "V 144".to_owned(), ..good.live.clone() }, ..good.clone() };
+    let broken = Track { init: Bytes::from_static(b"no box of anything"), ..pictures.track("v144") };
+    for (rendition, said) in [(unnamed.clone(), "V 144"), (broken, "cannot be taken")] {
+        let (publisher, refused) = begin(vec![good.clone()], vec![rendition]).await.unwrap();
+        let refused = chain(&refused.expect("the rendition is refused"));
+        assert!(refused.contains("renditions") && refused.contains(said), "{refused}");
+        assert!(publisher.lane("v").is_some() && publisher.lane("v144").is_none());
+        let next = publisher.publication().first_number;
+        let chunk = pictures.chunk();
+        publisher.push("v", &chunk, Instant::now());
+        publisher.finish(PATIENCE).await;
+        let seen = eventually(PATIENCE, || seen(&stage, &channel)).await;
+        assert_eq!(seen, next + chunk.number);
+    }
+    let refused = begin(vec![unnamed], vec![good]).await.map(drop);
+    assert!(refused.is_err_and(|error| chain(&error).contains("V 144")));
 }

@@ -205,6 +205,7 @@ async fn private_addresses_and_channels_without_a_source_are_refused() {
         segment_ms: 2000,
         part_ms: 200,
         window_s: 60,
+        keep_s: None,
         source: wrong,
         ladder: None,
     };

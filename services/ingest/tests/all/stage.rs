@@ -109,6 +109,7 @@ impl Stage {
             segment_ms: SEGMENT_MS,
             part_ms: PART_MS,
             window_s: WINDOW_S,
+            keep_s: None,
             source,
             ladder,
         };

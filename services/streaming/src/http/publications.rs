@@ -4,7 +4,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use flame_api::Problem;
-use flame_api::live::{LiveKey, LiveTerms, NewPublication, Publication};
+use flame_api::live::{LiveKey, LiveTerms, NewPublication, Publication, Taken};
 use flame_service_host::{Caller, Failure, FailureResult, Json, Path, Scope};
 use uuid::Uuid;
 
@@ -73,6 +73,7 @@ pub(super) async fn create(
     ),
     request_body(content = Vec<u8>, content_type = "video/mp4"),
     responses(
+        (status = 202, description = "Held: the publication stands by"),
         (status = 204, description = "Taken"),
         (status = 400, description = "It is no segment of CMAF", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such track or name", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +99,9 @@ pub(super) async fn send(
         let names::File::Segment(number) = names::file(&name).map_err(error::of_name)? else {
             return Err(error::missing(format_args!("segment `{name}`")));
         };
-        state.live.receive(id, &track, number, body).await.map_err(error::of_live)?;
+        if state.live.receive(id, &track, number, body).await.map_err(error::of_live)? == Taken::Held {
+            return Ok(StatusCode::ACCEPTED);
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

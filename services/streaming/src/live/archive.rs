@@ -11,9 +11,11 @@ use flame_object_store::{Store, StoreError};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::Channel;
 use super::documents::{
     self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys,
 };
+use super::forgetting::{self, ForgottenDocument};
 use super::track::Track;
 use super::window::{Segment, State, Window};
 
@@ -35,12 +37,17 @@ pub(crate) enum RestoreError {
 }
 
 /// Stores what becomes whole until the track is over, or until `stop`: then the rest, as far as the store takes it at once.
-pub(super) async fn keep(store: Store, track: Arc<Track>, window_s: u32, stop: CancellationToken) {
-    let mut block = Block::default();
+pub(super) async fn keep(store: Store, channel: Arc<Channel>, track: Arc<Track>, stop: CancellationToken) {
+    let (mut block, window_s) = (Block::default(), channel.window_s);
     loop {
         match flush(&store, &track, window_s, &mut block).await {
             Ok(()) if track.window().is_done() => return,
             Ok(()) => {
+                // What is begun of it goes on after the next start.
+                let forgotten = stop.run_until_cancelled(forgetting::forget(&store, &channel, &track)).await;
+                if let Some(Err(error)) = forgotten {
+                    tracing::warn!(track = %track.keys.blocks(), %error, "old live media is kept for now: it could not be deleted");
+                }
                 tokio::select! {
                     () = track.to_store.notified() => {}
                     () = stop.cancelled() => return last(&store, &track, window_s, &mut block).await,
@@ -133,12 +140,18 @@ impl Block {
     }
 }
 
-/// All segments that are stored of a track, oldest first, each with a number of its own and without a hole between them.
-pub(super) async fn segments(store: &Store, keys: &TrackKeys) -> Result<Vec<SegmentDocument>, RestoreError> {
+/// All segments that are kept of a track, oldest first, each with a number of its own and without a hole between them.
+pub(super) async fn segments(
+    store: &Store,
+    keys: &TrackKeys,
+    forgotten: &ForgottenDocument,
+) -> Result<Vec<SegmentDocument>, RestoreError> {
     let (mut segments, mut page) = (Vec::<SegmentDocument>::new(), None);
     loop {
         let found = store.list(&keys.blocks(), page).await?;
-        for object in found.objects {
+        // What lies before them is on its way out.
+        let is_kept = |key: &str| keys.block_of(key).is_none_or(|block| block >= forgotten.first_block());
+        for object in found.objects.into_iter().filter(|object| is_kept(&object.key)) {
             let json = store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
             let block: BlockDocument = documents::read(&object.key, &json)?;
             segments.extend(block.segments);
@@ -152,7 +165,11 @@ pub(super) async fn segments(store: &Store, keys: &TrackKeys) -> Result<Vec<Segm
 }
 
 /// The part of it that viewers can go back to.
-pub(super) fn restore(window: impl FnOnce(u64) -> Window, segments: &[SegmentDocument], window_ticks: u64) -> Window {
+pub(super) fn restore(
+    window: impl FnOnce(u64) -> Window,
+    (forgotten, segments): (&ForgottenDocument, &[SegmentDocument]),
+    window_ticks: u64,
+) -> Window {
     let mut ticks = 0_u64;
     let recent = segments.iter().rev().take_while(|segment| {
         let fits = ticks < window_ticks;
@@ -160,9 +177,9 @@ pub(super) fn restore(window: impl FnOnce(u64) -> Window, segments: &[SegmentDoc
         fits
     });
     let (before, recent) = segments.split_at(segments.len() - recent.count());
-    let mut window = window(recent.first().map_or(0, |first| first.number));
+    let mut window = window(recent.first().map_or(forgotten.next, |first| first.number));
     let origin = segments.iter().find(|segment| !segment.is_gap()).map(|segment| segment.time_ticks);
-    window.restore_before(before, origin);
+    window.restore_before(&forgotten.and(before, None), origin);
     recent.iter().for_each(|segment| window.restore(segment.segment()));
     window
 }

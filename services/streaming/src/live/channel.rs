@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use flame_api::live::{Channel as Shown, ChannelState, LadderStanding, LiveTerms, LiveTrack, Mark, SourceStanding};
-use flame_api::media::{self, TrackKind};
 use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
 
@@ -15,7 +14,7 @@ use super::marks;
 use super::standby::Standby;
 use super::track::{Init, Track};
 use super::view;
-use super::window::{Segment, State, Window};
+use super::window::Window;
 use crate::presentation::Document;
 use crate::steering::Ways;
 
@@ -30,6 +29,8 @@ pub(crate) struct Channel {
     pub(crate) segment_ms: u32,
     pub(crate) part_ms: u32,
     pub(crate) window_s: u32,
+    /// How long media is kept while it goes on; without an end where nothing is said.
+    pub(crate) keep_s: Option<u32>,
     /// The document as it is in the store; held while it is written.
     pub(super) document: tokio::sync::Mutex<ChannelDocument>,
     tracks: RwLock<BTreeMap<String, Arc<Track>>>,
@@ -76,6 +77,7 @@ impl Channel {
             segment_ms: document.segment_ms,
             part_ms: document.part_ms,
             window_s: document.window_s,
+            keep_s: document.keep_s,
             first_unseen: 0,
             noted: tokio::sync::Mutex::new(0),
             marking: tokio::sync::Mutex::new(()),
@@ -108,6 +110,7 @@ impl Channel {
             segment_ms: self.segment_ms,
             part_ms: self.part_ms,
             window_s: self.window_s,
+            keep_s: self.keep_s,
             key: None,
             source: self.shown_source(&document),
             ladder: self.shown_ladder(&document),
@@ -320,93 +323,13 @@ impl Channel {
     }
 }
 
-/// Average, and highest of a segment, bits a second (RFC 8216 section 4.3.4.2); at least 1.
-fn bandwidths<'a>(timescale: u32, media: impl Iterator<Item = &'a Segment>) -> (u64, u64) {
-    let rate = |bytes: u64, ticks: u64| (bytes * 8 * u64::from(timescale)).div_ceil(ticks.max(1)).max(1);
-    let (mut bytes, mut ticks, mut peak) = (0, 0, 1);
-    for segment in media {
-        bytes += segment.size_bytes;
-        ticks += segment.duration_ticks;
-        peak = peak.max(rate(segment.size_bytes, segment.duration_ticks));
-    }
-    (rate(bytes, ticks), peak)
-}
-
-/// A track as the catalogue has it.
-pub(super) fn catalogued(facts: LiveTrack, segments: &[Segment]) -> media::Track {
-    let media = || segments.iter().filter(|segment| segment.state != State::Gap);
-    let (average_bandwidth_bps, peak_bandwidth_bps) = bandwidths(facts.timescale, media());
-    let ticks: u64 = media().map(|segment| segment.duration_ticks).sum();
-    media::Track {
-        name: facts.name,
-        kind: facts.kind,
-        codec: facts.codec,
-        width: facts.width,
-        height: facts.height,
-        frame_rate: facts.frame_rate,
-        channels: facts.channels,
-        sample_rate_hz: facts.sample_rate_hz,
-        language: facts.language,
-        role: media::SoundRole::Main,
-        title: None,
-        source_sound: None,
-        duration_ms: ticks * 1000 / u64::from(facts.timescale.max(1)),
-        samples: 0,
-        average_bandwidth_bps,
-        peak_bandwidth_bps,
-        size_bytes: media().map(|segment| segment.size_bytes).sum(),
-    }
-}
-
-/// What a probe would say of the recording.
-pub(super) fn probe(tracks: &[media::Track]) -> media::Probe {
-    let longest = |kind| tracks.iter().filter(move |track| track.kind == kind).max_by_key(|track| track.size_bytes);
-    let codec = |track: &media::Track| if track.codec.starts_with("mp4a") { "aac" } else { "h264" }.to_owned();
-    let video = longest(TrackKind::Video).map(|track| {
-        let (width, height) = (track.width.unwrap_or(0), track.height.unwrap_or(0));
-        media::VideoStream {
-            codec: codec(track),
-            width,
-            height,
-            display_width: width,
-            display_height: height,
-            rotation_deg: 0,
-            pixel_aspect: media::Rational { num: 1, den: 1 },
-            frame_rate: track.frame_rate,
-            variable_frame_rate: track.frame_rate.is_none(),
-            timescale: None,
-            pixel_format: "yuv420p".to_owned(),
-            bit_depth: 8,
-            interlaced: false,
-            duration_ms: Some(track.duration_ms),
-        }
-    });
-    let audio = longest(TrackKind::Audio).map(|track| media::AudioStream {
-        number: 0,
-        codec: codec(track),
-        sample_rate_hz: track.sample_rate_hz.unwrap_or(0),
-        channels: track.channels.unwrap_or(0),
-        language: track.language.clone(),
-        role: track.role,
-        title: track.title.clone(),
-        duration_ms: Some(track.duration_ms),
-    });
-    media::Probe {
-        container: "cmaf".to_owned(),
-        duration_ms: tracks.iter().map(|track| track.duration_ms).max().unwrap_or(0),
-        bitrate_bps: tracks.iter().map(|track| track.average_bandwidth_bps).sum(),
-        video,
-        audio,
-        other_audio: Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
     use std::thread;
 
     use flame_api::live::NewChannel;
+    use flame_api::media::TrackKind;
     use flame_cmaf::arriving::Chunk;
 
     use super::*;
@@ -421,6 +344,7 @@ mod tests {
             segment_ms: 2_000,
             part_ms: 200,
             window_s: 60,
+            keep_s: None,
             source: None,
             ladder: None,
         };

@@ -7,6 +7,7 @@
 //! {tenant}/live/{id}/{version}/{track}/init.mp4, init-1.mp4 …  init segments
 //! {tenant}/live/{id}/{version}/{track}/{n}.m4s                 segments, one object each
 //! {tenant}/live/{id}/{version}/{track}/blocks/{b}.json         what is known of the segments b*64 to b*64+63
+//! {tenant}/live/{id}/{version}/{track}/forgotten.json       what was deleted of it, for the counts
 //! {tenant}/live/{id}/{version}/{track}/recording.json          the same of all, or in which blocks it is, once the channel has ended
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
@@ -18,14 +19,17 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::forgetting::ForgottenDocument;
 use super::window::{Keyframe, Segment, State};
 
 /// The version that is written.
 const VERSION: u32 = 1;
 /// That of recordings whose segments are in blocks.
 const IN_BLOCKS: u32 = 2;
-/// The newest that is read: that of blocks with a run of gaps.
-const NEWEST: u32 = 3;
+/// That of blocks with a run of gaps.
+const WITH_RUNS: u32 = 3;
+/// The newest that is read: that of channels which do not keep all, and of what is left of them.
+pub(crate) const NEWEST: u32 = 4;
 /// The most numbers that a run of gaps, or a hole, can stand for.
 const RUN_MAX: u64 = 1_000_000;
 /// Segments of a block.
@@ -45,6 +49,9 @@ pub(crate) struct ChannelDocument {
     pub(crate) segment_ms: u32,
     pub(crate) part_ms: u32,
     pub(crate) window_s: u32,
+    /// How long media is kept while it goes on; all of it where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_s: Option<u32>,
     /// SHA-256 of the key, in hex.
     pub(crate) key_sha256: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -102,6 +109,9 @@ pub(crate) struct RecordingDocument {
     /// What is said of spans of the channel's time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) marks: Vec<Mark>,
+    /// What came before the segments, where it is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forgotten: Option<ForgottenDocument>,
 }
 
 /// One segment.
@@ -251,7 +261,8 @@ impl ChannelDocument {
         key_sha256: String,
     ) -> Self {
         Self {
-            version: VERSION,
+            // What an older release would go on with as if all were there, it leaves out.
+            version: if new.keep_s.is_some() { NEWEST } else { VERSION },
             id: new.id,
             tenant: tenant.to_owned(),
             title: new.title.clone(),
@@ -259,6 +270,7 @@ impl ChannelDocument {
             segment_ms: new.segment_ms,
             part_ms: new.part_ms,
             window_s: new.window_s,
+            keep_s: new.keep_s,
             key_sha256,
             created_at: OffsetDateTime::now_utc(),
             is_ended: false,
@@ -277,7 +289,7 @@ impl ChannelDocument {
 impl BlockDocument {
     pub(crate) fn new(segments: Vec<SegmentDocument>) -> Self {
         let has_runs = segments.iter().any(|segment| segment.numbers != 1);
-        Self { version: if has_runs { NEWEST } else { VERSION }, segments }
+        Self { version: if has_runs { WITH_RUNS } else { VERSION }, segments }
     }
 }
 
@@ -298,14 +310,22 @@ impl RecordingDocument {
         segments: Vec<SegmentDocument>,
         marks: Vec<Mark>,
     ) -> Self {
-        Self { version: VERSION, target_duration_s, track, segments, blocks: None, marks }
+        Self { version: VERSION, target_duration_s, track, segments, blocks: None, marks, forgotten: None }
+    }
+
+    /// The same of a track of which this is not kept.
+    pub(crate) fn without(self, forgotten: ForgottenDocument) -> Self {
+        if forgotten.next == 0 {
+            return self;
+        }
+        Self { version: NEWEST, forgotten: Some(forgotten), ..self }
     }
 
     /// The same without its segments, which are in their blocks.
     pub(crate) fn in_blocks(&self) -> Self {
         let block = |segment: &SegmentDocument| segment.number / BLOCK_SEGMENTS;
         let blocks = self.segments.first().map(block).zip(self.segments.last().map(block));
-        Self { version: IN_BLOCKS, segments: Vec::new(), blocks, ..self.clone() }
+        Self { version: self.version.max(IN_BLOCKS), segments: Vec::new(), blocks, ..self.clone() }
     }
 
     /// Checks that numbers go on without a hole and that init segments are there.
@@ -371,6 +391,11 @@ impl SegmentDocument {
         }))
     }
 
+    /// The number behind all that it stands for.
+    pub(crate) fn end_number(&self) -> u64 {
+        self.number.saturating_add(self.numbers.max(1))
+    }
+
     pub(crate) fn is_gap(&self) -> bool {
         self.sha256.is_empty()
     }
@@ -410,6 +435,15 @@ impl TrackKeys {
     pub(crate) fn block(&self, number: u64) -> String {
         // In the order of their names.
         format!("{}/blocks/{number:012}.json", self.0)
+    }
+
+    /// Which block has this key.
+    pub(crate) fn block_of(&self, key: &str) -> Option<u64> {
+        key.strip_prefix(&self.blocks())?.strip_suffix(".json")?.parse().ok()
+    }
+
+    pub(crate) fn forgotten(&self) -> String {
+        format!("{}/forgotten.json", self.0)
     }
 
     pub(crate) fn recording(&self) -> String {

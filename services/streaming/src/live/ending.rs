@@ -5,11 +5,12 @@ use std::time::Duration;
 use flame_api::live::Channel as Shown;
 use flame_api::media::TrackKind;
 use flame_api::metadata::{NewAsset, NewVersion, Source};
+use flame_api::{Client, ClientError};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::documents::{self, ChannelDocument, RecordingDocument, SegmentDocument};
-use super::{Channel, DOCUMENT_TYPE, Live, LiveError, Track, archive, channel};
+use super::{Channel, DOCUMENT_TYPE, Live, LiveError, Track, archive, catalogued, forgetting};
 
 /// How long a channel that has ended is still served from memory: until then everybody knows the recording.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -57,13 +58,19 @@ impl Live {
     async fn record(&self, channel: &Channel) -> Result<Vec<RecordingDocument>, LiveError> {
         let (mut recordings, marks) = (Vec::new(), channel.marks());
         let Some(target_duration_s) = channel.last_target_duration_s() else { return Ok(recordings) };
-        for (track, document) in channel.tracks().into_iter().zip(channel.track_documents()) {
+        for track in channel.tracks() {
             self.flushed(&track).await?;
-            let segments = archive::segments(&self.0.store, &track.keys).await?;
+        }
+        // All begin alike: where the oldest media of one is.
+        let forgotten = forgetting::settle(&self.0.store, channel).await?;
+        for ((track, document), forgotten) in channel.tracks().into_iter().zip(channel.track_documents()).zip(forgotten)
+        {
+            let segments = archive::segments(&self.0.store, &track.keys, &forgotten).await?;
             if segments.is_empty() {
                 continue;
             }
             let recording = RecordingDocument::new(target_duration_s, document, segments, marks.to_vec());
+            let recording = recording.without(forgotten);
             let written = if recording.segments.len() > self.0.config.recording_inline_segments {
                 documents::write(&recording.in_blocks())
             } else {
@@ -96,7 +103,7 @@ impl Live {
             .into_iter()
             .map(|recording| {
                 let segments: Vec<_> = recording.segments.iter().map(SegmentDocument::segment).collect();
-                channel::catalogued(recording.track.track, &segments)
+                catalogued::track(recording.track.track, &segments)
             })
             .collect();
         // As it is before it says that it has ended: so an end that is tried again says the same.
@@ -105,15 +112,53 @@ impl Live {
         let json = documents::write(&before);
         let sha256 = hex::encode(Sha256::digest(&json));
         let source = Source { key, file_name: None, size_bytes: json.len() as u64, sha256 };
-        let probe = channel::probe(&tracks);
-        let asset = NewAsset { id: channel.id, title: document.title, source, probe, poster_key: None };
+        let probe = catalogued::probe(&tracks);
+        let asset = NewAsset { id: channel.id, title: document.title.clone(), source, probe, poster_key: None };
         let catalogue = self.0.catalogue.for_tenant(&self.0.tenant);
-        catalogue.create_asset(&asset).await?;
+        let id = channel.id;
+        if let Err(refused) = catalogue.create_asset(&asset).await {
+            if !Self::is_recording(&catalogue, &document, refused).await? {
+                tracing::warn!(channel = %id, "the asset of a channel was deleted before its end: nothing is catalogued");
+                return Ok(());
+            }
+            tracing::info!(channel = %id, "an end that was tried before has made the asset already");
+        }
         let mut tracks = tracks;
         tracks.sort_by_key(|track| track.kind == TrackKind::Audio);
         let version =
             NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks, thumbnails: None, conditioning: None };
-        catalogue.publish_version(channel.id, &channel.media_version, &version).await?;
-        Ok(())
+        match catalogue.publish_version(id, &channel.media_version, &version).await {
+            Ok(_) => Ok(()),
+            // What was published by that name is of the same media.
+            Err(refused) if refused.status() == Some(409) => {
+                let published = catalogue.asset(id).await?.and_then(|asset| asset.version);
+                let is_there = published.is_some_and(|version| version.name == channel.media_version);
+                if is_there { Ok(()) } else { Err(refused.into()) }
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Whether the asset that is there already is the channel's, from an end that was tried before, perhaps by an older release, which wrote
+    /// down other things; `false` where it was deleted.
+    ///
+    /// # Errors
+    /// What was said, where the asset is another one.
+    async fn is_recording(
+        catalogue: &Client,
+        document: &ChannelDocument,
+        refused: ClientError,
+    ) -> Result<bool, LiveError> {
+        if refused.status() != Some(409) {
+            return Err(refused.into());
+        }
+        let (tenant, id) = (&document.tenant, document.id);
+        match catalogue.asset(id).await? {
+            None => Ok(false),
+            Some(asset) => {
+                let own = [documents::ended_key(tenant, id), documents::channel_key(tenant, id)];
+                if own.contains(&asset.source.key) { Ok(true) } else { Err(refused.into()) }
+            }
+        }
     }
 }

@@ -6,6 +6,8 @@ use super::LiveError;
 
 /// Longest URL of a source.
 const URL_MAX_BYTES: usize = 4096;
+/// Longest time for which a channel can be asked to keep media, seconds: a leap year. Who wants more keeps all.
+const KEEP_MAX_S: u32 = 366 * 86_400;
 /// Shorter sides of renditions that transcode makes, pixels.
 const RUNG_SIDES: std::ops::RangeInclusive<u32> = 90..=2160;
 
@@ -20,6 +22,9 @@ pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
     within("segment_ms", new.segment_ms, 1_000, 10_000)?;
     within("part_ms", new.part_ms, 100, 1_000)?;
     within("window_s", new.window_s, 30, 43_200)?;
+    if let Some(keep_s) = new.keep_s {
+        within("keep_s", keep_s, new.window_s, KEEP_MAX_S)?;
+    }
     if new.title.trim().is_empty() || new.title.chars().count() > 500 {
         return Err(LiveError::Bounds("`title` must have 1 to 500 characters".to_owned()));
     }

@@ -44,14 +44,15 @@ struct Written {
 // === impl Manifest ===
 
 impl Manifest {
-    /// Remembers the Periods of all that was ever sent.
-    pub(super) fn restore(&mut self, tracks: &[(TrackDocument, Vec<SegmentDocument>)]) {
+    /// Remembers the Periods of all that is kept of what was ever sent, the first of which began at one of `known_ms`.
+    pub(super) fn restore(&mut self, tracks: &[(TrackDocument, Vec<SegmentDocument>)], known_ms: Vec<u64>) {
         let track = |(document, segments): &(TrackDocument, Vec<SegmentDocument>)| flame_playlist::LiveTrack {
             track: flame_playlist::DashTrack { timescale: document.track.timescale, ..Default::default() },
             first_number: segments.first().map_or(0, |first| first.number),
             segments: segments.iter().map(listed).collect(),
         };
-        let all = LiveMpd { tracks: tracks.iter().map(track).collect(), ..LiveMpd::default() };
+        let tracks = tracks.iter().map(track).collect();
+        let all = LiveMpd { tracks, known_period_starts_ms: known_ms, ..LiveMpd::default() };
         self.period_starts_ms = all.period_starts_ms();
     }
 }
@@ -85,6 +86,12 @@ impl Channel {
         if let Some(mpd) = self.live_mpd(known) {
             manifest.period_starts_ms = mpd.period_starts_ms();
         }
+    }
+
+    /// When the Period began in which `at_ms` lies, if that is known.
+    pub(super) fn period_start_ms(&self, at_ms: u64) -> Option<u64> {
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        manifest.period_starts_ms.iter().copied().filter(|start_ms| *start_ms <= at_ms).max()
     }
 
     fn live_mpd(&self, known_period_starts_ms: Vec<u64>) -> Option<LiveMpd> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use flame_api::live::{LiveTrack, NewPublication, Publication};
+use flame_api::live::{LiveTrack, NewPublication, Publication, Taken};
 use flame_cmaf::arriving::Arrival;
 use futures_util::StreamExt;
 use uuid::Uuid;
@@ -117,7 +117,7 @@ impl Live {
     }
 
     /// A track that the channel has not had before.
-    pub(super) fn new_track(&self, channel: &Channel, facts: &LiveTrack, first_number: u64) -> Arc<Track> {
+    pub(super) fn new_track(&self, channel: &Arc<Channel>, facts: &LiveTrack, first_number: u64) -> Arc<Track> {
         let keys = self.keys(channel, &facts.name);
         let track = Arc::new(channel.new_track(keys, facts.clone(), first_number));
         channel.add(facts.name.clone(), Arc::clone(&track));
@@ -174,14 +174,14 @@ impl Live {
         self.write(&channel, |document| document.tracks = tracks).await
     }
 
-    /// Takes a segment, part by part while it comes.
+    /// Takes a segment, part by part while it comes. It is held where its publication stands by.
     pub(crate) async fn receive(
         &self,
         publication: Uuid,
         name: &str,
         number: u64,
         body: Body,
-    ) -> Result<(), LiveError> {
+    ) -> Result<Taken, LiveError> {
         let (channel, track) = self.published(publication, name)?;
         let standby = self.standby(&channel, publication);
         let defaults = standby.as_ref().map_or_else(|| track.defaults(), |standby| standby.defaults(name));
@@ -226,7 +226,9 @@ impl Live {
             }
         }
         channel.note_periods();
-        self.note_target(&channel).await
+        self.note_target(&channel).await?;
+        let has_channel = standby.is_none_or(|standby| standby.is_sending());
+        Ok(if has_channel { Taken::Used } else { Taken::Held })
     }
 
     /// Writes down the target duration as soon as it is known.

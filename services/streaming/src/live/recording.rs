@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use flame_object_store::StoreError;
-use flame_playlist::{Content, LiveMedia, LiveSegment, PlaylistError};
+use flame_playlist::{Content, LiveMedia, LiveSegment, PlaylistError, date_ranges_since};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use moka::future::Cache;
 use thiserror::Error;
@@ -142,18 +142,24 @@ impl Recordings {
 impl Recording {
     fn of(keys: TrackKeys, document: &RecordingDocument) -> Result<Self, PlaylistError> {
         let facts = &document.track.track;
+        let forgotten = document.forgotten.clone().unwrap_or_default();
+        let begins = document.segments.first().filter(|_| forgotten.next > 0);
+        // What was said of what is not there any more means nothing.
+        let from_ms =
+            begins.map_or(0, |first| u128::from(first.time_ticks) * 1000 / u128::from(facts.timescale.max(1)));
+        let from_ms = u64::try_from(from_ms).unwrap_or(u64::MAX);
         let first_number = document.segments.first().map_or(0, |first| first.number);
         let media = LiveMedia {
             timescale: facts.timescale,
             target_duration_s: document.target_duration_s,
             part_target_ticks: u64::from(facts.part_ticks),
             first_number,
-            discontinuity_sequence: 0,
+            discontinuity_sequence: forgotten.discontinuities,
             segments: document.segments.iter().map(listed).collect(),
             is_over: true,
             reports: Vec::new(),
             // They were checked when they were made; without them it plays all the same.
-            date_ranges: marks::date_ranges(&document.marks).unwrap_or_default(),
+            date_ranges: date_ranges_since(&marks::date_ranges(&document.marks).unwrap_or_default(), from_ms),
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
         let segment =
@@ -165,7 +171,7 @@ impl Recording {
             media,
             sizes_bytes: document.segments.iter().map(|segment| segment.size_bytes).collect(),
             keyframes: document.segments.iter().map(|segment| segment.keyframes.clone()).collect(),
-            keyframes_before: 0,
+            keyframes_before: forgotten.keyframes,
             origin_ticks: came.map(|segment| segment.time_ticks),
         };
         Ok(Self {

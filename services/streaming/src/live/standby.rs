@@ -78,6 +78,11 @@ impl Standby {
         self.role.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it has the channel.
+    pub(super) fn is_sending(&self) -> bool {
+        matches!(*self.role(), Role::Sending { .. })
+    }
+
     /// How long nothing has come of it.
     pub(super) fn silent_for(&self) -> Duration {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::documents::{InitDocument, TrackKeys};
+use super::forgetting::Forgetting;
 use super::standby::Init as Counted;
 use super::view::View;
 use super::window::{NotTaken, State, Window};
@@ -35,6 +36,8 @@ pub(crate) struct Track {
     /// Something waits to be stored.
     pub(super) to_store: Notify,
     written: Mutex<Written>,
+    /// What of it is not kept; held while something is deleted.
+    pub(super) forgetting: tokio::sync::Mutex<Forgetting>,
     /// Who sent it last, or began to.
     publication: Mutex<Option<Uuid>>,
 }
@@ -102,6 +105,7 @@ impl Track {
             changes: watch::Sender::new(0),
             to_store: Notify::new(),
             written: Mutex::default(),
+            forgetting: tokio::sync::Mutex::default(),
             publication: Mutex::default(),
         }
     }

@@ -164,6 +164,11 @@ impl Window {
         self.part_target_ticks = self.part_target_ticks.max(part_target_ticks);
     }
 
+    /// The first number that viewers can go back to, or that still has to be stored.
+    pub(crate) fn needed_from(&self) -> u64 {
+        self.unstored().next().map_or(self.first_number, |(number, _)| number.min(self.first_number))
+    }
+
     /// The number of the next segment that can be begun.
     pub(crate) fn next_number(&self) -> u64 {
         self.first_number + self.segments.len() as u64

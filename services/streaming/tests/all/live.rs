@@ -97,6 +97,7 @@ pub async fn channel(world: &World) -> Channel {
         segment_ms: 2000,
         part_ms: 500,
         window_s: 30,
+        keep_s: None,
         source: None,
         ladder: None,
     };
@@ -132,7 +133,8 @@ pub async fn put(
 
 pub async fn send(world: &World, publication: &Publication, number: u64, parts: &[Bytes]) {
     let answer = put(world, publication, &format!("{number}.m4s"), parts.concat()).await;
-    assert_eq!(answer.status(), 204, "{:?}", answer.text().await);
+    // What is held of who stands by is accepted, and what is the channel's has no content.
+    assert!(matches!(answer.status().as_u16(), 202 | 204), "{:?}", answer.text().await);
 }
 
 /// A segment that is sent part by part: the next one when it is told.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use bytes::Bytes;
 use flame_api::live::{Channel, ChannelState, NewPublication, Publication};
+use flame_api::metadata::{NewAsset, NewVersion, Source};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 
@@ -12,9 +13,9 @@ use crate::live::{
     Encoder, NOON_TICKS, PART_TICKS, PARTS, channel, octets, open, path, playlist, publish, send, track,
 };
 use crate::live_forms::{end, sent, text};
-use crate::world::{DEADLINE, World};
+use crate::world::{DEADLINE, World, probe};
 
-async fn publish_all(world: &World, channel: &Channel, names: &[&str], init: Bytes) -> Publication {
+pub async fn publish_all(world: &World, channel: &Channel, names: &[&str], init: Bytes) -> Publication {
     let tracks = names.iter().map(|name| track(name)).collect();
     let new = NewPublication { key: channel.key.clone().unwrap(), tracks, standby: false };
     let answer = world.http.post(world.url("publications")).json(&new).send().await.unwrap();
@@ -26,7 +27,7 @@ async fn publish_all(world: &World, channel: &Channel, names: &[&str], init: Byt
     publication
 }
 
-async fn put(world: &World, publication: &Publication, name: &str, body: impl Into<reqwest::Body>) {
+pub async fn put(world: &World, publication: &Publication, name: &str, body: impl Into<reqwest::Body>) {
     let url = world.url(&format!("publications/{}/{name}", publication.id));
     let answer = world.http.put(url).body(body).send().await.unwrap();
     assert_eq!(answer.status(), 204, "{name}: {:?}", answer.text().await);
@@ -248,4 +249,55 @@ async fn live_needs_no_catalogue() {
     }
     world.relay.refuse(false);
     world.stop().await;
+}
+
+/// The end was tried before: by a release that wrote down other things, or the asset was deleted since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_whose_asset_is_there_already_can_be_ended() {
+    let world = World::start().await;
+    let source = |key: String| Source { key, file_name: None, size_bytes: 7, sha256: "ab".repeat(32) };
+    let asset_of = |channel: &Channel, key: String| {
+        let (id, title) = (channel.id, "As it was called then".to_owned());
+        NewAsset { id, title, source: source(key), probe: probe(), poster_key: None }
+    };
+    for folder in ["channels", "channels-ended"] {
+        let (channel, _, _, segments) = sent(&world, 2).await;
+        let key = format!("default/{folder}/{}.json", channel.id);
+        world.catalogue.create_asset(&asset_of(&channel, key)).await.unwrap();
+        if folder == "channels-ended" {
+            let version = NewVersion {
+                job_id: None,
+                chain: "live".to_owned(),
+                tracks: Vec::new(),
+                thumbnails: None,
+                conditioning: None,
+            };
+            // The same name for what an older release said otherwise, as far as the catalogue takes it.
+            let _ = world.catalogue.publish_version(channel.id, &channel.version, &version).await;
+        }
+        end_once(&world, &channel, 200).await;
+        let asset = world.catalogue.asset(channel.id).await.unwrap().expect("it is there");
+        assert_eq!(asset.version.map(|version| version.name), Some(channel.version.clone()), "{folder}");
+        assert_eq!(octets(&world, &channel, "1.m4s").await, segments[1].concat());
+    }
+    // Deleted, so nobody wants it: the channel ends.
+    let (channel, _, _, _) = sent(&world, 2).await;
+    let key = format!("default/channels/{}.json", channel.id);
+    world.catalogue.create_asset(&asset_of(&channel, key)).await.unwrap();
+    assert!(world.catalogue.delete_asset(channel.id).await.unwrap());
+    end_once(&world, &channel, 200).await;
+    let shown: Channel = world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
+    assert_eq!(shown.state, ChannelState::Ended);
+    // Another one's is not touched.
+    let (channel, _, _, _) = sent(&world, 2).await;
+    world.catalogue.create_asset(&asset_of(&channel, format!("default/sources/{}", channel.id))).await.unwrap();
+    end_once(&world, &channel, 500).await;
+    let asset = world.catalogue.asset(channel.id).await.unwrap().expect("it is there");
+    assert!(asset.version.is_none());
+    world.stop().await;
+}
+
+async fn end_once(world: &World, channel: &Channel, status: u16) {
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), status, "{:?}", answer.text().await);
 }

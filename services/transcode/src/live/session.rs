@@ -4,7 +4,7 @@
 //! taken from here. It ends when the source does, and the child has given out the rest; when either side breaks, so does the other.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Buf, Bytes, BytesMut};
@@ -16,10 +16,11 @@ use flame_service_host::problem::chain;
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::owing::Owing;
 use super::{LadderError, Ladders, Place, plan};
 use crate::metrics::Open;
 
@@ -27,9 +28,6 @@ use crate::metrics::Open;
 const READ_BYTES: usize = 64 << 10;
 /// The most octets of an init segment, and of the description.
 const INIT_MAX_BYTES: usize = 1 << 20;
-
-/// A source that brings nothing for so long rests.
-const REST: Duration = Duration::from_secs(1);
 
 /// See the module.
 struct Session {
@@ -41,9 +39,7 @@ struct Session {
     /// What the child said before the answer began.
     first: Option<Bytes>,
     is_over: bool,
-    /// When something came last, and since when nothing has been made although something came.
-    came_at: Instant,
-    owed_since: Option<Instant>,
+    owing: Owing,
     idle: Duration,
     stuck: Duration,
     stop: CancellationToken,
@@ -106,8 +102,7 @@ impl Ladders {
             pending: rest,
             first: Some(first.freeze()),
             is_over: false,
-            came_at: Instant::now(),
-            owed_since: None,
+            owing: Owing::new(Instant::now()),
             idle: config.idle.0,
             stuck: config.stuck.0,
             stop: self.0.stop.clone(),
@@ -180,11 +175,11 @@ impl Session {
     async fn next(&mut self) -> Next {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         let Self { child: LiveChild { stdin, stdout, .. }, body, pending, is_over, idle, stuck, stop, .. } = self;
-        let (came_at, owed_since) = (&mut self.came_at, &mut self.owed_since);
-        let due = *owed_since;
+        let owing = &mut self.owing;
+        let due = owing.due(*stuck);
         let overdue = async {
             match due {
-                Some(since) => sleep_until(since + *stuck).await,
+                Some(due) => sleep_until(due.into()).await,
                 None => std::future::pending().await,
             }
         };
@@ -201,7 +196,7 @@ impl Session {
             read = stdout.read_buf(&mut buffer) => match read {
                 Ok(0) => Next::Closed,
                 Ok(_) => {
-                    *owed_since = None;
+                    owing.made();
                     Next::Made(buffer.freeze())
                 }
                 Err(error) => Next::Broke(error),
@@ -217,22 +212,23 @@ impl Session {
             octets = timeout(*idle, body.next()), if wants_more => match octets {
                 Ok(Some(Ok(octets))) => {
                     *pending = octets;
-                    // For the time in which a source rested, nothing is owed.
-                    if came_at.elapsed() > REST || owed_since.is_none() {
-                        *owed_since = Some(Instant::now());
-                    }
-                    *came_at = Instant::now();
+                    owing.came(Instant::now());
                     Next::GoOn
                 }
                 Ok(None) => {
-                    (*is_over, *stdin, *owed_since) = (true, None, Some(Instant::now()));
+                    (*is_over, *stdin) = (true, None);
+                    owing.over(Instant::now());
                     Next::GoOn
                 }
                 Ok(Some(Err(error))) => Next::Broke(io::Error::other(error)),
                 Err(_) => Next::Broke(io::Error::other(format!("the source brought nothing for {} s", idle.as_secs()))),
             },
             () = overdue => {
-                Next::Broke(io::Error::other(format!("the media process made nothing for {} s", stuck.as_secs())))
+                if owing.is_overdue(Instant::now(), pending.is_empty(), *stuck) {
+                    let why = format!("the media process made nothing for {} s", stuck.as_secs());
+                    return Next::Broke(io::Error::other(why));
+                }
+                Next::GoOn
             }
             () = stop.cancelled() => Next::Broke(io::Error::other("the service stops")),
         }

@@ -36,6 +36,9 @@ pub(super) enum LadderError {
     /// A rendition and a track of the encoder have one name.
     #[error("the encoder calls a track {0:?}, as a rung is called")]
     Name(String),
+    /// Another encoder has the channel.
+    #[error("another encoder has the channel")]
+    Aside,
     /// Transcode could not be asked, or says no.
     #[error("transcode makes no ladder")]
     Client(#[source] Box<ClientError>),
@@ -81,7 +84,7 @@ impl LadderError {
     /// Whether trying again gives the same.
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::Several | Self::Name(_) => true,
+            Self::Several | Self::Name(_) | Self::Aside => true,
             Self::Client(error) => matches!(error.status(), Some(400 | 422)),
             Self::Late(_) | Self::Broken(_) | Self::Early | Self::Stuck(_) | Self::Answer(_) | Self::Relay(_) => false,
         }
@@ -91,6 +94,7 @@ impl LadderError {
     pub(super) fn reason(&self) -> &'static str {
         match self {
             Self::Several | Self::Name(_) => "variants",
+            Self::Aside => "standby",
             Self::Client(_) if self.is_final() => "refused",
             Self::Client(_) | Self::Late(_) => "away",
             Self::Stuck(_) => "stuck",

@@ -3,15 +3,15 @@
 use flame_api::live::LiveTrack;
 
 use super::{State, Window};
-use crate::live::documents::SegmentDocument;
+use crate::live::forgetting::ForgottenDocument;
 use crate::live::view::View;
 
 impl Window {
     /// Says what came before all that is restored, and when the first segment of all began.
-    pub(crate) fn restore_before(&mut self, before: &[SegmentDocument], origin_ticks: Option<u64>) {
-        self.keyframes_before = before.iter().map(|segment| segment.keyframes.len() as u64).sum();
-        self.discontinuity_sequence = before.iter().map(|segment| u64::from(segment.is_discontinuity)).sum();
-        self.origin_ticks = origin_ticks;
+    pub(crate) fn restore_before(&mut self, before: &ForgottenDocument, origin_ticks: Option<u64>) {
+        self.keyframes_before = before.keyframes;
+        self.discontinuity_sequence = before.discontinuities;
+        self.origin_ticks = before.origin_ticks.or(origin_ticks);
     }
 
     /// All that is known of the track now.
