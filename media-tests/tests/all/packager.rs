@@ -209,7 +209,7 @@ async fn a_ladder_is_cut_and_described_as_shaka_packager_does() {
     let folder = Scratch::new("tracks");
     let mut pictures = Vec::new();
     for (at, variant) in renditions.variants.iter().enumerate() {
-        pictures.push(fetch(&variant.url, folder.join(&format!("v{at}.mp4"))).await);
+        pictures.push(fetch(&variant.url, folder.join(format!("v{at}.mp4"))).await);
     }
     let sound = fetch(&renditions.audio[0], folder.join("a.mp4")).await;
     assert!(pictures.len() >= 2, "{renditions:?}");
