@@ -85,7 +85,7 @@ impl Front {
             .filter_map(|name| crate::warm::resolve(target, own.get(name)?.to_str().ok()?));
         let urls = named.chain([target.to_owned()]).filter_map(|changed| url::canonical(&changed, Token::Unverified));
         let resources = urls.map(|changed| format!("{}{changed}", self.key_prefix)).collect();
-        Changed { resources, prefix: self.key_prefix.clone(), groups: policy::invalidated(answer).into() }
+        Changed { resources, prefix: self.key_prefix.clone(), groups: policy::invalidated(answer) }
     }
 
     /// An answer that is for one only.
