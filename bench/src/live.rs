@@ -12,6 +12,7 @@ use bytes::Bytes;
 use flame_api::live::{LiveTrack, NewChannel, NewPublication, Publication};
 use flame_api::media::TrackKind;
 use flame_cmaf::{MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use time::OffsetDateTime;
 use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
@@ -72,6 +73,10 @@ pub async fn measure(options: &Options) -> Result<Section> {
         }
     }
     let p99_ms = crowd.max();
+    let resident_mib = flame.server.resident_mib()?;
+    // Each viewer is a connection, and shells often begin with 1,024 files.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).context("raise the limit of open files")?;
     let mut carried = 0;
     for viewers in CROWDS {
         // A connection that is refused or breaks is an end of the search, too.
@@ -80,7 +85,6 @@ pub async fn measure(options: &Options) -> Result<Section> {
             Ok(_) | Err(_) => break,
         }
     }
-    let resident_mib = flame.server.resident_mib()?;
     flame.server.stop().await?;
     Ok(Section {
         name: "live",

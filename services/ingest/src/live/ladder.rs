@@ -31,6 +31,8 @@ use crate::retry;
 use feed::Feed;
 use session::{LadderError, Session};
 
+/// How long after it began a publication that took a channel over may be told that another one has it.
+const TAKEOVER_GRACE: Duration = Duration::from_secs(10);
 /// Pause before it is said again how it goes, where that was not heard.
 const SAY_AGAIN: Duration = Duration::from_secs(2);
 
@@ -144,10 +146,20 @@ impl Opened {
             Some(session) => {
                 lanes.extend(session.tracks().iter().filter_map(|track| lane(&track.name)));
                 let (cut, kept) = (party.cut.clone(), keep(Arc::clone(&party), session, lanes.clone()));
-                tasks.spawn(async move { cut.run_until_cancelled_owned(kept).await.unwrap_or(Ended::Done) });
+                let cut_short = lanes.clone();
+                tasks.spawn(async move {
+                    cut.run_until_cancelled_owned(kept).await.unwrap_or_else(|| {
+                        // What is under way of them comes to no end.
+                        cut_short.iter().for_each(|lane| lane.cut());
+                        Ended::Done
+                    })
+                });
             }
             None if is_hopeless => {}
-            None => drop(tasks.spawn(wait(Arc::clone(&party)))),
+            None => {
+                let (cut, waits) = (party.cut.clone(), wait(Arc::clone(&party)));
+                tasks.spawn(async move { cut.run_until_cancelled_owned(waits).await.unwrap_or(Ended::Done) });
+            }
         }
         tasks.spawn(say(Arc::clone(&party)));
         Ladder { party, lanes, tasks }
@@ -363,6 +375,8 @@ async fn keep(party: Arc<Party>, mut session: Session, lanes: Vec<Arc<Queue>>) -
 /// Of an encoder that is to stand by: its ladder ends when another one has the channel, and it has to begin anew for one when it has it itself.
 async fn turn(party: Arc<Party>, mut role: Role) -> Ended {
     if !party.is_aside.load(Ordering::Relaxed) {
+        // Until it is said once that it has the channel, what is held is what came before streaming had heard of the takeover.
+        let _ = tokio::time::timeout(TAKEOVER_GRACE, role.wait_for(|taken| *taken == Some(Taken::Used))).await;
         if role.wait_for(|taken| *taken == Some(Taken::Held)).await.is_err() {
             return Ended::Done;
         }

@@ -154,7 +154,8 @@ pub(super) async fn segments(
         for object in found.objects.into_iter().filter(|object| is_kept(&object.key)) {
             let json = store.get(&object.key, DOCUMENT_MAX_BYTES).await?;
             let block: BlockDocument = documents::read(&object.key, &json)?;
-            segments.extend(block.segments);
+            // Of a block that was the last of its track, all may be on its way out.
+            segments.extend(block.segments.into_iter().filter(|segment| segment.end_number() > forgotten.next));
         }
         page = found.next;
         if page.is_none() {

@@ -116,12 +116,16 @@ impl Live {
         let asset = NewAsset { id: channel.id, title: document.title.clone(), source, probe, poster_key: None };
         let catalogue = self.0.catalogue.for_tenant(&self.0.tenant);
         let id = channel.id;
+        let mut is_there = true;
         if let Err(refused) = catalogue.create_asset(&asset).await {
-            if !Self::is_recording(&catalogue, &document, refused).await? {
-                tracing::warn!(channel = %id, "the asset of a channel was deleted before its end: nothing is catalogued");
-                return Ok(());
+            is_there = Self::is_recording(&catalogue, &document, refused).await?;
+            if is_there {
+                tracing::info!(channel = %id, "an end that was tried before has made the asset already");
+            } else {
+                // It may be in the trash, and then has all that it needs when it is taken out; of one that is gone for good the
+                // catalogue has the media deleted once more.
+                tracing::warn!(channel = %id, "the asset of a channel was deleted before its end");
             }
-            tracing::info!(channel = %id, "an end that was tried before has made the asset already");
         }
         let mut tracks = tracks;
         tracks.sort_by_key(|track| track.kind == TrackKind::Audio);
@@ -129,6 +133,7 @@ impl Live {
             NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks, thumbnails: None, conditioning: None };
         match catalogue.publish_version(id, &channel.media_version, &version).await {
             Ok(_) => Ok(()),
+            Err(refused) if refused.status() == Some(404) && !is_there => Ok(()),
             // What was published by that name is of the same media.
             Err(refused) if refused.status() == Some(409) => {
                 let published = catalogue.asset(id).await?.and_then(|asset| asset.version);

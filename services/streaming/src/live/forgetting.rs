@@ -6,6 +6,7 @@
 //! that has ended: what it has then is the recording.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flame_object_store::{Store, StoreError};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -17,6 +18,10 @@ use super::channel::Channel;
 use super::documents::{self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, NEWEST, SegmentDocument, TrackKeys};
 use super::track::Track;
 
+/// How long deleting one block may take: nothing of its track is stored meanwhile.
+const FORGET_WITHIN: Duration = Duration::from_secs(20);
+/// How much further a channel has to come before it is tried again, milliseconds.
+const AGAIN_AFTER_MS: u64 = 60_000;
 /// Segments that are deleted at a time.
 const AT_ONCE: usize = 8;
 
@@ -64,12 +69,14 @@ impl ForgottenDocument {
     /// The same once these are not kept, which follow; `period_start_ms` is that of what is left.
     pub(super) fn and(&self, segments: &[SegmentDocument], period_start_ms: Option<u64>) -> Self {
         let came = segments.iter().find(|segment| !segment.is_gap());
+        // A block may end with the track, and a process within it: what is counted is not counted again.
+        let fresh = || segments.iter().filter(|segment| segment.end_number() > self.next);
         Self {
             version: NEWEST,
             next: segments.iter().map(SegmentDocument::end_number).max().unwrap_or(0).max(self.next),
             discontinuities: self.discontinuities
-                + segments.iter().map(|segment| u64::from(segment.is_discontinuity)).sum::<u64>(),
-            keyframes: self.keyframes + segments.iter().map(|segment| segment.keyframes.len() as u64).sum::<u64>(),
+                + fresh().map(|segment| u64::from(segment.is_discontinuity)).sum::<u64>(),
+            keyframes: self.keyframes + fresh().map(|segment| segment.keyframes.len() as u64).sum::<u64>(),
             origin_ticks: self.origin_ticks.or(came.map(|segment| segment.time_ticks)),
             period_start_ms: period_start_ms.or(self.period_start_ms),
         }
@@ -129,7 +136,20 @@ pub(super) async fn forget(store: &Store, channel: &Channel, track: &Track) -> R
         return Ok(());
     }
     let periods = |at_ms| channel.period_start_ms(at_ms);
-    let oldest = forget_one(store, track, limit, &periods).await?;
+    // Whatever the store does, what comes in has to be stored, too.
+    let forgot = tokio::time::timeout(FORGET_WITHIN, forget_one(store, track, limit, &periods)).await;
+    let oldest = match forgot {
+        Ok(Ok(oldest)) => oldest,
+        Ok(Err(error)) => {
+            forgetting.not_before_ms = limit.end_ms.saturating_add(AGAIN_AFTER_MS);
+            return Err(error);
+        }
+        Err(_) => {
+            tracing::warn!(track = %track.keys.blocks(), "old live media is kept for now: the store takes too long to delete it");
+            forgetting.not_before_ms = limit.end_ms.saturating_add(AGAIN_AFTER_MS);
+            return Ok(());
+        }
+    };
     *forgetting = match oldest {
         Oldest::Gone => Forgetting::default(),
         Oldest::Stays { block, end_ms } => {

@@ -172,7 +172,7 @@ impl Recording {
             sizes_bytes: document.segments.iter().map(|segment| segment.size_bytes).collect(),
             keyframes: document.segments.iter().map(|segment| segment.keyframes.clone()).collect(),
             keyframes_before: forgotten.keyframes,
-            origin_ticks: came.map(|segment| segment.time_ticks),
+            origin_ticks: forgotten.origin_ticks.or(came.map(|segment| segment.time_ticks)),
         };
         Ok(Self {
             keys,
