@@ -67,7 +67,12 @@ impl Vain {
 
     /// Takes note of what asking `gave` for `key`.
     pub(crate) fn note(&self, key: &Arc<str>, gave: Gave, now: UnixMs) {
-        self.all.0.store(if gave == Gave::Nothing { now.plus_ms(REST_MS).0 } else { 0 }, Ordering::Relaxed);
+        if gave == Gave::Nothing {
+            // What comes to nothing meanwhile puts nothing off: somebody asks each time that it is due.
+            let _ = self.all.0.compare_exchange(0, now.plus_ms(REST_MS).0, Ordering::Relaxed, Ordering::Relaxed);
+        } else {
+            self.all.0.store(0, Ordering::Relaxed);
+        }
         match gave {
             Gave::Answer if self.keys.is_empty() => {}
             Gave::Answer => drop(self.keys.remove(key)),
@@ -105,6 +110,7 @@ mod tests {
         assert_eq!(vain.turn(&a, at(0)), Doubted::Ask);
         vain.note(&a, Gave::Nothing, at(0));
         assert_eq!([vain.turn(&a, at(1)), vain.turn(&b, at(1))], [Doubted::Use; 2], "it is away for all");
+        vain.note(&b, Gave::Nothing, at(REST_MS - 1));
         let turns = [0, 1, 2].map(|_| vain.turn(&b, at(REST_MS)));
         assert_eq!(turns, [Doubted::UseAndAsk, Doubted::Use, Doubted::Use], "one asks");
         // It is back: what was asked for in vain is asked for beside it, the rest before it is used.

@@ -163,7 +163,13 @@ impl Peers {
         let answers = join_all(asked).await;
         let are_all = answers.iter().all(Result::is_ok);
         let logs = answers.into_iter().flatten().flatten().collect();
-        (logs, if are_all { CaughtUp::Wholly } else { CaughtUp::InPart })
+        // There may be others that a router which has just started does not list yet.
+        let caught_up = match (are_all, is_complete) {
+            (true, true) => CaughtUp::Wholly,
+            (true, false) => CaughtUp::Alone,
+            (false, _) => CaughtUp::InPart,
+        };
+        (logs, caught_up)
     }
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.

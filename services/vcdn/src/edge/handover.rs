@@ -258,10 +258,10 @@ fn sliced(slices: Box<Slices>) -> impl Stream<Item = io::Result<Bytes>> + Send {
                         Place::Behind(Box::new(rest.map_err(io::Error::other)?))
                     }
                 },
-                Place::Behind(mut rest) => {
-                    let bytes = rest.next().await.map_err(io::Error::other)?;
-                    return Ok(bytes.map(|bytes| (bytes, (slices, Place::Behind(rest)))));
-                }
+                Place::Behind(mut rest) => match rest.next().await.map_err(io::Error::other)? {
+                    Some(bytes) => return Ok(Some((bytes, (slices, Place::Behind(rest))))),
+                    None => Place::Between,
+                },
             };
         }
     })

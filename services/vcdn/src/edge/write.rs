@@ -85,7 +85,10 @@ pub(super) async fn answer(
                 sent += bytes;
                 if !is_whole {
                     let (bytes, is_whole) = socket.rest(&slices, end - offset - bytes).await?;
-                    break (sent + bytes, is_whole);
+                    sent += bytes;
+                    if !is_whole {
+                        break (sent, false);
+                    }
                 }
             }
         }

@@ -38,7 +38,7 @@ pub(crate) struct Slice {
     pub end: u64,
 }
 
-/// The bytes behind a slice that could not be had, as they come from upstream, for one viewer alone.
+/// The bytes of a slice that could not be had, as they come from upstream, for one viewer alone.
 #[derive(Debug)]
 pub(crate) struct Rest {
     front: Arc<Front>,
@@ -88,14 +88,14 @@ impl Slices {
         Some(slice)
     }
 
-    /// All that is wanted still, where of the last slice `missing_bytes` cannot be had: there was no room for it, or it broke off. Who has
-    /// the beginning gets the same bytes, past what is kept.
+    /// What is wanted still of the last slice, where `missing_bytes` of it cannot be had: there was no room for it, or it broke off. Who
+    /// has the beginning gets the same bytes, past what is kept; the next slice is shared again.
     pub(crate) async fn rest(&self, missing_bytes: u64) -> Result<Rest, UpstreamError> {
         let first = self.at - missing_bytes;
         let asset = self.front.shelf.assets.of(&self.whole.target);
         count(&asset.passed, 1);
-        let answer = slice::ask(&self.front, &self.whole, (first, self.end)).await?;
-        Ok(Rest { front: Arc::clone(&self.front), body: answer.into_body(), left_bytes: self.end - first })
+        let answer = slice::ask(&self.front, &self.whole, (first, self.at)).await?;
+        Ok(Rest { front: Arc::clone(&self.front), body: answer.into_body(), left_bytes: missing_bytes })
     }
 }
 

@@ -238,7 +238,6 @@ async fn while_upstream_is_away_what_may_have_been_purged_is_waited_for_once() {
     let world = World::with(|config| {
         config.cache.folder = Some(here.path().to_owned());
         config.host.advertise = Some(([127, 0, 0, 1], nowhere).into());
-        config.upstream.answer_timeout = Span(std::time::Duration::from_millis(500));
     })
     .await;
     let mut config = world.config.clone();
@@ -264,6 +263,7 @@ async fn while_upstream_is_away_what_may_have_been_purged_is_waited_for_once() {
     for path in paths {
         world.origin.put(path, Reply::new("old").gated(None, &gate));
     }
+    config.upstream.answer_timeout = Span(std::time::Duration::from_millis(500));
     let back = flame_vcdn::start(config).await.unwrap();
     assert_eq!(at(&back, paths[0]).await, ("fwd=stale; detail=stale-if-error".to_owned(), "old".to_owned()));
     for path in paths {

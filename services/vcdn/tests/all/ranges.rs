@@ -121,8 +121,10 @@ async fn who_has_the_beginning_gets_the_rest_though_there_is_no_room_for_more_sl
         assert_eq!(part.bytes().await.expect("it does not break off"), bytes(LENGTH)[4_500_000..8_000_000]);
     }
     let asked = ranges(&world.origin.asked("/film"));
-    let rest = format!("bytes={}-7999999", 5 << 20);
-    assert_eq!(asked.iter().filter(|range| **range == rest).count(), 2, "{asked:?}");
+    // Nobody takes all the rest for himself: the next slice may be for all again.
+    let end = |range: &str| range.rsplit_once('-').and_then(|(_, end)| end.parse::<u64>().ok());
+    let of_first: Vec<_> = asked.iter().filter(|range| range.starts_with(&format!("bytes={}-", 5 << 20))).collect();
+    assert!(of_first.len() >= 2 && of_first.iter().all(|range| end(range) == Some((6 << 20) - 1)), "{asked:?}");
     gate.send_replace(true);
     assert_eq!(whole.bytes().await.unwrap(), bytes(LENGTH));
     for other in others {
