@@ -58,7 +58,7 @@ async fn players_of_dash_follow_a_live_channel() {
     })
     .await;
     // dash.js takes segments while they are made, and is to be 3 s behind; Shaka Player takes whole ones, and is to be 6 s behind.
-    browser::two_at_a_time([(Player::DashJs, 5.0), (Player::Shaka, 9.0)].map(async |(player, latency_max_s)| {
+    for (player, latency_max_s) in [(Player::DashJs, 5.0), (Player::Shaka, 9.0)] {
         let viewing = Viewing { for_s: DASH_WATCHED_S, ..Viewing::default() };
         let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
         println!("{}: {seen:?}", player.name());
@@ -72,8 +72,7 @@ async fn players_of_dash_follow_a_live_channel() {
         );
         let latency_s = seen.latency_s.expect("it is live");
         assert!(latency_s < latency_max_s, "{}: {seen:?}", player.name());
-    }))
-    .await;
+    }
 }
 
 #[tokio::test]
