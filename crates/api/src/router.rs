@@ -226,8 +226,11 @@ pub struct Explanation {
     pub chosen: Option<Route>,
     /// Why.
     pub reason: String,
-    /// All who stand behind the name.
+    /// All who stand behind the name; behind each of its functions, where it is a path.
     pub routes: Vec<Route>,
+    /// The functions of a path, the one that gets the request first; none of an ordinary name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<PathFunction>,
 }
 
 // === impl EndpointState ===

@@ -109,6 +109,12 @@ impl Paths {
         Ok(Self(all))
     }
 
+    /// The functions that a name stands for, in the order in which they are asked; none where it is no path.
+    #[must_use]
+    pub fn functions(&self, name: &Name) -> &[Name] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
     /// All paths with their functions.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &[Name])> {
         self.0.iter().map(|(path, functions)| (path, functions.as_slice()))

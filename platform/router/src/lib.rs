@@ -93,13 +93,21 @@ where
     let publisher = (peers.clone(), registry.clone());
     host.spawn("the own feed", |stop| publisher.0.publish(publisher.1, stop));
     let explained = http::paths::routes(paths.clone(), registry.clone());
+    let elsewhere = registry.other_routers().into_iter().find(|router| !is_here(router.as_str()));
+    if let Some(router) = elsewhere.filter(|_| config.multicast.enabled && config.multicast.interface.is_loopback()) {
+        tracing::warn!(
+            router = router.as_str(),
+            "`[multicast] interface` is loopback, and other routers are not: their answers go by unicast"
+        );
+    }
     let multicast = Multicast::join(&config.multicast, host.metrics()).map_err(unopened("multicast groups"))?;
     let multicast = multicast.map(|(multicast, hears)| {
         let owned = multicast.clone();
         host.spawn("multicast", |stop| owned.until(hears, stop));
         multicast
     });
-    let explained = explained.merge(http::routes::routes(territory.clone(), registry.clone(), Arc::clone(&sticky)));
+    let explained =
+        explained.merge(http::routes::routes(territory.clone(), registry.clone(), Arc::clone(&sticky), paths.clone()));
     let connector = connector::connector(proxy::http_connector(&config), certificate.as_ref());
     let connector = connector.map_err(unopened("certificate"))?;
     let rules = (searches, paths, sticky);
@@ -156,6 +164,12 @@ async fn listen_for(viewers: &ViewersConfig, host: &mut Host, config: &Config) -
         }
     };
     host.also_listen(viewers.listen, acceptor).await
+}
+
+/// Whether a router's address is one of this machine's own.
+fn is_here(router: &str) -> bool {
+    let host = router.rsplit_once(':').map_or(router, |(host, _)| host.trim_matches(['[', ']']));
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn unopened<E: std::error::Error + Send + Sync + 'static>(what: &'static str) -> impl Fn(E) -> StartError {

@@ -76,6 +76,9 @@ const OWN_KIB: u32 = 64;
 /// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
 /// segment), unless it is not fresh for so long.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long the sender of a transfer may take to greet who was let in.
+const JOIN_WITHIN: Duration = Duration::from_secs(5);
+
 /// What takes part in multicast. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Multicast(Arc<Parties>);
@@ -86,7 +89,7 @@ struct Parties {
     body_max_bytes: u64,
     room: Arc<Semaphore>,
     edge: Gathering<Asked, Arc<Shared>>,
-    origin: Gathering<Identity, Door>,
+    origin: Gathering<Sought, Door>,
     tasks: TaskTracker,
     /// Where a transfer is worked at: coding, sealing and digests compute for too long for a thread that passes requests on.
     works_on: Handle,
@@ -94,8 +97,10 @@ struct Parties {
     measurements: Measurements,
 }
 
+/// What is asked for, and whether of this site only: then nobody else's answer will do.
+pub(crate) type Sought = (bool, Identity);
 /// What is asked for at an edge, and of whose router: what another site would answer is not waited for.
-pub(crate) type Asked = (Label, Identity);
+pub(crate) type Asked = (Label, Sought);
 
 /// What comes by multicast, in order.
 pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
@@ -155,13 +160,13 @@ impl Multicast {
     }
 
     /// Who asks `site` for the same at this edge.
-    pub(crate) fn at_edge(&self, site: &Label, identity: &Identity) -> Place<Asked, Arc<Shared>> {
-        self.0.edge.ask((site.clone(), identity.clone()))
+    pub(crate) fn at_edge(&self, site: &Label, sought: &Sought) -> Place<Asked, Arc<Shared>> {
+        self.0.edge.ask((site.clone(), sought.clone()))
     }
 
     /// Which routers ask this one for the same.
-    pub(crate) fn at_origin(&self, identity: Identity) -> Place<Identity, Door> {
-        self.0.origin.ask(identity)
+    pub(crate) fn at_origin(&self, sought: Sought) -> Place<Sought, Door> {
+        self.0.origin.ask(sought)
     }
 
     /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`: what `watched`
@@ -176,9 +181,18 @@ impl Multicast {
         L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
     {
-        let begun = Member::begin(Some(&self.0.pool), leg, &[]).await;
-        let member = begun.inspect_err(|error| tracing::warn!(%error, "a transfer was not joined"));
-        let member = member.map_err(|_| Unreceived::Lost)?;
+        let begun = tokio::time::timeout(JOIN_WITHIN, Member::begin(Some(&self.0.pool), leg, &[])).await;
+        let member = match begun {
+            Ok(Ok(member)) => member,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "a transfer was not joined");
+                return Err(Unreceived::Lost);
+            }
+            Err(_) => {
+                tracing::warn!("a transfer was not joined: its sender says nothing");
+                return Err(Unreceived::Lost);
+            }
+        };
         let head = head::Head::read(member.head()).ok_or(Unreceived::Lost)?;
         let mut left_bytes = head::length(&head.headers).ok_or(Unreceived::Lost)?;
         let Some(room) = self.room_for(&head.headers) else {
@@ -224,7 +238,7 @@ impl Multicast {
     }
 
     /// Sends an answer to all who come in by `lead`.
-    pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Identity, Door>, room: Room) -> Door {
+    pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Sought, Door>, room: Room) -> Door {
         let head = head::Head::from(answer).write();
         let linger = Duration::from_secs(control::fresh_for_s(&answer.headers)).min(LINGER);
         let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, body.into_data_stream());

@@ -38,7 +38,7 @@ async fn list(State((paths, registry)): State<(Paths, Registry)>, caller: Caller
     Ok(Json(Page { items: items.collect(), next_cursor: None }))
 }
 
-fn explained(function: &Name, registry: &Registry) -> PathFunction {
+pub(super) fn explained(function: &Name, registry: &Registry) -> PathFunction {
     let surrogates = registry.surrogates(function);
     // The nearest comes first, of those that rest or not.
     let nearest = surrogates.iter().find(|one| one.has_room).or(surrogates.first());

@@ -7,6 +7,7 @@ use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, Uri};
 use flame_api::Page;
 use flame_api::router::{Explanation, Route, RouteState};
+use flame_naming::path::Paths;
 use flame_naming::peers::Key;
 use flame_naming::table::Held;
 use flame_naming::{Asked, Forward, Label, Moment, Name, State, Target, Territory};
@@ -17,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::endpoints::is_visible;
+use super::paths;
 use crate::registry::Registry;
 use crate::sticky::Sticky;
 
@@ -30,8 +32,8 @@ struct Explained {
 }
 
 /// The routes; every one needs a caller.
-pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Sticky>) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry, sticky))
+pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Sticky>, paths: Paths) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry, sticky, paths))
 }
 
 /// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones.
@@ -41,7 +43,7 @@ pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Stick
     responses((status = 200, body = Page<Route>), (status = 403, description = "without the scope `read`"))
 )]
 async fn list(
-    Shared((_territory, registry, _sticky)): Shared<Known>,
+    Shared((_territory, registry, _sticky, _paths)): Shared<Known>,
     caller: Caller,
 ) -> FailureResult<Json<Page<Route>>> {
     let sees_all = caller.is_service();
@@ -66,7 +68,7 @@ async fn list(
     )
 )]
 async fn explain(
-    Shared((territory, registry, sticky)): Shared<Known>,
+    Shared((territory, registry, sticky, rows)): Shared<Known>,
     caller: Caller,
     Query(Explained { url, sticky: given }): Query<Explained>,
 ) -> FailureResult<Json<Explanation>> {
@@ -80,11 +82,16 @@ async fn explain(
     let host = uri.authority().map_or("localhost", axum::http::uri::Authority::as_str);
     let asked = Asked { authority: None, host: Some(host), path: uri.path(), query: uri.query() };
     let target = territory.target(&asked).map_err(|reason| unfit(reason.to_string()))?;
-    let Target::Service(Forward { destination, path_and_query, .. }) = target else {
+    let Target::Service(Forward { mut destination, path_and_query, .. }) = target else {
         return Err(unfit(format!("`{url}` is for the router itself; write it like /~streaming/x")));
     };
     let name = destination.name.to_string();
-    let routes = seen(&registry, |behind| *behind == destination.name);
+    // Of a path its first function is asked, which asks the next one for its input.
+    let functions = rows.functions(&destination.name);
+    if let Some(first) = functions.first() {
+        destination.name.clone_from(first);
+    }
+    let routes = seen(&registry, |behind| *behind == destination.name || functions.contains(behind));
     if routes.is_empty() || !(caller.is_service() || is_visible(&name, &caller.tenant)) {
         return Err(Failure::not_found(format_args!("endpoint behind {destination}")));
     }
@@ -106,11 +113,18 @@ async fn explain(
             (chosen, reason)
         }
     };
-    Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes }))
+    let row: Vec<_> = functions.iter().map(Name::to_string).collect();
+    let reason = if row.is_empty() {
+        reason
+    } else {
+        format!("it is the path {}, and for the first {reason}", row.join(" -> "))
+    };
+    let functions = functions.iter().map(|function| paths::explained(function, &registry)).collect();
+    Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes, functions }))
 }
 
 /// What the router explains with.
-type Known = (Territory, Registry, Arc<Sticky>);
+type Known = (Territory, Registry, Arc<Sticky>, Paths);
 
 /// Why `chosen` for a request that says whose it is.
 fn stays(chosen: &Route, all: &[Route], by: &str) -> String {

@@ -22,9 +22,9 @@ use super::fault::Fault;
 use super::resume::Resumable;
 use super::source::Source;
 use super::watched::{Silence, Watched};
-use super::{FLAME_PATH, Outgoing, Parties, Watch, headers};
+use super::{FLAME_PATH, Lost, Outgoing, Parties, Watch, headers};
 use crate::multicast;
-use crate::multicast::{Asked, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Unreceived};
+use crate::multicast::{Asked, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Sought, Unreceived};
 use crate::search::FLAME_SEARCH;
 
 /// Fields that an answer may depend on, and be shared among those who agree in them.
@@ -67,11 +67,13 @@ impl Parties {
         if site == self.registry.site() {
             return None;
         }
+        let (began, deadline) = (self.registry.now(), outgoing.budget.deadline);
+        let sought = (outgoing.forward.destination.site.is_some(), identity.clone());
         for _ in 0..TURNS {
             if !self.registry.hears_router(&site) {
                 return None;
             }
-            let told = match multicast.at_edge(&site, &identity) {
+            let told = match multicast.at_edge(&site, &sought) {
                 Place::Lead(lead) => match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
                     Brought::Shared(shared) => Ok(shared),
                     Brought::Alone(answer) => return Some(Ok(answer)),
@@ -79,13 +81,20 @@ impl Parties {
                     Brought::Lost => Err(Nothing::Leaderless),
                     Brought::NoRoom => Err(Nothing::Alone),
                 },
-                // As long as the leader waits, whose wait is bounded: a slow endpoint is asked once, not by all at the same moment.
-                Place::Follow(mut follow) => follow.shared().await,
+                // As long as the leader waits: a slow endpoint is asked once, and not by all at the same moment. Whose own time is over is told so.
+                Place::Follow(mut follow) => tokio::select! {
+                    told = follow.shared() => told,
+                    _ = outgoing.offer.stalled(deadline) => return Some(Err(silent(outgoing))),
+                },
             };
             match told {
                 Ok(shared) => return Some(Ok(self.shared(&shared, outgoing))),
                 Err(Nothing::Alone) => return None,
-                Err(Nothing::Failed) => return Some(Err(unanswered(outgoing))),
+                // Others may have it.
+                Err(Nothing::Failed) => {
+                    let unanswered = Err(unanswered(outgoing));
+                    return Some(self.search_on(outgoing, unanswered, began).await);
+                }
                 Err(Nothing::Leaderless) => {}
             }
         }
@@ -146,6 +155,8 @@ impl Parties {
         outgoing.head.headers.clone_from(&plain.headers);
         let (mut answer, give_up) = match attempt {
             Ok(answer) => answer,
+            // Its own time is over; those who came later may have some left.
+            Err(Lost::Stalled(_)) => return Brought::Failed(silent(outgoing)),
             Err(lost) => {
                 tracing::warn!(%site, %name, ?lost, "its router did not answer who asked for all");
                 return Brought::Lost;
@@ -225,8 +236,9 @@ impl Parties {
         if pin.is_some_and(|pin| *pin != self.registry.site()) {
             return self.send_and_search(outgoing).await;
         }
+        let (deadline, sought) = (outgoing.budget.deadline, (pin.is_some(), identity.clone()));
         for _ in 0..TURNS {
-            match multicast.at_origin(identity.clone()) {
+            match multicast.at_origin(sought.clone()) {
                 Place::Lead(lead) => match self.fetch_for_all(multicast, outgoing, &identity, lead).await? {
                     Ok(door) => {
                         if let Some(seat) = reserve(&door).await {
@@ -235,16 +247,22 @@ impl Parties {
                     }
                     Err(answer) => return Ok(answer),
                 },
-                Place::Follow(mut follow) => match follow.shared().await {
-                    Ok(door) => match reserve(&door).await {
-                        Some(seat) => return Ok(sit(multicast, seat, leg)),
-                        // It is too far on, or just over, or full: the next one is for those who come now.
-                        None => follow.turned_away(),
-                    },
-                    Err(Nothing::Leaderless) => {}
-                    Err(Nothing::Alone) => break,
-                    Err(Nothing::Failed) => return Err(unanswered(outgoing)),
-                },
+                Place::Follow(mut follow) => {
+                    let told = tokio::select! {
+                        told = follow.shared() => told,
+                        _ = outgoing.offer.stalled(deadline) => return Err(silent(outgoing)),
+                    };
+                    match told {
+                        Ok(door) => match reserve(&door).await {
+                            Some(seat) => return Ok(sit(multicast, seat, leg)),
+                            // It is too far on, or just over, or full: the next one is for those who come now.
+                            None => follow.turned_away(),
+                        },
+                        Err(Nothing::Leaderless) => {}
+                        Err(Nothing::Alone) => break,
+                        Err(Nothing::Failed) => return Err(unanswered(outgoing)),
+                    }
+                }
             }
         }
         self.send_and_search(outgoing).await
@@ -256,7 +274,7 @@ impl Parties {
         multicast: &Multicast,
         outgoing: &mut Outgoing,
         identity: &Identity,
-        lead: Lead<Identity, Door>,
+        lead: Lead<Sought, Door>,
     ) -> Result<Result<Door, Response>, Fault> {
         identity.url().clone_into(&mut outgoing.forward.path_and_query);
         normalise(&mut outgoing.head.headers, identity);
@@ -279,14 +297,18 @@ impl Parties {
     }
 }
 
-/// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; and not at all where
-/// it was an error of the server, which a crowd would not mend.
+/// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; and not there where
+/// nobody answered, which a crowd would not mend.
 fn dismiss<K: Eq + Hash, V>(lead: Lead<K, V>, status: StatusCode) {
-    if status.is_server_error() {
-        lead.failed();
-    } else {
-        lead.alone();
+    match status {
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => lead.failed(),
+        _ => lead.alone(),
     }
+}
+
+/// What those are told whose time is over.
+fn silent(outgoing: &Outgoing) -> Fault {
+    Fault::Silent { to: outgoing.forward.destination.clone(), patience: outgoing.budget.deadline }
 }
 
 /// What those are told who waited for one who got no answer.

@@ -20,7 +20,11 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_): pass
     def do_HEAD(self): self.do_GET()
     fault = None
+    wronged = 0
+    def wrong(self):
+        Handler.wronged += 1
     def reset(self):
+        self.wrong()
         self.wfile.flush()
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
@@ -29,10 +33,12 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/fault/"):
             Handler.fault = self.path[7:]
             self.send_response(204)
+            self.send_header("wronged", str(Handler.wronged))
             self.end_headers()
             return
         fault = Handler.fault if self.path != "/health/live" else None
         if fault == "500":
+            self.wrong()
             self.send_response(500)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -55,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for at in range(first, len(whole) if self.command != "HEAD" else 0, 65536):
             self.wfile.write(whole[at:at + 65536][:512 if fault == "too-long" else None])
-            if fault == "too-long": self.close_connection = True; return
+            if fault == "too-long": self.wrong(); self.close_connection = True; return
             if fault == "reset": return self.reset()
             # So that a body of 4 MiB is on its way for most of the time between two of them.
             if len(whole) > 65536: time.sleep(0.002)
@@ -92,9 +98,11 @@ impl Instance {
 
     /// Lets it do wrong from now on: `reset` (before an answer of up to 64 KiB, in the middle of a longer one), `500`, or a
     /// Content-Length that is `too-long` or `too-short`.
-    pub async fn goes_wrong(&self, fault: &str) {
+    /// How many answers it spoilt so far.
+    pub async fn goes_wrong(&self, fault: &str) -> usize {
         let answer = reqwest::get(format!("http://{}/fault/{fault}", self.address)).await.unwrap();
         assert_eq!(answer.status(), 204);
+        answer.headers()["wronged"].to_str().unwrap().parse().unwrap()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -81,6 +81,12 @@ async fn a_path_crosses_sites_by_name_and_says_how_it_goes() {
     })
     .await;
     assert_eq!(worlds[0].get("/~film/x").await.text().await.unwrap(), "/x trimmed graded");
+    // What a URL of it stands for is explained, with all who stand behind its functions.
+    let explained = worlds[0].get("/api/router/explain?url=/~film/a").await;
+    let explained: flame_api::router::Explanation = explained.json().await.unwrap();
+    assert_eq!(explained.chosen.as_ref().map(|chosen| chosen.name.as_str()), Some("grade.main"), "{explained:?}");
+    assert_eq!((explained.functions.len(), explained.routes.len()), (3, 3), "{explained:?}");
+    assert!(explained.reason.contains("grade.main -> trim.main -> source.main"), "{}", explained.reason);
 }
 
 #[tokio::test]
