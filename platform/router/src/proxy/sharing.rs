@@ -297,8 +297,8 @@ impl Parties {
     }
 }
 
-/// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; and not there where
-/// nobody answered, which a crowd would not mend.
+/// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; where nobody answered,
+/// they search on.
 fn dismiss<K: Eq + Hash, V>(lead: Lead<K, V>, status: StatusCode) {
     match status {
         StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => lead.failed(),
