@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use flame_test_kit::Scratch;
+use flame_test_kit::{Scratch, wait_for};
 use serde_json::Value;
 
 /// How long a start may take on a busy machine.
@@ -76,21 +76,14 @@ impl World {
         let child = up.stdout(Stdio::null()).stderr(log).spawn().expect("flame starts");
         let pid = child.id();
         self.child = Some(child);
-        let began = Instant::now();
-        let holder = loop {
+        let holder = wait_for(PATIENCE, || {
             let text = std::fs::read_to_string(self.data().join("flame.lock")).unwrap_or_default();
             let holder: Value = serde_json::from_str(&text).unwrap_or_default();
-            if holder["pid"] == pid && holder["ready"] == true {
-                break holder;
-            }
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(
-                ended.is_none() && began.elapsed() < PATIENCE,
-                "flame up is not ready ({ended:?}):\n{}",
-                self.log()
-            );
-            std::thread::yield_now();
-        };
+            assert!(ended.is_none(), "flame up ended ({ended:?}):\n{}", self.log());
+            let ready = holder["pid"] == pid && holder["ready"] == true;
+            if ready { Ok(holder) } else { Err(format!("flame up is not ready:\n{}", self.log())) }
+        });
         self.router = format!("http://{}", holder["router"].as_str().unwrap().replace("0.0.0.0", "127.0.0.1"));
     }
 

@@ -165,6 +165,7 @@ pub(crate) fn spawn(config: &PoolConfig, mode: &str) -> Result<Started, ChildErr
         ("--address-space-bytes", limits.address_space_bytes),
         ("--cpu-s", limits.cpu_s),
         ("--file-size-bytes", limits.file_size_bytes),
+        ("--nice", limits.nice.map(u64::from)),
     ] {
         if let Some(limit) = limit {
             command.arg(flag).arg(limit.to_string());

@@ -51,6 +51,8 @@ pub struct Limits {
     pub file_size_bytes: Option<u64>,
     /// Resident memory in bytes.
     pub resident_bytes: Option<u64>,
+    /// Niceness (`nice(2)`), 0 to 19: of work that nobody waits for from moment to moment.
+    pub nice: Option<u8>,
 }
 
 /// How one request is followed and bounded.
@@ -117,7 +119,13 @@ impl Default for Limits {
     /// and arenas count, not only what is used), files of 64 GiB. How much of the memory there is depends on the pool, and how
     /// long a request may take is its caller's to say.
     fn default() -> Self {
-        Self { address_space_bytes: Some(16 << 30), cpu_s: None, file_size_bytes: Some(64 << 30), resident_bytes: None }
+        Self {
+            address_space_bytes: Some(16 << 30),
+            cpu_s: None,
+            file_size_bytes: Some(64 << 30),
+            resident_bytes: None,
+            nice: None,
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! What the child may use, set by itself at its start from the parent's flags (`setrlimit(2)`).
+//! What the child may use, set by itself at its start from the parent's flags (`setrlimit(2)`, `setpriority(2)`).
 //!
 //! Limits only ever shrink. A child that runs into one dies or gets an error; its parent goes on.
 
 use anyhow::Context;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit};
 
 /// The limits; `None` leaves what the child inherited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +14,8 @@ pub struct Limits {
     pub cpu_s: Option<u64>,
     /// Largest file that may be written, in bytes.
     pub file_size_bytes: Option<u64>,
+    /// Niceness, 0 to 19: the higher, the more it leaves to others who want the processor.
+    pub nice: Option<u8>,
 }
 
 // === impl Limits ===
@@ -36,6 +38,11 @@ impl Limits {
             let limit = hard.map_or(limit, |hard| limit.min(hard));
             setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
                 .with_context(|| format!("cannot limit {name} to {limit}"))?;
+        }
+        if let Some(nice) = self.nice {
+            let inherited = getpriority_process(None).context("cannot read the priority")?;
+            let nice = inherited.max(i32::from(nice));
+            setpriority_process(None, nice).with_context(|| format!("cannot be as nice as {nice}"))?;
         }
         // Where memory ends, the kernel takes this process, not the service that feeds it. Not everywhere may that be said.
         if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "1000") {

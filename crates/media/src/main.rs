@@ -44,12 +44,15 @@ struct LimitArgs {
     /// Largest file written, in bytes.
     #[arg(long)]
     file_size_bytes: Option<u64>,
+    /// Niceness: the higher, the more is left to others who want the processor.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=19))]
+    nice: Option<u8>,
 }
 
 impl LimitArgs {
     fn apply(self) -> anyhow::Result<()> {
-        let Self { address_space_bytes, cpu_s, file_size_bytes } = self;
-        Limits { address_space_bytes, cpu_s, file_size_bytes }.apply()
+        let Self { address_space_bytes, cpu_s, file_size_bytes, nice } = self;
+        Limits { address_space_bytes, cpu_s, file_size_bytes, nice }.apply()
     }
 }
 

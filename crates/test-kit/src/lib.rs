@@ -26,4 +26,4 @@ pub use postgres::Postgres;
 pub use programs::repository;
 pub use scratch::Scratch;
 pub use skip::loud_skip;
-pub use wait::eventually;
+pub use wait::{eventually, wait_for};

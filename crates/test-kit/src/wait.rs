@@ -54,3 +54,19 @@ where
         }
     }
 }
+
+/// What [`eventually`] is, for tests without a runtime: the thread sleeps between two looks.
+///
+/// # Panics
+/// When `deadline` has passed and the condition does not hold. A look that hangs is not noticed.
+#[track_caller]
+pub fn wait_for<T, E: Display>(deadline: Duration, mut condition: impl FnMut() -> Result<T, E>) -> T {
+    let end = Instant::now() + deadline;
+    loop {
+        match condition() {
+            Ok(found) => return found,
+            Err(missing) => assert!(Instant::now() < end, "still missing after {deadline:?}: {missing}"),
+        }
+        std::thread::sleep(PAUSE);
+    }
+}

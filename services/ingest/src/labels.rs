@@ -1,7 +1,8 @@
 //! What an uploader says about a file: labels for people, never paths.
 //!
-//! A file name of `../../etc/passwd` is kept as that text and shown as that text. Keys in the object store are made of
-//! the tenant and the upload's own identifier only.
+//! Keys in the object store are made of the tenant and the upload's own identifier only, so no name reaches another
+//! place. One that tries to (`../../etc/passwd`) is refused all the same: whoever saves the file by its name later
+//! should not have to look.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -43,6 +44,9 @@ pub enum LabelError {
     /// Control characters.
     #[error("{0} holds control characters")]
     Control(&'static str),
+    /// The name of a file elsewhere.
+    #[error("the file name `{0}` leaves its folder: no `..`, and nothing from the root on")]
+    Path(String),
     /// Not a chain.
     #[error("`{0}` is no chain that runs on arrival: {known}, or `{NO_CHAIN}`", known = shipped::ALL.map(|chain| format!("`{}`", chain.name)).join(", "))]
     Chain(String),
@@ -59,6 +63,9 @@ impl Labels {
         let file_name = printable("the file name", file_name)?;
         if file_name.as_ref().is_some_and(|name| name.len() > FILE_NAME_MAX_BYTES) {
             return Err(LabelError::TooLong { what: "the file name", max: format!("{FILE_NAME_MAX_BYTES} bytes") });
+        }
+        if let Some(name) = file_name.as_ref().filter(|name| leaves_its_folder(name)) {
+            return Err(LabelError::Path(name.clone()));
         }
         let title = printable("the title", title)?;
         if title.as_ref().is_some_and(|title| title.chars().count() > TITLE_MAX_CHARS) {
@@ -112,6 +119,12 @@ impl Labels {
     }
 }
 
+/// Whether a name, taken as a path on any system, is one outside of the folder that it is used in.
+fn leaves_its_folder(name: &str) -> bool {
+    let drive = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && name.get(1..3) == Some(":\\");
+    drive || name.starts_with(['/', '\\']) || name.split(['/', '\\']).any(|part| part == "..")
+}
+
 fn printable(what: &'static str, text: Option<String>) -> Result<Option<String>, LabelError> {
     let text = text.filter(|text| !text.trim().is_empty());
     match &text {
@@ -139,7 +152,7 @@ mod tests {
         assert_eq!((labels.title.clone(), labels.chain.as_str()), (None, "ladder"));
         assert_eq!(labels.display_title(), "Ä film");
         assert_eq!(Labels::from_tus("").unwrap().display_title(), "Untitled");
-        assert_eq!(Labels::from_tus(&pair("filename", "../../etc/passwd")).unwrap().display_title(), "passwd");
+        assert_eq!(Labels::from_tus(&pair("filename", "Day 1/a..b.mov")).unwrap().display_title(), "a..b");
     }
 
     #[test]
@@ -160,6 +173,11 @@ mod tests {
             pair("chain", "rm -rf"),
             pair("chain", "laddr"),
             pair("filename", "a\0b"),
+            pair("filename", "../../etc/passwd"),
+            pair("filename", "a/../../b.mp4"),
+            pair("filename", "/etc/passwd"),
+            pair("filename", "..\\b.mp4"),
+            pair("filename", "C:\\boot.ini"),
             pair("filename", &"x".repeat(256)),
             pair("title", &"x".repeat(501)),
             "k".repeat(METADATA_MAX_BYTES + 1),

@@ -52,6 +52,8 @@ pub struct JobConfig {
     pub at_once: usize,
     /// Threads of libvmaf for each; 0 for one a core.
     pub threads: u32,
+    /// Niceness of the media work, 0 to 19: viewers who are served on the same machine have the processor first.
+    pub nice: u8,
     /// Jobs of each tenant that may wait; further ones get 503.
     pub queued_max: u32,
     /// Jobs of each tenant that have ended and are kept; the oldest of more are forgotten, with their files.
@@ -130,6 +132,7 @@ impl Default for JobConfig {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
         Self {
             at_once: 1,
+            nice: 10,
             threads: 0,
             queued_max: 1000,
             kept_max: 1000,

@@ -24,7 +24,7 @@ pub use config::Config;
 
 use flame_jobs::changes::Changes;
 use flame_jobs::scratch::Scratch;
-use flame_media_child::{Pool, PoolConfig, find_program};
+use flame_media_child::{Limits, Pool, PoolConfig, find_program};
 use flame_service_host::{Host, Routes, Running, StartError};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -62,10 +62,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
     let bounds = limits::Bounds { frames_max: config.jobs.frames_max, names: config.media.names };
+    let patient = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.folder);
+    let limits = Limits { nice: Some(config.jobs.nice.min(19)), ..patient.limits };
+    let patient = PoolConfig { limits, ..patient };
     let worker = Arc::new(Worker {
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
-        pool: Pool::new(PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.folder)),
+        pool: Pool::new(patient),
         store: store.clone(),
         results: results.clone(),
         config: config.jobs,

@@ -97,6 +97,8 @@ pub struct LiveConfig {
 pub struct JobConfig {
     /// Jobs that are encoded at once.
     pub at_once: usize,
+    /// Niceness of the media work, 0 to 19: viewers who are served on the same machine have the processor first.
+    pub nice: u8,
     /// Jobs of each tenant that may wait; further ones get 503.
     pub queued_max: u32,
     /// Jobs of each tenant that have ended and are kept; the oldest of more are forgotten.
@@ -227,6 +229,7 @@ impl Default for JobConfig {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
         Self {
             at_once: 1,
+            nice: 10,
             queued_max: 10_000,
             kept_max: 10_000,
             preset: Preset::Veryfast,

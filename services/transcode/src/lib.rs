@@ -74,6 +74,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let pool = PoolConfig { limits, ..pool };
     let encoders = Encoders::new(pool.clone());
+    let patient = PoolConfig { limits: Limits { nice: Some(config.jobs.nice.min(19)), ..limits }, ..pool.clone() };
     // As a stranger: what anybody may see.
     let viewer = Client::over(host.transport(), client.router().clone(), None);
     // Children of its own: a viewer does not wait for a job.
@@ -85,7 +86,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
-        pool: Pool::new(pool),
+        pool: Pool::new(patient),
         store: store.clone(),
         config: config.jobs,
         client,

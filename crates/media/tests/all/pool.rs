@@ -259,6 +259,19 @@ async fn a_child_obeys_its_limits() {
 }
 
 #[tokio::test]
+async fn a_nice_child_leaves_the_processor_to_others() {
+    let clip = clip("a.mp4", SHORT);
+    let limits = Limits { nice: Some(7), ..Limits::default() };
+    let pool = Pool::new(PoolConfig { limits, ..PoolConfig::new(program(), 1) });
+    pool.run(&probe_of(&clip), Call::default()).await.unwrap();
+    let [pid] = pool.idle_pids()[..] else { panic!("{:?}", pool.idle_pids()) };
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Field 19 of proc(5); the name in parentheses is the second.
+    let nice = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap();
+    assert_eq!(nice, "7", "{stat}");
+}
+
+#[tokio::test]
 async fn a_child_that_holds_more_than_its_share_is_ended_and_the_next_request_goes_on() {
     let clip = clip("a.mp4", LONG);
     let share = |resident_bytes| {
@@ -286,7 +299,7 @@ async fn a_program_that_is_none() {
     // `cat` wants a file named worker; `yes` talks without end.
     for (program, what) in [("/bin/cat", "died"), ("/usr/bin/yes", "protocol")] {
         let pool = Pool::new(PoolConfig {
-            limits: Limits { address_space_bytes: None, cpu_s: None, file_size_bytes: None, resident_bytes: None },
+            limits: Limits { address_space_bytes: None, file_size_bytes: None, ..Limits::default() },
             ..PoolConfig::new(PathBuf::from(program), 1)
         });
         let error = pool.run(&probe_of(&clip), Call::default()).await.unwrap_err();

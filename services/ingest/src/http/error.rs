@@ -35,9 +35,11 @@ impl From<RecordError> for Failure {
 impl From<LabelError> for Failure {
     fn from(error: LabelError) -> Self {
         match &error {
-            LabelError::TooLong { .. } | LabelError::Control(_) | LabelError::Chain(_) | LabelError::Metadata(_) => {
-                Self::bad_request(error.to_string())
-            }
+            LabelError::TooLong { .. }
+            | LabelError::Control(_)
+            | LabelError::Path(_)
+            | LabelError::Chain(_)
+            | LabelError::Metadata(_) => Self::bad_request(error.to_string()),
         }
     }
 }
