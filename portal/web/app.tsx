@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { asked } from './api/http';
 import { admit, called, enter, isOpen, leave, session } from './api/session';
 import { type Route, type View, read, write } from './pure/route';
+import { NOTHING, type Search } from './pure/search';
 import { Chains } from './views/chains';
 import { Library } from './views/library';
 import { Live } from './views/live';
@@ -29,7 +30,21 @@ export function App() {
   }, []);
   // What plays goes on playing, in a corner, while one looks at something else.
   const [playing, setPlaying] = useState<string | null>(route.asset);
-  useEffect(() => { if (route.view === 'library') setPlaying(route.asset); }, [route]);
+  const [search, setSearch] = useState(route.search ?? NOTHING);
+  useEffect(() => {
+    if (route.view !== 'library') return;
+    setPlaying(route.asset);
+    setSearch(route.search ?? NOTHING);
+  }, [route]);
+  // Typing is no way that one would go back; a choice is one.
+  const look = (search: Search, isTyped: boolean) => {
+    const address = write({ view: 'library', asset: route.asset, search });
+    if (!isTyped) location.hash = address;
+    else {
+      history.replaceState(null, '', address);
+      setRoute(read(address));
+    }
+  };
   const docked = route.view !== 'library';
   useEffect(() => { document.title = `${VIEWS.find(({ view }) => view === route.view)!.title} · FLAME`; }, [route.view]);
   return (
@@ -38,7 +53,7 @@ export function App() {
         <a class="brand" href="#/library"><img src="/portal/flame.svg" alt="" width="28" height="28" />FLAME</a>
         <nav aria-label="Views">
           {VIEWS.map(({ view, title }) => (
-            <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
+            <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null, search })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
           ))}
         </nav>
         {session.value && !isOpen(session.value) && <Who />}
@@ -46,7 +61,7 @@ export function App() {
       {/* Another viewer's page is another page: nothing of what one has seen is left to the next. */}
       <main key={viewer()} class={docked && playing !== null ? 'beside' : undefined}>
         {asked.value && <Entry />}
-        <Library chosen={docked ? playing : route.asset} docked={docked} onClose={() => setPlaying(null)} />
+        <Library chosen={docked ? playing : route.asset} docked={docked} search={search} onSearch={look} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
         {route.view === 'chains' && <Chains />}
         {route.view === 'quality' && <Quality key={route.of} of={route.of ?? ''} />}

@@ -7,7 +7,12 @@ type Listed = { id: string; created_at: string };
  * age and does not is gone; `is_ranked`: the list has another order, and nothing can be said of that.
  */
 export function below<T extends Listed>(shown: readonly T[], first: readonly T[], is_ranked: boolean): T[] {
-  const on_it = new Set(first.map(({ id }) => id));
+  // What is on the first page, or was met before: a list of thousands is walked once.
+  const met = new Set(first.map(({ id }) => id));
   const last = first.at(-1)?.created_at;
-  return shown.filter(({ id, created_at }, at) => !on_it.has(id) && shown.findIndex((other) => other.id === id) === at && (is_ranked || last === undefined || created_at <= last));
+  return shown.filter(({ id, created_at }) => {
+    if (met.has(id)) return false;
+    met.add(id);
+    return is_ranked || last === undefined || created_at <= last;
+  });
 }

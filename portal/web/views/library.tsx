@@ -5,11 +5,14 @@ import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import { May } from '../parts/may';
 import type { Asset, Chain, Page } from '../api/types';
+import { Equivalent } from '../parts/equivalent';
+import { Facets } from '../parts/facets';
 import { Picture, pictures } from '../parts/sprite';
 import { Trash } from '../parts/trash';
 import { Upload } from '../parts/upload';
 import { below } from '../pure/pages';
 import { write } from '../pure/route';
+import { SORTS, type Search, TRASH, asked, command, write as keyed } from '../pure/search';
 import { type Sprite, moment } from '../pure/sprites';
 import { ago, clock } from '../pure/words';
 import { AssetPage } from './asset';
@@ -19,59 +22,69 @@ const REFRESH_MS = 5000;
 const RARELY_MS = 60_000;
 const PAGE = 48;
 const TYPING_MS = 250;
-const TRASH = 'deleted';
+/** How far below the window the end may be before more is asked for. */
+const NEAR = '800px';
 const STATES = [['', 'All'], ['ready', 'Ready'], ['registered', 'As uploaded'], ['failed', 'Failed'], [TRASH, 'Trash']] as const;
 
 export const poster = (asset: Asset) => `/~streaming/${encodeURIComponent(asset.id)}/poster.jpg`;
 
-type Shown = { chosen: string | null; docked: boolean; onClose: () => void };
+/** `isTyped`: on the way to something, and so nothing that one would go back to. */
+type Looking = { search: Search; onSearch: (search: Search, isTyped: boolean) => void };
+type Shown = Looking & { chosen: string | null; docked: boolean; onClose: () => void };
 
 /** `docked`: another view is looked at, and only what plays is still to be seen. */
-export function Library({ chosen, docked, onClose }: Shown) {
+export function Library({ chosen, docked, search, onSearch, onClose }: Shown) {
   return (
     <>
       {chosen !== null && <AssetPage key={chosen} id={chosen} docked={docked} onClose={onClose} />}
       {/* Hidden and not gone: uploads go on, and are still to be seen and stopped. */}
-      <div class="views" hidden={docked}><Catalogue chosen={chosen} looked={!docked} /></div>
+      <div class="views" hidden={docked}><Catalogue chosen={chosen} looked={!docked} search={search} onSearch={onSearch} /></div>
     </>
   );
 }
 
-function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean }) {
-  const [typed, setTyped] = useState('');
-  const [words, setWords] = useState('');
-  const [state, setState] = useState('');
+function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: string | null; looked: boolean }) {
+  const { words, state, sort } = search;
+  const [typed, setTyped] = useState(words);
   const [older, setOlder] = useState<Asset[]>([]);
   const [cursor, setCursor] = useState<string | null | undefined>(undefined);
   const [troubleBelow, setTroubleBelow] = useState('');
   const shown = useRef<Asset[]>([]);
+  const asking = useRef(false);
+  const key = keyed(search);
+  const now = useRef({ search, key });
+  now.current = { search, key };
   useEffect(() => {
-    const timer = setTimeout(() => setWords(typed.trim()), TYPING_MS);
+    const timer = setTimeout(() => { if (typed.trim() !== now.current.search.words) onSearch({ ...now.current.search, words: typed.trim() }, true); }, TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  useEffect(() => { setOlder([]); setCursor(undefined); shown.current = []; }, [words, state]);
+  // A link, or the way back, has other words than those that are typed.
+  useEffect(() => { if (words !== typed.trim()) setTyped(words); }, [words]);
+  useEffect(() => { setOlder([]); setCursor(undefined); setTroubleBelow(''); shown.current = []; }, [key]);
 
-  const query = (more: Record<string, string>) => {
-    // What lies in the trash is not searched.
-    const wanted: Record<string, string> = state === TRASH ? { deleted: 'true' } : { ...(words && { q: words }), ...(state && { state }) };
-    const said = { limit: String(PAGE), ...wanted, ...more };
-    return ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams(said)}`);
-  };
-  const first = usePoll(() => query({}), looked ? REFRESH_MS : RARELY_MS, words, state, chosen);
+  const query = (more: Record<string, string>) => ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams({ limit: String(PAGE), ...asked(search), ...more })}`);
+  // What was asked for before another search is no page of this one.
+  const first = usePoll(async () => ({ key, page: await query({}) }), looked ? REFRESH_MS : RARELY_MS, key, chosen);
   const chains = usePoll(() => ask<Page<Chain>>('/~transcode/chains'), 60_000);
-  const newest = first.value?.items ?? [];
+  const page = first.value?.key === key ? first.value.page : null;
+  const newest = page?.items ?? [];
   // Whoever asked for more keeps what a newer asset pushes off the first page.
-  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '' || state === TRASH)];
+  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '' || sort !== '' || state === TRASH)];
   shown.current = assets;
-  const next = cursor === undefined ? first.value?.next_cursor ?? null : cursor;
+  const next = cursor === undefined ? page?.next_cursor ?? null : cursor;
   const more = async () => {
+    if (asking.current || next === null) return;
+    asking.current = true;
     try {
-      const page = await query({ cursor: next! });
-      setOlder([...older, ...page.items]);
+      const page = await query({ cursor: next });
+      if (now.current.key !== key) return;
+      setOlder((older) => [...older, ...page.items]);
       setCursor(page.next_cursor);
       setTroubleBelow('');
     } catch (error) {
-      setTroubleBelow((error as Error).message);
+      if (now.current.key === key) setTroubleBelow((error as Error).message);
+    } finally {
+      asking.current = false;
     }
   };
   return (
@@ -83,23 +96,41 @@ function Catalogue({ chosen, looked }: { chosen: string | null; looked: boolean 
           <input type="search" placeholder="Search titles and file names" aria-label="Search" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />
           <div class="choices" role="group" aria-label="State">
             {STATES.map(([value, title]) => (
-              <button key={value} type="button" aria-pressed={value === state} onClick={() => setState(value)}>{title}</button>
+              <button key={value} type="button" aria-pressed={value === state} onClick={() => onSearch({ ...search, state: value }, false)}>{title}</button>
             ))}
           </div>
+          {state !== TRASH && <label>Order <select value={sort} onChange={(event) => onSearch({ ...search, sort: event.currentTarget.value }, false)}>
+            {SORTS.map(([value, title]) => <option key={value} value={value}>{words && value === '' ? 'Best match' : title}</option>)}
+          </select></label>}
         </div>
-        <p role="status" class="quiet">{first.trouble || (first.value === null ? 'Asking the catalogue…'
-          : assets.length === 0 ? (state === TRASH ? 'The trash is empty.' : words || state ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
+        <Facets search={search} looked={looked} onSearch={(search) => onSearch(search, false)} />
+        <p role="status" class="quiet">{first.trouble || (page === null ? 'Asking the catalogue…'
+          : assets.length === 0 && next === null ? (state === TRASH ? 'The trash is empty.' : key ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
         {state === TRASH
           ? <Trash assets={assets} onDone={first.again} />
-          : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} />)}</ul>}
+          : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} search={search} />)}</ul>}
         {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
-        {next !== null && assets.length > 0 && <button type="button" onClick={more}>Show more</button>}
+        {next !== null && <More more={more} count={assets.length} />}
+        <Equivalent flame={command(search)} curl={`'{origin}/~metadata/assets?${new URLSearchParams(asked(search))}'`} />
       </section>
     </>
   );
 }
 
-function Card({ asset, chosen }: { asset: Asset; chosen: boolean }) {
+/** Asks for more where one comes near to the end; the button is for whoever does not scroll, and after a failure. */
+function More({ more, count }: { more: () => Promise<void>; count: number }) {
+  const place = useRef<HTMLButtonElement>(null);
+  const latest = useRef(more);
+  latest.current = more;
+  useEffect(() => {
+    const near = new IntersectionObserver((seen) => { if (seen.some(({ isIntersecting }) => isIntersecting)) void latest.current(); }, { rootMargin: NEAR });
+    near.observe(place.current!);
+    return () => near.disconnect();
+  }, [count]);
+  return <button ref={place} type="button" onClick={() => void more()}>Show more</button>;
+}
+
+function Card({ asset, chosen, search }: { asset: Asset; chosen: boolean; search: Search }) {
   const [bare, setBare] = useState(false);
   const [shown, setShown] = useState<{ sprite: Sprite; width_px: number } | null>(null);
   const looked = useRef(false);
@@ -115,7 +146,7 @@ function Card({ asset, chosen }: { asset: Asset; chosen: boolean }) {
   const off = () => { looked.current = false; setShown(null); };
   return (
     <li>
-      <a class="card" href={write({ view: 'library', asset: asset.id })} aria-current={chosen ? 'true' : undefined}>
+      <a class="card" href={write({ view: 'library', asset: asset.id, search })} aria-current={chosen ? 'true' : undefined}>
         <span class="picture" onPointerMove={over} onPointerLeave={off}>
           {!bare && <img alt="" loading="lazy" src={poster(asset)} onError={() => setBare(true)} />}
           {shown && <Picture of={shown.sprite} width_px={shown.width_px} />}
