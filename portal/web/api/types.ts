@@ -23,9 +23,11 @@ export type Asset = {
 };
 
 export type Named = { name: string };
+/** A chapter: seconds of the asset. */
+export type Clip = { name?: string; startOffset?: number; endOffset?: number | null };
 export type AssetRecord = {
   description?: string; creator?: Named[]; director?: Named[]; actor?: Named[]; keywords?: string[]; genre?: string[]; inLanguage?: string[];
-  license?: string; copyrightNotice?: string; datePublished?: string; contentLocation?: Named[]; hasPart?: { name?: string; startOffset?: number }[];
+  license?: string; copyrightNotice?: string; datePublished?: string; contentLocation?: Named[]; hasPart?: Clip[];
 };
 export type Change = { revision: number; action: string; at: string; by: string; change?: Record<string, unknown> | null; detail?: string | null };
 

@@ -3,10 +3,12 @@
 
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { type Chapter, type Range, marked } from '../pure/chapters';
 import { pace } from '../pure/pace';
 import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
 import { rate } from '../pure/words';
+import { Chapters } from './chapters';
 import { Scrubber } from './scrubber';
 
 type Level = { height: number; bitrate: number };
@@ -24,14 +26,19 @@ const BACK_S = 2;
 const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
 const RECOVERIES_MAX = 2;
+const NONE: readonly Chapter[] = [];
 
-export function Player({ url, poster, pictures = [], live = false }: { url: string; poster?: string; pictures?: Sprite[]; live?: boolean }) {
+type Played = { url: string; poster?: string; pictures?: Sprite[]; chapters?: readonly Chapter[]; live?: boolean };
+
+/** `chapters`: those that are known of it; without any, what the playlist marks stands for them. */
+export function Player({ url, poster, pictures = [], chapters = NONE, live = false }: Played) {
   const video = useRef<HTMLVideoElement>(null);
   const hls = useRef<Hls | null>(null);
   const [levels, setLevels] = useState<Level[]>([]);
   const [level, setLevel] = useState(-1);
   const [sounds, setSounds] = useState<Named[]>([]);
   const [texts, setTexts] = useState<Named[]>([]);
+  const [marks, setMarks] = useState<readonly Chapter[]>(NONE);
   const [trouble, setTrouble] = useState('');
   const [insight, setInsight] = useState<Insight | null>(null);
 
@@ -47,6 +54,8 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
     const from_s = live || element.currentTime === 0 ? -1 : element.currentTime;
     setTrouble('');
     setLevels([]);
+    setMarks(NONE);
+    let ranges = '';
     import('hls.js').then(({ default: Player }) => {
       if (gone) return;
       if (!Player.isSupported()) {
@@ -64,6 +73,15 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
       });
       player.on(Player.Events.AUDIO_TRACKS_UPDATED, () => setSounds(player.audioTracks.map(({ name }) => ({ name }))));
       player.on(Player.Events.SUBTITLE_TRACKS_UPDATED, () => setTexts(player.subtitleTracks.map(({ name }) => ({ name }))));
+      player.on(Player.Events.LEVEL_UPDATED, (_, { details }) => {
+        const all = Object.values(details.dateRanges).filter((range) => range !== undefined);
+        const found = marked(all.map(({ id, class: kind, startTime, duration, plannedDuration, attr }): Range => (
+          { id, class: kind ?? '', startTime, duration, plannedDuration, attr: attr as unknown as Range['attr'] })));
+        // A live playlist is read anew all the time, and says the same.
+        const said = JSON.stringify(found);
+        if (said !== ranges) setMarks(found);
+        ranges = said;
+      });
       player.on(Player.Events.FRAG_LOADED, (_, { frag, networkDetails }) => {
         const { start, end } = frag.stats.loading;
         last.load_ms = end - start;
@@ -123,10 +141,11 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
     setLevel(at);
     if (hls.current) hls.current.nextLevel = at;
   };
+  const shown = chapters.length > 0 ? chapters : marks;
   return (
     <div class="player">
       <video ref={video} controls playsInline muted={live} poster={poster} onError={() => setTrouble(video.current?.error?.message ?? 'It cannot be played here.')} />
-      {!live && <Scrubber video={video} pictures={pictures} />}
+      {!live && <Scrubber video={video} pictures={pictures} chapters={shown} />}
       {trouble !== '' && <p class="notice" role="status">{trouble}</p>}
       <div class="row">
         {levels.length > 1 && (
@@ -147,6 +166,7 @@ export function Player({ url, poster, pictures = [], live = false }: { url: stri
           </select></label>
         )}
       </div>
+      <Chapters video={video} chapters={shown} />
       {insight && (
         <dl class="insight" aria-label="Playback statistics">
           <div><dt>Rendition</dt><dd>{insight.height}p{insight.bitrate > 0 && `, ${rate(insight.bitrate)}`}</dd></div>

@@ -4,9 +4,12 @@ import type { AssetRecord, Change } from '../api/types';
 
 const VALUE_MAX_CHARS = 300;
 
+/** What is shown elsewhere: the player lists chapters. */
+const ELSEWHERE = ['hasPart'];
+
 /** What is said, by its names; of people and places theirs, of one's own fields `custom.NAME`. What is not said is left out. */
 export function facts(record: AssetRecord, custom: { [name: string]: unknown }): [string, string][] {
-  const all = [...Object.entries(record), ...Object.entries(custom).map(([name, value]) => [`custom.${name}`, value] as const)];
+  const all = [...Object.entries(record).filter(([name]) => !ELSEWHERE.includes(name)), ...Object.entries(custom).map(([name, value]) => [`custom.${name}`, value] as const)];
   return all.map(([name, value]) => [name, shown(value)] as [string, string]).filter(([, value]) => value !== '');
 }
 

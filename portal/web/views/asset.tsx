@@ -1,16 +1,17 @@
 // One asset: it plays, and all that is known of it.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import { chosen, look, way, ways } from '../api/surrogates';
-import type { Asset, Job, Page } from '../api/types';
+import type { Asset, Clip, Job, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
 import { Origin } from '../parts/provenance';
 import { pictures } from '../parts/sprite';
+import { named } from '../pure/chapters';
 import { write } from '../pure/route';
 import type { Sprite } from '../pure/sprites';
 import { bytes, clock, quoted, rate } from '../pure/words';
@@ -39,6 +40,8 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
     heading.current?.focus();
     scrollTo({ top: 0 });
   }, [id, docked, isKnown]);
+  const said = JSON.stringify(value?.record?.hasPart ?? []);
+  const chapters = useMemo(() => named(JSON.parse(said) as Clip[]), [said]);
   const asset = value;
   if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
 
@@ -71,7 +74,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      {seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} />}
+      {seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} chapters={chapters} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
       {job && ['queued', 'running'].includes(job.state) && (
