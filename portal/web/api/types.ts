@@ -16,7 +16,7 @@ export type Probe = {
 export type Asset = {
   id: string; title: string; state: 'registered' | 'ready' | 'failed'; error: string | null; revision: number;
   created_at: string; updated_at: string; deleted_at?: string | null; protected: boolean; encryption: string | null; probe: Probe | null;
-  source: { file_name: string | null; sha256: string; size_bytes: number };
+  source: { key: string; file_name: string | null; sha256: string; size_bytes: number };
   record?: AssetRecord; custom?: Record<string, unknown>;
   subtitles: { id: string; language: string; role: string; title: string | null }[];
   version: { name: string; chain: string; created_at: string; job_id: string | null; tracks: Track[] } | null;
@@ -42,7 +42,7 @@ export type StageProgress = {
 export type Job = {
   id: string; asset_id: string; chain: string; state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
   stage: string; progress: number; attempt: number; error: string | null; created_at: string; started_at: string | null;
-  finished_at: string | null; stages?: StageProgress[];
+  finished_at: string | null; stages?: StageProgress[]; tracks?: Track[]; version?: string | null; parameters?: Record<string, string>;
 };
 
 export type Channel = {

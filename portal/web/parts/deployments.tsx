@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Decision, Deployment, Page } from '../api/types';
+import { request } from '../pure/commands';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { May } from './may';
@@ -43,7 +44,8 @@ export function Deployments() {
           </li>
         ))}
       </ul>
-      <Equivalent flame="template status" curl="{origin}/~orchestrator/deployments" />
+      <Equivalent flame="template status" curl="{origin}/~orchestrator/deployments"
+        more={(all.value?.items ?? []).slice(0, 1).map((one) => ({ what: 'Undeploy', flame: `template undeploy ${one.sfc} ${one.sfci}`, curl: request('DELETE', way(one)) }))} />
     </section>
   );
 }

@@ -4,9 +4,12 @@ import { useEffect, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import type { ComparisonJob, InspectionJob, Verdict } from '../api/types';
 import { type Lines, frames } from '../pure/answers';
+import { type Measured as Of, type Range, write } from '../pure/route';
 import { figure } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { Plot } from './plot';
+
+type Link = Omit<Of, 'range'> & { range?: Range | null };
 
 export function Gates({ gates }: { gates: Verdict[] }) {
   return (
@@ -19,10 +22,12 @@ export function Gates({ gates }: { gates: Verdict[] }) {
   );
 }
 
-export function Measured({ kind, id }: { kind: 'comparisons' | 'inspections'; id: string }) {
+/** `range`: the part of the media that plots show, milliseconds. */
+export function Measured({ kind, id, range = null }: Link) {
   const [found, setFound] = useState<ComparisonJob | InspectionJob | null>(null);
   const [scores, setScores] = useState<Lines | null>(null);
   const [trouble, setTrouble] = useState('');
+  const address = (range: Range) => write({ view: 'quality', asset: null, measured: { kind, id, range } });
   const path = `/~quality/${kind}/${encodeURIComponent(id)}`;
   useEffect(() => {
     const told = (error: Error) => setTrouble(error.message);
@@ -43,7 +48,7 @@ export function Measured({ kind, id }: { kind: 'comparisons' | 'inspections'; id
             <tr key={name}><th scope="row">{name}</th>{[pooled.mean, pooled.harmonic_mean, pooled.min, pooled.p1, pooled.p5, pooled.p10].map((value, at) => <td key={at}>{figure(value)}</td>)}</tr>
           ))}</tbody></table>
       </div>
-      {scores && <div class="plots">{scores.lines.map((line) => <Plot key={line.label} title={`${line.label} of each frame`} unit="" isMedia lines={{ times_s: scores.times_s, lines: [line] }} />)}</div>}
+      {scores && <div class="plots">{scores.lines.map((line) => <Plot key={line.label} title={`${line.label} of each frame`} unit="" isMedia range={range} address={address} lines={{ times_s: scores.times_s, lines: [line] }} />)}</div>}
       <Notes notes={result.notes} />
       <div class="row"><a class="button" href={`${path}/report.html`} target="_blank" rel="noopener">Report with the worst frames</a></div>
       <Equivalent curl={`{origin}${path}/frames.csv`} />

@@ -1,20 +1,29 @@
-// A plot over time that is exported as CSV and PNG.
+// A plot over time that is exported as CSV and PNG, and by a link that holds what is seen of it.
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type Plotter from 'uplot';
 import { type Lines, csv } from '../pure/answers';
+import type { Range } from '../pure/route';
 
 const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a'];
 const HEIGHT_PX = 200;
 
-/** `isMedia`: the times are those of media and begin with 0. */
-export function Plot({ title, unit, lines, isMedia = false }: { title: string; unit: string; lines: Lines | null; isMedia?: boolean }) {
+type Shown = {
+  title: string; unit: string; lines: Lines | null; isMedia?: boolean; range?: Range | null; address: (range: Range) => string;
+};
+
+/**
+ * `isMedia`: the times are those of media and begin with 0. `range`: only this is shown, milliseconds; what is dragged over is, too.
+ * `address`: the link that shows a range.
+ */
+export function Plot({ title, unit, lines, isMedia = false, range = null, address }: Shown) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<Plotter | null>(null);
   const [make, setMake] = useState<typeof Plotter | null>(null);
   useEffect(() => {
     void Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')]).then(([{ default: made }]) => setMake(() => made));
   }, []);
+  const [seen, setSeen] = useState<Range | null>(null);
   const names = lines?.lines.map(({ label }) => label).join('\n') ?? '';
   useEffect(() => {
     if (!make || !lines || lines.lines.length === 0) return;
@@ -23,6 +32,10 @@ export function Plot({ title, unit, lines, isMedia = false }: { title: string; u
     const width = () => place.current?.clientWidth || 480;
     plot.current = new make({
       width: width(), height: HEIGHT_PX, legend: { live: true }, scales: { x: { time: !isMedia } },
+      hooks: { setScale: [(now, key) => {
+        const { min, max } = now.scales['x']!;
+        if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
+      }] },
       axes: [axis, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
@@ -30,7 +43,11 @@ export function Plot({ title, unit, lines, isMedia = false }: { title: string; u
     addEventListener('resize', follow);
     return () => { removeEventListener('resize', follow); plot.current?.destroy(); plot.current = null; };
   }, [make, names, unit]);
-  useEffect(() => { if (lines) plot.current?.setData([lines.times_s, ...lines.lines.map(({ values }) => values)]); }, [make, names, lines]);
+  useEffect(() => {
+    if (!lines || !plot.current) return;
+    plot.current.setData([lines.times_s, ...lines.lines.map(({ values }) => values)]);
+    if (range) plot.current.setScale('x', { min: range.from_ms / 1000, max: range.to_ms / 1000 });
+  }, [make, names, lines, range?.from_ms, range?.to_ms]);
 
   const save = (url: string, ending: string) => {
     const link = document.createElement('a');
@@ -39,13 +56,45 @@ export function Plot({ title, unit, lines, isMedia = false }: { title: string; u
     link.click();
   };
   const table = () => { if (lines) save(`data:text/csv;charset=utf-8,${encodeURIComponent(csv(lines, isMedia))}`, 'csv'); };
-  const picture = () => { const canvas = place.current?.querySelector('canvas'); if (canvas) save(canvas.toDataURL('image/png'), 'png'); };
+  const picture = () => {
+    const canvas = place.current?.querySelector('canvas');
+    if (canvas && lines) save(framed(canvas, title, lines.lines.map(({ label }) => label)), 'png');
+  };
+  const isEmpty = !lines || lines.lines.length === 0;
   return (
     <figure class="panel plot">
       <figcaption class="row spread"><span>{title}</span>
-        <span class="row"><button type="button" onClick={table}>CSV</button><button type="button" onClick={picture}>PNG</button></span></figcaption>
+        {!isEmpty && <span class="row">
+          <button type="button" onClick={table} aria-label={`${title} as CSV`}>CSV</button>
+          <button type="button" onClick={picture} aria-label={`${title} as PNG`}>PNG</button>
+          {seen && <a class="button" href={address(seen)} aria-label={`Link to the time that ${title} shows`}>Link</a>}
+        </span>}</figcaption>
       <div ref={place} />
-      {(!lines || lines.lines.length === 0) && <p class="quiet">No measurements yet: everything reports every few seconds.</p>}
+      {isEmpty && <p class="quiet">No measurements yet: everything reports every few seconds.</p>}
     </figure>
   );
+}
+
+/** The picture as it stands for itself: with its title, its ground, and whose line is which. */
+function framed(plot: HTMLCanvasElement, title: string, labels: readonly string[]): string {
+  const step = 22 * devicePixelRatio;
+  const whole = document.createElement('canvas');
+  whole.width = plot.width;
+  whole.height = plot.height + step * (labels.length + 2);
+  const pen = whole.getContext('2d')!;
+  const { color } = getComputedStyle(document.body);
+  pen.fillStyle = getComputedStyle(document.body).backgroundColor;
+  pen.fillRect(0, 0, whole.width, whole.height);
+  pen.font = `${14 * devicePixelRatio}px system-ui, sans-serif`;
+  pen.fillStyle = color;
+  pen.fillText(title, step / 2, step);
+  pen.drawImage(plot, 0, step * 1.5);
+  labels.forEach((label, at) => {
+    const top = plot.height + step * (2 + at);
+    pen.fillStyle = COLOURS[at % COLOURS.length]!;
+    pen.fillRect(step / 2, top - step / 3, step, step / 6);
+    pen.fillStyle = color;
+    pen.fillText(label, step * 2, top);
+  });
+  return whole.toDataURL('image/png');
 }

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { AssetRecord, Change, Page } from '../api/types';
+import { request } from '../pure/commands';
 import { facts, sentence } from '../pure/record';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
@@ -48,7 +49,10 @@ function Changes({ id, revision, onRestored }: { id: string; revision: number; o
           </li>
         ))}
       </ol>
-      <Equivalent flame={`asset history ${id}`} curl={`{origin}${path}/history`} />
+      <Equivalent flame={`asset history ${id}`} curl={`{origin}${path}/history`} more={revision > 1 ? [{
+        what: 'As it was before', flame: `asset restore ${id} --revision ${revision - 1}`,
+        curl: request('POST', `${path}/restore?revision=${revision - 1}`, undefined, { 'if-match': `"${revision}"` }),
+      }] : []} />
     </>
   );
 }

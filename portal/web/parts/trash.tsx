@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import { send } from '../api/http';
 import type { Asset } from '../api/types';
+import { request } from '../pure/commands';
 import { ago, quoted } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { May } from './may';
@@ -30,7 +31,10 @@ export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void 
           </li>
         ))}
       </ul>
-      {assets[0] && <Equivalent flame={`asset restore ${quoted(assets[0].id)}`} curl={`-X POST {origin}${path(assets[0].id)}/restore`} />}
+      {assets[0] && <Equivalent more={[
+        { what: 'Restore', flame: `asset restore ${quoted(assets[0].id)}`, curl: request('POST', `${path(assets[0].id)}/restore`) },
+        { what: 'Delete for good', flame: `asset rm --erase ${quoted(assets[0].id)}`, curl: request('DELETE', `${path(assets[0].id)}?erase=true`) },
+      ]} />}
     </>
   );
 }

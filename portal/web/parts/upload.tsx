@@ -3,7 +3,8 @@
 
 import { useRef, useState } from 'preact/hooks';
 import type { Upload as Tus } from 'tus-js-client';
-import { bytes } from '../pure/words';
+import { bytes, quoted } from '../pure/words';
+import { Equivalent } from './equivalent';
 
 type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string };
 type Waiting = { key: number; file: File; chain: string };
@@ -79,6 +80,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
           {[...new Set(['ladder', ...chains, 'none'])].map((name) => <option key={name}>{name}</option>)}
         </select></label>
       </div>
+      <Equivalent flame={`ingest FILE --chain ${quoted(chain)}`} curl={`-X POST {origin}/~ingest/uploads -H 'tus-resumable: 1.0.0' -H "upload-length: $(stat -c %s FILE)" -H "upload-metadata: filename $(printf %s FILE | base64 -w 0),chain $(printf %s ${quoted(chain)} | base64 -w 0)" -H 'content-type: application/offset+octet-stream' --data-binary @FILE`} />
       <ul class="plain">
         {all.map((one) => (
           <li key={one.key} class="sending">

@@ -5,24 +5,38 @@ import { type Search, read as searched, write as query } from './search';
 export type View = 'library' | 'live' | 'chains' | 'quality' | 'platform' | 'templates';
 /** A time range that a link holds fast, milliseconds since 1970. */
 export type Range = { from_ms: number; to_ms: number };
-/** `of`: the asset whose quality is looked at. `search`: which assets the library shows, where not all. */
-export type Route = { view: View; asset: string | null; range?: Range; of?: string; search?: Search };
+/** Jobs on an asset that are compared; the newest where none are named. */
+export type Pair = { asset: string; left: string | null; right: string | null };
+/** A measurement, and the part of its media that a link holds fast, milliseconds. */
+export type Measured = { kind: 'comparisons' | 'inspections'; id: string; range: Range | null };
+/** `of`: the asset whose quality is looked at. `chain`: whose measurements a time range is of. `search`: which assets the library shows, where not all. */
+export type Route = { view: View; asset: string | null; range?: Range; of?: string; chain?: string; pair?: Pair; measured?: Measured; search?: Search };
 
 const VIEWS: readonly View[] = ['library', 'live', 'chains', 'quality', 'platform', 'templates'];
 
-/** Reads `#/live`, `#/library?q=WORDS`, `#/asset/ID`, `#/platform/FROM-TO`, `#/quality/ID`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library. */
+/**
+ * Reads `#/live`, `#/library?q=WORDS`, `#/asset/ID`, `#/platform/FROM-TO/CHAIN`, `#/quality/ID`, `#/quality/comparisons/ID/FROM-TO`,
+ * `#/chains/ASSET/JOB/JOB`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library.
+ */
 export function read(hash: string): Route {
   const text = hash.replace(/^#/, '');
   if (text !== '' && !text.startsWith('/')) return { view: 'library', asset: decoded(text) };
   const [path = '', ...behind] = text.slice(1).split('?');
-  const [first = '', second = ''] = path.split('/');
+  const [first = '', second = '', third = '', fourth = ''] = path.split('/');
   const search = searched(behind.join('?'));
   const looked = query(search) === '' ? {} : { search };
   if (first === 'asset' && second !== '') return { view: 'library', asset: decoded(second), ...looked };
   const view = VIEWS.find((view) => view === first) ?? 'library';
-  const [from_ms, to_ms] = (/^(\d{1,14})-(\d{1,14})$/.exec(second) ?? []).slice(1).map(Number);
-  const isRange = view === 'platform' && from_ms !== undefined && to_ms !== undefined && from_ms < to_ms;
-  return { view, asset: null, ...(view === 'library' && looked), ...(isRange && { range: { from_ms, to_ms } }), ...(view === 'quality' && second !== '' && { of: decoded(second) }) };
+  const base: Route = { view, asset: null };
+  if (view === 'library') return { ...base, ...looked };
+  if (second === '') return base;
+  if (view === 'chains') return { ...base, pair: { asset: decoded(second), left: decoded(third) || null, right: decoded(fourth) || null } };
+  if (view === 'quality' && (second === 'comparisons' || second === 'inspections') && third !== '') {
+    return { ...base, measured: { kind: second, id: decoded(third), range: range(fourth) } };
+  }
+  if (view === 'quality') return { ...base, of: decoded(second) };
+  const held = view === 'platform' ? range(second) : null;
+  return { ...base, ...(held && { range: held, ...(third !== '' && { chain: decoded(third) }) }) };
 }
 
 /** The inverse of [`read`]. */
@@ -30,8 +44,12 @@ export function write(route: Route): string {
   const said = route.search && route.view === 'library' ? query(route.search) : '';
   const behind = said && `?${said}`;
   if (route.asset !== null) return `#/asset/${encodeURIComponent(route.asset)}${behind}`;
-  if (route.of !== undefined) return `#/${route.view}/${encodeURIComponent(route.of)}`;
-  return `#/${route.view}${route.range ? `/${route.range.from_ms}-${route.range.to_ms}` : ''}${behind}`;
+  const parts = route.pair ? [route.pair.asset, route.pair.left ?? '', route.pair.right ?? '']
+    : route.measured ? [route.measured.kind, route.measured.id, span(route.measured.range)]
+    : route.of !== undefined ? [route.of] : [span(route.range ?? null), route.chain ?? ''];
+  // What is not said at the end is left out.
+  const said_parts = parts.slice(0, parts.findLastIndex((part) => part !== '') + 1);
+  return `#/${[route.view, ...said_parts.map(encodeURIComponent)].join('/')}${behind}`;
 }
 
 /** A token in the address, as `flame up` prints it: `#token=...`. */
@@ -45,4 +63,13 @@ function decoded(text: string): string {
   } catch {
     return text;
   }
+}
+
+function range(text: string): Range | null {
+  const [from_ms, to_ms] = (/^(\d{1,14})-(\d{1,14})$/.exec(text) ?? []).slice(1).map(Number);
+  return from_ms !== undefined && to_ms !== undefined && from_ms < to_ms ? { from_ms, to_ms } : null;
+}
+
+function span(range: Range | null): string {
+  return range === null ? '' : `${range.from_ms}-${range.to_ms}`;
 }

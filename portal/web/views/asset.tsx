@@ -12,6 +12,7 @@ import { Player } from '../parts/player';
 import { Origin } from '../parts/provenance';
 import { pictures } from '../parts/sprite';
 import { named } from '../pure/chapters';
+import { request } from '../pure/commands';
 import { write } from '../pure/route';
 import type { Sprite } from '../pure/sprites';
 import { bytes, clock, quoted, rate } from '../pure/words';
@@ -59,7 +60,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
   };
   const rename = () => {
     const title = prompt('Title', asset.title);
-    if (title !== null) void act(() => send('PATCH', path, { title }, { 'if-match': `"${asset.revision}"` }));
+    if (title !== null) void act(() => send('PATCH', path, { title }, matched(asset)));
   };
   const remove = () => {
     if (!confirm(`Put “${asset.title || asset.id}” into the trash?`)) return;
@@ -92,6 +93,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
           </select></label>
         )}
         <May><a class="button" href={write({ view: 'quality', asset: null, of: id })}>Measure</a></May>
+        <a class="button" href={write({ view: 'chains', asset: null, pair: { asset: id, left: null, right: null } })}>Compare chains</a>
         <a class="button" href={playlist}>Playlist</a>
         <a class="button" href={playlist.replace('index.m3u8', 'manifest.mpd')}>MPD</a>
       </div>
@@ -124,8 +126,16 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
       <Record record={asset.record ?? {}} custom={asset.custom ?? {}} />
       <Origin id={id} />
       <History id={id} revision={asset.revision} onRestored={again} />
-      <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} />
+      <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} more={[
+        { what: 'Rename', flame: `asset edit ${quoted(id)} --title ${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
+        { what: 'Delete', flame: `asset rm ${quoted(id)}`, curl: request('DELETE', path) },
+        { what: 'Play', curl: `'${playlist}'` },
+      ]} />
       </>}
     </section>
   );
+}
+
+function matched({ revision }: Asset): Record<string, string> {
+  return { 'if-match': `"${revision}"` };
 }

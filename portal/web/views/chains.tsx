@@ -4,20 +4,25 @@ import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Chain, ChainDetail, Job, Page } from '../api/types';
+import { Compare } from '../parts/compare';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Graph } from '../parts/graph';
-import { write } from '../pure/route';
+import { request } from '../pure/commands';
+import { type Pair, write } from '../pure/route';
 import { ago } from '../pure/words';
 
 const REFRESH_MS = 1000;
+/** While two are compared. */
+const RARELY_MS = 60_000;
 const CHAINS_MS = 60_000;
 const STATES = ['', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
-export function Chains() {
+/** `pair`: an asset whose jobs are compared, instead of all. */
+export function Chains({ pair }: { pair: Pair | null }) {
   const [state, setState] = useState('');
   const [problem, setProblem] = useState('');
-  const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?limit=50${state && `&state=${state}`}`), REFRESH_MS, state);
+  const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?limit=50${state && `&state=${state}`}`), pair ? RARELY_MS : REFRESH_MS, state);
   const chains = usePoll(shipped, CHAINS_MS);
   const drawn = (name: string) => chains.value?.find((chain) => chain.name === name)?.stages;
   const cancel = (id: string) => send('POST', `/~transcode/jobs/${encodeURIComponent(id)}/cancel`).then(
@@ -25,7 +30,8 @@ export function Chains() {
   );
   return (
     <>
-      <section aria-labelledby="jobs-title">
+      {pair && <Compare key={pair.asset} pair={pair} chains={chains.value ?? []} />}
+      <section aria-labelledby="jobs-title" hidden={pair !== null}>
         <div class="row spread">
           <h2 id="jobs-title">Jobs</h2>
           <div class="choices" role="group" aria-label="State">
@@ -40,6 +46,7 @@ export function Chains() {
               <div class="row spread">
                 <h3>{job.chain} <span class={`tag ${job.state}`}>{job.state}</span></h3>
                 <a href={write({ view: 'library', asset: job.asset_id })}>its asset</a>
+                <a href={write({ view: 'chains', asset: null, pair: { asset: job.asset_id, left: null, right: job.id } })} aria-label={`Compare this ${job.chain} job with another of its asset`}>compare</a>
                 <span class="quiet">{ago(job.created_at, Date.now())}{took(job)}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
                 {['queued', 'running'].includes(job.state) && <May><button type="button" class="grave" onClick={() => cancel(job.id)}>Cancel</button></May>}
               </div>
@@ -49,7 +56,7 @@ export function Chains() {
             </li>
           ))}
         </ul>
-        <Equivalent flame="job list" curl="{origin}/~transcode/jobs" />
+        <Equivalent flame="job list" curl={`'{origin}/~transcode/jobs?limit=50${state && `&state=${state}`}'`} />
       </section>
       <section aria-labelledby="chains-title">
         <h2 id="chains-title">Chains</h2>
@@ -91,7 +98,8 @@ function Stages({ job, chain }: { job: Job; chain: ChainDetail['stages'] | undef
             ))}</tbody></table>
         </div>
       )}
-      <Equivalent flame={`job watch ${job.id}`} curl={`-N {origin}/~transcode/jobs/${encodeURIComponent(job.id)}/events`} />
+      <Equivalent flame={`job watch ${job.id}`} curl={`-N {origin}/~transcode/jobs/${encodeURIComponent(job.id)}/events`}
+        more={['queued', 'running'].includes(job.state) ? [{ what: 'Cancel', flame: `job cancel ${job.id}`, curl: request('POST', `/~transcode/jobs/${encodeURIComponent(job.id)}/cancel`) }] : []} />
     </details>
   );
 }

@@ -11,6 +11,7 @@ import { Picture, pictures } from '../parts/sprite';
 import { Trash } from '../parts/trash';
 import { Upload } from '../parts/upload';
 import { below } from '../pure/pages';
+import { request } from '../pure/commands';
 import { write } from '../pure/route';
 import { SORTS, type Search, TRASH, asked, command, write as keyed } from '../pure/search';
 import { type Sprite, moment } from '../pure/sprites';
@@ -111,7 +112,7 @@ function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: str
           : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} search={search} />)}</ul>}
         {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
         {next !== null && <More more={more} count={assets.length} />}
-        <Equivalent flame={command(search)} curl={`'{origin}/~metadata/assets?${new URLSearchParams(asked(search))}'`} />
+        <Equivalent flame={command(search)} curl={request('GET', `/~metadata/assets?${new URLSearchParams(asked(search))}`)} />
       </section>
     </>
   );

@@ -7,6 +7,7 @@ import type { Channel, Doors, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Player } from '../parts/player';
+import { request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
 import { ago, quoted } from '../pure/words';
 
@@ -50,7 +51,13 @@ export function Live() {
         <label>Title <input value={title} onInput={(event) => setTitle(event.currentTarget.value)} placeholder="What it is called" /></label>
         <button>Make a channel</button>
       </form></May>
-      <Equivalent flame={`channel create --title ${quoted(title || 'Live')}`} curl={`-X POST {origin}/~streaming/channels -H content-type:application/json -d '{"id":"'$(uuidgen)'","title":"Live"}'`} />
+      <Equivalent flame={`channel create ${quoted(title.trim() || 'Live')}`} curl={request('POST', '/~streaming/channels', { id: identifier(), title: title.trim() || 'Live' })} more={[
+        { what: 'List', flame: 'channel list', curl: '{origin}/~streaming/channels' },
+        ...all.slice(0, 1).flatMap(({ id }) => [
+          { what: 'New key', flame: `channel key ${id}`, curl: request('POST', `/~streaming/channels/${id}/key`) },
+          { what: 'End', flame: `channel end ${id}`, curl: request('POST', `/~streaming/channels/${id}/end`) },
+        ]),
+      ]} />
       {(problem || channels.trouble) && <p class="notice" role="status">{problem || channels.trouble}</p>}
       {shown && <div class="stage"><h3>{shown.title}</h3><Player key={shown.id} url={`/~streaming/${shown.id}/index.m3u8`} live={shown.state === 'live'} /></div>}
       {channels.value && all.length === 0 && <p class="quiet">No channel is open.</p>}

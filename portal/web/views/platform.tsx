@@ -9,6 +9,7 @@ import { Plot } from '../parts/plot';
 import { Sites } from '../parts/sites';
 import { Surrogate } from '../parts/surrogate';
 import { type Answers, lines, named, when } from '../pure/answers';
+import { type Command, request } from '../pure/commands';
 import { type Range, write } from '../pure/route';
 import { quoted, short } from '../pure/words';
 
@@ -20,12 +21,12 @@ const DATABASE = 'flame';
 const SPANS = ['5m', '15m', '1h', '6h'] as const;
 const SPANS_MS: Record<(typeof SPANS)[number], number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
 
-/** `range`: the time that a link holds fast; without it the last minutes, as they go on. */
-export function Platform({ range }: { range: Range | null }) {
+/** `range`: the time that a link holds fast; without it the last minutes, as they go on. `chain`: whose measurements. */
+export function Platform({ range, chain }: { range: Range | null; chain: string | null }) {
   const [since, setSince] = useState<(typeof SPANS)[number]>('15m');
   const [done, setDone] = useState<{ endpoint: Endpoint; what: string } | null>(null);
   const [problem, setProblem] = useState('');
-  const [chosen, setChosen] = useState(DATABASE);
+  const [chosen, setChosen] = useState(chain ?? DATABASE);
   const endpoints = usePoll(() => ask<Page<Endpoint>>('/api/router/endpoints'), REFRESH_MS);
   const routes = usePoll(() => ask<Page<Standing>>('/api/router/routes'), REFRESH_MS);
   const peers = usePoll(() => ask<Page<Peer>>('/api/router/peers'), REFRESH_MS);
@@ -43,6 +44,8 @@ export function Platform({ range }: { range: Range | null }) {
     : ask<Answers>(`/~clmc/query?${new URLSearchParams({ db, q: question(what), epoch: 'ms' })}`));
   const times = usePoll(measured('mean(response_time) * 1000'), MEASURED_MS, where, db);
   const counts = usePoll(measured('sum(requests)'), MEASURED_MS, where, db);
+
+  const address = (range: Range) => write({ view: 'platform', asset: null, range, ...(db !== undefined && db !== DATABASE && { chain: db }) });
 
   const act = async (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => {
     try {
@@ -63,8 +66,9 @@ export function Platform({ range }: { range: Range | null }) {
         {trouble && <p class="notice" role="status">{trouble}</p>}
         <Sites endpoints={endpoints.value?.items ?? []} standings={routes.value?.items ?? []} peers={peers.value?.items ?? []} act={act} />
         {done
-          ? <Equivalent flame={`endpoint ${done.what} ${short(done.endpoint.name)} ${done.endpoint.endpoint}`} curl={`-X POST {origin}${way(done.endpoint, done.what)}`} />
-          : <Equivalent flame="endpoint list" curl="{origin}/api/router/endpoints" />}
+          ? <Equivalent {...command(done.endpoint, done.what)} />
+          : <Equivalent flame="endpoint list" curl="{origin}/api/router/endpoints"
+              more={(endpoints.value?.items ?? []).slice(0, 1).flatMap((one) => (['connect', 'drain', 'kill'] as const).map((what) => ({ what: `${what[0]!.toUpperCase()}${what.slice(1)}`, ...command(one, what) })))} />}
       </section>
       {(paths.value?.items.length ?? 0) > 0 && (
         <section aria-labelledby="paths-title">
@@ -83,19 +87,23 @@ export function Platform({ range }: { range: Range | null }) {
               {names.map((name) => <option key={name}>{name}</option>)}
             </select></label>}
             {SPANS.map((span) => <button key={span} type="button" aria-pressed={range === null && span === since} onClick={() => { setSince(span); if (range) location.hash = write({ view: 'platform', asset: null }); }}>{span}</button>)}
-            <button type="button" aria-pressed={range !== null} onClick={() => { location.hash = write({ view: 'platform', asset: null, range: held() }); }}>Hold this time</button>
+            <button type="button" aria-pressed={range !== null} onClick={() => { location.hash = address(held()); }}>Hold this time</button>
           </div>
         </div>
         {range && <p class="quiet" role="status">{new Date(range.from_ms).toLocaleString()} to {new Date(range.to_ms).toLocaleString()}; the address of this page is a link to it.</p>}
         {times.trouble && <p class="notice" role="status">{times.trouble}</p>}
         <div class="plots">
-          <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, named)} />
-          <Plot title="Requests" unit="" lines={counts.value && lines(counts.value, named)} />
+          <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, named)} range={range} address={address} />
+          <Plot title="Requests" unit="" lines={counts.value && lines(counts.value, named)} range={range} address={address} />
         </div>
         <Equivalent flame={`clmc query --db ${quoted(db ?? DATABASE)} ${quoted(question('mean(response_time)'))}`} curl={`-G {origin}/~clmc/query -d db=${quoted(db ?? DATABASE)} --data-urlencode 'q=${question('mean(response_time)')}'`} />
       </section>
     </>
   );
+}
+
+function command(endpoint: Endpoint, what: string): Command {
+  return { flame: `endpoint ${what} ${short(endpoint.name)} ${endpoint.endpoint}`, curl: request('POST', way(endpoint, what)) };
 }
 
 function way({ name, endpoint }: Endpoint, what: string): string {

@@ -7,7 +7,9 @@ import type { ComparisonJob, InspectionJob, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Gates, Measured } from '../parts/measured';
+import { request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
+import type { Measured as Link } from '../pure/route';
 import { ago, quoted } from '../pure/words';
 
 const REFRESH_MS = 1000;
@@ -17,8 +19,8 @@ const METRICS = ['psnr', 'ssim', 'ms_ssim', 'vif', 'vmaf', 'vmaf_neg', 'vmaf_4k'
 type Kind = 'comparisons' | 'inspections';
 type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspections'; job: InspectionJob };
 
-/** `of`: the asset that a link leads here from. */
-export function Quality({ of }: { of: string }) {
+/** `of`: the asset that a link leads here from. `measured`: the measurement that a link shows, before all others. */
+export function Quality({ of, measured }: { of: string; measured: Link | null }) {
   const [problem, setProblem] = useState('');
   const both = usePoll(newest, REFRESH_MS);
   const begin = (kind: Kind, body: object) => send('POST', `/~quality/${kind}`, { id: identifier(), ...body }).then(
@@ -29,13 +31,22 @@ export function Quality({ of }: { of: string }) {
   );
   return (
     <>
+      {measured && (
+        <section aria-labelledby="linked-title">
+          <h2 id="linked-title">{measured.kind === 'comparisons' ? 'A comparison' : 'An inspection'}</h2>
+          <div class="panel"><Measured kind={measured.kind} id={measured.id} range={measured.range} /></div>
+        </section>
+      )}
       <Ask of={of} begin={begin} />
       <section aria-labelledby="measurements-title">
         <h2 id="measurements-title">Measurements</h2>
         {(problem || both.trouble) && <p class="notice" role="status">{problem || both.trouble}</p>}
         {both.value?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
-        <ul class="plain">{both.value?.map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
-        <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" />
+        <ul class="plain">{both.value?.filter(({ job }) => job.id !== measured?.id).map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
+        <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" more={[
+          { what: 'Inspections', curl: '{origin}/~quality/inspections' },
+          ...(both.value ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
+        ]} />
       </section>
     </>
   );
@@ -67,7 +78,16 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
           <button class="main" disabled={reference.trim() === '' || metrics.length === 0}>Compare</button>
           <button type="button" disabled={distorted.trim() === ''} onClick={() => begin('inspections', { media: distorted.trim(), gates })}>Inspect without a reference</button>
         </div>
-        <Equivalent flame={`quality compare ${quoted(reference || 'REFERENCE')} ${quoted(distorted || 'MEDIA')} --remote --metrics ${metrics.join(',')}${flags}`} />
+        <Equivalent more={[
+          {
+            what: 'Compare', flame: `quality compare ${quoted(reference || 'REFERENCE')} ${quoted(distorted || 'MEDIA')} --remote --metrics ${metrics.join(',')}${flags}`,
+            curl: request('POST', '/~quality/comparisons', { id: identifier(), reference: reference.trim(), distorted: distorted.trim(), metrics, gates }),
+          },
+          {
+            what: 'Inspect', flame: `quality inspect ${quoted(distorted || 'MEDIA')} --remote${flags}`,
+            curl: request('POST', '/~quality/inspections', { id: identifier(), media: distorted.trim(), gates }),
+          },
+        ]} />
       </form></May>
     </section>
   );

@@ -10,6 +10,7 @@ import { Deployments } from '../parts/deployments';
 import { Editor } from '../parts/editor';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
+import { request } from '../pure/commands';
 import { type Finding, findings, inputs } from '../pure/findings';
 import { bytes, quoted } from '../pure/words';
 
@@ -89,7 +90,8 @@ export function Templates() {
               <May><button type="button" class="main" disabled={busy || verdict.plan === null} onClick={deploy}>Deploy</button></May>
               <span class="quiet" role="status">{deployed}</span>
             </div>
-            <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input ${quoted(`${name}=${value}`)}`).join('')} --wait`} />
+            <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input ${quoted(`${name}=${value}`)}`).join('')} --wait`}
+              more={[{ what: 'By request', curl: `${request('POST', '/~orchestrator/deployments', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }]} />
           </div>
         </div>
       </section>
