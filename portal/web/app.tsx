@@ -1,6 +1,6 @@
 // The page around the views: where one goes, and the token where one is wanted.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { asked } from './api/http';
 import { admit, called, enter, isOpen, leave, session } from './api/session';
 import { type Route, type View, read, write } from './pure/route';
@@ -17,6 +17,9 @@ const VIEWS: { view: View; title: string }[] = [
   { view: 'quality', title: 'Quality' }, { view: 'platform', title: 'Platform' }, { view: 'templates', title: 'Templates' },
 ];
 
+/** What was opened last, and who opened it. */
+type Played = { asset: string | null; by: string };
+
 export function App() {
   const [route, setRoute] = useState<Route>(() => read(location.hash));
   useEffect(() => {
@@ -29,13 +32,31 @@ export function App() {
     return () => removeEventListener('hashchange', follow);
   }, []);
   // What plays goes on playing, in a corner, while one looks at something else.
-  const [playing, setPlaying] = useState<string | null>(route.asset);
+  const who = viewer();
+  const [played, setPlayed] = useState<Played>({ asset: route.asset, by: who });
+  const setPlaying = (asset: string | null) => setPlayed({ asset, by: who });
+  // Of another viewer nothing plays on. Who is signed in is asked after the page has come: until then it is whoever opened it.
+  const playing = played.by === '' || played.by === who ? played.asset : null;
   const [search, setSearch] = useState(route.search ?? NOTHING);
   useEffect(() => {
     if (route.view !== 'library') return;
     setPlaying(route.asset);
     setSearch(route.search ?? NOTHING);
   }, [route]);
+  const last = useRef('');
+  useEffect(() => {
+    if (who === '') return;
+    const isAnother = last.current !== '' && last.current !== who;
+    last.current = who;
+    if (isAnother) forget();
+    else setPlayed((played) => (played.by === '' ? { ...played, by: who } : played));
+  }, [who]);
+  // The address too says what somebody has looked at.
+  const forget = () => {
+    setPlaying(null);
+    location.hash = write({ view: 'library', asset: null });
+  };
+  const signOut = () => leave().then(forget, (error: Error) => alert(`You are still signed in: ${error.message}`));
   // Typing is no way that one would go back; a choice is one.
   const look = (search: Search, isTyped: boolean) => {
     const address = write({ view: 'library', asset: route.asset, search });
@@ -56,16 +77,16 @@ export function App() {
             <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null, search })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>
           ))}
         </nav>
-        {session.value && !isOpen(session.value) && <Who />}
+        {session.value && !isOpen(session.value) && <Who signOut={signOut} />}
       </header>
       {/* Another viewer's page is another page: nothing of what one has seen is left to the next. */}
-      <main key={viewer()} class={docked && playing !== null ? 'beside' : undefined}>
+      <main key={who} class={docked && playing !== null ? 'beside' : undefined}>
         {asked.value && <Entry />}
         <Library chosen={docked ? playing : route.asset} docked={docked} search={search} onSearch={look} onClose={() => setPlaying(null)} />
         {route.view === 'live' && <Live />}
-        {route.view === 'chains' && <Chains />}
-        {route.view === 'quality' && <Quality key={route.of} of={route.of ?? ''} />}
-        {route.view === 'platform' && <Platform range={route.range ?? null} />}
+        {route.view === 'chains' && <Chains pair={route.pair ?? null} />}
+        {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id} of={route.of ?? ''} measured={route.measured ?? null} />}
+        {route.view === 'platform' && <Platform key={route.chain} range={route.range ?? null} chain={route.chain ?? null} />}
         {route.view === 'templates' && <Templates />}
       </main>
       <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
@@ -80,12 +101,12 @@ function viewer(): string {
   return session.value && !asked.value ? JSON.stringify([session.value.tenant, session.value.subject]) : '';
 }
 
-function Who() {
+function Who({ signOut }: { signOut: () => void }) {
   const { scopes } = session.value!;
   return (
     <span class="who">
       {called(session.value!)}{!scopes.includes('write') && <span class="tag">read only</span>}
-      <button type="button" onClick={() => void leave()}>Sign out</button>
+      <button type="button" onClick={signOut}>Sign out</button>
     </span>
   );
 }
