@@ -6,6 +6,7 @@ mod conform;
 mod curve;
 mod inspect;
 mod jobs;
+mod record;
 mod remote;
 mod report;
 mod subject;

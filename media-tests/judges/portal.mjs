@@ -19,7 +19,7 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
 const CONDITIONING_MS = 60000;
-const WIDTHS = [390, 820, 1280];
+const WIDTHS = [390, 900, 1600];
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
@@ -272,12 +272,12 @@ try {
     await page.goto(`${url}/#/${view}`);
     await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
     found.push(...await barriers(page, view));
-    for (const width of values.pictures ? WIDTHS : []) {
+    for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 800 });
-      await page.screenshot({ path: `${values.pictures}/${view.split('/')[0]}-${width}.png`, fullPage: true });
+      if (values.pictures) await page.screenshot({ path: `${values.pictures}/${view.split('/')[0]}-${width}.png`, fullPage: true });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+      if (wide) found.push(`${view}: wider than ${width} px`);
     }
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-    if (wide) found.push(`${view}: wider than the window`);
   }
   console.log(JSON.stringify({
     linked, beside, cards, clicked, address, upload, live, endpoint, quality, origin, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,

@@ -1,8 +1,9 @@
 // Signs in at the portal in headless Chromium, as different people, and prints one line of JSON: what was seen.
 //
-//   node signin.mjs URL --link LINK --reader LINK --click TITLE [--pictures FOLDER]
+//   node signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE [--pictures FOLDER]
 //
-// URL: the portal, where tokens are needed. LINK: signs somebody in who may write; reader's: one who may only read. TITLE: of an
+// URL: the portal, where tokens are needed. LINK: signs somebody in who may write; reader's: one who may only read; other's: one of
+// another tenant, who signs in where the first one signed out while something played. TITLE: of an
 // asset, whose card is looked at and which is then played in a second tab. The first link is then tried again by a stranger.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
@@ -13,10 +14,10 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
-  link: { type: 'string' }, reader: { type: 'string' }, click: { type: 'string' }, pictures: { type: 'string' },
+  link: { type: 'string' }, reader: { type: 'string' }, other: { type: 'string' }, click: { type: 'string' }, pictures: { type: 'string' },
 } });
-if (!url || !values.link || !values.reader || !values.click) {
-  console.error('usage: signin.mjs URL --link LINK --reader LINK --click TITLE [--pictures FOLDER]');
+if (!url || !values.link || !values.reader || !values.other || !values.click) {
+  console.error('usage: signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE [--pictures FOLDER]');
   process.exit(2);
 }
 
@@ -53,6 +54,8 @@ try {
   await card(second).click({ timeout: PATIENCE_MS });
   const played = await second.waitForFunction(() => document.querySelector('video')?.currentTime > 1, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
+  await second.getByRole('link', { name: 'Live' }).click();
+  await second.locator('.dock video').waitFor({ timeout: PATIENCE_MS });
   await second.getByRole('button', { name: 'Sign out' }).click();
   await second.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
   const left = (await writer.cookies()).length;
@@ -63,6 +66,17 @@ try {
   const given_up = Date.now() + 3000;
   while (await seen() > 0 && Date.now() < given_up) await tab.waitForTimeout(50);
   const remains = await seen();
+
+  // Nothing plays on of another one, and the address says nothing of what was looked at.
+  await second.goto(values.other);
+  await second.locator('.who').waitFor({ timeout: PATIENCE_MS });
+  await second.getByText('Nothing yet').waitFor({ timeout: PATIENCE_MS }).catch(() => {});
+  await second.getByRole('link', { name: 'Live' }).click();
+  await second.getByRole('heading', { name: 'Live channels' }).waitFor({ timeout: PATIENCE_MS });
+  const next = {
+    who: await second.evaluate(() => document.querySelector('.who').firstChild.textContent), playing: await second.locator('video, #playing').count(),
+    library: await second.getByRole('link', { name: 'Library' }).getAttribute('href'),
+  };
 
   const reader = await (await browser.newContext()).newPage();
   await reader.goto(values.reader);
@@ -78,7 +92,7 @@ try {
     return dialog.message();
   });
   await stranger.goto(values.link);
-  console.log(JSON.stringify({ signed, cookies, played, left, remains, reading, changes, again: await said }));
+  console.log(JSON.stringify({ next, signed, cookies, played, left, remains, reading, changes, again: await said }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

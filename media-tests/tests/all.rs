@@ -22,6 +22,10 @@ mod packager;
 mod parts;
 #[path = "all/portal.rs"]
 mod portal;
+#[path = "all/portal_library.rs"]
+mod portal_library;
+#[path = "all/portal_views.rs"]
+mod portal_views;
 #[path = "all/sounds.rs"]
 mod sounds;
 #[path = "all/steering.rs"]

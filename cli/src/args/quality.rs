@@ -44,6 +44,9 @@ pub struct Test {
     /// Write a test report for continuous integration: a case for each one of the suites
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Have the quality service keep what the suites found, so that the portal shows each gate over time
+    #[arg(long, conflicts_with = "update_baseline")]
+    pub record: bool,
     /// How long making what is scored may take, for each case
     #[arg(long, value_name = "TIME", default_value = "10min")]
     pub case_timeout: Span,

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
+use flame_api::quality::jobs::GateVerdict;
+use flame_api::quality::suites::{CaseOutcome, CaseResult};
 use flame_api::quality::{Comparison, Inspection};
 use flame_media_child::protocol::ComparePlan;
 use flame_quality::baseline::{Baseline, Run, Said};
@@ -19,6 +21,7 @@ use serde::Serialize;
 
 use super::baseline::{self, Kept};
 use super::subject::{self, Pair};
+use super::record::{self, Begun};
 use super::{alignment, conform, cores, inspect, measure};
 use crate::args::{Global, Test};
 use crate::exit::Exit;
@@ -35,6 +38,8 @@ struct Ended {
     time_s: f64,
     outcome: Outcome,
     said: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gates: Vec<GateVerdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
     comparison: Option<Comparison>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +54,7 @@ struct Ended {
 /// What was measured for a case.
 #[derive(Debug, Default)]
 struct Figures {
+    gates: Vec<GateVerdict>,
     comparison: Option<Comparison>,
     inspection: Option<Inspection>,
     conformance: Option<Report>,
@@ -75,11 +81,12 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
     if test.update_baseline {
         return update(global, test, loaded).await;
     }
-    let mut all = Vec::new();
+    let (mut all, mut runs) = (Vec::new(), Vec::new());
     for loaded in &loaded {
         if !global.json {
             output::print_line(&format!("{}: {}", loaded.suite.suite, loaded.suite.about.trim()))?;
         }
+        let (begun, first) = (Begun::now(&loaded.suite.suite), all.len());
         for case in &loaded.suite.cases {
             let held = loaded.kept.as_ref().map(|kept| &kept.baseline);
             for ended in run_case(global, loaded, case, test.case_timeout.0, held).await {
@@ -89,6 +96,7 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
                 all.push(ended);
             }
         }
+        runs.push(begun.ended(all[first..].iter().map(Ended::result).collect()));
     }
     if let Some(path) = &test.junit {
         super::write(path, &junit::document("flame quality test", &cases(&all)))?;
@@ -96,7 +104,16 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
     if global.json {
         output::print_json(&all)?;
     }
-    verdict(&all)
+    let verdict = verdict(&all);
+    if test.record
+        && let Err(why) = record::tell(global, &runs).await
+    {
+        // What was measured weighs more than that it is not kept.
+        let Err(found) = verdict else { return Err(why) };
+        eprintln!("flame: {}", why.message());
+        return Err(found);
+    }
+    verdict
 }
 
 /// Makes the baselines of suites anew.
@@ -156,6 +173,7 @@ async fn run_case(
         time_s: begun.elapsed().as_secs_f64(),
         outcome,
         said,
+        gates: figures.gates,
         comparison: figures.comparison,
         inspection: figures.inspection,
         conformance: figures.conformance,
@@ -236,6 +254,12 @@ async fn verdict_of(
     let (mut holds, mut fails) = (Vec::new(), Vec::new());
     for gate in gates {
         let verdict = figures.judge(&gate)?;
+        figures.gates.push(GateVerdict {
+            gate: gate.to_string(),
+            measured: Some(verdict.measured),
+            passed: verdict.passes,
+            why: None,
+        });
         let said = format!("{gate} (measured {:.4})", verdict.measured);
         if verdict.passes {
             holds.push(said);
@@ -305,6 +329,21 @@ impl Figures {
             figures.insert(against.figure.clone(), self.judge(&against.gate()?)?.measured);
         }
         Ok(Run { clip_sha256: pair.clip_sha256.clone(), tools, threads: cores(), figures })
+    }
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// As the quality service keeps it.
+    fn result(&self) -> CaseResult {
+        let outcome = match self.outcome {
+            Outcome::Passed => CaseOutcome::Passed,
+            Outcome::Failed => CaseOutcome::Failed,
+            Outcome::NotMeasured => CaseOutcome::NotMeasured,
+        };
+        let (said, gates) = (record::cut(&self.said), self.gates.clone());
+        CaseResult { case: self.case.clone(), outcome, time_s: self.time_s, said, gates }
     }
 }
 

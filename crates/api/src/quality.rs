@@ -1,8 +1,10 @@
 //! What is said of quality: metrics, the scores of a comparison, and how sure it is that the right frames were compared.
-//! What is found without a reference is in [`inspection`]; what the quality service is asked, in [`jobs`].
+//! What is found without a reference is in [`inspection`]; what the quality service is asked, in [`jobs`]; what runs of suites
+//! found, in [`suites`].
 
 pub mod inspection;
 pub mod jobs;
+pub mod suites;
 
 use std::{fmt, str::FromStr};
 

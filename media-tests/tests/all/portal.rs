@@ -122,8 +122,10 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
         made["url"].as_str().expect("a link").to_owned()
     };
     let (writer, reader) = (link("read,write"), link("read"));
+    let other = bundle.json(&["token", "link", "--subject", "somebody", "--tenant", "other", "--scope", "read"]);
+    let other = other["url"].as_str().expect("a link");
     let mut arguments = vec![bundle.router().to_owned()];
-    for (name, value) in [("--link", writer.as_str()), ("--reader", &reader), ("--click", title)] {
+    for (name, value) in [("--link", writer.as_str()), ("--reader", &reader), ("--other", other), ("--click", title)] {
         arguments.extend([name.to_owned(), value.to_owned()]);
     }
     let seen = browser::node("signin.mjs", arguments).await.expect("the portal can be opened");
@@ -142,6 +144,10 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     assert_eq!((&seen["cookies"], &seen["played"], &seen["left"]), (&cookies, &json!(true), &json!(0)), "{seen:#}");
 
     assert_eq!(seen["remains"], json!(0), "who signs out leaves nothing on the page: {seen:#}");
+
+    // Who signs in next has nothing of it, though it played in a corner.
+    let next = json!({ "who": "somebody of other", "playing": 0, "library": "#/library" });
+    assert_eq!(seen["next"], next, "{seen:#}");
 
     let reading = &seen["reading"];
     assert_eq!((&reading["tag"], &reading["poster"]), (&json!("read only"), &json!(true)), "{seen:#}");

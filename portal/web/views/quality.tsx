@@ -7,6 +7,7 @@ import type { ComparisonJob, InspectionJob, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Gates, Measured } from '../parts/measured';
+import { Suites } from '../parts/suites';
 import { request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
 import type { Measured as Link } from '../pure/route';
@@ -38,6 +39,7 @@ export function Quality({ of, measured }: { of: string; measured: Link | null })
         </section>
       )}
       <Ask of={of} begin={begin} />
+      <Suites />
       <section aria-labelledby="measurements-title">
         <h2 id="measurements-title">Measurements</h2>
         {(problem || both.trouble) && <p class="notice" role="status">{problem || both.trouble}</p>}

@@ -37,6 +37,9 @@ pub struct Config {
     /// How jobs are run.
     #[serde(default)]
     pub jobs: JobConfig,
+    /// What is kept of suites.
+    #[serde(default)]
+    pub suites: SuiteConfig,
     /// What may be opened.
     #[serde(default)]
     pub media: MediaConfig,
@@ -76,6 +79,16 @@ pub struct JobConfig {
     pub poll: Span,
 }
 
+/// `[suites]`: what is kept of runs of suites.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SuiteConfig {
+    /// Suites of each tenant; of more, those that were run longest ago are forgotten.
+    pub suites_max: u32,
+    /// Runs of each suite; the oldest of more are forgotten.
+    pub runs_max: u32,
+}
+
 /// `[media]`: what may be opened.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -99,6 +112,7 @@ impl Config {
             media_program: None,
             watchers_max: default_watchers_max(),
             jobs: JobConfig::default(),
+            suites: SuiteConfig::default(),
             media: MediaConfig::default(),
             store,
         }
@@ -160,6 +174,14 @@ impl JobConfig {
             backoff_max: self.backoff_max.0,
             leaves: Leaves::Nothing,
         }
+    }
+}
+
+// === impl SuiteConfig ===
+
+impl Default for SuiteConfig {
+    fn default() -> Self {
+        Self { suites_max: 50, runs_max: 100 }
     }
 }
 

@@ -4,6 +4,7 @@ mod comparisons;
 mod files;
 mod inspections;
 mod jobs;
+mod suites;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::limits::{BODY_MAX_BYTES, Bounds};
+use crate::limits::{BODY_MAX_BYTES, Bounds, RUN_BODY_MAX_BYTES};
 use crate::results::Results;
 use crate::store::Store;
 
@@ -36,6 +37,12 @@ pub(crate) fn routes(store: Store, results: Results, bounds: Bounds) -> OpenApiR
         .routes(routes!(inspections::watch))
         .routes(routes!(inspections::cancel))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .merge(
+            OpenApiRouter::new()
+                .routes(routes!(suites::list))
+                .routes(routes!(suites::note, suites::runs))
+                .layer(DefaultBodyLimit::max(RUN_BODY_MAX_BYTES)),
+        )
         .with_state(Api { store, results, bounds: Arc::new(bounds) })
 }
 

@@ -6,12 +6,17 @@
 use flame_api::quality::Metric;
 use flame_api::quality::inspection::SPANS_MAX;
 use flame_api::quality::jobs::{GATE_MAX_BYTES, GATES_MAX, MediaName, NewComparison, NewInspection};
+use flame_api::quality::suites::{CASES_MAX, CaseResult, NAME_MAX_CHARS, NewSuiteRun, SAID_MAX_CHARS};
 use flame_jobs::http::NotQueued;
 use flame_quality::columns;
 use flame_quality::gate::Gate;
 
 /// Longest request body.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
+/// Longest body that says what a run of a suite found. Of each tenant `suites.suites_max` times `suites.runs_max` of them are kept.
+pub const RUN_BODY_MAX_BYTES: usize = 256 * 1024;
+/// Most runs of a page.
+pub const RUNS_PAGE_MAX: u32 = 50;
 /// Longest stretch that may be asked for as the shortest that counts, seconds.
 pub const SHORTEST_MAX_S: f64 = 3600.0;
 /// Most pairs between two that are scored.
@@ -79,6 +84,48 @@ pub fn check_inspection(new: &NewInspection, bounds: &Bounds) -> Result<(), NotQ
     match gates(&new.gates)?.iter().find(|gate| !gate.needs_inspection()) {
         Some(gate) => refuse("gates", format!("hold `{gate}`, which needs a reference: ask for a comparison")),
         None => Ok(()),
+    }
+}
+
+/// Checks the body of `POST /suite-runs`.
+///
+/// # Errors
+/// The first field that is not as it must be.
+pub fn check_run(new: &NewSuiteRun) -> Result<(), NotQueued> {
+    let is_name = |text: &str| !text.trim().is_empty() && text.chars().count() <= NAME_MAX_CHARS;
+    let is_time = |time_s: f64| time_s.is_finite() && time_s >= 0.0;
+    if !is_name(&new.suite) {
+        return refuse("suite", format!("must be 1 to {NAME_MAX_CHARS} characters"));
+    }
+    if !is_name(&new.tool) {
+        return refuse("tool", format!("must be 1 to {NAME_MAX_CHARS} characters"));
+    }
+    if new.cases.is_empty() || new.cases.len() > CASES_MAX {
+        return refuse("cases", format!("must be 1 to {CASES_MAX}"));
+    }
+    if !is_time(new.time_s) || !new.cases.iter().all(|case| is_time(case.time_s)) {
+        return refuse("time_s", "must be 0 or more".to_owned());
+    }
+    let is_short = |case: &CaseResult| {
+        // The name of a case, and of one pair of files of it.
+        let named = !case.case.trim().is_empty() && case.case.chars().count() <= 4 * NAME_MAX_CHARS;
+        let gates = case.gates.len() <= GATES_MAX && case.gates.iter().all(|gate| gate.gate.len() <= GATE_MAX_BYTES);
+        let whys = case.gates.iter().flat_map(|gate| &gate.why).chain([&case.said]);
+        named && gates && whys.into_iter().all(|text| text.chars().count() <= SAID_MAX_CHARS)
+    };
+    match new.cases.iter().find(|case| !is_short(case)) {
+        None => Ok(()),
+        Some(case) => {
+            let name: String = case.case.chars().take(NAME_MAX_CHARS).collect();
+            refuse(
+                "cases",
+                format!(
+                    "hold `{name}`, which is too long: names have at most {} characters, sentences {SAID_MAX_CHARS}, and there are at most \
+                     {GATES_MAX} gates of {GATE_MAX_BYTES} bytes",
+                    4 * NAME_MAX_CHARS
+                ),
+            )
+        }
     }
 }
 

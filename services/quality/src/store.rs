@@ -4,10 +4,12 @@
 //! Here is what is of measuring only: what was asked for, what was found. Scores of single frames are files
 //! ([`crate::results`]), in place before the result is.
 //!
-//! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`.
+//! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`. Runs of suites ([`suites`]) lie in the same file, and
+//! have bounds of their own.
 
 mod jobs;
 mod rows;
+mod suites;
 mod work;
 
 use flame_jobs::changes::Changes;
@@ -19,9 +21,10 @@ use sqlx::sqlite::SqliteConnection;
 
 pub use jobs::{Created, Filter};
 pub use rows::{Kind, Record};
+pub use suites::Noted;
 pub use work::{Claimed, Measured, Untold};
 
-use crate::config::Config;
+use crate::config::{Config, SuiteConfig};
 
 /// The schema, in the order in which it grew; its numbers have no gaps.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -33,6 +36,7 @@ static TABLE: Table = Table { phase: "state", to_work: "state = 'queued'", to_cl
 pub struct Store {
     queue: Queue,
     queued_max: u32,
+    suites: SuiteConfig,
 }
 
 // === impl Store ===
@@ -48,7 +52,7 @@ impl Store {
             bounds: config.jobs.bounds(),
         };
         let queue = Queue::open(opening, &MIGRATIONS, &TABLE, changes).await?;
-        Ok(Self { queue, queued_max: config.jobs.queued_max })
+        Ok(Self { queue, queued_max: config.jobs.queued_max, suites: config.suites })
     }
 
     /// Where each job stands.

@@ -13,5 +13,7 @@ mod crash;
 mod inspections;
 #[path = "all/scores.rs"]
 mod scores;
+#[path = "all/suites.rs"]
+mod suites;
 #[path = "all/tenants.rs"]
 mod tenants;

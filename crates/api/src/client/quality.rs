@@ -7,6 +7,7 @@ use super::{Client, ClientError};
 use crate::metadata::{NewScore, Score};
 use crate::page::Page;
 use crate::quality::jobs::{ComparisonJob, InspectionJob, MeasuringQuery, NewComparison, NewInspection, ResultFile};
+use crate::quality::suites::{NewSuiteRun, SuiteRun, SuiteRunQuery, SuiteSummary};
 
 impl Client {
     /// Notes with the catalogue what the job `job` has measured of an asset; repeating it is safe.
@@ -17,6 +18,21 @@ impl Client {
     /// What was measured of an asset, newest first.
     pub async fn scores(&self, id: Uuid) -> Result<Option<Page<Score>>, ClientError> {
         self.call(Method::GET, "metadata", &format!("assets/{id}/scores")).json_or_none().await
+    }
+
+    /// Has the quality service keep what a run of a suite found; repeating it is safe.
+    pub async fn note_suite_run(&self, run: &NewSuiteRun) -> Result<SuiteRun, ClientError> {
+        self.call(Method::POST, "quality", "suite-runs").body(run).json().await
+    }
+
+    /// A page of the runs of a suite, newest first.
+    pub async fn suite_runs(&self, query: &SuiteRunQuery) -> Result<Page<SuiteRun>, ClientError> {
+        self.call(Method::GET, "quality", "suite-runs").query(query).json().await
+    }
+
+    /// The suites of which runs are kept.
+    pub async fn suites(&self) -> Result<Page<SuiteSummary>, ClientError> {
+        self.call(Method::GET, "quality", "suites").json().await
     }
 
     /// Queues a comparison; repeating it is safe.

@@ -11,6 +11,7 @@ use flame_test_kit::openapi::{Stranger, walk_as_stranger};
 use reqwest::{Method, RequestBuilder};
 use uuid::Uuid;
 
+use crate::suites::run_of;
 use crate::world::{World, comparison_of, inspection_of};
 
 fn token(keys: &Path, tenant: &str, scope: &str) -> String {
@@ -61,16 +62,20 @@ async fn a_stranger_walks_every_route() {
     inspection.id = comparison.id;
     assert_eq!(send(Method::POST, "/comparisons", &owner).json(&comparison).send().await.unwrap().status(), 201);
     assert_eq!(send(Method::POST, "/inspections", &owner).json(&inspection).send().await.unwrap().status(), 201);
-    let (id, asset) = (comparison.id.to_string(), asset_id.to_string());
+    let run = run_of("of acme", 47.11);
+    assert_eq!(send(Method::POST, "/suite-runs", &owner).json(&run).send().await.unwrap().status(), 201);
+    let (id, asset, told) = (comparison.id.to_string(), asset_id.to_string(), run.id.to_string());
     let stranger = Stranger {
         token: &token(keys.path(), "other", "read write"),
         parameters: &[("id", &id), ("file", "report.html")],
-        secrets: &[&id, &asset],
+        secrets: &[&id, &asset, &told, "47.11"],
     };
     walk_as_stranger(&world.base(), stranger, |operation, request: RequestBuilder| {
         match (operation.method.as_str(), operation.path.as_str()) {
             ("POST", "/comparisons") => request.json(&comparison_of(Uuid::now_v7(), &[])),
             ("POST", "/inspections") => request.json(&inspection_of(MediaName::Asset(Uuid::now_v7()), &[])),
+            ("POST", "/suite-runs") => request.json(&run_of("others", 1.0)),
+            ("GET", "/suite-runs") => request.query(&[("suite", "of acme")]),
             (_, _) => request,
         }
     })

@@ -1,0 +1,70 @@
+//! A library of a thousand assets in Chromium: narrowed down by what they have in common, found again by the address, and scrolled
+//! through without the page being busy.
+
+use flame_media_tests::players::browser;
+use flame_test_kit::Bundle;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+/// As many as the library is to scroll through smoothly.
+const ASSETS: usize = 1000;
+/// Calls at once.
+const AT_ONCE: usize = 16;
+/// Most scripting while all are scrolled through, milliseconds: a tenth of the time that it takes with 60 pictures a second.
+const SCRIPTING_MAX_MS: f64 = 400.0;
+
+/// An asset that was uploaded and not conditioned: 20 of 1080 lines, half of these and of all others of 720 lines in AV1.
+fn asset(number: usize) -> Value {
+    let height = if number < 20 { 1080 } else { [720, 360][number % 2] };
+    let codec = if number < 10 || (20..220).contains(&number) && height == 360 { "av1" } else { "h264" };
+    json!({
+        "id": format!("00000000-0000-4000-8000-{number:012}"), "title": format!("Asset {number:04}"),
+        "source": { "key": format!("default/sources/{number}"), "sha256": "0123456789abcdef".repeat(4), "size_bytes": 1000 + number },
+        "probe": {
+            "container": "matroska,webm", "duration_ms": 4000, "bitrate_bps": 1000,
+            "video": {
+                "codec": codec, "width": height * 16 / 9, "height": height, "frame_rate": { "num": 25, "den": 1 }, "pixel_format": "yuv420p",
+                "interlaced": false,
+            },
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
+    let bundle = Bundle::up().await;
+    let http = reqwest::Client::new();
+    let register = |number| {
+        let call = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(number)).send();
+        async move { call.await?.error_for_status().map(drop) }
+    };
+    stream::iter((0..ASSETS).map(register)).buffer_unordered(AT_ONCE).try_collect::<()>().await.expect("all are registered");
+    let (url, count) = (bundle.router().to_owned(), ASSETS.to_string());
+    let arguments = [url.as_str(), "--count", &count, "--words", "Asset 0777"].map(str::to_owned);
+    let seen = browser::node("library.mjs", arguments).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("library.mjs prints one JSON object");
+    println!("{:#}", seen["scroll"]);
+
+    let narrow = &seen["narrow"];
+    assert_eq!(narrow["heights"], json!(["360p 490", "720p 490", "1080p 20"]), "{narrow:#}");
+    // Of one field any value will do, of two fields both are wanted; counts of a field pass over what is wanted of it.
+    assert_eq!(narrow["codecs"], json!(["h264 500", "av1 10"]), "{narrow:#}");
+    assert_eq!(narrow["pressed"], json!(["1080p 10", "720p 0", "av1 10"]), "{narrow:#}");
+    let address = narrow["address"].as_str().expect("an address");
+    assert!(address.ends_with("#/library?probe.video.height=1080&probe.video.height=720&probe.video.codec=%22av1%22"), "{address}");
+    assert_eq!(narrow["back"], narrow["address"], "whoever has looked at an asset comes back to the same ones");
+    let filter = r#"probe.video.height in (1080, 720) and probe.video.codec in ("av1")"#;
+    let listed = bundle.json(&["asset", "list", "--filter", filter]);
+    assert!(narrow["command"].as_str().is_some_and(|command| command.ends_with(&format!("asset list --filter '{filter}'"))), "{narrow:#}");
+    assert_eq!(listed.as_array().map_or(0, Vec::len), 10, "the command finds the same: {listed:#}");
+
+    let search = &seen["search"];
+    assert_eq!(search["titles"], json!(["Asset 0777"]), "{search:#}");
+    assert!(search["address"].as_str().is_some_and(|address| address.ends_with("?q=Asset+0777")), "{search:#}");
+    assert_eq!(search["sorted"], json!(["Asset 0000", "Asset 0001", "Asset 0002"]), "{search:#}");
+
+    let scroll = &seen["scroll"];
+    assert_eq!((&scroll["shown"], &scroll["doubled"]), (&json!(ASSETS), &json!(0)), "{scroll:#}");
+    assert!(scroll["scripting_ms"].as_f64().is_some_and(|ms| ms < SCRIPTING_MAX_MS), "{scroll:#}");
+    assert_eq!(seen["errors"], json!([]), "{seen:#}");
+}

@@ -1,0 +1,144 @@
+//! Views of the portal in Chromium: chapters, two jobs side by side, runs of suites, plots that are saved and linked to; and that every
+//! command that is shown is one that `flame` understands.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use flame_media_tests::players::browser;
+use flame_test_kit::programs::program;
+use flame_test_kit::{Bundle, Scratch, clips, eventually};
+use serde_json::{Value, json};
+
+/// Time for a channel to be where it is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A recording of a looped asset, with two chapters a few seconds apart; its identifier.
+async fn recorded(bundle: &Bundle, asset: &str) -> String {
+    let channel = bundle.json(&["channel", "create", "Marked", "--loop", asset]);
+    let id = channel["id"].as_str().unwrap_or_else(|| panic!("no channel: {channel:#}")).to_owned();
+    let playlist = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
+    let plays = async || -> Result<usize, String> {
+        let text = reqwest::get(&playlist).await.map_err(|error| error.to_string())?;
+        let text = text.error_for_status().map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+        let track = text.lines().find(|line| !line.starts_with('#') && !line.is_empty()).ok_or_else(|| text.clone())?;
+        let base: url::Url = playlist.parse().expect("it is a URL");
+        let track = base.join(track).map_err(|error| error.to_string())?;
+        let media = reqwest::get(track).await.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+        Ok(media.matches("#EXTINF").count())
+    };
+    let reaches = |least: usize| eventually(PATIENCE, move || async move {
+        let count = plays().await?;
+        if count >= least { Ok(()) } else { Err(format!("{count} segments")) }
+    });
+    reaches(1).await;
+    let mark = |name: &str, title: &str| {
+        let title = format!("X-TITLE={title}");
+        bundle.json(&["channel", "mark", &id, "--id", name, "--class", "chapter", "--until-next", "--attribute", &title])
+    };
+    mark("one", "The first");
+    reaches(3).await;
+    mark("two", "The second");
+    reaches(5).await;
+    bundle.json(&["channel", "end", &id]);
+    id
+}
+
+/// Runs a suite whose encoder copies `encode`, and has it kept; its status.
+fn tested(bundle: &Bundle, folder: &Path, encode: &str) -> Option<i32> {
+    let text = format!(
+        "suite: copies
+about: a test
+clips: {{ a: {{ file: a.mp4 }} }}
+cases:
+  - name: a copy
+    clip: a
+    subject: {{ command: {{ run: 'cat {{in}} > /dev/null; cp {} {{out}}', makes: mp4 }} }}
+    metrics: [psnr]
+    gates: [psnr.mean > 50, alignment.dropped_frames <= 0]
+",
+        folder.join(encode).display()
+    );
+    let path = folder.join("copies.yaml");
+    std::fs::write(&path, text).expect("scratch is writable");
+    bundle.flame(&["quality", "test", "--record", path.to_str().expect("it is UTF-8")]).status.code()
+}
+
+#[tokio::test]
+async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_that_work() {
+    let bundle = Bundle::up().await;
+    let clip = clips::path("carphone_pristine");
+    let ingested = bundle.json(&["ingest", clip.to_str().expect("it is UTF-8"), "--title", "Chapters", "--chain", "ladder"]);
+    let asset = ingested[0]["id"].as_str().expect("an identifier").to_owned();
+    let parts = json!([{ "name": "Begin", "startOffset": 0 }, { "name": "Middle", "startOffset": 1.5 }, { "name": "End", "startOffset": 3 }]);
+    bundle.json(&["asset", "edit", &asset, "--set", &format!("hasPart={parts}")]);
+    let recording = recorded(&bundle, &asset).await;
+    let folder = Scratch::new("suite");
+    for (name, clip) in [("a.mp4", "carphone_pristine"), ("b.mp4", "carphone_distorted")] {
+        std::fs::copy(clips::path(clip), folder.join(name)).expect("scratch is writable");
+    }
+    assert_eq!([tested(&bundle, &folder, "a.mp4"), tested(&bundle, &folder, "b.mp4")], [Some(0), Some(1)]);
+
+    let mut arguments = vec![bundle.router().to_owned()];
+    for (name, value) in [("--asset", &asset), ("--recording", &recording)] {
+        arguments.extend([name.to_owned(), value.clone()]);
+    }
+    if let Ok(folder) = std::env::var("FLAME_PORTAL_PICTURES") {
+        arguments.extend(["--pictures".to_owned(), folder]);
+    }
+    let seen = browser::node("views.mjs", arguments).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("views.mjs prints one JSON object");
+
+    // What the record says, else what the playlist marks; a click goes there, and the time bar knows it.
+    let named = &seen["named"];
+    assert_eq!(named["texts"], json!(["0:00 Begin", "0:01 Middle", "0:03 End"]), "{named:#}");
+    assert!(named["at_s"].as_f64().is_some_and(|at_s| (at_s - 3.0).abs() < 0.2), "{named:#}");
+    assert_eq!((&named["named"], &named["ticks"]), (&json!("End"), &json!(2)), "{named:#}");
+    assert!(named["said"].as_str().is_some_and(|said| said.ends_with(", End")), "{named:#}");
+    let marked = &seen["marked"];
+    let texts = marked["texts"].as_array().expect("texts");
+    assert!(texts.len() == 2 && texts[1].as_str().is_some_and(|text| text.ends_with(" The second")), "{marked:#}");
+    assert_eq!(marked["named"], "The second", "{marked:#}");
+    assert!(marked["at_s"].as_f64().is_some_and(|at_s| at_s > 1.0), "{marked:#}");
+
+    // Two jobs side by side.
+    let compare = &seen["compare"];
+    assert_eq!(compare["heads"], json!(["What", "ladder", "proxy", "Change"]), "{compare:#}");
+    for title in ["Together", "Stages", "Tracks"] {
+        assert!(compare["table"][title].as_array().is_some_and(|rows| !rows.is_empty()), "{title}: {compare:#}");
+    }
+    assert!(compare["address"].as_str().is_some_and(|address| address.contains(&format!("#/chains/{asset}/"))), "{compare:#}");
+    let jobs = bundle.json(&["job", "list"]).to_string();
+    assert!(jobs.contains("\"cancelled\""), "{jobs}");
+
+    // A suite's gates from run to run: the second run does not keep one, and the first is not forgotten.
+    let suite = &seen["suite"];
+    let row = suite["rows"][0].as_array().expect("a row");
+    assert_eq!((&row[0], &row[1]), (&json!("a copy"), &json!("psnr.mean > 50")), "{suite:#}");
+    assert!(row[4] == "100" && row[5].as_str().is_some_and(|cell| cell.ends_with('✗')), "{suite:#}");
+    assert!(suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 2, "{suite:#}");
+
+    // Plots are tables, pictures and links.
+    let quality = &seen["quality"];
+    assert_eq!((&quality["csv"], &quality["png"]), (&json!("time,psnr_y"), &json!("PNG")), "{quality:#}");
+    assert!(quality["link"] != quality["whole"] && quality["link"] == quality["held"], "{quality:#}");
+    for plot in seen["plots"].as_array().expect("plots") {
+        assert!(plot["png"] == "PNG" && plot["rows"].as_u64() > Some(1), "{plot:#}");
+        assert!(plot["link"].as_str().is_some_and(|link| link.starts_with("#/platform/")), "{plot:#}");
+    }
+    assert_eq!(seen["errors"], json!([]), "{seen:#}");
+
+    // Every command is one: `--help` behind it is answered only where all before it is understood.
+    let mut count = 0;
+    for (view, commands) in seen["shown"].as_object().expect("views") {
+        let commands: Vec<_> = commands.as_array().expect("commands").iter().filter_map(Value::as_str).collect();
+        assert!(!commands.is_empty(), "{view} shows no command");
+        for command in commands.iter().filter(|command| command.starts_with("flame ")) {
+            let text = format!("flame() {{ \"$FLAME\" \"$@\"; }}; {command} --help");
+            let ran = Command::new("sh").args(["-c", &text]).env("FLAME", program("flame")).output().expect("sh runs");
+            assert!(ran.status.success(), "{view}: {command}: {}", String::from_utf8_lossy(&ran.stderr));
+            count += 1;
+        }
+    }
+    assert!(count > 20, "{count} commands");
+}

@@ -1,0 +1,60 @@
+// Runs of a suite over time: a row for each gate of each case, and how it went from run to run.
+
+import type { CaseResult, SuiteRun } from '../api/types';
+import { figure } from './words';
+
+/** A run's cell of a gate; nothing where that run did not have it. */
+export type Cell = { measured: number | null; passed: boolean; why: string } | null;
+/** `cells`: oldest run first. `points`: of a polyline in a box of [`TREND`]. */
+export type GateRow = { case: string; gate: string; cells: Cell[]; change: string; points: string };
+
+/** Size of the little line that shows a trend, in units of its own. */
+export const TREND = { width: 96, height: 20 };
+
+/** Rows of all gates that any of the runs had, in the order of the newest run; `runs` as the service lists them, newest first. */
+export function rows(runs: readonly SuiteRun[]): GateRow[] {
+  const oldest_first = [...runs].reverse();
+  const names = new Map<string, { case: string; gate: string }>();
+  for (const { cases } of runs) {
+    for (const one of cases) for (const gate of gatesOf(one)) names.set(key(one.case, gate), { case: one.case, gate });
+  }
+  return [...names.values()].map((name) => {
+    const cells = oldest_first.map(({ cases }) => cell(cases.find((one) => one.case === name.case), name.gate));
+    const values = cells.map((one) => one?.measured ?? null);
+    return { ...name, cells, change: change(values), points: points(values) };
+  });
+}
+
+/** A case without gates, because nothing could be said of it, still has a row. */
+function gatesOf({ gates = [] }: CaseResult): string[] {
+  return gates.length > 0 ? gates.map(({ gate }) => gate) : [''];
+}
+
+function cell(of: CaseResult | undefined, gate: string): Cell {
+  if (!of) return null;
+  const found = of.gates?.find((one) => one.gate === gate);
+  if (found) return { measured: found.measured ?? null, passed: found.passed, why: found.why ?? '' };
+  return gate === '' || of.outcome === 'not_measured' ? { measured: null, passed: of.outcome === 'passed', why: of.said ?? of.outcome } : null;
+}
+
+/** From the run before to the newest one. */
+function change(values: readonly (number | null)[]): string {
+  const [before, now] = values.filter((value) => value !== null).slice(-2);
+  if (before === undefined || now === undefined) return '';
+  const by = now - before;
+  return by === 0 ? '=' : `${by > 0 ? '+' : '−'}${figure(Math.abs(by))}`;
+}
+
+/** Points of a polyline through what was measured, from the lowest to the highest value. */
+function points(values: readonly (number | null)[]): string {
+  const known = values.flatMap((value, at) => (value === null ? [] : [{ value, at }]));
+  if (known.length < 2) return '';
+  const [low, high] = [Math.min(...known.map(({ value }) => value)), Math.max(...known.map(({ value }) => value))];
+  const [from, step] = [1, (TREND.width - 2) / Math.max(1, values.length - 1)];
+  const height = (value: number) => (high === low ? TREND.height / 2 : TREND.height - 2 - ((value - low) / (high - low)) * (TREND.height - 4));
+  return known.map(({ value, at }) => `${(from + at * step).toFixed(1)},${height(value).toFixed(1)}`).join(' ');
+}
+
+function key(name: string, gate: string): string {
+  return `${name}\n${gate}`;
+}
