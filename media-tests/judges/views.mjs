@@ -48,7 +48,7 @@ async function compared(page, asset) {
   await page.goto(`${url}/#/asset/${asset}`);
   await page.getByRole('link', { name: 'Compare chains' }).click({ timeout: PATIENCE_MS });
   const start = async (chain) => {
-    await page.getByLabel('Run').selectOption(chain, { timeout: PATIENCE_MS });
+    await page.locator('section[aria-labelledby=compare-title] form select').selectOption(chain, { timeout: PATIENCE_MS });
     await page.getByRole('button', { name: 'Start' }).click();
   };
   const right = (state) => page.locator('.pair > :last-child .tag', { hasText: state }).waitFor({ timeout: CONDITIONING_MS });

@@ -23,8 +23,9 @@ fn asset(number: usize) -> Value {
         "probe": {
             "container": "matroska,webm", "duration_ms": 4000, "bitrate_bps": 1000,
             "video": {
-                "codec": codec, "width": height * 16 / 9, "height": height, "frame_rate": { "num": 25, "den": 1 }, "pixel_format": "yuv420p",
-                "interlaced": false,
+                "codec": codec, "width": height * 16 / 9, "height": height, "display_width": height * 16 / 9,
+                "display_height": height, "rotation_deg": 0, "pixel_aspect": { "num": 1, "den": 1 }, "frame_rate": { "num": 25, "den": 1 },
+                "variable_frame_rate": false, "pixel_format": "yuv420p", "bit_depth": 8, "interlaced": false,
             },
         },
     })
@@ -40,7 +41,7 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     };
     stream::iter((0..ASSETS).map(register)).buffer_unordered(AT_ONCE).try_collect::<()>().await.expect("all are registered");
     let (url, count) = (bundle.router().to_owned(), ASSETS.to_string());
-    let arguments = [url.as_str(), "--count", &count, "--words", "Asset 0777"].map(str::to_owned);
+    let arguments = [url.as_str(), "--count", &count, "--words", "Asset 0777"].map(str::to_owned).to_vec();
     let seen = browser::node("library.mjs", arguments).await.expect("the portal can be opened");
     let seen: Value = serde_json::from_slice(&seen).expect("library.mjs prints one JSON object");
     println!("{:#}", seen["scroll"]);

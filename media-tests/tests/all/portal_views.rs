@@ -120,7 +120,7 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
 
     // Plots are tables, pictures and links.
     let quality = &seen["quality"];
-    assert_eq!((&quality["csv"], &quality["png"]), (&json!("time,psnr_y"), &json!("PNG")), "{quality:#}");
+    assert_eq!((&quality["csv"], &quality["png"]), (&json!("time,psnr"), &json!("PNG")), "{quality:#}");
     assert!(quality["link"] != quality["whole"] && quality["link"] == quality["held"], "{quality:#}");
     for plot in seen["plots"].as_array().expect("plots") {
         assert!(plot["png"] == "PNG" && plot["rows"].as_u64() > Some(1), "{plot:#}");

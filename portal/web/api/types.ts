@@ -36,7 +36,7 @@ export type Chain = { name: string; description: string };
 export type ChainDetail = Chain & { stages: ChainStage[] };
 export type GateResult = { track: string; gate: string; measured: number; passed: boolean };
 export type StageProgress = {
-  name: string; type: string; state: 'waiting' | 'running' | 'checking' | 'done' | 'failed'; progress: number;
+  name: string; type: string; state: 'waiting' | 'running' | 'checking' | 'done' | 'failed' | 'cancelled'; progress: number;
   started_at: string | null; finished_at: string | null; gates?: GateResult[];
 };
 export type Job = {

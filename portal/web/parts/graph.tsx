@@ -22,8 +22,8 @@ export function Graph({ title, stages, progress }: { title: string; stages: Chai
               <title>{hint(stage, now)}</title>
               <rect class="box" width={BOX.width} height={BOX.height} rx="8" />
               {now && <rect class="done" x="1" y={BOX.height - 5} width={(BOX.width - 2) * now.progress} height="4" />}
-              <text x="10" y="21">{cut(stage.name)}</text>
-              <text class="soft" x="10" y="40">{cut(stage.type)}{now && now.state !== 'waiting' ? ` · ${now.state}` : ''}</text>
+              <text x="10" y="21">{cut(stage.name, 17)}</text>
+              <text class="soft" x="10" y="40">{cut(`${stage.type}${now && now.state !== 'waiting' ? ` · ${now.state}` : ''}`, 23)}</text>
               {(stage.gates ?? []).map((gate, at) => {
                 const said = now?.gates?.filter((one) => one.gate === gate);
                 const verdict = !said?.length ? '' : said.every(({ passed }) => passed) ? 'passed' : 'missed';
@@ -60,6 +60,7 @@ function hint({ name, type, gates }: ChainStage, now: StageProgress | undefined)
   return [`${name}: ${type}`, ...(now ? [`${now.state}, ${Math.round(now.progress * 100)} %`] : []), ...(gates ?? []).map((gate) => `gate ${gate}`)].join('\n');
 }
 
-function cut(text: string): string {
-  return text.length > 20 ? `${text.slice(0, 19)}…` : text;
+/** As much as its box has room for. */
+function cut(text: string, most: number): string {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }

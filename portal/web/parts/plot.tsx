@@ -7,6 +7,9 @@ import type { Range } from '../pure/route';
 
 const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a'];
 const HEIGHT_PX = 200;
+/** Between two times on the axis, or they would stand on each other. */
+const TIMES_APART_PX = 80;
+const DARK = matchMedia('(prefers-color-scheme: dark)');
 
 type Shown = {
   title: string; unit: string; lines: Lines | null; isMedia?: boolean; range?: Range | null; address: (range: Range) => string;
@@ -23,6 +26,12 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
   useEffect(() => {
     void Promise.all([import('uplot'), import('uplot/dist/uPlot.min.css')]).then(([{ default: made }]) => setMake(() => made));
   }, []);
+  const [isDark, setDark] = useState(DARK.matches);
+  useEffect(() => {
+    const follow = () => setDark(DARK.matches);
+    DARK.addEventListener('change', follow);
+    return () => DARK.removeEventListener('change', follow);
+  }, []);
   const [seen, setSeen] = useState<Range | null>(null);
   const names = lines?.lines.map(({ label }) => label).join('\n') ?? '';
   useEffect(() => {
@@ -36,18 +45,18 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
         const { min, max } = now.scales['x']!;
         if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
       }] },
-      axes: [axis, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
+      axes: [{ ...axis, space: TIMES_APART_PX }, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
     const follow = () => plot.current?.setSize({ width: width(), height: HEIGHT_PX });
     addEventListener('resize', follow);
     return () => { removeEventListener('resize', follow); plot.current?.destroy(); plot.current = null; };
-  }, [make, names, unit]);
+  }, [make, names, unit, isDark]);
   useEffect(() => {
     if (!lines || !plot.current) return;
     plot.current.setData([lines.times_s, ...lines.lines.map(({ values }) => values)]);
     if (range) plot.current.setScale('x', { min: range.from_ms / 1000, max: range.to_ms / 1000 });
-  }, [make, names, lines, range?.from_ms, range?.to_ms]);
+  }, [make, names, unit, isDark, lines, range?.from_ms, range?.to_ms]);
 
   const save = (url: string, ending: string) => {
     const link = document.createElement('a');

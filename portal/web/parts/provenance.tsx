@@ -5,10 +5,10 @@ import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Provenance } from '../api/types';
 import { figures, verdict, walk } from '../pure/provenance';
-import { write } from '../pure/route';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { Graph } from './graph';
+import { Media } from './media';
 
 const REFRESH_MS = 5000;
 
@@ -34,17 +34,17 @@ function Walk({ id }: { id: string }) {
       <dl class="facts">
         <div><dt>Brought in</dt><dd>{ago(value.registered.at, now)}{value.registered.by && ` by ${value.registered.by}`}</dd></div>
         {value.versions.map(({ name, chain, published, job_id, conditioning }) => (
-          <div key={name}><dt>{chain} {name}</dt><dd>published {ago(published.at, now)}{published.by && ` by ${published.by}`}{job_id && <>, job <code>{job_id}</code></>}
+          <div key={name}><dt>{chain} {name}</dt><dd>published {ago(published.at, now)}{published.by && ` by ${published.by}`}{job_id && <>, job <code title={job_id}>…{job_id.slice(-8)}</code></>}
             {conditioning && `, with ${conditioning.encoders.join(' and ') || 'no encoder'}: ${conditioning.tools}`}</dd></div>
         ))}
-        {value.same_source.length > 0 && <div><dt>Same bytes</dt><dd>{value.same_source.map((other) => <a key={other} href={write({ view: 'library', asset: other })}><code>{other}</code></a>)}</dd></div>}
+        {value.same_source.length > 0 && <div><dt>Same bytes</dt><dd>{value.same_source.map((other) => <span key={other}><Media name={other} /> </span>)}</dd></div>}
       </dl>
       {scores.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="What was measured"><table>
           <caption>What was measured</caption>
           <thead><tr><th scope="col">Of</th><th scope="col">Against</th><th scope="col">Figures</th><th scope="col">Gates</th><th scope="col">When</th></tr></thead>
           <tbody>{scores.map((score) => (
-            <tr key={score.job_id}><th scope="row">{score.track ?? score.media}</th><td>{score.reference?.split('/').slice(1).join('/') || '–'}</td><td>{figures(score)}</td>
+            <tr key={score.job_id}><th scope="row">{score.track ?? <Media name={score.media} />}</th><td>{score.reference?.split('/').slice(1).join('/') || '–'}</td><td>{figures(score)}</td>
               <td>{verdict(score) || '–'}</td><td>{ago(score.measured_at, now)}</td></tr>
           ))}</tbody>
         </table></div>

@@ -13,6 +13,8 @@ export type Range = {
 /** More than that nobody reads, and a playlist may hold any number. */
 export const CHAPTERS_MAX = 500;
 const NAME_MAX_CHARS = 120;
+/** A player that was sent to a beginning may stand this much before it, seconds. */
+const NEAR_S = 0.01;
 
 /** What the record says, in the order of time. */
 export function named(parts: readonly Clip[]): Chapter[] {
@@ -33,7 +35,7 @@ export function marked(ranges: readonly Range[]): Chapter[] {
 
 /** The chapter that a moment is in; -1: none. Of several the one that began last. */
 export function current(chapters: readonly Chapter[], at_s: number): number {
-  return chapters.findLastIndex(({ start_s, end_s }) => start_s <= at_s && (end_s === null || at_s < end_s));
+  return chapters.findLastIndex(({ start_s, end_s }) => start_s <= at_s + NEAR_S && (end_s === null || at_s + NEAR_S < end_s));
 }
 
 function sorted(all: Chapter[]): Chapter[] {

@@ -36,10 +36,11 @@ function together(left: Job, right: Job, now_ms: number): Row[] {
 }
 
 function stages(left: Job, right: Job, now_ms: number): Row[] {
-  const took = (stage: StageProgress | undefined) => (stage ? between(stage.started_at, stage.finished_at, now_ms) : null);
+  // A stage that its job's end broke off has no end of its own.
+  const took = (stage: StageProgress | undefined, { finished_at }: Job) => (stage ? between(stage.started_at, stage.finished_at ?? finished_at, now_ms) : null);
   return paired(left.stages ?? [], right.stages ?? [], ({ name }) => name).map(([name, one]) => {
     const said = (stage: StageProgress | undefined) => (stage && stage.state !== 'done' ? `, ${stage.state}` : '');
-    const both = row(name, took(one.left), took(one.right), seconds);
+    const both = row(name, took(one.left, left), took(one.right, right), seconds);
     return { ...both, left: both.left + said(one.left), right: both.right + said(one.right) };
   });
 }

@@ -51,3 +51,9 @@ export function short(name: string): string {
 export function quoted(text: string): string {
   return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
+
+/** Media as the quality service calls it: an asset's identifier and what of it (`source`, a track), or no asset. */
+export function parted(name: string): { asset: string | null; rest: string } {
+  const [, asset, rest = ''] = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\/(.+))?$/i.exec(name) ?? [];
+  return { asset: asset ?? null, rest };
+}

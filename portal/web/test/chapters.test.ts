@@ -29,6 +29,6 @@ describe('chapters', () => {
 
   test('the one that a moment is in', () => {
     const all = named([{ name: 'a', startOffset: 2 }, { name: 'b', startOffset: 5, endOffset: 6 }, { name: 'c', startOffset: 8 }]);
-    expect([0, 2, 5, 6, 8, 99].map((at_s) => all[current(all, at_s)]?.name)).toEqual([undefined, 'a', 'b', 'a', 'c', 'c']);
+    expect([0, 1.999, 5, 6, 8, 99].map((at_s) => all[current(all, at_s)]?.name)).toEqual([undefined, 'a', 'b', 'a', 'c', 'c']);
   });
 });

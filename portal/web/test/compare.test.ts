@@ -60,6 +60,11 @@ describe('two jobs', () => {
     ]);
   });
 
+  test('a stage ends with the job that broke it off', () => {
+    const off = job('x', { state: 'cancelled', finished_at: at(5), stages: [stage('encode', 3, null)] });
+    expect(compared(off, off, [], Date.parse(at(99))).find(({ title }) => title === 'Stages')?.rows[0]?.left).toBe('2.0 s, running');
+  });
+
   test('what has not begun has nothing to say', () => {
     const queued = job('x', { started_at: null, finished_at: null, state: 'queued' });
     expect(compared(queued, queued, [], Date.parse(at(5))).map(({ title }) => title)).toEqual(['Together']);

@@ -12,7 +12,7 @@ import { read, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
 import { fronts, hops, saved } from '../pure/surrogates';
-import { ago, bytes, clock, figure, quoted, rate, short, span } from '../pure/words';
+import { ago, bytes, clock, figure, parted, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
   test.each([
@@ -56,6 +56,10 @@ describe('words', () => {
     const now = Date.parse('2026-01-02T12:00:00Z');
     expect(['2026-01-02T11:59:50Z', '2026-01-02T11:30:00Z', '2026-01-02T09:00:00Z', '2025-12-24T00:00:00Z', 'never'].map((then) => ago(then, now)))
       .toEqual(['just now', '30 min ago', '3 h ago', '2025-12-24', 'just now']);
+  });
+  test('media', () => {
+    const id = '01a221b9-0e0b-75d0-b74a-fcb640f2b6ab';
+    expect([id, `${id}/source`, '/~streaming/x'].map(parted)).toEqual([{ asset: id, rest: '' }, { asset: id, rest: 'source' }, { asset: null, rest: '' }]);
   });
   test('names', () => expect(['streaming.main', 'vcdn.edge', 'a.main.x'].map(short)).toEqual(['streaming', 'vcdn.edge', 'a.main.x']));
   test('a shell gets one argument', () => expect([`it's`, 'plain-1'].map(quoted)).toEqual([`'it'\\''s'`, 'plain-1']));

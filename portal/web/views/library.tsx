@@ -112,7 +112,7 @@ function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: str
           : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} search={search} />)}</ul>}
         {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
         {next !== null && <More more={more} count={assets.length} />}
-        <Equivalent flame={command(search)} curl={request('GET', `/~metadata/assets?${new URLSearchParams(asked(search))}`)} />
+        <Equivalent flame={command(search)} curl={request('GET', `/~metadata/assets${key && `?${new URLSearchParams(asked(search))}`}`)} />
       </section>
     </>
   );

@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import type { ComparisonJob, InspectionJob, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
+import { Media } from '../parts/media';
 import { Gates, Measured } from '../parts/measured';
 import { Suites } from '../parts/suites';
 import { request } from '../pure/commands';
@@ -107,7 +108,7 @@ function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
         <span class="quiet">{ago(job.created_at, Date.now())}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
         {runs && <May><button type="button" class="grave" onClick={cancel}>Cancel</button></May>}
       </div>
-      <p class="quiet"><code>{one.kind === 'comparisons' ? `${one.job.distorted} against ${one.job.reference}` : one.job.media}</code></p>
+      <p class="quiet">{one.kind === 'comparisons' ? <><Media name={one.job.distorted} /> against <Media name={one.job.reference} /></> : <Media name={one.job.media} />}</p>
       {runs && <p class="row"><progress max={1} value={job.progress} aria-label="Progress" /> {Math.round(job.progress * 100)} %</p>}
       {job.error && <p class="notice">{job.error}</p>}
       {job.gates.length > 0 && <Gates gates={job.gates} />}
