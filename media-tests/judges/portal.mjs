@@ -268,9 +268,10 @@ try {
   const template = await deployed(page, url);
   const kill = await killed(page, url, values.long, values.pictures);
   const found = [];
-  for (const view of [`asset/${values.linked}`, 'library', 'live', 'chains', 'quality', 'platform', 'templates']) {
+  for (const view of [`asset/${values.linked}`, 'library?state=ready', 'library', 'live', 'chains', `chains/${values.linked}`, 'quality', 'platform', 'templates']) {
     await page.goto(`${url}/#/${view}`);
     await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+    await page.evaluate(() => { for (const one of document.querySelectorAll('details')) one.open = true; });
     found.push(...await barriers(page, view));
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 800 });

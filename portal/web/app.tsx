@@ -71,7 +71,7 @@ export function App() {
   return (
     <>
       <header class="bar">
-        <a class="brand" href="#/library"><img src="/portal/flame.svg" alt="" width="28" height="28" />FLAME</a>
+        <h1><a class="brand" href="#/library"><img src="/portal/flame.svg" alt="" width="28" height="28" />FLAME</a></h1>
         <nav aria-label="Views">
           {VIEWS.map(({ view, title }) => (
             <a key={view} href={write({ view, asset: docked && view === 'library' ? playing : null, search })} aria-current={view === route.view ? 'page' : undefined}>{title}</a>

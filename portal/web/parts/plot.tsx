@@ -5,7 +5,7 @@ import type Plotter from 'uplot';
 import { type Lines, csv } from '../pure/answers';
 import type { Range } from '../pure/route';
 
-const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a'];
+const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a', '#8c5a2b', '#00a6a6', '#b0419b', '#6b8e23'];
 const HEIGHT_PX = 200;
 /** Between two times on the axis, or they would stand on each other. */
 const TIMES_APART_PX = 80;
