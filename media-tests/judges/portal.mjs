@@ -76,7 +76,7 @@ async function uploaded(page, file) {
 
 async function channel(page, url) {
   await page.goto(`${url}/#/live`);
-  await page.getByLabel('Title').fill('A <b>channel</b>');
+  await page.getByLabel('Title', { exact: true }).fill('A <b>channel</b>');
   await page.getByRole('button', { name: 'Make a channel' }).click();
   await page.locator('.addresses').waitFor({ timeout: PATIENCE_MS });
   return page.evaluate(() => ({
@@ -100,7 +100,7 @@ async function steered(page, url, name) {
   await box.getByRole('button', { name: 'Connect' }).click();
   await shows('serving');
   await page.locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
-  return { states, command: await page.locator('.equivalent pre').first().textContent() };
+  return { states, command: await page.locator('section[aria-labelledby=sites-title] .equivalent pre').first().textContent() };
 }
 
 // Walks from an asset back to its source: what is drawn, and what was measured.

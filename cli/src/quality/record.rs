@@ -52,7 +52,8 @@ pub(super) async fn tell(global: &Global, runs: &[NewSuiteRun]) -> Result<(), Ex
             return Err(Exit::not_carried_out(anyhow::anyhow!(reason)));
         }
         let kept = client.note_suite_run(run).await;
-        kept.with_context(|| format!("have the run of the suite `{}` kept", run.suite)).map_err(Exit::not_carried_out)?;
+        kept.with_context(|| format!("have the run of the suite `{}` kept", run.suite))
+            .map_err(Exit::not_carried_out)?;
     }
     Ok(())
 }

@@ -20,8 +20,8 @@ use flame_quality::suite::{Case, SUITE_MAX_BYTES, Suite};
 use serde::Serialize;
 
 use super::baseline::{self, Kept};
-use super::subject::{self, Pair};
 use super::record::{self, Begun};
+use super::subject::{self, Pair};
 use super::{alignment, conform, cores, inspect, measure};
 use crate::args::{Global, Test};
 use crate::exit::Exit;

@@ -39,7 +39,11 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
         let call = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(number)).send();
         async move { call.await?.error_for_status().map(drop) }
     };
-    stream::iter((0..ASSETS).map(register)).buffer_unordered(AT_ONCE).try_collect::<()>().await.expect("all are registered");
+    stream::iter((0..ASSETS).map(register))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await
+        .expect("all are registered");
     let (url, count) = (bundle.router().to_owned(), ASSETS.to_string());
     let arguments = [url.as_str(), "--count", &count, "--words", "Asset 0777"].map(str::to_owned).to_vec();
     let seen = browser::node("library.mjs", arguments).await.expect("the portal can be opened");
@@ -52,11 +56,17 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     assert_eq!(narrow["codecs"], json!(["h264 500", "av1 10"]), "{narrow:#}");
     assert_eq!(narrow["pressed"], json!(["1080p 10", "720p 0", "av1 10"]), "{narrow:#}");
     let address = narrow["address"].as_str().expect("an address");
-    assert!(address.ends_with("#/library?probe.video.height=1080&probe.video.height=720&probe.video.codec=%22av1%22"), "{address}");
+    assert!(
+        address.ends_with("#/library?probe.video.height=1080&probe.video.height=720&probe.video.codec=%22av1%22"),
+        "{address}"
+    );
     assert_eq!(narrow["back"], narrow["address"], "whoever has looked at an asset comes back to the same ones");
     let filter = r#"probe.video.height in (1080, 720) and probe.video.codec in ("av1")"#;
     let listed = bundle.json(&["asset", "list", "--filter", filter]);
-    assert!(narrow["command"].as_str().is_some_and(|command| command.ends_with(&format!("asset list --filter '{filter}'"))), "{narrow:#}");
+    assert!(
+        narrow["command"].as_str().is_some_and(|command| command.ends_with(&format!("asset list --filter '{filter}'"))),
+        "{narrow:#}"
+    );
     assert_eq!(listed.as_array().map_or(0, Vec::len), 10, "the command finds the same: {listed:#}");
 
     let search = &seen["search"];

@@ -20,27 +20,50 @@ async fn recorded(bundle: &Bundle, asset: &str) -> String {
     let playlist = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
     let plays = async || -> Result<usize, String> {
         let text = reqwest::get(&playlist).await.map_err(|error| error.to_string())?;
-        let text = text.error_for_status().map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+        let text = text
+            .error_for_status()
+            .map_err(|error| error.to_string())?
+            .text()
+            .await
+            .map_err(|error| error.to_string())?;
         let track = text.lines().find(|line| !line.starts_with('#') && !line.is_empty()).ok_or_else(|| text.clone())?;
         let base: url::Url = playlist.parse().expect("it is a URL");
         let track = base.join(track).map_err(|error| error.to_string())?;
-        let media = reqwest::get(track).await.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())?;
+        let media = reqwest::get(track)
+            .await
+            .map_err(|error| error.to_string())?
+            .text()
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(media.matches("#EXTINF").count())
     };
-    let reaches = |least: usize| eventually(PATIENCE, move || async move {
-        let count = plays().await?;
-        if count >= least { Ok(()) } else { Err(format!("{count} segments")) }
-    });
+    let reaches = |least: usize| {
+        eventually(PATIENCE, move || async move {
+            let count = plays().await?;
+            if count >= least { Ok(()) } else { Err(format!("{count} segments")) }
+        })
+    };
     reaches(1).await;
     let mark = |name: &str, title: &str| {
         let title = format!("X-TITLE={title}");
-        bundle.json(&["channel", "mark", &id, "--id", name, "--class", "chapter", "--until-next", "--attribute", &title])
+        bundle.json(&[
+            "channel",
+            "mark",
+            &id,
+            "--id",
+            name,
+            "--class",
+            "chapter",
+            "--until-next",
+            "--attribute",
+            &title,
+        ])
     };
     mark("one", "The first");
     reaches(3).await;
     mark("two", "The second");
     reaches(5).await;
-    bundle.json(&["channel", "end", &id]);
+    assert_eq!(bundle.json(&["channel", "end", &id])["id"], id.as_str());
     id
 }
 
@@ -68,10 +91,12 @@ cases:
 async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_that_work() {
     let bundle = Bundle::up().await;
     let clip = clips::path("carphone_pristine");
-    let ingested = bundle.json(&["ingest", clip.to_str().expect("it is UTF-8"), "--title", "Chapters", "--chain", "ladder"]);
+    let ingested =
+        bundle.json(&["ingest", clip.to_str().expect("it is UTF-8"), "--title", "Chapters", "--chain", "ladder"]);
     let asset = ingested[0]["id"].as_str().expect("an identifier").to_owned();
     let parts = json!([{ "name": "Begin", "startOffset": 0 }, { "name": "Middle", "startOffset": 1.5 }, { "name": "End", "startOffset": 3 }]);
-    bundle.json(&["asset", "edit", &asset, "--set", &format!("hasPart={parts}")]);
+    let edited = bundle.json(&["asset", "edit", &asset, "--set", &format!("hasPart={parts}")]);
+    assert_eq!(edited["id"], asset.as_str(), "{edited:#}");
     let recording = recorded(&bundle, &asset).await;
     let folder = Scratch::new("suite");
     for (name, clip) in [("a.mp4", "carphone_pristine"), ("b.mp4", "carphone_distorted")] {
@@ -107,7 +132,10 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     for title in ["Together", "Stages", "Tracks"] {
         assert!(compare["table"][title].as_array().is_some_and(|rows| !rows.is_empty()), "{title}: {compare:#}");
     }
-    assert!(compare["address"].as_str().is_some_and(|address| address.contains(&format!("#/chains/{asset}/"))), "{compare:#}");
+    assert!(
+        compare["address"].as_str().is_some_and(|address| address.contains(&format!("#/chains/{asset}/"))),
+        "{compare:#}"
+    );
     let jobs = bundle.json(&["job", "list"]).to_string();
     assert!(jobs.contains("\"cancelled\""), "{jobs}");
 
@@ -116,7 +144,10 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     let row = suite["rows"][0].as_array().expect("a row");
     assert_eq!((&row[0], &row[1]), (&json!("a copy"), &json!("psnr.mean > 50")), "{suite:#}");
     assert!(row[4] == "100" && row[5].as_str().is_some_and(|cell| cell.ends_with('✗')), "{suite:#}");
-    assert!(suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 2, "{suite:#}");
+    assert!(
+        suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 2,
+        "{suite:#}"
+    );
 
     // Plots are tables, pictures and links.
     let quality = &seen["quality"];
