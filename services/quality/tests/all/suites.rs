@@ -44,7 +44,7 @@ async fn runs_are_kept_once_newest_first_and_across_a_restart() {
     assert_eq!(world.client.note_suite_run(&other).await.unwrap_err().status(), Some(409));
     world.client.note_suite_run(&run_of("another", 1.0)).await.unwrap();
 
-    world.quality.take().unwrap().stop().await.unwrap();
+    world.quality.take().expect("it runs").stop().await;
     world.start_service().await;
     let suites = world.client.suites().await.unwrap().items;
     let said: Vec<_> = suites.iter().map(|one| (one.suite.as_str(), one.runs, one.passed, one.not_measured)).collect();
