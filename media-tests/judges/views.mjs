@@ -51,10 +51,12 @@ async function compared(page, asset) {
     await page.locator('section[aria-labelledby=compare-title] form select').selectOption(chain, { timeout: PATIENCE_MS });
     await page.getByRole('button', { name: 'Start' }).click();
   };
-  const right = (state) => page.locator('.pair > :last-child .tag', { hasText: state }).waitFor({ timeout: CONDITIONING_MS });
+  // The job that was begun last stands right, once there are two.
+  const right = (chain, state) => page.locator('.pair > :nth-child(2)', { has: page.locator('b', { hasText: new RegExp(`^${chain}$`) }) })
+    .locator('.tag', { hasText: state }).waitFor({ timeout: CONDITIONING_MS });
   await page.getByText('run another chain to compare').waitFor({ timeout: PATIENCE_MS });
   await start('proxy');
-  await right('succeeded');
+  await right('proxy', 'succeeded');
   const table = await page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.compared tbody'), (body) => [
     body.querySelector('[scope=rowgroup]').textContent,
     Array.from(body.querySelectorAll('tr:not(:first-child)'), (row) => Array.from(row.children, ({ textContent }) => textContent)),
@@ -63,8 +65,8 @@ async function compared(page, asset) {
   const address = page.url();
   if (values.pictures) await page.screenshot({ path: `${values.pictures}/compared.png`, fullPage: true });
   await start('ladder');
-  await page.getByRole('button', { name: 'Cancel' }).click({ timeout: PATIENCE_MS });
-  await right('cancelled');
+  await page.locator('.pair').getByRole('button', { name: 'Cancel' }).click({ timeout: PATIENCE_MS });
+  await right('ladder', 'cancelled');
   return { table, heads, address };
 }
 
