@@ -36,12 +36,12 @@ async function narrowed(page) {
   await group(page, 'Height').getByRole('button', { name: /^1080p/ }).click();
   await group(page, 'Height').getByRole('button', { name: /^720p/ }).click();
   await group(page, 'Video').getByRole('button', { name: /^av1/ }).click();
-  const codecs = await offered(page, 'Video', 'av1', 10);
+  const codecs = await offered(page, 'Video', 'h264', 500);
   await page.waitForFunction(() => document.querySelectorAll('#assets li').length === 10, null, { timeout: PATIENCE_MS });
   const address = page.url();
   await page.reload();
   await page.waitForFunction(() => document.querySelectorAll('#assets li').length === 10, null, { timeout: PATIENCE_MS });
-  await offered(page, 'Video', 'av1', 10);
+  await offered(page, 'Video', 'h264', 500);
   const pressed = await page.locator('fieldset [aria-pressed="true"]').allTextContents();
   const [command, request] = await page.locator('section[aria-labelledby="assets-title"] .equivalent pre').allTextContents();
   await page.locator('#assets a').first().click();
