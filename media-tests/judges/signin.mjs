@@ -3,7 +3,7 @@
 //   node signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE [--pictures FOLDER]
 //
 // URL: the portal, where tokens are needed. LINK: signs somebody in who may write; reader's: one who may only read; other's: one of
-// another tenant, who signs in where the first one signed out while something played. TITLE: of an
+// another tenant, who signs in where the first one signed out while something played and was uploaded. TITLE: of an
 // asset, whose card is looked at and which is then played in a second tab. The first link is then tried again by a stranger.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
@@ -54,6 +54,17 @@ try {
   await card(second).click({ timeout: PATIENCE_MS });
   const played = await second.waitForFunction(() => document.querySelector('video')?.currentTime > 1, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
+  // Four files on their way, of which three are sent at once: nothing is answered to their bytes.
+  const sent = { begun: 0, broken: 0 };
+  second.on('requestfailed', (request) => { if (request.method() === 'PATCH') sent.broken += 1; });
+  await second.route('**/~ingest/uploads/**', (route) => {
+    if (route.request().method() !== 'PATCH') return route.continue();
+    sent.begun += 1;
+  });
+  const files = ['a', 'b', 'c', 'd'].map((name) => ({ name: `${name}.mp4`, mimeType: 'video/mp4', buffer: Buffer.alloc(1000, name) }));
+  await second.getByLabel('Files').setInputFiles(files);
+  const goes_on = Date.now() + PATIENCE_MS;
+  while (sent.begun < 3 && Date.now() < goes_on) await second.waitForTimeout(50);
   await second.getByRole('link', { name: 'Live' }).click();
   await second.locator('.dock video').waitFor({ timeout: PATIENCE_MS });
   await second.getByRole('button', { name: 'Sign out' }).click();
@@ -66,6 +77,8 @@ try {
   const given_up = Date.now() + 3000;
   while (await seen() > 0 && Date.now() < given_up) await tab.waitForTimeout(50);
   const remains = await seen();
+  const uploads = { ...sent };
+  await second.unrouteAll({ behavior: 'ignoreErrors' });
 
   // Nothing plays on of another one, and the address says nothing of what was looked at.
   await second.goto(values.other);
@@ -92,7 +105,7 @@ try {
     return dialog.message();
   });
   await stranger.goto(values.link);
-  console.log(JSON.stringify({ next, signed, cookies, played, left, remains, reading, changes, again: await said }));
+  console.log(JSON.stringify({ next, uploads, signed, cookies, played, left, remains, reading, changes, again: await said }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

@@ -84,6 +84,16 @@ async function exported(page, plot) {
   };
 }
 
+// Drags over the second quarter of a plot.
+async function dragged(page, over) {
+  await over.scrollIntoViewIfNeeded();
+  const box = await over.boundingBox();
+  await page.mouse.move(box.x + box.width / 4, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2, box.y + 20, { steps: 5 });
+  await page.mouse.up();
+}
+
 // Measures an asset, drags over a part of a plot, and follows its link.
 async function measured(page, asset) {
   await page.goto(`${url}/#/quality/${asset}`);
@@ -95,14 +105,11 @@ async function measured(page, asset) {
   const plot = page.locator('figure.plot').first();
   const over = plot.locator('.u-over');
   await over.waitFor({ timeout: PATIENCE_MS });
-  await over.scrollIntoViewIfNeeded();
   const whole = await plot.getByRole('link', { name: /^Link to/ }).getAttribute('href');
-  const box = await over.boundingBox();
-  await page.mouse.move(box.x + box.width / 4, box.y + 20);
-  await page.mouse.down();
-  await page.mouse.move(box.x + box.width / 2, box.y + 20, { steps: 5 });
-  await page.mouse.up();
+  await dragged(page, over);
   await page.waitForFunction((whole) => document.querySelector('figure.plot a').getAttribute('href') !== whole, whole, { timeout: PATIENCE_MS }).catch(() => {});
+  // The view asks for news each second meanwhile, and takes nothing of it away.
+  await page.waitForTimeout(2000);
   const found = await exported(page, plot);
   await page.goto(`${url}/${found.link}`);
   await page.locator('#linked-title').waitFor({ timeout: PATIENCE_MS });
@@ -112,7 +119,7 @@ async function measured(page, asset) {
   return { whole, ...found, held: await held.getByRole('link', { name: /^Link to/ }).getAttribute('href') };
 }
 
-// Both plots of the platform, and the time that the link of the first one holds.
+// Both plots of the platform, what a drag over the first one shows and goes on to show, and the time that the link of the first one holds.
 async function platform(page) {
   await page.goto(`${url}/#/platform`);
   const plots = page.locator('figure.plot');
@@ -121,6 +128,13 @@ async function platform(page) {
     await plots.nth(at).locator('.u-legend').waitFor({ timeout: 3 * PATIENCE_MS });
     found.push(await exported(page, plots.nth(at)));
   }
+  // What is dragged over stays, though measurements come in.
+  await dragged(page, plots.first().locator('.u-over'));
+  const link = () => plots.first().getByRole('link', { name: /^Link to/ }).getAttribute('href');
+  const zoomed = await link();
+  await page.waitForResponse((answer) => answer.url().includes('response_time'), { timeout: PATIENCE_MS });
+  await page.waitForTimeout(1500);
+  Object.assign(found[0], { zoomed, stays: await link() });
   await page.goto(`${url}/${found[0].link}`);
   await page.getByText('the address of this page is a link to it').waitFor({ timeout: PATIENCE_MS });
   return found;
@@ -134,6 +148,9 @@ async function suites(page) {
   return {
     standing: await entry.locator('h3').textContent(), trends: await entry.locator('.trend').count(),
     rows: await entry.locator('.suite tbody tr').evaluateAll((rows) => rows.map((row) => Array.from(row.children, ({ textContent }) => textContent))),
+    // Of controls the case, the gate, and how each run of it is shown.
+    controls: await entry.locator('.suite tbody tr', { hasText: 'must fail' })
+      .evaluateAll((rows) => rows.map((row) => [row.children[0].textContent, row.children[1].textContent, ...Array.from(row.children).slice(4).map(({ className }) => className)])),
   };
 }
 

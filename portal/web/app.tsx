@@ -51,15 +51,19 @@ export function App() {
     if (isAnother) forget();
     else setPlayed((played) => (played.by === '' ? { ...played, by: who } : played));
   }, [who]);
-  // The address too says what somebody has looked at.
+  // The address too says what somebody has looked at; the way back does not lead there.
   const forget = () => {
     setPlaying(null);
-    location.hash = write({ view: 'library', asset: null });
+    history.replaceState(null, '', write({ view: 'library', asset: null }));
+    setRoute(read(location.hash));
   };
   const signOut = () => leave().then(forget, (error: Error) => alert(`You are still signed in: ${error.message}`));
   // Typing is no way that one would go back; a choice is one.
   const look = (search: Search, isTyped: boolean) => {
-    const address = write({ view: 'library', asset: route.asset, search });
+    // The address is ahead of what is drawn.
+    const now = read(location.hash);
+    if (now.view !== 'library') return;
+    const address = write({ view: 'library', asset: now.asset, search });
     if (!isTyped) location.hash = address;
     else {
       history.replaceState(null, '', address);
@@ -86,7 +90,7 @@ export function App() {
         {route.view === 'live' && <Live />}
         {route.view === 'chains' && <Chains pair={route.pair ?? null} />}
         {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id} of={route.of ?? ''} measured={route.measured ?? null} />}
-        {route.view === 'platform' && <Platform key={route.chain} range={route.range ?? null} chain={route.chain ?? null} />}
+        {route.view === 'platform' && <Platform range={route.range ?? null} span={route.span ?? null} chain={route.chain ?? null} />}
         {route.view === 'templates' && <Templates />}
       </main>
       <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (

@@ -37,6 +37,8 @@ struct Ended {
     case: String,
     time_s: f64,
     outcome: Outcome,
+    #[serde(skip)]
+    must_fail: bool,
     said: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gates: Vec<GateVerdict>,
@@ -78,6 +80,10 @@ pub(super) struct Loaded {
 
 pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
     let loaded = test.suites.iter().map(|path| load(path)).collect::<anyhow::Result<Vec<_>>>().map_err(Exit::usage)?;
+    if test.record {
+        let suites: Vec<_> = loaded.iter().map(|loaded| &loaded.suite).collect();
+        record::check(&suites).map_err(Exit::usage)?;
+    }
     if test.update_baseline {
         return update(global, test, loaded).await;
     }
@@ -106,7 +112,7 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
     }
     let verdict = verdict(&all);
     if test.record
-        && let Err(why) = record::tell(global, &runs).await
+        && let Err(why) = record::tell(global, runs).await
     {
         // What was measured weighs more than that it is not kept.
         let Err(found) = verdict else { return Err(why) };
@@ -172,6 +178,7 @@ async fn run_case(
         case: name.map_or_else(|| case.name.clone(), |name| format!("{}: {name}", case.name)),
         time_s: begun.elapsed().as_secs_f64(),
         outcome,
+        must_fail: case.must_fail,
         said,
         gates: figures.gates,
         comparison: figures.comparison,
@@ -277,11 +284,28 @@ async fn verdict_of(
         let run = figures.run_of(case, pair)?;
         for against in case.against.iter().filter(|_| held.is_some()) {
             let recorded = held.and_then(|baseline| baseline.cases.get(&pair.of(case)));
+            let measured = run.figures.get(&against.figure).copied();
+            let mut note = |passed, why: &str| {
+                let (gate, why) = (against.name(), Some(record::cut(why)));
+                figures.gates.push(GateVerdict { gate, measured, passed, why });
+            };
             match against.judge(recorded, &run) {
-                Said::Holds(said) => holds.push(said),
-                Said::Regression(said) => fails.push(format!("regression: {said}")),
-                Said::ToolChanged(said) => return Err(format!("tool changed: {said}")),
-                Said::NotComparable(said) => return Err(said),
+                Said::Holds(said) => {
+                    note(true, &said);
+                    holds.push(said);
+                }
+                Said::Regression(said) => {
+                    note(false, &said);
+                    fails.push(format!("regression: {said}"));
+                }
+                Said::ToolChanged(said) => {
+                    note(false, &said);
+                    return Err(format!("tool changed: {said}"));
+                }
+                Said::NotComparable(said) => {
+                    note(false, &said);
+                    return Err(said);
+                }
             }
         }
         figures.run = Some(run);
@@ -343,7 +367,8 @@ impl Ended {
             Outcome::NotMeasured => CaseOutcome::NotMeasured,
         };
         let (said, gates) = (record::cut(&self.said), self.gates.clone());
-        CaseResult { case: self.case.clone(), outcome, time_s: self.time_s, said, gates }
+        let (case, must_fail) = (self.case.clone(), self.must_fail);
+        CaseResult { case, outcome, time_s: self.time_s, must_fail, said, gates }
     }
 }
 

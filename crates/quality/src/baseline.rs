@@ -219,6 +219,19 @@ impl Against {
         format!("{} >= 0", self.figure).parse()
     }
 
+    /// What it asks for, told apart from a gate: `vmaf.p5 against the baseline, may fall by 2`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let allowed = self.allowed();
+        format!("{} against the baseline, {}", self.figure, allowed.join(", "))
+    }
+
+    /// How far the figure may move: `may fall by 2`.
+    fn allowed(&self) -> Vec<String> {
+        let allowed = |word: &str, allowed: Option<f64>| allowed.map(|allowed| format!("may {word} by {allowed}"));
+        [allowed("fall", self.may_fall), allowed("rise", self.may_rise)].into_iter().flatten().collect()
+    }
+
     /// Holds a run against the baseline.
     #[must_use]
     pub fn judge(&self, recorded: Option<&Recorded>, now: &Run) -> Said {
@@ -242,10 +255,7 @@ impl Against {
         if within(self.may_fall, -moved) && within(self.may_rise, moved) {
             return Said::Holds(said);
         }
-        let allowed = |word: &str, allowed: Option<f64>| allowed.map(|allowed| format!("may {word} by {allowed}"));
-        let allowed: Vec<_> =
-            [allowed("fall", self.may_fall), allowed("rise", self.may_rise)].into_iter().flatten().collect();
-        let said = format!("{said}; it {} ({})", allowed.join(" and "), self.because);
+        let said = format!("{said}; it {} ({})", self.allowed().join(" and "), self.because);
         match recorded.changed_tools(&now.tools, now.threads).as_slice() {
             [] => Said::Regression(said),
             changed => Said::ToolChanged(format!(

@@ -145,6 +145,8 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
 
     assert_eq!(seen["remains"], json!(0), "who signs out leaves nothing on the page: {seen:#}");
 
+    assert_eq!(seen["uploads"], json!({ "begun": 3, "broken": 3 }), "nor sends anything more: {seen:#}");
+
     // Who signs in next has nothing of it, though it played in a corner.
     let next = json!({ "who": "somebody of other", "playing": 0, "library": "#/library" });
     assert_eq!(seen["next"], next, "{seen:#}");

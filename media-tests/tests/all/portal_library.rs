@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 const ASSETS: usize = 1000;
 /// Calls at once.
 const AT_ONCE: usize = 16;
+/// Fewest pictures of the way down: else it was not seen.
+const PICTURES_MIN: u64 = 100;
 /// Most scripting while all are scrolled through, milliseconds. On a quiet machine it is 90; the clock of the trace runs on while others have the
 /// processor.
 const SCRIPTING_MAX_MS: f64 = 2000.0;
+/// Longest task meanwhile, milliseconds; the same clock.
+const TASK_MAX_MS: f64 = 1000.0;
 
 /// An asset that was uploaded and not conditioned: 20 of 1080 lines, half of these and of all others of 720 lines in AV1.
 fn asset(number: usize) -> Value {
@@ -77,6 +81,8 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
 
     let scroll = &seen["scroll"];
     assert_eq!((&scroll["shown"], &scroll["doubled"]), (&json!(ASSETS), &json!(0)), "{scroll:#}");
-    assert!(scroll["scripting_ms"].as_f64().is_some_and(|ms| ms < SCRIPTING_MAX_MS), "{scroll:#}");
+    assert!(scroll["scripting_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < SCRIPTING_MAX_MS), "{scroll:#}");
+    assert!(scroll["pictures"].as_u64() > Some(PICTURES_MIN), "{scroll:#}");
+    assert!(scroll["longest_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < TASK_MAX_MS), "{scroll:#}");
     assert_eq!(seen["errors"], json!([]), "{seen:#}");
 }

@@ -79,7 +79,14 @@ cases:
     subject: {{ command: {{ run: 'cat {{in}} > /dev/null; cp {} {{out}}', makes: mp4 }} }}
     metrics: [psnr]
     gates: [psnr.mean > 50, alignment.dropped_frames <= 0]
+  - name: a control
+    clip: a
+    subject: {{ command: {{ run: 'cat {{in}} > /dev/null; cp {} {{out}}', makes: mp4 }} }}
+    metrics: [psnr]
+    gates: [psnr.mean > 1000]
+    must_fail: true
 ",
+        folder.join(encode).display(),
         folder.join(encode).display()
     );
     let path = folder.join("copies.yaml");
@@ -145,9 +152,17 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     assert_eq!((&row[0], &row[1]), (&json!("a copy"), &json!("psnr.mean > 50")), "{suite:#}");
     assert!(row[4] == "100" && row[5].as_str().is_some_and(|cell| cell.ends_with('✗')), "{suite:#}");
     assert!(
-        suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 2,
+        suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 3,
         "{suite:#}"
     );
+
+    // A control that fails as it must is well; what it was for is said.
+    let control = suite["controls"][0].as_array().expect("a row");
+    assert!(
+        control[0] == "a control" && control[1].as_str().is_some_and(|gate| gate.ends_with("(a control: must fail)")),
+        "{suite:#}"
+    );
+    assert_eq!((&control[2], &control[3]), (&json!("passed"), &json!("passed")), "{suite:#}");
 
     // Plots are tables, pictures and links.
     let quality = &seen["quality"];
@@ -157,10 +172,12 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
         assert!(plot["png"] == "PNG" && plot["rows"].as_u64() > Some(1), "{plot:#}");
         assert!(plot["link"].as_str().is_some_and(|link| link.starts_with("#/platform/")), "{plot:#}");
     }
+    let plot = &seen["plots"][0];
+    assert!(plot["zoomed"] != plot["link"] && plot["zoomed"] == plot["stays"], "{plot:#}");
     assert_eq!(seen["errors"], json!([]), "{seen:#}");
 
     // Every command is one: `--help` behind it is answered only where all before it is understood.
-    let mut count = 0;
+    let (mut count, mut asked) = (0, 0);
     for (view, commands) in seen["shown"].as_object().expect("views") {
         let commands: Vec<_> = commands.as_array().expect("commands").iter().filter_map(Value::as_str).collect();
         assert!(!commands.is_empty(), "{view} shows no command");
@@ -170,6 +187,16 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
             assert!(ran.status.success(), "{view}: {command}: {}", String::from_utf8_lossy(&ran.stderr));
             count += 1;
         }
+        // What is only asked for is asked for as it is shown; what changes something is sent by the buttons, above.
+        let asks = |command: &&&str| {
+            command.starts_with("curl ") && ![" -X ", " -d @-"].iter().any(|flag| command.contains(flag))
+        };
+        for command in commands.iter().filter(asks) {
+            let text = format!("curl() {{ command curl -sS --fail --max-time 20 -o /dev/null \"$@\"; }}; {command}");
+            let ran = Command::new("sh").args(["-c", &text]).output().expect("sh runs");
+            assert!(ran.status.success(), "{view}: {command}: {}", String::from_utf8_lossy(&ran.stderr));
+            asked += 1;
+        }
     }
-    assert!(count > 20, "{count} commands");
+    assert!(count > 20 && asked > 15, "{count} commands of flame, {asked} of curl");
 }

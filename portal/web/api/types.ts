@@ -98,7 +98,7 @@ export type InspectionJob = Measuring & { media: string; result?: {
 } | null };
 type Range = { min: number; mean: number; max: number };
 
-export type CaseResult = { case: string; outcome: 'passed' | 'failed' | 'not_measured'; time_s: number; said?: string; gates?: Verdict[] };
+export type CaseResult = { case: string; outcome: 'passed' | 'failed' | 'not_measured'; time_s: number; must_fail?: boolean; said?: string; gates?: Verdict[] };
 export type SuiteRun = { id: string; suite: string; begun_at: string; time_s: number; tool: string; cases: CaseResult[]; received_at: string };
 export type Suite = { suite: string; runs: number; last_at: string; passed: number; failed: number; not_measured: number };
 

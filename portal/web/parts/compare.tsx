@@ -1,6 +1,6 @@
 // Two jobs on one asset side by side; chains are started on it, and cancelled, from here.
 
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Asset, Chain, Job, Page, Score } from '../api/types';
@@ -21,14 +21,20 @@ const SIDES = ['left', 'right'] as const;
 export function Compare({ pair, chains }: { pair: { asset: string; left: string | null; right: string | null }; chains: readonly Chain[] }) {
   const id = encodeURIComponent(pair.asset);
   const asset = usePoll(() => ask<Asset>(`/~metadata/assets/${id}`), RARELY_MS, pair.asset);
-  const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?asset_id=${id}&limit=${OFFERED}`), REFRESH_MS, pair.asset);
+  const named = [pair.left, pair.right].filter((job) => job !== null);
+  const key = named.join();
+  // What was asked for before a job was named says nothing of that one.
+  const jobs = usePoll(async () => ({ key, items: (await ask<Page<Job>>(`/~transcode/jobs?asset_id=${id}&limit=${OFFERED}`)).items }), REFRESH_MS, pair.asset, key);
   const scores = usePoll(() => ask<Page<Score>>(`/~metadata/assets/${id}/scores`), RARELY_MS, pair.asset);
   const [chain, setChain] = useState('ladder');
   const [problem, setProblem] = useState('');
+  // The command stays as it is while somebody marks it.
+  const example = useMemo(identifier, [pair.asset, chain]);
   const all = jobs.value?.items ?? [];
   // The older one stands left: what changes is read from left to right.
   const right = all.find((job) => job.id === pair.right) ?? all.find((job) => job.id !== pair.left);
   const left = all.find((job) => job.id === pair.left) ?? all.find((job) => job.id !== right?.id);
+  const lost = jobs.value?.key === key ? named.filter((name) => !all.some(({ id }) => id === name)) : [];
   const go = (side: 'left' | 'right', job: string) => {
     const now = { left: left?.id ?? null, right: right?.id ?? null, [side]: job };
     location.hash = write({ view: 'chains', asset: null, pair: { asset: pair.asset, ...now } });
@@ -56,6 +62,7 @@ export function Compare({ pair, chains }: { pair: { asset: string; left: string 
         <span class="quiet">What it makes plays from then on.</span>
       </form></May>
       {trouble && <p class="notice" role="status">{trouble}</p>}
+      {lost.length > 0 && <p class="notice" role="status">{lost.map((job) => `…${job.slice(-8)}`).join(' and ')}: not among the last {OFFERED} jobs on this asset any more. Another one is shown instead.</p>}
       {jobs.value && all.length < 2 && <p class="quiet">{all.length === 0 ? 'No job has run on it yet.' : 'One job has run on it: run another chain to compare.'}</p>}
       <div class="pair">
         {SIDES.map((side) => {
@@ -90,7 +97,7 @@ export function Compare({ pair, chains }: { pair: { asset: string; left: string 
         </div>
       )}
       <Equivalent curl={request('GET', `/~transcode/jobs?asset_id=${id}`)} more={[
-        { what: 'Start', flame: `job start ${quoted(pair.asset)} --chain ${quoted(chain)}`, ...(asset.value?.probe && { curl: request('POST', '/~transcode/jobs', order(identifier(), asset.value, chain)) }) },
+        { what: 'Start', flame: `job start ${quoted(pair.asset)} --chain ${quoted(chain)}`, ...(asset.value?.probe && { curl: request('POST', '/~transcode/jobs', order(example, asset.value, chain)) }) },
         ...(runs ? [{ what: 'Cancel', flame: `job cancel ${runs.id}`, curl: request('POST', cancel(runs.id)) }] : []),
       ]} />
     </section>

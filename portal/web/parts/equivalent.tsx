@@ -13,7 +13,7 @@ export function Equivalent({ flame, curl, more = [] }: Command & { more?: readon
       {all.map((one, at) => (
         <div key={at}>
           {one.what && <span>{one.what}</span>}
-          {typed(one, location.origin, wants_token).map((text) => <pre key={text} tabIndex={0}>{text}</pre>)}
+          {typed(one, location.origin, wants_token).map((text, line) => <pre key={line} tabIndex={0}>{text}</pre>)}
         </div>
       ))}
     </details>

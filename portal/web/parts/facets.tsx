@@ -1,5 +1,6 @@
 // Values of the assets that are looked at, with how many have each; a click wants them, another one does not any more.
 
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import { type Facet, NOTHING, type Search, TRASH, offered, questions, shown, toggled, write } from '../pure/search';
@@ -14,6 +15,11 @@ type Counted = { facets: Facet[] };
 
 export function Facets({ search, looked, onSearch }: { search: Search; looked: boolean; onSearch: (search: Search) => void }) {
   const key = write(search);
+  const chosen = Object.values(search.wanted).reduce((sum, values) => sum + values.length, 0);
+  // Open where a link wants values; from then on as whoever looks has it.
+  const [open, setOpen] = useState(chosen > 0);
+  useEffect(() => { if (chosen > 0) setOpen(true); }, [chosen > 0]);
+  const summary = useRef<HTMLElement>(null);
   const counts = usePoll(async () => {
     if (search.state === TRASH) return [];
     const answers = await Promise.all(questions(search).map((said) => ask<Counted>(`/~metadata/facets?${new URLSearchParams(said)}`)));
@@ -21,10 +27,9 @@ export function Facets({ search, looked, onSearch }: { search: Search; looked: b
   }, looked ? REFRESH_MS : RARELY_MS, key);
   const all = search.state === TRASH ? [] : offered(counts.value ?? [], search.wanted, SHOWN);
   if (all.length === 0) return null;
-  const chosen = Object.values(search.wanted).reduce((sum, values) => sum + values.length, 0);
   return (
-    <details class="facets" open={chosen > 0 || undefined}>
-      <summary>Narrow down{chosen > 0 && ` (${chosen} chosen)`}</summary>
+    <details class="facets" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary ref={summary}>Narrow down{chosen > 0 && ` (${chosen} chosen)`}</summary>
       <div class="groups">
         {all.map(({ field, title, values, more }) => (
           <fieldset key={field}>
@@ -39,7 +44,7 @@ export function Facets({ search, looked, onSearch }: { search: Search; looked: b
           </fieldset>
         ))}
       </div>
-      {chosen > 0 && <button type="button" onClick={() => onSearch({ ...search, wanted: NOTHING.wanted })}>Reset</button>}
+      {chosen > 0 && <button type="button" onClick={() => { summary.current?.focus(); onSearch({ ...search, wanted: NOTHING.wanted }); }}>Reset</button>}
     </details>
   );
 }

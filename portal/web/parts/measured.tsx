@@ -1,6 +1,6 @@
 // What a measurement found: pooled scores and a plot of all frames, or what was seen and heard without a reference.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import type { ComparisonJob, InspectionJob, Verdict } from '../api/types';
 import { type Lines, frames } from '../pure/answers';
@@ -34,6 +34,7 @@ export function Measured({ kind, id, range = null }: Link) {
     ask<ComparisonJob | InspectionJob>(path).then(setFound, told);
     if (kind === 'comparisons') send('GET', `${path}/frames.csv`).then((answer) => answer.text()).then((text) => setScores(frames(text)), told);
   }, [path]);
+  const plots = useMemo(() => scores?.lines.map((line) => ({ times_s: scores.times_s, lines: [line] })) ?? [], [scores]);
   if (trouble) return <p class="notice" role="status">{trouble}</p>;
   if (found === null) return <p class="quiet" role="status">Asking for the figures…</p>;
   if ('media' in found) return <Seen job={found} />;
@@ -48,7 +49,7 @@ export function Measured({ kind, id, range = null }: Link) {
             <tr key={name}><th scope="row">{name}</th>{[pooled.mean, pooled.harmonic_mean, pooled.min, pooled.p1, pooled.p5, pooled.p10].map((value, at) => <td key={at}>{figure(value)}</td>)}</tr>
           ))}</tbody></table>
       </div>
-      {scores && <div class="plots">{scores.lines.map((line) => <Plot key={line.label} title={`${line.label} of each frame`} unit="" isMedia range={range} address={address} lines={{ times_s: scores.times_s, lines: [line] }} />)}</div>}
+      {scores && <div class="plots">{plots.map((lines) => <Plot key={lines.lines[0]!.label} title={`${lines.lines[0]!.label} of each frame`} unit="" isMedia range={range} address={address} lines={lines} />)}</div>}
       <Notes notes={result.notes} />
       <div class="row"><a class="button" href={`${path}/report.html`} target="_blank" rel="noopener">Report with the worst frames</a></div>
       <Equivalent curl={`{origin}${path}/frames.csv`} />

@@ -2,12 +2,13 @@
 
 import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../api/http';
+import { keeping } from '../api/keep';
 import type { Asset } from '../api/types';
 import { write } from '../pure/route';
 import { parted } from '../pure/words';
 
-const KEPT_MAX = 200;
-const kept = new Map<string, Promise<string>>();
+/** An asset that is renamed or deleted has its old title here for as long. */
+const titled = keeping((asset) => ask<Asset>(`/~metadata/assets/${encodeURIComponent(asset)}`).then(({ title }) => title), '', { most: 200, age_ms: 60_000, at_once: 4 });
 
 /** `ID`, `ID/source`, `ID/v720` or a path; what is no asset, or one that is not there any more, stands as it is. */
 export function Media({ name }: { name: string }) {
@@ -20,13 +21,4 @@ export function Media({ name }: { name: string }) {
   }, [asset]);
   if (asset === null) return <code>{name}</code>;
   return <span title={name}><a href={write({ view: 'library', asset })}>{title || `…${asset.slice(-8)}`}</a>{rest && ` (${rest})`}</span>;
-}
-
-function titled(asset: string): Promise<string> {
-  const known = kept.get(asset);
-  if (known) return known;
-  const found = ask<Asset>(`/~metadata/assets/${encodeURIComponent(asset)}`).then(({ title }) => title, () => { kept.delete(asset); return ''; });
-  if (kept.size >= KEPT_MAX) kept.delete(kept.keys().next().value!);
-  kept.set(asset, found);
-  return found;
 }

@@ -16,7 +16,7 @@ type Shown = {
 };
 
 /**
- * `isMedia`: the times are those of media and begin with 0. `range`: only this is shown, milliseconds; what is dragged over is, too.
+ * `lines`: the same value as long as nothing else was measured. `isMedia`: the times are those of media and begin with 0. `range`: only this is shown, milliseconds; what is dragged over is, too.
  * `address`: the link that shows a range.
  */
 export function Plot({ title, unit, lines, isMedia = false, range = null, address }: Shown) {
@@ -33,6 +33,9 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
     return () => DARK.removeEventListener('change', follow);
   }, []);
   const [seen, setSeen] = useState<Range | null>(null);
+  // What somebody dragged over, seconds: new measurements do not take it away, another range or a double click does.
+  const zoom = useRef<{ min: number; max: number } | null>(null);
+  useEffect(() => { zoom.current = null; }, [range?.from_ms, range?.to_ms]);
   const names = lines?.lines.map(({ label }) => label).join('\n') ?? '';
   useEffect(() => {
     if (!make || !lines || lines.lines.length === 0) return;
@@ -41,21 +44,25 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
     const width = () => place.current?.clientWidth || 480;
     plot.current = new make({
       width: width(), height: HEIGHT_PX, legend: { live: true }, scales: { x: { time: !isMedia } },
-      hooks: { setScale: [(now, key) => {
+      hooks: { setSelect: [({ select, posToVal }) => {
+        if (select.width > 0) zoom.current = { min: posToVal(select.left, 'x'), max: posToVal(select.left + select.width, 'x') };
+      }], setScale: [(now, key) => {
         const { min, max } = now.scales['x']!;
         if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
       }] },
       axes: [{ ...axis, space: TIMES_APART_PX }, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
+    plot.current.over.addEventListener('dblclick', () => { zoom.current = null; });
     const follow = () => plot.current?.setSize({ width: width(), height: HEIGHT_PX });
     addEventListener('resize', follow);
     return () => { removeEventListener('resize', follow); plot.current?.destroy(); plot.current = null; };
   }, [make, names, unit, isDark]);
   useEffect(() => {
     if (!lines || !plot.current) return;
-    plot.current.setData([lines.times_s, ...lines.lines.map(({ values }) => values)]);
-    if (range) plot.current.setScale('x', { min: range.from_ms / 1000, max: range.to_ms / 1000 });
+    const shown = zoom.current ?? (range && { min: range.from_ms / 1000, max: range.to_ms / 1000 });
+    plot.current.setData([lines.times_s, ...lines.lines.map(({ values }) => values)], shown === null);
+    if (shown) plot.current.setScale('x', shown);
   }, [make, names, unit, isDark, lines, range?.from_ms, range?.to_ms]);
 
   const save = (url: string, ending: string) => {

@@ -1,22 +1,17 @@
 // The picture of a moment, cut out of its sheet.
 
+import { keeping } from '../api/keep';
 import { type Sprite, sprites } from '../pure/sprites';
 
-const KEPT_MAX = 64;
-const kept = new Map<string, Promise<Sprite[]>>();
+const kept = keeping(async (key) => {
+  const url = `${location.origin}/~streaming/${encodeURIComponent(key.split('/')[0]!)}/thumbnails.vtt`;
+  const answer = await fetch(url);
+  return answer.ok ? sprites(await answer.text(), url) : [];
+}, [] as Sprite[], { most: 64, age_ms: 60_000, at_once: 4 });
 
-/** The pictures of an asset as it plays now; none where it has none. Asked for once. */
+/** The pictures of an asset as it plays now; none where it has none. */
 export function pictures(asset: string, version: string): Promise<Sprite[]> {
-  const key = `${asset}/${version}`;
-  const known = kept.get(key);
-  if (known) return known;
-  const url = `${location.origin}/~streaming/${encodeURIComponent(asset)}/thumbnails.vtt`;
-  const found = fetch(url)
-    .then(async (answer) => (answer.ok ? sprites(await answer.text(), url) : []))
-    .catch(() => { kept.delete(key); return []; });
-  if (kept.size >= KEPT_MAX) kept.delete(kept.keys().next().value!);
-  kept.set(key, found);
-  return found;
+  return kept(`${asset}/${version}`);
 }
 
 /** Fills what it stands in; `width_px` is how wide that is. */

@@ -4,9 +4,9 @@ import { useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Page, Suite, SuiteRun } from '../api/types';
-import { request } from '../pure/commands';
+import { operands, request } from '../pure/commands';
 import { TREND, rows } from '../pure/suites';
-import { ago, figure, quoted } from '../pure/words';
+import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
 
 const REFRESH_MS = 10_000;
@@ -55,19 +55,19 @@ function Runs({ suite, newest }: { suite: string; newest: string }) {
         <table class="suite">
           <thead><tr><th scope="col">Case</th><th scope="col">Gate</th><th scope="col">Trend</th><th scope="col">Change</th>
             {oldest_first.map(({ id, begun_at, tool }) => <th key={id} scope="col" title={`${new Date(begun_at).toLocaleString()}, ${tool}`}>{ago(begun_at, Date.now())}</th>)}</tr></thead>
-          <tbody>{rows(value.items).map(({ case: name, gate, cells, change, points }) => (
+          <tbody>{rows(value.items).map(({ case: name, gate, isControl, cells, change, points }) => (
             <tr key={`${name}\n${gate}`}>
-              <th scope="row">{name}</th><td>{gate || 'none'}</td>
+              <th scope="row">{name}</th><td>{gate || 'none'}{isControl && <span class="quiet"> (a control: must fail)</span>}</td>
               <td>{points && <svg class="trend" width={TREND.width} height={TREND.height} viewBox={`0 0 ${TREND.width} ${TREND.height}`} role="img" aria-label={`Trend of ${gate}`}><polyline points={points} /></svg>}</td>
               <td>{change}</td>
               {cells.map((cell, at) => (cell === null ? <td key={at}>–</td>
-                : <td key={at} class={cell.passed ? 'passed' : 'missed'} title={cell.why || undefined}>{cell.measured === null ? (cell.passed ? 'passed' : 'not measured') : figure(cell.measured)}{!cell.passed && cell.measured !== null && ' ✗'}</td>))}
+                : <td key={at} class={cell.isWell ? 'passed' : 'missed'} title={cell.why || undefined}>{cell.text}</td>))}
             </tr>
           ))}</tbody>
         </table>
       </div>
       {value.next_cursor && <p class="quiet">The last {RUNS_SHOWN} runs; older ones by the request below.</p>}
-      <Equivalent flame={`quality test ${quoted(`${suite}.yaml`)} --record`} curl={request('GET', path)} />
+      <Equivalent flame={`quality test --record ${operands(`${suite}.yaml`)}`} curl={request('GET', path)} />
     </>
   );
 }

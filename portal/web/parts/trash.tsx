@@ -8,12 +8,12 @@ import { ago, quoted } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { May } from './may';
 
-export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void }) {
+export function Trash({ assets, onDone }: { assets: Asset[]; onDone: (id: string) => void }) {
   const [problem, setProblem] = useState('');
-  const act = (method: string, path: string) => send(method, path).then(() => { setProblem(''); onDone(); }, (error: Error) => setProblem(error.message));
+  const act = (method: string, id: string, rest: string) => send(method, `${path(id)}${rest}`).then(() => { setProblem(''); onDone(id); }, (error: Error) => setProblem(error.message));
   const path = (id: string) => `/~metadata/assets/${encodeURIComponent(id)}`;
   const erase = ({ id, title }: Asset) => {
-    if (confirm(`Delete “${title || id}” and its media for good?`)) void act('DELETE', `${path(id)}?erase=true`);
+    if (confirm(`Delete “${title || id}” and its media for good?`)) void act('DELETE', id, '?erase=true');
   };
   return (
     <>
@@ -24,7 +24,7 @@ export function Trash({ assets, onDone }: { assets: Asset[]; onDone: () => void 
             <span><b class="title">{asset.title || asset.id}</b> <span class="quiet">deleted {ago(asset.deleted_at ?? asset.updated_at, Date.now())}</span></span>
             <span class="row">
               <May>
-                <button type="button" onClick={() => act('POST', `${path(asset.id)}/restore`)} aria-label={`Restore ${asset.title}`}>Restore</button>
+                <button type="button" onClick={() => act('POST', asset.id, '/restore')} aria-label={`Restore ${asset.title}`}>Restore</button>
                 <button type="button" class="grave" onClick={() => erase(asset)} aria-label={`Delete ${asset.title} for good`}>Delete for good</button>
               </May>
             </span>

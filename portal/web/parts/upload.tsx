@@ -1,7 +1,7 @@
 // Takes files by drag and drop or by choice and uploads them by tus, several at once; an upload that breaks off goes on where it
 // stopped.
 
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Upload as Tus } from 'tus-js-client';
 import { bytes, quoted } from '../pure/words';
 import { Equivalent } from './equivalent';
@@ -19,6 +19,14 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
   const waiting = useRef<Waiting[]>([]);
   const running = useRef(new Map<number, Tus | null>());
   const last = useRef(0);
+  const isGone = useRef(false);
+  // Whoever signs out sends nothing more. What was received stays: the same file goes on from there.
+  useEffect(() => () => {
+    isGone.current = true;
+    waiting.current = [];
+    for (const upload of running.current.values()) upload?.abort().catch(() => {});
+    running.current.clear();
+  }, []);
 
   const change = (key: number, what: Partial<Sending>) => setAll((all) => all.map((one) => (one.key === key ? { ...one, ...what } : one)));
   const next = () => {
@@ -31,6 +39,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
     }
   };
   const over = (key: number, what: Partial<Sending>) => {
+    if (isGone.current) return;
     running.current.delete(key);
     change(key, what);
     next();

@@ -13,6 +13,11 @@ export function request(method: string, path: string, body?: unknown, headers: R
   return `${method === 'GET' ? '' : `-X ${method} `}${open}{origin}${path.replaceAll("'", "'\\''")}${close}${flags}${body === undefined ? '' : ` -d ${quoted(JSON.stringify(body))}`}`;
 }
 
+/** Arguments of `flame` that are no options, even where they look like some; nothing but such may follow. */
+export function operands(...texts: readonly string[]): string {
+  return [...(texts.some((text) => text.startsWith('-')) ? ['--'] : []), ...texts.map(quoted)].join(' ');
+}
+
 /** As it is typed: for this router, with a token where one is wanted. */
 export function typed({ flame, curl }: Command, origin: string, wants_token: boolean): string[] {
   const token = wants_token ? '-H "authorization: Bearer $FLAME_TOKEN" ' : '';

@@ -3,19 +3,22 @@
 import { type Search, read as searched, write as query } from './search';
 
 export type View = 'library' | 'live' | 'chains' | 'quality' | 'platform' | 'templates';
+/** How much of the past the platform shows, as it goes on. */
+export const SPANS = ['5m', '15m', '1h', '6h'] as const;
+export type Span = (typeof SPANS)[number];
 /** A time range that a link holds fast, milliseconds since 1970. */
 export type Range = { from_ms: number; to_ms: number };
 /** Jobs on an asset that are compared; the newest where none are named. */
 export type Pair = { asset: string; left: string | null; right: string | null };
 /** A measurement, and the part of its media that a link holds fast, milliseconds. */
 export type Measured = { kind: 'comparisons' | 'inspections'; id: string; range: Range | null };
-/** `of`: the asset whose quality is looked at. `chain`: whose measurements a time range is of. `search`: which assets the library shows, where not all. */
-export type Route = { view: View; asset: string | null; range?: Range; of?: string; chain?: string; pair?: Pair; measured?: Measured; search?: Search };
+/** `of`: the asset whose quality is looked at. `chain`: whose measurements the platform shows, of a time `range` or of the last `span`. `search`: which assets the library shows, where not all. */
+export type Route = { view: View; asset: string | null; range?: Range; span?: Span; of?: string; chain?: string; pair?: Pair; measured?: Measured; search?: Search };
 
 const VIEWS: readonly View[] = ['library', 'live', 'chains', 'quality', 'platform', 'templates'];
 
 /**
- * Reads `#/live`, `#/library?q=WORDS`, `#/asset/ID`, `#/platform/FROM-TO/CHAIN`, `#/quality/ID`, `#/quality/comparisons/ID/FROM-TO`,
+ * Reads `#/live`, `#/library?q=WORDS`, `#/asset/ID`, `#/platform/FROM-TO/CHAIN`, `#/platform/1h/CHAIN`, `#/quality/ID`, `#/quality/comparisons/ID/FROM-TO`,
  * `#/chains/ASSET/JOB/JOB`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library.
  */
 export function read(hash: string): Route {
@@ -35,8 +38,10 @@ export function read(hash: string): Route {
     return { ...base, measured: { kind: second, id: decoded(third), range: range(fourth) } };
   }
   if (view === 'quality') return { ...base, of: decoded(second) };
-  const held = view === 'platform' ? range(second) : null;
-  return { ...base, ...(held && { range: held, ...(third !== '' && { chain: decoded(third) }) }) };
+  if (view !== 'platform') return base;
+  const [held, last] = [range(second), SPANS.find((span) => span === second)];
+  if (held === null && last === undefined) return base;
+  return { ...base, ...(held ? { range: held } : { span: last! }), ...(third !== '' && { chain: decoded(third) }) };
 }
 
 /** The inverse of [`read`]. */
@@ -46,7 +51,7 @@ export function write(route: Route): string {
   if (route.asset !== null) return `#/asset/${encodeURIComponent(route.asset)}${behind}`;
   const parts = route.pair ? [route.pair.asset, route.pair.left ?? '', route.pair.right ?? '']
     : route.measured ? [route.measured.kind, route.measured.id, span(route.measured.range)]
-    : route.of !== undefined ? [route.of] : [span(route.range ?? null), route.chain ?? ''];
+    : route.of !== undefined ? [route.of] : [route.range ? span(route.range) : route.span ?? '', route.chain ?? ''];
   // What is not said at the end is left out.
   const said_parts = parts.slice(0, parts.findLastIndex((part) => part !== '') + 1);
   return `#/${[route.view, ...said_parts.map(encodeURIComponent)].join('/')}${behind}`;

@@ -1,6 +1,7 @@
 // What of the catalogue is looked at: words, a state, values of fields, an order. It is kept in the address, so that a link, a
 // reload and the way back lead to the same assets.
 
+import { operands } from './commands';
 import { quoted } from './words';
 
 export type Value = string | number | boolean;
@@ -75,7 +76,7 @@ export function command({ words, state, sort, wanted }: Search): string {
   const kept = filter(wanted);
   const filters = words && state ? [`state = ${state}`, ...(kept ? [kept] : [])].join(' and ') : kept;
   const flags = `${filters && ` --filter ${quoted(filters)}`}${sort && ` --sort=${quoted(sort)}`}`;
-  return words ? `asset search ${words.split(/\s+/).map(quoted).join(' ')}${flags}` : `asset list${state && ` --state ${state}`}${flags}`;
+  return words ? `asset search${flags} ${operands(...words.split(/\s+/))}` : `asset list${state && ` --state ${state}`}${flags}`;
 }
 
 export type Count = { value: Value; count: number };

@@ -3,10 +3,13 @@
 import type { CaseResult, SuiteRun } from '../api/types';
 import { figure } from './words';
 
-/** A run's cell of a gate; nothing where that run did not have it. */
-export type Cell = { measured: number | null; passed: boolean; why: string } | null;
-/** `cells`: oldest run first. `points`: of a polyline in a box of [`TREND`]. */
-export type GateRow = { case: string; gate: string; cells: Cell[]; change: string; points: string };
+/**
+ * A run's cell of a gate; nothing where that run did not have it. `text`: the figure, else what became of the gate or its case. `isWell`:
+ * it is as it must be; a gate of a control, as long as one of the control's gates fails.
+ */
+export type Cell = { measured: number | null; text: string; isWell: boolean; why: string } | null;
+/** `isControl`: the case must fail, in the newest run that has it. `cells`: oldest run first. `points`: of a polyline in a box of [`TREND`]. */
+export type GateRow = { case: string; gate: string; isControl: boolean; cells: Cell[]; change: string; points: string };
 
 /** Size of the little line that shows a trend, in units of its own. */
 export const TREND = { width: 96, height: 20 };
@@ -14,9 +17,12 @@ export const TREND = { width: 96, height: 20 };
 /** Rows of all gates that any of the runs had, in the order of the newest run; `runs` as the service lists them, newest first. */
 export function rows(runs: readonly SuiteRun[]): GateRow[] {
   const oldest_first = [...runs].reverse();
-  const names = new Map<string, { case: string; gate: string }>();
+  const names = new Map<string, { case: string; gate: string; isControl: boolean }>();
   for (const { cases } of runs) {
-    for (const one of cases) for (const gate of gatesOf(one)) names.set(key(one.case, gate), { case: one.case, gate });
+    for (const one of cases) {
+      const isControl = one.must_fail ?? false;
+      for (const gate of gatesOf(one)) if (!names.has(key(one.case, gate))) names.set(key(one.case, gate), { case: one.case, gate, isControl });
+    }
   }
   return [...names.values()].map((name) => {
     const cells = oldest_first.map(({ cases }) => cell(cases.find((one) => one.case === name.case), name.gate));
@@ -30,11 +36,22 @@ function gatesOf({ gates = [] }: CaseResult): string[] {
   return gates.length > 0 ? gates.map(({ gate }) => gate) : [''];
 }
 
+const WORDS = { passed: 'passed', failed: 'failed', not_measured: 'not measured' };
+
 function cell(of: CaseResult | undefined, gate: string): Cell {
   if (!of) return null;
-  const found = of.gates?.find((one) => one.gate === gate);
-  if (found) return { measured: found.measured ?? null, passed: found.passed, why: found.why ?? '' };
-  return gate === '' || of.outcome === 'not_measured' ? { measured: null, passed: of.outcome === 'passed', why: of.said ?? of.outcome } : null;
+  const { outcome, must_fail, gates = [] } = of;
+  const found = gates.find((one) => one.gate === gate);
+  if (found) {
+    const measured = found.measured ?? null;
+    const isWell = must_fail ? outcome === 'passed' : found.passed;
+    const text = measured !== null ? `${figure(measured)}${found.passed ? '' : ' ✗'}` : found.passed ? 'passed' : found.why ? 'not measured' : 'failed';
+    // What a control shows is said with it; of others only what is not well.
+    return { measured, text, isWell, why: found.why ?? (must_fail || !isWell ? of.said ?? '' : '') };
+  }
+  // A case that ended before its gates were judged.
+  if (gate !== '' && (outcome === 'passed' || (outcome === 'failed' && gates.length > 0))) return null;
+  return { measured: null, text: WORDS[outcome], isWell: outcome === 'passed', why: of.said ?? '' };
 }
 
 /** From the run before to the newest one. */

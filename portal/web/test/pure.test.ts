@@ -32,6 +32,10 @@ describe('route', () => {
   test('a link holds a time fast', () => {
     const route = { view: 'platform', asset: null, range: { from_ms: 1_700_000_000_000, to_ms: 1_700_000_900_000 } } as const;
     expect(read(write(route))).toEqual(route);
+    for (const last of [{ span: '1h' }, { span: '5m', chain: 'a/b' }, { range: route.range, chain: 'a' }] as const) {
+      expect(read(write({ view: 'platform', asset: null, ...last }))).toEqual({ view: 'platform', asset: null, ...last });
+    }
+    expect(read('#/platform/2h/a')).toEqual({ view: 'platform', asset: null });
     for (const wrong of ['#/platform/9-3', '#/platform/x-3', '#/live/1-2']) expect(read(wrong).range).toBeUndefined();
     expect(when(route.range)).toEqual({ where: "time >= '2023-11-14T22:13:20.000Z' AND time <= '2023-11-14T22:28:20.000Z'", step: '10s' });
     expect([3_600_000, 86_400_000, 1e12].map((to_ms) => when({ from_ms: 0, to_ms }).step)).toEqual(['60s', '3600s', '21600s']);
@@ -193,10 +197,14 @@ describe('pages', () => {
   const ids = (all: { id: string }[]) => all.map(({ id }) => id).join(' ');
   test('what newer ones push off stays, what was deleted goes', () => {
     const shown = [9, 8, 7, 6, 5, 4].map(asset);
-    expect(ids(below(shown, [9, 8, 7].map(asset), false))).toBe('6 5 4');
-    expect(ids(below(shown, [10, 9, 8].map(asset), false))).toBe('7 6 5 4');
-    expect(ids(below(shown, [9, 7, 6].map(asset), false))).toBe('5 4');
-    expect(ids(below([...shown, ...shown], [9, 7].map(asset), true))).toBe('8 6 5 4');
+    const none = new Set<string>();
+    expect(ids(below(shown, [9, 8, 7].map(asset), false, none))).toBe('6 5 4');
+    expect(ids(below(shown, [10, 9, 8].map(asset), false, none))).toBe('7 6 5 4');
+    expect(ids(below(shown, [9, 7, 6].map(asset), false, none))).toBe('5 4');
+    expect(ids(below([...shown, ...shown], [9, 7].map(asset), true, none))).toBe('8 6 5 4');
+    // What the viewer deleted, whatever page it stood on.
+    expect(ids(below(shown, [9, 8, 7].map(asset), false, new Set(['5'])))).toBe('6 4');
+    expect(ids(below(shown, [9, 7].map(asset), true, new Set(['8', '9'])))).toBe('6 5 4');
   });
 });
 

@@ -42,7 +42,8 @@ describe('what is asked', () => {
     expect(command(NOTHING)).toBe('asset list');
     expect(command({ ...NOTHING, state: 'ready', sort: '-updated_at' })).toBe('asset list --state ready --sort=-updated_at');
     expect(command({ words: 'big bunny', state: 'ready', sort: 'title', wanted: { protected: [false] } }))
-      .toBe("asset search big bunny --filter 'state = ready and protected in (false)' --sort=title");
+      .toBe("asset search --filter 'state = ready and protected in (false)' --sort=title big bunny");
+    expect(command({ ...NOTHING, words: '-x big' })).toBe('asset search -- -x big');
   });
 
   test('values of a field count without those that are wanted of it', () => {
@@ -82,6 +83,6 @@ describe('facets', () => {
 test('a list of ten thousand is walked once', () => {
   const all = Array.from({ length: 10_000 }, (_, at) => ({ id: String(at), created_at: String(99_999 - at) }));
   const from = performance.now();
-  expect(below([...all, ...all], all.slice(0, 48), false)).toHaveLength(9952);
+  expect(below([...all, ...all], all.slice(0, 48), false, new Set())).toHaveLength(9952);
   expect(performance.now() - from).toBeLessThan(200);
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { CaseResult, SuiteRun } from '../api/types';
+import type { CaseResult, SuiteRun, Verdict } from '../api/types';
 import { rows } from '../pure/suites';
 
-const gate = (name: string, measured: number | null, passed: boolean) => ({ gate: name, measured, passed });
+const gate = (name: string, measured: number | null, passed: boolean): Verdict => ({ gate: name, measured, passed });
 const of = (name: string, ...gates: ReturnType<typeof gate>[]): CaseResult => ({ case: name, outcome: gates.every(({ passed }) => passed) ? 'passed' : 'failed', time_s: 1, gates });
 const run = (id: string, ...cases: CaseResult[]): SuiteRun => ({ id, suite: 's', begun_at: '', time_s: 1, tool: 't', cases, received_at: '' });
 
@@ -12,15 +12,33 @@ describe('suites', () => {
     expect(all.map(({ case: name, gate, change, cells }) => [name, gate, change, ...cells.map((cell) => cell?.measured ?? null)])).toEqual([
       ['a', 'vmaf.p5 >= 80', '−1.5', 81, 79.5], ['a', 'psnr.mean >= 30', '', null, 40],
     ]);
-    expect(all[0]!.cells.map((cell) => cell?.passed)).toEqual([true, false]);
+    expect(all[0]!.cells.map((cell) => [cell?.text, cell?.isWell])).toEqual([['81', true], ['79.5 ✗', false]]);
     expect([all[0]!.points, all[1]!.points]).toEqual(['1.0,2.0 95.0,18.0', '']);
   });
 
   test('a case that was not measured says why, and what was never asked says nothing', () => {
     const silent: CaseResult = { case: 'a', outcome: 'not_measured', time_s: 0, said: 'no encoder' };
     const [gated, bare] = rows([run('new', of('a', gate('g', 1, true)), of('only new')), run('old', silent)]);
-    expect(gated!.cells).toEqual([{ measured: null, passed: false, why: 'no encoder' }, { measured: 1, passed: true, why: '' }]);
-    expect([bare!.gate, ...bare!.cells]).toEqual(['', null, { measured: null, passed: true, why: 'passed' }]);
+    expect(gated!.cells).toEqual([{ measured: null, text: 'not measured', isWell: false, why: 'no encoder' }, { measured: 1, text: '1', isWell: true, why: '' }]);
+    expect([bare!.gate, ...bare!.cells]).toEqual(['', null, { measured: null, text: 'passed', isWell: true, why: '' }]);
+  });
+
+  test('a control is well where its gate fails, and not where all of them hold', () => {
+    const control = (outcome: CaseResult['outcome'], held: boolean): CaseResult => ({
+      ...of('a control', gate('psnr.mean > 99', held ? 100 : 40, held)), outcome, must_fail: true, said: outcome === 'passed' ? 'fails as it must' : 'must fail and does not',
+    });
+    const [row] = rows([run('new', control('not_measured', true)), run('old', control('passed', false))]);
+    expect([row!.isControl, ...row!.cells]).toEqual([
+      true, { measured: 40, text: '40 ✗', isWell: true, why: 'fails as it must' }, { measured: 100, text: '100', isWell: false, why: 'must fail and does not' },
+    ]);
+  });
+
+  test('a regression stands beside the figure that moved, and a case that failed without one says so', () => {
+    const why = 'vmaf.p5 77.0000, baseline 80.5000';
+    const regressed: CaseResult = { ...of('a', { ...gate('vmaf.p5 against the baseline', 77, false), why }), said: `regression: ${why}` };
+    const old: CaseResult = { case: 'a', outcome: 'failed', time_s: 0, said: 'said' };
+    const [row] = rows([run('new', regressed), run('old', old)]);
+    expect(row!.cells).toEqual([{ measured: null, text: 'failed', isWell: false, why: 'said' }, { measured: 77, text: '77 ✗', isWell: false, why }]);
   });
 
   test('an even line lies in the middle, between what was measured', () => {

@@ -14,6 +14,7 @@ import { pictures } from '../parts/sprite';
 import { named } from '../pure/chapters';
 import { request } from '../pure/commands';
 import { write } from '../pure/route';
+import type { Search } from '../pure/search';
 import type { Sprite } from '../pure/sprites';
 import { bytes, clock, quoted, rate } from '../pure/words';
 import { poster, standing } from './library';
@@ -21,7 +22,10 @@ import { poster, standing } from './library';
 const REFRESH_MS = 5000;
 const WAYS_MS = 5000;
 
-export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean; onClose: () => void }) {
+/** `search`: what the library shows, which one comes back to. `onGone`: it was put into the trash. */
+type Shown = { id: string; docked: boolean; search: Search; onClose: () => void; onGone: (id: string) => void };
+
+export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
   const path = `/~metadata/assets/${encodeURIComponent(id)}`;
   const { value, trouble, again } = usePoll(() => ask<Asset>(path), REFRESH_MS, id);
   const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?asset_id=${encodeURIComponent(id)}&limit=1`), 2000, id);
@@ -64,14 +68,14 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
   };
   const remove = () => {
     if (!confirm(`Put “${asset.title || asset.id}” into the trash?`)) return;
-    void act(async () => { await send('DELETE', path); location.hash = '#/library'; });
+    void act(async () => { await send('DELETE', path); onGone(id); location.hash = write({ view: 'library', asset: null, search }); });
   };
   const job = jobs.value?.items[0];
   const { probe, version } = asset;
   return (
     <section class={docked ? 'dock panel' : 'stage'} aria-labelledby="playing">
       <div class="row spread">
-        <h2 id="playing" tabIndex={-1} ref={heading}>{docked ? <a href={write({ view: 'library', asset: id })}>{asset.title || id}</a> : asset.title || id}</h2>
+        <h2 id="playing" tabIndex={-1} ref={heading}>{docked ? <a href={write({ view: 'library', asset: id, search })}>{asset.title || id}</a> : asset.title || id}</h2>
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
@@ -127,7 +131,7 @@ export function AssetPage({ id, docked, onClose }: { id: string; docked: boolean
       <Origin id={id} />
       <History id={id} revision={asset.revision} onRestored={again} />
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} more={[
-        { what: 'Rename', flame: `asset edit ${quoted(id)} --title ${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
+        { what: 'Rename', flame: `asset edit ${quoted(id)} --title=${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
         { what: 'Delete', flame: `asset rm ${quoted(id)}`, curl: request('DELETE', path) },
         { what: 'Play', curl: `'${playlist}'` },
       ]} />

@@ -1,6 +1,6 @@
 // What there is: search, upload, cards; and one asset with its player.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import { May } from '../parts/may';
@@ -35,16 +35,18 @@ type Shown = Looking & { chosen: string | null; docked: boolean; onClose: () => 
 
 /** `docked`: another view is looked at, and only what plays is still to be seen. */
 export function Library({ chosen, docked, search, onSearch, onClose }: Shown) {
+  // What the viewer took out of the list that is shown; a service that is asked for its next page does not say so.
+  const gone = useRef(new Set<string>());
   return (
     <>
-      {chosen !== null && <AssetPage key={chosen} id={chosen} docked={docked} onClose={onClose} />}
+      {chosen !== null && <AssetPage key={chosen} id={chosen} docked={docked} search={search} onClose={onClose} onGone={(id) => gone.current.add(id)} />}
       {/* Hidden and not gone: uploads go on, and are still to be seen and stopped. */}
-      <div class="views" hidden={docked}><Catalogue chosen={chosen} looked={!docked} search={search} onSearch={onSearch} /></div>
+      <div class="views" hidden={docked}><Catalogue chosen={chosen} looked={!docked} search={search} onSearch={onSearch} gone={gone.current} /></div>
     </>
   );
 }
 
-function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: string | null; looked: boolean }) {
+function Catalogue({ chosen, looked, search, onSearch, gone }: Looking & { chosen: string | null; looked: boolean; gone: Set<string> }) {
   const { words, state, sort } = search;
   const [typed, setTyped] = useState(words);
   const [older, setOlder] = useState<Asset[]>([]);
@@ -53,15 +55,28 @@ function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: str
   const shown = useRef<Asset[]>([]);
   const asking = useRef(false);
   const key = keyed(search);
-  const now = useRef({ search, key });
-  now.current = { search, key };
+  const now = useRef({ search, key, onSearch });
+  now.current = { search, key, onSearch };
+  // Words that were searched for last: what comes back of them is no news to whoever types on.
+  const sent = useRef(words);
   useEffect(() => {
-    const timer = setTimeout(() => { if (typed.trim() !== now.current.search.words) onSearch({ ...now.current.search, words: typed.trim() }, true); }, TYPING_MS);
+    // Whoever looks at something else is not brought back; what was typed is searched for when they come back.
+    if (!looked) return;
+    const timer = setTimeout(() => {
+      const { search, onSearch } = now.current;
+      if (typed.trim() === search.words) return;
+      sent.current = typed.trim();
+      onSearch({ ...search, words: sent.current }, true);
+    }, TYPING_MS);
     return () => clearTimeout(timer);
-  }, [typed]);
+  }, [typed, looked, chosen]);
   // A link, or the way back, has other words than those that are typed.
-  useEffect(() => { if (words !== typed.trim()) setTyped(words); }, [words]);
-  useEffect(() => { setOlder([]); setCursor(undefined); setTroubleBelow(''); shown.current = []; }, [key]);
+  useEffect(() => {
+    if (words === sent.current) return;
+    sent.current = words;
+    setTyped(words);
+  }, [words]);
+  useEffect(() => { setOlder([]); setCursor(undefined); setTroubleBelow(''); shown.current = []; gone.clear(); }, [key]);
 
   const query = (more: Record<string, string>) => ask<Page<Asset>>(`/~metadata/assets?${new URLSearchParams({ limit: String(PAGE), ...asked(search), ...more })}`);
   // What was asked for before another search is no page of this one.
@@ -70,7 +85,7 @@ function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: str
   const page = first.value?.key === key ? first.value.page : null;
   const newest = page?.items ?? [];
   // Whoever asked for more keeps what a newer asset pushes off the first page.
-  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '' || sort !== '' || state === TRASH)];
+  const assets = [...newest, ...below(cursor === undefined ? older : [...shown.current, ...older], newest, words !== '' || sort !== '' || state === TRASH, gone)];
   shown.current = assets;
   const next = cursor === undefined ? page?.next_cursor ?? null : cursor;
   const more = async () => {
@@ -108,7 +123,7 @@ function Catalogue({ chosen, looked, search, onSearch }: Looking & { chosen: str
         <p role="status" class="quiet">{first.trouble || (page === null ? 'Asking the catalogue…'
           : assets.length === 0 && next === null ? (state === TRASH ? 'The trash is empty.' : key ? 'Nothing fits.' : 'Nothing yet: drop a video above, or flame ingest FILE.') : '')}</p>
         {state === TRASH
-          ? <Trash assets={assets} onDone={first.again} />
+          ? <Trash assets={assets} onDone={(id) => { gone.add(id); first.again(); }} />
           : <ul id="assets" class="cards">{assets.map((asset) => <Card key={asset.id} asset={asset} chosen={asset.id === chosen} search={search} />)}</ul>}
         {troubleBelow && <p class="notice" role="status">{troubleBelow}</p>}
         {next !== null && <More more={more} count={assets.length} />}
@@ -131,7 +146,14 @@ function More({ more, count }: { more: () => Promise<void>; count: number }) {
   return <button ref={place} type="button" onClick={() => void more()}>Show more</button>;
 }
 
-function Card({ asset, chosen, search }: { asset: Asset; chosen: boolean; search: Search }) {
+type Drawn = { asset: Asset; chosen: boolean; search: Search };
+
+/** Drawn anew only where something of it is new: there are thousands, and each key that is typed draws the list. */
+function Card({ asset, chosen, search }: Drawn) {
+  return useMemo(() => <Face asset={asset} chosen={chosen} search={search} />, [asset, chosen, search]);
+}
+
+function Face({ asset, chosen, search }: Drawn) {
   const [bare, setBare] = useState(false);
   const [shown, setShown] = useState<{ sprite: Sprite; width_px: number } | null>(null);
   const looked = useRef(false);

@@ -1,15 +1,15 @@
 // Live channels: make one, see where to publish, watch it, end it.
 
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Channel, Doors, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Player } from '../parts/player';
-import { request } from '../pure/commands';
+import { operands, request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
-import { ago, quoted } from '../pure/words';
+import { ago } from '../pure/words';
 
 const REFRESH_MS = 2000;
 
@@ -17,6 +17,9 @@ export function Live() {
   const channels = usePoll(() => ask<Page<Channel>>('/~streaming/channels'), REFRESH_MS);
   const doors = usePoll(() => ask<Doors>('/~ingest/doors'), 60_000);
   const [title, setTitle] = useState('');
+  const wanted = title.trim() || 'Live';
+  // The command stays as it is while somebody marks it, and another channel is another one.
+  const example = useMemo(identifier, [wanted]);
   const [watched, setWatched] = useState<string | null>(null);
   const [keys, setKeys] = useState<Record<string, string>>({});
   const [problem, setProblem] = useState('');
@@ -32,7 +35,7 @@ export function Live() {
   // The key is said once: this tab keeps it as long as it is open.
   const keep = ({ id, key }: { id: string; key: string | null }) => { if (key) setKeys((keys) => ({ ...keys, [id]: key })); };
   const create = () => act(async () => {
-    keep(await (await send('POST', '/~streaming/channels', { id: identifier(), title: title.trim() || 'Live' })).json() as Channel);
+    keep(await (await send('POST', '/~streaming/channels', { id: identifier(), title: wanted })).json() as Channel);
     setTitle('');
   });
   const renew = (id: string) => act(async () => {
@@ -51,7 +54,7 @@ export function Live() {
         <label>Title <input value={title} onInput={(event) => setTitle(event.currentTarget.value)} placeholder="What it is called" /></label>
         <button>Make a channel</button>
       </form></May>
-      <Equivalent flame={`channel create ${quoted(title.trim() || 'Live')}`} curl={request('POST', '/~streaming/channels', { id: identifier(), title: title.trim() || 'Live' })} more={[
+      <Equivalent flame={`channel create ${operands(wanted)}`} curl={request('POST', '/~streaming/channels', { id: example, title: wanted })} more={[
         { what: 'List', flame: 'channel list', curl: '{origin}/~streaming/channels' },
         ...all.slice(0, 1).flatMap(({ id }) => [
           { what: 'New key', flame: `channel key ${id}`, curl: request('POST', `/~streaming/channels/${id}/key`) },

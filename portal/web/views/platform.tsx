@@ -1,6 +1,6 @@
 // The platform: what runs where, how it answers, and buttons to take an instance out while a video plays on.
 
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Endpoint, Page, Peer, ServicePath, Standing } from '../api/types';
@@ -10,7 +10,7 @@ import { Sites } from '../parts/sites';
 import { Surrogate } from '../parts/surrogate';
 import { type Answers, lines, named, when } from '../pure/answers';
 import { type Command, request } from '../pure/commands';
-import { type Range, write } from '../pure/route';
+import { type Range, SPANS, type Span, write } from '../pure/route';
 import { quoted, short } from '../pure/words';
 
 const REFRESH_MS = 1000;
@@ -18,15 +18,14 @@ const MEASURED_MS = 5000;
 const DATABASES_MS = 30_000;
 /** What reports goes by default into the database called as the chain that it belongs to (`FLAME_SFC`). */
 const DATABASE = 'flame';
-const SPANS = ['5m', '15m', '1h', '6h'] as const;
-const SPANS_MS: Record<(typeof SPANS)[number], number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
+const SPANS_MS: Record<Span, number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
 
-/** `range`: the time that a link holds fast; without it the last minutes, as they go on. `chain`: whose measurements. */
-export function Platform({ range, chain }: { range: Range | null; chain: string | null }) {
-  const [since, setSince] = useState<(typeof SPANS)[number]>('15m');
+/** `range`: the time that a link holds fast; without it the last `span`, as it goes on. `chain`: whose measurements. All of it stands in the address. */
+export function Platform({ range, span, chain }: { range: Range | null; span: Span | null; chain: string | null }) {
+  const since = span ?? '15m';
   const [done, setDone] = useState<{ endpoint: Endpoint; what: string } | null>(null);
   const [problem, setProblem] = useState('');
-  const [chosen, setChosen] = useState(chain ?? DATABASE);
+  const chosen = chain ?? DATABASE;
   const endpoints = usePoll(() => ask<Page<Endpoint>>('/api/router/endpoints'), REFRESH_MS);
   const routes = usePoll(() => ask<Page<Standing>>('/api/router/routes'), REFRESH_MS);
   const peers = usePoll(() => ask<Page<Peer>>('/api/router/peers'), REFRESH_MS);
@@ -45,7 +44,12 @@ export function Platform({ range, chain }: { range: Range | null; chain: string 
   const times = usePoll(measured('mean(response_time) * 1000'), MEASURED_MS, where, db);
   const counts = usePoll(measured('sum(requests)'), MEASURED_MS, where, db);
 
-  const address = (range: Range) => write({ view: 'platform', asset: null, range, ...(db !== undefined && db !== DATABASE && { chain: db }) });
+  // New lines only where something else was measured: a plot keeps what one looks at.
+  const responses = useMemo(() => times.value && lines(times.value, named), [times.value]);
+  const requests = useMemo(() => counts.value && lines(counts.value, named), [counts.value]);
+  const shows = `${db}\n${where}`;
+  const told = (time: { range: Range } | { span: Span }, of = db) => write({ view: 'platform', asset: null, ...time, ...(of !== undefined && of !== DATABASE && { chain: of }) });
+  const address = (range: Range) => told({ range });
 
   const act = async (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => {
     try {
@@ -83,20 +87,20 @@ export function Platform({ range, chain }: { range: Range | null; chain: string 
         <div class="row spread">
           <h2 id="measured-title">Measured</h2>
           <div class="choices" role="group" aria-label="Time">
-            {names.length > 1 && <label>Chain <select value={db} onChange={(event) => setChosen(event.currentTarget.value)}>
+            {names.length > 1 && <label>Chain <select value={db} onChange={(event) => { location.hash = told(range ? { range } : { span: since }, event.currentTarget.value); }}>
               {names.map((name) => <option key={name}>{name}</option>)}
             </select></label>}
-            {SPANS.map((span) => <button key={span} type="button" aria-pressed={range === null && span === since} onClick={() => { setSince(span); if (range) location.hash = write({ view: 'platform', asset: null }); }}>{span}</button>)}
+            {SPANS.map((span) => <button key={span} type="button" aria-pressed={range === null && span === since} onClick={() => { location.hash = told({ span }); }}>{span}</button>)}
             <button type="button" aria-pressed={range !== null} onClick={() => { location.hash = address(held()); }}>Hold this time</button>
           </div>
         </div>
         {range && <p class="quiet" role="status">{new Date(range.from_ms).toLocaleString()} to {new Date(range.to_ms).toLocaleString()}; the address of this page is a link to it.</p>}
         {times.trouble && <p class="notice" role="status">{times.trouble}</p>}
         <div class="plots">
-          <Plot title="Response time" unit="ms" lines={times.value && lines(times.value, named)} range={range} address={address} />
-          <Plot title="Requests" unit="" lines={counts.value && lines(counts.value, named)} range={range} address={address} />
+          <Plot key={`times ${shows}`} title="Response time" unit="ms" lines={responses} range={range} address={address} />
+          <Plot key={`counts ${shows}`} title="Requests" unit="" lines={requests} range={range} address={address} />
         </div>
-        <Equivalent flame={`clmc query --db ${quoted(db ?? DATABASE)} ${quoted(question('mean(response_time)'))}`} curl={`-G {origin}/~clmc/query -d db=${quoted(db ?? DATABASE)} --data-urlencode 'q=${question('mean(response_time)')}'`} />
+        <Equivalent flame={`clmc query --db ${quoted(db ?? DATABASE)} ${quoted(question('mean(response_time)'))}`} curl={`-G {origin}/~clmc/query -d db=${quoted(db ?? DATABASE)} --data-urlencode ${quoted(`q=${question('mean(response_time)')}`)}`} />
       </section>
     </>
   );

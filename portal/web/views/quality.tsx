@@ -1,6 +1,6 @@
 // Quality: media compared with its reference, or looked through without one; figures, gates, and scores of each frame.
 
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { ComparisonJob, InspectionJob, Page } from '../api/types';
@@ -61,7 +61,10 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
   const [metrics, setMetrics] = useState(['psnr', 'ssim', 'vmaf']);
   const [written, setWritten] = useState('');
   const gates = written.split('\n').map((line) => line.trim()).filter((line) => line !== '');
-  const flags = gates.map((gate) => ` --gate ${quoted(gate)}`).join('');
+  const flags = gates.map((gate) => ` --gate=${quoted(gate)}`).join('');
+  // The commands stay as they are while somebody marks them, and another measurement is another one.
+  const asked = [reference, distorted, metrics.join(), written];
+  const [comparison, inspection] = [useMemo(identifier, asked), useMemo(identifier, asked)];
   const toggle = (metric: string) => setMetrics(metrics.includes(metric) ? metrics.filter((one) => one !== metric) : [...metrics, metric]);
   return (
     <section aria-labelledby="measure-title">
@@ -84,11 +87,11 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
         <Equivalent more={[
           {
             what: 'Compare', flame: `quality compare ${quoted(reference || 'REFERENCE')} ${quoted(distorted || 'MEDIA')} --remote --metrics ${metrics.join(',')}${flags}`,
-            curl: request('POST', '/~quality/comparisons', { id: identifier(), reference: reference.trim(), distorted: distorted.trim(), metrics, gates }),
+            curl: request('POST', '/~quality/comparisons', { id: comparison, reference: reference.trim(), distorted: distorted.trim(), metrics, gates }),
           },
           {
             what: 'Inspect', flame: `quality inspect ${quoted(distorted || 'MEDIA')} --remote${flags}`,
-            curl: request('POST', '/~quality/inspections', { id: identifier(), media: distorted.trim(), gates }),
+            curl: request('POST', '/~quality/inspections', { id: inspection, media: distorted.trim(), gates }),
           },
         ]} />
       </form></May>

@@ -90,7 +90,7 @@ export function Templates() {
               <May><button type="button" class="main" disabled={busy || verdict.plan === null} onClick={deploy}>Deploy</button></May>
               <span class="quiet" role="status">{deployed}</span>
             </div>
-            <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input ${quoted(`${name}=${value}`)}`).join('')} --wait`}
+            <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input=${quoted(`${name}=${value}`)}`).join('')} --wait`}
               more={[{ what: 'By request', curl: `${request('POST', '/~orchestrator/deployments', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }]} />
           </div>
         </div>

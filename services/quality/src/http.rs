@@ -9,10 +9,11 @@ mod suites;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
+use flame_api::quality::suites::RUN_MAX_BYTES;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::limits::{BODY_MAX_BYTES, Bounds, RUN_BODY_MAX_BYTES};
+use crate::limits::{BODY_MAX_BYTES, Bounds};
 use crate::results::Results;
 use crate::store::Store;
 
@@ -41,7 +42,7 @@ pub(crate) fn routes(store: Store, results: Results, bounds: Bounds) -> OpenApiR
             OpenApiRouter::new()
                 .routes(routes!(suites::list))
                 .routes(routes!(suites::note, suites::runs))
-                .layer(DefaultBodyLimit::max(RUN_BODY_MAX_BYTES)),
+                .layer(DefaultBodyLimit::max(RUN_MAX_BYTES)),
         )
         .with_state(Api { store, results, bounds: Arc::new(bounds) })
 }

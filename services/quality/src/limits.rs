@@ -13,8 +13,6 @@ use flame_quality::gate::Gate;
 
 /// Longest request body.
 pub const BODY_MAX_BYTES: usize = 64 * 1024;
-/// Longest body that says what a run of a suite found. Of each tenant `suites.suites_max` times `suites.runs_max` of them are kept.
-pub const RUN_BODY_MAX_BYTES: usize = 256 * 1024;
 /// Most runs of a page.
 pub const RUNS_PAGE_MAX: u32 = 50;
 /// Longest stretch that may be asked for as the shortest that counts, seconds.

@@ -13,6 +13,8 @@ use super::jobs::GateVerdict;
 pub const NAME_MAX_CHARS: usize = 100;
 /// Most cases of a run.
 pub const CASES_MAX: usize = 500;
+/// Longest run as JSON, bytes. Of each tenant `suites.suites_max` times `suites.runs_max` of them are kept.
+pub const RUN_MAX_BYTES: usize = 256 * 1024;
 /// Longest sentence about a case, characters.
 pub const SAID_MAX_CHARS: usize = 500;
 
@@ -38,10 +40,13 @@ pub struct CaseResult {
     pub outcome: CaseOutcome,
     /// How long it took, seconds.
     pub time_s: f64,
-    /// The same in a sentence.
+    /// Whether it is a control: it is as it must be where one of its gates does not hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub must_fail: bool,
+    /// What became of it in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub said: String,
-    /// What its gates say.
+    /// What its gates say, and what holding it against the suite's baseline says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateVerdict>,
 }

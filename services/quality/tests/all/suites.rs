@@ -14,6 +14,7 @@ pub fn run_of(suite: &str, vmaf: f64) -> NewSuiteRun {
         case: case.to_owned(),
         outcome,
         time_s: 0.5,
+        must_fail: false,
         said: "said".to_owned(),
         gates,
     };
@@ -34,7 +35,11 @@ fn query(suite: &str, limit: u32, cursor: Option<String>) -> SuiteRunQuery {
 #[tokio::test]
 async fn runs_are_kept_once_newest_first_and_across_a_restart() {
     let mut world = World::start().await;
-    let runs: Vec<_> = (0..3).map(|at| run_of("a suite: ü/?", f64::from(at))).collect();
+    let mut runs: Vec<_> = (0..3).map(|at| run_of("a suite: ü/?", f64::from(at))).collect();
+    // What is said of a suite is said of its newest run, not of the one with the most cases of a kind.
+    let failed = runs[2].cases.iter_mut().map(|case| case.outcome = CaseOutcome::Failed).count();
+    assert_eq!(failed, 2);
+    runs[2].cases[1].must_fail = true;
     for run in &runs {
         assert_eq!(world.client.note_suite_run(run).await.unwrap().run, *run);
     }
@@ -47,8 +52,9 @@ async fn runs_are_kept_once_newest_first_and_across_a_restart() {
     world.quality.take().expect("it runs").stop().await;
     world.start_service().await;
     let suites = world.client.suites().await.unwrap().items;
-    let said: Vec<_> = suites.iter().map(|one| (one.suite.as_str(), one.runs, one.passed, one.not_measured)).collect();
-    assert_eq!(said, [("another", 1, 1, 1), ("a suite: ü/?", 3, 1, 1)]);
+    let said: Vec<_> =
+        suites.iter().map(|one| (one.suite.as_str(), one.runs, one.passed, one.failed, one.not_measured)).collect();
+    assert_eq!(said, [("another", 1, 1, 0, 1), ("a suite: ü/?", 3, 0, 2, 0)]);
     let first = world.client.suite_runs(&query("a suite: ü/?", 2, None)).await.unwrap();
     let second = world.client.suite_runs(&query("a suite: ü/?", 2, first.next_cursor.clone())).await.unwrap();
     let told: Vec<_> = first.items.into_iter().chain(second.items).map(|one| one.run).collect();
