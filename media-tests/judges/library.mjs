@@ -1,4 +1,4 @@
-// Looks for assets among many at the portal in headless Chromium, scrolls through all of them, and prints one line of JSON: what was seen.
+// Looks for assets among many at the portal in headless Chromium, scrolls through all of them, deletes the last one, and prints one line of JSON: what was seen.
 //
 //   node library.mjs URL --count COUNT --words WORDS
 //
@@ -65,7 +65,18 @@ async function searched(page, words) {
   await page.getByLabel('Order').selectOption('title');
   await page.waitForURL(/sort=title$/, { timeout: PATIENCE_MS });
   await page.waitForFunction(() => document.querySelector('#assets .title')?.textContent.includes('0000'), null, { timeout: PATIENCE_MS }).catch(() => {});
-  return { ...found, sorted: (await titles(page)).slice(0, 3) };
+  const sorted = (await titles(page)).slice(0, 3);
+  // Whoever leaves while words are on their way is not brought back; they are searched for when one comes back.
+  await page.getByLabel('Search').fill(words);
+  await page.getByRole('link', { name: 'Live', exact: true }).click();
+  await page.waitForTimeout(1000);
+  const left = page.url();
+  await page.getByRole('link', { name: 'Library', exact: true }).click();
+  await page.waitForFunction(() => document.querySelectorAll('#assets li').length === 1, null, { timeout: PATIENCE_MS });
+  await page.getByLabel('Search').fill('');
+  await page.waitForURL(/library\?sort=title$/, { timeout: PATIENCE_MS });
+  await page.waitForFunction(() => document.querySelectorAll('#assets li').length > 1, null, { timeout: PATIENCE_MS });
+  return { ...found, sorted, left };
 }
 
 // Scrolls to the end until nothing more comes; then from the top to the end, a step with each picture, while what the browser does is traced.
@@ -110,6 +121,17 @@ async function scrolled(browser, page, count) {
   };
 }
 
+// Deletes the last asset of a list that was scrolled through; what is shown then, and where.
+async function deleted(page) {
+  page.once('dialog', (dialog) => dialog.accept());
+  const title = (await titles(page)).at(-1);
+  await page.locator('#assets a').last().click();
+  await page.locator('section[aria-labelledby=playing]').getByRole('button', { name: 'Delete', exact: true }).click({ timeout: PATIENCE_MS });
+  await page.waitForURL(/#\/library/, { timeout: PATIENCE_MS });
+  await page.waitForFunction((title) => !Array.from(document.querySelectorAll('#assets .title'), ({ textContent }) => textContent).includes(title), title, { timeout: PATIENCE_MS }).catch(() => {});
+  return { title, remains: (await titles(page)).includes(title), shown: await page.locator('#assets li').count(), address: page.url() };
+}
+
 // Time that events cover together, milliseconds: what lies in another one counts once.
 function covered(events) {
   let [sum_us, until_us] = [0, 0];
@@ -130,7 +152,8 @@ try {
   const narrow = await narrowed(page);
   const search = await searched(page, values.words);
   const scroll = await scrolled(browser, page, Number(values.count));
-  console.log(JSON.stringify({ narrow, search, scroll, errors }));
+  const trash = await deleted(page);
+  console.log(JSON.stringify({ narrow, search, scroll, trash, errors }));
 } catch (error) {
   console.error(`library.mjs: ${error.message}`);
   process.exitCode = 3;

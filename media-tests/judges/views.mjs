@@ -129,7 +129,9 @@ async function platform(page) {
     found.push(await exported(page, plots.nth(at)));
   }
   // What is dragged over stays, though measurements come in.
+  const before = await plots.first().getByRole('link', { name: /^Link to/ }).getAttribute('href');
   await dragged(page, plots.first().locator('.u-over'));
+  await page.waitForFunction((before) => document.querySelector('figure.plot a').getAttribute('href') !== before, before, { timeout: PATIENCE_MS }).catch(() => {});
   const link = () => plots.first().getByRole('link', { name: /^Link to/ }).getAttribute('href');
   const zoomed = await link();
   await page.waitForResponse((answer) => answer.url().includes('response_time'), { timeout: PATIENCE_MS });

@@ -69,6 +69,14 @@ fn a_regression_is_told_apart_from_a_tool_that_changed() {
         ran.out
     );
 
+    // For programs it stands among the gates, with its figure and why.
+    let ran = test(&["--json", &bad]);
+    let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let gate = &said[0]["gates"][1];
+    assert_eq!(gate["gate"], "psnr.mean against the baseline, may fall by 1", "{said:#}");
+    assert!(gate["passed"] == false && gate["measured"].as_f64().is_some_and(|mean| mean < 99.0), "{said:#}");
+    assert!(gate["why"].as_str().is_some_and(|why| why.contains("baseline 100.0000")), "{said:#}");
+
     let newer = suite(&folder, "b.mp4", "encoder 2");
     let ran = test(&[&newer]);
     assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);

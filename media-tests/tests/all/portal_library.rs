@@ -79,10 +79,17 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     assert!(search["address"].as_str().is_some_and(|address| address.ends_with("?q=Asset+0777")), "{search:#}");
     assert_eq!(search["sorted"], json!(["Asset 0000", "Asset 0001", "Asset 0002"]), "{search:#}");
 
+    assert!(search["left"].as_str().is_some_and(|address| address.ends_with("#/live")), "{search:#}");
+
     let scroll = &seen["scroll"];
     assert_eq!((&scroll["shown"], &scroll["doubled"]), (&json!(ASSETS), &json!(0)), "{scroll:#}");
     assert!(scroll["scripting_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < SCRIPTING_MAX_MS), "{scroll:#}");
     assert!(scroll["pictures"].as_u64() > Some(PICTURES_MIN), "{scroll:#}");
     assert!(scroll["longest_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < TASK_MAX_MS), "{scroll:#}");
+
+    // What is deleted is gone from all pages that were asked for, and the search stays.
+    let trash = &seen["trash"];
+    assert_eq!((&trash["remains"], &trash["shown"]), (&json!(false), &json!(ASSETS - 1)), "{trash:#}");
+    assert!(trash["address"].as_str().is_some_and(|address| address.ends_with("#/library?sort=title")), "{trash:#}");
     assert_eq!(seen["errors"], json!([]), "{seen:#}");
 }
