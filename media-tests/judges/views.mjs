@@ -67,7 +67,11 @@ async function compared(page, asset) {
   await start('ladder');
   await page.locator('.pair').getByRole('button', { name: 'Cancel' }).click({ timeout: PATIENCE_MS });
   await right('ladder', 'cancelled');
-  return { table, heads, address };
+  const lost = page.getByText('not among the last');
+  const missed = await lost.count();
+  await page.goto(`${url}/#/chains/${asset}/00000000-0000-4000-8000-000000000000`);
+  const said = await lost.waitFor({ timeout: PATIENCE_MS }).then(() => true, () => false);
+  return { table, heads, address, lost: [missed > 0, said] };
 }
 
 // What a plot gives away: the first line of its table, whether its picture is one, and where its link leads.

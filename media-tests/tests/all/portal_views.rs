@@ -143,6 +143,7 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
         compare["address"].as_str().is_some_and(|address| address.contains(&format!("#/chains/{asset}/"))),
         "{compare:#}"
     );
+    assert_eq!(compare["lost"], json!([false, true]), "a link to a job that is not there says so: {compare:#}");
     let jobs = bundle.json(&["job", "list"]).to_string();
     assert!(jobs.contains("\"cancelled\""), "{jobs}");
 
