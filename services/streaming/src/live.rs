@@ -59,6 +59,8 @@ pub(crate) use window::NotTaken;
 const KEY_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
 /// The most tracks of a channel, of all who ever published to it.
 const TRACKS_MAX: usize = 32;
+/// How long the catalogue has to say whether an id is free.
+const CATALOGUE_WITHIN: Duration = Duration::from_secs(2);
 /// The most init segments of a track.
 const INITS_MAX: usize = 1_000;
 const DOCUMENT_TYPE: &str = "application/json";
@@ -106,6 +108,12 @@ pub(crate) enum LiveError {
     /// The id is taken.
     #[error("{0} is taken by another channel")]
     Taken(Uuid),
+    /// The id is that of an upload, or of another asset that this channel did not make.
+    #[error(
+        "{0} is an asset already that is no recording of this channel: take another id for the channel, or delete the asset \
+         (`flame asset rm {0}`) and try again"
+    )]
+    Asset(Uuid),
     /// This instance serves another tenant.
     #[error("this instance serves the channels of one tenant, and {0:?} is another one")]
     Tenant(String),
@@ -217,6 +225,7 @@ impl Live {
             let forgotten = forgetting::read(&self.0.store, &keys).await?;
             starts_ms.extend(forgotten.period_start_ms);
             let segments = archive::segments(&self.0.store, &keys, &forgotten).await?;
+            archive::sweep(&self.0.store, &keys, (&forgotten, &segments)).await;
             let ticks = u64::from(document.window_s) * u64::from(known.track.timescale);
             let facts = known.track.clone();
             let gap_ticks = (u64::from(facts.timescale) * u64::from(document.segment_ms) / 1000).max(1);
@@ -310,6 +319,15 @@ impl Live {
         }
         if self.0.store.head(&documents::ended_key(tenant, new.id)).await?.is_some() {
             return Err(LiveError::Taken(new.id));
+        }
+        // An upload would keep its recording out of the catalogue. A catalogue that is away keeps nobody from going live.
+        let catalogue = self.0.catalogue.for_tenant(tenant).with_deadline(CATALOGUE_WITHIN);
+        match catalogue.asset(new.id).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Err(LiveError::Asset(new.id)),
+            Err(error) => {
+                tracing::warn!(channel = %new.id, error = %chain(&error), "nobody says whether the channel's id is free");
+            }
         }
         let key = fresh_key(new.id);
         let media_version: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();

@@ -19,7 +19,7 @@ use super::{State, error};
     responses(
         (status = 201, description = "Made: with the key that publishers show, which is said this once", body = Channel),
         (status = 200, description = "Was made before, just so", body = Channel),
-        (status = 409, description = "The id stands for another channel", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The id stands for another channel, or for an asset", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A value is outside of its limits", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "There are as many channels as this instance takes", body = Problem, content_type = "application/problem+json"),
     )
@@ -99,6 +99,7 @@ pub(super) async fn new_key(
     responses(
         (status = 200, description = "It has ended", body = Channel),
         (status = 404, description = "There is none, or it is another tenant's", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "An asset that is no recording of it has its id", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Something is not stored or catalogued yet; end it again", body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -83,6 +83,7 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::NotTaken(NotTaken::Shut) => Failure::unavailable(said, AWAY_RETRY_S).because(&error),
         LiveError::NoPublication(_)
         | LiveError::Taken(_)
+        | LiveError::Asset(_)
         | LiveError::NoInit(_)
         | LiveError::NoSource(_)
         | LiveError::NoLadder(_)

@@ -165,6 +165,46 @@ pub(super) async fn segments(
     }
 }
 
+/// Deletes the segment that a process stored which died before it could name it in a block: nobody plays it, and its number is used by
+/// nobody or for other media. There is one at most, the next one that the blocks do not name. What the store does not delete now it may
+/// delete at the next start.
+pub(super) async fn sweep(
+    store: &Store,
+    keys: &TrackKeys,
+    (forgotten, segments): (&ForgottenDocument, &[SegmentDocument]),
+) {
+    let swept = match segments.last() {
+        Some(last) => delete_if_there(store, &keys.segment(last.end_number())).await,
+        None if forgotten.next > 0 => delete_if_there(store, &keys.segment(forgotten.next)).await,
+        None => delete_the_one(store, keys).await,
+    };
+    if let Err(error) = swept {
+        tracing::warn!(track = %keys.blocks(), %error, "a segment that no block names stays for now: it could not be deleted");
+    }
+}
+
+async fn delete_if_there(store: &Store, key: &str) -> Result<(), StoreError> {
+    if store.head(key).await?.is_some() {
+        store.delete(key).await?;
+        tracing::info!(key, "a segment was deleted that a process stored and did not name before it died");
+    }
+    Ok(())
+}
+
+/// The same of a track without blocks, whose first number is anybody's guess. Where there are several, it is the blocks that are missing.
+async fn delete_the_one(store: &Store, keys: &TrackKeys) -> Result<(), StoreError> {
+    let objects = store.list(&keys.folder(), None).await?.objects;
+    let segments: Vec<_> = objects.into_iter().filter(|object| keys.is_segment(&object.key)).collect();
+    match segments.as_slice() {
+        [] => Ok(()),
+        [one] => delete_if_there(store, &one.key).await,
+        several => {
+            tracing::error!(track = %keys.blocks(), segments = several.len(), "the blocks of a live track are missing");
+            Ok(())
+        }
+    }
+}
+
 /// The part of it that viewers can go back to.
 pub(super) fn restore(
     window: impl FnOnce(u64) -> Window,

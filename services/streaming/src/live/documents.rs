@@ -424,6 +424,17 @@ impl TrackKeys {
         format!("{}/{number}.m4s", self.0)
     }
 
+    /// All of the track.
+    pub(crate) fn folder(&self) -> String {
+        format!("{}/", self.0)
+    }
+
+    /// Whether a segment has this key.
+    pub(crate) fn is_segment(&self, key: &str) -> bool {
+        let name = key.strip_prefix(&self.folder()).and_then(|name| name.strip_suffix(".m4s"));
+        name.is_some_and(|number| number.parse::<u64>().is_ok())
+    }
+
     pub(crate) fn init(&self, number: u32) -> String {
         format!("{}/{}", self.0, flame_playlist::init_uri(number))
     }

@@ -148,7 +148,7 @@ impl Live {
     /// down other things; `false` where it was deleted.
     ///
     /// # Errors
-    /// What was said, where the asset is another one.
+    /// [`LiveError::Asset`] where the asset is another one; else what was said.
     async fn is_recording(
         catalogue: &Client,
         document: &ChannelDocument,
@@ -162,7 +162,7 @@ impl Live {
             None => Ok(false),
             Some(asset) => {
                 let own = [documents::ended_key(tenant, id), documents::channel_key(tenant, id)];
-                if own.contains(&asset.source.key) { Ok(true) } else { Err(refused.into()) }
+                if own.contains(&asset.source.key) { Ok(true) } else { Err(LiveError::Asset(id)) }
             }
         }
     }

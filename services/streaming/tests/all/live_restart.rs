@@ -8,6 +8,7 @@ use flame_api::live::{Channel, ChannelState, NewPublication, Publication};
 use flame_api::metadata::{NewAsset, NewVersion, Source};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
+use uuid::Uuid;
 
 use crate::live::{
     Encoder, NOON_TICKS, PART_TICKS, PARTS, channel, octets, open, path, playlist, publish, send, track,
@@ -291,10 +292,59 @@ async fn a_channel_whose_asset_is_there_already_can_be_ended() {
     // Another one's is not touched.
     let (channel, _, _, _) = sent(&world, 2).await;
     world.catalogue.create_asset(&asset_of(&channel, format!("default/sources/{}", channel.id))).await.unwrap();
-    end_once(&world, &channel, 500).await;
+    for _ in 0..2 {
+        let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+        let detail = conflict(answer).await;
+        assert!(detail.contains("`flame asset rm ") && detail.contains("no recording of this channel"), "{detail}");
+    }
     let asset = world.catalogue.asset(channel.id).await.unwrap().expect("it is there");
     assert!(asset.version.is_none());
+    assert!(world.catalogue.delete_asset(channel.id).await.unwrap());
+    end_once(&world, &channel, 200).await;
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_an_upload_is_taken_for_no_channel() {
+    let world = World::start().await;
+    let upload = world.register(None).await;
+    let create = async |id: Uuid| {
+        let new = serde_json::json!({ "id": id, "title": "News" });
+        world.http.post(world.url("channels")).json(&new).send().await.unwrap()
+    };
+    let detail = conflict(create(upload).await).await;
+    assert!(detail.contains("is an asset already"), "{detail}");
+    assert_eq!(world.get(&format!("channels/{upload}")).await.status(), 404);
+    // Who cannot ask goes live all the same.
+    world.relay.refuse(true);
+    assert_eq!(create(Uuid::new_v4()).await.status(), 201);
+    world.relay.refuse(false);
+    world.stop().await;
+}
+
+/// A process that dies between a segment and the block that names it leaves an object that nobody plays.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_block_names_is_deleted_at_the_next_start() {
+    let mut world = World::start().await;
+    let (channel, _, _, segments) = sent(&world, 2).await;
+    noted(&world, &channel, 1).await;
+    let of = |track: &str, number: u64| format!("default/live/{}/{}/{track}/{number}.m4s", channel.id, channel.version);
+    // Of one track it was the third segment, of the other one the first.
+    publish_all(&world, &channel, &["v", "w"], Encoder::new(1280, NOON_TICKS).init()).await;
+    for key in [of("v", 2), of("w", 2)] {
+        world.store.put(&key, "x".into(), "video/mp4").await.unwrap();
+    }
+    world.restart_streaming().await;
+    for (key, is_there) in [(of("v", 0), true), (of("v", 1), true), (of("v", 2), false), (of("w", 2), false)] {
+        assert_eq!(world.store.head(&key).await.unwrap().is_some(), is_there, "{key}");
+    }
+    assert_eq!(octets(&world, &channel, "1.m4s").await, segments[1].concat());
+    world.stop().await;
+}
+
+async fn conflict(answer: reqwest::Response) -> String {
+    assert_eq!(answer.status(), 409);
+    answer.json::<flame_api::Problem>().await.unwrap().detail
 }
 
 async fn end_once(world: &World, channel: &Channel, status: u16) {
