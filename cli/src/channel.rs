@@ -152,6 +152,13 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
         let said = ladder.error.as_ref().filter(|_| ladder.state != LadderState::Behind);
         fact("ladder is", said.map_or_else(|| state.to_owned(), |error| format!("{state}: {error}")));
     }
+    if let Some(clock) = &channel.clock {
+        let runs = match clock.ppm {
+            ppm if ppm > 0 => format!("{ppm} ppm fast"),
+            ppm => format!("{} ppm slow", -ppm),
+        };
+        fact("encoder's clock", format!("{runs}; times are corrected by {} ms", clock.correction_ms));
+    }
     if let Some(key) = &channel.key {
         fact("key (said once)", key.clone());
     }

@@ -112,9 +112,21 @@ pub struct Channel {
     /// What is made of what comes in, where something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ladder: Option<ChannelLadder>,
+    /// How the clock of whoever sends runs, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ChannelClock>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+/// The clock of an encoder beside streaming's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChannelClock {
+    /// How much faster it is, parts per million; below 0 where it is slower.
+    pub ppm: i64,
+    /// What is added to the newest media times to have the wall's, milliseconds: `EXT-X-PROGRAM-DATE-TIME` says the sum.
+    pub correction_ms: i64,
 }
 
 /// Body of `POST /publications/terms`. A key is never in a URL, because URLs are logged.

@@ -54,7 +54,7 @@ pub struct LiveMedia {
 /// A segment of a live track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSegment {
-    /// When it begins, ticks since 1970-01-01T00:00:00Z.
+    /// When it begins, ticks since 1970-01-01T00:00:00Z by the clock of who sent it.
     pub time_ticks: u64,
     /// How long it is, ticks; so far, if it is under way.
     pub duration_ticks: u64,
@@ -64,6 +64,8 @@ pub struct LiveSegment {
     pub init: u32,
     /// Whether it does not go on from the one before.
     pub is_discontinuity: bool,
+    /// What is to be added to its time to have the wall's, milliseconds: who sent it has a clock that drifts.
+    pub wall_offset_ms: i64,
 }
 
 /// What a segment is.
@@ -199,6 +201,17 @@ fn decimal(name: &'static str, value: &str) -> Result<u64, BadDirectives> {
     let is_decimal = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let bad = || BadDirectives::Number { name, value: value.chars().take(40).collect() };
     if is_decimal { value.parse().map_err(|_| bad()) } else { Err(bad()) }
+}
+
+// === impl LiveSegment ===
+
+impl LiveSegment {
+    /// A time within it, ticks, as the wall had it.
+    #[must_use]
+    pub fn by_the_wall(&self, time_ticks: u64, timescale: u32) -> u64 {
+        let offset_ticks = i128::from(self.wall_offset_ms) * i128::from(timescale) / 1000;
+        u64::try_from((i128::from(time_ticks) + offset_ticks).max(0)).unwrap_or(u64::MAX)
+    }
 }
 
 // === impl LiveMedia ===
@@ -368,7 +381,7 @@ impl LiveMedia {
     }
 
     fn segment(&self, text: &mut String, number: u64, segment: &LiveSegment, (is_recent, query): (bool, Option<&str>)) {
-        let time = Timestamp(segment.time_ticks, self.timescale);
+        let time = Timestamp(segment.by_the_wall(segment.time_ticks, self.timescale), self.timescale);
         match &segment.content {
             Content::UnderWay(parts) if parts.is_empty() => return,
             Content::Whole(_) | Content::UnderWay(_) | Content::Gap => {

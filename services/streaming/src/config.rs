@@ -108,6 +108,8 @@ pub struct LiveConfig {
     pub silence: Span,
     /// When nothing comes of the first encoder for so long, the one that stands by has the channel.
     pub failover: Span,
+    /// The clock of whoever sends is looked at once in so long: what came with the least delay counts.
+    pub drift_window: Span,
     /// Segments that a track may be behind the others of its publication; what it lacks then is a gap. More than ingest's
     /// `ladder.queue_segments` and the one under way, or renditions that are made in time are cut short.
     pub behind_segments: u64,
@@ -193,6 +195,7 @@ impl Default for LiveConfig {
             patience: Span(Duration::from_secs(20)),
             silence: Span(Duration::from_secs(10)),
             failover: Span(Duration::from_secs(1)),
+            drift_window: Span(Duration::from_secs(30)),
             behind_segments: 4,
             marks_max: 1_000,
             recording_inline_segments: 4_096,

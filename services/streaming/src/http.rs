@@ -94,6 +94,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         routes!(multivariant::mpd),
         routes!(poster::poster),
         routes!(clock::clock),
+        routes!(clock::of_channel),
         routes!(keys::key),
         routes!(steering::hls),
         routes!(steering::dash),

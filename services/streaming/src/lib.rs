@@ -44,7 +44,7 @@ use flame_service_host::{Host, Routes, Running, StartError};
 
 use admission::Admission;
 use derived::Workshop;
-use live::{Live, Recordings};
+use live::{Figures, Live, Recordings};
 use presentation::Presentations;
 use seals::{Seals, Wrapping};
 use source::Sources;
@@ -94,7 +94,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         source: source.into(),
     })?;
     let seals = Seals::new(store.clone(), objects.clone(), wrapping);
-    let live = Live::open(tenant, objects, catalogue.clone(), config.live).await;
+    let figures = Figures::new(host.metrics());
+    let live = Live::open(tenant, objects, catalogue.clone(), (config.live, figures)).await;
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
     host.spawn("live", |stop| live.clone().until(stop));

@@ -6,16 +6,20 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `forgetting` (what is not kept), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `forgetting` and `amounts` (what is not kept), `drift` and `clock` (encoders whose clocks run otherwise), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
+mod amounts;
 mod archive;
 mod behind;
 mod catalogued;
 mod channel;
+mod clock;
 mod documents;
+mod drift;
 mod ending;
 mod failover;
+mod figures;
 mod forgetting;
 mod ladder;
 mod limits;
@@ -51,6 +55,7 @@ use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, NumbersDocument, TrackKeys}
 pub(crate) use archive::RestoreError;
 pub(crate) use channel::Channel;
 pub(crate) use ending::CHAIN;
+pub(crate) use figures::Figures;
 pub(crate) use recording::{Recording, RecordingError, Recordings};
 pub(crate) use track::{Following, Octets, Track, Waited};
 pub(crate) use window::NotTaken;
@@ -75,6 +80,7 @@ struct Parties {
     store: Store,
     catalogue: Client,
     config: LiveConfig,
+    figures: Figures,
     channels: RwLock<HashMap<Uuid, Arc<Channel>>>,
     publications: RwLock<HashMap<Uuid, Arc<Channel>>>,
     tasks: TaskTracker,
@@ -163,13 +169,14 @@ impl Live {
         tenant: String,
         store: Store,
         catalogue: Client,
-        config: LiveConfig,
+        (config, figures): (LiveConfig, Figures),
     ) -> Result<Self, LiveError> {
         let live = Self(Arc::new(Parties {
             tenant,
             store,
             catalogue,
             config,
+            figures,
             channels: RwLock::default(),
             publications: RwLock::default(),
             tasks: TaskTracker::new(),
@@ -235,7 +242,9 @@ impl Live {
                 ticks,
             );
             let inits = known.inits.iter().filter_map(track::Init::stored).collect();
-            tracks.insert(name, Arc::new(Track::new(keys, facts, inits, window)));
+            let mut track = Track::new(keys, facts, inits, window);
+            track.remember(&segments);
+            tracks.insert(name, Arc::new(track));
             sent.push((known.clone(), segments));
         }
         let numbers_key = documents::numbers_key(&self.0.tenant, document.id, &document.media_version);
@@ -245,7 +254,7 @@ impl Live {
             Err(StoreError::NotFound { .. }) => 0,
             Err(error) => return Err(error.into()),
         };
-        let channel = Arc::new(Channel::going_on(document, tracks, first_unseen));
+        let channel = Arc::new(Channel::going_on(document, tracks, first_unseen, self.0.config.drift_window.0));
         channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent, starts_ms);
         tracing::info!(channel = %channel.id, "a live channel goes on");
         channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
@@ -339,7 +348,7 @@ impl Live {
             Err(StoreError::PreconditionFailed { .. }) => return Err(LiveError::Taken(new.id)),
             Err(error) => return Err(error.into()),
         }
-        let channel = Arc::new(Channel::of(document, BTreeMap::new()));
+        let channel = Arc::new(Channel::going_on(document, BTreeMap::new(), 0, self.0.config.drift_window.0));
         self.channels().insert(new.id, Arc::clone(&channel));
         tracing::info!(channel = %new.id, "a live channel was made");
         Ok(Shown { key: Some(key), ..channel.shown().await })

@@ -11,6 +11,8 @@ mod config;
 mod encrypted;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_clock.rs"]
+mod live_clock;
 #[path = "all/live_faults.rs"]
 mod live_faults;
 #[path = "all/live_forms.rs"]

@@ -13,7 +13,7 @@ use crate::dash::{Read, audio, decoded, read, video};
 const NOON_S: u64 = 1_795_694_400;
 
 fn segment(time_ticks: u64, duration_ticks: u64, content: Content) -> LiveSegment {
-    LiveSegment { time_ticks, duration_ticks, content, init: 0, is_discontinuity: false }
+    LiveSegment { time_ticks, duration_ticks, content, init: 0, is_discontinuity: false, wall_offset_ms: 0 }
 }
 
 fn whole() -> Content {

@@ -17,6 +17,7 @@ fn live(date_ranges: Vec<DateRange>) -> LiveMedia {
         content,
         init: 0,
         is_discontinuity: false,
+        wall_offset_ms: 0,
     };
     let mut segments: Vec<_> = (0..20).map(|n| segment(n * 2000, Content::Whole(Vec::new()))).collect();
     segments.push(segment(40_000, Content::UnderWay(parts)));

@@ -21,6 +21,7 @@ fn live(gone: u64, segments: u64, open: u64) -> LiveMedia {
         content,
         init: 0,
         is_discontinuity: false,
+        wall_offset_ms: 0,
     };
     let whole = (gone..segments).map(|number| segment(number, Content::Whole((0..4).map(part).collect()), 4));
     let under_way = (open > 0).then(|| segment(segments, Content::UnderWay((0..open).map(part).collect()), open));

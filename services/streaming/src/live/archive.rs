@@ -78,9 +78,9 @@ async fn flush(store: &Store, track: &Track, window_s: u32, block: &mut Block) -
         if let Some(bytes) = bytes {
             store.put(&track.keys.segment(first.number), bytes, SEGMENT_TYPE).await?;
         }
-        let numbers: Vec<_> = documents.iter().map(|document| document.number).collect();
-        block.add(store, &track.keys, documents).await?;
-        numbers.into_iter().for_each(|number| track.stored(number, window_s));
+        block.add(store, &track.keys, &documents).await?;
+        track.forgetting.lock().await.amounts.add(&documents, track.timescale());
+        documents.iter().for_each(|document| track.stored(document.number, window_s));
     }
 }
 
@@ -114,7 +114,7 @@ struct Block {
 
 impl Block {
     /// Adds what belongs to one block.
-    async fn add(&mut self, store: &Store, keys: &TrackKeys, more: Vec<SegmentDocument>) -> Result<(), StoreError> {
+    async fn add(&mut self, store: &Store, keys: &TrackKeys, more: &[SegmentDocument]) -> Result<(), StoreError> {
         let Some(first) = more.first().map(|first| first.number) else { return Ok(()) };
         let number = first / BLOCK_SEGMENTS;
         if self.number != Some(number) {
@@ -134,7 +134,7 @@ impl Block {
             self.number = Some(number);
         }
         self.segments.retain(|known| known.number < first);
-        self.segments.extend(more);
+        self.segments.extend_from_slice(more);
         let document = documents::write(&BlockDocument::new(self.segments.clone()));
         store.put(&keys.block(number), document, DOCUMENT_TYPE).await.map(drop)
     }

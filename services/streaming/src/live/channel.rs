@@ -8,6 +8,7 @@ use flame_api::live::{Channel as Shown, ChannelState, LadderStanding, LiveTerms,
 use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
 
+use super::clock::Clock;
 use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
 use super::manifest::Manifest;
 use super::marks;
@@ -37,6 +38,8 @@ pub(crate) struct Channel {
     standing: Mutex<Standing>,
     /// When something came the last time.
     heard: Mutex<Instant>,
+    /// The clock of who sends.
+    pub(super) clock: Clock,
     /// What its MPD remembers.
     pub(super) manifest: Mutex<Manifest>,
     /// The first number that nobody can have seen when this process began, and the same as it is noted in the store now.
@@ -63,9 +66,15 @@ struct Standing {
 // === impl Channel ===
 
 impl Channel {
-    /// One whose numbers before `first_unseen` may have been seen.
-    pub(super) fn going_on(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>, first_unseen: u64) -> Self {
-        Self { first_unseen, noted: tokio::sync::Mutex::new(first_unseen), ..Self::of(document, tracks) }
+    /// One whose numbers before `first_unseen` may have been seen. The clock of who sends is looked at once in each `drift_window`.
+    pub(super) fn going_on(
+        document: ChannelDocument,
+        tracks: BTreeMap<String, Arc<Track>>,
+        first_unseen: u64,
+        drift_window: Duration,
+    ) -> Self {
+        let clock = Clock::new(drift_window);
+        Self { first_unseen, noted: tokio::sync::Mutex::new(first_unseen), clock, ..Self::of(document, tracks) }
     }
 
     pub(super) fn of(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>) -> Self {
@@ -86,6 +95,7 @@ impl Channel {
             tracks: RwLock::new(tracks),
             standing: Mutex::new(standing),
             heard: Mutex::new(Instant::now()),
+            clock: Clock::new(Duration::MAX),
             manifest: Mutex::default(),
             standby: Mutex::default(),
             source: Mutex::default(),
@@ -114,6 +124,7 @@ impl Channel {
             key: None,
             source: self.shown_source(&document),
             ladder: self.shown_ladder(&document),
+            clock: self.clock.shown().filter(|_| standing.publication.is_some()),
             created_at: document.created_at,
         }
     }
@@ -154,6 +165,7 @@ impl Channel {
     /// `publication` sends from now on; whoever did before does not any more.
     pub(super) fn taken_by(&self, publication: Uuid) {
         self.hears();
+        self.clock.begin();
         self.stand(|standing| standing.publication = Some(publication));
     }
 
@@ -388,7 +400,7 @@ mod tests {
                         is_independent: true,
                         sync_samples: Vec::new(),
                     };
-                    track.chunk(number, 0, chunk).unwrap();
+                    track.chunk((number, 0), chunk, 0).unwrap();
                     track.end(number);
                     track.stored(number, 1);
                     let playlist = channel.playlist(name, &track, 2, false).unwrap();

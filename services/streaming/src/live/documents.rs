@@ -126,6 +126,9 @@ pub(crate) struct SegmentDocument {
     pub(crate) init: u32,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) is_discontinuity: bool,
+    /// What is to be added to its time to have the wall's; older releases did not correct it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) wall_offset_ms: i64,
     /// How many numbers it stands for, each as long as the others: more than 1 for a run of gaps.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub(crate) numbers: u64,
@@ -183,6 +186,11 @@ fn one() -> u64 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_one(numbers: &u64) -> bool {
     *numbers == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(offset: &i64) -> bool {
+    *offset == 0
 }
 
 /// A document for each number: runs of gaps are taken apart, and what lacks between two is a gap, as a release wrote it that forgot gaps
@@ -368,6 +376,7 @@ impl SegmentDocument {
             sha256: if is_gap { String::new() } else { hex::encode(segment.sha256) },
             init: segment.init,
             is_discontinuity: segment.is_discontinuity,
+            wall_offset_ms: segment.wall_offset_ms,
             numbers: segment.numbers,
             keyframes: segment.keyframes.clone(),
         }
@@ -405,6 +414,7 @@ impl SegmentDocument {
         let state = if self.is_gap() { State::Gap } else { State::Whole };
         let mut segment = Segment::new(self.time_ticks, self.duration_ticks, self.init, state);
         segment.is_discontinuity = self.is_discontinuity;
+        segment.wall_offset_ms = self.wall_offset_ms;
         segment.size_bytes = self.size_bytes;
         segment.sha256 = digest(&self.sha256).unwrap_or_default();
         segment.is_stored = true;

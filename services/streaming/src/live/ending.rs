@@ -24,6 +24,7 @@ impl Live {
     pub(crate) async fn end(&self, tenant: &str, id: Uuid) -> Result<Shown, LiveError> {
         let Ok(channel) = self.owned(tenant, id) else { return self.show(tenant, id).await };
         channel.ended();
+        self.0.figures.rests(&channel);
         self.publications().retain(|_, other| other.id != id);
         channel.tracks().iter().for_each(|track| track.finish());
         let recordings = self.record(&channel).await?;

@@ -1,4 +1,5 @@
-//! What of a live track is not kept: whole blocks that lie further back than its channel keeps, while it goes on.
+//! What of a live track is not kept: whole blocks that lie further back than its channel keeps, while it goes on. How far that is, is counted
+//! in media, by no clock ([`super::amounts`]).
 //!
 //! First it is written down what could not be counted without them (discontinuities, I-frames, when the first segment of all began), then
 //! the segments go, then the block that names them. So whoever comes after a process that died in between finds what is left, and nothing
@@ -13,6 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::DOCUMENT_TYPE;
+use super::amounts::Amounts;
 use super::archive::RestoreError;
 use super::channel::Channel;
 use super::documents::{self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, NEWEST, SegmentDocument, TrackKeys};
@@ -20,7 +22,7 @@ use super::track::Track;
 
 /// How long deleting one block may take: nothing of its track is stored meanwhile.
 const FORGET_WITHIN: Duration = Duration::from_secs(20);
-/// How much further a channel has to come before it is tried again, milliseconds.
+/// How much more has to be stored before it is tried again, milliseconds.
 const AGAIN_AFTER_MS: u64 = 60_000;
 /// Segments that are deleted at a time.
 const AT_ONCE: usize = 8;
@@ -42,17 +44,25 @@ pub(crate) struct ForgottenDocument {
 /// When there may be something to forget of a track: looking costs a list and a document.
 #[derive(Debug, Default)]
 pub(super) struct Forgetting {
+    /// How much there is of it.
+    pub(super) amounts: Amounts,
+    due: Due,
+}
+
+/// When it is looked again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Due {
     /// The oldest block that was found: it stays at least until it is out of sight.
     oldest_block: Option<u64>,
-    /// Until the channel has come so far, milliseconds since 1970.
+    /// Until so much was stored, milliseconds of media.
     not_before_ms: u64,
 }
 
-/// What can go: blocks whose segments all have numbers below `number`, and end `keep_ms` before `end_ms`.
+/// What can go: blocks whose segments all have numbers below `number`, and behind which `keep_ms` of the `total_ms` of media lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limit {
     number: u64,
-    end_ms: u64,
+    total_ms: u64,
     keep_ms: u64,
 }
 
@@ -88,11 +98,15 @@ impl ForgottenDocument {
     }
 }
 
-// === impl Forgetting ===
+// === impl Due ===
 
-impl Forgetting {
-    fn is_due(&self, limit: &Limit) -> bool {
-        self.oldest_block.is_none_or(|block| block < limit.block()) && limit.end_ms >= self.not_before_ms
+impl Due {
+    fn is_now(&self, limit: &Limit) -> bool {
+        self.oldest_block.is_none_or(|block| block < limit.block()) && limit.total_ms >= self.not_before_ms
+    }
+
+    fn again_after(&mut self, limit: &Limit) {
+        self.not_before_ms = limit.total_ms.saturating_add(AGAIN_AFTER_MS);
     }
 }
 
@@ -104,13 +118,13 @@ impl Limit {
         self.number / BLOCK_SEGMENTS
     }
 
-    /// Whether a block can go that ends so.
+    /// Whether a block can go that ends so: with this number, and when there was so much.
     fn passes(&self, (end_number, end_ms): (u64, u64)) -> bool {
         end_number <= self.number && self.is_past(end_ms)
     }
 
     fn is_past(&self, end_ms: u64) -> bool {
-        end_ms.saturating_add(self.keep_ms) <= self.end_ms
+        end_ms.saturating_add(self.keep_ms) <= self.total_ms
     }
 }
 
@@ -128,34 +142,36 @@ pub(super) async fn read(store: &Store, keys: &TrackKeys) -> Result<ForgottenDoc
 pub(super) async fn forget(store: &Store, channel: &Channel, track: &Track) -> Result<(), RestoreError> {
     let Some(keep_s) = channel.keep_s else { return Ok(()) };
     let mut forgetting = track.forgetting.lock().await;
-    let keep_ms = u64::from(keep_s) * 1_000;
-    // One after the other: the end of the channel is looked up in the windows of all its tracks.
-    let number = track.window().needed_from();
-    let limit = Limit { number, end_ms: channel.end_ms(), keep_ms };
-    if channel.is_ended() || !forgetting.is_due(&limit) {
+    let Forgetting { amounts, due } = &mut *forgetting;
+    let limit = Limit {
+        number: track.window().needed_from(),
+        total_ms: amounts.total_ms(),
+        keep_ms: u64::from(keep_s) * 1_000,
+    };
+    if channel.is_ended() || !due.is_now(&limit) {
         return Ok(());
     }
     let periods = |at_ms| channel.period_start_ms(at_ms);
+    let ends = |block| amounts.end_ms(block);
     // Whatever the store does, what comes in has to be stored, too.
-    let forgot = tokio::time::timeout(FORGET_WITHIN, forget_one(store, track, limit, &periods)).await;
-    let oldest = match forgot {
-        Ok(Ok(oldest)) => oldest,
+    let forgot = tokio::time::timeout(FORGET_WITHIN, forget_one(store, track, limit, (&ends, &periods))).await;
+    match forgot {
+        Ok(Ok(Oldest::Gone { block })) => {
+            amounts.forget(block);
+            *due = Due::default();
+        }
+        Ok(Ok(Oldest::Stays { block, end_ms })) => {
+            *due = Due { oldest_block: Some(block), not_before_ms: end_ms.saturating_add(limit.keep_ms) };
+        }
         Ok(Err(error)) => {
-            forgetting.not_before_ms = limit.end_ms.saturating_add(AGAIN_AFTER_MS);
+            due.again_after(&limit);
             return Err(error);
         }
         Err(_) => {
             tracing::warn!(track = %track.keys.blocks(), "old live media is kept for now: the store takes too long to delete it");
-            forgetting.not_before_ms = limit.end_ms.saturating_add(AGAIN_AFTER_MS);
-            return Ok(());
+            due.again_after(&limit);
         }
-    };
-    *forgetting = match oldest {
-        Oldest::Gone => Forgetting::default(),
-        Oldest::Stays { block, end_ms } => {
-            Forgetting { oldest_block: Some(block), not_before_ms: end_ms.saturating_add(keep_ms) }
-        }
-    };
+    }
     Ok(())
 }
 
@@ -168,12 +184,14 @@ pub(super) async fn settle(store: &Store, channel: &Channel) -> Result<Vec<Forgo
         all.push((Arc::clone(&track), read(store, &track.keys).await?));
     }
     let number = all.iter().map(|(_, forgotten)| forgotten.next).max().unwrap_or(0);
-    let limit = Limit { number, end_ms: u64::MAX, keep_ms: 0 };
+    let limit = Limit { number, total_ms: u64::MAX, keep_ms: 0 };
     let mut settled = Vec::with_capacity(all.len());
     for (track, mut forgotten) in all {
         if forgotten.first_block() < limit.block() {
             let periods = |at_ms| channel.period_start_ms(at_ms);
-            while let Oldest::Gone = forget_one(store, &track, limit, &periods).await? {}
+            // However much lies behind it.
+            let ends = |_| Some(0);
+            while let Oldest::Gone { .. } = forget_one(store, &track, limit, (&ends, &periods)).await? {}
             forgotten = read(store, &track.keys).await?;
         }
         settled.push(forgotten);
@@ -185,16 +203,18 @@ pub(super) async fn settle(store: &Store, channel: &Channel) -> Result<Vec<Forgo
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Oldest {
     /// It is deleted: the next one may have to go, too.
-    Gone,
-    /// It stays.
+    Gone { block: u64 },
+    /// It stays; how much there was when it ended, 0 where it does not stay because of that.
     Stays { block: u64, end_ms: u64 },
 }
 
+/// Deletes the oldest block, if `limit` lets it go. `ends` says how much there was when a block ended, `periods` when the Period began in which
+/// a time lies, milliseconds since 1970.
 async fn forget_one(
     store: &Store,
     track: &Track,
     limit: Limit,
-    period_start_ms: &(impl Fn(u64) -> Option<u64> + Sync),
+    (ends, periods): (&(impl Fn(u64) -> Option<u64> + Sync), &(impl Fn(u64) -> Option<u64> + Sync)),
 ) -> Result<Oldest, RestoreError> {
     let (keys, timescale) = (&track.keys, u128::from(track.timescale().max(1)));
     let forgotten = read(store, keys).await?;
@@ -210,11 +230,13 @@ async fn forget_one(
         if block >= forgotten.first_block() {
             let ms = |ticks: u64| u64::try_from(u128::from(ticks) * 1000 / timescale).unwrap_or(u64::MAX);
             let end = |one: &SegmentDocument| (one.end_number(), ms(one.time_ticks.saturating_add(one.duration_ticks)));
-            let end = segments.last().map_or((0, 0), end);
-            if !limit.passes(end) {
-                return Ok(Oldest::Stays { block, end_ms: if limit.is_past(end.1) { 0 } else { end.1 } });
+            let (end_number, wall_ms) = segments.last().map_or((0, 0), end);
+            // One that nobody counted stays.
+            let end_ms = ends(block).unwrap_or(u64::MAX);
+            if !limit.passes((end_number, end_ms)) {
+                return Ok(Oldest::Stays { block, end_ms: if limit.is_past(end_ms) { 0 } else { end_ms } });
             }
-            let forgotten = documents::write(&forgotten.and(&segments, period_start_ms(end.1)));
+            let forgotten = documents::write(&forgotten.and(&segments, periods(wall_ms)));
             store.put(&keys.forgotten(), forgotten, DOCUMENT_TYPE).await?;
         }
         let media = segments.iter().filter(|segment| !segment.is_gap()).map(|segment| keys.segment(segment.number));
@@ -223,7 +245,7 @@ async fn forget_one(
         deleted.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         store.delete(&object.key).await?;
         tracing::debug!(track = %keys.blocks(), block, segments = segments.len(), "old live media was deleted");
-        return Ok(Oldest::Gone);
+        return Ok(Oldest::Gone { block });
     }
     Ok(Oldest::Stays { block: limit.block(), end_ms: 0 })
 }
@@ -246,13 +268,13 @@ mod tests {
 
     #[test]
     fn what_is_seen_grows_or_is_young_stays() {
-        let limit = Limit { number: 130, end_ms: 300_000, keep_ms: 60_000 };
+        let limit = Limit { number: 130, total_ms: 300_000, keep_ms: 60_000 };
         assert_eq!(limit.block(), 2);
         let ends = [(64, 240_000), (64, 240_001), (130, 0), (131, 0)];
         assert_eq!(ends.map(|end| limit.passes(end)), [true, false, true, false]);
-        let waits = Forgetting { oldest_block: Some(1), not_before_ms: 300_000 };
-        assert!(waits.is_due(&limit) && !waits.is_due(&Limit { end_ms: 299_999, ..limit }));
-        assert!(!Forgetting { oldest_block: Some(2), not_before_ms: 0 }.is_due(&limit), "it grows");
+        let waits = Due { oldest_block: Some(1), not_before_ms: 300_000 };
+        assert!(waits.is_now(&limit) && !waits.is_now(&Limit { total_ms: 299_999, ..limit }));
+        assert!(!Due { oldest_block: Some(2), not_before_ms: 0 }.is_now(&limit), "it grows");
     }
 
     proptest! {

@@ -22,8 +22,8 @@ const BEYOND_SEGMENT_MS: u64 = 1_000;
 const LATENCY_MAX_SEGMENTS: u64 = 4;
 /// Players that take whole segments only play so many behind the edge, as those of HLS do (`HOLD-BACK`).
 const DELAY_SEGMENTS: u64 = 3;
-/// Where it is asked what time it is, from the MPD.
-const CLOCK_URI: &str = "../clock";
+/// Where it is asked what time it is for this channel, from the MPD.
+const CLOCK_URI: &str = "clock";
 
 /// What a channel's MPD was.
 #[derive(Debug, Default)]

@@ -209,8 +209,7 @@ impl Live {
                     None if !channel.is_sent_by(publication) => return Err(LiveError::NoPublication(publication)),
                     None => {
                         channel.hears();
-                        track.chunk(number, at, chunk)?;
-                        channel.note_length(&track);
+                        channel.takes(&track, (number, at), chunk)?;
                     }
                 }
                 at += 1;
@@ -225,6 +224,7 @@ impl Live {
                 channel.leave_behind(&track, number, behind);
             }
         }
+        self.0.figures.clock(&channel);
         channel.note_periods();
         self.note_target(&channel).await?;
         let has_channel = standby.is_none_or(|standby| standby.is_sending());
@@ -245,6 +245,7 @@ impl Live {
         }
         if channel.is_sent_by(publication) {
             channel.left_by(publication);
+            self.0.figures.rests(&channel);
             channel.tracks().iter().for_each(|track| track.pause());
             tracing::info!(channel = %channel.id, %publication, "a publication is over");
         }

@@ -147,7 +147,8 @@ impl Recording {
         // What was said of what is not there any more means nothing.
         let from_ms =
             begins.map_or(0, |first| u128::from(first.time_ticks) * 1000 / u128::from(facts.timescale.max(1)));
-        let from_ms = u64::try_from(from_ms).unwrap_or(u64::MAX);
+        let offset_ms = begins.map_or(0, |first| first.wall_offset_ms);
+        let from_ms = u64::try_from(from_ms).unwrap_or(u64::MAX).saturating_add_signed(offset_ms);
         let first_number = document.segments.first().map_or(0, |first| first.number);
         let media = LiveMedia {
             timescale: facts.timescale,
@@ -210,5 +211,6 @@ pub(super) fn listed(segment: &SegmentDocument) -> LiveSegment {
         content: if segment.is_gap() { Content::Gap } else { Content::Whole(Vec::new()) },
         init: segment.init,
         is_discontinuity: segment.is_discontinuity,
+        wall_offset_ms: segment.wall_offset_ms,
     }
 }

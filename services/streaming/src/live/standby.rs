@@ -130,8 +130,7 @@ impl Standby {
                 channel.hears();
                 // What lies before the segment that it took over with is there already.
                 if let (Some(number), Some(found)) = (moved(number, *from, *to), channel.track(track)) {
-                    found.chunk(number, at, chunk)?;
-                    channel.note_length(&found);
+                    channel.takes(&found, (number, at), chunk)?;
                 }
             }
         }
@@ -178,7 +177,7 @@ impl Standby {
             for held in lane.segments {
                 let Some(number) = moved(held.number, from, to) else { continue };
                 for (at, chunk) in held.chunks.into_iter().enumerate() {
-                    track.chunk(number, at, chunk)?;
+                    track.chunk((number, at), chunk, 0)?;
                 }
                 if held.is_whole {
                     track.end(number);

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::documents::{InitDocument, TrackKeys};
+use super::documents::{InitDocument, SegmentDocument, TrackKeys};
 use super::forgetting::Forgetting;
 use super::standby::Init as Counted;
 use super::view::View;
@@ -169,14 +169,28 @@ impl Track {
         self.window().next_number()
     }
 
-    /// Takes a chunk; `false` where it was there already.
-    pub(crate) fn chunk(&self, number: u64, at: usize, mut chunk: Chunk) -> Result<bool, NotTaken> {
+    /// What of it is stored already.
+    pub(super) fn remember(&mut self, segments: &[SegmentDocument]) {
+        let timescale = self.timescale();
+        self.forgetting.get_mut().amounts.add(segments, timescale);
+    }
+
+    /// Takes a chunk; `false` where it was there already. `wall_offset_ms` is what has to be added to the time of its segment to have the wall's.
+    pub(crate) fn chunk(
+        &self,
+        (number, at): (u64, usize),
+        mut chunk: Chunk,
+        wall_offset_ms: i64,
+    ) -> Result<bool, NotTaken> {
         if self.facts().kind == TrackKind::Audio {
             // Each of its samples is one; nobody looks for pictures there.
             chunk.sync_samples.clear();
         }
         let before = self.next_number();
-        let taken = self.change(|window| window.chunk(number, at, chunk));
+        let taken = self.change(|window| {
+            window.correct(wall_offset_ms);
+            window.chunk(number, at, chunk)
+        });
         if self.next_number() != before {
             // What was under way before is whole now.
             self.to_store.notify_one();
@@ -324,7 +338,7 @@ impl Track {
         self.window().end_ms()
     }
 
-    /// When the newest segment begins.
+    /// When the newest segment begins, by the wall.
     pub(super) fn newest_ms(&self) -> Option<u64> {
         self.window().newest_ms()
     }

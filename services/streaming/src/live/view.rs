@@ -213,7 +213,7 @@ impl View {
             frames.push(Iframe {
                 uri: keyframe_uri(usize::try_from(number).unwrap_or(usize::MAX)),
                 duration_ticks,
-                time_ticks: Some(keyframe.time_ticks),
+                time_ticks: Some(self.media.segments[at].by_the_wall(keyframe.time_ticks, self.media.timescale)),
                 init: Some(self.media.segments[at].init),
                 is_discontinuity,
             });

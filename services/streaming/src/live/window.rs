@@ -43,6 +43,8 @@ pub(crate) struct Window {
     /// The init segment of what comes now, and whether what comes next does not go on from what came.
     init: u32,
     is_broken: bool,
+    /// What has to be added to the time of segments that begin now, to have the wall's.
+    wall_offset_ms: i64,
     is_over: bool,
     /// This process stops: another one goes on.
     is_shut: bool,
@@ -55,6 +57,8 @@ pub(crate) struct Segment {
     pub(crate) duration_ticks: u64,
     pub(crate) init: u32,
     pub(crate) is_discontinuity: bool,
+    /// What is to be added to its time to have the wall's: the clock of who sent it ran otherwise.
+    pub(crate) wall_offset_ms: i64,
     pub(crate) state: State,
     /// How many numbers it stands for: 1, but for a run of gaps that has left the window.
     pub(crate) numbers: u64,
@@ -145,6 +149,7 @@ impl Window {
             leaving: VecDeque::new(),
             init: 0,
             is_broken: false,
+            wall_offset_ms: 0,
             is_over: false,
             is_shut: false,
         }
@@ -241,7 +246,13 @@ impl Window {
         }
     }
 
+    /// The clock of who sends runs otherwise than the wall's: by so much segments that begin from now on are off.
+    pub(crate) fn correct(&mut self, wall_offset_ms: i64) {
+        self.wall_offset_ms = wall_offset_ms;
+    }
+
     fn push(&mut self, mut segment: Segment) {
+        segment.wall_offset_ms = self.wall_offset_ms;
         if segment.state != State::Gap {
             segment.is_discontinuity = std::mem::take(&mut self.is_broken);
             self.origin_ticks.get_or_insert(segment.time_ticks);
@@ -391,6 +402,7 @@ impl Segment {
             duration_ticks,
             init,
             is_discontinuity: false,
+            wall_offset_ms: 0,
             state,
             numbers: 1,
             size_bytes: 0,
@@ -446,6 +458,7 @@ impl Segment {
             content,
             init: self.init,
             is_discontinuity: self.is_discontinuity,
+            wall_offset_ms: self.wall_offset_ms,
         }
     }
 }

@@ -38,12 +38,20 @@ impl Encoder {
 
     /// One that counts in other ticks.
     pub fn counting_in(timescale: u32, width: u16, from_ticks: i64) -> Self {
+        Self::with(timescale, width, from_ticks, PART_TICKS * i64::from(timescale) / i64::from(TIMESCALE))
+    }
+
+    /// One whose parts are so long.
+    pub fn of_parts(part_ticks: i64, from_ticks: i64) -> Self {
+        Self::with(TIMESCALE, 1280, from_ticks, part_ticks)
+    }
+
+    fn with(timescale: u32, width: u16, from_ticks: i64, part_ticks: i64) -> Self {
         let codec =
             PictureCodec::Avc(vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb]);
         let video = VideoConfig { codec, width, height: 720, timescale, colour: None, composition_delay_ticks: 0 };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         let writer = TrackWriter::new(&config, Segmentation::OnCall).unwrap();
-        let part_ticks = PART_TICKS * i64::from(timescale) / i64::from(TIMESCALE);
         let mut encoder = Self { writer, next_ticks: from_ticks, part_ticks, seed: 7 };
         // What is pushed comes out when the next one is there.
         encoder.part();

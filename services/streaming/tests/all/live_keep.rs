@@ -176,3 +176,36 @@ async fn what_viewers_can_go_back_to_is_kept_at_least() {
     assert_eq!(octets(&world, &channel, "0.m4s").await, encoder(0).segment().concat());
     world.stop().await;
 }
+
+/// Whoever gives media their times has a clock, and clocks are set: by years, while it sends and between two publications.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_years_ahead_deletes_nothing() {
+    let mut world = World::start().await;
+    let channel = keeping(&world, 60).await;
+    let (segments, _) = sent(&world, &channel, 20).await;
+    let mut ahead = encoder(1_000_000_000);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), ahead.init()).await;
+    for number in 20..23 {
+        send(&world, &publication, number, &ahead.segment()).await;
+    }
+    // And back.
+    let mut right = encoder(100);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), right.init()).await;
+    let mut after = Vec::new();
+    for number in 23..100 {
+        after.push(right.segment());
+        send(&world, &publication, number, after.last().unwrap()).await;
+    }
+    // Only what lies a minute of media behind: the first block ends 72 s before what came last.
+    only(&world, &channel, "v", BLOCK..100).await;
+    world.restart_streaming().await;
+    let publication = publish(&world, channel.key.as_deref().unwrap(), right.init()).await;
+    for number in 100..150 {
+        send(&world, &publication, number, &right.segment()).await;
+    }
+    // The second block ends 44 s before it.
+    only(&world, &channel, "v", BLOCK..150).await;
+    assert_eq!(octets(&world, &channel, "99.m4s").await, after.last().unwrap().concat());
+    assert_eq!(segments.len(), 20);
+    world.stop().await;
+}

@@ -63,7 +63,9 @@ fn live_media(ranges: impl Strategy<Value = Vec<DateRange>>) -> impl Strategy<Va
                     _ if number == count && !is_over => (Content::UnderWay(parts), ticks),
                     _ => (Content::Whole(parts), ticks),
                 };
-                let made = LiveSegment { time_ticks: at, duration_ticks, content, init, is_discontinuity: change <= 1 };
+                let (is_discontinuity, wall_offset_ms) = (change <= 1, 17 * (i64::from(change) - 3));
+                let made =
+                    LiveSegment { time_ticks: at, duration_ticks, content, init, is_discontinuity, wall_offset_ms };
                 at += duration_ticks;
                 made
             });

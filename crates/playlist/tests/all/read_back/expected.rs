@@ -111,7 +111,8 @@ pub fn live(media: &LiveMedia, skip: bool) -> Value {
         if last.replace(segment.init) != Some(segment.init) {
             map = Some(init_uri(segment.init));
         }
-        let date_ms = date_ms(segment.time_ticks, timescale);
+        let offset_ticks = segment.wall_offset_ms * i64::from(timescale) / 1000;
+        let date_ms = date_ms(segment.time_ticks.checked_add_signed(offset_ticks).unwrap(), timescale);
         let is_discontinuity = segment.is_discontinuity && at > 0;
         let listed = match &segment.content {
             Content::Whole(those) if !media.is_over && ages[at] <= 3 * target_ticks => parts(number, those),

@@ -26,10 +26,11 @@ impl Window {
         }
     }
 
-    /// When the newest segment begins, milliseconds since 1970.
+    /// When the newest segment begins by the wall, milliseconds since 1970.
     pub(crate) fn newest_ms(&self) -> Option<u64> {
-        let ms = u128::from(self.segments.back()?.time_ticks) * 1000 / u128::from(self.timescale.max(1));
-        u64::try_from(ms).ok()
+        let newest = self.segments.back()?;
+        let ms = u128::from(newest.time_ticks) * 1000 / u128::from(self.timescale.max(1));
+        u64::try_from(ms).ok()?.checked_add_signed(newest.wall_offset_ms)
     }
 
     /// When what has come ends, milliseconds since 1970.

@@ -1,0 +1,48 @@
+//! What live channels measure: `/metrics`. No key is in it; channels are few, and one that ends or rests is in it no more.
+
+use flame_service_host::metrics::Metrics;
+use prometheus::{IntGaugeVec, Opts};
+
+use super::channel::Channel;
+
+/// The measurements. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures {
+    clock_ppm: IntGaugeVec,
+    correction_ms: IntGaugeVec,
+}
+
+// === impl Figures ===
+
+impl Figures {
+    /// Adds them to those of the host.
+    pub(crate) fn new(host: &Metrics) -> Self {
+        let of_channel = |name, about| IntGaugeVec::new(Opts::new(name, about), &["channel"]).expect("the name is valid");
+        let figures = Self {
+            clock_ppm: of_channel("live_clock_drift_ppm", "How much faster the encoder's clock is, parts per million"),
+            correction_ms: of_channel(
+                "live_clock_correction_milliseconds",
+                "What is added to media times to have the wall's, milliseconds",
+            ),
+        };
+        host.register(figures.clock_ppm.clone());
+        host.register(figures.correction_ms.clone());
+        figures
+    }
+
+    /// Says what is known of the clock of who sends to a channel.
+    pub(super) fn clock(&self, channel: &Channel) {
+        let Some(clock) = channel.clock.shown() else { return };
+        let id = channel.id.to_string();
+        self.clock_ppm.with_label_values(&[id.as_str()]).set(clock.ppm);
+        self.correction_ms.with_label_values(&[id.as_str()]).set(clock.correction_ms);
+    }
+
+    /// Nobody sends to it.
+    pub(super) fn rests(&self, channel: &Channel) {
+        let id = channel.id.to_string();
+        // Where nothing was known there is nothing to remove.
+        let _ = self.clock_ppm.remove_label_values(&[id.as_str()]);
+        let _ = self.correction_ms.remove_label_values(&[id.as_str()]);
+    }
+}
