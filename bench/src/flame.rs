@@ -21,6 +21,8 @@ use crate::process::Server;
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 /// Time for an upload to be probed and registered, or a job to come to its end.
 const WORK_DEADLINE: Duration = Duration::from_secs(900);
+/// Time for one answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two looks at an upload.
 const POLL: Duration = Duration::from_millis(20);
 /// Pause between two looks at a job: of half a minute of work, and looking takes time from the encoders.
@@ -71,11 +73,16 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr().context("find a free port")?.port())
 }
 
+/// A client that keeps its connections and asks no proxy, whatever the environment says: what is measured is on this machine.
+pub fn http() -> Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().timeout(ANSWER_DEADLINE).build().context("make a client of HTTP")
+}
+
 /// Waits until the channel whose playlist this is plays.
 pub async fn begun(url: &str) -> Result<()> {
-    let began = Instant::now();
+    let (http, began) = (http()?, Instant::now());
     while began.elapsed() < BEGIN_DEADLINE {
-        if reqwest::get(url).await?.status().is_success() {
+        if http.get(url).send().await?.status().is_success() {
             return Ok(());
         }
         sleep(BEGIN_POLL).await;

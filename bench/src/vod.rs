@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use flame_api::ingest::Upload;
+use reqwest::Client;
 use tokio::process::Command;
 use tokio::time::sleep;
 use url::Url;
 use uuid::Uuid;
 
-use crate::flame::Flame;
+use crate::flame::{self, Flame};
 use crate::ladder::looped_clip;
 use crate::load::{self, Load};
 use crate::nginx::{self, Nginx};
@@ -54,12 +55,13 @@ pub async fn measure(options: &Options) -> Result<Section> {
     };
     let flame = Flame::up(&workshop.path().join("data")).await?;
     let nginx = Nginx::start(&workshop.path().join("nginx")).await?;
+    let http = flame::http()?;
 
     let (asset, _) = put(&flame, &clip).await?;
-    let segment = playlists(&flame, asset).await?.swap_remove(0).join(SEGMENT)?;
-    let bytes = get(&segment).await?;
+    let segment = playlists(&http, &flame, asset).await?.swap_remove(0).join(SEGMENT)?;
+    let bytes = get(&http, &segment).await?;
     std::fs::write(nginx.path(SEGMENT), &bytes)?;
-    let theirs = get(&Url::parse(&format!("http://127.0.0.1:{}/{SEGMENT}", nginx.port))?).await?;
+    let theirs = get(&http, &Url::parse(&format!("http://127.0.0.1:{}/{SEGMENT}", nginx.port))?).await?;
     ensure!(bytes == theirs, "nginx sends another segment");
 
     let through = (router_port(&flame)?, segment.path().to_owned());
@@ -82,7 +84,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         }
     }
     let plays = INPUTS.map(|_| Samples::default());
-    let plays = uploads(options, &flame, plays).await?;
+    let plays = uploads(options, (&http, &flame), plays).await?;
     let commands = asked.iter().map(|(_, (port, path))| LOAD.shown(*port, path)).collect();
     flame.server.stop().await?;
     nginx.server.stop().await?;
@@ -136,14 +138,18 @@ pub async fn measure(options: &Options) -> Result<Section> {
 }
 
 /// Uploads each input once a round, and takes the time until it plays.
-async fn uploads<const N: usize>(options: &Options, flame: &Flame, mut plays: [Samples; N]) -> Result<[Samples; N]> {
+async fn uploads<const N: usize>(
+    options: &Options,
+    (http, flame): (&Client, &Flame),
+    mut plays: [Samples; N],
+) -> Result<[Samples; N]> {
     for (samples, (recipe, _)) in plays.iter_mut().zip(INPUTS) {
         let mut fetch = Command::new("media-tests/clips/fetch");
         let (_, path) = process::time(fetch.arg(recipe)).await.with_context(|| format!("make the clip {recipe}"))?;
         for round in 0..=options.rounds {
             let (asset, answered) = put(flame, Path::new(path.trim())).await?;
-            for playlist in playlists(flame, asset).await? {
-                get(&playlist.join("0.m4s")?).await?;
+            for playlist in playlists(http, flame, asset).await? {
+                get(http, &playlist.join("0.m4s")?).await?;
             }
             let took = answered.elapsed();
             if round > 0 {
@@ -171,11 +177,11 @@ async fn put(flame: &Flame, file: &Path) -> Result<(Uuid, Instant)> {
 }
 
 /// Waits until the asset plays. Gives its media playlists, which are there, the pictures' first.
-async fn playlists(flame: &Flame, asset: Uuid) -> Result<Vec<Url>> {
+async fn playlists(http: &Client, flame: &Flame, asset: Uuid) -> Result<Vec<Url>> {
     let url = flame.router.join(&format!("~streaming/{asset}/index.m3u8"))?;
     let began = Instant::now();
     let text = loop {
-        let answer = reqwest::get(url.clone()).await?;
+        let answer = http.get(url.clone()).send().await?;
         if answer.status().is_success() {
             break answer.text().await?;
         }
@@ -190,15 +196,15 @@ async fn playlists(flame: &Flame, asset: Uuid) -> Result<Vec<Url>> {
     let mut found = Vec::new();
     for playlist in pictures.chain(sounds) {
         let playlist = url.join(playlist)?;
-        get(&playlist).await?;
+        get(http, &playlist).await?;
         found.push(playlist);
     }
     ensure!(!found.is_empty(), "nothing plays: {text}");
     Ok(found)
 }
 
-async fn get(url: &Url) -> Result<Vec<u8>> {
-    let answer = reqwest::get(url.clone()).await?.error_for_status()?;
+async fn get(http: &Client, url: &Url) -> Result<Vec<u8>> {
+    let answer = http.get(url.clone()).send().await?.error_for_status()?;
     Ok(answer.bytes().await?.to_vec())
 }
 

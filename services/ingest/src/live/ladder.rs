@@ -243,8 +243,8 @@ impl Party {
         Self {
             way: way.clone(),
             wanted,
+            feed: Mutex::new(Feed::of(feed, source.live.timescale)),
             source,
-            feed: Mutex::new(Feed::of(feed)),
             standing: watch::Sender::new(standing),
             behind_at: AtomicU64::new(0),
             is_open,
@@ -265,7 +265,7 @@ impl Party {
     /// An empty queue that begins with the next segment.
     fn feed_anew(&self) -> Arc<Queue> {
         let fresh = Arc::new(Queue::new(bound(&self.way)));
-        let before = std::mem::replace(&mut *self.feed(), Feed::of(Arc::clone(&fresh)));
+        let before = std::mem::replace(&mut *self.feed(), Feed::of(Arc::clone(&fresh), self.source.live.timescale));
         before.queue.close();
         // Where it is over already, nobody else will.
         if self.over.is_cancelled() {
@@ -280,7 +280,7 @@ impl Party {
 
     /// Something has come back.
     fn came(&self) {
-        self.feed().owed_since = None;
+        self.feed().came();
     }
 
     /// How long nothing has come back of what was sent.

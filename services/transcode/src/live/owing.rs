@@ -1,6 +1,7 @@
 //! Since when a media process owes something: it has got something, and has given nothing back since. Pure.
 //!
-//! A source that rests is no fault of the process: what it has not given back may wait, inside its decoder, for what comes next. One that
+//! A source that rests is no fault of the process: what it has not given back may wait, inside its decoder, for what comes next. So of a rest
+//! [`REST`] counts and no more; but each counts, or one that follows every fragment would hide a process that hangs. A process that
 //! does not read what there is owes it whatever the source does.
 
 use std::time::{Duration, Instant};
@@ -12,8 +13,10 @@ const REST: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owing {
     came_at: Instant,
+    /// Later by what of rests does not count.
     since: Option<Instant>,
     is_over: bool,
+    rests: bool,
 }
 
 // === impl Owing ===
@@ -21,20 +24,19 @@ pub(super) struct Owing {
 impl Owing {
     /// Nothing has come.
     pub(super) fn new(now: Instant) -> Self {
-        Self { came_at: now, since: None, is_over: false }
+        Self { came_at: now, since: None, is_over: false, rests: false }
     }
 
     /// Something came.
     pub(super) fn came(&mut self, now: Instant) {
-        if self.since.is_none() || now.saturating_duration_since(self.came_at) > REST {
-            self.since = Some(now);
-        }
-        self.came_at = now;
+        let beyond = now.saturating_duration_since(self.came_at).saturating_sub(REST);
+        self.since = Some(self.since.map_or(now, |since| since + beyond));
+        (self.came_at, self.rests) = (now, false);
     }
 
     /// Nothing more comes: the rest is owed.
     pub(super) fn over(&mut self, now: Instant) {
-        (self.since, self.is_over) = (Some(now), true);
+        (self.since, self.is_over, self.rests) = (Some(now), true, false);
     }
 
     /// Something was given back.
@@ -42,17 +44,16 @@ impl Owing {
         self.since = None;
     }
 
-    /// When it has to be looked again whether something is overdue.
+    /// When it has to be looked again whether something is overdue; `None` until something more has come.
     pub(super) fn due(&self, stuck: Duration) -> Option<Instant> {
-        Some(self.since? + stuck)
+        Some(self.since.filter(|_| !self.rests)? + stuck)
     }
 
-    /// Whether something has been owed for `stuck`. `is_read`: the process has read all that there is. Who rests owes nothing from now on.
+    /// Whether something has been owed for `stuck`. `is_read`: the process has read all that there is.
     pub(super) fn is_overdue(&mut self, now: Instant, is_read: bool, stuck: Duration) -> bool {
-        if is_read && !self.is_over && now.saturating_duration_since(self.came_at) > REST {
-            self.since = None;
-        }
-        self.since.is_some_and(|since| now.saturating_duration_since(since) >= stuck)
+        self.rests = is_read && !self.is_over && now.saturating_duration_since(self.came_at) > REST;
+        let until = if self.rests { self.came_at + REST } else { now };
+        self.since.is_some_and(|since| until.saturating_duration_since(since) >= stuck)
     }
 }
 
@@ -72,14 +73,35 @@ mod tests {
         assert_eq!(owing.due(STUCK), Some(at(11)));
         // An encoder that pauses: its last pictures are in the decoder.
         assert!(!owing.is_overdue(at(11), true, STUCK) && owing.due(STUCK).is_none());
-        // The same of one that has not even been read.
-        owing.came(at(20));
-        assert!(!owing.is_overdue(at(29), false, STUCK) && owing.is_overdue(at(30), false, STUCK));
+        // It goes on: of the pause three seconds count.
+        owing.came(at(60));
+        assert_eq!(owing.due(STUCK), Some(at(67)));
         owing.made();
-        assert!(!owing.is_overdue(at(90), false, STUCK));
+        // The same of one that has not even been read.
+        owing.came(at(80));
+        assert!(!owing.is_overdue(at(89), false, STUCK) && owing.is_overdue(at(90), false, STUCK));
+        owing.made();
+        assert!(!owing.is_overdue(at(95), false, STUCK));
         // Parts of a second, of which nothing comes back.
         (100..110).for_each(|second| owing.came(at(second)));
         assert!(!owing.is_overdue(at(109), true, STUCK) && owing.is_overdue(at(110), true, STUCK));
+    }
+
+    #[test]
+    fn fragments_as_long_as_segments_hide_no_hang() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut owing = Owing::new(at(0));
+        // Each is followed by a rest, but the process gives something back of each.
+        for second in [0, 5, 10, 15, 20, 25] {
+            owing.came(at(second));
+            owing.made();
+            assert!(!owing.is_overdue(at(second + 4), true, STUCK));
+        }
+        // And of none: each rest counts for three seconds.
+        [30, 35, 40, 45].map(|second| owing.came(at(second)));
+        assert!(!owing.is_overdue(at(45), true, STUCK));
+        assert!(owing.is_overdue(at(46), true, STUCK) && owing.is_overdue(at(60), true, STUCK));
     }
 
     #[test]

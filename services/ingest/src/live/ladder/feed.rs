@@ -10,6 +10,9 @@ use crate::live::queue::Queue;
 
 /// A source that sends nothing for so long rests: three of the longest parts.
 const REST: Duration = Duration::from_secs(3);
+/// What a decoder may keep back until more comes is shorter than this, however it is cut: what is more is owed, also while the source rests.
+/// A fragment that is as long as a segment is followed by a rest each time.
+const KEPT_BACK: Duration = Duration::from_secs(3);
 
 /// Where the source's segments go now. What was sent and has not come back is counted, because sockets and pipes on the way hold more than
 /// the queue: a delay has to show before they are full.
@@ -20,23 +23,32 @@ pub(super) struct Feed {
     pub(super) away: VecDeque<u64>,
     /// The segment under way is left out.
     is_skipping: bool,
-    /// When something was sent last, and since when nothing has come back although something was sent.
+    /// When something was sent last, and since when nothing has come back although something was sent: so much media.
     sent_at: Option<Instant>,
-    pub(super) owed_since: Option<Instant>,
+    owed_since: Option<Instant>,
+    owed: Duration,
+    timescale: u32,
 }
 
 // === impl Feed ===
 
 impl Feed {
-    pub(super) fn of(queue: Arc<Queue>) -> Self {
-        Self { queue, away: VecDeque::new(), is_skipping: false, sent_at: None, owed_since: None }
+    /// Of a source that counts in so many ticks a second.
+    pub(super) fn of(queue: Arc<Queue>, timescale: u32) -> Self {
+        let (away, owed) = (VecDeque::new(), Duration::ZERO);
+        Self { queue, away, is_skipping: false, sent_at: None, owed_since: None, owed, timescale: timescale.max(1) }
+    }
+
+    /// Something has come back.
+    pub(super) fn came(&mut self) {
+        (self.owed_since, self.owed) = (None, Duration::ZERO);
     }
 
     /// Sends a chunk, unless more than `behind_max` segments have not come back. Returns how many segments were dropped for it.
     pub(super) fn push(&mut self, chunk: &Chunk, whole_at: Instant, behind_max: usize) -> u64 {
         // A source that rested owes nothing for that time.
         let rested = self.sent_at.replace(whole_at).is_none_or(|before| whole_at.duration_since(before) > REST);
-        if rested || self.owed_since.is_none() {
+        if (rested && self.owed <= KEPT_BACK) || self.owed_since.is_none() {
             self.owed_since = Some(whole_at);
         }
         let mut dropped = 0;
@@ -53,14 +65,19 @@ impl Feed {
             }
             self.away.push_back(chunk.number);
         }
-        if self.is_skipping { 0 } else { dropped + self.queue.push(chunk, whole_at) }
+        if self.is_skipping {
+            return 0;
+        }
+        let ms = chunk.duration_ticks.saturating_mul(1_000) / u64::from(self.timescale);
+        self.owed = self.owed.saturating_add(Duration::from_millis(ms));
+        dropped + self.queue.push(chunk, whole_at)
     }
 
-    /// How long nothing has come back of what was sent. While the source rests nothing is owed: what has not come back may wait for what
-    /// comes next, inside a decoder.
+    /// How long nothing has come back of what was sent. While the source rests nothing is owed that may wait for what comes next, inside a
+    /// decoder.
     pub(super) fn owed_for(&self, now: Instant) -> Duration {
         let rests = self.sent_at.is_none_or(|sent_at| now.saturating_duration_since(sent_at) > REST);
-        let since = self.owed_since.filter(|_| !rests);
+        let since = self.owed_since.filter(|_| !rests || self.owed > KEPT_BACK);
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 }
@@ -86,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_ladder_skips_to_the_newest_and_finishes_what_it_has_begun() {
-        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 4 })));
+        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 4 })), 1_000);
         let push = |feed: &mut Feed, number| {
             let begins = feed.push(&chunk(number, true, false), Instant::now(), 2);
             begins + feed.push(&chunk(number, false, true), Instant::now(), 2)
@@ -107,7 +124,7 @@ mod tests {
     fn a_pause_of_the_source_is_nobodys_fault_but_a_hang_is() {
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
-        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 4 })));
+        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 4 })), 1_000);
         feed.push(&chunk(0, true, false), at(0), 2);
         assert_eq!(feed.owed_for(at(2)), Duration::from_secs(2));
         // It has all been read; the encoder pauses, and goes on.
@@ -122,9 +139,29 @@ mod tests {
         assert_eq!(feed.owed_for(at(75)), Duration::from_secs(15));
     }
 
+    #[test]
+    fn fragments_as_long_as_segments_hide_no_hang() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 9 })), 1_000);
+        let fragment = |number| Chunk { duration_ticks: 4_000, ..chunk(number, true, true) };
+        // Each comes back before the next one is there.
+        for number in 0..3 {
+            feed.push(&fragment(number), at(number * 4), 9);
+            feed.came();
+            assert_eq!(feed.owed_for(at(number * 4 + 3)), Duration::ZERO);
+        }
+        for number in 3..6 {
+            feed.push(&fragment(number), at(number * 4), 9);
+        }
+        assert_eq!(feed.owed_for(at(22)), Duration::from_secs(10));
+        // Also where the source then says no more.
+        assert_eq!(feed.owed_for(at(60)), Duration::from_secs(48));
+    }
+
     #[tokio::test]
     async fn what_is_behind_is_left_out_in_whole_segments_until_it_has_come_back() {
-        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 9 })));
+        let mut feed = Feed::of(Arc::new(Queue::new(Bound { bytes: 1_000, segments: 9 })), 1_000);
         let push = |feed: &mut Feed, number| {
             let begins = feed.push(&chunk(number, true, false), Instant::now(), 2);
             begins + feed.push(&chunk(number, false, true), Instant::now(), 2)
