@@ -1,6 +1,7 @@
-// Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen.
+// Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen. Several pairs of them play at the
+// same time in one browser, a page each, and have a line each.
 //
-//   node play.mjs PLAYER URL [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
+//   node play.mjs PLAYER URL [PLAYER URL ...] [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
 //     [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
@@ -38,36 +39,36 @@ const { values, positionals } = parseArgs({
     switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' },
     audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' } },
 });
-const player = PLAYERS[positionals[0]];
+const pairs = positionals.flatMap((name, at) => (at % 2 === 0 ? [{ player: PLAYERS[name], url: positionals[at + 1] }] : []));
 const thumbnails = values.thumbnails.split(',').filter((time) => time !== '').map(Number);
 const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Number);
 const sounds = values.audio.split(',').filter((sound) => sound !== '').map((sound) => sound.split(':'))
   .map(([language, hz]) => ({ language, hz: Number(hz) }));
 const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds) => Number(seconds) * 1000);
-if (!player || positionals.length !== 2 || !['own', 'media'].includes(values.page)
+if (pairs.length === 0 || !pairs.every(({ player, url }) => player && url) || !['own', 'media'].includes(values.page)
     || ![...seeks, ...thumbnails, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
-  console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [--page own|media] [--deadline-s N] [--for-s N] `
+  console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [PLAYER URL ...] [--page own|media] [--deadline-s N] [--for-s N] `
     + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]');
   process.exit(2);
 }
-const media = new URL(positionals[1]);
 
 const file = (name) => readFileSync(new URL(name, import.meta.url));
-const FILES = {
+// Each pair has its folder: the page is the same, and the player is not.
+const FILES = new Map(pairs.flatMap(({ player }, at) => Object.entries({
   'page.html': ['text/html', file('page.html')],
   'page.js': ['text/javascript', file('page.js')],
   'player.js': ['text/javascript', file(player.adapter)],
   'library.js': ['text/javascript', player.library ? file(player.library) : ''],
-};
+}).map(([name, content]) => [`${at}/${name}`, content])));
 const server = createServer((request, response) => {
-  const found = FILES[new URL(request.url, 'http://page').pathname.slice(1)];
+  const found = FILES.get(new URL(request.url, 'http://page').pathname.slice(1));
   if (!found) return response.writeHead(404).end();
   return response.writeHead(200, { 'content-type': found[0] }).end(found[1]);
 });
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 
 // Writes down which requests for media were refused or broke off, whatever the player makes of it.
-function failedRequests(page) {
+function failedRequests(page, media) {
   const failed = [];
   const note = (request, why) => {
     if (request.url().startsWith(`${media.origin}/`) && failed.length < FAILED_REQUESTS_MAX) {
@@ -83,16 +84,15 @@ function failedRequests(page) {
   return failed;
 }
 
-let browser;
-try {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+async function watch(browser, url, at) {
+  const media = new URL(url);
   const page = await browser.newPage();
-  const failed = failedRequests(page);
-  let origin = `http://127.0.0.1:${server.address().port}`;
+  const failed = failedRequests(page, media);
+  let origin = `http://127.0.0.1:${server.address().port}/${at}`;
   if (values.page === 'media') {
     origin = `${media.origin}/judge-page`;
     await page.route(`${origin}/**`, (route) => {
-      const [contentType, body] = FILES[new URL(route.request().url()).pathname.split('/').pop()];
+      const [contentType, body] = FILES.get(`${at}/${new URL(route.request().url()).pathname.split('/').pop()}`);
       return route.fulfill({ contentType, body });
     });
   }
@@ -118,7 +118,14 @@ try {
   }
   seen.failed_requests = failed;
   delete seen.done;
-  console.log(JSON.stringify(seen));
+  return seen;
+}
+
+let browser;
+try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const all = await Promise.all(pairs.map(({ url }, at) => watch(browser, url, at)));
+  all.forEach((seen) => console.log(JSON.stringify(seen)));
 } catch (error) {
   console.error(`play.mjs: ${error.message}`);
   process.exitCode = 3;

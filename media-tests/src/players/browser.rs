@@ -168,7 +168,18 @@ pub struct FailedRequest {
 /// # Errors
 /// When the browser cannot be run.
 pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen> {
-    let mut arguments = [player.name(), url, "--page", viewing.page.name()].map(str::to_owned).to_vec();
+    let mut all = watch_beside(&[(player, url)], viewing).await?;
+    all.pop().context("play.mjs prints a line")
+}
+
+/// The same of several players at the same time, in one browser, a page each. What each saw, in the given order.
+///
+/// # Errors
+/// As of [`watch`].
+pub async fn watch_beside(players: &[(Player, &str)], viewing: &Viewing) -> Result<Vec<Seen>> {
+    let mut arguments: Vec<String> =
+        players.iter().flat_map(|(player, url)| [player.name(), url]).map(str::to_owned).collect();
+    arguments.extend(["--page", viewing.page.name()].map(str::to_owned));
     arguments.extend(["--for-s".to_owned(), viewing.for_s.to_string()]);
     if !viewing.seeks_s.is_empty() {
         let times: Vec<String> = viewing.seeks_s.iter().map(ToString::to_string).collect();
@@ -188,8 +199,13 @@ pub async fn watch(player: Player, url: &str, viewing: &Viewing) -> Result<Seen>
         let times: Vec<String> = viewing.thumbnails_s.iter().map(ToString::to_string).collect();
         arguments.extend(["--thumbnails".to_owned(), times.join(",")]);
     }
-    let seen = node("play.mjs", arguments).await?;
-    serde_json::from_slice(&seen).context("play.mjs prints one JSON object")
+    let printed = node("play.mjs", arguments).await?;
+    let lines = printed.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    let all: Vec<Seen> = lines
+        .map(|line| serde_json::from_slice(line).context("play.mjs prints one JSON object a line"))
+        .collect::<Result<_>>()?;
+    ensure!(all.len() == players.len(), "play.mjs printed {} lines for {} players", all.len(), players.len());
+    Ok(all)
 }
 
 /// Two browsers at a time: most of what they do is to wait for what they show. What each found out, in the given order.

@@ -42,51 +42,78 @@ fn door(bundle: &Bundle) -> String {
     line[at..].chars().take_while(|letter| letter.is_ascii_digit() || ".:".contains(*letter)).collect()
 }
 
-/// Seconds that players of DASH are watched.
-const DASH_WATCHED_S: u32 = 30;
+/// Seconds that players are watched beside each other.
+const BESIDE_S: u32 = 60;
+/// Seconds that are watched while levels are taken by hand: two, each for some segments.
+const SWITCHED_S: u32 = 20;
+
+/// A channel with these options, to which an encoder publishes, once its playlist and its MPD are there.
+async fn live(bundle: &Bundle, options: &[&str]) -> (Encoder, [String; 2]) {
+    let channel = bundle.json(&[&["channel", "create", "Live"], options].concat());
+    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
+    let encoder = publish(&format!("rtmp://{}/live/{key}", door(bundle)));
+    let urls = ["index.m3u8", "manifest.mpd"].map(|name| format!("{}/~streaming/{id}/{name}", bundle.router()));
+    for url in &urls {
+        eventually(DEADLINE, || async {
+            let status = reqwest::get(url).await.unwrap().status();
+            if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
+        })
+        .await;
+    }
+    (encoder, urls)
+}
 
 #[tokio::test]
-async fn players_of_dash_follow_a_live_channel() {
+async fn four_players_follow_one_live_channel_beside_each_other() {
     let bundle = Bundle::up().await;
-    let channel = bundle.json(&["channel", "create", "Live"]);
-    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
-    let _encoder = publish(&format!("rtmp://{}/live/{key}", door(&bundle)));
-    let url = format!("{}/~streaming/{id}/manifest.mpd", bundle.router());
+    let (_encoder, [hls, dash]) = live(&bundle, &[]).await;
+    // How far each may be behind: hls.js behind the end of the playlist, three segments of two seconds less what parts are for; dash.js takes
+    // segments while they are made, and is to be 3 s behind the wall; Shaka Player takes whole ones, and is to be 6 s behind.
+    let players = [
+        (Player::HlsJs, &hls, Some(4.0)),
+        (Player::Native, &hls, None),
+        (Player::DashJs, &dash, Some(5.0)),
+        (Player::Shaka, &dash, Some(9.0)),
+    ];
+    let viewing = Viewing { for_s: BESIDE_S, ..Viewing::default() };
+    let all = browser::watch_beside(&players.map(|(player, url, _)| (player, url.as_str())), &viewing).await;
+    let all = all.expect("the browser can be run");
+    for ((player, _, latency_max_s), seen) in players.into_iter().zip(all) {
+        let said = format!("{}: {seen:?}", player.name());
+        println!("{said}");
+        assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{said}");
+        // Before the first picture stands is no stall; what comes after is one.
+        assert!(seen.stalls.is_empty(), "{said}");
+        assert!(seen.played_s >= f64::from(BESIDE_S) * 0.95 && seen.sound_bytes > 0, "{said}");
+        if let Some(latency_max_s) = latency_max_s {
+            assert!(seen.latency_s.expect("it is live") < latency_max_s, "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn hls_js_switches_between_the_renditions_of_a_live_ladder() {
+    let bundle = Bundle::up().await;
+    let (_encoder, [hls, _]) = live(&bundle, &["--ladder=180"]).await;
     eventually(DEADLINE, || async {
-        let status = reqwest::get(&url).await.unwrap().status();
-        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
+        let text = reqwest::get(&hls).await.unwrap().text().await.unwrap();
+        if text.matches("#EXT-X-STREAM-INF").count() == 2 { Ok(()) } else { Err(format!("{text}\n{}", bundle.log())) }
     })
     .await;
-    // dash.js takes segments while they are made, and is to be 3 s behind; Shaka Player takes whole ones, and is to be 6 s behind.
-    for (player, latency_max_s) in [(Player::DashJs, 5.0), (Player::Shaka, 9.0)] {
-        let viewing = Viewing { for_s: DASH_WATCHED_S, ..Viewing::default() };
-        let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
-        println!("{}: {seen:?}", player.name());
-        assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{}: {seen:?}", player.name());
-        // Before the first picture stands is no stall; what comes after is one.
-        assert!(seen.stalls.is_empty(), "{}: {seen:?}", player.name());
-        assert!(
-            seen.played_s >= f64::from(DASH_WATCHED_S) * 0.9 && seen.sound_bytes > 0,
-            "{}: {seen:?}",
-            player.name()
-        );
-        let latency_s = seen.latency_s.expect("it is live");
-        assert!(latency_s < latency_max_s, "{}: {seen:?}", player.name());
-    }
+    let viewing = Viewing { for_s: SWITCHED_S, switch: true, ..Viewing::default() };
+    let seen = browser::watch(Player::HlsJs, &hls, &viewing).await.expect("the browser can be run");
+    println!("{seen:?}");
+    assert!(seen.errors.is_empty() && seen.failed_requests.is_empty() && seen.stalls.is_empty(), "{seen:?}");
+    assert!(seen.levels == Some(2) && seen.highest_level == Some(1), "{seen:?}");
+    // Down by hand, and up again; what it begins with it chooses itself.
+    assert!(seen.heights.ends_with(&[180, 360]), "{seen:?}");
+    assert!(seen.played_s >= f64::from(SWITCHED_S) * 0.95, "{seen:?}");
 }
 
 #[tokio::test]
 async fn hls_js_follows_a_live_channel_from_another_origin() {
     let bundle = Bundle::up().await;
-    let channel = bundle.json(&["channel", "create", "Live"]);
-    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
-    let _encoder = publish(&format!("rtmp://{}/live/{key}", door(&bundle)));
-    let url = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
-    eventually(DEADLINE, || async {
-        let status = reqwest::get(&url).await.unwrap().status();
-        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
-    })
-    .await;
+    let (_encoder, [url, _]) = live(&bundle, &[]).await;
     let seen = hls_js::watch_for(&url, Page::OwnOrigin, WATCHED_S).await.expect("the browser can be run");
     println!("{seen:?}");
     assert!(seen.errors.is_empty(), "{seen:?}");
