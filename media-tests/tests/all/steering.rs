@@ -309,3 +309,30 @@ async fn hls_js_leaves_an_overloaded_site_within_one_ttl_without_a_stall() {
 async fn dash_js_leaves_an_overloaded_site_within_one_ttl_without_a_stall() {
     judge(steered(Player::DashJs, "manifest.mpd", 20).await);
 }
+
+/// Players that go by no surrogate, or send their events to one place, tell streaming itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_players_tell_streaming_itself_moves_them_too() {
+    const SESSION: &str = "0b6ae0f1-the-session-of-somebody";
+    let world = World::start().await;
+    let streaming = format!("{}/~streaming", world.bundle.router());
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let first = async || {
+        let url = format!("{streaming}/{}/steering", world.channel);
+        let manifest: Value = http.get(url).send().await.expect("it answers").json().await.expect("JSON");
+        manifest["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned()
+    };
+    assert_eq!(first().await, "east");
+    let event = format!("bs,cdn=\"east\",cid=\"{}\",e=ps,sid=\"{SESSION}\",sta=r,ts=1,v=2\n", world.channel);
+    let began = Instant::now();
+    eventually(DEADLINE, || async {
+        let told = http.post(format!("{streaming}/cmcd")).header("content-type", "application/cmcd");
+        let told = told.body(event.repeat(20)).send().await.expect("it answers");
+        assert_eq!(told.status(), 204);
+        let first = first().await;
+        if first == "west" { Ok(()) } else { Err(first) }
+    })
+    .await;
+    println!("moved after {:?}", began.elapsed());
+    assert!(!world.bundle.log().contains(SESSION), "who watches is in no log");
+}

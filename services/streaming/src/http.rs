@@ -10,6 +10,7 @@ mod live;
 mod marks;
 mod media;
 mod multivariant;
+mod players;
 mod poster;
 mod protected;
 mod publications;
@@ -32,6 +33,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
+pub(crate) use self::players::Players;
 use crate::admission::Admission;
 use crate::derived::Workshop;
 use crate::live::{Live, Recordings};
@@ -62,6 +64,7 @@ pub(crate) struct State {
     pub(crate) live: Live,
     pub(crate) recordings: Recordings,
     pub(crate) steering: Steering,
+    pub(crate) players: Players,
     pub(crate) admission: Admission,
 }
 
@@ -111,10 +114,11 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         .map(read_only)
         .fold(OpenApiRouter::new(), OpenApiRouter::routes)
         .layer(from_fn_with_state(state.clone(), protected::admit))
+        .layer(from_fn_with_state(state.clone(), players::overhear))
         .layer(any_origin())
-        .with_state(state);
+        .with_state(state.clone());
     let (plain, _) = media.clone().split_for_parts();
-    media.merge(OpenApiRouter::from(signed::routes(plain)))
+    media.merge(OpenApiRouter::from(signed::routes(plain))).merge(players::routes(state))
 }
 
 /// Answers other methods here, within the layer, so that it sees preflights and pages can read refusals.

@@ -110,6 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         seals,
         live,
         steering,
+        players: http::Players::new(host.metrics()),
         store,
         admission,
     };

@@ -2,7 +2,7 @@
 //! DASH-IF's content steering, ETSI TS 103 998), and players ask here from time to time which one to take.
 //!
 //! What is decided is in `sites` (pure), what surrogates count becomes what is known of a site in `figures` (pure), and `watch`
-//! asks them. Nothing here sees a viewer's media, and nobody waits for it: while nothing is known, all sites are open. An
+//! asks them; players may also tell this instance itself (CMCD). Nothing here sees a viewer's media, and nobody waits for it: while nothing is known, all sites are open. An
 //! instance knows what it has seen itself; what it remembers of a session the session brings along (`RELOAD-URI`).
 
 mod figures;
@@ -13,10 +13,12 @@ mod watch;
 
 use std::fmt::Write;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use flame_api::Client;
+use flame_cmcd::Report;
 use flame_playlist::{DashSteering, MultivariantInput, Pathway, Steering as Tag};
 use flame_service_host::{Host, StartError};
 use serde::Serialize;
@@ -44,7 +46,16 @@ struct Steered {
     /// To the router of each site.
     clients: Vec<Client>,
     sites: RwLock<Sites>,
+    /// What players told this instance, of each site.
+    told: Vec<Told>,
     began: Instant,
+}
+
+/// Reports of players on one site.
+#[derive(Debug, Default)]
+struct Told {
+    reports: AtomicU64,
+    complaints: AtomicU64,
 }
 
 /// The pathways to an asset, the one to begin with first; none where nothing is steered.
@@ -108,13 +119,22 @@ impl Steering {
         };
         let clients = config.pathways.iter().map(client).collect::<Result<Vec<_>, StartError>>()?;
         let sites = RwLock::new(Sites::new(config.pathways.len(), config.limits()));
-        Ok(Self(Some(Arc::new(Steered { config: config.clone(), clients, sites, began: Instant::now() }))))
+        let told = config.pathways.iter().map(|_| Told::default()).collect();
+        Ok(Self(Some(Arc::new(Steered { config: config.clone(), clients, sites, told, began: Instant::now() }))))
     }
 
     /// The pathways to `asset` now. A protected one has none: on another pathway its viewers' URLs would lose their token.
     pub(crate) fn ways(&self, asset: Uuid, is_protected: bool) -> Ways {
         let steered = self.0.as_ref().filter(|_| !is_protected);
         Ways(steered.map(|steered| steered.pathways(asset)).unwrap_or_default())
+    }
+
+    /// A player says how it fares: from the site that it asks steering for, or else that it names itself. Of others nothing is learned.
+    pub(crate) fn hear(&self, report: &Report, pathway: Option<&str>) {
+        let Some(steered) = &self.0 else { return };
+        let Some(told) = steered.site_of(report, pathway).and_then(|at| steered.told.get(at)) else { return };
+        told.reports.fetch_add(1, Ordering::Relaxed);
+        told.complaints.fetch_add(u64::from(report.complains()), Ordering::Relaxed);
     }
 
     /// What a player is told that plays `asset`; nothing where nothing is steered.
@@ -175,6 +195,16 @@ impl Steered {
         self.sites.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn site_of(&self, report: &Report, pathway: Option<&str>) -> Option<usize> {
+        let pathways = &self.config.pathways;
+        let named = pathway.or(report.network.as_deref());
+        let by_name = named.and_then(|name| pathways.iter().position(|pathway| pathway.site == name));
+        by_name.or_else(|| {
+            let url = report.url.as_deref()?;
+            pathways.iter().position(|pathway| url.starts_with(&pathway.base))
+        })
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -194,6 +224,11 @@ impl Steered {
 // === impl Asked ===
 
 impl Asked {
+    /// The pathway that the player is on, if it says so.
+    pub(crate) fn pathway(&self) -> Option<&str> {
+        self.pathway.as_deref()
+    }
+
     /// What `query` says: `_HLS_pathway`, `_HLS_throughput`; `_DASH_pathway="east,west"`, `_DASH_throughput=900,1200`, of which the
     /// last is where the player is now; and what the address that was given here says. What cannot be understood is not said.
     pub(crate) fn of(query: Option<&str>) -> Self {

@@ -1,3 +1,3 @@
 //! What a shared cache may do, as functions of values: no clock, no socket.
 
-pub mod cmcd;
+pub use flame_cmcd as cmcd;

@@ -30,6 +30,8 @@ pub(crate) struct Counted {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     surrogates: HashMap<String, VecDeque<(u64, Counted)>>,
+    /// What players that play from there told this instance itself.
+    players: VecDeque<(u64, Counted)>,
     is_reached: bool,
 }
 
@@ -64,6 +66,14 @@ impl Counted {
 // === impl Figures ===
 
 impl Figures {
+    /// Takes what players have told this instance since it was started: reports and complaints.
+    pub(crate) fn hear(&mut self, now_ms: u64, window_ms: u64, counted: Counted) {
+        while self.players.get(1).is_some_and(|(at_ms, _)| at_ms.saturating_add(window_ms) < now_ms) {
+            self.players.pop_front();
+        }
+        self.players.push_back((now_ms, counted));
+    }
+
     /// Takes what a surrogate answered at `now_ms`, or that none did. What is older than the window goes.
     pub(crate) fn note(&mut self, now_ms: u64, window_ms: u64, answered: Option<(&str, Counted)>) {
         self.is_reached = answered.is_some();
@@ -97,6 +107,11 @@ impl Figures {
             mbps = Some(mbps.unwrap_or(0.0) + sent);
             sum.answers += since.answers;
             sum.errors += since.errors;
+            sum.reports += since.reports;
+            sum.complaints += since.complaints;
+        }
+        if let (Some((_, first)), Some((_, last))) = (self.players.front(), self.players.back()) {
+            let since = last.since(first).unwrap_or_default();
             sum.reports += since.reports;
             sum.complaints += since.complaints;
         }
@@ -157,6 +172,25 @@ mod tests {
         assert_eq!((figures.condition(None).failing, figures.condition(None).starved), (None, None));
         figures.note(2000, WINDOW_MS, Some(("one", counted(LEAST))));
         assert_eq!((figures.condition(None).failing, figures.condition(None).starved), (Some(1.0), Some(0.5)));
+    }
+
+    #[test]
+    fn what_players_tell_counts_beside_what_they_tell_surrogates() {
+        let mut figures = Figures::default();
+        let told = |reports, complaints| Counted { reports, complaints, ..Counted::default() };
+        figures.hear(0, WINDOW_MS, told(5, 5));
+        figures.note(0, WINDOW_MS, Some(("one", told(100, 0))));
+        assert_eq!(figures.condition(None).starved, None);
+        figures.hear(1000, WINDOW_MS, told(15, 10));
+        figures.note(1000, WINDOW_MS, Some(("one", told(110, 0))));
+        let condition = figures.condition(None);
+        assert_eq!((condition.starved, condition.load), (Some(0.25), None));
+        // It is as old as everything.
+        for second in 2..9 {
+            figures.hear(second * 1000, WINDOW_MS, told(15, 10));
+        }
+        assert_eq!(figures.condition(None).starved, Some(0.0));
+        assert!(figures.players.len() <= 6);
     }
 
     #[test]

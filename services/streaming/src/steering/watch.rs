@@ -2,6 +2,7 @@
 //! surrogates stand behind a site's name, each is heard in turn.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -41,6 +42,14 @@ impl Steered {
         let window_ms = u64::try_from(self.config.window.0.as_millis()).unwrap_or(u64::MAX);
         let now_ms = self.now_ms();
         let mut conditions = Vec::with_capacity(figures.len());
+        let told = self.told.iter().map(|told| Counted {
+            reports: told.reports.load(Ordering::Relaxed),
+            complaints: told.complaints.load(Ordering::Relaxed),
+            ..Counted::default()
+        });
+        for (figures, told) in figures.iter_mut().zip(told) {
+            figures.hear(now_ms, window_ms, told);
+        }
         for ((figures, answer), pathway) in figures.iter_mut().zip(&answers).zip(&self.config.pathways) {
             if let Err(error) = answer {
                 let took_ms = began.elapsed().as_millis();

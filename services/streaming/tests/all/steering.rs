@@ -93,6 +93,39 @@ async fn players_are_told_where_to_go_and_what_to_ask_next() {
 }
 
 #[tokio::test]
+async fn what_players_tell_is_counted_however_it_comes_and_changes_no_answer() {
+    let world = steered().await;
+    let (asset, _) = world.playable(&[1000]).await;
+    let segment = format!("{asset}/{VERSION}/v/0.m4s");
+    let plain = world.get(&segment).await;
+    let with_query = world.get(&format!("{segment}?CMCD=bs%2Csid%3D%22abc%22")).await;
+    let fields = [("cmcd-session", "sid=\"abc\""), ("cmcd-request", "bl=2100")];
+    let with_fields = world.ask(Method::GET, &segment, &fields).await;
+    for answer in [with_query, with_fields] {
+        assert_eq!((answer.status(), &answer.headers()["etag"]), (plain.status(), &plain.headers()["etag"]));
+    }
+    assert_eq!(world.get(&format!("{segment}?CMCD=%3D%3D")).await.status(), 200, "a damaged report costs itself");
+    // Of steering it is known where the player is.
+    assert_eq!(world.get(&format!("{asset}/steering?_HLS_pathway=west&CMCD=sta%3Dr")).await.status(), 200);
+    let post = |kind: &'static str, body: String| {
+        world.http.post(world.url("cmcd")).header("content-type", kind).header("origin", "http://page.test").body(body).send()
+    };
+    let events = post("application/cmcd", "e=t,cdn=\"east\",ts=1\nnonsense(\ne=e,ec=(\"E1\"),ts=2\n".to_owned()).await.unwrap();
+    assert_eq!((events.status().as_u16(), &events.headers()["access-control-allow-origin"]), (204, &"*".parse().unwrap()));
+    for (answer, status, slug) in [
+        (post("text/plain", "e=t".to_owned()).await.unwrap(), 415, "unsupported-media-type"),
+        (post("application/cmcd", "x".repeat(100_000)).await.unwrap(), 413, "too-large"),
+    ] {
+        assert_eq!((answer.status().as_u16(), problem(answer).await.0), (status, slug.to_owned()));
+    }
+    let metrics = world.get("metrics").await.text().await.unwrap();
+    for (name, count) in [("cmcd_reports_total", 5), ("cmcd_complaints_total", 3), ("cmcd_damaged_total", 2)] {
+        assert!(metrics.contains(&format!("flame_{name}{{service=\"streaming\"}} {count}\n")), "{name}\n{metrics}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_protected_has_no_pathways_and_with_one_site_nothing_has() {
     let folder = Scratch::new("steering");
     keys::ensure(folder.path()).unwrap();

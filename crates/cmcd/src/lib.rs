@@ -1,11 +1,13 @@
 //! What players tell of themselves: Common Media Client Data, version 1 (CTA-5004) and 2 (CTA-5004-A), in a query argument, in
 //! fields, or as a batch of events. Text in, values out.
 //!
+//! Surrogates take it in, and so does streaming; what they make of it is theirs.
+//!
 //! Version 2 writes most numbers as inner lists, one for each kind of media; both forms are read. Keys that are not used here are
 //! passed over, as the standard wants; text that is no dictionary of structured fields (RFC 9651) is no report.
 
-use axum::http::{HeaderMap, HeaderName};
 use flame_naming::identity::url;
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
@@ -30,6 +32,10 @@ pub struct Report {
     pub session: Option<String>,
     /// `cid`: the content.
     pub content: Option<String>,
+    /// `cdn`: the content delivery network, or the pathway, that the player takes.
+    pub network: Option<String>,
+    /// `url`: what was asked for, of an event that tells of an answer.
+    pub url: Option<String>,
     /// `bs`: the buffer ran dry since the last request.
     pub is_starved: bool,
     /// `bl`: media in the buffer, the least of all kinds.
@@ -81,6 +87,12 @@ impl Carried {
 // === impl Report ===
 
 impl Report {
+    /// Whether it tells of an empty buffer, of waiting, or of an error.
+    #[must_use]
+    pub fn complains(&self) -> bool {
+        self.is_starved || self.is_rebuffering || self.is_error
+    }
+
     /// Reads the text of one report.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -94,6 +106,8 @@ impl Report {
         Some(Self {
             session: said.get("sid").and_then(identifier),
             content: said.get("cid").and_then(identifier),
+            network: said.get("cdn").and_then(identifier),
+            url: said.get("url").and_then(word).map(str::to_owned),
             is_starved: said.get("bs").is_some_and(is_true),
             buffer_ms: numbers("bl").into_iter().min(),
             throughput_kbps: numbers("mtp").into_iter().min(),
@@ -164,6 +178,8 @@ mod tests {
         let expected = Report {
             session: Some("abc".into()),
             content: Some("film".into()),
+            network: None,
+            url: None,
             is_starved: true,
             buffer_ms: Some(2100),
             throughput_kbps: Some(5000),
@@ -188,6 +204,15 @@ mod tests {
         assert_eq!(Carried::of("/film/1.m4s", &fields), carried);
         assert_eq!(Carried::of("/film/1.m4s?CMCDX=bl%3D1", &HeaderMap::new()), Carried::Nothing);
         assert_eq!(Carried::of("/film/1.m4s?CMCD=%3D%3D", &HeaderMap::new()), Carried::Damaged);
+    }
+
+    #[test]
+    fn where_it_plays_from_is_said_by_the_network_or_by_the_url() {
+        let event = r#"cdn="east",e=rr,sid="abc",ts=1,url="https://east.example/~cdn/film/1.m4s",v=2"#;
+        let report = Report::parse(event).unwrap();
+        assert_eq!(report.network.as_deref(), Some("east"));
+        assert_eq!(report.url.as_deref(), Some("https://east.example/~cdn/film/1.m4s"));
+        assert!(!report.complains() && Report::parse("bs").unwrap().complains());
     }
 
     #[test]
