@@ -1,7 +1,7 @@
 // Runs in the browser: lets a player play the URL of the query, seeks and switches as the query asks, and writes down
 // what a viewer would have seen. Only observes: the verdict is the caller's.
 //
-// `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches)` begins, and answers
+// `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches, clearKey)` begins, and answers
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
 // first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself.
@@ -236,6 +236,8 @@ window.addEventListener('unhandledrejection', ({ reason }) => {
 window.judge = {
   seen, finish, standing, begun: () => seen.first_frame_ms !== null, idle: () => !busy, over: () => seen.done,
 };
+// The identifier and the key that the page was told, as bytes in hexadecimal; null where it knows none.
+const [keyId, key] = query.get('key') ? query.get('key').split(':') : [null, null];
 player = open(video, query.get('url'), {
   ready: (audioTracks) => {
     seen.levels = player.levels()?.length ?? null;
@@ -253,4 +255,4 @@ player = open(video, query.get('url'), {
     if (!busy) finish();
   },
   error: fail,
-}, switches);
+}, switches, key && { id: keyId, key });

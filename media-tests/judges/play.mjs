@@ -2,7 +2,7 @@
 // same time in one browser, a page each, and have a line each.
 //
 //   node play.mjs PLAYER URL [PLAYER URL ...] [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
-//     [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]
+//     [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
@@ -10,6 +10,7 @@
 // from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
 // --text TAG: shows the subtitles of this language.
 // --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
+// --clear-key: the page knows this key, 32 hexadecimal digits as its identifier is, and tells the player.
 // --thumbnails: asks the player for its small pictures of these times, and looks at them.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
@@ -37,7 +38,8 @@ const { values, positionals } = parseArgs({
   options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
     switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' },
-    audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' } },
+    audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' },
+    'clear-key': { type: 'string', default: '' } },
 });
 const pairs = positionals.flatMap((name, at) => (at % 2 === 0 ? [{ player: PLAYERS[name], url: positionals[at + 1] }] : []));
 const thumbnails = values.thumbnails.split(',').filter((time) => time !== '').map(Number);
@@ -48,7 +50,7 @@ const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds
 if (pairs.length === 0 || !pairs.every(({ player, url }) => player && url) || !['own', 'media'].includes(values.page)
     || ![...seeks, ...thumbnails, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [PLAYER URL ...] [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]]');
+    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]');
   process.exit(2);
 }
 
@@ -98,7 +100,7 @@ async function watch(browser, url, at) {
   }
   const query = new URLSearchParams({
     url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text, sounds: JSON.stringify(sounds),
-    thumbnails: JSON.stringify(thumbnails),
+    thumbnails: JSON.stringify(thumbnails), key: values['clear-key'],
   });
   await page.goto(`${origin}/page.html?${query}`);
   // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.

@@ -5,6 +5,7 @@
 //! nothing of parts read past them (section 6.3.1).
 
 mod clip;
+mod ts;
 
 use std::fmt::Write;
 
@@ -371,6 +372,10 @@ impl LiveMedia {
             );
             line(text, format_args!("#EXT-X-PART-INF:PART-TARGET={part_target}"));
         }
+        self.sequences(text);
+    }
+
+    fn sequences(&self, text: &mut String) {
         line(text, format_args!("#EXT-X-MEDIA-SEQUENCE:{}", self.first_number));
         let dropped = u64::from(self.segments.first().is_some_and(|first| first.is_discontinuity));
         if self.discontinuity_sequence + dropped > 0 {

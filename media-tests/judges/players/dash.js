@@ -4,7 +4,11 @@
 // a still picture before the next segment, and now and then a hole.
 const SWITCHING_BUFFER_S = 4;
 
-export function open(video, url, tell, switches) {
+// As EME writes octets.
+const base64 = (hex) => btoa(String.fromCharCode(...hex.match(/../g).map((octet) => parseInt(octet, 16))))
+  .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+export function open(video, url, tell, switches, clearKey) {
   const { events, errors } = dashjs.MediaPlayer;
   const nameOf = (code) => Object.keys(errors).find((name) => name.endsWith('_CODE') && errors[name] === code) ?? `${code}`;
   const player = dashjs.MediaPlayer().create();
@@ -28,6 +32,9 @@ export function open(video, url, tell, switches) {
   // a little and pauses, and the element never does.
   player.on(events.PLAYBACK_ENDED, ({ isLast }) => { if (isLast) tell.ended(); });
   player.initialize(video, url, false);
+  if (clearKey) {
+    player.setProtectionData({ 'org.w3.clearkey': { clearkeys: { [base64(clearKey.id)]: base64(clearKey.key) } } });
+  }
   // Its default is a server on the Internet; clocks come from the MPD's UTCTiming or are the machine's.
   player.clearDefaultUTCTimingSources();
   return {

@@ -3,7 +3,7 @@
 // Seconds of the buffer that a level taken by hand leaves as they are: enough to fetch a segment meanwhile.
 const KEPT_S = 2;
 
-export function open(video, url, tell) {
+export function open(video, url, tell, switches, clearKey) {
   const { Category, Code, Severity } = shaka.util.Error;
   const nameOf = (enumeration, value) => Object.keys(enumeration).find((name) => enumeration[name] === value) ?? `${value}`;
   const player = new shaka.Player();
@@ -17,6 +17,7 @@ export function open(video, url, tell) {
   const levels = () => player.getVideoTracks().sort((one, other) => one.bandwidth - other.bandwidth);
   const playing = () => tell.level(levels().findIndex((level) => level.active));
   player.configure({ streaming: { preferNativeHls: false } });
+  if (clearKey) player.configure({ drm: { clearKeys: { [clearKey.id]: clearKey.key } } });
   player.addEventListener('error', ({ detail }) => fail(detail));
   // It goes on after these, where hls.js tells an error.
   player.addEventListener('gapjumped', () => tell.error('gap', `jumped to ${video.currentTime} s`, false));

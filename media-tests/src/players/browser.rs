@@ -50,6 +50,8 @@ pub struct Viewing {
     pub sounds: Vec<(&'static str, u32)>,
     /// Times of which the player is then asked for its small picture, seconds.
     pub thumbnails_s: Vec<f64>,
+    /// A key that the page knows, `ID:KEY` in hexadecimal.
+    pub clear_key: Option<String>,
 }
 
 /// What a viewer would have seen.
@@ -198,6 +200,9 @@ pub async fn watch_beside(players: &[(Player, &str)], viewing: &Viewing) -> Resu
     if !viewing.thumbnails_s.is_empty() {
         let times: Vec<String> = viewing.thumbnails_s.iter().map(ToString::to_string).collect();
         arguments.extend(["--thumbnails".to_owned(), times.join(",")]);
+    }
+    if let Some(key) = &viewing.clear_key {
+        arguments.extend(["--clear-key".to_owned(), key.clone()]);
     }
     let printed = node("play.mjs", arguments).await?;
     let lines = printed.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());

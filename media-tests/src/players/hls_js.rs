@@ -10,15 +10,7 @@ pub use super::browser::{Page, Seen};
 /// # Errors
 /// When the browser cannot be run.
 pub async fn watch(url: &str, page: Page) -> Result<Seen> {
-    watch_for(url, page, 0).await
-}
-
-/// The same of what does not end, for `seconds` from its first picture on.
-///
-/// # Errors
-/// When the browser cannot be run.
-pub async fn watch_for(url: &str, page: Page, seconds: u32) -> Result<Seen> {
-    browser::watch(Player::HlsJs, url, &Viewing { page, for_s: seconds, ..Viewing::default() }).await
+    browser::watch(Player::HlsJs, url, &Viewing { page, ..Viewing::default() }).await
 }
 
 /// Plays `url` to the end without an error, a stall or a hole.

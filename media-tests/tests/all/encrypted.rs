@@ -40,4 +40,17 @@ async fn players_open_what_is_encrypted() {
         }))
         .await;
     }
+    // Of DASH the page has to know the key: here it takes it from where playlists say that it is.
+    let playlist = before.lines().find(|line| !line.is_empty() && !line.starts_with('#')).expect("a variant");
+    let text = reqwest::get(url(playlist)).await.expect("the router answers").text().await.expect("a playlist is text");
+    let key_id = text.split_once("/keys/").expect("it names the key").1.get(..32).expect("its identifier").to_owned();
+    let octets = reqwest::get(url(&format!("keys/{key_id}"))).await.expect("the router answers").bytes().await;
+    let key: String = octets.expect("a key").iter().map(|octet| format!("{octet:02x}")).collect();
+    let viewing = Viewing { clear_key: Some(format!("{key_id}:{key}")), ..Viewing::default() };
+    browser::two_at_a_time([Player::Shaka, Player::DashJs].map(async |player| {
+        let seen = browser::watch(player, &url("manifest.mpd"), &viewing).await.expect("the browser can be run");
+        assert_eq!(seen.flaw(), None, "{}", player.name());
+        assert!((seen.duration_s - LENGTH_S).abs() < 0.2 && seen.sound_bytes > 0, "{}: {seen:?}", player.name());
+    }))
+    .await;
 }

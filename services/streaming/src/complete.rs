@@ -217,6 +217,7 @@ impl Complete {
                 bandwidth_bps: facts.peak_bandwidth_bps,
                 timescale: self.media.timescale,
                 start_with_sap: self.media.independent_segments.then_some(1),
+                key_id: None,
             },
             start_ticks: self.start_ticks,
             segment_ticks: self.media.segment_ticks.clone(),

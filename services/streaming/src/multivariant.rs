@@ -99,9 +99,13 @@ pub(crate) fn mpd(
     version: &str,
     (tracks, subtitles, thumbnails): (&[Listed<'_>], &[Subtitle], Option<&Thumbnails>),
     clip: Option<Clip>,
-    ways: &Ways,
+    (seal, ways): (Option<&Seal>, &Ways),
 ) -> Result<Document, PlaylistError> {
-    let sounds = tracks.iter().filter(|track| track.facts.kind == TrackKind::Audio).count();
+    let sealed = seal.map(|seal| seal.version(version));
+    // Small pictures are in the clear.
+    let (clear, version) = (version, sealed.as_deref().unwrap_or(version));
+    let fits = |track: &&Listed<'_>| seal.is_none_or(|seal| seal.takes(&track.facts.codec, Container::FragmentedMp4));
+    let sounds = tracks.iter().filter(fits).filter(|track| track.facts.kind == TrackKind::Audio).count();
     let mut names: Vec<String> = Vec::new();
     let track = |track: &Listed<'_>| {
         let (facts, complete) = (&track.facts, track.complete.as_ref()?);
@@ -113,13 +117,15 @@ pub(crate) fn mpd(
             names.push(name.clone());
             (if twins == 0 { name } else { format!("{name} {}", twins + 1) }, is_default)
         });
-        Some(complete.dash(facts, format!("{version}/{}", facts.name), role(facts.role), chosen))
+        let mut made = complete.dash(facts, format!("{version}/{}", facts.name), role(facts.role), chosen);
+        made.track.key_id = seal.map(|seal| seal.key.id);
+        Some(made)
     };
     let texts = grid(tracks).into_iter().flat_map(|grid| subtitles.iter().map(|text| file(version, text, grid)));
     let texts: Vec<DashText> = texts.collect();
-    let tracks: Vec<_> = in_order(tracks).into_iter().filter_map(track).collect();
+    let tracks: Vec<_> = in_order(tracks).into_iter().filter(fits).filter_map(track).collect();
     let tiles = thumbnails.map(|thumbnails| Tiles {
-        folder: format!("{version}/{SHEETS_FOLDER}"),
+        folder: format!("{clear}/{SHEETS_FOLDER}"),
         interval_ms: thumbnails.interval_ms.into(),
         columns: thumbnails.columns,
         rows: thumbnails.rows,
@@ -201,7 +207,8 @@ fn role(role: SoundRole) -> Role {
     }
 }
 
-fn fits_ts(codec: &str) -> bool {
+/// Whether transport streams carry this codec.
+pub(crate) fn fits_ts(codec: &str) -> bool {
     TS_CODECS.iter().any(|known| codec.starts_with(known)) || codec == "ec-3"
 }
 

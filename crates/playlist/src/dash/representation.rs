@@ -13,6 +13,11 @@ const PURPOSE_SCHEME: &str = "urn:tva:metadata:cs:AudioPurposeCS:2007";
 /// Sets that show the same in different codecs name each other (DASH-IF IOP 4.3 section 3.8).
 const SWITCHING_SCHEME: &str = "urn:mpeg:dash:adaptation-set-switching:2016";
 
+/// Encrypted samples (ISO/IEC 23009-1 section 5.8.5.2), and who opens them: DASH-IF's identifier of Clear Key.
+const PROTECTION_SCHEME: &str = "urn:mpeg:dash:mp4protection:2011";
+const CENC_NAMESPACE: &str = "urn:mpeg:cenc:2013";
+const CLEAR_KEY_SCHEME: &str = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e";
+
 /// What of a track an MPD says in every Period.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DashTrack {
@@ -38,6 +43,8 @@ pub struct DashTrack {
     pub timescale: u32,
     /// Stream access point type of the first sample of every segment, if it is one: 1 or 2 allow switching.
     pub start_with_sap: Option<u8>,
+    /// Identifier of the key of its samples, where they are encrypted (`cbcs` of ISO/IEC 23001-7).
+    pub key_id: Option<[u8; 16]>,
 }
 
 /// What a track carries.
@@ -123,7 +130,7 @@ impl Set {
             .with_if("selectionPriority", track.is_preferred.then_some(2))
             .with_if("segmentAlignment", pieces.iter().all(|piece| first.is_aligned(piece)).then_some("true"))
             .with_if("startWithSAP", sap);
-        element = bounds(element, &pieces);
+        element = bounds(element, &pieces).children(track.key_id.into_iter().flat_map(protection));
         let is_video = |set: &Self| matches!(tracks[set.tracks[0]].kind, DashKind::Video { .. });
         if is_video(self) {
             let others = sets.iter().enumerate().filter(|(at, set)| *at != number && is_video(set));
@@ -160,6 +167,7 @@ impl DashTrack {
             && family(&self.codec) == family(&other.codec)
             && (matches!(self.kind, DashKind::Video { .. }) || self.language == other.language)
             && (self.role, &self.label) == (other.role, &other.label)
+            && self.key_id == other.key_id
     }
 
     fn check(&self) -> Result<(), PlaylistError> {
@@ -337,6 +345,18 @@ fn escaped(folder: &str) -> String {
 
 pub(super) fn descriptor(name: &'static str, scheme: &str, value: &str) -> Element {
     Element::new(name).with("schemeIdUri", scheme).with("value", value)
+}
+
+/// What players have to know of samples that are encrypted: how, with which key (ISO/IEC 23001-7 section 11.2), and that the key itself is all
+/// that opens them (Clear Key). Where the key is to be had an MPD cannot say: players take such addresses as relative to their page.
+fn protection(key_id: [u8; 16]) -> [Element; 2] {
+    let hex: String = key_id.iter().map(|octet| format!("{octet:02x}")).collect();
+    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    let common = descriptor("ContentProtection", PROTECTION_SCHEME, "cbcs");
+    [
+        common.with("xmlns:cenc", CENC_NAMESPACE).with("cenc:default_KID", uuid),
+        descriptor("ContentProtection", CLEAR_KEY_SCHEME, "ClearKey1.0"),
+    ]
 }
 
 pub(super) fn label(text: &str) -> Element {

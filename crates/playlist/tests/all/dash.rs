@@ -235,6 +235,22 @@ fn a_dollar_in_a_folder_is_no_identifier() {
     assert!(text.contains("media=\"a$$Number$$b/v/$Number$.m4s\""), "{text}");
 }
 
+#[test]
+fn of_encrypted_samples_an_mpd_says_how_and_with_which_key() {
+    let key_id = Some(*b"\x01\x23\x45\x67\x89\xab\xcd\xef0123456\xff");
+    let sealed = DashTrack { key_id, ..video("v", 360, 800_000) };
+    let text = vod_mpd(&[vod(sealed, &[60_000]), vod(audio("a", "en", Role::Main), &[96_000])], &[]).unwrap();
+    let elements = read(&text);
+    let said: Vec<_> = elements.iter().filter(|element| element.name == "ContentProtection").collect();
+    assert_eq!(said.len(), 2, "{text}");
+    assert_eq!(said[0].attributes["schemeIdUri"], "urn:mpeg:dash:mp4protection:2011");
+    assert_eq!(said[0].attributes["value"], "cbcs");
+    assert_eq!(said[0].attributes["cenc:default_KID"], "01234567-89ab-cdef-3031-3233343536ff");
+    assert_eq!(said[1].attributes["schemeIdUri"], "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e");
+    // Ahead of what else is said of the set (the order of the schema).
+    assert!(text.find("<ContentProtection").unwrap() < text.find("<Role").unwrap(), "{text}");
+}
+
 proptest! {
     #[test]
     fn any_text_is_escaped_and_any_timeline_decodes(

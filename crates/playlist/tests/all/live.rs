@@ -180,6 +180,24 @@ fn segments(text: &str) -> Vec<&str> {
 }
 
 #[test]
+fn as_transport_streams_whole_segments_are_listed_under_their_numbers() {
+    let whole = |at_ms| segment(at_ms, Content::Whole(parts(&[500, 500, 500, 500])));
+    let begun = LiveSegment { is_discontinuity: true, ..whole(4_000) };
+    let under_way = segment(6_000, Content::UnderWay(parts(&[500])));
+    let media = live(vec![whole(0), segment(2_000, Content::Gap), begun, under_way]);
+    let text = media.transport_streams().unwrap();
+    let expected = "#EXTM3U\n#EXT-X-VERSION:8\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:HOLD-BACK=6.0\n\
+        #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:00.000Z\n#EXTINF:2.0,\n7.ts\n\
+        #EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:02.000Z\n#EXT-X-GAP\n#EXTINF:2.0,\n8.ts\n\
+        #EXT-X-DISCONTINUITY\n#EXT-X-PROGRAM-DATE-TIME:2026-11-26T12:00:04.000Z\n#EXTINF:2.0,\n9.ts\n";
+    assert_eq!(text, expected);
+    let over = LiveMedia { is_over: true, ..live(vec![whole(0)]) }.transport_streams().unwrap();
+    assert!(over.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && over.ends_with("7.ts\n#EXT-X-ENDLIST\n"), "{over}");
+    assert!(live(vec![segment(0, Content::Gap)]).transport_streams().is_err());
+}
+
+#[test]
 fn a_segment_of_a_clock_that_drifts_says_the_time_of_the_wall() {
     let late = |offset_ms, at_ms| LiveSegment { wall_offset_ms: offset_ms, ..segment(at_ms, Content::Whole(parts(&[2000]))) };
     let text = live(vec![late(0, 0), late(40, 2_000), late(-1_250, 4_000)]).playlist(false).unwrap();

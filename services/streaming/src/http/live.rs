@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, header};
-use flame_playlist::{Directives, Position, directives};
+use flame_playlist::{Container, Directives, Position, directives};
 use flame_service_host::{Failure, FailureResult};
 
+use super::media::TS_TYPE;
 use super::multivariant::{CACHE_CONTROL, MPD_TYPE, PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
 use super::{State, error};
@@ -127,7 +128,8 @@ pub(super) async fn file(
             let found = track.keyframe(number).ok_or_else(|| error::missing(format_args!("I-frame {number}")))?;
             (found.0, Product::Keyframe(found.1))
         }
-        File::Init(_) | File::Ts(_) => return Err(error::missing("file of what is live")),
+        File::Ts(number) => (number, Product::Ts),
+        File::Init(_) => return Err(error::missing("file of what is live")),
     };
     let octets = track.init_of(number).zip(track.segment(number)).ok_or_else(|| missing(number))?;
     derived(state, octets, (number, product), request).await
@@ -142,7 +144,8 @@ pub(super) async fn derived(
 ) -> FailureResult<Response<Body>> {
     let made = state.workshop.of_sent((&init, &segment), number, product).await;
     let made = made.map_err(|error| error::of_derive(&error))?;
-    Ok(held((&made.bytes, &made.identity), MEDIA_TYPE, IMMUTABLE, request))
+    let media_type = if product.is_ts() { TS_TYPE } else { MEDIA_TYPE };
+    Ok(held((&made.bytes, &made.identity), media_type, IMMUTABLE, request))
 }
 
 /// A segment that is just being made: each part as soon as it is there. Its length and its tag are not known yet, so there are
@@ -214,18 +217,38 @@ pub(super) async fn send(
     }
 }
 
-/// The multivariant playlist of a live channel, or of a clip of it.
+/// Of what is or was live there are clips as fragmented MP4 only.
+pub(super) fn no_ts_clip() -> Failure {
+    Failure::bad_request("a clip of what is or was live is offered as fragmented MP4 and as DASH only: `index.m3u8`, `manifest.mpd`")
+}
+
+/// The playlist of a live track as transport streams.
+pub(super) fn transport_streams(
+    (channel, track): &(Arc<Channel>, Arc<Track>),
+    query: Option<&str>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    if asked(query)?.is_some() {
+        return Err(no_ts_clip());
+    }
+    let target = channel.target_duration_s().ok_or_else(|| error::not_begun(channel.id))?;
+    let document = track.view(target).transport_streams().map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, &plain(target), method, headers))
+}
+
+/// The multivariant playlist of a live channel in a form, or of a clip of it.
 pub(super) fn multivariant(
-    channel: &Channel,
+    (channel, container): (&Channel, Container),
     query: Option<&str>,
     ways: &Ways,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let document = match asked(query)? {
-        None => channel.multivariant(ways).ok_or_else(|| error::not_begun(channel.id))?,
+        None => channel.multivariant(container, ways).ok_or_else(|| error::not_begun(channel.id))?,
+        Some(_) if container == Container::TransportStream => return Err(no_ts_clip()),
         Some(asked) => {
             let (views, span) = clip_of(channel, asked)?;
-            view::multivariant(&channel.media_version, &views, Some(span), ways)
+            view::multivariant((&channel.media_version, container), &views, Some(span), ways)
         }
     };
     let document = document.map_err(|refusal| Failure::internal(&refusal))?;

@@ -29,7 +29,7 @@ use crate::track::{Piece, Track, TrackError};
 /// From a track's playlist to what belongs to the asset.
 const TO_ASSET: &str = "../../";
 /// Media type of transport streams.
-const TS_TYPE: &str = "video/mp2t";
+pub(super) const TS_TYPE: &str = "video/mp2t";
 
 /// The media playlist of a track
 #[utoipa::path(
@@ -112,12 +112,22 @@ pub(super) async fn ts_playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    let clip = clip_of(query.as_deref())?;
+    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+        return live::transport_streams(&found, query.as_deref(), (&method, &headers));
+    }
     if let Some(text) = TextName::of(&name) {
+        let clip = clip_of(query.as_deref())?;
         return text::playlist(&state, &text, (Container::TransportStream, clip), (&method, &headers)).await;
     }
     let seal = sealed::seal(&state, &name, tag).await?;
-    listed(&find(&state, &name).await?, Container::TransportStream, (clip, seal.as_ref()), (&method, &headers))
+    let found = find(&state, &name).await?;
+    if let Stored::Recording(recording) = &found
+        && seal.is_none()
+    {
+        return recorded::transport_streams(recording, query.as_deref(), (&method, &headers));
+    }
+    let clip = clip_of(query.as_deref())?;
+    listed(&found, Container::TransportStream, (clip, seal.as_ref()), (&method, &headers))
 }
 
 /// The I-frames of a track

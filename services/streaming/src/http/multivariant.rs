@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::Problem;
-use flame_api::metadata::{SoundLabel, Version};
+use flame_api::metadata::{Encryption, SoundLabel, Version};
 use flame_playlist::Container;
 use flame_service_host::{Failure, FailureResult, Path};
 use futures_util::future::join_all;
@@ -60,7 +60,8 @@ pub(super) async fn playlist(
     let asset = names::asset(&asset).map_err(error::of_name)?;
     if let Some(channel) = state.live.find(asset) {
         let ways = state.steering.ways(asset, false);
-        return live::multivariant(&channel, query.as_deref(), &ways, (&method, &headers));
+        let form = (&*channel, Container::FragmentedMp4);
+        return live::multivariant(form, query.as_deref(), &ways, (&method, &headers));
     }
     let document = hls(&state, asset, Container::FragmentedMp4, query.as_deref()).await?;
     Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
@@ -93,6 +94,11 @@ pub(super) async fn ts_playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
+    if let Some(channel) = state.live.find(asset) {
+        let ways = state.steering.ways(asset, false);
+        let form = (&*channel, Container::TransportStream);
+        return live::multivariant(form, query.as_deref(), &ways, (&method, &headers));
+    }
     let document = hls(&state, asset, Container::TransportStream, query.as_deref()).await?;
     Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, &method, &headers))
 }
@@ -129,15 +135,19 @@ pub(super) async fn mpd(
         return live::mpd(&channel, query.as_deref(), &ways, (&method, &headers));
     }
     let presentation = current(&state, asset).await?;
-    if presentation.encryption.is_some() {
-        return Err(error::missing("DASH of an encrypted asset: it is offered as HLS"));
+    if presentation.encryption == Some(Encryption::Aes128) {
+        return Err(error::missing("DASH of an asset that is encrypted as `aes-128`: `sample-aes` would be"));
     }
     let subtitles = &presentation.subtitles[..];
-    let ways = state.steering.ways(asset, presentation.protected);
+    let seal = state.seals.current(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
+    let (seal, ways) = (seal.as_ref(), state.steering.ways(asset, presentation.protected));
     let playing = playing(&state, asset, &presentation).await?;
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
     {
+        if seal.is_some() {
+            return Err(error::missing("DASH of an encrypted recording"));
+        }
         let document = recorded::mpd(&state, asset, (&presentation, version), query.as_deref(), &ways).await?;
         return Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers));
     }
@@ -150,11 +160,11 @@ pub(super) async fn mpd(
             }
             let tracks: Vec<_> = tracks.into_iter().map(Result::ok).collect();
             let (tracks, thumbnails) = (of_version(version, tracks), version.thumbnails.as_ref());
-            multivariant::mpd(&version.name, (&tracks, subtitles, thumbnails), clip, &ways)
+            multivariant::mpd(&version.name, (&tracks, subtitles, thumbnails), clip, (seal, &ways))
         }
         Playing::Uploaded(uploaded) => {
             let tracks = of_uploaded(&uploaded, &presentation.sound_labels);
-            multivariant::mpd(&uploaded.version, (&tracks, subtitles, None), clip, &ways)
+            multivariant::mpd(&uploaded.version, (&tracks, subtitles, None), clip, (seal, &ways))
         }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
@@ -169,10 +179,9 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
     let playing = playing(state, asset, &presentation).await?;
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
-        && container == Container::FragmentedMp4
         && seal.is_none()
     {
-        return recorded::multivariant(state, asset, (&presentation, version), query, &ways).await;
+        return recorded::multivariant(state, asset, (&presentation, version), (query, container), &ways).await;
     }
     let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let document = match playing {

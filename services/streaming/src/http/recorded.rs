@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::metadata::Version;
-use flame_playlist::Phase;
+use flame_playlist::{Container, Phase};
 use flame_service_host::{Failure, FailureResult};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -33,6 +33,19 @@ pub(super) fn playlist(
     };
     let span = span_of(asked, std::slice::from_ref(&recording.view))?;
     let document = recording.view.clip(span).map_err(|refusal| error::of_playlist(&refusal))?;
+    Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
+}
+
+/// The playlist of a track as transport streams.
+pub(super) fn transport_streams(
+    recording: &Recording,
+    query: Option<&str>,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Response<Body>> {
+    if live::asked(query)?.is_some() {
+        return Err(live::no_ts_clip());
+    }
+    let document = recording.view.transport_streams().map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
 
@@ -65,7 +78,8 @@ pub(super) async fn file(
             let Some((number, at)) = recording.view.keyframe(number) else { return Ok(None) };
             (number, Product::Keyframe(at))
         }
-        File::Init(_) | File::Part(..) | File::Ts(_) => return Ok(None),
+        File::Ts(number) => (number, Product::Ts),
+        File::Init(_) | File::Part(..) => return Ok(None),
     };
     let Some(octets) = recording.init_of(number).zip(recording.segment(number)) else { return Ok(None) };
     live::derived(state, octets, (number, product), request).await.map(Some)
@@ -76,12 +90,15 @@ pub(super) async fn multivariant(
     state: &State,
     asset: Uuid,
     (presentation, version): (&Presentation, &Version),
-    query: Option<&str>,
+    (query, container): (Option<&str>, Container),
     ways: &Ways,
 ) -> FailureResult<Document> {
     let views = views(state, asset, presentation, version).await?;
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
-    view::multivariant(&version.name, &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
+    if span.is_some() && container == Container::TransportStream {
+        return Err(live::no_ts_clip());
+    }
+    view::multivariant((&version.name, container), &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
 }
 
 /// The MPD of a recording, or of a clip of it.

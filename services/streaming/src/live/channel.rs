@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use flame_api::live::{Channel as Shown, ChannelState, LadderStanding, LiveTerms, LiveTrack, Mark, SourceStanding};
-use flame_playlist::{DateRange, PlaylistError, RenditionReport, date_ranges_since};
+use flame_playlist::{Container, DateRange, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
 
 use super::clock::Clock;
@@ -329,9 +329,9 @@ impl Channel {
             .collect()
     }
 
-    /// The multivariant playlist; `None` while not every track has a whole segment.
-    pub(crate) fn multivariant(&self, ways: &Ways) -> Option<Result<Document, PlaylistError>> {
-        Some(view::multivariant(&self.media_version, &self.views()?, None, ways))
+    /// The multivariant playlist in a form; `None` while not every track has a whole segment.
+    pub(crate) fn multivariant(&self, container: Container, ways: &Ways) -> Option<Result<Document, PlaylistError>> {
+        Some(view::multivariant((&self.media_version, container), &self.views()?, None, ways))
     }
 }
 

@@ -12,6 +12,8 @@
 //! ```
 //! Every document has a version; what a newer release wrote is refused.
 
+mod keys;
+
 use flame_api::live::{LiveLadder, LiveTrack, Mark, Source};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use self::keys::TrackKeys;
 use super::forgetting::ForgottenDocument;
 use super::window::{Keyframe, Segment, State};
 
@@ -87,6 +90,9 @@ pub(crate) struct TrackDocument {
 pub(crate) struct InitDocument {
     pub(crate) size_bytes: u64,
     pub(crate) sha256: String,
+    /// Transfer characteristics of its pictures (H.273), where it says them; older releases did not note them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) transfer: Option<u16>,
 }
 
 /// Some segments.
@@ -174,10 +180,6 @@ pub(crate) struct NumbersDocument {
     /// The first one that nobody can have seen anything of.
     pub(crate) next: u64,
 }
-
-/// Where the tracks of a version lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TrackKeys(String);
 
 fn one() -> u64 {
     1
@@ -420,55 +422,6 @@ impl SegmentDocument {
         segment.is_stored = true;
         segment.keyframes.clone_from(&self.keyframes);
         segment
-    }
-}
-
-// === impl TrackKeys ===
-
-impl TrackKeys {
-    pub(crate) fn new(tenant: &str, channel: Uuid, media_version: &str, track: &str) -> Self {
-        Self(format!("{tenant}/live/{channel}/{media_version}/{track}"))
-    }
-
-    pub(crate) fn segment(&self, number: u64) -> String {
-        format!("{}/{number}.m4s", self.0)
-    }
-
-    /// All of the track.
-    pub(crate) fn folder(&self) -> String {
-        format!("{}/", self.0)
-    }
-
-    /// Whether a segment has this key.
-    pub(crate) fn is_segment(&self, key: &str) -> bool {
-        let name = key.strip_prefix(&self.folder()).and_then(|name| name.strip_suffix(".m4s"));
-        name.is_some_and(|number| number.parse::<u64>().is_ok())
-    }
-
-    pub(crate) fn init(&self, number: u32) -> String {
-        format!("{}/{}", self.0, flame_playlist::init_uri(number))
-    }
-
-    pub(crate) fn blocks(&self) -> String {
-        format!("{}/blocks/", self.0)
-    }
-
-    pub(crate) fn block(&self, number: u64) -> String {
-        // In the order of their names.
-        format!("{}/blocks/{number:012}.json", self.0)
-    }
-
-    /// Which block has this key.
-    pub(crate) fn block_of(&self, key: &str) -> Option<u64> {
-        key.strip_prefix(&self.blocks())?.strip_suffix(".json")?.parse().ok()
-    }
-
-    pub(crate) fn forgotten(&self) -> String {
-        format!("{}/forgotten.json", self.0)
-    }
-
-    pub(crate) fn recording(&self) -> String {
-        format!("{}/recording.json", self.0)
     }
 }
 

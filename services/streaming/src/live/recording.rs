@@ -167,8 +167,10 @@ impl Recording {
             |segment: &SegmentDocument| (!segment.is_gap()).then(|| (segment.size_bytes, digest(&segment.sha256)));
         let came = document.segments.iter().find(|segment| !segment.is_gap());
         let playlist = Document::new(media.playlist(false)?);
+        let newest = document.segments.last().and_then(|last| document.track.inits.get(last.init as usize));
         let view = View {
             facts: facts.clone(),
+            transfer: newest.and_then(|init| init.transfer),
             media,
             sizes_bytes: document.segments.iter().map(|segment| segment.size_bytes).collect(),
             keyframes: document.segments.iter().map(|segment| segment.keyframes.clone()).collect(),

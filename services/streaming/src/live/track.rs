@@ -9,6 +9,7 @@ use bytes::Bytes;
 use flame_api::live::LiveTrack;
 use flame_api::media::TrackKind;
 use flame_cmaf::arriving::{ArrivalError, Chunk, Defaults};
+use flame_cmaf::samples;
 use flame_playlist::{DateRange, LiveMedia, PlaylistError, Position, RenditionReport, Wait};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, watch};
@@ -50,6 +51,8 @@ pub(crate) struct Init {
     pub(crate) size_bytes: u64,
     pub(crate) sha256: [u8; 32],
     pub(crate) defaults: Option<Defaults>,
+    /// Transfer characteristics of its pictures (H.273), where it says them.
+    pub(crate) transfer: Option<u16>,
 }
 
 /// The playlists of one moment.
@@ -145,7 +148,8 @@ impl Track {
         let known = inits.iter().position(|init| init.sha256 == sha256);
         let at = known.unwrap_or(inits.len());
         let size_bytes = bytes.len() as u64;
-        let init = Init { bytes, size_bytes, sha256, defaults: Some(defaults) };
+        let transfer = samples::transfer_of(&bytes).ok().flatten();
+        let init = Init { bytes, size_bytes, sha256, defaults: Some(defaults), transfer };
         match inits.get_mut(at) {
             Some(slot) => *slot = init,
             None => inits.push(init),
@@ -324,8 +328,10 @@ impl Track {
     /// All that is known of it now.
     pub(crate) fn view(&self, target_duration_s: u64) -> View {
         // The facts first: nowhere is the window held while they are waited for.
-        let facts = self.facts();
-        self.window().view(facts, target_duration_s)
+        let (facts, inits) = (self.facts(), self.inits());
+        let view = self.window().view(facts, target_duration_s);
+        let newest = view.media.segments.last().and_then(|last| inits.get(usize::try_from(last.init).ok()?));
+        View { transfer: newest.and_then(|init| init.transfer), ..view }
     }
 
     /// Something changed that its playlists say and its window does not.
@@ -469,10 +475,11 @@ impl Init {
     /// One that is in the store.
     pub(crate) fn stored(document: &InitDocument) -> Option<Self> {
         let sha256 = super::documents::digest(&document.sha256)?;
-        Some(Self { bytes: Bytes::new(), size_bytes: document.size_bytes, sha256, defaults: None })
+        let (size_bytes, transfer) = (document.size_bytes, document.transfer);
+        Some(Self { bytes: Bytes::new(), size_bytes, sha256, defaults: None, transfer })
     }
 
     pub(crate) fn document(&self) -> InitDocument {
-        InitDocument { size_bytes: self.size_bytes, sha256: hex::encode(self.sha256) }
+        InitDocument { size_bytes: self.size_bytes, sha256: hex::encode(self.sha256), transfer: self.transfer }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use flame_api::live::LiveTrack;
 use flame_api::media::TrackKind;
 use flame_playlist::{
-    AudioRendition, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition, LiveIframes,
-    LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRendition,
+    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition, LiveIframes,
+    LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRange, VideoRendition,
     date_ranges_since, iframe_playlist, multivariant_playlist,
 };
 
@@ -15,15 +15,18 @@ use super::span::Span;
 use super::window::Keyframe;
 use crate::clip;
 use crate::complete::Bandwidth;
-use crate::multivariant::stable_iframes;
+use crate::multivariant::{fits_ts, stable_iframes};
 use crate::names::keyframe_uri;
 use crate::presentation::Document;
+use crate::source::listed_range;
 use crate::steering::Ways;
 
 /// A track at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
     pub(crate) facts: LiveTrack,
+    /// Transfer characteristics of its newest pictures (H.273), where they are said.
+    pub(crate) transfer: Option<u16>,
     pub(crate) media: LiveMedia,
     /// Of each segment.
     pub(crate) sizes_bytes: Vec<u64>,
@@ -35,19 +38,21 @@ pub(crate) struct View {
     pub(crate) origin_ticks: Option<u64>,
 }
 
-/// The multivariant playlist of these tracks, whose version is `version`; of a clip of them, if there is one.
+/// The multivariant playlist of these tracks, whose version is `version`, in this form; of a clip of them, if there is one.
 pub(crate) fn multivariant(
-    version: &str,
+    (version, container): (&str, Container),
     views: &[Arc<View>],
     span: Option<Span>,
     ways: &Ways,
 ) -> Result<Document, PlaylistError> {
     let query = span.map(|span| format!("?{span}")).unwrap_or_default();
     let mut input = MultivariantInput::default();
-    for view in views {
+    let is_ts = container == Container::TransportStream;
+    let file = if is_ts { "ts.m3u8" } else { "index.m3u8" };
+    for view in views.iter().filter(|view| !is_ts || fits_ts(&view.facts.codec)) {
         let facts = &view.facts;
         let folder = format!("{version}/{}", facts.name);
-        let uri = format!("{folder}/index.m3u8{query}");
+        let uri = format!("{folder}/{file}{query}");
         let Bandwidth { average_bps, peak_bps } = view.bandwidth();
         match facts.kind {
             TrackKind::Video => {
@@ -58,18 +63,18 @@ pub(crate) fn multivariant(
                     width: facts.width.unwrap_or(0),
                     height: facts.height.unwrap_or(0),
                     frame_rate: facts.frame_rate.map(|rate| (rate.num, rate.den)),
-                    video_range: None,
+                    video_range: view.video_range(),
                     average_bandwidth_bps: average_bps,
                     peak_bandwidth_bps: peak_bps,
                     stable_id: Some(facts.name.clone()),
                 });
-                if let Some(cost) = view.iframes_bandwidth().filter(|_| span.is_none()) {
+                if let Some(cost) = view.iframes_bandwidth().filter(|_| span.is_none() && !is_ts) {
                     input.iframes.push(IframeRendition {
                         uri: format!("{folder}/iframes.m3u8"),
                         codec: facts.codec.clone(),
                         width: facts.width.unwrap_or(0),
                         height: facts.height.unwrap_or(0),
-                        video_range: None,
+                        video_range: view.video_range(),
                         average_bandwidth_bps: cost.average_bps,
                         peak_bandwidth_bps: cost.peak_bps,
                         stable_id: Some(stable_iframes(&facts.name)),
@@ -144,6 +149,11 @@ impl View {
         let keyframes: usize = self.keyframes.iter().map(|found| size_of_val(found.as_slice())).sum();
         let segments = size_of_val(self.media.segments.as_slice()) + size_of_val(self.keyframes.as_slice());
         segments + keyframes + size_of_val(self.sizes_bytes.as_slice())
+    }
+
+    /// How bright its newest pictures get.
+    fn video_range(&self) -> Option<VideoRange> {
+        self.transfer.map(|transfer| listed_range(flame_cmaf::movie::VideoRange::of_transfer(transfer)))
     }
 
     fn ms(&self, ticks: u64) -> u64 {
@@ -247,6 +257,11 @@ impl View {
         None
     }
 
+    /// The playlist of its transport streams.
+    pub(crate) fn transport_streams(&self) -> Result<Document, PlaylistError> {
+        self.media.transport_streams().map(Document::new)
+    }
+
     /// The playlist of a clip.
     pub(crate) fn clip(&self, span: Span) -> Result<Document, PlaylistError> {
         let ticks = |ms: u64| clip::ticks(ms, self.media.timescale);
@@ -283,6 +298,7 @@ impl View {
                 bandwidth_bps: self.bandwidth().peak_bps,
                 timescale: self.media.timescale,
                 start_with_sap: Some(1),
+                key_id: None,
             },
             first_number: self.media.first_number + listed.start as u64,
             segments: self.media.segments[listed].to_vec(),

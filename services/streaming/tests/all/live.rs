@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flame_api::live::{Channel, ChannelState, LiveTrack, NewChannel, NewPublication, Publication};
 use flame_api::media::TrackKind;
 use flame_api::metadata::AssetState;
-use flame_cmaf::{MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
+use flame_cmaf::{Colour, MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use tokio::sync::mpsc;
@@ -46,10 +46,20 @@ impl Encoder {
         Self::with(TIMESCALE, 1280, from_ticks, part_ticks)
     }
 
+    /// One whose pictures are as bright as these transfer characteristics say (H.273).
+    pub fn bright(transfer: u16, from_ticks: i64) -> Self {
+        let colour = Colour { primaries: 9, transfer, matrix: 9, full_range: false };
+        Self::made((TIMESCALE, PART_TICKS), 1280, from_ticks, Some(colour))
+    }
+
     fn with(timescale: u32, width: u16, from_ticks: i64, part_ticks: i64) -> Self {
+        Self::made((timescale, part_ticks), width, from_ticks, None)
+    }
+
+    fn made((timescale, part_ticks): (u32, i64), width: u16, from_ticks: i64, colour: Option<Colour>) -> Self {
         let codec =
             PictureCodec::Avc(vec![1, 0x64, 0, 0x1f, 0xff, 0xe1, 0, 4, 0x67, 0x64, 0, 0x1f, 1, 0, 2, 0x68, 0xeb]);
-        let video = VideoConfig { codec, width, height: 720, timescale, colour: None, composition_delay_ticks: 0 };
+        let video = VideoConfig { codec, width, height: 720, timescale, colour, composition_delay_ticks: 0 };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         let writer = TrackWriter::new(&config, Segmentation::OnCall).unwrap();
         let mut encoder = Self { writer, next_ticks: from_ticks, part_ticks, seed: 7 };

@@ -218,6 +218,36 @@ async fn an_mpd_lists_what_is_being_made_and_it_is_sent_while_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn playlists_say_how_bright_pictures_get_after_a_restart_and_in_the_recording() {
+    let mut world = World::start().await;
+    let channel = channel(&world).await;
+    let name = format!("{}/index.m3u8", channel.id);
+    let mut number = 0;
+    // An encoder that says nothing, one of BT.2020 with PQ, one with HLG: the newest counts.
+    for (transfer, range) in [(None, None), (Some(16), Some("PQ")), (Some(18), Some("HLG"))] {
+        let begin = NOON_TICKS + number * (PARTS as i64) * PART_TICKS;
+        let mut encoder = transfer.map_or_else(|| Encoder::new(1280, begin), |transfer| Encoder::bright(transfer, begin));
+        let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+        send(&world, &publication, publication.first_number, &encoder.segment()).await;
+        number += 1;
+        let text = text(&world, &name).await;
+        let said = range.map(|range| format!("VIDEO-RANGE={range}"));
+        assert_eq!(text.matches("VIDEO-RANGE=").count(), said.as_ref().map_or(0, |_| 2), "{text}");
+        assert!(said.is_none_or(|said| text.matches(&said).count() == 2), "{text}");
+    }
+    world.restart_streaming().await;
+    assert_eq!(text(&world, &name).await.matches("VIDEO-RANGE=HLG").count(), 2);
+    end(&world, &channel).await;
+    eventually(DEADLINE, || async {
+        let text = text(&world, &name).await;
+        let is_recorded = world.get(&format!("channels/{}", channel.id)).await.text().await.unwrap().contains("ended");
+        if is_recorded && text.matches("VIDEO-RANGE=HLG").count() == 2 { Ok(()) } else { Err(text) }
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn periods_keep_their_names_when_what_began_them_is_gone() {
     let mut world = World::start().await;
     let (channel, _, encoder, _) = sent(&world, 2).await;

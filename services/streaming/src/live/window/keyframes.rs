@@ -18,6 +18,7 @@ impl Window {
     pub(crate) fn view(&self, facts: LiveTrack, target_duration_s: u64) -> View {
         View {
             facts,
+            transfer: None,
             media: self.media(target_duration_s, Vec::new()),
             sizes_bytes: self.segments.iter().map(|segment| segment.size_bytes).collect(),
             keyframes: self.segments.iter().map(|segment| segment.keyframes.clone()).collect(),
