@@ -152,6 +152,9 @@ pub struct Up {
     /// Where encoders publish by SRT (UDP), or `off` [default: port 8890 beside the router]
     #[arg(long, env = "FLAME_SRT", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
     pub srt: Option<connection::LiveDoor>,
+    /// Take SRT encrypted only: a file with the passphrase, 10 to 79 bytes, that encoders show
+    #[arg(long, env = "FLAME_SRT_PASSPHRASE", hide_env_values = true, value_name = "FILE")]
+    pub srt_passphrase: Option<PathBuf>,
     /// Where media of WHIP sessions comes in (WebRTC, UDP), or `off` [default: port 8189 beside the router]
     #[arg(long, env = "FLAME_WHIP", hide_env_values = true, value_name = "ADDRESS:PORT", value_parser = connection::live_door)]
     pub whip: Option<connection::LiveDoor>,

@@ -62,6 +62,8 @@ pub struct Settings {
     pub rtmp: Option<SocketAddr>,
     /// The same by SRT.
     pub srt: Option<SocketAddr>,
+    /// File with the passphrase that SRT is encrypted with.
+    pub srt_passphrase: Option<PathBuf>,
     /// Where media of WHIP sessions comes in.
     pub whip: Option<SocketAddr>,
     /// Where browsers are told to send it to, if that is somewhere else.
@@ -291,7 +293,11 @@ fn ingest(keys: StoreKeys, data: &Path, host: HostConfig, settings: &Settings) -
         quotas: Quotas::default(),
         pulls,
         rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
-        srt: settings.srt.map(|listen| SrtConfig { listen, ..SrtConfig::default() }),
+        srt: settings.srt.map(|listen| SrtConfig {
+            listen,
+            passphrase: settings.srt_passphrase.clone(),
+            ..SrtConfig::default()
+        }),
         whip: settings.whip.map(|listen| WhipConfig {
             listen,
             advertise: settings.whip_advertise.clone(),

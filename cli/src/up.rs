@@ -131,6 +131,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
         listen: args.listen,
         rtmp: beside(args.listen, args.rtmp, RTMP_PORT),
         srt: beside(args.listen, args.srt, SRT_PORT),
+        srt_passphrase: args.srt_passphrase.clone(),
         whip: beside(args.listen, args.whip, WHIP_PORT),
         whip_advertise: args.whip_advertise.clone(),
         allow_private_pulls: args.allow_private_pulls,
@@ -272,6 +273,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     }
     if let Some(srt) = args.srt {
         command.args(["--srt", &srt.to_string()]);
+    }
+    if let Some(path) = &args.srt_passphrase {
+        command.arg("--srt-passphrase").arg(path);
     }
     if args.allow_private_pulls {
         command.arg("--allow-private-pulls");

@@ -19,7 +19,8 @@ pub fn ways(doors: &LiveDoors, router: &Url, push: &Url, key: &str, segment_s: f
         way("RTMP", address, format!("ffmpeg -re -i FILE -c copy -f flv {server}/{key}"));
     }
     if let Some(srt) = &doors.srt {
-        let address = format!("srt://{}?streamid={key}", reached(srt, router));
+        let secret = if doors.srt_encrypted { "&passphrase=PASSPHRASE" } else { "" };
+        let address = format!("srt://{}?streamid={key}{secret}", reached(srt, router));
         way("SRT", address.clone(), format!("ffmpeg -re -i FILE -c copy -f mpegts '{address}'"));
     }
     if doors.whip {
@@ -63,6 +64,7 @@ mod tests {
         let doors = LiveDoors {
             rtmp: Some("0.0.0.0:1935".to_owned()),
             srt: Some("0.0.0.0:8890".to_owned()),
+            srt_encrypted: false,
             push: true,
             whip: true,
         };
@@ -74,9 +76,9 @@ mod tests {
         assert!(ways[1].ends_with("-f mpegts 'srt://media.example:8890?streamid=KEY'"), "{}", ways[1]);
         assert!(ways[2].ends_with("-f whip http://media.example:8080/~ingest/whip/KEY"), "{}", ways[2]);
         assert!(ways[3].ends_with("-method PUT http://media.example:8080/~ingest/push/KEY/live.mpd"), "{}", ways[3]);
-        assert!(
-            super::ways(&LiveDoors { rtmp: None, srt: None, push: false, whip: false }, &router, &push, "KEY", 2.0)
-                .is_empty()
-        );
+        let encrypted = LiveDoors { srt_encrypted: true, rtmp: None, push: false, whip: false, ..doors };
+        let ways = super::ways(&encrypted, &router, &push, "KEY", 2.0);
+        assert!(ways[0].ends_with("8890?streamid=KEY&passphrase=PASSPHRASE'"), "{}", ways[0]);
+        assert!(super::ways(&LiveDoors { srt: None, ..encrypted }, &router, &push, "KEY", 2.0).is_empty());
     }
 }

@@ -44,6 +44,9 @@ pub struct LiveDoors {
     /// Address and port of SRT, by UDP; `srt://ADDRESS?streamid=KEY`. Absent where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub srt: Option<String>,
+    /// Whether SRT is taken encrypted only: encoders need its `passphrase`.
+    #[serde(default)]
+    pub srt_encrypted: bool,
     /// Whether CMAF is taken at `/push/KEY/NAME` of this service.
     #[serde(default)]
     pub push: bool,

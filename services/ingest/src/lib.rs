@@ -182,7 +182,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.spawn("sources", |stop| sources.run(stop));
     }
     let shown = |address: SocketAddr| address.to_string();
-    let doors = LiveDoors { rtmp: rtmp.map(shown), srt: srt.map(shown), push: pushes.is_some(), whip: whip.is_some() };
+    let doors = LiveDoors {
+        rtmp: rtmp.map(shown),
+        srt: srt.map(shown),
+        srt_encrypted: config.srt.as_ref().is_some_and(|srt| srt.passphrase.is_some()),
+        push: pushes.is_some(),
+        whip: whip.is_some(),
+    };
     host.allow_pages(http::pages(config.allowed_origins));
     let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, whip_door, doors)));
     Ok(Running { host: running, uploads, store: store_config, embedded, rtmp, srt, whip })

@@ -5,7 +5,8 @@
 //! to a bound of callers, and keeps nothing of who has not shown that it is where it says it is. Whoever sends something else
 //! loses its own connection and nothing else.
 //!
-//! It only receives: what is asked for with `m=request` is refused, and so is encryption.
+//! It only receives: what is asked for with `m=request` is refused. Where it has a passphrase, whoever encrypts with another one, or not at all, is
+//! refused in the handshake ([`secret`]); where it has none, whoever encrypts is.
 
 pub mod access;
 pub mod connection;
@@ -13,6 +14,7 @@ pub mod handshake;
 pub mod media;
 pub mod packet;
 pub mod receiver;
+pub mod secret;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -42,6 +44,7 @@ use crate::live::shares::{Share, Shares};
 use connection::{Line, Terms};
 use handshake::{Call, Greeter, Greeting, Refusal};
 use packet::{Body, Packet};
+use secret::{Passphrase, Sealed, Secret};
 
 /// The door, where it cannot listen.
 pub const SERVICE: &str = "ingest's SRT door";
@@ -62,6 +65,7 @@ pub struct Door {
     socket: Arc<UdpSocket>,
     address: SocketAddr,
     config: SrtConfig,
+    passphrase: Option<Passphrase>,
     way: Option<Way>,
     figures: Figures,
 }
@@ -69,7 +73,15 @@ pub struct Door {
 /// Who calls: its address, and its socket there.
 type Caller = (SocketAddr, u32);
 /// What came of a question about a key.
-type Answer = (Caller, Call, Result<(Way, StreamKey, LiveTerms), Refused>);
+type Answer = (Caller, Call, Result<Granted, Refused>);
+
+/// What a caller may do, and with what its packets are opened.
+struct Granted {
+    way: Way,
+    key: StreamKey,
+    terms: LiveTerms,
+    secret: Option<(Passphrase, Secret)>,
+}
 
 /// Why a caller is sent away.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +92,12 @@ enum Refused {
     Key(#[from] KeyError),
     #[error("all places of the door are taken")]
     Full,
+    #[error("it does not encrypt, and this door takes nothing in the clear")]
+    Clear,
+    #[error("it encrypts, and this door has no passphrase")]
+    Encrypted,
+    #[error("its keys cannot be opened")]
+    Sealed(#[from] Sealed),
 }
 
 /// The door while it is open.
@@ -113,6 +131,14 @@ impl Door {
     /// [`StartError::Bind`].
     pub async fn open(config: &SrtConfig, reach: Option<Reach>, figures: Figures) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
+        let open = |source| StartError::Open { service: SERVICE, what: "passphrase", source };
+        let passphrase = match &config.passphrase {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).map_err(|error| open(error.into()))?;
+                Some(Passphrase::new(&text).map_err(|error| open(error.into()))?)
+            }
+            None => None,
+        };
         let socket = UdpSocket::bind(config.listen).await.map_err(bind)?;
         let address = socket.local_addr().map_err(bind)?;
         let receive_buffer = usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX);
@@ -128,7 +154,7 @@ impl Door {
             answer_timeout: config.answer_timeout.0,
             figures: figures.clone(),
         });
-        Ok(Self { socket: Arc::new(socket), address, config: *config, way, figures })
+        Ok(Self { socket: Arc::new(socket), address, config: config.clone(), passphrase, way, figures })
     }
 
     /// The bound address.
@@ -239,17 +265,31 @@ impl Open {
             Ok(key) => key,
             Err(refusal) => return self.answer(caller, &call, Err(Refused::Asked(refusal))).await,
         };
-        let way = self.door.way.clone();
+        let (way, passphrase) = (self.door.way.clone(), self.door.passphrase.clone());
         self.asked.insert(caller, share);
         self.lookups.spawn(async move {
-            let terms = key::terms(way.as_ref(), &key).await;
-            (caller, call, terms.map(|(way, terms)| (way, key, terms)).map_err(Refused::from))
+            let granted = async {
+                // First, because it costs nobody else anything.
+                let secret = match (passphrase, &call.keys) {
+                    (None, None) => None,
+                    (None, Some(_)) => return Err(Refused::Encrypted),
+                    (Some(_), None) => return Err(Refused::Clear),
+                    (Some(passphrase), Some(message)) => {
+                        let secret = passphrase.open(message)?;
+                        Some((passphrase, secret))
+                    }
+                };
+                let (way, terms) = key::terms(way.as_ref(), &key).await?;
+                Ok(Granted { way, key, terms, secret })
+            };
+            let granted = granted.await;
+            (caller, call, granted)
         });
     }
 
-    async fn answer(&mut self, caller: Caller, call: &Call, answer: Result<(Way, StreamKey, LiveTerms), Refused>) {
+    async fn answer(&mut self, caller: Caller, call: &Call, answer: Result<Granted, Refused>) {
         let (from, remote) = caller;
-        let (way, key, terms) = match answer {
+        let Granted { way, key, terms, secret } = match answer {
             Ok(granted) => granted,
             Err(refused) => {
                 self.door.figures.refused.with_label_values(&[refused.reason()]).inc();
@@ -263,7 +303,8 @@ impl Open {
         let latency = asked.clamp(latency.0, max_latency.0);
         let Some(local) = self.socket_number() else { return };
         let latency_ms = u16::try_from(latency.as_millis()).unwrap_or(u16::MAX);
-        let answer = call.accept(local, latency_ms, window_packets).write(self.now_us(), remote);
+        let key_length = secret.as_ref().map(|(_, secret)| secret.announced_length());
+        let answer = call.accept(local, latency_ms, window_packets, key_length).write(self.now_us(), remote);
         tracing::info!(peer = %from, channel = %terms.channel, latency_ms, "an encoder publishes by SRT");
         let lengths = Lengths { segment_ms: terms.segment_ms, part_ms: terms.part_ms };
         let driver = Driver::new(way, key, terms, Packager::new(lengths, Count::TRANSPORT_STREAM));
@@ -272,6 +313,7 @@ impl Open {
             peer: from,
             remote,
             first: call.sequence,
+            secret,
             terms: Terms {
                 latency,
                 window_packets,
@@ -314,13 +356,16 @@ impl Refused {
             Self::Key(KeyError::Wrong) => Refusal::Unauthorized,
             Self::Key(KeyError::NoWay | KeyError::NotAsked(_)) => Refusal::Down,
             Self::Full => Refusal::Overload,
+            Self::Clear | Self::Encrypted | Self::Sealed(Sealed::Unknown) => Refusal::Encrypted,
+            Self::Sealed(Sealed::Wrong) => Refusal::WrongPassphrase,
         }
     }
 
     /// A word for `/metrics`.
     fn reason(&self) -> &'static str {
         match self {
-            Self::Asked(_) => "protocol",
+            Self::Asked(_) | Self::Clear | Self::Encrypted | Self::Sealed(Sealed::Unknown) => "protocol",
+            Self::Sealed(Sealed::Wrong) => "passphrase",
             Self::Key(error) => error.reason(),
             Self::Full => "full",
         }

@@ -1,6 +1,7 @@
 //! `[srt]`: the SRT door, and what bounds it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use flame_service_host::config::{Bytes, Span};
@@ -9,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::Contradiction;
 
 /// `[srt]`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SrtConfig {
     /// Where encoders publish, by UDP; port 0 takes a free one. It needs no keys of this service: a channel's key is the credential.
     pub listen: SocketAddr,
+    /// File with the passphrase that encoders encrypt with, 10 to 79 bytes; without it nothing is taken that is encrypted, with it nothing else.
+    pub passphrase: Option<PathBuf>,
     /// Connections at once; more are refused.
     pub max_connections: usize,
     /// What the system keeps of datagrams that were not looked at yet; it may keep less (`net.core.rmem_max`).
@@ -77,6 +80,7 @@ impl Default for SrtConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], PORT)),
+            passphrase: None,
             max_connections: 64,
             receive_buffer: Bytes(4 << 20),
             latency: Span(Duration::from_millis(120)),

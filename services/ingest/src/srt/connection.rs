@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::media;
 use super::packet::{Body, Control, Packet};
 use super::receiver::{Receiver, TICK};
+use super::secret::{Passphrase, Secret};
 use crate::live::driver::{DriveError, Driver, Leaving};
 use crate::live::figures::Figures;
 use crate::live::packager::{PackageError, Packager};
@@ -28,7 +29,7 @@ use crate::live::packager::{PackageError, Packager};
 const MESSAGES_MAX: usize = 4096;
 
 /// What is the same for all connections.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Terms {
     /// How long what is missing is waited for.
     pub latency: Duration,
@@ -53,6 +54,8 @@ pub struct Line {
     pub remote: u32,
     /// The number of its first packet.
     pub first: u32,
+    /// What its packets are opened with, where they are encrypted, and what opens keys that come later.
+    pub secret: Option<(Passphrase, Secret)>,
     /// How it is treated.
     pub terms: Terms,
 }
@@ -76,7 +79,7 @@ enum Ended {
 
 /// Serves one connection to its end.
 pub async fn serve(
-    line: Line,
+    mut line: Line,
     mut driver: Driver<Packager>,
     datagrams: mpsc::Receiver<Bytes>,
     stop: CancellationToken,
@@ -86,8 +89,9 @@ pub async fn serve(
     let (ended, lost) = {
         let mut lost = 0;
         let both = async {
+            let terms = line.terms.clone();
             let receiving = line.receive(begun, datagrams, sender, &mut lost);
-            let publishing = publish(&mut driver, &line.terms, messages);
+            let publishing = publish(&mut driver, &terms, messages);
             tokio::pin!(receiving, publishing);
             tokio::select! {
                 ended = &mut receiving => publishing.await.err().unwrap_or(ended),
@@ -140,7 +144,7 @@ impl Ended {
 impl Line {
     /// Takes datagrams until there are no more, and answers them.
     async fn receive(
-        &self,
+        &mut self,
         begun: Instant,
         mut datagrams: mpsc::Receiver<Bytes>,
         messages: mpsc::Sender<(Bytes, Instant)>,
@@ -163,8 +167,28 @@ impl Line {
             if let Some(packet) = datagram.as_deref().and_then(Packet::read) {
                 heard_at = now;
                 match packet.body {
-                    Body::Data { is_encrypted: true, .. } => ended = Some(Ended::Encrypted),
-                    Body::Data { sequence, payload, .. } => receiver.data(sequence, payload, now),
+                    Body::Data { sequence, keys: 0, payload } if self.secret.is_none() => {
+                        receiver.data(sequence, payload, now);
+                    }
+                    // In the clear, though its sender said that it encrypts: not its sender's.
+                    Body::Data { keys: 0, .. } => {}
+                    Body::Data { sequence, keys, payload } => match &self.secret {
+                        // Of a key that was not announced it is as good as lost.
+                        Some((_, secret)) => {
+                            if let Some(clear) = secret.decrypt(sequence, keys, payload) {
+                                receiver.data(sequence, &clear, now);
+                            }
+                        }
+                        None => ended = Some(Ended::Encrypted),
+                    },
+                    Body::Keys(message) => {
+                        if let Some((passphrase, secret)) = &mut self.secret
+                            && let Ok(later) = passphrase.open(message)
+                        {
+                            secret.renew(later);
+                            self.send(&Control::Keys(message.to_vec()), begun).await;
+                        }
+                    }
                     Body::AckAck(number) => receiver.ack_ack(number, now),
                     Body::DropRequest { first, last } => receiver.drop_request(first, last),
                     Body::Shutdown => {

@@ -22,8 +22,12 @@ const CONCLUSION: u32 = 0xffff_ffff;
 const REQUEST: u16 = 1;
 const RESPONSE: u32 = 2;
 const KEY_REQUEST: u16 = 3;
+const KEY_RESPONSE: u32 = 4;
 const STREAM_ID: u16 = 5;
 const REQUEST_FLAG: u32 = 1;
+const KEY_FLAG: u32 = 2;
+/// The longest key message: two keys of 256 bits.
+const KEYS_MAX_BYTES: usize = 16 + 16 + 64 + 8;
 /// The longest stream identifier (section 3.2.1.3).
 const STREAM_ID_MAX_BYTES: usize = 512;
 /// What the door says it is: libsrt 1.5.0, and what of it: delivery by time, late packets dropped, losses reported again and again,
@@ -40,8 +44,10 @@ const COOKIE_S: u64 = 60;
 pub enum Refusal {
     /// Another version of the protocol, or no handshake extension.
     Version,
-    /// It wants to encrypt.
+    /// It wants to encrypt, and there is no passphrase; or it does not, and there is one.
     Encrypted,
+    /// Its passphrase is another one.
+    WrongPassphrase,
     /// No stream identifier, or none that can be read.
     BadRequest,
     /// The key opens nothing.
@@ -65,6 +71,8 @@ pub struct Call {
     pub stream_id: String,
     /// How long it keeps what was lost, milliseconds.
     pub latency_ms: u16,
+    /// Its key message, where it encrypts: not opened yet.
+    pub keys: Option<Vec<u8>>,
     window: u32,
     cookie: u32,
 }
@@ -92,6 +100,7 @@ impl Refusal {
     fn code(self) -> u32 {
         match self {
             Self::Version => 8,
+            Self::WrongPassphrase => 10,
             Self::Encrypted => 11,
             Self::BadRequest => 1400,
             Self::Unauthorized => 1401,
@@ -141,6 +150,7 @@ impl Greeter {
                     sequence: sequence & 0x7fff_ffff,
                     stream_id: String::new(),
                     latency_ms: 0,
+                    keys: None,
                     window,
                     cookie,
                 };
@@ -183,7 +193,8 @@ impl Call {
                     self.latency_ms = u16::try_from(delays & 0xffff).unwrap_or(u16::MAX);
                     is_request = true;
                 }
-                KEY_REQUEST => return Err(Refusal::Encrypted),
+                KEY_REQUEST if content.len() > KEYS_MAX_BYTES => return Err(Refusal::Encrypted),
+                KEY_REQUEST => self.keys = Some(content.to_vec()),
                 STREAM_ID => self.stream_id = stream_id(content).ok_or(Refusal::BadRequest)?,
                 _ => {}
             }
@@ -192,13 +203,22 @@ impl Call {
         if is_request { Ok(()) } else { Err(Refusal::Version) }
     }
 
-    /// It may send to `socket`, so many packets ahead; what is lost is waited for so long.
+    /// It may send to `socket`, so many packets ahead; what is lost is waited for so long. Where its keys were opened, they are said back;
+    /// `key_length` is that of [`super::secret::Secret::announced_length`].
     #[must_use]
-    pub fn accept(&self, socket: u32, latency_ms: u16, window_packets: usize) -> Control {
+    pub fn accept(&self, socket: u32, latency_ms: u16, window_packets: usize, key_length: Option<u16>) -> Control {
         let window = self.window.min(u32::try_from(window_packets).unwrap_or(u32::MAX));
-        let answer = [VERSION, REQUEST_FLAG, self.sequence, PACKET_MAX_BYTES, window, CONCLUSION, socket, self.cookie];
+        let keys = self.keys.as_deref().zip(key_length);
+        let fields = keys.map_or(REQUEST_FLAG, |(_, length)| u32::from(length) << 16 | REQUEST_FLAG | KEY_FLAG);
+        let answer = [VERSION, fields, self.sequence, PACKET_MAX_BYTES, window, CONCLUSION, socket, self.cookie];
         let delays = u32::from(latency_ms) << 16 | u32::from(latency_ms);
-        written(&answer, &[RESPONSE << 16 | 3, SRT_VERSION, FLAGS, delays])
+        let mut extensions = vec![RESPONSE << 16 | 3, SRT_VERSION, FLAGS, delays];
+        if let Some((message, _)) = keys {
+            let message = words(message);
+            extensions.push(KEY_RESPONSE << 16 | u32::try_from(message.len()).unwrap_or(0));
+            extensions.extend(message);
+        }
+        written(&answer, &extensions)
     }
 
     /// It may not, and why.
@@ -263,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_encrypts_or_lies_is_told() {
+    fn who_lies_is_told_and_who_encrypts_hears_its_keys_again() {
         let greeter = Greeter::new([3; 32]);
         let cookie = cookie(&greeter, 1000);
         let refused = |extensions: &[u32]| match conclude(&greeter, ADDRESS, cookie, extensions, 1000) {
@@ -271,7 +291,11 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let request = [0x0001_0003, SRT_VERSION, 0xbf, 0x0078_0078];
-        assert_eq!(refused(&[&request[..], &[0x0003_0001, 0]].concat()), 1011);
+        assert_eq!(refused(&[&request[..], &[0x0003_0020], &[0; 32]].concat()), 1011, "no key is so long");
+        let keys = conclude(&greeter, ADDRESS, cookie, &[&request[..], &[0x0003_0001, 7]].concat(), 1000);
+        let Greeting::Call(call) = keys else { panic!("it calls") };
+        let Control::Handshake(answer) = call.accept(5, 120, 32, Some(2)) else { panic!("it is answered") };
+        assert_eq!((words(&answer)[1], &words(&answer)[16..]), (0x0002_0003, &[0x0004_0001, 7][..]));
         assert_eq!(refused(&[&request[..], &[0x0005_0009, 0]].concat()), 2400);
         assert_eq!(refused(&[]), 1008);
     }

@@ -7,7 +7,10 @@ pub const SEQUENCE_BITS: u32 = 31;
 const SEQUENCE_MASK: u32 = (1 << SEQUENCE_BITS) - 1;
 const CONTROL: u32 = 1 << 31;
 /// `KK`: a key that the payload is encrypted with.
-const KEY_BITS: u32 = 0b11 << 27;
+const KEY_SHIFT: u32 = 27;
+/// Extensions: a key message, and its answer.
+const KEY_REQUEST: u32 = 3;
+const KEY_ANSWER: u32 = 4;
 
 /// Types of control packets (section 3.2).
 mod kind {
@@ -18,6 +21,8 @@ mod kind {
     pub(super) const SHUTDOWN: u16 = 5;
     pub(super) const ACK_ACK: u16 = 6;
     pub(super) const DROP_REQUEST: u16 = 7;
+    /// What extends the protocol; the kind stands behind it.
+    pub(super) const EXTENSION: u16 = 0x7fff;
 }
 
 /// A packet that came.
@@ -36,8 +41,8 @@ pub enum Body<'a> {
     Data {
         /// Its number.
         sequence: u32,
-        /// It cannot be read.
-        is_encrypted: bool,
+        /// Which key it is encrypted with (`KK`); 0 where it is not.
+        keys: u8,
         /// What it carries.
         payload: &'a [u8],
     },
@@ -52,6 +57,8 @@ pub enum Body<'a> {
         /// The last.
         last: u32,
     },
+    /// A key message: the keys of what comes later.
+    Keys(&'a [u8]),
     /// It leaves.
     Shutdown,
     /// Nothing that a receiver does anything about; but it is there.
@@ -78,6 +85,8 @@ pub enum Control {
     },
     /// What is missing, from and to.
     Nak(Vec<(u32, u32)>),
+    /// A key message was understood: it is said back.
+    Keys(Vec<u8>),
     /// It ends the connection.
     Shutdown,
 }
@@ -92,7 +101,7 @@ impl<'a> Packet<'a> {
         let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let (first, second, destination) = (word(0), word(4), word(12));
         let body = if first & CONTROL == 0 {
-            Body::Data { sequence: first, is_encrypted: second & KEY_BITS != 0, payload: rest }
+            Body::Data { sequence: first, keys: u8::try_from(second >> KEY_SHIFT & 0b11).unwrap_or(0), payload: rest }
         } else {
             match u16::try_from(first >> 16 & 0x7fff).ok()? {
                 kind::HANDSHAKE => Body::Handshake(rest),
@@ -102,6 +111,7 @@ impl<'a> Packet<'a> {
                     let [first, last] = *words(rest).first_chunk::<2>()?;
                     Body::DropRequest { first: first & SEQUENCE_MASK, last: last & SEQUENCE_MASK }
                 }
+                kind::EXTENSION if first & 0xffff == KEY_REQUEST => Body::Keys(rest),
                 _ => Body::Other,
             }
         };
@@ -115,11 +125,16 @@ impl Control {
     /// Its octets, sent at `timestamp_us` to the socket `destination`.
     #[must_use]
     pub fn write(&self, timestamp_us: u32, destination: u32) -> Vec<u8> {
+        let mut subtype = 0;
         let (kind, info, rest) = match self {
             Self::Handshake(rest) => (kind::HANDSHAKE, 0, rest.clone()),
             // Some read a word of content even where there is none.
             Self::KeepAlive => (kind::KEEP_ALIVE, 0, vec![0; 4]),
             Self::Shutdown => (kind::SHUTDOWN, 0, vec![0; 4]),
+            Self::Keys(message) => {
+                subtype = KEY_ANSWER;
+                (kind::EXTENSION, 0, message.clone())
+            }
             Self::Ack { number, next, rtt_us: [rtt_us, variance_us], room } => {
                 (kind::ACK, *number, octets(&[*next, *rtt_us, *variance_us, *room]))
             }
@@ -130,7 +145,7 @@ impl Control {
                 (kind::NAK, 0, octets(&listed.collect::<Vec<_>>()))
             }
         };
-        let mut written = octets(&[CONTROL | u32::from(kind) << 16, info, timestamp_us, destination]);
+        let mut written = octets(&[CONTROL | u32::from(kind) << 16 | subtype, info, timestamp_us, destination]);
         written.extend(rest);
         written
     }
@@ -175,10 +190,15 @@ mod tests {
     fn packets_are_read_as_the_draft_writes_them() {
         let data = [&[0x12, 0x34, 0x56, 0x78, 0xe4, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 7][..], b"payload"].concat();
         let read = Packet::read(&data).unwrap();
-        let body = Body::Data { sequence: 0x1234_5678, is_encrypted: false, payload: b"payload" };
+        let body = Body::Data { sequence: 0x1234_5678, keys: 0, payload: b"payload" };
         assert_eq!(read, Packet { destination: 7, body });
         let nak = Control::Nak(vec![(3, 3), (5, 9)]).write(1, 2);
         assert_eq!(nak[16..], [0, 0, 0, 3, 0x80, 0, 0, 5, 0, 0, 0, 9]);
+        let odd = [&data[..4], &[0xf4][..], &data[5..]].concat();
+        assert!(matches!(Packet::read(&odd).unwrap().body, Body::Data { keys: 2, .. }));
+        let renewed = [&[0xff, 0xff, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 7][..], b"keys"].concat();
+        assert_eq!(Packet::read(&renewed).unwrap().body, Body::Keys(b"keys"));
+        assert_eq!(Control::Keys(b"keys".to_vec()).write(9, 7), [&[0xff, 0xff, 0, 4][..], &renewed[4..]].concat());
         assert_eq!(Packet::read(&Control::Shutdown.write(0, 3)).unwrap().body, Body::Shutdown);
         assert_eq!(Packet::read(&data[..15]), None);
     }

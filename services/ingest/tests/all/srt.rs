@@ -8,7 +8,7 @@ use std::time::Duration;
 use flame_ingest::config::SrtConfig;
 use flame_ingest::srt::packet::{Body, Packet};
 use flame_service_host::config::Span;
-use flame_test_kit::{clips, eventually};
+use flame_test_kit::{Scratch, clips, eventually};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tokio::net::UdpSocket;
@@ -164,6 +164,55 @@ async fn who_may_not_publish_is_refused_in_the_handshake_and_ends() {
     assert!(text.contains(r#"flame_live_publishers_refused_total{reason="key",service="ingest"} "#), "{text}");
     assert!(text.contains(r#"flame_live_publishers_refused_total{reason="protocol",service="ingest"} "#), "{text}");
     assert!(text.contains(r#"flame_live_publications_total{service="ingest"} 0"#), "{text}");
+}
+
+#[tokio::test]
+async fn whoever_knows_the_passphrase_publishes_and_nobody_else() {
+    let folder = Scratch::new("srt");
+    let file = folder.join("passphrase");
+    std::fs::write(&file, "a-long-passphrase-for-tests\n").unwrap();
+    let stage = Stage::start(|config| {
+        let (listen, passphrase) = ("127.0.0.1:0".parse().unwrap(), Some(file.clone()));
+        config.srt = Some(SrtConfig { listen, passphrase, idle: Span(IDLE), ..SrtConfig::default() });
+    })
+    .await;
+    let door = stage.world.srt_address();
+    assert!(stage.client.live_doors().await.unwrap().srt_encrypted);
+    let channels = [stage.channel().await, stage.channel().await];
+    let keys = channels.each_ref().map(|channel| channel.key.as_deref().unwrap());
+    for arguments in [
+        format!("streamid={}", keys[0]),
+        format!("streamid={}&passphrase=another-long-passphrase", keys[0]),
+        format!("streamid={}0&passphrase=a-long-passphrase-for-tests", keys[0]),
+    ] {
+        let mut encoder = endless(door, &arguments);
+        let (is_well, said) = ended(&mut encoder).await;
+        assert!(!is_well && said.contains("Input/output error"), "{arguments}: {said}");
+    }
+    let text = stage.metrics().await;
+    for reason in ["passphrase", "protocol", "key"] {
+        let figure = format!("flame_live_publishers_refused_total{{reason=\"{reason}\",service=\"ingest\"}} ");
+        assert!(text.contains(&figure), "{reason}: {text}");
+    }
+    // Of 128 and of 256 bits, with keys that change while it sends.
+    let refresh = "kmrefreshrate=200&kmpreannounce=50";
+    let encoders = [("16", keys[0]), ("32", keys[1])].map(|(length, key)| {
+        let secret = format!("passphrase=a-long-passphrase-for-tests&pbkeylen={length}&{refresh}");
+        endless(door, &format!("streamid={key}&{secret}"))
+    });
+    for channel in &channels {
+        eventually(PATIENCE, || async {
+            let playlist = stage.pictures(channel.id).await?;
+            if playlist.contains("#EXTINF") && playlist.contains("\n3.m4s\n") { Ok(()) } else { Err(playlist) }
+        })
+        .await;
+        assert!(!stage.pictures(channel.id).await.unwrap().contains("#EXT-X-DISCONTINUITY\n"));
+        let url = stage.client.url("streaming", &format!("{}/index.m3u8", channel.id));
+        let input = ["-v", "error", "-t", "2", "-i", url.as_str(), "-map", "0:v:0", "-f", "null", "-"];
+        let output = Command::new("ffmpeg").arg("-nostdin").args(input).output().expect("ffmpeg starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    drop(encoders);
 }
 
 #[tokio::test]
