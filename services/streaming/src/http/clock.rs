@@ -12,6 +12,9 @@ use time::format_description::well_known::Rfc3339;
 use super::{State, error};
 use crate::names;
 
+/// How a token begins, as a path parameter (RFC 9246).
+const TOKEN_MARK: char = ';';
+
 /// What time it is
 #[utoipa::path(
     get,
@@ -38,6 +41,10 @@ pub(super) async fn of_channel(
     Shared(state): Shared<State>,
     Path(asset): Path<String>,
 ) -> FailureResult<impl IntoResponse> {
+    // A token stands where the asset would, in front of the clock that older MPDs name.
+    if asset.starts_with(TOKEN_MARK) {
+        return Ok(said(OffsetDateTime::now_utc()));
+    }
     let asset = names::asset(&asset).map_err(error::of_name)?;
     Ok(said(state.live.find(asset).map_or_else(OffsetDateTime::now_utc, |channel| channel.media_now())))
 }

@@ -17,8 +17,7 @@ use super::error;
 use crate::admission::Signed;
 
 /// Every route of media with one more segment in front.
-const BEHIND_TOKEN: [&str; 13] = [
-    "/{token}/clock",
+const BEHIND_TOKEN: [&str; 12] = [
     "/{token}/{asset}/clock",
     "/{token}/{asset}/index.m3u8",
     "/{token}/{asset}/ts.m3u8",
