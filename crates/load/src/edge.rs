@@ -190,7 +190,7 @@ mod tests {
             content,
             init: 0,
             is_discontinuity: false,
-        wall_offset_ms: 0,
+            wall_offset_ms: 0,
         };
         let all = (first..whole).map(|number| segment(number, 4, Content::Whole((0..4).map(part).collect())));
         let open = (parts > 0).then(|| segment(whole, parts, Content::UnderWay((0..parts).map(part).collect())));

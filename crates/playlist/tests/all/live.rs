@@ -19,7 +19,14 @@ fn segment(at_ms: u64, content: Content) -> LiveSegment {
         Content::Whole(parts) | Content::UnderWay(parts) => parts.iter().map(|part| part.duration_ticks).sum(),
         Content::Gap => 2000,
     };
-    LiveSegment { time_ticks: NOON_S * 1000 + at_ms, duration_ticks, content, init: 0, is_discontinuity: false, wall_offset_ms: 0 }
+    LiveSegment {
+        time_ticks: NOON_S * 1000 + at_ms,
+        duration_ticks,
+        content,
+        init: 0,
+        is_discontinuity: false,
+        wall_offset_ms: 0,
+    }
 }
 
 fn live(segments: Vec<LiveSegment>) -> LiveMedia {
@@ -199,7 +206,8 @@ fn as_transport_streams_whole_segments_are_listed_under_their_numbers() {
 
 #[test]
 fn a_segment_of_a_clock_that_drifts_says_the_time_of_the_wall() {
-    let late = |offset_ms, at_ms| LiveSegment { wall_offset_ms: offset_ms, ..segment(at_ms, Content::Whole(parts(&[2000]))) };
+    let late =
+        |offset_ms, at_ms| LiveSegment { wall_offset_ms: offset_ms, ..segment(at_ms, Content::Whole(parts(&[2000]))) };
     let text = live(vec![late(0, 0), late(40, 2_000), late(-1_250, 4_000)]).playlist(false).unwrap();
     let times: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:")).collect();
     assert_eq!(times, ["2026-11-26T12:00:00.000Z", "2026-11-26T12:00:02.040Z", "2026-11-26T12:00:02.750Z"]);

@@ -219,7 +219,9 @@ pub(super) async fn send(
 
 /// Of what is or was live there are clips as fragmented MP4 only.
 pub(super) fn no_ts_clip() -> Failure {
-    Failure::bad_request("a clip of what is or was live is offered as fragmented MP4 and as DASH only: `index.m3u8`, `manifest.mpd`")
+    Failure::bad_request(
+        "a clip of what is or was live is offered as fragmented MP4 and as DASH only: `index.m3u8`, `manifest.mpd`",
+    )
 }
 
 /// The playlist of a live track as transport streams.

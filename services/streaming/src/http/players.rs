@@ -106,9 +106,7 @@ async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult
 
 /// The route of events, which pages of any origin may send: there are no credentials that they could abuse.
 pub(super) fn routes(state: State) -> OpenApiRouter {
-    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::POST]).allow_headers(AllowHeaders::any()).vary([]);
-    OpenApiRouter::new()
-        .routes(routes!(events))
-        .layer(cors)
-        .with_state(state)
+    let cors =
+        CorsLayer::new().allow_origin(Any).allow_methods([Method::POST]).allow_headers(AllowHeaders::any()).vary([]);
+    OpenApiRouter::new().routes(routes!(events)).layer(cors).with_state(state)
 }

@@ -17,7 +17,8 @@ pub(crate) struct Figures {
 impl Figures {
     /// Adds them to those of the host.
     pub(crate) fn new(host: &Metrics) -> Self {
-        let of_channel = |name, about| IntGaugeVec::new(Opts::new(name, about), &["channel"]).expect("the name is valid");
+        let of_channel =
+            |name, about| IntGaugeVec::new(Opts::new(name, about), &["channel"]).expect("the name is valid");
         let figures = Self {
             clock_ppm: of_channel("live_clock_drift_ppm", "How much faster the encoder's clock is, parts per million"),
             correction_ms: of_channel(

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use flame_api::live::LiveTrack;
 use flame_api::media::TrackKind;
 use flame_playlist::{
-    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition, LiveIframes,
-    LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRange, VideoRendition,
-    date_ranges_since, iframe_playlist, multivariant_playlist,
+    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition,
+    LiveIframes, LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRange,
+    VideoRendition, date_ranges_since, iframe_playlist, multivariant_playlist,
 };
 
 use super::span::Span;

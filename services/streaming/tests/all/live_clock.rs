@@ -80,7 +80,8 @@ async fn the_time_of_the_wall_follows_a_clock_that_is_off_without_a_jump() {
         assert!((10_000..=30_000).contains(&(sign * clock.ppm)), "{clock:?}");
         assert!((80..=260).contains(&(-sign * clock.correction_ms)), "{clock:?}");
         let metrics = text(&world, "metrics").await;
-        let figure = format!("flame_live_clock_drift_ppm{{channel=\"{}\",service=\"streaming\"}} {}\n", channel.id, clock.ppm);
+        let figure =
+            format!("flame_live_clock_drift_ppm{{channel=\"{}\",service=\"streaming\"}} {}\n", channel.id, clock.ppm);
         assert!(metrics.contains(&figure), "{metrics}");
         let [wall_ms, channel_ms] =
             [clock_ms(&world, "clock").await, clock_ms(&world, &format!("{}/clock", channel.id)).await];

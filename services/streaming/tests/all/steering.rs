@@ -108,10 +108,20 @@ async fn what_players_tell_is_counted_however_it_comes_and_changes_no_answer() {
     // Of steering it is known where the player is.
     assert_eq!(world.get(&format!("{asset}/steering?_HLS_pathway=west&CMCD=sta%3Dr")).await.status(), 200);
     let post = |kind: &'static str, body: String| {
-        world.http.post(world.url("cmcd")).header("content-type", kind).header("origin", "http://page.test").body(body).send()
+        world
+            .http
+            .post(world.url("cmcd"))
+            .header("content-type", kind)
+            .header("origin", "http://page.test")
+            .body(body)
+            .send()
     };
-    let events = post("application/cmcd", "e=t,cdn=\"east\",ts=1\nnonsense(\ne=e,ec=(\"E1\"),ts=2\n".to_owned()).await.unwrap();
-    assert_eq!((events.status().as_u16(), &events.headers()["access-control-allow-origin"]), (204, &"*".parse().unwrap()));
+    let events =
+        post("application/cmcd", "e=t,cdn=\"east\",ts=1\nnonsense(\ne=e,ec=(\"E1\"),ts=2\n".to_owned()).await.unwrap();
+    assert_eq!(
+        (events.status().as_u16(), &events.headers()["access-control-allow-origin"]),
+        (204, &"*".parse().unwrap())
+    );
     for (answer, status, slug) in [
         (post("text/plain", "e=t".to_owned()).await.unwrap(), 415, "unsupported-media-type"),
         (post("application/cmcd", "x".repeat(100_000)).await.unwrap(), 413, "too-large"),
