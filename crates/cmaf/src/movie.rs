@@ -113,6 +113,8 @@ pub struct Picture {
     pub colour: Option<Colour>,
     /// `VIDEO-RANGE` of HLS.
     pub range: VideoRange,
+    /// `SUPPLEMENTAL-CODECS` of HLS, where it is more than its codec says.
+    pub supplemental_codec: Option<String>,
     /// Pictures per second as a reduced fraction, where their distance is constant.
     pub frame_rate: Option<(u32, u32)>,
 }

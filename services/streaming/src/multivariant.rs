@@ -29,6 +29,7 @@ pub(crate) const SHEETS_FOLDER: &str = "thumbnails";
 pub(crate) struct Listed<'a> {
     pub(crate) facts: Cow<'a, Facts>,
     pub(crate) video_range: Option<VideoRange>,
+    pub(crate) supplemental_codec: Option<&'a str>,
     /// Its segments; none where they cannot be read now.
     pub(crate) complete: Option<Arc<Complete>>,
 }
@@ -61,7 +62,10 @@ pub(crate) fn playlist(
         let uri = format!("{version}/{}/{file}{query}", facts.name);
         match facts.kind {
             TrackKind::Video => {
-                input.video.push(video(facts, track.video_range, uri));
+                input.video.push(VideoRendition {
+                    supplemental_codecs: track.supplemental_codec.map(str::to_owned),
+                    ..video(facts, track.video_range, uri)
+                });
                 if offers_iframes(container, clip) {
                     input.iframes.extend(iframes(track, format!("{version}/{}/iframes.m3u8", facts.name)));
                 }

@@ -246,7 +246,8 @@ fn check(version: &Version) -> Result<(), VersionError> {
     if let Some(track) = sizeless {
         return Err(VersionError::Size { track: track.name.clone() });
     }
-    let listed = |facts| Listed { facts: Cow::Borrowed(facts), video_range: None, complete: None };
+    let listed =
+        |facts| Listed { facts: Cow::Borrowed(facts), video_range: None, supplemental_codec: None, complete: None };
     let tracks: Vec<Listed<'_>> = version.tracks.iter().map(listed).collect();
     multivariant::playlist(&version.name, (&tracks, &[]), Container::FragmentedMp4, None, (None, &Ways::default()))?;
     Ok(())

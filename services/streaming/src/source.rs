@@ -26,7 +26,7 @@ use crate::store::{MediaStore, ReadError};
 pub(crate) use reads::{body, bytes};
 
 /// What makes other segments of the same file: it is part of the version's name.
-const PACKAGER: &str = "flame source 1";
+const PACKAGER: &str = "flame source 2";
 /// Target duration of segments, as of tracks of our own.
 const SEGMENT_MS: u32 = 4_000;
 /// Read at once in search of `moov`, which is often smaller than that.
@@ -68,6 +68,8 @@ pub(crate) struct Uploaded {
 pub(crate) struct UploadedTrack {
     pub(crate) facts: Facts,
     pub(crate) video_range: Option<VideoRange>,
+    /// What its pictures are besides, for those who can show more.
+    pub(crate) supplemental_codec: Option<String>,
     pub(crate) complete: Arc<Complete>,
     /// Names bytes, as a digest of them does.
     pub(crate) identity: [u8; 32],
@@ -264,13 +266,14 @@ fn track_of(source: &Source, movie: MovieTrack) -> Result<UploadedTrack, Unplaya
         peak_bandwidth_bps: figures.peak_bandwidth_bps,
         size_bytes: figures.size_bytes,
     };
-    let mut video_range = None;
+    let (mut video_range, mut supplemental_codec) = (None, None);
     match &movie.media {
         Media::Picture(picture) => {
             let (width, height) = shown(picture);
             (facts.width, facts.height) = (Some(width), Some(height));
             facts.frame_rate = picture.frame_rate.map(|(num, den)| Rational { num, den });
             video_range = Some(listed_range(picture.range));
+            supplemental_codec.clone_from(&picture.supplemental_codec);
         }
         Media::Sound(sound) => {
             (facts.channels, facts.sample_rate_hz) = (Some(sound.channels), Some(sound.sample_rate_hz));
@@ -278,7 +281,7 @@ fn track_of(source: &Source, movie: MovieTrack) -> Result<UploadedTrack, Unplaya
     }
     let complete = Arc::new(Complete::uploaded(&movie, kind == TrackKind::Video)?);
     let identity = Sha256::digest(format!("{PACKAGER} {} {}", source.sha256, movie.track_id)).into();
-    Ok(UploadedTrack { facts, video_range, complete, identity, movie })
+    Ok(UploadedTrack { facts, video_range, supplemental_codec, complete, identity, movie })
 }
 
 /// What a track of sound is for: what the file says, or its title.

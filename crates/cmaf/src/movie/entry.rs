@@ -24,6 +24,9 @@ const UNSPECIFIED: u16 = 2;
 /// The largest configuration record that is copied.
 const RECORD_MAX_BYTES: usize = 64 << 10;
 
+/// Size of Dolby Vision's configuration.
+const DOLBY_BYTES: usize = 24;
+
 /// What an entry says.
 #[derive(Debug)]
 pub(crate) struct SampleEntry {
@@ -103,12 +106,49 @@ fn picture(kind: &[u8; 4], body: &Bytes) -> Result<(String, Media, Vec<u8>), Str
             append(&mut fields, name, &values);
         }
     }
+    // Dolby Vision's configuration: what its players need besides.
+    let mut supplemental_codec = None;
+    for name in [b"dvcC", b"dvvC"] {
+        if let Some(config) = find(&boxes, name).filter(|config| config.len() == DOLBY_BYTES) {
+            append(&mut fields, name, &config);
+            supplemental_codec = supplemental(kind, &config);
+        }
+    }
     let mut bytes = Vec::new();
     append(&mut bytes, kind, &fields);
     let range = colour.map_or(VideoRange::Sdr, |colour| VideoRange::of_transfer(colour.transfer));
     // Rotation and frame rate stand elsewhere.
-    let picture = Picture { width, height, pixel_aspect, rotation_degrees: 0, colour, range, frame_rate: None };
+    let picture = Picture {
+        width,
+        height,
+        pixel_aspect,
+        rotation_degrees: 0,
+        colour,
+        range,
+        supplemental_codec,
+        frame_rate: None,
+    };
     Ok((codec, Media::Picture(picture), bytes))
+}
+
+/// What `SUPPLEMENTAL-CODECS` says of pictures that any player of `kind` shows, and one of Dolby Vision better (Dolby Vision Streams Within the ISO Base
+/// Media File Format; Apple's HLS Authoring Specification): codec and brand; `None` where the layer below is nothing that others show.
+fn supplemental(kind: &[u8; 4], config: &[u8]) -> Option<String> {
+    let [_, _, first, second, third, ..] = *config else { return None };
+    let (profile, level, compatibility) = (first >> 1, (first & 1) << 5 | second >> 3, third >> 4);
+    let codec = match (kind, profile) {
+        (b"hvc1", 8) => "dvh1",
+        (b"hev1", 8) => "dvhe",
+        (b"av01", 10) => "dav1",
+        _ => return None,
+    };
+    let brand = match compatibility {
+        1 => "db1p",
+        2 => "db2g",
+        4 => "db4h",
+        _ => return None,
+    };
+    Some(format!("{codec}.{profile:02}.{level:02}/{brand}"))
 }
 
 /// `nclx` of ISO, `nclc` of QuickTime (which has no full range); other kinds name profiles for printing.
@@ -194,4 +234,23 @@ pub(crate) fn append(bytes: &mut Vec<u8>, kind: &[u8; 4], body: &[u8]) {
     bytes.extend_from_slice(&size.to_be_bytes());
     bytes.extend_from_slice(kind);
     bytes.extend_from_slice(body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_more_than_a_codec_says_its_profile_level_and_what_lies_below() {
+        // Version 1.0, profile 8, level 6, with a reference picture unit and a base layer, which is HDR10, or HLG.
+        let config = |profile: u8, compatibility: u8| [1, 0, profile << 1, 6 << 3 | 0b101, compatibility << 4, 0];
+        assert_eq!(supplemental(b"hvc1", &config(8, 1)).as_deref(), Some("dvh1.08.06/db1p"));
+        assert_eq!(supplemental(b"hev1", &config(8, 4)).as_deref(), Some("dvhe.08.06/db4h"));
+        assert_eq!(supplemental(b"av01", &config(10, 2)).as_deref(), Some("dav1.10.06/db2g"));
+        // Of profile 5 nothing is shown that is not Dolby Vision.
+        for (kind, config) in [(b"hvc1", config(5, 0)), (b"avc1", config(8, 1)), (b"hvc1", config(8, 7))] {
+            assert_eq!(supplemental(kind, &config), None);
+        }
+        assert_eq!(supplemental(b"hvc1", &[1, 0]), None);
+    }
 }

@@ -251,6 +251,8 @@ fn of_version(version: &Version, segments: Vec<Option<Arc<Complete>>>) -> Vec<Li
     let listed = |(facts, complete): (_, Option<Arc<Complete>>)| Listed {
         facts: Cow::Borrowed(facts),
         video_range: complete.as_ref().and_then(|complete| complete.video_range),
+        // What is made here has no such layer.
+        supplemental_codec: None,
         complete,
     };
     version.tracks.iter().zip(segments).map(listed).collect()
@@ -261,7 +263,8 @@ fn of_uploaded<'a>(uploaded: &'a Uploaded, labels: &[SoundLabel]) -> Vec<Listed<
         let mut facts = track.facts.clone();
         SoundLabel::apply(labels, &mut facts);
         let (facts, complete) = (Cow::Owned(facts), Some(Arc::clone(&track.complete)));
-        Listed { facts, video_range: track.video_range, complete }
+        let supplemental_codec = track.supplemental_codec.as_deref();
+        Listed { facts, video_range: track.video_range, supplemental_codec, complete }
     });
     listed.collect()
 }

@@ -390,3 +390,49 @@ async fn real_footage_plays_as_it_is() {
     }
     world.stop().await;
 }
+
+/// A movie with one more box at the end of its first sample entry, `hvc1`; `moov` has to be the last box of the file.
+fn with_box(movie: &[u8], kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(body.len() + 8).unwrap();
+    let more = [&size.to_be_bytes()[..], kind, body].concat();
+    let mut made = movie.to_vec();
+    let mut at = movie.windows(4).rposition(|name| name == b"moov").expect("it has one");
+    let mut end = 0;
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"] {
+        at += movie[at..].windows(4).position(|found| found == name).unwrap_or_else(|| panic!("no {name:?}"));
+        let length = u32::from_be_bytes(movie[at - 4..at].try_into().unwrap());
+        end = at - 4 + length as usize;
+        made[at - 4..at].copy_from_slice(&(length + size).to_be_bytes());
+    }
+    made.splice(end..end, more);
+    made
+}
+
+#[tokio::test]
+async fn what_pictures_are_besides_is_said_and_goes_out_with_them() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let colour = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"];
+    let more =
+        [&["-c:v", "libx265", "-x265-params", "log-level=none", "-tag:v", "hvc1", "-t", "2"][..], &colour].concat();
+    let plain = std::fs::read(clip(&scratch, "plain.mp4", &more)).unwrap();
+    // Profile 8.1, level 6.
+    let config = [&[1, 0, 8 << 1, 6 << 3 | 0b101, 1 << 4][..], &[0; 19]].concat();
+    for (file, said) in [(plain.clone(), None), (with_box(&plain, b"dvvC", &config), Some("dvh1.08.06/db1p"))] {
+        let asset = upload(&world, &file, CONTAINER).await;
+        let text = eventually(DEADLINE, || async {
+            let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
+            if text.contains("#EXT-X-STREAM-INF") { Ok(text) } else { Err(text) }
+        })
+        .await;
+        assert!(text.contains("VIDEO-RANGE=PQ"), "{text}");
+        let attribute = said.map(|said| format!("SUPPLEMENTAL-CODECS=\"{said}\""));
+        assert_eq!(text.matches("SUPPLEMENTAL-CODECS").count(), attribute.iter().len(), "{text}");
+        assert!(attribute.is_none_or(|attribute| text.contains(&attribute)), "{text}");
+        let folder = track(&world, asset, 'v').await;
+        let init = world.get(&format!("{folder}/init.mp4")).await.bytes().await.unwrap();
+        let goes_out = init.windows(28).any(|at| at == [&b"dvvC"[..], &config].concat());
+        assert_eq!(goes_out, said.is_some());
+    }
+    world.stop().await;
+}
