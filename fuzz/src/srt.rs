@@ -7,6 +7,7 @@ use flame_ingest::srt::access;
 use flame_ingest::srt::handshake::{Greeter, Greeting};
 use flame_ingest::srt::packet::{Body, Control, Packet, ahead, octets};
 use flame_ingest::srt::receiver::Receiver;
+use flame_ingest::srt::secret::Passphrase;
 
 const UNIT_MAX_BYTES: usize = 64 << 10;
 const DATAGRAM_MAX_BYTES: usize = 1500;
@@ -63,6 +64,7 @@ pub fn datagrams(data: &[u8]) {
     // Whatever it is: only what passes since is looked at.
     let begun = Instant::now();
     let (mut now, mut receiver, mut given) = (begun, Receiver::new(0, LATENCY, WINDOW, begun), 0);
+    let passphrase = Passphrase::new("nobody is told this").expect("long enough");
     let mut rest = data;
     while let Some(([high, low], after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
@@ -95,6 +97,7 @@ pub fn datagrams(data: &[u8]) {
             Body::Data { sequence, payload, .. } => receiver.data(sequence, payload, now),
             Body::AckAck(number) => receiver.ack_ack(number, now),
             Body::DropRequest { first, last } => receiver.drop_request(first, last),
+            Body::Keys(message) => assert!(passphrase.open(message).is_err(), "who wraps keys knows the passphrase"),
             Body::Shutdown => receiver.close(),
             Body::Other => {}
         }
@@ -108,7 +111,7 @@ pub fn datagrams(data: &[u8]) {
                     assert!(missing.iter().all(|(first, last)| (0..WINDOW as i64).contains(&ahead(*first, *last))));
                 }
                 Control::Ack { room, .. } => assert!(room as usize <= WINDOW),
-                Control::KeepAlive | Control::Shutdown | Control::Handshake(_) => {}
+                Control::KeepAlive | Control::Shutdown | Control::Handshake(_) | Control::Keys(_) => {}
             }
         }
     }

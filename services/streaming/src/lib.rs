@@ -114,6 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         store,
         admission,
     };
+    host.put_in_front(http::front(state.clone()));
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
 }
 

@@ -208,8 +208,11 @@ async fn whoever_knows_the_passphrase_publishes_and_nobody_else() {
         .await;
         assert!(!stage.pictures(channel.id).await.unwrap().contains("#EXT-X-DISCONTINUITY\n"));
         let url = stage.client.url("streaming", &format!("{}/index.m3u8", channel.id));
-        let input = ["-v", "error", "-t", "2", "-i", url.as_str(), "-map", "0:v:0", "-f", "null", "-"];
-        let output = Command::new("ffmpeg").arg("-nostdin").args(input).output().expect("ffmpeg starts");
+        let decodes = tokio::task::spawn_blocking(move || {
+            let input = ["-v", "error", "-t", "2", "-i", url.as_str(), "-map", "0:v:0", "-f", "null", "-"];
+            Command::new("ffmpeg").arg("-nostdin").args(input).output().expect("ffmpeg starts")
+        });
+        let output = decodes.await.unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     drop(encoders);

@@ -1,6 +1,8 @@
 //! What players tell of themselves (CMCD), with whatever they ask for, or as a batch of events: `POST /cmcd`. It is counted, and steering hears of the
 //! site that it is about; nothing of it is logged, kept, passed on, or part of what is answered.
 
+use std::sync::Arc;
+
 use axum::body::to_bytes;
 use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode, header};
@@ -8,9 +10,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use flame_api::Problem;
 use flame_cmcd::{Carried, EVENTS_TYPE, FIELDS, Report};
+use flame_service_host::access::Route;
 use flame_service_host::metrics::Metrics;
-use flame_service_host::{Failure, FailureResult};
+use flame_service_host::{Failure, FailureResult, Front, Taken};
 use prometheus::IntCounter;
+use tower::ServiceExt;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +25,8 @@ use crate::steering::Asked;
 /// The most octets of a batch, and the most events of it that are read.
 const EVENTS_MAX_BYTES: usize = 64 << 10;
 const EVENTS_MAX: usize = 256;
+/// Where events are sent to.
+const PATH: &str = "/cmcd";
 /// In queries, before escapes: most requests carry nothing.
 const ARGUMENT: &str = "cmcd=";
 
@@ -102,6 +108,29 @@ async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult
     reports.iter().for_each(|report| state.hear(report, None));
     state.players.damaged.inc_by(damaged as u64);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes events before it is asked whose page sends them: pages of any origin may, since nothing of anybody's changes by it.
+pub(crate) fn front(state: State) -> Front {
+    let (events, _) = routes(state).split_for_parts();
+    Arc::new(move |request: &mut Request| {
+        let is_events = request.method() == Method::POST && request.uri().path() == PATH;
+        is_events.then(|| {
+            let events = events.clone();
+            let answer: Taken = Box::new(move |request| {
+                Box::pin(async move {
+                    match events.oneshot(request).await {
+                        Ok(mut response) => {
+                            response.extensions_mut().insert(Route(PATH.to_owned()));
+                            response
+                        }
+                        Err(never) => match never {},
+                    }
+                })
+            });
+            answer
+        })
+    })
 }
 
 /// The route of events, which pages of any origin may send: there are no credentials that they could abuse.

@@ -98,7 +98,7 @@ async fn the_time_of_the_wall_follows_a_clock_that_is_off_without_a_jump() {
         assert_eq!((times[0], corrected_ms), (begins_ms, clock.correction_ms));
         // Everything else is as it was sent.
         assert_eq!(listed.matches("#EXTINF:1.0,\n").count() as u64, SEGMENTS);
-        assert!(listed.contains("PART-HOLD-BACK=0.75,HOLD-BACK=3.0,") && !listed.contains("DISCONTINUITY"), "{listed}");
+        assert!(listed.contains("PART-HOLD-BACK=1.5,HOLD-BACK=3.0,") && !listed.contains("DISCONTINUITY"), "{listed}");
         before.push(times);
     }
     world.restart_streaming().await;

@@ -99,7 +99,7 @@ mod tests {
             assert!(!owing.is_overdue(at(second + 4), true, STUCK));
         }
         // And of none: each rest counts for three seconds.
-        [30, 35, 40, 45].map(|second| owing.came(at(second)));
+        [30, 35, 40, 45].into_iter().for_each(|second| owing.came(at(second)));
         assert!(!owing.is_overdue(at(45), true, STUCK));
         assert!(owing.is_overdue(at(46), true, STUCK) && owing.is_overdue(at(60), true, STUCK));
     }
