@@ -1,7 +1,7 @@
 //! The metadata database: assets, their versions and tracks.
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
-//! `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
+//! `GET /assets/{id}/standing` · `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
 //! `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
@@ -23,7 +23,7 @@ use crate::media::{Probe, SoundRole, Thumbnails, Track};
 use crate::subtitles::Subtitle;
 
 pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
-pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery};
+pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery, Standing, StandingState};
 pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
 pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Matches};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};

@@ -8,6 +8,8 @@
 //!   forbidden request-header of the Fetch standard), and the router has judged the host by its own names.
 //! - **Changes from elsewhere.** A request that may change something and comes from a page of an origin that is neither
 //!   the service's nor allowed gets 403, with or without a token.
+//! - **What is everybody's to send.** A few paths take from pages of any origin, without credentials, what changes nothing of anybody's
+//!   ([`Pages::open_paths`]). Hosts are looked at there, too.
 //! - **Reading.** Scripts of allowed origins may read every answer, refusals too; those of others none. Services whose
 //!   answers are everybody's say so on their own routes.
 //!
@@ -38,6 +40,8 @@ pub struct Pages {
     pub request_headers: &'static str,
     /// Answer headers that they may read, separated by commas.
     pub answer_headers: &'static str,
+    /// Paths that pages of any origin may send to, allowed or not.
+    pub open_paths: &'static [&'static str],
 }
 
 /// What is asked of every request of a service.
@@ -58,7 +62,8 @@ pub(crate) async fn guard(guard: Arc<Guard>, request: Request, next: Next) -> Re
     let is_allowed =
         origin.as_ref().is_some_and(|origin| known.iter().any(|known| known.as_bytes() == origin.as_bytes()));
     let may_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if may_change && !is_allowed && !is_own(request.headers()) {
+    let is_open = guard.pages.open_paths.contains(&request.uri().path());
+    if may_change && !is_open && !is_allowed && !is_own(request.headers()) {
         return foreign(origin.as_ref()).into_response();
     }
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

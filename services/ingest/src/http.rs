@@ -88,5 +88,6 @@ pub fn pages(allowed_origins: Vec<String>) -> Pages {
         methods: METHODS,
         request_headers: REQUEST_HEADERS,
         answer_headers: ANSWER_HEADERS,
+        open_paths: &[],
     }
 }

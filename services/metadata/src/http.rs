@@ -22,6 +22,7 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(assets::create, assets::list))
         .routes(routes!(assets::show, assets::patch, assets::delete))
+        .routes(routes!(assets::standing))
         .routes(routes!(facets::list))
         .routes(routes!(changes::follow))
         .routes(routes!(provenance::show))

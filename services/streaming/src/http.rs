@@ -33,7 +33,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
-pub(crate) use self::players::{Players, front};
+pub(crate) use self::players::{PATH as EVENTS_PATH, Players};
 use crate::admission::Admission;
 use crate::derived::Workshop;
 use crate::live::{Live, Recordings};

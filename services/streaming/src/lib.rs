@@ -40,7 +40,7 @@ use flame_object_store::Store;
 use flame_service_host::auth::DEFAULT_TENANT;
 use flame_service_host::keys::Keyring;
 use flame_service_host::viewers::Verifier;
-use flame_service_host::{Host, Routes, Running, StartError};
+use flame_service_host::{Host, Pages, Routes, Running, StartError};
 
 use admission::Admission;
 use derived::Workshop;
@@ -114,7 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         store,
         admission,
     };
-    host.put_in_front(http::front(state.clone()));
+    host.allow_pages(Pages { open_paths: &[http::EVENTS_PATH], ..Pages::default() });
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
 }
 

@@ -39,6 +39,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use flame_api::live::{Channel as Shown, NewChannel};
+use flame_api::metadata::StandingState;
 use flame_api::{Client, ClientError};
 use flame_cmaf::arriving::ArrivalError;
 use flame_object_store::{IfExists, Store, StoreError};
@@ -114,10 +115,10 @@ pub(crate) enum LiveError {
     /// The id is taken.
     #[error("{0} is taken by another channel")]
     Taken(Uuid),
-    /// The id is that of an upload, or of another asset that this channel did not make.
+    /// The id is that of an upload, or of another asset that this channel did not make, or was.
     #[error(
-        "{0} is an asset already that is no recording of this channel: take another id for the channel, or delete the asset \
-         (`flame asset rm {0}`) and try again"
+        "{0} is or was an asset that is no recording of this channel: take another id for a channel. What was sent is kept as long \
+         as nobody deletes that asset for good, since all that goes by its id goes with it"
     )]
     Asset(Uuid),
     /// This instance serves another tenant.
@@ -331,9 +332,12 @@ impl Live {
         }
         // An upload would keep its recording out of the catalogue. A catalogue that is away keeps nobody from going live.
         let catalogue = self.0.catalogue.for_tenant(tenant).with_deadline(CATALOGUE_WITHIN);
-        match catalogue.asset(new.id).await {
-            Ok(None) => {}
-            Ok(Some(_)) => return Err(LiveError::Asset(new.id)),
+        // So would one that is deleted, in the trash or for good: all that lies below its id may be deleted at any time.
+        match catalogue.standing(new.id).await.map(|standing| standing.state) {
+            Ok(StandingState::Free) => {}
+            Ok(StandingState::Present | StandingState::Trashed | StandingState::Deleted) => {
+                return Err(LiveError::Asset(new.id));
+            }
             Err(error) => {
                 tracing::warn!(channel = %new.id, error = %chain(&error), "nobody says whether the channel's id is free");
             }

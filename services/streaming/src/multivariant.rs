@@ -63,7 +63,7 @@ pub(crate) fn playlist(
         match facts.kind {
             TrackKind::Video => {
                 input.video.push(VideoRendition {
-                    supplemental_codecs: track.supplemental_codec.map(str::to_owned),
+                    supplemental_codecs: supplement(track, container),
                     ..video(facts, track.video_range, uri)
                 });
                 if offers_iframes(container, clip) {
@@ -214,6 +214,19 @@ fn role(role: SoundRole) -> Role {
 /// Whether transport streams carry this codec.
 pub(crate) fn fits_ts(codec: &str) -> bool {
     TS_CODECS.iter().any(|known| codec.starts_with(known)) || codec == "ec-3"
+}
+
+/// What the pictures of a track are besides, for players of fragmented MP4 (Apple's HLS Authoring Specification, 1.10): the layer below, which
+/// all others show, is what the brand says, or nothing is said of it.
+fn supplement(track: &Listed<'_>, container: Container) -> Option<String> {
+    let codec = track.supplemental_codec.filter(|_| container == Container::FragmentedMp4)?;
+    let fits = match codec.rsplit_once('/')?.1 {
+        "db1p" => track.video_range == Some(VideoRange::Pq),
+        "db4h" => track.video_range == Some(VideoRange::Hlg),
+        "db2g" => matches!(track.video_range, None | Some(VideoRange::Sdr)),
+        _ => false,
+    };
+    fits.then(|| codec.to_owned())
 }
 
 fn video(facts: &Facts, video_range: Option<VideoRange>, uri: String) -> VideoRendition {

@@ -6,6 +6,7 @@
 //! instance knows what it has seen itself; what it remembers of a session the session brings along (`RELOAD-URI`).
 
 mod figures;
+mod sessions;
 mod sites;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,8 @@ mod watch;
 
 use std::fmt::Write;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use flame_api::Client;
@@ -25,6 +26,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::sessions::Sessions;
 pub(crate) use self::sites::Limits;
 use self::sites::{Sites, Viewer};
 use crate::config::{PathwayConfig, SteeringConfig};
@@ -46,16 +48,9 @@ struct Steered {
     /// To the router of each site.
     clients: Vec<Client>,
     sites: RwLock<Sites>,
-    /// What players told this instance, of each site.
-    told: Vec<Told>,
+    /// Who of the players of each site told this instance how they fare.
+    told: Vec<Mutex<Sessions>>,
     began: Instant,
-}
-
-/// Reports of players on one site.
-#[derive(Debug, Default)]
-struct Told {
-    reports: AtomicU64,
-    complaints: AtomicU64,
 }
 
 /// The pathways to an asset, the one to begin with first; none where nothing is steered.
@@ -96,6 +91,11 @@ pub(crate) struct Manifest {
     pathway_priority: Vec<String>,
 }
 
+fn lock(told: &Mutex<Sessions>) -> MutexGuard<'_, Sessions> {
+    // Nothing under the lock panics half-way.
+    told.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 // === impl Steering ===
 
 impl Steering {
@@ -119,7 +119,7 @@ impl Steering {
         };
         let clients = config.pathways.iter().map(client).collect::<Result<Vec<_>, StartError>>()?;
         let sites = RwLock::new(Sites::new(config.pathways.len(), config.limits()));
-        let told = config.pathways.iter().map(|_| Told::default()).collect();
+        let told = config.pathways.iter().map(|_| Mutex::default()).collect();
         Ok(Self(Some(Arc::new(Steered { config: config.clone(), clients, sites, told, began: Instant::now() }))))
     }
 
@@ -129,12 +129,14 @@ impl Steering {
         Ways(steered.map(|steered| steered.pathways(asset)).unwrap_or_default())
     }
 
-    /// A player says how it fares: from the site that it asks steering for, or else that it names itself. Of others nothing is learned.
-    pub(crate) fn hear(&self, report: &Report, pathway: Option<&str>) {
+    /// A player says how it fares: from the site that it asks steering for, or else that it names itself. Of others nothing is learned. One
+    /// that names no session is whoever asks from `peer`.
+    pub(crate) fn hear(&self, report: &Report, pathway: Option<&str>, peer: Option<IpAddr>) {
         let Some(steered) = &self.0 else { return };
         let Some(told) = steered.site_of(report, pathway).and_then(|at| steered.told.get(at)) else { return };
-        told.reports.fetch_add(1, Ordering::Relaxed);
-        told.complaints.fetch_add(u64::from(report.complains()), Ordering::Relaxed);
+        let (now_ms, window_ms) = (steered.now_ms(), steered.window_ms());
+        let session = (report.session.as_deref(), peer.filter(|_| report.session.is_none()));
+        lock(told).hear(now_ms, window_ms, session, report.complains());
     }
 
     /// What a player is told that plays `asset`; nothing where nothing is steered.
@@ -203,6 +205,10 @@ impl Steered {
             let url = report.url.as_deref()?;
             pathways.iter().position(|pathway| url.starts_with(&pathway.base))
         })
+    }
+
+    fn window_ms(&self) -> u64 {
+        u64::try_from(self.config.window.0.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn now_ms(&self) -> u64 {

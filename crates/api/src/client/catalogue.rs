@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Client, ClientError};
 use crate::metadata::{
     Asset, AssetPatch, AssetQuery, Change, DeleteQuery, FacetQuery, Facets, Failure, NewAsset, NewVersion, Provenance,
-    ProvenanceQuery, RestoreQuery,
+    ProvenanceQuery, RestoreQuery, Standing,
 };
 use crate::page::{Page, PageQuery};
 
@@ -21,6 +21,11 @@ impl Client {
     /// The asset, or `None` where there is none.
     pub async fn asset(&self, id: Uuid) -> Result<Option<Asset>, ClientError> {
         self.call(Method::GET, "metadata", &format!("assets/{id}")).json_or_none().await
+    }
+
+    /// What an id stands for, also if that is deleted.
+    pub async fn standing(&self, id: Uuid) -> Result<Standing, ClientError> {
+        self.call(Method::GET, "metadata", &format!("assets/{id}/standing")).json().await
     }
 
     /// A page of assets.

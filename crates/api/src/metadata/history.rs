@@ -56,6 +56,30 @@ pub struct Change {
     pub undo: Option<serde_json::Value>,
 }
 
+/// What an id stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StandingState {
+    /// For nothing, and it never has.
+    Free,
+    /// For an asset.
+    Present,
+    /// For an asset that is in the trash.
+    Trashed,
+    /// For one that is gone for good: what lies below its id in the object store is deleted.
+    Deleted,
+}
+
+/// What an id stands for, or stood for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Standing {
+    /// What it is.
+    pub state: StandingState,
+    /// Where the asset's source is or was; absent for another tenant's, and where an older release deleted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_key: Option<String>,
+}
+
 /// Query of `DELETE /assets/{id}`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

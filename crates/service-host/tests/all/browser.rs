@@ -75,6 +75,7 @@ async fn an_allowed_page_can_read_why_it_was_refused() {
         methods: "GET, POST",
         request_headers: "Authorization",
         answer_headers: "Location",
+        ..Pages::default()
     });
     let private = OpenApiRouter::new().route("/notes", axum::routing::get(async || "notes\n"));
     let running = host.serve(Routes { private, ..Routes::default() });
@@ -92,5 +93,25 @@ async fn an_allowed_page_can_read_why_it_was_refused() {
         request(&running, Method::GET, "/notes", &[("origin", "https://evil.example")]).send().await.unwrap();
     assert!(!stranger.headers().contains_key("access-control-allow-origin"));
     assert_eq!(stranger.headers()["vary"], "Origin", "a cache must not give one origin's answer to another");
+    running.stop().await;
+}
+
+/// What anybody may send there, no page may send under a name that is not the service's.
+#[tokio::test]
+async fn an_open_path_takes_what_pages_of_any_origin_send_and_only_under_a_known_host() {
+    let mut host = Host::bind("notes", &HostConfig::default()).await.unwrap();
+    host.allow_pages(Pages { open_paths: &["/open"], ..Pages::default() });
+    let public = OpenApiRouter::new()
+        .route("/open", axum::routing::post(async || "taken\n"))
+        .route("/notes", axum::routing::post(async || "taken\n"));
+    let running = host.serve(Routes { public, ..Routes::default() });
+    let foreign = ("origin", "https://evil.example");
+    assert_eq!(request(&running, Method::POST, "/open", &[foreign]).send().await.unwrap().status(), 200);
+    for path in ["/notes", "/open/", "/open/more"] {
+        let refused = request(&running, Method::POST, path, &[foreign]).send().await.unwrap();
+        assert_eq!(refused.status(), 403, "{path}");
+    }
+    let strange = request(&running, Method::POST, "/open", &[("host", "evil.example"), foreign]).send().await.unwrap();
+    assert_eq!(problem(strange).await.0, 421);
     running.stop().await;
 }

@@ -1,9 +1,9 @@
-//! `POST|GET /assets`, `GET|PATCH|DELETE /assets/{id}`.
+//! `POST|GET /assets`, `GET|PATCH|DELETE /assets/{id}`, `GET /assets/{id}/standing`.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
-use flame_api::metadata::{Asset, AssetPatch, AssetQuery, DeleteQuery, NewAsset};
+use flame_api::metadata::{Asset, AssetPatch, AssetQuery, DeleteQuery, NewAsset, Standing};
 use flame_api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use flame_api::{Page, Problem};
 use flame_service_host::precondition::revision_etag;
@@ -154,6 +154,23 @@ pub(super) async fn show(State(store): State<Store>, caller: Caller, Path(id): P
     let tenant = (!caller.is_service()).then_some(caller.tenant.as_str());
     let asset = store.asset(tenant, id).await?.ok_or_else(|| missing(id))?;
     Ok(answer(asset))
+}
+
+/// Whether an id is free, or what it stands for. An id that an asset had, also one that is deleted, never becomes free: objects that lie
+/// below it may be deleted at any time. Whoever may register may ask.
+#[utoipa::path(
+    get,
+    path = "/assets/{id}/standing",
+    params(("id" = Uuid, Path, description = "The id")),
+    responses((status = 200, description = "What it stands for", body = Standing))
+)]
+pub(super) async fn standing(
+    State(store): State<Store>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Standing>, Error> {
+    caller.require(Scope::Write)?;
+    Ok(Json(store.standing(&caller.tenant, id).await?))
 }
 
 /// Edits an asset (RFC 7396 merge patch).

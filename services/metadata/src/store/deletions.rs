@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use flame_api::metadata::{Asset, Standing, StandingState};
 use uuid::Uuid;
 
+use super::assets::find;
 use super::sql::{Transaction, sql};
 use super::{Store, StoreResult, now_us, rows};
 
@@ -69,12 +71,34 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What an id stands for, or stood for; whose source it is only `tenant` is told, whose asset it is.
+    pub async fn standing(&self, tenant: &str, id: Uuid) -> StoreResult<Standing> {
+        let mut transaction = self.database.reading().await?;
+        let (state, owner, source_key) = match find(&mut transaction, id).await? {
+            Some((_, asset)) if asset.deleted_at.is_some() => {
+                (StandingState::Trashed, asset.tenant, Some(asset.source.key))
+            }
+            Some((_, asset)) => (StandingState::Present, asset.tenant, Some(asset.source.key)),
+            None => {
+                let query = sql("SELECT tenant, source_key FROM deletions WHERE asset_id = $1").bind(id.to_string());
+                match query.one::<(String, Option<String>)>(&mut transaction).await? {
+                    Some((owner, source_key)) => (StandingState::Deleted, owner, source_key),
+                    None => return Ok(Standing { state: StandingState::Free, source_key: None }),
+                }
+            }
+        };
+        Ok(Standing { state, source_key: source_key.filter(|_| owner == tenant) })
+    }
+}
+
 /// Notes, within a transaction, that the objects of an asset have to go.
-pub(super) async fn note(transaction: &mut Transaction, tenant: &str, id: Uuid) -> StoreResult<()> {
-    sql("INSERT INTO deletions (asset_id, tenant, deleted_at_us, due_at_us) VALUES ($1, $2, $3, $3)")
-        .bind(id.to_string())
+pub(super) async fn note(transaction: &mut Transaction, tenant: &str, asset: &Asset) -> StoreResult<()> {
+    sql("INSERT INTO deletions (asset_id, tenant, deleted_at_us, due_at_us, source_key) VALUES ($1, $2, $3, $3, $4)")
+        .bind(asset.id.to_string())
         .bind(tenant)
         .bind(now_us())
+        .bind(&asset.source.key)
         .run(transaction)
         .await?;
     Ok(())

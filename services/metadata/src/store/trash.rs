@@ -103,7 +103,7 @@ impl Store {
     /// Takes an asset out of the catalogue for good, and notes that its objects have to go. Of its history only this stays.
     async fn erase(&self, transaction: &mut Transaction, by: By<'_>, seq: i64, asset: &Asset) -> StoreResult<()> {
         sql("DELETE FROM assets WHERE seq = $1").bind(seq).run(transaction).await?;
-        deletions::note(transaction, by.tenant, asset.id).await?;
+        deletions::note(transaction, by.tenant, asset).await?;
         history::forget(transaction, asset.id).await?;
         let at = (asset.id, asset.revision + 1, self.keep());
         history::note(transaction, by, at, Note::plain(Action::Erased)).await

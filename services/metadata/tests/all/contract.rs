@@ -12,7 +12,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("metadata", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 16);
+    assert_eq!(operations.len(), 17);
     assert!(operations.iter().all(|operation| operation.needs_token));
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_api::Page;
-use flame_api::metadata::{Action, Asset, Change};
+use flame_api::metadata::{Action, Asset, Change, Standing, StandingState};
 use flame_metadata::config::{HistoryConfig, TrashConfig};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
@@ -198,6 +198,9 @@ async fn what_a_job_says_of_an_asset_in_the_trash_counts_once_it_is_back(on: On)
     assert!(known.deleted_at.is_some());
     let done = world.send(Method::PUT, &format!("{path}/versions/0123456789ab"), &new_version()).await;
     assert!(json::<Asset>(done, 201).await.deleted_at.is_some(), "it stays where it is");
+    let standing: Standing = json(world.get(&format!("{path}/standing")).await, 200).await;
+    let key = Some(format!("default/sources/{}", asset.id));
+    assert_eq!((standing.state, standing.source_key), (StandingState::Trashed, key));
     problem(world.get(&path).await, 404, "not-found").await;
     let back: Asset = json(world.post(&format!("{path}/restore")).await, 200).await;
     assert_eq!(back.version.map(|version| version.name).as_deref(), Some("0123456789ab"));
@@ -211,7 +214,15 @@ async fn what_is_erased_or_was_in_the_trash_for_long_enough_is_gone_for_good(on:
     let keep = Span(Duration::from_millis(300));
     let world = World::start_with(on, |config| config.trash = TrashConfig { keep }).await;
     let (waits, erased) = (world.register("waits").await.id, world.register("erased").await.id);
+    let standing = async |id: Uuid| {
+        let answer = json::<Standing>(world.get(&format!("/assets/{id}/standing")).await, 200).await;
+        (answer.state, answer.source_key)
+    };
+    let key = |id: Uuid| Some(format!("default/sources/{id}"));
+    assert_eq!(standing(Uuid::new_v4()).await, (StandingState::Free, None));
+    assert_eq!(standing(waits).await, (StandingState::Present, key(waits)));
     assert_eq!(world.delete(erased, "?erase=true").await, 204);
+    assert_eq!(standing(erased).await, (StandingState::Deleted, key(erased)));
     assert_eq!(world.delete(waits, "").await, 204);
     eventually(Duration::from_secs(30), || async {
         let last = world.history(waits).await.remove(0);

@@ -234,7 +234,7 @@ pub(super) fn transport_streams(
         return Err(no_ts_clip());
     }
     let target = channel.target_duration_s().ok_or_else(|| error::not_begun(channel.id))?;
-    let document = track.view(target).transport_streams().map_err(|refusal| error::of_playlist(&refusal))?;
+    let document = track.transport_streams(target).map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, &plain(target), method, headers))
 }
 
@@ -253,7 +253,7 @@ pub(super) fn multivariant(
             view::multivariant((&channel.media_version, container), &views, Some(span), ways)
         }
     };
-    let document = document.map_err(|refusal| Failure::internal(&refusal))?;
+    let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, CACHE_CONTROL, method, headers))
 }
 

@@ -1,20 +1,18 @@
 //! What players tell of themselves (CMCD), with whatever they ask for, or as a batch of events: `POST /cmcd`. It is counted, and steering hears of the
-//! site that it is about; nothing of it is logged, kept, passed on, or part of what is answered.
+//! site that it is about, once a window of each session; nothing of it is logged, kept, passed on, or part of what is answered.
 
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::to_bytes;
-use axum::extract::{Request, State as Shared};
+use axum::extract::{ConnectInfo, Request, State as Shared};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use flame_api::Problem;
 use flame_cmcd::{Carried, EVENTS_TYPE, FIELDS, Report};
-use flame_service_host::access::Route;
 use flame_service_host::metrics::Metrics;
-use flame_service_host::{Failure, FailureResult, Front, Taken};
+use flame_service_host::{Failure, FailureResult};
 use prometheus::IntCounter;
-use tower::ServiceExt;
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,8 +23,8 @@ use crate::steering::Asked;
 /// The most octets of a batch, and the most events of it that are read.
 const EVENTS_MAX_BYTES: usize = 64 << 10;
 const EVENTS_MAX: usize = 256;
-/// Where events are sent to.
-const PATH: &str = "/cmcd";
+/// Where events are sent to, by pages of any origin: nothing of anybody's changes by it.
+pub(crate) const PATH: &str = "/cmcd";
 /// In queries, before escapes: most requests carry nothing.
 const ARGUMENT: &str = "cmcd=";
 
@@ -60,11 +58,16 @@ impl Players {
 
 impl State {
     /// A player says how it fares, who asks steering for `pathway` in the same request, if it does.
-    fn hear(&self, report: &Report, pathway: Option<&str>) {
+    fn hear(&self, report: &Report, pathway: Option<&str>, peer: Option<IpAddr>) {
         self.players.reports.inc();
         self.players.complaints.inc_by(u64::from(report.complains()));
-        self.steering.hear(report, pathway);
+        self.steering.hear(report, pathway, peer);
     }
+}
+
+/// Where a request comes from: the player, or a proxy that many are behind.
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
 }
 
 /// Takes in what a request for media carries besides.
@@ -74,7 +77,7 @@ pub(super) async fn overhear(Shared(state): Shared<State>, request: Request, nex
     if may_carry || FIELDS.iter().any(|name| request.headers().contains_key(name)) {
         let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
         match Carried::of(&target, request.headers()) {
-            Carried::Report(report) => state.hear(&report, Asked::of(Some(query)).pathway()),
+            Carried::Report(report) => state.hear(&report, Asked::of(Some(query)).pathway(), peer(&request)),
             Carried::Damaged => state.players.damaged.inc(),
             Carried::Nothing => {}
         }
@@ -95,6 +98,7 @@ pub(super) async fn overhear(Shared(state): Shared<State>, request: Request, nex
     )
 )]
 async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult<StatusCode> {
+    let peer = peer(&request);
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(EVENTS_TYPE) {
         let detail = format!("events of players are {EVENTS_TYPE}, a report a line");
@@ -105,32 +109,9 @@ async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
     })?;
     let (reports, damaged) = Report::parse_events(&String::from_utf8_lossy(&body), EVENTS_MAX);
-    reports.iter().for_each(|report| state.hear(report, None));
+    reports.iter().for_each(|report| state.hear(report, None, peer));
     state.players.damaged.inc_by(damaged as u64);
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Takes events before it is asked whose page sends them: pages of any origin may, since nothing of anybody's changes by it.
-pub(crate) fn front(state: State) -> Front {
-    let (events, _) = routes(state).split_for_parts();
-    Arc::new(move |request: &mut Request| {
-        let is_events = request.method() == Method::POST && request.uri().path() == PATH;
-        is_events.then(|| {
-            let events = events.clone();
-            let answer: Taken = Box::new(move |request| {
-                Box::pin(async move {
-                    match events.oneshot(request).await {
-                        Ok(mut response) => {
-                            response.extensions_mut().insert(Route(PATH.to_owned()));
-                            response
-                        }
-                        Err(never) => match never {},
-                    }
-                })
-            });
-            answer
-        })
-    })
 }
 
 /// The route of events, which pages of any origin may send: there are no credentials that they could abuse.

@@ -45,12 +45,22 @@ impl Clock {
         self.drift().begin();
     }
 
-    /// Notes that what ends at `media_us` came now. Returns what the time of the segment `number`, which is to be so long, is off by, milliseconds.
-    fn came(&self, media_us: i64, number: u64, segment_ms: u32) -> i64 {
-        let now_us = self.now_us();
+    /// Has `take` take what ends at `media_us` and came now, with what the time of its segment is off by, milliseconds. What is not taken, or
+    /// was there already, says nothing of a clock. All tracks wait for each other here, so that a segment has one time.
+    fn came(
+        &self,
+        media_us: i64,
+        (number, segment_ms): (u64, u32),
+        take: impl FnOnce(i64) -> Result<bool, NotTaken>,
+    ) -> Result<(), NotTaken> {
+        let (now_us, segment_us) = (self.now_us(), i64::from(segment_ms) * 1_000);
         let mut drift = self.drift();
-        drift.came(now_us, media_us);
-        drift.correction_us(number, i64::from(segment_ms) * 1_000) / 1_000
+        let correction_us = drift.next_correction_us(number, segment_us);
+        if take(correction_us / 1_000)? {
+            drift.corrected(number, correction_us);
+            drift.came(now_us, media_us);
+        }
+        Ok(())
     }
 
     /// What its owner is told; `None` until something is known.
@@ -73,8 +83,8 @@ impl Channel {
         let end_ticks = chunk.time_ticks.saturating_add(chunk.duration_ticks);
         let media_us = u128::from(end_ticks) * 1_000_000 / u128::from(track.timescale().max(1));
         let media_us = i64::try_from(media_us).unwrap_or(i64::MAX);
-        let wall_offset_ms = self.clock.came(media_us, number, self.segment_ms);
-        track.chunk((number, at), chunk, wall_offset_ms)?;
+        let take = |wall_offset_ms| track.chunk((number, at), chunk, wall_offset_ms);
+        self.clock.came(media_us, (number, self.segment_ms), take)?;
         self.note_length(track);
         Ok(())
     }
@@ -82,5 +92,30 @@ impl Channel {
     /// What time it is for the media that come now: the wall's, less what the clock of who sends is behind it.
     pub(crate) fn media_now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc() - time::Duration::milliseconds(self.clock.correction_ms())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_stops_no_correction() {
+        let clock = Clock::new(Duration::from_secs(1));
+        assert_eq!(clock.came(i64::MAX, (u64::MAX, 2_000), |_| Err(NotTaken::Shut)), Err(NotTaken::Shut));
+        clock.came(i64::MIN, (u64::MAX - 1, 2_000), |_| Ok(false)).unwrap();
+        // One that is slow by two in a hundred.
+        for second in 0..30 {
+            clock.drift().came(second * 1_020_000, second * 1_000_000);
+        }
+        let mut said = Vec::new();
+        for number in 0..3 {
+            let take = |offset_ms| {
+                said.push(offset_ms);
+                Ok(true)
+            };
+            clock.came(30_000_000, (number, 2_000), take).unwrap();
+        }
+        assert_eq!(said[..2], [100, 200], "a twentieth of a segment each");
     }
 }

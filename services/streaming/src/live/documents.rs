@@ -205,14 +205,14 @@ pub(crate) fn each(segments: Vec<SegmentDocument>) -> Result<Vec<SegmentDocument
                 segment.number.checked_sub(last.number.saturating_add(1)).ok_or("numbers that do not go on")?;
             let end_ticks = last.time_ticks.saturating_add(last.duration_ticks);
             let each_ticks = segment.time_ticks.saturating_sub(end_ticks) / missing.max(1);
-            let gap = SegmentDocument::gap(last.number + 1, (end_ticks, each_ticks), last.init);
+            let gap = SegmentDocument::gap(last.number + 1, (end_ticks, each_ticks), last);
             all.extend(gap.run(missing)?);
         }
         if segment.numbers == 1 {
             all.push(segment);
         } else if segment.is_gap() && segment.numbers > 0 {
             let each_ticks = segment.duration_ticks / segment.numbers;
-            let gap = SegmentDocument::gap(segment.number, (segment.time_ticks, each_ticks), segment.init);
+            let gap = SegmentDocument::gap(segment.number, (segment.time_ticks, each_ticks), &segment);
             all.extend(gap.run(segment.numbers)?);
         } else {
             return Err("a segment with several numbers");
@@ -384,10 +384,10 @@ impl SegmentDocument {
         }
     }
 
-    /// What never came, at a time and for so long.
-    fn gap(number: u64, (time_ticks, duration_ticks): (u64, u64), init: u32) -> Self {
-        let mut segment = Segment::new(time_ticks, duration_ticks, init, State::Gap);
-        segment.is_stored = true;
+    /// What never came, at a time and for so long, after something.
+    fn gap(number: u64, (time_ticks, duration_ticks): (u64, u64), after: &Self) -> Self {
+        let mut segment = Segment::new(time_ticks, duration_ticks, after.init, State::Gap);
+        (segment.is_stored, segment.wall_offset_ms) = (true, after.wall_offset_ms);
         Self::of(number, &segment)
     }
 
@@ -431,16 +431,19 @@ mod tests {
 
     #[test]
     fn a_run_is_read_as_gaps_and_so_is_a_hole() {
+        let mut first = SegmentDocument::of(0, &Segment::new(0, 100, 0, State::Whole));
+        first.wall_offset_ms = 7;
         let came = |number, time_ticks| SegmentDocument {
             sha256: "ab".repeat(32),
-            ..SegmentDocument::gap(number, (time_ticks, 100), 0)
+            ..SegmentDocument::gap(number, (time_ticks, 100), &first)
         };
-        let run = SegmentDocument { numbers: 3, ..SegmentDocument::gap(1, (100, 300), 0) };
+        let run = SegmentDocument { numbers: 3, ..SegmentDocument::gap(1, (100, 300), &first) };
         let all = each(vec![came(0, 0), run.clone(), came(4, 400), came(7, 720)]).unwrap();
         let seen: Vec<_> = all.iter().map(|one| (one.number, one.time_ticks, one.is_gap(), one.numbers)).collect();
         let (gap, media) = (true, false);
         let before = [(0, 0, media, 1), (1, 100, gap, 1), (2, 200, gap, 1), (3, 300, gap, 1), (4, 400, media, 1)];
         assert_eq!(seen, [&before[..], &[(5, 500, gap, 1), (6, 610, gap, 1), (7, 720, media, 1)]].concat());
+        assert!(all.iter().all(|one| one.wall_offset_ms == 7), "by the clock of what came before: {all:?}");
         assert!(each(vec![came(1, 0), came(1, 100)]).is_err(), "twice the same");
         assert!(each(vec![came(0, 0), came(u64::MAX, 100)]).is_err(), "more than memory holds");
         assert!(each(vec![SegmentDocument { numbers: 0, ..run.clone() }]).is_err());

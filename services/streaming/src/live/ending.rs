@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flame_api::live::Channel as Shown;
 use flame_api::media::TrackKind;
-use flame_api::metadata::{NewAsset, NewVersion, Source};
+use flame_api::metadata::{NewAsset, NewVersion, Source, StandingState};
 use flame_api::{Client, ClientError};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -149,7 +149,8 @@ impl Live {
     /// down other things; `false` where it was deleted.
     ///
     /// # Errors
-    /// [`LiveError::Asset`] where the asset is another one; else what was said.
+    /// [`LiveError::Asset`] where the asset is another one, or was, or nobody knows: a version of a deleted asset has the catalogue delete
+    /// what was sent. Else what was said.
     async fn is_recording(
         catalogue: &Client,
         document: &ChannelDocument,
@@ -159,12 +160,14 @@ impl Live {
             return Err(refused.into());
         }
         let (tenant, id) = (&document.tenant, document.id);
-        match catalogue.asset(id).await? {
-            None => Ok(false),
-            Some(asset) => {
-                let own = [documents::ended_key(tenant, id), documents::channel_key(tenant, id)];
-                if own.contains(&asset.source.key) { Ok(true) } else { Err(LiveError::Asset(id)) }
-            }
+        let standing = catalogue.standing(id).await?;
+        let own = [documents::ended_key(tenant, id), documents::channel_key(tenant, id)];
+        if !standing.source_key.is_some_and(|key| own.contains(&key)) {
+            return Err(LiveError::Asset(id));
+        }
+        match standing.state {
+            StandingState::Present => Ok(true),
+            StandingState::Free | StandingState::Trashed | StandingState::Deleted => Ok(false),
         }
     }
 }

@@ -224,7 +224,10 @@ impl Live {
                 channel.leave_behind(&track, number, behind);
             }
         }
-        self.0.figures.clock(&channel);
+        // Also of who stood by and has it now; it may have ended meanwhile.
+        if channel.is_sent_by(publication) {
+            self.0.figures.clock(&channel);
+        }
         channel.note_periods();
         self.note_target(&channel).await?;
         let has_channel = standby.is_none_or(|standby| standby.is_sending());

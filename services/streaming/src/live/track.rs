@@ -63,6 +63,7 @@ struct Written {
     whole: Option<Arc<Document>>,
     delta: Option<Arc<Document>>,
     iframes: Option<Arc<Document>>,
+    transport_streams: Option<Arc<Document>>,
 }
 
 /// Some octets of a track.
@@ -301,6 +302,16 @@ impl Track {
         self.window().whole().next().is_some()
     }
 
+    /// What is written of the track as it is now.
+    fn written(&self, target_duration_s: u64) -> MutexGuard<'_, Written> {
+        let change = self.change_count();
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if (written.change, written.target_duration_s) != (change, target_duration_s) {
+            *written = Written { change, target_duration_s, ..Written::default() };
+        }
+        written
+    }
+
     /// The playlist as it is now.
     pub(crate) fn playlist(
         &self,
@@ -308,11 +319,7 @@ impl Track {
         beside: impl FnOnce() -> (Vec<RenditionReport>, Vec<DateRange>),
         skip: bool,
     ) -> Result<Arc<Document>, PlaylistError> {
-        let change = *self.changes.borrow();
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if (written.change, written.target_duration_s) != (change, target_duration_s) {
-            *written = Written { change, target_duration_s, ..Written::default() };
-        }
+        let mut written = self.written(target_duration_s);
         let slot = if skip { &written.delta } else { &written.whole };
         if let Some(document) = slot {
             return Ok(Arc::clone(document));
@@ -356,11 +363,7 @@ impl Track {
 
     /// The playlist of its I-frames as it is now; `None` where there are none.
     pub(crate) fn iframes(&self, target_duration_s: u64) -> Option<Result<Arc<Document>, PlaylistError>> {
-        let change = self.change_count();
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if (written.change, written.target_duration_s) != (change, target_duration_s) {
-            *written = Written { change, target_duration_s, ..Written::default() };
-        }
+        let mut written = self.written(target_duration_s);
         if let Some(document) = &written.iframes {
             return Some(Ok(Arc::clone(document)));
         }
@@ -370,6 +373,18 @@ impl Track {
         };
         written.iframes = Some(Arc::clone(&document));
         Some(Ok(document))
+    }
+
+    /// The playlist of its transport streams as it is now.
+    pub(crate) fn transport_streams(&self, target_duration_s: u64) -> Result<Arc<Document>, PlaylistError> {
+        let mut written = self.written(target_duration_s);
+        if let Some(document) = &written.transport_streams {
+            return Ok(Arc::clone(document));
+        }
+        let media = self.window().media(target_duration_s, Vec::new());
+        let document = Arc::new(Document::new(media.transport_streams()?));
+        written.transport_streams = Some(Arc::clone(&document));
+        Ok(document)
     }
 
     /// Whether a segment is just being made.

@@ -252,12 +252,19 @@ impl Window {
     }
 
     fn push(&mut self, mut segment: Segment) {
-        segment.wall_offset_ms = self.wall_offset_ms;
+        segment.wall_offset_ms = self.offset_of(segment.state);
         if segment.state != State::Gap {
             segment.is_discontinuity = std::mem::take(&mut self.is_broken);
             self.origin_ticks.get_or_insert(segment.time_ticks);
         }
         self.segments.push_back(segment);
+    }
+
+    /// What is to be added to the time of a segment that begins now. A gap goes on from what came before it, whoever comes behind it.
+    fn offset_of(&self, state: State) -> i64 {
+        let last = self.segments.back().or_else(|| self.leaving.back().map(|(_, last)| last));
+        let last = last.filter(|_| state == State::Gap);
+        last.map_or(self.wall_offset_ms, |last| last.wall_offset_ms)
     }
 
     /// When the last segment ends.

@@ -8,7 +8,7 @@ use super::sites::Condition;
 
 /// Surrogates of a site that are told apart; what comes beyond is not counted.
 const SURROGATES_MAX: usize = 64;
-/// Fewer answers, or reports, say nothing.
+/// Fewer answers, reports to surrogates, or sessions that told this instance, say nothing. A session may count twice in what is looked at.
 const LEAST: u64 = 10;
 
 /// What a surrogate has counted since it was started.
@@ -30,7 +30,7 @@ pub(crate) struct Counted {
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     surrogates: HashMap<String, VecDeque<(u64, Counted)>>,
-    /// What players that play from there told this instance itself.
+    /// What players that play from there told this instance itself: sessions.
     players: VecDeque<(u64, Counted)>,
     is_reached: bool,
 }

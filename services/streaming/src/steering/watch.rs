@@ -2,7 +2,6 @@
 //! surrogates stand behind a site's name, each is heard in turn.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use futures_util::future::join_all;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::figures::{Counted, Figures};
 use super::sites::Condition;
-use super::{Steered, Steering};
+use super::{Steered, Steering, lock};
 
 impl Steering {
     /// Asks until it is told to stop.
@@ -39,13 +38,12 @@ impl Steered {
     async fn look(&self, figures: &mut [Figures]) {
         let began = Instant::now();
         let answers = join_all(self.clients.iter().map(|client| client.edge_stats())).await;
-        let window_ms = u64::try_from(self.config.window.0.as_millis()).unwrap_or(u64::MAX);
+        let window_ms = self.window_ms();
         let now_ms = self.now_ms();
         let mut conditions = Vec::with_capacity(figures.len());
-        let told = self.told.iter().map(|told| Counted {
-            reports: told.reports.load(Ordering::Relaxed),
-            complaints: told.complaints.load(Ordering::Relaxed),
-            ..Counted::default()
+        let told = self.told.iter().map(|told| {
+            let (reports, complaints) = lock(told).counted();
+            Counted { reports, complaints, ..Counted::default() }
         });
         for (figures, told) in figures.iter_mut().zip(told) {
             figures.hear(now_ms, window_ms, told);

@@ -104,8 +104,17 @@ async fn the_time_of_the_wall_follows_a_clock_that_is_off_without_a_jump() {
     world.restart_streaming().await;
     for ((channel, _), times) in channels.iter().zip(&before) {
         assert_eq!(&times_ms(&playlist(&world, channel, "").await), times);
+        // What never comes has the times that it would have had; whoever sends then has the wall's.
+        let ticks = NOON_TICKS + i64::try_from(SEGMENTS + 2).unwrap() * 90_000;
+        let mut encoder = Encoder::of_parts(22_500, ticks);
+        let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+        send(&world, &publication, SEGMENTS + 2, &encoder.segment()).await;
+        let after = times_ms(&playlist(&world, channel, "").await);
+        assert_eq!(&after[..times.len()], times);
+        let last = times[times.len() - 1];
+        assert_eq!(after[times.len()..], [last + 1_000, last + 2_000, ticks / 90], "{after:?}");
         end(&world, channel).await;
-        assert_eq!(&times_ms(&playlist(&world, channel, "").await), times, "the recording says the same");
+        assert_eq!(times_ms(&playlist(&world, channel, "").await), after, "the recording says the same");
     }
     world.stop().await;
 }

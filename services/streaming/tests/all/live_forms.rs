@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use axum::http::Method;
 use bytes::Bytes;
-use flame_api::live::{Channel, Publication};
+use flame_api::live::{Channel, LiveTrack, Publication};
 use flame_test_kit::eventually;
 use futures_util::StreamExt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::live::{Encoder, NOON_TICKS, PART_TICKS, PARTS, channel, octets, open, path, publish, send};
+use crate::live::{
+    Encoder, NOON_TICKS, PART_TICKS, PARTS, channel, octets, open, path, publish, publish_as, send, track,
+};
 use crate::world::{DEADLINE, World, problem};
 
 pub async fn text(world: &World, path: &str) -> String {
@@ -274,5 +276,19 @@ async fn periods_keep_their_names_when_what_began_them_is_gone() {
     let recorded = text(&world, &manifest).await;
     assert!(recorded.contains("<Period id=\"p0\" start=\"PT0S\" duration=\"PT60S\">"), "{recorded}");
     assert!(recorded.contains("<Period id=\"p1795694460000\" start=\"PT60S\" duration=\"PT36S\">"), "{recorded}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_of_what_no_transport_stream_carries_has_none() {
+    let world = World::start().await;
+    let channel = channel(&world).await;
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let track = LiveTrack { codec: "av01.0.05M.08".to_owned(), ..track("v") };
+    let publication = publish_as(&world, channel.key.as_deref().unwrap(), encoder.init(), (track, false)).await;
+    send(&world, &publication, 0, &encoder.segment()).await;
+    assert_eq!(world.get(&format!("{}/index.m3u8", channel.id)).await.status(), 200);
+    let answer = world.get(&format!("{}/ts.m3u8", channel.id)).await;
+    assert_eq!((answer.status().as_u16(), problem(answer).await.0), (404, "not-found".to_owned()));
     world.stop().await;
 }

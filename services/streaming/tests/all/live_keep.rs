@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::live::{Encoder, NOON_TICKS, PART_TICKS, PARTS, octets, path, playlist, publish, send};
 use crate::live_forms::{end, text};
-use crate::live_restart::{publish_all, put};
+use crate::live_restart::{noted, publish_all, put};
 use crate::world::{DEADLINE, World};
 
 /// Segments of a block, and of two seconds each.
@@ -177,9 +177,30 @@ async fn what_viewers_can_go_back_to_is_kept_at_least() {
     world.stop().await;
 }
 
-/// Whoever gives media their times has a clock, and clocks are set: by years, while it sends and between two publications.
+/// An hour is kept, and three minutes have come when the clock of who sends is set ahead: none of it is an hour old.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_years_ahead_deletes_nothing() {
+    let world = World::start().await;
+    let channel = keeping(&world, 3_600).await;
+    // More than a block and the window, behind which nothing is deleted anyway.
+    let (segments, _) = sent(&world, &channel, 100).await;
+    let mut ahead = encoder(100_000_000);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), ahead.init()).await;
+    for number in 100..110 {
+        send(&world, &publication, number, &ahead.segment()).await;
+        // What is too old is looked for whenever something was stored.
+        noted(&world, &channel, number).await;
+    }
+    only(&world, &channel, "v", 0..110).await;
+    assert!(!playlist(&world, &channel, "").await.contains("\n63.m4s\n"), "the window has left the first block");
+    let key = format!("default/live/{}/{}/v/0.m4s", channel.id, channel.version);
+    assert_eq!(world.store.get(&key, 1 << 20).await.unwrap(), segments[0].concat());
+    world.stop().await;
+}
+
+/// Whoever gives media their times has a clock, and clocks are set: by years, while it sends and between two publications.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_counted_in_media_whatever_time_it_says() {
     let mut world = World::start().await;
     let channel = keeping(&world, 60).await;
     let (segments, _) = sent(&world, &channel, 20).await;

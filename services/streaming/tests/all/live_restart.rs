@@ -52,7 +52,7 @@ async fn seen(world: &World, channel: &Channel, part: &str) -> Bytes {
 }
 
 /// Waits until a segment of the first track is stored, and the block that names it.
-async fn noted(world: &World, channel: &Channel, number: u64) {
+pub async fn noted(world: &World, channel: &Channel, number: u64) {
     let key = format!("default/live/{}/{}/v/blocks/{:012}.json", channel.id, channel.version, number / 64);
     eventually(DEADLINE, || async {
         let block = world.store.get(&key, 1 << 20).await.map_err(|error| error.to_string())?;
@@ -290,17 +290,20 @@ async fn a_channel_whose_asset_is_there_already_can_be_ended() {
     let shown: Channel = world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
     assert_eq!(shown.state, ChannelState::Ended);
     // Another one's is not touched.
-    let (channel, _, _, _) = sent(&world, 2).await;
+    let (channel, _, _, segments) = sent(&world, 2).await;
     world.catalogue.create_asset(&asset_of(&channel, format!("default/sources/{}", channel.id))).await.unwrap();
     for _ in 0..2 {
         let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
         let detail = conflict(answer).await;
-        assert!(detail.contains("`flame asset rm ") && detail.contains("no recording of this channel"), "{detail}");
+        assert!(detail.contains("no recording of this channel") && !detail.contains("flame asset rm"), "{detail}");
     }
     let asset = world.catalogue.asset(channel.id).await.unwrap().expect("it is there");
     assert!(asset.version.is_none());
+    // Nor is what was sent lost where that one is deleted: in the trash it can come back.
     assert!(world.catalogue.delete_asset(channel.id).await.unwrap());
-    end_once(&world, &channel, 200).await;
+    end_once(&world, &channel, 409).await;
+    assert_eq!(octets(&world, &channel, "1.m4s").await, segments[1].concat());
+    assert!(playlist(&world, &channel, "").await.contains("\n1.m4s\n"));
     world.stop().await;
 }
 
@@ -313,7 +316,12 @@ async fn the_id_of_an_upload_is_taken_for_no_channel() {
         world.http.post(world.url("channels")).json(&new).send().await.unwrap()
     };
     let detail = conflict(create(upload).await).await;
-    assert!(detail.contains("is an asset already"), "{detail}");
+    assert!(detail.contains("is or was an asset"), "{detail}");
+    // In the trash, and gone for good: what the channel stored would go with it.
+    assert!(world.catalogue.delete_asset(upload).await.unwrap());
+    assert!(conflict(create(upload).await).await.contains("is or was an asset"));
+    assert!(world.catalogue.erase_asset(upload).await.unwrap());
+    assert!(conflict(create(upload).await).await.contains("is or was an asset"));
     assert_eq!(world.get(&format!("channels/{upload}")).await.status(), 404);
     // Who cannot ask goes live all the same.
     world.relay.refuse(true);

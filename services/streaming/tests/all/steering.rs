@@ -128,6 +128,13 @@ async fn what_players_tell_is_counted_however_it_comes_and_changes_no_answer() {
     ] {
         assert_eq!((answer.status().as_u16(), problem(answer).await.0), (status, slug.to_owned()));
     }
+    // Under a name that only resolves to this machine nothing is taken and nothing is told.
+    for (method, path) in
+        [(Method::POST, "cmcd".to_owned()), (Method::GET, segment), (Method::GET, "metrics".to_owned())]
+    {
+        let strange = world.ask(method, &path, &[("host", "evil.test"), ("content-type", "application/cmcd")]).await;
+        assert_eq!((strange.status().as_u16(), problem(strange).await.0), (421, "unknown-host".to_owned()), "{path}");
+    }
     let metrics = world.get("metrics").await.text().await.unwrap();
     for (name, count) in [("cmcd_reports_total", 5), ("cmcd_complaints_total", 3), ("cmcd_damaged_total", 2)] {
         assert!(metrics.contains(&format!("flame_{name}{{service=\"streaming\"}} {count}\n")), "{name}\n{metrics}");

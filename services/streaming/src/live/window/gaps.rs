@@ -76,7 +76,7 @@ impl Window {
         self.close();
         let number = self.next_number();
         let mut run = Segment::new(self.end_ticks(), self.gap_ticks.saturating_mul(missing), self.init, State::Gap);
-        run.numbers = missing;
+        (run.numbers, run.wall_offset_ms) = (missing, self.offset_of(State::Gap));
         while let Some(first) = self.segments.pop_front() {
             self.discontinuity_sequence += u64::from(first.is_discontinuity);
             self.keyframes_before += first.keyframes.len() as u64;
