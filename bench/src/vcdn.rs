@@ -3,6 +3,7 @@
 //! All three stand in front of the same origin and keep in memory (nginx: in the page cache). Ours asks through a router,
 //! as it always does.
 
+mod chain;
 mod herd;
 mod origin;
 mod peers;
@@ -125,6 +126,10 @@ pub async fn measure(options: &Options) -> Result<Section> {
         rows.push(Row { what: format!("{what}, last byte of all"), unit: "ms", samples: side.last_ms });
         rows.push(Row { what: format!("{what}, fetches"), unit: "requests", samples: side.fetches });
     }
+    let chain = chain::measure(options, &flame, &peers, &origin).await?;
+    rows.extend(chain.rows);
+    figures.extend(chain.figures);
+    commands.extend(chain.commands);
     flame.stop().await?;
     peers.stop().await?;
     Ok(section(rows, figures, commands, &versions))
@@ -178,6 +183,7 @@ fn section(rows: Vec<Row>, figures: Vec<Figure>, commands: Vec<String>, versions
         notes: vec![
             "All on one machine, over loopback; the load generator shares the cores with the server under test.".to_owned(),
             "nginx: proxy_cache on disk (in the page cache), sendfile on, tcp_nopush off (with it on, 64 KiB falls to a fraction), access log off. Varnish: malloc storage. flame-vcdn: memory only, log level `warn`.".to_owned(),
+            "End to end: a viewer asks the router, which asks the surrogate, which asks the origin through the router again; beside it nginx as a plain proxy in front of nginx's proxy cache.".to_owned(),
             "Processor time is the cache's own, user and kernel, in steps of 10 ms for a run of seconds.".to_owned(),
             "Whatever is measured is out of the caches: no side asked the origin again (checked). flame-vcdn asks through a router, the others directly.".to_owned(),
             format!(

@@ -3,7 +3,7 @@
 use flame_naming::Name;
 use flame_naming::identity::sharing::{Carried, Sharing, judge};
 use flame_naming::identity::url::canonical;
-use flame_naming::identity::{Identity, Question, Token};
+use flame_naming::identity::{Bearer, Identity, Question, Token};
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::fields::{fields, lines, says, text, with};
@@ -36,17 +36,19 @@ pub fn identity(data: &[u8]) {
     if first == second {
         assert_eq!(one.language(), other.language(), "merged in spite of their languages");
         assert_eq!(one.fields.contains_key("range"), other.fields.contains_key("range"));
+        assert_eq!(one.fields.get("if-range"), other.fields.get("if-range"), "parts of different bodies");
         assert_eq!(canonical(&one.target, Token::Unverified), canonical(&other.target, Token::Unverified));
     }
     for fields in [&one.fields, &other.fields] {
-        for name in
-            ["authorization", "proxy-authorization", "if-none-match", "if-range", "upgrade", "transfer-encoding"]
-        {
+        for name in ["authorization", "proxy-authorization", "if-none-match", "upgrade", "transfer-encoding"] {
             assert!(!fields.contains_key(name), "{name} is somebody's own");
         }
+        let tag = fields.get("if-range").map(|tag| tag.as_bytes());
+        let is_certain = tag.is_none_or(|tag| tag.first() == Some(&b'"') && fields.contains_key("range"));
+        assert!(is_certain, "an `If-Range` that servers read differently");
     }
     let judged = |carried, answer: &HeaderMap| judge(|name| first.is_keyed(name), carried, StatusCode::OK, answer);
-    for carried in [Carried::Identity, Carried::Fields] {
+    for carried in [Carried::Identity, Carried::Fields, Carried::Credential] {
         if judged(carried, &answer) != Sharing::All {
             continue;
         }
@@ -84,6 +86,7 @@ impl Asked {
             path_and_query: &self.target,
             headers: &self.fields,
             token: Token::Unverified,
+            bearer: Bearer::Unverified,
         };
         Identity::of(&question, &[http::header::ACCEPT_LANGUAGE]).ok()
     }

@@ -229,7 +229,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target {
         name: "router_answer_head",
-        holds: "a head is read as it was written, with one length",
+        holds: "a head is read as it was written, with one length at most",
         run: router::answer_head,
     },
     Target {

@@ -184,7 +184,7 @@ pub fn answer_head(data: &[u8]) {
     let Some((status, headers)) = parsers::answer_head(data) else { return };
     let lengths: BTreeSet<_> =
         headers.get_all("content-length").iter().map(|value| value.as_bytes().to_vec()).collect();
-    assert_eq!(lengths.len(), 1, "a head without one length");
+    assert!(lengths.len() <= 1, "a head with several lengths");
     let written = parsers::write_answer_head(status, headers.clone());
     assert_eq!(parsers::answer_head(&written), Some((status, headers)));
 }

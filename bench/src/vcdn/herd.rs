@@ -52,7 +52,7 @@ async fn client(port: u16, path: &str, barrier: &Barrier, length: u64) -> Result
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     barrier.wait().await;
     let began = Instant::now();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").as_bytes()).await?;
     let mut buffer = vec![0; READ_BYTES];
     let (mut head, mut body, mut first) = (Vec::new(), None, None);
     loop {

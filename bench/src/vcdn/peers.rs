@@ -15,11 +15,12 @@ use crate::router_process::Router;
 pub(super) const NGINX_PACKAGE: &str = "nginx";
 pub(super) const VARNISH_PACKAGE: &str = "varnish";
 
-/// Both peers.
+/// Both peers, and a plain proxy in front of the first.
 #[derive(Debug)]
 pub(super) struct Peers {
     pub nginx: Peer,
     pub varnish: Peer,
+    pub front: Peer,
 }
 
 /// Ours: a surrogate, and the router that it asks through.
@@ -34,28 +35,56 @@ pub(super) struct Flame {
 
 impl Peers {
     pub(super) async fn start(folder: &Path, origin: u16) -> Result<Self> {
-        let port = free_port()?;
-        let nginx = folder.join("nginx");
-        std::fs::create_dir_all(&nginx)?;
-        std::fs::write(nginx.join("nginx.conf"), nginx_text(&nginx, port, origin))?;
-        let mut command = Command::new("nginx");
-        command.arg("-c").arg(nginx.join("nginx.conf")).arg("-p").arg(&nginx).arg("-e").arg(nginx.join("error.log"));
-        let nginx = Peer::start("nginx", &mut command, port).await?;
+        let nginx = start_nginx(&folder.join("nginx"), |folder, port| cache_text(folder, port, origin)).await?;
+        let cache = nginx.port;
+        let front = start_nginx(&folder.join("front"), |folder, port| front_text(folder, port, cache)).await?;
         let port = free_port()?;
         let mut command = Command::new("varnishd");
         command.arg("-F").arg("-n").arg(folder.join("varnish")).arg("-s").arg("malloc,512m");
         command.arg("-a").arg(format!("127.0.0.1:{port}")).arg("-b").arg(format!("127.0.0.1:{origin}"));
         let varnish = Peer::start("varnishd", &mut command, port).await?;
-        Ok(Self { nginx, varnish })
+        Ok(Self { nginx, varnish, front })
     }
 
     pub(super) async fn stop(self) -> Result<()> {
+        self.front.server.stop().await?;
         self.nginx.server.stop().await?;
         self.varnish.server.stop().await
     }
 }
 
-fn nginx_text(folder: &Path, port: u16, origin: u16) -> String {
+async fn start_nginx(folder: &Path, text: impl Fn(&Path, u16) -> String) -> Result<Peer> {
+    let port = free_port()?;
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("nginx.conf"), text(folder, port))?;
+    let mut command = Command::new("nginx");
+    command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(folder).arg("-e").arg(folder.join("error.log"));
+    Peer::start("nginx", &mut command, port).await
+}
+
+/// A proxy that keeps nothing but its connections.
+fn front_text(folder: &Path, port: u16, cache: u16) -> String {
+    let http = format!(
+        "    keepalive_requests 100000000;
+    upstream cache {{
+        server 127.0.0.1:{cache};
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass http://cache;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+        }}
+    }}
+"
+    );
+    nginx::configuration(folder, "body", 2048, &http)
+}
+
+fn cache_text(folder: &Path, port: u16, origin: u16) -> String {
     let http = format!(
         "    sendfile on;
     tcp_nopush off;
@@ -94,6 +123,11 @@ impl Flame {
         let mut command = Command::new(machine::ours("flame-vcdn")?);
         let vcdn = Peer::start("flame-vcdn", command.arg(&file).env("FLAME_LOG", "warn"), port).await?;
         Ok(Self { vcdn, router, port })
+    }
+
+    /// Where viewers ask.
+    pub(super) fn door(&self) -> u16 {
+        self.router.peer.port
     }
 
     pub(super) async fn stop(self) -> Result<()> {

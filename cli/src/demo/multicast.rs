@@ -1,7 +1,7 @@
 //! Scenario `multicast`: many clients at several sites want the same cold object at once, with multicast between routers
-//! and without it.
+//! and without it; of the routers, and of a surrogate at each site.
 //!
-//! Each site has a router; the object has one endpoint, at the origin. On loopback its copies are what the origin's router
+//! Each site has a router and a surrogate; the object has one endpoint, at the origin. On loopback its copies are what the origin's router
 //! counts (every symbol to the group, and what went by unicast); on real links they are what its link's counter says.
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use flame_api::Client;
 use flame_router::Config;
+use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
+use flame_vcdn::config::FrontConfig;
 use futures_util::future::try_join_all;
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,9 +46,44 @@ struct Endpoint {
     asked: Arc<AtomicU64>,
 }
 
-/// A router at each site.
+/// What clients ask for: the name, and a path below it.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    name: &'static str,
+    path: &'static str,
+    /// What its figures are called, without multicast and with it.
+    fetches: [&'static str; 2],
+    copies: [&'static str; 2],
+    group: &'static str,
+    first_byte: [&'static str; 2],
+    last_client: [&'static str; 2],
+}
+
+/// Of the routers, which keep nothing.
+const OF_ROUTERS: Wanted = Wanted {
+    name: "media",
+    path: "object",
+    fetches: ["origin_fetches_without", "origin_fetches_with"],
+    copies: ["origin_copies_without", "origin_copies_with"],
+    group: "group_size",
+    first_byte: ["first_byte_p50_without", "first_byte_p50_with"],
+    last_client: ["last_client_without", "last_client_with"],
+};
+/// Of the surrogates, each at its site.
+const OF_SURROGATES: Wanted = Wanted {
+    name: "cdn",
+    path: "film",
+    fetches: ["surrogates_fetches_without", "surrogates_fetches_with"],
+    copies: ["surrogates_copies_without", "surrogates_copies_with"],
+    group: "surrogates_group_size",
+    first_byte: ["surrogates_first_byte_p50_without", "surrogates_first_byte_p50_with"],
+    last_client: ["surrogates_last_client_without", "surrogates_last_client_with"],
+};
+
+/// A router at each site, and a surrogate at each but the origin's.
 struct Sites {
     routers: Vec<Part>,
+    surrogates: Vec<Part>,
     token: Option<String>,
     multicast: bool,
 }
@@ -67,39 +104,59 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Pl
     let off = tour.step("sites, off", Sites::start(place, stage, &endpoint, false)).await?;
     let on = tour.step("sites, on", Sites::start(place, stage, &endpoint, true)).await?;
 
-    let plain = tour.step("off", deliver(place, &off, &endpoint, &object)).await?;
-    let shared = tour.step("on", deliver(place, &on, &endpoint, &object)).await?;
-    tour.figure("origin_fetches_without", plain.fetches, "fetches", None).await?;
-    tour.figure("origin_fetches_with", shared.fetches, "fetches", Some(Bound::AtMost(1.0))).await?;
-    tour.figure("origin_copies_without", plain.copies, "copies", None).await?;
-    // Routers that only waited for each other's answer at their own site would still need one copy each.
-    let one_a_site = Some(Bound::AtMost((MACHINES.len() - 1) as f64 - 1.0));
-    tour.figure("origin_copies_with", shared.copies, "copies", one_a_site).await?;
-    tour.figure("group_size", shared.group, "routers", Some(Bound::AtLeast(2.0))).await?;
-    tour.figure("first_byte_p50_without", plain.first_p50_ms, "ms", None).await?;
-    tour.figure("first_byte_p50_with", shared.first_p50_ms, "ms", None).await?;
-    tour.figure("last_client_without", plain.last_ms, "ms", None).await?;
-    tour.figure("last_client_with", shared.last_ms, "ms", None).await?;
-    for part in off.routers.into_iter().chain(on.routers).chain([endpoint.part]) {
-        part.stop().await;
+    for (wanted, steps) in [(OF_ROUTERS, ["off", "on"]), (OF_SURROGATES, ["surrogates, off", "surrogates, on"])] {
+        let plain = tour.step(steps[0], deliver(place, &off, &endpoint, &object, wanted)).await?;
+        let shared = tour.step(steps[1], deliver(place, &on, &endpoint, &object, wanted)).await?;
+        let [without, with] = wanted.fetches;
+        tour.figure(without, plain.fetches, "fetches", None).await?;
+        tour.figure(with, shared.fetches, "fetches", Some(Bound::AtMost(1.0))).await?;
+        let [without, with] = wanted.copies;
+        tour.figure(without, plain.copies, "copies", None).await?;
+        // Routers that only waited for each other's answer at their own site would still need one copy each.
+        let one_a_site = Some(Bound::AtMost((MACHINES.len() - 1) as f64 - 1.0));
+        tour.figure(with, shared.copies, "copies", one_a_site).await?;
+        tour.figure(wanted.group, shared.group, "routers", Some(Bound::AtLeast(2.0))).await?;
+        for (names, values) in [
+            (wanted.first_byte, [plain.first_p50_ms, shared.first_p50_ms]),
+            (wanted.last_client, [plain.last_ms, shared.last_ms]),
+        ] {
+            for (name, value) in names.into_iter().zip(values) {
+                tour.figure(name, value, "ms", None).await?;
+            }
+        }
     }
+    for sites in [off, on] {
+        for part in sites.surrogates.into_iter().chain(sites.routers) {
+            part.stop().await;
+        }
+    }
+    endpoint.part.stop().await;
     tour.close_with(format!("  {}", place.links()));
     Ok(())
 }
 
-/// All clients of all sites ask for the object at once.
+/// All clients of all sites ask for what is `wanted` at once.
 async fn deliver(
     place: &Place,
     sites: &Sites,
     endpoint: &Endpoint,
     object: &Arc<[u8]>,
+    wanted: Wanted,
 ) -> anyhow::Result<Verified<Delivered>> {
     let sent_bytes = || place.network().map(|network| network.sent_bytes(MACHINES[0])).transpose();
+    let counts = |since: Option<Counted>| {
+        let (origin, token) = (sites.routers[0].address, sites.token.clone());
+        place.at(MACHINES[0], move || async move { counted(origin, token, since).await })
+    };
+    let before = if sites.multicast { counts(None).await?? } else { Counted::default() };
     let (asked, sent) = (endpoint.asked.load(Ordering::SeqCst), sent_bytes()?);
     let began = Instant::now();
     let edges = MACHINES.iter().zip(&sites.routers).skip(1).map(|(machine, router)| {
         let (address, object) = (router.address, Arc::clone(object));
-        place.at(machine, move || async move { try_join_all((0..CLIENTS).map(|_| fetch(address, &object))).await })
+        place.at(
+            machine,
+            move || async move { try_join_all((0..CLIENTS).map(|_| fetch(address, wanted, &object))).await },
+        )
     });
     let seen = try_join_all(edges).await?.into_iter().collect::<anyhow::Result<Vec<_>>>()?.concat();
     let mut firsts: Vec<Duration> = seen.iter().map(|(first, _)| first.duration_since(began)).collect();
@@ -107,11 +164,7 @@ async fn deliver(
     let last_ms = seen.iter().map(|(_, last)| ms(last.duration_since(began))).fold(0.0, f64::max);
     let fetches = (endpoint.asked.load(Ordering::SeqCst) - asked) as f64;
     let now_sent = sent_bytes()?;
-    let (origin, token) = (sites.routers[0].address, sites.token.clone());
-    let counted = match sites.multicast {
-        true => place.at(MACHINES[0], move || async move { counted(origin, token).await }).await??,
-        false => Counted::default(),
-    };
+    let counted = if sites.multicast { counts(Some(before)).await?? } else { Counted::default() };
     let copies = match (sent, now_sent) {
         (Some(before), Some(after)) => (after - before) as f64 / object.len() as f64,
         _ if sites.multicast => counted.bytes / object.len() as f64,
@@ -128,10 +181,10 @@ async fn deliver(
 }
 
 /// One client: when its first byte came, and its last.
-async fn fetch(router: SocketAddr, object: &[u8]) -> anyhow::Result<(Instant, Instant)> {
+async fn fetch(router: SocketAddr, wanted: Wanted, object: &[u8]) -> anyhow::Result<(Instant, Instant)> {
     // No token: what somebody alone may see is shared with nobody.
     let client = Client::new(format!("http://{router}").parse()?, None);
-    let mut answer = client.request(Method::GET, "media", "object").send().await?;
+    let mut answer = client.request(Method::GET, wanted.name, wanted.path).send().await?;
     ensure!(answer.status() == StatusCode::OK, "a client got {}", answer.status());
     let (mut first, mut at) = (None, 0);
     while let Some(chunk) = answer.chunk().await? {
@@ -150,7 +203,8 @@ struct Counted {
     bytes: f64,
 }
 
-async fn counted(origin: SocketAddr, token: Option<String>) -> anyhow::Result<Counted> {
+/// Since `before`, once there is something; all that there is now where that is nothing.
+async fn counted(origin: SocketAddr, token: Option<String>, before: Option<Counted>) -> anyhow::Result<Counted> {
     let (http, began) = (reqwest::Client::builder().no_proxy().build()?, Instant::now());
     loop {
         let mut request = http.get(format!("http://{origin}/metrics"));
@@ -162,10 +216,11 @@ async fn counted(origin: SocketAddr, token: Option<String>) -> anyhow::Result<Co
             let lines = text.lines().filter(|line| line.starts_with(&format!("flame_multicast_{name}")));
             lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
         };
-        let group = value("group_size_sum");
-        if group > 0.0 {
-            let bytes = value("symbols_total").mul_add(SYMBOL_COST_BYTES, value("unicast_bytes_total"));
-            return Ok(Counted { group, bytes });
+        let bytes = value("symbols_total").mul_add(SYMBOL_COST_BYTES, value("unicast_bytes_total"));
+        let now = Counted { group: value("group_size_sum"), bytes };
+        let Some(before) = before else { return Ok(now) };
+        if now.group > before.group {
+            return Ok(Counted { group: now.group - before.group, bytes: now.bytes - before.bytes });
         }
         ensure!(began.elapsed() < COUNTED, "the origin's router counted no transfer: nothing was multicast");
         tokio::time::sleep(POLL).await;
@@ -261,22 +316,53 @@ impl Sites {
             config.upstream.connect_timeout = Span(PATIENCE);
             routers.push(place.router(machine, config).await?);
         }
-        let sites = Self { routers, token: credentials.token.clone(), multicast };
-        for (machine, router) in MACHINES.iter().zip(&sites.routers).skip(1) {
-            let (address, credentials) = (router.address, credentials.clone());
-            place.at(machine, move || async move { knows_the_endpoint(address, &credentials).await }).await??;
+        let mut surrogates = Vec::new();
+        for (machine, router) in MACHINES.iter().zip(&routers).skip(1) {
+            surrogates.push(surrogate(place, machine, router.address, &credentials).await?);
         }
-        let detail = format!("{} routers, {CLIENTS} clients at each edge, multicast {word}", MACHINES.len());
+        let sites = Self { routers, surrogates, token: credentials.token.clone(), multicast };
+        for ((machine, router), surrogate) in MACHINES.iter().zip(&sites.routers).skip(1).zip(&sites.surrogates) {
+            let (address, credentials, known) =
+                (router.address, credentials.clone(), [endpoint.part.address, surrogate.address]);
+            place.at(machine, move || async move { knows(address, &credentials, known).await }).await??;
+        }
+        let detail =
+            format!("{} routers, {CLIENTS} clients and a surrogate at each edge, multicast {word}", MACHINES.len());
         Ok(Verified(sites, detail))
     }
 }
 
-async fn knows_the_endpoint(router: SocketAddr, credentials: &Credentials) -> anyhow::Result<()> {
+/// The surrogate of a site, which asks by its router; its address is that of the name that it serves.
+async fn surrogate(
+    place: &Place,
+    machine: &str,
+    router: SocketAddr,
+    credentials: &Credentials,
+) -> anyhow::Result<Part> {
+    let listen = SocketAddr::new(place.ip(machine)?, 0);
+    let mut front = FrontConfig::new(OF_SURROGATES.name, OF_ROUTERS.name);
+    front.listen = listen;
+    let host = HostConfig { router: Some(format!("http://{router}").parse()?), ..credentials.host(listen) };
+    let config = flame_vcdn::Config { host, fronts: vec![front], ..flame_vcdn::Config::default() };
+    let begin = move || async move {
+        let running = flame_vcdn::start(config).await?;
+        let address = running.fronts().values().next().copied().context("the surrogate serves a name")?;
+        let ending: Ending = Box::pin(running.stop());
+        Ok((address, ending))
+    };
+    place.start(machine, begin).await
+}
+
+/// Waits until a site's router knows the endpoints at these addresses.
+async fn knows(router: SocketAddr, credentials: &Credentials, addresses: [SocketAddr; 2]) -> anyhow::Result<()> {
     let client = Client::new(format!("http://{router}").parse()?, credentials.token.clone());
     let began = Instant::now();
-    while client.endpoints().await?.items.is_empty() {
-        ensure!(began.elapsed() < PATIENCE, "a site's router does not hear the origin's");
+    loop {
+        let known = client.endpoints().await?.items;
+        if addresses.iter().all(|address| known.iter().any(|one| one.address == *address)) {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "a site's router does not hear the origin's, or its own surrogate");
         tokio::time::sleep(POLL).await;
     }
-    Ok(())
 }

@@ -155,6 +155,9 @@ fn multicast_costs_the_origin_one_fetch_and_less_than_a_copy_a_site() {
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
     assert_eq!((figure("origin_fetches_with"), figure("origin_fetches_without")), (1.0, 40.0));
     assert!(figure("origin_copies_with") < 4.0, "{report:#}");
+    // A surrogate at each site makes it one fetch a site; multicast between their routers makes it one.
+    assert_eq!((figure("surrogates_fetches_with"), figure("surrogates_fetches_without")), (1.0, 4.0));
+    assert!(figure("surrogates_copies_with") < 4.0, "{report:#}");
 }
 
 /// The report of a scenario on real links; `None` where the privilege is missing, which it says with status 3.

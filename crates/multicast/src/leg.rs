@@ -12,7 +12,7 @@ use flame_naming::group::{Lack, SymbolSet};
 use crate::seal::{KEY_BYTES, Key};
 
 /// What the two speak; the token of `Upgrade`.
-pub const PROTOCOL: &str = "flame-multicast/2";
+pub const PROTOCOL: &str = "flame-multicast/3";
 /// Octets of a digest (SHA-256).
 pub const DIGEST_BYTES: usize = 32;
 /// Longest frame: a whole block by unicast, and its place.

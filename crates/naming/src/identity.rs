@@ -14,10 +14,11 @@
 //! | path and query | normalised ([`url`]): no CMCD, no verified token, `_HLS_*` in one form |
 //! | method | GET or HEAD |
 //! | Accept-Encoding | the set of codings that are accepted |
-//! | Range | in one form, if it is one of bytes |
+//! | Range, and If-Range with a strong validator | in one form, if it is one of bytes |
 //! | fields that the service declared or its last Vary named | as they are, lines joined |
 //! | Cookie | no; but then the answer has to say outright that it is for all |
-//! | Authorization, an unverified token | such a request has no identity |
+//! | Authorization of a surrogate ([`Bearer`]) | by the key that signed it; and the answer has to say that it is for surrogates |
+//! | any other credential, an unverified token | such a request has no identity |
 
 pub mod codings;
 pub mod control;
@@ -51,6 +52,18 @@ pub struct Question<'a> {
     pub headers: &'a HeaderMap,
     /// Whether the edge itself has verified the viewer's token in it.
     pub token: Token,
+    /// Whose the credential in its `Authorization` is, as far as the edge itself has verified it.
+    pub bearer: Bearer<'a>,
+}
+
+/// What is known of the credential in a request's `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer<'a> {
+    /// Nobody here has verified it, or there is none.
+    Unverified,
+    /// A surrogate's, which verifies viewers itself, signed with the key of that id. Whoever takes one token of a key takes the
+    /// others, so what one such surrogate is given all of them are.
+    Surrogate(&'a str),
 }
 
 /// Requests of one identity may wait for one answer.
@@ -61,6 +74,8 @@ pub struct Identity {
     url: Box<str>,
     accept_encoding: Box<str>,
     range: Option<Box<[u8]>>,
+    if_range: Option<Box<[u8]>>,
+    surrogates_of: Option<Box<str>>,
     fields: BTreeMap<Box<str>, Option<Box<[u8]>>>,
 }
 
@@ -99,11 +114,12 @@ impl Identity {
     /// # Errors
     /// [`Single`]: it is asked for singly.
     pub fn of(question: &Question<'_>, keyed: &[HeaderName]) -> Result<Self, Single> {
-        let Question { name, method, path_and_query, headers, token } = *question;
+        let Question { name, method, path_and_query, headers, token, bearer } = *question;
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Single::Method(method.clone()));
         }
-        own(headers)?;
+        own(headers, bearer)?;
+        let if_range = range::validator(method, headers)?;
         let url = url::canonical(path_and_query, token).ok_or(Single::Url)?;
         if token == Token::Unverified && url::has_token(&url) {
             return Err(Single::Credential("URISigningPackage"));
@@ -115,6 +131,11 @@ impl Identity {
             url: url.into(),
             accept_encoding: codings::accepted(headers).into(),
             range: range::canonical(headers),
+            if_range,
+            surrogates_of: match bearer {
+                Bearer::Surrogate(key) if headers.contains_key(header::AUTHORIZATION) => Some(key.into()),
+                Bearer::Surrogate(_) | Bearer::Unverified => None,
+            },
             fields: fields.map(|name| (name.as_str().into(), joined(headers, name))).collect(),
         })
     }
@@ -137,6 +158,12 @@ impl Identity {
         &self.accept_encoding
     }
 
+    /// Whether those who ask are surrogates, by their credentials: then [`Carried::Credential`] goes upstream.
+    #[must_use]
+    pub fn is_of_surrogates(&self) -> bool {
+        self.surrogates_of.is_some()
+    }
+
     /// Whether a field that an answer names in Vary was compared.
     #[must_use]
     pub fn is_keyed(&self, field: &HeaderName) -> bool {
@@ -152,30 +179,30 @@ fn is_in_every_key(name: &HeaderName) -> bool {
 /// The field of a request in which it carries a credential. Nobody shares an answer to such a request, whatever that says.
 #[must_use]
 pub fn credential(headers: &HeaderMap) -> Option<&'static str> {
+    unverified(headers, Bearer::Unverified)
+}
+
+/// The same but for the one in `Authorization` that is known to be a surrogate's.
+fn unverified(headers: &HeaderMap, bearer: Bearer<'_>) -> Option<&'static str> {
     const FIELDS: [(HeaderName, &str); 3] = [
         (header::AUTHORIZATION, "Authorization"),
         (header::PROXY_AUTHORIZATION, "Proxy-Authorization"),
         (HeaderName::from_static("x-api-key"), "X-Api-Key"),
     ];
-    FIELDS.iter().find(|(name, _)| headers.contains_key(name)).map(|(_, text)| *text)
+    let is_known = |name: &HeaderName| bearer != Bearer::Unverified && *name == header::AUTHORIZATION;
+    FIELDS.iter().find(|(name, _)| headers.contains_key(name) && !is_known(name)).map(|(_, text)| *text)
 }
 
 /// Refuses what is between one client and one server.
-fn own(headers: &HeaderMap) -> Result<(), Single> {
-    if let Some(field) = credential(headers) {
+fn own(headers: &HeaderMap, bearer: Bearer<'_>) -> Result<(), Single> {
+    if let Some(field) = unverified(headers, bearer) {
         return Err(Single::Credential(field));
     }
     // Origins forget `Vary: Cookie`, and RFC 9111 lets them.
     if headers.contains_key(header::COOKIE) {
         return Err(Single::Cookie);
     }
-    for name in [
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-        header::IF_RANGE,
-    ] {
+    for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
         if headers.contains_key(&name) {
             return Err(Single::Conditional(name));
         }

@@ -24,6 +24,7 @@
 //! between = ["bristol", "london"]
 //! latency_ms = 2.5
 //! bandwidth_mbps = 1000
+//! multicast_mbps = 400
 //! ```
 //!
 //! Nothing here measures: what the network really does is the telemetry's to say.
@@ -115,6 +116,8 @@ pub struct Link {
     pub latency: Duration,
     /// Megabits a second.
     pub bandwidth_mbps: f64,
+    /// What of it multicast between routers may take, if it is bounded here.
+    pub multicast_mbps: Option<f64>,
 }
 
 /// `host:port` of a router; the host is a DNS name, an IPv4 address or an IPv6 address in brackets.
@@ -202,6 +205,13 @@ impl Sites {
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// How fast multicast between routers may be, megabits a second, where a link bounds it. What is sent once goes over all links, so
+    /// that of the slowest counts.
+    #[must_use]
+    pub fn multicast_mbps(&self) -> Option<f64> {
+        self.links.iter().filter_map(|link| link.multicast_mbps).reduce(f64::min)
     }
 
     /// How far every site is from `from` that can be reached from there; `from` itself is at 0.

@@ -23,6 +23,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::auth::Scope;
+
 /// Who may receive our tokens (`aud`).
 pub const AUDIENCE: &str = "flame";
 /// How often the files are looked at for changes.
@@ -296,6 +298,16 @@ impl Keyring {
         Ok(claims)
     }
 
+    /// The id of the key that signed `token`, where that is a valid one with the scope `service`: whoever shows it is a part of the
+    /// platform, as a surrogate is, which verifies viewers itself.
+    #[must_use]
+    pub fn surrogate(&self, token: &str) -> Option<String> {
+        let claims = self.verify(token).ok()?;
+        let is_one = claims.scope.split_whitespace().any(|scope| scope == Scope::Service.as_str());
+        // It was verified with the key that it names.
+        jsonwebtoken::decode_header(token).ok()?.kid.filter(|_| is_one)
+    }
+
     /// The claims of what one of the keys signed for `audience`, and whose time is not over.
     pub(crate) fn verified<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<T, KeyError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -370,6 +382,26 @@ mod tests {
         revoke(dir.path(), claims.jti, claims.exp).unwrap();
         ring.reload().unwrap();
         assert!(ring.verify(&token).unwrap_err().to_string().contains("revoked"));
+    }
+
+    #[test]
+    fn a_surrogate_is_known_by_the_key_that_signed_its_token_until_that_is_revoked() {
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        ensure(ours.path()).unwrap();
+        ensure(theirs.path()).unwrap();
+        let ring = Keyring::open(ours.path()).unwrap();
+        let service = Grant { scope: "read service".into(), ..grant() };
+        let (one, claims) = issue(ours.path(), &service).unwrap();
+        let (other, _) = issue(ours.path(), &Grant { subject: "bob".into(), ..service.clone() }).unwrap();
+        let key = ring.surrogate(&one);
+        assert_eq!(key, Some(signer(ours.path()).unwrap().0));
+        assert_eq!(ring.surrogate(&other), key);
+        for (folder, grant) in [(&ours, grant()), (&theirs, service)] {
+            assert_eq!(ring.surrogate(&issue(folder.path(), &grant).unwrap().0), None, "{grant:?}");
+        }
+        revoke(ours.path(), claims.jti, claims.exp).unwrap();
+        ring.reload().unwrap();
+        assert_eq!((ring.surrogate(&one), ring.surrogate(&other)), (None, key));
     }
 
     #[test]

@@ -41,7 +41,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use url::Url;
 
-use multicast::Multicast;
+use multicast::{Multicast, MulticastConfig};
 use peers::{Peers, Wanted};
 use proxy::Proxy;
 use registry::Registry;
@@ -100,7 +100,11 @@ where
             "`[multicast] interface` is loopback, and other routers are not: their answers go by unicast"
         );
     }
-    let multicast = Multicast::join(&config.multicast, host.metrics()).map_err(unopened("multicast groups"))?;
+    let bound_mbps = sites.multicast_mbps().unwrap_or(f64::INFINITY);
+    let multicast =
+        MulticastConfig { rate_mbps: slower(config.multicast.rate_mbps, bound_mbps), ..config.multicast.clone() };
+    let multicast = Multicast::join(&multicast, config.host.auth.keys.as_ref(), host.metrics());
+    let multicast = multicast.map_err(unopened("multicast"))?;
     let multicast = multicast.map(|(multicast, hears)| {
         let owned = multicast.clone();
         host.spawn("multicast", |stop| owned.until(hears, stop));
@@ -136,6 +140,12 @@ where
     let public = http::page::routes().merge(http::certificates::routes(issuer));
     let public = public.merge(http::session::public(host.authority().clone()));
     Ok(host.serve(Routes { private, public }))
+}
+
+/// The slower of a configured rate and a bound, whole megabits a second.
+fn slower(rate_mbps: u32, bound_mbps: f64) -> u32 {
+    // What is bounded is less than what fits: the conversion is exact but for the fraction.
+    if f64::from(rate_mbps) <= bound_mbps { rate_mbps } else { bound_mbps as u32 }
 }
 
 /// Where this process reaches its own listener, which may listen on all addresses.

@@ -6,42 +6,49 @@
 //! is answered by itself with plain HTTP. A router that knows nothing of it ignores the upgrade and just answers. At the
 //! edge all clients that ask for the same hang on one such transfer, and see ordinary HTTP.
 //!
-//! Nothing is merged that is not certain to be the same: see `flame_naming::identity`. What is held is bounded: so many transfers at
-//! once, each of a length that the answer stated and that fits.
+//! Nothing is merged that is not certain to be the same: see `flame_naming::identity`. Who asks with a credential shares only where
+//! this router has verified that it is a surrogate's, and with surrogates alone. What is held is bounded: so many transfers at once,
+//! each of a length that the answer stated and that fits, or up to the longest where it stated none.
 
 mod fan;
 mod gathering;
 pub(crate) mod head;
+mod learned;
 mod measurements;
 
 use std::future::poll_fn;
+use std::hash::Hash;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::response::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes as Octets;
 use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::Label;
 use flame_naming::group::Rules;
 use flame_naming::identity::{Identity, control};
 use flame_service_host::config::Bytes;
+use flame_service_host::keys::{KeyError, Keyring};
 use flame_service_host::metrics::Metrics;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http_body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use fan::{Fan, read};
 pub(crate) use gathering::{Gathering, Lead, Nothing, Place};
+use head::Length;
+use learned::Learned;
 use measurements::Measurements;
 
 /// The protocol of a unicast leg, in `Upgrade`.
@@ -69,6 +76,20 @@ pub struct MulticastConfig {
     pub body_max: Bytes,
     /// Routers in one group.
     pub members: usize,
+    /// Folder with the keys that sign surrogates' tokens (scope `service`): who shows one shares with others who do what is for
+    /// surrogates. Without it `[host.auth] keys`; without either, who shows a credential shares nothing.
+    pub surrogates: Option<PathBuf>,
+}
+
+/// Why there is no multicast.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unjoined {
+    /// The groups cannot be joined.
+    #[error("join the groups at `[multicast] interface`")]
+    Groups(#[source] io::Error),
+    /// The keys of surrogates cannot be read.
+    #[error("read the keys of `[multicast] surrogates`")]
+    Keys(#[source] KeyError),
 }
 
 /// What an answer costs besides its body.
@@ -89,7 +110,10 @@ struct Parties {
     body_max_bytes: u64,
     room: Arc<Semaphore>,
     edge: Gathering<Asked, Arc<Shared>>,
+    searched: Gathering<Searched, Arc<Shared>>,
     origin: Gathering<Sought, Door>,
+    learned: Learned,
+    surrogates: Option<Keyring>,
     tasks: TaskTracker,
     /// Where a transfer is worked at: coding, sealing and digests compute for too long for a thread that passes requests on.
     works_on: Handle,
@@ -101,36 +125,43 @@ struct Parties {
 pub(crate) type Sought = (bool, Identity);
 /// What is asked for at an edge, and of whose router: what another site would answer is not waited for.
 pub(crate) type Asked = (Label, Sought);
+/// What is searched for elsewhere, and where the clients see it: the answer is made for that.
+pub(crate) type Searched = (String, Sought);
 
 /// What comes by multicast, in order.
 pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
 
-/// An answer that is coming by multicast.
+/// An answer that is coming for all who hang on it.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub head: head::Head,
     pub fan: Fan,
-    _room: Room,
+    room: Room,
 }
 
 // === impl Multicast ===
 
 impl Multicast {
     /// Joins the groups; `None` where it is switched off. Transfers are worked at on the runtime that this is called on.
+    /// `keys` are those of surrogates, where the configuration names no others.
     pub(crate) fn join(
         config: &MulticastConfig,
+        keys: Option<&PathBuf>,
         metrics: &Metrics,
-    ) -> io::Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>> {
+    ) -> Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>, Unjoined> {
         if !config.enabled {
             return Ok(None);
         }
+        let surrogates = config.surrogates.as_ref().or(keys).map(|folder| Keyring::open(folder));
+        let surrogates = surrogates.transpose().map_err(Unjoined::Keys)?;
         let (pool, ears) = Pool::join(&PoolConfig {
             groups: config.groups.clone(),
             interface: config.interface,
             rate_bps: u64::from(config.rate_mbps) * 1_000_000,
             ttl: config.ttl,
             receive_buffer_bytes: usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX),
-        })?;
+        })
+        .map_err(Unjoined::Groups)?;
         let stop = CancellationToken::new();
         let heard = ears.until(stop.clone());
         let multicast = Self(Arc::new(Parties {
@@ -139,7 +170,10 @@ impl Multicast {
             body_max_bytes: config.body_max.0,
             room: Arc::new(Semaphore::new(kib(config.memory.0) as usize)),
             edge: Gathering::default(),
+            searched: Gathering::default(),
             origin: Gathering::default(),
+            learned: Learned::default(),
+            surrogates,
             tasks: TaskTracker::new(),
             works_on: Handle::current(),
             stop,
@@ -164,17 +198,39 @@ impl Multicast {
         self.0.edge.ask((site.clone(), sought.clone()))
     }
 
+    /// Who waits at this edge for what is searched for elsewhere.
+    pub(crate) fn search(&self, searched: Searched) -> Place<Searched, Arc<Shared>> {
+        self.0.searched.ask(searched)
+    }
+
+    /// What answers have shown so far.
+    pub(crate) fn learned(&self) -> &Learned {
+        &self.0.learned
+    }
+
+    /// The id of the key that signed the credential in these fields, if it is a surrogate's.
+    pub(crate) fn surrogate(&self, headers: &HeaderMap) -> Option<String> {
+        let keyring = self.0.surrogates.as_ref()?;
+        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+        let (scheme, token) = shown.next()?.to_str().ok()?.split_once(' ')?;
+        if shown.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        keyring.surrogate(token.trim())
+    }
+
     /// Which routers ask this one for the same.
     pub(crate) fn at_origin(&self, sought: Sought) -> Place<Sought, Door> {
         self.0.origin.ask(sought)
     }
 
-    /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead`: what `watched`
-    /// makes of it, who may go on with it elsewhere.
+    /// Takes part in the transfer at the other end of `leg`, and shares it with all who wait with `lead` if it `may_be_shared`: what
+    /// `watched` makes of it, who may go on with it elsewhere.
     pub(crate) async fn receive<L, B>(
         &self,
         leg: L,
         lead: Lead<Asked, Arc<Shared>>,
+        may_be_shared: impl FnOnce(&head::Head) -> bool,
         watched: impl FnOnce(&head::Head, Blocks) -> B,
     ) -> Result<Arc<Shared>, Unreceived>
     where
@@ -194,54 +250,100 @@ impl Multicast {
             }
         };
         let head = head::Head::read(member.head()).ok_or(Unreceived::Lost)?;
-        let mut left_bytes = head::length(&head.headers).ok_or(Unreceived::Lost)?;
         let Some(room) = self.room_for(&head.headers) else {
             // Nor would there be any for the next one who leads.
             lead.alone();
             return Err(Unreceived::NoRoom);
         };
-        let mut body = watched(&head, Box::pin(blocks(member)));
-        let shared = Arc::new(Shared { head, fan: Fan::default(), _room: room });
-        let taken = lead.open(Arc::clone(&shared));
-        let (fan, stop) = (shared.clone(), self.0.stop.clone());
+        let body = watched(&head, Box::pin(blocks(member)));
+        // Whoever sends it may know less of what its answers depend on than is known here.
+        let lead = if may_be_shared(&head) {
+            Some(lead)
+        } else {
+            lead.alone();
+            None
+        };
+        Ok(self.spread(head, body, lead, room))
+    }
+
+    /// Shares an answer that is coming with all who wait with `lead`; with nobody where that is none.
+    pub(crate) fn spread<K, B>(
+        &self,
+        head: head::Head,
+        mut body: B,
+        lead: Option<Lead<K, Arc<Shared>>>,
+        room: Room,
+    ) -> Arc<Shared>
+    where
+        K: Eq + Hash + Send + 'static,
+        B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
+    {
+        let stated = head::length(&head.headers);
+        let shared = Arc::new(Shared { head, fan: Fan::default(), room });
+        let taken = lead.map(|lead| lead.open(Arc::clone(&shared)));
+        let (all, stop, most_bytes) = (Arc::clone(&shared), self.0.stop.clone(), self.0.body_max_bytes);
         let work = async move {
             // Nobody new is let in once the last byte is there: it is over then.
             let _taken = taken;
             let pump = async {
+                let mut got_bytes = 0;
                 while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
                     let block = match frame.map(Frame::into_data) {
                         Ok(Ok(block)) => block,
                         Ok(Err(_trailers)) => continue,
                         Err(error) => {
-                            tracing::warn!(%error, "an answer that came by multicast broke off");
-                            return fan.fan.end(false);
+                            tracing::warn!(%error, "an answer that came for all broke off");
+                            return all.fan.end(false);
                         }
                     };
+                    got_bytes += block.len() as u64;
                     // There is room for what was announced, and not for more.
-                    let Some(left) = left_bytes.checked_sub(block.len() as u64) else { return fan.fan.end(false) };
-                    left_bytes = left;
-                    fan.fan.put(block);
+                    let is_more = match stated {
+                        Some(Length::Stated(stated_bytes)) => got_bytes > stated_bytes,
+                        Some(Length::Unsaid) | None => got_bytes > most_bytes,
+                    };
+                    if is_more {
+                        return all.fan.end(false);
+                    }
+                    all.fan.put(block);
                 }
-                fan.fan.end(left_bytes == 0);
+                all.room.holds_only(got_bytes);
+                all.fan.end(!matches!(stated, Some(Length::Stated(stated_bytes)) if got_bytes != stated_bytes));
             };
-            tokio::select! { () = pump => {}, () = stop.cancelled() => fan.fan.end(false) }
+            tokio::select! { () = pump => {}, () = stop.cancelled() => all.fan.end(false) }
         };
         self.0.tasks.spawn_on(work, &self.0.works_on);
-        Ok(shared)
+        shared
     }
 
-    /// Whether this router can hold another answer of that length now.
+    /// Whether this router can hold another answer of that length now; as long as any may be, where it says none.
     pub(crate) fn room_for(&self, headers: &HeaderMap) -> Option<Room> {
-        let bytes = head::length(headers).filter(|bytes| *bytes <= self.0.body_max_bytes)?;
+        let most_bytes = self.0.body_max_bytes;
+        let bytes = match head::length(headers)? {
+            Length::Stated(bytes) => Some(bytes).filter(|bytes| *bytes <= most_bytes)?,
+            Length::Unsaid => most_bytes,
+        };
         let held = Arc::clone(&self.0.room).try_acquire_many_owned(kib(bytes) + OWN_KIB);
-        held.ok().map(Room)
+        held.ok().map(|held| Room(Mutex::new(held)))
     }
 
-    /// Sends an answer to all who come in by `lead`.
+    /// Sends an answer to all who come in by `lead`. One that turns out to be longer than any may be is broken off, and asked for
+    /// singly for a while.
     pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Sought, Door>, room: Room) -> Door {
         let head = head::Head::from(answer).write();
         let linger = Duration::from_secs(control::fresh_for_s(&answer.headers)).min(LINGER);
-        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, body.into_data_stream());
+        let (parties, most_bytes, mut got_bytes) = (Arc::clone(&self.0), self.0.body_max_bytes, 0);
+        let (_, identity) = lead.key().clone();
+        let pieces = body.into_data_stream().map(move |piece| {
+            let piece = piece.map_err(|error| error.to_string())?;
+            got_bytes += piece.len() as u64;
+            if got_bytes > most_bytes {
+                parties.learned.note_long(identity.clone());
+                return Err(format!("it is longer than `[multicast] body_max` ({most_bytes} bytes)"));
+            }
+            Ok(piece)
+        });
+        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, pieces);
         let taken = lead.open(door.clone());
         let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());
         let work = async move {
@@ -297,7 +399,18 @@ pub(crate) enum Unreceived {
 
 /// Room for one answer.
 #[derive(Debug)]
-pub(crate) struct Room(#[expect(dead_code, reason = "held, not read")] tokio::sync::OwnedSemaphorePermit);
+pub(crate) struct Room(Mutex<OwnedSemaphorePermit>);
+
+// === impl Room ===
+
+impl Room {
+    /// Gives back what a body of so many bytes does not take.
+    fn holds_only(&self, bytes: u64) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = held.num_permits().saturating_sub((kib(bytes) + OWN_KIB) as usize);
+        drop(held.split(spare));
+    }
+}
 
 impl Default for MulticastConfig {
     fn default() -> Self {
@@ -311,6 +424,7 @@ impl Default for MulticastConfig {
             memory: Bytes(256 << 20),
             body_max: Bytes(16 << 20),
             members: 64,
+            surrogates: None,
         }
     }
 }

@@ -166,6 +166,11 @@ impl Searches {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether answers may show by which sites they came.
+    pub(crate) fn shows_sites(&self) -> bool {
+        self.rules().trace
+    }
+
     /// Time for one surrogate.
     pub(crate) fn step_timeout(&self) -> Duration {
         self.rules().step_timeout

@@ -32,6 +32,8 @@ mod mtls_sites;
 mod multicast;
 #[path = "all/multicast_broken.rs"]
 mod multicast_broken;
+#[path = "all/multicast_kinds.rs"]
+mod multicast_kinds;
 #[path = "all/multicast_switch.rs"]
 mod multicast_switch;
 #[path = "all/page.rs"]

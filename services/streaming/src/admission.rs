@@ -10,7 +10,6 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use flame_credentials::{Peer, Role};
-use flame_service_host::Scope;
 use flame_service_host::keys::{Keyring, unix_seconds};
 use flame_service_host::viewers::Verifier;
 use flame_service_host::viewers::token::Refused;
@@ -65,8 +64,7 @@ impl Admission {
     }
 
     fn is_surrogate(&self, token: &str) -> bool {
-        let claims = self.surrogates.as_ref().and_then(|keyring| keyring.verify(token).ok());
-        claims.is_some_and(|claims| claims.scope.split_whitespace().any(|scope| scope == Scope::Service.as_str()))
+        self.surrogates.as_ref().is_some_and(|keyring| keyring.surrogate(token).is_some())
     }
 
     /// Reads the keys of viewers and surrogates again; those that cannot be read stay as they were.

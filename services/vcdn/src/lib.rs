@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`config`], what may be kept ([`rules`], `policy`), one kept answer (`object`, `medium`), one that is
 //! being fetched (`fill`, `fetch`, `room`, `upstream`, `prefetch`), where they are (`shelf`, `disk`, `doubt`), how a request finds them (`front`), how
-//! an answer goes out (`answer`, `uplink`, `edge`), and what operators do (`purge`, `warm`, `stats`, `http`).
+//! an answer goes out (`answer`, `uplink`, `edge`), and what operators do (`purge`, `warm` and `mpd`, `stats`, `http`).
 
 mod answer;
 pub mod config;
@@ -18,6 +18,7 @@ mod front;
 mod guard;
 mod http;
 mod medium;
+mod mpd;
 mod object;
 #[doc(hidden)]
 pub mod parsers;

@@ -11,7 +11,7 @@ use crate::edge::head::{self, Kind, Parsed, Plain};
 use crate::object::{self, UnixMs};
 use crate::policy::{self, Came, Keep, Rules};
 use crate::purge::Cover;
-use crate::{fetch, front, prefetch, warm};
+use crate::{fetch, front, mpd, prefetch, warm};
 
 /// Longest life of an answer that says nothing of its own.
 const HEURISTIC_MAX_MS: u64 = 3_600_000;
@@ -135,17 +135,23 @@ pub fn condition(request: &HeaderMap, kept: &HeaderMap) -> Condition {
     }
 }
 
-/// What the media playlist at `base` names one behind the other, as it is asked for here.
+/// What the media playlist or the manifest at `base` names one behind the other, as it is asked for here.
 #[must_use]
 pub fn in_order(base: &str, playlist: &[u8]) -> Vec<String> {
-    prefetch::in_order(base, playlist).iter().map(ToString::to_string).collect()
+    prefetch::in_order(base, playlist).iter().flatten().map(ToString::to_string).collect()
 }
 
-/// What an HLS playlist at `base` names, and what each of it means here.
+/// What a playlist of HLS or a manifest of DASH at `base` names, and what each of it means here.
 #[must_use]
 pub fn named(base: &str, playlist: &str) -> Vec<(String, Option<String>)> {
-    let named = warm::named(playlist).into_iter();
-    named.map(|reference| (reference.to_owned(), warm::resolve(base, reference))).collect()
+    let named = warm::all_named(playlist).into_iter();
+    named.map(|reference| (reference.clone(), warm::resolve(base, &reference))).collect()
+}
+
+/// Whether a text is taken for a manifest of DASH.
+#[must_use]
+pub fn is_manifest(playlist: &str) -> bool {
+    mpd::is_one(playlist)
 }
 
 /// Whether `purge` covers what is kept under `target` of `name` with `tags`; `None` if it says nothing that can be done.

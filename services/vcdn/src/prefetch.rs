@@ -21,7 +21,7 @@ use crate::front::Front;
 use crate::medium::{self, Medium};
 use crate::object::Object;
 use crate::shelf::Found;
-use crate::{fetch, warm};
+use crate::{fetch, mpd, warm};
 
 /// Neighbours that are remembered.
 const REMEMBERED: usize = 100_000;
@@ -46,7 +46,7 @@ impl Order {
     /// Notes the order of what the playlist at `target` names, if `object` is one. A long one is read beside what serves.
     pub(crate) async fn learn(&self, target: &str, object: &Object) {
         let kind = object.head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        if !kind.is_some_and(is_playlist) || object.length > warm::PLAYLIST_MAX_BYTES {
+        if !kind.is_some_and(warm::is_playlist) || object.length > warm::PLAYLIST_MAX_BYTES {
             return;
         }
         let named = match &object.medium {
@@ -63,8 +63,8 @@ impl Order {
         self.note(&named);
     }
 
-    fn note(&self, named: &[Arc<str>]) {
-        for pair in named.windows(2) {
+    fn note(&self, named: &[Vec<Arc<str>>]) {
+        for pair in named.iter().flat_map(|named| named.windows(2)) {
             self.next.insert(Arc::clone(&pair[0]), Arc::clone(&pair[1]));
         }
     }
@@ -75,29 +75,34 @@ impl Order {
     }
 }
 
-fn is_playlist(kind: &str) -> bool {
-    kind.to_ascii_lowercase().contains("mpegurl")
-}
-
 fn is_kept_playlist(record: &Record) -> bool {
     let kind = record.meta.headers.iter().find(|(name, _)| name == header::CONTENT_TYPE.as_str());
     let kind = kind.and_then(|(_, value)| hex::decode(value).ok()).unwrap_or_default();
-    record.meta.length <= warm::PLAYLIST_MAX_BYTES && is_playlist(&String::from_utf8_lossy(&kind))
+    record.meta.length <= warm::PLAYLIST_MAX_BYTES && warm::is_playlist(&String::from_utf8_lossy(&kind))
 }
 
 fn whole(file: &File, length: u64) -> io::Result<Bytes> {
     medium::read(file, 0, usize::try_from(length).map_err(io::Error::other)?)
 }
 
-/// The targets that the media playlist at `target` names, one behind the other, as they are asked for here.
-pub(crate) fn in_order(target: &str, playlist: &[u8]) -> Vec<Arc<str>> {
+/// The targets that the media playlist at `target` names, one behind the other, as they are asked for here; those of each Representation
+/// where it is a manifest of DASH.
+pub(crate) fn in_order(target: &str, playlist: &[u8]) -> Vec<Vec<Arc<str>>> {
     let Ok(text) = std::str::from_utf8(playlist) else { return Vec::new() };
+    if mpd::is_one(text) {
+        let named = mpd::named(text);
+        return named.iter().map(|named| targets(target, named.iter().map(String::as_str))).collect();
+    }
     // Renditions in a multivariant playlist are alternatives: nobody plays them one after the other.
     if text.contains("#EXT-X-STREAM-INF") {
         return Vec::new();
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let resolved = lines.take(NAMED_MAX).filter_map(|line| warm::resolve(target, line));
+    vec![targets(target, lines.take(NAMED_MAX))]
+}
+
+fn targets<'a>(base: &str, named: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
+    let resolved = named.filter_map(|reference| warm::resolve(base, reference));
     // What only a viewer's own link opens is not fetched for all.
     let targets = resolved.filter(|target| !url::has_token(target));
     targets.filter_map(|target| url::canonical(&target, Token::Unverified)).map(Arc::from).collect()

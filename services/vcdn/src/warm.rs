@@ -1,4 +1,4 @@
-//! Fetching before anybody asks: a URL, and what an HLS playlist under it names.
+//! Fetching before anybody asks: a URL, and what a playlist of HLS or a manifest of DASH under it names.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::answer::{Answer, Content, Lead};
 use crate::edge::{Span, span};
 use crate::fill::Phase;
 use crate::front::Front;
-use crate::medium;
+use crate::{medium, mpd};
 
 /// Fetches at once.
 const AT_ONCE: usize = 4;
@@ -39,9 +39,9 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
                     warmed.objects += 1;
                     warmed.bytes += bytes;
                     let is_steered = playlist.as_ref().is_some_and(|text| text.contains(STEERING));
-                    for named in playlist.iter().flat_map(|text| named(text)) {
-                        let on_pathway = || is_steered.then(|| resolve_on_pathway(url, named)).flatten();
-                        let Some(target) = resolve(url, named).or_else(on_pathway) else { continue };
+                    for named in playlist.iter().flat_map(|text| all_named(text)) {
+                        let on_pathway = || is_steered.then(|| resolve_on_pathway(url, &named)).flatten();
+                        let Some(target) = resolve(url, &named).or_else(on_pathway) else { continue };
                         if seen.len() < max && seen.insert(target.clone()) {
                             wanted.push_back(target);
                         }
@@ -65,7 +65,7 @@ async fn fetch(front: &Arc<Front>, url: &str) -> Result<(u64, Option<String>), S
         return Err(status.to_string());
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let is_playlist = kind.to_ascii_lowercase().contains("mpegurl");
+    let is_playlist = is_playlist(kind);
     let (bytes, text) = match content {
         Content::Memory(bytes) => (bytes.len() as u64, bytes.to_vec()),
         Content::File { length, .. } => (length, Vec::new()),
@@ -106,8 +106,22 @@ async fn drain(
     }
 }
 
+/// Whether what has this type names other objects: a playlist of HLS (RFC 8216 section 4), or a manifest of DASH (ISO/IEC 23009-1 annex C).
+pub(crate) fn is_playlist(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    kind.contains("mpegurl") || kind.contains("dash+xml")
+}
+
+/// What a playlist or a manifest names, in its order.
+pub(crate) fn all_named(text: &str) -> Vec<String> {
+    if mpd::is_one(text) {
+        return mpd::named(text).into_iter().flatten().collect();
+    }
+    named(text).into_iter().map(str::to_owned).collect()
+}
+
 /// What an HLS playlist names, in its order: URI lines, and URI attributes of tags (RFC 8216 section 4).
-pub(crate) fn named(playlist: &str) -> Vec<&str> {
+fn named(playlist: &str) -> Vec<&str> {
     let mut named = Vec::new();
     let is_told = |line: &&str| !line.is_empty() && !line.starts_with(STEERING);
     for line in playlist.lines().map(str::trim).filter(is_told) {

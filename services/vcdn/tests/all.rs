@@ -23,6 +23,8 @@ mod filling;
 mod freshness;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/multicast.rs"]
+mod multicast;
 #[path = "all/own.rs"]
 mod own;
 #[path = "all/purges.rs"]

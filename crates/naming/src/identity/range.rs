@@ -1,7 +1,31 @@
 //! Ranges in one form (RFC 9110 section 14). Only what is a range of bytes is written anew; whatever else was sent stays as it is,
 //! because nobody can say what equals it.
 
+use http::Method;
 use http::header::{self, HeaderMap};
+
+use super::Single;
+
+/// The validator of the body that a range is wanted of (RFC 9110 section 13.1.5): those who name the same strong one get the same part,
+/// or the same whole where it is another body now.
+///
+/// # Errors
+/// [`Single::Conditional`]: it is weak, a date, or there is no range that it is about. Servers differ in what they make of that.
+pub(super) fn validator(method: &Method, headers: &HeaderMap) -> Result<Option<Box<[u8]>>, Single> {
+    let lines: Vec<&[u8]> = headers.get_all(header::IF_RANGE).iter().map(http::HeaderValue::as_bytes).collect();
+    let has_range = *method == Method::GET && headers.get_all(header::RANGE).iter().count() == 1;
+    match lines.as_slice() {
+        [] => Ok(None),
+        [line] if has_range && is_strong(line) => Ok(Some((*line).into())),
+        _ => Err(Single::Conditional(header::IF_RANGE)),
+    }
+}
+
+/// Whether `text` is a strong entity-tag (RFC 9110 section 8.8.3).
+fn is_strong(text: &[u8]) -> bool {
+    let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inner.is_some_and(|inner| inner.iter().all(|byte| *byte == 0x21 || (0x23..=0x7e).contains(byte) || *byte >= 0x80))
+}
 
 /// The range that is asked for, in one form; `None` where the whole is.
 pub(super) fn canonical(headers: &HeaderMap) -> Option<Box<[u8]>> {
@@ -37,6 +61,22 @@ fn bytes(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_a_certain_body_is_shared_and_what_servers_read_differently_is_not() {
+        let of = |method: Method, fields: &[(header::HeaderName, &str)]| {
+            let headers = fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+            validator(&method, &headers).map_err(drop)
+        };
+        let (range, tag) = ((header::RANGE, "bytes=0-9"), (header::IF_RANGE, "\"a\""));
+        assert_eq!(of(Method::GET, &[range.clone(), tag.clone()]), Ok(Some(b"\"a\""[..].into())));
+        assert_eq!(of(Method::GET, &[range.clone()]), Ok(None));
+        assert_eq!(of(Method::GET, &[tag.clone()]), Err(()), "no range");
+        assert_eq!(of(Method::HEAD, &[range.clone(), tag]), Err(()), "HEAD has none");
+        for other in ["W/\"a\"", "\"a", "\"", "a", "\"a\"b\"", "Mon, 02 Nov 2026 10:00:00 GMT"] {
+            assert_eq!(of(Method::GET, &[range.clone(), (header::IF_RANGE, other)]), Err(()), "{other}");
+        }
+    }
 
     #[test]
     fn ranges_are_one_in_all_spellings_and_what_is_none_is_only_itself() {

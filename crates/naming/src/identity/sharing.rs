@@ -18,6 +18,9 @@ pub enum Carried {
     Identity,
     /// Other fields of its own, but neither a cookie nor a credential.
     Fields,
+    /// The credential of a surrogate, besides other fields: its answer has to say for whom it is, not only for how long
+    /// (RFC 9111 section 3.5).
+    Credential,
 }
 
 /// What becomes of a group when the head of its answer is there.
@@ -105,6 +108,11 @@ fn split(
             let says = |name| control.directives.has(name);
             let is_for_caches = says("public") || says("max-age") || says("s-maxage");
             (!is_for_caches || says("no-cache")).then_some(Split::Unsaid)
+        }
+        Carried::Credential => {
+            let says = |name| control.directives.has(name);
+            let is_for_surrogates = says("public") || says("s-maxage");
+            (!is_for_surrogates || says("no-cache")).then_some(Split::Unsaid)
         }
     }
 }

@@ -46,6 +46,7 @@ struct LinkEntry {
     between: [String; 2],
     latency_ms: f64,
     bandwidth_mbps: f64,
+    multicast_mbps: Option<f64>,
 }
 
 /// The version alone: a later file may have other keys, and its version is what to name then.
@@ -127,8 +128,13 @@ fn link(at: usize, entry: &LinkEntry, sites: &BTreeMap<Label, Site>) -> Result<L
     if !(entry.bandwidth_mbps.is_finite() && entry.bandwidth_mbps > 0.0) {
         return Err(value("bandwidth_mbps", format!("{} is not above 0", entry.bandwidth_mbps)));
     }
+    // Below one megabit no block would come in time.
+    let (multicast_mbps, bandwidth_mbps) = (entry.multicast_mbps, entry.bandwidth_mbps);
+    if let Some(most) = multicast_mbps.filter(|most| !(1.0..=bandwidth_mbps).contains(most)) {
+        return Err(value("multicast_mbps", format!("{most} is not 1 to bandwidth_mbps ({bandwidth_mbps})")));
+    }
     let latency = Duration::from_secs_f64(entry.latency_ms / 1000.0);
-    Ok(Link { between: [one, other], latency, bandwidth_mbps: entry.bandwidth_mbps })
+    Ok(Link { between: [one, other], latency, bandwidth_mbps, multicast_mbps })
 }
 
 fn label(place: &str, text: &str) -> Result<Label, SiteError> {

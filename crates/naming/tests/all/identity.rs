@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flame_naming::Name;
 use flame_naming::identity::url::canonical;
-use flame_naming::identity::{Carried, Identity, Question, Sharing, Single, Split, Token, sharing};
+use flame_naming::identity::{Bearer, Carried, Identity, Question, Sharing, Single, Split, Token, sharing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -24,6 +24,7 @@ fn identity(url: &str, headers: &[(&str, &str)]) -> Result<Identity, Single> {
         path_and_query: url,
         headers: &headers,
         token: Token::Unverified,
+        bearer: Bearer::Unverified,
     };
     Identity::of(&question, &[])
 }
@@ -92,6 +93,7 @@ fn a_pinned_site_is_the_same_and_another_tenant_is_not() {
             path_and_query: "/a",
             headers: &headers,
             token: Token::Unverified,
+            bearer: Bearer::Unverified,
         };
         Identity::of(&question, &[]).unwrap()
     };
@@ -121,6 +123,16 @@ fn an_answer_is_for_all_only_if_nothing_in_it_says_otherwise() {
         (&[("cdn-cache-control", "s-maxage=60")], Sharing::All),
     ] {
         assert_eq!(judge_of(Carried::Fields, 200, headers), expected, "{headers:?}");
+    }
+    // What was asked for with a credential is for others only where that is said, and not how long it lives.
+    for (headers, expected) in [
+        (&[("cache-control", "max-age=60")][..], Sharing::Split(Split::Unsaid)),
+        (&[("cache-control", "public, no-cache")], Sharing::Split(Split::Unsaid)),
+        (&[("cache-control", "private, max-age=60")], Sharing::Split(Split::Private)),
+        (&[("cache-control", "public, max-age=60")], Sharing::All),
+        (&[("cache-control", "private, max-age=60"), ("cdn-cache-control", "public, max-age=60")], Sharing::All),
+    ] {
+        assert_eq!(judge_of(Carried::Credential, 200, headers), expected, "{headers:?}");
     }
     let language = vec![HeaderName::from_static("accept-language")];
     for (headers, split) in [
@@ -156,7 +168,7 @@ struct Origin {
     by_cookie: bool,
     by_authorization: bool,
     by_language: bool,
-    /// It says `max-age=60` and nothing of cookies, as forgetful origins do.
+    /// It says `max-age=60` and nothing of cookies and credentials, as forgetful origins do.
     is_forgetful: bool,
     privately: &'static str,
 }
@@ -168,13 +180,16 @@ struct Client {
     headers: BTreeMap<&'static str, &'static str>,
     /// The segment that the edge verified.
     token: Option<&'static str>,
+    /// The key of its credential, where that is a surrogate's: one signed each of them.
+    surrogate_of: Option<&'static str>,
 }
 
 impl Origin {
     /// The whole answer, body last; a function of what the origin looks at, and of nothing else.
     fn answer(&self, url: &str, head: bool, headers: &HeaderMap) -> (HeaderMap, String) {
         let value = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let mut body = format!("{url} {head} {:?}", value("range"));
+        let part = value("range").map(|range| (range, value("if-range")));
+        let mut body = format!("{url} {head} {part:?}");
         let mut said = HeaderMap::new();
         body += &format!(" {:?}", value("accept-encoding").is_some_and(|codings| codings.contains("gzip")));
         let mut control = "public, max-age=60";
@@ -192,8 +207,12 @@ impl Origin {
             }
         }
         if self.by_authorization {
-            // Not a word of it: whoever merges these is on his own.
-            body += &format!(" {:?}", value("authorization"));
+            // Not a word of it: whoever merges these is on his own. One that says "public" means all surrogates of the issuer, which is
+            // what it sees in the last letter.
+            let shown = value("authorization");
+            let issuer = shown.as_ref().map(|shown| shown[shown.len() - 1..].to_owned());
+            body += &format!(" {:?}", if self.is_forgetful { shown } else { issuer });
+            control = if self.is_forgetful { "max-age=60" } else { control };
         }
         said.append("cache-control", HeaderValue::from_str(control).unwrap());
         (said, body)
@@ -216,8 +235,9 @@ fn clients() -> impl Strategy<Value = Client> {
     let field = select(vec![
         ("cookie", "user=1"),
         ("cookie", "user=2"),
-        ("authorization", "Bearer 1"),
-        ("authorization", "Bearer 2"),
+        ("authorization", "Bearer 1 of a"),
+        ("authorization", "Bearer 2 of a"),
+        ("authorization", "Bearer 3 of b"),
         ("accept-language", "de"),
         ("accept-language", "en"),
         ("accept-encoding", "gzip, br"),
@@ -226,13 +246,16 @@ fn clients() -> impl Strategy<Value = Client> {
         ("range", "bytes=0-9"),
         ("range", "Bytes=0-9"),
         ("range", "bytes=10-"),
+        ("if-range", "\"a\""),
+        ("if-range", "\"b\""),
+        ("if-range", "W/\"b\""),
     ]);
     let token = prop::option::of(select(vec!["one", "two"]));
-    (urls, any::<bool>(), prop::collection::vec(field, 0..4), token).prop_map(|(url, head, fields, token)| Client {
-        url,
-        head,
-        headers: fields.into_iter().collect(),
-        token,
+    let all = (urls, any::<bool>(), prop::collection::vec(field, 0..4), token, any::<bool>());
+    all.prop_map(|(url, head, fields, token, is_verified)| {
+        let headers: BTreeMap<_, _> = fields.into_iter().collect();
+        let key = headers.get("authorization").and_then(|shown: &&str| shown.split(' ').next_back());
+        Client { url, head, surrogate_of: key.filter(|_| is_verified), headers, token }
     })
 }
 
@@ -246,7 +269,8 @@ impl Client {
         let token = if self.token.is_some() { Token::Verified } else { Token::Unverified };
         let method = if self.head { Method::HEAD } else { Method::GET };
         let headers = self.headers();
-        Identity::of(&Question { name, method: &method, path_and_query: &url, headers: &headers, token }, keyed)
+        let bearer = self.surrogate_of.map_or(Bearer::Unverified, Bearer::Surrogate);
+        Identity::of(&Question { name, method: &method, path_and_query: &url, headers: &headers, token, bearer }, keyed)
     }
 
     /// What it gets when it is asked for alone.
@@ -281,8 +305,9 @@ proptest! {
             match client.identity(&name, &keyed) {
                 Ok(identity) => groups.entry(identity).or_default().push(client),
                 Err(single) => {
-                    let is_own = ["authorization", "cookie"].iter().any(|name| client.headers.contains_key(name));
-                    prop_assert!(is_own, "{single}");
+                    let has = |name: &str| client.headers.contains_key(name);
+                    let is_own = (has("authorization") && client.surrogate_of.is_none()) || has("cookie");
+                    prop_assert!(is_own || has("if-range"), "{single}");
                 }
             }
         }
@@ -290,7 +315,8 @@ proptest! {
             let leader = members[0];
             let (headers, body) = leader.alone(&origin);
             let is_keyed = |name: &HeaderName| identity.is_keyed(name);
-            if sharing::judge(is_keyed, Carried::Fields, StatusCode::OK, &headers) == Sharing::All {
+            let carried = if identity.is_of_surrogates() { Carried::Credential } else { Carried::Fields };
+            if sharing::judge(is_keyed, carried, StatusCode::OK, &headers) == Sharing::All {
                 for member in members {
                     prop_assert_eq!(&member.alone(&origin).1, &body, "{:?} of {:?}", member, leader);
                 }
@@ -301,13 +327,13 @@ proptest! {
     /// The other half: what may be merged is. Different valid tokens, CMCD, wordings do not part viewers of the same.
     #[test]
     fn viewers_of_the_same_share_it(mut a in clients(), token in "[a-z]{1,8}", other in "[a-z]{1,8}") {
-        a.headers.retain(|name, _| !matches!(*name, "authorization" | "cookie"));
+        a.headers.retain(|name, _| !matches!(*name, "authorization" | "cookie" | "if-range"));
         let name: Name = "media".parse().unwrap();
         let separator = if a.url.contains('?') { '&' } else { '?' };
         let of = |url: String| {
             let (headers, method) = (a.headers(), Method::GET);
-            let question =
-                Question { name: &name, method: &method, path_and_query: &url, headers: &headers, token: Token::Verified };
+            let (token, bearer) = (Token::Verified, Bearer::Unverified);
+            let question = Question { name: &name, method: &method, path_and_query: &url, headers: &headers, token, bearer };
             Identity::of(&question, &[])
         };
         let one = of(format!("/;URISigningPackage={token}{}", a.url)).unwrap();

@@ -2,7 +2,7 @@
 //! means, writes it down in any spelling that RFC 3986 calls equal, and wants the one plain spelling back.
 
 use flame_naming::identity::url::{canonical, has_token, is_plain, loggable, split_token, without_token};
-use flame_naming::identity::{Identity, Question, Single, Token};
+use flame_naming::identity::{Bearer, Identity, Question, Single, Token};
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,6 +15,7 @@ fn identity(url: &str) -> Result<Identity, Single> {
         path_and_query: url,
         headers: &headers,
         token: Token::Unverified,
+        bearer: Bearer::Unverified,
     };
     Identity::of(&question, &[])
 }

@@ -53,6 +53,17 @@ fn a_file_says_sites_clusters_and_links() {
 }
 
 #[test]
+fn the_slowest_link_that_says_so_bounds_multicast() {
+    let of = |text: &str| text.parse::<Sites>().unwrap().multicast_mbps();
+    assert_eq!(of(TWO), None);
+    let both = TWO.replace("version = 1\n", "version = 1\n[[sites]]\nname = \"far\"\n");
+    let far = "[[links]]\nbetween = [\"london\", \"far\"]\nlatency_ms = 1\nbandwidth_mbps = 50\n";
+    let said = format!("{both}multicast_mbps = 400\n{far}");
+    assert_eq!(of(&said), Some(400.0));
+    assert_eq!(of(&format!("{said}multicast_mbps = 40.5\n")), Some(40.5));
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place() {
     let with = |from: &str, to: &str| TWO.replace(from, to);
     let said = |text: &str| {
@@ -76,6 +87,9 @@ fn what_is_wrong_is_named_with_its_place() {
         (with("latency_ms = 2.5", "latency_ms = nan"), "links[0] latency_ms"),
         (with("latency_ms = 2.5", "latency_ms = 10001"), "links[0] latency_ms"),
         (with("bandwidth_mbps = 1000", "bandwidth_mbps = 0"), "links[0] bandwidth_mbps"),
+        (format!("{TWO}multicast_mbps = 1001\n"), "links[0] multicast_mbps"),
+        (format!("{TWO}multicast_mbps = 0.5\n"), "links[0] multicast_mbps"),
+        (format!("{TWO}multicast_mbps = nan\n"), "links[0] multicast_mbps"),
         (
             format!("{TWO}\n[[links]]\nbetween = [\"london\", \"bristol\"]\nlatency_ms = 1\nbandwidth_mbps = 1"),
             "the link london - bristol is there twice",

@@ -97,6 +97,11 @@ impl<K: Eq + Hash, V> Gathering<K, V> {
 // === impl Lead ===
 
 impl<K: Eq + Hash, V> Lead<K, V> {
+    /// What is asked for.
+    pub(crate) fn key(&self) -> &K {
+        &self.0.key
+    }
+
     /// Tells the others what there is to share, and those who come while the entry lives.
     pub(crate) fn open(self, value: V) -> Entry<K, V> {
         self.0.tell.send_replace(Told::Share(value));

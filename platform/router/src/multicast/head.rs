@@ -16,9 +16,21 @@ pub(crate) struct Head {
     pub headers: HeaderMap,
 }
 
-/// The length that the fields state.
-pub(crate) fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The length of a body, as far as its head says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// So many octets.
+    Stated(u64),
+    /// It ends when it ends: something that is being made, as a live segment is.
+    Unsaid,
+}
+
+/// The length that the fields state; `None` where what they state is none.
+pub(crate) fn length(headers: &HeaderMap) -> Option<Length> {
+    match headers.get(header::CONTENT_LENGTH) {
+        None => Some(Length::Unsaid),
+        Some(stated) => stated.to_str().ok()?.parse().ok().map(Length::Stated),
+    }
 }
 
 // === impl Head ===
@@ -50,7 +62,7 @@ impl Head {
         }
         // Two lengths are none.
         let lengths: HashSet<_> = headers.get_all(header::CONTENT_LENGTH).iter().collect();
-        (is_whole && lengths.len() == 1).then_some(Self { status, headers })
+        (is_whole && lengths.len() <= 1).then_some(Self { status, headers })
     }
 }
 
@@ -70,18 +82,19 @@ mod tests {
         headers.append(header::CONTENT_LENGTH, HeaderValue::from_static("7"));
         headers.append(header::VIA, HeaderValue::from_static("1.1 a"));
         headers.append(header::VIA, HeaderValue::from_static("1.1 b"));
-        let head = Head { status: StatusCode::OK, headers };
-        assert_eq!(Head::read(&head.write()), Some(head));
+        let mut head = Head { status: StatusCode::OK, headers };
+        assert_eq!(Head::read(&head.write()), Some(head.clone()));
+        assert_eq!(length(&head.headers), Some(Length::Stated(7)));
+        head.headers.remove(header::CONTENT_LENGTH);
+        assert_eq!(Head::read(&head.write()), Some(head.clone()));
+        assert_eq!(length(&head.headers), Some(Length::Unsaid));
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("-7"));
+        assert_eq!(length(&head.headers), None);
     }
 
     #[test]
-    fn what_is_no_head_of_a_stated_length_is_refused() {
-        for text in [
-            "",
-            "HTTP/1.1 200 \r\n",
-            "HTTP/1.1 200 \r\n\r\n",
-            "HTTP/1.1 200 \r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
-        ] {
+    fn what_is_no_head_of_one_body_is_refused() {
+        for text in ["", "HTTP/1.1 200 \r\n", "HTTP/1.1 200 \r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n"] {
             assert_eq!(Head::read(text.as_bytes()), None, "{text}");
         }
     }

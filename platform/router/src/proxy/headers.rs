@@ -219,6 +219,11 @@ impl Via {
         Self { pseudonym: pseudonym.to_owned(), http1: by("1.1"), http2: by("2.0") }
     }
 
+    /// What this router calls itself.
+    pub(super) fn pseudonym(&self) -> &str {
+        &self.pseudonym
+    }
+
     /// Adds it to a message that came by `version`.
     pub(super) fn add_to(&self, headers: &mut HeaderMap, version: Version) {
         let by = if version == Version::HTTP_2 { &self.http2 } else { &self.http1 };

@@ -1,6 +1,9 @@
 //! A request's way through multicast: at the edge, which asks another site's router once for all its clients; and at
 //! the origin's side, which asks the endpoint once for all those routers. What is the same and how it travels is in
-//! `crate::multicast`.
+//! `crate::multicast`. How an answer came is said in `status`; what is done where nobody answers there, in `elsewhere`.
+
+mod elsewhere;
+mod status;
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -9,12 +12,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
 use flame_multicast::{Door, Seat};
-use flame_naming::identity::{Carried, Identity, Question, Sharing, Token, sharing};
+use flame_naming::identity::{Bearer, Carried, Identity, Question, Sharing, Token, sharing};
 use flame_naming::{Destination, Forward, Label, Mount};
+use flame_service_host::auth::TENANT_HEADER;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -26,9 +30,7 @@ use super::{FLAME_PATH, Lost, Outgoing, Parties, Watch, headers};
 use crate::multicast;
 use crate::multicast::{Asked, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Sought, Unreceived};
 use crate::search::FLAME_SEARCH;
-
-/// Fields that an answer may depend on, and be shared among those who agree in them.
-const KEYED: [HeaderName; 3] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::ORIGIN];
+use status::Way;
 
 /// How often a request may lead or follow before it goes its ordinary way: a leader may go without a word.
 const TURNS: usize = 3;
@@ -61,39 +63,47 @@ impl Parties {
     /// Answers by multicast from another site, if that is where the answer is and it can be shared; `None` where the
     /// request goes its ordinary way.
     pub(super) async fn share(&self, outgoing: &mut Outgoing) -> Option<Result<Response, Fault>> {
-        let multicast = self.multicast.as_ref()?;
-        let identity = outgoing.identity()?;
+        let multicast = self.multicast.as_ref().filter(|_| outgoing.is_plain())?;
         let (site, _) = self.registry.whom(&outgoing.forward.destination, None).ok()?;
         if site == self.registry.site() {
             return None;
         }
+        let identity = outgoing.identity(multicast)?;
         let (began, deadline) = (self.registry.now(), outgoing.budget.deadline);
         let sought = (outgoing.forward.destination.site.is_some(), identity.clone());
         for _ in 0..TURNS {
             if !self.registry.hears_router(&site) {
                 return None;
             }
+            let mut way = Way::ALONE;
             let told = match multicast.at_edge(&site, &sought) {
                 Place::Lead(lead) => match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
                     Brought::Shared(shared) => Ok(shared),
+                    Brought::Alone(answer) if is_unanswered(answer.status()) => {
+                        let first = (Ok(answer), began);
+                        return Some(Box::pin(self.search_for_all(multicast, outgoing, sought, first)).await);
+                    }
                     Brought::Alone(answer) => return Some(Ok(answer)),
                     Brought::Failed(fault) => return Some(Err(fault)),
                     Brought::Lost => Err(Nothing::Leaderless),
                     Brought::NoRoom => Err(Nothing::Alone),
                 },
                 // As long as the leader waits: a slow endpoint is asked once, and not by all at the same moment. Whose own time is over is told so.
-                Place::Follow(mut follow) => tokio::select! {
-                    told = follow.shared() => told,
-                    _ = outgoing.offer.stalled(deadline) => return Some(Err(silent(outgoing))),
-                },
+                Place::Follow(mut follow) => {
+                    way = Way::COLLAPSED;
+                    tokio::select! {
+                        told = follow.shared() => told,
+                        _ = outgoing.offer.stalled(deadline) => return Some(Err(silent(outgoing))),
+                    }
+                }
             };
             match told {
-                Ok(shared) => return Some(Ok(self.shared(&shared, outgoing))),
+                Ok(shared) => return Some(Ok(self.shared(&shared, outgoing, way))),
                 Err(Nothing::Alone) => return None,
                 // Others may have it.
                 Err(Nothing::Failed) => {
-                    let unanswered = Err(unanswered(outgoing));
-                    return Some(self.search_on(outgoing, unanswered, began).await);
+                    let first = (Err(unanswered(outgoing)), began);
+                    return Some(Box::pin(self.search_for_all(multicast, outgoing, sought, first)).await);
                 }
                 Err(Nothing::Leaderless) => {}
             }
@@ -164,6 +174,8 @@ impl Parties {
         };
         let is_granted = answer.headers().get(header::UPGRADE) == Some(&PROTOCOL);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !is_granted {
+            // Only to know what such answers depend on.
+            is_shared(multicast, identity, answer.status(), answer.headers());
             dismiss(lead, answer.status());
             return match self.finish(answer, call, outgoing, give_up) {
                 Ok(answer) => Brought::Alone(answer),
@@ -180,7 +192,9 @@ impl Parties {
                     };
                     Watched::new((Source::Multicast(blocks), None), call, silence, None, resumable)
                 };
-                match multicast.receive(TokioIo::new(leg), lead, watched).await {
+                let may_be_shared =
+                    |head: &multicast::head::Head| is_shared(multicast, identity, head.status, &head.headers);
+                match multicast.receive(TokioIo::new(leg), lead, may_be_shared, watched).await {
                     Ok(shared) => Brought::Shared(shared),
                     Err(Unreceived::Lost) => Brought::Lost,
                     Err(Unreceived::NoRoom) => Brought::NoRoom,
@@ -194,7 +208,7 @@ impl Parties {
     }
 
     /// An answer that comes by multicast, as one client sees it.
-    fn shared(&self, shared: &Arc<Shared>, outgoing: &Outgoing) -> Response {
+    fn shared(&self, shared: &Arc<Shared>, outgoing: &Outgoing, way: Way) -> Response {
         let mut answer = Response::new(Body::from_stream(multicast::read(Arc::clone(shared))));
         *answer.status_mut() = shared.head.status;
         *answer.headers_mut() = shared.head.headers.clone();
@@ -207,6 +221,7 @@ impl Parties {
             headers::confine_pages(answer.headers_mut());
         }
         self.via.add_to(answer.headers_mut(), Version::HTTP_11);
+        self.say_way(answer.headers_mut(), way);
         answer
     }
 
@@ -231,7 +246,8 @@ impl Parties {
         outgoing: &mut Outgoing,
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
-        let Some(identity) = outgoing.identity() else { return self.send_and_search(outgoing).await };
+        let identity = outgoing.identity(multicast).filter(|identity| !multicast.learned().is_long(identity));
+        let Some(identity) = identity else { return self.send_and_search(outgoing).await };
         let pin = outgoing.forward.destination.site.as_ref();
         if pin.is_some_and(|pin| *pin != self.registry.site()) {
             return self.send_and_search(outgoing).await;
@@ -287,12 +303,13 @@ impl Parties {
                 return Err(fault);
             }
         };
-        let (answer, body) = answer.into_parts();
-        let is_shared = is_shared(identity, answer.status, &answer.headers);
+        let (mut answer, body) = answer.into_parts();
+        let is_shared = is_shared(multicast, identity, answer.status, &answer.headers);
         let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
             dismiss(lead, answer.status);
             return Ok(Err(Response::from_parts(answer, body)));
         };
+        self.say_way(&mut answer.headers, Way::ALONE);
         Ok(Ok(multicast.send(&answer, body, lead, room)))
     }
 }
@@ -300,10 +317,12 @@ impl Parties {
 /// Lets those who wait go, because what came is for one: they ask by themselves, while that one reads; where nobody answered,
 /// they search on.
 fn dismiss<K: Eq + Hash, V>(lead: Lead<K, V>, status: StatusCode) {
-    match status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => lead.failed(),
-        _ => lead.alone(),
-    }
+    if is_unanswered(status) { lead.failed() } else { lead.alone() }
+}
+
+/// Whether a router answers so where nobody answered it.
+fn is_unanswered(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// What those are told whose time is over.
@@ -336,28 +355,41 @@ fn sit(multicast: &Multicast, seat: Seat, leg: OnUpgrade) -> Response {
 }
 
 impl Outgoing {
-    /// What other requests are the same; `None` where this one is somebody's own. Whether a site is asked for by its name does not
-    /// matter: what a URL stands for does not depend on where it is asked for.
-    fn identity(&self) -> Option<Identity> {
-        let Forward { destination, path_and_query, .. } = &self.forward;
+    /// Whether it is a plain question, whoever asks it.
+    fn is_plain(&self) -> bool {
         let headers = &self.head.headers;
         let is_plain = self.tunnel.is_none() && self.offer.is_empty() && self.asked.nested.is_none();
         let is_plain = is_plain && !self.asked.wants_trace && !self.on_path && self.sticky.is_none();
-        let is_plain = is_plain && self.head.method == Method::GET;
         let is_on_its_way = headers.contains_key(FLAME_PATH) || headers.contains_key(FLAME_SEARCH);
-        if !is_plain || is_on_its_way {
+        is_plain && !is_on_its_way && self.head.method == Method::GET
+    }
+
+    /// What other requests are the same; `None` where this one is somebody's own. Whether a site is asked for by its name does not
+    /// matter: what a URL stands for does not depend on where it is asked for.
+    fn identity(&self, multicast: &Multicast) -> Option<Identity> {
+        let Forward { destination, path_and_query, .. } = &self.forward;
+        let (name, method, headers) = (&destination.name, &self.head.method, &self.head.headers);
+        if !self.is_plain() {
             return None;
         }
-        let (name, method) = (&destination.name, &self.head.method);
-        let question = Question { name, method, path_and_query, headers, token: Token::Unverified };
-        Identity::of(&question, &KEYED).ok()
+        // For whom a surrogate acts is for the service to judge.
+        let key = multicast.surrogate(headers).filter(|_| !headers.contains_key(TENANT_HEADER));
+        let bearer = key.as_deref().map_or(Bearer::Unverified, Bearer::Surrogate);
+        let question = Question { name, method, path_and_query, headers, token: Token::Unverified, bearer };
+        Identity::of(&question, multicast.learned().keyed(name)).ok()
     }
 }
 
-/// Whether an answer that was fetched for one may go to all of the same identity.
-fn is_shared(identity: &Identity, status: StatusCode, headers: &HeaderMap) -> bool {
-    let is_body = matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT);
-    is_body && sharing::judge(|name| identity.is_keyed(name), Carried::Fields, status, headers) == Sharing::All
+/// Whether an answer that was fetched for one may go to all of the same identity. What it depends on is noted.
+fn is_shared(multicast: &Multicast, identity: &Identity, status: StatusCode, headers: &HeaderMap) -> bool {
+    let carried = if identity.is_of_surrogates() { Carried::Credential } else { Carried::Fields };
+    match sharing::judge(|name| identity.is_keyed(name), carried, status, headers) {
+        Sharing::All => matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT),
+        Sharing::Split(split) => {
+            multicast.learned().note_split(identity.name(), &split);
+            false
+        }
+    }
 }
 
 /// Asks for all of a group in the same words.

@@ -108,3 +108,44 @@ async fn a_playlist_is_warmed_with_all_that_it_names() {
     let again = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
     assert_eq!(again.json::<Warmed>().await.unwrap().objects, 2);
 }
+
+/// A manifest as streaming writes it: the renditions of a set share a template.
+const MANIFEST: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT10S"><Period id="0" start="PT0S" duration="PT10S">
+<AdaptationSet id="0" contentType="video"><SegmentTemplate timescale="1000" startNumber="0" initialization="v/$RepresentationID$/init.mp4"
+ media="v/$RepresentationID$/$Number$.m4s"><SegmentTimeline><S t="0" d="4000" r="1"/><S d="2000"/></SegmentTimeline></SegmentTemplate>
+<Representation id="hi"/><Representation id="lo"/></AdaptationSet></Period></MPD>"#;
+
+#[tokio::test]
+async fn a_manifest_of_dash_is_warmed_with_all_that_it_names_and_says_what_comes_next() {
+    let warmed_world = World::with(|config| config.cache.prefetch = 0).await;
+    let followed = World::with(|config| config.cache.prefetch = 1).await;
+    for world in [&warmed_world, &followed] {
+        world.origin.put("/film/manifest.mpd", Reply::new(MANIFEST).with("content-type", "application/dash+xml"));
+        for name in ["init.mp4", "0.m4s", "1.m4s", "2.m4s"] {
+            ["hi", "lo"]
+                .iter()
+                .for_each(|id| world.origin.put(&format!("/film/v/{id}/{name}"), Reply::new(vec![1; 1000])));
+        }
+    }
+    let world = warmed_world;
+    let body = json!({ "name": "cdn", "url": "/film/manifest.mpd" });
+    let warmed = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
+    let warmed: Warmed = warmed.json().await.unwrap();
+    assert_eq!((warmed.objects, warmed.failed.as_slice()), (9, &[][..]));
+    world.settled().await;
+    for path in ["/film/manifest.mpd", "/film/v/hi/init.mp4", "/film/v/hi/2.m4s", "/film/v/lo/0.m4s"] {
+        assert!(cache_status(&world.get(path).await).starts_with("hit"), "{path}");
+        assert_eq!(world.origin.asked(path).len(), 1);
+    }
+    let world = followed;
+    for path in ["/film/manifest.mpd", "/film/v/lo/1.m4s"] {
+        assert_eq!(world.get(path).await.status(), 200);
+        world.settled().await;
+    }
+    let asked = |name: &str| world.origin.asked(&format!("/film/v/{name}")).len();
+    eventually(PATIENCE, || async { if asked("lo/2.m4s") == 1 { Ok(()) } else { Err("it was not fetched ahead") } })
+        .await;
+    world.settled().await;
+    assert_eq!([asked("hi/init.mp4"), asked("hi/1.m4s"), asked("lo/0.m4s")], [0; 3], "nobody plays these");
+}
