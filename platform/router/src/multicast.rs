@@ -23,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::response::Parts;
@@ -338,7 +338,7 @@ impl Multicast {
             let piece = piece.map_err(|error| error.to_string())?;
             got_bytes += piece.len() as u64;
             if got_bytes > most_bytes {
-                parties.learned.note_long(identity.clone());
+                parties.learned.note_long(identity.clone(), Instant::now());
                 return Err(format!("it is longer than `[multicast] body_max` ({most_bytes} bytes)"));
             }
             Ok(piece)

@@ -6,12 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderName, header};
 use flame_naming::Name;
 use flame_naming::identity::{Identity, Split};
-use tokio::time::Instant;
 
 /// Names that are remembered.
 const NAMES_MAX: usize = 1024;
@@ -49,8 +48,8 @@ impl Learned {
     }
 
     /// Takes note of a body that was longer than any that is shared.
-    pub(crate) fn note_long(&self, identity: Identity) {
-        let (mut long, now) = (lock(&self.long), Instant::now());
+    pub(crate) fn note_long(&self, identity: Identity, now: Instant) {
+        let mut long = lock(&self.long);
         long.retain(|_, until| *until > now);
         if long.len() < LONG_MAX {
             long.insert(identity, now + LONG_FOR);
@@ -58,8 +57,8 @@ impl Learned {
     }
 
     /// Whether the body was too long not long ago.
-    pub(crate) fn is_long(&self, identity: &Identity) -> bool {
-        lock(&self.long).get(identity).is_some_and(|until| *until > Instant::now())
+    pub(crate) fn is_long(&self, identity: &Identity, now: Instant) -> bool {
+        lock(&self.long).get(identity).is_some_and(|until| *until > now)
     }
 }
 
@@ -93,15 +92,16 @@ mod tests {
         assert_ne!(identity(&names[1], "/a", &learned), before[1]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_was_too_long_is_asked_for_singly_for_a_while_and_so_many_are_remembered() {
-        let (learned, name) = (Learned::default(), "media".parse::<Name>().unwrap());
+    #[test]
+    fn a_body_that_was_too_long_is_asked_for_singly_for_a_while_and_so_many_are_remembered() {
+        let (learned, name, now) = (Learned::default(), "media".parse::<Name>().unwrap(), Instant::now());
         let of = |number: usize| identity(&name, &format!("/{number}"), &learned);
-        (0..LONG_MAX + 1).for_each(|number| learned.note_long(of(number)));
-        assert!(learned.is_long(&of(0)) && learned.is_long(&of(LONG_MAX - 1)) && !learned.is_long(&of(LONG_MAX)));
-        tokio::time::advance(LONG_FOR).await;
-        assert!(!learned.is_long(&of(0)));
-        learned.note_long(of(LONG_MAX));
-        assert!(learned.is_long(&of(LONG_MAX)));
+        (0..=LONG_MAX).for_each(|number| learned.note_long(of(number), now));
+        let are_long = |now| [0, LONG_MAX - 1, LONG_MAX].map(|number| learned.is_long(&of(number), now));
+        assert_eq!(are_long(now), [true, true, false]);
+        let later = now + LONG_FOR;
+        assert_eq!(are_long(later), [false; 3]);
+        learned.note_long(of(LONG_MAX), later);
+        assert_eq!(are_long(later), [false, false, true]);
     }
 }

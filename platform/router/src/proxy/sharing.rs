@@ -7,7 +7,7 @@ mod status;
 
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -246,7 +246,8 @@ impl Parties {
         outgoing: &mut Outgoing,
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
-        let identity = outgoing.identity(multicast).filter(|identity| !multicast.learned().is_long(identity));
+        let identity =
+            outgoing.identity(multicast).filter(|identity| !multicast.learned().is_long(identity, Instant::now()));
         let Some(identity) = identity else { return self.send_and_search(outgoing).await };
         let pin = outgoing.forward.destination.site.as_ref();
         if pin.is_some_and(|pin| *pin != self.registry.site()) {
