@@ -17,7 +17,7 @@
 //! | Range, and If-Range with a strong validator | in one form, if it is one of bytes |
 //! | fields that the service declared or its last Vary named | as they are, lines joined |
 //! | Cookie | no; but then the answer has to say outright that it is for all |
-//! | Authorization of a surrogate ([`Bearer`]) | by the key that signed it; and the answer has to say that it is for surrogates |
+//! | Authorization of a surrogate ([`Bearer`]) | by the key that signed it and the [`Rights`] that it gives; and the answer has to say that it is for surrogates |
 //! | any other credential, an unverified token | such a request has no identity |
 
 pub mod codings;
@@ -27,7 +27,7 @@ mod range;
 pub mod sharing;
 pub mod url;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
@@ -61,9 +61,22 @@ pub struct Question<'a> {
 pub enum Bearer<'a> {
     /// Nobody here has verified it, or there is none.
     Unverified,
-    /// A surrogate's, which verifies viewers itself, signed with the key of that id. Whoever takes one token of a key takes the
-    /// others, so what one such surrogate is given all of them are.
-    Surrogate(&'a str),
+    /// A surrogate's, which verifies viewers itself. Whoever takes one token of a key takes the others that give the same rights, so
+    /// what one such surrogate is given all of them are.
+    Surrogate(&'a Rights),
+}
+
+/// What a verified credential gives. Those whose credentials differ in any of it wait apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rights {
+    /// The id of the key that signed it.
+    pub key: Box<str>,
+    /// The tenant that it acts for.
+    pub tenant: Box<str>,
+    /// What it may do, in whatever order that was said.
+    pub scopes: BTreeSet<Box<str>>,
+    /// Names that it is confined to, if it is to some.
+    pub names: Option<BTreeSet<Box<str>>>,
 }
 
 /// Requests of one identity may wait for one answer.
@@ -75,7 +88,7 @@ pub struct Identity {
     accept_encoding: Box<str>,
     range: Option<Box<[u8]>>,
     if_range: Option<Box<[u8]>>,
-    surrogates_of: Option<Box<str>>,
+    surrogates_with: Option<Rights>,
     fields: BTreeMap<Box<str>, Option<Box<[u8]>>>,
 }
 
@@ -115,10 +128,10 @@ impl Identity {
     /// [`Single`]: it is asked for singly.
     pub fn of(question: &Question<'_>, keyed: &[HeaderName]) -> Result<Self, Single> {
         let Question { name, method, path_and_query, headers, token, bearer } = *question;
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            return Err(Single::Method(method.clone()));
+        if let Some(field) = unverified(headers, bearer) {
+            return Err(Single::Credential(field));
         }
-        own(headers, bearer)?;
+        refused_whoever_asks(method, headers)?;
         let if_range = range::validator(method, headers)?;
         let url = url::canonical(path_and_query, token).ok_or(Single::Url)?;
         if token == Token::Unverified && url::has_token(&url) {
@@ -132,8 +145,8 @@ impl Identity {
             accept_encoding: codings::accepted(headers).into(),
             range: range::canonical(headers),
             if_range,
-            surrogates_of: match bearer {
-                Bearer::Surrogate(key) if headers.contains_key(header::AUTHORIZATION) => Some(key.into()),
+            surrogates_with: match bearer {
+                Bearer::Surrogate(rights) if headers.contains_key(header::AUTHORIZATION) => Some(rights.clone()),
                 Bearer::Surrogate(_) | Bearer::Unverified => None,
             },
             fields: fields.map(|name| (name.as_str().into(), joined(headers, name))).collect(),
@@ -161,7 +174,7 @@ impl Identity {
     /// Whether those who ask are surrogates, by their credentials: then [`Carried::Credential`] goes upstream.
     #[must_use]
     pub fn is_of_surrogates(&self) -> bool {
-        self.surrogates_of.is_some()
+        self.surrogates_with.is_some()
     }
 
     /// Whether a field that an answer names in Vary was compared.
@@ -193,10 +206,14 @@ fn unverified(headers: &HeaderMap, bearer: Bearer<'_>) -> Option<&'static str> {
     FIELDS.iter().find(|(name, _)| headers.contains_key(name) && !is_known(name)).map(|(_, text)| *text)
 }
 
-/// Refuses what is between one client and one server.
-fn own(headers: &HeaderMap, bearer: Bearer<'_>) -> Result<(), Single> {
-    if let Some(field) = unverified(headers, bearer) {
-        return Err(Single::Credential(field));
+/// Refuses what is between one client and one server, whatever credential it shows: it costs little, so it is looked at before one
+/// is verified.
+///
+/// # Errors
+/// [`Single`]: it is asked for singly.
+pub fn refused_whoever_asks(method: &Method, headers: &HeaderMap) -> Result<(), Single> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(Single::Method(method.clone()));
     }
     // Origins forget `Vary: Cookie`, and RFC 9111 lets them.
     if headers.contains_key(header::COOKIE) {

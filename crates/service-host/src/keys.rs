@@ -5,22 +5,25 @@
 //! Files are replaced by rename, so a reader never sees half of one; who changes them holds `keys.lock`, so that of two
 //! revocations at the same time none is lost. Services notice a change within a second, or at once on SIGHUP.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flame_credentials::file::{self, FileError, failed};
+use flame_naming::identity::Rights;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::auth::Scope;
@@ -31,6 +34,8 @@ pub const AUDIENCE: &str = "flame";
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The most revoked tokens that are remembered; expired ones are forgotten first.
 const REVOKED_MAX: usize = 100_000;
+/// The most surrogates' tokens that are remembered as verified; the one that ends first is forgotten first.
+const VERIFIED_MAX: usize = 1024;
 /// The file that is locked while others are changed.
 const LOCK: &str = "keys.lock";
 /// A private key that was handed on to another folder, where names of files have to be known before: `<kid>.pk8` is the issuer's own.
@@ -112,6 +117,9 @@ struct State {
     revoked: Vec<Revoked>,
     seen: [Option<Seen>; 2],
     looked_at: Instant,
+    /// What surrogates' tokens give and when they end, by their SHA-256: forgotten with the keys and revocations that they were
+    /// verified against.
+    verified: HashMap<[u8; 32], (Rights, u64)>,
 }
 
 /// What tells one content of a file from another: a replaced file is another inode, also within one tick of the clock.
@@ -262,6 +270,10 @@ fn damaged(path: &Path) -> impl FnOnce(serde_json::Error) -> KeyError {
     move |error| KeyError::Damaged { path: path.to_owned(), reason: error.to_string() }
 }
 
+fn set<'a>(words: impl Iterator<Item = &'a str>) -> BTreeSet<Box<str>> {
+    words.map(Box::from).collect()
+}
+
 /// Now, in Unix seconds.
 #[must_use]
 pub fn unix_seconds() -> u64 {
@@ -279,7 +291,7 @@ impl Keyring {
     /// Reads them again; what was there stays if they cannot be read.
     pub fn reload(&self) -> Result<(), KeyError> {
         let fresh = State::read(&self.folder)?;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.lock() = fresh;
         Ok(())
     }
 
@@ -291,37 +303,69 @@ impl Keyring {
     /// Verifies signature, audience, time and revocation of a token.
     pub fn verify(&self, token: &str) -> Result<Claims, KeyError> {
         let claims: Claims = self.verified(token, AUDIENCE)?;
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.lock();
         if state.revoked.iter().any(|entry| entry.jti == claims.jti) {
             return Err(KeyError::Invalid("it was revoked".to_owned()));
         }
         Ok(claims)
     }
 
-    /// The id of the key that signed `token`, where that is a valid one with the scope `service`: whoever shows it is a part of the
-    /// platform, as a surrogate is, which verifies viewers itself.
+    /// The rights that `token` gives, where that is a valid one with the scope `service`: whoever shows it is a part of the platform,
+    /// as a surrogate is, which verifies viewers itself. One that was verified is remembered until it ends or the files change.
     #[must_use]
-    pub fn surrogate(&self, token: &str) -> Option<String> {
+    pub fn surrogate(&self, token: &str) -> Option<Rights> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let seen = {
+            let mut state = self.lock();
+            state.refresh(&self.folder);
+            let now = unix_seconds();
+            if let Some((rights, _)) = state.verified.get(&digest).filter(|(_, exp)| *exp > now) {
+                return Some(rights.clone());
+            }
+            state.seen
+        };
         let claims = self.verify(token).ok()?;
-        let is_one = claims.scope.split_whitespace().any(|scope| scope == Scope::Service.as_str());
-        // It was verified with the key that it names.
-        jsonwebtoken::decode_header(token).ok()?.kid.filter(|_| is_one)
+        let scopes = set(claims.scope.split_whitespace());
+        if !scopes.contains(Scope::Service.as_str()) {
+            return None;
+        }
+        let rights = Rights {
+            // It was verified with the key that it names.
+            key: jsonwebtoken::decode_header(token).ok()?.kid?.into(),
+            tenant: claims.tenant.into(),
+            scopes,
+            names: claims.names.map(|names| set(names.iter().map(String::as_str))),
+        };
+        let mut state = self.lock();
+        // Files that changed meanwhile may have revoked it.
+        if state.seen == seen {
+            state.remember(digest, rights.clone(), claims.exp);
+        }
+        Some(rights)
     }
 
     /// The claims of what one of the keys signed for `audience`, and whose time is not over.
     pub(crate) fn verified<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<T, KeyError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.refresh(&self.folder);
         let invalid = |error: jsonwebtoken::errors::Error| KeyError::Invalid(error.to_string());
         let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
         let kid = header.kid.ok_or_else(|| KeyError::Invalid("it names no key".to_owned()))?;
-        let jwk = state.keys.find(&kid).ok_or_else(|| KeyError::Invalid("its key is not known here".to_owned()))?;
-        let key = DecodingKey::from_jwk(jwk).map_err(invalid)?;
+        let jwk = {
+            let mut state = self.lock();
+            state.refresh(&self.folder);
+            state.keys.find(&kid).cloned()
+        };
+        // Others verify meanwhile.
+        let jwk = jwk.ok_or_else(|| KeyError::Invalid("its key is not known here".to_owned()))?;
+        let key = DecodingKey::from_jwk(&jwk).map_err(invalid)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         validation.leeway = 5;
         Ok(jsonwebtoken::decode::<T>(token, &key, &validation).map_err(invalid)?.claims)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,7 +377,7 @@ impl State {
         let seen = Self::look(folder);
         let keys = read_published(folder)?;
         let revoked = read_revoked(&folder.join("revoked.json"))?;
-        Ok(Self { keys, revoked, seen, looked_at: Instant::now() })
+        Ok(Self { keys, revoked, seen, looked_at: Instant::now(), verified: HashMap::new() })
     }
 
     fn look(folder: &Path) -> [Option<Seen>; 2] {
@@ -342,6 +386,14 @@ impl State {
             let modified = (metadata.mtime(), metadata.mtime_nsec());
             Some(Seen { inode: metadata.ino(), size_bytes: metadata.len(), modified })
         })
+    }
+
+    fn remember(&mut self, digest: [u8; 32], rights: Rights, exp: u64) {
+        if self.verified.len() >= VERIFIED_MAX {
+            let first = self.verified.iter().min_by_key(|(_, (_, exp))| *exp).map(|(digest, _)| *digest);
+            first.map(|digest| self.verified.remove(&digest));
+        }
+        self.verified.insert(digest, (rights, exp));
     }
 
     fn refresh(&mut self, folder: &Path) {
@@ -359,116 +411,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant() -> Grant {
-        Grant {
-            subject: "ann".into(),
-            tenant: "acme".into(),
-            scope: "read write".into(),
-            life: Duration::from_secs(60),
-        }
-    }
-
-    #[test]
-    fn a_token_is_issued_verified_and_revoked() {
-        let dir = tempfile::tempdir().unwrap();
-        ensure(dir.path()).unwrap();
-        ensure(dir.path()).unwrap();
-        let ring = Keyring::open(dir.path()).unwrap();
-        let (token, claims) = issue(dir.path(), &grant()).unwrap();
-        assert_eq!(ring.verify(&token).unwrap(), claims);
-        revoke(dir.path(), claims.jti, claims.exp).unwrap();
-        ring.reload().unwrap();
-        assert!(ring.verify(&token).unwrap_err().to_string().contains("revoked"));
-    }
-
-    #[test]
-    fn a_surrogate_is_known_by_the_key_that_signed_its_token_until_that_is_revoked() {
-        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        ensure(ours.path()).unwrap();
-        ensure(theirs.path()).unwrap();
-        let ring = Keyring::open(ours.path()).unwrap();
-        let service = Grant { scope: "read service".into(), ..grant() };
-        let (one, claims) = issue(ours.path(), &service).unwrap();
-        let (other, _) = issue(ours.path(), &Grant { subject: "bob".into(), ..service.clone() }).unwrap();
-        let key = ring.surrogate(&one);
-        assert_eq!(key, Some(signer(ours.path()).unwrap().0));
-        assert_eq!(ring.surrogate(&other), key);
-        for (folder, grant) in [(&ours, grant()), (&theirs, service)] {
-            assert_eq!(ring.surrogate(&issue(folder.path(), &grant).unwrap().0), None, "{grant:?}");
-        }
-        revoke(ours.path(), claims.jti, claims.exp).unwrap();
-        ring.reload().unwrap();
-        assert_eq!((ring.surrogate(&one), ring.surrogate(&other)), (None, key));
-    }
-
-    #[test]
-    fn revocations_at_the_same_time_are_all_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let ids: Vec<Uuid> = (0..8).map(|_| Uuid::now_v7()).collect();
-        std::thread::scope(|scope| {
-            for id in &ids {
-                scope.spawn(|| revoke(dir.path(), *id, unix_seconds() + 60).unwrap());
-            }
-        });
-        let kept = read_revoked(&dir.path().join("revoked.json")).unwrap();
-        assert!(ids.iter().all(|id| kept.iter().any(|entry| entry.jti == *id)), "{} of {}", kept.len(), ids.len());
-    }
-
-    #[test]
-    fn a_private_key_that_nobody_publishes_signs_nothing() {
-        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        ensure(dir.path()).unwrap();
-        let ours = signer(dir.path()).unwrap().0;
-        // What a start leaves behind that breaks off between the two files; several, so that one is read first.
-        for _ in 0..4 {
-            let pair = Ed25519KeyPair::generate().unwrap();
-            let name = format!("{}.pk8", hex::encode(&pair.public_key().as_ref()[..8]));
-            fs::write(dir.path().join(name), pair.to_pkcs8v1().unwrap()).unwrap();
-        }
-        let (token, _) = issue(dir.path(), &grant()).unwrap();
-        Keyring::open(dir.path()).unwrap().verify(&token).unwrap();
-        fs::copy(dir.path().join("jwks.json"), other.path().join("jwks.json")).unwrap();
-        assert!(matches!(issue(other.path(), &grant()), Err(KeyError::NoSigner(_))), "{ours} is not there");
-        // Handed on under the name that is known before; another issuer's is not taken for it.
-        let (kid, der) = signer(dir.path()).unwrap();
-        let stranger = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
-        fs::write(other.path().join(SIGNER), stranger).unwrap();
-        assert!(matches!(issue(other.path(), &grant()), Err(KeyError::NoSigner(_))));
-        fs::write(other.path().join(SIGNER), der).unwrap();
-        assert_eq!(signer(other.path()).unwrap().0, kid);
-        let (token, _) = issue(other.path(), &grant()).unwrap();
-        Keyring::open(dir.path()).unwrap().verify(&token).unwrap();
-    }
-
-    #[test]
-    fn a_stranger_s_key_an_altered_or_an_old_token_are_refused() {
-        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        ensure(ours.path()).unwrap();
-        ensure(theirs.path()).unwrap();
-        let ring = Keyring::open(ours.path()).unwrap();
-        let (token, _) = issue(theirs.path(), &grant()).unwrap();
-        assert!(ring.verify(&token).is_err());
-        let (mut token, _) = issue(ours.path(), &grant()).unwrap();
-        let middle = token.len() / 2;
-        let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
-        token.replace_range(middle..=middle, other);
-        assert!(ring.verify(&token).is_err());
-        let key = signer(ours.path()).unwrap();
-        let header = Header { kid: Some(key.0), ..Header::new(Algorithm::EdDSA) };
-        let old = Claims {
-            jti: Uuid::nil(),
-            sub: "ann".into(),
-            aud: AUDIENCE.into(),
-            tenant: "acme".into(),
-            scope: "read".into(),
-            names: None,
-            iat: 1,
-            exp: unix_seconds() - 60,
-        };
-        let token = jsonwebtoken::encode(&header, &old, &EncodingKey::from_ed_der(&key.1)).unwrap();
-        assert!(ring.verify(&token).unwrap_err().to_string().contains("xpired"));
-    }
-}
+mod tests;

@@ -8,13 +8,15 @@
 //!
 //! Nothing is merged that is not certain to be the same: see `flame_naming::identity`. Who asks with a credential shares only where
 //! this router has verified that it is a surrogate's, and with surrogates alone. What is held is bounded: so many transfers at once,
-//! each of a length that the answer stated and that fits, or up to the longest where it stated none.
+//! each of a length that the answer stated and that fits. One that states none takes room as it comes; where there is no more of it, it
+//! goes on at the pace of those who hang on it, and nobody new is let in.
 
 mod fan;
 mod gathering;
 pub(crate) mod head;
 mod learned;
 mod measurements;
+mod room;
 
 use std::future::poll_fn;
 use std::hash::Hash;
@@ -22,7 +24,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -32,7 +36,7 @@ use bytes::Bytes as Octets;
 use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::Label;
 use flame_naming::group::Rules;
-use flame_naming::identity::{Identity, control};
+use flame_naming::identity::{Identity, Rights, control};
 use flame_service_host::config::Bytes;
 use flame_service_host::keys::{KeyError, Keyring};
 use flame_service_host::metrics::Metrics;
@@ -41,15 +45,15 @@ use http_body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use fan::{Fan, read};
-pub(crate) use gathering::{Gathering, Lead, Nothing, Place};
+pub(crate) use fan::{Fan, Reading};
+pub(crate) use gathering::{Follow, Gathering, Lead, Nothing, Place};
 use head::Length;
 use learned::Learned;
 use measurements::Measurements;
+use room::{Memory, Room, UNSAID_BLOCKS};
 
 /// The protocol of a unicast leg, in `Upgrade`.
 pub(crate) const PROTOCOL: HeaderValue = HeaderValue::from_static(flame_multicast::leg::PROTOCOL);
@@ -72,7 +76,8 @@ pub struct MulticastConfig {
     pub receive_buffer: Bytes,
     /// Answers held at once, sent and received; further ones go by unicast.
     pub memory: Bytes,
-    /// Longest answer that is shared: a router at the edge holds it while a client reads it.
+    /// Longest answer that is shared as a whole: a router at the edge holds it while a client reads it. Of one that states no length no
+    /// more than that is held, and all that states none takes half of `memory` at most.
     pub body_max: Bytes,
     /// Routers in one group.
     pub members: usize,
@@ -92,8 +97,6 @@ pub(crate) enum Unjoined {
     Keys(#[source] KeyError),
 }
 
-/// What an answer costs besides its body.
-const OWN_KIB: u32 = 64;
 /// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
 /// segment), unless it is not fresh for so long.
 const LINGER: Duration = Duration::from_secs(2);
@@ -107,8 +110,7 @@ pub(crate) struct Multicast(Arc<Parties>);
 struct Parties {
     pool: Pool,
     rules: Rules,
-    body_max_bytes: u64,
-    room: Arc<Semaphore>,
+    memory: Memory,
     edge: Gathering<Asked, Arc<Shared>>,
     searched: Gathering<Searched, Arc<Shared>>,
     origin: Gathering<Sought, Door>,
@@ -130,6 +132,9 @@ pub(crate) type Searched = (String, Sought);
 
 /// What comes by multicast, in order.
 pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
+
+/// An answer that has begun to come, and the first who reads it.
+pub(crate) type Begun = (Arc<Shared>, Reading);
 
 /// An answer that is coming for all who hang on it.
 #[derive(Debug)]
@@ -167,8 +172,7 @@ impl Multicast {
         let multicast = Self(Arc::new(Parties {
             pool,
             rules: Rules { members_max: config.members, ..Rules::default() },
-            body_max_bytes: config.body_max.0,
-            room: Arc::new(Semaphore::new(kib(config.memory.0) as usize)),
+            memory: Memory::new(config.memory.0, config.body_max.0),
             edge: Gathering::default(),
             searched: Gathering::default(),
             origin: Gathering::default(),
@@ -203,13 +207,18 @@ impl Multicast {
         self.0.searched.ask(searched)
     }
 
+    /// What answers that are held take.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
     /// What answers have shown so far.
     pub(crate) fn learned(&self) -> &Learned {
         &self.0.learned
     }
 
-    /// The id of the key that signed the credential in these fields, if it is a surrogate's.
-    pub(crate) fn surrogate(&self, headers: &HeaderMap) -> Option<String> {
+    /// The rights that the credential in these fields gives, if it is a surrogate's.
+    pub(crate) fn surrogate(&self, headers: &HeaderMap) -> Option<Rights> {
         let keyring = self.0.surrogates.as_ref()?;
         let mut shown = headers.get_all(header::AUTHORIZATION).iter();
         let (scheme, token) = shown.next()?.to_str().ok()?.split_once(' ')?;
@@ -232,10 +241,10 @@ impl Multicast {
         lead: Lead<Asked, Arc<Shared>>,
         may_be_shared: impl FnOnce(&head::Head) -> bool,
         watched: impl FnOnce(&head::Head, Blocks) -> B,
-    ) -> Result<Arc<Shared>, Unreceived>
+    ) -> Result<Begun, Unreceived>
     where
         L: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
+        B: http_body::Body<Data = Octets, Error: std::error::Error + Send> + Send + Unpin + 'static,
     {
         let begun = tokio::time::timeout(JOIN_WITHIN, Member::begin(Some(&self.0.pool), leg, &[])).await;
         let member = match begun {
@@ -250,12 +259,13 @@ impl Multicast {
             }
         };
         let head = head::Head::read(member.head()).ok_or(Unreceived::Lost)?;
-        let Some(room) = self.room_for(&head.headers) else {
+        let Some(room) = self.memory().room_for(&head.headers) else {
             // Nor would there be any for the next one who leads.
             lead.alone();
             return Err(Unreceived::NoRoom);
         };
-        let body = watched(&head, Box::pin(blocks(member)));
+        let (_, (_, identity)) = lead.key();
+        let (identity, body) = (identity.clone(), watched(&head, Box::pin(blocks(member))));
         // Whoever sends it may know less of what its answers depend on than is known here.
         let lead = if may_be_shared(&head) {
             Some(lead)
@@ -263,87 +273,117 @@ impl Multicast {
             lead.alone();
             None
         };
-        Ok(self.spread(head, body, lead, room))
+        Ok(self.spread(identity, head, body, lead, room))
     }
 
-    /// Shares an answer that is coming with all who wait with `lead`; with nobody where that is none.
+    /// Shares an answer that is coming with all who wait with `lead`; with nobody where that is none. Nobody's body breaks off because it
+    /// is long.
     pub(crate) fn spread<K, B>(
         &self,
+        identity: Identity,
         head: head::Head,
         mut body: B,
         lead: Option<Lead<K, Arc<Shared>>>,
         room: Room,
-    ) -> Arc<Shared>
+    ) -> Begun
     where
         K: Eq + Hash + Send + 'static,
-        B: http_body::Body<Data = Octets, Error: std::error::Error> + Send + Unpin + 'static,
+        B: http_body::Body<Data = Octets, Error: std::error::Error + Send> + Send + Unpin + 'static,
     {
         let stated = head::length(&head.headers);
         let shared = Arc::new(Shared { head, fan: Fan::default(), room });
-        let taken = lead.map(|lead| lead.open(Arc::clone(&shared)));
-        let (all, stop, most_bytes) = (Arc::clone(&shared), self.0.stop.clone(), self.0.body_max_bytes);
+        let reading = shared.fan.enter().expect("nothing of it has gone");
+        let door = Mutex::new(lead.map(|lead| lead.open(Arc::clone(&shared))));
+        let (all, parties) = (Arc::clone(&shared), Arc::clone(&self.0));
         let work = async move {
             // Nobody new is let in once the last byte is there: it is over then.
-            let _taken = taken;
+            let close = || drop(door.lock().unwrap_or_else(PoisonError::into_inner).take());
+            let mut got_bytes = 0;
             let pump = async {
-                let mut got_bytes = 0;
+                let mut is_long = false;
                 while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
                     let block = match frame.map(Frame::into_data) {
                         Ok(Ok(block)) => block,
                         Ok(Err(_trailers)) => continue,
                         Err(error) => {
                             tracing::warn!(%error, "an answer that came for all broke off");
-                            return all.fan.end(false);
+                            return false;
                         }
                     };
-                    got_bytes += block.len() as u64;
-                    // There is room for what was announced, and not for more.
-                    let is_more = match stated {
-                        Some(Length::Stated(stated_bytes)) => got_bytes > stated_bytes,
-                        Some(Length::Unsaid) | None => got_bytes > most_bytes,
-                    };
-                    if is_more {
-                        return all.fan.end(false);
+                    let bytes = block.len() as u64;
+                    got_bytes += bytes;
+                    match stated {
+                        // There is room for what was announced, and not for more.
+                        Some(Length::Stated(stated_bytes)) if got_bytes > stated_bytes => return false,
+                        Some(Length::Stated(_)) => {}
+                        Some(Length::Unsaid) | None => {
+                            if got_bytes > parties.memory.body_max_bytes && !std::mem::replace(&mut is_long, true) {
+                                parties.learned.note_long(identity.clone(), Instant::now());
+                            }
+                            if !parties.memory.grow(&all.room, all.fan.held_bytes() + bytes) {
+                                close();
+                                if !all.fan.make_room(bytes, all.room.bytes()).await {
+                                    return false;
+                                }
+                            }
+                        }
                     }
                     all.fan.put(block);
                 }
-                all.room.holds_only(got_bytes);
-                all.fan.end(!matches!(stated, Some(Length::Stated(stated_bytes)) if got_bytes != stated_bytes));
+                !matches!(stated, Some(Length::Stated(stated_bytes)) if got_bytes != stated_bytes)
             };
-            tokio::select! { () = pump => {}, () = stop.cancelled() => all.fan.end(false) }
+            let left = async {
+                let mut is_closed = false;
+                loop {
+                    all.fan.left().await;
+                    // Who waited for it may be about to read.
+                    tokio::time::sleep(LINGER).await;
+                    if all.fan.is_left() {
+                        if std::mem::replace(&mut is_closed, true) {
+                            return;
+                        }
+                        close();
+                    }
+                }
+            };
+            let is_whole = tokio::select! {
+                is_whole = pump => is_whole,
+                () = left => false,
+                () = parties.stop.cancelled() => false,
+            };
+            all.room.holds_only(all.fan.held_bytes());
+            all.fan.end(is_whole);
         };
         self.0.tasks.spawn_on(work, &self.0.works_on);
-        shared
+        (shared, reading)
     }
 
-    /// Whether this router can hold another answer of that length now; as long as any may be, where it says none.
-    pub(crate) fn room_for(&self, headers: &HeaderMap) -> Option<Room> {
-        let most_bytes = self.0.body_max_bytes;
-        let bytes = match head::length(headers)? {
-            Length::Stated(bytes) => Some(bytes).filter(|bytes| *bytes <= most_bytes)?,
-            Length::Unsaid => most_bytes,
-        };
-        let held = Arc::clone(&self.0.room).try_acquire_many_owned(kib(bytes) + OWN_KIB);
-        held.ok().map(|held| Room(Mutex::new(held)))
-    }
-
-    /// Sends an answer to all who come in by `lead`. One that turns out to be longer than any may be is broken off, and asked for
-    /// singly for a while.
+    /// Sends an answer to all who come in by `lead`. One that states no length may be as long as it likes: nobody new is let in when its
+    /// beginning is not held any more; and one that is longer than any that is held as a whole is asked for singly for a while.
     pub(crate) fn send(&self, answer: &Parts, body: Body, lead: Lead<Sought, Door>, room: Room) -> Door {
         let head = head::Head::from(answer).write();
         let linger = Duration::from_secs(control::fresh_for_s(&answer.headers)).min(LINGER);
-        let (parties, most_bytes, mut got_bytes) = (Arc::clone(&self.0), self.0.body_max_bytes, 0);
+        let (parties, room) = (Arc::clone(&self.0), Arc::new(room));
         let (_, identity) = lead.key().clone();
+        let is_unsaid = head::length(&answer.headers) == Some(Length::Unsaid);
+        let rules = if is_unsaid { Rules { blocks_max: UNSAID_BLOCKS, ..self.0.rules } } else { self.0.rules };
+        let got_bytes = Arc::new(AtomicU64::new(0));
+        let (got, held) = (Arc::clone(&got_bytes), Arc::clone(&room));
         let pieces = body.into_data_stream().map(move |piece| {
             let piece = piece.map_err(|error| error.to_string())?;
-            got_bytes += piece.len() as u64;
-            if got_bytes > most_bytes {
+            let before_bytes = got.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            let limit_bytes = before_bytes..before_bytes + piece.len() as u64;
+            if is_unsaid && limit_bytes.contains(&parties.memory.body_max_bytes) {
                 parties.learned.note_long(identity.clone(), Instant::now());
-                return Err(format!("it is longer than `[multicast] body_max` ({most_bytes} bytes)"));
             }
-            Ok(piece)
+            Ok::<_, String>(piece)
         });
-        let (door, transfer) = sender::transfer(&self.0.pool, self.0.rules, linger, head, pieces);
+        // When all of it is here it may turn out that it takes less.
+        let end = futures_util::stream::poll_fn(move |_| {
+            held.holds_only(got_bytes.load(Ordering::Relaxed));
+            Poll::Ready(None)
+        });
+        let (door, transfer) = sender::transfer(&self.0.pool, rules, linger, head, pieces.chain(end));
         let taken = lead.open(door.clone());
         let (measurements, stop) = (self.0.measurements.clone(), self.0.stop.clone());
         let work = async move {
@@ -384,10 +424,6 @@ where
     })
 }
 
-fn kib(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
 /// Why an answer that is on its way by multicast is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreceived {
@@ -397,20 +433,7 @@ pub(crate) enum Unreceived {
     NoRoom,
 }
 
-/// Room for one answer.
-#[derive(Debug)]
-pub(crate) struct Room(Mutex<OwnedSemaphorePermit>);
-
-// === impl Room ===
-
-impl Room {
-    /// Gives back what a body of so many bytes does not take.
-    fn holds_only(&self, bytes: u64) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let spare = held.num_permits().saturating_sub((kib(bytes) + OWN_KIB) as usize);
-        drop(held.split(spare));
-    }
-}
+// === impl MulticastConfig ===
 
 impl Default for MulticastConfig {
     fn default() -> Self {

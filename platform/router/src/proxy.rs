@@ -414,6 +414,7 @@ impl Parties {
         let granted = answer.headers().get(header::UPGRADE).cloned();
         let upgraded = (answer.status() == StatusCode::SWITCHING_PROTOCOLS).then(|| hyper::upgrade::on(&mut answer));
         let (mut head, body) = answer.into_parts();
+        headers::note_unended(&mut head);
         headers::remove_hop_by_hop(&mut head.headers);
         let asked = outgoing.head.headers.get(header::HOST);
         headers::mount_locations(&mut head.headers, &outgoing.forward.mount, || authority(call.choice.address), asked);

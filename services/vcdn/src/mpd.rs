@@ -1,15 +1,24 @@
 //! What a DASH manifest names (ISO/IEC 23009-1): the init segment of each Representation, and its segments in the order in which they are
 //! played. Text in, references out; nothing is resolved or fetched here.
 //!
-//! `SegmentTemplate` with a `SegmentTimeline` or one duration, as streaming writes them, and files that stand in a `BaseURL`. `BaseURL`s
-//! above a Representation are pathways (each player's own choice) and are passed over, and so are `SegmentList` and `SegmentBase`: an
-//! MPD that has only these names nothing. What is damaged names what stands before the damage.
+//! `SegmentTemplate` with a `SegmentTimeline` or one duration, as streaming writes them, below the `BaseURL` of its Representation if that
+//! has one, and files that stand in such a `BaseURL`. `BaseURL`s with a service location are pathways (each player's own choice) and are
+//! passed over. Nothing is named below another one that stands above a Representation, nor of `SegmentList` and `SegmentBase`, nor where
+//! only a Period's length, which is not said, tells how many segments there are. What is damaged names what stands before the damage.
+//!
+//! A manifest is a stranger's: whatever it repeats, templates filled or not, is counted, and so are the bytes of it.
+
+use std::sync::Arc;
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
 /// References of one manifest, all Representations together.
 const NAMED_MAX: usize = 20_000;
+/// What one manifest may cost: references tried, begins in timelines, and templates, each with what it copies.
+const WORK_MAX: usize = 100_000;
+/// Bytes whose copy costs as much as one of them.
+const WORK_BYTES: usize = 128;
 /// Attributes of an element that are looked at.
 const ATTRIBUTES_MAX: usize = 64;
 /// Longest reference, and longest template.
@@ -27,26 +36,42 @@ struct Template {
     /// Of every segment, ticks.
     duration_ticks: Option<u64>,
     /// Begin of each segment, ticks, where there is a timeline.
-    starts_ticks: Option<Vec<u64>>,
+    starts_ticks: Option<Arc<Vec<u64>>>,
     /// When the one behind the last begins.
     end_ticks: u64,
 }
 
+/// What is left of [`WORK_MAX`].
+#[derive(Debug)]
+struct Work(usize);
+
 /// What encloses what is read: the templates of the Period, the AdaptationSet and the Representation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Walk {
+    work: Work,
     depth: usize,
     templates: [Option<Template>; 3],
     /// Length of the presentation, or of this Period, seconds.
     length_s: [Option<f64>; 2],
+    periods: usize,
+    /// Whether the MPD, this Period, this AdaptationSet has a `BaseURL` that is no pathway.
+    is_elsewhere: [bool; 3],
     /// `id` and `bandwidth`.
     representation: Option<(String, String)>,
     is_in_template: bool,
     /// The text of a Representation's `BaseURL`.
-    file: Option<String>,
-    is_in_file: bool,
-    named: Vec<Vec<String>>,
+    base: Option<String>,
+    is_in_base: bool,
+    named: Vec<Named>,
     count: usize,
+}
+
+/// What a Representation names.
+#[derive(Debug)]
+struct Named {
+    references: Vec<String>,
+    /// How many there are follows from the length of the presentation, as long as that has but one Period.
+    is_by_presentation: bool,
 }
 
 /// Whether `text` is a manifest of this kind, and no playlist of HLS.
@@ -54,65 +79,86 @@ pub(crate) fn is_one(text: &str) -> bool {
     text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']).starts_with('<')
 }
 
-/// What `text` names, a list for each Representation.
+/// What `text` names, a list for each Representation. It computes for a while: not for a thread that serves.
 pub(crate) fn named(text: &str) -> Vec<Vec<String>> {
-    let (mut reader, mut walk) = (Reader::from_str(text), Walk::default());
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(element)) => walk.open(&element),
-            Ok(Event::Empty(element)) => {
-                walk.open(&element);
-                walk.close(element.local_name().as_ref());
-            }
-            Ok(Event::End(element)) => walk.close(element.local_name().as_ref()),
-            Ok(Event::Text(text)) => walk.text(&text.decode().unwrap_or_default()),
-            Ok(Event::GeneralRef(reference)) => walk.text(if &*reference == b"amp" { "&" } else { "" }),
-            Ok(Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_)) => {}
-            Ok(Event::Eof) | Err(_) => return walk.named,
-        }
-        if walk.count >= NAMED_MAX {
-            return walk.named;
-        }
+    let mut walk = Walk::new();
+    walk.read(text);
+    let is_known = |named: &Named| walk.periods <= 1 || !named.is_by_presentation;
+    let known = walk.named.into_iter().map(|named| if is_known(&named) { named.references } else { Vec::new() });
+    known.filter(|references| !references.is_empty()).collect()
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Whether there was enough left for something that copies so many bytes.
+    fn take(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(1 + bytes / WORK_BYTES);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
     }
 }
 
 // === impl Walk ===
 
 impl Walk {
+    fn new() -> Self {
+        Self {
+            work: Work(WORK_MAX),
+            depth: 0,
+            templates: Default::default(),
+            length_s: [None; 2],
+            periods: 0,
+            is_elsewhere: [false; 3],
+            representation: None,
+            is_in_template: false,
+            base: None,
+            is_in_base: false,
+            named: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Reads on to the end, the damage, or the bound.
+    fn read(&mut self, text: &str) {
+        let mut reader = Reader::from_str(text);
+        while self.count < NAMED_MAX && self.work.0 > 0 {
+            match reader.read_event() {
+                Ok(Event::Start(element)) => self.open(&element),
+                Ok(Event::Empty(element)) => {
+                    self.open(&element);
+                    self.close(element.local_name().as_ref());
+                }
+                Ok(Event::End(element)) => self.close(element.local_name().as_ref()),
+                Ok(Event::Text(text)) => self.text(&text.decode().unwrap_or_default()),
+                Ok(Event::GeneralRef(reference)) => self.text(if &*reference == b"amp" { "&" } else { "" }),
+                Ok(Event::CData(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_)) => {}
+                Ok(Event::Eof) | Err(_) => return,
+            }
+        }
+    }
+
     fn open(&mut self, element: &BytesStart<'_>) {
         let attribute = |name: &str| value(element, name);
         match element.local_name().as_ref() {
             b"MPD" => self.length_s[0] = attribute("mediaPresentationDuration").and_then(|text| seconds(&text)),
             b"Period" => {
-                (self.templates, self.depth) = (Default::default(), 0);
+                (self.templates, self.depth, self.periods) = (Default::default(), 0, self.periods + 1);
+                self.is_elsewhere = [self.is_elsewhere[0], false, false];
                 self.length_s[1] = attribute("duration").and_then(|text| seconds(&text));
             }
             b"AdaptationSet" => {
-                (self.templates[1], self.templates[2], self.depth) = (None, None, 1);
+                (self.templates[1], self.templates[2], self.depth, self.is_elsewhere[2]) = (None, None, 1, false);
             }
             b"Representation" => {
-                (self.templates[2], self.depth, self.file) = (None, 2, None);
+                (self.templates[2], self.depth, self.base) = (None, 2, None);
                 self.representation =
                     Some((attribute("id").unwrap_or_default(), attribute("bandwidth").unwrap_or_default()));
             }
-            b"SegmentTemplate" => {
-                let number = |name: &str| attribute(name).and_then(|text| text.parse().ok());
-                // What stands further out holds where nothing is said (clause 5.3.9.1).
-                let outer = self.templates[..self.depth].iter().flatten().next_back().cloned().unwrap_or_default();
-                self.templates[self.depth] = Some(Template {
-                    initialization: attribute("initialization").or(outer.initialization),
-                    media: attribute("media").or(outer.media),
-                    start_number: number("startNumber").or(outer.start_number),
-                    timescale: number("timescale").or(outer.timescale),
-                    duration_ticks: number("duration").or(outer.duration_ticks),
-                    starts_ticks: outer.starts_ticks,
-                    end_ticks: outer.end_ticks,
-                });
-                self.is_in_template = true;
-            }
+            b"SegmentTemplate" => self.open_template(element),
             b"SegmentTimeline" if self.is_in_template => {
                 if let Some(template) = &mut self.templates[self.depth] {
-                    (template.starts_ticks, template.end_ticks) = (Some(Vec::new()), 0);
+                    (template.starts_ticks, template.end_ticks) = (Some(Arc::default()), 0);
                 }
             }
             b"S" if self.is_in_template => {
@@ -120,31 +166,49 @@ impl Walk {
                 // Repetition to the end of the Period (`r="-1"`) is the unit's alone here.
                 let (start, ticks, repeats) = (number("t"), number("d").unwrap_or(0), number("r").unwrap_or(0));
                 if let Some(template) = &mut self.templates[self.depth] {
-                    template.add(start, ticks, repeats);
+                    template.add(start, ticks, repeats, &mut self.work);
                 }
             }
-            b"BaseURL" if self.depth == 2 && self.representation.is_some() => {
-                (self.is_in_file, self.file) = (true, Some(String::new()));
+            b"BaseURL" if self.representation.is_some() => {
+                // Others are alternatives.
+                self.is_in_base = self.base.is_none();
+                self.base.get_or_insert_default();
+            }
+            b"BaseURL" if attribute("serviceLocation").is_none() => {
+                self.is_elsewhere[if self.periods == 0 { 0 } else { self.depth.min(1) + 1 }] = true;
             }
             _ => {}
         }
     }
 
+    fn open_template(&mut self, element: &BytesStart<'_>) {
+        let attribute = |name: &str| value(element, name);
+        let number = |name: &str| attribute(name).and_then(|text| text.parse().ok());
+        // What stands further out holds where nothing is said (clause 5.3.9.1).
+        let outer = self.templates[..self.depth].iter().flatten().next_back().cloned().unwrap_or_default();
+        let template = Template {
+            initialization: attribute("initialization").or(outer.initialization),
+            media: attribute("media").or(outer.media),
+            start_number: number("startNumber").or(outer.start_number),
+            timescale: number("timescale").or(outer.timescale),
+            duration_ticks: number("duration").or(outer.duration_ticks),
+            starts_ticks: outer.starts_ticks,
+            end_ticks: outer.end_ticks,
+        };
+        let texts = [&template.initialization, &template.media].into_iter().flatten();
+        let is_paid = self.work.take(texts.map(String::len).sum());
+        (self.templates[self.depth], self.is_in_template) = (is_paid.then_some(template), true);
+    }
+
     fn close(&mut self, name: &[u8]) {
         match name {
             b"SegmentTemplate" => self.is_in_template = false,
-            b"BaseURL" => self.is_in_file = false,
+            b"BaseURL" => self.is_in_base = false,
             b"Representation" => {
-                let Some((id, bandwidth)) = self.representation.take() else { return };
-                let template = self.templates.iter().flatten().next_back();
-                let length_s = self.length_s[1].or(self.length_s[0]);
-                let room = NAMED_MAX - self.count;
-                let named = match (template, self.file.take()) {
-                    (Some(template), _) => template.named(&id, &bandwidth, length_s, room),
-                    (None, Some(file)) if !file.trim().is_empty() => vec![file.trim().to_owned()],
-                    (None, _) => Vec::new(),
-                };
-                self.count += named.len();
+                let Some(representation) = self.representation.take() else { return };
+                let base = self.base.take().unwrap_or_default();
+                let named = self.named_by(&representation, base.trim());
+                self.count += named.references.len();
                 (self.templates[2], self.depth) = (None, 1);
                 self.named.push(named);
             }
@@ -152,9 +216,27 @@ impl Walk {
         }
     }
 
+    fn named_by(&mut self, (id, bandwidth): &(String, String), base: &str) -> Named {
+        let mut named = Named { references: Vec::new(), is_by_presentation: false };
+        if !self.work.take(0) || self.is_elsewhere.contains(&true) {
+            return named;
+        }
+        let room = NAMED_MAX - self.count;
+        match self.templates.iter().flatten().next_back() {
+            Some(template) => {
+                named.is_by_presentation = template.starts_ticks.is_none() && self.length_s[1].is_none();
+                let length_s = self.length_s[1].or(self.length_s[0]);
+                named.references = template.named((id, bandwidth, base), length_s, room, &mut self.work);
+            }
+            None if !base.is_empty() => named.references.push(base.to_owned()),
+            None => {}
+        }
+        named
+    }
+
     fn text(&mut self, text: &str) {
-        if let Some(file) = self.file.as_mut().filter(|file| self.is_in_file && file.len() < REFERENCE_MAX_BYTES) {
-            file.push_str(text);
+        if let Some(base) = self.base.as_mut().filter(|base| self.is_in_base && base.len() < REFERENCE_MAX_BYTES) {
+            base.push_str(text);
         }
     }
 }
@@ -163,11 +245,12 @@ impl Walk {
 
 impl Template {
     /// Adds an `S` to the timeline.
-    fn add(&mut self, start_ticks: Option<u64>, ticks: u64, repeats: u64) {
+    fn add(&mut self, start_ticks: Option<u64>, ticks: u64, repeats: u64, work: &mut Work) {
         let mut at = start_ticks.unwrap_or(self.end_ticks);
-        let Some(starts) = &mut self.starts_ticks else { return };
+        // One that stands further out is not this one's to go on with.
+        let Some(starts) = self.starts_ticks.as_mut().and_then(Arc::get_mut) else { return };
         for _ in 0..=repeats {
-            if starts.len() >= NAMED_MAX {
+            if starts.len() >= NAMED_MAX || !work.take(0) {
                 break;
             }
             starts.push(at);
@@ -177,32 +260,54 @@ impl Template {
     }
 
     /// At most `room` references.
-    fn named(&self, id: &str, bandwidth: &str, length_s: Option<f64>, room: usize) -> Vec<String> {
-        let fill = |text: &str, number: u64, time: u64| filled(text, (id, bandwidth), number, time);
-        let init = self.initialization.as_deref().and_then(|text| fill(text, 0, 0));
-        let first = self.start_number.unwrap_or(1);
-        let starts_ticks = self.starts_ticks.clone().unwrap_or_else(|| self.even(length_s));
-        let numbered = starts_ticks.iter().enumerate().map(|(at, start)| (first.saturating_add(at as u64), *start));
-        let media = self.media.as_deref().into_iter();
-        let segments = media.flat_map(|text| numbered.clone().filter_map(|(number, start)| fill(text, number, start)));
-        init.into_iter().chain(segments).take(room).collect()
+    fn named(
+        &self,
+        (id, bandwidth, base): (&str, &str, &str),
+        length_s: Option<f64>,
+        room: usize,
+        work: &mut Work,
+    ) -> Vec<String> {
+        let mut named = Vec::new();
+        let mut fill = |text: &str, number: u64, time: u64| {
+            let filled = filled(text, (id, bandwidth), number, time).and_then(|text| below(base, text));
+            // What could not be filled in was work, too.
+            work.take(filled.as_ref().map_or(text.len(), String::len)).then_some(filled).flatten()
+        };
+        named.extend(self.initialization.as_deref().and_then(|text| fill(text, 0, 0)));
+        let (Some(media), first) = (&self.media, self.start_number.unwrap_or(1)) else { return named };
+        for at in 0..self.segments(length_s) {
+            let number = first.saturating_add(at as u64);
+            // Where one cannot be filled in, none of those behind it can.
+            let Some(reference) = fill(media, number, self.start_ticks(at)).filter(|_| named.len() < room) else {
+                break;
+            };
+            named.push(reference);
+        }
+        named
     }
 
-    /// Begins of segments of one duration, in a presentation of that length.
-    fn even(&self, length_s: Option<f64>) -> Vec<u64> {
+    /// How many segments there are, in a presentation of that length where they have one duration.
+    fn segments(&self, length_s: Option<f64>) -> usize {
+        if let Some(starts) = &self.starts_ticks {
+            return starts.len();
+        }
         let (Some(ticks), Some(length_s)) = (self.duration_ticks.filter(|ticks| *ticks > 0), length_s) else {
-            return Vec::new();
+            return 0;
         };
         let segment_s = ticks as f64 / self.timescale.filter(|scale| *scale > 0).unwrap_or(1) as f64;
         // What is nearly whole is: durations are rounded.
-        let count = (length_s / segment_s - 1e-3).ceil().clamp(0.0, NAMED_MAX as f64) as u64;
-        (0..count).map(|at| at.saturating_mul(ticks)).collect()
+        (length_s / segment_s - 1e-3).ceil().clamp(0.0, NAMED_MAX as f64) as usize
+    }
+
+    fn start_ticks(&self, at: usize) -> u64 {
+        let even = || (at as u64).saturating_mul(self.duration_ticks.unwrap_or(0));
+        self.starts_ticks.as_ref().map_or_else(even, |starts| starts.get(at).copied().unwrap_or(0))
     }
 }
 
-/// A template with its identifiers filled in (clause 5.3.9.4.4); `None` where one of them is none.
+/// A template with its identifiers filled in (clause 5.3.9.4.4); `None` where one of them is none, or it grows too long.
 fn filled(text: &str, (id, bandwidth): (&str, &str), number: u64, time: u64) -> Option<String> {
-    let mut filled = String::with_capacity(text.len() + 8);
+    let mut filled = String::with_capacity(text.len().min(REFERENCE_MAX_BYTES) + 8);
     let mut parts = text.split('$');
     filled.push_str(parts.next()?);
     while let Some(identifier) = parts.next() {
@@ -220,8 +325,28 @@ fn filled(text: &str, (id, bandwidth): (&str, &str), number: u64, time: u64) -> 
             _ => return None,
         }
         filled.push_str(behind);
+        if filled.len() > REFERENCE_MAX_BYTES {
+            return None;
+        }
     }
     (filled.len() <= REFERENCE_MAX_BYTES).then_some(filled)
+}
+
+/// `reference` as it reads where `base` is left out (RFC 3986 section 5.2.3); `None` where it grows too long.
+fn below(base: &str, reference: String) -> Option<String> {
+    if base.is_empty() {
+        return Some(reference);
+    }
+    let whole = match url::Url::parse(base) {
+        Ok(base) => base.join(&reference).ok()?.into(),
+        Err(_) if reference.starts_with('/') || url::Url::parse(&reference).is_ok() => reference,
+        Err(_) => {
+            let path = base.split(['?', '#']).next().unwrap_or_default();
+            let folder = path.rfind('/').map_or("", |end| &path[..=end]);
+            format!("{folder}{reference}")
+        }
+    };
+    (whole.len() <= REFERENCE_MAX_BYTES).then_some(whole)
 }
 
 /// Seconds of an ISO 8601 duration without years and months, as `PT1M2.5S`.
@@ -254,62 +379,4 @@ fn value(element: &BytesStart<'_>, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn mpd(inside: &str) -> String {
-        format!("<?xml version=\"1.0\"?><MPD mediaPresentationDuration=\"PT10.001S\"><Period>{inside}</Period></MPD>")
-    }
-
-    #[test]
-    fn a_shared_template_names_the_segments_of_each_representation() {
-        let set = "<AdaptationSet><SegmentTemplate timescale=\"10\" startNumber=\"3\" initialization=\"v/$RepresentationID$/init.mp4\" \
-                   media=\"v/$RepresentationID$/$Number$.m4s?a=1&amp;b=2\"><SegmentTimeline><S t=\"5\" d=\"20\" r=\"1\"/><S d=\"7\"/>\
-                   </SegmentTimeline></SegmentTemplate><Representation id=\"hi\"/><Representation id=\"lo\"/></AdaptationSet>";
-        let of = |id: &str| {
-            let segments = (3..6).map(|number| format!("v/{id}/{number}.m4s?a=1&b=2"));
-            [format!("v/{id}/init.mp4")].into_iter().chain(segments).collect::<Vec<_>>()
-        };
-        assert_eq!(named(&mpd(set)), [of("hi"), of("lo")]);
-    }
-
-    #[test]
-    fn what_a_representation_says_itself_holds_and_a_file_is_named_as_it_is() {
-        let sets = "<AdaptationSet><SegmentTemplate timescale=\"1\" media=\"a/$Number%03d$\"/><Representation id=\"1\" bandwidth=\"9\">\
-                    <SegmentTemplate media=\"$Bandwidth$/$Time$$$\"><SegmentTimeline><S d=\"2\" r=\"1\"/></SegmentTimeline></SegmentTemplate>\
-                    </Representation><Representation id=\"2\"><SegmentTemplate duration=\"5\" startNumber=\"0\"/></Representation>\
-                    </AdaptationSet><AdaptationSet><Representation id=\"t\"><BaseURL>t/en.vtt?a&amp;b</BaseURL></Representation></AdaptationSet>";
-        let expected = [vec!["9/0$", "9/2$"], vec!["a/000", "a/001"], vec!["t/en.vtt?a&b"]];
-        assert_eq!(named(&mpd(sets)), expected);
-    }
-
-    #[test]
-    fn durations_are_read_in_seconds_and_what_is_none_is_not() {
-        for (text, expected) in
-            [("PT1M2.5S", Some(62.5)), ("P1DT1H", Some(90_000.0)), ("PT0S", Some(0.0)), ("PT", Some(0.0))]
-        {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-        for text in ["", "1", "P1Y", "PT1", "PT-1S", "PTnanS", "PT1S1H"] {
-            assert_eq!(seconds(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_manifest_that_would_name_too_much_is_bounded() {
-        let endless = "<AdaptationSet><SegmentTemplate media=\"$Number$\"><SegmentTimeline><S d=\"1\" r=\"18446744073709551615\"/>\
-                       </SegmentTimeline></SegmentTemplate><Representation/><Representation/></AdaptationSet>";
-        assert_eq!(named(&mpd(endless)).iter().map(Vec::len).sum::<usize>(), NAMED_MAX);
-        assert!(is_one("\u{feff} <MPD/>") && !is_one("#EXTM3U"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_is_too_odd_to_be_read(text in "(<|>|/|\"|=|MPD|Period|AdaptationSet|Representation|SegmentTemplate|SegmentTimeline|S| d| r| media|\\$Number\\$|9|&amp;|&){0,60}") {
-            let named = named(&text);
-            prop_assert!(named.iter().map(Vec::len).sum::<usize>() <= NAMED_MAX);
-        }
-    }
-}
+mod tests;

@@ -43,24 +43,28 @@ impl Order {
         Self { next: Cache::new(REMEMBERED) }
     }
 
-    /// Notes the order of what the playlist at `target` names, if `object` is one. A long one is read beside what serves.
+    /// Notes the order of what the playlist at `target` names, if `object` is one. A long one and a manifest are read beside what serves.
     pub(crate) async fn learn(&self, target: &str, object: &Object) {
         let kind = object.head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if !kind.is_some_and(warm::is_playlist) || object.length > warm::PLAYLIST_MAX_BYTES {
             return;
         }
         let named = match &object.medium {
-            Medium::Memory(bytes) => in_order(target, bytes),
+            Medium::Memory(bytes) if !is_manifest(bytes) => Ok(in_order(target, bytes)),
+            Medium::Memory(bytes) => {
+                let (bytes, target) = (bytes.clone(), target.to_owned());
+                tokio::task::spawn_blocking(move || in_order(&target, &bytes)).await.map_err(io::Error::other)
+            }
             Medium::File(file) => {
                 let (file, target, length) = (Arc::clone(file), target.to_owned(), object.length);
                 let read = move || Ok::<_, io::Error>(in_order(&target, &whole(&file, length)?));
-                match tokio::task::spawn_blocking(read).await.map_err(io::Error::other).flatten() {
-                    Ok(named) => named,
-                    Err(error) => return tracing::debug!(%error, "a playlist was not read for what comes next"),
-                }
+                tokio::task::spawn_blocking(read).await.map_err(io::Error::other).flatten()
             }
         };
-        self.note(&named);
+        match named {
+            Ok(named) => self.note(&named),
+            Err(error) => tracing::debug!(%error, "a playlist was not read for what comes next"),
+        }
     }
 
     fn note(&self, named: &[Vec<Arc<str>>]) {
@@ -73,6 +77,10 @@ impl Order {
     pub(crate) fn after(&self, target: &str) -> Option<Arc<str>> {
         self.next.get(target)
     }
+}
+
+fn is_manifest(playlist: &[u8]) -> bool {
+    std::str::from_utf8(playlist).is_ok_and(mpd::is_one)
 }
 
 fn is_kept_playlist(record: &Record) -> bool {

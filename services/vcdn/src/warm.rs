@@ -39,7 +39,12 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
                     warmed.objects += 1;
                     warmed.bytes += bytes;
                     let is_steered = playlist.as_ref().is_some_and(|text| text.contains(STEERING));
-                    for named in playlist.iter().flat_map(|text| all_named(text)) {
+                    let named = match playlist {
+                        // A stranger's manifest computes for a while.
+                        Some(text) => tokio::task::spawn_blocking(move || all_named(&text)).await.unwrap_or_default(),
+                        None => Vec::new(),
+                    };
+                    for named in named {
                         let on_pathway = || is_steered.then(|| resolve_on_pathway(url, &named)).flatten();
                         let Some(target) = resolve(url, &named).or_else(on_pathway) else { continue };
                         if seen.len() < max && seen.insert(target.clone()) {

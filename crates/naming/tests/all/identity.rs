@@ -1,10 +1,10 @@
 //! Request identity against a model: whatever is merged is what each client would have got alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flame_naming::Name;
 use flame_naming::identity::url::canonical;
-use flame_naming::identity::{Bearer, Carried, Identity, Question, Sharing, Single, Split, Token, sharing};
+use flame_naming::identity::{Bearer, Carried, Identity, Question, Rights, Sharing, Single, Split, Token, sharing};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -180,8 +180,8 @@ struct Client {
     headers: BTreeMap<&'static str, &'static str>,
     /// The segment that the edge verified.
     token: Option<&'static str>,
-    /// The key of its credential, where that is a surrogate's: one signed each of them.
-    surrogate_of: Option<&'static str>,
+    /// What its credential gives, where that is a surrogate's.
+    surrogate_with: Option<Rights>,
 }
 
 impl Origin {
@@ -207,11 +207,10 @@ impl Origin {
             }
         }
         if self.by_authorization {
-            // Not a word of it: whoever merges these is on his own. One that says "public" means all surrogates of the issuer, which is
-            // what it sees in the last letter.
+            // Not a word of it: whoever merges these is on his own. One that says "public" means all surrogates of the same rights.
             let shown = value("authorization");
-            let issuer = shown.as_ref().map(|shown| shown[shown.len() - 1..].to_owned());
-            body += &format!(" {:?}", if self.is_forgetful { shown } else { issuer });
+            let rights = shown.as_ref().and_then(|shown| shown.split(" of ").next_back()).map(str::to_owned);
+            body += &format!(" {:?}", if self.is_forgetful { shown } else { rights });
             control = if self.is_forgetful { "max-age=60" } else { control };
         }
         said.append("cache-control", HeaderValue::from_str(control).unwrap());
@@ -235,9 +234,12 @@ fn clients() -> impl Strategy<Value = Client> {
     let field = select(vec![
         ("cookie", "user=1"),
         ("cookie", "user=2"),
-        ("authorization", "Bearer 1 of a"),
-        ("authorization", "Bearer 2 of a"),
-        ("authorization", "Bearer 3 of b"),
+        ("authorization", "Bearer 1 of a/acme/service"),
+        ("authorization", "Bearer 2 of a/acme/service"),
+        ("authorization", "Bearer 3 of b/acme/service"),
+        ("authorization", "Bearer 4 of a/beta/service"),
+        ("authorization", "Bearer 5 of a/acme/admin service"),
+        ("authorization", "Bearer 6 of a/acme/service/media"),
         ("accept-language", "de"),
         ("accept-language", "en"),
         ("accept-encoding", "gzip, br"),
@@ -254,9 +256,18 @@ fn clients() -> impl Strategy<Value = Client> {
     let all = (urls, any::<bool>(), prop::collection::vec(field, 0..4), token, any::<bool>());
     all.prop_map(|(url, head, fields, token, is_verified)| {
         let headers: BTreeMap<_, _> = fields.into_iter().collect();
-        let key = headers.get("authorization").and_then(|shown: &&str| shown.split(' ').next_back());
-        Client { url, head, surrogate_of: key.filter(|_| is_verified), headers, token }
+        let shown = headers.get("authorization").and_then(|shown: &&str| shown.split(" of ").next_back());
+        Client { url, head, surrogate_with: shown.filter(|_| is_verified).map(rights), headers, token }
     })
+}
+
+/// The rights of key, tenant, scopes and names.
+fn rights(text: &str) -> Rights {
+    let mut parts = text.split('/');
+    let mut next = || parts.next().unwrap_or_default();
+    let (key, tenant) = (next().into(), next().into());
+    let scopes = next().split(' ').map(Box::from).collect();
+    Rights { key, tenant, scopes, names: parts.next().map(|name| BTreeSet::from([name.into()])) }
 }
 
 impl Client {
@@ -269,7 +280,7 @@ impl Client {
         let token = if self.token.is_some() { Token::Verified } else { Token::Unverified };
         let method = if self.head { Method::HEAD } else { Method::GET };
         let headers = self.headers();
-        let bearer = self.surrogate_of.map_or(Bearer::Unverified, Bearer::Surrogate);
+        let bearer = self.surrogate_with.as_ref().map_or(Bearer::Unverified, Bearer::Surrogate);
         Identity::of(&Question { name, method: &method, path_and_query: &url, headers: &headers, token, bearer }, keyed)
     }
 
@@ -306,7 +317,7 @@ proptest! {
                 Ok(identity) => groups.entry(identity).or_default().push(client),
                 Err(single) => {
                     let has = |name: &str| client.headers.contains_key(name);
-                    let is_own = (has("authorization") && client.surrogate_of.is_none()) || has("cookie");
+                    let is_own = (has("authorization") && client.surrogate_with.is_none()) || has("cookie");
                     prop_assert!(is_own || has("if-range"), "{single}");
                 }
             }

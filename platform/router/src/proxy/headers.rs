@@ -6,6 +6,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
+use axum::http::response::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
 use bytes::{Bytes, BytesMut};
@@ -23,6 +24,21 @@ pub(super) struct Via {
     pseudonym: String,
     http1: HeaderValue,
     http2: HeaderValue,
+}
+
+/// Mark of an answer whose body ends with its connection (RFC 9112 section 6.3): nobody can tell a part of it from the whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unended;
+
+/// Marks an answer, as it came, whose end nothing marks.
+pub(super) fn note_unended(head: &mut Parts) {
+    let codings = head.headers.get_all(header::TRANSFER_ENCODING).iter().next_back();
+    let last = codings.and_then(|codings| codings.to_str().ok()).and_then(|codings| codings.rsplit(',').next());
+    let is_chunked = last.is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"));
+    let is_stated = last.is_none() && head.headers.contains_key(header::CONTENT_LENGTH);
+    if head.version < Version::HTTP_2 && !is_chunked && !is_stated {
+        head.extensions.insert(Unended);
+    }
 }
 
 /// The protocol that the sender wants to change to, if it asks for that. A change of this connection only (to HTTP/2, which

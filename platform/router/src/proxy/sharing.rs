@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::response::Response;
 use bytes::Bytes;
 use flame_multicast::{Door, Seat};
-use flame_naming::identity::{Bearer, Carried, Identity, Question, Sharing, Token, sharing};
+use flame_naming::identity::{self, Bearer, Carried, Identity, Question, Sharing, Token, sharing};
 use flame_naming::{Destination, Forward, Label, Mount};
 use flame_service_host::auth::TENANT_HEADER;
 use hyper::upgrade::OnUpgrade;
@@ -28,7 +28,7 @@ use super::source::Source;
 use super::watched::{Silence, Watched};
 use super::{FLAME_PATH, Lost, Outgoing, Parties, Watch, headers};
 use crate::multicast;
-use crate::multicast::{Asked, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Sought, Unreceived};
+use crate::multicast::{Asked, Begun, Follow, Lead, Multicast, Nothing, PROTOCOL, Place, Shared, Sought, Unreceived};
 use crate::search::FLAME_SEARCH;
 use status::Way;
 
@@ -48,7 +48,7 @@ const STALL_AFTER: Duration = Duration::from_secs(2);
 
 /// What became of asking for all.
 enum Brought {
-    Shared(Arc<Shared>),
+    Shared(Begun),
     /// An answer for one.
     Alone(Response),
     /// An answer that cannot be had in this way.
@@ -68,7 +68,7 @@ impl Parties {
         if site == self.registry.site() {
             return None;
         }
-        let identity = outgoing.identity(multicast)?;
+        let identity = shareable(multicast, outgoing)?;
         let (began, deadline) = (self.registry.now(), outgoing.budget.deadline);
         let sought = (outgoing.forward.destination.site.is_some(), identity.clone());
         for _ in 0..TURNS {
@@ -78,7 +78,7 @@ impl Parties {
             let mut way = Way::ALONE;
             let told = match multicast.at_edge(&site, &sought) {
                 Place::Lead(lead) => match Box::pin(self.lead(multicast, outgoing, &site, &identity, lead)).await {
-                    Brought::Shared(shared) => Ok(shared),
+                    Brought::Shared(begun) => Ok(begun),
                     Brought::Alone(answer) if is_unanswered(answer.status()) => {
                         let first = (Ok(answer), began);
                         return Some(Box::pin(self.search_for_all(multicast, outgoing, sought, first)).await);
@@ -92,13 +92,13 @@ impl Parties {
                 Place::Follow(mut follow) => {
                     way = Way::COLLAPSED;
                     tokio::select! {
-                        told = follow.shared() => told,
+                        told = follow.shared() => told.and_then(|shared| enter(shared, follow)),
                         _ = outgoing.offer.stalled(deadline) => return Some(Err(silent(outgoing))),
                     }
                 }
             };
             match told {
-                Ok(shared) => return Some(Ok(self.shared(&shared, outgoing, way))),
+                Ok(begun) => return Some(Ok(self.shared(begun, outgoing, way))),
                 Err(Nothing::Alone) => return None,
                 // Others may have it.
                 Err(Nothing::Failed) => {
@@ -195,7 +195,7 @@ impl Parties {
                 let may_be_shared =
                     |head: &multicast::head::Head| is_shared(multicast, identity, head.status, &head.headers);
                 match multicast.receive(TokioIo::new(leg), lead, may_be_shared, watched).await {
-                    Ok(shared) => Brought::Shared(shared),
+                    Ok(begun) => Brought::Shared(begun),
                     Err(Unreceived::Lost) => Brought::Lost,
                     Err(Unreceived::NoRoom) => Brought::NoRoom,
                 }
@@ -208,10 +208,8 @@ impl Parties {
     }
 
     /// An answer that comes by multicast, as one client sees it.
-    fn shared(&self, shared: &Arc<Shared>, outgoing: &Outgoing, way: Way) -> Response {
-        let mut answer = Response::new(Body::from_stream(multicast::read(Arc::clone(shared))));
-        *answer.status_mut() = shared.head.status;
-        *answer.headers_mut() = shared.head.headers.clone();
+    fn shared(&self, begun: Begun, outgoing: &Outgoing, way: Way) -> Response {
+        let mut answer = read(begun);
         let Outgoing { forward, head, .. } = outgoing;
         // The other router was asked at the root of a host: what it answers is right for that.
         let asked = head.headers.get(header::HOST);
@@ -246,9 +244,7 @@ impl Parties {
         outgoing: &mut Outgoing,
         leg: OnUpgrade,
     ) -> Result<Response, Fault> {
-        let identity =
-            outgoing.identity(multicast).filter(|identity| !multicast.learned().is_long(identity, Instant::now()));
-        let Some(identity) = identity else { return self.send_and_search(outgoing).await };
+        let Some(identity) = shareable(multicast, outgoing) else { return self.send_and_search(outgoing).await };
         let pin = outgoing.forward.destination.site.as_ref();
         if pin.is_some_and(|pin| *pin != self.registry.site()) {
             return self.send_and_search(outgoing).await;
@@ -305,8 +301,8 @@ impl Parties {
             }
         };
         let (mut answer, body) = answer.into_parts();
-        let is_shared = is_shared(multicast, identity, answer.status, &answer.headers);
-        let Some(room) = is_shared.then(|| multicast.room_for(&answer.headers)).flatten() else {
+        let is_shared = is_shared(multicast, identity, answer.status, &answer.headers) && is_ended(&answer.extensions);
+        let Some(room) = is_shared.then(|| multicast.memory().room_to_send(&answer.headers)).flatten() else {
             dismiss(lead, answer.status);
             return Ok(Err(Response::from_parts(answer, body)));
         };
@@ -334,6 +330,30 @@ fn silent(outgoing: &Outgoing) -> Fault {
 /// What those are told who waited for one who got no answer.
 fn unanswered(outgoing: &Outgoing) -> Fault {
     Fault::Unanswered { to: outgoing.forward.destination.clone() }
+}
+
+/// What is the same as what is asked for, where it may be shared as far as is known before there is an answer.
+fn shareable(multicast: &Multicast, outgoing: &Outgoing) -> Option<Identity> {
+    outgoing.identity(multicast).filter(|identity| !multicast.learned().is_long(identity, Instant::now()))
+}
+
+/// Hangs on what is coming; where its beginning is not held any more, whoever asks next leads.
+fn enter<K: Eq + Hash>(shared: Arc<Shared>, follow: Follow<K, Arc<Shared>>) -> Result<Begun, Nothing> {
+    match shared.fan.enter() {
+        Some(reading) => Ok((shared, reading)),
+        None => {
+            follow.turned_away();
+            Err(Nothing::Leaderless)
+        }
+    }
+}
+
+/// What comes, as it came.
+fn read((shared, reading): Begun) -> Response {
+    let (status, headers) = (shared.head.status, shared.head.headers.clone());
+    let mut answer = Response::new(Body::from_stream(reading.of(shared)));
+    (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+    answer
 }
 
 /// A seat of a transfer that one can still come in to.
@@ -370,27 +390,41 @@ impl Outgoing {
     fn identity(&self, multicast: &Multicast) -> Option<Identity> {
         let Forward { destination, path_and_query, .. } = &self.forward;
         let (name, method, headers) = (&destination.name, &self.head.method, &self.head.headers);
-        if !self.is_plain() {
+        // A credential is verified last: that costs most.
+        if !self.is_plain() || identity::refused_whoever_asks(method, headers).is_err() {
             return None;
         }
         // For whom a surrogate acts is for the service to judge.
-        let key = multicast.surrogate(headers).filter(|_| !headers.contains_key(TENANT_HEADER));
-        let bearer = key.as_deref().map_or(Bearer::Unverified, Bearer::Surrogate);
+        let rights = if headers.contains_key(TENANT_HEADER) { None } else { multicast.surrogate(headers) };
+        let bearer = rights.as_ref().map_or(Bearer::Unverified, Bearer::Surrogate);
         let question = Question { name, method, path_and_query, headers, token: Token::Unverified, bearer };
-        Identity::of(&question, multicast.learned().keyed(name)).ok()
+        Identity::of(&question, multicast.learned().keyed(name, Instant::now())).ok()
     }
 }
 
 /// Whether an answer that was fetched for one may go to all of the same identity. What it depends on is noted.
 fn is_shared(multicast: &Multicast, identity: &Identity, status: StatusCode, headers: &HeaderMap) -> bool {
-    let carried = if identity.is_of_surrogates() { Carried::Credential } else { Carried::Fields };
-    match sharing::judge(|name| identity.is_keyed(name), carried, status, headers) {
-        Sharing::All => matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT),
+    // What a refusal depends on says nothing of the media.
+    if !matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
+        return false;
+    }
+    match judged(identity, status, headers) {
+        Sharing::All => true,
         Sharing::Split(split) => {
-            multicast.learned().note_split(identity.name(), &split);
+            multicast.learned().note_split(identity.name(), &split, Instant::now());
             false
         }
     }
+}
+
+fn judged(identity: &Identity, status: StatusCode, headers: &HeaderMap) -> Sharing {
+    let carried = if identity.is_of_surrogates() { Carried::Credential } else { Carried::Fields };
+    sharing::judge(|name| identity.is_keyed(name), carried, status, headers)
+}
+
+/// Whether it is known of an answer with these extensions where it ends: a part of one of which it is not looks like the whole.
+fn is_ended(extensions: &Extensions) -> bool {
+    extensions.get::<headers::Unended>().is_none()
 }
 
 /// Asks for all of a group in the same words.

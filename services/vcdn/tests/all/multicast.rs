@@ -39,10 +39,12 @@ const SEGMENT_BYTES: usize = 192 << 10;
 const LINK_MBIT: u32 = 200;
 /// Time that the origin takes before it answers.
 const ANSWER: Duration = Duration::from_millis(50);
-/// Copies on the origin's link that are promised. All parts and two hundred viewers share the cores of one machine: a site that gets none
-/// for a while costs a copy of its own, so the best of so many tries has to keep it.
+/// Copies on the origin's link that are promised, of most objects; and what none of them costs. All parts and two hundred viewers share
+/// the cores of one machine: a site that gets none for a while repairs by unicast, which costs up to a copy of its own.
 const COPIES_MAX: f64 = 1.15;
-const TRIES: usize = 8;
+const COPIES_WORST: f64 = 2.0;
+/// Objects that are measured: an odd number has a median.
+const TRIES: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A language for each site: viewers of another country ask for the same media.
 const LANGUAGES: [&str; 4] = ["de-AT,de;q=0.8", "en-GB,en;q=0.9", "fr", "cy-GB,cy;q=0.9,en;q=0.5"];
@@ -254,19 +256,18 @@ impl World {
         (copies, ways.into_iter().flatten().collect())
     }
 
-    /// Delivers cold objects below `folder` until one keeps the promise.
+    /// Delivers cold objects below `folder`, which keep the promise; what the answers to the last one said of their way.
     fn keeps_the_promise(&self, folder: &str, link: impl Fn(usize, usize, &str) -> String + Sync) -> Vec<String> {
-        let mut tried = Vec::new();
-        for number in 0..TRIES {
+        let (mut copies, mut ways) = ([0.0; TRIES], Vec::new());
+        for (number, copies) in copies.iter_mut().enumerate() {
             let path = format!("{folder}{number}.m4s");
-            let (copies, ways) = self.deliver(&path, |site, viewer| link(site, viewer, &path));
+            (*copies, ways) = self.deliver(&path, |site, viewer| link(site, viewer, &path));
             println!("{path}: {copies:.3} copies");
-            if copies <= COPIES_MAX {
-                return ways;
-            }
-            tried.push(copies);
         }
-        panic!("{tried:?} copies of what {} sites want", EDGES.len());
+        copies.sort_by(f64::total_cmp);
+        let (median, worst) = (copies[TRIES / 2], copies[TRIES - 1]);
+        assert!(median <= COPIES_MAX && worst < COPIES_WORST, "{copies:?} copies of what {} sites want", EDGES.len());
+        ways
     }
 
     /// Requests that the routers of the edges have open.

@@ -1,20 +1,26 @@
 //! Where nobody answers at the site that was asked for all: one of those who waited searches on, the others wait for what it finds.
 //!
 //! Each of them searching by itself would ask every other surrogate as often as there are clients, just when one of them has failed.
-//! What is found goes to all if it may be shared; if not, it is for the one who searched, and the others search by themselves.
+//! What is found goes to all if it may be shared, and so does a last word that nobody has it; anything else is for the one who searched,
+//! and the others search by themselves.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use flame_naming::Moment;
+use flame_naming::identity::{Identity, Sharing, Split};
 
 use super::super::fault::Fault;
 use super::super::{Outgoing, Parties};
 use super::status::Way;
-use super::{TURNS, is_shared, silent, unanswered};
-use crate::multicast::{self, Lead, Multicast, Nothing, Place, Searched, Shared, Sought};
+use super::{TURNS, enter, is_ended, is_shared, judged, read, silent, unanswered};
+use crate::multicast::head::{self, Length};
+use crate::multicast::{self, Begun, Lead, Multicast, Nothing, Place, Searched, Shared, Sought};
+
+/// Longest body with which a search fails for all.
+const LAST_WORD_MAX_BYTES: u64 = 64 << 10;
 
 impl Parties {
     /// Searches on where the outcome was `first`, once for all of this edge who wait for the same. The request came at `began`; whose
@@ -26,6 +32,10 @@ impl Parties {
         sought: Sought,
         (first, began): (Result<Response, Fault>, Moment),
     ) -> Result<Response, Fault> {
+        let (_, identity) = &sought;
+        if multicast.learned().is_long(identity, Instant::now()) {
+            return self.search_on(outgoing, first, began).await;
+        }
         // An answer is made for where its client sees it.
         let searched = (outgoing.forward.mount.prefix().to_owned(), sought);
         for _ in 0..TURNS {
@@ -34,11 +44,11 @@ impl Parties {
                 Place::Follow(mut follow) => {
                     let deadline = outgoing.budget.deadline;
                     let told = tokio::select! {
-                        told = follow.shared() => told,
+                        told = follow.shared() => told.and_then(|shared| enter(shared, follow)),
                         _ = outgoing.offer.stalled(deadline) => return Err(silent(outgoing)),
                     };
                     match told {
-                        Ok(shared) => return Ok(self.found(&shared, Way::COLLAPSED)),
+                        Ok(begun) => return Ok(self.found(begun, Way::COLLAPSED)),
                         Err(Nothing::Alone) => break,
                         Err(Nothing::Failed) => return Err(unanswered(outgoing)),
                         Err(Nothing::Leaderless) => {}
@@ -65,11 +75,12 @@ impl Parties {
                 return Err(fault);
             }
         };
-        let (_, (_, identity)) = lead.key();
+        let identity = lead.key().1.1.clone();
         let (status, headers) = (found.status(), found.headers());
-        let room = is_shared(multicast, identity, status, headers).then(|| multicast.room_for(headers)).flatten();
-        let Some(room) = room else {
-            if is_failure(status) {
+        let is_for_all = is_shared(multicast, &identity, status, headers) || is_last_word(&identity, status, headers);
+        let is_for_all = is_for_all && is_ended(found.extensions());
+        let Some(room) = is_for_all.then(|| multicast.memory().room_for(headers)).flatten() else {
+            if status.is_server_error() {
                 lead.failed()
             } else {
                 lead.alone()
@@ -78,20 +89,26 @@ impl Parties {
         };
         let (parts, body) = found.into_parts();
         let head = multicast::head::Head::from(&parts);
-        Ok(self.found(&multicast.spread(head, body, Some(lead), room), Way::ALONE))
+        Ok(self.found(multicast.spread(identity, head, body, Some(lead), room), Way::ALONE))
     }
 
     /// What was found, as one of those sees it who waited.
-    fn found(&self, shared: &Arc<Shared>, way: Way) -> Response {
-        let mut answer = Response::new(Body::from_stream(multicast::read(Arc::clone(shared))));
-        *answer.status_mut() = shared.head.status;
-        *answer.headers_mut() = shared.head.headers.clone();
+    fn found(&self, begun: Begun, way: Way) -> Response {
+        let mut answer = read(begun);
         self.say_way(answer.headers_mut(), way.searched());
         answer
     }
 }
 
-/// Whether a search that ends so has found nobody: it would end so for the others, too.
-fn is_failure(status: StatusCode) -> bool {
-    status.is_server_error()
+/// Whether an answer says that nobody has it, or nobody can give it, and not to whom: each of the others would be told the same after as
+/// long a search. What depends on who asks, and what is long, is none.
+fn is_last_word(identity: &Identity, status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_final = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE);
+    let is_short = match head::length(headers) {
+        Some(Length::Stated(bytes)) => bytes <= LAST_WORD_MAX_BYTES,
+        Some(Length::Unsaid) => true,
+        None => false,
+    };
+    let is_for_anybody = matches!(judged(identity, status, headers), Sharing::All | Sharing::Split(Split::Unsaid));
+    (is_final || status.is_server_error()) && is_short && is_for_anybody
 }

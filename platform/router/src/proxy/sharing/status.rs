@@ -6,6 +6,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use flame_naming::Label;
+use flame_naming::identity::list;
 
 use super::super::Parties;
 
@@ -58,12 +59,17 @@ impl Parties {
     }
 }
 
-/// Takes out what the routers of other sites have said.
+/// Takes out what the routers of other sites have said, each a member of a list; and what is no such list.
 fn hide_sites(headers: &mut HeaderMap) {
     let said: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
     headers.remove(CACHE_STATUS);
-    for line in said.into_iter().filter(|line| !line.as_bytes().starts_with(NAMED.as_bytes())) {
-        headers.append(CACHE_STATUS, line);
+    for line in said.iter().filter_map(|line| line.to_str().ok()) {
+        let left: Vec<_> = list::members(line).filter(|member| !member.starts_with(NAMED)).collect();
+        if !left.is_empty()
+            && let Ok(left) = HeaderValue::from_str(&left.join(", "))
+        {
+            headers.append(CACHE_STATUS, left);
+        }
     }
 }
 
@@ -91,13 +97,17 @@ mod tests {
 
     #[test]
     fn where_sites_are_not_shown_those_of_others_are_not_either() {
-        let lines = ["router-origin; fwd=miss; detail=multicast", "vcdn-1; hit", "flame-2; fwd=miss"];
+        let lines = [
+            "router-origin; fwd=miss; detail=multicast",
+            "vcdn-1; hit; key=\"a, router-b\", router-west; fwd=miss,router-east; fwd=miss",
+            "flame-2; fwd=miss",
+        ];
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(CACHE_STATUS, HeaderValue::from_static(line));
         }
         hide_sites(&mut headers);
         let left: Vec<_> = headers.get_all(CACHE_STATUS).iter().collect();
-        assert_eq!(left, lines[1..]);
+        assert_eq!(left, ["vcdn-1; hit; key=\"a, router-b\"", "flame-2; fwd=miss"]);
     }
 }
