@@ -60,6 +60,7 @@ where
 /// # Panics
 /// When `deadline` has passed and the condition does not hold. A look that hangs is not noticed.
 #[track_caller]
+#[allow(clippy::disallowed_methods, reason = "the one place in which threads of tests wait")]
 pub fn wait_for<T, E: Display>(deadline: Duration, mut condition: impl FnMut() -> Result<T, E>) -> T {
     let end = Instant::now() + deadline;
     loop {

@@ -224,15 +224,13 @@ async fn playlists_say_how_bright_pictures_get_after_a_restart_and_in_the_record
     let mut world = World::start().await;
     let channel = channel(&world).await;
     let name = format!("{}/index.m3u8", channel.id);
-    let mut number = 0;
     // An encoder that says nothing, one of BT.2020 with PQ, one with HLG: the newest counts.
-    for (transfer, range) in [(None, None), (Some(16), Some("PQ")), (Some(18), Some("HLG"))] {
+    for (number, (transfer, range)) in (0..).zip([(None, None), (Some(16), Some("PQ")), (Some(18), Some("HLG"))]) {
         let begin = NOON_TICKS + number * (PARTS as i64) * PART_TICKS;
         let mut encoder =
             transfer.map_or_else(|| Encoder::new(1280, begin), |transfer| Encoder::bright(transfer, begin));
         let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
         send(&world, &publication, publication.first_number, &encoder.segment()).await;
-        number += 1;
         let text = text(&world, &name).await;
         let said = range.map(|range| format!("VIDEO-RANGE={range}"));
         assert_eq!(text.matches("VIDEO-RANGE=").count(), said.as_ref().map_or(0, |_| 2), "{text}");
