@@ -100,6 +100,8 @@ pub(crate) enum Unjoined {
 /// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
 /// segment), unless it is not fresh for so long.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long all wait for one who reads too slowly. Shorter than the patience of a transfer's sender with its members.
+const SLOWEST_WAITED: Duration = Duration::from_secs(3);
 /// How long the sender of a transfer may take to greet who was let in.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -322,7 +324,7 @@ impl Multicast {
                             }
                             if !parties.memory.grow(&all.room, all.fan.held_bytes() + bytes) {
                                 close();
-                                if !all.fan.make_room(bytes, all.room.bytes()).await {
+                                if !all.fan.make_room(bytes, all.room.bytes(), SLOWEST_WAITED).await {
                                     return false;
                                 }
                             }

@@ -209,7 +209,7 @@ impl Origin {
         if self.by_authorization {
             // Not a word of it: whoever merges these is on his own. One that says "public" means all surrogates of the same rights.
             let shown = value("authorization");
-            let rights = shown.as_ref().and_then(|shown| shown.split(" of ").next_back()).map(str::to_owned);
+            let rights = shown.as_ref().and_then(|shown| shown.rsplit(" of ").next()).map(str::to_owned);
             body += &format!(" {:?}", if self.is_forgetful { shown } else { rights });
             control = if self.is_forgetful { "max-age=60" } else { control };
         }
@@ -256,7 +256,7 @@ fn clients() -> impl Strategy<Value = Client> {
     let all = (urls, any::<bool>(), prop::collection::vec(field, 0..4), token, any::<bool>());
     all.prop_map(|(url, head, fields, token, is_verified)| {
         let headers: BTreeMap<_, _> = fields.into_iter().collect();
-        let shown = headers.get("authorization").and_then(|shown: &&str| shown.split(" of ").next_back());
+        let shown = headers.get("authorization").and_then(|shown: &&str| shown.rsplit(" of ").next());
         Client { url, head, surrogate_with: shown.filter(|_| is_verified).map(rights), headers, token }
     })
 }

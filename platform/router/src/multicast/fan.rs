@@ -14,9 +14,6 @@ use tokio::time::Instant;
 
 use super::Shared;
 
-/// How long all wait for one who takes too little. Shorter than the patience of a transfer's sender with its members.
-const SLOWEST_WAITED: Duration = Duration::from_secs(3);
-
 /// A body that is coming. Its length is bounded by who lets it in.
 #[derive(Debug)]
 pub(crate) struct Fan {
@@ -86,9 +83,9 @@ impl Fan {
     }
 
     /// Lets go of what all have read, until `room_bytes` would hold another block of `bytes`, or nothing is held; the slowest are left
-    /// behind where that takes too long. Whether anybody is left.
-    pub(crate) async fn make_room(&self, bytes: u64, room_bytes: u64) -> bool {
-        let until = Instant::now() + SLOWEST_WAITED;
+    /// behind where that takes longer than `patience`. Whether anybody is left.
+    pub(crate) async fn make_room(&self, bytes: u64, room_bytes: u64, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
         loop {
             let mut slowest = 0;
             self.state.send_if_modified(|state| {
@@ -207,6 +204,8 @@ impl Drop for Reading {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_millis(200);
+
     fn block(number: u8) -> Bytes {
         Bytes::from(vec![number; 10])
     }
@@ -215,7 +214,7 @@ mod tests {
         Some(reading.block().await?.map(|block| block[0]).map_err(|_| ()))
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_all_have_read_makes_room_and_nobody_comes_in_any_more() {
         let fan = Fan::default();
         let mut readers = [fan.enter().unwrap(), fan.enter().unwrap()];
@@ -224,18 +223,18 @@ mod tests {
         for reader in readers.iter_mut().chain([&mut late]) {
             assert_eq!(takes(reader).await, Some(Ok(0)));
         }
-        assert!(fan.make_room(10, 40).await);
+        assert!(fan.make_room(10, 40, PATIENCE).await);
         assert_eq!((fan.held_bytes(), fan.enter().is_none()), (30, true));
         // It waits for the slowest, and no longer than it takes.
         assert_eq!(takes(&mut readers[0]).await, Some(Ok(1)));
-        let makes_room = tokio::time::timeout(Duration::from_secs(1), fan.make_room(20, 40));
+        let makes_room = tokio::time::timeout(PATIENCE / 4, fan.make_room(20, 40, PATIENCE));
         assert!(makes_room.await.is_err());
         assert_eq!(takes(&mut late).await, Some(Ok(1)));
-        let (took, is_any_left) = tokio::join!(takes(&mut readers[1]), fan.make_room(20, 40));
+        let (took, is_any_left) = tokio::join!(takes(&mut readers[1]), fan.make_room(20, 40, PATIENCE));
         assert_eq!((took, is_any_left, fan.held_bytes()), (Some(Ok(1)), true, 20));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_stands_still_is_left_behind_and_who_goes_is_not_waited_for() {
         let fan = Fan::default();
         let [mut one, mut still, gone] = [(); 3].map(|()| fan.enter().unwrap());
@@ -244,7 +243,7 @@ mod tests {
         for number in 0..4 {
             assert_eq!(takes(&mut one).await, Some(Ok(number)));
         }
-        assert!(fan.make_room(10, 40).await);
+        assert!(fan.make_room(10, 40, PATIENCE).await);
         fan.put(block(4));
         fan.end(true);
         assert_eq!((takes(&mut one).await, takes(&mut one).await), (Some(Ok(4)), None));
@@ -255,6 +254,6 @@ mod tests {
         let (fan, mut still) = (Fan::default(), None);
         still.replace(fan.enter().unwrap());
         fan.put(block(0));
-        assert!(!fan.make_room(10, 10).await);
+        assert!(!fan.make_room(10, 10, PATIENCE).await);
     }
 }
