@@ -85,13 +85,15 @@ export function App() {
       </header>
       {/* Another viewer's page is another page: nothing of what one has seen is left to the next. */}
       <main key={who} class={docked && playing !== null ? 'beside' : undefined}>
-        {asked.value && <Entry />}
-        <Library chosen={docked ? playing : route.asset} docked={docked} search={search} onSearch={look} onClose={() => setPlaying(null)} />
-        {route.view === 'live' && <Live />}
-        {route.view === 'chains' && <Chains pair={route.pair ?? null} />}
-        {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id} of={route.of ?? ''} measured={route.measured ?? null} />}
-        {route.view === 'platform' && <Platform range={route.range ?? null} span={route.span ?? null} chain={route.chain ?? null} />}
-        {route.view === 'templates' && <Templates />}
+        {/* Whose sign-in has ended sees nothing that was still on its way. */}
+        {asked.value ? <Entry /> : <>
+          <Library chosen={docked ? playing : route.asset} docked={docked} search={search} onSearch={look} onClose={() => setPlaying(null)} />
+          {route.view === 'live' && <Live />}
+          {route.view === 'chains' && <Chains pair={route.pair ?? null} />}
+          {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id} of={route.of ?? ''} measured={route.measured ?? null} />}
+          {route.view === 'platform' && <Platform range={route.range ?? null} span={route.span ?? null} chain={route.chain ?? null} />}
+          {route.view === 'templates' && <Templates />}
+        </>}
       </main>
       <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
         <a key={name} href={name === 'router' ? '/openapi.json' : `/~${name}/openapi.json`}>{name}</a>
