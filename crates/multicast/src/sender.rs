@@ -35,6 +35,8 @@ use cutter::Cutter;
 const EVENTS_MAX: usize = 256;
 /// How long the first block waits for those who have reserved a seat.
 const SEATING: Duration = Duration::from_millis(50);
+/// How long the first block is held for whoever has reserved a seat before there was no room for it any more.
+const HELD: Duration = Duration::from_secs(1);
 /// How long a transfer waits for its first member.
 const FIRST_MEMBER: Duration = Duration::from_secs(5);
 /// How long whoever has reserved a seat may take to listen.
@@ -206,6 +208,15 @@ impl Drop for Seat {
     }
 }
 
+// === impl Reserved ===
+
+impl Reserved {
+    /// Until when the beginning is held for it.
+    fn held_until(&self) -> Moment {
+        Moment(self.until.0.saturating_sub(SITTING - HELD))
+    }
+}
+
 // === impl Conductor ===
 
 impl Conductor {
@@ -275,6 +286,10 @@ impl Conductor {
 
     /// Whether the response may go on: there is room, and nobody is just sitting down for its beginning.
     fn may_take(&self) -> bool {
+        let now = self.now();
+        if self.group.is_at_brim() && self.seats.values().any(|seat| seat.held_until() > now) {
+            return false;
+        }
         let is_seating = self.blocks.is_empty() && self.now().0 < SEATING && !self.seats.is_empty();
         self.group.has_room() && !is_seating && !(self.blocks.is_empty() && self.members.is_empty())
     }
@@ -293,7 +308,8 @@ impl Conductor {
         let now = self.now();
         let ahead = |due: Duration| Some(due).filter(|due| *due > now.0);
         let seating = ahead(SEATING).filter(|_| self.blocks.is_empty() && !self.seats.is_empty());
-        let sitting = self.seats.values().map(|seat| seat.until.0).min();
+        let sitting =
+            self.seats.values().flat_map(|seat| [ahead(seat.held_until().0), Some(seat.until.0)]).flatten().min();
         let first = ahead(FIRST_MEMBER).filter(|_| self.summary.members == 0);
         // Where the window is full a due block waits for room, not for the clock.
         let cut = cut.filter(|_| self.may_take());
@@ -306,7 +322,10 @@ impl Conductor {
     fn hear(&mut self, event: Event) {
         match event {
             Event::Reserve(hears, answer) => {
-                let answered = self.group.may_join().map(|()| {
+                // Who sits down now would come too late, and those who did before must not wait for ever.
+                let is_late = self.group.is_at_brim() && !self.source_over;
+                let may_join = if is_late { Err(NotJoined::TooLate) } else { self.group.may_join() };
+                let answered = may_join.map(|()| {
                     let id = MemberId(self.next_member);
                     self.next_member += 1;
                     self.seats.insert(id, Reserved { hears, until: self.now() + SITTING });

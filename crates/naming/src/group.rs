@@ -220,6 +220,12 @@ impl Group {
         has_space || self.stories.values().next().is_none_or(|oldest| oldest.needs.is_empty())
     }
 
+    /// Whether all blocks are held from the first one on, and the next one lets that go: then nobody can join any more.
+    #[must_use]
+    pub fn is_at_brim(&self) -> bool {
+        self.stories.len() >= self.rules.blocks_max as usize && self.stories.contains_key(&0)
+    }
+
     /// Takes a member in, also while blocks are on their way; `hears` if multicast reaches it.
     pub fn join(&mut self, id: MemberId, hears: bool, now: Moment) -> Result<(), NotJoined> {
         self.may_join()?;

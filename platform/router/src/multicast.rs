@@ -324,9 +324,7 @@ impl Multicast {
                             }
                             if !parties.memory.grow(&all.room, all.fan.held_bytes() + bytes) {
                                 close();
-                                if !all.fan.make_room(bytes, all.room.bytes(), SLOWEST_WAITED).await {
-                                    return false;
-                                }
+                                all.fan.make_room(bytes, all.room.bytes(), SLOWEST_WAITED).await;
                             }
                         }
                     }

@@ -117,8 +117,8 @@ pub(crate) enum LiveError {
     Taken(Uuid),
     /// The id is that of an upload, or of another asset that this channel did not make, or was.
     #[error(
-        "{0} is or was an asset that is no recording of this channel: take another id for a channel. What was sent is kept as long \
-         as nobody deletes that asset for good, since all that goes by its id goes with it"
+        "{0} is or was an asset that is no recording of this channel: take another id for a channel. What was sent is kept until \
+         that asset is deleted for good (in the trash that comes by itself: restore it), since all that goes by its id goes with it"
     )]
     Asset(Uuid),
     /// This instance serves another tenant.
@@ -337,6 +337,12 @@ impl Live {
             Ok(StandingState::Free) => {}
             Ok(StandingState::Present | StandingState::Trashed | StandingState::Deleted) => {
                 return Err(LiveError::Asset(new.id));
+            }
+            // One of an older release names only what is there.
+            Err(unknown) if unknown.status() == Some(404) => {
+                if let Ok(Some(_)) = catalogue.asset(new.id).await {
+                    return Err(LiveError::Asset(new.id));
+                }
             }
             Err(error) => {
                 tracing::warn!(channel = %new.id, error = %chain(&error), "nobody says whether the channel's id is free");

@@ -70,6 +70,7 @@ fn describes_pictures() {
         colour: Some(colour),
         range: VideoRange::Pq,
         frame_rate: Some((1001, 40)),
+        supplemental_codec: None,
     };
     assert_eq!(picture(&found), &expected);
 

@@ -83,8 +83,8 @@ impl Fan {
     }
 
     /// Lets go of what all have read, until `room_bytes` would hold another block of `bytes`, or nothing is held; the slowest are left
-    /// behind where that takes longer than `patience`. Whether anybody is left.
-    pub(crate) async fn make_room(&self, bytes: u64, room_bytes: u64, patience: Duration) -> bool {
+    /// behind where that takes longer than `patience` and others are ahead of them.
+    pub(crate) async fn make_room(&self, bytes: u64, room_bytes: u64, patience: Duration) {
         let until = Instant::now() + patience;
         loop {
             let mut slowest = 0;
@@ -94,20 +94,21 @@ impl Fan {
             });
             let held_bytes = self.held_bytes();
             if held_bytes == 0 || held_bytes + bytes <= room_bytes {
-                return true;
+                return;
             }
+            // Where nobody is ahead there is nobody to hurry for.
+            let is_hurried = self.state.borrow().is_anybody_ahead(slowest);
+            let stands = |state: &State| state.slowest() == slowest && state.is_anybody_ahead(slowest) == is_hurried;
             let moves = async {
-                while self.state.borrow().slowest() == slowest {
+                while stands(&self.state.borrow()) {
                     self.moved.notified().await;
                 }
             };
-            if tokio::time::timeout_at(until, moves).await.is_err() {
+            if !is_hurried {
+                moves.await;
+            } else if tokio::time::timeout_at(until, moves).await.is_err() {
                 tracing::info!("a client that reads too slowly is left behind by those who share its answer");
-                let mut is_any_left = true;
-                self.state.send_modify(|state| is_any_left = state.leave_behind(slowest));
-                if !is_any_left {
-                    return false;
-                }
+                self.state.send_modify(|state| state.leave_behind(slowest));
             }
         }
     }
@@ -149,13 +150,20 @@ impl State {
         slowest
     }
 
-    /// Waits no more for those who are at `slowest`. Whether there are others.
-    fn leave_behind(&mut self, slowest: usize) -> bool {
-        let is_ahead =
-            |next: &Weak<AtomicUsize>| next.upgrade().is_some_and(|next| next.load(Ordering::Acquire) > slowest);
-        self.readers.retain(is_ahead);
-        !self.readers.is_empty()
+    fn is_anybody_ahead(&self, slowest: usize) -> bool {
+        self.readers.iter().any(|reader| is_ahead(reader, slowest))
     }
+
+    /// Waits no more for those who are at `slowest`, where there are others.
+    fn leave_behind(&mut self, slowest: usize) {
+        if self.is_anybody_ahead(slowest) {
+            self.readers.retain(|reader| is_ahead(reader, slowest));
+        }
+    }
+}
+
+fn is_ahead(reader: &Weak<AtomicUsize>, of: usize) -> bool {
+    reader.upgrade().is_some_and(|next| next.load(Ordering::Acquire) > of)
 }
 
 // === impl Reading ===
@@ -223,15 +231,15 @@ mod tests {
         for reader in readers.iter_mut().chain([&mut late]) {
             assert_eq!(takes(reader).await, Some(Ok(0)));
         }
-        assert!(fan.make_room(10, 40, PATIENCE).await);
+        fan.make_room(10, 40, PATIENCE).await;
         assert_eq!((fan.held_bytes(), fan.enter().is_none()), (30, true));
         // It waits for the slowest, and no longer than it takes.
         assert_eq!(takes(&mut readers[0]).await, Some(Ok(1)));
         let makes_room = tokio::time::timeout(PATIENCE / 4, fan.make_room(20, 40, PATIENCE));
         assert!(makes_room.await.is_err());
         assert_eq!(takes(&mut late).await, Some(Ok(1)));
-        let (took, is_any_left) = tokio::join!(takes(&mut readers[1]), fan.make_room(20, 40, PATIENCE));
-        assert_eq!((took, is_any_left, fan.held_bytes()), (Some(Ok(1)), true, 20));
+        let (took, ()) = tokio::join!(takes(&mut readers[1]), fan.make_room(20, 40, PATIENCE));
+        assert_eq!((took, fan.held_bytes()), (Some(Ok(1)), 20));
     }
 
     #[tokio::test]
@@ -243,17 +251,19 @@ mod tests {
         for number in 0..4 {
             assert_eq!(takes(&mut one).await, Some(Ok(number)));
         }
-        assert!(fan.make_room(10, 40, PATIENCE).await);
+        fan.make_room(10, 40, PATIENCE).await;
         fan.put(block(4));
         fan.end(true);
         assert_eq!((takes(&mut one).await, takes(&mut one).await), (Some(Ok(4)), None));
         assert_eq!(takes(&mut still).await, Some(Err(())));
         drop((one, still));
         assert!(fan.is_left());
-        // Where all stand still there is nobody to go on for.
-        let (fan, mut still) = (Fan::default(), None);
-        still.replace(fan.enter().unwrap());
+        // Where nobody is ahead it is waited for whoever reads, however long that takes.
+        let fan = Fan::default();
+        let mut alone = fan.enter().unwrap();
         fan.put(block(0));
-        assert!(!fan.make_room(10, 10, PATIENCE).await);
+        assert!(tokio::time::timeout(2 * PATIENCE, fan.make_room(10, 10, PATIENCE)).await.is_err());
+        let (took, ()) = tokio::join!(takes(&mut alone), fan.make_room(10, 10, PATIENCE));
+        assert_eq!((took, fan.held_bytes()), (Some(Ok(0)), 0));
     }
 }

@@ -390,12 +390,14 @@ impl Outgoing {
     fn identity(&self, multicast: &Multicast) -> Option<Identity> {
         let Forward { destination, path_and_query, .. } = &self.forward;
         let (name, method, headers) = (&destination.name, &self.head.method, &self.head.headers);
-        // A credential is verified last: that costs most.
-        if !self.is_plain() || identity::refused_whoever_asks(method, headers).is_err() {
+        // For whom somebody acts is for the service to judge.
+        let is_refused =
+            headers.contains_key(TENANT_HEADER) || identity::refused_whoever_asks(method, headers).is_err();
+        if !self.is_plain() || is_refused {
             return None;
         }
-        // For whom a surrogate acts is for the service to judge.
-        let rights = if headers.contains_key(TENANT_HEADER) { None } else { multicast.surrogate(headers) };
+        // A credential is verified last: that costs most.
+        let rights = multicast.surrogate(headers);
         let bearer = rights.as_ref().map_or(Bearer::Unverified, Bearer::Surrogate);
         let question = Question { name, method, path_and_query, headers, token: Token::Unverified, bearer };
         Identity::of(&question, multicast.learned().keyed(name, Instant::now())).ok()

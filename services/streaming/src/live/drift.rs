@@ -100,6 +100,12 @@ impl Drift {
                 self.step(origin_us, least.late_us, moved_us);
             }
         }
+        // What was held up at once and catches up slowly is no fast clock, until the delay is what it was at first.
+        let fell_us = self.points.back().map_or(0, |last| last.late_us.saturating_sub(least.late_us)).max(0);
+        if self.base_us > origin_us {
+            self.base_us = self.base_us.saturating_sub(fell_us).max(origin_us);
+            self.least_base_us = self.least_base_us.min(self.base_us);
+        }
         self.wanted_us = least.late_us.saturating_sub(self.base_us);
         self.points.push_back(least);
         if self.points.len() > REMEMBERED {

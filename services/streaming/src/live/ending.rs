@@ -119,7 +119,11 @@ impl Live {
         let id = channel.id;
         let mut is_there = true;
         if let Err(refused) = catalogue.create_asset(&asset).await {
-            is_there = Self::is_recording(&catalogue, &document, refused).await?;
+            let Some(found) = Self::is_recording(&catalogue, &document, refused).await? else {
+                tracing::warn!(channel = %id, "the channel's id was that of an asset that is gone: it ends without a recording");
+                return Ok(());
+            };
+            is_there = found;
             if is_there {
                 tracing::info!(channel = %id, "an end that was tried before has made the asset already");
             } else {
@@ -146,28 +150,37 @@ impl Live {
     }
 
     /// Whether the asset that is there already is the channel's, from an end that was tried before, perhaps by an older release, which wrote
-    /// down other things; `false` where it was deleted.
+    /// down other things; `false` where it was deleted. `None` where another one was, or nobody knows whose it was: nothing is to be published
+    /// by that id, since a version of a deleted asset has the catalogue delete what was sent.
     ///
     /// # Errors
-    /// [`LiveError::Asset`] where the asset is another one, or was, or nobody knows: a version of a deleted asset has the catalogue delete
-    /// what was sent. Else what was said.
+    /// [`LiveError::Asset`] where the asset is another one, also in the trash. Else what was said.
     async fn is_recording(
         catalogue: &Client,
         document: &ChannelDocument,
         refused: ClientError,
-    ) -> Result<bool, LiveError> {
+    ) -> Result<Option<bool>, LiveError> {
         if refused.status() != Some(409) {
             return Err(refused.into());
         }
         let (tenant, id) = (&document.tenant, document.id);
-        let standing = catalogue.standing(id).await?;
+        let (state, source_key) = match catalogue.standing(id).await {
+            Ok(standing) => (standing.state, standing.source_key),
+            // One of an older release names only what is there.
+            Err(unknown) if unknown.status() == Some(404) => match catalogue.asset(id).await? {
+                Some(asset) => (StandingState::Present, Some(asset.source.key)),
+                None => return Ok(Some(false)),
+            },
+            Err(error) => return Err(error.into()),
+        };
         let own = [documents::ended_key(tenant, id), documents::channel_key(tenant, id)];
-        if !standing.source_key.is_some_and(|key| own.contains(&key)) {
-            return Err(LiveError::Asset(id));
-        }
-        match standing.state {
-            StandingState::Present => Ok(true),
-            StandingState::Free | StandingState::Trashed | StandingState::Deleted => Ok(false),
+        let is_own = source_key.is_some_and(|key| own.contains(&key));
+        match state {
+            StandingState::Present if is_own => Ok(Some(true)),
+            StandingState::Free => Ok(Some(false)),
+            StandingState::Trashed | StandingState::Deleted if is_own => Ok(Some(false)),
+            StandingState::Deleted => Ok(None),
+            StandingState::Present | StandingState::Trashed => Err(LiveError::Asset(id)),
         }
     }
 }
