@@ -342,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_up_at_once_and_catches_up_slowly_is_no_clock() {
+        for (held_up_us, each_us) in [(10_000_000, -40_000), (5_000_000, -20_000), (4_000_000, -3_000)] {
+            let segments = usize::try_from(held_up_us / -each_us).unwrap();
+            let mut delays = delays(50_000, &[(held_up_us, each_us, segments)]);
+            delays.extend([50_000; 100]);
+            let (correction, _) = corrected(0, &delays);
+            assert!(correction.abs() <= 2 * NEAR_US, "{held_up_us} {each_us}: {correction}");
+        }
+    }
+
+    #[test]
     fn what_is_held_up_more_and_more_and_then_not_any_more_is_no_clock() {
         let (correction, _) = corrected(0, &delays(50_000, &[(0, 20_000, 150)]));
         assert!(correction > 2_000_000, "as if it were a clock: {correction}");

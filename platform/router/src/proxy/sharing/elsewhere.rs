@@ -50,7 +50,7 @@ impl Parties {
                     match told {
                         Ok(begun) => return Ok(self.found(begun, Way::COLLAPSED)),
                         Err(Nothing::Alone) => break,
-                        Err(Nothing::Failed) => return first.or_else(|_| Err(unanswered(outgoing))),
+                        Err(Nothing::Failed) => return first.map_err(|_| unanswered(outgoing)),
                         Err(Nothing::Leaderless) => {}
                     }
                 }
