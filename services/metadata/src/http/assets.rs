@@ -157,12 +157,15 @@ pub(super) async fn show(State(store): State<Store>, caller: Caller, Path(id): P
 }
 
 /// Whether an id is free, or what it stands for. An id that an asset had, also one that is deleted, never becomes free: objects that lie
-/// below it may be deleted at any time. Whoever may register may ask.
+/// below it may be deleted at any time. Whoever may register may ask; that it is another tenant's is told only with the scope `service`.
 #[utoipa::path(
     get,
     path = "/assets/{id}/standing",
     params(("id" = Uuid, Path, description = "The id")),
-    responses((status = 200, description = "What it stands for", body = Standing))
+    responses(
+        (status = 200, description = "What it stands for", body = Standing),
+        (status = 404, description = "It is another tenant's", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn standing(
     State(store): State<Store>,
@@ -170,7 +173,8 @@ pub(super) async fn standing(
     Path(id): Path<Uuid>,
 ) -> Result<Json<Standing>, Error> {
     caller.require(Scope::Write)?;
-    Ok(Json(store.standing(&caller.tenant, id).await?))
+    let (standing, is_own) = store.standing(&caller.tenant, id).await?;
+    if is_own || caller.is_service() { Ok(Json(standing)) } else { Err(missing(id).into()) }
 }
 
 /// Edits an asset (RFC 7396 merge patch).

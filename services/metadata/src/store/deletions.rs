@@ -72,8 +72,8 @@ impl Store {
 }
 
 impl Store {
-    /// What an id stands for, or stood for; whose source it is only `tenant` is told, whose asset it is.
-    pub async fn standing(&self, tenant: &str, id: Uuid) -> StoreResult<Standing> {
+    /// What an id stands for, or stood for, and whether that is no other tenant's; the source of another tenant's is not said.
+    pub async fn standing(&self, tenant: &str, id: Uuid) -> StoreResult<(Standing, bool)> {
         let mut transaction = self.database.reading().await?;
         let (state, owner, source_key) = match find(&mut transaction, id).await? {
             Some((_, asset)) if asset.deleted_at.is_some() => {
@@ -84,11 +84,12 @@ impl Store {
                 let query = sql("SELECT tenant, source_key FROM deletions WHERE asset_id = $1").bind(id.to_string());
                 match query.one::<(String, Option<String>)>(&mut transaction).await? {
                     Some((owner, source_key)) => (StandingState::Deleted, owner, source_key),
-                    None => return Ok(Standing { state: StandingState::Free, source_key: None }),
+                    None => return Ok((Standing { state: StandingState::Free, source_key: None }, true)),
                 }
             }
         };
-        Ok(Standing { state, source_key: source_key.filter(|_| owner == tenant) })
+        let is_own = owner == tenant;
+        Ok((Standing { state, source_key: source_key.filter(|_| is_own) }, is_own))
     }
 }
 

@@ -100,12 +100,6 @@ impl Drift {
                 self.step(origin_us, least.late_us, moved_us);
             }
         }
-        // What was held up at once and catches up slowly is no fast clock, until the delay is what it was at first.
-        let fell_us = self.points.back().map_or(0, |last| last.late_us.saturating_sub(least.late_us)).max(0);
-        if self.base_us > origin_us {
-            self.base_us = self.base_us.saturating_sub(fell_us).max(origin_us);
-            self.least_base_us = self.least_base_us.min(self.base_us);
-        }
         self.wanted_us = least.late_us.saturating_sub(self.base_us);
         self.points.push_back(least);
         if self.points.len() > REMEMBERED {
@@ -338,17 +332,6 @@ mod tests {
             // A window or two behind, and what it moved by within those that were at either end of it.
             let behind_us = 8 * WINDOW_US * ppm.abs() / 1_000_000 + 2 * NEAR_US;
             prop_assert!((correction - off_us).abs() <= behind_us, "{correction} {off_us}");
-        }
-    }
-
-    #[test]
-    fn what_is_held_up_at_once_and_catches_up_slowly_is_no_clock() {
-        for (held_up_us, each_us) in [(10_000_000, -40_000), (5_000_000, -20_000), (4_000_000, -3_000)] {
-            let segments = usize::try_from(held_up_us / -each_us).unwrap();
-            let mut delays = delays(50_000, &[(held_up_us, each_us, segments)]);
-            delays.extend([50_000; 100]);
-            let (correction, _) = corrected(0, &delays);
-            assert!(correction.abs() <= 2 * NEAR_US, "{held_up_us} {each_us}: {correction}");
         }
     }
 
