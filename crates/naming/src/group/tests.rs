@@ -427,3 +427,16 @@ fn a_burst_of_loss_is_not_taken_for_the_rule() {
         assert!(!acts.iter().any(|act| matches!(act, Act::Slow | Act::FellBack { .. })), "{acts:?}");
     }
 }
+
+#[test]
+fn at_the_brim_the_next_block_lets_the_first_one_go_and_nobody_can_join_any_more() {
+    let mut group = Group::new(Rules { blocks_max: 3, ..Rules::default() });
+    let now = Moment(std::time::Duration::ZERO);
+    for _ in 0..3 {
+        assert!(!group.is_at_brim());
+        group.block(1, now);
+    }
+    assert_eq!((group.is_at_brim(), group.may_join().is_ok()), (true, true));
+    group.block(1, now);
+    assert_eq!((group.is_at_brim(), group.may_join().is_ok()), (false, false));
+}

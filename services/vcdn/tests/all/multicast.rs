@@ -41,7 +41,7 @@ const LINK_MBIT: u32 = 200;
 const ANSWER: Duration = Duration::from_millis(50);
 /// Copies on the origin's link that are promised, of most objects; and what none of them costs. All parts and two hundred viewers share
 /// the cores of one machine: a site that gets none for a while repairs by unicast, which costs up to a copy of its own.
-const COPIES_MAX: f64 = 1.25;
+const COPIES_MAX: f64 = 1.15;
 const COPIES_WORST: f64 = 2.5;
 /// Objects that are measured: an odd number has a median.
 const TRIES: usize = 5;
