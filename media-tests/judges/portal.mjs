@@ -238,6 +238,14 @@ async function barriers(page, view) {
   return found;
 }
 
+// Runs in the page: which element reaches furthest beyond the window; nothing where it fits.
+function widest() {
+  if (document.documentElement.scrollWidth <= innerWidth) return '';
+  const reach = (element) => element.getBoundingClientRect().right;
+  const furthest = [...document.body.querySelectorAll('*')].reduce((one, other) => reach(other) > reach(one) ? other : one, document.body);
+  return `${document.documentElement.scrollWidth} px of ${innerWidth}, ${reach(furthest)} px by ${furthest.outerHTML.slice(0, 300)}`;
+}
+
 let browser;
 try {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -276,8 +284,8 @@ try {
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 800 });
       if (values.pictures) await page.screenshot({ path: `${values.pictures}/${view.split('/')[0]}-${width}.png`, fullPage: true });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-      if (wide) found.push(`${view}: wider than ${width} px`);
+      const wide = await page.evaluate(widest);
+      if (wide) found.push(`${view}: wider than ${width} px: ${wide}`);
     }
   }
   console.log(JSON.stringify({

@@ -54,9 +54,9 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
     plot.current.over.addEventListener('dblclick', () => { zoom.current = null; });
-    const follow = () => plot.current?.setSize({ width: width(), height: HEIGHT_PX });
-    addEventListener('resize', follow);
-    return () => { removeEventListener('resize', follow); plot.current?.destroy(); plot.current = null; };
+    const follow = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT_PX }));
+    follow.observe(place.current!);
+    return () => { follow.disconnect(); plot.current?.destroy(); plot.current = null; };
   }, [make, names, unit, isDark]);
   useEffect(() => {
     if (!lines || !plot.current) return;
@@ -85,7 +85,7 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
           <button type="button" onClick={picture} aria-label={`${title} as PNG`}>PNG</button>
           {seen && <a class="button" href={address(seen)} aria-label={`Link to the time that ${title} shows`}>Link</a>}
         </span>}</figcaption>
-      <div ref={place} />
+      <div ref={place} class="drawn" />
       {isEmpty && <p class="quiet">No measurements yet: everything reports every few seconds.</p>}
     </figure>
   );
