@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use flame_api::quality::Metric;
 use flame_quality::gate::Gate;
+use flame_quality::shard::Shard;
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -47,6 +48,12 @@ pub struct Test {
     /// Have the quality service keep what the suites found, so that the portal shows each gate over time
     #[arg(long, conflicts_with = "update_baseline")]
     pub record: bool,
+    /// Run a part of the cases only, such as 2/5, so that several machines share them; what must fail is in every part
+    #[arg(long, value_name = "PART/PARTS", conflicts_with_all = ["record", "update_baseline"])]
+    pub shard: Option<Shard>,
+    /// End with the first case that does not hold
+    #[arg(long, conflicts_with_all = ["record", "update_baseline"])]
+    pub fail_fast: bool,
     /// How long making what is scored may take, for each case
     #[arg(long, value_name = "TIME", default_value = "10min")]
     pub case_timeout: Span,

@@ -16,6 +16,7 @@ use flame_quality::baseline::{Baseline, Run, Said};
 use flame_quality::conformance::Report;
 use flame_quality::gate::{Gate, Verdict};
 use flame_quality::junit;
+use flame_quality::shard::Shard;
 use flame_quality::suite::{Case, SUITE_MAX_BYTES, Suite};
 use serde::Serialize;
 
@@ -88,12 +89,17 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
         return update(global, test, loaded).await;
     }
     let (mut all, mut runs) = (Vec::new(), Vec::new());
-    for loaded in &loaded {
+    let shares = shares(test.shard, &loaded);
+    'suites: for (loaded, shares) in loaded.iter().zip(&shares) {
+        if !shares.contains(&true) {
+            continue;
+        }
         if !global.json {
             output::print_line(&format!("{}: {}", loaded.suite.suite, loaded.suite.about.trim()))?;
         }
         let (begun, first) = (Begun::now(&loaded.suite.suite), all.len());
-        for case in &loaded.suite.cases {
+        let cases = loaded.suite.cases.iter().zip(shares).filter(|(_, is_ours)| **is_ours);
+        for (case, _) in cases {
             let held = loaded.kept.as_ref().map(|kept| &kept.baseline);
             for ended in run_case(global, loaded, case, test.case_timeout.0, held).await {
                 if !global.json {
@@ -101,8 +107,14 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
                 }
                 all.push(ended);
             }
+            if test.fail_fast && all.iter().any(|ended: &Ended| ended.outcome != Outcome::Passed) {
+                break 'suites;
+            }
         }
         runs.push(begun.ended(all[first..].iter().map(Ended::result).collect()));
+    }
+    if let (true, Some(shard), false) = (all.is_empty(), test.shard, global.json) {
+        output::print_line(&format!("no case is in part {shard}"))?;
     }
     if let Some(path) = &test.junit {
         super::write(path, &junit::document("flame quality test", &cases(&all)))?;
@@ -120,6 +132,16 @@ pub async fn run(global: &Global, test: &Test) -> Result<(), Exit> {
         return Err(found);
     }
     verdict
+}
+
+/// Which cases of each suite are run.
+fn shares(shard: Option<Shard>, all: &[Loaded]) -> Vec<Vec<bool>> {
+    let controls = |loaded: &Loaded| loaded.suite.cases.iter().map(|case| case.must_fail).collect::<Vec<_>>();
+    let controls: Vec<_> = all.iter().map(controls).collect();
+    match shard {
+        Some(shard) => shard.takes(&controls),
+        None => controls.into_iter().map(|cases| vec![true; cases.len()]).collect(),
+    }
 }
 
 /// Makes the baselines of suites anew.

@@ -102,6 +102,19 @@ fn a_suite_ends_as_what_it_found() {
     assert_eq!(ran.status, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("FAILED  only: b-1.mp4") && ran.out.contains("passed  only: b-2.mp4"), "{}", ran.out);
 
+    // Several machines share them, and each has its part.
+    for (part, word, status) in [("1/2", "passed", 0), ("2/2", "FAILED", 1)] {
+        let ran = flame(&["quality", "test", &hold, &fail, "--shard", part]);
+        let suites = [ran.out.contains("hold.yaml: a test"), ran.out.contains("fail.yaml: a test")];
+        assert_eq!((ran.status, suites), (status, [status == 0, status == 1]), "{}{}", ran.out, ran.err);
+        assert!(ran.out.contains(word), "{}", ran.out);
+    }
+    let idle = flame(&["quality", "test", &hold, "--shard", "3/3"]);
+    assert_eq!((idle.status, idle.out.contains("no case is in part 3/3")), (0, true), "{}{}", idle.out, idle.err);
+    assert_eq!(flame(&["quality", "test", &hold, "--shard", "3/2"]).status, 2);
+    let first = flame(&["quality", "test", &fail, &hold, "--fail-fast"]);
+    assert_eq!((first.status, first.out.contains("hold.yaml: a test")), (1, false), "{}{}", first.out, first.err);
+
     let control = write("control.yaml", files, "    gates: [psnr.mean > 5]\n    must_fail: true\n");
     let ran = flame(&["quality", "test", &control]);
     assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);

@@ -7,7 +7,7 @@
 //! In reading order: samples of a picture ([`plane`]), what is computed of two ([`psnr`], [`ssim`]), what each metric
 //! gives ([`columns`]), which frames belong together ([`signature`], [`alignment`], `stretch`), many frames into one
 //! number ([`pooling`]), what is found without a reference ([`inspect`]) and what its figures are called ([`figures`]), what is asked
-//! of all of it ([`gate`]), what a suite asks of many ([`suite`]), what encoders need for the same quality ([`curve`]), whether it still measures what it did ([`baseline`]), whether playlists and segments keep their rules ([`conformance`]), and the documents ([`json`], [`csv`], [`junit`], [`html`]).
+//! of all of it ([`gate`]), what a suite asks of many ([`suite`]) and of several machines ([`shard`]), what encoders need for the same quality ([`curve`]), whether it still measures what it did ([`baseline`]), whether playlists and segments keep their rules ([`conformance`]), and the documents ([`json`], [`csv`], [`junit`], [`html`]).
 
 pub mod alignment;
 pub mod baseline;
@@ -24,6 +24,7 @@ pub mod junit;
 pub mod plane;
 pub mod pooling;
 pub mod psnr;
+pub mod shard;
 pub mod signature;
 pub mod ssim;
 mod stretch;
