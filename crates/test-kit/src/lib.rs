@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod processes;
 pub mod programs;
 pub mod scratch;
+pub mod seaweedfs;
 pub mod skip;
 pub mod star;
 pub mod wait;

@@ -45,6 +45,8 @@ mod push;
 mod quotas;
 #[path = "all/rtmp.rs"]
 mod rtmp;
+#[path = "all/seaweedfs.rs"]
+mod seaweedfs;
 #[path = "all/sources.rs"]
 mod sources;
 #[path = "all/srt.rs"]
