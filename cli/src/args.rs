@@ -170,6 +170,9 @@ pub struct Up {
     /// Who is told of changes in the catalogue: a TOML file with metadata's tables `[[webhooks]]`
     #[arg(long, value_name = "FILE")]
     pub webhooks: Option<PathBuf>,
+    /// Where people sign in, besides with tokens and links: a TOML file with the router's table `[oidc]`
+    #[arg(long, value_name = "FILE")]
+    pub oidc: Option<PathBuf>,
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,
@@ -382,6 +385,12 @@ pub enum RouteCommand {
         /// What the cookie or header field of a sticky name would say
         #[arg(long, value_name = "KEY")]
         sticky: Option<String>,
+    },
+    /// What did not go straight through: requests asked again, of a second endpoint, gone on elsewhere, searched for
+    Activity {
+        /// Go on as it happens, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
     },
 }
 

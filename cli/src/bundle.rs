@@ -16,6 +16,7 @@ use flame_ingest::config::{
 use flame_metadata::config::{PurgeConfig, Webhook};
 use flame_object_store::StoreConfig;
 use flame_orchestrator::config::ProcessConfig;
+use flame_router::config::OidcConfig;
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{Bytes, Span};
 use flame_service_host::keys::{self, Grant};
@@ -72,6 +73,8 @@ pub struct Settings {
     pub allow_private_pulls: bool,
     /// Sites that viewers are steered to.
     pub steering: Option<SteeringConfig>,
+    /// Where people sign in, besides with tokens and links.
+    pub oidc: Option<OidcConfig>,
     /// Who is told of changes in the catalogue.
     pub webhooks: Vec<Webhook>,
     /// How often everything reports its measurements.
@@ -123,8 +126,11 @@ impl Bundle {
         let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
         let keys = StoreKeys::of(data)?;
 
-        let router_config =
-            flame_router::Config { host: common.host(settings.listen, None), ..flame_router::Config::default() };
+        let router_config = flame_router::Config {
+            host: common.host(settings.listen, None),
+            oidc: settings.oidc.clone(),
+            ..flame_router::Config::default()
+        };
         let router = flame_router::start(router_config).await?;
         let address = reachable(router.address());
         let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;

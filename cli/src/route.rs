@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use flame_api::router::{Route, RouteState};
+use flame_api::Client;
+use flame_api::router::{Activity, ActivityEvent, Route, RouteState};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::args::{self, Global, RouteCommand};
 use crate::connection;
 use crate::endpoint;
 use crate::exit::Exit;
 use crate::output;
+
+/// How often one who follows asks.
+const FOLLOW: Duration = Duration::from_millis(500);
 
 pub async fn run(global: &Global, args: args::Route) -> Result<(), Exit> {
     let client = connection::client(global);
@@ -17,6 +23,7 @@ pub async fn run(global: &Global, args: args::Route) -> Result<(), Exit> {
             let page = client.routes().await?;
             if global.json { output::print_json(&page) } else { print(&page.items) }
         }
+        RouteCommand::Activity { follow } => activity(global, &client, follow).await,
         RouteCommand::Explain { url, sticky } => {
             let nobody = || Exit::failed(anyhow::anyhow!("nobody stands behind the name in {url}"));
             let explained = client.explain(&url, sticky.as_deref()).await?.ok_or_else(nobody)?;
@@ -36,6 +43,58 @@ pub async fn run(global: &Global, args: args::Route) -> Result<(), Exit> {
             }
         }
     }
+}
+
+/// What happened, and with `follow` what happens; programs get a line an answer.
+async fn activity(global: &Global, client: &Client, follow: bool) -> Result<(), Exit> {
+    let (mut after, mut is_first) = (0, true);
+    loop {
+        let told = client.activity(after).await?;
+        if global.json {
+            if is_first || !told.events.is_empty() {
+                output::print_line(&serde_json::to_string(&told).map_err(anyhow::Error::new)?)?;
+            }
+        } else {
+            for event in &told.events {
+                output::print_line(&said(event))?;
+            }
+            if !follow {
+                summary(&told).iter().try_for_each(|line| output::print_line(line))?;
+            }
+        }
+        if !follow {
+            return Ok(());
+        }
+        (after, is_first) = (told.last, false);
+        tokio::time::sleep(FOLLOW).await;
+    }
+}
+
+fn said(event: &ActivityEvent) -> String {
+    let place = |site: &Option<String>, endpoint: &Option<String>| match (site, endpoint) {
+        (Some(site), Some(endpoint)) => format!("{endpoint} at {site}"),
+        (Some(site), None) => site.clone(),
+        (None, _) => "nobody".to_owned(),
+    };
+    let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(event.at_unix_ms) * 1_000_000).ok();
+    let at = at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default();
+    let from = place(&event.from_site, &event.from_endpoint);
+    let to = place(&event.to_site, &event.to_endpoint);
+    format!("{at}  {:<8} {}: {from} -> {to}: {}", event.kind.as_str(), event.name, event.why)
+}
+
+/// The totals, for who may see those of all tenants.
+fn summary(told: &Activity) -> Option<String> {
+    let totals = told.totals.as_ref()?;
+    let counts: Vec<_> = totals.counts.iter().map(|(kind, count)| format!("{} {count}", kind.as_str())).collect();
+    let multicast = &totals.multicast;
+    Some(format!(
+        "since the start: {}; {} answers by multicast to {} routers, {} bytes saved",
+        counts.join(", "),
+        multicast.answers,
+        multicast.members,
+        multicast.saved_bytes
+    ))
 }
 
 fn print(routes: &[Route]) -> Result<(), Exit> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use flame_metadata::config::Webhook;
+use flame_router::config::OidcConfig;
 use flame_service_host::StartError;
 use flame_service_host::logs;
 use flame_service_host::problem::chain;
@@ -75,6 +76,7 @@ pub async fn run(global: &Global, args: Up) -> Result<(), Exit> {
 /// What stands in files that arguments name.
 struct Files {
     steering: Option<SteeringConfig>,
+    oidc: Option<OidcConfig>,
     webhooks: Vec<Webhook>,
 }
 
@@ -83,6 +85,13 @@ struct Files {
 #[serde(deny_unknown_fields)]
 struct SteeringFile {
     steering: SteeringConfig,
+}
+
+/// A file that `--oidc` names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OidcFile {
+    oidc: OidcConfig,
 }
 
 /// A file that `--webhooks` names.
@@ -98,9 +107,15 @@ struct WebhooksFile {
 impl Files {
     fn read(args: &Up) -> Result<Self, Exit> {
         let steering = args.steering.as_deref().map(|path| file::<SteeringFile>(path, "steering")).transpose()?;
+        let oidc = args.oidc.as_deref().map(|path| file::<OidcFile>(path, "oidc")).transpose()?;
+        if oidc.is_some() && args.listen.ip().is_loopback() {
+            let help = "nobody need sign in at a router on loopback: `--oidc` goes with a `--listen` that others reach, as 0.0.0.0:8080";
+            return Err(Exit::usage(anyhow!(help)));
+        }
         let webhooks = args.webhooks.as_deref().map(|path| file::<WebhooksFile>(path, "webhooks")).transpose()?;
         Ok(Self {
             steering: steering.map(|file| file.steering),
+            oidc: oidc.map(|file| file.oidc),
             webhooks: webhooks.map(|file| file.webhooks).unwrap_or_default(),
         })
     }
@@ -136,6 +151,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
         whip_advertise: args.whip_advertise.clone(),
         allow_private_pulls: args.allow_private_pulls,
         steering: files.steering,
+        oidc: files.oidc,
         webhooks: files.webhooks,
         report_every: args.report_every,
         any_program: args.any_program,
@@ -283,6 +299,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     command.args(["--report-every", &args.report_every.to_string()]);
     if args.any_program {
         command.arg("--any-program");
+    }
+    if let Some(path) = &args.oidc {
+        command.arg("--oidc").arg(path);
     }
     if let Some(path) = &args.steering {
         command.arg("--steering").arg(path);

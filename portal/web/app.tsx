@@ -2,9 +2,11 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { asked } from './api/http';
-import { admit, called, enter, isOpen, leave, session } from './api/session';
+import { admit, called, doors, enter, isOpen, leave, refused, session } from './api/session';
+import type { SignInDoors } from './api/types';
 import { type Route, type View, read, write } from './pure/route';
 import { NOTHING, type Search } from './pure/search';
+import { issuerName } from './pure/words';
 import { Chains } from './views/chains';
 import { Library } from './views/library';
 import { Live } from './views/live';
@@ -120,10 +122,14 @@ function Who({ signOut }: { signOut: () => void }) {
 function Entry() {
   const [text, setText] = useState('');
   const [problem, setProblem] = useState('');
+  const [door, setDoor] = useState<SignInDoors['oidc']>(null);
+  useEffect(() => { void doors().then(({ oidc }) => setDoor(oidc), () => {}); }, []);
   const submit = () => enter(text).then(() => setProblem(''), (error: Error) => setProblem(error.message));
   return (
     <form class="notice stage" onSubmit={(event) => { event.preventDefault(); void submit(); }}>
-      <label for="token">The services want to know who you are. <code>flame token link</code> makes a link that signs you in, <code>flame token issue</code> a token.</label>
+      {refused.value && <span role="alert">{refused.value}</span>}
+      {door && <span class="row"><a class="button" href={door.begin}>Sign in at {issuerName(door.issuer)}</a></span>}
+      <label for="token">{door ? 'Or with a token' : 'The services want to know who you are'}. <code>flame token link</code> makes a link that signs you in, <code>flame token issue</code> a token.</label>
       <span class="row">
         <input id="token" type="password" autocomplete="off" required value={text} onInput={(event) => setText(event.currentTarget.value)} />
         <button>Sign in</button>

@@ -99,6 +99,10 @@ fn a_standby_is_seen_connected_drained_and_cut_off() {
     let again = world.flame(&["endpoint", "connect", "film", id]);
     assert!(again.status != 0 && again.err.contains("start it anew"), "{}", again.err);
 
+    let activity = world.flame(&["route", "activity"]);
+    assert!(activity.status == 0 && activity.out.contains("since the start: retried "), "{}", activity.out);
+    assert!(world.json(&["route", "activity"])["totals"]["counts"]["hedged"].is_u64());
+
     let nobody = world.flame(&["endpoint", "drain", "film", "nobody"]);
     assert_eq!(nobody.status, 1);
     assert!(nobody.err.contains("`flame endpoint list` shows all"), "{}", nobody.err);

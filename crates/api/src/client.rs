@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::ingest::{NewPull, Upload};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
-use crate::router::{Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
+use crate::router::{Activity, Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
 
 pub use changes::ChangeStream;
 pub use feed::Feed;
@@ -291,6 +291,11 @@ impl Client {
     /// argument of a sticky name would say.
     pub async fn explain(&self, url: &str, sticky: Option<&str>) -> Result<Option<Explanation>, ClientError> {
         self.router_call(Method::GET, "explain").query(&Explained { url, sticky }).json_or_none().await
+    }
+
+    /// What did not go straight through: events after number `after`, and counts since the router's start.
+    pub async fn activity(&self, after: u64) -> Result<Activity, ClientError> {
+        self.router_call(Method::GET, "activity").query(&[("after", after)]).json().await
     }
 
     /// All endpoints that the router knows.

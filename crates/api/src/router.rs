@@ -2,9 +2,10 @@
 //!
 //! `GET /api/router/endpoints` · `PUT|DELETE /api/router/endpoints/{name}/{endpoint}` and `POST` of `…/drain`, `…/connect`,
 //! `…/kill` ·
-//! `GET /api/router/routes` · `GET /api/router/explain?url=…` · `POST /api/router/certificates` ·
-//! `GET|POST|DELETE /api/router/session`.
+//! `GET /api/router/routes` · `GET /api/router/explain?url=…` · `GET /api/router/activity` · `POST /api/router/certificates` ·
+//! `GET|POST|DELETE /api/router/session` · `GET /api/router/session/doors` · `GET /api/router/session/oidc` and `…/return`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,94 @@ pub struct Session {
     pub subject: String,
     /// What it may do: `read`, `write`, `admin`, `metrics`, `service`.
     pub scopes: Vec<String>,
+}
+
+/// How browsers can sign in, besides with tokens and links: the answer of `/api/router/session/doors`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInDoors {
+    /// An issuer of OpenID Connect, if one is set.
+    pub oidc: Option<SignInDoor>,
+}
+
+/// An issuer at which people sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SignInDoor {
+    /// Its URL.
+    pub issuer: String,
+    /// The path, here, at which a browser sets out.
+    pub begin: String,
+}
+
+/// What a router does besides passing on: the answer of `GET /api/router/activity`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Activity {
+    /// What it did for all tenants together; for callers with the scope `metrics` or `admin`, and services.
+    pub totals: Option<ActivityTotals>,
+    /// The latest events that were asked for, oldest first.
+    pub events: Vec<ActivityEvent>,
+    /// The number of the last event, to ask for those after it.
+    pub last: u64,
+}
+
+/// What a router did since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActivityTotals {
+    /// How often each kind of thing happened.
+    pub counts: BTreeMap<ActivityKind, u64>,
+    /// What multicast has done.
+    pub multicast: MulticastCounts,
+}
+
+/// What happened to a request on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivityKind {
+    /// An endpoint gave no answer, and one is asked again: mostly another one, or the same if there is no other.
+    Retried,
+    /// An answer is late, and a second endpoint is asked, too.
+    Hedged,
+    /// An answer broke off or stood still, and goes on from another endpoint, or a new connection to the same if there is no other.
+    Resumed,
+    /// The answer was not the one that was wanted, and others were asked; one had it.
+    Found,
+    /// The same, and nobody had it.
+    Missed,
+}
+
+/// Something that happened to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActivityEvent {
+    /// Counts up from 1 at each start of the router.
+    pub number: u64,
+    /// The router's clock, Unix milliseconds.
+    pub at_unix_ms: u64,
+    /// What happened.
+    pub kind: ActivityKind,
+    /// The name that was asked for.
+    pub name: String,
+    /// Where the request was before.
+    pub from_site: Option<String>,
+    /// The same: the endpoint.
+    pub from_endpoint: Option<String>,
+    /// Where it is now; nowhere if nobody had it.
+    pub to_site: Option<String>,
+    /// The same: the endpoint, where this router knows it.
+    pub to_endpoint: Option<String>,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// What a router sent by multicast.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MulticastCounts {
+    /// Answers that went to groups.
+    pub answers: u64,
+    /// Routers in those groups.
+    pub members: u64,
+    /// Octets of these answers, each counted once.
+    pub body_bytes: u64,
+    /// Octets that were not sent once more to each other member.
+    pub saved_bytes: u64,
 }
 
 /// A name that stands for several functions in a row: an item of `GET /api/router/paths`.
@@ -276,5 +365,24 @@ impl std::fmt::Debug for CertificateRequest {
             .field("site", site)
             .field("names", names)
             .finish_non_exhaustive()
+    }
+}
+
+// === impl ActivityKind ===
+
+impl ActivityKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Retried, Self::Hedged, Self::Resumed, Self::Found, Self::Missed];
+
+    /// The word in documents and labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retried => "retried",
+            Self::Hedged => "hedged",
+            Self::Resumed => "resumed",
+            Self::Found => "found",
+            Self::Missed => "missed",
+        }
     }
 }

@@ -20,12 +20,14 @@ use axum::response::{IntoResponse, Response};
 use flame_credentials::{Peer, Role};
 use serde::{Deserialize, Serialize};
 
-use crate::keys::{Claims, KeyError, Keyring, unix_seconds};
+use crate::keys::{self, Claims, Grant, KeyError, Keyring, unix_seconds};
 use crate::links;
 use crate::problem::Failure;
 
 /// The tenant of callers that need not say who they are.
 pub const DEFAULT_TENANT: &str = "default";
+/// Who callers on this machine are, where none of them need say so.
+pub const LOOPBACK: &str = "loopback";
 /// The header in which a service says for which tenant it acts.
 pub const TENANT_HEADER: &str = "flame-tenant";
 
@@ -218,6 +220,19 @@ impl Authority {
         Ok(SignedIn { caller: Caller::from(claims), token: Some((token, life)) })
     }
 
+    /// Whether it can make tokens: there are keys, and a private one among them.
+    #[must_use]
+    pub fn issues(&self) -> bool {
+        self.keyring.as_ref().is_some_and(|keyring| keys::signer(keyring.folder()).is_ok())
+    }
+
+    /// Signs a browser in as somebody who was made known elsewhere: with a token of its own, of `grant`.
+    pub fn admit(&self, grant: &Grant) -> Result<SignedIn, Failure> {
+        let keyring = self.keyring.as_ref().ok_or_else(|| unauthorised("tokens are not taken here"))?;
+        let (token, claims) = keys::issue(keyring.folder(), grant).map_err(|error| Failure::internal(&error))?;
+        Ok(SignedIn { caller: Caller::from(claims), token: Some((token, grant.life)) })
+    }
+
     /// Whether a connection is who calls. One of a router is not, except for another router: what comes over it is
     /// what the router's clients ask for.
     fn knows(&self, peer: &Peer) -> bool {
@@ -275,7 +290,7 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 
 impl Caller {
     fn local() -> Self {
-        let (tenant, subject) = (DEFAULT_TENANT.to_owned(), "loopback".to_owned());
+        let (tenant, subject) = (DEFAULT_TENANT.to_owned(), LOOPBACK.to_owned());
         Self { tenant, subject, names: None, part: None, scopes: Scope::ALL.to_vec() }
     }
 

@@ -46,14 +46,22 @@ impl Bundle {
     /// # Panics
     /// When it does not become ready; the message holds its log.
     pub async fn up_for_others() -> Self {
-        let mut bundle = Self::start("0.0.0.0:0", &[]).await;
+        Self::up_for_others_with(&[]).await
+    }
+
+    /// The same, with further arguments of `flame up`.
+    ///
+    /// # Panics
+    /// When it does not become ready; the message holds its log.
+    pub async fn up_for_others_with(arguments: &[&str]) -> Self {
+        let mut bundle = Self::start("0.0.0.0:0", arguments).await;
         bundle.router = bundle.router.replace("0.0.0.0", "127.0.0.1");
         let issued = bundle.json(&["token", "issue", "--scope", "read,write"]);
         bundle.token = Some(issued["token"].as_str().expect("a token").to_owned());
         bundle
     }
 
-    /// The same, with further arguments of `flame up`.
+    /// Starts everything on loopback with further arguments of `flame up`.
     ///
     /// # Panics
     /// When it does not become ready; the message holds its log.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use flame_media_tests::players::browser;
-use flame_test_kit::{Bundle, clips};
+use flame_test_kit::{Bundle, Scratch, clips};
 use serde_json::{Value, json};
 
 /// Brings a file in under a title; gives its identifier.
@@ -155,4 +155,34 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     assert_eq!((&reading["tag"], &reading["poster"]), (&json!("read only"), &json!(true)), "{seen:#}");
     assert_eq!((&reading["upload"], &seen["changes"]), (&json!(false), &json!(0)), "{seen:#}");
     assert!(seen["again"].as_str().is_some_and(|said| said.contains("used before")), "{seen:#}");
+}
+
+/// People come back from an issuer of OpenID Connect that nobody here wrote as who they are, with what their claims give them and no more.
+#[tokio::test]
+async fn people_sign_in_at_an_issuer_of_openid_connect() {
+    let [port] = flame_test_kit::ports::free_tcp();
+    let folder = Scratch::new("oidc");
+    let (file, secret) = (folder.join("oidc.toml"), "a secret/of its own");
+    let text = format!(
+        "[oidc]\nissuer = \"http://localhost:{port}\"\nclient_id = \"flame\"\nclient_secret = \"{secret}\"\nask = [\"roles\"]\nscopes_claim = \"roles\"\n"
+    );
+    std::fs::write(&file, text).expect("scratch is writable");
+    let bundle = Bundle::up_for_others_with(&["--oidc", file.to_str().expect("scratch is UTF-8")]).await;
+    let port = port.to_string();
+    let arguments = [bundle.router(), "--port", &port, "--secret", secret].map(str::to_owned);
+    let seen = browser::node("oidc.mjs", arguments.to_vec()).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("oidc.mjs prints one JSON object");
+
+    let writer = &seen["writer"];
+    assert_eq!((&writer["who"], &writer["upload"]), (&json!("writer of default"), &json!(true)), "{seen:#}");
+    assert_eq!(writer["called"], json!(format!("Sign in at localhost:{port}")), "{seen:#}");
+    let cookies = json!([{ "name": "flame-session", "httpOnly": true, "sameSite": "Strict" }]);
+    assert_eq!((&writer["cookies"], &writer["cookie"]), (&cookies, &json!("")), "no script can read it: {seen:#}");
+    assert_eq!((&writer["kept"], &writer["alert"]), (&json!(0), &json!("")), "{seen:#}");
+    assert!(writer["address"].as_str().is_some_and(|address| !address.contains("code")), "{seen:#}");
+
+    let nobody = &seen["nobody"];
+    assert_eq!((&nobody["who"], &nobody["cookies"]), (&json!(""), &json!([])), "{seen:#}");
+    assert!(nobody["alert"].as_str().is_some_and(|alert| alert.contains("may do nothing here")), "{seen:#}");
+    assert!(seen["cancelled"].as_str().is_some_and(|alert| alert.contains("signed nobody in")), "{seen:#}");
 }

@@ -13,6 +13,7 @@ use flame_service_host::config::Span;
 use serde::{Deserialize, Serialize};
 
 pub use crate::multicast::MulticastConfig;
+pub use crate::oidc::OidcConfig;
 pub use crate::search::{SearchConfig, Searchable};
 pub use crate::session::SessionConfig;
 pub use crate::sticky::{StickyBy, StickyConfig};
@@ -54,6 +55,8 @@ pub struct Config {
     pub sticky: Vec<StickyConfig>,
     /// Browsers that signed in.
     pub session: SessionConfig,
+    /// Where people sign in, besides with tokens and links.
+    pub oidc: Option<OidcConfig>,
 }
 
 /// `[[paths]]`: a name that stands for several functions in a row.
@@ -205,6 +208,7 @@ impl Default for Config {
             paths: Vec::new(),
             sticky: Vec::new(),
             session: SessionConfig::default(),
+            oidc: None,
         }
     }
 }

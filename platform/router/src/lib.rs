@@ -5,14 +5,16 @@
 //! (`Authorization` passes untouched), and keeps nothing: after a restart the endpoints register again.
 //!
 //! Reading order: [`config`], `registry` (the shared routing tables), `peers` and `static_entries` (who else fills them),
-//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `session` (who is signed in), `search` (where it goes on), `multicast` (one answer to many), `neighbours` (who may take part),
-//! `reload` (what follows the files), `http` (the router's own page and API). The decisions stand in `flame_naming`.
+//! `trust` (who may), `proxy` (a request's way through), `sticky` (whose it is), `session` (who is signed in), `oidc` (and where), `search` (where it goes on), `multicast` (one answer to many), `neighbours` (who may take part),
+//! `reload` (what follows the files), `activity` (what happened to requests), `http` (the router's own page and API). The decisions stand in `flame_naming`.
 
+mod activity;
 pub mod config;
 mod cookie;
 mod http;
 mod multicast;
 mod neighbours;
+mod oidc;
 #[doc(hidden)]
 pub mod parsers;
 mod peers;
@@ -42,6 +44,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use multicast::{Multicast, MulticastConfig};
+use oidc::flow::Door;
 use peers::{Peers, Wanted};
 use proxy::Proxy;
 use registry::Registry;
@@ -79,9 +82,12 @@ where
     let paths = config.paths().map_err(unopened("paths"))?;
     let sticky = Arc::new(Sticky::new(&config.sticky).map_err(unopened("sticky names"))?);
     let sessions = Sessions::new(&config.session).map_err(unopened("names of `[session]`"))?;
+    let door = config.oidc.clone().map(|oidc| Door::open(oidc, host.authority()).map(Arc::new)).transpose();
+    let door = door.map_err(unopened("issuer of `[oidc]`"))?;
     let certificate = host.certificate().cloned();
     let (endpoints_max, repeats) = (config.limits.endpoints, config.upstream.repeats());
     let registry = Registry::new(site.clone(), &sites, endpoints_max, repeats, certificate.clone());
+    registry.activity().register(host.metrics());
     if let Some(file) = &config.static_entries {
         let entries = StaticEntries::open(file, registry.clone()).map_err(unopened("static entries"))?;
         host.spawn("static entries", |stop| entries.watch(stop));
@@ -112,6 +118,7 @@ where
     });
     let explained =
         explained.merge(http::routes::routes(territory.clone(), registry.clone(), Arc::clone(&sticky), paths.clone()));
+    let explained = explained.merge(http::activity::routes(registry.clone(), multicast.clone()));
     let connector = connector::connector(proxy::http_connector(&config), certificate.as_ref());
     let connector = connector.map_err(unopened("certificate"))?;
     let rules = (searches, paths, sticky);
@@ -139,6 +146,7 @@ where
     let private = private.merge(http::session::private());
     let public = http::page::routes().merge(http::certificates::routes(issuer));
     let public = public.merge(http::session::public(host.authority().clone()));
+    let public = public.merge(http::oidc::public(door, host.authority().clone()));
     Ok(host.serve(Routes { private, public }))
 }
 

@@ -33,6 +33,7 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes as Octets;
+use flame_api::router::MulticastCounts;
 use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::Label;
 use flame_naming::group::Rules;
@@ -186,6 +187,11 @@ impl Multicast {
             measurements: Measurements::new(metrics),
         }));
         Ok(Some((multicast, heard)))
+    }
+
+    /// What it has sent.
+    pub(crate) fn counts(&self) -> MulticastCounts {
+        self.0.measurements.counts()
     }
 
     /// Owns the transfers until `stop`; then it cuts them and waits for their tasks.

@@ -21,6 +21,7 @@ use flame_naming::table::{Held, NotTurned, Registered};
 use flame_naming::{Choice, Destination, EndpointId, Label, Lease, Lot, Moment, Name, NoChoice, Refused, State};
 use tokio::sync::Notify;
 
+use crate::activity::Activity;
 use crate::refusals::Refusals;
 
 pub(crate) use call::Call;
@@ -39,6 +40,7 @@ struct Parts {
     /// This router's certificate, if it has one: then other routers are asked over TLS.
     own: Option<Current>,
     refusals: Refusals,
+    activity: Activity,
     began: Instant,
 }
 
@@ -64,8 +66,13 @@ impl Registry {
     pub(crate) fn new(site: Label, sites: &Sites, limit: usize, repeats: Limits, own: Option<Current>) -> Self {
         let known = Known { atlas: Atlas::new(site, sites, limit), routers: routers(sites), repeats };
         let (known, changed, kills) = (Mutex::new(known), Notify::new(), Kills::default());
-        let (refusals, began) = (Refusals::default(), Instant::now());
-        Self(Arc::new(Parts { known, changed, kills, own, refusals, began }))
+        let (refusals, activity, began) = (Refusals::default(), Activity::default(), Instant::now());
+        Self(Arc::new(Parts { known, changed, kills, own, refusals, activity, began }))
+    }
+
+    /// What happened to requests on their way.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.0.activity
     }
 
     /// Takes other sites and limits.

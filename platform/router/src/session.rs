@@ -10,17 +10,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 use flame_naming::name::NameError;
 use flame_naming::{Mount, Name, Target};
-use flame_service_host::Encrypted;
 use serde::{Deserialize, Serialize};
 
 use crate::cookie;
 
 /// The cookie.
 const COOKIE: &str = "flame-session";
+/// That of a browser on its way to an issuer and back.
+const ON_THE_WAY: &str = "flame-sign-in";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What pages of others may do: everything but be of this origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox allow-downloads allow-forms allow-popups allow-scripts");
@@ -98,9 +99,31 @@ impl Session {
 }
 
 /// The cookie of a browser that has signed in for `life`, as `Set-Cookie` wants it; an empty token signs out.
-pub(crate) fn set(token: &str, life: Duration, over_tls: Option<&Encrypted>) -> Option<HeaderValue> {
-    let secure = if over_tls.is_some() { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={token}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", life.as_secs());
+pub(crate) fn set(token: &str, life: Duration, is_secure: bool) -> Option<HeaderValue> {
+    set_cookie(COOKIE, token, "/", life, ("Strict", is_secure))
+}
+
+/// The cookie of a browser that is on its way to an issuer and back within `life`; an empty one ends it. Browsers bring it when the issuer
+/// sends them back, which is another site (so `Lax`), and to nothing but `path`, where they come back.
+pub(crate) fn on_the_way(carried: &str, path: &str, life: Duration, is_secure: bool) -> Option<HeaderValue> {
+    set_cookie(ON_THE_WAY, carried, path, life, ("Lax", is_secure))
+}
+
+/// What a browser that was on its way brings back.
+pub(crate) fn brought(headers: &mut HeaderMap) -> Option<String> {
+    cookie::take(headers, ON_THE_WAY).and_then(|carried| String::from_utf8(carried).ok())
+}
+
+fn set_cookie(
+    name: &str,
+    value: &str,
+    path: &str,
+    life: Duration,
+    (sites, is_secure): (&str, bool),
+) -> Option<HeaderValue> {
+    let secure = if is_secure { "; Secure" } else { "" };
+    let life_s = life.as_secs();
+    let text = format!("{name}={value}; Path={path}; Max-Age={life_s}; HttpOnly; SameSite={sites}{secure}");
     let mut value = HeaderValue::from_str(&text).ok()?;
     value.set_sensitive(true);
     Some(value)

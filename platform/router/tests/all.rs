@@ -1,5 +1,7 @@
 //! The router on real sockets, between real clients and real little services.
 
+#[path = "all/activity.rs"]
+mod activity;
 #[path = "all/clocks.rs"]
 mod clocks;
 #[path = "all/contract.rs"]
@@ -36,6 +38,8 @@ mod multicast_broken;
 mod multicast_kinds;
 #[path = "all/multicast_switch.rs"]
 mod multicast_switch;
+#[path = "all/oidc.rs"]
+mod oidc;
 #[path = "all/page.rs"]
 mod page;
 #[path = "all/passing.rs"]

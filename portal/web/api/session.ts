@@ -2,14 +2,18 @@
 // turns it into `Authorization` for the services of the bundle.
 
 import { signal } from '@preact/signals';
-import { token as given } from '../pure/route';
-import { asked, send } from './http';
-import type { Session } from './types';
+import { refusal, token as given } from '../pure/route';
+import { notSignedIn } from '../pure/words';
+import { admitted, asked, send } from './http';
+import type { Session, SignInDoors } from './types';
 
 const PATH = '/api/router/session';
 
 /** Nothing before it is known, and where a token is wanted that nobody has given. */
 export const session = signal<Session | null>(null);
+
+/** Why the issuer has sent back whoever wanted to sign in there. */
+export const refused = signal('');
 
 /** Whether who looks may do what needs this scope. */
 export function may(scope: string): boolean {
@@ -19,7 +23,9 @@ export function may(scope: string): boolean {
 /** Takes a token out of the address, and so out of the bar and the history, signs in with it, and finds out who that is. */
 export async function admit(): Promise<void> {
   const found = given(location.hash);
-  if (found !== null) history.replaceState(null, '', location.pathname);
+  const word = refusal(location.hash);
+  if (word !== null) refused.value = notSignedIn(word);
+  if (found !== null || word !== null) history.replaceState(null, '', location.pathname);
   await look();
   const now = session.value;
   if (found === null || (now !== null && isOpen(now))) return;
@@ -31,7 +37,13 @@ export async function admit(): Promise<void> {
 /** Signs in with a token or a link's. */
 export async function enter(token: string): Promise<void> {
   session.value = await (await send('POST', PATH, undefined, { authorization: `Bearer ${token.trim()}` })).json() as Session;
-  asked.value = false;
+  refused.value = '';
+  admitted();
+}
+
+/** How one can sign in, besides with a token or a link. */
+export async function doors(): Promise<SignInDoors> {
+  return (await send('GET', `${PATH}/doors`)).json() as Promise<SignInDoors>;
 }
 
 export async function leave(): Promise<void> {

@@ -51,6 +51,16 @@ export type Channel = {
 };
 export type Doors = { rtmp: string | null; srt: string | null; whip: boolean; push: boolean };
 
+export type ActivityKind = 'retried' | 'hedged' | 'resumed' | 'found' | 'missed';
+export type ActivityEvent = {
+  number: number; at_unix_ms: number; kind: ActivityKind; name: string; from_site: string | null; from_endpoint: string | null;
+  to_site: string | null; to_endpoint: string | null; why: string;
+};
+export type Activity = {
+  totals: { counts: Partial<Record<ActivityKind, number>>; multicast: { answers: number; members: number; body_bytes: number; saved_bytes: number } } | null;
+  events: ActivityEvent[]; last: number;
+};
+export type SignInDoors = { oidc: { issuer: string; begin: string } | null };
 export type Endpoint = {
   name: string; endpoint: string; address: string; site: string; state: 'booted' | 'connected' | 'draining' | 'killed';
   expires_in_ms: number; weight: number; capacity: number | null;

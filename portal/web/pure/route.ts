@@ -62,6 +62,12 @@ export function token(hash: string): string | null {
   return new URLSearchParams(hash.replace(/^#/, '')).get('token');
 }
 
+/** Why the issuer at which somebody wanted to sign in has sent them back, in a word: `#/?refused=nobody`. */
+export function refusal(hash: string): string | null {
+  const [, behind = ''] = hash.split('?');
+  return new URLSearchParams(behind).get('refused');
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -57,3 +57,27 @@ export function parted(name: string): { asset: string | null; rest: string } {
   const [, asset, rest = ''] = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\/(.+))?$/i.exec(name) ?? [];
   return { asset: asset ?? null, rest };
 }
+
+const NOT_SIGNED_IN: Record<string, string> = {
+  busy: 'Many people sign in just now: try again in a moment.',
+  open: 'You came by a way on which others could listen: come by https://, or ask whoever runs this.',
+  issuer: 'The issuer cannot be used just now; the router\'s log says why.',
+  unknown: 'This sign-in was not begun in this browser, or too long ago: begin again.',
+  refused: 'The issuer has signed nobody in.',
+  nobody: 'You are known to the issuer, but may do nothing here: ask whoever runs this for a role.',
+};
+
+/** What is said to somebody whom the issuer has sent back with this word; nothing where the word is none of ours. */
+export function notSignedIn(word: string | null): string {
+  return (word !== null && Object.hasOwn(NOT_SIGNED_IN, word) && NOT_SIGNED_IN[word]) || '';
+}
+
+/** What people call an issuer: its host, and where it has several realms, its path. */
+export function issuerName(url: string): string {
+  try {
+    const { host, pathname } = new URL(url);
+    return `${host}${pathname === '/' ? '' : pathname}`;
+  } catch {
+    return url;
+  }
+}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Endpoint, Peer, Standing } from '../api/types';
+import type { ActivityEvent, Endpoint, Peer, Standing } from '../api/types';
+import { SHOWN, joined, said } from '../pure/activity';
 import { csv, frames, lines, named, when } from '../pure/answers';
 import { findings, inputs, offset } from '../pure/findings';
 import { layout } from '../pure/graph';
@@ -8,11 +9,11 @@ import { pace } from '../pure/pace';
 import { below } from '../pure/pages';
 import { facts, sentence } from '../pure/record';
 import { DRAWN_MAX, figures, verdict, walk } from '../pure/provenance';
-import { read, token, write } from '../pure/route';
+import { read, refusal, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
 import { fronts, hops, saved } from '../pure/surrogates';
-import { ago, bytes, clock, figure, parted, quoted, rate, short, span } from '../pure/words';
+import { ago, bytes, clock, figure, issuerName, notSignedIn, parted, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
   test.each([
@@ -296,5 +297,46 @@ describe('pace', () => {
       { behind_s: 1, target_s: 0.6, ahead_s: 0.1 },
     ]) expect(pace(standing, 1.1, 0.3)).toBe(1);
     expect(pace({ behind_s: 9, target_s: 0.6, ahead_s: 2 }, 1, 0.3)).toBe(1.1);
+  });
+});
+
+describe('the way back from an issuer', () => {
+  test('says why nobody was signed in, in words of its own', () => {
+    expect(refusal('#/?refused=nobody')).toBe('nobody');
+    expect(refusal('#/library?q=refused')).toBeNull();
+    expect(read('#/?refused=nobody')).toEqual({ view: 'library', asset: null });
+    expect(notSignedIn('nobody')).toContain('may do nothing here');
+    for (const foreign of ['<b>Call 555</b>', 'toString', '', null]) expect(notSignedIn(foreign)).toBe('');
+  });
+  test('an issuer is called by its host and realm', () => {
+    expect(issuerName('https://login.example/')).toBe('login.example');
+    expect(issuerName('https://login.example/realms/media')).toBe('login.example/realms/media');
+    expect(issuerName('no url')).toBe('no url');
+  });
+});
+
+describe('activity', () => {
+  const event = (number: number, more: Partial<ActivityEvent> = {}): ActivityEvent => ({
+    number, at_unix_ms: 0, kind: 'retried', name: 'cdn.main', from_site: 'local', from_endpoint: 'e1', to_site: 'local', to_endpoint: 'e2', why: 'it broke off', ...more,
+  });
+  const told = (...events: ActivityEvent[]) => ({ totals: null, events, last: events.at(-1)?.number ?? 0 });
+  test('what is new comes first, nothing twice, and no more than is shown', () => {
+    const first = joined({ events: [], last: 0 }, told(event(1), event(2)));
+    expect(first.events.map(({ number }) => number)).toEqual([2, 1]);
+    expect(joined(first, told(event(2), event(3))).events.map(({ number }) => number)).toEqual([3, 2, 1]);
+    const many = joined(first, told(...Array.from({ length: 50 }, (_, at) => event(at + 3))));
+    expect(many.events).toHaveLength(SHOWN);
+    expect(many.events[0]!.number).toBe(52);
+  });
+  test('a router that began anew has forgotten what was before', () => {
+    const known = joined({ events: [], last: 0 }, told(event(40), event(41)));
+    expect(joined(known, told(event(1))).events.map(({ number }) => number)).toEqual([1]);
+  });
+  test('where it was, where it is, and why', () => {
+    expect(said(event(1))).toBe('cdn: e1 gave no answer (it broke off), e2 is asked');
+    expect(said(event(1, { kind: 'found', to_site: 'cloud', to_endpoint: '0123456789abcdef01234567', why: 'it said 404' })))
+      .toBe('cdn: not at e1 at local (it said 404), but at …01234567 at cloud');
+    expect(said(event(1, { kind: 'found', to_site: 'cloud', to_endpoint: null }))).toContain('but at cloud');
+    expect(said(event(1, { kind: 'missed', to_site: null, to_endpoint: null, why: 'it said 404; 3 more asked' }))).toBe('cdn: nowhere (it said 404; 3 more asked)');
   });
 });

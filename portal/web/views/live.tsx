@@ -9,6 +9,7 @@ import { May } from '../parts/may';
 import { Player } from '../parts/player';
 import { operands, request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
+import { write } from '../pure/route';
 import { ago } from '../pure/words';
 
 const REFRESH_MS = 2000;
@@ -42,8 +43,12 @@ export function Live() {
     const { key } = await (await send('POST', `/~streaming/channels/${id}/key`)).json() as { key: string };
     keep({ id, key });
   });
-  const end = (id: string) => act(async () => {
-    if (confirm('End this channel? What was sent stays playable.')) await send('POST', `/~streaming/channels/${id}/end`);
+  const [ended, setEnded] = useState<Channel | null>(null);
+  const end = (channel: Channel) => act(async () => {
+    if (!confirm('End this channel? What was sent stays playable.')) return;
+    await send('POST', `/~streaming/channels/${channel.id}/end`);
+    // Of a channel that nobody published to there is no recording.
+    setEnded(channel.state === 'idle' ? null : channel);
   });
   const all = channels.value?.items ?? [];
   const shown = all.find(({ id }) => id === watched);
@@ -62,6 +67,7 @@ export function Live() {
         ]),
       ]} />
       {(problem || channels.trouble) && <p class="notice" role="status">{problem || channels.trouble}</p>}
+      {ended && <p class="notice" role="status">{ended.title} has ended; <a href={write({ view: 'library', asset: ended.id })}>its recording</a> is in the library.</p>}
       {shown && <div class="stage"><h3>{shown.title}</h3><Player key={shown.id} url={`/~streaming/${shown.id}/index.m3u8`} live={shown.state === 'live'} /></div>}
       {channels.value && all.length === 0 && <p class="quiet">No channel is open.</p>}
       <ul class="plain">
@@ -74,7 +80,7 @@ export function Live() {
                 <button type="button" disabled={channel.state === 'idle'} onClick={() => setWatched(channel.id)}>Watch</button>
                 <May>
                   <button type="button" onClick={() => renew(channel.id)}>New key</button>
-                  <button type="button" class="grave" onClick={() => end(channel.id)}>End</button>
+                  <button type="button" class="grave" onClick={() => end(channel)}>End</button>
                 </May>
               </span>
             </div>

@@ -4,6 +4,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Endpoint, Page, Peer, ServicePath, Standing } from '../api/types';
+import { Activity } from '../parts/activity';
 import { Equivalent } from '../parts/equivalent';
 import { Plot } from '../parts/plot';
 import { Sites } from '../parts/sites';
@@ -82,6 +83,7 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
           ))}</ul>
         </section>
       )}
+      <Activity />
       <Surrogate />
       <section aria-labelledby="measured-title">
         <div class="row spread">

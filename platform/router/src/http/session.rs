@@ -41,8 +41,8 @@ async fn show(caller: Caller) -> Json<Session> {
 async fn sign_in(State(authority): State<Authority>, request: Request) -> FailureResult<Response> {
     let SignedIn { caller, token } = authority.sign_in(request.headers())?;
     let mut answer = Json(described(&caller)).into_response();
-    let over_tls = request.extensions().get::<Encrypted>();
-    let cookie = token.and_then(|(token, life)| session::set(&token, life, over_tls));
+    let is_secure = request.extensions().get::<Encrypted>().is_some();
+    let cookie = token.and_then(|(token, life)| session::set(&token, life, is_secure));
     answer.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
@@ -51,7 +51,8 @@ async fn sign_in(State(authority): State<Authority>, request: Request) -> Failur
 /// Signs a browser out. The token goes on to count for who holds it elsewhere; `flame token revoke` ends it.
 #[utoipa::path(delete, path = "/api/router/session", responses((status = 204, description = "the cookie is gone")))]
 async fn sign_out(request: Request) -> Response {
-    let cookie = session::set("", Duration::ZERO, request.extensions().get::<Encrypted>());
+    let is_secure = request.extensions().get::<Encrypted>().is_some();
+    let cookie = session::set("", Duration::ZERO, is_secure);
     let mut answer = StatusCode::NO_CONTENT.into_response();
     answer.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     answer

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use flame_api::router::ActivityKind;
 use flame_naming::peers::Key;
 use flame_naming::search::{Budget, Outcome, Reason, Rule, Search, Step, Surrogate, Trail, Visit};
 use flame_naming::{EndpointId, Label, Moment};
@@ -91,6 +92,11 @@ impl Quest<'_> {
         first: Result<Response, Fault>,
         began: Moment,
     ) -> Result<Response, Fault> {
+        let from = first.as_ref().ok().and_then(|answer| answer.extensions().get::<AnsweredBy>().cloned());
+        let from = from.or_else(|| outgoing.tried.last().map(|(site, key)| AnsweredBy(site.clone(), key.clone())));
+        let why =
+            first.as_ref().map_or_else(ToString::to_string, |answer| format!("it said {}", answer.status().as_u16()));
+        let (mut steps, mut asked) = (0_u32, None);
         let mut stepped = self.first(outgoing, first, began);
         let settled = loop {
             let Stepped { outcome, from_authority, is_lost } = stepped;
@@ -110,6 +116,11 @@ impl Quest<'_> {
                 break self.give_up(outgoing);
             };
             tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");
+            steps += 1;
+            asked = Some(match &step {
+                Step::Surrogate { key, site } => (site.clone(), Some(key.endpoint.clone())),
+                Step::Site(site) => (site.clone(), None),
+            });
             stepped = match step {
                 Step::Surrogate { key, site } => {
                     let mut those = surrogates.iter().filter(|one| one.key == key && one.site == site);
@@ -127,6 +138,16 @@ impl Quest<'_> {
         if settled.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
             // Others could: it is them, and not the request.
             self.failed.iter().for_each(|(site, key)| self.parties.registry.failed(site, key));
+        }
+        if steps > 0 {
+            let is_found = settled
+                .as_ref()
+                .is_ok_and(|answer| self.rule.reason(answer.status().as_u16(), has_retry_after(answer)).is_none());
+            let kind = if is_found { ActivityKind::Found } else { ActivityKind::Missed };
+            let from = from.as_ref().map(|AnsweredBy(site, key)| (site, &key.endpoint));
+            let to = asked.as_ref().filter(|_| is_found).map(|(site, endpoint)| (site, endpoint.as_ref()));
+            let why = format!("{why}; {steps} more asked");
+            self.parties.registry.activity().note(kind, &outgoing.forward.destination.name, from, to, why);
         }
         let is_own = settled.is_err();
         self.show(outgoing, is_own);

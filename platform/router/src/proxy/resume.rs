@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use flame_api::router::ActivityKind;
 use flame_naming::Forward;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
@@ -111,7 +112,7 @@ impl Resumable {
         Box::pin(async move {
             let registry = &self.resumer.registry;
             let to = &self.forward.destination;
-            let mut tried = vec![broken];
+            let (mut tried, broken) = (vec![broken.clone()], broken);
             for asked in 0..ASKED_MAX {
                 let call = match registry.call(to, &tried, None) {
                     Err(_) if or_same && asked == 0 => registry.call(to, &[], None).ok()?,
@@ -131,6 +132,10 @@ impl Resumable {
                 };
                 if let Some(skip) = self.skip(sent, answer.status(), answer.headers()) {
                     tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
+                    let (from, now_at) = ((&broken.0, &broken.1), (&call.site, Some(&call.choice.endpoint)));
+                    let how = if or_same { "it broke off" } else { "it stood still" };
+                    let why = format!("{how} after {sent} bytes");
+                    registry.activity().note(ActivityKind::Resumed, &to.name, Some(from), Some(now_at), why);
                     return Some(Rest { body: answer.into_body(), call, skip });
                 }
             }

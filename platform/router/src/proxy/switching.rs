@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use flame_api::router::ActivityKind;
 use flame_naming::{Destination, EndpointId, Label, NoChoice};
 use http_body::{Body as _, Frame};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::{GiveUp, Stalled};
 use super::fault::Fault;
@@ -63,6 +64,17 @@ impl Parties {
                 break;
             }
             outgoing.hops_taken += u32::from(last.is_some());
+            if let (Some(fault), Some((site, key))) = (&last, outgoing.tried.last()) {
+                let now_at = (&call.site, Some(&call.choice.endpoint));
+                let activity = self.registry.activity();
+                activity.note(
+                    ActivityKind::Retried,
+                    &to.name,
+                    Some((site, &key.endpoint)),
+                    Some(now_at),
+                    fault.to_string(),
+                );
+            }
             let (call, outcome) = self.race(outgoing, call, &mut broken).await;
             let lost = match outcome {
                 Ok(got) => return self.pass_on(got, call, outgoing),
@@ -116,7 +128,7 @@ impl Parties {
             let is_late_first = call.hedge_after < outgoing.budget.deadline;
             let watch = if is_late_first { Watch::Callers } else { Watch::Own };
             let mut first = pin!(self.ask(outgoing, &call, watch));
-            let mut wait = call.hedge_after;
+            let (mut wait, began) = (call.hedge_after, Instant::now());
             loop {
                 let late = async {
                     tokio::time::sleep(wait).await;
@@ -135,6 +147,10 @@ impl Parties {
                 }
                 if let Some(other) = self.registry.hedge(&to, &call, broken, key) {
                     tracing::debug!(%to, late = %call.choice.address, asked = %other.choice.address, "a second one is asked");
+                    let (from, now_at) =
+                        ((&call.site, &call.choice.endpoint), (&other.site, Some(&other.choice.endpoint)));
+                    let why = format!("no answer after {} ms", began.elapsed().as_millis());
+                    self.registry.activity().note(ActivityKind::Hedged, &to.name, Some(from), Some(now_at), why);
                     let other = if outgoing.is_wait { other.waiting() } else { other };
                     // In a box of its own: nearly every request does without.
                     let both = Box::pin(self.first_of(first, (outgoing, &call), &other));
