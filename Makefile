@@ -13,7 +13,7 @@ FLAME := $(CARGO_TARGET_DIR)/debug/flame
 # What a skipped check left behind: `loud_skip` of crates/test-kit appends to this file, `test` counts its lines.
 export FLAME_SKIPS := $(CARGO_TARGET_DIR)/flame-skips.txt
 
-.PHONY: help deps build run demo test fuzz bench soak images push test-images
+.PHONY: help deps build run demo test test-portal fuzz bench soak images push test-images
 
 help: ## list these targets
 	@echo "FLAME: make TARGET (build results in $(CARGO_TARGET_DIR))"
@@ -51,6 +51,14 @@ test: ## set up what tests need, then run the whole suite
 	cargo nextest run --locked --workspace
 	@if [ -s $(FLAME_SKIPS) ]; then \
 	  echo "SKIPPED, $$(wc -l < $(FLAME_SKIPS)) checks could not be made here:"; sed 's/^/  /' $(FLAME_SKIPS); fi
+
+test-portal: export GST_REGISTRY := $(CARGO_TARGET_DIR)/gstreamer-registry.bin
+test-portal: ## the part of it that is the portal: unit tests, and a person's way in Chromium
+	@tools/deps build run demo test
+	@portal/build --test
+	@media-tests/clips/fetch --all >/dev/null
+	@media-tests/judges/set-up
+	cargo nextest run --locked --workspace -E 'package(flame-media-tests) & test(/^portal/)'
 
 fuzz: deps ## run each fuzz target for a minute (fuzz/run TARGET... runs some)
 	@fuzz/run

@@ -15,7 +15,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::machine;
-use crate::process::Server;
+use crate::process::{self, Server};
 
 /// Time for `flame up` to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
@@ -121,6 +121,19 @@ impl Flame {
         let router = Url::parse(&format!("http://127.0.0.1:{port}"))?;
         let client = Client::new(router.clone(), None);
         Ok(Self { server, router, client, ready_after })
+    }
+
+    /// Uploads a file, to be played as it is. Gives its asset, and when it was acknowledged.
+    pub async fn put(&self, file: &Path) -> Result<(Uuid, Instant)> {
+        let mut url = self.client.url("ingest", "files/bench.mp4");
+        url.set_query(Some("chain=none"));
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail-with-body", "--noproxy", "*", "-T"]).arg(file).arg(url.as_str());
+        let (_, answer) = process::time(&mut curl).await?;
+        let answered = Instant::now();
+        let upload: Upload =
+            serde_json::from_str(&answer).with_context(|| format!("the upload was not taken: {answer}"))?;
+        Ok((upload.id, answered))
     }
 
     /// Waits until an upload is an asset. Gives its id.

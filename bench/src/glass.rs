@@ -5,7 +5,6 @@
 //! from each picture as it is shown. Encoder, services and browser share this machine. There is no peer: what a player keeps in hand
 //! follows from the playlist, and that is ours.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,11 +14,11 @@ use time::OffsetDateTime;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::Options;
 use crate::flame::{self, Flame};
 use crate::process::{self, Server};
 use crate::report::{Figure, Row, Section};
 use crate::samples::{Bound, Samples};
+use crate::{Options, judge};
 
 /// Promised 95th percentile, milliseconds.
 const P95_MAX_MS: f64 = 1000.0;
@@ -133,16 +132,11 @@ fn encoder(door: &str, epoch_s: i64) -> Command {
 }
 
 async fn watch(url: &str, epoch_s: i64, is_portal: bool) -> Result<Seen> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).context("the checkout has no root")?;
-    let ready = Command::new(root.join("media-tests/judges/set-up")).output().await.context("set up the judges")?;
-    ensure!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
-    let mut node = Command::new(root.join("tools/node"));
-    node.arg("node").arg(root.join("media-tests/judges/glass.mjs")).arg(url).arg(format!("{epoch_s}000"));
-    node.args(["--for-s", &ROUND.as_secs().to_string(), "--warm-s", &WARM.as_secs().to_string()]).kill_on_drop(true);
-    node.args(is_portal.then_some("--portal"));
-    let seen = node.output().await.context("run glass.mjs")?;
-    ensure!(seen.status.success(), "{}", String::from_utf8_lossy(&seen.stderr));
-    serde_json::from_slice(&seen.stdout).context("glass.mjs prints one JSON object")
+    let mut arguments =
+        vec![url.to_owned(), format!("{epoch_s}000"), "--for-s".to_owned(), ROUND.as_secs().to_string()];
+    arguments.extend(["--warm-s".to_owned(), WARM.as_secs().to_string()]);
+    arguments.extend(is_portal.then(|| "--portal".to_owned()));
+    judge::run("glass.mjs", &arguments).await
 }
 
 // === impl Player ===

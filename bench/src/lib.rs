@@ -12,6 +12,7 @@
 
 pub mod flame;
 pub mod glass;
+pub mod judge;
 pub mod ladder;
 pub mod live;
 pub mod load;
@@ -19,6 +20,7 @@ pub mod machine;
 pub mod multicast;
 pub mod nginx;
 pub mod peer;
+pub mod portal;
 pub mod process;
 pub mod proxies;
 pub mod report;

@@ -7,7 +7,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
 use flame_bench::{
-    Options, glass, ladder, live, machine, multicast, report, router, soak, startup, switching, upload, vcdn, vod,
+    Options, glass, ladder, live, machine, multicast, portal, report, router, soak, startup, switching, upload, vcdn,
+    vod,
 };
 
 /// Measures the product beside its peers
@@ -44,6 +45,8 @@ enum Benchmark {
     Live,
     /// Live, from the clock in the picture to the screen of a browser
     Glass,
+    /// The portal in a browser: its first view, and a map of 200 endpoints
+    Portal,
     /// A live channel with viewers for an hour: is memory flat? Not one of `all`
     Soak,
     /// What `switching` kills and stops
@@ -85,6 +88,7 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Multicast,
         Benchmark::Live,
         Benchmark::Glass,
+        Benchmark::Portal,
         Benchmark::Soak,
     ];
     let is_wanted = |one: &Benchmark| match args.benchmark {
@@ -118,6 +122,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Multicast => multicast::measure(options).await,
         Benchmark::Live => live::measure(options).await,
         Benchmark::Glass => glass::measure(options).await,
+        Benchmark::Portal => portal::measure(options).await,
         Benchmark::Soak => soak::measure(options).await,
     }
 }

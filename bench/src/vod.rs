@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use flame_api::ingest::Upload;
 use reqwest::Client;
 use tokio::process::Command;
 use tokio::time::sleep;
@@ -57,7 +56,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
     let nginx = Nginx::start(&workshop.path().join("nginx")).await?;
     let http = flame::http()?;
 
-    let (asset, _) = put(&flame, &clip).await?;
+    let (asset, _) = flame.put(&clip).await?;
     let segment = playlists(&http, &flame, asset).await?.swap_remove(0).join(SEGMENT)?;
     let bytes = get(&http, &segment).await?;
     std::fs::write(nginx.path(SEGMENT), &bytes)?;
@@ -147,7 +146,7 @@ async fn uploads<const N: usize>(
         let mut fetch = Command::new("media-tests/clips/fetch");
         let (_, path) = process::time(fetch.arg(recipe)).await.with_context(|| format!("make the clip {recipe}"))?;
         for round in 0..=options.rounds {
-            let (asset, answered) = put(flame, Path::new(path.trim())).await?;
+            let (asset, answered) = flame.put(Path::new(path.trim())).await?;
             for playlist in playlists(http, flame, asset).await? {
                 get(http, &playlist.join("0.m4s")?).await?;
             }
@@ -161,19 +160,6 @@ async fn uploads<const N: usize>(
         }
     }
     Ok(plays)
-}
-
-/// Uploads a file, to be played as it is. Gives its asset, and when it was acknowledged.
-async fn put(flame: &Flame, file: &Path) -> Result<(Uuid, Instant)> {
-    let mut url = flame.client.url("ingest", "files/bench.mp4");
-    url.set_query(Some("chain=none"));
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail-with-body", "--noproxy", "*", "-T"]).arg(file).arg(url.as_str());
-    let (_, answer) = process::time(&mut curl).await?;
-    let answered = Instant::now();
-    let upload: Upload =
-        serde_json::from_str(&answer).with_context(|| format!("the upload was not taken: {answer}"))?;
-    Ok((upload.id, answered))
 }
 
 /// Waits until the asset plays. Gives its media playlists, which are there, the pictures' first.
