@@ -24,6 +24,8 @@ mod parts;
 mod portal;
 #[path = "all/portal_library.rs"]
 mod portal_library;
+#[path = "all/portal_live.rs"]
+mod portal_live;
 #[path = "all/portal_views.rs"]
 mod portal_views;
 #[path = "all/sounds.rs"]

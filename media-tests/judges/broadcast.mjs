@@ -1,0 +1,74 @@
+// Makes a channel at the portal in headless Chromium, publishes to it as the page says, watches it, goes back in it, ends it and plays the
+// recording; prints one line of JSON: what was seen.
+//
+//   node broadcast.mjs URL --clip FILE [--pictures FOLDER]
+//
+// URL: the router. FILE: H.264 and AAC, a minute or longer; ffmpeg sends it in real time by RTMP.
+// Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
+// Nothing but loopback is spoken to.
+
+import { spawn } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
+const PATIENCE_MS = 20000;
+const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: { clip: { type: 'string' }, pictures: { type: 'string' } } });
+if (!url || !values.clip) {
+  console.error('usage: broadcast.mjs URL --clip FILE [--pictures FOLDER]');
+  process.exit(2);
+}
+
+const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+  one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
+const at = (page) => page.evaluate(() => document.querySelector('video')?.currentTime ?? 0);
+const plays = (page, span_s) => at(page).then((from_s) => page.waitForFunction(
+  ([from_s, span_s]) => document.querySelector('video')?.currentTime > from_s + span_s, [from_s, span_s], { timeout: PATIENCE_MS },
+).then(() => true, () => false));
+
+let browser, publisher;
+try {
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
+  const page = await browser.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.goto(`${url}/#/live`);
+  await page.getByLabel('Title', { exact: true }).fill('Tonight');
+  await page.getByRole('button', { name: 'Make a channel' }).click();
+  await page.locator('.addresses').waitFor({ timeout: PATIENCE_MS });
+  const [door] = await page.locator('.addresses code').allTextContents().then((all) => all.filter((one) => one.startsWith('rtmp:')));
+  const box = page.locator('li.panel', { has: page.locator('h3', { hasText: 'Tonight' }) });
+  const states = [await box.locator('.tag').textContent({ timeout: PATIENCE_MS })];
+  const said = [];
+  publisher = spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-i', values.clip, '-c', 'copy', '-f', 'flv', door], { stdio: ['ignore', 'ignore', 'pipe'] });
+  publisher.stderr.on('data', (text) => said.push(String(text)));
+  await box.locator('.tag.live').waitFor({ timeout: PATIENCE_MS });
+  states.push('live');
+  await box.getByRole('button', { name: 'Watch' }).click();
+  const watched = await plays(page, 5);
+  const live = await statistics(page);
+  if (values.pictures) await page.screenshot({ path: `${values.pictures}/broadcast.png`, fullPage: true });
+  // Back by four seconds, and on from there.
+  const before_s = await at(page);
+  await page.evaluate((to_s) => { document.querySelector('video').currentTime = to_s; }, before_s - 4);
+  const back = { to_s: before_s - 4, plays: await plays(page, 1), at_s: await at(page), before_s };
+  const failed = said.join('');
+  // Whoever publishes to a channel that ends is cut off, and says so.
+  await box.getByRole('button', { name: 'End' }).click();
+  const recording = page.getByRole('link', { name: 'its recording' });
+  await recording.waitFor({ timeout: PATIENCE_MS });
+  await recording.click();
+  await page.locator('#playing', { hasText: 'Tonight' }).waitFor({ timeout: PATIENCE_MS });
+  const replayed = await plays(page, 1);
+  await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = video.duration - 1; });
+  const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS }).then(() => true, () => false);
+  const duration_s = await page.evaluate(() => document.querySelector('video').duration);
+  console.log(JSON.stringify({ states, watched, live, back, recording: { replayed, ended, duration_s }, failed, errors }));
+} catch (error) {
+  console.error(`broadcast.mjs: ${error.message}`);
+  process.exitCode = 3;
+} finally {
+  publisher?.kill();
+  await browser?.close();
+}
