@@ -66,7 +66,15 @@ impl Seaweed {
     /// When it does not come up.
     pub async fn resume(&mut self) {
         let mut command = Command::new(repository().join("media-tests/judges/seaweedfs"));
-        command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.port.iceberg=0"]);
+        command.args([
+            "server",
+            "-ip=127.0.0.1",
+            "-ip.bind=127.0.0.1",
+            "-filer",
+            "-s3",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ]);
         command.arg(format!("-dir={}", self.folder.join("data").display()));
         command.arg(format!("-s3.config={}", self.folder.join("s3.json").display()));
         for (part, pair) in ["s3", "master", "volume", "filer"].into_iter().zip(self.ports.chunks(2)) {
@@ -95,5 +103,13 @@ impl Drop for Seaweed {
             let _ = server.kill();
             let _ = server.wait();
         }
+        // Killed, it leaves its sockets; their names end in its ports.
+        let left = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten().filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let is_ours = |port: &u16| name.ends_with(&format!("-{port}.sock"));
+            name.starts_with("seaweedfs-") && self.ports.iter().any(is_ours)
+        });
+        left.for_each(|entry| drop(fs::remove_file(entry.path())));
     }
 }

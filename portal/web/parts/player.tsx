@@ -26,6 +26,8 @@ const BACK_S = 2;
 const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
 const RECOVERIES_MAX = 2;
+/** How soon a channel that has nothing to play yet is asked again. */
+const AGAIN_MS = 1000;
 const NONE: readonly Chapter[] = [];
 
 type Played = { url: string; poster?: string; pictures?: Sprite[]; chapters?: readonly Chapter[]; live?: boolean };
@@ -45,6 +47,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
   useEffect(() => {
     const element = video.current!;
     let gone = false;
+    let again: ReturnType<typeof setTimeout> | undefined;
     const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0 };
     const waits = () => { if (last.began && !element.seeking) last.stalls += 1; };
     const plays = () => { last.began = true; };
@@ -68,6 +71,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       });
       hls.current = player;
       player.on(Player.Events.MANIFEST_PARSED, () => {
+        setTrouble('');
         setLevels(player.levels.map(({ height, bitrate }) => ({ height, bitrate })));
         element.play().catch(() => {});
       });
@@ -93,6 +97,10 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
         if (type === Player.ErrorTypes.MEDIA_ERROR && decodes && last.recoveries < RECOVERIES_MAX) {
           last.recoveries += 1;
           player.recoverMediaError();
+        } else if (live && type === Player.ErrorTypes.NETWORK_ERROR && !last.began) {
+          // It is live from its encoder's first word; its first segment comes seconds later.
+          setTrouble('Waiting for the first pictures.');
+          again = setTimeout(() => player.loadSource(url), AGAIN_MS);
         } else {
           setTrouble(decodes ? `Playback ended: ${details}` : 'This browser decodes none of the codecs that it is offered in.');
         }
@@ -128,6 +136,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
     }, LOOK_MS);
     return () => {
       gone = true;
+      clearTimeout(again);
       clearInterval(timer);
       clearInterval(pacing);
       element.removeEventListener('waiting', waits);

@@ -1,3 +1,5 @@
+//! What is asked of an issuer, what is believed of it, and what its people may do; with keys that sign as an issuer does.
+
 use flame_service_host::keys;
 use serde_json::json;
 
@@ -138,7 +140,7 @@ fn what_somebody_may_do_is_what_the_configuration_or_its_claims_say_and_never_mo
         ("248289761001", "default", "read")
     );
     assert_eq!(plain.life, Duration::from_secs(8 * 3600));
-    let told = grant("subject_claim = 'email'\ntenant_claim = 'team'\nscopes_claim = 'roles'\nlife = '10m'").unwrap();
+    let told = grant("subject_claim = 'email'\ntenant_claim = 'team'\nscopes_claim = 'roles'\nlife = '10min'").unwrap();
     assert_eq!(
         (told.subject.as_str(), told.tenant.as_str(), told.scope.as_str()),
         ("ann@video.example", "acme", "read write")

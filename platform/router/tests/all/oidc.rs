@@ -158,7 +158,7 @@ fn cookies(answer: &Response) -> Vec<String> {
 
 #[tokio::test]
 async fn who_signs_in_at_the_issuer_gets_a_token_of_the_routers_own_in_a_cookie() {
-    let met = Met::world("scopes_claim = 'roles'\nlife = '10m'").await;
+    let met = Met::world("scopes_claim = 'roles'\nlife = '10min'").await;
     let doors: SignInDoors = met.world.get("/api/router/session/doors").await.json().await.unwrap();
     assert_eq!(doors.oidc, Some(SignInDoor { issuer: met.issuer.url().to_string(), begin: BEGIN.to_owned() }));
 
