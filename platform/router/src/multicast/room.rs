@@ -1,5 +1,6 @@
-//! What answers may take of a router's memory: those that say how long they are all that they say, at once; the others more as they come,
-//! and half of the memory at most, so that they never crowd out those.
+//! What answers may take of a router's memory: those that say how long they are all that they say, at once; the others more as they come.
+//! Each of both kinds has a bound of its own below the whole, so that neither crowds out the other: three quarters for what is said, half
+//! for what is not. So a quarter is always left to the latter, and half to the former.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,28 +20,40 @@ const UNSAID_STEP_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Memory {
     free: Arc<Semaphore>,
-    all_kib: u32,
+    /// What of it is left to those that say how long they are.
+    said: Arc<Semaphore>,
+    /// What of it is left to the others.
+    unsaid: Arc<Semaphore>,
     pub(super) body_max_bytes: u64,
 }
 
 /// Room for one answer.
 #[derive(Debug)]
-pub(crate) struct Room(Mutex<OwnedSemaphorePermit>);
+pub(crate) struct Room(Mutex<Held>);
+
+/// Memory that is taken, of the whole and of its kind's share alike.
+#[derive(Debug)]
+struct Held {
+    of_all: OwnedSemaphorePermit,
+    of_kind: OwnedSemaphorePermit,
+}
 
 // === impl Memory ===
 
 impl Memory {
     pub(super) fn new(bytes: u64, body_max_bytes: u64) -> Self {
-        let all_kib = kib(bytes);
-        Self { free: Arc::new(Semaphore::new(all_kib as usize)), all_kib, body_max_bytes }
+        let all_kib = kib(bytes) as usize;
+        let [free, said, unsaid] =
+            [all_kib, all_kib - all_kib / 4, all_kib / 2].map(|share_kib| Arc::new(Semaphore::new(share_kib)));
+        Self { free, said, unsaid, body_max_bytes }
     }
 
     /// Room for another answer of the length that these fields state; where they state none, for the beginning of one.
     pub(crate) fn room_for(&self, headers: &HeaderMap) -> Option<Room> {
         match head::length(headers)? {
             Length::Stated(bytes) if bytes > self.body_max_bytes => None,
-            Length::Stated(bytes) => self.take(bytes),
-            Length::Unsaid => self.take_unsaid(self.body_max_bytes.min(UNSAID_STEP_BYTES)),
+            Length::Stated(bytes) => self.take(&self.said, bytes),
+            Length::Unsaid => self.take(&self.unsaid, self.body_max_bytes.min(UNSAID_STEP_BYTES)),
         }
     }
 
@@ -48,7 +61,7 @@ impl Memory {
     pub(crate) fn room_to_send(&self, headers: &HeaderMap) -> Option<Room> {
         match head::length(headers)? {
             Length::Stated(_) => self.room_for(headers),
-            Length::Unsaid => self.take_unsaid(u64::from(UNSAID_BLOCKS) * flame_multicast::BLOCK_MAX_BYTES as u64),
+            Length::Unsaid => self.take(&self.unsaid, u64::from(UNSAID_BLOCKS) * flame_multicast::BLOCK_MAX_BYTES as u64),
         }
     }
 
@@ -62,19 +75,15 @@ impl Memory {
             return false;
         }
         let wanted_bytes = bytes.next_multiple_of(UNSAID_STEP_BYTES).min(self.body_max_bytes);
-        let more = self.take_unsaid(wanted_bytes - held_bytes);
+        let more = self.take(&self.unsaid, wanted_bytes - held_bytes);
         more.map(|more| room.add(more)).is_some()
     }
 
-    fn take(&self, bytes: u64) -> Option<Room> {
-        let held = Arc::clone(&self.free).try_acquire_many_owned(kib(bytes) + OWN_KIB);
-        held.ok().map(|held| Room(Mutex::new(held)))
-    }
-
-    /// What says how long it is finds half of the memory free.
-    fn take_unsaid(&self, bytes: u64) -> Option<Room> {
-        let after = self.free.available_permits().checked_sub((kib(bytes) + OWN_KIB) as usize)?;
-        if after < (self.all_kib / 2) as usize { None } else { self.take(bytes) }
+    fn take(&self, share: &Arc<Semaphore>, bytes: u64) -> Option<Room> {
+        let wanted_kib = kib(bytes) + OWN_KIB;
+        let of_kind = Arc::clone(share).try_acquire_many_owned(wanted_kib).ok()?;
+        let of_all = Arc::clone(&self.free).try_acquire_many_owned(wanted_kib).ok()?;
+        Some(Room(Mutex::new(Held { of_all, of_kind })))
     }
 }
 
@@ -83,23 +92,25 @@ impl Memory {
 impl Room {
     /// How long a body may be that it holds.
     pub(super) fn bytes(&self) -> u64 {
-        let held_kib = self.lock().num_permits().saturating_sub(OWN_KIB as usize);
+        let held_kib = self.lock().of_all.num_permits().saturating_sub(OWN_KIB as usize);
         held_kib as u64 * 1024
     }
 
     /// Gives back what a body of so many bytes does not take.
     pub(super) fn holds_only(&self, bytes: u64) {
         let mut held = self.lock();
-        let spare = held.num_permits().saturating_sub((kib(bytes) + OWN_KIB) as usize);
-        drop(held.split(spare));
+        let spare = held.of_all.num_permits().saturating_sub((kib(bytes) + OWN_KIB) as usize);
+        drop((held.of_all.split(spare), held.of_kind.split(spare)));
     }
 
     fn add(&self, more: Self) {
-        let more = more.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.lock().merge(more);
+        let Held { of_all, of_kind } = more.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.lock();
+        held.of_all.merge(of_all);
+        held.of_kind.merge(of_kind);
     }
 
-    fn lock(&self) -> MutexGuard<'_, OwnedSemaphorePermit> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -111,6 +122,7 @@ fn kib(bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderValue, header};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -120,14 +132,19 @@ mod tests {
         HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from(bytes))])
     }
 
+    /// As much room as there is for answers with these fields.
+    fn all_of(memory: &Memory, headers: &HeaderMap) -> Vec<Room> {
+        std::iter::from_fn(|| memory.room_for(headers)).collect()
+    }
+
     #[test]
     fn what_states_no_length_takes_room_as_it_comes_and_never_more_than_half() {
         let memory = Memory::new(256 * MIB, 16 * MIB);
-        let unsaid: Vec<_> = std::iter::from_fn(|| memory.room_for(&HeaderMap::new())).collect();
+        let unsaid = all_of(&memory, &HeaderMap::new());
         assert!((110..=128).contains(&unsaid.len()), "{} answers", unsaid.len());
         assert!(!memory.grow(&unsaid[0], 2 * MIB), "others take it");
         // Those that say it find their half.
-        let said: Vec<_> = std::iter::from_fn(|| memory.room_for(&stated(16 * MIB))).collect();
+        let said = all_of(&memory, &stated(16 * MIB));
         assert!(said.len() >= 7 && memory.room_for(&stated(16 * MIB + 1)).is_none(), "{} answers", said.len());
         drop((unsaid, said));
         let one = memory.room_for(&HeaderMap::new()).unwrap();
@@ -136,6 +153,57 @@ mod tests {
         one.holds_only(10);
         assert_eq!(one.bytes(), 1024);
         drop(one);
-        assert_eq!(memory.free.available_permits(), 256 * 1024, "all of it came back");
+        let left = [&memory.free, &memory.said, &memory.unsaid].map(|share| share.available_permits());
+        assert_eq!(left, [256 * 1024, 192 * 1024, 128 * 1024], "all of it came back");
+    }
+
+    #[test]
+    fn what_states_its_length_leaves_a_quarter_to_what_does_not() {
+        let memory = Memory::new(256 * MIB, 16 * MIB);
+        let said = all_of(&memory, &stated(16 * MIB - 64 * 1024));
+        assert_eq!(said.len(), 12);
+        let sent: Vec<_> = std::iter::from_fn(|| memory.room_to_send(&HeaderMap::new())).collect();
+        assert_eq!(sent.len(), 15, "windows of 4 MiB in 64 MiB");
+        drop(sent);
+        let one = memory.room_for(&HeaderMap::new()).unwrap();
+        assert!(memory.grow(&one, 16 * MIB), "it grows beside them");
+    }
+
+    proptest! {
+        /// However room is taken and given back, each kind finds its share, and all of it comes back.
+        #[test]
+        fn neither_kind_takes_the_other_s_share(
+            steps in prop::collection::vec((any::<bool>(), 0u64..20 * MIB, any::<prop::sample::Index>(), 0u8..4), 0..200),
+        ) {
+            const OWN_BYTES: u64 = OWN_KIB as u64 * 1024;
+            let memory = Memory::new(256 * MIB, 16 * MIB);
+            let mut held: Vec<(bool, Room)> = Vec::new();
+            for (is_said, bytes, at, step) in steps {
+                let headers = if is_said { stated(bytes) } else { HeaderMap::new() };
+                match step {
+                    0 | 1 => held.extend(memory.room_for(&headers).map(|room| (is_said, room))),
+                    _ if held.is_empty() => {}
+                    2 => drop(held.swap_remove(at.index(held.len()))),
+                    _ => {
+                        let (is_said, room) = &held[at.index(held.len())];
+                        let (before, grown) = (room.bytes(), !is_said && memory.grow(room, bytes));
+                        prop_assert!(room.bytes() >= if grown { bytes } else { before });
+                    }
+                }
+                let of = |wanted: bool| held.iter().filter(|(is_said, _)| *is_said == wanted);
+                let taken = |wanted| of(wanted).map(|(_, room)| room.bytes() + OWN_BYTES).sum::<u64>();
+                prop_assert!(taken(true) <= 192 * MIB && taken(false) <= 128 * MIB, "{} {}", taken(true), taken(false));
+                prop_assert!(taken(true) + taken(false) <= 256 * MIB);
+                // Who finds nothing sees its own share used up, or the whole by both.
+                if is_said && bytes <= 16 * MIB && taken(true) + bytes + 2 * OWN_BYTES <= 128 * MIB {
+                    prop_assert!(memory.room_for(&headers).is_some());
+                }
+                if !is_said && taken(false) + 2 * MIB <= 64 * MIB {
+                    prop_assert!(memory.room_for(&headers).is_some());
+                }
+            }
+            drop(held);
+            prop_assert_eq!(memory.free.available_permits(), 256 * 1024);
+        }
     }
 }
