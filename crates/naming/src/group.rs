@@ -8,8 +8,9 @@
 //! is one that lacks every block so far. A group of one gets everything by unicast: it costs its link the same.
 //!
 //! Loss has consequences: a member that loses more than 5 % slows the link down once; one that still does, or loses
-//! half, gets the rest by unicast, and the others keep their multicast. A member that makes no progress is dismissed.
-//! No member can hold up, and no message can confuse, what another one gets.
+//! half, gets the rest by unicast, and the others keep their multicast. A member that makes no progress is dismissed: soon where it
+//! holds up another one, that has all there is while there is no room for more; else after as long as any connection may stand still,
+//! because a reader who holds up nobody goes at his own pace. No message can confuse what another one gets.
 //!
 //! It decides and never does: no sockets, no clock, no bytes. Reports arrive in any order, late or never; those about
 //! a round that is over are ignored, since the member will be asked again. Unicast arrives in order, or the member
@@ -50,8 +51,10 @@ pub struct Rules {
     pub report_patience: Duration,
     /// How long further reports are waited for after the first that lacks something.
     pub gather: Duration,
-    /// How long a member may owe a block without finishing any.
+    /// How long a member may owe a block without finishing any while it holds up another one.
     pub patience: Duration,
+    /// How long a member may owe a block without finishing any at all.
+    pub idle: Duration,
 }
 
 /// What a member lacks of a block.
@@ -145,6 +148,8 @@ pub struct Group {
     /// The number that the next block gets.
     next: u32,
     has_slowed: bool,
+    /// Since when one that has all there is waits for another one, that owes what there is no room beside.
+    held_up: Option<Moment>,
 }
 
 /// Share of lost symbols above which the link is slowed, then the member falls back.
@@ -178,6 +183,7 @@ impl Default for Rules {
             report_patience: Duration::from_millis(100),
             gather: Duration::from_millis(5),
             patience: Duration::from_secs(5),
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -188,7 +194,7 @@ impl Group {
     /// A group without members.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, members: BTreeMap::new(), stories: BTreeMap::new(), next: 0, has_slowed: false }
+        Self { rules, members: BTreeMap::new(), stories: BTreeMap::new(), next: 0, has_slowed: false, held_up: None }
     }
 
     /// Members now.
@@ -233,6 +239,7 @@ impl Group {
         for story in self.stories.values_mut() {
             story.joined(id, hears, now + self.rules.gather);
         }
+        self.compare(now);
         Ok(())
     }
 
@@ -255,6 +262,7 @@ impl Group {
             story.left(id);
             story.decide_if_complete(*block, &self.rules, &self.members, now, &mut acts);
         }
+        self.compare(now);
         acts
     }
 
@@ -273,6 +281,7 @@ impl Group {
             }
         }
         self.stories.insert(block, Story::begin(block, symbols.clamp(1, SYMBOLS_MAX), &self.members, &mut acts));
+        self.compare(now);
         (block, acts)
     }
 
@@ -298,6 +307,7 @@ impl Group {
             if need.counts_loss() {
                 self.judge(id, symbols, 0, &mut acts);
             }
+            self.compare(now);
         }
         if let Some(story) = self.stories.get_mut(&block) {
             story.decide_if_complete(block, &self.rules, &self.members, now, &mut acts);
@@ -344,10 +354,9 @@ impl Group {
                 story.decide(*block, &self.rules, &self.members, &mut acts);
             }
         }
-        let owes = |id: &MemberId| self.stories.values().any(|story| story.needs.contains_key(id));
-        let late = |member: &Member| member.progress + self.rules.patience <= now;
+        let is_late = |member: &Member| self.patience_ends(member) <= now;
         let slow: Vec<MemberId> =
-            self.members.iter().filter(|(id, member)| late(member) && owes(id)).map(|(id, _)| *id).collect();
+            self.members.iter().filter(|(id, member)| is_late(member) && self.owes(**id)).map(|(id, _)| *id).collect();
         for id in slow {
             self.dismiss(id, now, &mut acts);
         }
@@ -362,8 +371,24 @@ impl Group {
             Stage::Airing | Stage::Settled => None,
         });
         let owing = self.stories.values().flat_map(|story| story.needs.keys());
-        let patience = owing.filter_map(|id| Some(self.members.get(id)?.progress + self.rules.patience));
+        let patience = owing.filter_map(|id| self.members.get(id)).map(|member| self.patience_ends(member));
         listening.chain(patience).min()
+    }
+
+    /// When a member that owes something is dismissed, unless it finishes a block before.
+    fn patience_ends(&self, member: &Member) -> Moment {
+        let alone = member.progress + self.rules.idle;
+        self.held_up.map_or(alone, |since| alone.min(since.max(member.progress) + self.rules.patience))
+    }
+
+    fn owes(&self, id: MemberId) -> bool {
+        self.stories.values().any(|story| story.needs.contains_key(&id))
+    }
+
+    /// Takes note of whether somebody is held up.
+    fn compare(&mut self, now: Moment) {
+        let is_held_up = !self.has_room() && self.members.keys().any(|id| !self.owes(*id));
+        self.held_up = is_held_up.then(|| self.held_up.unwrap_or(now));
     }
 
     fn dismiss(&mut self, id: MemberId, now: Moment, acts: &mut Vec<Act>) {

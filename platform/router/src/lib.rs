@@ -109,7 +109,7 @@ where
     let bound_mbps = sites.multicast_mbps().unwrap_or(f64::INFINITY);
     let multicast =
         MulticastConfig { rate_mbps: slower(config.multicast.rate_mbps, bound_mbps), ..config.multicast.clone() };
-    let multicast = Multicast::join(&multicast, config.host.auth.keys.as_ref(), host.metrics());
+    let multicast = Multicast::join(&multicast, &config.host, host.metrics());
     let multicast = multicast.map_err(unopened("multicast"))?;
     let multicast = multicast.map(|(multicast, hears)| {
         let owned = multicast.clone();

@@ -38,7 +38,7 @@ use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::Label;
 use flame_naming::group::Rules;
 use flame_naming::identity::{Identity, Rights, control};
-use flame_service_host::config::Bytes;
+use flame_service_host::config::{Bytes, HostConfig};
 use flame_service_host::keys::{KeyError, Keyring};
 use flame_service_host::metrics::Metrics;
 use futures_util::{Stream, StreamExt};
@@ -78,7 +78,7 @@ pub struct MulticastConfig {
     /// Answers held at once, sent and received; further ones go by unicast.
     pub memory: Bytes,
     /// Longest answer that is shared as a whole: a router at the edge holds it while a client reads it. Of one that states no length no
-    /// more than that is held, and all that states none takes half of `memory` at most.
+    /// more than that is held. All that states none takes half of `memory` at most, what states one three quarters.
     pub body_max: Bytes,
     /// Routers in one group.
     pub members: usize,
@@ -101,7 +101,7 @@ pub(crate) enum Unjoined {
 /// How long an answer that everybody has got stays for those whose request is late (TCP waits a second for a lost first
 /// segment), unless it is not fresh for so long.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long all wait for one who reads too slowly. Shorter than the patience of a transfer's sender with its members.
+/// How long all wait for one who reads too slowly. Shorter than the patience of a transfer's sender with members that hold up others.
 const SLOWEST_WAITED: Duration = Duration::from_secs(3);
 /// How long the sender of a transfer may take to greet who was let in.
 const JOIN_WITHIN: Duration = Duration::from_secs(5);
@@ -151,16 +151,17 @@ pub(crate) struct Shared {
 
 impl Multicast {
     /// Joins the groups; `None` where it is switched off. Transfers are worked at on the runtime that this is called on.
-    /// `keys` are those of surrogates, where the configuration names no others.
+    /// The keys of `host` are those of surrogates, where the configuration names no others; and a router whose readers stand still is
+    /// waited for as long as `host` waits for any client.
     pub(crate) fn join(
         config: &MulticastConfig,
-        keys: Option<&PathBuf>,
+        host: &HostConfig,
         metrics: &Metrics,
     ) -> Result<Option<(Self, impl Future<Output = ()> + Send + use<>)>, Unjoined> {
         if !config.enabled {
             return Ok(None);
         }
-        let surrogates = config.surrogates.as_ref().or(keys).map(|folder| Keyring::open(folder));
+        let surrogates = config.surrogates.as_ref().or(host.auth.keys.as_ref()).map(|folder| Keyring::open(folder));
         let surrogates = surrogates.transpose().map_err(Unjoined::Keys)?;
         let (pool, ears) = Pool::join(&PoolConfig {
             groups: config.groups.clone(),
@@ -174,7 +175,7 @@ impl Multicast {
         let heard = ears.until(stop.clone());
         let multicast = Self(Arc::new(Parties {
             pool,
-            rules: Rules { members_max: config.members, ..Rules::default() },
+            rules: Rules { members_max: config.members, idle: host.write_idle.0, ..Rules::default() },
             memory: Memory::new(config.memory.0, config.body_max.0),
             edge: Gathering::default(),
             searched: Gathering::default(),

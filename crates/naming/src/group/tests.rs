@@ -1,6 +1,8 @@
 //! The group against a simple specification: whatever is lost, whoever dies, comes late or lies, everybody who stays
 //! gets every block, and no sending costs the link more than serving each one singly.
 
+mod decisions;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -19,6 +21,8 @@ struct World<'a> {
     airings: BTreeMap<u32, u32>,
     repairs: BTreeMap<u32, u32>,
     joined: u64,
+    /// Since when one that has everything waits, because there is no room for more.
+    held_up: Option<Moment>,
 }
 
 #[derive(Default)]
@@ -31,6 +35,8 @@ struct Listener {
     forged: BTreeSet<u32>,
     /// Of these it takes nothing more but by unicast.
     spoiled: BTreeSet<u32>,
+    /// How many blocks it had when it last finished one, and when that was.
+    finished: (usize, Moment),
 }
 
 impl<'a> World<'a> {
@@ -45,6 +51,7 @@ impl<'a> World<'a> {
             airings: BTreeMap::new(),
             repairs: BTreeMap::new(),
             joined: 0,
+            held_up: None,
         }
     }
 
@@ -54,7 +61,8 @@ impl<'a> World<'a> {
         // Every fourth does not hear multicast at all.
         let hears = id.0 % 4 != 3;
         self.group.join(id, hears, self.now).ok()?;
-        self.members.insert(id, Listener { is_deaf: !hears, ..Listener::default() });
+        self.members.insert(id, Listener { is_deaf: !hears, finished: (0, self.now), ..Listener::default() });
+        self.note();
         Some(id)
     }
 
@@ -64,11 +72,36 @@ impl<'a> World<'a> {
         assert_eq!(block as usize, self.sizes.len());
         self.sizes.push(symbols);
         self.pending.extend(acts);
+        self.note();
     }
 
     fn leave(&mut self, id: MemberId) {
         self.members.remove(&id);
         let acts = self.group.left(id, self.now);
+        self.pending.extend(acts);
+        self.note();
+    }
+
+    /// Takes note of who waits, and who goes on.
+    fn note(&mut self) {
+        for listener in self.members.values_mut().filter(|listener| listener.done.len() != listener.finished.0) {
+            listener.finished = (listener.done.len(), self.now);
+        }
+        let waits = |listener: &Listener| listener.done.len() == self.sizes.len();
+        let is_held_up = !self.group.has_room() && self.members.values().any(waits);
+        self.held_up = is_held_up.then(|| self.held_up.unwrap_or(self.now));
+    }
+
+    /// Does what is due; nobody may be dismissed but who has held up others for long, or has stood still for very long.
+    fn tick(&mut self) {
+        let acts = self.group.tick(self.now);
+        let Rules { patience, idle, .. } = self.group.rules;
+        for act in &acts {
+            let Act::Dismiss { member } = act else { continue };
+            let (_, at) = self.members[member].finished;
+            let holds_up = self.held_up.is_some_and(|since| since.max(at) + patience <= self.now);
+            assert!(holds_up || at + idle <= self.now, "{member:?} is dismissed at {:?}", self.now);
+        }
         self.pending.extend(acts);
     }
 
@@ -92,6 +125,7 @@ impl<'a> World<'a> {
             Act::Slow | Act::FellBack { .. } => Vec::new(),
         };
         self.pending.extend(acts);
+        self.note();
     }
 
     fn air(&mut self, block: u32, symbols: SymbolSet, repair: u32) -> Vec<Act> {
@@ -163,8 +197,7 @@ impl<'a> World<'a> {
                 self.step();
             } else if let Some(due) = self.group.due() {
                 self.now = self.now.max(due);
-                let acts = self.group.tick(self.now);
-                self.pending.extend(acts);
+                self.tick();
             } else {
                 let blocks: BTreeSet<u32> = (0..self.group.next).collect();
                 for (id, listener) in self.members.iter().filter(|(_, listener)| !listener.is_dead) {
@@ -320,123 +353,4 @@ proptest! {
         }
         prop_assert_eq!(format!("{group:?}"), before);
     }
-}
-
-#[test]
-fn the_cheapest_way_is_taken() {
-    let now = Moment::default();
-    let lost = |symbols: &[u32]| {
-        let missing: SymbolSet = symbols.iter().copied().collect();
-        Lack { missing, short: missing.len() }
-    };
-    let after = |reports: &[&[u32]]| {
-        let mut group = Group::new(Rules::default());
-        let ids: Vec<MemberId> = (0..reports.len() as u64).map(MemberId).collect();
-        ids.iter().for_each(|id| group.join(*id, true, now).expect("there is room"));
-        let (block, acts) = group.block(100, now);
-        assert_eq!(acts, [Act::Source { block }]);
-        assert_eq!(group.aired(block, now).len(), ids.len(), "everybody is asked");
-        let acts: Vec<Act> = ids
-            .iter()
-            .zip(reports)
-            .flat_map(|(id, report)| {
-                if report.is_empty() {
-                    group.has(*id, block, now)
-                } else {
-                    group.lacks(*id, block, 0, lost(report), now)
-                }
-            })
-            .collect();
-        acts
-    };
-    assert_eq!(after(&[&[], &[]]), []);
-    let singly = Act::Unicast { member: MemberId(1), block: 0, symbols: [4].into_iter().collect() };
-    assert_eq!(after(&[&[], &[4]]), [singly], "one member's loss is its own");
-    let again = Act::Resend { block: 0, symbols: [4, 5].into_iter().collect() };
-    assert_eq!(after(&[&[4, 5], &[4, 5], &[4]]), [again], "the same loss is repeated as it is");
-    let repair = Act::Repair { block: 0, count: 3 };
-    assert_eq!(after(&[&[1, 2], &[3, 4], &[5, 6]]), [repair], "different losses are repaired together");
-}
-
-#[test]
-fn what_lacks_more_than_there_is_repair_gets_the_symbols_themselves_again() {
-    let now = Moment::default();
-    let mut group = Group::new(Rules::default());
-    let ids = [MemberId(0), MemberId(1)];
-    ids.iter().for_each(|id| group.join(*id, true, now).expect("there is room"));
-    // A block of 250 symbols leaves five for repair.
-    let (block, _) = group.block(250, now);
-    let mut report = |round, lost: [&[u32]; 2]| {
-        group.aired(block, now);
-        let lack = |lost: &[u32]| Lack { missing: lost.iter().copied().collect(), short: lost.len() as u32 };
-        let acts = ids.iter().zip(lost).flat_map(|(id, lost)| group.lacks(*id, block, round, lack(lost), now));
-        acts.filter(|act| !matches!(act, Act::Ask { .. })).collect::<Vec<Act>>()
-    };
-    assert_eq!(report(0, [&[1, 2], &[3, 4]]), [Act::Repair { block, count: 3 }]);
-    assert_eq!(report(1, [&[1, 2], &[3, 4]]), [Act::Repair { block, count: 2 }], "one more is wanted, and not there");
-    let symbols = [1, 2, 3].into_iter().collect();
-    assert_eq!(report(2, [&[1, 2], &[1, 3]]), [Act::Resend { block, symbols }]);
-}
-
-#[test]
-fn loss_slows_the_link_down_then_costs_the_member_its_multicast_and_nobody_else() {
-    let now = Moment::default();
-    let mut group = Group::new(Rules::default());
-    let (bad, good) = (MemberId(0), MemberId(1));
-    group.join(bad, true, now).expect("there is room");
-    group.join(good, true, now).expect("there is room");
-    group.join(MemberId(2), true, now).expect("there is room");
-    let mut seen = Vec::new();
-    // Two windows of judgement, and a block after them.
-    for _ in 0..17 {
-        let (block, acts) = group.block(128, now);
-        seen.extend(acts);
-        group.aired(block, now);
-        group.has(good, block, now);
-        group.has(MemberId(2), block, now);
-        let lack = Lack { missing: SymbolSet::first(12), short: 12 };
-        seen.extend(group.lacks(bad, block, 0, lack, now));
-        seen.extend(group.has(bad, block, now));
-    }
-    let at = |act| seen.iter().position(|seen| *seen == act);
-    let (slow, fell) = (at(Act::Slow).expect("slowed"), at(Act::FellBack { member: bad }).expect("fell back"));
-    assert!(slow < fell);
-    assert!(seen[fell..].contains(&Act::Unicast { member: bad, block: 16, symbols: SymbolSet::first(128) }));
-    assert!(seen[fell..].contains(&Act::Source { block: 16 }), "the others keep their multicast");
-    assert!(!seen.contains(&Act::FellBack { member: good }));
-}
-
-#[test]
-fn a_burst_of_loss_is_not_taken_for_the_rule() {
-    let now = Moment::default();
-    let mut group = Group::new(Rules::default());
-    let member = MemberId(0);
-    group.join(member, true, now).expect("there is room");
-    group.join(MemberId(1), true, now).expect("there is room");
-    for number in 0..32 {
-        let (block, _) = group.block(128, now);
-        group.aired(block, now);
-        group.has(MemberId(1), block, now);
-        // Three bundles of eight are lost in one of four blocks: less than 5 % of all.
-        let acts = if number % 4 == 0 {
-            let lack = Lack { missing: SymbolSet::first(24), short: 24 };
-            [group.lacks(member, block, 0, lack, now), group.has(member, block, now)].concat()
-        } else {
-            group.has(member, block, now)
-        };
-        assert!(!acts.iter().any(|act| matches!(act, Act::Slow | Act::FellBack { .. })), "{acts:?}");
-    }
-}
-
-#[test]
-fn at_the_brim_the_next_block_lets_the_first_one_go_and_nobody_can_join_any_more() {
-    let mut group = Group::new(Rules { blocks_max: 3, ..Rules::default() });
-    let now = Moment(std::time::Duration::ZERO);
-    for _ in 0..3 {
-        assert!(!group.is_at_brim());
-        group.block(1, now);
-    }
-    assert_eq!((group.is_at_brim(), group.may_join().is_ok()), (true, true));
-    group.block(1, now);
-    assert_eq!((group.is_at_brim(), group.may_join().is_ok()), (false, false));
 }
