@@ -36,6 +36,8 @@ mod multicast;
 mod multicast_broken;
 #[path = "all/multicast_kinds.rs"]
 mod multicast_kinds;
+#[path = "all/multicast_pace.rs"]
+mod multicast_pace;
 #[path = "all/multicast_switch.rs"]
 mod multicast_switch;
 #[path = "all/oidc.rs"]
@@ -56,6 +58,8 @@ mod realm;
 mod registration;
 #[path = "all/reload.rs"]
 mod reload;
+#[path = "all/rests.rs"]
+mod rests;
 #[path = "all/session.rs"]
 mod session;
 #[path = "all/states.rs"]

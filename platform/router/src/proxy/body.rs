@@ -74,6 +74,9 @@ pub(super) enum Broken {
     /// The endpoint's side broke.
     #[error("the endpoint broke off in the middle of its answer")]
     Endpoint(#[source] Cause),
+    /// The endpoint's body ended, and was not all of it.
+    #[error("the endpoint's body ended {0} bytes before the end of the answer")]
+    Short(u64),
     /// The endpoint was killed.
     #[error("the endpoint was killed in the middle of its answer")]
     Killed,

@@ -3,7 +3,8 @@
 //! Only where it is certain that the bytes are the same: the strong ETag of RFC 9110 section 8.8.3 says so, sent as
 //! If-Range with the range that is missing. What comes must be that range of that representation in that coding; an
 //! endpoint that knows no ranges may send the whole, of which the beginning is left out. Anything else is not taken, and the client
-//! sees that its answer broke off.
+//! sees that its answer broke off. How long the rest is follows from what is known of the whole; one of which neither that nor the
+//! connection it comes by says where it ends is not taken either, because nobody could tell a part of it from all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +16,11 @@ use flame_naming::Forward;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::Outgoing;
 use super::body::Lent;
 use super::source::Source;
 use super::switching::Tried;
 use super::upstream::Upstream;
+use super::{Outgoing, headers};
 use crate::registry::{Call, Registry};
 
 /// How long one endpoint may take to begin with the rest.
@@ -52,8 +53,17 @@ pub(super) struct Resumable {
 pub(super) struct Rest {
     pub(super) body: Source,
     pub(super) call: Call,
+    /// Which bytes of it are new.
+    pub(super) new: New,
+}
+
+/// What a rest brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct New {
     /// Bytes at its beginning that the client has.
     pub(super) skip: u64,
+    /// Bytes that the client has not; `None` where only the framing of the body says where it ends.
+    pub(super) bytes: Option<u64>,
 }
 
 /// A Content-Range: first and last byte, and the length of the whole.
@@ -90,9 +100,7 @@ impl Resumable {
         let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
         let (from, last) = match status {
             StatusCode::OK => {
-                let length = headers.get(header::CONTENT_LENGTH);
-                let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-                (0, length.and_then(|length| length.checked_sub(1)))
+                (0, content_length(headers).and_then(|length| length.checked_sub(1)))
             }
             StatusCode::PARTIAL_CONTENT => {
                 let range = ContentRange::of(headers)?;
@@ -130,13 +138,17 @@ impl Resumable {
                     call.failed();
                     continue;
                 };
-                if let Some(skip) = self.skip(sent, answer.status(), answer.headers()) {
+                let (mut answer, body) = answer.into_parts();
+                headers::note_unended(&mut answer);
+                let is_ended = answer.extensions.get::<headers::Unended>().is_none();
+                let new = self.new_of(sent, answer.status, &answer.headers);
+                if let Some(new) = new.filter(|new| is_ended || new.bytes.is_some()) {
                     tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
                     let (from, now_at) = ((&broken.0, &broken.1), (&call.site, Some(&call.choice.endpoint)));
                     let how = if or_same { "it broke off" } else { "it stood still" };
                     let why = format!("{how} after {sent} bytes");
                     registry.activity().note(ActivityKind::Resumed, &to.name, Some(from), Some(now_at), why);
-                    return Some(Rest { body: answer.into_body(), call, skip });
+                    return Some(Rest { body, call, new });
                 }
             }
             None
@@ -158,20 +170,35 @@ impl Resumable {
         head
     }
 
-    /// How much of an answer's beginning the client has; `None` where the answer is not the rest of this one.
-    fn skip(&self, sent: u64, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+    /// What of an answer the client has, and what it has not; `None` where the answer is not the rest of this one.
+    fn new_of(&self, sent: u64, status: StatusCode, headers: &HeaderMap) -> Option<New> {
+        let from = self.from.saturating_add(sent);
         let is_same = headers.get(header::ETAG) == Some(&self.etag)
             && headers.get(header::CONTENT_ENCODING) == self.coding.as_ref();
         match status {
             StatusCode::PARTIAL_CONTENT if is_same => {
                 let range = ContentRange::of(headers)?;
                 let last = self.last.or_else(|| range.whole?.checked_sub(1));
-                (range.first == self.from.saturating_add(sent) && Some(range.last) == last).then_some(0)
+                let bytes = (range.last - range.first).checked_add(1);
+                (range.first == from && Some(range.last) == last).then_some(New { skip: 0, bytes })
             }
-            StatusCode::OK if is_same && self.is_whole => Some(sent),
+            StatusCode::OK if is_same && self.is_whole => {
+                let (known, stated) = (self.last.map(|last| last + 1), content_length(headers));
+                match (known, stated) {
+                    (Some(known), Some(stated)) if known != stated => None,
+                    (Some(whole), _) | (None, Some(whole)) => {
+                        Some(New { skip: sent, bytes: Some(whole.checked_sub(sent)?) })
+                    }
+                    (None, None) => Some(New { skip: sent, bytes: None }),
+                }
+            }
             _ => None,
         }
     }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 // === impl ContentRange ===

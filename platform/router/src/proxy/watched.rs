@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::{Broken, GiveUp};
-use super::resume::{Rest, Resumable};
+use super::resume::{New, Rest, Resumable};
 use super::source::Source;
 use crate::registry::Call;
 
@@ -42,6 +42,8 @@ pub(super) struct Watched {
     sent: u64,
     /// Bytes of the source that the client has.
     skip: u64,
+    /// Whether the source is not the one that the answer began with.
+    is_rest: bool,
     resumable: Option<Resumable>,
     resumed: u32,
     rest: Option<BoxFuture<'static, Option<Rest>>>,
@@ -77,6 +79,7 @@ impl Watched {
             left,
             sent: 0,
             skip: 0,
+            is_rest: false,
             resumable,
             resumed: 0,
             rest: None,
@@ -99,6 +102,9 @@ impl Watched {
         let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(data.len());
         self.skip -= known as u64;
         drop(data.split_to(known));
+        if let Some(left) = self.left {
+            data.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        }
         let new = data.len() as u64;
         self.sent += new;
         self.left = self.left.map(|left| left.saturating_sub(new));
@@ -132,6 +138,11 @@ impl Watched {
     /// The next frame of the source, if one is there; `Ready(None)` at the end.
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
+            // What a rest has beyond what was lacking is none of it.
+            if self.is_rest && self.left == Some(0) && self.source.take().is_some() {
+                self.call.succeeded();
+                return Poll::Ready(None);
+            }
             let Some(source) = &mut self.source else { return Poll::Pending };
             match ready!(Pin::new(&mut *source).poll_frame(cx)) {
                 Some(Err(error)) => self.broke(Broken::Endpoint(error)),
@@ -144,10 +155,14 @@ impl Watched {
                         return Poll::Ready(Some(frame));
                     }
                 }
-                None => {
-                    self.call.succeeded();
-                    return Poll::Ready(None);
-                }
+                // The end of a connection does not say that this was all. What is the first to come is held to what it states before.
+                None => match self.left {
+                    Some(left_bytes) if left_bytes > 0 && self.is_rest => self.broke(Broken::Short(left_bytes)),
+                    Some(_) | None => {
+                        self.call.succeeded();
+                        return Poll::Ready(None);
+                    }
+                },
             }
         }
     }
@@ -168,11 +183,12 @@ impl Watched {
         let Some(asked) = &mut self.rest else { return false };
         let Poll::Ready(rest) = asked.as_mut().poll(cx) else { return false };
         self.rest = None;
-        let Some(Rest { body, call, skip }) = rest else { return false };
+        let Some(Rest { body, call, new: New { skip, bytes } }) = rest else { return false };
         if self.source.is_some() {
             self.call.overtaken();
         }
         (self.source, self.call, self.skip) = (Some(body), call, skip);
+        (self.left, self.is_rest) = (bytes.or(self.left), true);
         (self.error, self.killed, self.silent_since, self.has_asked) = (None, None, None, false);
         true
     }
