@@ -11,6 +11,7 @@
 //! each of a length that the answer stated and that fits. One that states none takes room as it comes; where there is no more of it, it
 //! goes on at the pace of those who hang on it, and nobody new is let in.
 
+mod alike;
 mod fan;
 mod gathering;
 pub(crate) mod head;
@@ -49,6 +50,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use alike::Fields;
 pub(crate) use fan::{Fan, Reading};
 pub(crate) use gathering::{Follow, Gathering, Lead, Nothing, Place};
 use head::Length;
@@ -130,8 +132,15 @@ struct Parties {
 pub(crate) type Sought = (bool, Identity);
 /// What is asked for at an edge, and of whose router: what another site would answer is not waited for.
 pub(crate) type Asked = (Label, Sought);
-/// What is searched for elsewhere, and where the clients see it: the answer is made for that.
-pub(crate) type Searched = (String, Sought);
+/// What is searched for elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Searched {
+    /// Where the clients see it: the answer is made for that.
+    pub prefix: String,
+    pub sought: Sought,
+    /// For whom, if only for those whose requests are alike in all.
+    pub alike: Option<Fields>,
+}
 
 /// What comes by multicast, in order.
 pub(crate) type Blocks = Pin<Box<dyn Stream<Item = Result<Octets, Broken>> + Send>>;
@@ -144,6 +153,8 @@ pub(crate) type Begun = (Arc<Shared>, Reading);
 pub(crate) struct Shared {
     pub head: head::Head,
     pub fan: Fan,
+    /// For whom it is, where it does not say that it is for all who ask for the same.
+    pub alike: Option<Fields>,
     room: Room,
 }
 
@@ -282,15 +293,15 @@ impl Multicast {
             lead.alone();
             None
         };
-        Ok(self.spread(identity, head, body, lead, room))
+        Ok(self.spread(identity, (head, None), body, lead, room))
     }
 
-    /// Shares an answer that is coming with all who wait with `lead`; with nobody where that is none. Nobody's body breaks off because it
-    /// is long.
+    /// Shares an answer that is coming with all who wait with `lead`, or with those of them that are alike; with nobody where that is none.
+    /// Nobody's body breaks off because it is long.
     pub(crate) fn spread<K, B>(
         &self,
         identity: Identity,
-        head: head::Head,
+        (head, alike): (head::Head, Option<Fields>),
         mut body: B,
         lead: Option<Lead<K, Arc<Shared>>>,
         room: Room,
@@ -300,7 +311,7 @@ impl Multicast {
         B: http_body::Body<Data = Octets, Error: std::error::Error + Send> + Send + Unpin + 'static,
     {
         let stated = head::length(&head.headers);
-        let shared = Arc::new(Shared { head, fan: Fan::default(), room });
+        let shared = Arc::new(Shared { head, fan: Fan::default(), alike, room });
         let reading = shared.fan.enter().expect("nothing of it has gone");
         let door = Mutex::new(lead.map(|lead| lead.open(Arc::clone(&shared))));
         let (all, parties) = (Arc::clone(&shared), Arc::clone(&self.0));

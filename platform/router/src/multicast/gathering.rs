@@ -43,6 +43,8 @@ pub(crate) enum Nothing {
     Leaderless,
     /// Whoever led was told that nobody answers, and so are those who waited.
     Failed,
+    /// Whoever led was refused, and not by all for all: those who ask otherwise have to hear it themselves.
+    Refused,
 }
 
 enum Told<V> {
@@ -51,6 +53,7 @@ enum Told<V> {
     Share(V),
     Alone,
     Failed,
+    Refused,
 }
 
 // === impl Gathering ===
@@ -117,6 +120,11 @@ impl<K: Eq + Hash, V> Lead<K, V> {
     pub(crate) fn failed(self) {
         self.0.tell.send_replace(Told::Failed);
     }
+
+    /// Tells those who wait that this one was refused; who comes later leads.
+    pub(crate) fn refused(self) {
+        self.0.tell.send_replace(Told::Refused);
+    }
 }
 
 // === impl Follow ===
@@ -128,6 +136,7 @@ impl<K: Eq + Hash, V: Clone> Follow<K, V> {
             Told::Share(value) => Ok(value.clone()),
             Told::Alone => Err(Nothing::Alone),
             Told::Failed => Err(Nothing::Failed),
+            Told::Refused => Err(Nothing::Refused),
             Told::Wait => unreachable!("that was waited for"),
         }
     }

@@ -101,7 +101,7 @@ impl Parties {
                 Ok(begun) => return Some(Ok(self.shared(begun, outgoing, way))),
                 Err(Nothing::Alone) => return None,
                 // Others may have it.
-                Err(Nothing::Failed) => {
+                Err(Nothing::Failed | Nothing::Refused) => {
                     let first = (Err(unanswered(outgoing)), began);
                     return Some(Box::pin(self.search_for_all(multicast, outgoing, sought, first)).await);
                 }
@@ -273,7 +273,7 @@ impl Parties {
                         },
                         Err(Nothing::Leaderless) => {}
                         Err(Nothing::Alone) => break,
-                        Err(Nothing::Failed) => return Err(unanswered(outgoing)),
+                        Err(Nothing::Failed | Nothing::Refused) => return Err(unanswered(outgoing)),
                     }
                 }
             }

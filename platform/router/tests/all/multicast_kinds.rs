@@ -29,6 +29,7 @@ use crate::world::{Service, World, read_head};
 const BODY_BYTES: usize = 300_000;
 const BODY_MAX_BYTES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
+const REGION: HeaderName = HeaderName::from_static("x-region");
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// An endpoint that holds back its answers until it may give them, and counts them by path.
@@ -82,6 +83,13 @@ fn media(path: &str, asked: &HeaderMap) -> Response {
             (public, Body::from_stream(piece)).into_response()
         }
         "gone" => (StatusCode::NOT_FOUND, "nobody has it").into_response(),
+        // It looks at a field and does not say so.
+        "region" => (StatusCode::NOT_FOUND, asked[&REGION].as_bytes().to_vec()).into_response(),
+        "closed" => {
+            let mut answer = (StatusCode::SERVICE_UNAVAILABLE, asked[&REGION].as_bytes().to_vec()).into_response();
+            answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            answer
+        }
         "full" => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "7")], "all are full").into_response(),
         "part" => {
             let is_same = asked.get(header::IF_RANGE).is_some_and(|tag| tag == "\"one\"");
@@ -366,10 +374,11 @@ async fn those_who_want_the_same_part_of_the_same_body_share_it() {
 }
 
 const CLIENTS: usize = 10;
+const REGIONS: [&str; 2] = ["north", "south"];
 
 /// What clients of one edge get of `path` and how it came to them, where nobody answers at the site that is asked first; and how often
 /// both endpoints were asked.
-async fn searched(path: &str) -> (Vec<(Came, Vec<String>)>, [usize; 2]) {
+async fn searched(path: &str, region: impl Fn(usize) -> &'static str) -> (Vec<(Came, Vec<String>)>, [usize; 2]) {
     let media = Media::start().await;
     media.may.send_replace(true);
     // The router in the middle passes on what its own endpoint says, which is nothing.
@@ -392,8 +401,9 @@ async fn searched(path: &str) -> (Vec<(Came, Vec<String>)>, [usize; 2]) {
         if known == 2 { Ok(()) } else { Err(format!("{known} endpoints")) }
     })
     .await;
-    let clients = (0..CLIENTS).map(|_| async {
-        let answer = get(&worlds[2], path, &[]).send().await.unwrap();
+    let requests = (0..CLIENTS).map(|client| get(&worlds[2], path, &[(REGION, region(client))]));
+    let clients = requests.map(|request| async {
+        let answer = request.send().await.unwrap();
         let ways = answer.headers().get_all("cache-status").iter().map(|way| way.to_str().unwrap().to_owned());
         let ways: Vec<_> = ways.collect();
         ((answer.status(), answer.headers().clone(), answer.bytes().await.ok()), ways)
@@ -421,7 +431,8 @@ fn ways(came: &[(Came, Vec<String>)], collapsed: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_of_those_who_waited_finds_elsewhere_is_for_all_of_them() {
-    let (came, asked) = searched("/plain/1").await;
+    // The fields of one's own are nothing to an answer that says it is for all.
+    let (came, asked) = searched("/plain/1", |client| REGIONS[client % 2]).await;
     assert!(came.iter().all(|(came, _)| is_whole(came)));
     assert_eq!(asked, [1, 2], "once for all, and once in the search");
     assert_eq!([ways(&came, ""), ways(&came, "; collapsed")], [1, CLIENTS - 1], "{:?}", came[0].1);
@@ -433,11 +444,32 @@ async fn that_nobody_has_it_is_told_to_all_who_waited_as_it_was_said() {
         ("/gone/1", StatusCode::NOT_FOUND, "nobody has it"),
         ("/full/1", StatusCode::SERVICE_UNAVAILABLE, "all are full"),
     ] {
-        let (came, asked) = searched(path).await;
+        let (came, asked) = searched(path, |_| REGIONS[0]).await;
         for ((got, headers, body), _) in &came {
             assert_eq!((*got, body.as_deref()), (status, Some(said.as_bytes())), "{path}");
             assert_eq!(headers.contains_key(header::RETRY_AFTER), path == "/full/1");
         }
         assert!(asked.iter().all(|asked| *asked <= 2), "{path}: {asked:?} of {CLIENTS} clients");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_word_that_does_not_say_what_it_depends_on_is_told_to_those_who_asked_in_the_same_words() {
+    let region = |client: usize| REGIONS[client % 2];
+    let (came, asked) = searched("/region/1", region).await;
+    for (client, ((status, _, got), _)) in came.iter().enumerate() {
+        assert_eq!((*status, got.as_deref()), (StatusCode::NOT_FOUND, Some(region(client).as_bytes())));
+    }
+    assert!(asked.iter().all(|asked| *asked <= 2 * REGIONS.len()), "{asked:?} of {CLIENTS} clients");
+    // What must not be kept is heard by one for each way to ask; nobody is told what another one heard.
+    let (came, asked) = searched("/closed/1", region).await;
+    let heard: Vec<_> = came.iter().map(|((status, _, got), _)| (status.is_server_error(), got.as_deref())).collect();
+    for (client, (is_error, got)) in heard.iter().enumerate() {
+        let others = REGIONS[(client + 1) % 2];
+        assert!(*is_error && *got != Some(others.as_bytes()), "{heard:?}");
+    }
+    for own in REGIONS {
+        assert!(heard.contains(&(true, Some(own.as_bytes()))), "{heard:?}");
+    }
+    assert!(asked.iter().all(|asked| *asked <= 2 * REGIONS.len()), "{asked:?} of {CLIENTS} clients");
 }
