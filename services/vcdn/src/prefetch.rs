@@ -25,8 +25,8 @@ use crate::{fetch, mpd, warm};
 
 /// Neighbours that are remembered.
 const REMEMBERED: usize = 100_000;
-/// Objects of one playlist that are remembered.
-const NAMED_MAX: usize = 20_000;
+/// Playlists up to this size are read where they come; longer ones beside what serves.
+const AT_ONCE_MAX_BYTES: usize = 64 << 10;
 /// Playlists that are read from disk at a start, all together.
 const AT_START_MAX_BYTES: u64 = 64 << 20;
 
@@ -50,7 +50,7 @@ impl Order {
             return;
         }
         let named = match &object.medium {
-            Medium::Memory(bytes) if !is_manifest(bytes) => Ok(in_order(target, bytes)),
+            Medium::Memory(bytes) if bytes.len() <= AT_ONCE_MAX_BYTES && !is_manifest(bytes) => Ok(in_order(target, bytes)),
             Medium::Memory(bytes) => {
                 let (bytes, target) = (bytes.clone(), target.to_owned());
                 tokio::task::spawn_blocking(move || in_order(&target, &bytes)).await.map_err(io::Error::other)
@@ -106,13 +106,14 @@ pub(crate) fn in_order(target: &str, playlist: &[u8]) -> Vec<Vec<Arc<str>>> {
         return Vec::new();
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    vec![targets(target, lines.take(NAMED_MAX))]
+    vec![targets(target, lines)]
 }
 
 fn targets<'a>(base: &str, named: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
-    let resolved = named.filter_map(|reference| warm::resolve(base, reference));
+    let Some(base) = warm::Base::of(base) else { return Vec::new() };
+    let resolved = named.take(warm::NAMED_MAX).filter_map(|reference| base.resolve(reference));
     // What only a viewer's own link opens is not fetched for all.
-    let targets = resolved.filter(|target| !url::has_token(target));
+    let targets = resolved.filter(|target| target.len() <= warm::TARGET_MAX_BYTES && !url::has_token(target));
     targets.filter_map(|target| url::canonical(&target, Token::Unverified)).map(Arc::from).collect()
 }
 

@@ -1,4 +1,6 @@
 //! Fetching before anybody asks: a URL, and what a playlist of HLS or a manifest of DASH under it names.
+//!
+//! A playlist is a stranger's: of each only so many references are looked at, whatever they come to, and it is read beside what serves.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -21,6 +23,10 @@ const AT_ONCE: usize = 4;
 const STEERING: &str = "#EXT-X-CONTENT-STEERING";
 /// Playlists are read up to this size.
 pub(crate) const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
+/// References of one playlist that are looked at.
+pub(crate) const NAMED_MAX: usize = 20_000;
+/// Longest target that is fetched before anybody asks for it.
+pub(crate) const TARGET_MAX_BYTES: usize = 2048;
 /// A piece that is read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -38,16 +44,18 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
                 Ok((bytes, playlist)) => {
                     warmed.objects += 1;
                     warmed.bytes += bytes;
-                    let is_steered = playlist.as_ref().is_some_and(|text| text.contains(STEERING));
-                    let named = match playlist {
-                        // A stranger's manifest computes for a while.
-                        Some(text) => tokio::task::spawn_blocking(move || all_named(&text)).await.unwrap_or_default(),
+                    let targets = match playlist {
+                        Some(text) => {
+                            let url = url.clone();
+                            tokio::task::spawn_blocking(move || targets(&url, &text)).await.unwrap_or_default()
+                        }
                         None => Vec::new(),
                     };
-                    for named in named {
-                        let on_pathway = || is_steered.then(|| resolve_on_pathway(url, &named)).flatten();
-                        let Some(target) = resolve(url, &named).or_else(on_pathway) else { continue };
-                        if seen.len() < max && seen.insert(target.clone()) {
+                    for target in targets {
+                        if seen.len() >= max {
+                            break;
+                        }
+                        if seen.insert(target.clone()) {
                             wanted.push_back(target);
                         }
                     }
@@ -117,42 +125,65 @@ pub(crate) fn is_playlist(kind: &str) -> bool {
     kind.contains("mpegurl") || kind.contains("dash+xml")
 }
 
-/// What a playlist or a manifest names, in its order.
+/// What a playlist or a manifest names, in its order, up to a bound.
 pub(crate) fn all_named(text: &str) -> Vec<String> {
     if mpd::is_one(text) {
-        return mpd::named(text).into_iter().flatten().collect();
+        return mpd::named(text).into_iter().flatten().take(NAMED_MAX).collect();
     }
-    named(text).into_iter().map(str::to_owned).collect()
+    named(text).take(NAMED_MAX).map(str::to_owned).collect()
+}
+
+/// What of that can be fetched here, where it lies at `url`. It computes for a while: not for a thread that serves.
+fn targets(url: &str, text: &str) -> Vec<String> {
+    let Some(base) = Base::of(url) else { return Vec::new() };
+    let is_steered = text.contains(STEERING);
+    let target = |reference: String| {
+        let on_pathway = || is_steered.then(|| resolve_on_pathway(url, &reference)).flatten();
+        base.resolve(&reference).or_else(on_pathway).filter(|target| target.len() <= TARGET_MAX_BYTES)
+    };
+    all_named(text).into_iter().filter_map(target).collect()
 }
 
 /// What an HLS playlist names, in its order: URI lines, and URI attributes of tags (RFC 8216 section 4).
-fn named(playlist: &str) -> Vec<&str> {
-    let mut named = Vec::new();
+fn named(playlist: &str) -> impl Iterator<Item = &str> {
     let is_told = |line: &&str| !line.is_empty() && !line.starts_with(STEERING);
-    for line in playlist.lines().map(str::trim).filter(is_told) {
-        if !line.starts_with('#') {
-            named.push(line);
-        } else if let Some((_, rest)) = line.split_once("URI=\"")
-            && let Some((uri, _)) = rest.split_once('"')
-        {
-            named.push(uri);
-        }
+    playlist.lines().map(str::trim).filter(is_told).filter_map(|line| {
+        if line.starts_with('#') { Some(line.split_once("URI=\"")?.1.split_once('"')?.0) } else { Some(line) }
+    })
+}
+
+/// Where a playlist lies, and what it names means something.
+pub(crate) struct Base {
+    /// Any host will do: only what stays on it is of interest.
+    root: url::Url,
+    playlist: url::Url,
+}
+
+// === impl Base ===
+
+impl Base {
+    pub(crate) fn of(target: &str) -> Option<Self> {
+        let root = url::Url::parse("http://name.invalid").expect("it is a URL");
+        let playlist = root.join(target).ok()?;
+        Some(Self { root, playlist })
     }
-    named
+
+    /// The target that `reference` means; `None` where it leaves the name.
+    pub(crate) fn resolve(&self, reference: &str) -> Option<String> {
+        let resolved = self.playlist.join(reference).ok()?;
+        if resolved.origin() != self.root.origin() {
+            return None;
+        }
+        Some(match resolved.query() {
+            Some(query) => format!("{}?{query}", resolved.path()),
+            None => resolved.path().to_owned(),
+        })
+    }
 }
 
 /// The target that `reference` means in the playlist at `base`; `None` where it leaves the name.
 pub(crate) fn resolve(base: &str, reference: &str) -> Option<String> {
-    // Any host will do: only what stays on it is of interest.
-    let origin = url::Url::parse("http://name.invalid").expect("it is a URL");
-    let resolved = origin.join(base).ok()?.join(reference).ok()?;
-    if resolved.origin() != origin.origin() {
-        return None;
-    }
-    Some(match resolved.query() {
-        Some(query) => format!("{}?{query}", resolved.path()),
-        None => resolved.path().to_owned(),
-    })
+    Base::of(base)?.resolve(reference)
 }
 
 /// The same of a playlist whose pathways lead to other sites: what lies there below the asset is what lies here below it. Nothing is
@@ -170,12 +201,14 @@ fn resolve_on_pathway(base: &str, reference: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prefetch;
 
     #[test]
     fn what_lies_on_a_pathway_is_found_behind_the_own_name() {
         let playlist = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steering\",PATHWAY-ID=\"east\"\n\
                         #EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"east\"\nhttp://east:8080/~cdn/film/v/index.m3u8?from=1s\n";
-        let [uri] = named(playlist)[..] else { panic!("{:?}", named(playlist)) };
+        let all: Vec<_> = named(playlist).collect();
+        let [uri] = all[..] else { panic!("{all:?}") };
         assert_eq!(resolve("/film/index.m3u8", uri), None);
         assert_eq!(resolve_on_pathway("/film/index.m3u8", uri).as_deref(), Some("/film/v/index.m3u8?from=1s"));
         for other in ["http://east:8080/~cdn/other/v/index.m3u8", "v/index.m3u8", "http://east:8080/"] {
@@ -187,9 +220,23 @@ mod tests {
     fn what_a_playlist_names_is_found_and_stays_behind_the_name() {
         let playlist =
             "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\n0.m4s\n\n#EXTINF:4,\n../b/1.m4s?x=1\n//evil/2\n";
-        let found: Vec<_> = named(playlist).into_iter().map(|uri| resolve("/a/v/index.m3u8", uri)).collect();
+        let found: Vec<_> = named(playlist).map(|uri| resolve("/a/v/index.m3u8", uri)).collect();
         assert_eq!(resolve("/a/v/index.m3u8", "other://name.invalid"), None, "it is no path");
         let wanted = [Some("/a/v/init.mp4"), Some("/a/v/0.m4s"), Some("/a/b/1.m4s?x=1"), None];
         assert_eq!(found, wanted.map(|target| target.map(str::to_owned)));
+    }
+
+    #[test]
+    fn of_a_playlist_that_names_too_much_so_many_references_are_looked_at_and_none_that_is_too_long() {
+        let endless = "a\n".repeat(usize::try_from(PLAYLIST_MAX_BYTES).unwrap() / 2);
+        assert_eq!((all_named(&endless).len(), targets("/f/index.m3u8", &endless).len()), (NAMED_MAX, NAMED_MAX));
+        assert_eq!(prefetch::in_order("/f/index.m3u8", endless.as_bytes())[0].len(), NAMED_MAX);
+        // Those count that lead nowhere, too.
+        let elsewhere = format!("{}0.m4s\n", "//evil/\n".repeat(NAMED_MAX));
+        assert!(targets("/f/index.m3u8", &elsewhere).is_empty());
+        let long = "b".repeat(TARGET_MAX_BYTES);
+        assert_eq!(targets("/f/index.m3u8", &format!("{long}\n0.m4s\n")), ["/f/0.m4s"]);
+        let order = prefetch::in_order("/f/index.m3u8", format!("{long}\n0.m4s\n").as_bytes());
+        assert_eq!(order[0].iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["/f/0.m4s"]);
     }
 }
