@@ -26,7 +26,7 @@ use crate::{fetch, mpd, warm};
 /// Neighbours that are remembered.
 const REMEMBERED: usize = 100_000;
 /// Playlists up to this size are read where they come; longer ones beside what serves.
-const AT_ONCE_MAX_BYTES: usize = 64 << 10;
+const AT_ONCE_MAX_BYTES: usize = 16 << 10;
 /// Playlists that are read from disk at a start, all together.
 const AT_START_MAX_BYTES: u64 = 64 << 20;
 
@@ -96,21 +96,20 @@ fn whole(file: &File, length: u64) -> io::Result<Bytes> {
 /// The targets that the media playlist at `target` names, one behind the other, as they are asked for here; those of each Representation
 /// where it is a manifest of DASH.
 pub(crate) fn in_order(target: &str, playlist: &[u8]) -> Vec<Vec<Arc<str>>> {
-    let Ok(text) = std::str::from_utf8(playlist) else { return Vec::new() };
+    let (Ok(text), Some(base)) = (std::str::from_utf8(playlist), warm::Base::of(target)) else { return Vec::new() };
     if mpd::is_one(text) {
         let named = mpd::named(text);
-        return named.iter().map(|named| targets(target, named.iter().map(String::as_str))).collect();
+        return named.iter().map(|named| targets(&base, named.iter().map(String::as_str))).collect();
     }
     // Renditions in a multivariant playlist are alternatives: nobody plays them one after the other.
     if text.contains("#EXT-X-STREAM-INF") {
         return Vec::new();
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    vec![targets(target, lines)]
+    vec![targets(&base, lines)]
 }
 
-fn targets<'a>(base: &str, named: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
-    let Some(base) = warm::Base::of(base) else { return Vec::new() };
+fn targets<'a>(base: &warm::Base, named: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
     let resolved = named.take(warm::NAMED_MAX).filter_map(|reference| base.resolve(reference));
     // What only a viewer's own link opens is not fetched for all.
     let targets = resolved.filter(|target| target.len() <= warm::TARGET_MAX_BYTES && !url::has_token(target));
