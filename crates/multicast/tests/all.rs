@@ -6,6 +6,8 @@ mod frames;
 mod loopback;
 #[path = "all/packets.rs"]
 mod packets;
+#[path = "all/seats.rs"]
+mod seats;
 #[path = "all/switch.rs"]
 mod switch;
 #[path = "all/world.rs"]
