@@ -105,6 +105,11 @@ pub const TARGETS: &[Target] = &[
         run: host::if_match,
     },
     Target {
+        name: "host_token",
+        holds: "only what a key of ours signed for us, and has not ended, is a caller, who may do what it says in words",
+        run: token::api,
+    },
+    Target {
         name: "host_values",
         holds: "spans and sizes are those of a wider model, and print as they read",
         run: host::values,

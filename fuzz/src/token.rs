@@ -1,4 +1,4 @@
-//! Viewers' tokens, as signers write them and as nobody should.
+//! Tokens of viewers and of callers, as signers write them and as nobody should.
 
 use std::sync::LazyLock;
 
@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flame_naming::identity::Token;
 use flame_naming::identity::url::{TOKEN_PARAMETER, canonical};
+use flame_service_host::auth::{Caller, Scope};
+use flame_service_host::keys::{AUDIENCE, Claims, token as callers};
 use flame_service_host::viewers::token::{Admitted, Expected, Refused, verify};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -65,4 +67,50 @@ pub fn token(data: &[u8]) {
     let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
     let changed = format!("{}{other}{}", &token[..middle], &token[middle + 1..]);
     assert!(verdict(&url.replacen(&token, &changed, 1)).is_err(), "a changed token opens {url}");
+}
+
+fn caller(token: &str) -> Option<Claims> {
+    callers::verify(token, |kid| SIGNER.keys.find(kid).cloned(), AUDIENCE, NOW_S).ok()
+}
+
+/// First line: claims, or a token as it is. Second: the id of the key that the header names.
+pub fn api(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let [said, kid] = lines(text);
+    let claims: Option<Value> = serde_json::from_str(said).ok();
+    let Some(claims) = claims.filter(Value::is_object) else {
+        assert!(caller(said).is_none(), "nobody signed anything");
+        return;
+    };
+    let header = |algorithm| Header { kid: Some(kid.into()), ..Header::new(algorithm) };
+    let token = jsonwebtoken::encode(&header(Algorithm::EdDSA), &claims, &SIGNER.pair).expect("claims are JSON");
+    // The public key is no secret, and no signature is none.
+    let public = &SIGNER.keys.find("one").expect("it is there");
+    let x = serde_json::to_value(public).ok().and_then(|key| Some(key.get("x")?.as_str()?.to_owned()));
+    let secret = EncodingKey::from_secret(x.expect("it has an x").as_bytes());
+    let confused = jsonwebtoken::encode(&header(Algorithm::HS256), &claims, &secret).expect("claims are JSON");
+    let parts: Vec<&str> = token.split('.').collect();
+    let none = URL_SAFE_NO_PAD.encode(json!({ "alg": "none", "kid": kid }).to_string());
+    for forged in [confused, format!("{none}.{}.", parts[1]), format!("{}.{}.", parts[0], parts[1])] {
+        assert!(caller(&forged).is_none(), "{forged} is taken");
+    }
+    let Some(read) = caller(&token) else { return };
+    assert_eq!(kid, "one", "a key that is not known");
+    assert!(claims["exp"].as_u64().is_some_and(|exp| exp + 5 >= NOW_S), "it has ended");
+    let is_ours = |audience: &Value| audience.as_str() == Some(AUDIENCE);
+    assert!(is_ours(&claims["aud"]) || claims["aud"].as_array().is_some_and(|all| all.iter().any(is_ours)));
+    assert_eq!(Some(read.tenant.as_str()), claims["tenant"].as_str());
+    assert_eq!(Some(read.sub.as_str()), claims["sub"].as_str());
+    let names = |names: &Vec<Value>| names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+    assert_eq!(read.names, claims["names"].as_array().and_then(names));
+    // Its holder may do what stands there as a word, and nothing else.
+    let words: Vec<String> = read.scope.split_whitespace().map(str::to_owned).collect();
+    let caller_is = Caller::from(read);
+    for scope in Scope::ALL {
+        assert_eq!(caller_is.require(scope).is_ok(), words.iter().any(|word| word == scope.as_str()), "{scope}");
+    }
+    // One letter of its middle is another: nobody signed that.
+    let middle = token.len() / 2;
+    let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    assert!(caller(&format!("{}{other}{}", &token[..middle], &token[middle + 1..])).is_none(), "a changed token is taken");
 }

@@ -5,6 +5,8 @@
 //! Files are replaced by rename, so a reader never sees half of one; who changes them holds `keys.lock`, so that of two
 //! revocations at the same time none is lost. Services notice a change within a second, or at once on SIGHUP.
 
+pub mod token;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flame_credentials::file::{self, FileError, failed};
 use flame_naming::identity::Rights;
 use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -346,22 +348,13 @@ impl Keyring {
 
     /// The claims of what one of the keys signed for `audience`, and whose time is not over.
     pub(crate) fn verified<T: DeserializeOwned>(&self, token: &str, audience: &str) -> Result<T, KeyError> {
-        let invalid = |error: jsonwebtoken::errors::Error| KeyError::Invalid(error.to_string());
-        let header = jsonwebtoken::decode_header(token).map_err(invalid)?;
-        let kid = header.kid.ok_or_else(|| KeyError::Invalid("it names no key".to_owned()))?;
-        let jwk = {
+        let find = |kid: &str| {
             let mut state = self.lock();
             state.refresh(&self.folder);
-            state.keys.find(&kid).cloned()
+            // Others verify meanwhile.
+            state.keys.find(kid).cloned()
         };
-        // Others verify meanwhile.
-        let jwk = jwk.ok_or_else(|| KeyError::Invalid("its key is not known here".to_owned()))?;
-        let key = DecodingKey::from_jwk(&jwk).map_err(invalid)?;
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[audience]);
-        validation.set_required_spec_claims(&["exp", "aud"]);
-        validation.leeway = 5;
-        Ok(jsonwebtoken::decode::<T>(token, &key, &validation).map_err(invalid)?.claims)
+        token::verify(token, find, audience, unix_seconds())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
