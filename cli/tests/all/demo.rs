@@ -161,11 +161,13 @@ fn multicast_costs_the_origin_one_fetch_and_less_than_a_copy_a_site() {
 }
 
 /// The report of a scenario on real links; `None` where the privilege is missing, which it says with status 3.
+#[track_caller]
 fn on_machines(scenario: &str) -> Option<Value> {
     let clip = clips::path("bigbuckbunny");
     let ran = flame(&["demo", scenario, clip.to_str().unwrap(), "--once", "--json", "--netns"]);
-    if flame_test_kit::Network::missing().is_some() {
+    if let Some(reason) = flame_test_kit::Network::missing() {
         assert!(ran.status == 3 && ran.err.contains("--netns"), "{}: {}", ran.status, ran.err);
+        flame_test_kit::loud_skip(&format!("no network of namespaces: {reason}"));
         return None;
     }
     let report: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.err));
@@ -189,6 +191,22 @@ fn on_real_links_a_path_brings_less_over_the_link() {
     let Some(report) = on_machines("path") else { return };
     let figure = |name: &str| report["figures"][name]["value"].as_f64().unwrap();
     assert!(figure("cloud_link_with") < figure("cloud_link_without") * 0.6, "{report:#}");
+}
+
+#[test]
+fn on_real_links_a_surrogate_and_multicast_spare_what_the_origin_s_link_carries() {
+    let Some(report) = on_machines("vcdn") else { return };
+    let figure = |report: &Value, name: &str| {
+        report["figures"][name]["value"].as_f64().unwrap_or_else(|| panic!("no {name}: {report:#}"))
+    };
+    let link = |name: &str| figure(&report, &format!("origin_link_{name}"));
+    assert!(link("with") * 10.0 < link("without") && link("again") * 10.0 < link("with"), "{report:#}");
+    let report = on_machines("multicast").expect("the privilege was there");
+    for what in ["origin", "surrogates"] {
+        assert_eq!(figure(&report, &format!("{what}_fetches_with")), 1.0, "{report:#}");
+        let [with, without] = ["with", "without"].map(|how| figure(&report, &format!("{what}_copies_{how}")));
+        assert!(with + 1.0 < without, "{report:#}");
+    }
 }
 
 #[test]
