@@ -2,7 +2,7 @@
 //! same cold object at once. What the origin's link carried is read from its counter.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,18 +38,68 @@ struct World {
     folder: Scratch,
     routers: Vec<Child>,
     asked: Arc<AtomicUsize>,
-    endpoint: JoinHandle<()>,
+    endpoint: Endpoint,
 }
+
+/// Who answers at the origin.
+enum Endpoint {
+    /// One that takes its time, here.
+    Ours(JoinHandle<()>),
+    /// Python's server, a process of its own.
+    Python(Child),
+}
+
+/// Python's own server of files, which writes an access log. It says nothing of how long they may be kept.
+const PYTHON: &str = r#"
+import http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def end_headers(self):
+        self.send_header("Cache-Control", "public, max-age=60")
+        super().end_headers()
+http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+"#;
+const PYTHON_PORT: u16 = 9000;
 
 impl World {
     /// Routers at all sites; those of `without` have multicast switched off.
     async fn start(without: &[&str]) -> Self {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counts = Arc::clone(&asked);
+        let ours = |network: &Network, _: &Scratch| {
+            let listener = network.on("origin", || TcpListener::bind((network.address("origin"), 0)).unwrap());
+            let address = listener.local_addr().unwrap();
+            (address, Endpoint::Ours(endpoint(listener, counts)))
+        };
+        Self::start_with(without, asked, ours).await
+    }
+
+    /// The same with Python's server at the origin, which writes its log to `access.log`.
+    async fn start_with_python() -> Self {
+        let python = |network: &Network, folder: &Scratch| {
+            let objects = folder.join("objects/object");
+            std::fs::create_dir_all(&objects).unwrap();
+            std::fs::write(folder.join("objects/ready"), "ready").unwrap();
+            (0..RUNS).for_each(|run| std::fs::write(objects.join(run.to_string()), body()).unwrap());
+            let address = (network.address("origin"), PYTHON_PORT).into();
+            let log = std::fs::File::create(folder.join("access.log")).unwrap();
+            let mut command = network.command("origin", "python3");
+            command.args(["-c", PYTHON]).arg(network.address("origin").to_string()).arg(PYTHON_PORT.to_string());
+            command.current_dir(folder.join("objects")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+            (address, Endpoint::Python(command.spawn().unwrap()))
+        };
+        Self::start_with(&[], Arc::default(), python).await
+    }
+
+    async fn start_with(
+        without: &[&str],
+        asked: Arc<AtomicUsize>,
+        endpoint: impl FnOnce(&Network, &Scratch) -> (SocketAddr, Endpoint),
+    ) -> Self {
         let nodes: Vec<&str> = ["origin"].into_iter().chain(EDGES).collect();
         let (network, folder) = (Network::new(&nodes), Scratch::new("router-switch"));
-        let listener = network.on("origin", || TcpListener::bind((network.address("origin"), 0)).unwrap());
-        let asked = Arc::new(AtomicUsize::new(0));
-        let endpoint = endpoint(listener.try_clone().unwrap(), Arc::clone(&asked));
-        star::write_files(folder.path(), &network, &EDGES, LINK_MBIT, listener.local_addr().unwrap());
+        let (address, endpoint) = endpoint(&network, &folder);
+        star::write_files(folder.path(), &network, &EDGES, LINK_MBIT, address);
         let grant = Grant {
             subject: "router".into(),
             tenant: "default".into(),
@@ -112,7 +162,13 @@ impl Drop for World {
             let _ = router.kill();
             let _ = router.wait();
         }
-        self.endpoint.abort();
+        match &mut self.endpoint {
+            Endpoint::Ours(task) => task.abort(),
+            Endpoint::Python(server) => {
+                let _ = server.kill();
+                let _ = server.wait();
+            }
+        }
     }
 }
 
@@ -214,6 +270,28 @@ async fn four_hundred_clients_at_eight_sites_cost_the_origin_one_fetch_and_its_l
         assert!(bound.is_none_or(|bound| median <= bound), "{copies:?} copies at {loss} %");
         assert!(bound.is_none() || copies[0] <= PROMISED_COPIES_MAX, "{copies:?} copies at {loss} %");
     }
+}
+
+/// What is saved, as others count it: a server that nobody here wrote, in its access log, and the kernel, at the link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_of_a_foreign_origin_has_one_line_for_four_hundred_clients() {
+    if let Some(reason) = Network::missing() {
+        return loud_skip(&format!("no network of namespaces: {reason}"));
+    }
+    let (world, body) = (World::start_with_python().await, body());
+    let mut copies = Vec::new();
+    for run in 0..RUNS {
+        let deliver = || world.deliver(&run.to_string(), &body, &EDGES, CLIENTS);
+        let (link, _, took) = tokio::task::block_in_place(deliver);
+        println!("run {run}: {link:.3} copies, {took:?}");
+        copies.push(link);
+        let log = std::fs::read_to_string(world.folder.join("access.log")).unwrap();
+        let asked = format!("\"GET /object/{run} HTTP/1.1\"");
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&asked)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(" 200 "), "{lines:?}");
+    }
+    copies.sort_by(f64::total_cmp);
+    assert!(copies[RUNS / 2] <= COPIES_MAX && copies[0] <= PROMISED_COPIES_MAX, "{copies:?} copies");
 }
 
 /// One site's router is killed in the middle, another has multicast switched off: clients of all others, and of that one, get
