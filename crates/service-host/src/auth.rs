@@ -71,6 +71,8 @@ pub struct Caller {
     pub names: Option<Vec<String>>,
     /// Whose certificate the connection shows, if that is how it is known.
     pub part: Option<Peer>,
+    /// Whether it need not say who it is: it is on this machine, where no tokens are needed.
+    pub is_local: bool,
     scopes: Vec<Scope>,
 }
 
@@ -291,14 +293,14 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 impl Caller {
     fn local() -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), LOOPBACK.to_owned());
-        Self { tenant, subject, names: None, part: None, scopes: Scope::ALL.to_vec() }
+        Self { tenant, subject, names: None, part: None, is_local: true, scopes: Scope::ALL.to_vec() }
     }
 
     /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists.
     fn part(peer: &Peer) -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
         let names = Some(peer.standing.names.iter().map(ToString::to_string).collect());
-        Self { tenant, subject, names, part: Some(peer.clone()), scopes: vec![Scope::Read, Scope::Service] }
+        Self { tenant, subject, names, part: Some(peer.clone()), is_local: false, scopes: vec![Scope::Read, Scope::Service] }
     }
 
     /// Refuses with 403 unless the caller has `scope`.
@@ -325,7 +327,7 @@ impl Caller {
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
         let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, part: None, scopes }
+        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, part: None, is_local: false, scopes }
     }
 }
 

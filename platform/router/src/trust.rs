@@ -1,16 +1,32 @@
 //! Who may stand behind which name. Whoever does gets the requests of those who call it, with their credentials.
 //!
-//! A certificate lists the names of its holder. A token that lists names takes those and no others, whatever its scopes; one that lists none is judged by its scopes:
-//! `service` takes every name, `admin` those of its own tenant. An entry is a whole name (`media`, `media.main.acme`), or
-//! a function with a star for its instances (`media.*`). Where no tokens are needed, everybody on the machine is trusted.
+//! A certificate lists the names of its holder. A token that lists names takes those and no others, whatever its scopes; one that lists none
+//! takes those of its own tenant if it has the scope `admin`, and else none: a service that could stand behind any name could have the
+//! credentials of everybody who calls another one. What stands behind a name already, services drain, connect and cut off, as the
+//! orchestrator does. An entry is a whole name (`media`, `media.main.acme`), or a function with a star for its instances (`media.*`).
+//! Where no tokens are needed, everybody on the machine is trusted.
 
 use axum::http::StatusCode;
 use flame_credentials::Reach;
 use flame_naming::{Label, Name};
 use flame_service_host::{Caller, Failure, FailureResult, Scope};
 
-/// Refuses with 403 unless `caller` may register behind `name`.
+/// Refuses with 403 unless `caller` may stand behind `name`.
 pub(crate) fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
+    if caller.names.is_some() || caller.is_local {
+        return may_turn(caller, name);
+    }
+    if caller.is_service() && caller.require(Scope::Admin).is_err() {
+        return Err(forbidden(format!(
+            "the token lists no names, so its holder stands behind none: make one with `flame token issue --scope service --name {}`",
+            name.function()
+        )));
+    }
+    of_own_tenant(caller, name)
+}
+
+/// Refuses with 403 unless `caller` may say what becomes of those who stand behind `name`.
+pub(crate) fn may_turn(caller: &Caller, name: &Name) -> FailureResult<()> {
     if let Some(listed) = &caller.names {
         if !caller.is_service() {
             caller.require(Scope::Admin)?;
@@ -23,6 +39,10 @@ pub(crate) fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
     if caller.is_service() {
         return Ok(());
     }
+    of_own_tenant(caller, name)
+}
+
+fn of_own_tenant(caller: &Caller, name: &Name) -> FailureResult<()> {
     caller.require(Scope::Admin)?;
     if name.tenant().as_str() == caller.tenant {
         return Ok(());

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::registry::{Registry, lease};
-use crate::trust::{is_of_site, may_register};
+use crate::trust::{is_of_site, may_register, may_turn};
 
 /// Shortest and longest life of a registration, milliseconds.
 const TTL_MS: std::ops::RangeInclusive<u64> = 100..=60_000;
@@ -101,7 +101,7 @@ async fn deregister(
     Path((name, endpoint)): Path<(String, String)>,
 ) -> FailureResult<StatusCode> {
     let (name, endpoint) = identify(&name, &endpoint)?;
-    may_register(&caller, &name)?;
+    may_turn(&caller, &name)?;
     if !registry.remove(&name, &endpoint) {
         return Err(Failure::not_found(format_args!("endpoint {endpoint} behind {name}")));
     }
@@ -168,7 +168,7 @@ async fn kill(
 
 fn turn(registry: &Registry, caller: &Caller, name: &str, endpoint: &str, to: Wanted) -> FailureResult<StatusCode> {
     let (name, endpoint) = identify(name, endpoint)?;
-    may_register(caller, &name)?;
+    may_turn(caller, &name)?;
     match registry.turn(&name, &endpoint, to) {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(NotTurned::Absent) => {

@@ -102,8 +102,18 @@ async fn with_tokens_only_services_register_and_the_page_is_still_served() {
         async |token| client(token).register("metadata", "e1", &body).await.err().and_then(|error| error.status());
     assert_eq!(status(None).await, Some(401));
     assert_eq!(status(token("read write", "default")).await, Some(403));
-    assert_eq!(status(token("service", "default")).await, None);
     assert_eq!(status(token("admin", "default")).await, None);
+    // A service stands behind the names that its token lists: this one lists none.
+    let refused = client(token("service", "default")).register("metadata", "e3", &body).await.unwrap_err();
+    assert_eq!(refused.status(), Some(403), "{refused}");
+    assert!(refused.to_string().contains("--name metadata"), "{refused}");
+    assert_eq!(status(token("read write service", "default")).await, Some(403));
+    // One that may do anything stands behind names of its own tenant.
+    assert_eq!(status(token("service admin", "acme")).await, Some(403));
+    assert_eq!(status(token("service admin", "default")).await, None);
+    // But services say what becomes of those who stand there.
+    client(token("service", "default")).drain("metadata", "e1").await.unwrap();
+    client(token("service", "default")).connect("metadata", "e1").await.unwrap();
     // Whoever stands behind a name gets the credentials of its callers: another tenant's is not to be had.
     let taken = client(token("admin", "default")).register("metadata.main.acme", "e1", &body).await.unwrap_err();
     assert_eq!(taken.status(), Some(403), "{taken}");
