@@ -238,6 +238,11 @@ pub const TARGETS: &[Target] = &[
         run: router::answer_head,
     },
     Target {
+        name: "router_cache_status",
+        holds: "where sites are not shown no member names one; every other member of a list stays, and every other field",
+        run: router::cache_status,
+    },
+    Target {
         name: "router_content_range",
         holds: "a range is the one that a model with wide numbers reads, and can be",
         run: router::content_range,

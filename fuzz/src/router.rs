@@ -269,3 +269,48 @@ pub fn cookie(data: &[u8]) {
     };
     assert_eq!(rest(&before), rest(&after));
 }
+
+/// Fields, among them lines of `Cache-Status`.
+pub fn cache_status(data: &[u8]) {
+    const NAME: &str = "cache-status";
+    let Some(text) = text(data) else { return };
+    let before = fields(text);
+    let mut after = before.clone();
+    parsers::hide_sites(&mut after);
+    let lines = |fields: &HeaderMap| -> Vec<String> {
+        fields.get_all(NAME).iter().filter_map(|line| line.to_str().ok().map(str::to_owned)).collect()
+    };
+    let names_site = |member: &String| member.starts_with("router-");
+    assert!(!lines(&after).iter().flat_map(|line| members(line)).any(|member| names_site(&member)));
+    let kept = |line: &String| members(line).into_iter().filter(|member| !names_site(member)).collect::<Vec<_>>();
+    let wanted: Vec<_> = lines(&before).iter().map(kept).filter(|left| !left.is_empty()).collect();
+    assert_eq!(lines(&after), wanted.iter().map(|left| left.join(", ")).collect::<Vec<_>>());
+    let mut others = [before, after];
+    others.iter_mut().for_each(|fields| drop(fields.remove(NAME)));
+    assert_eq!(others[0], others[1]);
+}
+
+/// The members of a list, letter by letter; where quotes do not pair, none of them counts.
+fn members(line: &str) -> Vec<String> {
+    let read = |do_quotes_count: bool| {
+        let (mut all, mut member, mut is_open, mut is_escaped) = (Vec::new(), String::new(), false, false);
+        for letter in line.chars() {
+            if is_escaped {
+                is_escaped = false;
+            } else if do_quotes_count && is_open && letter == '\\' {
+                is_escaped = true;
+            } else if do_quotes_count && letter == '"' {
+                is_open = !is_open;
+            } else if letter == ',' && !is_open {
+                all.push(std::mem::take(&mut member));
+                continue;
+            }
+            member.push(letter);
+        }
+        all.push(member);
+        (all, is_open)
+    };
+    let (all, is_open) = read(true);
+    let all = if is_open { read(false).0 } else { all };
+    all.iter().map(|member| member.trim().to_owned()).filter(|member| !member.is_empty()).collect()
+}

@@ -19,6 +19,7 @@ use crate::proxy::headers;
 use crate::proxy::line::flow::{Framing, Step};
 use crate::proxy::line::head::{self, Read};
 use crate::proxy::resume::ContentRange;
+use crate::proxy::sharing::status;
 
 /// An answer as it is read on a line to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,11 @@ pub fn remove_hop_by_hop(fields: &mut HeaderMap) {
 #[must_use]
 pub fn mounted(location: &str, mount: &Mount, upstream: &Authority, asked: Option<&str>) -> Option<String> {
     headers::mounted(location, mount, upstream, asked)
+}
+
+/// Takes out of `Cache-Status` what the routers of other sites have said.
+pub fn hide_sites(fields: &mut HeaderMap) {
+    status::hide_sites(fields);
 }
 
 /// First and last byte of a Content-Range, and the length of the whole, where they can be.

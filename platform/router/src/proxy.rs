@@ -12,7 +12,7 @@ mod indirection;
 pub(crate) mod line;
 mod probes;
 pub(crate) mod resume;
-mod sharing;
+pub(crate) mod sharing;
 mod source;
 mod switching;
 mod tunnel;

@@ -3,7 +3,7 @@
 //! `crate::multicast`. How an answer came is said in `status`; what is done where nobody answers there, in `elsewhere`.
 
 mod elsewhere;
-mod status;
+pub(crate) mod status;
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -60,7 +60,7 @@ impl Parties {
 }
 
 /// Takes out what the routers of other sites have said, each a member of a list; and what is no such list.
-fn hide_sites(headers: &mut HeaderMap) {
+pub(crate) fn hide_sites(headers: &mut HeaderMap) {
     let said: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
     headers.remove(CACHE_STATUS);
     for line in said.iter().filter_map(|line| line.to_str().ok()) {
