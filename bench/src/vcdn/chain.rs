@@ -39,7 +39,7 @@ pub(super) async fn measure(options: &Options, flame: &Flame, peers: &Peers, ori
     let (mut hits, mut cold) = ([Hits::default(), Hits::default()], [Cold::default(), Cold::default()]);
     for round in 0..=options.rounds {
         for (number, (door, mount)) in doors.into_iter().enumerate() {
-            // Of its own, for each side: what is measured above is kept already.
+            // Both keep it since the hits above were measured; the cold object is of its own for each side.
             let path = format!("/hit/{HIT_BYTES}");
             let before = origin.asked(&path);
             let heard = load.run(door, &format!("{mount}{path}")).await?;

@@ -74,6 +74,7 @@ fn front_text(folder: &Path, port: u16, cache: u16) -> String {
     server {{
         listen 127.0.0.1:{port};
         location / {{
+            proxy_buffers 32 8k;
             proxy_pass http://cache;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
