@@ -112,5 +112,8 @@ pub fn api(data: &[u8]) {
     // One letter of its middle is another: nobody signed that.
     let middle = token.len() / 2;
     let other = if token.as_bytes()[middle] == b'A' { "B" } else { "A" };
-    assert!(caller(&format!("{}{other}{}", &token[..middle], &token[middle + 1..])).is_none(), "a changed token is taken");
+    assert!(
+        caller(&format!("{}{other}{}", &token[..middle], &token[middle + 1..])).is_none(),
+        "a changed token is taken"
+    );
 }

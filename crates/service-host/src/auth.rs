@@ -300,7 +300,14 @@ impl Caller {
     fn part(peer: &Peer) -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
         let names = Some(peer.standing.names.iter().map(ToString::to_string).collect());
-        Self { tenant, subject, names, part: Some(peer.clone()), is_local: false, scopes: vec![Scope::Read, Scope::Service] }
+        Self {
+            tenant,
+            subject,
+            names,
+            part: Some(peer.clone()),
+            is_local: false,
+            scopes: vec![Scope::Read, Scope::Service],
+        }
     }
 
     /// Refuses with 403 unless the caller has `scope`.

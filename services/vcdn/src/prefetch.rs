@@ -50,7 +50,9 @@ impl Order {
             return;
         }
         let named = match &object.medium {
-            Medium::Memory(bytes) if bytes.len() <= AT_ONCE_MAX_BYTES && !is_manifest(bytes) => Ok(in_order(target, bytes)),
+            Medium::Memory(bytes) if bytes.len() <= AT_ONCE_MAX_BYTES && !is_manifest(bytes) => {
+                Ok(in_order(target, bytes))
+            }
             Medium::Memory(bytes) => {
                 let (bytes, target) = (bytes.clone(), target.to_owned());
                 tokio::task::spawn_blocking(move || in_order(&target, &bytes)).await.map_err(io::Error::other)

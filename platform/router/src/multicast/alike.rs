@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn alike_is_who_says_the_same_in_whatever_order_but_for_what_is_of_one_request() {
-        let one = of(&[("x-region", "a"), ("accept", "x"), ("accept", "y"), ("traceparent", "1"), ("cmcd-request", "bl=1")]);
+        let one =
+            of(&[("x-region", "a"), ("accept", "x"), ("accept", "y"), ("traceparent", "1"), ("cmcd-request", "bl=1")]);
         assert_eq!(one, of(&[("accept", "x"), ("cmcd-session", "sid=2"), ("accept", "y"), ("x-region", "a")]));
         let others = [
             of(&[("accept", "x"), ("accept", "y"), ("x-region", "b")]),

@@ -61,7 +61,9 @@ impl Memory {
     pub(crate) fn room_to_send(&self, headers: &HeaderMap) -> Option<Room> {
         match head::length(headers)? {
             Length::Stated(_) => self.room_for(headers),
-            Length::Unsaid => self.take(&self.unsaid, u64::from(UNSAID_BLOCKS) * flame_multicast::BLOCK_MAX_BYTES as u64),
+            Length::Unsaid => {
+                self.take(&self.unsaid, u64::from(UNSAID_BLOCKS) * flame_multicast::BLOCK_MAX_BYTES as u64)
+            }
         }
     }
 

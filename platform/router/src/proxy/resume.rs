@@ -99,9 +99,7 @@ impl Resumable {
     ) -> Option<Self> {
         let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
         let (from, last) = match status {
-            StatusCode::OK => {
-                (0, content_length(headers).and_then(|length| length.checked_sub(1)))
-            }
+            StatusCode::OK => (0, content_length(headers).and_then(|length| length.checked_sub(1))),
             StatusCode::PARTIAL_CONTENT => {
                 let range = ContentRange::of(headers)?;
                 (range.first, Some(range.last))

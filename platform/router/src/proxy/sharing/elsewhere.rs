@@ -49,7 +49,8 @@ impl Parties {
                         told = follow.shared() => told,
                         _ = outgoing.offer.stalled(deadline) => return Err(silent(outgoing)),
                     };
-                    let is_for_others = |shared: &Arc<Shared>| shared.alike.as_ref().is_some_and(|alike| *alike != fields);
+                    let is_for_others =
+                        |shared: &Arc<Shared>| shared.alike.as_ref().is_some_and(|alike| *alike != fields);
                     let told = match told {
                         Ok(shared) if is_for_others(&shared) => Err(Nothing::Refused),
                         Ok(shared) => enter(shared, follow),
@@ -59,7 +60,9 @@ impl Parties {
                         Ok(begun) => return Ok(self.found(begun, Way::COLLAPSED)),
                         Err(Nothing::Alone) => break,
                         Err(Nothing::Failed) => return first.map_err(|_| unanswered(outgoing)),
-                        Err(Nothing::Refused) if searched.alike.is_some() => return first.map_err(|_| unanswered(outgoing)),
+                        Err(Nothing::Refused) if searched.alike.is_some() => {
+                            return first.map_err(|_| unanswered(outgoing));
+                        }
                         Err(Nothing::Refused) => searched.alike = Some(fields.clone()),
                         Err(Nothing::Leaderless) => {}
                     }
