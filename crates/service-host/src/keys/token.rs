@@ -43,7 +43,7 @@ pub fn verify<T: DeserializeOwned>(
     let malformed = |error: serde_json::Error| KeyError::Invalid(format!("its claims are none of ours: {error}"));
     let Timed { exp } = Timed::deserialize(&claims).map_err(malformed)?;
     if exp.saturating_add(LEEWAY_S) < now_unix_s {
-        return Err(KeyError::Invalid(format!("it ended {} s ago", now_unix_s - exp)));
+        return Err(KeyError::Invalid(format!("it expired {} s ago", now_unix_s - exp)));
     }
     serde_json::from_value(claims).map_err(malformed)
 }

@@ -189,10 +189,11 @@ mod tests {
                     _ => {
                         let (is_said, room) = &held[at.index(held.len())];
                         let (before, grown) = (room.bytes(), !is_said && memory.grow(room, bytes));
-                        prop_assert!(room.bytes() >= if grown { bytes } else { before });
+                        let least = if grown { bytes } else { before };
+                        prop_assert!(room.bytes() >= least);
                     }
                 }
-                let of = |wanted: bool| held.iter().filter(|(is_said, _)| *is_said == wanted);
+                let of = |wanted: bool| held.iter().filter(move |(is_said, _)| *is_said == wanted);
                 let taken = |wanted| of(wanted).map(|(_, room)| room.bytes() + OWN_BYTES).sum::<u64>();
                 prop_assert!(taken(true) <= 192 * MIB && taken(false) <= 128 * MIB, "{} {}", taken(true), taken(false));
                 prop_assert!(taken(true) + taken(false) <= 256 * MIB);
