@@ -117,6 +117,8 @@ struct Conductor {
     source_over: bool,
     /// How many blocks there are, once that is known.
     ended: Option<u32>,
+    /// Since when.
+    ended_at: Option<Moment>,
     summary: Summary,
 }
 
@@ -163,6 +165,7 @@ where
         next_member: 0,
         source_over: false,
         ended: None,
+        ended_at: None,
         summary: Summary::default(),
     };
     (Door(sender), conductor.run(events, source))
@@ -322,8 +325,10 @@ impl Conductor {
     fn hear(&mut self, event: Event) {
         match event {
             Event::Reserve(hears, answer) => {
-                // Who sits down now would come too late, and those who did before must not wait for ever.
-                let is_late = self.group.is_at_brim() && !self.source_over;
+                // Who sits down now would come too late, and those who did before must not wait for ever. And a member that is still
+                // waited for makes what is here no younger.
+                let is_old = self.ended_at.is_some_and(|at| at + self.linger < self.now());
+                let is_late = is_old || (self.group.is_at_brim() && !self.source_over);
                 let may_join = if is_late { Err(NotJoined::TooLate) } else { self.group.may_join() };
                 let answered = may_join.map(|()| {
                     let id = MemberId(self.next_member);

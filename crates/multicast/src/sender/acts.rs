@@ -47,7 +47,7 @@ impl Conductor {
     /// Says that there are no more blocks.
     pub(super) fn end(&mut self) {
         let blocks = self.blocks.keys().next_back().map_or(0, |last| last + 1);
-        self.ended = Some(blocks);
+        (self.ended, self.ended_at) = (Some(blocks), Some(self.now()));
         self.tell_all(&Frame::End { blocks });
     }
 

@@ -6,6 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flame_api::router::{EndpointState, Registration};
+use flame_naming::Name;
 use flame_service_host::problem::chain;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
@@ -126,7 +127,9 @@ impl Conductor {
         let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
         for name in &endpoint.spec.names {
             let body = Registration { state, ..Registration::new(address, endpoint.generation, ttl_ms) };
-            client.register(name, &endpoint.id, &body).await?;
+            // Behind names of a tenant stands who acts for it.
+            let owner = name.parse::<Name>().map(|name| client.for_tenant(name.tenant().as_str()));
+            owner.as_ref().unwrap_or(client).register(name, &endpoint.id, &body).await?;
         }
         if let Some(lease) = self.leases().get_mut(&endpoint.id) {
             lease.renewed = Some(asked);
