@@ -64,8 +64,13 @@ async fn uploads_of_every_kind_land_in_a_store_that_nobody_here_wrote() {
     given_up.send(0, &noise(6, PART + MIB)).await;
     let gone = given_up.http.delete(given_up.url()).header("tus-resumable", "1.0.0").send().await.unwrap();
     assert_eq!(gone.status(), 204);
-    let left = world.store().list_multipart(&format!("default/sources/{}", given_up.id), 10).await.unwrap();
-    assert!(left.is_empty(), "{left:?}");
+    let store = world.store();
+    flame_test_kit::eventually(crate::world::PATIENCE, || async {
+        let left = store.list_multipart(&format!("default/sources/{}", given_up.id), 10).await;
+        let left = left.map_err(|error| error.to_string())?;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
 }
 
 #[tokio::test]
