@@ -6,12 +6,13 @@
 //! loses its own connection and nothing else.
 //!
 //! It only receives: what is asked for with `m=request` is refused. Where it has a passphrase, whoever encrypts with another one, or not at all, is
-//! refused in the handshake ([`secret`]); where it has none, whoever encrypts is.
+//! refused in the handshake ([`secret`], on other threads: [`opener`]); where it has none, whoever encrypts is.
 
 pub mod access;
 pub mod connection;
 pub mod handshake;
 pub mod media;
+pub mod opener;
 pub mod packet;
 pub mod receiver;
 pub mod secret;
@@ -43,6 +44,7 @@ use crate::live::queue::Bound;
 use crate::live::shares::{Share, Shares};
 use connection::{Line, Terms};
 use handshake::{Call, Greeter, Greeting, Refusal};
+use opener::Opener;
 use packet::{Body, Packet};
 use secret::{Passphrase, Sealed, Secret};
 
@@ -65,7 +67,7 @@ pub struct Door {
     socket: Arc<UdpSocket>,
     address: SocketAddr,
     config: SrtConfig,
-    passphrase: Option<Passphrase>,
+    opener: Option<Opener>,
     way: Option<Way>,
     figures: Figures,
 }
@@ -80,7 +82,7 @@ struct Granted {
     way: Way,
     key: StreamKey,
     terms: LiveTerms,
-    secret: Option<(Passphrase, Secret)>,
+    secret: Option<(Opener, Secret)>,
 }
 
 /// Why a caller is sent away.
@@ -132,10 +134,10 @@ impl Door {
     pub async fn open(config: &SrtConfig, reach: Option<Reach>, figures: Figures) -> Result<Self, StartError> {
         let bind = |source| StartError::Bind { service: SERVICE, address: config.listen, source };
         let open = |source| StartError::Open { service: SERVICE, what: "passphrase", source };
-        let passphrase = match &config.passphrase {
+        let opener = match &config.passphrase {
             Some(file) => {
                 let text = std::fs::read_to_string(file).map_err(|error| open(error.into()))?;
-                Some(Passphrase::new(&text).map_err(|error| open(error.into()))?)
+                Some(Opener::new(Passphrase::new(&text).map_err(|error| open(error.into()))?))
             }
             None => None,
         };
@@ -154,7 +156,7 @@ impl Door {
             answer_timeout: config.answer_timeout.0,
             figures: figures.clone(),
         });
-        Ok(Self { socket: Arc::new(socket), address, config: config.clone(), passphrase, way, figures })
+        Ok(Self { socket: Arc::new(socket), address, config: config.clone(), opener, way, figures })
     }
 
     /// The bound address.
@@ -265,18 +267,18 @@ impl Open {
             Ok(key) => key,
             Err(refusal) => return self.answer(caller, &call, Err(Refused::Asked(refusal))).await,
         };
-        let (way, passphrase) = (self.door.way.clone(), self.door.passphrase.clone());
+        let (way, opener) = (self.door.way.clone(), self.door.opener.clone());
         self.asked.insert(caller, share);
         self.lookups.spawn(async move {
             let granted = async {
                 // First, because it costs nobody else anything.
-                let secret = match (passphrase, &call.keys) {
+                let secret = match (opener, &call.keys) {
                     (None, None) => None,
                     (None, Some(_)) => return Err(Refused::Encrypted),
                     (Some(_), None) => return Err(Refused::Clear),
-                    (Some(passphrase), Some(message)) => {
-                        let secret = passphrase.open(message)?;
-                        Some((passphrase, secret))
+                    (Some(opener), Some(message)) => {
+                        let secret = opener.open(message.clone()).await?;
+                        Some((opener, secret))
                     }
                 };
                 let (way, terms) = key::terms(way.as_ref(), &key).await?;

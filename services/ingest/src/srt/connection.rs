@@ -14,13 +14,15 @@ use flame_cmaf::ts::reader::{TsEvent, TsReader};
 use flame_service_host::problem::chain;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::media;
+use super::opener::Opener;
 use super::packet::{Body, Control, Packet};
 use super::receiver::{Receiver, TICK};
-use super::secret::{Passphrase, Secret};
+use super::secret::{Sealed, Secret};
 use crate::live::driver::{DriveError, Driver, Leaving};
 use crate::live::figures::Figures;
 use crate::live::packager::{PackageError, Packager};
@@ -55,7 +57,7 @@ pub struct Line {
     /// The number of its first packet.
     pub first: u32,
     /// What its packets are opened with, where they are encrypted, and what opens keys that come later.
-    pub secret: Option<(Passphrase, Secret)>,
+    pub secret: Option<(Opener, Secret)>,
     /// How it is treated.
     pub terms: Terms,
 }
@@ -154,12 +156,21 @@ impl Line {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard_at = begun;
+        // Keys that are being opened: one message at a time. Senders say it again until it is answered.
+        let mut opening: JoinSet<(Vec<u8>, Result<Secret, Sealed>)> = JoinSet::new();
         loop {
             let datagram = tokio::select! {
                 datagram = datagrams.recv() => match datagram {
                     Some(datagram) => Some(datagram),
                     None => return Ended::Stopped,
                 },
+                Some(Ok((message, opened))) = opening.join_next(), if !opening.is_empty() => {
+                    if let (Some((_, secret)), Ok(later)) = (&mut self.secret, opened) {
+                        secret.renew(later);
+                        self.send(&Control::Keys(message), begun).await;
+                    }
+                    None
+                }
                 _ = tick.tick() => None,
             };
             let now = Instant::now();
@@ -182,11 +193,14 @@ impl Line {
                         None => ended = Some(Ended::Encrypted),
                     },
                     Body::Keys(message) => {
-                        if let Some((passphrase, secret)) = &mut self.secret
-                            && let Ok(later) = passphrase.open(message)
+                        if let Some((opener, _)) = &self.secret
+                            && opening.is_empty()
                         {
-                            secret.renew(later);
-                            self.send(&Control::Keys(message.to_vec()), begun).await;
+                            let (opener, message) = (opener.clone(), message.to_vec());
+                            opening.spawn(async move {
+                                let opened = opener.open(message.clone()).await;
+                                (message, opened)
+                            });
                         }
                     }
                     Body::AckAck(number) => receiver.ack_ack(number, now),
