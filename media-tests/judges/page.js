@@ -24,6 +24,7 @@ const NEAR_HZ = 15;
 
 const query = new URLSearchParams(location.search);
 const switches = query.get('switch') === 'true';
+const stay_s = Number(query.get('stay'));
 const video = document.getElementById('video');
 const seen = {
   ended: false, duration_s: 0, played_s: 0, first_frame_ms: null, frames: 0, dropped_frames: 0, sound_bytes: 0,
@@ -124,9 +125,14 @@ async function seek(to_s) {
 async function take(level, height) {
   player.take(level);
   const picture = await frame((picture) => picture.height === height, SWITCH_MS);
-  if (picture) return;
-  const wanted = `no picture of height ${height} (level ${level})`;
-  fail('switch', `${wanted} within ${SWITCH_MS} ms or before the end (${standing()})`, true);
+  if (!picture) {
+    const wanted = `no picture of height ${height} (level ${level})`;
+    return fail('switch', `${wanted} within ${SWITCH_MS} ms or before the end (${standing()})`, true);
+  }
+  if (stay_s === 0) return undefined;
+  const until_s = picture.mediaTime + stay_s;
+  const onward = await frame(({ mediaTime }) => mediaTime >= until_s, stay_s * 1000 + SEEK_MS);
+  return onward ?? fail('switch', `stands still after a change to height ${height} (${standing()})`, true);
 }
 
 // === Sounds ===
@@ -192,7 +198,8 @@ async function perform() {
   }
   const heights = switches ? player.levels() : [];
   if (heights === null) fail('switch', 'this player takes no levels by hand', true);
-  for (const [level, height] of (heights ?? []).entries()) {
+  const upwards = Array.from((heights ?? []).entries());
+  for (const [level, height] of stay_s > 0 ? [...upwards, ...upwards.toReversed().slice(1)] : upwards) {
     if (!seen.done) await take(level, height);
   }
   const tone = sounds.length > 0 ? tones() : null;

@@ -1,13 +1,15 @@
 // Plays a URL with a player in headless Chromium and prints one line of JSON: what a viewer would have seen. Several pairs of them play at the
 // same time in one browser, a page each, and have a line each.
 //
-//   node play.mjs PLAYER URL [PLAYER URL ...] [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--text TAG]
-//     [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]
+//   node play.mjs PLAYER URL [PLAYER URL ...] [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--stay-s 0]
+//     [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
 // --page media: the page appears under the media's own origin. --for-s N: what does not end is watched for N seconds
-// from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand.
+// from its first picture on. --seek-s: jumps to these times one after the other. --switch: then takes each level by hand;
+// --stay-s N: with N seconds on each, upwards and down again. Of what is live, longer than a segment lasts: hls.js that comes back to a level in
+// the segment in which it left it goes on behind the parts that it had of it, and those are no longer in its buffer.
 // --text TAG: shows the subtitles of this language.
 // --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
 // --clear-key: the page knows this key, 32 hexadecimal digits as its identifier is, and tells the player.
@@ -37,7 +39,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { page: { type: 'string', default: 'own' }, 'deadline-s': { type: 'string', default: '60' },
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
-    switch: { type: 'boolean', default: false }, text: { type: 'string', default: '' },
+    switch: { type: 'boolean', default: false }, 'stay-s': { type: 'string', default: '0' }, text: { type: 'string', default: '' },
     audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' },
     'clear-key': { type: 'string', default: '' } },
 });
@@ -47,10 +49,11 @@ const seeks = values['seek-s'].split(',').filter((time) => time !== '').map(Numb
 const sounds = values.audio.split(',').filter((sound) => sound !== '').map((sound) => sound.split(':'))
   .map(([language, hz]) => ({ language, hz: Number(hz) }));
 const [deadline, watched] = [values['deadline-s'], values['for-s']].map((seconds) => Number(seconds) * 1000);
+const stay = Number(values['stay-s']);
 if (pairs.length === 0 || !pairs.every(({ player, url }) => player && url) || !['own', 'media'].includes(values.page)
-    || ![...seeks, ...thumbnails, deadline, watched, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
+    || ![...seeks, ...thumbnails, deadline, watched, stay, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [PLAYER URL ...] [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]');
+    + '[--seek-s N[,N...]] [--switch] [--stay-s N] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]');
   process.exit(2);
 }
 
@@ -99,7 +102,7 @@ async function watch(browser, url, at) {
     });
   }
   const query = new URLSearchParams({
-    url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, text: values.text, sounds: JSON.stringify(sounds),
+    url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, stay, text: values.text, sounds: JSON.stringify(sounds),
     thumbnails: JSON.stringify(thumbnails), key: values['clear-key'],
   });
   await page.goto(`${origin}/page.html?${query}`);

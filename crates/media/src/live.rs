@@ -2,8 +2,10 @@
 //!
 //! Messages in, messages out ([`flame_cmaf::relay`]), from standard input to standard output, until the input ends. Every picture of the
 //! source is in every rendition, shown at the same time; a segment of a rendition begins with an IDR picture at the beginning of the
-//! source's segment and nowhere else, and its parts are as long as the source's. Nothing looks ahead: what a chunk brings is out
-//! before the next one is read, as far as the decoder gives it. Pictures that cannot be decoded are left out, with a line for the log.
+//! source's segment and nowhere else, and its parts are as long as the source's. What reorders nothing could be decoded when it is shown;
+//! but segments lie on the timeline by when their first picture is decoded, so a rendition's are decoded as much before as the source's.
+//! Nothing looks ahead: what a chunk brings is out before the next one is read, as far as the decoder gives it. Pictures that cannot be
+//! decoded are left out, with a line for the log.
 //!
 //! Each rendition has a thread ([`rung`]) with a short queue: one that is too slow makes the source wait, and so whoever sends it.
 //! It leaves nothing out to catch up: what is left out is decided where whole segments can be.
@@ -62,6 +64,8 @@ struct Picture {
     number: u64,
     /// When it is shown, ticks.
     ticks: i64,
+    /// How much later than decoded the pictures of its segment are to be shown, ticks.
+    delay_ticks: i64,
     duration_ticks: u32,
 }
 
@@ -78,6 +82,10 @@ struct Source {
     pushed: Pushed,
     /// The segment under way.
     number: Option<u64>,
+    /// When its first picture is decoded, and when that one is shown, ticks; none before it came.
+    begins: Option<(i64, i64)>,
+    /// How much later than decoded its pictures are to be shown, ticks; none before one of them was given out.
+    delay_ticks: Option<i64>,
     /// Durations of the pictures inside, by the times at which they are shown.
     inside: BTreeMap<i64, u32>,
     /// Of pictures whose durations are not known.
@@ -125,6 +133,8 @@ pub fn run() -> anyhow::Result<()> {
             decoder,
             pushed,
             number: None,
+            begins: None,
+            delay_ticks: None,
             inside: BTreeMap::new(),
             usual_ticks: usual_ticks.max(1),
             rungs: senders,
@@ -269,6 +279,7 @@ impl Source {
         if sample.is_sync {
             packet.set_flags(codec::packet::Flags::KEY);
         }
+        self.begins.get_or_insert((sample.dts_ticks, sample.pts_ticks));
         self.inside.insert(sample.pts_ticks, sample.duration_ticks);
         while self.inside.len() > INSIDE_MAX {
             self.inside.pop_first();
@@ -287,7 +298,7 @@ impl Source {
         self.give_out()?;
         self.decoder.flush();
         self.inside.clear();
-        self.number = None;
+        (self.number, self.begins, self.delay_ticks) = (None, None, None);
         self.tell(|| Work::End { number })
     }
 
@@ -305,7 +316,10 @@ impl Source {
             }
             let (Some(ticks), Some(number)) = (frame.timestamp().or(frame.pts()), self.number) else { continue };
             let duration_ticks = self.inside.remove(&ticks).filter(|ticks| *ticks > 0).unwrap_or(self.usual_ticks);
-            let picture = Picture { frame: Arc::new(frame), number, ticks, duration_ticks };
+            // Pictures that are shown before the key frame make it no earlier than the source's segment: that would overlap the one before.
+            let (decoded, shown) = self.begins.unwrap_or((ticks, ticks));
+            let delay_ticks = *self.delay_ticks.get_or_insert((shown.min(ticks) - decoded).max(0));
+            let picture = Picture { frame: Arc::new(frame), number, ticks, delay_ticks, duration_ticks };
             self.tell(|| Work::Picture(picture.clone()))?;
         }
     }

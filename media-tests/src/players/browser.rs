@@ -44,6 +44,8 @@ pub struct Viewing {
     pub seeks_s: Vec<f64>,
     /// Whether each level is then taken by hand.
     pub switch: bool,
+    /// Seconds on each of them, upwards and down again; 0: only until it is seen, upwards.
+    pub stay_s: u32,
     /// Language of the subtitles that are shown.
     pub text: Option<String>,
     /// Languages whose sound is then chosen by hand, each with the tone that must be heard of it, Hz.
@@ -189,6 +191,7 @@ pub async fn watch_beside(players: &[(Player, &str)], viewing: &Viewing) -> Resu
     }
     if viewing.switch {
         arguments.push("--switch".to_owned());
+        arguments.extend(["--stay-s".to_owned(), viewing.stay_s.to_string()]);
     }
     if let Some(language) = &viewing.text {
         arguments.extend(["--text".to_owned(), language.clone()]);

@@ -45,6 +45,7 @@ pub(super) struct Rung {
 struct Inside {
     number: u64,
     ticks: i64,
+    delay_ticks: i64,
     duration_ticks: u32,
 }
 
@@ -137,7 +138,7 @@ impl Rung {
         track: u8,
         output: &Output,
     ) -> anyhow::Result<()> {
-        let Picture { frame, number, ticks, duration_ticks } = picture;
+        let Picture { frame, number, ticks, delay_ticks, duration_ticks } = picture;
         if *ticks <= self.newest_ticks {
             return Ok(());
         }
@@ -153,7 +154,8 @@ impl Rung {
         self.number = Some(*number);
         scaled.set_pts(Some(*ticks));
         scaled.set_kind(if begins { picture::Type::I } else { picture::Type::None });
-        self.inside.push_back(Inside { number: *number, ticks: *ticks, duration_ticks: *duration_ticks });
+        let (number, delay_ticks, duration_ticks) = (*number, *delay_ticks, *duration_ticks);
+        self.inside.push_back(Inside { number, ticks: *ticks, delay_ticks, duration_ticks });
         self.encoder.send_frame(&scaled).context("x264 does not take a picture")?;
         self.receive(track, output)
     }
@@ -167,13 +169,15 @@ impl Rung {
                 Err(FfmpegError::Other { errno }) if errno == ffmpeg_next::util::error::EAGAIN => return Ok(()),
                 Err(error) => return Err(error).context("x264 fails"),
             }
-            let Some(Inside { number, ticks, duration_ticks }) = self.inside.pop_front() else {
+            let Some(Inside { number, ticks, delay_ticks, duration_ticks }) = self.inside.pop_front() else {
                 return Err(anyhow!("x264 gave a picture that it did not get"));
             };
             let unit = packet.data().and_then(|data| self.annex_b.read(data));
             let data = unit.and_then(|unit| unit.picture).context("x264 gave a picture without slices")?;
             let is_sync = packet.is_key();
-            let sample = Sample { dts_ticks: ticks, pts_ticks: ticks, duration_ticks, is_sync, data };
+            // As the source's first picture of the segment: so both begin at the same time.
+            let dts_ticks = ticks - delay_ticks;
+            let sample = Sample { dts_ticks, pts_ticks: ticks, duration_ticks, is_sync, data };
             for chunk in self.writer.push_timed(sample, number)? {
                 write(&chunk, track, output)?;
             }

@@ -101,7 +101,7 @@ impl Climb {
         self.stage.client.url("streaming", &format!("{}/{}/{path}", channel.id, channel.version))
     }
 
-    async fn bytes(&self, channel: &Channel, path: &str) -> Vec<u8> {
+    pub async fn bytes(&self, channel: &Channel, path: &str) -> Vec<u8> {
         let answer = reqwest::get(self.url(channel, path)).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         answer.bytes().await.unwrap().to_vec()
