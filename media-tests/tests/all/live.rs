@@ -6,6 +6,7 @@ use std::time::Duration;
 use flame_media_tests::measure;
 use flame_media_tests::players::browser::{self, Player, Viewing};
 use flame_test_kit::{Bundle, eventually};
+use serde_json::Value;
 
 /// Seconds that are watched.
 const WATCHED_S: u32 = 10;
@@ -13,7 +14,7 @@ const WATCHED_S: u32 = 10;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// FFmpeg, publishing; it ends with its value.
-struct Encoder(Child);
+pub struct Encoder(Child);
 
 impl Drop for Encoder {
     fn drop(&mut self) {
@@ -46,33 +47,35 @@ fn door(bundle: &Bundle) -> String {
 const DASH_WATCHED_S: u32 = 30;
 
 /// A channel to which an encoder publishes, once its playlist and its MPD are there.
-async fn live(bundle: &Bundle) -> (Encoder, [String; 2]) {
-    let channel = bundle.json(&["channel", "create", "Live"]);
-    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
+async fn live(bundle: &Bundle, arguments: &[&str]) -> (Encoder, [String; 2]) {
+    let channel = bundle.json(&[&["channel", "create", "Live"][..], arguments].concat());
+    let (encoder, hls) = publish_to(bundle, &channel).await;
+    let dash = hls.replace("index.m3u8", "manifest.mpd");
+    is_there(bundle, &dash).await;
+    (encoder, [hls, dash])
+}
+
+/// Publishes to a channel that was just created: the encoder, and its playlist, which is there.
+pub async fn publish_to(bundle: &Bundle, created: &Value) -> (Encoder, String) {
+    let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
     let encoder = publish(&format!("rtmp://{}/live/{key}", door(bundle)));
-    let urls = ["index.m3u8", "manifest.mpd"].map(|name| format!("{}/~streaming/{id}/{name}", bundle.router()));
-    for url in &urls {
-        eventually(DEADLINE, || async {
-            let status = reqwest::get(url).await.unwrap().status();
-            if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
-        })
-        .await;
-    }
-    (encoder, urls)
+    let url = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
+    is_there(bundle, &url).await;
+    (encoder, url)
+}
+
+async fn is_there(bundle: &Bundle, url: &str) {
+    eventually(DEADLINE, || async {
+        let status = reqwest::get(url).await.unwrap().status();
+        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn players_of_dash_follow_a_live_channel() {
     let bundle = Bundle::up().await;
-    let channel = bundle.json(&["channel", "create", "Live"]);
-    let (id, key) = (channel["id"].as_str().unwrap(), channel["key"].as_str().unwrap());
-    let _encoder = publish(&format!("rtmp://{}/live/{key}", door(&bundle)));
-    let url = format!("{}/~streaming/{id}/manifest.mpd", bundle.router());
-    eventually(DEADLINE, || async {
-        let status = reqwest::get(&url).await.unwrap().status();
-        if status == 200 { Ok(()) } else { Err(format!("{status}\n{}", bundle.log())) }
-    })
-    .await;
+    let (_encoder, [_, url]) = live(&bundle, &[]).await;
     // dash.js takes segments while they are made, and is to be 3 s behind; Shaka Player takes whole ones, and is to be 6 s behind.
     for (player, latency_max_s) in [(Player::DashJs, 5.0), (Player::Shaka, 9.0)] {
         let viewing = Viewing { for_s: DASH_WATCHED_S, ..Viewing::default() };
@@ -94,7 +97,7 @@ async fn players_of_dash_follow_a_live_channel() {
 #[tokio::test]
 async fn hls_js_follows_a_live_channel_from_another_origin() {
     let bundle = Bundle::up().await;
-    let (encoder, [url, _]) = live(&bundle).await;
+    let (encoder, [url, _]) = live(&bundle, &[]).await;
     // Whoever takes transport streams only is as far behind as players that know nothing of parts.
     let streams = url.replace("index.m3u8", "ts.m3u8");
     let viewing = Viewing { for_s: WATCHED_S, ..Viewing::default() };
@@ -121,4 +124,25 @@ async fn hls_js_follows_a_live_channel_from_another_origin() {
     })
     .await;
     measure::decodes(&streams).await.expect("FFmpeg decodes the transport streams of the recording");
+}
+
+/// Seconds on each level: longer than a segment.
+const STAY_S: u32 = 4;
+
+#[tokio::test]
+async fn hls_js_changes_up_and_down_between_live_renditions_without_a_hole() {
+    let bundle = Bundle::up().await;
+    let (_encoder, [url, _]) = live(&bundle, &["--ladder=180"]).await;
+    eventually(DEADLINE, || async {
+        let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+        if text.matches("#EXT-X-STREAM-INF").count() == 2 { Ok(()) } else { Err(text) }
+    })
+    .await;
+    let viewing = Viewing { for_s: STAY_S, switch: true, stay_s: STAY_S, ..Viewing::default() };
+    let seen = browser::watch(Player::HlsJs, &url, &viewing).await.expect("the browser can be run");
+    println!("{seen:?}");
+    // hls.js tells of each hole that it jumps over.
+    assert!(seen.errors.is_empty() && seen.failed_requests.is_empty() && seen.stalls.is_empty(), "{seen:?}");
+    // It may begin with either.
+    assert!(seen.heights.ends_with(&[180, 360, 180]) && seen.sound_bytes > 0, "{seen:?}");
 }

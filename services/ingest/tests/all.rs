@@ -29,6 +29,8 @@ mod files;
 mod ladder;
 #[path = "all/ladder_standby.rs"]
 mod ladder_standby;
+#[path = "all/ladder_times.rs"]
+mod ladder_times;
 #[path = "all/limits.rs"]
 mod limits;
 #[path = "all/live.rs"]

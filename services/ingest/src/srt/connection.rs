@@ -198,7 +198,7 @@ impl Line {
                         {
                             let (opener, message) = (opener.clone(), message.to_vec());
                             opening.spawn(async move {
-                                let opened = opener.open(message.clone()).await;
+                                let opened = opener.open_within(message.clone()).await;
                                 (message, opened)
                             });
                         }
