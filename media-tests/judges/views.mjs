@@ -53,7 +53,8 @@ async function compared(page, asset) {
   };
   // The job that was begun last stands right, once there are two.
   const right = (chain, state) => page.locator('.pair > :nth-child(2)', { has: page.locator('b', { hasText: new RegExp(`^${chain}$`) }) })
-    .locator('.tag', { hasText: state }).waitFor({ timeout: CONDITIONING_MS });
+    .locator('.tag', { hasText: state }).waitFor({ timeout: CONDITIONING_MS })
+    .catch(async (error) => { throw new Error(`${error.message}\nThe page shows:\n${await page.locator('main').innerText()}`); });
   await page.getByText('run another chain to compare').waitFor({ timeout: PATIENCE_MS });
   await start('proxy');
   await right('proxy', 'succeeded');
