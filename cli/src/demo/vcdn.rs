@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::metadata::Asset;
-use flame_api::router::Registration;
+use flame_api::router::{LEASE_TTL_MS, Registration};
 use flame_api::vcdn::{Purge, Purged, Stats};
 use flame_service_host::HostConfig;
 use flame_vcdn::config::FrontConfig;
@@ -18,6 +18,7 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::indirection::{PATIENCE, POLL};
 use super::place::{Ending, Part, Place};
@@ -28,6 +29,8 @@ use crate::{edge, output};
 
 /// Viewers who begin at the same moment.
 const VIEWERS: usize = 50;
+/// How often what does not register itself is registered again.
+const RENEW: Duration = Duration::from_secs(3);
 /// The name that the surrogate serves, and the one behind it.
 const CDN: &str = "cdn";
 const ORIGIN: &str = "streaming";
@@ -43,6 +46,8 @@ struct Scene {
     viewers: Client,
     /// What runs at the edge, and what leads to the cloud.
     parts: Vec<Part>,
+    /// Has the cloud's origin stand at the edge.
+    renewed: Option<AbortOnDropHandle<()>>,
 }
 
 /// What all viewers of one way lived through.
@@ -59,7 +64,8 @@ struct Watched {
 
 pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Place) -> Result<(), Broken> {
     let quiet = tour.quiet();
-    let Scene { services: client, viewers, parts } = tour.step("start", Scene::start(stage, place)).await?;
+    let Scene { services: client, viewers, parts, renewed: _renewed } =
+        tour.step("start", Scene::start(stage, place)).await?;
     let (id, _) = tour.step("upload", vod::send(&client, clip, quiet)).await?;
     let job = tour.step("probe", vod::probed(&client, id)).await?;
     let asset = tour.step("ladder", vod::encoded(&client, id, job, quiet)).await?;
@@ -198,7 +204,10 @@ impl Scene {
         let (here, took) = stage.up_on(place, cloud).await?;
         if place.network().is_none() {
             let detail = format!("everything behind one router, {}; {}", here.router(), place.links());
-            return Ok(Verified(Self { services: here.clone(), viewers: here, parts: Vec::new() }, detail));
+            return Ok(Verified(
+                Self { services: here.clone(), viewers: here, parts: Vec::new(), renewed: None },
+                detail,
+            ));
         }
         // The services stay open to their own machine only, as everywhere; what the edge may reach leads in.
         let inner = here.router().socket_addrs(|| None)?.first().copied().context("the router has an address")?;
@@ -216,8 +225,7 @@ impl Scene {
         };
         let router = place.router(edge, config).await?;
         let viewers = Client::new(format!("http://{}", router.address).parse()?, None);
-        let registration = Registration::new(origin.address, 1, 600_000);
-        viewers.register(ORIGIN, "cloud", &registration).await?;
+        let renewed = renewed(&viewers, origin.address).await?;
         let config = flame_vcdn::Config {
             host: HostConfig { listen, router: Some(viewers.router().clone()), ..HostConfig::default() },
             fronts: vec![FrontConfig::new(CDN, ORIGIN)],
@@ -240,8 +248,25 @@ impl Scene {
             took.as_secs_f64(),
             place.links()
         );
-        Ok(Verified(Self { services, viewers, parts: vec![surrogate, router, origin, door] }, detail))
+        Ok(Verified(
+            Self { services, viewers, parts: vec![surrogate, router, origin, door], renewed: Some(renewed) },
+            detail,
+        ))
     }
+}
+
+/// Registers the cloud's origin at the edge, and renews that until the value is dropped.
+async fn renewed(edge: &Client, origin: SocketAddr) -> anyhow::Result<AbortOnDropHandle<()>> {
+    let registration = Registration::new(origin, 1, LEASE_TTL_MS);
+    edge.register(ORIGIN, "cloud", &registration).await?;
+    let edge = edge.clone();
+    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(RENEW).await;
+            // One that fails is seen: nobody has what the viewers ask for.
+            let _ = edge.register(ORIGIN, "cloud", &registration).await;
+        }
+    })))
 }
 
 /// Leads from outside of a machine to an address on its loopback.
