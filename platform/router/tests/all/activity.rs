@@ -110,11 +110,12 @@ async fn a_tenant_is_told_of_its_own_names_and_the_shared_ones() {
     };
     let service = token("default", "service admin read");
     let (bad, good) = tokio::join!(answering(StatusCode::INTERNAL_SERVER_ERROR), answering(StatusCode::OK));
-    for name in ["shared.main", "own.main.acme"] {
+    for (name, tenant) in [("shared.main", "default"), ("own.main.acme", "acme")] {
         for (endpoint, service_at) in [("e1", &bad), ("e2", &good)] {
             let url = world.url(&format!("/api/router/endpoints/{name}/{endpoint}"));
             let body = serde_json::json!({ "address": service_at.address, "generation": 1, "ttl_ms": 60_000 });
-            let answer = world.http.put(url).bearer_auth(&service).json(&body).send().await.unwrap();
+            let put = world.http.put(url).bearer_auth(&service).header("flame-tenant", tenant);
+            let answer = put.json(&body).send().await.unwrap();
             assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         }
     }
