@@ -22,7 +22,7 @@ export function Activity() {
   return (
     <section aria-labelledby="activity-title">
       <h2 id="activity-title">Switches and searches</h2>
-      {totals && <dl class="facts">
+      {totals && <dl class="facts counted">
         {(Object.keys(TITLES) as ActivityKind[]).map((kind) => <div key={kind}><dt>{TITLES[kind]}</dt><dd>{totals.counts[kind] ?? 0}</dd></div>)}
         <div><dt>Answers by multicast</dt><dd>{totals.multicast.answers}{totals.multicast.answers > 0 && `, to ${totals.multicast.members} routers`}</dd></div>
         <div><dt>Saved by multicast</dt><dd>{bytes(totals.multicast.saved_bytes)}</dd></div>
