@@ -2,7 +2,7 @@
 
 import type { Endpoint, Peer, Standing } from '../api/types';
 import { sites } from '../pure/sites';
-import { short, span } from '../pure/words';
+import { short, span, tail } from '../pure/words';
 import { SiteMap } from './map';
 import { May } from './may';
 
@@ -44,9 +44,4 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
       ))}
     </div>
   );
-}
-
-/** Enough of an identifier to tell one from another: its end is random. */
-function tail(endpoint: string): string {
-  return endpoint.length > 16 ? `…${endpoint.slice(-8)}` : endpoint;
 }

@@ -1,7 +1,7 @@
 // What a router tells of requests that did not go straight through, in words.
 
 import type { Activity, ActivityEvent, ActivityKind } from '../api/types';
-import { short } from './words';
+import { short, tail } from './words';
 
 /** Events that are shown, the latest first. */
 export const SHOWN = 12;
@@ -33,7 +33,7 @@ export function said(event: ActivityEvent): string {
 /** An endpoint by its end, with its site where that differs from the other one's. */
 function place(site: string | null, endpoint: string | null, other: string | null): string {
   if (site === null) return 'nobody';
-  const named = endpoint === null ? '' : endpoint.length > 16 ? `…${endpoint.slice(-8)}` : endpoint;
-  if (named === '') return site;
+  if (endpoint === null) return site;
+  const named = tail(endpoint);
   return site === other || other === null ? named : `${named} at ${site}`;
 }

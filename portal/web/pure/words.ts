@@ -47,6 +47,11 @@ export function short(name: string): string {
   return second === 'main' && more.length === 0 ? first! : name;
 }
 
+/** Enough of an endpoint's identifier to tell one from another: its end is random. */
+export function tail(endpoint: string): string {
+  return endpoint.length > 16 ? `…${endpoint.slice(-8)}` : endpoint;
+}
+
 /** An argument of a shell command. */
 export function quoted(text: string): string {
   return /^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
