@@ -47,7 +47,7 @@ pub use service::{Service, ServiceCommand};
 pub use sla::{Calibrate, Sla, SlaCommand};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
-pub use template::{File as TemplateFile, Template, TemplateCommand};
+pub use template::{File as TemplateFile, State as FunctionState, Template, TemplateCommand};
 pub use token::{SignUrl, Token, TokenCommand, TokenLink};
 
 use crate::connection;

@@ -46,6 +46,7 @@ pub async fn run(global: &Global, quality: Quality) -> Result<(), Exit> {
         QualityCommand::Curve(curve) => curve::run(global, &curve).await,
         QualityCommand::Inspect(inspect) => inspect::run(global, &inspect).await,
         QualityCommand::Jobs(jobs) => jobs::run(global, &jobs).await,
+        QualityCommand::Cancel { id } => jobs::cancel(global, id).await,
         QualityCommand::Watch(watch) => watch::run(global, &watch).await,
         QualityCommand::Test(test) => suite::run(global, &test).await,
     }

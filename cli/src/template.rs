@@ -36,6 +36,9 @@ pub async fn run(global: &Global, args: args::Template) -> Result<(), Exit> {
         TemplateCommand::Update { file, wait } => deployed::update(global, TemplateFile::read(&file)?, wait).await,
         TemplateCommand::Status { sfc, sfci } => deployed::status(global, sfc, sfci).await,
         TemplateCommand::Decisions { sfc, sfci } => deployed::decisions(global, &sfc, &sfci).await,
+        TemplateCommand::Move { sfc, sfci, function, state, wait } => {
+            deployed::move_to(global, (&sfc, &sfci, &function), state, wait).await
+        }
         TemplateCommand::Undeploy { sfc, sfci, wait } => deployed::undeploy(global, &sfc, &sfci, wait).await,
     }
 }

@@ -1,4 +1,4 @@
-// Makes a channel at the portal in headless Chromium, publishes to it as the page says, watches it, goes back in it, ends it and plays the
+// Makes a channel at the portal in headless Chromium, publishes to it as the page says, watches it, goes back in it and to now again, ends it and plays the
 // recording; prints one line of JSON: what was seen.
 //
 //   node broadcast.mjs URL --clip FILE [--pictures FOLDER]
@@ -26,6 +26,26 @@ const plays = (page, span_s) => at(page).then((from_s) => page.waitForFunction(
   ([from_s, span_s]) => document.querySelector('video')?.currentTime > from_s + span_s, [from_s, span_s], { timeout: PATIENCE_MS },
 ).then(() => true, () => false));
 
+// Points at the bar under a live picture and sees that moment, goes there, plays on, and comes back to now.
+async function gone(page, pictures) {
+  const bar = page.getByLabel('Seek in what was sent');
+  const live = page.getByRole('button', { name: 'Live', exact: true });
+  const pressed = (is) => page.waitForFunction((is) => document.querySelector('.edge')?.getAttribute('aria-pressed') === is, is, { timeout: PATIENCE_MS })
+    .then(() => true, () => false);
+  const atEdge = await pressed('true');
+  const { width, height } = await bar.boundingBox();
+  await bar.hover({ position: { x: width / 2, y: height / 2 } });
+  const still = await page.waitForFunction(() => document.querySelector('.still')?.readyState >= 2 && document.querySelector('.still').videoWidth, null, { timeout: PATIENCE_MS })
+    .then(() => page.evaluate(() => ({ at_s: document.querySelector('.still').currentTime, of_s: document.querySelector('video').currentTime })), () => null);
+  if (pictures) await page.screenshot({ path: `${pictures}/broadcast-preview.png` });
+  const before_s = await at(page);
+  await bar.click({ position: { x: width / 2, y: height / 2 } });
+  const behind = await pressed('false');
+  const back = { before_s, to_s: await at(page), plays: await plays(page, 1), at_s: await at(page) };
+  await live.click();
+  return { atEdge, still, behind, ...back, live: await pressed('true'), goes_on: await plays(page, 1), now_s: await at(page) };
+}
+
 let browser, publisher;
 try {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -33,12 +53,19 @@ try {
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('dialog', (dialog) => dialog.accept());
+  const blocking = [];
+  page.on('request', (request) => { if (request.url().includes('_HLS_part=')) blocking.push(new URL(request.url()).pathname.split('/')[1]); });
   await page.goto(`${url}/#/live`);
   await page.getByLabel('Title', { exact: true }).fill('Tonight');
   await page.getByRole('button', { name: 'Make a channel' }).click();
   await page.locator('.addresses').waitFor({ timeout: PATIENCE_MS });
   const [door] = await page.locator('.addresses code').allTextContents().then((all) => all.filter((one) => one.startsWith('rtmp:')));
   const box = page.locator('li.panel', { has: page.locator('h3', { hasText: 'Tonight' }) });
+  // Who looks at something else meanwhile is still told the key, and another one when it is asked for.
+  await page.getByRole('link', { name: 'Library' }).click();
+  await page.getByRole('link', { name: 'Live' }).click();
+  const keyed = async () => (await page.locator('.addresses div', { has: page.locator('dt', { hasText: 'OBS: stream key' }) }).locator('code').textContent({ timeout: PATIENCE_MS }));
+  const keys = [await keyed()];
   const states = [await box.locator('.tag').textContent({ timeout: PATIENCE_MS })];
   const said = [];
   publisher = spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-i', values.clip, '-c', 'copy', '-f', 'flv', door], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -46,14 +73,14 @@ try {
   await box.locator('.tag.live').waitFor({ timeout: PATIENCE_MS });
   states.push('live');
   await box.getByRole('button', { name: 'Watch' }).click();
-  const watched = await plays(page, 5);
+  const watched = await plays(page, 10);
   const live = await statistics(page);
   if (values.pictures) await page.screenshot({ path: `${values.pictures}/broadcast.png`, fullPage: true });
-  // Back by four seconds, and on from there.
-  const before_s = await at(page);
-  await page.evaluate((to_s) => { document.querySelector('video').currentTime = to_s; }, before_s - 4);
-  const back = { to_s: before_s - 4, plays: await plays(page, 1), at_s: await at(page), before_s };
+  const back = await gone(page, values.pictures);
   const failed = said.join('');
+  await box.getByRole('button', { name: 'New key' }).click();
+  await page.waitForFunction((key) => ![...document.querySelectorAll('.addresses code')].some(({ textContent }) => textContent === key), keys[0], { timeout: PATIENCE_MS });
+  keys.push(await keyed());
   // Whoever publishes to a channel that ends is cut off, and says so.
   await box.getByRole('button', { name: 'End' }).click();
   const recording = page.getByRole('link', { name: 'its recording' });
@@ -64,7 +91,7 @@ try {
   await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = video.duration - 1; });
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS }).then(() => true, () => false);
   const duration_s = await page.evaluate(() => document.querySelector('video').duration);
-  console.log(JSON.stringify({ states, watched, live, back, recording: { replayed, ended, duration_s }, failed, errors }));
+  console.log(JSON.stringify({ door, keys, blocking: [...new Set(blocking)], states, watched, live, back, recording: { replayed, ended, duration_s }, failed, errors }));
 } catch (error) {
   console.error(`broadcast.mjs: ${error.message}`);
   process.exitCode = 3;

@@ -6,7 +6,7 @@
 // whose card is then clicked. FILE: is uploaded, waited for until it is conditioned, and played to its end with a seek. Then a
 // live channel is made, an endpoint is drained and connected again, the asset of TITLE is measured and walked back to its source, and LONG is renamed, deleted and restored. From a template, mistyped at first, two surrogates are deployed;
 // LONG (an asset of a minute) plays through the first, the second is connected, and the first is killed while it plays. Then every
-// view is looked at by axe. --pictures: saves each view at three widths there, and what killing looks like.
+// view is looked at by axe. --pictures: saves each view at three widths there, light and dark, and what killing looks like.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -19,6 +19,8 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
 const CONDITIONING_MS = 60000;
+/** As much as the player fetches ahead. */
+const BUFFER_S = 30;
 const WIDTHS = [390, 900, 1600];
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -55,7 +57,7 @@ async function docked(page) {
   return seen;
 }
 
-// Uploads, waits until a rendition of it plays, seeks, and lets it come to its end.
+// Uploads, waits until a rendition of it plays, seeks to its middle, back, and near its end, and lets it come to that.
 async function uploaded(page, file) {
   const name = basename(file);
   await page.locator('input[type=file]').setInputFiles(file);
@@ -63,15 +65,22 @@ async function uploaded(page, file) {
   await page.locator('#assets a', { hasText: name }).click({ timeout: PATIENCE_MS });
   await page.getByText('Renditions, made by ladder').waitFor({ timeout: CONDITIONING_MS });
   await page.waitForFunction(() => document.querySelector('video').currentTime > 0.5, null, { timeout: PATIENCE_MS });
-  await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = video.duration - 1.5; });
+  const seeks = [];
+  for (const share of [0.5, 0.2, 0.85]) {
+    const to_s = await page.evaluate((share) => { const video = document.querySelector('video'); return video.currentTime = video.duration * share; }, share);
+    seeks.push(await page.waitForFunction((to_s) => {
+      const { seeking, currentTime } = document.querySelector('video');
+      return !seeking && currentTime > to_s + 0.3 && currentTime < to_s + 3;
+    }, to_s, { timeout: PATIENCE_MS }).then(() => true, () => false));
+  }
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
-  return page.evaluate(({ name, ended }) => ({
-    name, ended, height: document.querySelector('video').videoHeight,
+  return page.evaluate(({ name, ended, seeks }) => ({
+    name, ended, seeks, height: document.querySelector('video').videoHeight,
     frames: document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames,
     statistics: Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
       one.querySelector('dt').textContent, one.querySelector('dd').textContent])),
-  }), { name, ended });
+  }), { name, ended, seeks });
 }
 
 async function channel(page, url) {
@@ -153,12 +162,34 @@ async function measured(page, url, asset) {
   await entry('Comparison').locator('summary', { hasText: 'Figures' }).click();
   await entry('Comparison').locator('.u-legend').first().waitFor({ timeout: PATIENCE_MS });
   const plots = await entry('Comparison').locator('figure').count();
+  const worst = await pointed(page, entry('Comparison'));
   await page.getByLabel('Gates, one a line').fill('');
   await page.getByRole('button', { name: 'Inspect without a reference' }).click();
   await entry('Inspection').locator('.tag', { hasText: 'succeeded' }).waitFor({ timeout: CONDITIONING_MS });
   await entry('Inspection').locator('summary', { hasText: 'Figures' }).click();
   await entry('Inspection').locator('dl').waitFor({ timeout: PATIENCE_MS });
-  return { gates, plots, facts: await entry('Inspection').locator('dd').allTextContents() };
+  return { gates, plots, worst, facts: await entry('Inspection').locator('dd').allTextContents() };
+}
+
+// Clicks into a plot near its end and near its beginning: how many pictures there are, whether they are seen, and which are chosen then.
+async function pointed(page, entry) {
+  const pictures = entry.locator('.worst img');
+  await pictures.first().scrollIntoViewIfNeeded({ timeout: PATIENCE_MS });
+  const seen = await pictures.evaluateAll((all) => Promise.all(all.map(async (one) => {
+    one.loading = 'eager';
+    await one.decode().catch(() => {});
+    return one.naturalWidth > one.naturalHeight && one.naturalHeight > 0;
+  })));
+  const chosen = [];
+  for (const share of [0.98, 0.02]) {
+    const over = entry.locator('.u-over').first();
+    await over.scrollIntoViewIfNeeded();
+    const { width, height } = await over.boundingBox();
+    await over.click({ position: { x: width * share, y: height / 2 } });
+    await entry.locator('.worst [aria-current="true"]').waitFor({ timeout: PATIENCE_MS });
+    chosen.push(await entry.locator('.worst li').evaluateAll((all) => all.findIndex((one) => one.getAttribute('aria-current') === 'true')));
+  }
+  return { seen, chosen };
 }
 
 // Mistypes a template, and sees where; deploys it, and waits until it stands.
@@ -187,11 +218,27 @@ async function deployed(page, url) {
   await page.locator('.deployment summary', { hasText: 'What was decided' }).click();
   await page.locator('.reasons li').first().waitFor({ timeout: PATIENCE_MS });
   const endpoints = await page.locator('.deployment .endpoint').allTextContents();
-  return { found, marked, line, refused, endpoints, reasons: await page.locator('.reasons li').count() };
+  // The one that stands by is added, and stands by again.
+  const second = page.locator('.deployment .endpoint', { hasText: 'second' });
+  const moved = [];
+  for (const [button, state] of [['Add second', 'connected'], ['Let second stand by', 'booted']]) {
+    await second.getByRole('button', { name: button }).click();
+    await second.locator(`.dot.${state}`).waitFor({ timeout: PATIENCE_MS });
+    moved.push(state);
+  }
+  return { moved, found, marked, line, refused, endpoints, reasons: await page.locator('.reasons li').count() };
 }
 
-// Plays through one surrogate, connects the other, kills the first: what playback says before and after.
+// Plays through one surrogate, connects the other, kills the first, and plays beyond all that was fetched before that: what playback
+// says before and after, what of the media was asked for in vain, and whether each request says how playback is (CMCD, version 2).
 async function killed(page, url, asset, pictures) {
+  const vain = [];
+  const versions = new Set();
+  const isMedia = (request) => /\.(m4s|mp4)$/.test(new URL(request.url()).pathname);
+  // Playback gives up on what it wants no more.
+  page.on('requestfailed', (request) => { if (isMedia(request) && request.failure()?.errorText !== 'net::ERR_ABORTED') vain.push(`${request.url()}: ${request.failure()?.errorText}`); });
+  page.on('response', (answer) => { if (isMedia(answer.request()) && answer.status() >= 400) vain.push(`${answer.url()}: ${answer.status()}`); });
+  page.on('request', (request) => { if (isMedia(request)) versions.add(/(^|,)v=(\d+)/.exec(new URL(request.url()).searchParams.get('CMCD') ?? '')?.[2] ?? 'none'); });
   await page.goto(`${url}/#/asset/${asset}`);
   const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
     one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
@@ -208,7 +255,7 @@ async function killed(page, url, asset, pictures) {
   const box = page.locator('.name', { has: page.locator('h4', { hasText: /^edge\.city$/ }) });
   const endpoint = (state) => box.locator('.endpoint', { has: page.locator(`.dot.${state}`) });
   const first = await endpoint('serving').locator('b').getAttribute('title');
-  await endpoint('booted').getByRole('button', { name: 'Connect' }).click();
+  await box.getByRole('button', { name: /^Connect/ }).click();
   await page.waitForFunction(() => document.querySelectorAll('.name .dot.serving').length > 1, null, { timeout: PATIENCE_MS });
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
@@ -219,9 +266,9 @@ async function killed(page, url, asset, pictures) {
     await page.screenshot({ path: `${pictures}/killed.png` });
   }
   const taken = await another(left);
-  await page.waitForFunction((at_s) => document.querySelector('video').currentTime > at_s + 8, at_s, { timeout: PATIENCE_MS }).catch(() => {});
+  await page.waitForFunction((at_s) => document.querySelector('video').currentTime > at_s + BUFFER_S + 3, at_s, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
-  return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s };
+  return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
 }
 
 // Findings of axe that keep people out, in both colour schemes.
@@ -283,7 +330,10 @@ try {
     found.push(...await barriers(page, view));
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 800 });
-      if (values.pictures) await page.screenshot({ path: `${values.pictures}/${view.split('/')[0]}-${width}.png`, fullPage: true });
+      for (const colorScheme of values.pictures ? ['light', 'dark'] : []) {
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: `${values.pictures}/${view.replace(/[^a-z]+/g, ' ').trim().replaceAll(' ', '-')}-${width}-${colorScheme}.png`, fullPage: true });
+      }
       const wide = await page.evaluate(widest);
       if (wide) found.push(`${view}: wider than ${width} px: ${wide}`);
     }

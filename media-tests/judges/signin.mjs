@@ -99,13 +99,24 @@ try {
   if (values.pictures) await reader.screenshot({ path: `${values.pictures}/reader.png` });
   const changes = await reader.getByRole('button', { name: /^(Rename|Delete)$/ }).count();
 
+  const troubled = [];
+  for (const [view, heading] of [['live', 'Live channels'], ['chains', 'Jobs'], ['quality', 'Measurements'], ['platform', 'Sites and endpoints'], ['templates', 'Deployments']]) {
+    await reader.goto(`${new URL(values.reader).origin}/#/${view}`);
+    await reader.getByRole('heading', { name: heading }).waitFor({ timeout: PATIENCE_MS });
+    // What is asked every second is answered by then.
+    await reader.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+    const notices = await reader.locator('.notice').allTextContents();
+    const buttons = await reader.getByRole('button', { name: /^(Make a channel|New key|End|Cancel|Compare|Inspect|Drain|Connect|Kill|Add|Let|Deploy|Undeploy)/ }).allTextContents();
+    troubled.push(...[...notices, ...buttons].map((what) => `${view}: ${what}`));
+  }
+
   const stranger = await (await browser.newContext()).newPage();
   const said = stranger.waitForEvent('dialog', { timeout: PATIENCE_MS }).then(async (dialog) => {
     await dialog.dismiss();
     return dialog.message();
   });
   await stranger.goto(values.link);
-  console.log(JSON.stringify({ next, uploads, signed, cookies, played, left, remains, reading, changes, again: await said }));
+  console.log(JSON.stringify({ next, uploads, signed, cookies, played, left, remains, reading, changes, troubled, again: await said }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

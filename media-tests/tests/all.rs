@@ -22,10 +22,14 @@ mod packager;
 mod parts;
 #[path = "all/portal.rs"]
 mod portal;
+#[path = "all/portal_hands.rs"]
+mod portal_hands;
 #[path = "all/portal_library.rs"]
 mod portal_library;
 #[path = "all/portal_live.rs"]
 mod portal_live;
+#[path = "all/portal_platform.rs"]
+mod portal_platform;
 #[path = "all/portal_views.rs"]
 mod portal_views;
 #[path = "all/sounds.rs"]

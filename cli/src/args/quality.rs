@@ -30,6 +30,11 @@ pub enum QualityCommand {
     Curve(Curve),
     /// List what the quality service was asked to measure (`--remote`), newest first
     Jobs(Jobs),
+    /// Cancel what the quality service was asked to measure; what has ended stays as it is
+    Cancel {
+        /// The job (`flame quality jobs`)
+        id: Uuid,
+    },
     /// Watch something as a viewer does, on request or live, and measure what that is like: start, stalls, changes of rendition, requests, and how
     /// far behind what is live; status 1 if a gate fails, or if nothing was seen
     Watch(Watch),

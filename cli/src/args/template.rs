@@ -56,6 +56,20 @@ pub enum TemplateCommand {
         /// Its instance
         sfci: String,
     },
+    /// Move a function to another state by hand, as a policy would: start it, connect it, let it stand by, end it
+    Move {
+        /// The service function chain
+        sfc: String,
+        /// Its instance
+        sfci: String,
+        /// The function of the template
+        function: String,
+        /// How far it is to be
+        state: State,
+        /// Wait until it is so far
+        #[arg(long)]
+        wait: bool,
+    },
     /// Let a deployment go: its endpoints are drained, then ended
     Undeploy {
         /// The service function chain
@@ -66,6 +80,19 @@ pub enum TemplateCommand {
         #[arg(long)]
         wait: bool,
     },
+}
+
+/// How far a function is to be.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum State {
+    /// It is not there
+    Unplaced,
+    /// It has a place, and takes no compute
+    Placed,
+    /// It runs, and gets no requests
+    Booted,
+    /// It gets requests
+    Connected,
 }
 
 /// A template in a file, and what it is given.

@@ -1,7 +1,9 @@
-//! `flame quality jobs`: what the quality service was asked to measure.
+//! `flame quality jobs`, `flame quality cancel`: what the quality service was asked to measure.
 
+use anyhow::anyhow;
 use flame_api::quality::jobs::{Measuring, MeasuringQuery};
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::args::{Global, Jobs};
 use crate::connection;
@@ -15,6 +17,26 @@ struct Line {
     media: String,
     #[serde(flatten)]
     standing: Measuring,
+}
+
+/// Cancels a job of either kind.
+pub async fn cancel(global: &Global, id: Uuid) -> Result<(), Exit> {
+    let client = connection::client(global);
+    let standing = match client.cancel_comparison(id).await {
+        Ok(job) => job.standing,
+        Err(error) if error.status() == Some(404) => match client.cancel_inspection(id).await {
+            Ok(job) => job.standing,
+            Err(error) if error.status() == Some(404) => {
+                return Err(Exit::failed(anyhow!("there is no job {id}; `flame quality jobs` lists them")));
+            }
+            Err(error) => return Err(error.into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    if global.json {
+        return output::print_json(&standing);
+    }
+    output::print_line(&format!("{id} is {}", standing.state.word()))
 }
 
 pub async fn run(global: &Global, args: &Jobs) -> Result<(), Exit> {

@@ -1,14 +1,14 @@
-//! Templates that run: where they would go, deployed, changed, looked at, let go.
+//! Templates that run: where they would go, deployed, changed, moved, looked at, let go.
 
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use flame_api::orchestrator::{Deployment, NewDeployment};
+use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment};
 use flame_api::{Client, ClientError};
 use serde_json::json;
 
 use super::file::TemplateFile;
-use crate::args::Global;
+use crate::args::{self, Global};
 use crate::exit::Exit;
 use crate::{connection, output};
 
@@ -167,6 +167,23 @@ pub async fn decisions(global: &Global, sfc: &str, sfci: &str) -> Result<(), Exi
         table.add_row([at.unwrap_or_default(), one.subject, one.action, one.reason]);
     }
     output::print_line(&table.trim_fmt())
+}
+
+pub async fn move_to(
+    global: &Global,
+    function: (&str, &str, &str),
+    state: args::FunctionState,
+    wait: bool,
+) -> Result<(), Exit> {
+    let client = connection::client(global);
+    let state = match state {
+        args::FunctionState::Unplaced => FunctionState::Unplaced,
+        args::FunctionState::Placed => FunctionState::Placed,
+        args::FunctionState::Booted => FunctionState::Booted,
+        args::FunctionState::Connected => FunctionState::Connected,
+    };
+    let deployment = client.want_state(function, state).await?;
+    follow(global, &client, deployment, wait).await
 }
 
 pub async fn undeploy(global: &Global, sfc: &str, sfci: &str, wait: bool) -> Result<(), Exit> {

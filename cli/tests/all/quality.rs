@@ -209,6 +209,13 @@ fn the_service_measures_what_the_others_hold() {
     assert_eq!(kinds, ["inspection", "inspection", "comparison", "comparison"]);
     assert_eq!((&jobs[2]["passed"], &jobs[3]["passed"]), (&Value::from(false), &Value::from(true)));
 
+    // Of either kind; what has ended stays as it is.
+    for job in [&jobs[0], &jobs[2]] {
+        assert_eq!(world.json(&["quality", "cancel", job["id"].as_str().unwrap()])["state"], "succeeded");
+    }
+    let ran = world.flame(&["quality", "cancel", &id]);
+    assert!(ran.status == 1 && ran.err.contains("flame quality jobs"), "{}{}", ran.out, ran.err);
+
     let ran = world.flame(&["quality", "inspect", film.to_str().unwrap(), "--remote"]);
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("flame ingest"), "{}", ran.err);

@@ -1,6 +1,6 @@
 //! Wire types of the orchestrator: what is deployed, how far it is, and why.
 //!
-//! `POST|GET /deployments` · `GET|DELETE /deployments/{sfc}/{sfci}` and `GET …/decisions` · `POST /plans` ·
+//! `POST|GET /deployments` · `GET|DELETE /deployments/{sfc}/{sfci}`, `GET …/decisions`, `PUT …/functions/{function}/state` · `POST /plans` ·
 //! `POST /{sfc}/{policy}/{trigger}` (CLMC's messages) · `POST /solutions` (demands: [`sla`]).
 
 pub mod sla;
@@ -91,6 +91,28 @@ pub struct Decision {
     pub action: String,
     /// Why.
     pub reason: String,
+}
+
+/// How far somebody wants a function to be, until they or a policy want something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WantedState {
+    /// That state.
+    pub state: FunctionState,
+}
+
+/// How far an endpoint is meant to be (`eu.ict-flame.sfe.state.lifecycle.…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FunctionState {
+    /// It is not there.
+    Unplaced,
+    /// What it needs is on the cluster; it takes no compute.
+    Placed,
+    /// It runs, and gets no requests.
+    Booted,
+    /// It gets requests.
+    Connected,
 }
 
 /// Where a template would go.

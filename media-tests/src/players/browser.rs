@@ -235,6 +235,12 @@ pub async fn node(script: &str, arguments: Vec<String>) -> Result<Vec<u8>> {
     quiet(&text(&root.join("tools/node"))?, all).await
 }
 
+/// Further arguments of a script that looks at the portal: it saves what it sees where `FLAME_PORTAL_PICTURES` says.
+#[must_use]
+pub fn pictures() -> Vec<String> {
+    std::env::var("FLAME_PORTAL_PICTURES").map_or_else(|_| Vec::new(), |folder| vec!["--pictures".to_owned(), folder])
+}
+
 /// Lets `player` play `url` to the end without an error, a stall or a hole.
 ///
 /// # Errors

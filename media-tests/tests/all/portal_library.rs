@@ -93,3 +93,35 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     assert!(trash["address"].as_str().is_some_and(|address| address.ends_with("#/library?sort=title")), "{trash:#}");
     assert_eq!(seen["errors"], json!([]), "{seen:#}");
 }
+
+/// As many endpoints as the map is to hold.
+const ENDPOINTS: usize = 200;
+/// Most that comes before the first view can be used, bytes as they are sent.
+const FIRST_VIEW_MAX_BYTES: u64 = 300 * 1024;
+
+#[tokio::test]
+async fn the_first_view_is_small_and_the_map_holds_two_hundred_endpoints() {
+    let bundle = Bundle::up().await;
+    let http = reqwest::Client::new();
+    let kept = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(0)).send().await;
+    kept.and_then(reqwest::Response::error_for_status).expect("an asset is kept");
+    let register = |number: usize| {
+        let (name, endpoint) = (format!("crowd-{}.city", number % 20), format!("one-{number}"));
+        let url = format!("{}/api/router/endpoints/{name}/{endpoint}", bundle.router());
+        let body = json!({ "address": "127.0.0.1:9", "generation": 1, "ttl_ms": 60_000 });
+        let call = http.put(url).json(&body).send();
+        async move { call.await?.error_for_status().map(drop) }
+    };
+    stream::iter((0..ENDPOINTS).map(register))
+        .buffer_unordered(AT_ONCE)
+        .try_collect::<()>()
+        .await
+        .expect("all are registered");
+    let (url, count) = (bundle.router().to_owned(), ENDPOINTS.to_string());
+    let arguments = [url.as_str(), "--endpoints", &count, "--for-s", "2"].map(str::to_owned).to_vec();
+    let seen = browser::node("pace.mjs", arguments).await.expect("the portal can be opened");
+    let seen: Value = serde_json::from_slice(&seen).expect("pace.mjs prints one JSON object");
+    println!("{seen:#}");
+    assert!(seen["shown"].as_u64() >= u64::try_from(ENDPOINTS).ok(), "{seen:#}");
+    assert!(seen["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000 && bytes < FIRST_VIEW_MAX_BYTES), "{seen:#}");
+}

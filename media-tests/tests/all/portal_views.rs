@@ -115,9 +115,7 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     for (name, value) in [("--asset", &asset), ("--recording", &recording)] {
         arguments.extend([name.to_owned(), value.clone()]);
     }
-    if let Ok(folder) = std::env::var("FLAME_PORTAL_PICTURES") {
-        arguments.extend(["--pictures".to_owned(), folder]);
-    }
+    arguments.extend(browser::pictures());
     let seen = browser::node("views.mjs", arguments).await.expect("the portal can be opened");
     let seen: Value = serde_json::from_slice(&seen).expect("views.mjs prints one JSON object");
 

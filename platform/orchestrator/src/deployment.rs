@@ -168,6 +168,16 @@ impl Record {
         self.policies.retain(|id, _| template.policies.iter().any(|policy| policy.id == *id));
     }
 
+    /// Wants all endpoints of a function to be so far. Whether it has any.
+    pub fn want(&mut self, function: &str, desired: Desired) -> bool {
+        let mut has_any = false;
+        for endpoint in self.endpoints.iter_mut().filter(|one| !one.is_retired && one.function == function) {
+            endpoint.desired = desired;
+            has_any = true;
+        }
+        has_any
+    }
+
     /// Leaves no time in it that is still to come: the machine's clock may have been set back.
     pub fn not_after(&mut self, now_ms: u64) {
         for endpoint in &mut self.endpoints {
@@ -311,6 +321,17 @@ impl From<State> for Desired {
             State::Placed => Self::Placed,
             State::Booted => Self::Booted,
             State::Connected => Self::Connected,
+        }
+    }
+}
+
+impl From<wire::FunctionState> for Desired {
+    fn from(state: wire::FunctionState) -> Self {
+        match state {
+            wire::FunctionState::Unplaced => Self::Unplaced,
+            wire::FunctionState::Placed => Self::Placed,
+            wire::FunctionState::Booted => Self::Booted,
+            wire::FunctionState::Connected => Self::Connected,
         }
     }
 }

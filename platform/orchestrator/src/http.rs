@@ -30,6 +30,7 @@ pub(crate) fn routes(conductor: Conductor) -> OpenApiRouter {
         .routes(routes!(deployments::deploy, deployments::list))
         .routes(routes!(deployments::get, deployments::undeploy))
         .routes(routes!(deployments::decisions))
+        .routes(routes!(deployments::want))
         .routes(routes!(deployments::template))
         .routes(routes!(plans::plan))
         .routes(routes!(solutions::solve))

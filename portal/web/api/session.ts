@@ -4,10 +4,13 @@
 import { signal } from '@preact/signals';
 import { refusal, token as given } from '../pure/route';
 import { notSignedIn } from '../pure/words';
-import { admitted, asked, send } from './http';
+import { Refusal, admitted, asked, send } from './http';
 import type { Session, SignInDoors } from './types';
 
 const PATH = '/api/router/session';
+/** How often, and how far apart, it is asked who looks. */
+const TURNS = 5;
+const TURN_MS = 1000;
 
 /** Nothing before it is known, and where a token is wanted that nobody has given. */
 export const session = signal<Session | null>(null);
@@ -62,5 +65,15 @@ export function isOpen({ subject }: Session): boolean {
 }
 
 async function look(): Promise<void> {
-  session.value = await send('GET', PATH).then((answer) => answer.json() as Promise<Session>, () => null);
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    try {
+      session.value = await (await send('GET', PATH)).json() as Session;
+      return;
+    } catch (error) {
+      // Nobody is somebody once that is said; a router that cannot say it now is asked again.
+      if (error instanceof Refusal && error.status < 500) break;
+      await new Promise((resolve) => setTimeout(resolve, TURN_MS));
+    }
+  }
+  session.value = null;
 }

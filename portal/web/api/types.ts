@@ -1,5 +1,7 @@
 // What the services answer, as far as it is shown. The contracts: docs/http-api/.
 
+import type { Frame } from '../pure/worst';
+
 export type Page<T> = { items: T[]; next_cursor: string | null };
 export type Rational = { num: number; den: number };
 
@@ -74,7 +76,7 @@ export type ServicePath = { name: string; functions: { name: string; site: strin
 
 export type DeployedEndpoint = {
   function: string; endpoint: string; cluster: string; site: string; image: string; names: string[]; desired: string; state: string;
-  failures: number; address: string | null;
+  failures: number; problem?: string; address: string | null;
 };
 export type Deployment = {
   sfc: string; sfci: string; description: string; is_leaving: boolean; is_settled: boolean; endpoints: DeployedEndpoint[];
@@ -98,7 +100,7 @@ type Measuring = {
 export type Pooled = { mean: number; harmonic_mean: number; min: number; p1: number; p5: number; p10: number; max: number };
 export type ComparisonJob = Measuring & { reference: string; distorted: string; metrics: string[]; result?: {
   alignment: { confidence: number; offset_ms: number; dropped_frames: number; repeated_frames: number };
-  columns: { name: string; pooled: Pooled }[]; notes: string[]; scored_frames: number;
+  columns: { name: string; pooled: Pooled; worst?: Frame[] }[]; notes: string[]; scored_frames: number;
 } | null };
 type Spans = { count: number; total_s: number; longest_s: number };
 export type InspectionJob = Measuring & { media: string; result?: {

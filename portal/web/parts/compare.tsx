@@ -6,6 +6,7 @@ import { usePoll } from '../api/poll';
 import type { Asset, Chain, Job, Page, Score } from '../api/types';
 import { request } from '../pure/commands';
 import { compared } from '../pure/compare';
+import { order } from '../pure/order';
 import { identifier } from '../pure/identifier';
 import { write } from '../pure/route';
 import { ago, quoted } from '../pure/words';
@@ -102,10 +103,6 @@ export function Compare({ pair, chains }: { pair: { asset: string; left: string 
       ]} />
     </section>
   );
-}
-
-function order(id: string, { id: asset_id, source, probe }: Asset, chain: string): object {
-  return { id, asset_id, chain, source_key: source.key, probe };
 }
 
 function cancel(job: string): string {

@@ -18,6 +18,9 @@ export function Deployments() {
   const undeploy = (one: Deployment) => send('DELETE', way(one)).then(
     () => { setProblem(''); all.again(); }, (error: Error) => setProblem(error.message),
   );
+  const want = (one: Deployment, name: string, state: string) => send('PUT', moves(one, name), { state }).then(
+    () => { setProblem(''); all.again(); }, (error: Error) => setProblem(error.message),
+  );
   return (
     <section aria-labelledby="deployments-title">
       <h2 id="deployments-title">Deployments</h2>
@@ -32,11 +35,13 @@ export function Deployments() {
             </div>
             {one.description && <p class="quiet">{one.description}</p>}
             <ul class="plain">
-              {one.endpoints.map(({ endpoint, function: name, cluster, site, state, desired, names, address, failures }) => (
+              {one.endpoints.map(({ endpoint, function: name, cluster, site, state, desired, names, address, failures, problem: why }) => (
                 <li key={endpoint} class="endpoint">
                   <span class={`dot ${state}`} />
                   <span class="grow"><b>{name}</b> <span class="quiet">{state}{state !== desired && `, to be ${desired}`} at {cluster}{site !== cluster && ` (${site})`}
-                    {names.length > 0 && `, serves ${names.join(', ')}`}{address && ` on ${address}`}{failures > 0 && `, failed ${failures} times in a row`}</span></span>
+                    {names.length > 0 && `, serves ${names.join(', ')}`}{address && ` on ${address}`}{failures > 0 && `, failed ${failures} times in a row`}{why && `: ${why}`}</span></span>
+                  <May>{!one.is_leaving && desired !== 'connected' && <button type="button" onClick={() => want(one, name, 'connected')} aria-label={`Add ${name}`}>Add</button>}
+                    {!one.is_leaving && desired === 'connected' && <button type="button" onClick={() => want(one, name, 'booted')} aria-label={`Let ${name} stand by`}>Stand by</button>}</May>
                 </li>
               ))}
             </ul>
@@ -45,7 +50,11 @@ export function Deployments() {
         ))}
       </ul>
       <Equivalent flame="template status" curl="{origin}/~orchestrator/deployments"
-        more={(all.value?.items ?? []).slice(0, 1).map((one) => ({ what: 'Undeploy', flame: `template undeploy ${one.sfc} ${one.sfci}`, curl: request('DELETE', way(one)) }))} />
+        more={(all.value?.items ?? []).slice(0, 1).flatMap((one) => [
+          ...one.endpoints.slice(0, 1).flatMap(({ function: name }) => [['Add', 'connected'], ['Stand by', 'booted']].map(([what, state]) => (
+            { what: what!, flame: `template move ${one.sfc} ${one.sfci} ${name} ${state}`, curl: request('PUT', moves(one, name), { state }) }))),
+          { what: 'Undeploy', flame: `template undeploy ${one.sfc} ${one.sfci}`, curl: request('DELETE', way(one)) },
+        ])} />
     </section>
   );
 }
@@ -73,6 +82,10 @@ function Reasons({ of }: { of: Deployment }) {
       <Equivalent flame={`template decisions ${of.sfc} ${of.sfci}`} curl={`{origin}${way(of)}/decisions`} />
     </>
   );
+}
+
+function moves(one: Deployment, name: string): string {
+  return `${way(one)}/functions/${encodeURIComponent(name)}/state`;
 }
 
 function way({ sfc, sfci }: Deployment): string {

@@ -1,10 +1,11 @@
-// Sites and the links between them, with a dot for each endpoint in the colour of its state.
+// Sites and the links between their routers, with a dot for each endpoint in the colour of its state.
 
 import { drawn, frame } from '../pure/map';
 import type { Site } from '../pure/sites';
 import { short } from '../pure/words';
 
 const DOT = 5;
+const ROUTER = 10;
 /** Few endpoints are not drawn larger than this. */
 const ZOOM_MAX = 1.6;
 
@@ -25,6 +26,7 @@ export function SiteMap({ sites }: { sites: Site[] }) {
       {all.map(({ site, x, y, radius, dots }) => (
         <g key={site.name}>
           <circle class="place" cx={x} cy={y} r={radius} />
+          <rect class={`router ${site.peer?.state ?? 'own'}`} x={x - ROUTER / 2} y={y - radius - ROUTER / 2} width={ROUTER} height={ROUTER}><title>{`Router of ${site.name}${site.peer ? `, ${site.peer.state}` : ''}`}</title></rect>
           <text x={x} y={y + radius + 14}>{site.name}</text>
           {dots.map(({ name, instance: { endpoint, standing, own }, x: left, y: top }) => {
             const state = standing?.state ?? own?.state ?? '';

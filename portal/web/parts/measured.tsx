@@ -4,10 +4,12 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import type { ComparisonJob, InspectionJob, Verdict } from '../api/types';
 import { type Lines, frames } from '../pure/answers';
+import { nearest, worst } from '../pure/worst';
 import { type Measured as Of, type Range, write } from '../pure/route';
 import { figure } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { Plot } from './plot';
+import { Worst } from './worst';
 
 type Link = Omit<Of, 'range'> & { range?: Range | null };
 
@@ -35,6 +37,9 @@ export function Measured({ kind, id, range = null }: Link) {
     if (kind === 'comparisons') send('GET', `${path}/frames.csv`).then((answer) => answer.text()).then((text) => setScores(frames(text)), told);
   }, [path]);
   const plots = useMemo(() => scores?.lines.map((line) => ({ times_s: scores.times_s, lines: [line] })) ?? [], [scores]);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const shown = useMemo(() => (found && 'reference' in found && found.result ? worst(found.result.columns) : null), [found]);
+  const marks = useMemo(() => (shown?.frames ?? []).map(({ time_ms, distorted }) => ({ time_s: time_ms / 1000, isChosen: distorted === chosen })), [shown, chosen]);
   if (trouble) return <p class="notice" role="status">{trouble}</p>;
   if (found === null) return <p class="quiet" role="status">Asking for the figures…</p>;
   if ('media' in found) return <Seen job={found} />;
@@ -49,7 +54,9 @@ export function Measured({ kind, id, range = null }: Link) {
             <tr key={name}><th scope="row">{name}</th>{[pooled.mean, pooled.harmonic_mean, pooled.min, pooled.p1, pooled.p5, pooled.p10].map((value, at) => <td key={at}>{figure(value)}</td>)}</tr>
           ))}</tbody></table>
       </div>
-      {scores && <div class="plots">{plots.map((lines) => <Plot key={lines.lines[0]!.label} title={`${lines.lines[0]!.label} of each frame`} unit="" isMedia range={range} address={address} lines={lines} />)}</div>}
+      {scores && <div class="plots">{plots.map((lines) => <Plot key={lines.lines[0]!.label} title={`${lines.lines[0]!.label} of each frame`} unit="" isMedia range={range} address={address} lines={lines}
+        marks={marks} onPick={(time_s) => setChosen(nearest(shown?.frames ?? [], time_s * 1000))} />)}</div>}
+      {shown && <Worst of={shown} path={path} chosen={chosen} onChosen={setChosen} />}
       <Notes notes={result.notes} />
       <div class="row"><a class="button" href={`${path}/report.html`} target="_blank" rel="noopener">Report with the worst frames</a></div>
       <Equivalent curl={`{origin}${path}/frames.csv`} />

@@ -9,7 +9,9 @@ import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
 import { rate } from '../pure/words';
 import { Chapters } from './chapters';
+import { LiveBar } from './live_bar';
 import { Scrubber } from './scrubber';
+import { Trace } from './trace';
 
 type Level = { height: number; bitrate: number };
 type Named = { name: string };
@@ -36,10 +38,14 @@ type Played = { url: string; poster?: string; pictures?: Sprite[]; chapters?: re
 export function Player({ url, poster, pictures = [], chapters = NONE, live = false }: Played) {
   const video = useRef<HTMLVideoElement>(null);
   const hls = useRef<Hls | null>(null);
+  // What was fetched last.
+  const asked = useRef(url);
   const [levels, setLevels] = useState<Level[]>([]);
   const [level, setLevel] = useState(-1);
   const [sounds, setSounds] = useState<Named[]>([]);
+  const [sound, setSound] = useState(-1);
   const [texts, setTexts] = useState<Named[]>([]);
+  const [text, setText] = useState(-1);
   const [marks, setMarks] = useState<readonly Chapter[]>(NONE);
   const [trouble, setTrouble] = useState('');
   const [insight, setInsight] = useState<Insight | null>(null);
@@ -56,7 +62,13 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
     // Another way to the same media goes on where this one was.
     const from_s = live || element.currentTime === 0 ? -1 : element.currentTime;
     setTrouble('');
+    // Another presentation is offered anew, and nothing of it is chosen yet.
     setLevels([]);
+    setLevel(-1);
+    setSounds([]);
+    setSound(-1);
+    setTexts([]);
+    setText(-1);
     setMarks(NONE);
     let ranges = '';
     import('hls.js').then(({ default: Player }) => {
@@ -67,7 +79,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
         return;
       }
       const player = new Player({
-        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: {}, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
+        lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: { version: 2 }, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
       });
       hls.current = player;
       player.on(Player.Events.MANIFEST_PARSED, () => {
@@ -76,7 +88,9 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
         element.play().catch(() => {});
       });
       player.on(Player.Events.AUDIO_TRACKS_UPDATED, () => setSounds(player.audioTracks.map(({ name }) => ({ name }))));
+      player.on(Player.Events.AUDIO_TRACK_SWITCHED, () => setSound(player.audioTrack));
       player.on(Player.Events.SUBTITLE_TRACKS_UPDATED, () => setTexts(player.subtitleTracks.map(({ name }) => ({ name }))));
+      player.on(Player.Events.SUBTITLE_TRACK_SWITCH, () => setText(player.subtitleTrack));
       player.on(Player.Events.LEVEL_UPDATED, (_, { details }) => {
         const all = Object.values(details.dateRanges).filter((range) => range !== undefined);
         const found = marked(all.map(({ id, class: kind, startTime, duration, plannedDuration, attr }): Range => (
@@ -89,6 +103,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       player.on(Player.Events.FRAG_LOADED, (_, { frag, networkDetails }) => {
         const { start, end } = frag.stats.loading;
         last.load_ms = end - start;
+        asked.current = frag.url;
         last.cache = (networkDetails as XMLHttpRequest | null)?.getResponseHeader?.('cache-status') ?? '';
       });
       player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
@@ -154,7 +169,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
   return (
     <div class="player">
       <video ref={video} controls playsInline muted={live} poster={poster} onError={() => setTrouble(video.current?.error?.message ?? 'It cannot be played here.')} />
-      {!live && <Scrubber video={video} pictures={pictures} chapters={shown} />}
+      {live ? <LiveBar video={video} hls={hls} /> : <Scrubber video={video} pictures={pictures} chapters={shown} />}
       {trouble !== '' && <p class="notice" role="status">{trouble}</p>}
       <div class="row">
         {levels.length > 1 && (
@@ -164,12 +179,12 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
           </select></label>
         )}
         {sounds.length > 1 && (
-          <label>Sound <select onChange={(event) => { if (hls.current) hls.current.audioTrack = Number(event.currentTarget.value); }}>
+          <label>Sound <select value={sound} onChange={(event) => { if (hls.current) hls.current.audioTrack = Number(event.currentTarget.value); }}>
             {sounds.map(({ name }, at) => <option key={at} value={at}>{name}</option>)}
           </select></label>
         )}
         {texts.length > 0 && (
-          <label>Subtitles <select onChange={(event) => { if (hls.current) hls.current.subtitleTrack = Number(event.currentTarget.value); }}>
+          <label>Subtitles <select value={text} onChange={(event) => { if (hls.current) hls.current.subtitleTrack = Number(event.currentTarget.value); }}>
             <option value={-1}>Off</option>
             {texts.map(({ name }, at) => <option key={at} value={at}>{name}</option>)}
           </select></label>
@@ -185,6 +200,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
           <div><dt>Stalls</dt><dd>{insight.stalls}</dd></div>
           <div><dt>Dropped frames</dt><dd>{insight.dropped}</dd></div>
           {insight.cache !== '' && <div class="wide"><dt>Came from</dt><dd>{hops(insight.cache).map(({ name, how }) => `${name}${how && ` (${how})`}`).join(' → ')}</dd></div>}
+          <Trace url={() => asked.current} />
         </dl>
       )}
     </div>

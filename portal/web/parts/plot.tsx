@@ -11,15 +11,22 @@ const HEIGHT_PX = 200;
 const TIMES_APART_PX = 80;
 const DARK = matchMedia('(prefers-color-scheme: dark)');
 
+/** A click that moved less than this is no drag. */
+const STILL_PX = 4;
+const NONE: readonly Mark[] = [];
+
 type Shown = {
   title: string; unit: string; lines: Lines | null; isMedia?: boolean; range?: Range | null; address: (range: Range) => string;
+  marks?: readonly Mark[]; onPick?: (time_s: number) => void;
 };
+/** A moment that is pointed at; one may be chosen. */
+export type Mark = { time_s: number; isChosen: boolean };
 
 /**
  * `lines`: the same value as long as nothing else was measured. `isMedia`: the times are those of media and begin with 0. `range`: only this is shown, milliseconds; what is dragged over is, too.
- * `address`: the link that shows a range.
+ * `address`: the link that shows a range. `marks`: moments that stand out. `onPick`: somebody clicked at a moment.
  */
-export function Plot({ title, unit, lines, isMedia = false, range = null, address }: Shown) {
+export function Plot({ title, unit, lines, isMedia = false, range = null, address, marks = NONE, onPick }: Shown) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<Plotter | null>(null);
   const [make, setMake] = useState<typeof Plotter | null>(null);
@@ -36,6 +43,9 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
   // What somebody dragged over, seconds: new measurements do not take it away, another range or a double click does.
   const zoom = useRef<{ min: number; max: number } | null>(null);
   useEffect(() => { zoom.current = null; }, [range?.from_ms, range?.to_ms]);
+  const told = useRef({ marks, onPick });
+  told.current = { marks, onPick };
+  useEffect(() => plot.current?.redraw(false), [marks]);
   const names = lines?.lines.map(({ label }) => label).join('\n') ?? '';
   useEffect(() => {
     if (!make || !lines || lines.lines.length === 0) return;
@@ -46,14 +56,20 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
       width: width(), height: HEIGHT_PX, legend: { live: true }, scales: { x: { time: !isMedia } },
       hooks: { setSelect: [({ select, posToVal }) => {
         if (select.width > 0) zoom.current = { min: posToVal(select.left, 'x'), max: posToVal(select.left + select.width, 'x') };
-      }], setScale: [(now, key) => {
+      }], draw: [(now) => pointed(now, told.current.marks)], setScale: [(now, key) => {
         const { min, max } = now.scales['x']!;
         if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
       }] },
       axes: [{ ...axis, space: TIMES_APART_PX }, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
     }, [[], ...lines.lines.map(() => [])], place.current!);
-    plot.current.over.addEventListener('dblclick', () => { zoom.current = null; });
+    const { over } = plot.current;
+    over.addEventListener('dblclick', () => { zoom.current = null; });
+    let pressed_px = 0;
+    over.addEventListener('mousedown', ({ clientX }) => { pressed_px = clientX; });
+    over.addEventListener('click', ({ clientX, offsetX }) => {
+      if (plot.current && Math.abs(clientX - pressed_px) < STILL_PX) told.current.onPick?.(plot.current.posToVal(offsetX, 'x'));
+    });
     const follow = new ResizeObserver(() => plot.current?.setSize({ width: width(), height: HEIGHT_PX }));
     follow.observe(place.current!);
     return () => { follow.disconnect(); plot.current?.destroy(); plot.current = null; };
@@ -89,6 +105,19 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
       {isEmpty && <p class="quiet">No measurements yet: everything reports every few seconds.</p>}
     </figure>
   );
+}
+
+function pointed({ ctx, bbox, valToPos }: Plotter, marks: readonly Mark[]) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  for (const { time_s, isChosen } of marks) {
+    const left = valToPos(time_s, 'x', true);
+    ctx.fillStyle = isChosen ? COLOURS[0]! : '#8886';
+    ctx.fillRect(left - devicePixelRatio, bbox.top, 2 * devicePixelRatio, bbox.height);
+  }
+  ctx.restore();
 }
 
 /** The picture as it stands for itself: with its title, its ground, and whose line is which. */

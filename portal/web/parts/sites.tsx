@@ -32,7 +32,7 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
                     {own && <May scope="admin"><span class="row">
                       {own.state === 'connected'
                         ? <button type="button" onClick={() => act(own, 'drain')} aria-label={`Drain ${endpoint}`}>Drain</button>
-                        : <button type="button" onClick={() => act(own, 'connect')} aria-label={`Connect ${endpoint}`}>Connect</button>}
+                        : own.state !== 'killed' && <button type="button" onClick={() => act(own, 'connect')} aria-label={`Connect ${endpoint}`}>Connect</button>}
                       <button type="button" class="grave" disabled={own.state === 'killed'} onClick={() => act(own, 'kill')} aria-label={`Kill ${endpoint}`}>Kill</button>
                     </span></May>}
                   </li>

@@ -12,7 +12,7 @@ import { DRAWN_MAX, figures, verdict, walk } from '../pure/provenance';
 import { read, refusal, token, write } from '../pure/route';
 import { sites } from '../pure/sites';
 import { moment, sprites } from '../pure/sprites';
-import { fronts, hops, saved } from '../pure/surrogates';
+import { fronts, hops, saved, steps } from '../pure/surrogates';
 import { ago, bytes, clock, figure, issuerName, notSignedIn, parted, quoted, rate, short, span } from '../pure/words';
 
 describe('route', () => {
@@ -157,6 +157,11 @@ describe('surrogates', () => {
   test('are named in answers', () => {
     expect(hops('"first";hit;ttl=30, second; fwd=miss; stored')).toEqual([{ name: 'first', how: 'hit' }, { name: 'second', how: 'fwd=miss' }]);
     expect(hops('')).toEqual([]);
+    expect(steps('"edge/e1";status=500;ms=0.4, "cloud/e3";ms=12, "cloud";status=200;ms=1.2')).toEqual([
+      { place: 'edge/e1', status: 500, ms: 0.4 }, { place: 'cloud/e3', status: null, ms: 12 }, { place: 'cloud', status: 200, ms: 1.2 },
+    ]);
+    expect(steps('')).toEqual([]);
+    expect(hops('"a, \\"b\\"";hit;detail="x; y, z", c;fwd=stale')).toEqual([{ name: 'a, "b"', how: 'hit' }, { name: 'c', how: 'fwd=stale' }]);
   });
 });
 

@@ -11,7 +11,7 @@ import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
 import { Origin } from '../parts/provenance';
 import { pictures } from '../parts/sprite';
-import { named } from '../pure/chapters';
+import { type Chapter, named } from '../pure/chapters';
 import { request } from '../pure/commands';
 import { write } from '../pure/route';
 import type { Search } from '../pure/search';
@@ -50,7 +50,6 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
   const asset = value;
   if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
 
-  // Who wants a link with a token is asked for it by surrogates, and not by the service.
   const through = asset.protected ? 'streaming' : way.value;
   const playlist = `${location.origin}/~${through}/${encodeURIComponent(id)}/index.m3u8`;
   const act = async (what: () => Promise<unknown>) => {
@@ -79,7 +78,8 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      {seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} chapters={chapters} />}
+      {asset.protected ? <Protected playlist={playlist} chapters={chapters} />
+        : seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} chapters={chapters} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
       {job && ['queued', 'running'].includes(job.state) && (
@@ -137,6 +137,22 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
       ]} />
       </>}
     </section>
+  );
+}
+
+/** What nobody plays without a signed link, also not whoever owns it: this page holds no key to sign one. */
+function Protected({ playlist, chapters }: { playlist: string; chapters: readonly Chapter[] }) {
+  const [link, setLink] = useState('');
+  const [played, setPlayed] = useState<string | null>(null);
+  return (
+    <>
+      {played === null ? <p class="quiet">It plays for viewers with a signed link only.</p> : <Player key={played} url={played} chapters={chapters} />}
+      <form class="row" onSubmit={(event) => { event.preventDefault(); setPlayed(link.trim()); }}>
+        <label>Signed link <input type="url" required value={link} onInput={(event) => setLink(event.currentTarget.value)} placeholder={playlist} /></label>
+        <button>Play</button>
+      </form>
+      <Equivalent flame={`token sign-url ${quoted(playlist)}`} />
+    </>
   );
 }
 

@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Chain, ChainDetail, Job, Page } from '../api/types';
+import { Begin } from '../parts/begin';
 import { Compare } from '../parts/compare';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
@@ -58,6 +59,7 @@ export function Chains({ pair }: { pair: Pair | null }) {
         </ul>
         <Equivalent flame="job list" curl={`'{origin}/~transcode/jobs?limit=50${state && `&state=${state}`}'`} />
       </section>
+      {!pair && <May><Begin chains={chains.value ?? []} /></May>}
       <section aria-labelledby="chains-title">
         <h2 id="chains-title">Chains</h2>
         {chains.trouble && <p class="notice" role="status">{chains.trouble}</p>}

@@ -1,8 +1,10 @@
 // Live channels: make one, see where to publish, watch it, end it.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
+import { keep, key } from '../api/keys';
 import { usePoll } from '../api/poll';
+import { look, way } from '../api/surrogates';
 import type { Channel, Doors, Page } from '../api/types';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
@@ -13,6 +15,8 @@ import { write } from '../pure/route';
 import { ago } from '../pure/words';
 
 const REFRESH_MS = 2000;
+const WAYS_MS = 5000;
+const SAID_MS = 2000;
 
 export function Live() {
   const channels = usePoll(() => ask<Page<Channel>>('/~streaming/channels'), REFRESH_MS);
@@ -21,8 +25,8 @@ export function Live() {
   const wanted = title.trim() || 'Live';
   // The command stays as it is while somebody marks it, and another channel is another one.
   const example = useMemo(identifier, [wanted]);
-  const [watched, setWatched] = useState<string | null>(null);
-  const [keys, setKeys] = useState<Record<string, string>>({});
+  const [watched, setWatched] = useState<Channel | null>(null);
+  usePoll(look, WAYS_MS);
   const [problem, setProblem] = useState('');
   const act = async (what: () => Promise<void>) => {
     try {
@@ -33,15 +37,14 @@ export function Live() {
       setProblem((error as Error).message);
     }
   };
-  // The key is said once: this tab keeps it as long as it is open.
-  const keep = ({ id, key }: { id: string; key: string | null }) => { if (key) setKeys((keys) => ({ ...keys, [id]: key })); };
   const create = () => act(async () => {
-    keep(await (await send('POST', '/~streaming/channels', { id: identifier(), title: wanted })).json() as Channel);
+    const { id, key } = await (await send('POST', '/~streaming/channels', { id: identifier(), title: wanted })).json() as Channel;
+    if (key) keep(id, key);
     setTitle('');
   });
   const renew = (id: string) => act(async () => {
     const { key } = await (await send('POST', `/~streaming/channels/${id}/key`)).json() as { key: string };
-    keep({ id, key });
+    keep(id, key);
   });
   const [ended, setEnded] = useState<Channel | null>(null);
   const end = (channel: Channel) => act(async () => {
@@ -51,7 +54,9 @@ export function Live() {
     setEnded(channel.state === 'idle' ? null : channel);
   });
   const all = channels.value?.items ?? [];
-  const shown = all.find(({ id }) => id === watched);
+  // Whoever watches keeps the picture when the encoder goes, and when somebody ends the channel.
+  const over = watched && channels.value && !all.some(({ id }) => id === watched.id) ? watched : null;
+  const told = ended ?? over;
   return (
     <section aria-labelledby="live-title">
       <h2 id="live-title">Live channels</h2>
@@ -67,8 +72,13 @@ export function Live() {
         ]),
       ]} />
       {(problem || channels.trouble) && <p class="notice" role="status">{problem || channels.trouble}</p>}
-      {ended && <p class="notice" role="status">{ended.title} has ended; <a href={write({ view: 'library', asset: ended.id })}>its recording</a> is in the library.</p>}
-      {shown && <div class="stage"><h3>{shown.title}</h3><Player key={shown.id} url={`/~streaming/${shown.id}/index.m3u8`} live={shown.state === 'live'} /></div>}
+      {told && <p class="notice" role="status">{told.title} has ended; <a href={write({ view: 'library', asset: told.id })}>its recording</a> is in the library.</p>}
+      {watched && (
+        <div class="stage">
+          <div class="row spread"><h3>{watched.title}</h3><button type="button" onClick={() => setWatched(null)}>Close</button></div>
+          <Player key={watched.id} url={`/~${way.value}/${watched.id}/index.m3u8`} live />
+        </div>
+      )}
       {channels.value && all.length === 0 && <p class="quiet">No channel is open.</p>}
       <ul class="plain">
         {all.map((channel) => (
@@ -77,14 +87,14 @@ export function Live() {
               <h3>{channel.title} <span class={`tag ${channel.state}`}>{channel.state}</span></h3>
               <span class="quiet">made {ago(channel.created_at, Date.now())}</span>
               <span class="row">
-                <button type="button" disabled={channel.state === 'idle'} onClick={() => setWatched(channel.id)}>Watch</button>
+                <button type="button" disabled={channel.state === 'idle'} onClick={() => { setEnded(null); setWatched(channel); }}>Watch</button>
                 <May>
                   <button type="button" onClick={() => renew(channel.id)}>New key</button>
                   <button type="button" class="grave" onClick={() => end(channel)}>End</button>
                 </May>
               </span>
             </div>
-            {keys[channel.id] ? <Addresses doors={doors.value} keyOfChannel={keys[channel.id]!} />
+            {key(channel.id) ? <Addresses doors={doors.value} keyOfChannel={key(channel.id)!} />
               : <p class="quiet">The key was said when the channel was made. “New key” gives another one; who publishes now may go on.</p>}
           </li>
         ))}
@@ -93,17 +103,33 @@ export function Live() {
   );
 }
 
+function Copy({ text, what }: { text: string; what: string }) {
+  const [said, setSaid] = useState('');
+  useEffect(() => {
+    const timer = said === '' ? undefined : setTimeout(() => setSaid(''), SAID_MS);
+    return () => clearTimeout(timer);
+  }, [said]);
+  // A page that was opened by another name than localhost may not write there (secure contexts only).
+  const copy = () => (navigator.clipboard?.writeText(text) ?? Promise.reject(new Error())).then(() => setSaid('Copied'), () => setSaid('Mark it, and copy it by hand'));
+  return <><button type="button" onClick={copy} aria-label={`Copy ${what}`}>Copy</button> <span class="quiet" role="status">{said}</span></>;
+}
+
 function Addresses({ doors, keyOfChannel }: { doors: Doors | null; keyOfChannel: string }) {
   if (doors === null) return null;
   const host = (address: string) => address.replace(/^0\.0\.0\.0|^\[::\]/, location.hostname);
   const all: [string, string][] = [];
-  if (doors.rtmp) all.push(['RTMP (OBS: server, then the key)', `rtmp://${host(doors.rtmp)}/live/${keyOfChannel}`]);
+  if (doors.rtmp) {
+    const server = `rtmp://${host(doors.rtmp)}/live`;
+    all.push(['RTMP', `${server}/${keyOfChannel}`], ['OBS: server', server], ['OBS: stream key', keyOfChannel]);
+  }
   if (doors.srt) all.push(['SRT', `srt://${host(doors.srt)}?streamid=${keyOfChannel}`]);
   if (doors.whip) all.push(['WHIP (WebRTC)', `${location.origin}/~ingest/whip/${keyOfChannel}`]);
   if (doors.push) all.push(['HTTP push (CMAF or HLS)', `${location.origin}/~ingest/push/${keyOfChannel}/index.m3u8`]);
   return (
     <dl class="facts addresses">
-      {all.map(([what, address]) => <div key={what}><dt>{what}</dt><dd><code>{address}</code></dd></div>)}
+      {all.map(([what, address]) => (
+        <div key={what}><dt>{what}</dt><dd class="row"><code>{address}</code> <Copy text={address} what={what} /></dd></div>
+      ))}
     </dl>
   );
 }

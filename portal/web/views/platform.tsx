@@ -3,12 +3,13 @@
 import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
+import { may } from '../api/session';
 import type { Endpoint, Page, Peer, ServicePath, Standing } from '../api/types';
 import { Activity } from '../parts/activity';
 import { Equivalent } from '../parts/equivalent';
 import { Plot } from '../parts/plot';
 import { Sites } from '../parts/sites';
-import { Surrogate } from '../parts/surrogate';
+import { Surrogates } from '../parts/surrogate';
 import { type Answers, lines, named, when } from '../pure/answers';
 import { type Command, request } from '../pure/commands';
 import { type Range, SPANS, type Span, write } from '../pure/route';
@@ -19,6 +20,8 @@ const MEASURED_MS = 5000;
 const DATABASES_MS = 30_000;
 /** What reports goes by default into the database called as the chain that it belongs to (`FLAME_SFC`). */
 const DATABASE = 'flame';
+const NOBODY: Endpoint[] = [];
+const NO_PEERS: Page<Peer> = { items: [], next_cursor: null };
 const SPANS_MS: Record<Span, number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
 
 /** `range`: the time that a link holds fast; without it the last `span`, as it goes on. `chain`: whose measurements. All of it stands in the address. */
@@ -29,7 +32,9 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
   const chosen = chain ?? DATABASE;
   const endpoints = usePoll(() => ask<Page<Endpoint>>('/api/router/endpoints'), REFRESH_MS);
   const routes = usePoll(() => ask<Page<Standing>>('/api/router/routes'), REFRESH_MS);
-  const peers = usePoll(() => ask<Page<Peer>>('/api/router/peers'), REFRESH_MS);
+  // Other sites are for administrators to see: who may not is not told so each second.
+  const admin = may('admin');
+  const peers = usePoll(() => (admin ? ask<Page<Peer>>('/api/router/peers') : Promise.resolve(NO_PEERS)), REFRESH_MS, admin);
   const paths = usePoll(() => ask<Page<ServicePath>>('/api/router/paths'), MEASURED_MS);
   const { where, step } = range ? when(range) : { where: `time > now() - ${since}`, step: when({ from_ms: 0, to_ms: SPANS_MS[since] }).step };
   const question = (what: string) => `SELECT ${what} FROM /.*/ WHERE ${where} GROUP BY time(${step}), flame_sfe`;
@@ -39,7 +44,9 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
   };
   const databases = usePoll(() => ask<Answers>('/~clmc/query?q=SHOW+DATABASES'), DATABASES_MS);
   const names = (databases.value?.results[0]?.series?.[0]?.values ?? []).map(([name]) => String(name));
-  const db = names.includes(chosen) ? chosen : names[0];
+  // A link to what is not there shows nothing else instead.
+  const db = chain !== null || names.includes(chosen) ? chosen : names[0];
+  const all = db === undefined || names.includes(db) ? names : [...names, db];
   const measured = (what: string) => async () => (db === undefined ? null
     : ask<Answers>(`/~clmc/query?${new URLSearchParams({ db, q: question(what), epoch: 'ms' })}`));
   const times = usePoll(measured('mean(response_time) * 1000'), MEASURED_MS, where, db);
@@ -84,13 +91,13 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
         </section>
       )}
       <Activity />
-      <Surrogate />
+      <Surrogates endpoints={endpoints.value?.items ?? NOBODY} />
       <section aria-labelledby="measured-title">
         <div class="row spread">
           <h2 id="measured-title">Measured</h2>
           <div class="choices" role="group" aria-label="Time">
-            {names.length > 1 && <label>Chain <select value={db} onChange={(event) => { location.hash = told(range ? { range } : { span: since }, event.currentTarget.value); }}>
-              {names.map((name) => <option key={name}>{name}</option>)}
+            {all.length > 1 && <label>Chain <select value={db} onChange={(event) => { location.hash = told(range ? { range } : { span: since }, event.currentTarget.value); }}>
+              {all.map((name) => <option key={name}>{name}</option>)}
             </select></label>}
             {SPANS.map((span) => <button key={span} type="button" aria-pressed={range === null && span === since} onClick={() => { location.hash = told({ span }); }}>{span}</button>)}
             <button type="button" aria-pressed={range !== null} onClick={() => { location.hash = address(held()); }}>Hold this time</button>

@@ -4,6 +4,7 @@ import { useMemo, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { ComparisonJob, InspectionJob, Page } from '../api/types';
+import { Choices } from '../parts/choices';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
 import { Media } from '../parts/media';
@@ -47,8 +48,8 @@ export function Quality({ of, measured }: { of: string; measured: Link | null })
         {both.value?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
         <ul class="plain">{both.value?.filter(({ job }) => job.id !== measured?.id).map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
         <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" more={[
-          { what: 'Inspections', curl: '{origin}/~quality/inspections' },
-          ...(both.value ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
+          { what: 'Inspections', flame: 'quality jobs', curl: '{origin}/~quality/inspections' },
+          ...(both.value ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', flame: `quality cancel ${job.id}`, curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
         ]} />
       </section>
     </>
@@ -72,9 +73,10 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
       <May><form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
         <p class="quiet">An asset as it plays (its identifier), as it was uploaded (<code>ID/source</code>), or a track of it (<code>ID/v720</code>).</p>
         <div class="row">
-          <label class="grow">What is looked at <input required value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
-          <label class="grow">Compared with <input value={reference} onInput={(event) => setReference(event.currentTarget.value)} /></label>
+          <label class="grow">What is looked at <input required list="media" value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
+          <label class="grow">Compared with <input list="media" value={reference} onInput={(event) => setReference(event.currentTarget.value)} /></label>
         </div>
+        <Choices id="media" tracks />
         <div class="choices" role="group" aria-label="Metrics">
           {METRICS.map((metric) => <button key={metric} type="button" aria-pressed={metrics.includes(metric)} onClick={() => toggle(metric)}>{metric}</button>)}
         </div>

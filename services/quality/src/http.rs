@@ -33,6 +33,7 @@ pub(crate) fn routes(store: Store, results: Results, bounds: Bounds) -> OpenApiR
         .routes(routes!(comparisons::watch))
         .routes(routes!(comparisons::cancel))
         .routes(routes!(files::file))
+        .routes(routes!(files::picture))
         .routes(routes!(inspections::create, inspections::list))
         .routes(routes!(inspections::show))
         .routes(routes!(inspections::watch))

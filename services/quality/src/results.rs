@@ -1,4 +1,4 @@
-//! The files that comparisons leave: `results/{seq}/frames.csv`, `frames.json`, `report.html`.
+//! The files that comparisons leave: `results/{seq}/frames.csv`, `frames.json`, `report.html`, and `{frame}.jpg` of each of the worst.
 //!
 //! They are written into a folder beside it, synced, and put in place by one rename, before the job says that it was measured: a
 //! job that has succeeded has its files whole, also after a crash. A folder that belongs to no job is removed at the next start.
@@ -60,6 +60,12 @@ impl Results {
         self.of(seq).join(file.name())
     }
 
+    /// Where a job's picture of a frame of the distorted film lies, if there is one.
+    #[must_use]
+    pub fn picture(&self, seq: i64, frame: u64) -> PathBuf {
+        self.of(seq).join(picture_name(frame))
+    }
+
     /// Removes what belongs to none of these jobs.
     ///
     /// # Errors
@@ -78,6 +84,12 @@ impl Results {
     fn of(&self, seq: i64) -> PathBuf {
         self.folder.join(seq.to_string())
     }
+}
+
+/// What the picture of a frame is called, drawn or put in place.
+#[must_use]
+pub fn picture_name(frame: u64) -> String {
+    format!("{frame}.jpg")
 }
 
 #[cfg(test)]

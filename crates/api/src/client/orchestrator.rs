@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use super::{Client, ClientError};
 use crate::orchestrator::sla::{NewSolution, Solution};
-use crate::orchestrator::{Decision, Deployment, NewDeployment, Plan};
+use crate::orchestrator::{Decision, Deployment, FunctionState, NewDeployment, Plan, WantedState};
 use crate::page::Page;
 
 const ORCHESTRATOR: &str = "orchestrator";
@@ -38,6 +38,16 @@ impl Client {
     /// What was decided of a deployment, newest last, and why; `None` where there is none.
     pub async fn decisions(&self, sfc: &str, sfci: &str) -> Result<Option<Page<Decision>>, ClientError> {
         self.call(Method::GET, ORCHESTRATOR, &format!("deployments/{sfc}/{sfci}/decisions")).json_or_none().await
+    }
+
+    /// Wants a function to be so far; refused where there is no such deployment or function.
+    pub async fn want_state(
+        &self,
+        (sfc, sfci, function): (&str, &str, &str),
+        state: FunctionState,
+    ) -> Result<Deployment, ClientError> {
+        let path = format!("deployments/{sfc}/{sfci}/functions/{function}/state");
+        self.call(Method::PUT, ORCHESTRATOR, &path).body(&WantedState { state }).json().await
     }
 
     /// Lets a deployment go; `false` where there is none.

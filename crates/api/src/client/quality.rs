@@ -60,6 +60,11 @@ impl Client {
         self.call(Method::GET, "quality", &format!("comparisons/{id}/{}", file.name())).send().await
     }
 
+    /// The picture of one of the worst frames of a comparison: a JPEG.
+    pub async fn comparison_picture(&self, id: Uuid, frame: u64) -> Result<Response, ClientError> {
+        self.call(Method::GET, "quality", &format!("comparisons/{id}/pictures/{frame}")).send().await
+    }
+
     /// Queues an inspection; repeating it is safe.
     pub async fn create_inspection(&self, new: &NewInspection) -> Result<InspectionJob, ClientError> {
         self.call(Method::POST, "quality", "inspections").body(new).json().await

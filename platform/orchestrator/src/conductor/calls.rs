@@ -1,10 +1,10 @@
-//! What callers ask for: to deploy, to plan, to let go; and what CLMC tells. Nothing is kept before all of it is right.
+//! What callers ask for: to deploy, to plan, to move, to let go; and what CLMC tells. Nothing is kept before all of it is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flame_api::orchestrator::{self as wire, NewDeployment};
 use flame_service_host::problem::chain;
-use flame_tosca::template::Move;
+use flame_tosca::template::{Move, State};
 
 use super::{ConductError, Conductor};
 use crate::deployment::{self, Deployment, Desired, Key, Record};
@@ -170,6 +170,27 @@ impl Conductor {
         Ok(())
     }
 
+    /// Wants a function to be so far.
+    pub async fn want(&self, key: &Key, function: &str, desired: Desired) -> Result<wire::Deployment, ConductError> {
+        let _changing = self.0.changing.lock().await;
+        let found = self.0.kept().get(key).cloned();
+        let named = format!("{}/{}", key.1, key.2);
+        let mut one = found.ok_or_else(|| ConductError::Absent(named.clone()))?;
+        if one.record.is_leaving {
+            return Err(ConductError::Leaving(named));
+        }
+        if !one.record.want(function, desired) {
+            let there: BTreeSet<_> = one.record.endpoints.iter().map(|one| one.function.as_str()).collect();
+            let there = there.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(ConductError::Absent(format!("{named} with an endpoint of {function:?}; it has {there}")));
+        }
+        self.keep(key, one.clone()).await?;
+        let reason = format!("somebody asked for it: it is to be {}", State::from(desired).as_str());
+        self.note(key, function, "moved", &reason).await;
+        self.0.wake.notify_one();
+        Ok(one.shown())
+    }
+
     /// Acts on a message of CLMC.
     pub async fn told(&self, told: Told<'_>) -> Result<wire::AlertOutcome, ConductError> {
         let _changing = self.0.changing.lock().await;
@@ -210,10 +231,9 @@ impl Conductor {
             Verdict::Nothing(reason) => ("nothing", reason, Vec::new()),
         };
         let mut said = Vec::new();
-        for Move { function, state, .. } in moves.iter().filter(|_| !one.record.is_leaving) {
-            let endpoints = one.record.endpoints.iter_mut();
-            for endpoint in endpoints.filter(|one| !one.is_retired && one.function == *function) {
-                endpoint.desired = (*state).into();
+        let is_leaving = one.record.is_leaving;
+        for Move { function, state, .. } in moves.iter().filter(|_| !is_leaving) {
+            if one.record.want(function, (*state).into()) {
                 said.push(format!("{function} is to be {}", state.as_str()));
             }
         }

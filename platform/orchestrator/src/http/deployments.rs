@@ -1,9 +1,9 @@
-//! `POST|GET /deployments`, `GET|DELETE /deployments/{sfc}/{sfci}`, `GET …/decisions`: templates that run.
+//! `POST|GET /deployments`, `GET|DELETE /deployments/{sfc}/{sfci}`, `GET …/decisions`, `PUT …/functions/{function}/state`: templates that run.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use flame_api::orchestrator::{Decision, Deployment, NewDeployment};
+use flame_api::orchestrator::{Decision, Deployment, NewDeployment, WantedState};
 use flame_api::{Page, Problem};
 use flame_service_host::{Caller, Failure, Json, Path, Scope};
 
@@ -102,6 +102,34 @@ pub(super) async fn undeploy(
     caller.require(Scope::Write)?;
     conductor.undeploy(&(caller.tenant, sfc, sfci)).await?;
     Ok(StatusCode::ACCEPTED)
+}
+
+/// Wants a function to be so far: its endpoint is started, connected, drained or ended. It stays so until it is wanted otherwise, or a
+/// policy of the template moves it.
+#[utoipa::path(
+    put,
+    path = "/deployments/{sfc}/{sfci}/functions/{function}/state",
+    operation_id = "want_state",
+    request_body = WantedState,
+    params(
+        ("sfc" = String, Path, description = "The chain"),
+        ("sfci" = String, Path, description = "Its instance"),
+        ("function" = String, Path, description = "A function of the template"),
+    ),
+    responses(
+        (status = 200, description = "It is on its way", body = Deployment),
+        (status = 404, description = "There is no such deployment or function", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The deployment leaves", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn want(
+    State(conductor): State<Conductor>,
+    caller: Caller,
+    Path((sfc, sfci, function)): Path<(String, String, String)>,
+    Json(WantedState { state }): Json<WantedState>,
+) -> Result<Json<Deployment>, Error> {
+    caller.require(Scope::Write)?;
+    Ok(Json(conductor.want(&(caller.tenant, sfc, sfci), &function, state.into()).await?))
 }
 
 /// What was decided of a deployment, and why; oldest first, also when it is gone.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use flame_api::orchestrator::NewDeployment;
+use flame_api::orchestrator::{FunctionState, NewDeployment};
 use flame_orchestrator::config::{ClusterConfig, Tier};
 use flame_service_host::config::{Bytes, Span};
 use flame_test_kit::eventually;
@@ -92,6 +92,47 @@ async fn tell(world: &World, alert: &str, message: &str, instance: &str) -> (u16
     let url = world.client.url("orchestrator", &format!("tested/crowd/{alert}"));
     let answer = world.http.post(url).json(&body).send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_connects_a_standby_and_lets_it_stand_by_again() {
+    let world = World::start().await;
+    world.client.deploy(&world.request("one")).await.unwrap();
+    world.settled().await;
+    let answering = async || {
+        let mut answered = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            answered.insert(world.get().await?.0);
+        }
+        Ok::<_, String>(answered.into_iter().collect::<Vec<_>>())
+    };
+    let want = |function, state| world.client.want_state(("tested", &world.instance, function), state);
+    let cases = [
+        (FunctionState::Connected, vec!["first", "second"], "connected"),
+        (FunctionState::Booted, vec!["first"], "booted"),
+        (FunctionState::Placed, vec!["first"], "placed"),
+        (FunctionState::Connected, vec!["first", "second"], "connected"),
+    ];
+    for (state, expected, word) in cases {
+        want("second", state).await.unwrap();
+        let deployment = world.settled().await;
+        assert_eq!(states(&deployment), [("first", "connected"), ("second", word)]);
+        eventually(PATIENCE, || async {
+            let answered = answering().await?;
+            if answered == expected { Ok(()) } else { Err(format!("{answered:?} instead of {expected:?}")) }
+        })
+        .await;
+    }
+    let decisions = world.client.decisions("tested", &world.instance).await.unwrap().unwrap().items;
+    let moved = decisions.iter().filter(|one| one.subject == "second" && one.action == "moved");
+    assert_eq!(moved.filter(|one| one.reason.starts_with("somebody asked for it")).count(), 4);
+    for (wrong, function) in [(world.instance.as_str(), "third"), ("nowhere", "second")] {
+        let refused = world.client.want_state(("tested", wrong, function), FunctionState::Connected).await;
+        assert_eq!(refused.unwrap_err().status(), Some(404));
+    }
+    // What runs of it goes on after a change that asks for the same: somebody's wish is not forgotten.
+    world.client.deploy(&world.request("one")).await.unwrap();
+    assert_eq!(states(&world.settled().await), [("first", "connected"), ("second", "connected")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

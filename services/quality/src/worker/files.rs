@@ -11,6 +11,8 @@ use flame_media_child::protocol::{FramePair, SheetPlan};
 use flame_quality::html::{self, Judged, Sheet};
 use flame_quality::{csv, json};
 
+use crate::results::picture_name;
+
 /// Which pictures a report shows: the worst moments of the last metric that has some.
 pub(super) fn worst(comparison: &Comparison) -> &[WorstFrame] {
     let worst = comparison.columns.iter().rev().find(|column| !column.worst.is_empty());
@@ -43,8 +45,10 @@ pub(super) fn write(
     fs::create_dir_all(&draft).map_err(failed(&draft))?;
     let mut sheets = Vec::new();
     for frame in worst(comparison) {
-        let path = folder.join(format!("{}.jpg", frame.distorted));
+        let name = picture_name(frame.distorted);
+        let (path, kept) = (folder.join(&name), draft.join(&name));
         let jpeg = fs::read(&path).map_err(failed(&path))?;
+        fs::rename(&path, &kept).map_err(failed(&kept))?;
         sheets.push(Sheet { distorted: frame.distorted, jpeg_base64: STANDARD.encode(jpeg) });
     }
     let judged: Vec<_> = gates.iter().map(judged).collect();

@@ -1,5 +1,7 @@
 //! `/comparisons`: what is scored, what the gates say, and the files that are left.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flame_api::quality::jobs::{JobState, MeasuringQuery, MediaName, NewComparison, ResultFile};
 use uuid::Uuid;
 
@@ -33,6 +35,15 @@ async fn a_track_is_scored_against_the_source_and_its_gates_are_judged() {
     let report = file(ResultFile::Report).await;
     assert_eq!(report.matches("data:image/jpeg;base64,/9j/").count(), 5);
     assert!(report.contains(">fails<") && report.contains("ssim.p5"));
+    let worst = result.columns.iter().rev().find(|column| !column.worst.is_empty()).expect("one has worst frames");
+    for frame in &worst.worst {
+        let picture = world.client.comparison_picture(new.id, frame.distorted).await.unwrap();
+        assert_eq!(picture.headers()["content-type"], "image/jpeg");
+        let picture = picture.bytes().await.unwrap();
+        assert!(report.contains(&STANDARD.encode(&picture)), "the report shows frame {} as it is", frame.distorted);
+    }
+    let best = (0..).find(|frame| worst.worst.iter().all(|one| one.distorted != *frame)).expect("there are 120");
+    assert_eq!(world.client.comparison_picture(new.id, best).await.unwrap_err().status(), Some(404));
     world.assert_scratch_is_empty();
 
     // The same again is the same job; another one may not have its id.

@@ -12,7 +12,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("quality", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 14);
+    assert_eq!(operations.len(), 15);
     assert!(operations.iter().all(|operation| operation.needs_token));
     let ready: serde_json::Value =
         reqwest::get(format!("{}/health/ready", world.base())).await.unwrap().json().await.unwrap();

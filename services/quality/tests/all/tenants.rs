@@ -67,7 +67,7 @@ async fn a_stranger_walks_every_route() {
     let (id, asset, told) = (comparison.id.to_string(), asset_id.to_string(), run.id.to_string());
     let stranger = Stranger {
         token: &token(keys.path(), "other", "read write"),
-        parameters: &[("id", &id), ("file", "report.html")],
+        parameters: &[("id", &id), ("file", "report.html"), ("frame", "1")],
         secrets: &[&id, &asset, &told, "47.11"],
     };
     walk_as_stranger(&world.base(), stranger, |operation, request: RequestBuilder| {
