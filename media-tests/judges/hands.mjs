@@ -18,8 +18,8 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
 const CONDITIONING_MS = 60000;
-/** Slow enough to be broken off in the middle. */
-const UPLOAD_BYTES_PER_S = 100_000;
+/** As much of a file arrives before it is broken off. */
+const PART_BYTES = 100_000;
 const CHAIN = `chain: gated
 about: A small picture with a gate that holds and one that does not
 stages:
@@ -50,18 +50,25 @@ async function drop(page) {
   }, file);
 }
 
-// Drops it, leaves in the middle, comes back and drops it again: how far it was, and where it went on.
+// Drops it, of which a part arrives, leaves, comes back and drops it again: how far it was, and where it went on.
 async function broken(context) {
   const page = await context.newPage();
-  const network = await context.newCDPSession(page);
   await page.goto(url);
-  await network.send('Network.enable');
-  await network.send('Network.emulateNetworkConditions', { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: UPLOAD_BYTES_PER_S });
+  // The first request brings a part; what follows is on its way until the page goes.
+  const part = readFileSync(values.drop).subarray(0, PART_BYTES);
+  let sent = 0;
+  await page.route('**/~ingest/uploads/**', (route) => {
+    if (route.request().method() !== 'PATCH') return route.continue();
+    sent += 1;
+    return sent === 1 ? route.continue({ postData: part }) : undefined;
+  });
   await drop(page);
   const progress = await page.waitForFunction(() => {
     const { value = 0, max = 1 } = document.querySelector('.sending progress') ?? {};
-    return value > max / 4 && value < max && value / max;
+    return value > 0 && value < max && value / max;
   }, null, { timeout: PATIENCE_MS }).then((handle) => handle.jsonValue());
+  const give_up = Date.now() + PATIENCE_MS;
+  while (sent < 2 && Date.now() < give_up) await page.evaluate(() => new Promise(requestAnimationFrame));
   await page.close();
   const again = await context.newPage();
   const asked = [];
@@ -71,7 +78,9 @@ async function broken(context) {
   await again.goto(url);
   await drop(again);
   await again.getByText('Uploaded', { exact: true }).waitFor({ timeout: PATIENCE_MS });
-  const found = await again.locator('#assets a', { hasText: basename(values.drop) }).count();
+  const card = again.locator('#assets a', { hasText: basename(values.drop) });
+  await card.first().waitFor({ timeout: PATIENCE_MS }).catch(() => {});
+  const found = await card.count();
   await again.close();
   return { progress, asked, found };
 }

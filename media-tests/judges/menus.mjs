@@ -57,8 +57,15 @@ try {
   const texts = [];
   for (const option of offered.Subtitles) {
     await menu('Subtitles').selectOption({ label: option });
-    await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = 0.2; video.play(); });
-    await page.waitForFunction(() => document.querySelector('video').currentTime > 1.4, null, { timeout: PATIENCE_MS });
+    // From before it on, as texts come.
+    for (const to_s of [0.3, 1.8]) {
+      await page.evaluate((to_s) => new Promise((done) => {
+        const video = document.querySelector('video');
+        video.pause();
+        video.addEventListener('seeked', done, { once: true });
+        video.currentTime = to_s;
+      }), to_s);
+    }
     const read = () => page.evaluate(() => Array.from(document.querySelector('video').textTracks).filter(({ mode }) => mode === 'showing')
       .flatMap(({ activeCues }) => Array.from(activeCues ?? [], ({ text }) => text)));
     const wanted = option === 'Off' ? 0 : 1;

@@ -65,6 +65,7 @@ async function uploaded(page, file) {
   await page.locator('#assets a', { hasText: name }).click({ timeout: PATIENCE_MS });
   await page.getByText('Renditions, made by ladder').waitFor({ timeout: CONDITIONING_MS });
   await page.waitForFunction(() => document.querySelector('video').currentTime > 0.5, null, { timeout: PATIENCE_MS });
+  const stalls = await page.locator('.insight div', { has: page.locator('dt', { hasText: 'Stalls' }) }).locator('dd').textContent();
   const seeks = [];
   for (const share of [0.5, 0.2, 0.85]) {
     const to_s = await page.evaluate((share) => { const video = document.querySelector('video'); return video.currentTime = video.duration * share; }, share);
@@ -75,12 +76,12 @@ async function uploaded(page, file) {
   }
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
-  return page.evaluate(({ name, ended, seeks }) => ({
-    name, ended, seeks, height: document.querySelector('video').videoHeight,
+  return page.evaluate(({ name, ended, stalls, seeks }) => ({
+    name, ended, stalls, seeks, height: document.querySelector('video').videoHeight,
     frames: document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames,
     statistics: Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
       one.querySelector('dt').textContent, one.querySelector('dd').textContent])),
-  }), { name, ended, seeks });
+  }), { name, ended, stalls, seeks });
 }
 
 async function channel(page, url) {
@@ -266,7 +267,7 @@ async function killed(page, url, asset, pictures) {
     await page.screenshot({ path: `${pictures}/killed.png` });
   }
   const taken = await another(left);
-  await page.waitForFunction((at_s) => document.querySelector('video').currentTime > at_s + BUFFER_S + 3, at_s, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
+  await page.waitForFunction((to_s) => document.querySelector('video').currentTime > to_s, at_s + BUFFER_S + 3, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
   return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
 }

@@ -53,7 +53,7 @@ async fn chromium_finds_its_way_through_the_portal() {
     let upload = &seen["upload"];
     assert_eq!((&upload["ended"], &upload["seeks"]), (&json!(true), &json!([true, true, true])), "{seen:#}");
     assert!(upload["frames"].as_u64() > Some(30) && upload["height"].as_u64() > Some(0), "{seen:#}");
-    assert_eq!(upload["statistics"]["Stalls"], "0", "{seen:#}");
+    assert_eq!(upload["stalls"], "0", "before somebody sought: {seen:#}");
 
     // A channel says where encoders publish, and the bundle knows of it.
     assert_eq!(seen["live"]["title"], "A <b>channel</b>", "{seen:#}");

@@ -22,11 +22,11 @@ async fn a_file_is_dropped_twice_a_chain_is_written_and_keys_are_enough() {
 
     // It is seen how far the file is, and what had arrived of it is not sent again.
     let upload = &seen["upload"];
-    assert!(upload["progress"].as_f64().is_some_and(|share| share > 0.2 && share < 1.0), "{upload:#}");
+    assert!(upload["progress"].as_f64().is_some_and(|share| share > 0.0 && share < 1.0), "{upload:#}");
     let asked = upload["asked"].as_array().expect("requests");
     let methods: Vec<_> = asked.iter().filter_map(|one| one["method"].as_str()).collect();
     assert!(methods.starts_with(&["HEAD", "PATCH"]) && !methods.contains(&"POST"), "{upload:#}");
-    assert!(asked[1]["offset"].as_u64() > Some(50_000), "it goes on where it was: {upload:#}");
+    assert_eq!(asked[1]["offset"], 100_000, "it goes on where it was: {upload:#}");
     assert_eq!(upload["found"], 1, "{upload:#}");
 
     // What is mistyped is said with its line; each stage is drawn, and each gate in the colour of its verdict.

@@ -112,7 +112,7 @@ async fn two_sites_a_search_and_a_surrogate_are_seen_as_they_are() {
     // What was searched for stands among what happened, and its way can be had.
     let found = seen["found"].as_str().expect("an event");
     assert!(
-        found.starts_with(&format!("{NAME}: not at empty (")) && found.ends_with("but at full at market"),
+        found.starts_with(&format!("{NAME}: not at empty at harbour (")) && found.ends_with("but at market"),
         "{found}"
     );
     assert_eq!((&seen["status"], &seen["found_before"]), (&json!(200), &json!("0")), "{seen:#}");

@@ -60,7 +60,7 @@ export function Begin({ chains }: { chains: readonly Chain[] }) {
           <button class="main" disabled={named === '' || (isOwn && text.trim() === '')}>Begin</button>
         </div>
         {isOwn && <Editor label="Document" text={text} onText={(text) => { setText(text); setWrong([]); }} marked={wrong} goto={wrong[0] ?? null} />}
-        {wrong.length > 0 && <ul class="plain findings" role="status">{wrong.map(({ line, reason }, at) => <li key={at}>{line !== null && <b>Line {line} </b>}{reason}</li>)}</ul>}
+        <div role="status">{wrong.length > 0 && <ul class="plain findings">{wrong.map(({ line, reason }, at) => <li key={at}>{line !== null && <b>Line {line} </b>}{reason}</li>)}</ul>}</div>
         {problem && <p class="notice" role="status">{problem}</p>}
         {WHOLE.test(named) && <Equivalent flame={`job start ${named} --chain ${isOwn ? 'chain.yaml' : quoted(chain)}`} {...(known && !isOwn && { curl: request('POST', '/~transcode/jobs', order(example, known, chain)) })} more={isOwn ? [{ what: 'Check', flame: 'chain validate chain.yaml', curl: request('POST', CHECK, { document: text }) }] : []} />}
       </form>

@@ -18,7 +18,8 @@ export function LiveBar({ video, hls }: Shown) {
   const { hover, over } = useHover(bar);
   useEffect(() => {
     const look = () => {
-      const { seekable, currentTime: at_s } = video.current!;
+      if (!video.current) return;
+      const { seekable, currentTime: at_s } = video.current;
       const window = seekable.length === 0 ? null : reach(seekable.start(0), seekable.end(seekable.length - 1), hls.current?.liveSyncPosition ?? null);
       setSeen(window && { window, at_s });
     };

@@ -90,7 +90,10 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       player.on(Player.Events.AUDIO_TRACKS_UPDATED, () => setSounds(player.audioTracks.map(({ name }) => ({ name }))));
       player.on(Player.Events.AUDIO_TRACK_SWITCHED, () => setSound(player.audioTrack));
       player.on(Player.Events.SUBTITLE_TRACKS_UPDATED, () => setTexts(player.subtitleTracks.map(({ name }) => ({ name }))));
-      player.on(Player.Events.SUBTITLE_TRACK_SWITCH, () => setText(player.subtitleTrack));
+      player.on(Player.Events.SUBTITLE_TRACK_SWITCH, () => {
+        setText(player.subtitleTrack);
+        setTimeout(() => revive(element.textTracks));
+      });
       player.on(Player.Events.LEVEL_UPDATED, (_, { details }) => {
         const all = Object.values(details.dateRanges).filter((range) => range !== undefined);
         const found = marked(all.map(({ id, class: kind, startTime, duration, plannedDuration, attr }): Range => (
@@ -129,12 +132,18 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
     };
     // The rate that was set here last: any other is the viewer's own, and stays.
     let paced = 1;
+    let joined = false;
     const pacing = live ? setInterval(() => {
       const player = hls.current;
       if (!player || element.playbackRate !== paced) return;
       const part_s = player.latestLevelDetails?.partTarget ?? 0;
       // Without parts there is no moment to come near to. Much further behind than asked for, the viewer has gone back on purpose.
       const target_s = part_s > 0 ? player.targetLatency ?? 0 : 0;
+      // Of a channel that has only begun the player takes the first moment: nobody has chosen to be that late.
+      if (!joined && last.began && part_s > 0) {
+        joined = true;
+        if (player.latency > target_s + BACK_S && player.liveSyncPosition !== null) element.currentTime = player.liveSyncPosition;
+      }
       const catches = !element.paused && !element.seeking && player.latency <= target_s + BACK_S;
       paced = catches ? pace({ behind_s: player.latency, target_s, ahead_s: ahead_s() }, paced, 1.5 * part_s) : 1;
       if (paced !== element.playbackRate) element.playbackRate = paced;
@@ -205,4 +214,15 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       )}
     </div>
   );
+}
+
+/** A track that was put away and is shown again shows nothing in Chromium (150) until its texts are added anew. */
+function revive(tracks: TextTrackList) {
+  for (const track of tracks) {
+    if (track.mode !== 'showing') continue;
+    for (const cue of [...(track.cues ?? [])]) {
+      track.removeCue(cue);
+      track.addCue(cue);
+    }
+  }
 }
