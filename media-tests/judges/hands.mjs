@@ -54,13 +54,13 @@ async function drop(page) {
 async function broken(context) {
   const page = await context.newPage();
   await page.goto(url);
-  // The first request brings a part; what follows is on its way until the page goes.
+  // The first request brings a part; all that follow break off.
   const part = readFileSync(values.drop).subarray(0, PART_BYTES);
   let sent = 0;
   await page.route('**/~ingest/uploads/**', (route) => {
     if (route.request().method() !== 'PATCH') return route.continue();
     sent += 1;
-    return sent === 1 ? route.continue({ postData: part }) : undefined;
+    return sent === 1 ? route.continue({ postData: part }) : route.abort();
   });
   await drop(page);
   const progress = await page.waitForFunction(() => {

@@ -216,7 +216,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
   );
 }
 
-/** A track that was put away and is shown again shows nothing in Chromium (150) until its texts are added anew. */
+/** A track that was put away and is shown again shows nothing in Chromium (156) until its texts are added anew. */
 function revive(tracks: TextTrackList) {
   for (const track of tracks) {
     if (track.mode !== 'showing') continue;
