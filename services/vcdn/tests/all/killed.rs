@@ -191,7 +191,11 @@ async fn a_surrogate_killed_in_the_middle_of_a_fill_harms_no_viewer_and_comes_ba
     let back = Surrogate::start(&world, folder).await;
     assert_eq!(filling(&cache), 0, "half a file is left");
     let (way, body) = back.get(&world, &small(1).0).await;
-    assert!(way.starts_with("hit") && body == small(1).1 && asked(&small(1).0) == before, "{way}");
+    // As long as the lease of the killed one runs, it is not known what that has purged: then upstream says that it still holds.
+    let is_confirmed = way == "fwd=stale; fwd-status=304; stored" && asked(&small(1).0) == before + 1;
+    let is_hit = way.starts_with("hit") && asked(&small(1).0) == before;
+    assert!((is_hit || is_confirmed) && body == small(1).1, "{way}");
+    assert!(back.get(&world, &small(1).0).await.0.starts_with("hit"));
     let (way, body) = back.get(&world, &small(0).0).await;
     assert!(way.starts_with("fwd") && body == small(0).1, "it served what was purged while it was dead: {way}");
     let (way, body) = back.get(&world, "/film").await;
