@@ -3,8 +3,9 @@
 //! An endpoint holds a *lease*: without renewal it is gone when the lease ends. Its *generation* counts its starts: what
 //! an older one sends late is refused. Its [`State`] says whether requests are meant to go there: one that is *booted*
 //! stands by, one that *drains* gets no new ones, one that was *killed* does not come back in its generation. One that is
-//! full, or said that it has no room or cannot write, is passed over while another has and can. A name whose endpoints all left is remembered for a while: it is away,
-//! not unknown. How endpoints do is kept in [`health`](crate::health), how late is late in [`hedge`](crate::hedge).
+//! full, or said that it has no room or cannot write, is passed over while another has and can. A name whose endpoints all
+//! left is remembered for a while: it is away, not unknown. How endpoints do is kept in [`health`](crate::health), how late
+//! is late in [`hedge`](crate::hedge).
 //!
 //! The table never looks at a clock and never rolls dice: both are given to it. It holds at most as many endpoints as
 //! it was told, and remembers at most as many names.
@@ -300,7 +301,7 @@ impl Table {
         }
     }
 
-    /// Notes that an endpoint's answer to a request began after `took`, where that tells how long its answers take.
+    /// Notes that an endpoint's answer to a request began after `took`; not of one that [tells no latency](crate::health::tells_latency).
     pub fn began(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
         if let Some(place) = self.places.get_mut(name) {
             place.pace.answered(took);

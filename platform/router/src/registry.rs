@@ -234,14 +234,6 @@ impl Registry {
         Some(self.begun(&to.name, site, choice, now, repeats.hedge_max))
     }
 
-    /// Whether a request that failed at `site` may be asked once more of somebody else; pays for it where the request itself
-    /// was counted.
-    pub(crate) fn may_search(&self, site: &Label, name: &Name) -> bool {
-        let (mut atlas, now) = (self.atlas(), self.now());
-        let repeats = atlas.repeats;
-        atlas.table_mut(site).is_none_or(|table| table.spend(name, &repeats, now))
-    }
-
     /// The same for one endpoint, if it still gets requests and has room.
     pub(crate) fn call_at(&self, site: &Label, key: &Key) -> Option<Call> {
         self.call_if(site, key, |held| held.state == State::Connected && held.has_room())
@@ -269,6 +261,14 @@ impl Registry {
         {
             table.note(&key.name, &choice, |health| health.failed(now));
         }
+    }
+
+    /// Whether a request that failed at `site` may be asked once more of somebody else; pays for it where the request itself
+    /// was counted.
+    pub(crate) fn may_search(&self, site: &Label, name: &Name) -> bool {
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let repeats = atlas.repeats;
+        atlas.table_mut(site).is_none_or(|table| table.spend(name, &repeats, now))
     }
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {
