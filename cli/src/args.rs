@@ -306,7 +306,7 @@ pub struct Edge {
 pub enum EdgeCommand {
     /// How viewers were answered since the start, by asset, and what is kept
     Stats,
-    /// Drop what is kept, in all surrogates; status 1 if one could not be told
+    /// Drop what is kept, in all surrogates; status 1 if one could not be told, or nobody knows all
     Purge {
         /// The name that it is served under
         #[arg(long, default_value = "cdn")]

@@ -24,18 +24,15 @@ pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
             let purge = Purge { name, url: what.url, prefix: what.prefix, tag: what.tag };
             let purged: Purged = call(&client, Method::POST, "purges", Some(&purge)).await?;
             if global.json {
-                return output::print_json(&purged);
+                output::print_json(&purged)?;
+            } else {
+                let told = purged.peers.len();
+                output::print_line(&format!("{} objects dropped, {told} other surrogates told", purged.objects))?;
             }
-            output::print_line(&format!(
-                "{} objects dropped, {} other surrogates told",
-                purged.objects,
-                purged.peers.len()
-            ))?;
-            if purged.unreached.is_empty() {
-                return Ok(());
+            match untold(&purged) {
+                None => Ok(()),
+                Some(untold) => Err(Exit::failed(anyhow::anyhow!(untold))),
             }
-            let unreached = purged.unreached.join(", ");
-            Err(Exit::failed(anyhow::anyhow!("not reached: {unreached}; they catch up when they are back")))
         }
         EdgeCommand::Warm { name, url, max } => {
             let client = client.with_deadline(WARM_DEADLINE);
@@ -51,6 +48,20 @@ pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
             Err(Exit::failed(anyhow::anyhow!("not fetched: {}", warmed.failed.join("; "))))
         }
     }
+}
+
+/// Who may still serve what was purged, if anybody may.
+fn untold(purged: &Purged) -> Option<String> {
+    let mut said = Vec::new();
+    if !purged.unreached.is_empty() {
+        said.push(format!("not reached: {}; they catch up when they are back", purged.unreached.join(", ")));
+    }
+    if !purged.all_known {
+        let unknown = "not known who else there is: the router does not list the surrogates, or has only just begun to; those \
+                       that it does not know yet serve what was purged until they ask for purges, every 10 s by default";
+        said.push(unknown.to_owned());
+    }
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// A call of the surrogates' API.

@@ -14,6 +14,8 @@ mod pipeline;
 
 #[path = "all/catalogue.rs"]
 mod catalogue;
+#[path = "all/edge.rs"]
+mod edge;
 #[path = "all/live.rs"]
 mod live;
 #[path = "all/live_faults.rs"]

@@ -3,16 +3,22 @@
 //! One that failed *rests* for a moment, so that after a `kill -9` requests do not run into the dead address until its
 //! lease ends; the rest doubles with each failure in a row and ends with the first whole answer. One that was overtaken by others
 //! several times in a row, or once and then kept a probe waiting, *hangs*: it gets nothing until it answers a probe. Open requests times the
-//! latency of its answers is what a request costs there. No clock, no probes: both are the caller's.
+//! latency of its answers is what a request costs there. One that [said](Said) that it has no room, or cannot write, is
+//! passed over for as long as it said, or longer each time. No clock, no probes: both are the caller's.
+
+mod said;
 
 use std::time::Duration;
 
 use crate::table::Moment;
+pub use said::{Demand, FULL_MAX, FULL_MIN, LIMITED_MAX, Said, WRITE_FAILURES, tells_latency};
 
 /// Rest after the first failure in a row.
 pub const REST_MIN: Duration = Duration::from_millis(100);
 /// Longest rest.
 pub const REST_MAX: Duration = Duration::from_secs(2);
+/// Longest rest from requests that change something: each that is refused was sent in vain, with its body.
+pub const WRITE_REST_MAX: Duration = Duration::from_secs(30);
 /// So often in a row it is overtaken until it is taken for hung.
 pub const LATE_MAX: u32 = 3;
 /// What an endpoint costs that has not answered yet: little, so that its latency gets known.
@@ -42,6 +48,22 @@ pub struct Health {
     latency: Latency,
     /// When the latency was last observed.
     observed: Moment,
+    /// Until when it said that it has no room.
+    full_until: Moment,
+    /// Writes in a row that it refused or failed at.
+    unwritten: u32,
+    writes_rest_until: Moment,
+}
+
+/// How an endpoint stands for a request: the least is asked first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// As far as is known, it takes it.
+    Fit,
+    /// It said that it would not, and will say so again.
+    Unwilling,
+    /// It failed, or hangs.
+    Resting,
 }
 
 // === impl Latency ===
@@ -165,6 +187,53 @@ impl Health {
     #[must_use]
     pub fn last_resort(&self) -> (bool, Moment) {
         (self.is_hung(), self.rests_until)
+    }
+
+    /// It said something of itself.
+    pub fn said(&mut self, said: Said, now: Moment) {
+        match said {
+            Said::Nothing => {}
+            Said::NoRoom(span) => self.full_until = now + span,
+            Said::Wrote => (self.unwritten, self.writes_rest_until) = (0, Moment::default()),
+            Said::CannotWrite => self.did_not_write(WRITE_FAILURES, now),
+            Said::FailedToWrite => self.did_not_write(1, now),
+        }
+    }
+
+    /// It is to get requests again, whatever it said before.
+    pub fn pardon(&mut self) {
+        self.revive();
+        self.full_until = Moment::default();
+        self.said(Said::Wrote, Moment::default());
+    }
+
+    fn did_not_write(&mut self, failures_min: u32, now: Moment) {
+        // Requests that were under way together are refused together.
+        if self.writes_rest_until > now {
+            return;
+        }
+        self.unwritten = self.unwritten.saturating_add(1).max(failures_min);
+        if let Some(times) = self.unwritten.checked_sub(WRITE_FAILURES) {
+            self.writes_rest_until = now + REST_MIN.saturating_mul(1 << times.min(16)).min(WRITE_REST_MAX);
+        }
+    }
+
+    /// Whether it said that it has no room now.
+    #[must_use]
+    pub fn is_full(&self, now: Moment) -> bool {
+        self.full_until > now
+    }
+
+    /// How it stands for a request that is to do `demand`.
+    #[must_use]
+    pub fn standing(&self, demand: Demand, now: Moment) -> Standing {
+        if self.rests(now) {
+            Standing::Resting
+        } else if self.is_full(now) || (demand == Demand::Write && self.writes_rest_until > now) {
+            Standing::Unwilling
+        } else {
+            Standing::Fit
+        }
     }
 
     /// What a request costs there: the wait of all that are open and its own, microseconds.

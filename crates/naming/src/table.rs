@@ -3,8 +3,9 @@
 //! An endpoint holds a *lease*: without renewal it is gone when the lease ends. Its *generation* counts its starts: what
 //! an older one sends late is refused. Its [`State`] says whether requests are meant to go there: one that is *booted*
 //! stands by, one that *drains* gets no new ones, one that was *killed* does not come back in its generation. One that is
-//! full is passed over while another has room. A name whose endpoints all left is remembered for a while: it is away,
-//! not unknown. How endpoints do is kept in [`health`](crate::health), how late is late in [`hedge`](crate::hedge).
+//! full, or said that it has no room or cannot write, is passed over while another has and can. A name whose endpoints all
+//! left is remembered for a while: it is away, not unknown. How endpoints do is kept in [`health`](crate::health), how late
+//! is late in [`hedge`](crate::hedge).
 //!
 //! The table never looks at a clock and never rolls dice: both are given to it. It holds at most as many endpoints as
 //! it was told, and remembers at most as many names.
@@ -16,7 +17,7 @@ mod place;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::health::Health;
+use crate::health::{Demand, Health, Standing};
 pub use crate::health::{REST_MAX, REST_MIN};
 use crate::hedge::Limits;
 use crate::name::{Destination, Label, Name};
@@ -211,15 +212,14 @@ impl Table {
             (State::Killed, State::Killed) => {}
             (State::Killed, _) => return Err(NotTurned::Killed),
             (_, State::Killed) => entry.ends = now + MEMORY,
-            (_, State::Connected) => entry.health.revive(),
+            (_, State::Connected) => entry.health.pardon(),
             (_, State::Booted | State::Draining) => {}
         }
         entry.state = state;
         Ok(())
     }
 
-    /// The endpoint for a request: none of `excluded`, none that is not connected, none that is full, and one that rests
-    /// only where all do. Of several the cheaper one of two that were drawn, or the key's own.
+    /// The endpoint for a request that changes nothing; see [`Table::choose_for`].
     pub fn choose(
         &self,
         to: &Destination,
@@ -227,6 +227,20 @@ impl Table {
         excluded: &[EndpointId],
         lot: Lot<'_>,
     ) -> Result<Choice, NoChoice> {
+        self.choose_for(Demand::Read, to, now, excluded, lot).map(|(_, choice)| choice)
+    }
+
+    /// The endpoint for a request, and how it stands for it: none of `excluded`, none that is not connected, none that has
+    /// as many requests open as it takes; one that said that it has no room or cannot write only where all did, and one
+    /// that rests only where all do. Of several the cheaper one of two that were drawn, or the key's own.
+    pub fn choose_for(
+        &self,
+        demand: Demand,
+        to: &Destination,
+        now: Moment,
+        excluded: &[EndpointId],
+        lot: Lot<'_>,
+    ) -> Result<(Standing, Choice), NoChoice> {
         if to.site.as_ref().is_some_and(|site| *site != self.site) {
             return Err(NoChoice::Unknown);
         }
@@ -240,10 +254,10 @@ impl Table {
         }
         let open = || place.serving(now).filter(|entry| !excluded.contains(&entry.id));
         let with_room = || open().filter(|entry| entry.terms.have_room(entry.health.open()));
-        let awake = || with_room().filter(|entry| !entry.health.rests(now));
-        let chosen = match lot {
-            Lot::Drawn(draw) => lot::two(awake().map(|entry| entry.terms.weight), draw).and_then(|two| {
-                let [first, second] = two.map(|at| awake().nth(at));
+        let of = |standing: Standing| with_room().filter(move |entry| entry.health.standing(demand, now) == standing);
+        let cast = |standing: Standing| match lot {
+            Lot::Drawn(draw) => lot::two(of(standing).map(|entry| entry.terms.weight), draw).and_then(|two| {
+                let [first, second] = two.map(|at| of(standing).nth(at));
                 match (first, second) {
                     (Some(first), Some(second)) if second.cost_us(now) < first.cost_us(now) => Some(second),
                     (first, _) => first,
@@ -251,12 +265,17 @@ impl Table {
             }),
             Lot::Key(key) => {
                 let score = |entry: &Entry| lot::score(key, &entry.id, entry.terms.weight);
-                awake().max_by(|one, other| score(one).total_cmp(&score(other)))
+                of(standing).max_by(|one, other| score(one).total_cmp(&score(other)))
             }
         };
-        let chosen = chosen.or_else(|| with_room().min_by_key(|entry| entry.health.last_resort()));
+        let with = |standing: Standing| move |entry: &Entry| (standing, entry.choice());
+        if let Some(chosen) = cast(Standing::Fit) {
+            return Ok(with(Standing::Fit)(chosen));
+        }
+        let unwilling = cast(Standing::Unwilling).map(with(Standing::Unwilling));
+        let last = || with_room().min_by_key(|entry| entry.health.last_resort()).map(with(Standing::Resting));
         let none = || if open().next().is_some() { NoChoice::Full } else { NoChoice::Tried };
-        chosen.map(Entry::choice).ok_or_else(none)
+        unwilling.or_else(last).ok_or_else(none)
     }
 
     /// Whether an endpoint rests after a failure.
@@ -282,7 +301,7 @@ impl Table {
         }
     }
 
-    /// Notes that an endpoint's answer to a request began after `took`.
+    /// Notes that an endpoint's answer to a request began after `took`; not of one that [tells no latency](crate::health::tells_latency).
     pub fn began(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
         if let Some(place) = self.places.get_mut(name) {
             place.pace.answered(took);

@@ -57,7 +57,7 @@ where
     let mut timer = pin!(tokio::time::sleep_until(deadline));
     let mut stopped = pin!(stop.cancelled());
     loop {
-        let plain = match head::parse(&connection.read, |_| {}) {
+        let plain = match head::parse(&connection.read, |_, _| {}) {
             Parsed::Partial if connection.read.len() < HEAD_MAX_BYTES => {
                 if !connection.more((timer.as_mut(), deadline), stopped.as_mut()).await? {
                     return Ok(None);

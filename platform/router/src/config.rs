@@ -133,7 +133,7 @@ pub struct Upstream {
     pub hedge_max: Span,
     /// Time without a byte in the middle of an answer after which its rest is asked for elsewhere, where its ETag allows it.
     pub stall_after: Span,
-    /// Requests of a hundred that may be sent again, because they failed or are late.
+    /// Requests of a hundred that may be sent again, because they failed or are late; steps of searches after failures count.
     pub repeat_percent: u8,
     /// How many may be sent again in a burst.
     pub repeat_burst: u16,

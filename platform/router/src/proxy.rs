@@ -383,7 +383,10 @@ impl Parties {
             tokio::select! {
                 biased;
                 answer = &mut answer => return match answer {
-                    Ok(answer) => Ok((answer, gate.map(Gate::give_up_later))),
+                    Ok(answer) => {
+                        call.answered(outgoing.demand(), answer.status(), answer.headers());
+                        Ok((answer, gate.map(Gate::give_up_later)))
+                    }
                     Err(Unsent::Connect(cause)) => Err(Lost::Connect(cause)),
                     Err(Unsent::Broken(cause)) => Err(Lost::Broken(cause)),
                 },
@@ -436,7 +439,8 @@ impl Parties {
                 let resumable = if is_whole { None } else { Resumable::new(&self.resumer, outgoing, &head) };
                 let config::Upstream { stall_after, body_idle_timeout, .. } = &*outgoing.settings;
                 let silence = Silence { resumed: stall_after.0, broken: body_idle_timeout.0 };
-                Body::new(Watched::new((body, first), call, silence, give_up, resumable))
+                let is_success = !head.status.is_server_error();
+                Body::new(Watched::new((body, first), (call, is_success), silence, give_up, resumable))
             }
             Some(endpoint) => {
                 let to = || outgoing.forward.destination.clone();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use flame_api::peers::Place;
 use flame_api::router::{Endpoint, EndpointState};
 use flame_credentials::Current;
-use flame_naming::health::Health;
+use flame_naming::health::{Demand, Health, Standing};
 use flame_naming::hedge::Limits;
 use flame_naming::peers::{Changes, Key};
 use flame_naming::search::Surrogate;
@@ -184,13 +184,15 @@ impl Registry {
     /// Chooses an endpoint for a request, and counts the request as open there: by chance and cost, or `key`'s own.
     pub(crate) fn call(
         &self,
+        demand: Demand,
         to: &Destination,
         excluded: &[(Label, EndpointId)],
         key: Option<&[u8]>,
     ) -> Result<Call, NoChoice> {
         let draw = rand::random();
         let (mut atlas, now) = (self.atlas(), self.now());
-        let (site, choice) = atlas.choose(to, now, excluded, key.map_or(Lot::Drawn(draw), Lot::Key))?;
+        let lot = key.map_or(Lot::Drawn(draw), Lot::Key);
+        let (site, _, choice) = atlas.choose_for(demand, to, now, excluded, lot)?;
         let repeats = atlas.repeats;
         let mut hedge_after = repeats.hedge_max;
         if let Some(table) = atlas.table_mut(&site) {
@@ -208,8 +210,8 @@ impl Registry {
         self.atlas().choose(to, self.now(), &[], key.map_or(Lot::Drawn(rand::random()), Lot::Key))
     }
 
-    /// A second endpoint for a request whose answer is late: none of `excluded`, none that rests, and none where too many
-    /// requests were repeated.
+    /// A second endpoint for a request whose answer is late: none of `excluded`, none that rests or has no room, and none
+    /// where too many requests were repeated.
     pub(crate) fn hedge(
         &self,
         to: &Destination,
@@ -220,10 +222,11 @@ impl Registry {
         let mut excluded = excluded.to_vec();
         excluded.push((late.site.clone(), late.choice.endpoint.clone()));
         let (mut atlas, now, draw) = (self.atlas(), self.now(), rand::random());
-        let (site, choice) = atlas.choose(to, now, &excluded, key.map_or(Lot::Drawn(draw), Lot::Key)).ok()?;
+        let lot = key.map_or(Lot::Drawn(draw), Lot::Key);
+        let (site, standing, choice) = atlas.choose_for(Demand::Read, to, now, &excluded, lot).ok()?;
         let repeats = atlas.repeats;
         let table = atlas.table_mut(&site)?;
-        if table.rests(&to.name, &choice, now) || !table.spend(&to.name, &repeats, now) {
+        if standing != Standing::Fit || !table.spend(&to.name, &repeats, now) {
             return None;
         }
         table.note(&to.name, &choice, Health::opened);
@@ -258,6 +261,14 @@ impl Registry {
         {
             table.note(&key.name, &choice, |health| health.failed(now));
         }
+    }
+
+    /// Whether a request that failed at `site` may be asked once more of somebody else; pays for it where the request itself
+    /// was counted.
+    pub(crate) fn may_search(&self, site: &Label, name: &Name) -> bool {
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let repeats = atlas.repeats;
+        atlas.table_mut(site).is_none_or(|table| table.spend(name, &repeats, now))
     }
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {

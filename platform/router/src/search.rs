@@ -1,16 +1,15 @@
 //! Net-level indirection as it is configured: which answers are searched on, for which names, and how far.
 //!
 //! `flame_naming::search` decides where a search goes; `proxy::indirection` goes there. This holds what both need to
-//! know: the rules, the limits, this router's pseudonym, and who said not long ago that it has no room.
+//! know: the rules, the limits and this router's pseudonym.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use bytes::Bytes;
 use flame_naming::name::NameError;
-use flame_naming::peers::Key;
 use flame_naming::search::{self, Budget, MARK_MAX_BYTES, Rule, Search};
 use flame_naming::{Destination, Label, Moment, Name};
 use flame_service_host::config::Span;
@@ -24,10 +23,6 @@ pub(crate) const FLAME_SEARCH: HeaderName = HeaderName::from_static("flame-searc
 pub(crate) const FLAME_TRACE: HeaderName = HeaderName::from_static("flame-trace");
 /// A request for one name may pass a router twice: for a surrogate, and when that asks by the same name again.
 const PASSES_OF_A_NAME_MAX: usize = 2;
-/// Most surrogates that are remembered to have no room.
-const FULL_MAX: usize = 1024;
-/// Longest time without room that is believed.
-const FULL_LONGEST: Duration = Duration::from_secs(30);
 
 /// `[search]`: net-level indirection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,13 +68,12 @@ pub enum SearchInvalid {
     Authority(Name),
 }
 
-/// The rules in force, this router's pseudonym, and who has no room.
+/// The rules in force, and this router's pseudonym.
 #[derive(Debug)]
 pub(crate) struct Searches {
     rules: RwLock<Arc<Rules>>,
     /// This router in `CDN-Loop`.
     pseudonym: String,
-    full: Mutex<BTreeMap<(Label, Key), Moment>>,
 }
 
 /// Which answers are searched on, and how far.
@@ -154,7 +148,7 @@ impl Rules {
 impl Searches {
     pub(crate) fn new(rules: Rules) -> Self {
         let pseudonym = format!("flame-{:08x}", rand::random::<u32>());
-        Self { rules: RwLock::new(Arc::new(rules)), pseudonym, full: Mutex::default() }
+        Self { rules: RwLock::new(Arc::new(rules)), pseudonym }
     }
 
     /// Goes by other rules from now on.
@@ -212,25 +206,5 @@ impl Searches {
         let budget = rules.limits.at_most(left);
         let is_confined = asked.nested.is_some() || to.site.is_some();
         Some((rule.clone(), Search::new(own.clone(), rule, budget, is_confined, began)))
-    }
-
-    /// Remembers that a surrogate has no room, if that is what its answer says.
-    pub(crate) fn note_room(&self, site: &Label, key: &Key, status: StatusCode, headers: &HeaderMap, now: Moment) {
-        let is_full = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status);
-        let Some(field) = headers.get(header::RETRY_AFTER).filter(|_| is_full) else { return };
-        // A date says no less than a second; who means more says it in seconds.
-        let seconds = field.to_str().ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1);
-        let until = now + Duration::from_secs(seconds).min(FULL_LONGEST);
-        let mut full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        full.retain(|_, until| *until > now);
-        if full.len() < FULL_MAX {
-            full.insert((site.clone(), key.clone()), until);
-        }
-    }
-
-    /// Whether a surrogate said not long ago that it has no room.
-    pub(crate) fn is_full(&self, site: &Label, key: &Key, now: Moment) -> bool {
-        let full = self.full.lock().unwrap_or_else(PoisonError::into_inner);
-        full.get(&(site.clone(), key.clone())).is_some_and(|until| *until > now)
     }
 }

@@ -6,6 +6,8 @@ mod activity;
 mod clocks;
 #[path = "all/contract.rs"]
 mod contract;
+#[path = "all/eject.rs"]
+mod eject;
 #[path = "all/failing.rs"]
 mod failing;
 #[path = "all/faults.rs"]

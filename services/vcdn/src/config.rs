@@ -125,7 +125,7 @@ pub struct UpstreamConfig {
     pub body_idle_timeout: Span,
     /// How often a body that broke off is resumed where it ended.
     pub resumes: u32,
-    /// Surrogates that a request may pass.
+    /// Surrogates that a request may pass; routers between them do not count.
     pub hops: usize,
 }
 

@@ -146,7 +146,8 @@ impl Connection {
         let timer = tokio::time::sleep_until(deadline);
         tokio::pin!(timer);
         loop {
-            let (parsed, kind) = head::parse(&self.read);
+            let upstream = &self.front.upstream;
+            let (parsed, kind) = head::parse(&self.read, upstream.id(), upstream.settings().hops);
             let next = match parsed {
                 Parsed::Partial if self.read.len() >= HEAD_MAX_BYTES => Next::Handover,
                 Parsed::Partial => {

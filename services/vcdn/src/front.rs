@@ -30,6 +30,7 @@ use crate::fetch::{self, Wanted};
 use crate::fill::Fill;
 use crate::guard::Guard;
 use crate::object::{Head, Object, UnixMs};
+use crate::passed::Passed;
 use crate::policy::{self, Part, Rules};
 use crate::prefetch::Order;
 use crate::purge::Purges;
@@ -424,16 +425,16 @@ impl Front {
     /// Requests that go in circles, or too far (RFC 8586).
     fn refuse(&self, asked: &Asked) -> Result<(), Failure> {
         let me = self.upstream.id();
+        let mut passed = Passed::default();
         let values = asked.headers.get_all(&CDN_LOOP).iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let is_loop = hops.iter().any(|hop| hop.split(';').next().unwrap_or_default().trim() == me);
-        if !is_loop && hops.len() < self.upstream.settings().hops {
+        values.for_each(|value| passed.note(value, me));
+        if !passed.is_refused(self.upstream.settings().hops) {
             return Ok(());
         }
-        let detail = if is_loop {
+        let detail = if passed.is_back {
             format!("the request came back to this surrogate: what stands behind `{}` asks for it again", self.mount)
         } else {
-            format!("the request has passed {} surrogates", hops.len())
+            format!("the request has passed {} surrogates", passed.surrogates)
         };
         Err(Failure::new(StatusCode::LOOP_DETECTED, "loop", "The request runs in a circle", detail))
     }

@@ -22,6 +22,7 @@ mod mpd;
 mod object;
 #[doc(hidden)]
 pub mod parsers;
+mod passed;
 mod peers;
 mod policy;
 mod prefetch;

@@ -82,7 +82,7 @@ pub enum Condition {
 /// The head at the beginning of a connection.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Read {
-    let (parsed, kind) = head::parse(bytes);
+    let (parsed, kind) = head::parse(bytes, "vcdn-1a2b3c4d", 8);
     match parsed {
         Parsed::Partial => Read::Partial,
         Parsed::Doubtful => Read::Doubtful,

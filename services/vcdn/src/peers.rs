@@ -48,6 +48,17 @@ struct Around {
     is_complete: bool,
 }
 
+/// Who was told of a purge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Those that did it.
+    pub(crate) done: Vec<String>,
+    /// Those that could not be reached.
+    pub(crate) unreached: Vec<String>,
+    /// Whether there are certainly no others.
+    pub(crate) all_known: bool,
+}
+
 /// Finds and asks the other surrogates.
 #[derive(Debug, Clone)]
 pub(crate) struct Peers {
@@ -129,9 +140,12 @@ impl Peers {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells all others of a purge: those that did it, and those that could not be reached.
-    pub(crate) async fn tell(&self, entry: &PurgeEntry) -> (Vec<String>, Vec<String>) {
-        let others = self.around().await.map(|around| around.others).unwrap_or_default();
+    /// Tells all others of a purge.
+    pub(crate) async fn tell(&self, entry: &PurgeEntry) -> Told {
+        let around = self.around().await;
+        // A router that does not answer, or has just started, does not name those who still serve what is purged here.
+        let all_known = around.as_ref().is_some_and(|around| around.is_complete);
+        let others = around.map(|around| around.others).unwrap_or_default();
         let told = others.into_iter().map(|(address, tls)| async move {
             let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
             let answer = request.json(entry).send().await;
@@ -147,7 +161,7 @@ impl Peers {
                 }
             }
         }
-        (done, unreached)
+        Told { done, unreached, all_known }
     }
 
     /// The logs of the others that have changed since they were done, and whether those are all.

@@ -23,10 +23,14 @@ mod filling;
 mod freshness;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/killed.rs"]
+mod killed;
 #[path = "all/multicast.rs"]
 mod multicast;
 #[path = "all/own.rs"]
 mod own;
+#[path = "all/own_name.rs"]
+mod own_name;
 #[path = "all/purges.rs"]
 mod purges;
 #[path = "all/ranges.rs"]

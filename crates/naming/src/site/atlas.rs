@@ -1,13 +1,14 @@
 //! The tables of all sites, nearest first: a request stays at its site as long as somebody there takes it.
 //!
 //! Within a site its table chooses; this only goes from site to site. An endpoint that rests is taken only where nobody
-//! awake is left at any site, and then the nearest. What is known of other sites has no lease of its own: it is there
+//! awake is left at any site, and then the nearest; before it one that said that it has no room, or cannot write. What is known of other sites has no lease of its own: it is there
 //! until its owner, or who listens to the owner, says otherwise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Sites;
+use crate::health::{Demand, Standing};
 use crate::name::{Destination, Label, Name};
 use crate::peers::{Changes, Key};
 use crate::search::Surrogate;
@@ -133,7 +134,7 @@ impl Atlas {
         outcome
     }
 
-    /// The endpoint for a request, and its site: the nearest site's that has one awake with room, and none of `excluded`.
+    /// The endpoint for a request that changes nothing; see [`Atlas::choose_for`].
     pub fn choose(
         &self,
         to: &Destination,
@@ -141,20 +142,35 @@ impl Atlas {
         excluded: &[(Label, EndpointId)],
         lot: Lot<'_>,
     ) -> Result<(Label, Choice), NoChoice> {
-        let (mut resting, mut none) = (None, NoChoice::Unknown);
+        self.choose_for(Demand::Read, to, now, excluded, lot).map(|(site, _, choice)| (site, choice))
+    }
+
+    /// The endpoint for a request, its site, and how it stands: the nearest site's that has one awake with room, and none of
+    /// `excluded`.
+    pub fn choose_for(
+        &self,
+        demand: Demand,
+        to: &Destination,
+        now: Moment,
+        excluded: &[(Label, EndpointId)],
+        lot: Lot<'_>,
+    ) -> Result<(Label, Standing, Choice), NoChoice> {
+        let (mut held, mut none) = (None::<(Label, Standing, Choice)>, NoChoice::Unknown);
         for Region { site, table, .. } in &self.regions {
             // Identifiers are unique at a site only.
             let here = excluded.iter().filter(|(there, _)| there == site);
             let here: Vec<_> = here.map(|(_, endpoint)| endpoint.clone()).collect();
-            match table.choose(to, now, &here, lot) {
-                Ok(choice) if table.rests(&to.name, &choice, now) => {
-                    resting.get_or_insert_with(|| (site.clone(), choice));
+            match table.choose_for(demand, to, now, &here, lot) {
+                Ok((Standing::Fit, choice)) => return Ok((site.clone(), Standing::Fit, choice)),
+                Ok((standing, choice)) => {
+                    if held.as_ref().is_none_or(|(_, nearer, _)| standing < *nearer) {
+                        held = Some((site.clone(), standing, choice));
+                    }
                 }
-                Ok(choice) => return Ok((site.clone(), choice)),
                 Err(reason) => none = none.max(reason),
             }
         }
-        resting.ok_or(none)
+        held.ok_or(none)
     }
 
     /// Endpoints that hold a lease at any site.
@@ -175,7 +191,7 @@ impl Atlas {
                     site: region.site.clone(),
                     distance: region.distance,
                     is_authority: false,
-                    has_room: !held.health.rests(now),
+                    has_room: held.health.standing(Demand::Read, now) == Standing::Fit,
                     has_router: self.hears_router(&region.site),
                 })
                 .collect();

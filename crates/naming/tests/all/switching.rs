@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use flame_naming::health::{Health, LATE_MAX};
+use flame_naming::health::{
+    Demand, FULL_MAX, FULL_MIN, Health, LATE_MAX, LIMITED_MAX, Said, Standing, WRITE_REST_MAX, tells_latency,
+};
 use flame_naming::hedge::{Limits, Pace, is_wait};
 use flame_naming::table::{NotTurned, Registered};
 use flame_naming::{Choice, Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, State, Table};
@@ -35,10 +37,13 @@ fn table(count: u16) -> (Table, Vec<Choice>) {
 }
 
 fn chosen(table: &Table, now: Moment) -> Vec<Result<EndpointId, NoChoice>> {
+    chosen_for(table, Demand::Read, now)
+}
+
+fn chosen_for(table: &Table, demand: Demand, now: Moment) -> Vec<Result<EndpointId, NoChoice>> {
     let to: Destination = name().into();
-    let mut all: Vec<_> = (0..64)
-        .map(|draw| table.choose(&to, now, &[], Lot::Drawn(draw | draw << 32)).map(|choice| choice.endpoint))
-        .collect();
+    let one = |draw: u64| table.choose_for(demand, &to, now, &[], Lot::Drawn(draw | draw << 32));
+    let mut all: Vec<_> = (0..64).map(|draw| one(draw).map(|(_, choice)| choice.endpoint)).collect();
     all.sort_by_key(|one| one.as_ref().ok().cloned());
     all.dedup();
     all
@@ -92,6 +97,65 @@ fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
 }
 
 #[test]
+fn who_says_that_it_has_no_room_is_passed_over_until_then_and_asked_where_all_are_full() {
+    let (mut table, choices) = table(2);
+    let full = Said::of(Demand::Read, 503, Some(ms(20_000)));
+    table.note(&name(), &choices[0], |health| health.said(full, NOW));
+    for demand in [Demand::Read, Demand::Write] {
+        assert_eq!(chosen_for(&table, demand, NOW + ms(19_999)), [Ok(id(1))]);
+        assert_eq!(chosen_for(&table, demand, NOW + ms(20_000)), [Ok(id(0)), Ok(id(1))]);
+    }
+    // One that has no room still answers, which is more than one that rests does.
+    table.note(&name(), &choices[1], |health| health.failed(NOW));
+    assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
+    table.note(&name(), &choices[1], Health::revive);
+    table.note(&name(), &choices[1], |health| health.said(full, NOW));
+    assert_eq!(chosen(&table, NOW), [Ok(id(0)), Ok(id(1))], "all are full: they share what comes");
+    table.turn(&name(), &id(1), State::Connected, NOW).unwrap();
+    assert_eq!(chosen(&table, NOW), [Ok(id(1))], "who is connected anew is believed to have room");
+}
+
+#[test]
+fn who_cannot_write_is_still_asked_for_what_it_has() {
+    let (mut table, choices) = table(2);
+    let say = |table: &mut Table, status: u16, now: Moment| {
+        let said = Said::of(Demand::Write, status, None);
+        table.note(&name(), &choices[0], |health| health.said(said, now));
+    };
+    let writes = |table: &Table, now: Moment| chosen_for(table, Demand::Write, now);
+    let both = [Ok(id(0)), Ok(id(1))];
+    say(&mut table, 507, NOW);
+    assert_eq!((writes(&table, NOW), chosen(&table, NOW)), (vec![Ok(id(1))], both.to_vec()));
+    // Each time longer, as long as nothing is written there.
+    let (mut now, mut rest) = (NOW, ms(100));
+    for _ in 0..9 {
+        assert_eq!(writes(&table, now + (rest - ms(1))), [Ok(id(1))], "{rest:?}");
+        now = now + rest;
+        assert_eq!(writes(&table, now), both, "{rest:?}");
+        say(&mut table, 507, now);
+        rest = (rest * 2).min(WRITE_REST_MAX);
+    }
+    assert_eq!(rest, WRITE_REST_MAX);
+    say(&mut table, 204, now);
+    assert_eq!(writes(&table, now), both);
+    // An error may be the request's fault: only three in a row are the endpoint's.
+    for status in [500, 500, 201, 500, 500, 404, 501, 500] {
+        assert_eq!(writes(&table, now), both, "before {status}");
+        say(&mut table, status, now);
+    }
+    assert_eq!(writes(&table, now), [Ok(id(1))]);
+}
+
+#[test]
+fn what_is_refused_quickly_makes_nobody_look_quick() {
+    for (status, tells) in
+        [(200, true), (304, true), (404, true), (429, false), (500, false), (503, false), (507, false)]
+    {
+        assert_eq!(tells_latency(status), tells, "{status}");
+    }
+}
+
+#[test]
 fn what_drains_gets_nothing_new_and_keeps_its_lease() {
     let (mut table, _) = table(2);
     table.turn(&name(), &id(0), State::Draining, NOW).unwrap();
@@ -128,6 +192,30 @@ fn late_is_later_than_answers_hardly_ever_come() {
 }
 
 proptest! {
+    /// What an endpoint says is believed for a bounded time, and never keeps a request from being sent at all.
+    #[test]
+    fn nobody_talks_himself_out_of_all_requests_for_ever(
+        all in proptest::collection::vec((0..3_usize, any::<bool>(), 100..600_u16, proptest::option::of(any::<u64>())), 0..60),
+    ) {
+        let (mut table, choices) = table(3);
+        for (of, is_write, status, retry_after_s) in all {
+            let demand = if is_write { Demand::Write } else { Demand::Read };
+            let said = Said::of(demand, status, retry_after_s.map(Duration::from_secs));
+            if let Said::NoRoom(span) = said {
+                let most = if status == 429 { LIMITED_MAX } else { FULL_MAX };
+                prop_assert!(span >= FULL_MIN && span <= most);
+            }
+            table.note(&name(), &choices[of], |health| health.said(said, NOW));
+        }
+        let to: Destination = name().into();
+        for demand in [Demand::Read, Demand::Write] {
+            prop_assert!(table.choose_for(demand, &to, NOW, &[], Lot::Drawn(7)).is_ok());
+            let later = NOW + FULL_MAX.max(WRITE_REST_MAX);
+            let (standing, _) = table.choose_for(demand, &to, later, &[], Lot::Drawn(7)).unwrap();
+            prop_assert_eq!((standing, chosen_for(&table, demand, later).len()), (Standing::Fit, 3));
+        }
+    }
+
     /// Whatever happens: no more repeats than the burst, the share of the requests and what time has earned.
     #[test]
     fn repeats_never_storm(steps in proptest::collection::vec((0..30_u64, 0..5_u32, 0..5_u32), 1..300)) {

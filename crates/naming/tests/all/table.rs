@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flame_naming::health::Health;
+use flame_naming::health::{Demand, Health, Said};
 use flame_naming::table::{MEMORY, NotTurned, REST_MAX, REST_MIN, Registered};
 use flame_naming::{Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, Refused, State, Table, Terms};
 use proptest::prelude::*;
@@ -16,7 +16,8 @@ enum Step {
     Remove { name: u8, id: u8 },
     Turn { name: u8, id: u8, state: State },
     Wait { ms: u64 },
-    Choose { name: u8, excluded: Vec<u8>, draw: u64 },
+    Say { name: u8, id: u8, demand: Demand, status: u16, retry_after_s: Option<u64> },
+    Choose { name: u8, demand: Demand, excluded: Vec<u8>, draw: u64 },
     Open { name: u8, excluded: Vec<u8>, draw: u64 },
 }
 
@@ -36,6 +37,11 @@ struct Kept {
     terms: Terms,
     state: State,
     open: u32,
+    /// Until when it has said that it has no room.
+    full_until_ms: u64,
+    /// Writes in a row that came to nothing, and until when it gets none.
+    unwritten: u32,
+    writes_rest_until_ms: u64,
     /// Where it stands among those behind its name: later ones come after it.
     place: u64,
 }
@@ -69,18 +75,30 @@ fn state() -> impl Strategy<Value = State> {
     prop_oneof![1 => Just(State::Booted), 5 => Just(State::Connected), 1 => Just(State::Draining), 1 => Just(State::Killed)]
 }
 
+fn demand() -> impl Strategy<Value = Demand> {
+    prop_oneof![Just(Demand::Read), Just(Demand::Write)]
+}
+
+fn status() -> impl Strategy<Value = u16> {
+    prop::sample::select(vec![200, 204, 302, 404, 429, 500, 501, 502, 503, 505, 507])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let excluded = || proptest::collection::vec(0..4_u8, 0..3);
     prop_oneof![
-        4 => (0..3_u8, 0..4_u8, 1..6_u16, 0..4_u64, 1..300_u64, terms(), state()).prop_map(
+        4 => (0..3_u8, 0..4_u8, 1..6_u16, 0..4_u64, prop_oneof![1..300_u64, 300..9000_u64], terms(), state()).prop_map(
             |(name, id, port, generation, ttl_ms, terms, state)| {
                 Step::Register { name, id, port, generation, ttl_ms, terms, state }
             }
         ),
         1 => (0..3_u8, 0..4_u8).prop_map(|(name, id)| Step::Remove { name, id }),
         2 => (0..3_u8, 0..4_u8, state()).prop_map(|(name, id, state)| Step::Turn { name, id, state }),
-        2 => (0..200_u64).prop_map(|ms| Step::Wait { ms }),
-        4 => (0..3_u8, excluded(), any::<u64>()).prop_map(|(name, excluded, draw)| Step::Choose { name, excluded, draw }),
+        2 => prop_oneof![4 => 0..200_u64, 1 => 200..2000_u64].prop_map(|ms| Step::Wait { ms }),
+        4 => (0..3_u8, 0..4_u8, demand(), status(), proptest::option::of(0..3_u64)).prop_map(
+            |(name, id, demand, status, retry_after_s)| Step::Say { name, id, demand, status, retry_after_s }
+        ),
+        4 => (0..3_u8, demand(), excluded(), any::<u64>())
+            .prop_map(|(name, demand, excluded, draw)| Step::Choose { name, demand, excluded, draw }),
         3 => (0..3_u8, excluded(), any::<u64>()).prop_map(|(name, excluded, draw)| Step::Open { name, excluded, draw }),
     ]
 }
@@ -119,7 +137,7 @@ impl Model {
         self.places += 1;
         let place = held.map_or(self.places, |held| held.place);
         let new = Kept { place, ..new };
-        let kept = same.map_or(new, |same| Kept { state: same.state, open: same.open, ..new });
+        let kept = same.map_or(new, |same| Kept { ends_ms: new.ends_ms, terms: new.terms, ..same });
         self.leases.insert((name, id), kept);
         Ok(match same {
             None => Registered::New,
@@ -135,15 +153,35 @@ impl Model {
             (State::Killed, State::Killed) => return Ok(()),
             (State::Killed, _) => return Err(NotTurned::Killed),
             (_, State::Killed) => kept.ends_ms = now_ms + u64::try_from(MEMORY.as_millis()).unwrap(),
+            (_, State::Connected) => (kept.full_until_ms, kept.unwritten, kept.writes_rest_until_ms) = (0, 0, 0),
             _ => {}
         }
         kept.state = state;
         Ok(())
     }
 
+    /// Somebody's answer: the rules of `Said`, in the words of the decision page.
+    fn say(&mut self, at: (u8, u8), demand: Demand, status: u16, retry_after_s: Option<u64>) {
+        let now_ms = self.now_ms;
+        let kept = self.leases.get_mut(&at).unwrap();
+        let is_write = demand == Demand::Write;
+        match (status, retry_after_s) {
+            (503, Some(after_s)) => kept.full_until_ms = now_ms + after_s.clamp(1, 30) * 1000,
+            (429, Some(after_s)) => kept.full_until_ms = now_ms + after_s.clamp(1, 2) * 1000,
+            (200..=399, _) if is_write => (kept.unwritten, kept.writes_rest_until_ms) = (0, 0),
+            (500 | 502 | 503 | 507, _) if is_write && kept.writes_rest_until_ms <= now_ms => {
+                kept.unwritten = if status >= 503 { (kept.unwritten + 1).max(3) } else { kept.unwritten + 1 };
+                if kept.unwritten >= 3 {
+                    kept.writes_rest_until_ms = now_ms + (100 << (kept.unwritten - 3).min(20)).min(30_000);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Every endpoint has as many tickets as its weight; two of different ones are drawn, and the one with less open
-    /// requests for its weight is chosen.
-    fn choose(&self, name: u8, excluded: &[u8], draw: u64) -> Result<u8, NoChoice> {
+    /// requests for its weight is chosen. Those that are not willing take part only where nobody is.
+    fn choose(&self, name: u8, demand: Demand, excluded: &[u8], draw: u64) -> Result<u8, NoChoice> {
         let mut behind: Vec<_> = self.live().filter(|held| held.0 == name).collect();
         behind.sort_by_key(|held| held.2.place);
         let serving: Vec<_> = behind.iter().filter(|held| held.2.state == State::Connected).collect();
@@ -157,6 +195,12 @@ impl Model {
         }
         let open: Vec<_> = serving.iter().filter(|held| !excluded.contains(&held.1)).collect();
         let with_room = open.iter().filter(|held| held.2.terms.capacity.is_none_or(|most| held.2.open < most));
+        let is_willing = |kept: Kept| {
+            let writes = demand == Demand::Read || kept.writes_rest_until_ms <= self.now_ms;
+            writes && kept.full_until_ms <= self.now_ms
+        };
+        let anybody_is = with_room.clone().any(|held| is_willing(held.2));
+        let with_room = with_room.filter(|held| is_willing(held.2) == anybody_is);
         let tickets: Vec<(u8, Kept)> =
             with_room.flat_map(|held| vec![(held.1, held.2); usize::from(held.2.terms.weight)]).collect();
         if tickets.is_empty() {
@@ -183,7 +227,10 @@ proptest! {
                 Step::Register { name: at, id: of, port, generation, ttl_ms, terms, state } => {
                     let lease = Lease { terms, state, ..lease(port, generation, ttl_ms) };
                     let ends_ms = model.now_ms + ttl_ms;
-                    let new = Kept { port, generation, ends_ms, terms, state, open: 0, place: 0 };
+                    let (full_until_ms, unwritten, writes_rest_until_ms, open, place) = (0, 0, 0, 0, 0);
+                    let new = Kept {
+                        port, generation, ends_ms, terms, state, open, full_until_ms, unwritten, writes_rest_until_ms, place,
+                    };
                     prop_assert_eq!(table.register(&name(at), &id(of), lease, now), model.register((at, of), new));
                 }
                 Step::Remove { name: at, id: of } => {
@@ -196,10 +243,19 @@ proptest! {
                 Step::Turn { name: at, id: of, state } => {
                     prop_assert_eq!(table.turn(&name(at), &id(of), state, now), model.turn(at, of, state));
                 }
-                Step::Choose { name: at, excluded, draw } => {
+                Step::Say { name: at, id: of, demand, status, retry_after_s } => {
+                    let choice = table.behind(&name(at), now).find(|held| *held.endpoint == id(of)).map(|held| held.choice());
+                    if let Some(choice) = choice {
+                        let said = Said::of(demand, status, retry_after_s.map(Duration::from_secs));
+                        table.note(&name(at), &choice, |health| health.said(said, now));
+                        model.say((at, of), demand, status, retry_after_s);
+                    }
+                }
+                Step::Choose { name: at, demand, excluded, draw } => {
                     let ids: Vec<_> = excluded.iter().map(|of| id(*of)).collect();
-                    let chosen = table.choose(&name(at).into(), now, &ids, Lot::Drawn(draw));
-                    let wanted = model.choose(at, &excluded, draw);
+                    let chosen = table.choose_for(demand, &name(at).into(), now, &ids, Lot::Drawn(draw));
+                    let chosen = chosen.map(|(_, choice)| choice);
+                    let wanted = model.choose(at, demand, &excluded, draw);
                     prop_assert_eq!(chosen.clone().map(|choice| choice.endpoint), wanted.map(id));
                     if let (Ok(choice), Ok(of)) = (chosen, wanted) {
                         let kept = model.get(at, of).unwrap();
@@ -210,7 +266,7 @@ proptest! {
                     let ids: Vec<_> = excluded.iter().map(|of| id(*of)).collect();
                     if let Ok(choice) = table.choose(&name(at).into(), now, &ids, Lot::Drawn(draw)) {
                         table.note(&name(at), &choice, Health::opened);
-                        let of = model.choose(at, &excluded, draw).unwrap();
+                        let of = model.choose(at, Demand::Read, &excluded, draw).unwrap();
                         model.leases.get_mut(&(at, of)).unwrap().open += 1;
                     }
                 }

@@ -35,8 +35,8 @@ pub struct Plain {
     pub keeps_alive: bool,
 }
 
-/// Looks at what was read; `see` is shown the name of each field that does not decide whether the request is plain.
-pub fn parse(bytes: &[u8], mut see: impl FnMut(&str)) -> Parsed {
+/// Looks at what was read; `see` is shown each field, name and value, that does not decide whether the request is plain.
+pub fn parse(bytes: &[u8], mut see: impl FnMut(&str, &[u8])) -> Parsed {
     if bytes.is_empty() {
         return Parsed::Partial;
     }
@@ -65,7 +65,7 @@ pub fn parse(bytes: &[u8], mut see: impl FnMut(&str)) -> Parsed {
             Field::Connection if field.value.eq_ignore_ascii_case(b"close") => keeps_alive = false,
             Field::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => {}
             Field::Connection | Field::Doubtful => return Parsed::Doubtful,
-            Field::Other => see(field.name),
+            Field::Other => see(field.name, field.value),
         }
     }
     if hosts != 1 {
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn keeps_alive(text: &str) -> Option<bool> {
-        match parse(text.as_bytes(), |_| {}) {
+        match parse(text.as_bytes(), |_, _| {}) {
             Parsed::Whole(Plain { keeps_alive, .. }) => Some(keeps_alive),
             Parsed::Partial | Parsed::Doubtful => None,
         }
@@ -134,14 +134,14 @@ mod tests {
     fn the_target_is_found_where_it_stands_and_the_fields_are_read() {
         let text = b"HEAD /a/b?c HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\nGET";
         let mut seen = Vec::new();
-        let Parsed::Whole(plain) = parse(text, |name| seen.push(name.to_owned())) else { panic!("it is whole") };
+        let Parsed::Whole(plain) = parse(text, |name, _| seen.push(name.to_owned())) else { panic!("it is whole") };
         assert_eq!((&text[plain.target], plain.length, plain.is_head), (&b"/a/b?c"[..], text.len() - 3, true));
         assert_eq!(seen, ["Range"]);
         let headers = fields(&Bytes::from_static(&text[..text.len() - 3])).unwrap();
         assert_eq!((headers["host"].as_bytes(), headers["range"].as_bytes()), (&b"x"[..], &b"bytes=0-1"[..]));
         assert_eq!(headers.len(), 2);
         let text = b"\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n";
-        let Parsed::Whole(plain) = parse(text, |_| {}) else { panic!("empty lines before it are nothing") };
+        let Parsed::Whole(plain) = parse(text, |_, _| {}) else { panic!("empty lines before it are nothing") };
         assert_eq!((&text[plain.target], plain.length), (&b"/a"[..], text.len()));
     }
 
@@ -168,10 +168,10 @@ mod tests {
             "GET /\r\nHost : x\r\n\r\n",
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         ] {
-            assert_eq!(parse(doubtful.as_bytes(), |_| {}), Parsed::Doubtful, "{doubtful}");
+            assert_eq!(parse(doubtful.as_bytes(), |_, _| {}), Parsed::Doubtful, "{doubtful}");
         }
         for partial in ["", "G", "GET / HTTP/1.1\r\nHost: x\r\n"] {
-            assert_eq!(parse(partial.as_bytes(), |_| {}), Parsed::Partial, "{partial}");
+            assert_eq!(parse(partial.as_bytes(), |_, _| {}), Parsed::Partial, "{partial}");
         }
     }
 }

@@ -131,7 +131,7 @@ fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
     let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
     match chosen.state {
         RouteState::Serving => format!(
-            "it is sticky by {by}: of the {near} that serve at {} it is the one for what that says, as long as it serves              and has room",
+            "it is sticky by {by}: of the {near} that serve at {} it is the one for what that says, as long as it serves and has room",
             chosen.site
         ),
         RouteState::Booted
@@ -185,7 +185,7 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         State::Killed => RouteState::Killed,
         State::Connected if health.is_hung() => RouteState::Hung,
         State::Connected if health.rests(now) => RouteState::Resting,
-        State::Connected if !held.has_room() => RouteState::Full,
+        State::Connected if !held.has_room() || health.is_full(now) => RouteState::Full,
         State::Connected => RouteState::Serving,
     };
     Route {
@@ -207,4 +207,60 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(site: &str, endpoint: &str, state: RouteState) -> Route {
+        Route {
+            name: "a.main".to_owned(),
+            endpoint: endpoint.to_owned(),
+            site: site.to_owned(),
+            address: ([127, 0, 0, 1], 1).into(),
+            tls: false,
+            refused: None,
+            distance_us: None,
+            state,
+            weight: 1,
+            capacity: None,
+            open: 0,
+            latency_us: None,
+            cost_us: 1,
+        }
+    }
+
+    #[test]
+    fn why_an_endpoint_was_chosen_is_said_for_one_for_two_for_several_and_over_sites() {
+        use RouteState::{Draining, Full, Hung, Resting, Serving};
+        let cost = "it costs less (open requests times latency, by weight), or as much";
+        let near = |states: &[RouteState]| -> Vec<Route> {
+            states.iter().enumerate().map(|(number, state)| at("s0", &format!("e{number}"), *state)).collect()
+        };
+        for (states, said) in [
+            (&[Serving][..], "it is the only one that serves there".to_owned()),
+            (&[Serving, Resting, Draining], "it is the only one that serves there".to_owned()),
+            (&[Serving, Serving], format!("of the two that serve there {cost}")),
+            (&[Serving, Serving, Serving, Full], format!("of two drawn from the 3 that serve there {cost}")),
+            (&[Resting, Hung], "nobody serves; it is the one that is most likely to answer".to_owned()),
+            (&[Full, Full], "nobody serves; it is the one that is most likely to answer".to_owned()),
+        ] {
+            let all = near(states);
+            assert_eq!(why(&all[0], &all), said, "{states:?}");
+        }
+        let all = [near(&[Resting]), vec![at("s1", "e0", Serving), at("s2", "e0", Serving)]].concat();
+        let said = "s1 is the nearest site where somebody serves; it is the only one that serves there";
+        assert_eq!(why(&all[1], &all), said);
+    }
+
+    #[test]
+    fn why_one_keeps_what_is_somebody_s_own_is_said_in_one_line() {
+        let all = [at("s0", "e0", RouteState::Serving), at("s0", "e1", RouteState::Serving)];
+        let said = "it is sticky by the cookie `x`: of the 2 that serve at s0 it is the one for what that says, as long as it \
+                    serves and has room";
+        assert_eq!(stays(&all[0], &all, "the cookie `x`"), said);
+        let all = [at("s0", "e0", RouteState::Resting)];
+        assert_eq!(stays(&all[0], &all, "x"), "nobody serves; it is the one that is most likely to answer");
+    }
 }

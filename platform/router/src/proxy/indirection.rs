@@ -1,7 +1,8 @@
 //! Going where a search leads: the original request to the next surrogate, or to another site's router.
 //!
 //! `flame_naming::search` says where to, this sends. Only requests that can be sent again as they came are searched: GET
-//! and HEAD without a body. One answer is held back while the next is asked for, unread, and passed on if nothing better
+//! and HEAD without a body. A step after a failure is paid from the budget of all repeats; where nothing is left, the failure is
+//! the answer. One answer is held back while the next is asked for, unread, and passed on if nothing better
 //! comes. What a router failed to get is never passed on in place of what a surrogate said.
 
 use std::time::Duration;
@@ -115,6 +116,9 @@ impl Quest<'_> {
             let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
                 break self.give_up(outgoing);
             };
+            if reason == Reason::Failed && !self.may_go_on(outgoing, from.as_ref()) {
+                break self.give_up(outgoing);
+            }
             tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");
             steps += 1;
             asked = Some(match &step {
@@ -169,7 +173,6 @@ impl Quest<'_> {
             self.search.was_asked(&site, &key);
             self.path_shown(outgoing, answer);
             self.visited(&site, Some(&key.endpoint), Outcome::Status(answer.status().as_u16()), took);
-            self.parties.note_room(&site, &key, answer);
             let authority = self.rule.authority.as_ref();
             from_authority = authority.is_some_and(|authority| {
                 authority.name == key.name && authority.site.as_ref().is_none_or(|wanted| *wanted == site)
@@ -189,6 +192,17 @@ impl Quest<'_> {
         }
     }
 
+    /// Whether a failure may be followed by one more request: where all fail, searches would multiply the load of what is down
+    /// already. What is only not there, or has no room, says so once and fails nobody.
+    fn may_go_on(&self, outgoing: &Outgoing, from: Option<&AnsweredBy>) -> bool {
+        let to = &outgoing.forward.destination;
+        let is_paid = from.is_none_or(|AnsweredBy(site, _)| self.parties.registry.may_search(site, &to.name));
+        if !is_paid {
+            tracing::debug!(%to, "not searched on: too many requests were asked twice");
+        }
+        is_paid
+    }
+
     fn give_up(&mut self, outgoing: &Outgoing) -> Result<Response, Fault> {
         let to = outgoing.forward.destination.clone();
         let answer = self.held.take().or_else(|| self.weak.take());
@@ -197,7 +211,7 @@ impl Quest<'_> {
 
     /// Who can be asked now: those behind the name, and the authority if it has another one.
     fn surrogates(&self, outgoing: &Outgoing) -> Vec<Surrogate> {
-        let Parties { registry, searches, .. } = self.parties;
+        let registry = &self.parties.registry;
         let name = &outgoing.forward.destination.name;
         let mut all = registry.surrogates(name);
         if let Some(authority) = &self.rule.authority {
@@ -208,10 +222,6 @@ impl Quest<'_> {
                 let others = registry.surrogates(&authority.name).into_iter().filter(is_it);
                 all.extend(others.map(|one| Surrogate { is_authority: true, ..one }));
             }
-        }
-        let now = registry.now();
-        for one in &mut all {
-            one.has_room &= !searches.is_full(&one.site, &one.key, now);
         }
         all
     }
@@ -226,7 +236,6 @@ impl Quest<'_> {
         let outcome = parties.step(outgoing, call, patience).await;
         if let Ok(answer) = &outcome {
             self.path_shown(outgoing, answer);
-            parties.note_room(site, key, answer);
         }
         self.stepped(site, Some(&key.endpoint), &outcome, began);
         outcome
@@ -331,10 +340,6 @@ impl Parties {
             Ok(Err(lost @ Lost::Killed)) => Err(lost.fault(&to, patience)),
             Ok(Err(Lost::Stalled(_))) | Err(_) => Err(Fault::Silent { to, patience }),
         }
-    }
-
-    fn note_room(&self, site: &Label, key: &Key, answer: &Response) {
-        self.searches.note_room(site, key, answer.status(), answer.headers(), self.registry.now());
     }
 }
 

@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use flame_api::router::ActivityKind;
 use flame_naming::Forward;
+use flame_naming::health::Demand;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
@@ -120,8 +121,8 @@ impl Resumable {
             let to = &self.forward.destination;
             let (mut tried, broken) = (vec![broken.clone()], broken);
             for asked in 0..ASKED_MAX {
-                let call = match registry.call(to, &tried, None) {
-                    Err(_) if or_same && asked == 0 => registry.call(to, &[], None).ok()?,
+                let call = match registry.call(Demand::Read, to, &tried, None) {
+                    Err(_) if or_same && asked == 0 => registry.call(Demand::Read, to, &[], None).ok()?,
                     chosen => chosen.ok()?,
                 };
                 // Who is only silent is better than who fails.

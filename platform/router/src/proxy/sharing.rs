@@ -190,7 +190,7 @@ impl Parties {
                         resumed: STALL_AFTER,
                         broken: outgoing.settings.body_idle_timeout.0.max(STALL_AFTER),
                     };
-                    Watched::new((Source::Multicast(blocks), None), call, silence, None, resumable)
+                    Watched::new((Source::Multicast(blocks), None), (call, true), silence, None, resumable)
                 };
                 let may_be_shared =
                     |head: &multicast::head::Head| is_shared(multicast, identity, head.status, &head.headers);

@@ -2,8 +2,8 @@
 //!
 //! A request is tried on another endpoint only while nothing of its body has been taken and nothing of an answer has
 //! gone to the client: after a refused connection whatever its method (nobody saw it), after a broken one, or where the
-//! endpoint was killed, only if the method is idempotent (RFC 9110 section 9.2.2). A safe one without a body is also sent to a second endpoint when its
-//! answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. Where the name is
+//! endpoint was killed, only if the method is safe (RFC 9110 section 9.2.1): a DELETE that was done before its endpoint died is idempotent,
+//! and yet the next one would answer 404. A safe one without a body is also sent to a second endpoint when its answer is later than answers hardly ever are; the first answer wins, and the other attempt is let go. Where the name is
 //! sticky, or the request is one that waits at its endpoint, late is not enough: the endpoint has to hang. All of it is paid from the budget of `flame_naming::hedge`, and
 //! ends with the request's own budget of hops and time; which endpoint comes next is `flame_naming::table`'s choice.
 
@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::Bytes;
 use flame_api::router::ActivityKind;
+use flame_naming::health::Demand;
 use flame_naming::{Destination, EndpointId, Label, NoChoice};
 use http_body::{Body as _, Frame};
 use tokio::time::{Instant, timeout};
@@ -55,7 +56,7 @@ impl Parties {
         let mut last = None;
         for attempt in 1..=outgoing.settings.attempts.max(1) {
             let key = outgoing.sticky.as_ref().map(|key| key.bytes.as_slice());
-            let call = match self.choose(&to, key, &refused, &broken) {
+            let call = match self.choose(outgoing.demand(), &to, key, &refused, &broken) {
                 Ok(call) if outgoing.is_wait => call.waiting(),
                 Ok(call) => call,
                 Err(reason) => return Err(last.unwrap_or_else(|| Fault::nobody(&to, reason, &outgoing.forward.mount))),
@@ -85,7 +86,7 @@ impl Parties {
             let is_taken = outgoing.offer.was_taken();
             let may_retry = match &lost {
                 Lost::Connect(_) => !is_taken,
-                Lost::Broken(_) | Lost::Bodiless(_) | Lost::Killed => !is_taken && outgoing.head.method.is_idempotent(),
+                Lost::Broken(_) | Lost::Bodiless(_) | Lost::Killed => !is_taken && outgoing.head.method.is_safe(),
                 Lost::Stalled(_) => false,
             };
             let endpoint = (call.site.clone(), call.choice.endpoint.clone());
@@ -103,14 +104,15 @@ impl Parties {
     /// Another endpoint; if there is no other, one whose connection broke may have been only that connection.
     fn choose(
         &self,
+        demand: Demand,
         to: &Destination,
         key: Option<&[u8]>,
         refused: &[Tried],
         broken: &[Tried],
     ) -> Result<Call, NoChoice> {
         let tried = [refused, broken].concat();
-        match self.registry.call(to, &tried, key) {
-            Err(NoChoice::Tried | NoChoice::Full) if !broken.is_empty() => self.registry.call(to, refused, key),
+        match self.registry.call(demand, to, &tried, key) {
+            Err(NoChoice::Tried | NoChoice::Full) if !broken.is_empty() => self.registry.call(demand, to, refused, key),
             chosen => chosen,
         }
     }
@@ -220,15 +222,15 @@ impl Parties {
         let mut first = None;
         if outgoing.is_repeatable() {
             if answer.body().is_end_stream() {
-                call.began();
+                call.began(answer.status());
                 return Ok(Got { answer, give_up, first });
             }
             // Mostly it came with the head, and needs no timer.
             let there = poll_fn(|cx| Poll::Ready(Pin::new(answer.body_mut()).poll_frame(cx))).await;
             if matches!(there, Poll::Ready(Some(Ok(_)))) && answer.body().is_end_stream() {
-                call.began_and_ended(!answer.status().is_server_error());
+                call.began_and_ended(answer.status());
             } else {
-                call.began();
+                call.began(answer.status());
             }
             let piece = match there {
                 Poll::Ready(piece) => Ok(piece),
@@ -251,6 +253,11 @@ impl Outgoing {
     /// Whether it changes nothing and can be sent as often as one likes.
     pub(super) fn is_repeatable(&self) -> bool {
         self.head.method.is_safe() && self.offer.is_empty() && self.tunnel.is_none()
+    }
+
+    /// What it is to do at an endpoint.
+    pub(super) fn demand(&self) -> Demand {
+        if self.head.method.is_safe() { Demand::Read } else { Demand::Write }
     }
 
     /// Whether one more endpoint may be asked.

@@ -36,6 +36,8 @@ pub(super) struct Watched {
     source: Option<Source>,
     /// Who sends, or sent last.
     call: Call,
+    /// Whether the answer is one of success: the end of another one shows nothing of how its endpoint does.
+    is_success: bool,
     first: Option<Frame<Bytes>>,
     /// What is left of the answer, where that is known.
     left: Option<u64>,
@@ -65,7 +67,7 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(
         (body, first): (Source, Option<Frame<Bytes>>),
-        call: Call,
+        (call, is_success): (Call, bool),
         silence: Silence,
         give_up: Option<GiveUp>,
         resumable: Option<Resumable>,
@@ -75,6 +77,7 @@ impl Watched {
         Self {
             source: Some(body),
             call,
+            is_success,
             first,
             left,
             sent: 0,
@@ -124,6 +127,13 @@ impl Watched {
         }
     }
 
+    /// The source has sent all that it has.
+    fn ended(&self) {
+        if self.is_success {
+            self.call.succeeded();
+        }
+    }
+
     fn broke(&mut self, error: Broken) {
         let cause = flame_service_host::problem::chain(&error);
         tracing::warn!(endpoint = %self.call.choice.endpoint, address = %self.call.choice.address, cause, "an answer broke off");
@@ -140,7 +150,7 @@ impl Watched {
         loop {
             // What a rest has beyond what was lacking is none of it.
             if self.is_rest && self.left == Some(0) && self.source.take().is_some() {
-                self.call.succeeded();
+                self.ended();
                 return Poll::Ready(None);
             }
             let Some(source) = &mut self.source else { return Poll::Pending };
@@ -149,7 +159,7 @@ impl Watched {
                 Some(Ok(frame)) => {
                     // Who knows the length does not ask for the end.
                     if source.is_end_stream() {
-                        self.call.succeeded();
+                        self.ended();
                     }
                     if let Some(frame) = self.take(frame) {
                         return Poll::Ready(Some(frame));
@@ -159,7 +169,7 @@ impl Watched {
                 None => match self.left {
                     Some(left_bytes) if left_bytes > 0 && self.is_rest => self.broke(Broken::Short(left_bytes)),
                     Some(_) | None => {
-                        self.call.succeeded();
+                        self.ended();
                         return Poll::Ready(None);
                     }
                 },
@@ -188,7 +198,8 @@ impl Watched {
             self.call.overtaken();
         }
         (self.source, self.call, self.skip) = (Some(body), call, skip);
-        (self.left, self.is_rest) = (bytes.or(self.left), true);
+        // Only what succeeds is a rest.
+        (self.left, self.is_rest, self.is_success) = (bytes.or(self.left), true, true);
         (self.error, self.killed, self.silent_since, self.has_asked) = (None, None, None, false);
         true
     }

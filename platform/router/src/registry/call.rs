@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::http::Uri;
 use axum::http::uri::{self, PathAndQuery, Scheme};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use flame_credentials::standing::{dns_of_name, dns_of_router};
-use flame_naming::health::Health;
+use flame_naming::health::{Demand, Health, Said, tells_latency};
 use flame_naming::peers::Key;
 use flame_naming::{Choice, Label, Moment, Name, Table};
 use flame_service_host::connector;
@@ -59,37 +59,50 @@ impl Call {
         self.table(|table| table.note(&self.name, &self.choice, Health::revive));
     }
 
-    /// The endpoint's answer begins just now.
-    pub(crate) fn began(&self) {
+    /// The endpoint's answer, of that status, begins just now.
+    pub(crate) fn began(&self, status: StatusCode) {
         self.registry.0.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
-        self.table(|table| self.note_beginning(table, took, now));
+        self.table(|table| self.note_beginning(table, status, took, now));
     }
 
-    fn note_beginning(&self, table: &mut Table, took: Duration, now: Moment) {
-        if self.is_wait {
+    fn note_beginning(&self, table: &mut Table, status: StatusCode, took: Duration, now: Moment) {
+        if self.is_wait || !tells_latency(status.as_u16()) {
             table.note(&self.name, &self.choice, Health::has_let_wait);
         } else {
             table.began(&self.name, &self.choice, took, now);
         }
     }
 
-    /// The same where all of the answer is here already, and is one of success or not: nothing more of it is to be noted.
-    pub(crate) fn began_and_ended(&self, is_success: bool) {
+    /// The same where all of the answer is here already: nothing more of it is to be noted.
+    pub(crate) fn began_and_ended(&self, status: StatusCode) {
         if self.has_ended.swap(true, Ordering::Relaxed) {
             return;
         }
         self.registry.0.refusals.forget(&self.site, || self.key());
         let (took, now) = (self.waited(), self.registry.now());
         self.table(|table| {
-            self.note_beginning(table, took, now);
+            self.note_beginning(table, status, took, now);
             table.note(&self.name, &self.choice, |health| {
-                if is_success {
+                if !status.is_server_error() {
                     health.revive();
                 }
                 health.closed();
             });
         });
+    }
+
+    /// Takes note of what the head of an answer says of the endpoint itself: of its room, and of whether it writes.
+    pub(crate) fn answered(&self, demand: Demand, status: StatusCode, headers: &HeaderMap) {
+        // Most answers say nothing, and cost nothing here.
+        if demand == Demand::Read && tells_latency(status.as_u16()) {
+            return;
+        }
+        let said = Said::of(demand, status.as_u16(), retry_after(headers));
+        if said != Said::Nothing {
+            let now = self.registry.now();
+            self.table(|table| table.note(&self.name, &self.choice, |health| health.said(said, now)));
+        }
     }
 
     /// The endpoint kept a probe waiting, or did not.
@@ -193,6 +206,12 @@ impl Call {
             note(table);
         }
     }
+}
+
+/// When to ask again. A date says no less than a second; who means more says it in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let field = headers.get(header::RETRY_AFTER)?;
+    Some(Duration::from_secs(field.to_str().ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1)))
 }
 
 /// Ends when that endpoint is killed; `seen` had been killed when it was chosen.

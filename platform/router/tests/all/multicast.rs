@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use flame_api::peers::PeerState;
 use flame_router::Config;
-use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
@@ -186,7 +187,59 @@ async fn a_router_without_multicast_gets_the_same_bytes_by_unicast() {
         let (_row, worlds, origin) = sites(takes_part).await;
         let bodies = ask(&worlds[1..], "/~media/shared", 2, &origin, 1).await;
         assert!(bodies.len() == 4 && bodies.iter().all(|got| *got == body()), "{takes_part:?}");
+        if takes_part == [false; 3] {
+            // Each client costs a fetch of its own, and nothing was sent to a group.
+            assert_eq!(origin.asked(), 4, "off, and yet shared");
+            for world in &worlds {
+                let metrics = world.get("/metrics").await.text().await.unwrap();
+                let sent = metrics.lines().filter(|line| line.starts_with("flame_multicast_symbols_total"));
+                assert!(sent.into_iter().all(|line| line.ends_with(" 0")), "{metrics}");
+            }
+        }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_while_a_body_flows_gets_all_of_it_from_the_same_fetch() {
+    const HALF: usize = BODY_BYTES / 2;
+    let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (counts, waits) = (Arc::clone(&asked), Arc::clone(&gate));
+    let answer = move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+        let waits = Arc::clone(&waits);
+        let rest = async move {
+            waits.acquire().await.unwrap().forget();
+            Ok(Bytes::from(body().split_off(HALF)))
+        };
+        let half = std::future::ready(Ok::<_, std::io::Error>(Bytes::from(body()[..HALF].to_vec())));
+        let length = HeaderValue::from(BODY_BYTES);
+        let headers =
+            [(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60")), (header::CONTENT_LENGTH, length)];
+        let body = Body::from_stream(stream::once(half).chain(stream::once(rest)));
+        async move { (headers, body) }
+    };
+    let media = Service::start(Router::new().fallback(answer)).await;
+    let (_row, worlds) = sites_of(&media, [true; 3], |_| {}).await;
+    let mut first = worlds[1].get("/~media/shared").await;
+    let mut got = first.chunk().await.unwrap().unwrap().to_vec();
+    // The other site comes when a part of it is with the first one already.
+    let mut second = worlds[2].get("/~media/shared").await;
+    assert_eq!((first.status().as_u16(), second.status().as_u16(), asked.load(Ordering::SeqCst)), (200, 200, 1));
+    gate.add_permits(2);
+    let mut late = Vec::new();
+    while let Some(piece) = second.chunk().await.unwrap() {
+        late.extend_from_slice(&piece);
+    }
+    while let Some(piece) = first.chunk().await.unwrap() {
+        got.extend_from_slice(&piece);
+    }
+    assert!(got == body() && late == body(), "{} and {} octets", got.len(), late.len());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    flame_test_kit::eventually(Duration::from_secs(10), || async {
+        let size = measured(&worlds[0], "flame_multicast_group_size_sum").await;
+        if size == 2.0 { Ok(()) } else { Err(format!("groups of {size} in all")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::error;
 use crate::Surrogate;
 use crate::object::UnixMs;
+use crate::peers::Told;
 
 /// Which purges are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,7 +30,7 @@ pub(super) struct Since {
     path = "/purges",
     request_body = Purge,
     responses(
-        (status = 200, description = "Done here; says by whom else", body = Purged),
+        (status = 200, description = "Done here; says by whom else, who could not be told, and whether there may be others", body = Purged),
         (status = 404, description = "The name is not served here", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Not exactly one of url, prefix and tag", body = Problem,
@@ -47,8 +48,8 @@ pub(super) async fn create(
     surrogate.front(&purge.name, &caller.tenant).ok_or_else(|| error::no_front(&purge.name))?;
     let entry = PurgeEntry { id: Uuid::now_v7(), at_unix_ms: UnixMs::now().0, purge };
     let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
-    let (peers, unreached) = surrogate.peers.tell(&entry).await;
-    Ok(Json(Purged { id: entry.id, objects, peers, unreached }))
+    let Told { done: peers, unreached, all_known } = surrogate.peers.tell(&entry).await;
+    Ok(Json(Purged { id: entry.id, objects, peers, unreached, all_known }))
 }
 
 /// A purge that another surrogate tells of. Told twice, it is done once.

@@ -1,7 +1,12 @@
 //! Bodies that break off: resumed where it is safe, else broken off here too, and never kept.
 
+use std::time::Duration;
+
+use flame_test_kit::eventually;
+use tokio::sync::watch;
+
 use crate::origin::Reply;
-use crate::world::{World, bytes, cache_status};
+use crate::world::{PATIENCE, World, bytes, cache_status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_breaks_off_is_resumed_at_its_place() {
@@ -14,6 +19,45 @@ async fn a_body_that_breaks_off_is_resumed_at_its_place() {
     assert!(asked[1].headers.contains_key("if-range"));
     let range = asked[1].headers["range"].to_str().unwrap();
     assert!(range.starts_with("bytes=") && range != "bytes=0-", "{range}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_falls_silent_in_the_middle_is_asked_for_the_rest_or_the_body_breaks() {
+    for is_resumable in [true, false] {
+        let world = World::with(|config| config.upstream.body_idle_timeout.0 = Duration::from_millis(300)).await;
+        let body = bytes(1 << 20);
+        let reply = Reply::new(body.clone());
+        let reply = if is_resumable { reply } else { reply.with("etag", "W/\"weak\"") };
+        let gate = watch::Sender::new(false);
+        world.origin.put("/a/1", reply.clone().gated(Some(400_000), &gate));
+        // A viewer who begins is not left hanging: within the patience of the surrogate it goes on, or ends visibly.
+        let silent = async {
+            let answer = world.get("/a/1").await;
+            assert_eq!(answer.status(), 200);
+            answer.bytes().await
+        };
+        let put = async {
+            eventually(PATIENCE, || async {
+                let asked = world.origin.asked("/a/1").len();
+                if asked > 0 { Ok(()) } else { Err("nobody has asked") }
+            })
+            .await;
+            // Whoever asks from now on is answered at once; the first answer stays silent.
+            world.origin.put("/a/1", reply.clone());
+        };
+        let (got, ()) = tokio::join!(async { tokio::time::timeout(PATIENCE, silent).await.expect("it ends") }, put);
+        world.settled().await;
+        if is_resumable {
+            assert!(got.unwrap() == body, "the bytes of both answers in a row");
+            assert!(cache_status(&world.get("/a/1").await).starts_with("hit"));
+        } else {
+            assert!(got.is_err(), "it looked whole");
+            let anew = world.get("/a/1").await;
+            assert!(!cache_status(&anew).starts_with("hit"), "{}", cache_status(&anew));
+            assert!(anew.bytes().await.unwrap() == body);
+        }
+        gate.send_replace(true);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -321,6 +321,33 @@ async fn a_router_that_has_just_started_is_not_believed_that_there_is_no_other_s
 }
 
 #[tokio::test]
+async fn a_purge_says_whether_there_may_be_others_that_were_not_told() {
+    let world = World::with(|config| config.cache.alone_after = Span(std::time::Duration::from_secs(3))).await;
+    let body = json!({ "name": "cdn", "url": "/a/1" });
+    let told = |purged: Purged| (purged.peers.len(), purged.unreached.len(), purged.all_known);
+    // The router has only just begun to list this one: others may be on their way.
+    assert_eq!(told(purge(&world, body.clone()).await), (0, 0, false));
+    eventually(PATIENCE, || async {
+        let told = told(purge(&world, body.clone()).await);
+        if told == (0, 0, true) { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+    // Nobody is where it says that another one is: that one is known, and not told.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let registration = flame_api::router::Registration::new(([127, 0, 0, 1], nowhere).into(), 1, 60_000);
+    let router = format!("http://{}", world.router.address()).parse().unwrap();
+    flame_api::Client::new(router, None).register("vcdn", "other", &registration).await.unwrap();
+    assert_eq!(told(purge(&world, body.clone()).await), (0, 1, true));
+    // Without the router nobody is known at all; here the purge is done all the same.
+    let World { origin, router, vcdn, http, .. } = world;
+    router.stop().await;
+    let answer = http.post(format!("http://{}/purges", vcdn.address())).json(&body).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(told(answer.json().await.unwrap()), (0, 0, false));
+    drop(origin);
+}
+
+#[tokio::test]
 async fn a_surrogate_that_could_not_be_told_asks_while_it_runs() {
     let world = World::start().await;
     let mut config = world.config.clone();

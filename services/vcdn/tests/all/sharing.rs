@@ -1,7 +1,7 @@
 //! Who shares an answer with whom, and who never does.
 
 use futures_util::future::join_all;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -122,6 +122,55 @@ async fn tenants_share_nothing() {
     let purge = world.http.post(world.api("/purges")).header("flame-tenant", "acme").json(&body).send().await.unwrap();
     assert_eq!(purge.status(), 200);
     assert!(cache_status(&world.get("/a/1").await).starts_with("hit"));
+}
+
+/// An answer as it came, without what is different each time: its moment and what it took.
+async fn answered(world: &World, head: &str) -> String {
+    let mut stream = TcpStream::connect(world.edge()).await.unwrap();
+    stream.write_all(format!("{head}Host: cdn\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut all = String::new();
+    stream.read_to_string(&mut all).await.unwrap();
+    let is_same_each_time = |line: &&str| {
+        let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        !["date", "age", "cmsd-dynamic", "cache-status"].contains(&name.as_str())
+    };
+    let mut lines: Vec<String> = all.lines().filter(is_same_each_time).map(str::to_owned).collect();
+    let status =
+        all.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("cache-status: ").map(str::to_owned));
+    lines.push(status.unwrap_or_default().split("ttl=").next().unwrap_or_default().to_owned());
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn what_comes_by_routers_is_answered_like_what_comes_at_once_and_only_surrogates_count_as_hops() {
+    let world = World::with(|config| config.upstream.hops = 3).await;
+    world.origin.put("/a/1", Reply::new("body").with("cache-control", "max-age=600").with("x-of-its-own", "1"));
+    assert_eq!(world.get("/a/1").await.status(), 200);
+    world.settled().await;
+    let me = world.stats().await.surrogate;
+    let router = "flame-1a2b3c4d;name=cdn.main";
+    for method in ["GET", "HEAD"] {
+        let plain = answered(&world, &format!("{method} /a/1 HTTP/1.1\r\n")).await;
+        assert!(plain.starts_with("HTTP/1.1 200 OK") && plain.contains("; hit"), "{plain}");
+        // A field that is in doubt everywhere takes the long way: the answer has to be the same.
+        for fields in [
+            format!("CDN-Loop: {router}\r\n"),
+            format!("cdn-loop: {router}, {router}\r\nCDN-Loop: vcdn-00000002, {router}, other\r\n"),
+            format!("CDN-Loop: {router}\r\nCache-Control: max-age=900\r\n"),
+            format!("CDN-Loop: {router}\r\nVia: 1.1 flame-1a2b3c4d\r\nForwarded: for=127.0.0.1\r\n"),
+        ] {
+            assert_eq!(answered(&world, &format!("{method} /a/1 HTTP/1.1\r\n{fields}")).await, plain, "{fields}");
+        }
+        for (fields, detail) in [
+            (format!("CDN-Loop: {router}, {me}\r\n"), "came back to this surrogate"),
+            (format!("CDN-Loop: {router}\r\nCDN-Loop: {me};x=1, {router}\r\n"), "came back to this surrogate"),
+            (format!("CDN-Loop: one, {router}, two\r\nCDN-Loop: three\r\n"), "has passed 3 surrogates"),
+        ] {
+            let refused = answered(&world, &format!("{method} /a/1 HTTP/1.1\r\n{fields}")).await;
+            assert!(refused.starts_with("HTTP/1.1 508 "), "{fields}: {refused}");
+            assert!(method == "HEAD" || refused.contains(detail), "{fields}: {refused}");
+        }
+    }
 }
 
 #[tokio::test]

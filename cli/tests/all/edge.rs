@@ -1,0 +1,78 @@
+//! `flame edge stats|purge|warm` against a real bundle: what they print, and with what status they end.
+
+use std::time::Duration;
+
+use flame_test_kit::{clips, wait_for};
+
+use crate::world::{World, flame};
+
+/// More than it takes to be believed that there is no other surrogate.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn surrogates_are_warmed_looked_at_and_purged() {
+    let world = World::up();
+    // Whoever has only just started cannot know whom it did not tell.
+    let early = world.flame(&["edge", "purge", "/nothing"]);
+    assert_eq!(
+        (early.status, early.out.as_str()),
+        (1, "0 objects dropped, 0 other surrogates told\n"),
+        "{}",
+        early.err
+    );
+    assert!(early.err.contains("not known who else there is"), "{}", early.err);
+    let early = world.flame(&["edge", "purge", "/nothing", "--json"]);
+    assert!(early.status == 1 && early.out.contains(r#""all_known": false"#), "{} {}", early.status, early.out);
+
+    let clip = clips::recipe("synthetic").seconds(4.0).size(320, 240).make();
+    let id = world.json(&["ingest", clip.to_str().unwrap(), "--chain", "none"])[0]["id"].as_str().unwrap().to_owned();
+    let playlist = format!("/{id}/index.m3u8");
+    let warmed = world.json(&["edge", "warm", &playlist]);
+    // The playlist, its renditions, and at least a segment of each.
+    let objects = warmed["objects"].as_u64().unwrap();
+    assert!(
+        objects > 3 && warmed["bytes"].as_u64().unwrap() > 10_000 && warmed["failed"] == serde_json::json!([]),
+        "{warmed:#}"
+    );
+    let missing = world.flame(&["edge", "warm", "/no-such-asset/index.m3u8"]);
+    assert_eq!((missing.status, missing.out.starts_with("0 objects are there")), (1, true), "{}", missing.out);
+    assert!(missing.err.contains("not fetched: /no-such-asset/index.m3u8"), "{}", missing.err);
+
+    let kept = |world: &World| world.json(&["edge", "stats"])["kept"][0]["memory_objects"].as_u64().unwrap();
+    assert!(kept(&world) >= objects, "{} of {objects} are kept", kept(&world));
+    let table = world.flame(&["edge", "stats"]);
+    assert_eq!(table.status, 0);
+    assert!(table.out.contains(&id) && table.out.contains("serves cdn.main"), "{}", table.out);
+
+    // The router lists this one for long enough now that others would have told it of themselves.
+    let purge = |what: &[&str]| {
+        wait_for(PATIENCE, || {
+            let ran = world.flame(&[&["edge", "purge"], what].concat());
+            if ran.status == 0 { Ok(ran.out) } else { Err(ran.err) }
+        })
+    };
+    assert_eq!(purge(&["/nothing"]), "0 objects dropped, 0 other surrogates told\n");
+    assert_eq!(purge(&[&playlist]), "1 objects dropped, 0 other surrogates told\n");
+    assert_eq!(purge(&["--tag", "no-such-group"]), "0 objects dropped, 0 other surrogates told\n");
+    let before = kept(&world);
+    let dropped = purge(&["--prefix", &format!("/{id}/")]);
+    let dropped: u64 = dropped.split(' ').next().unwrap().parse().unwrap();
+    assert!(dropped >= 3 && dropped <= before && kept(&world) <= before - dropped, "{dropped} of {before}");
+    let all = world.json(&["edge", "purge", "--prefix", "/"]);
+    assert_eq!((&all["all_known"], &all["unreached"]), (&true.into(), &serde_json::json!([])), "{all:#}");
+    assert_eq!(kept(&world), 0);
+
+    // What cannot be meant is no purge.
+    for (arguments, status) in [
+        (&["edge", "purge"][..], 2),
+        (&["edge", "purge", "/a", "--tag", "b"], 2),
+        (&["edge", "purge", "no-path"], 1),
+        (&["edge", "purge", "/a", "--name", "nobody"], 1),
+        (&["edge", "warm"], 2),
+    ] {
+        let ran = world.flame(arguments);
+        assert_eq!(ran.status, status, "{arguments:?}: {}", ran.err);
+    }
+    let away = flame(&["edge", "stats", "--router", "http://127.0.0.1:9"]);
+    assert_eq!(away.status, 3, "{}", away.err);
+}
