@@ -17,4 +17,4 @@ pub use client::{
     IfExists, ListPage, MultipartUpload, ObjectBody, ObjectInfo, ObjectSummary, OpenUpload, PageToken, PartTag,
     SecretKey, Store, StoreConfig, StoreError,
 };
-pub use server::{EmbeddedConfig, EmbeddedServer, RunningStore, ServerError};
+pub use server::{EmbeddedConfig, EmbeddedServer, RunningStore, ServerError, snapshot};

@@ -21,3 +21,5 @@ mod listing;
 mod multipart;
 #[path = "all/objects.rs"]
 mod objects;
+#[path = "all/snapshot.rs"]
+mod snapshot;
