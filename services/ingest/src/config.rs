@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flame_object_store::{EmbeddedConfig, SecretKey};
+use flame_object_store::{EmbeddedConfig, SecretKey, StoreConfig};
 use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,9 @@ pub use quotas::{Quotas, TenantQuota};
 pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
 pub use whip::WhipConfig;
+
+/// The bucket where none is named.
+pub const DEFAULT_BUCKET: &str = "flame";
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -236,7 +239,7 @@ fn max_writes() -> usize {
 }
 
 fn bucket() -> String {
-    "flame".to_owned()
+    DEFAULT_BUCKET.to_owned()
 }
 
 /// The region that requests are signed for where none is configured.
@@ -332,7 +335,8 @@ impl EmbeddedStore {
     }
 
     /// What the embedded server is told.
-    pub(crate) fn to_server(&self) -> EmbeddedConfig {
+    #[must_use]
+    pub fn to_server(&self) -> EmbeddedConfig {
         EmbeddedConfig {
             root: self.root.clone(),
             listen: self.listen,
@@ -357,6 +361,20 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 // === impl ExternalStore ===
+
+impl ExternalStore {
+    /// How it is entered.
+    #[must_use]
+    pub fn to_client(&self) -> StoreConfig {
+        StoreConfig {
+            endpoint: self.endpoint.to_string(),
+            region: self.region.clone(),
+            bucket: self.bucket.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: SecretKey::new(self.secret_key.clone()),
+        }
+    }
+}
 
 /// Without the secret: configurations get into logs.
 impl fmt::Debug for ExternalStore {

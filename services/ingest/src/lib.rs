@@ -6,7 +6,7 @@
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`], [`concat`]), what is known of it ([`record`],
 //! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`memory`], [`writers`], [`pull`], [`join`]), what
-//! happens then ([`processing`], [`crew`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
+//! happens then ([`processing`], [`crew`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), how unfinished uploads leave for another store ([`moving`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod concat;
@@ -22,6 +22,7 @@ pub mod join;
 pub mod labels;
 pub mod live;
 pub mod memory;
+pub mod moving;
 #[doc(hidden)]
 pub mod parsers;
 pub mod parts;
@@ -210,16 +211,7 @@ async fn open_store(
     choice: &StoreChoice,
 ) -> Result<(StoreConfig, Option<RunningStore>), Box<dyn std::error::Error + Send + Sync>> {
     match choice {
-        StoreChoice::External(external) => {
-            let config = StoreConfig {
-                endpoint: external.endpoint.to_string(),
-                region: external.region.clone(),
-                bucket: external.bucket.clone(),
-                access_key: external.access_key.clone(),
-                secret_key: SecretKey::new(external.secret_key.clone()),
-            };
-            Ok((config, None))
-        }
+        StoreChoice::External(external) => Ok((external.to_client(), None)),
         StoreChoice::Embedded(embedded) => {
             let running = EmbeddedServer::start(embedded.to_server()).await?;
             let config = StoreConfig {

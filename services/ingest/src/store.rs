@@ -28,10 +28,12 @@ use crate::record::{Record, Stage, Tail};
 mod holdings;
 mod joins;
 mod rows;
+mod unfinished;
 mod work;
 
 pub use holdings::QuotaExceeded;
 pub use joins::JoinRefusal;
+pub use unfinished::{Unfinished, note_moved, unfinished};
 
 /// The newest schema that this release knows.
 const SCHEMA: i64 = 4;
