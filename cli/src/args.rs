@@ -40,7 +40,7 @@ pub use encryption::Encrypt;
 pub use exchange::{Export, Form, Import};
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
-pub use keeping::{Backup, Migrate, Restore};
+pub use keeping::{Backup, Migrate, Restore, Store, StoreCommand};
 pub use load::Load;
 pub use mark::ChannelMark;
 pub use parts::Parts;
@@ -91,6 +91,8 @@ pub enum Command {
     Restore(Restore),
     /// Take what one machine keeps in files to PostgreSQL and an S3 of your own
     Migrate(Migrate),
+    /// What is stored: whether it is what it was
+    Store(Store),
     /// Show the product on real media, step by step
     Demo(Demo),
     /// An instance for a scenario of the demo to kill

@@ -24,7 +24,7 @@ use crate::args::{Backup, Global};
 use crate::contents::{self, DATABASES, OBJECTS, UPLOADS};
 use crate::data;
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, outside};
 use record::{Entry, Head, Writer};
 
 /// Where the snapshot lies while it is copied, within the data folder: links need the same file system.
@@ -77,6 +77,10 @@ pub async fn run(global: &Global, args: Backup) -> Result<(), Exit> {
             output::size(made.size_bytes),
             made.backup.display()
         ))?;
+        if folder.join(outside::FILE).is_file() {
+            let outside = "catalogue and media lie outside of it: back those up as their makers say";
+            output::print_line(outside)?;
+        }
         for upload in &made.unsettled_uploads {
             output::print_line(&format!(
                 "the upload {upload} went on all the time: after a restore it has to begin anew"

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{
-    EmbeddedStore, LadderConfig, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig,
-    StoreChoice, WhipConfig,
+    EmbeddedStore, LadderConfig, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, ScrubConfig, SourcesConfig,
+    SrtConfig, StoreChoice, WhipConfig,
 };
 use flame_metadata::config::{PurgeConfig, Webhook};
 use flame_object_store::StoreConfig;
@@ -307,6 +307,7 @@ fn ingest(store: StoreChoice, data: &Path, host: HostConfig, settings: &Settings
         limits: Limits::default(),
         quotas: Quotas::default(),
         pulls,
+        scrub: ScrubConfig::default(),
         rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
         srt: settings.srt.map(|listen| SrtConfig {
             listen,

@@ -37,6 +37,7 @@ mod route;
 mod secrets;
 mod service;
 mod sla;
+mod store;
 mod subtitles;
 mod template;
 mod token;
@@ -75,6 +76,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Backup(backup) => backup::run(&global, backup).await,
         Command::Restore(restore) => restore::run(&global, restore).await,
         Command::Migrate(migrate) => migrate::run(&global, migrate).await,
+        Command::Store(store) => store::run(&global, store).await,
         Command::Demo(demo) => demo::run(&global, demo).await,
         Command::DemoInstance(instance) => demo::instance::run(&global, instance).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,

@@ -1,6 +1,8 @@
-//! What can be said to `flame backup`, `flame restore` and `flame migrate`.
+//! What can be said to `flame backup`, `flame restore`, `flame migrate` and `flame store`.
 
 use std::path::PathBuf;
+
+use clap::Subcommand;
 
 #[derive(Debug, clap::Args)]
 pub struct Backup {
@@ -36,4 +38,22 @@ pub struct Migrate {
     /// Where to: a TOML file with `database` (postgres://…) and a table `[store]` (endpoint, bucket, access_key, secret_key)
     #[arg(long, value_name = "FILE")]
     pub outside: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Store {
+    #[command(subcommand)]
+    pub command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Have every stored object read and compared with what was noted when it was written; status 1 if one is not what it was
+    Scrub {
+        /// Leave when it is under way; `flame store show` tells how far it is
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// What the last look found, and how far one has come that is under way; status 1 if an object is not what it was
+    Show,
 }

@@ -3,6 +3,7 @@
 mod ladder;
 mod push;
 mod quotas;
+mod scrub;
 mod sources;
 mod srt;
 mod whip;
@@ -23,10 +24,13 @@ use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 pub use ladder::LadderConfig;
 pub use push::PushConfig;
 pub use quotas::{Quotas, TenantQuota};
+pub use scrub::ScrubConfig;
 pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
 pub use whip::WhipConfig;
 
+/// Longest life of a signed request (AWS Signature Version 4, query parameters).
+const TICKET_MAX_S: u64 = 7 * 24 * 3600;
 /// The bucket where none is named.
 pub const DEFAULT_BUCKET: &str = "flame";
 
@@ -50,6 +54,9 @@ pub struct Config {
     /// Pulls from URLs.
     #[serde(default)]
     pub pulls: PullConfig,
+    /// How what is stored is read and compared.
+    #[serde(default)]
+    pub scrub: ScrubConfig,
     /// The RTMP door; without this section there is none.
     #[serde(default)]
     pub rtmp: Option<RtmpConfig>,
@@ -147,6 +154,8 @@ pub struct Limits {
     pub idle: Span,
     /// An unfinished upload that nobody touches for this long is given up; also the time that its end is remembered.
     pub expiry: Span,
+    /// Time in which a client may put a file into the store itself (`POST /tickets`); a week at most.
+    pub ticket: Span,
     /// Time between two looks for expired uploads.
     pub sweep: Span,
     /// Uploads that are looked into and registered at once.
@@ -267,6 +276,12 @@ impl Config {
         if self.limits.max_processing == 0 {
             return wrong("limits.max_processing is 1 at least".to_owned());
         }
+        if !(1..=TICKET_MAX_S).contains(&self.limits.ticket.0.as_secs()) {
+            return wrong(format!(
+                "limits.ticket is {}, signed requests live for a second at least and a week at most",
+                self.limits.ticket
+            ));
+        }
         let pulls = &self.pulls;
         if !(1..=pulls.max_running).contains(&pulls.tenant_running) || pulls.tenant_waiting == 0 {
             return wrong(format!(
@@ -309,6 +324,7 @@ impl Config {
             sources.check()?;
         }
         self.ladder.check()?;
+        self.scrub.check()?;
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));
         }
@@ -402,6 +418,7 @@ impl Default for Limits {
             memory_turn: Span(Duration::from_secs(2)),
             idle: Span(Duration::from_secs(30)),
             expiry: Span(Duration::from_secs(24 * 3600)),
+            ticket: Span(Duration::from_secs(3600)),
             sweep: Span(Duration::from_secs(60)),
             max_processing: 2,
             max_backoff: Span(Duration::from_secs(30)),
