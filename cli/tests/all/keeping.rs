@@ -113,7 +113,7 @@ fn a_restore_that_was_killed_is_completed_and_nothing_starts_before() {
     let done = flame(&["restore", &backup, "--data", &data]);
     assert_eq!(done.status, 0, "{}", done.err);
     world.start();
-    assert_eq!(world.json(&["asset", "show", &id])["state"], "ready");
+    assert_eq!(world.json(&["asset", "show", &id])["state"], "registered");
 }
 
 #[test]
