@@ -53,6 +53,10 @@ pub async fn run(global: &Global, args: Backup) -> Result<(), Exit> {
         return Err(Exit::not_carried_out(told));
     }
     data::refuse_unfinished(&folder)?;
+    if folder.join(outside::FILE).is_file() {
+        let told = "its catalogue and media lie outside (outside.toml): back those up as their makers say, and copy this folder while nothing runs on it";
+        return Err(Exit::not_carried_out(anyhow!("{}: {told}", folder.display())));
+    }
     let to = std::path::absolute(&args.to).with_context(|| format!("resolve {}", args.to.display()))?;
     if to.starts_with(&folder) {
         return Err(Exit::usage(anyhow!("a backup within the data folder is lost with it: name another place")));
@@ -60,12 +64,10 @@ pub async fn run(global: &Global, args: Backup) -> Result<(), Exit> {
     contents::make_empty(&to)?;
     let scratch = Scratch::take(&folder)?;
     let head = Head::new();
-    let (captured, unsettled_uploads) = snapshot_of(&folder, scratch.path()).await?;
-    let snapshot = scratch.path().to_owned();
-    let (target, source) = (to.clone(), folder.clone());
-    let copying = tokio::task::spawn_blocking(move || copy(&snapshot, &source, &target, &head));
-    let (files, size_bytes) = copying.await.context("copy")??;
+    let done = make(&folder, scratch.path(), &to, head).await;
+    // Also after a failure: what is deleted keeps its room until then.
     scratch.remove()?;
+    let (captured, unsettled_uploads, (files, size_bytes)) = done?;
 
     let made = Made { backup: to, files, size_bytes, unsettled_uploads, damaged: captured.damaged_names };
     if global.json {
@@ -77,10 +79,6 @@ pub async fn run(global: &Global, args: Backup) -> Result<(), Exit> {
             output::size(made.size_bytes),
             made.backup.display()
         ))?;
-        if folder.join(outside::FILE).is_file() {
-            let outside = "catalogue and media lie outside of it: back those up as their makers say";
-            output::print_line(outside)?;
-        }
         for upload in &made.unsettled_uploads {
             output::print_line(&format!(
                 "the upload {upload} went on all the time: after a restore it has to begin anew"
@@ -95,6 +93,19 @@ pub async fn run(global: &Global, args: Backup) -> Result<(), Exit> {
             first.display()
         ))),
     }
+}
+
+/// Takes the snapshot, and copies it.
+async fn make(
+    folder: &Path,
+    scratch: &Path,
+    to: &Path,
+    head: Head,
+) -> anyhow::Result<(Captured, Vec<String>, (u64, u64))> {
+    let (captured, unsettled) = snapshot_of(folder, scratch).await?;
+    let (snapshot, source, target) = (scratch.to_owned(), folder.to_owned(), to.to_owned());
+    let copying = tokio::task::spawn_blocking(move || copy(&snapshot, &source, &target, &head));
+    Ok((captured, unsettled, copying.await.context("copy")??))
 }
 
 /// Takes the snapshot of the data folder into `scratch`.
@@ -137,12 +148,22 @@ async fn unsettled(scratch: &Path) -> anyhow::Result<Vec<String>> {
     }
     let uploads = flame_ingest::store::unfinished(&database).await.context("read the copied uploads")?;
     let bucket = flame_ingest::config::DEFAULT_BUCKET;
-    let is_there = |upload: &flame_ingest::store::Unfinished| {
+    let mut unsettled = Vec::new();
+    for upload in &uploads {
         let tail = upload.tail_key.as_deref().is_none_or(|key| snapshot::has_object(&objects, bucket, key));
-        let of_parts = |id: &str| upload.parts.iter().all(|part| snapshot::has_part(&objects, bucket, id, part.number));
-        tail && upload.multipart_id.as_deref().is_none_or(of_parts)
-    };
-    Ok(uploads.iter().filter(|upload| !is_there(upload)).map(|upload| upload.id.to_string()).collect())
+        let parts = match upload.multipart_id.as_deref() {
+            None => true,
+            Some(id) => match snapshot::object_of_upload(&objects, bucket, &upload.key, id)? {
+                // It is the object now: of what the copied database knows, or of more.
+                Some(size_bytes) => upload.parts.iter().map(|part| part.size_bytes).sum::<u64>() == size_bytes,
+                None => upload.parts.iter().all(|part| snapshot::has_part(&objects, bucket, id, part.number)),
+            },
+        };
+        if !(tail && parts) {
+            unsettled.push(upload.id.to_string());
+        }
+    }
+    Ok(unsettled)
 }
 
 /// Copies the snapshot to its place, and what else is kept; gives files and bytes.

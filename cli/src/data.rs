@@ -54,6 +54,8 @@ pub struct Holder {
 pub struct Unfinished {
     /// What it is filled from: only the same may go on.
     pub of: String,
+    /// Tells this try from every other.
+    pub id: uuid::Uuid,
     /// The command that goes on.
     pub command: String,
 }

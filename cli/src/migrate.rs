@@ -53,15 +53,18 @@ pub async fn run(global: &Global, args: Migrate) -> Result<(), Exit> {
     }
     // Nothing may run on it: what came in meanwhile would be lost.
     let held = DataFolder::take(from.clone()).await?;
-    let mark = format!("flame migrate {} {}", outside.database, outside.store.bucket);
-    let resumes = prepare(&from, &to, &args.outside, &mark)?;
+    let target = Store::connect(&outside.store.to_client());
+    let what =
+        format!("{} -> {} and {} of {}", from.display(), outside.url(), outside.store.bucket, outside.store.endpoint);
+    let id = prepare(&to, &args, &target, what).await?;
+    // Known to this try alone: whatever else the database holds is not touched.
+    let mark = format!("flame migrate {id}");
     let taken = DataFolder::take_unfinished(to.clone()).await?;
 
     let server = serve(&from).await?;
     let inside = Store::connect_inside(&server, &embedded(&from, &server)?);
-    let target = Store::connect(&outside.store.to_client());
     let mut migrated = Migrated { data: to.clone(), ..Migrated::default() };
-    let copied = copy_objects(&inside, &target, resumes, global.json, &mut migrated).await;
+    let copied = copy_objects(&inside, &target, global.json, &mut migrated).await;
     server.stop().await;
     copied?;
     flame_service_host::fault::point("objects-copied");
@@ -108,23 +111,32 @@ fn tell(global: &Global, migrated: &Migrated) -> Result<(), Exit> {
     ))
 }
 
-/// Takes an empty folder, or one in which the same was cut off: whether it is that.
-fn prepare(from: &Path, to: &Path, outside: &Path, mark: &str) -> Result<bool, Exit> {
-    let of = format!("{} -> {mark}", from.display());
+/// Takes an empty folder and an empty bucket, or a folder in which the same was cut off; gives the identifier of the try.
+async fn prepare(to: &Path, args: &Migrate, target: &Store, of: String) -> Result<uuid::Uuid, Exit> {
     match data::unfinished(to)? {
-        Some(unfinished) if unfinished.of == of => Ok(true),
+        // With passwords: the note is as secret as what it leads to.
+        Some(unfinished) if unfinished.of == of => Ok(unfinished.id),
         Some(unfinished) => Err(Exit::not_carried_out(anyhow!(
             "{} holds what another command has left unfinished: end that with `{}`, or name another folder",
             to.display(),
             unfinished.command
         ))),
         None => {
+            // Before anything says that this may go on: what lies in the bucket is somebody's.
+            let there = target.list("", None).await;
+            let there = there.with_context(|| format!("look into the bucket {}", target.bucket()))?;
+            if !there.objects.is_empty() {
+                let told = anyhow!("the bucket {} holds objects already: name one that is empty", target.bucket());
+                return Err(Exit::not_carried_out(told));
+            }
             contents::make_empty(to)?;
-            let outside = std::path::absolute(outside).context("resolve the file that says where to")?;
+            let outside = std::path::absolute(&args.outside).context("resolve the file that says where to")?;
+            let from = data::folder(args.data.as_deref())?;
             let (from, to_shown, outside) = (from.display(), to.display(), outside.display());
             let command = format!("flame migrate --data {from} --to {to_shown} --outside {outside}");
-            data::begin(to, &Unfinished { of, command })?;
-            Ok(false)
+            let id = uuid::Uuid::new_v4();
+            data::begin(to, &Unfinished { of, id, command })?;
+            Ok(id)
         }
     }
 }
@@ -149,17 +161,7 @@ fn embedded(from: &Path, server: &RunningStore) -> anyhow::Result<StoreConfig> {
 }
 
 /// Copies every object, and reads each copy back.
-async fn copy_objects(
-    from: &Store,
-    to: &Store,
-    resumes: bool,
-    quiet: bool,
-    migrated: &mut Migrated,
-) -> anyhow::Result<()> {
-    let there = to.list("", None).await.with_context(|| format!("look into the bucket {}", to.bucket()))?;
-    if !resumes && !there.objects.is_empty() {
-        bail!("the bucket {} holds objects already: name one that is empty", to.bucket());
-    }
+async fn copy_objects(from: &Store, to: &Store, quiet: bool, migrated: &mut Migrated) -> anyhow::Result<()> {
     let mut progress = Progress::new("objects", quiet);
     let mut page = None;
     loop {

@@ -75,7 +75,8 @@ fn verify(from: &Path, record: &Record) -> anyhow::Result<()> {
     let (mut named, mut wrong) = (Vec::new(), 0_u64);
     for entry in record.entries()? {
         let entry = entry?;
-        if entry.link.is_none() && !is_as_recorded(&entry, &entry.below(from)?)? {
+        entry.link_below(from)?;
+        if !is_as_recorded(&entry, &entry.below(from)?)? {
             wrong += 1;
             if named.len() < NAMED_MAX {
                 named.push(entry.path);
@@ -115,8 +116,9 @@ fn prepare(folder: &Path, from: &Path, record: &Record) -> Result<(), Exit> {
         ))),
         None => {
             contents::make_empty(folder)?;
+            let from = std::path::absolute(from).context("resolve the folder of the backup")?;
             let command = format!("flame restore {} --data {}", from.display(), folder.display());
-            Ok(data::begin(folder, &Unfinished { of: id, command })?)
+            Ok(data::begin(folder, &Unfinished { of: id, id: record.head.id, command })?)
         }
     }
 }
@@ -138,11 +140,12 @@ fn write(from: &Path, to: &Path, record: &Record) -> anyhow::Result<()> {
             Ok(()) | Err(_) => {}
         }
         if let Some(first) = entry.link_below(to)?
+            && is_as_recorded(&entry, &first)?
             && std::fs::hard_link(&first, &target).is_ok()
         {
             continue;
         }
-        let source = entry.link_below(from)?.map_or_else(|| entry.below(from), Ok)?;
+        let source = entry.below(from)?;
         let (size_bytes, sha256) = copy_hashed(&source, &target)?;
         flame_service_host::fault::point("restore-file");
         if (size_bytes, &sha256) != (entry.size_bytes, &entry.sha256) {

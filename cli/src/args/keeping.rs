@@ -23,7 +23,7 @@ pub struct Restore {
     #[arg(long, env = "FLAME_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Only look whether the backup is as it was made; status 1 if not
-    #[arg(long, conflicts_with = "data")]
+    #[arg(long)]
     pub check: bool,
 }
 

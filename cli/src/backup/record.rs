@@ -108,7 +108,10 @@ impl Entry {
 
 fn below(folder: &Path, path: &str) -> anyhow::Result<PathBuf> {
     let is_plain = !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    if !is_plain {
+    // What a data folder has for the process that holds it.
+    let is_reserved =
+        ["flame.lock", "unfinished", "backup.tmp", FILE].iter().any(|name| Path::new(path).starts_with(name));
+    if !is_plain || is_reserved {
         bail!("the record names `{path}`, which does not lie in the backup");
     }
     Ok(folder.join(path))
@@ -274,7 +277,7 @@ mod tests {
     fn no_path_leads_out() {
         let folder = Path::new("/data");
         assert_eq!(entry("objects/format".to_owned(), 1).below(folder).unwrap(), folder.join("objects/format"));
-        for path in ["../x", "/etc/passwd", "a/../../x", ".", ""] {
+        for path in ["../x", "/etc/passwd", "a/../../x", ".", "", "flame.lock", "backup.tmp/x"] {
             assert!(entry(path.to_owned(), 1).below(folder).is_err(), "{path}");
         }
     }

@@ -188,7 +188,12 @@ impl Scrubber {
                 if let Some(Err(what)) = self.index(key).await? {
                     return Ok(Seen::Rotten(what));
                 }
-                if self.store.head(&track_key).await?.is_none() {
+                let is_there = self.store.head(&track_key).await?.is_some();
+                if !is_there && self.store.head(key).await?.is_none() {
+                    // Its asset was deleted meanwhile.
+                    return Ok(Seen::Gone);
+                }
+                if !is_there {
                     return Ok(Seen::Rotten(format!("the track that it describes ({track_key}) is not there")));
                 }
                 None

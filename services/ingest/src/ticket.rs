@@ -1,7 +1,7 @@
 //! Uploads that go to the object store itself: the client is given one signed request, and says when it has made it.
 //!
-//! The bytes lie under the upload's own prefix until then ([`depot`](crate::depot)). They are read once, for their SHA-256, and copied to the
-//! source by the store (the embedded one links them); from there on it is an upload like any other. Nothing of this is kept in memory, and what
+//! The bytes lie under the upload's own prefix until then ([`depot`](crate::depot)). They are copied to the source by the
+//! store (the embedded one links them), where nobody else writes, and read there once, for their SHA-256; from there on it is an upload like any other. Nothing of this is kept in memory, and what
 //! was cut off is repeated.
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -110,17 +110,27 @@ impl Intake {
         if record.offset_bytes > 0 || record.concat.is_some() || record.origin != Origin::Tus {
             return Err(TicketError::Mixed(record.id));
         }
-        let key = staging_key(&record);
-        let (found_bytes, found) = self.digest(&key).await?;
-        let promised_bytes = record.length_bytes.unwrap_or(found_bytes);
-        if found_bytes != promised_bytes {
-            return Err(TicketError::Length { found_bytes, promised_bytes });
+        // The copy is looked at, and not what was copied: its client may put something else there meanwhile.
+        let source = depot::source_key(&record);
+        match self.depot.store().copy(&staging_key(&record), &source).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound { .. }) => return Err(TicketError::Nothing),
+            Err(error) => return Err(error.into()),
         }
-        if let Some(promised) = promised.filter(|promised| *promised != found) {
-            return Err(TicketError::Digest { found, promised });
-        }
-        self.depot.store().copy(&key, &depot::source_key(&record)).await?;
         flame_service_host::fault::point("ticket-copied");
+        let (found_bytes, found) = self.digest(&source).await?;
+        let promised_bytes = record.length_bytes.unwrap_or(found_bytes);
+        let refused = if found_bytes == promised_bytes {
+            promised
+                .filter(|promised| *promised != found)
+                .map(|promised| TicketError::Digest { found: found.clone(), promised })
+        } else {
+            Some(TicketError::Length { found_bytes, promised_bytes })
+        };
+        if let Some(refused) = refused {
+            self.depot.store().delete(&source).await?;
+            return Err(refused);
+        }
         let arrival = Arrival {
             offset_bytes: found_bytes,
             sha256_state: Vec::new(),

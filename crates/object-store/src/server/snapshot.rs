@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::error::{AtPath, BackendError, Result};
-use super::folder::parse;
+use super::folder::{load, parse};
 use super::intents::entries;
 use super::key;
 use super::manifest::{FileId, Manifest, PartRecord, UploadId, UploadRecord};
@@ -34,7 +34,7 @@ const NAMED_MAX: usize = 100;
 pub struct Captured {
     /// Records that are new in the snapshot, or have changed since the last call.
     pub records: u64,
-    /// Records whose data files are missing although nobody removed the record: they are left out.
+    /// Records that cannot be read, or whose data files are missing although nobody removed the record: they are left out.
     pub damaged: u64,
     /// The first of those: their files.
     pub damaged_names: Vec<PathBuf>,
@@ -85,21 +85,59 @@ pub fn capture(root: &Path, copy: &Path) -> Result<Captured, SnapshotError> {
 }
 
 /// Calls `each` with every file of the snapshot in `copy` that its records name, and with the records, as paths below `copy`: data
-/// files before the record that names them, `format` last. Blocking.
+/// files before the record that names them, `format` last. An upload that has become its object while the snapshot was taken is that
+/// object alone: both name the same data files. Blocking.
 ///
 /// # Errors
 /// A file of the snapshot cannot be read; what `each` says.
 pub fn each_file(copy: &Path, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<(), SnapshotError> {
-    walk(&copy.join("buckets"), &mut |path| {
-        let bytes = fs::read(path).at("read", path)?;
-        let relative = path.strip_prefix(copy).unwrap_or(path);
-        for file in named_by(path, &bytes)? {
-            let data = data_path(file);
-            each(&data).at("copy", &data)?;
+    for bucket in entries(&copy.join("buckets"))? {
+        let name = bucket.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for upload in entries(&bucket.join("uploads"))? {
+            let id = upload.file_name().unwrap_or_default().to_string_lossy();
+            if completed_bytes(copy, &name, &id)?.is_none() {
+                walk(&upload, &mut |path| each_of(copy, path, each))?;
+            }
         }
-        each(relative).at("copy", relative)
-    })?;
+        walk(&bucket.join("objects"), &mut |path| each_of(copy, path, each))?;
+    }
     Ok(each(Path::new("format")).at("copy", &copy.join("format"))?)
+}
+
+fn each_of(copy: &Path, path: &Path, each: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<()> {
+    let bytes = fs::read(path).at("read", path)?;
+    let relative = path.strip_prefix(copy).unwrap_or(path);
+    for file in named_by(path, &bytes)? {
+        let data = data_path(file);
+        each(&data).at("copy", &data)?;
+    }
+    each(relative).at("copy", relative)
+}
+
+/// Size of the object that a multipart upload has become, in the snapshot or in a store that nobody serves; `None` while it is open, or
+/// unknown.
+///
+/// # Errors
+/// A record cannot be read.
+pub fn completed_bytes(copy: &Path, bucket: &str, upload: &str) -> Result<Option<u64>, SnapshotError> {
+    let Some(folder) = upload_folder(copy, bucket, upload) else { return Ok(None) };
+    let record = load(&folder.join("upload.json"), |record: &UploadRecord| record.version)?;
+    let Some(UploadRecord { key, .. }) = record else { return Ok(None) };
+    Ok(object_of(copy, bucket, &key, upload)?)
+}
+
+/// Size of the object under `key`, if this upload became it.
+///
+/// # Errors
+/// The manifest cannot be read.
+pub fn object_of_upload(copy: &Path, bucket: &str, key: &str, upload: &str) -> Result<Option<u64>, SnapshotError> {
+    Ok(object_of(copy, bucket, key, upload)?)
+}
+
+fn object_of(copy: &Path, bucket: &str, key: &str, upload: &str) -> Result<Option<u64>> {
+    let path = copy.join("buckets").join(bucket).join("objects").join(key::manifest_path(key));
+    let manifest = load(&path, |manifest: &Manifest| manifest.version)?;
+    Ok(manifest.filter(|manifest| manifest.upload == UploadId::parse(upload)).map(|manifest| manifest.size_bytes))
 }
 
 /// Whether the snapshot has an object.
@@ -159,6 +197,17 @@ struct Snapshot<'a> {
 /// What reads the data files that a record names.
 type NamedFiles = fn(&[u8], &Path) -> Result<Vec<FileId>>;
 
+// === impl Captured ===
+
+impl Captured {
+    fn note_damaged(&mut self, path: &Path) {
+        self.damaged += 1;
+        if self.damaged_names.len() < NAMED_MAX {
+            self.damaged_names.push(path.to_owned());
+        }
+    }
+}
+
 // === impl Snapshot ===
 
 impl Snapshot<'_> {
@@ -190,7 +239,16 @@ impl Snapshot<'_> {
             if fs::read(&target).is_ok_and(|before| before == bytes) {
                 return Ok(());
             }
-            if self.link_all(&files(&bytes, path)?)? {
+            let files = match files(&bytes, path) {
+                Ok(files) => files,
+                // What one flipped bit spoils must not keep all else from being captured.
+                Err(BackendError::Damaged { .. }) => {
+                    captured.note_damaged(path);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            if self.link_all(&files)? {
                 let folder = target.parent().expect("a record lies in a folder");
                 fs::create_dir_all(folder).at("create", folder)?;
                 fs::write(&target, &bytes).at("write", &target)?;
@@ -199,10 +257,7 @@ impl Snapshot<'_> {
             }
             // The server removes a record before its data: one that still says the same has lost them.
             if seen.as_ref() == Some(&bytes) {
-                captured.damaged += 1;
-                if captured.damaged_names.len() < NAMED_MAX {
-                    captured.damaged_names.push(path.to_owned());
-                }
+                captured.note_damaged(path);
                 return Ok(());
             }
             seen = Some(bytes);

@@ -21,7 +21,9 @@ fn restore(copy: &Path, to: &Path) {
         // Data come before the record that names them.
         before.insert(path.to_owned());
         std::fs::create_dir_all(to.join(path).parent().unwrap())?;
-        std::fs::copy(copy.join(path), to.join(path)).map(drop)
+        // Each once.
+        let mut target = std::fs::File::options().write(true).create_new(true).open(to.join(path))?;
+        std::io::copy(&mut std::fs::File::open(copy.join(path))?, &mut target).map(drop)
     })
     .unwrap();
     assert!(before.contains(Path::new("format")));
@@ -49,6 +51,11 @@ async fn a_snapshot_holds_what_was_there_all_the_time_while_all_else_changes() {
                     let key = format!("busy/{writer}/{}", number % 5);
                     store.put(&key, random_bytes(3000), "text/plain").await.unwrap();
                     store.copy(&key, &format!("{key}.json")).await.unwrap();
+                    if number.is_multiple_of(4) {
+                        let whole = store.create_multipart(&format!("{key}.whole"), "video/mp4").await.unwrap();
+                        let part = store.upload_part(&whole, 1, random_bytes(3000)).await.unwrap();
+                        store.complete_multipart(&whole, &[part]).await.unwrap();
+                    }
                     if number.is_multiple_of(3) {
                         store.delete(&key).await.unwrap();
                     }
