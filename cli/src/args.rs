@@ -9,6 +9,7 @@ mod encryption;
 mod exchange;
 mod ingest;
 mod job;
+mod keeping;
 mod load;
 mod mark;
 mod parts;
@@ -39,6 +40,7 @@ pub use encryption::Encrypt;
 pub use exchange::{Export, Form, Import};
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
+pub use keeping::{Backup, Migrate, Restore, Store, StoreCommand};
 pub use load::Load;
 pub use mark::ChannelMark;
 pub use parts::Parts;
@@ -83,6 +85,14 @@ pub enum Command {
     Up(Up),
     /// Stop what `flame up` started
     Down(Down),
+    /// Copy a data folder, also while everything runs on it
+    Backup(Backup),
+    /// Make a data folder out of a backup
+    Restore(Restore),
+    /// Take what one machine keeps in files to PostgreSQL and an S3 of your own
+    Migrate(Migrate),
+    /// What is stored: whether it is what it was
+    Store(Store),
     /// Show the product on real media, step by step
     Demo(Demo),
     /// An instance for a scenario of the demo to kill

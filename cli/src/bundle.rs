@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use flame_api::Client;
 use flame_ingest::config::{
-    EmbeddedStore, LadderConfig, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig,
-    StoreChoice, WhipConfig,
+    EmbeddedStore, LadderConfig, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, ScrubConfig, SourcesConfig,
+    SrtConfig, StoreChoice, WhipConfig,
 };
 use flame_metadata::config::{PurgeConfig, Webhook};
 use flame_object_store::StoreConfig;
@@ -25,6 +25,8 @@ use flame_streaming::config::{EncryptionConfig, SteeringConfig, SurrogatesConfig
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use url::Url;
 
+use crate::contents;
+use crate::outside::Outside;
 use crate::secrets::{self, StoreKeys};
 use crate::token;
 
@@ -124,7 +126,15 @@ impl Bundle {
             Common::with_tokens(data, settings.report_every)?
         };
         let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
-        let keys = StoreKeys::of(data)?;
+        let outside = Outside::of(data)?;
+        let (database, store) = match &outside {
+            Some(outside) => (outside.database.clone(), StoreChoice::External(outside.store.clone())),
+            None => {
+                let keys = StoreKeys::of(data)?;
+                let store = EmbeddedStore::new(data.join(contents::OBJECTS), keys.access_key, keys.secret_key);
+                (data.join(contents::CATALOGUE).into(), StoreChoice::Embedded(store))
+            }
+        };
 
         let router_config = flame_router::Config {
             host: common.host(settings.listen, None),
@@ -149,11 +159,11 @@ impl Bundle {
             ..flame_clmc::Config::default()
         });
         let clmc = clmc.await?;
-        let ingest = flame_ingest::start(ingest(keys, data, host(), settings)).await?;
+        let ingest = flame_ingest::start(ingest(store, data, host(), settings)).await?;
         let store = ingest.store().clone();
         let metadata = flame_metadata::start(flame_metadata::Config {
             host: host(),
-            database: data.join("metadata.db").into(),
+            database,
             store: Some(store.clone()),
             purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
             webhooks: settings.webhooks.clone(),
@@ -287,17 +297,17 @@ fn streaming(
     })
 }
 
-/// Ingest with the store of everything on a folder, and every door that is wished for.
-fn ingest(keys: StoreKeys, data: &Path, host: HostConfig, settings: &Settings) -> flame_ingest::Config {
-    let store = EmbeddedStore::new(data.join("objects"), keys.access_key, keys.secret_key);
+/// Ingest with the store of everything, and every door that is wished for.
+fn ingest(store: StoreChoice, data: &Path, host: HostConfig, settings: &Settings) -> flame_ingest::Config {
     let pulls = PullConfig { allow_private: settings.allow_private_pulls, ..PullConfig::default() };
     flame_ingest::Config {
         host,
         data: data.to_owned(),
-        store: StoreChoice::Embedded(store),
+        store,
         limits: Limits::default(),
         quotas: Quotas::default(),
         pulls,
+        scrub: ScrubConfig::default(),
         rtmp: settings.rtmp.map(|listen| RtmpConfig { listen, ..RtmpConfig::default() }),
         srt: settings.srt.map(|listen| SrtConfig {
             listen,

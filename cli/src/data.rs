@@ -2,6 +2,8 @@
 //!
 //! `flame.lock` is held (flock) by the `flame up` that uses the folder, so it is free again however that process ends;
 //! what it holds says who and where. A folder is `flame`'s only when it holds that file: nothing else is ever purged.
+//!
+//! `unfinished` in a folder says that a command fills it, or was cut off while it did. Nothing starts on such a folder.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
@@ -14,15 +16,17 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use crate::{ca, token};
+use crate::{ca, outside, token};
 
 /// The name of the lock file.
 pub const LOCK: &str = "flame.lock";
 /// The name of the log of a detached `flame up`.
 pub const LOG: &str = "flame.log";
-/// What may lie in a folder before it is taken for the first time: a log, keys and authority (`flame token` and `flame ca init` may come first), and
-/// what a fresh file system has.
-const OURS: [&str; 5] = [LOG, token::KEYS, token::VIEWERS, ca::FOLDER, "lost+found"];
+/// What may lie in a folder before it is taken for the first time: a log, keys and authority (`flame token` and `flame ca init` may come first), where the
+/// catalogue is if not here, and what a fresh file system has.
+const OURS: [&str; 7] = [LOG, token::KEYS, token::VIEWERS, ca::FOLDER, outside::FILE, UNFINISHED, "lost+found"];
+/// The name of the note that a folder is not whole yet.
+const UNFINISHED: &str = "unfinished";
 /// How often, and how far apart, the lock is tried.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -43,6 +47,17 @@ pub struct Holder {
     pub router: SocketAddr,
     /// Whether everything is ready.
     pub ready: bool,
+}
+
+/// What fills a folder, or was cut off while it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// What it is filled from: only the same may go on.
+    pub of: String,
+    /// Tells this try from every other.
+    pub id: uuid::Uuid,
+    /// The command that goes on.
+    pub command: String,
 }
 
 /// The folder to use: the one named, else the user's default.
@@ -85,6 +100,43 @@ pub fn create(path: &Path) -> anyhow::Result<()> {
     }
 }
 
+/// What was left unfinished in the folder at `path`, if something was.
+pub fn unfinished(path: &Path) -> anyhow::Result<Option<Unfinished>> {
+    let note = path.join(UNFINISHED);
+    match fs::read(&note) {
+        Ok(text) => serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is damaged", note.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", note.display())),
+    }
+}
+
+/// Says no to a folder that is not whole.
+pub fn refuse_unfinished(path: &Path) -> anyhow::Result<()> {
+    match unfinished(path)? {
+        None => Ok(()),
+        Some(Unfinished { command, .. }) => {
+            bail!("{} is not whole: what filled it was cut off. Go on with `{command}`", path.display())
+        }
+    }
+}
+
+/// Notes that the folder is being filled, before anything is written there.
+pub fn begin(path: &Path, unfinished: &Unfinished) -> anyhow::Result<()> {
+    let note = path.join(UNFINISHED);
+    let write = || -> std::io::Result<()> {
+        crate::secrets::keep_secret(&note, &serde_json::to_vec(unfinished)?)?;
+        File::open(path)?.sync_all()
+    };
+    write().with_context(|| format!("write {}", note.display()))
+}
+
+/// Notes that it is whole; all of it has been synced.
+pub fn finish(path: &Path) -> anyhow::Result<()> {
+    let note = path.join(UNFINISHED);
+    let remove = || fs::remove_file(&note).and_then(|()| File::open(path)?.sync_all());
+    remove().with_context(|| format!("remove {}", note.display()))
+}
+
 /// Who holds the folder at `path`, if anybody does.
 pub fn holder(path: &Path) -> anyhow::Result<Option<Holder>> {
     let lock = path.join(LOCK);
@@ -110,8 +162,15 @@ pub fn is_held(path: &Path) -> bool {
 // === impl DataFolder ===
 
 impl DataFolder {
-    /// Makes the folder if needed, and takes its lock.
+    /// Makes the folder if needed, and takes its lock. One that is not whole is refused.
     pub async fn take(path: PathBuf) -> anyhow::Result<Self> {
+        let taken = Self::take_unfinished(path).await?;
+        refuse_unfinished(&taken.path)?;
+        Ok(taken)
+    }
+
+    /// The same to fill it.
+    pub async fn take_unfinished(path: PathBuf) -> anyhow::Result<Self> {
         create(&path)?;
         let name = path.join(LOCK);
         let lock = File::options().read(true).write(true).create(true).truncate(false).open(&name);

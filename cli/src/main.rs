@@ -5,6 +5,7 @@
 
 mod args;
 mod asset;
+mod backup;
 mod bundle;
 mod ca;
 mod chain;
@@ -12,6 +13,7 @@ mod channel;
 mod clips;
 mod clmc;
 mod connection;
+mod contents;
 mod data;
 mod demo;
 mod doctor;
@@ -24,14 +26,18 @@ mod ingest;
 mod job;
 mod load;
 mod manifest;
+mod migrate;
 mod output;
+mod outside;
 mod parts;
 mod ports;
 mod quality;
+mod restore;
 mod route;
 mod secrets;
 mod service;
 mod sla;
+mod store;
 mod subtitles;
 mod template;
 mod token;
@@ -67,6 +73,10 @@ async fn run(args: Args) -> Result<(), Exit> {
     match command {
         Command::Up(up) => up::run(&global, up).await,
         Command::Down(down) => down::run(&global, &down).await,
+        Command::Backup(backup) => backup::run(&global, backup).await,
+        Command::Restore(restore) => restore::run(&global, restore).await,
+        Command::Migrate(migrate) => migrate::run(&global, migrate).await,
+        Command::Store(store) => store::run(&global, store).await,
         Command::Demo(demo) => demo::run(&global, demo).await,
         Command::DemoInstance(instance) => demo::instance::run(&global, instance).await,
         Command::Ingest(ingest) => ingest::run(&global, ingest).await,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::token;
 
 /// What streaming wraps keys of encrypted assets with.
-const SECRET: &str = "streaming.secret";
+pub const STREAMING_SECRET: &str = "streaming.secret";
 /// The store's credentials.
 pub const STORE_KEYS: &str = "store-keys.json";
 /// Life of the token that the first start prints.
@@ -51,7 +51,7 @@ pub fn note_first_token(data: &Path) -> anyhow::Result<()> {
 
 /// The secret that streaming wraps keys with, made at the first start.
 pub fn of_streaming(data: &Path) -> anyhow::Result<PathBuf> {
-    let path = data.join(SECRET);
+    let path = data.join(STREAMING_SECRET);
     if !path.is_file() {
         let random: String = (0..4).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
         keep_secret(&path, random.as_bytes()).with_context(|| format!("write {}", path.display()))?;

@@ -66,3 +66,10 @@ mod sla;
 mod template;
 #[path = "all/watch.rs"]
 mod watch;
+
+#[path = "all/keeping.rs"]
+mod keeping;
+#[path = "all/migrate.rs"]
+mod migrate;
+#[path = "all/stock.rs"]
+mod stock;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flame_ingest::concat::Concat;
 use flame_ingest::digest::Promise;
 use flame_ingest::labels::{FILE_NAME_MAX_BYTES, Labels, TITLE_MAX_CHARS};
 use flame_ingest::parsers;
@@ -52,6 +53,31 @@ pub fn tus(data: &[u8]) {
         }
         Ok(None) => panic!("the field is there"),
         Err(()) => assert!(!(is_number && fits), "{value:?} is a number"),
+    }
+}
+
+/// `Upload-Concat`.
+pub fn concat(data: &[u8]) {
+    const MAX: usize = 4;
+    let Some(text) = text(data) else { return };
+    let Ok((concat, partials)) = Concat::parse(text, MAX) else { return };
+    assert_eq!(Concat::stored(concat.as_str()).as_ref(), Some(&concat), "{text:?}");
+    assert_eq!(concat.as_str(), text.trim());
+    match &concat {
+        Concat::Partial => assert!(partials.is_empty() && text.trim() == "partial", "{text:?}"),
+        Concat::Final(_) => {
+            let urls: Vec<&str> = text.trim()["final;".len()..].split_ascii_whitespace().collect();
+            assert!((1..=MAX).contains(&partials.len()) && urls.len() == partials.len(), "{text:?}");
+            for (place, (id, url)) in partials.iter().zip(urls).enumerate() {
+                assert!(!partials[..place].contains(id), "{text:?}");
+                // Each is named where it stands, in one of the spellings of a UUID.
+                let plain: String = url.to_ascii_lowercase().chars().filter(char::is_ascii_hexdigit).collect();
+                assert!(url.contains("uploads/") && plain.contains(&id.simple().to_string()), "{url}");
+            }
+            let urls: Vec<String> = partials.iter().map(|id| format!("/uploads/{id}")).collect();
+            let again = Concat::parse(&format!("final;{}", urls.join(" ")), MAX);
+            assert_eq!(again.map(|(_, partials)| partials), Ok(partials));
+        }
     }
 }
 

@@ -125,6 +125,11 @@ pub const TARGETS: &[Target] = &[
         run: identity::url,
     },
     Target {
+        name: "ingest_concat",
+        holds: "a final upload names one to so many uploads, each once and where it stands, and is read again the same",
+        run: ingest::concat,
+    },
+    Target {
         name: "ingest_digest",
         holds: "a promise is kept by exactly the bytes whose digest it names",
         run: ingest::digest,

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 use uuid::Uuid;
 
-use crate::ingest::{NewPull, Upload};
+use crate::ingest::{NewPull, Scrub, Upload};
 use crate::page::{Page, PageQuery};
 use crate::problem::Problem;
 use crate::router::{Activity, Certificate, CertificateRequest, Endpoint, Explanation, Registration, Route};
@@ -248,6 +248,16 @@ impl Client {
     /// Starts a pull from a URL.
     pub async fn pull(&self, pull: &NewPull) -> Result<Upload, ClientError> {
         self.call(Method::POST, "ingest", "pulls").body(pull).json().await
+    }
+
+    /// Whether what is stored is what it was.
+    pub async fn scrub(&self) -> Result<Scrub, ClientError> {
+        self.call(Method::GET, "ingest", "scrub").json().await
+    }
+
+    /// Has all that is stored read and compared.
+    pub async fn begin_scrub(&self) -> Result<Scrub, ClientError> {
+        self.call(Method::POST, "ingest", "scrub").json().await
     }
 
     // --- router ---

@@ -1,8 +1,10 @@
 //! Content ingest: uploads by tus 1.0 and plain PUT, pulls from URLs, and what becomes of them.
 //!
 //! tus: `OPTIONS|POST /uploads`, `HEAD|PATCH|DELETE /uploads/{id}` (Upload-Metadata keys `filename`, `title`,
-//! `chain`) · `PUT /files/{name}?title=&chain=` · `POST /pulls` · `GET /uploads`, `GET /uploads/{id}` (state). Live: `GET /doors`
-//! says where encoders publish, `PUT|POST /push/{key}/{name}` takes CMAF, `POST /whip/{key}` begins a session of WebRTC.
+//! `chain`) · `PUT /files/{name}?title=&chain=` · `POST /pulls` · `POST /tickets`, `POST /tickets/{id}/complete` (a signed PUT into the object store) · `GET /uploads`, `GET /uploads/{id}` (state). Live: `GET /doors`
+//! says where encoders publish, `GET|POST /scrub` whether what is stored is what it was, `PUT|POST /push/{key}/{name}` takes CMAF, `POST /whip/{key}` begins a session of WebRTC.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -105,4 +107,82 @@ pub struct NewPull {
     pub title: Option<String>,
     /// Chain to run on arrival (default `ladder`).
     pub chain: Option<String>,
+}
+
+/// Answer of `GET /scrub`: whether what a tenant has stored is what it was. What nobody has looked at yet has no times.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Scrub {
+    /// Whether a look is under way.
+    pub is_running: bool,
+    /// When the last one began.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<OffsetDateTime>,
+    /// When it ended; absent while it is under way.
+    #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<OffsetDateTime>,
+    /// Objects that were read.
+    pub objects: u64,
+    /// Their size together, bytes.
+    pub size_bytes: u64,
+    /// Objects that could be read, but of which nothing was noted when they were written that they could be held against.
+    pub unverified: u64,
+    /// Objects that are not what they were.
+    pub rotten: u64,
+    /// The first thousand of those.
+    pub rot: Vec<Rot>,
+}
+
+/// An object that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rot {
+    /// Its key in the store.
+    pub key: String,
+    /// The asset that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset_id: Option<Uuid>,
+    /// What is wrong with it.
+    pub what: String,
+    /// When that was found.
+    #[serde(with = "time::serde::rfc3339")]
+    pub found_at: OffsetDateTime,
+}
+
+/// Body of `POST /tickets`: an upload whose bytes its client puts into the object store itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTicket {
+    /// How many bytes will be sent: from 1 to 5 GiB.
+    pub size_bytes: u64,
+    /// Their SHA-256, hex: the store takes no others then.
+    pub sha256: Option<String>,
+    /// The file's name, a label.
+    pub file_name: Option<String>,
+    /// Title; the file name otherwise.
+    pub title: Option<String>,
+    /// Chain to run on arrival (default `ladder`).
+    pub chain: Option<String>,
+}
+
+/// Answer of `POST /tickets`: the request to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ticket {
+    /// Identifier of the upload.
+    pub id: Uuid,
+    /// Its method.
+    pub method: String,
+    /// Its URL. Whoever has it may store these bytes.
+    pub url: String,
+    /// Headers that have to be sent as they are.
+    pub headers: BTreeMap<String, String>,
+    /// The store refuses it from then on.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+}
+
+/// Body of `POST /tickets/{id}/complete`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TicketDone {
+    /// SHA-256 of what was stored, hex: other bytes are refused.
+    pub sha256: Option<String>,
 }

@@ -7,6 +7,7 @@
 mod error;
 mod list;
 mod multipart;
+mod presigned;
 mod read;
 
 use std::fmt;
@@ -20,7 +21,6 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -28,6 +28,7 @@ use serde::Deserialize;
 pub use error::StoreError;
 pub use list::{ListPage, ObjectSummary, OpenUpload, PageToken};
 pub use multipart::{MultipartUpload, PartTag, part_size_bytes};
+pub use presigned::PresignedPut;
 pub use read::ObjectBody;
 
 use crate::server::{Inside, RunningStore};
@@ -241,21 +242,6 @@ impl Store {
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
         deleted.map(drop).map_err(|error| classify("delete", key, error))
-    }
-
-    /// A URL that reads the object without credentials for `expires_in`, a week at most.
-    ///
-    /// # Errors
-    /// [`StoreError::Rejected`] if the duration is too long.
-    pub async fn presigned_get(&self, key: &str, expires_in: Duration) -> Result<String, StoreError> {
-        let config = PresigningConfig::expires_in(expires_in).map_err(|error| StoreError::Rejected {
-            operation: "presign",
-            key: key.to_owned(),
-            code: "InvalidExpiry".to_owned(),
-            source: Box::new(error),
-        })?;
-        let request = self.client.get_object().bucket(&self.bucket).key(key).presigned(config).await;
-        Ok(request.map_err(|error| classify("presign", key, error))?.uri().to_owned())
     }
 }
 

@@ -15,6 +15,6 @@ pub mod server;
 pub use aligned::aligned_buffer;
 pub use client::{
     IfExists, ListPage, MultipartUpload, ObjectBody, ObjectInfo, ObjectSummary, OpenUpload, PageToken, PartTag,
-    SecretKey, Store, StoreConfig, StoreError,
+    PresignedPut, SecretKey, Store, StoreConfig, StoreError,
 };
-pub use server::{EmbeddedConfig, EmbeddedServer, RunningStore, ServerError};
+pub use server::{EmbeddedConfig, EmbeddedServer, RunningStore, ServerError, snapshot};

@@ -60,6 +60,7 @@ mod objects;
 pub mod parsers;
 mod pins;
 mod protocol;
+pub mod snapshot;
 mod transfer;
 mod uploads;
 mod walk;

@@ -7,6 +7,8 @@ mod world;
 
 #[path = "all/buckets.rs"]
 mod buckets;
+#[path = "all/clients.rs"]
+mod clients;
 #[path = "all/crash.rs"]
 mod crash;
 #[path = "all/direct.rs"]
@@ -21,3 +23,5 @@ mod listing;
 mod multipart;
 #[path = "all/objects.rs"]
 mod objects;
+#[path = "all/snapshot.rs"]
+mod snapshot;

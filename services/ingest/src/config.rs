@@ -3,6 +3,7 @@
 mod ladder;
 mod push;
 mod quotas;
+mod scrub;
 mod sources;
 mod srt;
 mod whip;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flame_object_store::{EmbeddedConfig, SecretKey};
+use flame_object_store::{EmbeddedConfig, SecretKey, StoreConfig};
 use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -23,9 +24,15 @@ use crate::parts::{PART_MIN_BYTES, PARTS_HELD, part_bytes};
 pub use ladder::LadderConfig;
 pub use push::PushConfig;
 pub use quotas::{Quotas, TenantQuota};
+pub use scrub::ScrubConfig;
 pub use sources::SourcesConfig;
 pub use srt::SrtConfig;
 pub use whip::WhipConfig;
+
+/// Longest life of a signed request (AWS Signature Version 4, query parameters).
+const TICKET_MAX_S: u64 = 7 * 24 * 3600;
+/// The bucket where none is named.
+pub const DEFAULT_BUCKET: &str = "flame";
 
 /// What the service is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +54,9 @@ pub struct Config {
     /// Pulls from URLs.
     #[serde(default)]
     pub pulls: PullConfig,
+    /// How what is stored is read and compared.
+    #[serde(default)]
+    pub scrub: ScrubConfig,
     /// The RTMP door; without this section there is none.
     #[serde(default)]
     pub rtmp: Option<RtmpConfig>,
@@ -144,6 +154,8 @@ pub struct Limits {
     pub idle: Span,
     /// An unfinished upload that nobody touches for this long is given up; also the time that its end is remembered.
     pub expiry: Span,
+    /// Time in which a client may put a file into the store itself (`POST /tickets`); a week at most.
+    pub ticket: Span,
     /// Time between two looks for expired uploads.
     pub sweep: Span,
     /// Uploads that are looked into and registered at once.
@@ -236,7 +248,7 @@ fn max_writes() -> usize {
 }
 
 fn bucket() -> String {
-    "flame".to_owned()
+    DEFAULT_BUCKET.to_owned()
 }
 
 /// The region that requests are signed for where none is configured.
@@ -263,6 +275,12 @@ impl Config {
         }
         if self.limits.max_processing == 0 {
             return wrong("limits.max_processing is 1 at least".to_owned());
+        }
+        if !(1..=TICKET_MAX_S).contains(&self.limits.ticket.0.as_secs()) {
+            return wrong(format!(
+                "limits.ticket is {}, signed requests live for a second at least and a week at most",
+                self.limits.ticket
+            ));
         }
         let pulls = &self.pulls;
         if !(1..=pulls.max_running).contains(&pulls.tenant_running) || pulls.tenant_waiting == 0 {
@@ -306,6 +324,7 @@ impl Config {
             sources.check()?;
         }
         self.ladder.check()?;
+        self.scrub.check()?;
         if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
             return wrong(format!("allowed_origins: `{origin}` is no origin such as https://portal.example"));
         }
@@ -332,7 +351,8 @@ impl EmbeddedStore {
     }
 
     /// What the embedded server is told.
-    pub(crate) fn to_server(&self) -> EmbeddedConfig {
+    #[must_use]
+    pub fn to_server(&self) -> EmbeddedConfig {
         EmbeddedConfig {
             root: self.root.clone(),
             listen: self.listen,
@@ -357,6 +377,20 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 // === impl ExternalStore ===
+
+impl ExternalStore {
+    /// How it is entered.
+    #[must_use]
+    pub fn to_client(&self) -> StoreConfig {
+        StoreConfig {
+            endpoint: self.endpoint.to_string(),
+            region: self.region.clone(),
+            bucket: self.bucket.clone(),
+            access_key: self.access_key.clone(),
+            secret_key: SecretKey::new(self.secret_key.clone()),
+        }
+    }
+}
 
 /// Without the secret: configurations get into logs.
 impl fmt::Debug for ExternalStore {
@@ -384,6 +418,7 @@ impl Default for Limits {
             memory_turn: Span(Duration::from_secs(2)),
             idle: Span(Duration::from_secs(30)),
             expiry: Span(Duration::from_secs(24 * 3600)),
+            ticket: Span(Duration::from_secs(3600)),
             sweep: Span(Duration::from_secs(60)),
             max_processing: 2,
             max_backoff: Span(Duration::from_secs(30)),

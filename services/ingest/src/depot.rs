@@ -50,7 +50,7 @@ pub fn source_key(record: &Record) -> String {
     source_of(&record.tenant, record.id)
 }
 
-fn source_of(tenant: &str, id: Uuid) -> String {
+pub(crate) fn source_of(tenant: &str, id: Uuid) -> String {
     format!("{tenant}/sources/{id}")
 }
 

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use crate::config::PullConfig;
 use crate::intake::Intake;
 use crate::push::Pushes;
+use crate::scrub::Scrubber;
 use crate::subtitles::Subtitles;
 use crate::whip;
 
@@ -18,7 +19,9 @@ mod error;
 mod files;
 mod pulls;
 mod push;
+mod scrubs;
 mod subtitles;
+mod tickets;
 pub(crate) mod tus;
 mod uploads;
 mod whip_sessions;
@@ -38,6 +41,7 @@ pub struct Door {
     intake: Intake,
     pulls: PullConfig,
     subtitles: Subtitles,
+    scrubber: Scrubber,
     pushes: Option<Pushes>,
     whip: Option<whip::Door>,
     doors: LiveDoors,
@@ -48,17 +52,20 @@ pub struct Door {
 pub fn routes(
     intake: Intake,
     pulls: PullConfig,
-    subtitles: Subtitles,
+    (subtitles, scrubber): (Subtitles, Scrubber),
     (pushes, whip, doors): (Option<Pushes>, Option<whip::Door>, LiveDoors),
 ) -> Routes {
-    let door = Door { intake, pulls, subtitles, pushes, whip, doors };
+    let door = Door { intake, pulls, subtitles, scrubber, pushes, whip, doors };
     let private = OpenApiRouter::new()
         .routes(routes!(uploads::list, tus::create))
         .routes(routes!(uploads::show, tus::offset, tus::append, tus::terminate))
         .routes(routes!(files::put))
         .routes(routes!(pulls::create))
+        .routes(routes!(tickets::create))
+        .routes(routes!(tickets::complete))
         .routes(routes!(subtitles::add))
         .routes(routes!(doors::show))
+        .routes(routes!(scrubs::show, scrubs::begin))
         .with_state(door.clone())
         .layer(from_fn(tus::stamp));
     // A browser's preflight carries no credentials.

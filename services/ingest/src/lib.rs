@@ -5,8 +5,8 @@
 //! disk of its own beside the store, and never serves them back.
 //!
 //! Reading order: what is said about an upload ([`labels`], [`digest`], [`parts`], [`concat`]), what is known of it ([`record`],
-//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`memory`], [`writers`], [`pull`], [`join`]), what
-//! happens then ([`processing`], [`crew`], [`sweep`], [`holdings`]), what belongs to an asset besides ([`subtitles`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
+//! [`store`]), where its bytes lie ([`depot`]), how they come in ([`intake`], [`receive`], [`filling`], [`memory`], [`writers`], [`pull`], [`join`], [`ticket`]), what
+//! happens then ([`processing`], [`crew`], [`sweep`], [`holdings`], [`scrub`]), what belongs to an asset besides ([`subtitles`]), how unfinished uploads leave for another store ([`moving`]), and `http`, which speaks. Live media has doors of its own ([`rtmp`], [`srt`], [`whip`], [`push`]; [`sources`] fetches it) and a way of
 //! its own ([`live`]): it passes through to streaming, and nothing of it is kept here.
 
 pub mod concat;
@@ -22,6 +22,7 @@ pub mod join;
 pub mod labels;
 pub mod live;
 pub mod memory;
+pub mod moving;
 #[doc(hidden)]
 pub mod parsers;
 pub mod parts;
@@ -32,11 +33,13 @@ pub mod receive;
 pub mod record;
 pub mod retry;
 pub mod rtmp;
+pub mod scrub;
 pub mod sources;
 pub mod srt;
 pub mod store;
 pub mod subtitles;
 pub mod sweep;
+pub mod ticket;
 pub mod whip;
 pub mod writers;
 
@@ -62,6 +65,7 @@ use pull::Puller;
 use pull::fetch::Fetcher;
 use push::Pushes;
 use rtmp::Door;
+use scrub::Scrubber;
 use sources::Sources;
 use store::Uploads;
 use subtitles::Subtitles;
@@ -153,6 +157,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     if ended > 0 {
         tracing::info!(ended, "uploads by PUT were cut off by the last stop and are given up");
     }
+    let scrubber = Scrubber::new(uploads.clone(), store.clone(), embedded.is_some(), config.scrub);
     let subtitles = Subtitles::new(store.clone(), host.client(), &config.limits);
     let intake =
         Intake::new(uploads.clone(), Depot::new(store, embedded.is_some()), config.limits, CancellationToken::new());
@@ -164,6 +169,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     host.spawn("pulls", |stop| puller.run(stop));
     let joiner = Joiner::new(intake.clone());
     host.spawn("joins", |stop| joiner.run(stop));
+    host.spawn("scrub", |stop| scrubber.clone().run(stop));
     host.spawn("sweeper", |stop| sweep::run(intake.clone(), stop));
     host.spawn("bodies", |stop| drain(intake.clone(), stop));
     if let Some(door) = door {
@@ -190,7 +196,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         whip: whip.is_some(),
     };
     host.allow_pages(http::pages(config.allowed_origins));
-    let running = host.serve(http::routes(intake, config.pulls, subtitles, (pushes, whip_door, doors)));
+    let running = host.serve(http::routes(intake, config.pulls, (subtitles, scrubber), (pushes, whip_door, doors)));
     Ok(Running { host: running, uploads, store: store_config, embedded, rtmp, srt, whip })
 }
 
@@ -210,16 +216,7 @@ async fn open_store(
     choice: &StoreChoice,
 ) -> Result<(StoreConfig, Option<RunningStore>), Box<dyn std::error::Error + Send + Sync>> {
     match choice {
-        StoreChoice::External(external) => {
-            let config = StoreConfig {
-                endpoint: external.endpoint.to_string(),
-                region: external.region.clone(),
-                bucket: external.bucket.clone(),
-                access_key: external.access_key.clone(),
-                secret_key: SecretKey::new(external.secret_key.clone()),
-            };
-            Ok((config, None))
-        }
+        StoreChoice::External(external) => Ok((external.to_client(), None)),
         StoreChoice::Embedded(embedded) => {
             let running = EmbeddedServer::start(embedded.to_server()).await?;
             let config = StoreConfig {

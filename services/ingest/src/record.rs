@@ -218,6 +218,21 @@ impl Record {
         self.stage != Stage::Receiving
     }
 
+    /// Whether something may lie in the store that belongs to nothing but the upload itself.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.stage {
+            Stage::Receiving | Stage::Assemble | Stage::Refusing | Stage::Ending => true,
+            Stage::Inspect
+            | Stage::Picture
+            | Stage::Register
+            | Stage::Queue
+            | Stage::Done
+            | Stage::Failed
+            | Stage::Gone => false,
+        }
+    }
+
     /// Whether it is made of partial uploads, and so takes no bytes of its own.
     #[must_use]
     pub fn is_final(&self) -> bool {

@@ -28,13 +28,17 @@ use crate::record::{Record, Stage, Tail};
 mod holdings;
 mod joins;
 mod rows;
+mod scrubs;
+mod unfinished;
 mod work;
 
 pub use holdings::QuotaExceeded;
 pub use joins::JoinRefusal;
+pub use scrubs::Scrubbing;
+pub use unfinished::{Unfinished, note_moved, unfinished};
 
 /// The newest schema that this release knows.
-const SCHEMA: i64 = 4;
+const SCHEMA: i64 = 5;
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The table of uploads. Cheap to clone.

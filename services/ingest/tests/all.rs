@@ -47,6 +47,8 @@ mod push;
 mod quotas;
 #[path = "all/rtmp.rs"]
 mod rtmp;
+#[path = "all/scrub.rs"]
+mod scrub;
 #[path = "all/seaweedfs.rs"]
 mod seaweedfs;
 #[path = "all/sources.rs"]
@@ -55,6 +57,8 @@ mod sources;
 mod srt;
 #[path = "all/subtitles.rs"]
 mod subtitles;
+#[path = "all/tickets.rs"]
+mod tickets;
 #[path = "all/tus.rs"]
 mod tus;
 #[path = "all/whip.rs"]

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use super::error::{StoreError, classify};
@@ -55,21 +56,16 @@ impl Store {
             .bucket(&self.bucket)
             .prefix(prefix)
             .set_continuation_token(page.map(|token| token.0));
-        let answer = request.send().await.map_err(|error| classify("list", prefix, error))?;
-        let next = answer.next_continuation_token.map(PageToken);
-        let objects = answer
-            .contents
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|object| {
-                Some(ObjectSummary {
-                    size_bytes: u64::try_from(object.size.unwrap_or(0)).ok()?,
-                    etag: unquote(object.e_tag.as_deref()),
-                    key: object.key?,
-                })
-            })
-            .collect();
-        Ok(ListPage { objects, next })
+        page_of(request, prefix).await
+    }
+
+    /// Lists a page of the objects whose key begins with `prefix`, in the order of their keys, behind the key `after`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Denied`].
+    pub async fn list_after(&self, prefix: &str, after: Option<&str>) -> Result<ListPage, StoreError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        page_of(request.set_start_after(after.map(str::to_owned)), prefix).await
     }
 
     /// Deletes every object whose key begins with `prefix`; returns how many. Not atomic: objects written
@@ -147,4 +143,22 @@ impl Store {
             upload_marker = answer.next_upload_id_marker;
         }
     }
+}
+
+async fn page_of(request: ListObjectsV2FluentBuilder, prefix: &str) -> Result<ListPage, StoreError> {
+    let answer = request.send().await.map_err(|error| classify("list", prefix, error))?;
+    let next = answer.next_continuation_token.map(PageToken);
+    let objects = answer
+        .contents
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|object| {
+            Some(ObjectSummary {
+                size_bytes: u64::try_from(object.size.unwrap_or(0)).ok()?,
+                etag: unquote(object.e_tag.as_deref()),
+                key: object.key?,
+            })
+        })
+        .collect();
+    Ok(ListPage { objects, next })
 }

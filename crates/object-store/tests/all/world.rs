@@ -50,6 +50,15 @@ impl World {
         files.map(|file| file.unwrap().metadata().unwrap().ino()).collect()
     }
 
+    /// The paths of all data files.
+    pub fn data_files(&self) -> BTreeSet<PathBuf> {
+        let folders = std::fs::read_dir(self.root().join("data")).unwrap();
+        folders
+            .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().path())
+            .collect()
+    }
+
     /// The SDK itself, for operations that the store does not offer.
     pub fn sdk(&self) -> Client {
         sdk(&self.server.endpoint(), SECRET_KEY)

@@ -12,6 +12,7 @@ use crate::labels::LabelError;
 use crate::receive::ReceiveError;
 use crate::store::{JoinRefusal, QuotaExceeded, RecordError};
 use crate::subtitles::SubtitlesError;
+use crate::ticket::TicketError;
 
 /// When to try again what is away, seconds.
 const RETRY_AFTER_S: u32 = 2;
@@ -95,6 +96,22 @@ impl From<ReceiveError> for Failure {
             ReceiveError::NoMemory(_) => {
                 Self::unavailable("other uploads hold all the memory that there is for them; try again", RETRY_AFTER_S)
             }
+        }
+    }
+}
+
+impl From<TicketError> for Failure {
+    fn from(error: TicketError) -> Self {
+        let detail = error.to_string();
+        match error {
+            TicketError::Record(error) => error.into(),
+            TicketError::Store(error) => of_store(&error),
+            TicketError::Busy => locked(detail),
+            TicketError::Mixed(_) | TicketError::Nothing | TicketError::Length { .. } => Self::conflict(detail),
+            TicketError::Digest { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "digest-mismatch", "Digest mismatch", detail)
+            }
+            TicketError::Ended => gone(detail),
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn uuid(row: &SqliteRow, column: &'static str) -> RecordResult<Uuid> 
     row.get::<&str, _>(column).parse().map_err(|_| damaged(row, column))
 }
 
-fn unsigned(row: &SqliteRow, column: &'static str) -> RecordResult<u64> {
+pub(super) fn unsigned(row: &SqliteRow, column: &'static str) -> RecordResult<u64> {
     u64::try_from(row.get::<i64, _>(column)).map_err(|_| damaged(row, column))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flame_api::ingest::Upload;
 use flame_ingest::config::{
-    Config, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, SourcesConfig, SrtConfig, StoreChoice,
+    Config, Limits, PullConfig, PushConfig, Quotas, RtmpConfig, ScrubConfig, SourcesConfig, SrtConfig, StoreChoice,
 };
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{self, Bytes, Span};
@@ -21,7 +21,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("ingest", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 21);
+    assert_eq!(operations.len(), 25);
     // A browser's preflight carries no token, and who publishes shows the key of a channel.
     let shows_key = |path: &str| path.starts_with("/push/") || path.starts_with("/whip/");
     let is_public = |path: &str, method: &Method| *method == Method::OPTIONS || shows_key(path);
@@ -36,12 +36,13 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
     let StoreChoice::Embedded(_) = &example.store else { panic!("the example is for one machine") };
     let shown = |value: &Config| {
         let value = serde_json::to_value(value).unwrap();
-        ["limits", "quotas", "pulls", "rtmp", "srt", "push", "sources"].map(|table| value[table].clone())
+        ["limits", "quotas", "pulls", "scrub", "rtmp", "srt", "push", "sources"].map(|table| value[table].clone())
     };
     let default = Config {
         limits: Limits::default(),
         quotas: Quotas::default(),
         pulls: PullConfig::default(),
+        scrub: ScrubConfig::default(),
         rtmp: Some(RtmpConfig::default()),
         srt: Some(SrtConfig::default()),
         push: Some(PushConfig::default()),
@@ -57,6 +58,7 @@ fn the_example_configuration_holds_every_key_and_the_defaults() {
         &value["limits"],
         &value["quotas"],
         &value["pulls"],
+        &value["scrub"],
         &value["rtmp"],
         &value["srt"],
         &value["push"],
@@ -120,13 +122,13 @@ async fn a_later_schema_is_refused() {
         .unwrap();
         pool.close().await;
     };
-    add(5).await;
+    add(6).await;
     world.resume().await;
     world.stop().await;
-    add(6).await;
+    add(7).await;
     let refused = flame_ingest::start(world.config.clone()).await.unwrap_err();
     let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("schema 6"), "{reason}");
+    assert!(reason.contains("schema 7"), "{reason}");
 }
 
 #[tokio::test]
@@ -211,6 +213,8 @@ async fn a_stranger_walks_every_route() {
             // Everybody's own: refused here only for its digest.
             ("PUT", _) => request.header("flame-tenant", "acme").body("x"),
             ("POST", "/assets/{id}/subtitles") => request.body("WEBVTT\n\n00:01.000 --> 00:02.000\nMine now\n"),
+            ("POST", "/tickets") => request.json(&serde_json::json!({ "size_bytes": 0 })),
+            ("POST", "/tickets/{id}/complete") => request.json(&serde_json::json!({})),
             ("POST", "/pulls") => request.json(&serde_json::json!({ "url": "http://127.0.0.1/" })),
             (_, _) => request,
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use flame_api::Problem;
 use flame_api::ingest::{Upload, UploadState};
 use flame_ingest::Running;
-use flame_ingest::config::{Config, EmbeddedStore, LadderConfig, Limits, PullConfig, Quotas, StoreChoice};
+use flame_ingest::config::{Config, EmbeddedStore, LadderConfig, Limits, PullConfig, Quotas, ScrubConfig, StoreChoice};
 use flame_object_store::{SecretKey, Store, StoreConfig};
 use flame_service_host::HostConfig;
 use flame_test_kit::{Scratch, eventually, ports};
@@ -68,6 +68,7 @@ pub fn config(folder: &Path) -> Config {
         },
         quotas: Quotas::default(),
         pulls: PullConfig::default(),
+        scrub: ScrubConfig::default(),
         rtmp: None,
         srt: None,
         whip: None,

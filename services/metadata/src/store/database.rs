@@ -27,7 +27,7 @@ use crate::config::{Config, Location};
 
 /// The schemas, in the order in which they grew. PostgreSQL came with the eighth; from there on a number means the same in both.
 static SQLITE: Migrator = sqlx::migrate!("./migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
+pub(super) static POSTGRES: Migrator = sqlx::migrate!("./migrations/postgres");
 /// The table in which sqlx notes what it has applied.
 const MIGRATIONS_TABLE: &str = "_sqlx_migrations";
 /// Log pages after which SQLite copies the log into the database: 4 MiB, which bounds the log and one commit's delay.
@@ -143,12 +143,16 @@ async fn open_postgres(url: &str, config: &Config) -> StoreResult<Database> {
     Ok(Database::Postgres(pool.connect_with(options).await?))
 }
 
-fn unmigrated(at: &Location, source: MigrateError) -> StoreError {
+pub(super) fn unmigrated(at: &Location, source: MigrateError) -> StoreError {
     StoreError::Migration { database: at.to_string(), source }
 }
 
 /// Says no to a database that is more than one migration ahead of `schema`, and gives what brings another up to date.
-async fn migrations<C: Migrate>(schema: &Migrator, at: &Location, connection: &mut C) -> StoreResult<Migrator> {
+pub(super) async fn migrations<C: Migrate>(
+    schema: &Migrator,
+    at: &Location,
+    connection: &mut C,
+) -> StoreResult<Migrator> {
     let failed = |source| unmigrated(at, source);
     connection.ensure_migrations_table(MIGRATIONS_TABLE).await.map_err(failed)?;
     let applied = connection.list_applied_migrations(MIGRATIONS_TABLE).await.map_err(failed)?;
