@@ -61,6 +61,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         keep_s: None,
         source: None,
         ladder: None,
+        encryption: None,
     };
     let channel = flame.client.create_channel(&new).await?;
     let key = channel.key.context("the channel was there before")?;

@@ -169,6 +169,7 @@ impl<'a> Channel<'a> {
             keep_s: None,
             source: None,
             ladder: None,
+            encryption: None,
         };
         let made = flame.client.create_channel(&new).await?;
         let mut encoder = Encoder::new()?;

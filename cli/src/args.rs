@@ -36,7 +36,7 @@ pub use ca::{Ca, CaCommand};
 pub use chain::{Chain, ChainCommand};
 pub use clmc::{AlertsCommand, Clmc, ClmcCommand};
 pub use edit::Edit;
-pub use encryption::Encrypt;
+pub use encryption::{Encrypt, Method};
 pub use exchange::{Export, Form, Import};
 pub use ingest::Ingest;
 pub use job::{Job, JobCommand};
@@ -275,6 +275,9 @@ pub enum ChannelCommand {
         /// Let transcode make smaller renditions of what comes: of these heights (480,240), or of those that it is set to
         #[arg(long, value_name = "HEIGHTS", num_args = 0..=1, require_equals = true, value_delimiter = ',')]
         ladder: Option<Vec<u32>>,
+        /// Encrypt what viewers get, from the first part on and in the recording; they get the key as they get the channel
+        #[arg(long, value_name = "METHOD")]
+        encrypt: Option<Method>,
     },
     /// List the channels that have not ended
     List,

@@ -7,6 +7,7 @@ use flame_api::Client;
 use flame_api::live::{
     Channel, ChannelState, LadderState, LiveLadder, Mark, MarkValue, NewChannel, NewMark, Source, SourceState,
 };
+use flame_api::metadata::Encryption;
 use flame_service_host::config::Span;
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::output;
 pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
     let client = connection::client(global);
     match args.command {
-        ChannelCommand::Create { title, segment, part, window, keep, pull, loop_asset, ladder } => {
+        ChannelCommand::Create { title, segment, part, window, keep, pull, loop_asset, ladder, encrypt } => {
             let new = NewChannel {
                 id: Uuid::now_v7(),
                 title,
@@ -28,6 +29,7 @@ pub async fn run(global: &Global, args: args::Channel) -> Result<(), Exit> {
                 keep_s: keep.map(seconds),
                 source: pull.map(|url| Source::Pull(url.into())).or(loop_asset.map(Source::Loop)),
                 ladder: ladder.map(|rungs| LiveLadder { rungs }),
+                encryption: encrypt.map(args::Method::encryption),
             };
             show(global, &client, &client.create_channel(&new).await?).await
         }
@@ -131,6 +133,13 @@ async fn show(global: &Global, client: &Client, channel: &Channel) -> Result<(),
         "kept",
         channel.keep_s.map_or_else(|| "all of it".to_owned(), |keep_s| output::clock(u64::from(keep_s) * 1000)),
     );
+    if let Some(encryption) = channel.encryption {
+        let method = match encryption {
+            Encryption::Aes128 => "aes-128",
+            Encryption::SampleAes => "sample-aes",
+        };
+        fact("encrypted", method.to_owned());
+    }
     if let Some(source) = &channel.source {
         fact("source", from(&source.from));
         let state = match source.state {

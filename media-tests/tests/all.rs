@@ -14,6 +14,8 @@ mod host;
 mod judges;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_spare.rs"]
+mod live_spare;
 #[path = "all/packaged.rs"]
 mod packaged;
 #[path = "all/packager.rs"]
@@ -36,6 +38,8 @@ mod portal_views;
 mod sounds;
 #[path = "all/steering.rs"]
 mod steering;
+#[path = "all/storage.rs"]
+mod storage;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/templates.rs"]

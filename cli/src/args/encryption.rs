@@ -33,10 +33,17 @@ pub enum Method {
 impl Encrypt {
     /// What is to be set.
     pub fn encryption(&self) -> Option<Encryption> {
-        let method = match self.method {
-            Method::Aes128 => Encryption::Aes128,
-            Method::SampleAes => Encryption::SampleAes,
-        };
-        (!self.off).then_some(method)
+        (!self.off).then_some(self.method.encryption())
+    }
+}
+
+// === impl Method ===
+
+impl Method {
+    pub fn encryption(self) -> Encryption {
+        match self {
+            Self::Aes128 => Encryption::Aes128,
+            Self::SampleAes => Encryption::SampleAes,
+        }
     }
 }

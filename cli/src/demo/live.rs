@@ -72,6 +72,7 @@ async fn create(client: &Client) -> anyhow::Result<Verified<Channel>> {
         keep_s: None,
         source: None,
         ladder: Some(LiveLadder { rungs: RUNGS.to_vec() }),
+        encryption: None,
     };
     let channel = client.create_channel(&new).await?;
     ensure!(channel.key.is_some(), "it has no key");

@@ -26,6 +26,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::metadata::Encryption;
+
 pub use self::ladder::{
     ChannelLadder, LadderStanding, LadderState, LadderTracks, LiveLadder, NewLadder, RELAY_TYPE, RUNGS_MAX,
 };
@@ -67,6 +69,9 @@ pub struct NewChannel {
     /// The renditions that are to be made of what comes in, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ladder: Option<LiveLadder>,
+    /// How its media is encrypted on its way to viewers, from the first part on and in the recording: as `aes-128` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// Where a channel stands.
@@ -115,6 +120,9 @@ pub struct Channel {
     /// How the clock of whoever sends runs, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ChannelClock>,
+    /// How its media is encrypted on its way to viewers, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -213,6 +213,32 @@ impl Store {
         Ok(unquote(answer.e_tag()))
     }
 
+    /// [`put`](Self::put) in the place of the object that has this ETag, and of no other one.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`StoreError::PreconditionFailed`] if the object is another one by now, and
+    /// [`StoreError::NotFound`] if there is none.
+    pub async fn put_over(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        content_type: &str,
+        etag: &str,
+    ) -> Result<String, StoreError> {
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .if_match(format!("\"{etag}\""))
+            .body(ByteStream::from(bytes))
+            .customize();
+        let request = if self.sign_payload { request } else { request.disable_payload_signing() };
+        let answer = request.send().await.map_err(|error| classify("put", key, error))?;
+        Ok(unquote(answer.e_tag()))
+    }
+
     /// Looks at an object; `None` if there is none.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use self::clip::Ends;
 use crate::date_range;
 use crate::media::{INIT_URI, segment_uri};
 use crate::time::{Seconds, Timestamp};
-use crate::{DateRange, PlaylistError, uri};
+use crate::{DateRange, Key, PlaylistError, uri};
 
 /// The version that `EXT-X-SKIP` needs (section 8).
 const VERSION: u32 = 9;
@@ -50,6 +50,8 @@ pub struct LiveMedia {
     pub reports: Vec<RenditionReport>,
     /// Spans of time that something is said of; the same ones in every playlist of the channel.
     pub date_ranges: Vec<DateRange>,
+    /// How segments and parts are encrypted, each of them as a whole. Init segments never are.
+    pub key: Option<Key>,
 }
 
 /// A segment of a live track.
@@ -322,6 +324,7 @@ impl LiveMedia {
             uri::checked(&report.uri)?;
         }
         let skipped = if skip { self.skippable() } else { 0 };
+        let key = self.key.as_ref().map(Key::tag).transpose()?;
         let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));
         self.head(&mut text);
         if let Some(start) = &ends.start {
@@ -342,8 +345,16 @@ impl LiveMedia {
             if segment.is_discontinuity && (at > 0 || skipped > 0) {
                 line(&mut text, format_args!("#EXT-X-DISCONTINUITY"));
             }
-            if init.replace(segment.init) != Some(segment.init) {
+            let before = init.replace(segment.init);
+            if before != Some(segment.init) {
+                if before.is_some() && key.is_some() {
+                    // A key opens what comes behind it, and no init segment (section 4.4.4.5).
+                    line(&mut text, format_args!("#EXT-X-KEY:METHOD=NONE"));
+                }
                 line(&mut text, format_args!("#EXT-X-MAP:URI=\"{}\"", init_uri(segment.init)));
+                if let Some(key) = &key {
+                    line(&mut text, format_args!("{key}"));
+                }
             }
             let is_recent = starts.get(at).is_some_and(|age| *age <= with_parts) && !self.is_over;
             let query = ends.last_query.filter(|_| at + 1 == self.segments.len());
@@ -365,9 +376,9 @@ impl LiveMedia {
             line(
                 text,
                 format_args!(
-                    "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back},HOLD-BACK={}.0,CAN-SKIP-UNTIL={}.0",
+                    "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back},HOLD-BACK={}.0{}",
                     HOLD_BACK_TARGETS * self.target_duration_s,
-                    SKIP_TARGETS * self.target_duration_s,
+                    Skips(self.can_skip().then_some(SKIP_TARGETS * self.target_duration_s)),
                 ),
             );
             line(text, format_args!("#EXT-X-PART-INF:PART-TARGET={part_target}"));
@@ -456,10 +467,30 @@ impl LiveMedia {
         ages
     }
 
+    /// Whether there are delta updates: of what is encrypted players would have to know which key goes on behind what they skip, and not all do.
+    fn can_skip(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// How many of the first segments lie further back than `CAN-SKIP-UNTIL`.
     fn skippable(&self) -> usize {
         let boundary = SKIP_TARGETS * self.target_duration_s * u64::from(self.timescale);
-        if self.is_over { 0 } else { self.ages().iter().take_while(|age| **age >= boundary).count() }
+        if self.is_over || !self.can_skip() {
+            0
+        } else {
+            self.ages().iter().take_while(|age| **age >= boundary).count()
+        }
+    }
+}
+
+/// `CAN-SKIP-UNTIL`, seconds, where there are delta updates.
+struct Skips(Option<u64>);
+
+// === impl Skips ===
+
+impl std::fmt::Display for Skips {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.map_or(Ok(()), |until_s| write!(f, ",CAN-SKIP-UNTIL={until_s}.0"))
     }
 }
 

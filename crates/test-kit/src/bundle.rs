@@ -3,6 +3,7 @@
 //! It is a process, not a library: what a test sees is what a user gets, and it can be killed at any moment.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -106,6 +107,12 @@ impl Bundle {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.0.id()
+    }
+
+    /// The folder with all that it keeps.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.scratch.join("data")
     }
 
     /// Everything it logged.

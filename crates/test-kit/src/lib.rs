@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod clips;
 pub mod hostile;
+pub mod long_movie;
 pub mod netns;
 pub mod openapi;
 pub mod origin;

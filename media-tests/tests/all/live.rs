@@ -24,12 +24,18 @@ impl Drop for Encoder {
     }
 }
 
-fn publish(door: &str) -> Encoder {
+pub fn publish(door: &str) -> Encoder {
+    publish_in(door, "640x360", 120)
+}
+
+/// The same in this size, for so many seconds.
+fn publish_in(door: &str, size: &str, seconds: u32) -> Encoder {
+    let (picture, seconds) = (format!("testsrc2=size={size}:rate=30"), seconds.to_string());
     let encoder = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"])
+        .args(["-nostdin", "-v", "error", "-re", "-f", "lavfi", "-i", &picture])
         .args(["-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
         .args(["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-g", "60"])
-        .args(["-x264-params", "scenecut=0", "-c:a", "aac", "-t", "120", "-f", "flv", door])
+        .args(["-x264-params", "scenecut=0", "-c:a", "aac", "-t", &seconds, "-f", "flv", door])
         .stdin(Stdio::null())
         .spawn();
     Encoder(encoder.expect("ffmpeg starts"))
@@ -57,6 +63,10 @@ async fn live(bundle: &Bundle, arguments: &[&str]) -> (Encoder, [String; 2]) {
 
 /// Publishes to a channel that was just created: the encoder, and its playlist, which is there.
 pub async fn publish_to(bundle: &Bundle, created: &Value) -> (Encoder, String) {
+    published(bundle, created, publish).await
+}
+
+async fn published(bundle: &Bundle, created: &Value, publish: impl Fn(&str) -> Encoder) -> (Encoder, String) {
     let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
     let encoder = publish(&format!("rtmp://{}/live/{key}", door(bundle)));
     let url = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
@@ -94,6 +104,48 @@ async fn players_of_dash_follow_a_live_channel() {
     }
 }
 
+/// Seconds that all four players are watched, side by side; the encoder goes on for longer.
+const TOGETHER_S: u32 = 120;
+
+#[tokio::test]
+async fn players_of_four_kinds_follow_one_live_channel_for_two_minutes_without_a_stall() {
+    let bundle = Bundle::up().await;
+    let channel = bundle.json(&["channel", "create", "Four"]);
+    // Small pictures: four decoders and an encoder share the machine.
+    let (_encoder, hls) = published(&bundle, &channel, |door| publish_in(door, "320x180", 3 * TOGETHER_S)).await;
+    let dash = hls.replace("index.m3u8", "manifest.mpd");
+    is_there(&bundle, &dash).await;
+    let players = [
+        (Player::HlsJs, hls.as_str()),
+        (Player::Shaka, hls.as_str()),
+        (Player::DashJs, dash.as_str()),
+        (Player::Native, hls.as_str()),
+    ];
+    // On a page of another origin.
+    let viewing = Viewing { for_s: TOGETHER_S, ..Viewing::default() };
+    let all = browser::watch_beside(&players, &viewing).await.expect("the browser can be run");
+    for ((player, _), seen) in players.iter().zip(&all) {
+        println!(
+            "{}: {:.1} s played, {} pictures ({} late), first after {:?} ms, {:?} s behind, stalls {:?}, errors {:?}, failed {:?}",
+            player.name(),
+            seen.played_s,
+            seen.frames,
+            seen.dropped_frames,
+            seen.first_frame_ms,
+            seen.latency_s,
+            seen.stalls,
+            seen.errors,
+            seen.failed_requests
+        );
+    }
+    for ((player, _), seen) in players.iter().zip(&all) {
+        let name = player.name();
+        assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{name}: {seen:?}");
+        assert!(seen.stalls.is_empty(), "{name}: {seen:?}");
+        assert!(seen.played_s >= f64::from(TOGETHER_S) * 0.97 && seen.sound_bytes > 0, "{name}: {seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn hls_js_follows_a_live_channel_from_another_origin() {
     let bundle = Bundle::up().await;
@@ -124,6 +176,37 @@ async fn hls_js_follows_a_live_channel_from_another_origin() {
     })
     .await;
     measure::decodes(&streams).await.expect("FFmpeg decodes the transport streams of the recording");
+}
+
+#[tokio::test]
+async fn hls_js_opens_the_parts_of_an_encrypted_channel_and_ffmpeg_its_recording() {
+    let bundle = Bundle::up().await;
+    let channel = bundle.json(&["channel", "create", "Secret", "--encrypt", "aes-128"]);
+    let (encoder, url) = publish_to(&bundle, &channel).await;
+    let viewing = Viewing { for_s: WATCHED_S, ..Viewing::default() };
+    let seen = browser::watch(Player::HlsJs, &url, &viewing).await.expect("the browser can be run");
+    println!("{seen:?}");
+    assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{seen:?}");
+    assert!(seen.played_s >= f64::from(WATCHED_S) * 0.8 && seen.sound_bytes > 0, "{seen:?}");
+    // So near to the edge only with parts.
+    assert!(seen.latency_s.expect("the playlist is live") < 3.0, "{seen:?}");
+    drop(encoder);
+    let id = channel["id"].as_str().unwrap();
+    let _: Value = bundle.json(&["channel", "end", id]);
+    for form in ["index.m3u8", "ts.m3u8"] {
+        let url = url.replace("index.m3u8", form);
+        eventually(DEADLINE, || async {
+            let text = reqwest::get(&url).await.unwrap().text().await.unwrap();
+            let media = text.lines().find(|line| !line.starts_with('#')).ok_or_else(|| text.clone())?;
+            let listed = reqwest::get(url.replace(form, media)).await.unwrap().text().await.unwrap();
+            let is_whole = listed.ends_with("#EXT-X-ENDLIST\n") && listed.contains("#EXT-X-KEY:METHOD=AES-128");
+            if is_whole { Ok(()) } else { Err(listed) }
+        })
+        .await;
+        measure::decodes(&url)
+            .await
+            .unwrap_or_else(|error| panic!("FFmpeg decodes {form} of the recording: {error:#}"));
+    }
 }
 
 /// Seconds on each level: longer than a segment.

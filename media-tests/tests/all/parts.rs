@@ -18,7 +18,7 @@ use url::Url;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// All parts, running; killed when dropped.
-struct Apart {
+pub struct Apart {
     scratch: Scratch,
     router: u16,
     /// A person's token.
@@ -31,7 +31,7 @@ struct Apart {
 // === impl Apart ===
 
 impl Apart {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let scratch = Scratch::new("parts");
         let [router, store] = ports::free_tcp();
         let folder = scratch.join("parts");
@@ -83,41 +83,52 @@ impl Apart {
         self.scratch.join(format!("parts/{part}/part.toml"))
     }
 
-    fn start(&mut self, part: &str) {
-        let log = File::options().create(true).append(true).open(self.scratch.join(format!("{part}.log")));
+    /// Says what a part is told at its next start.
+    pub fn set(&mut self, part: &str, name: &str, value: &str) {
+        self.settings.get_mut(part).expect("it is a part").push((name.to_owned(), value.to_owned()));
+    }
+
+    pub fn start(&mut self, part: &str) {
+        self.start_as(part, part);
+    }
+
+    /// One more of a part, under a name of its own.
+    pub fn start_as(&mut self, part: &str, name: &str) {
+        let log = File::options().create(true).append(true).open(self.scratch.join(format!("{name}.log")));
         let mut command = self.part(part);
         command.arg(self.document(part)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("writable"));
         let child = command.spawn().expect("the part's program starts");
-        self.running.insert(part.to_owned(), child);
+        self.running.insert(name.to_owned(), child);
     }
 
     /// `kill -9`.
-    fn kill(&mut self, part: &str) {
+    pub fn kill(&mut self, part: &str) {
         let mut child = self.running.remove(part).expect("it runs");
         child.kill().expect("a child of ours can be killed");
         child.wait().expect("a killed child ends");
     }
 
-    fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         let log = |part: &String| std::fs::read_to_string(self.scratch.join(format!("{part}.log"))).unwrap_or_default();
         let last = |text: String| text.lines().rev().take(12).map(|line| format!("  {line}\n")).collect::<String>();
-        self.settings.keys().map(|part| format!("{part}:\n{}", last(log(part)))).collect()
+        let all = self.settings.keys().chain(self.running.keys().filter(|name| !self.settings.contains_key(*name)));
+        all.map(|part| format!("{part}:\n{}", last(log(part)))).collect()
     }
 
-    fn flame(&self, arguments: &[&str]) -> Output {
+    pub fn flame(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(program("flame"));
         command.env("FLAME_ROUTER", self.url("")).env("FLAME_TOKEN", &self.token).args(arguments);
         command.stdin(Stdio::null()).output().expect("flame starts")
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let ran = self.flame(&[arguments, &["--json"]].concat());
         let complaint = || format!("{arguments:?}: {}\n{}", String::from_utf8_lossy(&ran.stderr), self.logs());
         assert!(ran.status.success(), "{}", complaint());
         serde_json::from_slice(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", complaint()))
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.router)
     }
 

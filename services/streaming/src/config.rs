@@ -117,6 +117,9 @@ pub struct LiveConfig {
     pub marks_max: usize,
     /// Segments of a track that the one document of its recording holds; more stay in their blocks.
     pub recording_inline_segments: usize,
+    /// Where several instances share the object store: one of them owns the channels, and another one does when nothing was heard of it for so
+    /// long. Without it there is one instance.
+    pub lease: Option<Span>,
 }
 
 /// What is made of a segment on request: transport streams, I-frames, the last segment of a clip.
@@ -199,6 +202,7 @@ impl Default for LiveConfig {
             behind_segments: 4,
             marks_max: 1_000,
             recording_inline_segments: 4_096,
+            lease: None,
         }
     }
 }

@@ -130,7 +130,7 @@ impl Workshop {
         &self,
         (init, segment): (&Octets, &Octets),
         number: u64,
-        product: Product,
+        order: Order,
     ) -> Result<Derived, DeriveError> {
         let whole = async |octets: &Octets| match octets {
             Octets::Held(bytes, _) => Ok(bytes.clone()),
@@ -139,7 +139,7 @@ impl Workshop {
         self.check(segment.size_bytes())?;
         let place = self.place().await;
         let (init, bytes) = (whole(init).await?, whole(segment).await?);
-        self.make(place, (init, bytes), (number, Order { product, sealing: None }), segment.sha256()).await
+        self.make(place, (init, bytes), (number, order), segment.sha256()).await
     }
 
     fn check(&self, size_bytes: u64) -> Result<(), DeriveError> {
@@ -173,6 +173,17 @@ impl Workshop {
         digest.update(name);
         Ok(Derived { bytes: bytes.into(), identity: digest.finalize().into() })
     }
+}
+
+/// A sealed part, which is small; that of the clear one has `identity`. It is encrypted by itself, with the vector of its segment, as players
+/// open it.
+pub(crate) fn sealed_part(part: &Bytes, identity: &[u8; 32], (number, at): (u64, u64), seal: &Seal) -> Derived {
+    let bytes = encryption::whole(&seal.key.secret, &encryption::sequence_iv(number), part.to_vec());
+    let mut digest = Sha256::new();
+    digest.update(MAKER);
+    digest.update(identity);
+    digest.update(format!("part {number}.{at} {}", seal.tag()));
+    Derived { bytes: bytes.into(), identity: digest.finalize().into() }
 }
 
 /// The init segment of a sealed track, with what names it; that of the clear one has `identity`.

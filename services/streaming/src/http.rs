@@ -3,6 +3,7 @@
 
 mod channels;
 mod clock;
+mod elsewhere;
 mod error;
 mod keys;
 mod ladder;
@@ -86,6 +87,7 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(publications::delete))
         .routes(routes!(publications::send))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
         .with_state(state)
 }
 
@@ -114,6 +116,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         .map(read_only)
         .fold(OpenApiRouter::new(), OpenApiRouter::routes)
         .layer(from_fn_with_state(state.clone(), protected::admit))
+        .layer(from_fn_with_state(state.clone(), elsewhere::stand_in))
         .layer(from_fn_with_state(state.clone(), players::overhear))
         .layer(any_origin())
         .with_state(state.clone());

@@ -33,18 +33,21 @@ pub use config::Config;
 
 use std::error::Error;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
+use flame_api::client::Transport;
 use flame_naming::Name;
 use flame_object_store::Store;
 use flame_service_host::auth::DEFAULT_TENANT;
 use flame_service_host::keys::Keyring;
 use flame_service_host::viewers::Verifier;
-use flame_service_host::{Host, Pages, Routes, Running, StartError};
+use flame_service_host::{Host, HostConfig, Pages, Routes, Running, StartError, Whereabouts};
 
 use admission::Admission;
 use derived::Workshop;
-use live::{Figures, Live, Recordings};
+use live::{Figures, Live, Peers, Recordings};
 use presentation::Presentations;
 use seals::{Seals, Wrapping};
 use source::Sources;
@@ -55,6 +58,8 @@ use track::Tracks;
 
 /// The service's name, where nothing else is configured.
 const NAME: &str = "streaming";
+/// How long leases of live channels may be.
+const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// Connects to the object store and the router, and serves.
 ///
@@ -95,7 +100,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     })?;
     let seals = Seals::new(store.clone(), objects.clone(), wrapping);
     let figures = Figures::new(host.metrics());
-    let live = Live::open(tenant, objects, catalogue.clone(), (config.live, figures)).await;
+    let peers = peers(&host, &config).await?;
+    let live = Live::open(tenant, objects, catalogue.clone(), (config.live, figures, seals.clone()), peers).await;
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
     host.spawn("live", |stop| live.clone().until(stop));
@@ -103,7 +109,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let state = http::State {
         presentations: Presentations::new(catalogue, &config.catalogue),
         tracks: Tracks::new(store.clone(), config.indexes.0),
-        recordings: Recordings::new(store.clone(), config.indexes.0),
+        recordings: Recordings::new(store.clone(), seals.clone(), config.indexes.0),
         sources: Sources::new(store.clone(), config.movies.0),
         texts: Texts::new(store.clone(), config.subtitles.0),
         workshop: Workshop::new(store.clone(), &config.derived),
@@ -116,6 +122,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     host.allow_pages(Pages { open_paths: &[http::EVENTS_PATH], ..Pages::default() });
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
+}
+
+/// How other instances reach this one, and are reached; `None` where there are none.
+async fn peers(host: &Host, config: &Config) -> Result<Option<Peers>, StartError> {
+    let Some(life) = config.live.lease else { return Ok(None) };
+    let open = |source| StartError::Open { service: NAME, what: "lease of live channels", source };
+    if !LEASES.contains(&life.0) {
+        return Err(open("`lease` in [live] is 1s to 1min".into()));
+    }
+    let HostConfig { advertise, router, .. } = config.host.clone();
+    let own = Whereabouts { advertise, bound: host.address(), router }.address().await;
+    let own = own.map_err(|error| open(error.into()))?;
+    // An owner would take what a spare passes on for the spare's own word, by its certificate, and not by the caller's token.
+    if host.certificate().is_some() {
+        return Err(open("`lease` in [live] is not for instances with certificates ([host.tls]) yet".into()));
+    }
+    Ok(Some(Peers { own, transport: Transport::default() }))
 }
 
 /// Reads the keys of those who sign viewers' URLs and surrogates' tokens.

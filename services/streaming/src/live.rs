@@ -6,7 +6,7 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` (to the object store and back), `forgetting` and `amounts` (what is not kept), `drift` and `clock` (encoders whose clocks run otherwise), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` and `restoring` (to the object store and back), `lease`, `fence` and `succession` (instances of which one owns the channels and others are its spares), `forgetting` and `amounts` (what is not kept), `drift` and `clock` (encoders whose clocks run otherwise), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod amounts;
@@ -19,17 +19,21 @@ mod documents;
 mod drift;
 mod ending;
 mod failover;
+mod fence;
 mod figures;
 mod forgetting;
 mod ladder;
+mod lease;
 mod limits;
 mod manifest;
 mod marks;
 mod publishing;
 mod recording;
+mod restoring;
 mod source;
 pub(crate) mod span;
 mod standby;
+mod succession;
 mod track;
 pub(crate) mod view;
 mod window;
@@ -39,10 +43,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use flame_api::live::{Channel as Shown, NewChannel};
-use flame_api::metadata::StandingState;
+use flame_api::metadata::{Encryption, StandingState};
 use flame_api::{Client, ClientError};
 use flame_cmaf::arriving::ArrivalError;
-use flame_object_store::{IfExists, Store, StoreError};
+use flame_object_store::{Store, StoreError};
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -51,13 +55,17 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::LiveConfig;
-use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, NumbersDocument, TrackKeys};
+use crate::seals::{Seal, SealError, Seals};
+use documents::{ChannelDocument, DOCUMENT_MAX_BYTES, TrackKeys};
+use fence::{Fenced, Hold};
+use succession::{Reign, Sharing};
 
 pub(crate) use archive::RestoreError;
 pub(crate) use channel::Channel;
 pub(crate) use ending::CHAIN;
 pub(crate) use figures::Figures;
 pub(crate) use recording::{Recording, RecordingError, Recordings};
+pub(crate) use succession::{Peers, Place};
 pub(crate) use track::{Following, Octets, Track, Waited};
 pub(crate) use window::NotTaken;
 
@@ -82,6 +90,10 @@ struct Parties {
     catalogue: Client,
     config: LiveConfig,
     figures: Figures,
+    seals: Seals,
+    /// With whom the channels are shared, if with anybody.
+    sharing: Option<Sharing>,
+    reign: RwLock<Reign>,
     channels: RwLock<HashMap<Uuid, Arc<Channel>>>,
     publications: RwLock<HashMap<Uuid, Arc<Channel>>>,
     tasks: TaskTracker,
@@ -151,12 +163,20 @@ pub(crate) enum LiveError {
     /// The sender says nothing.
     #[error("nothing came for {0:?}")]
     Silent(Duration),
+    /// The store writes whatever the condition.
+    #[error(
+        "the object store writes whatever `If-Match` and `If-None-Match` say, so instances cannot share live channels: take `lease` out of [live]"
+    )]
+    Conditions,
     /// The object store failed.
     #[error("the object store failed")]
     Store(#[from] StoreError),
     /// What was stored cannot be taken back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// Its key cannot be had, so nothing of it goes out.
+    #[error("the key of the channel cannot be had")]
+    Seal(#[from] Arc<SealError>),
     /// The catalogue does not take the recording.
     #[error("the catalogue does not take the recording")]
     Catalogue(#[from] ClientError),
@@ -165,106 +185,50 @@ pub(crate) enum LiveError {
 // === impl Live ===
 
 impl Live {
-    /// Takes back the channels that have not ended.
+    /// Takes back the channels that have not ended; where `peers` share them, once this instance is their owner.
     pub(crate) async fn open(
         tenant: String,
         store: Store,
         catalogue: Client,
-        (config, figures): (LiveConfig, Figures),
+        (config, figures, seals): (LiveConfig, Figures, Seals),
+        peers: Option<Peers>,
     ) -> Result<Self, LiveError> {
+        let stop = CancellationToken::new();
+        let sharing = config.lease.zip(peers).map(|(life, peers)| Sharing::new(life.0, peers, &figures));
+        let hold = if sharing.is_some() { Hold::until((1, Uuid::nil()), Duration::ZERO) } else { Hold::forever() };
+        let reign = Reign::new(Fenced::new(store.clone(), hold), stop.child_token());
         let live = Self(Arc::new(Parties {
             tenant,
             store,
             catalogue,
             config,
             figures,
+            seals,
+            sharing,
+            reign: RwLock::new(reign),
             channels: RwLock::default(),
             publications: RwLock::default(),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop,
         }));
-        let mut page = None;
-        loop {
-            let found = live.0.store.list(&documents::channels_prefix(&live.0.tenant), page).await?;
-            for object in found.objects {
-                match live.take_back(&object.key).await {
-                    Ok(()) => {}
-                    // One channel that cannot go on keeps nobody else, live or on demand.
-                    Err(LiveError::Restore(RestoreError::Document(error))) => {
-                        tracing::error!(error = %chain(&error), "a channel cannot go on, and is left out");
-                    }
-                    Err(LiveError::Store(error) | LiveError::Restore(RestoreError::Store(error)))
-                        if matches!(error, StoreError::NotFound { .. }) =>
-                    {
-                        tracing::error!(channel = %object.key, error = %chain(&error), "a channel cannot go on, and is left out");
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            page = found.next;
-            if page.is_none() {
-                return Ok(live);
-            }
+        match live.0.sharing {
+            Some(_) => live.try_conditions().await?,
+            None => live.restore_all().await?,
         }
-    }
-
-    /// Goes on with a channel that has not ended.
-    async fn take_back(&self, key: &str) -> Result<(), LiveError> {
-        let json = self.0.store.get(key, DOCUMENT_MAX_BYTES).await?;
-        let document: ChannelDocument = documents::read(key, &json).map_err(RestoreError::Document)?;
-        if document.is_ended {
-            // An older release left it here, or the process ended before it was put away. It is read here, too: a store that takes
-            // nothing now keeps nobody from playing.
-            if let Err(error) = self.put_away(&document).await {
-                tracing::warn!(channel = %document.id, error = %chain(&error), "an ended channel stays where starts look");
-            }
-            Ok(())
-        } else {
-            self.restore(document).await
-        }
-    }
-
-    async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {
-        let (mut tracks, mut sent, mut starts_ms) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let empty = Channel::of(document.clone(), BTreeMap::new());
-        for known in &document.tracks {
-            let name = known.track.name.clone();
-            let keys = self.keys(&empty, &name);
-            let forgotten = forgetting::read(&self.0.store, &keys).await?;
-            starts_ms.extend(forgotten.period_start_ms);
-            let segments = archive::segments(&self.0.store, &keys, &forgotten).await?;
-            archive::sweep(&self.0.store, &keys, (&forgotten, &segments)).await;
-            let ticks = u64::from(document.window_s) * u64::from(known.track.timescale);
-            let facts = known.track.clone();
-            let gap_ticks = (u64::from(facts.timescale) * u64::from(document.segment_ms) / 1000).max(1);
-            let window = archive::restore(
-                |first| window::Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks, first),
-                (&forgotten, &segments),
-                ticks,
-            );
-            let inits = known.inits.iter().filter_map(track::Init::stored).collect();
-            let mut track = Track::new(keys, facts, inits, window);
-            track.remember(&segments);
-            tracks.insert(name, Arc::new(track));
-            sent.push((known.clone(), segments));
-        }
-        let numbers_key = documents::numbers_key(&self.0.tenant, document.id, &document.media_version);
-        let first_unseen = match self.0.store.get(&numbers_key, DOCUMENT_MAX_BYTES).await {
-            Ok(json) => documents::read::<NumbersDocument>(&numbers_key, &json).map_err(RestoreError::Document)?.next,
-            // Nobody has sent to it, or a release that noted none was the last.
-            Err(StoreError::NotFound { .. }) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        let channel = Arc::new(Channel::going_on(document, tracks, first_unseen, self.0.config.drift_window.0));
-        channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent, starts_ms);
-        tracing::info!(channel = %channel.id, "a live channel goes on");
-        channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
-        self.channels().insert(channel.id, channel);
-        Ok(())
+        Ok(live)
     }
 
     /// Owns the tasks until `stop`; then it waits for what is being stored.
     pub(crate) async fn until(self, stop: CancellationToken) {
+        let left = CancellationToken::new();
+        let leaves = async {
+            self.leave(stop).await;
+            left.cancel();
+        };
+        tokio::join!(self.hold_lease(&left), leaves);
+    }
+
+    async fn leave(&self, stop: CancellationToken) {
         stop.cancelled().await;
         self.0.stop.cancel();
         let channels: Vec<_> = self.channels().values().cloned().collect();
@@ -284,8 +248,8 @@ impl Live {
     }
 
     fn keep(&self, channel: &Arc<Channel>, track: Arc<Track>) {
-        let (store, stop) = (self.0.store.clone(), self.0.stop.clone());
-        self.0.tasks.spawn(archive::keep(store, Arc::clone(channel), track, stop));
+        let reign = self.reign();
+        self.0.tasks.spawn(archive::keep(reign.store, Arc::clone(channel), track, reign.stop));
     }
 
     /// How long a viewer's request waits.
@@ -293,12 +257,16 @@ impl Live {
         self.0.config.patience.0
     }
 
-    /// The channel of that asset, if it is live.
+    /// The channel of that asset, if it is live, and this instance's.
     pub(crate) fn find(&self, asset: Uuid) -> Option<Arc<Channel>> {
+        if !self.is_held() {
+            return None;
+        }
         self.0.channels.read().unwrap_or_else(PoisonError::into_inner).get(&asset).cloned()
     }
 
     fn owned(&self, tenant: &str, id: Uuid) -> Result<Arc<Channel>, LiveError> {
+        self.held()?;
         self.find(id).filter(|_| tenant == self.0.tenant).ok_or(LiveError::NoChannel(id))
     }
 
@@ -312,16 +280,25 @@ impl Live {
             let shown = known.shown().await;
             let from = shown.source.as_ref().map(|source| &source.from);
             let ladder = shown.ladder.as_ref().map(|ladder| &ladder.rungs);
-            let is_same = (&shown.title, shown.segment_ms, shown.part_ms, shown.window_s, shown.keep_s, from, ladder)
-                == (
-                    &new.title,
-                    new.segment_ms,
-                    new.part_ms,
-                    new.window_s,
-                    new.keep_s,
-                    new.source.as_ref(),
-                    new.ladder.as_ref().map(|ladder| &ladder.rungs),
-                );
+            let is_same = (
+                &shown.title,
+                shown.segment_ms,
+                shown.part_ms,
+                shown.window_s,
+                shown.keep_s,
+                from,
+                ladder,
+                shown.encryption,
+            ) == (
+                &new.title,
+                new.segment_ms,
+                new.part_ms,
+                new.window_s,
+                new.keep_s,
+                new.source.as_ref(),
+                new.ladder.as_ref().map(|ladder| &ladder.rungs),
+                new.encryption,
+            );
             return if is_same { Ok(shown) } else { Err(LiveError::Taken(new.id)) };
         }
         if self.channels().len() >= self.0.config.channels_max {
@@ -351,17 +328,30 @@ impl Live {
         let key = fresh_key(new.id);
         let media_version: String = Uuid::new_v4().simple().to_string().chars().take(12).collect();
         let document = ChannelDocument::new(tenant, new, media_version, sha256_hex(&key));
+        // The key first: there is no moment in which nobody could encrypt.
+        let seal = self.sealed(new.id, new.encryption).await?;
         let stored_at = documents::channel_key(tenant, new.id);
-        let stored = self.0.store.put_if(&stored_at, documents::write(&document), DOCUMENT_TYPE, IfExists::Fail).await;
-        match stored {
-            Ok(_) => {}
-            Err(StoreError::PreconditionFailed { .. }) => return Err(LiveError::Taken(new.id)),
+        let store = self.store();
+        match store.put_new(&stored_at, documents::write(&document)).await {
+            Ok(()) => {}
+            Err(StoreError::PreconditionFailed { .. }) => {
+                self.held()?;
+                return Err(LiveError::Taken(new.id));
+            }
             Err(error) => return Err(error.into()),
         }
-        let channel = Arc::new(Channel::going_on(document, BTreeMap::new(), 0, self.0.config.drift_window.0));
+        let sealed = (seal, self.0.config.drift_window.0);
+        let channel = Arc::new(Channel::going_on(document, BTreeMap::new(), 0, sealed));
+        channel.belongs_to(store);
         self.channels().insert(new.id, Arc::clone(&channel));
         tracing::info!(channel = %new.id, "a live channel was made");
         Ok(Shown { key: Some(key), ..channel.shown().await })
+    }
+
+    /// What a channel goes out with; a key is made where it has none.
+    async fn sealed(&self, id: Uuid, encryption: Option<Encryption>) -> Result<Option<Seal>, LiveError> {
+        let Some(method) = encryption else { return Ok(None) };
+        Ok(Some(self.0.seals.sealed(&self.0.tenant, id, method).await?))
     }
 
     /// All channels of a tenant that have not ended, by their ids.
@@ -383,7 +373,7 @@ impl Live {
     pub(crate) async fn show(&self, tenant: &str, id: Uuid) -> Result<Shown, LiveError> {
         match self.owned(tenant, id) {
             Ok(channel) => Ok(channel.shown().await),
-            Err(_) if tenant == self.0.tenant => {
+            Err(LiveError::NoChannel(_)) if tenant == self.0.tenant => {
                 let document = self.document(id).await?.ok_or(LiveError::NoChannel(id))?;
                 Ok(Channel::of(document, BTreeMap::new()).shown().await)
             }
@@ -419,7 +409,7 @@ impl Live {
         change(&mut changed);
         if changed != *document {
             let key = documents::channel_key(&self.0.tenant, channel.id);
-            self.0.store.put(&key, documents::write(&changed), DOCUMENT_TYPE).await?;
+            self.store_of(channel).put(&key, documents::write(&changed)).await?;
             *document = changed;
         }
         Ok(())
@@ -428,7 +418,10 @@ impl Live {
     /// The channel that a key opens.
     pub(crate) async fn opened(&self, tenant: &str, key: &str) -> Result<Arc<Channel>, LiveError> {
         let id = key.get(..KEY_ID_LENGTH).and_then(|id| Uuid::try_parse(id).ok()).ok_or(LiveError::Key)?;
-        let channel = self.owned(tenant, id).map_err(|_| LiveError::Key)?;
+        let channel = self.owned(tenant, id).map_err(|error| match error {
+            LiveError::NotTaken(_) => error,
+            _ => LiveError::Key,
+        })?;
         let hashed = sha256_hex(key);
         // Both are digests: how long the comparison takes tells nothing of the key.
         if channel.document.lock().await.key_sha256 != hashed {

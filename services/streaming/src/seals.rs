@@ -78,6 +78,15 @@ pub(crate) enum SealError {
     },
 }
 
+// === impl SealError ===
+
+impl SealError {
+    /// Whether it may be another one in a moment.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Write { .. })
+    }
+}
+
 /// All keys. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Seals {
@@ -149,15 +158,26 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
-        if let Some(key) = self.key(asset, presentation).await? {
-            return Ok(Some(Seal { method, key }));
+        self.sealed(&presentation.tenant, asset, method).await.map(Some)
+    }
+
+    /// What an asset of `tenant` was sealed with in this way. A key that is gone is not made anew: what it closed stays closed.
+    pub(crate) async fn existing(&self, tenant: &str, asset: Uuid, method: Encryption) -> Result<Seal, Arc<SealError>> {
+        let key = self.key_of(tenant, asset).await?.ok_or(SealError::Document { asset })?;
+        Ok(Seal { method, key })
+    }
+
+    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none.
+    pub(crate) async fn sealed(&self, tenant: &str, asset: Uuid, method: Encryption) -> Result<Seal, Arc<SealError>> {
+        if let Some(key) = self.key_of(tenant, asset).await? {
+            return Ok(Seal { method, key });
         }
-        let document = key_document(&presentation.tenant, asset);
+        let document = key_document(tenant, asset);
         self.make(asset, &document).await?;
         // Not by way of what is known: a look that began before this write may still be under way there.
         let key = self.read(asset, &document).await?.ok_or(SealError::Document { asset })?;
         self.known.insert(asset, Some(key.clone())).await;
-        Ok(Some(Seal { method, key }))
+        Ok(Seal { method, key })
     }
 
     /// The seal of this tag, if it is one of the asset's, whatever its setting is now: who plays goes on.
@@ -180,7 +200,11 @@ impl Seals {
         asset: Uuid,
         presentation: &Presentation,
     ) -> Result<Option<ContentKey>, Arc<SealError>> {
-        let document = key_document(&presentation.tenant, asset);
+        self.key_of(&presentation.tenant, asset).await
+    }
+
+    async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<ContentKey>, Arc<SealError>> {
+        let document = key_document(tenant, asset);
         let found = self.known.try_get_with(asset, self.read(asset, &document)).await;
         if matches!(found, Ok(None)) {
             // It may be made at any time, also by another instance.

@@ -13,6 +13,8 @@ mod encrypted;
 mod live;
 #[path = "all/live_clock.rs"]
 mod live_clock;
+#[path = "all/live_encrypted.rs"]
+mod live_encrypted;
 #[path = "all/live_faults.rs"]
 mod live_faults;
 #[path = "all/live_forms.rs"]
@@ -23,6 +25,10 @@ mod live_keep;
 mod live_marks;
 #[path = "all/live_restart.rs"]
 mod live_restart;
+#[path = "all/live_spare.rs"]
+mod live_spare;
+#[path = "all/long.rs"]
+mod long;
 #[path = "all/multivariant.rs"]
 mod multivariant;
 #[path = "all/player.rs"]

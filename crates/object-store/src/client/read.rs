@@ -39,12 +39,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::TooLarge`], [`StoreError::Unavailable`].
     pub async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, StoreError> {
+        self.get_tagged(key, max_bytes).await.map(|(bytes, _)| bytes)
+    }
+
+    /// [`get`](Self::get), with the ETag of what was read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_tagged(&self, key: &str, max_bytes: u64) -> Result<(Bytes, String), StoreError> {
         let body = self.stream(key, None).await?;
         if body.size_bytes > max_bytes {
             let size_bytes = body.size_bytes;
             return Err(StoreError::TooLarge { operation: "get", key: key.to_owned(), size_bytes, max_bytes });
         }
-        body.collect_bytes().await
+        let etag = body.info.etag.clone();
+        Ok((body.collect_bytes().await?, etag))
     }
 
     /// Reads a range into memory: the caller's range is the limit. A range that goes beyond the end is cut off.

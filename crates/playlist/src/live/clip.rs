@@ -54,6 +54,7 @@ impl LiveMedia {
             is_over: true,
             reports: Vec::new(),
             date_ranges: self.date_ranges.iter().filter(is_within).cloned().collect(),
+            key: self.key.clone(),
             ..*self
         };
         clip.written(false, &ends)

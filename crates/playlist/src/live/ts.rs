@@ -2,9 +2,9 @@
 //! times, gaps and discontinuities are those of the other playlist.
 
 use super::{Content, HOLD_BACK_TARGETS, LiveMedia, line};
-use crate::PlaylistError;
 use crate::media::ts_segment_uri;
 use crate::time::{Seconds, Timestamp};
+use crate::{Key, PlaylistError};
 
 /// The version that `EXT-X-GAP` needs (section 8).
 const VERSION: u32 = 8;
@@ -32,6 +32,9 @@ impl LiveMedia {
             line(&mut text, format_args!("#EXT-X-SERVER-CONTROL:HOLD-BACK={hold_back_s}.0"));
         }
         self.sequences(&mut text);
+        if let Some(key) = &self.key {
+            line(&mut text, format_args!("{}", Key::tag(key)?));
+        }
         for (at, segment) in self.segments.iter().enumerate() {
             if matches!(segment.content, Content::UnderWay(_)) && !self.is_over {
                 continue;

@@ -1,8 +1,8 @@
 //! Playlists of live tracks: as text, against what rfc8216bis demands, and what viewers may wait for.
 
 use flame_playlist::{
-    BadDirectives, Content, Directives, LiveMedia, LivePart, LiveSegment, PlaylistError, Position, RenditionReport,
-    Wait, directives,
+    BadDirectives, Content, Directives, Key, LiveMedia, LivePart, LiveSegment, Method, PlaylistError, Position,
+    RenditionReport, Wait, directives,
 };
 use proptest::prelude::*;
 
@@ -40,7 +40,25 @@ fn live(segments: Vec<LiveSegment>) -> LiveMedia {
         is_over: false,
         reports: Vec::new(),
         date_ranges: Vec::new(),
+        key: None,
     }
+}
+
+#[test]
+fn a_key_stands_behind_each_init_segment_and_opens_none() {
+    let key =
+        Key { method: Method::Aes128, uri: "../../keys/ab".to_owned(), iv: None, format: None, versions: Vec::new() };
+    let mut segments: Vec<_> = (0..20).map(|at| segment(at * 2000, Content::Whole(parts(&[2000])))).collect();
+    (segments[18].init, segments[19].init) = (1, 1);
+    let media = LiveMedia { key: Some(key), ..live(segments) };
+    let text = media.playlist(true).unwrap();
+    let tag = "#EXT-X-KEY:METHOD=AES-128,URI=\"../../keys/ab\"\n";
+    assert!(text.contains(&format!("#EXT-X-MAP:URI=\"init.mp4\"\n{tag}#EXT-X-PROGRAM")), "{text}");
+    assert!(text.contains(&format!("#EXT-X-KEY:METHOD=NONE\n#EXT-X-MAP:URI=\"init-1.mp4\"\n{tag}")), "{text}");
+    assert_eq!(text.matches(tag).count(), 2);
+    assert!(!text.contains("SKIP"), "no delta of what is encrypted: {text}");
+    assert!(media.transport_streams().unwrap().contains(&format!("{tag}#EXT-X-PROGRAM")), "whole segments, too");
+    assert!(media.clip(NOON_S * 1000, NOON_S * 1000 + 4_000, "to=4s").unwrap().contains(tag));
 }
 
 fn at(number: u64, part: impl Into<Option<u64>>) -> Position {

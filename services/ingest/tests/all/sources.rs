@@ -208,6 +208,7 @@ async fn private_addresses_and_channels_without_a_source_are_refused() {
         keep_s: None,
         source: wrong,
         ladder: None,
+        encryption: None,
     };
     assert_eq!(stage.client.create_channel(&new).await.unwrap_err().status(), Some(422));
     let none = stage.channel().await.id;

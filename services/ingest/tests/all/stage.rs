@@ -112,6 +112,7 @@ impl Stage {
             keep_s: None,
             source,
             ladder,
+            encryption: None,
         };
         eventually(PATIENCE, || self.client.create_channel(&new)).await
     }

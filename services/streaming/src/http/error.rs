@@ -68,6 +68,7 @@ pub(super) fn of_recording(error: &RecordingError) -> Failure {
     match error {
         RecordingError::Missing(track) => missing(format_args!("track {track}")),
         RecordingError::Read { source, .. } => of_read(source, error),
+        RecordingError::Seal(source) => of_seal(source),
         RecordingError::Document(_) | RecordingError::Playlist { .. } => Failure::internal(error),
     }
 }
@@ -106,11 +107,14 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::Store(_) | LiveError::Restore(RestoreError::Store(_)) => {
             Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(&error)
         }
+        LiveError::Seal(source) => of_seal(source),
         LiveError::Catalogue(source) if source.is_transient() => {
             Failure::unavailable("the catalogue does not take the recording now; end the channel again", AWAY_RETRY_S)
                 .because(&error)
         }
-        LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => Failure::internal(&error),
+        LiveError::Conditions | LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => {
+            Failure::internal(&error)
+        }
     }
 }
 

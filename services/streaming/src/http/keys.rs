@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use flame_api::Problem;
+use flame_cmaf::encryption::ContentKey;
 use flame_service_host::{Failure, FailureResult, Path};
 
 use super::{State, error};
@@ -40,15 +41,24 @@ pub(super) async fn key(
 async fn sent(state: &State, asset: &str, key: &str, method: &Method) -> FailureResult<Response<Body>> {
     let asset = names::asset(asset).map_err(error::of_name)?;
     let missing = || Failure::not_found(format_args!("key {key} of asset {asset}"));
+    // The catalogue hears of a channel when it ends.
+    if let Some(channel) = state.live.find(asset).filter(|channel| channel.seal.is_some() || !channel.is_ended()) {
+        let known = channel.seal.as_ref().map(|seal| &seal.key).filter(|known| hex::encode(known.id) == key);
+        return Ok(handed_out(known.ok_or_else(missing)?, method));
+    }
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(missing)?;
     let known = state.seals.key(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
     let known = known.filter(|known| hex::encode(known.id) == key).ok_or_else(missing)?;
+    Ok(handed_out(&known, method))
+}
+
+fn handed_out(known: &ContentKey, method: &Method) -> Response<Body> {
     let body = if *method == Method::HEAD { Body::empty() } else { Body::from(known.secret.to_vec()) };
     let response = Response::builder()
         .status(StatusCode::OK)
         .header(header::CONTENT_TYPE, "application/octet-stream")
         .header(header::CONTENT_LENGTH, known.secret.len())
         .header(header::CACHE_CONTROL, NO_STORE);
-    Ok(response.body(body).expect("the head is made of valid parts"))
+    response.body(body).expect("the head is made of valid parts")
 }

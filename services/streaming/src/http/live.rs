@@ -11,12 +11,13 @@ use flame_service_host::{Failure, FailureResult};
 use super::media::TS_TYPE;
 use super::multivariant::{CACHE_CONTROL, MPD_TYPE, PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
-use super::{State, error};
-use crate::derived::Product;
+use super::{State, error, sealed};
+use crate::derived::{self, Order, Product, Sealing};
 use crate::live::span::{Asked, Span, SpanError};
 use crate::live::view::{self, View};
 use crate::live::{Channel, Following, Octets, Track, Waited};
-use crate::names::{File, TrackName};
+use crate::names::{File, SealTag, TrackName};
+use crate::seals::Seal;
 use crate::steering::Ways;
 
 /// Media type of what is or was live.
@@ -35,10 +36,19 @@ fn blocking(target_duration_s: u64) -> String {
 }
 
 /// The channel and the track, if that is where the name leads.
-pub(super) fn find(state: &State, name: &TrackName) -> Option<(Arc<Channel>, Arc<Track>)> {
-    let channel = state.live.find(name.asset).filter(|channel| channel.media_version == name.version)?;
-    let track = channel.track(&name.track)?;
-    Some((channel, track))
+///
+/// # Errors
+/// The channel is encrypted, and the tag is not that of its key.
+pub(super) fn find(
+    state: &State,
+    name: &TrackName,
+    tag: Option<SealTag>,
+) -> FailureResult<Option<(Arc<Channel>, Arc<Track>)>> {
+    let channel = state.live.find(name.asset).filter(|channel| channel.media_version == name.version);
+    let Some(channel) = channel else { return Ok(None) };
+    sealed::fits(channel.seal.as_ref(), name, tag)?;
+    let track = channel.track(&name.track);
+    Ok(track.map(|track| (channel, track)))
 }
 
 /// The playlist of a live track, as soon as it has what is asked for.
@@ -60,11 +70,12 @@ pub(super) async fn playlist(
         directives(query.unwrap_or_default()).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let target = channel.target_duration_s().ok_or_else(|| error::not_begun(channel.id))?;
     if let Some(wanted) = wait {
-        match track.wait(wanted, state.live.patience()).await {
+        match track.wait(wanted, channel.first_unseen(), state.live.patience()).await {
             Waited::Come => {}
             Waited::TooFar => return Err(too_far(wanted)),
             Waited::Late => return Err(late(target)),
         }
+        still_here(state, &channel)?;
     }
     // What came meanwhile may be longer than anything before.
     let target = channel.target_duration_s().unwrap_or(target);
@@ -72,6 +83,13 @@ pub(super) async fn playlist(
         channel.playlist(&name.track, &track, target, skip).map_err(|refusal| Failure::internal(&refusal))?;
     let cache_control = if wait.is_some() { blocking(target) } else { plain(target) };
     Ok(answer(&document, PLAYLIST_TYPE, &cache_control, method, headers))
+}
+
+/// What was waited for may have come to another instance meanwhile.
+fn still_here(state: &State, channel: &Channel) -> FailureResult<()> {
+    let is_here = channel.is_ended() || state.live.find(channel.id).is_some();
+    let detail = || format!("channel {} is another instance's of this service by now", channel.id);
+    if is_here { Ok(()) } else { Err(Failure::unavailable(detail(), 1)) }
 }
 
 fn too_far(wanted: Position) -> Failure {
@@ -94,16 +112,21 @@ pub(super) async fn part(
 ) -> FailureResult<Response<Body>> {
     if track.part(number, part).is_none() && track.is_announced(number, part) {
         let wanted = Position { number, part: Some(part) };
-        let waited = track.wait(wanted, state.live.patience()).await;
+        let waited = track.wait(wanted, channel.first_unseen(), state.live.patience()).await;
         if waited == Waited::Late {
             return Err(late(u64::from(channel.segment_ms).div_ceil(1000)));
         }
+        still_here(state, &channel)?;
     }
-    let found = track.part(number, part);
-    let octets = found.ok_or_else(|| {
-        error::missing(format_args!("part {number}.{part}: it is not held any more, or has not come"))
-    })?;
-    send(state, octets, method, headers).await
+    let missing = || error::missing(format_args!("part {number}.{part}: it is not held any more, or has not come"));
+    match (&channel.seal, track.part(number, part)) {
+        (None, Some(octets)) => send(state, octets, method, headers).await,
+        (Some(seal), Some(Octets::Held(bytes, sha256))) => {
+            let made = derived::sealed_part(&bytes, &sha256, (number, part), seal);
+            Ok(held((&made.bytes, &made.identity), MEDIA_TYPE, IMMUTABLE, (method, headers)))
+        }
+        (Some(_), Some(Octets::Stored(..))) | (_, None) => Err(missing()),
+    }
 }
 
 /// A file of a live track: a segment, a part, an I-frame, the end of a clip. Init segments are the caller's.
@@ -113,12 +136,15 @@ pub(super) async fn file(
     (file, query): (File, Option<&str>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let track = &found.1;
+    let (track, seal) = (&found.1, found.0.seal.clone());
     let missing = |number: u64| error::missing(format_args!("segment {number}"));
     let (number, product) = match file {
         File::Part(number, at) => return part(state, found, (number, at), request).await,
         File::Segment(number) => match asked(query)?.and_then(Asked::end_ms) {
             Some(to_ms) => (number, Product::Until { to_ms, is_ts: false }),
+            // Of what is encrypted as a whole there is nothing before it is whole, but parts.
+            None if seal.is_some() && track.is_under_way(number) => return Err(missing(number)),
+            None if seal.is_some() => (number, Product::Whole),
             None if track.is_under_way(number) => return Ok(under_way(state, Arc::clone(track), number, request.0)),
             None => {
                 return send(state, track.segment(number).ok_or_else(|| missing(number))?, request.0, request.1).await;
@@ -132,17 +158,24 @@ pub(super) async fn file(
         File::Init(_) => return Err(error::missing("file of what is live")),
     };
     let octets = track.init_of(number).zip(track.segment(number)).ok_or_else(|| missing(number))?;
-    derived(state, octets, (number, product), request).await
+    let order = Order { product, sealing: seal.map(|seal| sealing(seal, file)) };
+    derived(state, octets, (number, order), request).await
+}
+
+/// The seal of a file, with the number that it has in its playlist.
+pub(super) fn sealing(seal: Seal, file: File) -> Sealing {
+    Sealing { seal, sequence: sealed::sequence(file) }
 }
 
 /// Something that is made of a segment of what is or was live.
 pub(super) async fn derived(
     state: &State,
     (init, segment): (Octets, Octets),
-    (number, product): (u64, Product),
+    (number, order): (u64, Order),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let made = state.workshop.of_sent((&init, &segment), number, product).await;
+    let product = order.product;
+    let made = state.workshop.of_sent((&init, &segment), number, order).await;
     let made = made.map_err(|error| error::of_derive(&error))?;
     let media_type = if product.is_ts() { TS_TYPE } else { MEDIA_TYPE };
     Ok(held((&made.bytes, &made.identity), media_type, IMMUTABLE, request))
@@ -250,7 +283,7 @@ pub(super) fn multivariant(
         Some(_) if container == Container::TransportStream => return Err(no_ts_clip()),
         Some(asked) => {
             let (views, span) = clip_of(channel, asked)?;
-            view::multivariant((&channel.media_version, container), &views, Some(span), ways)
+            view::multivariant((&channel.shown_version(), container), &views, Some(span), ways)
         }
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
@@ -264,6 +297,9 @@ pub(super) fn mpd(
     ways: &Ways,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
+    if channel.seal.is_some() {
+        return Err(error::missing("DASH of a channel that is encrypted as `aes-128`"));
+    }
     let Some(asked) = asked(query)? else {
         let document = channel.mpd(ways).ok_or_else(|| error::not_begun(channel.id))?;
         let document = document.map_err(|refusal| Failure::internal(&refusal))?;

@@ -63,7 +63,7 @@ pub(super) async fn playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+    if let Some(found) = live::find(&state, &name, tag)? {
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
     if let Some(text) = TextName::of(&name) {
@@ -72,10 +72,10 @@ pub(super) async fn playlist(
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     match find(&state, &name).await? {
-        Stored::Recording(recording) if seal.is_none() => {
+        Stored::Recording(recording) => {
+            sealed::of_recording(&recording, &name, tag)?;
             recorded::playlist(&recording, query.as_deref(), (&method, &headers))
         }
-        Stored::Recording(_) => Err(error::missing(format_args!("track {name}"))),
         stored => {
             let clip = clip_of(query.as_deref())?;
             listed(&stored, Container::FragmentedMp4, (clip, seal.as_ref()), (&method, &headers))
@@ -112,7 +112,7 @@ pub(super) async fn ts_playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+    if let Some(found) = live::find(&state, &name, tag)? {
         return live::transport_streams(&found, query.as_deref(), (&method, &headers));
     }
     if let Some(text) = TextName::of(&name) {
@@ -121,9 +121,8 @@ pub(super) async fn ts_playlist(
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     let found = find(&state, &name).await?;
-    if let Stored::Recording(recording) = &found
-        && seal.is_none()
-    {
+    if let Stored::Recording(recording) = &found {
+        sealed::of_recording(recording, &name, tag)?;
         return recorded::transport_streams(recording, query.as_deref(), (&method, &headers));
     }
     let clip = clip_of(query.as_deref())?;
@@ -155,14 +154,13 @@ pub(super) async fn iframes(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+    if let Some(found) = live::find(&state, &name, tag)? {
         return live::iframes(&found, (&method, &headers));
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     let stored = find(&state, &name).await?;
-    if let Stored::Recording(recording) = &stored
-        && seal.is_none()
-    {
+    if let Stored::Recording(recording) = &stored {
+        sealed::of_recording(recording, &name, tag)?;
         return recorded::iframes(recording, (&method, &headers));
     }
     let key = seal.map(|seal| seal.listed(TO_ASSET, Container::FragmentedMp4));
@@ -227,7 +225,7 @@ async fn send_init(
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let missing = || error::missing(format_args!("init segment {number} of track {name}"));
-    if let Some((_, track)) = live::find(state, name).filter(|_| tag.is_none()) {
+    if let Some((_, track)) = live::find(state, name, tag)? {
         return live::send(state, track.init(number).ok_or_else(missing)?, method, headers).await;
     }
     let seal = sealed::seal(state, name, tag).await?;
@@ -249,8 +247,9 @@ async fn send_init(
             Ok(held((track.movie.init(), &track.identity), track.media_type(), IMMUTABLE, (method, headers)))
         }
         Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
-        Stored::Recording(_) if seal.is_some() => Err(missing()),
         Stored::Recording(recording) => {
+            sealed::of_recording(&recording, name, tag)?;
+            // It is never encrypted as `aes-128`: without a vector of its own nothing says how.
             live::send(state, recording.init(number).ok_or_else(missing)?, method, headers).await
         }
     }
@@ -307,14 +306,13 @@ pub(super) async fn segment(
         return send_init(&state, (&name, tag), number, request).await;
     }
     let missing = || error::missing(format_args!("{segment} of track {name}"));
-    if let Some(found) = live::find(&state, &name).filter(|_| tag.is_none()) {
+    if let Some(found) = live::find(&state, &name, tag)? {
         return live::file(&state, found, (file, query.as_deref()), request).await;
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     let found = find(&state, &name).await?;
-    if let Stored::Recording(recording) = &found
-        && seal.is_none()
-    {
+    if let Stored::Recording(recording) = &found {
+        sealed::of_recording(recording, &name, tag)?;
         return recorded::file(&state, recording, (file, query.as_deref()), request).await?.ok_or_else(missing);
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);

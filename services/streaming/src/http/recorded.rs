@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::IMMUTABLE;
 use super::{State, error, live};
-use crate::derived::Product;
+use crate::derived::{Order, Product};
 use crate::live::Recording;
 use crate::live::span::{Asked, Span};
 use crate::live::view::{self, View};
@@ -66,9 +66,11 @@ pub(super) async fn file(
     (file, query): (File, Option<&str>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
+    let seal = recording.seal.clone();
     let (number, product) = match file {
         File::Segment(number) => match live::asked(query)?.and_then(Asked::end_ms) {
             Some(to_ms) => (number, Product::Until { to_ms, is_ts: false }),
+            None if seal.is_some() => (number, Product::Whole),
             None => {
                 let Some(octets) = recording.segment(number) else { return Ok(None) };
                 return live::send(state, octets, request.0, request.1).await.map(Some);
@@ -82,7 +84,8 @@ pub(super) async fn file(
         File::Init(_) | File::Part(..) => return Ok(None),
     };
     let Some(octets) = recording.init_of(number).zip(recording.segment(number)) else { return Ok(None) };
-    live::derived(state, octets, (number, product), request).await.map(Some)
+    let order = Order { product, sealing: seal.map(|seal| live::sealing(seal, file)) };
+    live::derived(state, octets, (number, order), request).await.map(Some)
 }
 
 /// The multivariant playlist of a recording, or of a clip of it.
@@ -93,12 +96,15 @@ pub(super) async fn multivariant(
     (query, container): (Option<&str>, Container),
     ways: &Ways,
 ) -> FailureResult<Document> {
-    let views = views(state, asset, presentation, version).await?;
+    let recordings = recordings(state, asset, presentation, version).await?;
+    let views = views(&recordings);
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
     if span.is_some() && container == Container::TransportStream {
         return Err(live::no_ts_clip());
     }
-    view::multivariant((&version.name, container), &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
+    let seal = recordings.iter().find_map(|recording| recording.seal.as_ref());
+    let shown = seal.map_or_else(|| version.name.clone(), |seal| seal.version(&version.name));
+    view::multivariant((&shown, container), &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
 }
 
 /// The MPD of a recording, or of a clip of it.
@@ -109,7 +115,11 @@ pub(super) async fn mpd(
     query: Option<&str>,
     ways: &Ways,
 ) -> FailureResult<Document> {
-    let views = views(state, asset, presentation, version).await?;
+    let recordings = recordings(state, asset, presentation, version).await?;
+    if recordings.iter().any(|recording| recording.seal.is_some()) {
+        return Err(error::missing("DASH of a recording that is encrypted as `aes-128`"));
+    }
+    let views = views(&recordings);
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
     mpd_of(&version.name, &views, span, ways)
 }
@@ -128,16 +138,20 @@ fn span_of(asked: Asked, views: &[Arc<View>]) -> FailureResult<Span> {
     span.map_err(|refusal| live::no_clip(&refusal))
 }
 
-async fn views(
+fn views(recordings: &[Arc<Recording>]) -> Vec<Arc<View>> {
+    recordings.iter().map(|recording| Arc::clone(&recording.view)).collect()
+}
+
+async fn recordings(
     state: &State,
     asset: Uuid,
     presentation: &Presentation,
     version: &Version,
-) -> FailureResult<Vec<Arc<View>>> {
-    let view = async |name: &str| {
+) -> FailureResult<Vec<Arc<Recording>>> {
+    let recording = async |name: &str| {
         let name = TrackName { asset, version: version.name.clone(), track: name.to_owned() };
         let recording = state.recordings.get(&presentation.tenant, &name).await;
-        recording.map(|recording| Arc::clone(&recording.view)).map_err(|error| error::of_recording(&error))
+        recording.map_err(|error| error::of_recording(&error))
     };
-    try_join_all(version.tracks.iter().map(|facts| view(&facts.name))).await
+    try_join_all(version.tracks.iter().map(|facts| recording(&facts.name))).await
 }

@@ -7,6 +7,7 @@ use flame_service_host::FailureResult;
 
 use super::{State, error};
 use crate::derived::{Order, Product, Sealing};
+use crate::live::Recording;
 use crate::names::{self, File, SealTag, TrackName};
 use crate::seals::Seal;
 
@@ -29,12 +30,33 @@ pub(super) async fn seal(state: &State, name: &TrackName, tag: Option<SealTag>) 
     Ok(Some(seal))
 }
 
-/// What has to be made; `None` where the stored octets are the answer.
-pub(super) fn order(file: File, product: Option<Product>, seal: Option<Seal>) -> Option<Order> {
-    let sequence = match file {
+/// Whether what was live can be had by a URL with this tag: one that is encrypted says so itself, whatever the catalogue says, and has no other.
+pub(super) fn of_recording(recording: &Recording, name: &TrackName, tag: Option<SealTag>) -> FailureResult<()> {
+    fits(recording.seal.as_ref(), name, tag)
+}
+
+/// The same of a channel.
+pub(super) fn fits(seal: Option<&Seal>, name: &TrackName, tag: Option<SealTag>) -> FailureResult<()> {
+    match (seal.map(Seal::tag), tag) {
+        (None, None) => Ok(()),
+        (Some(seal), Some(tag)) if seal == tag => Ok(()),
+        (Some(_), None) => Err(error::encrypted(name.asset)),
+        (Some(_) | None, Some(tag)) => {
+            Err(error::missing(format_args!("version {}-{tag} of asset {}", name.version, name.asset)))
+        }
+    }
+}
+
+/// The number of a file in its playlist.
+pub(super) fn sequence(file: File) -> u64 {
+    match file {
         File::Segment(number) | File::Ts(number) | File::Keyframe(number) | File::Part(number, _) => number,
         File::Init(number) => number.into(),
-    };
-    let sealing = seal.map(|seal| Sealing { seal, sequence });
+    }
+}
+
+/// What has to be made; `None` where the stored octets are the answer.
+pub(super) fn order(file: File, product: Option<Product>, seal: Option<Seal>) -> Option<Order> {
+    let sealing = seal.map(|seal| Sealing { seal, sequence: sequence(file) });
     (product.is_some() || sealing.is_some()).then(|| Order { product: product.unwrap_or(Product::Whole), sealing })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use flame_object_store::{Store, StoreError};
+use flame_object_store::StoreError;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,7 @@ use super::channel::Channel;
 use super::documents::{
     self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, SegmentDocument, TrackKeys,
 };
+use super::fence::Fenced;
 use super::forgetting::{self, ForgottenDocument};
 use super::track::Track;
 use super::window::{Segment, State, Window};
@@ -23,7 +24,6 @@ use super::window::{Segment, State, Window};
 const PAUSE: Duration = Duration::from_secs(1);
 /// Media type of segments, parts and init segments of pictures; those of sound are the same boxes.
 const SEGMENT_TYPE: &str = "video/mp4";
-const DOCUMENT_TYPE: &str = "application/json";
 
 /// What was stored cannot be taken back.
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ pub(crate) enum RestoreError {
 }
 
 /// Stores what becomes whole until the track is over, or until `stop`: then the rest, as far as the store takes it at once.
-pub(super) async fn keep(store: Store, channel: Arc<Channel>, track: Arc<Track>, stop: CancellationToken) {
+pub(super) async fn keep(store: Fenced, channel: Arc<Channel>, track: Arc<Track>, stop: CancellationToken) {
     let (mut block, window_s) = (Block::default(), channel.window_s);
     loop {
         match flush(&store, &track, window_s, &mut block).await {
@@ -64,19 +64,19 @@ pub(super) async fn keep(store: Store, channel: Arc<Channel>, track: Arc<Track>,
     }
 }
 
-async fn last(store: &Store, track: &Track, window_s: u32, block: &mut Block) {
+async fn last(store: &Fenced, track: &Track, window_s: u32, block: &mut Block) {
     if let Err(error) = flush(store, track, window_s, block).await {
         tracing::error!(track = %track.keys.blocks(), %error, "the last of a live track is lost: it could not be stored");
     }
 }
 
 /// Stores all that is whole, gaps by the block.
-async fn flush(store: &Store, track: &Track, window_s: u32, block: &mut Block) -> Result<(), StoreError> {
+async fn flush(store: &Fenced, track: &Track, window_s: u32, block: &mut Block) -> Result<(), StoreError> {
     loop {
         let (documents, bytes) = next(&track.window());
         let Some(first) = documents.first() else { return Ok(()) };
         if let Some(bytes) = bytes {
-            store.put(&track.keys.segment(first.number), bytes, SEGMENT_TYPE).await?;
+            store.put_media(&track.keys.segment(first.number), bytes, SEGMENT_TYPE).await?;
         }
         block.add(store, &track.keys, &documents).await?;
         track.forgetting.lock().await.amounts.add(&documents, track.timescale());
@@ -99,8 +99,8 @@ fn next(window: &Window) -> (Vec<SegmentDocument>, Option<Bytes>) {
 }
 
 /// Stores an init segment.
-pub(super) async fn put_init(store: &Store, keys: &TrackKeys, number: u32, bytes: Bytes) -> Result<(), StoreError> {
-    store.put(&keys.init(number), bytes, SEGMENT_TYPE).await.map(drop)
+pub(super) async fn put_init(store: &Fenced, keys: &TrackKeys, number: u32, bytes: Bytes) -> Result<(), StoreError> {
+    store.put_init(&keys.init(number), bytes, SEGMENT_TYPE).await
 }
 
 /// The block that segments are added to now.
@@ -114,7 +114,7 @@ struct Block {
 
 impl Block {
     /// Adds what belongs to one block.
-    async fn add(&mut self, store: &Store, keys: &TrackKeys, more: &[SegmentDocument]) -> Result<(), StoreError> {
+    async fn add(&mut self, store: &Fenced, keys: &TrackKeys, more: &[SegmentDocument]) -> Result<(), StoreError> {
         let Some(first) = more.first().map(|first| first.number) else { return Ok(()) };
         let number = first / BLOCK_SEGMENTS;
         if self.number != Some(number) {
@@ -136,13 +136,34 @@ impl Block {
         self.segments.retain(|known| known.number < first);
         self.segments.extend_from_slice(more);
         let document = documents::write(&BlockDocument::new(self.segments.clone()));
-        store.put(&keys.block(number), document, DOCUMENT_TYPE).await.map(drop)
+        store.put(&keys.block(number), document).await
     }
+}
+
+/// [`segments`] once no predecessor writes to the last block any more.
+pub(super) async fn seized_segments(
+    store: &Fenced,
+    keys: &TrackKeys,
+    forgotten: &ForgottenDocument,
+) -> Result<Vec<SegmentDocument>, RestoreError> {
+    let (mut last, mut page) = (None, None);
+    loop {
+        let found = store.list(&keys.blocks(), page).await?;
+        last = found.objects.into_iter().map(|object| object.key).max().max(last);
+        page = found.next;
+        if page.is_none() {
+            break;
+        }
+    }
+    if let Some(last) = last {
+        store.seize(&last, DOCUMENT_MAX_BYTES).await?;
+    }
+    segments(store, keys, forgotten).await
 }
 
 /// All segments that are kept of a track, oldest first, each with a number of its own and without a hole between them.
 pub(super) async fn segments(
-    store: &Store,
+    store: &Fenced,
     keys: &TrackKeys,
     forgotten: &ForgottenDocument,
 ) -> Result<Vec<SegmentDocument>, RestoreError> {
@@ -169,7 +190,7 @@ pub(super) async fn segments(
 /// nobody or for other media. There is one at most, the next one that the blocks do not name. What the store does not delete now it may
 /// delete at the next start.
 pub(super) async fn sweep(
-    store: &Store,
+    store: &Fenced,
     keys: &TrackKeys,
     (forgotten, segments): (&ForgottenDocument, &[SegmentDocument]),
 ) {
@@ -183,7 +204,7 @@ pub(super) async fn sweep(
     }
 }
 
-async fn delete_if_there(store: &Store, key: &str) -> Result<(), StoreError> {
+async fn delete_if_there(store: &Fenced, key: &str) -> Result<(), StoreError> {
     if store.head(key).await?.is_some() {
         store.delete(key).await?;
         tracing::info!(key, "a segment was deleted that a process stored and did not name before it died");
@@ -192,7 +213,7 @@ async fn delete_if_there(store: &Store, key: &str) -> Result<(), StoreError> {
 }
 
 /// The same of a track without blocks, whose first number is anybody's guess. Where there are several, it is the blocks that are missing.
-async fn delete_the_one(store: &Store, keys: &TrackKeys) -> Result<(), StoreError> {
+async fn delete_the_one(store: &Fenced, keys: &TrackKeys) -> Result<(), StoreError> {
     let objects = store.list(&keys.folder(), None).await?.objects;
     let segments: Vec<_> = objects.into_iter().filter(|object| keys.is_segment(&object.key)).collect();
     match segments.as_slice() {

@@ -1,15 +1,16 @@
 //! One live channel: its tracks, who sends to it, and the document that outlives this process.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use flame_api::live::{Channel as Shown, ChannelState, LadderStanding, LiveTerms, LiveTrack, Mark, SourceStanding};
-use flame_playlist::{Container, DateRange, PlaylistError, RenditionReport, date_ranges_since};
+use flame_playlist::{Container, DateRange, Key, PlaylistError, RenditionReport, date_ranges_since};
 use uuid::Uuid;
 
 use super::clock::Clock;
 use super::documents::{ChannelDocument, TrackDocument, TrackKeys};
+use super::fence::Fenced;
 use super::manifest::Manifest;
 use super::marks;
 use super::standby::Standby;
@@ -17,10 +18,13 @@ use super::track::{Init, Track};
 use super::view;
 use super::window::Window;
 use crate::presentation::Document;
+use crate::seals::Seal;
 use crate::steering::Ways;
 
 /// Whole segments of one track after which those that have none are not waited for.
 const WAITED_FOR_SEGMENTS: usize = 3;
+/// From a track's playlist to what belongs to the channel.
+const TO_CHANNEL: &str = "../../";
 
 /// A channel. What never changes is public; the rest is behind locks.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(crate) struct Channel {
     pub(crate) window_s: u32,
     /// How long media is kept while it goes on; without an end where nothing is said.
     pub(crate) keep_s: Option<u32>,
+    /// What its media goes out with, if it is encrypted.
+    pub(crate) seal: Option<Seal>,
     /// The document as it is in the store; held while it is written.
     pub(super) document: tokio::sync::Mutex<ChannelDocument>,
     tracks: RwLock<BTreeMap<String, Arc<Track>>>,
@@ -49,6 +55,8 @@ pub(crate) struct Channel {
     pub(super) marking: tokio::sync::Mutex<()>,
     marks: RwLock<Arc<Vec<Mark>>>,
     standby: Mutex<Option<Arc<Standby>>>,
+    /// The store for as long as it is this instance's.
+    pub(super) store: OnceLock<Fenced>,
     /// What was said last of its source.
     pub(super) source: Mutex<Option<SourceStanding>>,
     /// The same of its ladder.
@@ -71,10 +79,10 @@ impl Channel {
         document: ChannelDocument,
         tracks: BTreeMap<String, Arc<Track>>,
         first_unseen: u64,
-        drift_window: Duration,
+        (seal, drift_window): (Option<Seal>, Duration),
     ) -> Self {
         let clock = Clock::new(drift_window);
-        Self { first_unseen, noted: tokio::sync::Mutex::new(first_unseen), clock, ..Self::of(document, tracks) }
+        Self { first_unseen, noted: tokio::sync::Mutex::new(first_unseen), clock, seal, ..Self::of(document, tracks) }
     }
 
     pub(super) fn of(document: ChannelDocument, tracks: BTreeMap<String, Arc<Track>>) -> Self {
@@ -87,6 +95,7 @@ impl Channel {
             part_ms: document.part_ms,
             window_s: document.window_s,
             keep_s: document.keep_s,
+            seal: None,
             first_unseen: 0,
             noted: tokio::sync::Mutex::new(0),
             marking: tokio::sync::Mutex::new(()),
@@ -98,6 +107,7 @@ impl Channel {
             clock: Clock::new(Duration::MAX),
             manifest: Mutex::default(),
             standby: Mutex::default(),
+            store: OnceLock::new(),
             source: Mutex::default(),
             ladder: Mutex::default(),
         }
@@ -125,6 +135,7 @@ impl Channel {
             source: self.shown_source(&document),
             ladder: self.shown_ladder(&document),
             clock: self.clock.shown().filter(|_| standing.publication.is_some()),
+            encryption: document.encryption,
             created_at: document.created_at,
         }
     }
@@ -242,10 +253,22 @@ impl Channel {
         self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0).max(self.first_unseen)
     }
 
+    /// It is written to that store only.
+    pub(super) fn belongs_to(&self, store: Fenced) {
+        // It is said once, when it is made.
+        let _ = self.store.set(store);
+    }
+
+    /// The first number of which nobody saw anything before this process.
+    pub(crate) fn first_unseen(&self) -> u64 {
+        self.first_unseen
+    }
+
     /// An empty track of it.
     pub(super) fn new_track(&self, keys: TrackKeys, facts: LiveTrack, first_number: u64) -> Track {
         let gap_ticks = u64::from(facts.timescale) * u64::from(self.segment_ms) / 1000;
-        let window = Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks.max(1), first_number);
+        let mut window = Window::new(facts.timescale, u64::from(facts.part_ticks), gap_ticks.max(1), first_number);
+        window.seal(listed_key(self.seal.as_ref()));
         Track::new(keys, facts, Vec::new(), window)
     }
 
@@ -329,10 +352,20 @@ impl Channel {
             .collect()
     }
 
+    /// The version of its media in URLs.
+    pub(crate) fn shown_version(&self) -> String {
+        self.seal.as_ref().map_or_else(|| self.media_version.clone(), |seal| seal.version(&self.media_version))
+    }
+
     /// The multivariant playlist in a form; `None` while not every track has a whole segment.
     pub(crate) fn multivariant(&self, container: Container, ways: &Ways) -> Option<Result<Document, PlaylistError>> {
-        Some(view::multivariant((&self.media_version, container), &self.views()?, None, ways))
+        Some(view::multivariant((&self.shown_version(), container), &self.views()?, None, ways))
     }
+}
+
+/// As the playlists of its tracks say it; whole segments are opened alike in all forms.
+pub(super) fn listed_key(seal: Option<&Seal>) -> Option<Key> {
+    seal.map(|seal| seal.listed(TO_CHANNEL, Container::FragmentedMp4))
 }
 
 #[cfg(test)]
@@ -359,6 +392,7 @@ mod tests {
             keep_s: None,
             source: None,
             ladder: None,
+            encryption: None,
         };
         let document = ChannelDocument::new("default", &new, "0123456789ab".to_owned(), "0".repeat(64));
         let channel = Channel::of(document, BTreeMap::new());

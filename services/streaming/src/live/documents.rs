@@ -3,6 +3,7 @@
 //! ```text
 //! {tenant}/channels/{id}.json                                  the channel, until it has ended
 //! {tenant}/channels-ended/{id}.json                            the same from then on: no start of the service reads it
+//! {tenant}/live-owner.json                                     which instance owns the channels, where several share them
 //! {tenant}/live/{id}/{version}/numbers.json                    numbers that may have been seen
 //! {tenant}/live/{id}/{version}/{track}/init.mp4, init-1.mp4 …  init segments
 //! {tenant}/live/{id}/{version}/{track}/{n}.m4s                 segments, one object each
@@ -15,6 +16,7 @@
 mod keys;
 
 use flame_api::live::{LiveLadder, LiveTrack, Mark, Source};
+use flame_api::metadata::Encryption;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -31,8 +33,10 @@ const VERSION: u32 = 1;
 const IN_BLOCKS: u32 = 2;
 /// That of blocks with a run of gaps.
 const WITH_RUNS: u32 = 3;
-/// The newest that is read: that of channels which do not keep all, and of what is left of them.
-pub(crate) const NEWEST: u32 = 4;
+/// That of channels which do not keep all, and of what is left of them.
+pub(crate) const LEFT_OVER: u32 = 4;
+/// The newest that is read: that of channels and recordings which go out encrypted. An older release would give them away.
+pub(crate) const NEWEST: u32 = 5;
 /// The most numbers that a run of gaps, or a hole, can stand for.
 const RUN_MAX: u64 = 1_000_000;
 /// Segments of a block.
@@ -75,6 +79,9 @@ pub(crate) struct ChannelDocument {
     /// What transcode is to make of what comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ladder: Option<LiveLadder>,
+    /// How its media goes out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// One track of a channel.
@@ -118,6 +125,9 @@ pub(crate) struct RecordingDocument {
     /// What came before the segments, where it is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forgotten: Option<ForgottenDocument>,
+    /// How it goes out, whatever the catalogue says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption: Option<Encryption>,
 }
 
 /// One segment.
@@ -250,6 +260,16 @@ pub(crate) fn ended_key(tenant: &str, id: Uuid) -> String {
     format!("{tenant}/channels-ended/{id}.json")
 }
 
+/// Which instance owns the channels of a tenant.
+pub(crate) fn lease_key(tenant: &str) -> String {
+    format!("{tenant}/live-owner.json")
+}
+
+/// What a start writes to see whether the store keeps conditions.
+pub(crate) fn conditions_key(tenant: &str) -> String {
+    format!("{tenant}/live-owner.try")
+}
+
 /// Which numbers of a channel may have been seen.
 pub(crate) fn numbers_key(tenant: &str, id: Uuid, media_version: &str) -> String {
     format!("{tenant}/live/{id}/{media_version}/numbers.json")
@@ -271,8 +291,12 @@ impl ChannelDocument {
         key_sha256: String,
     ) -> Self {
         Self {
-            // What an older release would go on with as if all were there, it leaves out.
-            version: if new.keep_s.is_some() { NEWEST } else { VERSION },
+            // What an older release would go on with as if all were there, or in the clear, it leaves out.
+            version: match (new.encryption, new.keep_s) {
+                (Some(_), _) => NEWEST,
+                (None, Some(_)) => LEFT_OVER,
+                (None, None) => VERSION,
+            },
             id: new.id,
             tenant: tenant.to_owned(),
             title: new.title.clone(),
@@ -290,6 +314,7 @@ impl ChannelDocument {
             source: new.source.clone(),
             source_is_over: false,
             ladder: new.ladder.clone(),
+            encryption: new.encryption,
         }
     }
 }
@@ -320,7 +345,16 @@ impl RecordingDocument {
         segments: Vec<SegmentDocument>,
         marks: Vec<Mark>,
     ) -> Self {
-        Self { version: VERSION, target_duration_s, track, segments, blocks: None, marks, forgotten: None }
+        Self {
+            version: VERSION,
+            target_duration_s,
+            track,
+            segments,
+            blocks: None,
+            marks,
+            forgotten: None,
+            encryption: None,
+        }
     }
 
     /// The same of a track of which this is not kept.
@@ -328,7 +362,15 @@ impl RecordingDocument {
         if forgotten.next == 0 {
             return self;
         }
-        Self { version: NEWEST, forgotten: Some(forgotten), ..self }
+        Self { version: LEFT_OVER, forgotten: Some(forgotten), ..self }
+    }
+
+    /// The same of a track that goes out so.
+    pub(crate) fn sealed(self, encryption: Option<Encryption>) -> Self {
+        match encryption {
+            Some(_) => Self { version: NEWEST, encryption, ..self },
+            None => self,
+        }
     }
 
     /// The same without its segments, which are in their blocks.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::documents::{self, ChannelDocument, RecordingDocument, SegmentDocument};
-use super::{Channel, DOCUMENT_TYPE, Live, LiveError, Track, archive, catalogued, forgetting};
+use super::{Channel, Live, LiveError, Track, archive, catalogued, forgetting};
 
 /// How long a channel that has ended is still served from memory: until then everybody knows the recording.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -22,7 +22,11 @@ pub(crate) const CHAIN: &str = "live";
 impl Live {
     /// Ends a channel: what was sent becomes a recording, and its asset plays like others.
     pub(crate) async fn end(&self, tenant: &str, id: Uuid) -> Result<Shown, LiveError> {
-        let Ok(channel) = self.owned(tenant, id) else { return self.show(tenant, id).await };
+        let channel = match self.owned(tenant, id) {
+            Ok(channel) => channel,
+            Err(LiveError::NoChannel(_)) => return self.show(tenant, id).await,
+            Err(error) => return Err(error),
+        };
         channel.ended();
         self.0.figures.rests(&channel);
         self.publications().retain(|_, other| other.id != id);
@@ -38,7 +42,7 @@ impl Live {
             tracing::warn!(channel = %id, %error, "the document of a channel that ended stays where starts look");
         }
         tracing::info!(channel = %id, "a live channel ended");
-        let (live, stop) = (self.clone(), self.0.stop.clone());
+        let (live, stop) = (self.clone(), self.reign().stop);
         self.0.tasks.spawn(async move {
             tokio::select! { () = tokio::time::sleep(FAREWELL) => {}, () = stop.cancelled() => {} }
             live.channels().remove(&id);
@@ -49,8 +53,8 @@ impl Live {
     /// Moves the document of a channel that has ended to where no start of the service looks. Repeating it changes nothing.
     pub(super) async fn put_away(&self, document: &ChannelDocument) -> Result<(), LiveError> {
         let key = documents::ended_key(&self.0.tenant, document.id);
-        self.0.store.put(&key, documents::write(document), DOCUMENT_TYPE).await?;
-        self.0.store.delete(&documents::channel_key(&self.0.tenant, document.id)).await?;
+        self.store().put(&key, documents::write(document)).await?;
+        self.store().delete(&documents::channel_key(&self.0.tenant, document.id)).await?;
         Ok(())
     }
 
@@ -62,22 +66,23 @@ impl Live {
         for track in channel.tracks() {
             self.flushed(&track).await?;
         }
+        let (store, encryption) = (self.store_of(channel), channel.document.lock().await.encryption);
         // All begin alike: where the oldest media of one is.
-        let forgotten = forgetting::settle(&self.0.store, channel).await?;
+        let forgotten = forgetting::settle(&store, channel).await?;
         for ((track, document), forgotten) in channel.tracks().into_iter().zip(channel.track_documents()).zip(forgotten)
         {
-            let segments = archive::segments(&self.0.store, &track.keys, &forgotten).await?;
+            let segments = archive::segments(&store, &track.keys, &forgotten).await?;
             if segments.is_empty() {
                 continue;
             }
             let recording = RecordingDocument::new(target_duration_s, document, segments, marks.to_vec());
-            let recording = recording.without(forgotten);
+            let recording = recording.without(forgotten).sealed(encryption);
             let written = if recording.segments.len() > self.0.config.recording_inline_segments {
                 documents::write(&recording.in_blocks())
             } else {
                 documents::write(&recording)
             };
-            self.0.store.put(&track.keys.recording(), written, DOCUMENT_TYPE).await?;
+            store.put(&track.keys.recording(), written).await?;
             recordings.push(recording);
         }
         Ok(recordings)
@@ -118,6 +123,7 @@ impl Live {
         let catalogue = self.0.catalogue.for_tenant(&self.0.tenant);
         let id = channel.id;
         let mut is_there = true;
+        self.held()?;
         if let Err(refused) = catalogue.create_asset(&asset).await {
             let Some(found) = Self::is_recording(&catalogue, &document, refused).await? else {
                 tracing::warn!(channel = %id, "the channel's id was that of an asset that is gone: it ends without a recording");
@@ -136,6 +142,7 @@ impl Live {
         tracks.sort_by_key(|track| track.kind == TrackKind::Audio);
         let version =
             NewVersion { job_id: None, chain: CHAIN.to_owned(), tracks, thumbnails: None, conditioning: None };
+        self.held()?;
         match catalogue.publish_version(id, &channel.media_version, &version).await {
             Ok(_) => Ok(()),
             Err(refused) if refused.status() == Some(404) && !is_there => Ok(()),

@@ -54,7 +54,7 @@ impl Live {
     /// Lets it take over when the first one falls silent, as long as it is heard itself.
     async fn attend(self, channel: Arc<Channel>, standby: Arc<Standby>) {
         let (failover, silence) = (self.0.config.failover.0, self.0.config.silence.0);
-        let publication = standby.publication;
+        let (publication, stop) = (standby.publication, self.reign().stop);
         while self.standby(&channel, publication).is_some() && !channel.is_ended() {
             if standby.silent_for() > silence {
                 tracing::warn!(channel = %channel.id, %publication, ?silence, "nothing comes of who stands by: it is over");
@@ -79,7 +79,7 @@ impl Live {
                 }
             }
             let pause = failover.max(Duration::from_millis(20)) / LOOKS;
-            tokio::select! { () = tokio::time::sleep(pause) => {}, () = self.0.stop.cancelled() => return }
+            tokio::select! { () = tokio::time::sleep(pause) => {}, () = stop.cancelled() => return }
         }
     }
 }

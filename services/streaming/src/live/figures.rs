@@ -1,7 +1,7 @@
 //! What live channels measure: `/metrics`. No key is in it; channels are few, and one that ends or rests is in it no more.
 
 use flame_service_host::metrics::Metrics;
-use prometheus::{IntGaugeVec, Opts};
+use prometheus::{IntGauge, IntGaugeVec, Opts};
 
 use super::channel::Channel;
 
@@ -10,6 +10,8 @@ use super::channel::Channel;
 pub(crate) struct Figures {
     clock_ppm: IntGaugeVec,
     correction_ms: IntGaugeVec,
+    /// Whether this instance owns the channels that it shares with others.
+    pub(super) is_owner: IntGauge,
 }
 
 // === impl Figures ===
@@ -25,9 +27,15 @@ impl Figures {
                 "live_clock_correction_milliseconds",
                 "What is added to media times to have the wall's, milliseconds",
             ),
+            is_owner: IntGauge::new(
+                "live_owner",
+                "1 where this instance owns the live channels that it shares with others",
+            )
+            .expect("the name is valid"),
         };
         host.register(figures.clock_ppm.clone());
         host.register(figures.correction_ms.clone());
+        host.register(figures.is_owner.clone());
         figures
     }
 

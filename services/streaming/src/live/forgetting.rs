@@ -9,15 +9,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_object_store::{Store, StoreError};
+use flame_object_store::StoreError;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::DOCUMENT_TYPE;
 use super::amounts::Amounts;
 use super::archive::RestoreError;
 use super::channel::Channel;
-use super::documents::{self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, NEWEST, SegmentDocument, TrackKeys};
+use super::documents::{
+    self, BLOCK_SEGMENTS, BlockDocument, DOCUMENT_MAX_BYTES, LEFT_OVER, SegmentDocument, TrackKeys,
+};
+use super::fence::Fenced;
 use super::track::Track;
 
 /// How long deleting one block may take: nothing of its track is stored meanwhile.
@@ -71,7 +73,14 @@ struct Limit {
 impl Default for ForgottenDocument {
     /// Nothing is.
     fn default() -> Self {
-        Self { version: NEWEST, next: 0, discontinuities: 0, keyframes: 0, origin_ticks: None, period_start_ms: None }
+        Self {
+            version: LEFT_OVER,
+            next: 0,
+            discontinuities: 0,
+            keyframes: 0,
+            origin_ticks: None,
+            period_start_ms: None,
+        }
     }
 }
 
@@ -82,7 +91,7 @@ impl ForgottenDocument {
         // A block may end with the track, and a process within it: what is counted is not counted again.
         let fresh = || segments.iter().filter(|segment| segment.end_number() > self.next);
         Self {
-            version: NEWEST,
+            version: LEFT_OVER,
             next: segments.iter().map(SegmentDocument::end_number).max().unwrap_or(0).max(self.next),
             discontinuities: self.discontinuities
                 + fresh().map(|segment| u64::from(segment.is_discontinuity)).sum::<u64>(),
@@ -129,7 +138,7 @@ impl Limit {
 }
 
 /// What is not kept of a track.
-pub(super) async fn read(store: &Store, keys: &TrackKeys) -> Result<ForgottenDocument, RestoreError> {
+pub(super) async fn read(store: &Fenced, keys: &TrackKeys) -> Result<ForgottenDocument, RestoreError> {
     let key = keys.forgotten();
     match store.get(&key, DOCUMENT_MAX_BYTES).await {
         Ok(json) => Ok(documents::read(&key, &json)?),
@@ -138,8 +147,16 @@ pub(super) async fn read(store: &Store, keys: &TrackKeys) -> Result<ForgottenDoc
     }
 }
 
+/// From here on no predecessor writes down that it forgot something.
+pub(super) async fn seize(store: &Fenced, keys: &TrackKeys) -> Result<(), StoreError> {
+    match store.seize(&keys.forgotten(), DOCUMENT_MAX_BYTES).await {
+        Ok(_) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Deletes the oldest block of a track, if the channel does not keep it; one at a time, because nothing is stored meanwhile.
-pub(super) async fn forget(store: &Store, channel: &Channel, track: &Track) -> Result<(), RestoreError> {
+pub(super) async fn forget(store: &Fenced, channel: &Channel, track: &Track) -> Result<(), RestoreError> {
     let Some(keep_s) = channel.keep_s else { return Ok(()) };
     let mut forgetting = track.forgetting.lock().await;
     let Forgetting { amounts, due } = &mut *forgetting;
@@ -176,7 +193,7 @@ pub(super) async fn forget(store: &Store, channel: &Channel, track: &Track) -> R
 }
 
 /// What is not kept of each track of a channel that has ended: all begin with the same block, so that none begins without the others.
-pub(super) async fn settle(store: &Store, channel: &Channel) -> Result<Vec<ForgottenDocument>, RestoreError> {
+pub(super) async fn settle(store: &Fenced, channel: &Channel) -> Result<Vec<ForgottenDocument>, RestoreError> {
     let mut all = Vec::new();
     for track in channel.tracks() {
         // What is being deleted now is awaited; nothing more is once the channel has ended.
@@ -211,7 +228,7 @@ enum Oldest {
 /// Deletes the oldest block, if `limit` lets it go. `ends` says how much there was when a block ended, `periods` when the Period began in which
 /// a time lies, milliseconds since 1970.
 async fn forget_one(
-    store: &Store,
+    store: &Fenced,
     track: &Track,
     limit: Limit,
     (ends, periods): (&(impl Fn(u64) -> Option<u64> + Sync), &(impl Fn(u64) -> Option<u64> + Sync)),
@@ -237,7 +254,7 @@ async fn forget_one(
                 return Ok(Oldest::Stays { block, end_ms: if limit.is_past(end_ms) { 0 } else { end_ms } });
             }
             let forgotten = documents::write(&forgotten.and(&segments, periods(wall_ms)));
-            store.put(&keys.forgotten(), forgotten, DOCUMENT_TYPE).await?;
+            store.put(&keys.forgotten(), forgotten).await?;
         }
         let media = segments.iter().filter(|segment| !segment.is_gap()).map(|segment| keys.segment(segment.number));
         let media: Vec<_> = media.collect();

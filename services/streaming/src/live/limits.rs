@@ -1,6 +1,7 @@
 //! Bounds of what channels and publishers may ask for. Pure.
 
 use flame_api::live::{LiveTrack, NewChannel, RUNGS_MAX, Source};
+use flame_api::metadata::Encryption;
 
 use super::LiveError;
 
@@ -31,6 +32,13 @@ pub(super) fn check(new: &NewChannel) -> Result<(), LiveError> {
     // The catalogue, which gets it when the channel ends, takes none.
     if new.title.chars().any(char::is_control) {
         return Err(LiveError::Bounds("`title` must hold no control characters".to_owned()));
+    }
+    if new.encryption == Some(Encryption::SampleAes) {
+        return Err(LiveError::Bounds(
+            "`encryption` of a channel is `aes-128`: with `sample-aes` each init segment and each part would have to be made anew, and hls.js \
+             opens no such part"
+                .to_owned(),
+        ));
     }
     if let Some(ladder) = &new.ladder {
         let is_size = |side: &u32| RUNG_SIDES.contains(side);

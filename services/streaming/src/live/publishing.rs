@@ -36,9 +36,7 @@ impl Live {
     /// The same of somebody who may, without a look at the key.
     pub(super) async fn begin(&self, channel: Arc<Channel>, new: &NewPublication) -> Result<Publication, LiveError> {
         let id = channel.id;
-        if self.0.stop.is_cancelled() {
-            return Err(NotTaken::Shut.into());
-        }
+        self.check()?;
         limits::check_tracks(channel.part_ms, &new.tracks)?;
         let new_tracks = new.tracks.iter().filter(|track| channel.track(&track.name).is_none()).count();
         if channel.tracks().len() + new_tracks > TRACKS_MAX {
@@ -54,9 +52,7 @@ impl Live {
         if channel.is_ended() {
             return Err(LiveError::Ended(id));
         }
-        if self.0.stop.is_cancelled() {
-            return Err(NotTaken::Shut.into());
-        }
+        self.check()?;
         let first_number = channel.next_number();
         // Whoever has the channel now keeps it where this one cannot go on.
         for track in new.tracks.iter().filter_map(|track| channel.track(&track.name)) {
@@ -92,9 +88,10 @@ impl Live {
         }
         let key = documents::numbers_key(&self.0.tenant, channel.id, &channel.media_version);
         let document = documents::write(&NumbersDocument::new(next + NOTED_AHEAD));
-        let written = self.0.store.put(&key, document, super::DOCUMENT_TYPE);
+        let store = self.store_of(channel);
+        let written = store.put(&key, document);
         match tokio::time::timeout(NOTED_WITHIN, written).await {
-            Ok(Ok(_)) => *noted = next + NOTED_AHEAD,
+            Ok(Ok(())) => *noted = next + NOTED_AHEAD,
             Ok(Err(error)) => tracing::warn!(channel = %channel.id, %error, "the numbers that are used are not noted"),
             Err(_) => tracing::warn!(channel = %channel.id, "the numbers that are used are not noted in time"),
         }
@@ -110,7 +107,7 @@ impl Live {
             }
             let key = documents::numbers_key(&self.0.tenant, channel.id, &channel.media_version);
             let document = documents::write(&NumbersDocument::new(next));
-            if let Err(error) = self.0.store.put(&key, document, super::DOCUMENT_TYPE).await {
+            if let Err(error) = self.store().put(&key, document).await {
                 tracing::warn!(channel = %channel.id, %error, "the last number is not noted: a few will be left out");
             }
         }
@@ -127,7 +124,7 @@ impl Live {
 
     /// Ends a publication of which nothing comes any more: its door died without a word.
     async fn listen(self, channel: Arc<Channel>, publication: Uuid) {
-        let silence = self.0.config.silence.0;
+        let (silence, stop) = (self.0.config.silence.0, self.reign().stop);
         while channel.is_sent_by(publication) {
             let left = silence.saturating_sub(channel.silent_for());
             if left.is_zero() {
@@ -135,7 +132,7 @@ impl Live {
                 self.unpublish(publication);
                 return;
             }
-            tokio::select! { () = tokio::time::sleep(left) => {}, () = self.0.stop.cancelled() => return }
+            tokio::select! { () = tokio::time::sleep(left) => {}, () = stop.cancelled() => return }
         }
     }
 
@@ -161,15 +158,14 @@ impl Live {
                 "a track has {INITS_MAX} init segments at most: begin another channel"
             )));
         }
-        let (init, is_new) = track.add_init(bytes.clone())?;
+        let (init, _) = track.add_init(bytes.clone())?;
         let number = init.number;
         match self.standby(&channel, publication) {
             Some(standby) => standby.init(name, init),
             None => track.begin_with(number),
         }
-        if is_new {
-            archive::put_init(&self.0.store, &track.keys, number, bytes).await?;
-        }
+        // Also where it is known: it may not have been stored the last time.
+        archive::put_init(&self.store_of(&channel), &track.keys, number, bytes).await?;
         let tracks = channel.track_documents();
         self.write(&channel, |document| document.tracks = tracks).await
     }
@@ -194,7 +190,15 @@ impl Live {
         let coming = if standby.is_some() { channel.next_number() } else { channel.next_number().max(number) };
         if channel.noted.try_lock().is_ok_and(|noted| *noted < coming.saturating_add(NOTED_MARGIN)) {
             let (live, channel, next) = (self.clone(), Arc::clone(&channel), coming);
-            self.0.tasks.spawn(async move { live.note_numbers(&channel, next).await });
+            if self.peers().is_some() {
+                // A successor begins behind what is noted: nothing that is not may be seen.
+                live.note_numbers(&channel, next).await;
+                if *channel.noted.lock().await <= next {
+                    return Err(NotTaken::Shut.into());
+                }
+            } else {
+                self.0.tasks.spawn(async move { live.note_numbers(&channel, next).await });
+            }
         }
         let (mut arrival, mut body, mut at) = (Arrival::new(defaults), body.into_data_stream(), 0);
         let silence = self.0.config.silence.0;
@@ -208,6 +212,7 @@ impl Live {
                     Some(standby) => standby.chunk(&channel, name, (number, at), chunk)?,
                     None if !channel.is_sent_by(publication) => return Err(LiveError::NoPublication(publication)),
                     None => {
+                        self.check()?;
                         channel.hears();
                         channel.takes(&track, (number, at), chunk)?;
                     }

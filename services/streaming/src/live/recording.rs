@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use moka::future::Cache;
 use thiserror::Error;
 
+use super::channel::listed_key;
 use super::documents::{
     self, BlockDocument, DOCUMENT_MAX_BYTES, DocumentError, RecordingDocument, SegmentDocument, TrackKeys,
 };
@@ -17,6 +18,7 @@ use super::track::Octets;
 use super::view::View;
 use crate::names::TrackName;
 use crate::presentation::Document;
+use crate::seals::{Seal, SealError, Seals};
 use crate::store::{MediaStore, ReadError};
 
 /// Memory of a segment of a kept recording, for the cache's weights.
@@ -36,6 +38,8 @@ pub(crate) struct Recording {
     /// None for a gap.
     segments: Box<[Option<Object>]>,
     inits: Box<[Object]>,
+    /// What it goes out with, if it is encrypted.
+    pub(crate) seal: Option<Seal>,
 }
 
 /// An object: its length, and its SHA-256.
@@ -59,6 +63,9 @@ pub(crate) enum RecordingError {
     /// It cannot be used.
     #[error(transparent)]
     Document(#[from] DocumentError),
+    /// Its key cannot be had, so nothing of it goes out.
+    #[error(transparent)]
+    Seal(#[from] Arc<SealError>),
     /// It makes no playlist.
     #[error("the recording of track {track} makes no playlist")]
     Playlist {
@@ -74,6 +81,7 @@ pub(crate) enum RecordingError {
 #[derive(Debug, Clone)]
 pub(crate) struct Recordings {
     store: MediaStore,
+    seals: Seals,
     kept: Cache<TrackName, Arc<Recording>>,
 }
 
@@ -81,14 +89,14 @@ pub(crate) struct Recordings {
 
 impl Recordings {
     /// An empty cache in front of `store`, for at most `max_bytes`.
-    pub(crate) fn new(store: MediaStore, max_bytes: u64) -> Self {
+    pub(crate) fn new(store: MediaStore, seals: Seals, max_bytes: u64) -> Self {
         let weight = |_: &TrackName, recording: &Arc<Recording>| {
             let bytes = recording.playlist.text.len()
                 + recording.view.weight_bytes()
                 + SEGMENT_BYTES * recording.segments.len();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self { store, kept: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
+        Self { store, seals, kept: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
     }
 
     /// The recording of a track of `tenant`.
@@ -111,7 +119,11 @@ impl Recordings {
         let segments = documents::each(document.segments);
         document.segments = segments.map_err(|what| DocumentError::Inconsistent { key: key.clone(), what })?;
         document.check(&key)?;
-        let recording = Recording::of(keys, &document);
+        let seal = match document.encryption {
+            Some(method) => Some(self.seals.existing(tenant, name.asset, method).await?),
+            None => None,
+        };
+        let recording = Recording::of(keys, &document, seal);
         recording.map(Arc::new).map_err(|source| RecordingError::Playlist { track: name.clone(), source })
     }
 
@@ -140,7 +152,7 @@ impl Recordings {
 // === impl Recording ===
 
 impl Recording {
-    fn of(keys: TrackKeys, document: &RecordingDocument) -> Result<Self, PlaylistError> {
+    fn of(keys: TrackKeys, document: &RecordingDocument, seal: Option<Seal>) -> Result<Self, PlaylistError> {
         let facts = &document.track.track;
         let forgotten = document.forgotten.clone().unwrap_or_default();
         let begins = document.segments.first().filter(|_| forgotten.next > 0);
@@ -161,6 +173,7 @@ impl Recording {
             reports: Vec::new(),
             // They were checked when they were made; without them it plays all the same.
             date_ranges: date_ranges_since(&marks::date_ranges(&document.marks).unwrap_or_default(), from_ms),
+            key: listed_key(seal.as_ref()),
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
         let segment =
@@ -183,6 +196,7 @@ impl Recording {
             view: Arc::new(view),
             segments: document.segments.iter().map(segment).collect(),
             inits: document.track.inits.iter().map(|init| (init.size_bytes, digest(&init.sha256))).collect(),
+            seal,
         })
     }
 

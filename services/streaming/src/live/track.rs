@@ -278,16 +278,16 @@ impl Track {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the playlist has `wanted`.
-    pub(crate) async fn wait(&self, wanted: Position, patience: Duration) -> Waited {
+    /// Waits until the playlist has `wanted`. What lies before `first_unseen` may have been seen, of another process: it is not too far ahead.
+    pub(crate) async fn wait(&self, wanted: Position, first_unseen: u64, patience: Duration) -> Waited {
         let mut changes = self.changes.subscribe();
         let waits = async {
             loop {
                 changes.borrow_and_update();
                 match self.window().waits_for(wanted) {
                     Wait::Over => return Waited::Come,
-                    Wait::TooFar => return Waited::TooFar,
-                    Wait::On => {}
+                    Wait::TooFar if wanted.number > first_unseen => return Waited::TooFar,
+                    Wait::TooFar | Wait::On => {}
                 }
                 if changes.changed().await.is_err() {
                     return Waited::Come;

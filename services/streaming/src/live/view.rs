@@ -199,8 +199,17 @@ impl View {
         })
     }
 
+    /// Whether a list of its I-frames can be written: behind a key there is no place for another init segment.
+    fn lists_iframes(&self) -> bool {
+        let segments = &self.media.segments;
+        self.media.key.is_none() || segments.windows(2).all(|pair| pair[0].init == pair[1].init)
+    }
+
     /// What its I-frames cost; `None` where there are none.
     fn iframes_bandwidth(&self) -> Option<Bandwidth> {
+        if !self.lists_iframes() {
+            return None;
+        }
         let (mut bytes, mut ticks, mut peak_bps) = (0_u64, 0_u64, 0);
         for (_, keyframe, lasting) in self.pictures() {
             bytes += u64::from(keyframe.size_bytes);
@@ -213,6 +222,9 @@ impl View {
     /// The playlist of its I-frames; `None` where there are none.
     pub(crate) fn iframes(&self) -> Option<Result<Document, PlaylistError>> {
         // A discontinuity in front of a segment without a picture stands in front of the next one.
+        if !self.lists_iframes() {
+            return None;
+        }
         let mut frames = Vec::new();
         let mut last: Option<usize> = None;
         for (number, (at, keyframe, duration_ticks)) in (self.keyframes_before..).zip(self.pictures()) {
@@ -240,7 +252,8 @@ impl View {
             target_duration_s: self.media.target_duration_s.max(longest_s),
             is_over: self.media.is_over,
         };
-        let media = IframeMedia { timescale: self.media.timescale, frames, key: None, live: Some(live) };
+        let key = self.media.key.clone();
+        let media = IframeMedia { timescale: self.media.timescale, frames, key, live: Some(live) };
         Some(iframe_playlist(&media).map(Document::new))
     }
 

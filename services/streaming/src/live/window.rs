@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use flame_cmaf::arriving::{Chunk, SYNC_SAMPLES_MAX};
-use flame_playlist::{Content, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait};
+use flame_playlist::{Content, Key, LiveMedia, LivePart, LiveSegment, Position, RenditionReport, Wait};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -48,6 +48,8 @@ pub(crate) struct Window {
     is_over: bool,
     /// This process stops: another one goes on.
     is_shut: bool,
+    /// How it goes out.
+    key: Option<Key>,
 }
 
 /// A segment.
@@ -152,7 +154,13 @@ impl Window {
             wall_offset_ms: 0,
             is_over: false,
             is_shut: false,
+            key: None,
         }
+    }
+
+    /// It goes out so.
+    pub(crate) fn seal(&mut self, key: Option<Key>) {
+        self.key = key;
     }
 
     /// Takes back what was stored of a segment.
@@ -389,6 +397,7 @@ impl Window {
             is_over: self.is_over,
             reports: Vec::new(),
             date_ranges: Vec::new(),
+            key: self.key.clone(),
         }
     }
 

@@ -58,12 +58,12 @@ async fn multivariant(world: &World, asset: Uuid, says: &str) -> String {
 }
 
 /// What stands between quotes behind this.
-fn quoted<'a>(text: &'a str, behind: &str) -> &'a str {
+pub fn quoted<'a>(text: &'a str, behind: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("{behind}=\"")).unwrap_or_else(|| panic!("no {behind} in {text}"));
     rest.split_once('"').unwrap().0
 }
 
-fn opened(secret: &[u8], number: u64, sealed: &[u8]) -> Vec<u8> {
+pub fn opened(secret: &[u8], number: u64, sealed: &[u8]) -> Vec<u8> {
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_128, secret).unwrap()).unwrap();
     let iv = FixedLength::from(&u128::from(number).to_be_bytes());
     let mut bytes = sealed.to_vec();

@@ -118,6 +118,7 @@ pub async fn channel(world: &World) -> Channel {
         keep_s: None,
         source: None,
         ladder: None,
+        encryption: None,
     };
     let answer = world.http.post(world.url("channels")).json(&new).send().await.unwrap();
     assert_eq!(answer.status(), 201);

@@ -170,7 +170,8 @@ impl World {
             store.access_key,
             store.secret_key.expose(),
         );
-        std::fs::write(&file, text).unwrap();
+        let lease = self.config.live.lease.map(|lease| format!("[live]\nlease = \"{}ms\"\n", lease.0.as_millis()));
+        std::fs::write(&file, text + &lease.unwrap_or_default()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_flame-streaming")).arg(&file).stderr(Stdio::null()).spawn();
         self.program = Some(Program { child: child.expect("the program starts"), address });
         eventually(DEADLINE, || async {
@@ -178,6 +179,27 @@ impl World {
             answer.map(drop).map_err(|error| error.to_string())
         })
         .await;
+    }
+
+    /// Stops the program, or lets it go on: `-STOP`, `-CONT`.
+    pub fn signal(&self, signal: &str) {
+        let id = self.program_id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// The process of the program.
+    pub fn program_id(&self) -> u32 {
+        self.program.as_ref().expect("it runs").child.id()
+    }
+
+    /// What an instance beside this one is told.
+    pub fn config(&self) -> Config {
+        self.config.clone()
+    }
+
+    /// It ends as it should.
+    pub async fn stop_streaming(&mut self) {
+        self.streaming.take().unwrap().stop().await;
     }
 
     pub async fn get(&self, path: &str) -> reqwest::Response {

@@ -83,6 +83,7 @@ fn live_media(ranges: impl Strategy<Value = Vec<DateRange>>) -> impl Strategy<Va
                 is_over,
                 reports: reports.into_iter().enumerate().map(report).collect(),
                 date_ranges,
+                key: None,
             }
         },
     )

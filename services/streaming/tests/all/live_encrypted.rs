@@ -1,0 +1,184 @@
+//! Encrypted channels: what opens their segments and parts, and that nothing of them goes out in the clear, in no form, before and after the end.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use bytes::Bytes;
+use flame_api::live::Channel;
+use flame_test_kit::eventually;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::encrypted::{opened, quoted};
+use crate::live::{Encoder, NOON_TICKS, open, publish, send};
+use crate::live_forms::text;
+use crate::world::{DEADLINE, World, problem};
+
+/// So many octets of a sample in a row are no accident.
+const RUN: usize = 48;
+
+async fn create(world: &World, encryption: &str) -> reqwest::Response {
+    let new = json!({
+        "id": Uuid::new_v4(), "title": "Secret", "segment_ms": 2000, "part_ms": 500, "window_s": 30, "encryption": encryption,
+    });
+    world.http.post(world.url("channels")).json(&new).send().await.unwrap()
+}
+
+/// What was sent, and under which name it goes out.
+struct Sent {
+    channel: Channel,
+    sealed: String,
+    secret: Vec<u8>,
+    segments: Vec<Bytes>,
+    /// Of the segment that is under way, or was.
+    parts: Vec<Bytes>,
+}
+
+impl Sent {
+    /// Everything that is there by a clear name is refused; what is there by the other one opens, and shows nothing.
+    async fn is_closed(&self, world: &World, has_parts: bool) {
+        let Self { channel, sealed, .. } = self;
+        let next = self.segments.len();
+        let files =
+            ["index.m3u8", "ts.m3u8", "iframes.m3u8", "init.mp4", "0.m4s", "0.ts", "i0.m4s", "2.m4s", "0.0.m4s"];
+        let files = files.into_iter().map(str::to_owned);
+        let more = [format!("{next}.0.m4s"), format!("{next}.m4s"), "1.m4s?to=2026-11-26T12:00:03Z".to_owned()];
+        for name in files.chain(more) {
+            let answer = world.get(&format!("{}/{}/v/{name}", channel.id, channel.version)).await;
+            assert_eq!(answer.status(), 404, "{name}");
+            assert_eq!(problem(answer).await.0, "encrypted", "{name}");
+            let other = world.get(&format!("{}/{}-00000000/v/{name}", channel.id, channel.version)).await;
+            assert_eq!(other.status(), 404, "{name} of another key");
+        }
+        for name in ["manifest.mpd", "thumbnails.vtt", "poster.jpg", "manifest.mpd?from=1s&to=3s"] {
+            assert_eq!(world.get(&format!("{}/{name}", channel.id)).await.status(), 404, "{name}");
+        }
+        for (number, segment) in self.segments.iter().enumerate() {
+            let answer = world.get(&format!("{sealed}/v/{number}.m4s")).await;
+            assert_eq!(answer.status(), 200, "{number}");
+            assert_eq!(opened(&self.secret, number as u64, &answer.bytes().await.unwrap()), *segment, "{number}");
+        }
+        if has_parts {
+            for (at, part) in self.parts.iter().enumerate() {
+                let answer = world.get(&format!("{sealed}/v/{next}.{at}.m4s")).await;
+                assert_eq!(answer.status(), 200, "{next}.{at}");
+                assert_eq!(opened(&self.secret, next as u64, &answer.bytes().await.unwrap()), *part, "{next}.{at}");
+            }
+        }
+        let names = ["0.m4s", "0.ts", "i0.m4s", "i5.m4s", "1.m4s?to=2026-11-26T12:00:03Z"].map(str::to_owned);
+        let parts = (0..4).map(|at| format!("{next}.{at}.m4s")).chain([format!("{next}.m4s"), "2.3.m4s".to_owned()]);
+        for name in names.into_iter().chain(parts) {
+            let answer = world.ask(Method::GET, &format!("{sealed}/v/{name}"), &[]).await;
+            let octets = answer.bytes().await.unwrap_or_default();
+            let is_bare = octets.windows(RUN).any(|run| run.iter().all(|octet| *octet == run[0]));
+            assert!(!is_bare, "{name} shows a sample");
+        }
+        let iframes = text(world, &format!("{sealed}/v/iframes.m3u8")).await;
+        assert!(iframes.contains("#EXT-X-KEY:METHOD=AES-128"), "{iframes}");
+        let query = "?from=2026-11-26T12:00:01Z&to=2026-11-26T12:00:03Z";
+        let clip = text(world, &format!("{sealed}/v/index.m3u8{query}")).await;
+        assert!(clip.contains("#EXT-X-KEY:METHOD=AES-128"), "{clip}");
+        for form in [String::new(), query.to_owned()] {
+            let multivariant = text(world, &format!("{}/index.m3u8{form}", channel.id)).await;
+            let (_, version) = sealed.split_once('/').unwrap();
+            assert!(multivariant.contains(&format!("{version}/v/index.m3u8")), "{multivariant}");
+            assert!(!multivariant.contains(&format!("{}/", channel.version)), "{multivariant}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_encrypted_channel_goes_out_in_the_clear_before_or_after_its_end() {
+    let mut world = World::start_with(|config| {
+        config.catalogue.media_fresh.0 = Duration::ZERO;
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+        config.live.silence.0 = Duration::from_secs(120);
+    })
+    .await;
+    let answer = create(&world, "aes-128").await;
+    assert_eq!(answer.status(), 201);
+    let channel: Channel = answer.json().await.unwrap();
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let mut segments = Vec::new();
+    for number in 0..3 {
+        let parts = encoder.segment();
+        send(&world, &publication, number, &parts).await;
+        segments.push(Bytes::from(parts.concat()));
+    }
+    let multivariant = text(&world, &format!("{}/index.m3u8", channel.id)).await;
+    let folder = multivariant.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}", channel.id);
+    let (sending, answer) = open(&world, &publication, 3);
+    let parts: Vec<Bytes> = (0..2).map(|_| encoder.part().unwrap()).collect();
+    for part in &parts {
+        sending.send(part.clone()).await.unwrap();
+    }
+    let listed = eventually(DEADLINE, || async {
+        let listed = text(&world, &format!("{sealed}/v/index.m3u8")).await;
+        if listed.contains("URI=\"3.1.m4s\"") { Ok(listed) } else { Err(listed) }
+    })
+    .await;
+    assert!(listed.contains("#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"../../keys/"), "{listed}");
+    assert!(!listed.contains("CAN-SKIP-UNTIL") && !listed.contains("IV="), "{listed}");
+    let key = quoted(&listed, "#EXT-X-KEY:METHOD=AES-128,URI").trim_start_matches("../../");
+    let answer_of_key = world.get(&format!("{}/{key}", channel.id)).await;
+    assert_eq!(
+        (answer_of_key.status().as_u16(), &answer_of_key.headers()["cache-control"]),
+        (200, &"no-store".parse().unwrap())
+    );
+    let secret = answer_of_key.bytes().await.unwrap().to_vec();
+    assert_eq!(secret.len(), 16);
+    let other = world.get(&format!("{}/keys/{}", channel.id, "0".repeat(32))).await;
+    assert_eq!(other.status(), 404);
+
+    let mut sent = Sent { channel, sealed, secret, segments, parts };
+    // What is under way has no length, and as a whole no key.
+    assert_eq!(world.get(&format!("{}/v/3.m4s", sent.sealed)).await.status(), 404);
+    sent.is_closed(&world, true).await;
+    drop(sending);
+    assert_eq!(answer.await.unwrap(), 204);
+    sent.segments.push(Bytes::from(sent.parts.concat()));
+    world.restart_streaming().await;
+    sent.is_closed(&world, false).await;
+
+    // The end: while it is served from memory still, and as a recording.
+    end_of(&world, &sent).await;
+    sent.is_closed(&world, false).await;
+    world.restart_streaming().await;
+    sent.is_closed(&world, false).await;
+    let recorded = text(&world, &format!("{}/v/index.m3u8", sent.sealed)).await;
+    assert!(recorded.contains("#EXT-X-KEY:METHOD=AES-128") && recorded.ends_with("#EXT-X-ENDLIST\n"), "{recorded}");
+    let again = world.get(&format!("{}/{key}", sent.channel.id)).await;
+    assert_eq!(again.bytes().await.unwrap(), sent.secret);
+    world.stop().await;
+}
+
+async fn end_of(world: &World, sent: &Sent) {
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", sent.channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_encrypted_as_whole_segments_or_not_at_all_and_older_releases_leave_it_out() {
+    let world = World::start().await;
+    let refused = create(&world, "sample-aes").await;
+    assert_eq!(refused.status(), 422);
+    let detail = refused.json::<flame_api::Problem>().await.unwrap().detail;
+    assert!(detail.contains("aes-128"), "{detail}");
+    let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
+    let shown: Value = world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
+    assert_eq!(shown["encryption"], "aes-128", "{shown}");
+    let version = async |key: String| {
+        let document: Value = serde_json::from_slice(&world.store.get(&key, 1 << 20).await.unwrap()).unwrap();
+        document["version"].clone()
+    };
+    assert_eq!(version(format!("default/channels/{}.json", channel.id)).await, 5);
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    send(&world, &publication, 0, &encoder.segment()).await;
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    assert_eq!(version(format!("default/live/{}/{}/v/recording.json", channel.id, channel.version)).await, 5);
+    world.stop().await;
+}
