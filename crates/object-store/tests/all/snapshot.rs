@@ -126,3 +126,26 @@ async fn an_object_without_its_bytes_is_named_and_the_rest_captured() {
     assert!(snapshot::has_object(&copy, BUCKET, "whole") && !snapshot::has_object(&copy, BUCKET, "lost"));
     world.server.stop().await;
 }
+
+#[tokio::test]
+async fn an_upload_that_completes_between_two_looks_is_its_object_alone() {
+    let world = World::start().await;
+    let bytes = random_bytes(1000);
+    let open = world.store.create_multipart("late", "video/mp4").await.unwrap();
+    let part = world.store.upload_part(&open, 1, bytes.clone()).await.unwrap();
+    let copy = world.dir.path().join("copy");
+    snapshot::capture(&world.root(), &copy).unwrap();
+    assert_eq!(snapshot::completed_bytes(&copy, BUCKET, &open.id).unwrap(), None);
+    world.store.complete_multipart(&open, &[part]).await.unwrap();
+    snapshot::capture(&world.root(), &copy).unwrap();
+    assert_eq!(snapshot::completed_bytes(&copy, BUCKET, &open.id).unwrap(), Some(1000));
+
+    let restored = world.dir.path().join("restored");
+    restore(&copy, &restored);
+    consistency::assert_clean(&restored);
+    let server = EmbeddedServer::start(server_config(&restored)).await.unwrap();
+    let store = Store::connect(&store_config(&server.endpoint()));
+    assert_eq!(store.get("late", 1 << 20).await.unwrap(), bytes);
+    server.stop().await;
+    world.stop().await;
+}
