@@ -11,7 +11,7 @@ mod said;
 use std::time::Duration;
 
 use crate::table::Moment;
-pub use said::{Demand, FULL_MAX, FULL_MIN, LIMITED_MAX, Said, WRITE_FAILURES, tells_latency};
+pub use said::{Demand, FULL_MAX, FULL_MIN, Said, WRITE_FAILURES, tells_latency};
 
 /// Rest after the first failure in a row.
 pub const REST_MIN: Duration = Duration::from_millis(100);
@@ -193,7 +193,8 @@ impl Health {
     pub fn said(&mut self, said: Said, now: Moment) {
         match said {
             Said::Nothing => {}
-            Said::NoRoom(span) => self.full_until = now + span,
+            // What was under way together says it together: the longest counts.
+            Said::NoRoom(span) => self.full_until = self.full_until.max(now + span),
             Said::Wrote => (self.unwritten, self.writes_rest_until) = (0, Moment::default()),
             Said::CannotWrite => self.did_not_write(WRITE_FAILURES, now),
             Said::FailedToWrite => self.did_not_write(1, now),

@@ -100,6 +100,23 @@ impl Pace {
         is_paid
     }
 
+    /// The same for a step of a search: half of the bucket is left for repeats, so one asset that fails everywhere takes nobody's
+    /// retries away.
+    pub fn spend_on_search(&mut self, limits: &Limits, now: Moment) -> bool {
+        self.fill(limits, now);
+        let is_paid = self.missing + TOKEN <= u64::from(limits.burst) * TOKEN / 2;
+        if is_paid {
+            self.missing += TOKEN;
+        }
+        is_paid
+    }
+
+    /// How long answers take on average; `None` before the first.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.latency.mean()
+    }
+
     fn fill(&mut self, limits: &Limits, now: Moment) {
         let waited_ms = u64::try_from(now.0.saturating_sub(self.filled.0).as_millis()).unwrap_or(u64::MAX);
         let earned = waited_ms.saturating_mul(u64::from(limits.burst) * TOKEN) / FILL_MS;

@@ -232,7 +232,8 @@ impl Table {
 
     /// The endpoint for a request, and how it stands for it: none of `excluded`, none that is not connected, none that has
     /// as many requests open as it takes; one that said that it has no room or cannot write only where all did, and one
-    /// that rests only where all do. Of several the cheaper one of two that were drawn, or the key's own.
+    /// that rests only where all do. Of several the cheaper one of two that were drawn, or the key's own, also where that one
+    /// said that it has no room.
     pub fn choose_for(
         &self,
         demand: Demand,
@@ -264,8 +265,10 @@ impl Table {
                 }
             }),
             Lot::Key(key) => {
+                // Whoever keeps something for a key keeps it also while it has no room: what it says is the answer.
+                let keeps = |entry: &&Entry| entry.health.standing(demand, now) != Standing::Resting;
                 let score = |entry: &Entry| lot::score(key, &entry.id, entry.terms.weight);
-                of(standing).max_by(|one, other| score(one).total_cmp(&score(other)))
+                with_room().filter(keeps).max_by(|one, other| score(one).total_cmp(&score(other)))
             }
         };
         let with = |standing: Standing| move |entry: &Entry| (standing, entry.choice());
@@ -312,6 +315,18 @@ impl Table {
     /// Notes a new request; how long its answer may take until a second endpoint is asked.
     pub fn asked(&mut self, name: &Name, limits: &Limits, now: Moment) -> Duration {
         self.places.get_mut(name).map_or(limits.hedge_max, |place| place.pace.asked(limits, now))
+    }
+
+    /// Notes that an endpoint refused a request, or failed at it, after `took`: it looks no quicker for that than all who
+    /// answer behind the name.
+    pub fn refused(&mut self, name: &Name, choice: &Choice, took: Duration, now: Moment) {
+        let usual = self.places.get(name).and_then(|place| place.pace.mean());
+        self.note(name, choice, |health| health.began(usual.map_or(took, |usual| took.max(usual)), now));
+    }
+
+    /// Pays for a step of a search after a failure; `false` where what is left is for repeats.
+    pub fn spend_on_search(&mut self, name: &Name, limits: &Limits, now: Moment) -> bool {
+        self.places.get_mut(name).is_none_or(|place| place.pace.spend_on_search(limits, now))
     }
 
     /// Pays for a request's repeat; `false` where too many were repeated.

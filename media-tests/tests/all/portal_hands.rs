@@ -66,10 +66,11 @@ fn film(bundle: &Bundle) -> String {
     let done = bundle.json(&["ingest", file.to_str().expect("scratch is UTF-8")]);
     let id = done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}")).to_owned();
     for (language, text, more) in [("de", "Guten Tag", &["--default"][..]), ("en", "Good day", &[][..])] {
-        let file = scratch.join(&format!("{language}.vtt"));
+        let file = scratch.join(format!("{language}.vtt"));
         std::fs::write(&file, format!("WEBVTT\n\n00:01.000 --> 00:03.000\n{text}\n")).expect("scratch is writable");
         let file = file.to_str().expect("scratch is UTF-8");
-        bundle.json(&[&["subtitles", "add", &id, file, "--language", language], more].concat());
+        let added = bundle.json(&[&["subtitles", "add", &id, file, "--language", language], more].concat());
+        assert_eq!(added["subtitle"]["language"], language, "{added:#}");
     }
     id
 }

@@ -50,7 +50,7 @@ fn router(folder: &Scratch, site: &str, port: u16) -> Running {
     let text = format!(
         "site = \"{site}\"\nsites = {sites:?}\n[host]\nlisten = \"127.0.0.1:{port}\"\n[[search.names]]\nname = \"{NAME}\"\n"
     );
-    let file = folder.join(&format!("{site}.toml"));
+    let file = folder.join(format!("{site}.toml"));
     std::fs::write(&file, text).expect("scratch is writable");
     Running::start("flame-router", &file)
 }

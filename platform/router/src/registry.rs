@@ -268,7 +268,7 @@ impl Registry {
     pub(crate) fn may_search(&self, site: &Label, name: &Name) -> bool {
         let (mut atlas, now) = (self.atlas(), self.now());
         let repeats = atlas.repeats;
-        atlas.table_mut(site).is_none_or(|table| table.spend(name, &repeats, now))
+        atlas.table_mut(site).is_none_or(|table| table.spend_on_search(name, &repeats, now))
     }
 
     fn begun(&self, name: &Name, site: Label, choice: Choice, began: Moment, hedge_after: Duration) -> Call {

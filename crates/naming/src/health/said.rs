@@ -1,8 +1,8 @@
 //! What an answer's status says of the endpoint that gave it, and of nothing else.
 //!
-//! One that has *no room* says so, and when to ask again (429 or 503 with Retry-After): it is passed over while another
-//! has room. One that *cannot write* (503, 507) is passed over for what changes something, and still asked for what it
-//! has. An error alone may be the request's fault: only several in a row, with no success between them, are the
+//! One that has *no room* says so, and when to ask again (503 with Retry-After to what changes nothing): it is passed over
+//! while another has room. One that *cannot write* (503, 507) is passed over for what changes something, and still asked for
+//! what it has. A 429 is about whoever asked (RFC 6585 section 4), and says nothing of the endpoint. An error alone may be the request's fault: only several in a row, with no success between them, are the
 //! endpoint's. What is refused is refused quickly; so how long such an answer took says nothing of how it does.
 
 use std::time::Duration;
@@ -11,8 +11,6 @@ use std::time::Duration;
 pub const FULL_MAX: Duration = Duration::from_secs(30);
 /// Shortest: a request that follows at once would only be refused too.
 pub const FULL_MIN: Duration = Duration::from_secs(1);
-/// Longest after a 429, which is often only about whoever asked (RFC 6585 section 4).
-pub const LIMITED_MAX: Duration = Duration::from_secs(2);
 /// So many errors in a row, to what changes something, are the endpoint's and not the requests' fault.
 pub const WRITE_FAILURES: u32 = 3;
 
@@ -47,8 +45,7 @@ impl Said {
     #[must_use]
     pub fn of(demand: Demand, status: u16, retry_after: Option<Duration>) -> Self {
         match (status, retry_after, demand) {
-            (503, Some(after), _) => Self::NoRoom(after.clamp(FULL_MIN, FULL_MAX)),
-            (429, Some(after), _) => Self::NoRoom(after.clamp(FULL_MIN, LIMITED_MAX)),
+            (503, Some(after), Demand::Read) => Self::NoRoom(after.clamp(FULL_MIN, FULL_MAX)),
             (200..=399, _, Demand::Write) => Self::Wrote,
             (503 | 507, _, Demand::Write) => Self::CannotWrite,
             // These are the request's fault.

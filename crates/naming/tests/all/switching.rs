@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_naming::health::{
-    Demand, FULL_MAX, FULL_MIN, Health, LATE_MAX, LIMITED_MAX, Said, Standing, WRITE_REST_MAX, tells_latency,
+    Demand, FULL_MAX, FULL_MIN, Health, LATE_MAX, Said, Standing, WRITE_REST_MAX, tells_latency,
 };
 use flame_naming::hedge::{Limits, Pace, is_wait};
 use flame_naming::table::{NotTurned, Registered};
@@ -153,6 +153,38 @@ fn what_is_refused_quickly_makes_nobody_look_quick() {
     {
         assert_eq!(tells_latency(status), tells, "{status}");
     }
+    // One answers after 20 ms, the other one refuses after 1 ms: it gets no more for that.
+    let (mut table, choices) = table(2);
+    let to: Destination = name().into();
+    let mut chosen = [0, 0];
+    for round in 0..400_u64 {
+        let now = NOW + ms(round * 10);
+        let draw = round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let choice = table.choose(&to, now, &[], Lot::Drawn(draw)).unwrap();
+        if choice.endpoint == id(0) {
+            chosen[0] += 1;
+            table.began(&name(), &choices[0], ms(20), now);
+        } else {
+            chosen[1] += 1;
+            table.refused(&name(), &choices[1], ms(1), now);
+        }
+    }
+    assert!(chosen[1] <= 250, "who refuses is asked {} times of 400", chosen[1]);
+}
+
+#[test]
+fn who_keeps_something_for_a_key_keeps_it_also_while_it_is_full() {
+    let (mut table, choices) = table(3);
+    let to: Destination = name().into();
+    let of_key = |table: &Table| table.choose_for(Demand::Read, &to, NOW, &[], Lot::Key(b"a viewer")).unwrap();
+    let (_, own) = of_key(&table);
+    let full = Said::of(Demand::Read, 503, Some(Duration::from_secs(9)));
+    table.note(&name(), &own, |health| health.said(full, NOW));
+    assert_eq!(of_key(&table), (Standing::Fit, own.clone()), "its own word is the answer");
+    assert!(!chosen(&table, NOW).contains(&Ok(own.endpoint.clone())), "others go elsewhere");
+    table.note(&name(), &own, |health| health.failed(NOW));
+    assert_ne!(of_key(&table).1, own, "who is not there keeps nothing");
+    assert_eq!(choices.len(), 3);
 }
 
 #[test]
@@ -202,8 +234,7 @@ proptest! {
             let demand = if is_write { Demand::Write } else { Demand::Read };
             let said = Said::of(demand, status, retry_after_s.map(Duration::from_secs));
             if let Said::NoRoom(span) = said {
-                let most = if status == 429 { LIMITED_MAX } else { FULL_MAX };
-                prop_assert!(span >= FULL_MIN && span <= most);
+                prop_assert!(span >= FULL_MIN && span <= FULL_MAX && status == 503 && !is_write);
             }
             table.note(&name(), &choices[of], |health| health.said(said, NOW));
         }
@@ -233,6 +264,17 @@ proptest! {
             let earned = 20.0 + f64::from(asked) * 0.2 + now.0.as_secs_f64() * 2.0;
             prop_assert!(f64::from(repeated) <= earned + 0.001, "{repeated} repeats, {earned} earned");
         }
+    }
+
+    /// However much is searched, half of the burst is left for repeats.
+    #[test]
+    fn searches_leave_something_for_repeats(searches in 0..200_u32, burst in 2..60_u16) {
+        let limits = Limits { burst, ..Limits::default() };
+        let mut pace = Pace::default();
+        let searched = (0..searches).filter(|_| pace.spend_on_search(&limits, NOW)).count();
+        prop_assert!(searched <= usize::from(burst / 2));
+        let repeated = (0..burst).filter(|_| pace.spend(&limits, NOW)).count();
+        prop_assert_eq!(searched + repeated, usize::from(burst));
     }
 
     /// What was spent comes back with time alone, all of it in ten seconds.

@@ -166,8 +166,9 @@ impl Model {
         let kept = self.leases.get_mut(&at).unwrap();
         let is_write = demand == Demand::Write;
         match (status, retry_after_s) {
-            (503, Some(after_s)) => kept.full_until_ms = now_ms + after_s.clamp(1, 30) * 1000,
-            (429, Some(after_s)) => kept.full_until_ms = now_ms + after_s.clamp(1, 2) * 1000,
+            (503, Some(after_s)) if !is_write => {
+                kept.full_until_ms = kept.full_until_ms.max(now_ms + after_s.clamp(1, 30) * 1000);
+            }
             (200..=399, _) if is_write => (kept.unwritten, kept.writes_rest_until_ms) = (0, 0),
             (500 | 502 | 503 | 507, _) if is_write && kept.writes_rest_until_ms <= now_ms => {
                 kept.unwritten = if status >= 503 { (kept.unwritten + 1).max(3) } else { kept.unwritten + 1 };

@@ -67,8 +67,10 @@ impl Call {
     }
 
     fn note_beginning(&self, table: &mut Table, status: StatusCode, took: Duration, now: Moment) {
-        if self.is_wait || !tells_latency(status.as_u16()) {
+        if self.is_wait {
             table.note(&self.name, &self.choice, Health::has_let_wait);
+        } else if !tells_latency(status.as_u16()) {
+            table.refused(&self.name, &self.choice, took, now);
         } else {
             table.began(&self.name, &self.choice, took, now);
         }
@@ -98,7 +100,9 @@ impl Call {
         if demand == Demand::Read && tells_latency(status.as_u16()) {
             return;
         }
-        let said = Said::of(demand, status.as_u16(), retry_after(headers));
+        // What a surrogate only passes on is somebody else's word.
+        let is_own = demand == Demand::Write || !is_passed_on(headers);
+        let said = if is_own { Said::of(demand, status.as_u16(), retry_after(headers)) } else { Said::Nothing };
         if said != Said::Nothing {
             let now = self.registry.now();
             self.table(|table| table.note(&self.name, &self.choice, |health| health.said(said, now)));
@@ -206,6 +210,11 @@ impl Call {
             note(table);
         }
     }
+}
+
+/// Whether a cache says that it went on with the request (RFC 9211 section 2.2).
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    headers.get_all("cache-status").iter().any(|value| value.as_bytes().windows(4).any(|part| part == b"fwd="))
 }
 
 /// When to ask again. A date says no less than a second; who means more says it in seconds.
