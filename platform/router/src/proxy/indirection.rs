@@ -21,6 +21,9 @@ use crate::search::{FLAME_SEARCH, FLAME_TRACE};
 
 /// Says in the answer of a nested search that it is the router's own, for lack of any.
 const LOST: &str = ";lost";
+/// Failures of a search that cost nothing: one that is broken beside others that are well is always searched around, which also is
+/// how it is found to be.
+const FREE_FAILURES: u32 = 1;
 
 /// Who gave an answer, in its extensions.
 #[derive(Debug, Clone)]
@@ -97,7 +100,7 @@ impl Quest<'_> {
         let from = from.or_else(|| outgoing.tried.last().map(|(site, key)| AnsweredBy(site.clone(), key.clone())));
         let why =
             first.as_ref().map_or_else(ToString::to_string, |answer| format!("it said {}", answer.status().as_u16()));
-        let (mut steps, mut asked) = (0_u32, None);
+        let (mut steps, mut failures, mut asked) = (0_u32, 0_u32, None);
         let mut stepped = self.first(outgoing, first, began);
         let settled = loop {
             let Stepped { outcome, from_authority, is_lost } = stepped;
@@ -116,7 +119,8 @@ impl Quest<'_> {
             let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
                 break self.give_up(outgoing);
             };
-            if reason == Reason::Failed && !self.may_go_on(outgoing, from.as_ref()) {
+            failures += u32::from(reason == Reason::Failed);
+            if reason == Reason::Failed && failures > FREE_FAILURES && !self.may_go_on(outgoing, from.as_ref()) {
                 break self.give_up(outgoing);
             }
             tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");
@@ -192,7 +196,7 @@ impl Quest<'_> {
         }
     }
 
-    /// Whether a failure may be followed by one more request: where all fail, searches would multiply the load of what is down
+    /// Whether a further failure may be followed by one more request: where all fail, searches would multiply the load of what is down
     /// already. What is only not there, or has no room, says so once and fails nobody.
     fn may_go_on(&self, outgoing: &Outgoing, from: Option<&AnsweredBy>) -> bool {
         let to = &outgoing.forward.destination;
