@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Time a judge may take for one clip: far beyond what it needs, so only a hang meets it.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Runs `program` and returns what it wrote; its exit status is the caller's to judge.
 ///
