@@ -83,12 +83,19 @@ topology_template:
     assert_eq!(told.send().await.unwrap().status(), 403);
     let stranger = Stranger {
         token: &token("other", "read write"),
-        parameters: &[("sfc", "secret-vr"), ("sfci", "premium"), ("policy", "start"), ("trigger", "t")],
+        parameters: &[
+            ("sfc", "secret-vr"),
+            ("sfci", "premium"),
+            ("policy", "start"),
+            ("trigger", "t"),
+            ("function", "first"),
+        ],
         secrets: &["hidden", "acme", "secret-vr"],
     };
     walk_as_stranger(&base, stranger, |operation, request| match operation.path.as_str() {
         "/deployments" | "/plans" if operation.method == "POST" => request.json(&json!({ "template": "a: b" })),
         "/solutions" => request.json(&json!({ "sla": "a: b", "calibration": {} })),
+        _ if operation.method == "PUT" => request.json(&json!({ "state": "booted" })),
         _ if operation.method == "POST" => request.json(&json!({ "message": "TRUE" })),
         _ => request,
     })

@@ -114,13 +114,16 @@ impl Quest<'_> {
             {
                 self.failed.push((site.clone(), key.clone()));
             }
+            // A limit for whoever asks is no word about room: others may have the same.
+            let is_limited = outcome.as_ref().is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS);
+            let is_failure = reason == Reason::Failed || is_limited;
+            failures += u32::from(is_failure);
             self.keep(outcome, reason, from_authority, is_lost);
             let surrogates = self.surrogates(outgoing);
             let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
                 break self.give_up(outgoing);
             };
-            failures += u32::from(reason == Reason::Failed);
-            if reason == Reason::Failed && failures > FREE_FAILURES && !self.may_go_on(outgoing, from.as_ref()) {
+            if is_failure && failures > FREE_FAILURES && !self.may_go_on(outgoing, from.as_ref()) {
                 break self.give_up(outgoing);
             }
             tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");

@@ -223,15 +223,28 @@ async fn who_has_no_room_is_left_alone_while_it_says_so_and_only_room_is_searche
     assert!(full.asked() <= 1 && free.asked() == 20);
     // Two that are full: the second is asked once, and then nobody asks a full one for the sake of another.
     let world = World::start().await;
-    let (one, two) = (Surrogate::with(429, fields, "full").await, Surrogate::with(429, fields, "full").await);
+    let (one, two) = (Surrogate::with(503, fields, "full").await, Surrogate::with(503, fields, "full").await);
     world.register("media", &one.service).await;
     world.register("media", &two.service).await;
     for _ in 0..20 {
         let answer = world.get("/~media/x").await;
-        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "20"));
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "20"));
     }
     let asked = one.asked() + two.asked();
     assert!(asked <= 22, "{asked} for 20 requests");
+    // 429 is about whoever asked: it makes nobody full, and searches beyond the second are paid.
+    let world = World::with(|config| config.upstream.repeat_burst = 2).await;
+    let mut limited = Vec::new();
+    for _ in 0..4 {
+        let surrogate = Surrogate::with(429, fields, "slowly").await;
+        world.register("media", &surrogate.service).await;
+        limited.push(surrogate);
+    }
+    for _ in 0..20 {
+        assert_eq!(world.get("/~media/x").await.status(), 429);
+    }
+    let asked: usize = limited.iter().map(Surrogate::asked).sum();
+    assert!((40..=50).contains(&asked), "{asked} for 20 requests");
 }
 
 fn search_of_three_sites(config: &mut Config) {
