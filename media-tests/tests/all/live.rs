@@ -57,10 +57,6 @@ async fn live(bundle: &Bundle, arguments: &[&str]) -> (Encoder, [String; 2]) {
 
 /// Publishes to a channel that was just created: the encoder, and its playlist, which is there.
 pub async fn publish_to(bundle: &Bundle, created: &Value) -> (Encoder, String) {
-    published(bundle, created, publish).await
-}
-
-async fn published(bundle: &Bundle, created: &Value, publish: impl Fn(&str) -> Encoder) -> (Encoder, String) {
     let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
     let encoder = publish(&format!("rtmp://{}/live/{key}", door(bundle)));
     let url = format!("{}/~streaming/{id}/index.m3u8", bundle.router());
