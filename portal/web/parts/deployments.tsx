@@ -74,7 +74,7 @@ function Reasons({ of }: { of: Deployment }) {
   return (
     <>
       {trouble && <p class="notice" role="status">{trouble}</p>}
-      <ol class="plain reasons">
+      <ol class="plain reasons" tabIndex={0} aria-label="What was decided">
         {value?.items.slice(-SHOWN_DECISIONS).reverse().map(({ id, at_unix_ms, subject, action, reason }) => (
           <li key={id}><b>{subject}</b> {action} <span class="quiet">{reason} · {ago(new Date(at_unix_ms).toISOString(), Date.now())}</span></li>
         ))}
