@@ -71,8 +71,7 @@ impl Links {
         now_unix_s: u64,
     ) -> Result<Link, KeyError> {
         let expires_unix_s = expiry(self.life_s, ends_unix_s, now_unix_s);
-        let claims =
-            Claims { sub: subject, exp: expires_unix_s, cdniv: 1, cdniuc: container(&self.origin, asset) };
+        let claims = Claims { sub: subject, exp: expires_unix_s, cdniv: 1, cdniuc: container(&self.origin, asset) };
         let token = keys::sign(&self.signer, &claims)?;
         let path = format!("/~{}/;{TOKEN_PARAMETER}={token}/{asset}/index.m3u8", self.through);
         Ok(Link { path, expires_unix_s })
@@ -121,9 +120,6 @@ mod tests {
     #[test]
     fn an_origin_is_no_pattern() {
         let asset = Uuid::nil();
-        assert_eq!(
-            container("https://cdn.signed:8443", asset),
-            format!("regex:https://cdn\\.signed:8443/{asset}/.*"),
-        );
+        assert_eq!(container("https://cdn.signed:8443", asset), format!("regex:https://cdn\\.signed:8443/{asset}/.*"),);
     }
 }

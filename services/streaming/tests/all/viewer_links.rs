@@ -25,7 +25,12 @@ async fn world(folder: &Path, signs: bool) -> (World, [Uuid; 2]) {
     keys::ensure(&callers).unwrap();
     keys::ensure(&viewers).unwrap();
     let world = World::start_with(|config| {
-        let links = LinksConfig { signer: viewers.clone(), through: None, origin: None, life: Span(Duration::from_secs(LIFE_S)) };
+        let links = LinksConfig {
+            signer: viewers.clone(),
+            through: None,
+            origin: None,
+            life: Span(Duration::from_secs(LIFE_S)),
+        };
         let links = signs.then_some(links);
         let keys = viewers.join("jwks.json");
         config.host.auth.keys = Some(callers);
@@ -57,6 +62,11 @@ fn caller(folder: &Path, tenant: &str, scope: &str, life_s: u64) -> String {
 
 async fn ask(world: &World, asset: Uuid, bearer: &str) -> reqwest::Response {
     world.ask(Method::POST, &format!("assets/{asset}/viewer-links"), &[("authorization", bearer)]).await
+}
+
+async fn slug(refused: reqwest::Response) -> String {
+    let problem: flame_api::Problem = refused.json().await.unwrap();
+    problem.slug().to_owned()
 }
 
 /// Asks for a link; what it opens here, without the name that it leads to, and how long it lives from now on, seconds.
@@ -97,7 +107,7 @@ async fn nobody_else_gets_a_link() {
         assert_eq!(answer.status(), expected, "{scope} of {tenant}");
     }
     let unknown = ask(&world, Uuid::new_v4(), &caller(folder.path(), "default", "read", 600)).await;
-    assert_eq!(problem(unknown).await.0, "not-found");
+    assert_eq!(slug(unknown).await, "not-found");
     let nobody = world.ask(Method::POST, &format!("assets/{asset}/viewer-links"), &[]).await;
     assert_eq!(nobody.status(), 401);
     world.stop().await;
@@ -108,6 +118,6 @@ async fn without_a_key_no_link_is_signed() {
     let folder = Scratch::new("links");
     let (world, [asset, _]) = world(folder.path(), false).await;
     let answer = ask(&world, asset, &caller(folder.path(), "default", "read", 600)).await;
-    assert_eq!((answer.status().as_u16(), problem(answer).await.0.as_str()), (409, "not-signed-here"));
+    assert_eq!((answer.status().as_u16(), slug(answer).await.as_str()), (409, "not-signed-here"));
     world.stop().await;
 }
