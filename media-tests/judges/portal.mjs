@@ -301,13 +301,13 @@ async function killed(page, url, asset, pictures) {
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
   await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
+  const taken = await another(left);
   if (pictures) {
     await page.setViewportSize({ width: 1280, height: 960 });
     await page.evaluate(() => scrollTo(0, 0));
     await page.waitForFunction(() => document.querySelectorAll('.map .spot.killed').length === 1, null, { timeout: PATIENCE_MS });
     await page.screenshot({ path: `${pictures}/killed.png` });
   }
-  const taken = await another(left);
   await page.waitForFunction((to_s) => document.querySelector('video').currentTime > to_s, at_s + BUFFER_S + 3, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
   return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };

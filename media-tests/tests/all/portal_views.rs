@@ -90,6 +90,14 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
         let listed = bundle.json(arguments);
         listed.as_array().or_else(|| listed["items"].as_array()).unwrap_or_else(|| panic!("no list: {listed:#}")).len()
     };
+    // An edit is of the revision that was looked at: before anything else changes.
+    let renamed = commands("asset/ASSET", &["asset edit "]).into_iter().chain(commands("asset/ASSET", &["-X PATCH "]));
+    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Called anew")).collect();
+    ran(&renamed[1]);
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called anew", "{renamed:#?}");
+    ran(&renamed[0].replace("Called anew", "Called again"));
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called again", "{renamed:#?}");
+
     // A pair of commands for each: what it does, where it is shown, and of what there is more then.
     let live = commands("live", &["channel create "])
         .into_iter()
@@ -132,7 +140,7 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
             let known = known.as_array().or_else(|| known["items"].as_array()).expect("endpoints").clone();
             let found = known.iter().find(|one| {
                 one["endpoint"] == endpoint.as_str()
-                    && one["name"].as_str().is_some_and(|found| found.starts_with(&name))
+                    && one["name"].as_str().is_some_and(|found| found == name || found == format!("{name}.main"))
             });
             assert_eq!(found.map(|one| &one["state"]), Some(&json!(state)), "{command}: {known:#?}");
         }
@@ -140,13 +148,7 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
 
     let planned = commands("templates", &["-X POST ", "/~orchestrator/plans"]);
     assert!(ran(&planned[0]).contains("\"places\""), "{planned:#?}");
-    // Last of all, what is edited and deleted.
-    let renamed = commands("asset/ASSET", &["asset edit "]).into_iter().chain(commands("asset/ASSET", &["-X PATCH "]));
-    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Called anew")).collect();
-    ran(&renamed[1]);
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called anew", "{renamed:#?}");
-    ran(&renamed[0].replace("Called anew", "Called again"));
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called again", "{renamed:#?}");
+    // Last of all, what is deleted.
     let deleted = commands("asset/ASSET", &["-X DELETE "]);
     ran(&deleted[0]);
     let trash = bundle.json(&["asset", "list", "--deleted"]);

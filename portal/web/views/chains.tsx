@@ -42,6 +42,7 @@ export function Chains({ pair }: { pair: Pair | null }) {
             {STATES.map((value) => <button key={value} type="button" aria-pressed={value === state} onClick={() => setState(value)}>{value || 'all'}</button>)}
           </div>
         </div>
+        <p class="quiet">A job makes what plays out of what was uploaded, stage by stage, as its chain says.</p>
         {(problem || jobs.trouble) && <p class="notice" role="status">{problem || jobs.trouble}</p>}
         {jobs.items?.length === 0 && <p class="quiet">No job{state && ` is ${state}`}.</p>}
         <ul class="plain">

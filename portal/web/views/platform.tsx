@@ -84,6 +84,7 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
     <>
       <section aria-labelledby="sites-title">
         <h2 id="sites-title">Sites and endpoints</h2>
+        <p class="quiet">What runs, and where. Play something, then drain or kill what it comes through: it plays on through another one.</p>
         {trouble && <p class="notice" role="status">{trouble}</p>}
         <Sites endpoints={endpoints.value?.items ?? []} standings={routes.value?.items ?? []} rates={routes.value?.rates ?? NO_RATES} peers={peers.value?.items ?? []} act={act} />
         {done

@@ -76,6 +76,7 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
   return (
     <section aria-labelledby="measure-title">
       <h2 id="measure-title">Measure</h2>
+      <p class="quiet">How much of a picture is left of what it was made from, frame by frame; or what is wrong with it by itself. Gates say what is good enough.</p>
       <May><form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
         <p class="quiet">An asset as it plays (its identifier), as it was uploaded (<code>ID/source</code>), or a track of it (<code>ID/v720</code>).</p>
         <div class="row">
