@@ -46,7 +46,7 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     let done = bundle.json(&["ingest", clip.to_str().expect("paths of clips are UTF-8"), "--chain", "none"]);
     let id = done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}"));
     let poster = bundle.json(&["asset", "show", id])["poster_key"].as_str().expect("a poster").to_owned();
-    bundle.json(&["asset", "rm", id]);
+    assert!(bundle.flame(&["asset", "rm", id]).status.success(), "it is put into the trash");
     let register = |number| {
         let asset = asset(number, Some(&poster));
         let call = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset).send();
