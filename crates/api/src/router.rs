@@ -296,6 +296,9 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
+    /// Answers of it that began since this router knows it, without those that were waited for there.
+    #[serde(default)]
+    pub answers: u32,
     /// How long its answers take, microseconds; nothing before the first.
     pub latency_us: Option<u64>,
     /// Open requests and one more, times latency, by weight: of two, the one with less gets a request.
