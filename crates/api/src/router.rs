@@ -288,6 +288,10 @@ pub struct Route {
     pub distance_us: Option<u64>,
     /// Whether requests go there.
     pub state: RouteState,
+    /// Whether it refused requests that change something (POST, PUT, PATCH, DELETE), or failed at them: while another takes them it
+    /// gets none of those.
+    #[serde(default)]
+    pub refuses_writes: bool,
     /// How much it bears beside the others behind its name.
     #[serde(default = "ordinary_weight")]
     pub weight: u16,

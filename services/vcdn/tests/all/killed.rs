@@ -26,24 +26,24 @@ const BEGINNING_BYTES: usize = 1 << 20;
 const SMALL: usize = 20;
 
 /// A surrogate of `edge` in a process of its own.
-struct Surrogate {
-    child: Child,
+pub struct Surrogate {
+    pub child: Child,
     folder: Arc<TempDir>,
     /// Where it serves, and where its own API is.
-    front: SocketAddr,
+    pub front: SocketAddr,
     api: SocketAddr,
     /// What it calls itself in `Cache-Status`.
-    id: String,
+    pub id: String,
 }
 
 // === impl Surrogate ===
 
 impl Surrogate {
     /// Starts it behind the router of `world`, on `folder`.
-    async fn start(world: &World, folder: Arc<TempDir>) -> Self {
+    pub async fn start(world: &World, folder: Arc<TempDir>) -> Self {
         let config = folder.path().join("config.toml");
         let text = format!(
-            "[host]\nlisten = \"127.0.0.1:0\"\nrouter = \"http://{}\"\n[cache]\nfolder = {:?}\nalone_after = \"0s\"\n\
+            "[host]\nlisten = \"127.0.0.1:0\"\ndrain = \"60s\"\nrouter = \"http://{}\"\n[cache]\nfolder = {:?}\nalone_after = \"0s\"\n\
              [[fronts]]\nname = \"edge\"\nupstream = \"origin\"\n",
             world.router.address(),
             folder.path().join("cache"),
@@ -94,7 +94,7 @@ impl Drop for Surrogate {
     }
 }
 
-async fn listed(world: &World) -> Vec<Endpoint> {
+pub async fn listed(world: &World) -> Vec<Endpoint> {
     let router = format!("http://{}", world.router.address()).parse().unwrap();
     Client::new(router, None).endpoints().await.map(|page| page.items).unwrap_or_default()
 }
