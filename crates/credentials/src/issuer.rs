@@ -96,9 +96,9 @@ pub enum IssuerError {
 }
 
 /// A request whose signature shows that who sent it has the key.
-struct Signed {
+pub(crate) struct Signed {
     key: CertificateSigningRequestParams,
-    key_sha256: String,
+    pub(crate) key_sha256: String,
 }
 
 // === impl Issuer ===
@@ -191,6 +191,15 @@ impl Issuer {
         }
     }
 
+    /// Whether somebody could still join with `token`: it is kept here, has not ended, and nobody has.
+    pub fn is_open(&self, token: &JoinToken) -> Result<bool, IssuerError> {
+        match self.invitation(token) {
+            Ok(invitation) => Ok(invitation.is_open(token, unix_s())),
+            Err(IssuerError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Spends `token` for the key of `request_pem`, then signs what the token allows.
     pub fn join(&self, token: &JoinToken, wanted: &Wanted, request_pem: &str) -> Result<Issued, IssuerError> {
         let request = Signed::read(request_pem)?;
@@ -273,7 +282,7 @@ impl Issuer {
 
 impl Signed {
     /// Reads a request (PKCS #10) and checks its signature.
-    fn read(request_pem: &str) -> Result<Self, IssuerError> {
+    pub(crate) fn read(request_pem: &str) -> Result<Self, IssuerError> {
         let wrong = |reason: &str| IssuerError::Request(reason.to_owned());
         if request_pem.len() > REQUEST_MAX_BYTES {
             return Err(wrong("it is too long"));
