@@ -14,6 +14,8 @@ import { chromium } from 'playwright-core';
 
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
+/** Until something that is begun for it, such as another browser, is live. */
+const DOOR_MS = 60000;
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: { clip: { type: 'string' }, pictures: { type: 'string' } } });
 if (!url || !values.clip) {
   console.error('usage: broadcast.mjs URL --clip FILE [--pictures FOLDER]');
@@ -58,9 +60,10 @@ async function published(browser, door, publish) {
   const address = await box.locator('.addresses div', { has: page.locator('dt', { hasText: door }) }).locator('code').textContent({ timeout: PATIENCE_MS });
   const process = publish(address);
   try {
-    await box.locator('.tag.live').waitFor({ timeout: PATIENCE_MS });
+    await box.locator('.tag.live').waitFor({ timeout: DOOR_MS });
     await box.getByRole('button', { name: 'Watch' }).click();
-    const watched = await plays(page, 1);
+    // It begins at the first moment and goes to the newest at once.
+    const watched = await plays(page, 1) && await plays(page, 2);
     const height = await page.evaluate(() => document.querySelector('video').videoHeight);
     await box.getByRole('button', { name: 'End' }).click();
     await page.getByRole('link', { name: 'its recording' }).waitFor({ timeout: PATIENCE_MS });

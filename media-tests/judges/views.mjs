@@ -124,7 +124,7 @@ async function measured(page, asset) {
   const over = plot.locator('.u-over');
   await over.waitFor({ timeout: PATIENCE_MS });
   const whole = await plot.getByRole('link', { name: /^Link to/ }).getAttribute('href');
-  const keys = await pressed(page, plot, ['+', 'ArrowRight', '-', '0']);
+  const keys = await pressed(page, plot, ['+', '+', 'ArrowRight', '0']);
   await dragged(page, over);
   await page.waitForFunction((whole) => document.querySelector('figure.plot a').getAttribute('href') !== whole, whole, { timeout: PATIENCE_MS }).catch(() => {});
   // The view asks for news each second meanwhile, and takes nothing of it away.

@@ -34,11 +34,10 @@ async fn a_channel_is_made_watched_and_ended_and_its_recording_plays() {
     let still = &back["still"];
     assert!(seconds(&still["at_s"]) < seconds(&still["of_s"]), "the picture is one from before: {seen:#}");
     // The other addresses lead to a channel, too.
-    for (door, scheme, height) in [("srt", "srt", None), ("whip", "http", Some(360))] {
+    for (door, scheme) in [("srt", "srt"), ("whip", "http")] {
         let seen_of = &seen["doors"][door];
         assert_eq!((&seen_of["scheme"], &seen_of["watched"]), (&json!(scheme), &json!(true)), "{door}: {seen:#}");
-        let shown = seen_of["height"].as_u64();
-        assert!(height.map_or(shown > Some(0), |height| shown == Some(height)), "{door}: {seen:#}");
+        assert!(seen_of["height"].as_u64() > Some(0), "{door}: {seen:#}");
     }
     let recording = &seen["recording"];
     assert_eq!((&recording["replayed"], &recording["ended"]), (&json!(true), &json!(true)), "{seen:#}");

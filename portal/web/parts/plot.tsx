@@ -14,6 +14,8 @@ const DARK = matchMedia('(prefers-color-scheme: dark)');
 
 /** A click that moved less than this is no drag. */
 const STILL_PX = 4;
+/** A time of these days in seconds is so far off its milliseconds at most: a link that is followed shows itself again. */
+const ROUNDED_MS = 0.01;
 const NONE: readonly Mark[] = [];
 
 type Shown = {
@@ -59,7 +61,7 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
         if (select.width > 0) zoom.current = { min: posToVal(select.left, 'x'), max: posToVal(select.left + select.width, 'x') };
       }], draw: [(now) => pointed(now, told.current.marks)], setScale: [(now, key) => {
         const { min, max } = now.scales['x']!;
-        if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
+        if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000 + ROUNDED_MS)), to_ms: Math.ceil(max * 1000 - ROUNDED_MS) });
       }] },
       axes: [{ ...axis, space: TIMES_APART_PX }, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
