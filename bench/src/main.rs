@@ -35,6 +35,8 @@ enum Benchmark {
     Vod,
     /// The surrogate, beside nginx's proxy cache and Varnish
     Vcdn,
+    /// Routing and the surrogate: `vcdn`, `switching`, `router` and `multicast`
+    Edge,
     /// Endpoints that fail or leave behind the router, beside nginx and HAProxy
     Switching,
     /// The router in the path, beside HAProxy
@@ -53,6 +55,9 @@ enum Benchmark {
     #[command(hide = true)]
     Endpoint { name: String },
 }
+
+/// What stands between a viewer and an origin.
+const EDGE: [Benchmark; 4] = [Benchmark::Vcdn, Benchmark::Switching, Benchmark::Router, Benchmark::Multicast];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -93,6 +98,7 @@ async fn run(args: &Args) -> Result<bool> {
     ];
     let is_wanted = |one: &Benchmark| match args.benchmark {
         Benchmark::All => *one != Benchmark::Soak,
+        Benchmark::Edge => EDGE.contains(one),
         ref named => named == one,
     };
     let wanted = all.into_iter().filter(is_wanted);
@@ -111,7 +117,7 @@ async fn run(args: &Args) -> Result<bool> {
 
 async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
     match benchmark {
-        Benchmark::All | Benchmark::Endpoint { .. } => anyhow::bail!("this is no single benchmark"),
+        Benchmark::All | Benchmark::Edge | Benchmark::Endpoint { .. } => anyhow::bail!("this is no single benchmark"),
         Benchmark::Up => startup::measure(options).await,
         Benchmark::Upload => upload::measure(options).await,
         Benchmark::Ladder => ladder::measure(options).await,

@@ -18,7 +18,7 @@ use crate::machine;
 use crate::peer::Peer;
 
 /// Life of a registration; it is renewed three times in it.
-const LEASE_MS: u64 = 60_000;
+pub(crate) const LEASE_MS: u64 = 60_000;
 
 /// A running router.
 #[derive(Debug)]
@@ -35,11 +35,19 @@ pub struct Router {
 impl Router {
     /// Starts one with default settings, its file in `folder`. It logs what goes wrong, and no requests.
     pub async fn start(folder: &Path) -> Result<Self> {
-        let port = free_port()?;
-        let file = folder.join("router.toml");
-        std::fs::write(&file, format!("[host]\nlisten = \"127.0.0.1:{port}\"\n"))?;
+        Self::with(&folder.join("router.toml"), "", free_port()?).await
+    }
+
+    /// Starts one that stands at `site` of the site file `sites`, at the port that is named there.
+    pub async fn start_at(folder: &Path, site: &str, sites: &Path, port: u16) -> Result<Self> {
+        let place = format!("site = \"{site}\"\nsites = \"{}\"\n", sites.display());
+        Self::with(&folder.join(format!("router-{site}.toml")), &place, port).await
+    }
+
+    async fn with(file: &Path, place: &str, port: u16) -> Result<Self> {
+        std::fs::write(file, format!("{place}[host]\nlisten = \"127.0.0.1:{port}\"\n"))?;
         let mut command = Command::new(machine::ours("flame-router")?);
-        let peer = Peer::start("flame-router", command.arg(&file).env("FLAME_LOG", "warn"), port).await?;
+        let peer = Peer::start("flame-router", command.arg(file).env("FLAME_LOG", "warn"), port).await?;
         let client = Client::new(Url::parse(&format!("http://127.0.0.1:{port}"))?, None);
         Ok(Self { peer, client, leases: Mutex::default() })
     }

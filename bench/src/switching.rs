@@ -5,6 +5,7 @@ mod client;
 pub mod endpoint;
 mod stage;
 mod steady;
+mod told;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -67,6 +68,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
     ];
     let workshop = options.workshop()?;
     let mut all = [Seen::default(), Seen::default(), Seen::default()];
+    let (mut told_ms, mut told_worst_ms) = (Samples::default(), Samples::default());
     for _ in 0..options.rounds {
         for (side, seen) in SIDES.into_iter().zip(&mut all) {
             let folder = workshop.path();
@@ -75,9 +77,24 @@ pub async fn measure(options: &Options) -> Result<Section> {
             seen.planned(folder, side).await?;
             seen.broken(folder, side).await?;
         }
+        let took_ms = told::measure(workshop.path()).await?;
+        told_ms.add(took_ms.median());
+        told_worst_ms.add(took_ms.max());
     }
-    let figures = figures(&all[0]);
-    let rows = SIDES.into_iter().zip(all).flat_map(|(side, seen)| seen.rows(side.name())).collect();
+    let mut figures = figures(&all[0]);
+    figures.push(Figure {
+        what: "a change at one site's router served by another's (median)".to_owned(),
+        value: told_ms.median(),
+        unit: "ms",
+        bound: Some(Bound::AtMost(5.0)),
+    });
+    let mut rows: Vec<Row> = SIDES.into_iter().zip(all).flat_map(|(side, seen)| seen.rows(side.name())).collect();
+    let told = [("median", told_ms), ("worst", told_worst_ms)];
+    rows.extend(told.map(|(which, samples)| Row {
+        what: format!("registered at one site, served at another, {which} of a run: flame-router"),
+        unit: "ms",
+        samples,
+    }));
     Ok(Section {
         name: "switching",
         title: format!("{} GET/s of 1 KiB while one of two endpoints fails or leaves", steady::PER_S),
@@ -114,6 +131,7 @@ fn notes(versions: &[String]) -> Vec<String> {
         "Added delay: the slowest after it happened, less the median of the second before. `undisturbed`: the slowest of that second, less its median, when nothing has happened.".to_owned(),
         format!("Planned: {SWITCHES} a run; the slowest of the {} ms after each less the slowest of as long before, the median of all. Connected to serving: from the call until the first answer of that endpoint was read, among requests every 2 ms.", AROUND.as_millis()),
         format!("Broken off: {LARGE_CLIENTS} bodies, paced to 10 MB/s, one endpoint killed -9 in their middle. `under way`: how many of them that endpoint was sending."),
+        "Registered at one site, served at another: from the call of the registration until an answer of that endpoint was read at the other site's router, which is asked without a pause; 50 a run.".to_owned(),
         format!("nginx: proxy_next_upstream error timeout, {0} s; max_fails=1. HAProxy: {0} s, retries 3, redispatch at once, retry-on all-retryable-errors, checks every 500 ms. nginx switches with SIGHUP, HAProxy by its socket, the router by its API.", proxies::TIMEOUT_S),
         format!("Peers: {}.", versions.join("; ")),
     ]

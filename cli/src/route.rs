@@ -102,21 +102,12 @@ fn print(routes: &[Route]) -> Result<(), Exit> {
         ["name", "endpoint", "site", "address", "state", "distance", "latency", "weight", "open", "of", "cost"];
     let mut table = output::table(&headings);
     for one in routes {
-        let state = match one.state {
-            RouteState::Serving => "serving",
-            RouteState::Booted => "booted",
-            RouteState::Killed => "killed",
-            RouteState::Full => "full",
-            RouteState::Draining => "draining",
-            RouteState::Resting => "resting",
-            RouteState::Hung => "hung",
-        };
         table.add_row([
             one.name.clone(),
             one.endpoint.clone(),
             one.site.clone(),
             one.address.to_string(),
-            state.to_owned(),
+            state(one),
             one.distance_us.map_or_else(|| "unknown".to_owned(), ms),
             one.latency_us.map_or_else(|| "unknown".to_owned(), ms),
             one.weight.to_string(),
@@ -134,6 +125,44 @@ fn print(routes: &[Route]) -> Result<(), Exit> {
     Ok(())
 }
 
+/// What an endpoint gets of requests.
+fn state(one: &Route) -> String {
+    let state = match one.state {
+        RouteState::Serving => "serving",
+        RouteState::Booted => "booted",
+        RouteState::Killed => "killed",
+        RouteState::Full => "full",
+        RouteState::Draining => "draining",
+        RouteState::Resting => "resting",
+        RouteState::Hung => "hung",
+    };
+    if one.refuses_writes { format!("{state}, no writes") } else { state.to_owned() }
+}
+
 fn ms(us: u64) -> String {
     format!("{:.2} ms", Duration::from_micros(us).as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_says_who_is_full_and_who_gets_nothing_that_changes_something() {
+        let one = |kind: &str, refuses_writes: bool| -> Route {
+            let json = serde_json::json!({
+                "name": "a.main", "endpoint": "e", "site": "s", "address": "127.0.0.1:1", "state": kind,
+                "refuses_writes": refuses_writes, "open": 0, "cost_us": 1,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        for (kind, refuses, said) in [
+            ("serving", false, "serving"),
+            ("serving", true, "serving, no writes"),
+            ("full", false, "full"),
+            ("resting", true, "resting, no writes"),
+        ] {
+            assert_eq!(state(&one(kind, refuses)), said);
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod live;
 mod multicast;
 mod naming;
 mod objects;
+mod oidc;
 mod router;
 mod srt;
 mod subtitles;
@@ -58,6 +59,11 @@ pub const TARGETS: &[Target] = &[
         name: "credentials_join_token",
         holds: "a token prints as it reads, 54 letters, and shows no secret where it is logged",
         run: credentials::join_token,
+    },
+    Target {
+        name: "credentials_request",
+        holds: "a request is of one key, whoever reads it; one of which a bit was changed is refused",
+        run: credentials::request,
     },
     Target {
         name: "edge_cmcd",
@@ -271,6 +277,16 @@ pub const TARGETS: &[Target] = &[
         name: "router_location",
         holds: "a location that is mounted lies below the mount; a foreign one stays",
         run: router::location,
+    },
+    Target {
+        name: "router_oidc_discovery",
+        holds: "an issuer is believed about itself only, and leads nowhere that others could listen",
+        run: oidc::discovery,
+    },
+    Target {
+        name: "router_oidc_token",
+        holds: "what the issuer has not signed for this sign-in is nobody; who signs in is whom the claims name, and may do what they say in words",
+        run: oidc::id_token,
     },
     Target {
         name: "router_peer_feed",

@@ -18,6 +18,7 @@ const AGAIN: &str = "_again";
 pub struct Tour {
     report: Report,
     quiet: bool,
+    began: Instant,
     closing: Vec<String>,
 }
 
@@ -26,6 +27,8 @@ pub struct Tour {
 pub struct Report {
     scenario: &'static str,
     ok: bool,
+    /// Time that all of it took, milliseconds.
+    ms: u64,
     steps: Vec<Step>,
     figures: BTreeMap<&'static str, Figure>,
     #[serde(skip)]
@@ -62,8 +65,9 @@ impl Tour {
         if !quiet {
             eprintln!("{scenario}: {about}\n");
         }
-        let report = Report { scenario, ok: false, steps: Vec::new(), figures: BTreeMap::new(), offers: Vec::new() };
-        Self { report, quiet, closing: Vec::new() }
+        let (steps, figures) = (Vec::new(), BTreeMap::new());
+        let report = Report { scenario, ok: false, ms: 0, steps, figures, offers: Vec::new() };
+        Self { report, quiet, began: Instant::now(), closing: Vec::new() }
     }
 
     /// Whether nothing but the report is to be printed.
@@ -79,16 +83,14 @@ impl Tour {
     ) -> Result<T, Broken> {
         let began = Instant::now();
         let outcome = work.await;
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let ms = ms_since(began);
         let (value, ok, detail) = match outcome {
             Ok(Verified(value, detail)) => (Ok(value), true, detail),
             Err(error) => (Err(Broken), false, format!("{error:#}")),
         };
         if !self.quiet {
             let mark = if ok { "ok    " } else { "FAILED" };
-            #[allow(clippy::cast_precision_loss, reason = "two decimals are printed")]
-            let seconds = ms as f64 / 1000.0;
-            eprintln!("  {mark} {name:<14} {seconds:>7.2} s  {detail}");
+            eprintln!("  {mark} {name:<14} {:>7.2} s  {detail}", seconds(ms));
         }
         self.report.steps.push(Step { name, ok, ms, detail });
         value
@@ -126,7 +128,9 @@ impl Tour {
     /// Ends the tour.
     pub fn finish(mut self) -> Report {
         self.report.ok = self.report.steps.iter().all(|step| step.ok);
+        self.report.ms = ms_since(self.began);
         if !self.quiet {
+            eprintln!("  {:<21} {:>7.2} s", "in all", seconds(self.report.ms));
             // What is left of it goes to standard output, for whoever wants to keep it.
             let closing = if self.report.ok { self.closing.as_slice() } else { &[] };
             let closing = closing.iter().map(|text| format!("\n{text}"));
@@ -137,6 +141,15 @@ impl Tour {
         }
         self.report
     }
+}
+
+fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "two decimals are printed")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 fn in_words(name: &str) -> String {

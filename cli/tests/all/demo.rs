@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::world::{command, flame};
 
+/// The tours that can be played on real links, too.
+const ON_LINKS: [&str; 5] = ["switch", "indirection", "vcdn", "multicast", "path"];
+
 fn verified(scenario: &str) -> Value {
     let clip = clips::path("bigbuckbunny");
     let ran = flame(&["demo", scenario, clip.to_str().unwrap(), "--once", "--json"]);
@@ -28,7 +31,14 @@ fn verified(scenario: &str) -> Value {
         assert!(bound.is_null() || bound.as_str().is_some_and(is_bound), "{name}: {bound}");
     }
     let keys: Vec<_> = report.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["figures", "ok", "scenario", "steps"]);
+    assert_eq!(keys, ["figures", "ms", "ok", "scenario", "steps"]);
+    // Each step is a part of the whole, and the tours of the routers say what is between their parts.
+    let steps = report["steps"].as_array().unwrap();
+    let sum: u64 = steps.iter().filter_map(|step| step["ms"].as_u64()).sum();
+    assert!(report["ms"].as_u64() >= Some(sum.saturating_sub(steps.len() as u64)), "{report:#}");
+    if ON_LINKS.contains(&scenario) {
+        assert!(steps.iter().any(|step| step["detail"].to_string().contains("loopback")), "{report:#}");
+    }
     report
 }
 

@@ -288,6 +288,10 @@ pub struct Route {
     pub distance_us: Option<u64>,
     /// Whether requests go there.
     pub state: RouteState,
+    /// Whether it refused requests that change something (POST, PUT, PATCH, DELETE), or failed at them: while another takes them it
+    /// gets none of those.
+    #[serde(default)]
+    pub refuses_writes: bool,
     /// How much it bears beside the others behind its name.
     #[serde(default = "ordinary_weight")]
     pub weight: u16,
@@ -296,6 +300,9 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
+    /// Answers of it that began since this router knows it, without those that were waited for there.
+    #[serde(default)]
+    pub answers: u32,
     /// How long its answers take, microseconds; nothing before the first.
     pub latency_us: Option<u64>,
     /// Open requests and one more, times latency, by weight: of two, the one with less gets a request.

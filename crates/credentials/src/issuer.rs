@@ -96,9 +96,9 @@ pub enum IssuerError {
 }
 
 /// A request whose signature shows that who sent it has the key.
-struct Signed {
+pub(crate) struct Signed {
     key: CertificateSigningRequestParams,
-    key_sha256: String,
+    pub(crate) key_sha256: String,
 }
 
 // === impl Issuer ===
@@ -282,7 +282,7 @@ impl Issuer {
 
 impl Signed {
     /// Reads a request (PKCS #10) and checks its signature.
-    fn read(request_pem: &str) -> Result<Self, IssuerError> {
+    pub(crate) fn read(request_pem: &str) -> Result<Self, IssuerError> {
         let wrong = |reason: &str| IssuerError::Request(reason.to_owned());
         if request_pem.len() > REQUEST_MAX_BYTES {
             return Err(wrong("it is too long"));

@@ -12,6 +12,8 @@ pub mod file;
 pub mod identity;
 pub mod invitation;
 pub mod issuer;
+#[doc(hidden)]
+pub mod parsers;
 pub mod standing;
 pub mod tls;
 

@@ -290,12 +290,18 @@ impl Health {
         self.full_until > now
     }
 
+    /// Whether it refused what changes something, or failed at it, and gets none of that now.
+    #[must_use]
+    pub fn refuses_writes(&self, now: Moment) -> bool {
+        self.writes_rest_until > now
+    }
+
     /// How it stands for a request that is to do `demand`.
     #[must_use]
     pub fn standing(&self, demand: Demand, now: Moment) -> Standing {
         if self.rests(now) {
             Standing::Resting
-        } else if self.is_full(now) || (demand == Demand::Write && self.writes_rest_until > now) {
+        } else if self.is_full(now) || (demand == Demand::Write && self.refuses_writes(now)) {
             Standing::Unwilling
         } else {
             Standing::Fit

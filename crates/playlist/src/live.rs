@@ -5,11 +5,13 @@
 //! nothing of parts read past them (section 6.3.1).
 
 mod clip;
+mod directives;
 mod ts;
 
 use std::fmt::Write;
 
 use self::clip::Ends;
+pub use self::directives::{BadDirectives, Directives, directives};
 use crate::date_range;
 use crate::media::{INIT_URI, segment_uri};
 use crate::time::{Seconds, Timestamp};
@@ -109,43 +111,6 @@ pub struct Position {
     pub part: Option<u64>,
 }
 
-/// What a viewer asks a playlist for (section 6.2.5): values of `_HLS_msn`, `_HLS_part`, `_HLS_skip`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Directives {
-    /// The answer is to have this.
-    pub wait: Option<Position>,
-    /// Segments of long ago may be left out.
-    pub skip: bool,
-}
-
-/// Directives that cannot be followed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadDirectives {
-    /// A value is no number.
-    #[error("{name} must be a decimal number, not {value:?}")]
-    Number {
-        /// Which.
-        name: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// `_HLS_part` goes with `_HLS_msn` only.
-    #[error("_HLS_part needs _HLS_msn")]
-    PartAlone,
-    /// Only `YES` and `v2` are defined.
-    #[error("_HLS_skip must be YES or v2, not {value:?}")]
-    Skip {
-        /// Its value.
-        value: String,
-    },
-    /// What is named twice could mean either.
-    #[error("{name} is there twice")]
-    Twice {
-        /// Which.
-        name: &'static str,
-    },
-}
-
 /// Whether a playlist has what a viewer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
@@ -167,43 +132,6 @@ pub fn part_uri(number: u64, part: u64) -> String {
 #[must_use]
 pub fn init_uri(number: u32) -> String {
     if number == 0 { INIT_URI.to_owned() } else { format!("init-{number}.mp4") }
-}
-
-/// Reads the directives of a query string; other arguments are not looked at.
-///
-/// # Errors
-/// [`BadDirectives`].
-pub fn directives(query: &str) -> Result<Directives, BadDirectives> {
-    let (mut number, mut part, mut skip) = (None, None, None);
-    for argument in query.split('&') {
-        let (name, value) = argument.split_once('=').unwrap_or((argument, ""));
-        let (slot, name) = match name {
-            "_HLS_msn" => (&mut number, "_HLS_msn"),
-            "_HLS_part" => (&mut part, "_HLS_part"),
-            "_HLS_skip" => (&mut skip, "_HLS_skip"),
-            _ => continue,
-        };
-        if slot.replace(value).is_some() {
-            return Err(BadDirectives::Twice { name });
-        }
-    }
-    let skip = match skip {
-        None => false,
-        Some("YES" | "v2") => true,
-        Some(value) => return Err(BadDirectives::Skip { value: value.to_owned() }),
-    };
-    let number = number.map(|value| decimal("_HLS_msn", value)).transpose()?;
-    let part = part.map(|value| decimal("_HLS_part", value)).transpose()?;
-    match (number, part) {
-        (None, Some(_)) => Err(BadDirectives::PartAlone),
-        (number, part) => Ok(Directives { wait: number.map(|number| Position { number, part }), skip }),
-    }
-}
-
-fn decimal(name: &'static str, value: &str) -> Result<u64, BadDirectives> {
-    let is_decimal = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    let bad = || BadDirectives::Number { name, value: value.chars().take(40).collect() };
-    if is_decimal { value.parse().map_err(|_| bad()) } else { Err(bad()) }
 }
 
 // === impl LiveSegment ===
@@ -293,13 +221,41 @@ impl LiveMedia {
         }
     }
 
+    /// Whether the segment under way, with these `parts`, is as long as the one before it. That another begins is known to who sends it
+    /// only when its first picture comes; until then a part would be announced that never comes, and every player that asks for what is
+    /// announced would meet a 404 at the end of each segment.
+    fn is_at_its_end(&self, parts: &[LivePart]) -> bool {
+        let [.., before, _] = self.segments.as_slice() else { return false };
+        let length_ticks: u64 = parts.iter().map(|part| part.duration_ticks).sum();
+        // Segments of one stream differ by a picture. What may be left over of a segment is longer, mostly, and of one that is longer than
+        // the one before nobody knows.
+        let slack_ticks = self.part_target_ticks / 4;
+        before.content != Content::Gap && length_ticks.abs_diff(before.duration_ticks) <= slack_ticks
+    }
+
+    /// Whether the part may be the next one: it is announced, or another one is and it goes on all the same.
+    #[must_use]
+    pub fn may_come_next(&self, wanted: Position) -> bool {
+        let of_this = match self.segments.last().map(|last| &last.content) {
+            Some(Content::UnderWay(parts)) if !self.is_over => {
+                Some((self.first_number + self.segments.len() as u64 - 1, parts.len() as u64))
+            }
+            Some(Content::UnderWay(_) | Content::Whole(_) | Content::Gap) | None => None,
+        };
+        self.hint() == Some(wanted)
+            || of_this.is_some_and(|(number, part)| wanted == Position { number, part: Some(part) })
+    }
+
     /// The part that is announced as the next one (section 4.4.5.3).
     #[must_use]
     pub fn hint(&self) -> Option<Position> {
         let next = self.first_number + self.segments.len() as u64;
         match self.segments.last().map(|last| &last.content) {
             _ if self.is_over => None,
-            Some(Content::UnderWay(parts)) => Some(Position { number: next - 1, part: Some(parts.len() as u64) }),
+            Some(Content::UnderWay(parts)) if !self.is_at_its_end(parts) => {
+                Some(Position { number: next - 1, part: Some(parts.len() as u64) })
+            }
+            Some(Content::UnderWay(_)) => Some(Position { number: next, part: Some(0) }),
             Some(Content::Whole(_) | Content::Gap) | None => Some(Position { number: next, part: Some(0) }),
         }
     }

@@ -73,6 +73,8 @@ pub struct Caller {
     pub part: Option<Peer>,
     /// Whether it need not say who it is: it is on this machine, where no tokens are needed.
     pub is_local: bool,
+    /// When the token that it shows ends, Unix seconds; nothing where it is known without one.
+    pub ends_unix_s: Option<u64>,
     scopes: Vec<Scope>,
 }
 
@@ -305,7 +307,8 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 impl Caller {
     fn local() -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), LOOPBACK.to_owned());
-        Self { tenant, subject, names: None, part: None, is_local: true, scopes: Scope::ALL.to_vec() }
+        let scopes = Scope::ALL.to_vec();
+        Self { tenant, subject, names: None, part: None, is_local: true, ends_unix_s: None, scopes }
     }
 
     /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists. What a token
@@ -314,7 +317,9 @@ impl Caller {
         let own: Vec<String> = peer.standing.names.iter().map(ToString::to_string).collect();
         let (mut tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
         let (mut names, mut scopes) = (Some(own.clone()), vec![Scope::Read, Scope::Service]);
+        let mut ends_unix_s = None;
         if let Some(token) = token.map(Self::from) {
+            ends_unix_s = token.ends_unix_s;
             tenant = token.tenant;
             names = match token.names {
                 Some(listed) => Some(own.into_iter().chain(listed).collect()),
@@ -324,7 +329,7 @@ impl Caller {
             };
             scopes.extend(token.scopes.into_iter().filter(|scope| !matches!(scope, Scope::Read | Scope::Service)));
         }
-        Self { tenant, subject, names, part: Some(peer.clone()), is_local: false, scopes }
+        Self { tenant, subject, names, part: Some(peer.clone()), is_local: false, ends_unix_s, scopes }
     }
 
     /// Refuses with 403 unless the caller has `scope`.
@@ -351,7 +356,15 @@ impl Caller {
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
         let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, part: None, is_local: false, scopes }
+        Self {
+            tenant: claims.tenant,
+            subject: claims.sub,
+            names: claims.names,
+            part: None,
+            is_local: false,
+            ends_unix_s: Some(claims.exp),
+            scopes,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! question, and whoever asks afterwards gets what is right. Whether a stream is refused or mended is the server's choice.
 
 mod answers;
+mod h2;
 mod requests;
 mod witness;
 
@@ -145,6 +146,86 @@ pub async fn withstands_requests(address: SocketAddr, mount: &str, host: &str, w
     findings.extend(hidden.map(|seen| format!("a hidden request was asked for: {seen:?}")));
     findings.extend(witness.complaints().into_iter().map(|complaint| format!("the witness complains: {complaint}")));
     assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
+}
+
+/// Sends every attack by HTTP/2 to the server at `address`, which serves `witness` below `mount` at `host`, while others ask it
+/// for honest things by HTTP/1.1 and HTTP/2; and asks for the same afterwards.
+///
+/// # Panics
+/// With all findings: a hidden request that was asked for, something that the witness could read in two ways, a malformed
+/// request that was answered with 2xx, an honest one that was not answered, or a server that speaks no HTTP/2.
+pub async fn withstands_http2(address: SocketAddr, mount: &str, host: &str, witness: &Witness) {
+    let mut sent = JoinSet::new();
+    for attack in h2::attacks(mount, host) {
+        sent.spawn(async move {
+            let got = exchange(address, &[h2::PREFACE, &attack.bytes].concat()).await;
+            (attack, got)
+        });
+    }
+    let (mut findings, mut attacked) = (Vec::new(), Vec::new());
+    for asked in 0.. {
+        let path = format!("/h2/honest/{asked}");
+        let by_http1 = ask(address, mount, host, &path).await;
+        let by_http2 = exchange(address, &h2::honest(&format!("{mount}{path}"), host)).await;
+        let wanted = format!("GET {path}");
+        let has_body = by_http2.windows(wanted.len()).any(|part| part == wanted.as_bytes());
+        if by_http1.as_ref() != Ok(&wanted) || h2::successes(&by_http2) != 1 || !has_body {
+            let by_http2 = String::from_utf8_lossy(&by_http2);
+            findings.push(format!("meanwhile {path} is {by_http1:?}, and by HTTP/2 {by_http2:?}"));
+        }
+        while let Some(done) = sent.try_join_next() {
+            attacked.push(done.expect("a connection is made"));
+        }
+        if sent.is_empty() {
+            break;
+        }
+    }
+    for (attack, got) in attacked {
+        // Whoever breaks the connection off may have said nothing; whoever answers begins with its settings.
+        if !got.is_empty() && got.get(3) != Some(&h2::SETTINGS) {
+            findings.push(format!("{}: no HTTP/2: {:?}", attack.name, String::from_utf8_lossy(&got)));
+        }
+        if attack.is_malformed && h2::successes(&got) > 0 {
+            findings.push(format!("{}: taken for a request", attack.name));
+        }
+    }
+    let body = ask(address, mount, host, "/h2").await;
+    if body != Ok("GET /h2".to_owned()) {
+        findings.push(format!("afterwards /h2 is {body:?}"));
+    }
+    let is_hidden =
+        |seen: &Seen| seen.target.contains("hidden") || seen.method == "DELETE" || seen.host.contains("hidden");
+    let hidden = witness.seen().into_iter().filter(is_hidden);
+    findings.extend(hidden.map(|seen| format!("a hidden request was asked for: {seen:?}")));
+    findings.extend(witness.complaints().into_iter().map(|complaint| format!("the witness complains: {complaint}")));
+    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
+}
+
+/// Sends the server at `address` frames that it must not keep, on `connections` connections of each kind, each until the server
+/// closes it or `bytes_max` are sent, and reads nothing. How much was taken in all, bytes.
+///
+/// # Panics
+/// When there is no connection.
+pub async fn flood_http2(address: SocketAddr, mount: &str, host: &str, connections: usize, bytes_max: usize) -> usize {
+    let mut floods = JoinSet::new();
+    for flood in h2::floods(mount, host).into_iter().flat_map(|flood| vec![flood; connections]) {
+        floods.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
+            let mut taken = 0;
+            let mut next = flood.first.clone();
+            for at in 0.. {
+                // Who does not read on is as good as one who has closed.
+                match timeout(PATIENCE, stream.write_all(&next)).await {
+                    Ok(Ok(())) if taken < bytes_max => taken += next.len(),
+                    Ok(_) | Err(_) => break,
+                }
+                next = (flood.next)(&flood.fields, at);
+            }
+            println!("{}: {taken} bytes were taken", flood.name);
+            taken
+        });
+    }
+    floods.join_all().await.into_iter().sum()
 }
 
 /// What is wrong with what came for an attack.

@@ -7,6 +7,7 @@
 
 pub mod bundle;
 pub mod clips;
+pub mod foreign;
 pub mod hostile;
 pub mod long_movie;
 pub mod netns;

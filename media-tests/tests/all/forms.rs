@@ -12,7 +12,7 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Length of the clip, seconds; and of one in which there is time for three levels.
 const LENGTH_S: f64 = 10.0;
-const LONG_S: f64 = 14.0;
+const LONG_S: f64 = 20.0;
 
 /// Brings a file in, waits for its job, and returns the folder of the asset's URLs.
 fn ingest(bundle: &Bundle, file: &Path, more: &[&str]) -> String {

@@ -18,12 +18,11 @@ pub(crate) mod head;
 mod learned;
 mod measurements;
 mod room;
+mod settings;
 
 use std::future::poll_fn;
 use std::hash::Hash;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,12 +38,11 @@ use flame_multicast::{Broken, Door, Member, Pool, PoolConfig, sender};
 use flame_naming::Label;
 use flame_naming::group::Rules;
 use flame_naming::identity::{Identity, Rights, control};
-use flame_service_host::config::{Bytes, HostConfig};
+use flame_service_host::config::HostConfig;
 use flame_service_host::keys::{KeyError, Keyring};
 use flame_service_host::metrics::Metrics;
 use futures_util::{Stream, StreamExt};
 use http_body::Frame;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -57,37 +55,10 @@ use head::Length;
 use learned::Learned;
 use measurements::Measurements;
 use room::{Memory, Room, UNSAID_BLOCKS};
+pub use settings::MulticastConfig;
 
 /// The protocol of a unicast leg, in `Upgrade`.
 pub(crate) const PROTOCOL: HeaderValue = HeaderValue::from_static(flame_multicast::leg::PROTOCOL);
-
-/// `[multicast]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MulticastConfig {
-    /// The switch: without it every answer goes by unicast.
-    pub enabled: bool,
-    /// The groups; all routers have the same, in the same order.
-    pub groups: Vec<SocketAddrV4>,
-    /// The address of the interface that leads to the other routers.
-    pub interface: Ipv4Addr,
-    /// What may go to the groups together, headers counted.
-    pub rate_mbps: u32,
-    /// Routers of the network that a packet may pass, plus one.
-    pub ttl: u32,
-    /// Receive buffer of each group's socket; `net.core.rmem_max` may allow less.
-    pub receive_buffer: Bytes,
-    /// Answers held at once, sent and received; further ones go by unicast.
-    pub memory: Bytes,
-    /// Longest answer that is shared as a whole: a router at the edge holds it while a client reads it. Of one that states no length no
-    /// more than that is held. All that states none takes half of `memory` at most, what states one three quarters.
-    pub body_max: Bytes,
-    /// Routers in one group.
-    pub members: usize,
-    /// Folder with the keys that sign surrogates' tokens (scope `service`): who shows one shares with others who do what is for
-    /// surrogates. Without it `[host.auth] keys`; without either, who shows a credential shares nothing.
-    pub surrogates: Option<PathBuf>,
-}
 
 /// Why there is no multicast.
 #[derive(Debug, thiserror::Error)]
@@ -449,23 +420,4 @@ pub(crate) enum Unreceived {
     Lost,
     /// Other answers take the memory.
     NoRoom,
-}
-
-// === impl MulticastConfig ===
-
-impl Default for MulticastConfig {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            groups: (1..=4).map(|last| SocketAddrV4::new(Ipv4Addr::new(239, 255, 70, last), 7070)).collect(),
-            interface: Ipv4Addr::LOCALHOST,
-            rate_mbps: 400,
-            ttl: 1,
-            receive_buffer: Bytes(4 << 20),
-            memory: Bytes(256 << 20),
-            body_max: Bytes(16 << 20),
-            members: 64,
-            surrogates: None,
-        }
-    }
 }

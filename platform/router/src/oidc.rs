@@ -151,6 +151,15 @@ impl fmt::Debug for OidcConfig {
     }
 }
 
+// === impl Discovered ===
+
+impl Discovered {
+    /// All places that it sends somebody to.
+    pub(crate) fn leads(&self) -> [&Url; 3] {
+        [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri]
+    }
+}
+
 // === impl OidcConfig ===
 
 impl OidcConfig {
@@ -190,8 +199,7 @@ impl OidcConfig {
         if found.issuer.trim_end_matches('/') != self.issuer.as_str().trim_end_matches('/') {
             return Err(format!("it calls itself {}, and `[oidc] issuer` is {}", found.issuer, self.issuer));
         }
-        let all = [&found.authorization_endpoint, &found.token_endpoint, &found.jwks_uri];
-        match all.into_iter().find(|url| !is_private(url)) {
+        match found.leads().into_iter().find(|url| !is_private(url)) {
             Some(open) => Err(format!("it leads to {open}, which is neither https:// nor on loopback")),
             None => Ok(()),
         }

@@ -14,12 +14,16 @@ use flame_service_host::problem::chain;
 
 use crate::cookie;
 use crate::multicast::head::Head;
+use crate::oidc::{Discovered, OidcConfig};
 use crate::peers::follow;
 use crate::proxy::headers;
 use crate::proxy::line::flow::{Framing, Step};
 use crate::proxy::line::head::{self, Read};
 use crate::proxy::resume::ContentRange;
 use crate::proxy::sharing::status;
+
+/// The issuer that all targets know.
+pub const OIDC_ISSUER: &str = "https://login.example/";
 
 /// An answer as it is read on a line to an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,4 +137,42 @@ pub fn line_answer(octets: &[u8], method: &Method, piece_bytes: usize) -> Result
     pieces.for_each(|piece| read.extend_from_slice(piece));
     let (status, fields, keeps_alive) = (answer.head.status, answer.head.headers, answer.keeps_alive);
     Ok(Some(LineAnswer { status, fields, body, trailers, is_whole, keeps_alive, rest: read.to_vec() }))
+}
+
+/// What an ID token says that an issuer signed with one of `keys` (a JWK set) for the sign-in of `nonce`.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn oidc_token(keys: &str, token: &str, nonce: &str) -> Result<serde_json::Value, String> {
+    let keys = serde_json::from_str(keys).map_err(|error| error.to_string())?;
+    let found = serde_json::json!({
+        "issuer": OIDC_ISSUER, "authorization_endpoint": OIDC_ISSUER, "token_endpoint": OIDC_ISSUER, "jwks_uri": OIDC_ISSUER,
+    });
+    let found = serde_json::from_value(found).map_err(|error| error.to_string())?;
+    oidc()?.verified(&found, &keys, token, nonce)
+}
+
+/// Where an issuer's own word leads: to sign in, to get a token, to its keys.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn oidc_discovered(text: &str) -> Result<[String; 3], String> {
+    let found: Discovered = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    oidc()?.believes(&found).map(|()| found.leads().map(ToString::to_string))
+}
+
+/// Who signs in with these claims, in which tenant, and what for, in words.
+///
+/// # Errors
+/// Why nobody does.
+pub fn oidc_grant(claims: &serde_json::Value) -> Result<(String, String, String), String> {
+    oidc()?.grant(claims).map(|grant| (grant.subject, grant.tenant, grant.scope))
+}
+
+/// An issuer that says by claims in which tenant somebody is, and what for.
+fn oidc() -> Result<OidcConfig, String> {
+    let config = serde_json::json!({
+        "issuer": OIDC_ISSUER, "client_id": "flame", "tenant_claim": "tenant", "scopes_claim": "scopes",
+    });
+    serde_json::from_value(config).map_err(|error| error.to_string())
 }

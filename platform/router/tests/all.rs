@@ -24,6 +24,8 @@ mod idle;
 mod indirection;
 #[path = "all/instance.rs"]
 mod instance;
+#[path = "all/ipv6.rs"]
+mod ipv6;
 #[path = "all/lines.rs"]
 mod lines;
 #[path = "all/load.rs"]
@@ -34,6 +36,8 @@ mod mtls;
 mod mtls_sites;
 #[path = "all/multicast.rs"]
 mod multicast;
+#[path = "all/multicast_attacked.rs"]
+mod multicast_attacked;
 #[path = "all/multicast_broken.rs"]
 mod multicast_broken;
 #[path = "all/multicast_kinds.rs"]

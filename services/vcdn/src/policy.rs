@@ -237,10 +237,12 @@ fn string(member: &str) -> Box<str> {
     text.into()
 }
 
-/// What the request wants of a body of `length` bytes (RFC 9110 section 14). Several ranges are answered with the whole.
+/// What the request wants of a body of `length` bytes (RFC 9110 section 14). Several ranges are answered with the whole, and so is
+/// any where upstream said that there are none (section 14.3): it knows that its text is another one soon.
 pub(crate) fn part(request: &HeaderMap, head: &Head, length: u64) -> Part {
     let Some(range) = request.get(header::RANGE).and_then(|range| range.to_str().ok()) else { return Part::Whole };
-    if head.status != StatusCode::OK {
+    let has_ranges = head.headers.get(header::ACCEPT_RANGES).is_none_or(|units| units != "none");
+    if head.status != StatusCode::OK || !has_ranges {
         return Part::Whole;
     }
     if let Some(condition) = request.get(header::IF_RANGE) {
@@ -386,6 +388,15 @@ mod tests {
         let stays: Vec<u16> = (200..600).filter(|code| stays_unshared(StatusCode::from_u16(*code).unwrap())).collect();
         assert!(stays.contains(&200) && stays.contains(&302) && !stays.contains(&206), "{stays:?}");
         assert_eq!(stays.iter().find(|code| **code >= 400), None);
+    }
+
+    #[test]
+    fn what_upstream_gives_no_ranges_of_is_whole_here_too() {
+        let request = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static("bytes=9-"))]);
+        for (units, wanted) in [("none", Part::Whole), ("bytes", Part::Bytes { first: 9, last: 9 })] {
+            let fields = HeaderMap::from_iter([(header::ACCEPT_RANGES, HeaderValue::from_static(units))]);
+            assert_eq!(part(&request, &Head::new(StatusCode::OK, fields), 10), wanted);
+        }
     }
 
     #[test]

@@ -35,8 +35,12 @@ mod own_name;
 mod purges;
 #[path = "all/ranges.rs"]
 mod ranges;
+#[path = "all/savings.rs"]
+mod savings;
 #[path = "all/sharing.rs"]
 mod sharing;
+#[path = "all/stopped.rs"]
+mod stopped;
 #[path = "all/strangers.rs"]
 mod strangers;
 #[path = "all/suite.rs"]

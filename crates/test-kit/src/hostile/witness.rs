@@ -18,6 +18,8 @@ pub struct Seen {
     pub method: String,
     /// Its target.
     pub target: String,
+    /// Its Host.
+    pub host: String,
     /// Its body.
     pub body: Vec<u8>,
 }
@@ -150,7 +152,7 @@ async fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<Seen>
     if version != "HTTP/1.1" || !target.starts_with('/') {
         return Err(complaint("another version or form"));
     }
-    let (mut lengths, mut codings, mut hosts) = (Vec::new(), Vec::new(), 0);
+    let (mut lengths, mut codings, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     for line in &plain[1..] {
         let (name, value) = line.split_once(':').ok_or_else(|| complaint("a line without a colon"))?;
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -160,7 +162,7 @@ async fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<Seen>
         match name.to_ascii_lowercase().as_str() {
             "content-length" => lengths.push(value.trim().to_owned()),
             "transfer-encoding" => codings.push(value.trim().to_ascii_lowercase()),
-            "host" => hosts += 1,
+            "host" => hosts.push(value.trim().to_owned()),
             _ => {}
         }
     }
@@ -170,14 +172,12 @@ async fn next(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<Seen>
         ([], [coding]) if coding == "chunked" => None,
         _ => return Err(complaint("no one length")),
     };
-    if hosts != 1 {
-        return Err(complaint("not one Host"));
-    }
+    let Ok([host]) = <[String; 1]>::try_from(hosts) else { return Err(complaint("not one Host")) };
     let body = match length {
         Some(length) => counted(stream, read, length).await,
         None => chunked(stream, read).await?,
     };
-    Ok(body.map(|body| Seen { method, target, body }))
+    Ok(body.map(|body| Seen { method, target, host, body }))
 }
 
 async fn counted(stream: &mut TcpStream, read: &mut Vec<u8>, length: usize) -> Option<Vec<u8>> {

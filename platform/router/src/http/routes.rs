@@ -197,9 +197,11 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         refused: None,
         distance_us: None,
         state,
+        refuses_writes: health.refuses_writes(now),
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         open: health.open(),
+        answers: health.latency().seen(),
         latency_us: health.latency().mean().map(micros),
         cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }
@@ -223,9 +225,11 @@ mod tests {
             refused: None,
             distance_us: None,
             state,
+            refuses_writes: false,
             weight: 1,
             capacity: None,
             open: 0,
+            answers: 0,
             latency_us: None,
             cost_us: 1,
         }

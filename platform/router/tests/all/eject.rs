@@ -147,6 +147,17 @@ async fn uploads_go_where_they_are_taken_and_come_back_when_there_is_room_again(
         let rests = (began.elapsed().as_millis() as f64 / 100.0 + 1.0).log2().ceil() + 1.0;
         assert!(failed as f64 <= 16.0 + 8.0 * rests, "{failed} of 200 got a {status} in {:?}", began.elapsed());
         assert!(failed > 0, "the one that refuses was never asked: the test shows nothing");
+        // Its rest ends within a moment, and begins again with the next upload that it gets.
+        eventually(PATIENCE, || async {
+            many(&world, Method::POST, 8, 8).await;
+            let routes = world.client().routes().await.unwrap().items;
+            let refuses =
+                |service: &Service| routes.iter().any(|route| route.address == service.address && route.refuses_writes);
+            assert!(!refuses(&good.service), "{routes:?}");
+            let is_listed = refuses(&bad.service) && routes.iter().all(|route| route.state == RouteState::Serving);
+            if is_listed { Ok(()) } else { Err(format!("{routes:?}")) }
+        })
+        .await;
         // What it has is asked for there all the same.
         bad.asked();
         assert_eq!(many(&world, Method::GET, 80, 8).await, 0);
@@ -157,6 +168,8 @@ async fn uploads_go_where_they_are_taken_and_come_back_when_there_is_room_again(
             if bad.asked() > 0 { Ok(()) } else { Err("it gets no uploads") }
         })
         .await;
+        let routes = world.client().routes().await.unwrap().items;
+        assert!(routes.iter().all(|route| !route.refuses_writes), "{routes:?}");
     }
 }
 

@@ -47,7 +47,7 @@ async fn another_endpoint_answers_while_one_refuses_connections() {
 }
 
 /// A real process that answers `GET /health/live`: another router.
-async fn process(address: SocketAddr) -> Child {
+pub async fn process(address: SocketAddr) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flame-router"));
     command.env("FLAME_ROUTER__HOST__LISTEN", address.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
     let child = command.kill_on_drop(true).spawn().unwrap();

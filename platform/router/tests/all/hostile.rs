@@ -1,14 +1,20 @@
 //! Requests whose form leaves doubt never reach a service.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use flame_test_kit::hostile::{Witness, withstands_answers, withstands_requests};
+use flame_api::Client;
+use flame_api::router::Registration;
+use flame_test_kit::hostile::{Witness, flood_http2, withstands_answers, withstands_http2, withstands_requests};
+use flame_test_kit::ports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::failing::process;
+use crate::idle::resident_bytes;
 use crate::world::{Service, World};
 
 #[tokio::test]
@@ -101,6 +107,50 @@ async fn no_stream_of_requests_is_read_in_two_ways() {
     world.register_address("a", witness.address).await;
     withstands_requests(world.address(), "/~a", "localhost", &witness).await;
     withstands_requests(world.address(), "", "a.localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frames_become_another_request_or_two() {
+    let world = World::start().await;
+    let witness = Witness::start().await;
+    world.register_address("a", witness.address).await;
+    withstands_http2(world.address(), "/~a", "localhost", &witness).await;
+    withstands_http2(world.address(), "", "a.localhost", &witness).await;
+}
+
+/// Nothing that a client sends by HTTP/2 is kept beyond its bounds, and others are served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_never_end_take_no_memory_and_nobody_s_turn() {
+    const MIB: usize = 1 << 20;
+    let [port] = ports::free_tcp::<1>();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let router = process(address).await;
+    let witness = Witness::start().await;
+    let client = Client::new(format!("http://{address}").parse().unwrap(), None);
+    client.register("a", "one", &Registration::new(witness.address, 1, 60_000)).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |at: usize| {
+        let answer = http.get(format!("http://{address}/~a/{at}")).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), format!("GET /{at}"));
+    };
+    for at in 0..100 {
+        ask(at).await;
+    }
+    let before = resident_bytes(router.id().unwrap());
+    let mut flood = std::pin::pin!(flood_http2(address, "/~a", "localhost", 4, 4 * MIB));
+    let (mut asked, mut most) = (0, before);
+    let taken = loop {
+        tokio::select! {
+            taken = &mut flood => break taken,
+            () = ask(asked) => asked += 1,
+        }
+        most = most.max(resident_bytes(router.id().unwrap()));
+    };
+    println!("{taken} bytes of frames, {asked} others answered, {before} bytes of memory before, {most} at most");
+    assert!(asked > 10 && taken > 0, "{asked} answered meanwhile, {taken} bytes taken");
+    // Streams and heads that may be open at once by the configuration, for as many connections.
+    assert!(most - before <= 160 * MIB, "{before} bytes before, {most} at most");
+    ask(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ async fn ask(client: &mut TcpStream) {
 }
 
 /// Resident memory of a process.
-fn resident_bytes(pid: u32) -> usize {
+pub fn resident_bytes(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10

@@ -22,21 +22,21 @@ use tokio::sync::Semaphore;
 use crate::peers::{Row, all_are};
 use crate::world::{Service, World, read_head};
 
-const BODY_BYTES: usize = 1 << 20;
+pub const BODY_BYTES: usize = 1 << 20;
 
 /// An endpoint that counts how often it is asked, and answers only when it may.
-struct Origin {
-    service: Service,
+pub struct Origin {
+    pub service: Service,
     asked: Arc<AtomicUsize>,
     may: Arc<Semaphore>,
 }
 
-fn body() -> Vec<u8> {
+pub fn body() -> Vec<u8> {
     (0..BODY_BYTES).map(|at| ((at * 2_654_435_761) >> 13) as u8).collect()
 }
 
 impl Origin {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (asked, may) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let (counts, waits) = (Arc::clone(&asked), Arc::clone(&may));
         let answer = move |Path(kind): Path<String>, request: Request| {
@@ -61,7 +61,7 @@ impl Origin {
         Self { service, asked, may }
     }
 
-    fn asked(&self) -> usize {
+    pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -81,7 +81,17 @@ async fn sites(takes_part: [bool; 3]) -> (Row, Vec<World>, Origin) {
 
 /// The same with the endpoint `media`, and otherwise configured.
 pub async fn sites_of(media: &Service, takes_part: [bool; 3], change: impl Fn(&mut Config)) -> (Row, Vec<World>) {
-    let (row, groups) = (Row::of(3), groups());
+    sites_in(Row::of(3), media, takes_part, change).await
+}
+
+/// The same with these sites.
+pub async fn sites_in(
+    row: Row,
+    media: &Service,
+    takes_part: [bool; 3],
+    change: impl Fn(&mut Config),
+) -> (Row, Vec<World>) {
+    let groups = groups();
     let mut worlds = Vec::new();
     for (at, enabled) in takes_part.into_iter().enumerate() {
         let change = |config: &mut Config| {
@@ -106,7 +116,7 @@ pub async fn sites_of(media: &Service, takes_part: [bool; 3], change: impl Fn(&m
 }
 
 /// Asks through each of the edges' routers `each` times at once; the endpoint answers when `waiting` have reached it.
-async fn ask(worlds: &[World], path: &str, each: usize, origin: &Origin, waiting: usize) -> Vec<Vec<u8>> {
+pub async fn ask(worlds: &[World], path: &str, each: usize, origin: &Origin, waiting: usize) -> Vec<Vec<u8>> {
     let requests = worlds.iter().flat_map(|world| (0..each).map(move |_| world));
     let requests = requests.map(|world| async move {
         let answer = world.get(path).await;
@@ -143,6 +153,14 @@ async fn all_who_ask_for_the_same_get_it_from_one_fetch() {
         if size == 2.0 { Ok(()) } else { Err(format!("groups of {size} in all")) }
     })
     .await;
+    // Two routers got it: one copy less, but for what one of them got by unicast after all.
+    let counted = async |name: &str| measured(&worlds[0], &format!("flame_multicast_{name}_bytes_total")).await;
+    let (saved, unicast) = (counted("saved").await, counted("unicast").await);
+    assert_eq!(counted("body").await, BODY_BYTES as f64);
+    assert!(saved > 0.0 && saved + unicast == BODY_BYTES as f64, "{saved} bytes saved, {unicast} by unicast");
+    let told = worlds[0].client().activity(0).await.unwrap().totals.unwrap().multicast;
+    assert_eq!((told.answers, told.members, told.body_bytes), (1, 2, BODY_BYTES as u64));
+    assert_eq!(told.saved_bytes as f64, saved, "`flame route activity` says something else than the metrics");
 }
 
 /// A surrogate that stands under the name itself asks the site behind it by the site's name.

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use flame_service_host::keys::{self, Grant};
+use flame_test_kit::foreign::Foreign;
 use flame_test_kit::star::PORT;
 use flame_test_kit::{Network, Scratch, eventually, loud_skip, star};
 use tokio::task::JoinHandle;
@@ -45,21 +46,11 @@ struct World {
 enum Endpoint {
     /// One that takes its time, here.
     Ours(JoinHandle<()>),
-    /// Python's server, a process of its own.
-    Python(Child),
+    /// Somebody else's server, a process of its own.
+    Foreign(Foreign),
 }
 
-/// Python's own server of files, which writes an access log. It says nothing of how long they may be kept.
-const PYTHON: &str = r#"
-import http.server, sys
-class Handler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def end_headers(self):
-        self.send_header("Cache-Control", "public, max-age=60")
-        super().end_headers()
-http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
-"#;
-const PYTHON_PORT: u16 = 9000;
+const FOREIGN_PORT: u16 = 9000;
 
 impl World {
     /// Routers at all sites; those of `without` have multicast switched off.
@@ -74,21 +65,18 @@ impl World {
         Self::start_with(without, asked, ours).await
     }
 
-    /// The same with Python's server at the origin, which writes its log to `access.log`.
-    async fn start_with_python() -> Self {
-        let python = |network: &Network, folder: &Scratch| {
+    /// The same with a server at the origin that nobody here wrote.
+    async fn start_with_foreign() -> Self {
+        let foreign = |network: &Network, folder: &Scratch| {
             let objects = folder.join("objects/object");
             std::fs::create_dir_all(&objects).unwrap();
             std::fs::write(folder.join("objects/ready"), "ready").unwrap();
             (0..RUNS).for_each(|run| std::fs::write(objects.join(run.to_string()), body()).unwrap());
-            let address = (network.address("origin"), PYTHON_PORT).into();
-            let log = std::fs::File::create(folder.join("access.log")).unwrap();
-            let mut command = network.command("origin", "python3");
-            command.args(["-c", PYTHON]).arg(network.address("origin").to_string()).arg(PYTHON_PORT.to_string());
-            command.current_dir(folder.join("objects")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-            (address, Endpoint::Python(command.spawn().unwrap()))
+            let (served, log) = (folder.join("objects"), folder.join("access.log"));
+            let server = Foreign::start(network, "origin", FOREIGN_PORT, &served, &log);
+            ((network.address("origin"), FOREIGN_PORT).into(), Endpoint::Foreign(server))
         };
-        Self::start_with(&[], Arc::default(), python).await
+        Self::start_with(&[], Arc::default(), foreign).await
     }
 
     async fn start_with(
@@ -162,12 +150,8 @@ impl Drop for World {
             let _ = router.kill();
             let _ = router.wait();
         }
-        match &mut self.endpoint {
-            Endpoint::Ours(task) => task.abort(),
-            Endpoint::Python(server) => {
-                let _ = server.kill();
-                let _ = server.wait();
-            }
+        if let Endpoint::Ours(task) = &self.endpoint {
+            task.abort();
         }
     }
 }
@@ -278,20 +262,19 @@ async fn the_access_log_of_a_foreign_origin_has_one_line_for_four_hundred_client
     if let Some(reason) = Network::missing() {
         return loud_skip(&format!("no network of namespaces: {reason}"));
     }
-    let (world, body) = (World::start_with_python().await, body());
+    let (world, body) = (World::start_with_foreign().await, body());
     let mut copies = Vec::new();
     for run in 0..RUNS {
         let deliver = || world.deliver(&run.to_string(), &body, &EDGES, CLIENTS);
         let (link, _, took) = tokio::task::block_in_place(deliver);
         println!("run {run}: {link:.3} copies, {took:?}");
         copies.push(link);
-        let log = std::fs::read_to_string(world.folder.join("access.log")).unwrap();
-        let asked = format!("\"GET /object/{run} HTTP/1.1\"");
-        let lines: Vec<_> = log.lines().filter(|line| line.contains(&asked)).collect();
+        let Endpoint::Foreign(origin) = &world.endpoint else { panic!("another origin") };
+        let lines = origin.asked(&format!("/object/{run}"));
         assert!(lines.len() == 1 && lines[0].contains(" 200 "), "{lines:?}");
     }
     copies.sort_by(f64::total_cmp);
-    // Python takes cores from the routers: who comes late costs a copy. What is promised of the link is held above, without it.
+    // The server, in Python, takes cores from the routers: who comes late costs a copy. What is promised of the link is held above, without it.
     assert!(copies[RUNS / 2] < EDGES.len() as f64 / 2.0, "{copies:?} copies");
 }
 

@@ -1,5 +1,6 @@
 //! Routers of two and three sites: what one is told the others know, at once, and keep when it is gone.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sites in a row, `s0 - s1 - s2 …`, 10 ms apart, with a router each that starts when it is asked to.
 pub struct Row {
+    ip: IpAddr,
     ports: Vec<u16>,
     folder: Scratch,
 }
@@ -25,10 +27,16 @@ pub struct Row {
 
 impl Row {
     pub fn of(count: usize) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST.into(), count)
+    }
+
+    /// The same at another address of this machine.
+    pub fn at(ip: IpAddr, count: usize) -> Self {
         let folder = Scratch::new("router-sites");
         let ports = flame_test_kit::ports::free_tcp::<4>()[..count].to_vec();
+        let router = |n: usize| SocketAddr::new(ip, ports[n]);
         let sites: String =
-            (0..count).map(|n| format!("[[sites]]\nname = \"s{n}\"\nrouter = \"127.0.0.1:{}\"\n", ports[n])).collect();
+            (0..count).map(|n| format!("[[sites]]\nname = \"s{n}\"\nrouter = \"{}\"\n", router(n))).collect();
         let links: String = (1..count)
             .map(|n| {
                 let before = n - 1;
@@ -36,12 +44,12 @@ impl Row {
             })
             .collect();
         std::fs::write(folder.join("sites.toml"), format!("version = 1\n{sites}{links}")).unwrap();
-        Self { ports, folder }
+        Self { ip, ports, folder }
     }
 
     pub async fn router(&self, n: usize, change: impl FnOnce(&mut flame_router::Config)) -> World {
         World::with(|config| {
-            config.host.listen.set_port(self.ports[n]);
+            config.host.listen = SocketAddr::new(self.ip, self.ports[n]);
             config.site = format!("s{n}");
             config.sites = Some(self.folder.join("sites.toml"));
             change(config);
@@ -66,7 +74,7 @@ impl Row {
     }
 
     pub fn address(&self, n: usize) -> String {
-        format!("127.0.0.1:{}", self.ports[n])
+        SocketAddr::new(self.ip, self.ports[n]).to_string()
     }
 
     /// All routers, once each hears every other.

@@ -94,8 +94,14 @@ async fn explain(world: &World) -> Explanation {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_killed_under_load_costs_no_request_and_no_byte() {
-    let (world, [mut killed, _other]) = pair().await;
-    under_load(&world, Duration::from_secs(3), async || killed.child.kill().await.unwrap()).await;
+    let (world, mut instances) = pair().await;
+    under_load(&world, Duration::from_secs(3), async || {
+        // The one that requests go to.
+        let chosen = explain(&world).await.chosen.unwrap().address;
+        let killed = instances.iter_mut().find(|instance| instance.address == chosen).unwrap();
+        killed.child.kill().await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

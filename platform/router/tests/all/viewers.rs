@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use flame_router::config::{CertificateFiles, ViewersConfig};
-use flame_test_kit::Scratch;
+use flame_test_kit::{Scratch, repository};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::world::{Service, World};
@@ -93,4 +94,34 @@ async fn renewed_files_are_read_when_the_router_is_told_and_damaged_ones_change_
     std::fs::write(&files.key, "rubbish").unwrap();
     world.router.reload();
     assert!(believed(&files.certificate).await);
+}
+
+/// A library that nobody here wrote speaks at both ends: compressed, large, empty and many messages, and the end with its reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_of_a_library_goes_through_the_viewers_listener_in_both_forms() {
+    let folder = Scratch::new("viewers-websocket");
+    let [port] = flame_test_kit::ports::free_tcp();
+    let (www, chat) = (certificate(&folder, "www.example").await, certificate(&folder, "chat.example").await);
+    let world = World::with(|config| {
+        "example".clone_into(&mut config.domain);
+        config.public_hosts = vec!["www.example".to_owned()];
+        let listen = ([127, 0, 0, 1], port).into();
+        config.viewers = vec![ViewersConfig { listen, certificates: vec![www.clone(), chat.clone()] }];
+    })
+    .await;
+    let root = repository();
+    let library = || {
+        let mut command = Command::new(root.join("tools/python"));
+        command.arg(root.join("media-tests/judges/websocket.py")).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    };
+    let mut server = library().arg("serve").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let listens: u16 = lines.next_line().await.unwrap().expect("it says where it listens").parse().unwrap();
+    world.register_address("chat", ([127, 0, 0, 1], listens).into()).await;
+    for (url, files) in [("www.example:PORT/~chat/echo", &www), ("chat.example:PORT/echo", &chat)] {
+        let url = format!("wss://{}", url.replace("PORT", &port.to_string()));
+        let asked = library().arg("ask").arg(&url).arg(&files.certificate).output().await.unwrap();
+        assert!(asked.status.success(), "{url}: {}", String::from_utf8_lossy(&asked.stderr));
+    }
 }

@@ -121,15 +121,18 @@ async fn what_is_pulled_is_the_same_picture_for_picture_and_plays_on_in_a_loop()
     // More than two rounds, in one timeline.
     eventually(PATIENCE, || async {
         let playlist = stage.pictures(channel).await?;
-        if playlist.matches("#EXTINF").count() >= 5 { Ok(()) } else { Err(playlist) }
+        if playlist.matches("#EXTINF").count() >= 7 { Ok(()) } else { Err(playlist) }
     })
     .await;
     assert!(!stage.pictures(channel).await.unwrap().contains("#EXT-X-DISCONTINUITY"));
     stage.client.end_channel(channel).await.unwrap();
     let url = stage.client.url("streaming", &format!("{channel}/index.m3u8"));
     let seen = pictures(url.as_str());
-    let rounds = [once.as_str(); 4].join("\n");
-    assert!(seen.lines().count() > 2 * once.lines().count() && rounds.starts_with(&seen));
+    let rounds = [once.as_str(); 8].join("\n");
+    let (count, in_two_rounds) = (seen.lines().count(), 2 * once.lines().count());
+    assert!(count > in_two_rounds, "{count} pictures, two rounds are {in_two_rounds}");
+    let differs = seen.lines().zip(rounds.lines()).position(|(seen, sent)| seen != sent);
+    assert_eq!(differs, None, "the first of {count} pictures that is not what was sent");
 }
 
 fn live(folder: &Scratch) -> Encoder {

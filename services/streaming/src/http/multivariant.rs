@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State as Shared};
-use axum::http::{HeaderMap, Method, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, header};
 use flame_api::Problem;
 use flame_api::metadata::{Encryption, SoundLabel, Version};
 use flame_playlist::Container;
@@ -13,7 +13,7 @@ use flame_service_host::{Failure, FailureResult, Path};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::representation::held;
+use super::representation::{IMMUTABLE, held};
 use super::{State, error, live, recorded};
 use crate::clip::Clip;
 use crate::complete::Complete;
@@ -269,7 +269,8 @@ fn of_uploaded<'a>(uploaded: &'a Uploaded, labels: &[SoundLabel]) -> Vec<Listed<
     listed.collect()
 }
 
-/// Answers with a text that is in memory.
+/// Answers with a text that is in memory. One that may be another at the next request has no ranges: a player that asks for what
+/// comes after what it has (Chromium's own HLS does) would be told 416 where the new text is shorter.
 pub(super) fn answer(
     document: &Document,
     content_type: &'static str,
@@ -277,5 +278,17 @@ pub(super) fn answer(
     method: &Method,
     headers: &HeaderMap,
 ) -> Response<Body> {
-    held((&document.text, &document.sha256), content_type, cache_control, (method, headers))
+    let held_for = |headers| held((&document.text, &document.sha256), content_type, cache_control, (method, headers));
+    if cache_control == IMMUTABLE {
+        return held_for(headers);
+    }
+    let mut response = if headers.contains_key(header::RANGE) {
+        let mut of_all = headers.clone();
+        of_all.remove(header::RANGE);
+        held_for(&of_all)
+    } else {
+        held_for(headers)
+    };
+    response.headers_mut().insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+    response
 }

@@ -232,6 +232,30 @@ async fn each_part_goes_to_who_waits_for_it_as_soon_as_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_playlist_that_will_be_another_has_no_ranges_and_its_media_has() {
+    let world = World::start().await;
+    let channel = channel(&world).await;
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let first = encoder.segment();
+    send(&world, &publication, 0, &first).await;
+    let part = async |name: &str, range: &str| {
+        let answer = world.http.get(world.url(name)).header("range", range).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers()["accept-ranges"].clone(), answer.bytes().await.unwrap())
+    };
+    for name in ["index.m3u8", "index.m3u8?_HLS_msn=0", "iframes.m3u8"] {
+        let name = path(&channel, name);
+        let whole = world.get(&name).await.bytes().await.unwrap();
+        for range in ["bytes=0-5", &format!("bytes={}-", whole.len())] {
+            assert_eq!(part(&name, range).await, (200, "none".parse().unwrap(), whole.clone()), "{name} {range}");
+        }
+    }
+    let segment = part(&path(&channel, "0.m4s"), "bytes=4-7").await;
+    assert_eq!(segment, (206, "bytes".parse().unwrap(), first.concat()[4..8].to_vec().into()));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_waited_for_is_refused() {
     let world = World::start_with(|config| config.live.patience = Span(Duration::from_millis(200))).await;
     let channel = channel(&world).await;

@@ -1,10 +1,12 @@
 //! What players tell of themselves is taken in, added up, and goes no further; what this hop tells them comes with every answer.
 
-use flame_api::vcdn::Viewing;
+use flame_api::vcdn::{Stats, Viewing};
+use flame_test_kit::eventually;
+use flame_vcdn::config::FrontConfig;
 use tokio::sync::watch;
 
 use crate::origin::Reply;
-use crate::world::{World, cache_status};
+use crate::world::{PATIENCE, World, cache_status};
 
 async fn viewing(world: &World, asset: &str) -> Option<Viewing> {
     let stats = world.stats().await;
@@ -112,6 +114,60 @@ async fn each_hop_says_what_it_took_and_the_origin_s_static_word_passes() {
     // A delivery that is nobody else's has both hops in their order.
     let passed = said(&world.get("/own/1").await, "cmsd-dynamic");
     assert!(passed.starts_with("\"origin\";rd=7, \"") && passed.contains(&id), "{passed}");
+}
+
+/// Of two surrogates in a row each adds its own word to `Cache-Status` and `CMSD-Dynamic`, the one that the viewer asks last.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_surrogates_in_a_row_each_say_their_own_and_the_nearest_comes_last() {
+    let world = World::start().await;
+    let mut config = world.config.clone();
+    config.fronts = vec![FrontConfig::new("outer", "cdn")];
+    let outer = flame_vcdn::start(config).await.unwrap();
+    let url = |path: &str| format!("http://{}{path}", outer.fronts()["outer.main"]);
+    let stats: Stats =
+        world.http.get(format!("http://{}/stats", outer.address())).send().await.unwrap().json().await.unwrap();
+    let (near, far) = (stats.surrogate, world.stats().await.surrogate);
+    let reply = Reply::new("x").with("cmsd-static", "ot=v").with("cmsd-dynamic", "\"origin\";rd=7");
+    ["/film/1", "/film/2"].iter().for_each(|path| world.origin.put(path, reply.clone()));
+    world.origin.put("/own/1", reply.with("cache-control", "private"));
+    let said = |answer: &reqwest::Response, name: &str| -> Vec<String> {
+        let lines = answer.headers().get_all(name).iter().map(|value| value.to_str().unwrap());
+        lines.flat_map(|line| line.split(", ")).map(str::to_owned).collect()
+    };
+    // What the far one and the near one say of a request at the near one.
+    let ways = async |path: &str| {
+        let answer = world.http.get(url(path)).send().await.unwrap();
+        assert_eq!(said(&answer, "cmsd-static"), ["ot=v"], "{path}");
+        let (ways, delays) = (said(&answer, "cache-status"), said(&answer, "cmsd-dynamic"));
+        assert_eq!(answer.text().await.unwrap(), "x");
+        let [first, last] = <[String; 2]>::try_from(ways).unwrap_or_else(|ways| panic!("{path}: {ways:?}"));
+        let first = first.strip_prefix(&format!("{far}; ")).unwrap_or_else(|| panic!("{path}: {first}")).to_owned();
+        let last = last.strip_prefix(&format!("{near}; ")).unwrap_or_else(|| panic!("{path}: {last}")).to_owned();
+        (first, last, delays)
+    };
+    let of_near = format!("\"{near}\";rd=");
+    // A miss at both, and then a hit at the near one, which passes on what the far one has said of its fetch.
+    let (first, last, delays) = ways("/film/1").await;
+    assert!(first.starts_with("fwd=uri-miss") && last.starts_with("fwd=uri-miss"), "{first}, {last}");
+    assert!(delays.len() == 1 && delays[0].starts_with(&of_near), "{delays:?}");
+    eventually(PATIENCE, || async {
+        let (first, last, delays) = ways("/film/1").await;
+        assert!(first.starts_with("fwd=uri-miss") && delays.len() == 1, "{first}, {delays:?}");
+        if last.starts_with("hit") && delays[0] == format!("{of_near}0") { Ok(()) } else { Err(last) }
+    })
+    .await;
+    // What only the far one has.
+    assert_eq!(world.get("/film/2").await.text().await.unwrap(), "x");
+    world.settled().await;
+    let (first, last, _) = ways("/film/2").await;
+    assert!(first.starts_with("hit") && last.starts_with("fwd=uri-miss"), "{first}, {last}");
+    // A delivery that is nobody else's: all three in their order.
+    let (first, last, delays) = ways("/own/1").await;
+    assert!(first.starts_with("fwd=") && last.starts_with("fwd="), "{first}, {last}");
+    let [origin, of_far, nearest] = <[String; 3]>::try_from(delays).unwrap_or_else(|all| panic!("{all:?}"));
+    assert_eq!(origin, "\"origin\";rd=7");
+    assert!(of_far.starts_with(&format!("\"{far}\";rd=")) && nearest.starts_with(&of_near), "{of_far}, {nearest}");
+    outer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flame_api::Client;
 use flame_api::router::Registration;
-use flame_test_kit::hostile::{Witness, withstands_answers, withstands_requests};
+use flame_test_kit::hostile::{Witness, withstands_answers, withstands_http2, withstands_requests};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -111,6 +111,22 @@ async fn no_stream_of_requests_poisons_what_is_kept() {
 async fn no_stream_of_requests_poisons_what_is_kept_behind_a_router() {
     let (world, witness) = with_witness().await;
     withstands_requests(world.router.address(), "/~cdn", "localhost", &witness).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frames_poison_what_is_kept_behind_a_router() {
+    let (world, witness) = with_witness().await;
+    withstands_http2(world.router.address(), "/~cdn", "localhost", &witness).await;
+}
+
+/// A surrogate itself speaks HTTP/1.1 only: the beginning of HTTP/2 is refused, and nothing behind it is read as a request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_beginning_of_http2_is_refused_by_the_surrogate_itself() {
+    let world = World::start().await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answer = raw(&world, format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{hidden}").as_bytes()).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 505"), "{answer}");
+    assert!(world.origin.asked("/hidden").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
