@@ -156,6 +156,9 @@ fn report(global: &Global, folder: &Path, authority: &Path, renewed: &[&str], tl
         }
         output::print_line(&text)?;
     }
+    if let Some(warning) = tls.and_then(|tls| tls.warning(&global.router)) {
+        eprintln!("flame: {warning}");
+    }
     if first.is_some() { Ok(secrets::note_first_token(authority)?) } else { Ok(()) }
 }
 
@@ -299,6 +302,24 @@ mod tests {
     }
 
     #[test]
+    fn who_is_on_another_machine_is_not_left_to_loopback_without_a_word() {
+        let scratch = tempfile::tempdir().unwrap();
+        let issuer = Issuer::init(&scratch.path().join("ca")).unwrap();
+        let warns = |viewers: &str, router: &str| {
+            let (issuer, site, viewers) = (issuer.clone(), "edge".parse().unwrap(), viewers.parse().unwrap());
+            let tls = Tls { issuer, site, join: Duration::from_secs(60), viewers };
+            tls.warning(&router.parse().unwrap()).is_some()
+        };
+        for router in ["https://192.0.2.1:8443", "https://router:8443", "https://[2001:db8::1]:8443"] {
+            assert!(warns("127.0.0.1:8081", router) && warns("[::1]:8081", router), "{router}");
+            assert!(!warns("192.0.2.1:8081", router) && !warns("0.0.0.0:8081", router), "{router}");
+        }
+        for router in ["https://127.0.0.1:8443", "https://[::1]:8443", "https://localhost:8443"] {
+            assert!(!warns("127.0.0.1:8081", router), "{router}");
+        }
+    }
+
+    #[test]
     fn with_certificates_each_joins_for_its_own_names_once_and_the_router_holds_the_authority() {
         let keys = StoreKeys { access_key: "who".to_owned(), secret_key: "sesame".to_owned() };
         let scratch = tempfile::tempdir().unwrap();
@@ -318,6 +339,8 @@ mod tests {
             let Some(made) = made else { continue };
             assert!(text.contains(&made));
             assert_eq!(tls.join_token(part, &file).unwrap(), Some(made.clone()), "nobody has joined with it");
+            let moved = Tls { issuer: issuer.clone(), site: "cloud".parse().unwrap(), join: tls.join, viewers };
+            assert_ne!(moved.join_token(part, &file).unwrap(), Some(made.clone()), "it is for another site");
             let join = |names: &[&str]| {
                 let names = names.iter().map(|name| name.parse().unwrap()).collect();
                 let wanted = Wanted { role: Role::Service, site: Some("edge".parse().unwrap()), names };

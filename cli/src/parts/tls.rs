@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use flame_credentials::{Issuer, JoinToken, Role, Standing};
 use flame_naming::Label;
-use url::Url;
+use url::{Host, Url};
 
 use super::Part;
 use crate::args;
@@ -55,23 +55,39 @@ impl Tls {
         self.issuer.fingerprint().to_string()
     }
 
-    /// The token that `part` joins with: the one in its configuration at `before` while somebody still can, else a new one. None for
-    /// the router, which holds the authority.
+    /// The token that `part` joins with: the one in its configuration at `before` while somebody still can, as what it is now, else a new
+    /// one. None for the router, which holds the authority.
     pub(super) fn join_token(&self, part: &Part, before: &Path) -> anyhow::Result<Option<String>> {
         if part.name == super::ROUTER {
             return Ok(None);
-        }
-        if let Some(token) = kept(before)
-            && self.issuer.is_open(&token).context("look at a join token")?
-        {
-            return Ok(Some(token.to_string()));
         }
         let own = [part.name];
         let names = if part.names.is_empty() { &own[..] } else { part.names };
         let names = names.iter().map(|name| name.parse()).collect::<Result<_, _>>().context("name a part")?;
         let standing = Standing { role: Role::Service, site: self.site.clone(), names };
+        if let Some(token) = kept(before)
+            && self.issuer.is_open(&token, &standing).context("look at a join token")?
+        {
+            return Ok(Some(token.to_string()));
+        }
         let token = self.issuer.invite(&standing, self.join);
         Ok(Some(token.with_context(|| format!("make the join token of {}", part.name))?.to_string()))
+    }
+
+    /// Says that only the router's own machine reaches it at the address of `viewers`, where parts run on others.
+    pub(super) fn warning(&self, router: &Url) -> Option<String> {
+        let is_here = match router.host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        (self.viewers.ip().is_loopback() && !is_here).then(|| {
+            format!(
+                "--viewers {} is on loopback: what the orchestrator starts on another machine than the router's does not reach the router",
+                self.viewers
+            )
+        })
     }
 
     /// Where who has no certificate reaches the router, which parts reach at `router`.

@@ -21,7 +21,7 @@ pub struct Registration {
     /// Where it listens.
     #[schema(value_type = String)]
     pub address: SocketAddr,
-    /// Counts up with each start of the endpoint: a renewal of an older generation is refused with 409.
+    /// Counts up from 1 with each start of the endpoint: a renewal of an older generation is refused with 409.
     pub generation: u64,
     /// Life in milliseconds, 100 to 60,000.
     pub ttl_ms: u64,

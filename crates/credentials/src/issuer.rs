@@ -191,10 +191,10 @@ impl Issuer {
         }
     }
 
-    /// Whether somebody could still join with `token`: it is kept here, has not ended, and nobody has.
-    pub fn is_open(&self, token: &JoinToken) -> Result<bool, IssuerError> {
+    /// Whether somebody could still join with `token` as what `standing` says: it is kept here, allows just that, has not ended, and nobody has.
+    pub fn is_open(&self, token: &JoinToken, standing: &Standing) -> Result<bool, IssuerError> {
         match self.invitation(token) {
-            Ok(invitation) => Ok(invitation.is_open(token, unix_s())),
+            Ok(invitation) => Ok(invitation.standing == *standing && invitation.is_open(token, unix_s())),
             Err(IssuerError::Refused(_)) => Ok(false),
             Err(error) => Err(error),
         }

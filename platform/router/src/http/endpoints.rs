@@ -54,7 +54,7 @@ async fn list(State(registry): State<Registry>, caller: Caller) -> FailureResult
         (status = 200, body = Endpoint),
         (status = 403, description = "without the scope `service`, or `admin` of the name's tenant; or the token or certificate lists other names; or the certificate is of another site"),
         (status = 409, description = "a later generation of the endpoint is registered, or this one was killed"),
-        (status = 422, description = "name, endpoint, life, weight, capacity or state do not fit; or it speaks TLS, and the router has no certificate"),
+        (status = 422, description = "name, endpoint, generation, life, weight, capacity or state do not fit; or it speaks TLS, and the router has no certificate"),
         (status = 503, description = "the router holds its most of endpoints"),
     )
 )]
@@ -69,6 +69,11 @@ async fn register(
     is_of_site(&caller, &registry.site())?;
     if registration.tls && !registry.has_certificate() {
         return Err(unprocessable("this router has no certificate to ask an endpoint with that speaks TLS".to_owned()));
+    }
+    if registration.generation == 0 {
+        return Err(unprocessable(
+            "generation is 0, which is that of entries that are written down; begin at 1".to_owned(),
+        ));
     }
     if !TTL_MS.contains(&registration.ttl_ms) {
         return Err(unprocessable(format!(

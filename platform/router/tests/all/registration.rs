@@ -68,6 +68,7 @@ async fn registrations_that_do_not_fit_are_refused() {
         ("london--metadata", "e1", fit.clone()),
         ("a.b.c.d", "e1", fit.clone()),
         ("metadata", "e%201", fit.clone()),
+        ("metadata", "e1", registration(&service, 0, 1000)),
         ("metadata", "e1", registration(&service, 1, 99)),
         ("metadata", "e1", registration(&service, 1, 60_001)),
         ("metadata", "e1", Registration { address: "0.0.0.0:80".parse().unwrap(), ..fit.clone() }),
