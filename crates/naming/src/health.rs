@@ -165,10 +165,16 @@ impl Health {
 
     /// It could not be reached, or broke off, for a request that began at `began`: it rests.
     pub fn failed(&mut self, began: Moment, now: Moment) {
-        // Requests that were under way together fail together: that is one failure.
-        if self.rests_until <= now && began >= self.rest_word {
-            let rest = REST_MIN.saturating_mul(1 << self.failures.min(16)).min(REST_MAX);
-            (self.rests_until, self.rest_word) = (now + rest, now);
+        let is_new = began >= self.rest_word;
+        // Requests that were under way together fail together: that is one failure. What fails of them when the rest is over shows that it
+        // lasts: the same rest once more, unless something newer has ended it.
+        if self.rests_until > now || (!is_new && self.failures == 0) {
+            return;
+        }
+        let before = if is_new { self.failures } else { self.failures - 1 };
+        self.rests_until = now + REST_MIN.saturating_mul(1 << before.min(16)).min(REST_MAX);
+        if is_new {
+            self.rest_word = now;
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -198,8 +204,11 @@ impl Health {
             // It answered somebody else meanwhile.
             None if self.heard.is_some_and(|heard| heard > began) => {}
             None => {
-                self.hangs();
                 (self.unanswered, self.given_up) = (self.unanswered.saturating_add(1), now);
+                // Who was well until now may have been busy, or far away, for a moment: it is asked once more, soon.
+                if self.is_suspect() || self.heard.is_none() || self.unanswered > 1 {
+                    self.hangs();
+                }
             }
         }
     }
