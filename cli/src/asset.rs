@@ -36,6 +36,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         AssetCommand::Show { id } => show(global, &client, id).await,
         AssetCommand::Sound(args) => sounds::label(global, &client, args).await,
         AssetCommand::Protect { ids, off } => protect(global, &client, &ids, !off).await,
+        AssetCommand::Link { id } => link(global, &client, id).await,
         AssetCommand::Encrypt(args) => encrypt(global, &client, &args.ids, args.encryption()).await,
         AssetCommand::Edit(args) => edit::edit(global, &client, args).await,
         AssetCommand::History { id, limit } => history::show(global, &client, id, limit).await,
@@ -124,6 +125,15 @@ pub fn tracks(asset: &Asset) -> comfy_table::Table {
         ]);
     }
     table
+}
+
+async fn link(global: &Global, client: &Client, id: Uuid) -> Result<(), Exit> {
+    let link = client.viewer_link(id).await?;
+    let url = format!("{}{}", client.router().as_str().trim_end_matches('/'), link.path);
+    if global.json {
+        return output::print_json(&serde_json::json!({ "url": url, "link": link }));
+    }
+    output::print_line(&url)
 }
 
 async fn protect(global: &Global, client: &Client, ids: &[Uuid], protected: bool) -> Result<(), Exit> {

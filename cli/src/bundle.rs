@@ -21,7 +21,7 @@ use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{Bytes, Span};
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
-use flame_streaming::config::{EncryptionConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
+use flame_streaming::config::{EncryptionConfig, LinksConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
 use url::Url;
 
@@ -49,6 +49,8 @@ const SIGNED: &str = "cdn.signed";
 const SURROGATES: &str = "surrogates";
 /// Signed URLs that streaming remembers having verified.
 const VIEWERS_REMEMBERED: usize = 10_000;
+/// How long a link lives that the portal asks for, where no sign-in ends earlier: longer than a film.
+const VIEWER_LINK_LIFE: Duration = Duration::from_hours(4);
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// How long everything may take to become ready.
@@ -285,8 +287,11 @@ fn streaming(
     store: StoreConfig,
     surrogate: &Surrogate,
 ) -> anyhow::Result<flame_streaming::Config> {
-    let keys = data.join(token::VIEWERS).join("jwks.json");
-    let viewers = ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED };
+    let signer = data.join(token::VIEWERS);
+    let keys = signer.join("jwks.json");
+    let links = LinksConfig { signer, through: Some(SIGNED.to_owned()), origin: None, life: Span(VIEWER_LINK_LIFE) };
+    let viewers =
+        ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED, links: Some(links) };
     let surrogates = SurrogatesConfig { keys: surrogate.keys.clone() };
     let encryption = EncryptionConfig { secret: secrets::of_streaming(data)? };
     Ok(flame_streaming::Config {

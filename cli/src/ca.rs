@@ -2,6 +2,8 @@
 //!
 //! It makes the authority and tokens to join; certificates are given by the router that holds it.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use flame_credentials::{Issuer, IssuerError, JoinToken, Role, Standing};
 use flame_service_host::keys::unix_seconds;
@@ -14,7 +16,7 @@ use crate::output;
 /// The folder of the authority inside a data folder.
 pub const FOLDER: &str = "ca";
 /// Longest life of a join token.
-const TTL_MAX_S: u64 = 7 * 24 * 3600;
+pub const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
 pub fn run(global: &Global, args: &args::Ca) -> Result<(), Exit> {
     match &args.command {
@@ -29,7 +31,7 @@ pub fn run(global: &Global, args: &args::Ca) -> Result<(), Exit> {
             output::print_line(&fingerprint)
         }
         CaCommand::JoinToken { names, site, role, ttl, data } => {
-            if ttl.0.as_secs() == 0 || ttl.0.as_secs() > TTL_MAX_S {
+            if ttl.0.as_secs() == 0 || ttl.0 > TTL_MAX {
                 return Err(Exit::usage(anyhow!("a join token is good for between 1s and 7 days (168h)")));
             }
             if *role == Role::Router && !names.is_empty() {

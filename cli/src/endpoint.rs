@@ -1,11 +1,16 @@
 //! `flame endpoint`: who is registered behind which name, and who gets requests.
 
-use flame_api::router::EndpointState;
+use std::time::Duration;
+
+use flame_api::router::{Endpoint, EndpointState, Presence};
 
 use crate::args::{self, EndpointCommand, Global, Which};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output;
+
+/// Longer than any lease.
+const LEASES_END_WITHIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
     let client = connection::client(global);
@@ -19,7 +24,7 @@ pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
                 ["name", "endpoint", "site", "address", "state", "weight", "capacity", "generation", "lease ends in"];
             let mut table = output::table(&headings);
             for one in page.items {
-                let lease = format!("{:.1} s", std::time::Duration::from_millis(one.expires_in_ms).as_secs_f64());
+                let lease = lease(&one);
                 table.add_row([
                     one.name,
                     one.endpoint,
@@ -39,6 +44,18 @@ pub async fn run(global: &Global, args: args::Endpoint) -> Result<(), Exit> {
             done(&which, client.connect(&which.name, &which.endpoint).await?, "gets requests")
         }
         EndpointCommand::Kill(which) => done(&which, client.kill(&which.name, &which.endpoint).await?, "is cut off"),
+    }
+}
+
+/// When its lease ends. One that is written down has none, and one of another site has its own router's.
+fn lease(one: &Endpoint) -> String {
+    let left = Duration::from_millis(one.expires_in_ms);
+    match one.presence {
+        Some(Presence::Unknown) => "static, not heard yet".to_owned(),
+        Some(Presence::Answers) => "static, answers".to_owned(),
+        Some(Presence::Silent) => "static, silent".to_owned(),
+        None if left > LEASES_END_WITHIN => "its router knows".to_owned(),
+        None => format!("{:.1} s", left.as_secs_f64()),
     }
 }
 

@@ -4,22 +4,28 @@
 //! and the secrets that it needs. Each goes to that part alone; private keys stay in `authority`, which is a data folder for `flame token`,
 //! and with the orchestrator, which makes tokens for what it starts. Run again, it makes what is missing, renews tokens that are
 //! half through their life, and passes revocations on. It starts nothing, and overwrites no key.
+//! What certificates add to that is in [`tls`].
+
+mod tls;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use flame_naming::Label;
 use flame_service_host::Scope;
 use flame_service_host::keys::{self, Claims, Grant, Keyring, unix_seconds};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::args::{self, Global};
+use crate::ca;
 use crate::exit::Exit;
 use crate::output;
 use crate::secrets::{self, StoreKeys};
 use crate::token::{KEYS, VIEWERS};
+use tls::Tls;
 
 /// The folder with what signs.
 const AUTHORITY: &str = "authority";
@@ -31,6 +37,8 @@ const SIGNERS: &str = "viewers.json";
 const SECRET: &str = "streaming.secret";
 /// Tokens that are taken no more.
 const REVOKED: &str = "revoked.json";
+/// The part that the others find each other by.
+const ROUTER: &str = "router";
 /// Life of a part's token.
 const LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -45,7 +53,7 @@ struct Part {
 
 /// All of them.
 const PARTS: [Part; 9] = [
-    Part { name: "router", names: &[], stores: false },
+    Part { name: ROUTER, names: &[], stores: false },
     Part { name: "clmc", names: &["clmc"], stores: false },
     Part { name: "ingest", names: &["ingest"], stores: true },
     Part { name: "metadata", names: &["metadata"], stores: true },
@@ -63,6 +71,16 @@ struct Given<'a> {
     is_external: bool,
     keys: &'a StoreKeys,
     fronts: std::net::IpAddr,
+    site: &'a Label,
+    tls: Option<&'a Tls>,
+}
+
+/// What is one part's alone.
+struct Own<'a> {
+    token: &'a str,
+    join_token: Option<&'a str>,
+    /// Where it finds its folder.
+    at: &'a Path,
 }
 
 pub fn run(global: &Global, args: &args::Parts) -> Result<(), Exit> {
@@ -71,12 +89,15 @@ pub fn run(global: &Global, args: &args::Parts) -> Result<(), Exit> {
     private(&authority)?;
     keys::ensure(&authority.join(KEYS)).context("make the key of tokens")?;
     keys::ensure(&authority.join(VIEWERS)).context("make the key of signed URLs")?;
+    let tls = Tls::prepare(args, &global.router, &folder.join(ROUTER))?;
     let given = Given {
         router: &global.router,
         store: &args.store,
         is_external: args.external_store,
         keys: &StoreKeys::of(&authority)?,
         fronts: args.fronts,
+        site: &args.site,
+        tls: tls.as_ref(),
     };
     let wrapping = secrets::of_streaming(&authority)?;
     let mut renewed = Vec::new();
@@ -101,19 +122,32 @@ pub fn run(global: &Global, args: &args::Parts) -> Result<(), Exit> {
         if matches!(part.name, "streaming" | "vcdn") {
             copy(&authority.join(VIEWERS).join("jwks.json"), &own.join(SIGNERS))?;
         }
-        let at = args.at.as_deref().unwrap_or(&own);
-        let text = toml::to_string(&document(part, &token, at, &given)).context("write a configuration")?;
+        let join_token = given.tls.map(|tls| tls.join_token(part, &own.join(CONFIGURATION))).transpose()?.flatten();
+        let (token, join_token) = (token.as_str(), join_token.as_deref());
+        let its = Own { token, join_token, at: args.at.as_deref().unwrap_or(&own) };
+        let document = document(part, &its, &given)?;
+        let text = toml::to_string(&document).context("write a configuration")?;
         write(&own.join(CONFIGURATION), text.as_bytes())?;
     }
-    report(global, &folder, &authority, &renewed)
+    report(global, &folder, &authority, &renewed, tls.as_ref())
 }
 
-fn report(global: &Global, folder: &Path, authority: &Path, renewed: &[&str]) -> Result<(), Exit> {
+fn report(global: &Global, folder: &Path, authority: &Path, renewed: &[&str], tls: Option<&Tls>) -> Result<(), Exit> {
     let first = (!secrets::first_token_was_shown(authority)).then(|| secrets::first_token(authority)).transpose()?;
     if global.json {
-        output::print_json(&json!({ "folder": folder, "renewed": renewed, "token": first }))?;
+        let fingerprint = tls.map(Tls::fingerprint);
+        output::print_json(
+            &json!({ "folder": folder, "renewed": renewed, "token": first, "fingerprint": fingerprint }),
+        )?;
     } else {
         let mut text = format!("{}: {} parts, {} tokens made", folder.display(), PARTS.len(), renewed.len());
+        if let Some(tls) = tls {
+            text.push_str(&format!(
+                "\nParts join the authority {} when they start, the router first; people and players ask it at {}",
+                tls.fingerprint(),
+                tls.viewers
+            ));
+        }
         if let Some(token) = &first {
             text.push_str(
                 "\nThe first token for a person, which is not shown again, for the portal or FLAME_TOKEN:\n  ",
@@ -126,14 +160,21 @@ fn report(global: &Global, folder: &Path, authority: &Path, renewed: &[&str]) ->
 }
 
 /// What stands in a part's configuration, which finds its folder `at`.
-fn document(part: &Part, token: &str, at: &Path, given: &Given<'_>) -> Value {
+fn document(part: &Part, own: &Own<'_>, given: &Given<'_>) -> anyhow::Result<Value> {
+    let &Own { token, join_token, at } = own;
     let mut all = json!({ "host": {
         "token": token,
         "auth": { "keys": at },
         "telemetry": {},
     } });
     let StoreKeys { access_key, secret_key } = given.keys;
-    if part.name != "router" {
+    if given.tls.is_some() {
+        all["host"]["tls"] = json!({ "folder": at.join(tls::CERTIFICATE) });
+    }
+    if let Some(join_token) = join_token {
+        all["host"]["tls"]["join_token"] = json!(join_token);
+    }
+    if part.name != ROUTER {
         all["host"]["router"] = json!(given.router);
     }
     if part.stores {
@@ -142,7 +183,14 @@ fn document(part: &Part, token: &str, at: &Path, given: &Given<'_>) -> Value {
     }
     match part.name {
         // Parts ask the router at the name that it has among them.
-        "router" => all["public_hosts"] = json!([given.router.host_str().unwrap_or_default()]),
+        ROUTER => {
+            all["public_hosts"] = json!([given.router.host_str().unwrap_or_default()]);
+            all["site"] = json!(given.site.to_string());
+            if let Some(tls) = given.tls {
+                all["issuer"] = json!({ "folder": at.join(ca::FOLDER) });
+                all["viewers"] = json!([{ "listen": tls.viewers }]);
+            }
+        }
         "ingest" if given.is_external => all["store"] = json!({ "external": all["store"] }),
         // Where it listens, and on which folder, is said where it runs.
         "ingest" => all["store"] = json!({ "embedded": { "access_key": access_key, "secret_key": secret_key } }),
@@ -158,10 +206,16 @@ fn document(part: &Part, token: &str, at: &Path, given: &Given<'_>) -> Value {
                 { "name": "cdn.signed", "upstream": "streaming", "listen": listen, "tokens": { "keys": at.join(SIGNERS) } },
             ]);
         }
-        "orchestrator" => all["process"] = json!({ "keys": at }),
+        "orchestrator" => {
+            all["process"] = json!({ "keys": at });
+            // What it starts has no certificate.
+            if let Some(tls) = given.tls {
+                all["process"]["router"] = json!(tls.open_router(given.router)?);
+            }
+        }
         _ => {}
     }
-    all
+    Ok(all)
 }
 
 /// The token in a configuration that was made before, if it is good for half of its life still.
@@ -218,24 +272,63 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use flame_credentials::{Issuer, Key, Role, Wanted};
+
     use super::*;
 
-    fn given(keys: &StoreKeys) -> Given<'_> {
+    fn given<'a>(keys: &'a StoreKeys, tls: Option<&'a Tls>) -> Given<'a> {
         let url = |text: &str| Box::leak(Box::new(text.parse::<Url>().unwrap()));
-        let (router, store) = (url("http://router:8080"), url("http://ingest:9000"));
-        Given { router, store, is_external: false, keys, fronts: [0, 0, 0, 0].into() }
+        let (router, store) = (url("https://router:8443"), url("http://ingest:9000"));
+        let site = Box::leak(Box::new("edge".parse().unwrap()));
+        Given { router, store, is_external: false, keys, fronts: [0, 0, 0, 0].into(), site, tls }
     }
 
     #[test]
     fn nobody_gets_what_he_does_not_need() {
         let keys = StoreKeys { access_key: "who".to_owned(), secret_key: "sesame".to_owned() };
         for part in &PARTS {
-            let all = document(part, "mine", Path::new("/etc/flame"), &given(&keys));
+            let own = Own { token: "mine", join_token: None, at: Path::new("/etc/flame") };
+            let all = document(part, &own, &given(&keys, None)).unwrap();
             let text = toml::to_string(&all).unwrap();
             assert_eq!(text.contains("sesame"), part.stores, "{text}");
             assert_eq!(text.contains("streaming.secret"), part.name == "streaming", "{text}");
             assert_eq!(text.contains("viewers.json"), matches!(part.name, "streaming" | "vcdn"), "{text}");
             assert!(text.contains("token = \"mine\"") && text.contains("keys = \"/etc/flame\""), "{text}");
+            assert!(!text.contains("tls"), "{text}");
+        }
+    }
+
+    #[test]
+    fn with_certificates_each_joins_for_its_own_names_once_and_the_router_holds_the_authority() {
+        let keys = StoreKeys { access_key: "who".to_owned(), secret_key: "sesame".to_owned() };
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, at) = (scratch.path().join("part.toml"), Path::new("/etc/flame"));
+        let issuer = Issuer::init(&scratch.path().join("ca")).unwrap();
+        let (site, viewers) = ("edge".parse().unwrap(), "0.0.0.0:8081".parse().unwrap());
+        let tls = Tls { issuer: issuer.clone(), site, join: Duration::from_secs(60), viewers };
+        for part in &PARTS {
+            let made = tls.join_token(part, &file).unwrap();
+            assert_eq!(made.is_none(), part.name == ROUTER);
+            let own = Own { token: "mine", join_token: made.as_deref(), at };
+            let text = toml::to_string(&document(part, &own, &given(&keys, Some(&tls))).unwrap()).unwrap();
+            assert!(text.contains("folder = \"/etc/flame/certificate\""), "{text}");
+            assert_eq!(text.contains("folder = \"/etc/flame/ca\""), part.name == ROUTER, "{text}");
+            assert_eq!(text.contains("router = \"http://router:8081/\""), part.name == "orchestrator", "{text}");
+            fs::write(&file, &text).unwrap();
+            let Some(made) = made else { continue };
+            assert!(text.contains(&made));
+            assert_eq!(tls.join_token(part, &file).unwrap(), Some(made.clone()), "nobody has joined with it");
+            let join = |names: &[&str]| {
+                let names = names.iter().map(|name| name.parse().unwrap()).collect();
+                let wanted = Wanted { role: Role::Service, site: Some("edge".parse().unwrap()), names };
+                let request = Key::new().unwrap().request_pem().unwrap();
+                issuer.join(&made.parse().unwrap(), &wanted, &request)
+            };
+            assert!(join(&["stranger"]).is_err());
+            let own = [part.name];
+            join(if part.names.is_empty() { &own } else { part.names }).unwrap();
+            assert_ne!(tls.join_token(part, &file).unwrap(), Some(made.clone()), "it is spent");
+            fs::remove_file(&file).unwrap();
         }
     }
 }

@@ -1,5 +1,5 @@
 // Makes a channel at the portal in headless Chromium, publishes to it as the page says, watches it, goes back in it and to now again, ends it and plays the
-// recording; prints one line of JSON: what was seen.
+// recording. Then two more channels are published to as the page says, by SRT and by WHIP. Prints one line of JSON: what was seen.
 //
 //   node broadcast.mjs URL --clip FILE [--pictures FOLDER]
 //
@@ -8,11 +8,14 @@
 // Nothing but loopback is spoken to.
 
 import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
+/** Until something that is begun for it, such as another browser, is live. */
+const DOOR_MS = 60000;
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: { clip: { type: 'string' }, pictures: { type: 'string' } } });
 if (!url || !values.clip) {
   console.error('usage: broadcast.mjs URL --clip FILE [--pictures FOLDER]');
@@ -45,6 +48,35 @@ async function gone(page, pictures) {
   await live.click();
   return { atEdge, still, behind, ...back, live: await pressed('true'), goes_on: await plays(page, 1), now_s: await at(page) };
 }
+
+// Makes a channel, publishes to the address that stands beside `door`, watches it, and ends it.
+async function published(browser, door, publish) {
+  const page = await browser.newPage();
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.goto(`${url}/#/live`);
+  await page.getByLabel('Title', { exact: true }).fill(`By ${door}`);
+  await page.getByRole('button', { name: 'Make a channel' }).click();
+  const box = page.locator('li.panel', { has: page.locator('h3', { hasText: `By ${door}` }) });
+  const address = await box.locator('.addresses div', { has: page.locator('dt', { hasText: door }) }).locator('code').textContent({ timeout: PATIENCE_MS });
+  const process = publish(address);
+  try {
+    await box.locator('.tag.live').waitFor({ timeout: DOOR_MS });
+    await box.getByRole('button', { name: 'Watch' }).click();
+    // It begins at the first moment and goes to the newest at once.
+    const watched = await plays(page, 1) && await plays(page, 2);
+    const height = await page.evaluate(() => document.querySelector('video').videoHeight);
+    await box.getByRole('button', { name: 'End' }).click();
+    await page.getByRole('link', { name: 'its recording' }).waitFor({ timeout: PATIENCE_MS });
+    return { scheme: address.split(':')[0], watched, height };
+  } finally {
+    process.kill();
+    await page.close();
+  }
+}
+
+const bySrt = (address) => spawn('ffmpeg', ['-nostdin', '-v', 'error', '-re', '-i', values.clip, '-c', 'copy', '-f', 'mpegts', address], { stdio: 'ignore' });
+// Another browser, with a camera.
+const byWhip = (address) => spawn(process.execPath, [fileURLToPath(new URL('whip.mjs', import.meta.url)), `${url}/`, address, '60'], { stdio: 'ignore' });
 
 let browser, publisher;
 try {
@@ -92,7 +124,9 @@ try {
   await page.evaluate(() => { const video = document.querySelector('video'); video.currentTime = video.duration - 1; });
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS }).then(() => true, () => false);
   const duration_s = await page.evaluate(() => document.querySelector('video').duration);
-  console.log(JSON.stringify({ door, keys, blocking: [...new Set(blocking)], states, watched, live, back, recording: { replayed, ended, duration_s }, failed, errors }));
+  await page.close();
+  const doors = { srt: await published(browser, 'SRT', bySrt), whip: await published(browser, 'WHIP', byWhip) };
+  console.log(JSON.stringify({ door, doors, keys, blocking: [...new Set(blocking)], states, watched, live, back, recording: { replayed, ended, duration_s }, failed, errors }));
 } catch (error) {
   console.error(`broadcast.mjs: ${error.message}`);
   process.exitCode = 3;

@@ -4,8 +4,8 @@
 //   node hands.mjs URL --asset ASSET --drop FILE [--pictures FOLDER]
 //
 // URL: the router. FILE: is dropped, broken off in the middle, and dropped again. ASSET: a chain with gates is run on it, mistyped at
-// first; one of its gates does not hold. A card is opened, a video sought in and an endpoint drained by keys alone. Then what only
-// stands there at such moments is looked at by axe.
+// first; one of its gates does not hold. A card is opened, a video sought in and an endpoint drained by keys alone. All jobs are paged through,
+// what was dropped is deleted for good, and what only stands there at such moments is looked at by axe.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -182,6 +182,40 @@ async function moments(page) {
   return { trace, found };
 }
 
+// Goes through the list of jobs to its end, a job a page; how many there are, and how many different ones.
+async function paged(page) {
+  const pages = /\/~transcode\/jobs\?limit=20/;
+  await page.route(pages, (route) => route.continue({ url: route.request().url().replace('limit=20', 'limit=1') }));
+  await page.goto(`${url}/#/live`);
+  await page.goto(`${url}/#/chains`);
+  const compare = page.getByRole('link', { name: /^Compare this/ });
+  await compare.first().waitFor({ timeout: PATIENCE_MS });
+  const older = page.getByRole('button', { name: 'Show older jobs' });
+  const first = await compare.count();
+  while (await older.count() > 0) {
+    const before = await compare.count();
+    await older.click();
+    await page.waitForFunction((before) => document.querySelectorAll('section[aria-labelledby=jobs-title] li.panel').length > before || !document.body.innerText.includes('Show older jobs'), before, { timeout: PATIENCE_MS });
+  }
+  const jobs = await compare.evaluateAll((all) => all.map((one) => one.getAttribute('href')));
+  await page.unroute(pages);
+  const { items } = await (await fetch(`${url}/~transcode/jobs?limit=100`)).json();
+  return { first, count: jobs.length, different: new Set(jobs).size, all: items.length };
+}
+
+// Puts what was dropped into the trash, and takes it out of that for good.
+async function erased(page) {
+  const title = basename(values.drop);
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.goto(`${url}/#/library`);
+  await page.locator('#assets a', { hasText: title }).click({ timeout: PATIENCE_MS });
+  await page.locator('section[aria-labelledby=playing]').getByRole('button', { name: 'Delete', exact: true }).click({ timeout: PATIENCE_MS });
+  await page.waitForURL(/#\/library/, { timeout: PATIENCE_MS });
+  await page.getByRole('button', { name: 'Trash', exact: true }).click();
+  await page.getByRole('button', { name: `Delete ${title} for good` }).click({ timeout: PATIENCE_MS });
+  return page.getByText('The trash is empty.').waitFor({ timeout: PATIENCE_MS }).then(() => true, () => false);
+}
+
 let browser;
 try {
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
@@ -193,7 +227,9 @@ try {
   const chain = await gated(page);
   const keys = await typed(page);
   const { trace, found } = await moments(page);
-  console.log(JSON.stringify({ upload, chain, keys, trace, barriers: [...chain.barriers, ...found], errors }));
+  const jobs = await paged(page);
+  const gone = await erased(page);
+  console.log(JSON.stringify({ upload, chain, keys, trace, jobs, gone, barriers: [...chain.barriers, ...found], errors }));
 } catch (error) {
   console.error(`hands.mjs: ${error.stack}`);
   process.exitCode = 3;

@@ -83,8 +83,7 @@ async function searched(page, words) {
 async function scrolled(browser, page, count) {
   const deadline = Date.now() + 3 * PATIENCE_MS;
   while (await page.locator('#assets li').count() < count && Date.now() < deadline) {
-    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-    await page.waitForTimeout(50);
+    await page.evaluate(() => new Promise((drawn) => { scrollTo(0, document.body.scrollHeight); requestAnimationFrame(() => requestAnimationFrame(drawn)); }));
   }
   const shown = await page.locator('#assets li').count();
   const doubled = shown - new Set(await titles(page)).size;
@@ -117,6 +116,8 @@ async function scrolled(browser, page, count) {
   return {
     shown, doubled, pictures: gaps.length, gap_p50_ms: sorted[sorted.length >> 1], gap_p95_ms: sorted[Math.floor(sorted.length * 0.95)],
     scripting_ms: covered(own.filter(({ name }) => SCRIPTS.has(name))), busy_ms: covered(tasks), longest_ms: Math.max(0, ...tasks.map(({ dur }) => dur)) / 1000,
+    // Of those that came into sight: what is a picture, and what came to nothing.
+    ...await page.locator('#assets img').evaluateAll((all) => ({ posters: all.filter(({ naturalWidth }) => naturalWidth > 0).length, broken: all.filter(({ complete, naturalWidth }) => complete && naturalWidth === 0).length })),
     height_px: await page.evaluate(() => document.body.scrollHeight),
   };
 }

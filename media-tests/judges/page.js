@@ -4,7 +4,8 @@
 // `player.js` is the adapter of one player (players/*.js): `open(video, url, tell, switches, clearKey)` begins, and answers
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
 // first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
-// `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself.
+// `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself, and asks
+// `shown()`: what stands still before the first picture is the time until it, which is told anyway.
 
 import { open } from './player.js';
 
@@ -262,4 +263,5 @@ player = open(video, query.get('url'), {
     if (!busy) finish();
   },
   error: fail,
+  shown: () => seen.first_frame_ms !== null,
 }, switches, key && { id: keyId, key });

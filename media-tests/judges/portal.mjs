@@ -65,7 +65,8 @@ async function uploaded(page, file) {
   await page.locator('#assets a', { hasText: name }).click({ timeout: PATIENCE_MS });
   await page.getByText('Renditions, made by ladder').waitFor({ timeout: CONDITIONING_MS });
   await page.waitForFunction(() => document.querySelector('video').currentTime > 0.5, null, { timeout: PATIENCE_MS });
-  const stalls = await page.locator('.insight div', { has: page.locator('dt', { hasText: 'Stalls' }) }).locator('dd').textContent();
+  await page.waitForFunction(() => document.querySelector('.insight .wide dd')?.textContent.includes('vcdn-'), null, { timeout: PATIENCE_MS }).catch(() => {});
+  const statistics = { ...await statisticsOf(page), shown: await page.evaluate(() => document.querySelector('video').videoHeight) };
   const seeks = [];
   for (const share of [0.5, 0.2, 0.85]) {
     const to_s = await page.evaluate((share) => { const video = document.querySelector('video'); return video.currentTime = video.duration * share; }, share);
@@ -76,12 +77,10 @@ async function uploaded(page, file) {
   }
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
-  return page.evaluate(({ name, ended, stalls, seeks }) => ({
-    name, ended, stalls, seeks, height: document.querySelector('video').videoHeight,
+  return page.evaluate(({ name, ended, statistics, seeks }) => ({
+    name, ended, statistics, seeks, height: document.querySelector('video').videoHeight,
     frames: document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames,
-    statistics: Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
-      one.querySelector('dt').textContent, one.querySelector('dd').textContent])),
-  }), { name, ended, stalls, seeks });
+  }), { name, ended, statistics, seeks });
 }
 
 async function channel(page, url) {
@@ -113,16 +112,58 @@ async function steered(page, url, name) {
   return { states, command: await page.locator('section[aria-labelledby=sites-title] .equivalent pre').first().textContent() };
 }
 
-// Walks from an asset back to its source: what is drawn, and what was measured.
+// What playback says of itself, by its titles.
+const statisticsOf = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+  one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
+
+// Points at a card near its left and near its right: the places on their sheet of the pictures that are seen then, and whether the sheet is one.
+async function hovered(page, title) {
+  const picture = page.locator('#assets a', { hasText: title }).locator('.picture');
+  await picture.scrollIntoViewIfNeeded({ timeout: PATIENCE_MS });
+  const { width, height } = await picture.boundingBox();
+  const places = [];
+  for (const share of [0.1, 0.9]) {
+    await picture.hover({ position: { x: width * share, y: height / 2 } });
+    await page.waitForFunction((seen) => {
+      const place = document.querySelector('#assets .sprite')?.style.backgroundPosition;
+      return place && place !== seen;
+    }, places.at(-1) ?? null, { timeout: PATIENCE_MS });
+    places.push(await picture.locator('.sprite').evaluate(({ style }) => style.backgroundPosition));
+  }
+  const sheet = await picture.locator('.sprite').evaluate(async ({ style }) => {
+    const image = new Image();
+    image.src = /url\("(.*)"\)/.exec(style.backgroundImage)[1];
+    await image.decode().catch(() => {});
+    return image.naturalWidth;
+  });
+  await page.mouse.move(0, 0);
+  return { places, sheet };
+}
+
+// Walks from an asset back to its source: what is drawn, what was measured, and where the worst of its frames lead.
 async function walked(page, url, asset) {
   await page.goto(`${url}/#/asset/${asset}`);
   await page.getByText('Where it comes from').click({ timeout: PATIENCE_MS });
+  const stages = page.locator('.origin .graph text:not(.soft)');
+  await stages.first().waitFor({ timeout: PATIENCE_MS });
+  const drawn = await stages.allTextContents();
   // What was measured a moment ago is told to the catalogue by the way.
-  await page.locator('.origin tbody tr').first().waitFor({ timeout: PATIENCE_MS }).catch(() => {});
-  return page.evaluate(() => ({
-    stages: Array.from(document.querySelectorAll('.origin .graph text:not(.soft)'), ({ textContent }) => textContent),
-    measured: Array.from(document.querySelectorAll('.origin tbody tr'), ({ textContent }) => textContent),
-  }));
+  await page.getByText('How good it is').click();
+  await page.locator('.scores tbody tr').first().waitFor({ timeout: PATIENCE_MS });
+  const measured = await page.locator('.scores tbody tr').allTextContents();
+  const frames = page.locator('.scores .worst a');
+  await frames.first().waitFor({ timeout: PATIENCE_MS });
+  const pictures = await page.locator('.scores .worst img').evaluateAll((all) => Promise.all(all.map(async (one) => {
+    one.loading = 'eager';
+    await one.decode().catch(() => {});
+    return one.naturalWidth;
+  })));
+  const facts = await page.locator('.columns .facts div').evaluateAll((all) => Object.fromEntries(all.map((one) => [one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
+  await frames.first().click();
+  await page.locator('#linked-title').waitFor({ timeout: PATIENCE_MS });
+  const plot = page.locator('section[aria-labelledby=linked-title] figure.plot').first();
+  await plot.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
+  return { stages: drawn, measured, pictures, facts, leads: new URL(page.url()).hash, linked: await page.locator('section[aria-labelledby=linked-title] .worst img').count() };
 }
 
 // Renames an asset, takes that back, deletes it and takes it out of the trash; its titles on the way.
@@ -241,8 +282,7 @@ async function killed(page, url, asset, pictures) {
   page.on('response', (answer) => { if (isMedia(answer.request()) && answer.status() >= 400) vain.push(`${answer.url()}: ${answer.status()}`); });
   page.on('request', (request) => { if (isMedia(request)) versions.add(/(^|,)v=(\d+)/.exec(new URL(request.url()).searchParams.get('CMCD') ?? '')?.[2] ?? 'none'); });
   await page.goto(`${url}/#/asset/${asset}`);
-  const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
-    one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
+  const statistics = () => statisticsOf(page);
   // The surrogate that the last segment came from, once it is another one than `left`.
   const another = async (left) => (await page.waitForFunction((left) => {
     const [name] = document.querySelector('.insight .wide dd')?.textContent.split(' ') ?? [];
@@ -261,12 +301,13 @@ async function killed(page, url, asset, pictures) {
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
   await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
+  const taken = await another(left);
   if (pictures) {
     await page.setViewportSize({ width: 1280, height: 960 });
     await page.evaluate(() => scrollTo(0, 0));
+    await page.waitForFunction(() => document.querySelectorAll('.map .spot.killed').length === 1, null, { timeout: PATIENCE_MS });
     await page.screenshot({ path: `${pictures}/killed.png` });
   }
-  const taken = await another(left);
   await page.waitForFunction((to_s) => document.querySelector('video').currentTime > to_s, at_s + BUFFER_S + 3, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
   return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
@@ -312,6 +353,7 @@ try {
   const cards = await page.locator('#assets a').evaluateAll((cards) => cards.map((card) => ({
     title: card.querySelector('.title').textContent, standing: card.querySelector('.standing').textContent,
   })));
+  const hover = await hovered(page, values.click);
   await page.locator('#assets a', { hasText: values.click }).click({ timeout: PATIENCE_MS });
   const clicked = await played(page, values.click);
   const address = page.url();
@@ -340,7 +382,7 @@ try {
     }
   }
   console.log(JSON.stringify({
-    linked, beside, cards, clicked, address, upload, live, endpoint, quality, origin, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
+    linked, beside, cards, hover, clicked, address, upload, live, endpoint, quality, origin, trash, template, kill, barriers: found, elsewhere: [...elsewhere], errors,
   }));
 } catch (error) {
   console.error(`portal.mjs: ${error.message}`);

@@ -1,10 +1,11 @@
 // Signs in at the portal in headless Chromium, as different people, and prints one line of JSON: what was seen.
 //
-//   node signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE [--pictures FOLDER]
+//   node signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE --protected ASSET [--pictures FOLDER]
 //
 // URL: the portal, where tokens are needed. LINK: signs somebody in who may write; reader's: one who may only read; other's: one of
 // another tenant, who signs in where the first one signed out while something played and was uploaded. TITLE: of an
-// asset, whose card is looked at and which is then played in a second tab. The first link is then tried again by a stranger.
+// asset, whose card is looked at and which is then played in a second tab. ASSET: only viewers with a link play it; the reader does.
+// The first link is then tried again by a stranger.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
@@ -14,10 +15,10 @@ import { chromium } from 'playwright-core';
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
 const PATIENCE_MS = 20000;
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
-  link: { type: 'string' }, reader: { type: 'string' }, other: { type: 'string' }, click: { type: 'string' }, pictures: { type: 'string' },
+  link: { type: 'string' }, reader: { type: 'string' }, other: { type: 'string' }, click: { type: 'string' }, protected: { type: 'string' }, pictures: { type: 'string' },
 } });
-if (!url || !values.link || !values.reader || !values.other || !values.click) {
-  console.error('usage: signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE [--pictures FOLDER]');
+if (!url || !values.link || !values.reader || !values.other || !values.click || !values.protected) {
+  console.error('usage: signin.mjs URL --link LINK --reader LINK --other LINK --click TITLE --protected ASSET [--pictures FOLDER]');
   process.exit(2);
 }
 
@@ -32,6 +33,37 @@ async function looked(page) {
     who: document.querySelector('.who').firstChild.textContent, tag: document.querySelector('.who .tag')?.textContent ?? '',
     upload: document.querySelector('.drop') !== null, poster, address: location.href, cookie: document.cookie, kept: sessionStorage.length,
   }), poster);
+}
+
+// Asks for a link to what is protected as whoever the page is; the status.
+const asked = (page) => page.evaluate((asset) => fetch(`/~streaming/assets/${asset}/viewer-links`, { method: 'POST' }).then(({ status }) => status), values.protected);
+
+// Plays what is protected as whoever may read it: what was asked for of it, without and with a token, and what is said of it.
+async function unlocked(page) {
+  const media = { open: [], signed: 0, refused: [] };
+  page.on('response', (answer) => {
+    const { pathname } = new URL(answer.url());
+    if (!/\.(m3u8|m4s|mp4|jpg|vtt)$/.test(pathname) || !pathname.includes(values.protected)) return;
+    if (!pathname.includes(';URISigningPackage=')) media.open.push(pathname);
+    else if (answer.status() < 400) media.signed += 1;
+    else media.refused.push(`${pathname.split('/').slice(-3).join('/')}: ${answer.status()}`);
+  });
+  await page.goto(`${new URL(values.reader).origin}/#/library`);
+  const locked = await page.locator('#assets a', { has: page.locator('.locked') }).count();
+  await page.locator('#assets a', { has: page.locator('.locked') }).click({ timeout: PATIENCE_MS });
+  const plays = await page.waitForFunction(() => document.querySelector('video')?.currentTime > 1, null, { timeout: PATIENCE_MS }).then(() => true, () => false);
+  const from = await page.waitForFunction(() => document.querySelector('.insight .wide dd')?.textContent, null, { timeout: PATIENCE_MS }).then((handle) => handle.jsonValue(), () => '');
+  const poster = await page.evaluate(async () => {
+    const image = new Image();
+    image.src = document.querySelector('video').poster;
+    await image.decode().catch(() => {});
+    return image.naturalWidth > 0;
+  });
+  if (values.pictures) await page.screenshot({ path: `${values.pictures}/protected.png`, fullPage: true });
+  const played = structuredClone(media);
+  // The address as it is for everybody opens nothing, also for who is signed in.
+  const plain = await page.evaluate((asset) => fetch(`/~streaming/${asset}/index.m3u8`).then(({ status }) => status), values.protected);
+  return { locked, plays, from, poster, plain, ...played };
 }
 
 let browser;
@@ -91,6 +123,7 @@ try {
     library: await second.getByRole('link', { name: 'Library' }).getAttribute('href'),
   };
 
+  const foreign = await asked(second);
   const reader = await (await browser.newContext()).newPage();
   await reader.goto(values.reader);
   const reading = await looked(reader);
@@ -110,13 +143,16 @@ try {
     troubled.push(...[...notices, ...buttons].map((what) => `${view}: ${what}`));
   }
 
+  const opened = await unlocked(reader);
   const stranger = await (await browser.newContext()).newPage();
   const said = stranger.waitForEvent('dialog', { timeout: PATIENCE_MS }).then(async (dialog) => {
     await dialog.dismiss();
     return dialog.message();
   });
   await stranger.goto(values.link);
-  console.log(JSON.stringify({ next, uploads, signed, cookies, played, left, remains, reading, changes, troubled, again: await said }));
+  const again = await said;
+  const protection = { ...opened, foreign, nobody: await asked(stranger) };
+  console.log(JSON.stringify({ next, protection, uploads, signed, cookies, played, left, remains, reading, changes, troubled, again }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

@@ -99,7 +99,20 @@ async function dragged(page, over) {
   await page.mouse.up();
 }
 
-// Measures an asset, drags over a part of a plot, and follows its link.
+// The part of a plot that is seen after each key, as its link says.
+async function pressed(page, plot, keys) {
+  const link = plot.getByRole('link', { name: /^Link to/ });
+  const seen = [await link.getAttribute('href')];
+  await plot.locator('.drawn').focus();
+  for (const key of keys) {
+    await page.keyboard.press(key);
+    await page.waitForFunction((before) => document.querySelector('figure.plot a').getAttribute('href') !== before, seen.at(-1), { timeout: PATIENCE_MS }).catch(() => {});
+    seen.push(await link.getAttribute('href'));
+  }
+  return seen;
+}
+
+// Measures an asset, zooms into a plot by keys and by a drag, and follows its link.
 async function measured(page, asset) {
   await page.goto(`${url}/#/quality/${asset}`);
   for (const metric of ['ssim', 'vmaf']) await page.getByRole('button', { name: metric, exact: true }).click({ timeout: PATIENCE_MS });
@@ -111,17 +124,18 @@ async function measured(page, asset) {
   const over = plot.locator('.u-over');
   await over.waitFor({ timeout: PATIENCE_MS });
   const whole = await plot.getByRole('link', { name: /^Link to/ }).getAttribute('href');
+  const keys = await pressed(page, plot, ['+', '+', 'ArrowRight', '0']);
   await dragged(page, over);
   await page.waitForFunction((whole) => document.querySelector('figure.plot a').getAttribute('href') !== whole, whole, { timeout: PATIENCE_MS }).catch(() => {});
   // The view asks for news each second meanwhile, and takes nothing of it away.
-  await page.waitForTimeout(2000);
+  for (let round = 0; round < 2; round += 1) await page.waitForResponse((answer) => answer.url().includes('/~quality/comparisons?'), { timeout: PATIENCE_MS });
   const found = await exported(page, plot);
   await page.goto(`${url}/${found.link}`);
   await page.locator('#linked-title').waitFor({ timeout: PATIENCE_MS });
   const held = page.locator('section[aria-labelledby=linked-title] figure.plot').first();
   await held.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
   await page.waitForFunction((link) => document.querySelector('figure.plot a')?.getAttribute('href') === link, found.link, { timeout: PATIENCE_MS }).catch(() => {});
-  return { whole, ...found, held: await held.getByRole('link', { name: /^Link to/ }).getAttribute('href') };
+  return { whole, keys, ...found, held: await held.getByRole('link', { name: /^Link to/ }).getAttribute('href') };
 }
 
 // Both plots of the platform, what a drag over the first one shows and goes on to show, and the time that the link of the first one holds.
@@ -140,10 +154,17 @@ async function platform(page) {
   const link = () => plots.first().getByRole('link', { name: /^Link to/ }).getAttribute('href');
   const zoomed = await link();
   await page.waitForResponse((answer) => answer.url().includes('response_time'), { timeout: PATIENCE_MS });
-  await page.waitForTimeout(1500);
+  await page.waitForResponse((answer) => answer.url().includes('response_time'), { timeout: PATIENCE_MS });
   Object.assign(found[0], { zoomed, stays: await link() });
   await page.goto(`${url}/${found[0].link}`);
   await page.getByText('the address of this page is a link to it').waitFor({ timeout: PATIENCE_MS });
+  // Both show the time that the link holds, and no other.
+  for (const at of [0, 1]) {
+    const held = () => plots.nth(at).getByRole('link', { name: /^Link to/ }).getAttribute('href', { timeout: PATIENCE_MS });
+    const deadline = Date.now() + PATIENCE_MS;
+    while (await held() !== found[0].link && Date.now() < deadline) await page.evaluate(() => new Promise(requestAnimationFrame));
+    found[at].held = await held();
+  }
   return found;
 }
 
@@ -165,9 +186,11 @@ async function suites(page) {
 async function commands(page, view) {
   await page.goto(`${url}/#/${view}`);
   await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+  // What is opened asks for something, and may hold more that can be opened.
   for (let round = 0; round < 3; round += 1) {
     await page.evaluate(() => { for (const one of document.querySelectorAll('details:not([open])')) one.open = true; });
-    await page.waitForTimeout(300);
+    await page.waitForLoadState('networkidle', { timeout: 2000 }).catch(() => {});
+    await page.evaluate(() => new Promise(requestAnimationFrame));
   }
   return page.locator('.equivalent pre').evaluateAll((all) => all.filter((one) => one.checkVisibility()).map(({ textContent }) => textContent));
 }
@@ -185,7 +208,7 @@ try {
   const suite = await suites(page);
   const plots = await platform(page);
   const shown = {};
-  for (const view of [`asset/${values.asset}`, 'library', 'library?state=deleted', 'live', 'chains', `chains/${values.asset}`, 'quality', 'platform', 'templates']) {
+  for (const view of [`asset/${values.asset}`, 'library', 'library?state=deleted', 'live', 'chains', `chains/${values.asset}`, 'quality', `quality/${values.asset}`, 'platform', 'templates']) {
     shown[view.replace(values.asset, 'ASSET')] = await commands(page, view);
     for (const width of values.pictures ? WIDTHS : []) {
       for (const colorScheme of ['light', 'dark']) {

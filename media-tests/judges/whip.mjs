@@ -28,6 +28,9 @@ async function publish({ sessions, seconds }) {
   const senders = stream.getTracks().map((track) => {
     const transceiver = peer.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
     if (track.kind === 'video') {
+      // A browser without processor time would make its pictures smaller, which begins an init segment of its own: players take that, and
+      // FFmpeg, which judges here, does not. So it leaves pictures out.
+      track.contentHint = 'detail';
       const codecs = RTCRtpSender.getCapabilities('video').codecs;
       transceiver.setCodecPreferences(codecs.filter((codec) => ['video/H264', 'video/rtx'].includes(codec.mimeType)));
     }

@@ -22,6 +22,8 @@ mod packaged;
 mod packager;
 #[path = "all/parts.rs"]
 mod parts;
+#[path = "all/parts_tls.rs"]
+mod parts_tls;
 #[path = "all/portal.rs"]
 mod portal;
 #[path = "all/portal_hands.rs"]

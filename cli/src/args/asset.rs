@@ -49,6 +49,12 @@ pub enum AssetCommand {
         #[arg(long)]
         off: bool,
     },
+    /// A link that plays a protected asset for a while, signed where the services run: no longer than your own token lives
+    Link {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+    },
     /// Encrypt assets on their way to viewers, who get the key as they get the asset
     Encrypt(Encrypt),
     /// Edit what is said of an asset: title, record (names of schema.org), fields of your own

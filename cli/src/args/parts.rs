@@ -1,8 +1,10 @@
 //! What can be said to `flame parts`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use flame_naming::Label;
+use flame_service_host::config::Span;
 use url::Url;
 
 #[derive(Debug, clap::Args)]
@@ -22,4 +24,16 @@ pub struct Parts {
     /// Address that surrogates listen at for viewers, on free ports
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     pub fronts: IpAddr,
+    /// The site that all of them are at
+    #[arg(long, default_value = "local")]
+    pub site: Label,
+    /// Parts know each other by certificates of an authority that this makes in the router's folder, and speak TLS: --router is https
+    #[arg(long)]
+    pub tls: bool,
+    /// With --tls: where the router listens for people, players and `flame`, who have no certificates
+    #[arg(long, requires = "tls", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    pub viewers: SocketAddr,
+    /// With --tls: how long each part's token to join is good
+    #[arg(long, requires = "tls", default_value = "24h", value_name = "DURATION")]
+    pub join: Span,
 }

@@ -65,6 +65,11 @@ async fn a_protected_asset_plays_with_a_link_and_not_without() {
             assert!(is_hit || round == 0 || name == "streaming", "what is protected is kept by who verifies viewers");
         }
     }
+    // Whoever may read it is given a link by streaming itself, which leads to the surrogate.
+    let given = world.json(&["asset", "link", id]);
+    let url = given["url"].as_str().unwrap();
+    assert!(url.starts_with(&format!("{router}/~cdn.signed/;URISigningPackage=")), "{given:#}");
+    assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{}", world.log());
     // For everybody again.
     world.json(&["asset", "protect", "--off", id]);
     eventually(PATIENCE, || async {

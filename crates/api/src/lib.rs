@@ -21,6 +21,7 @@ pub mod router;
 pub mod subtitles;
 pub mod transcode;
 pub mod vcdn;
+pub mod viewers;
 
 pub use client::{Client, ClientError};
 pub use page::Page;

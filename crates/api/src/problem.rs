@@ -6,6 +6,12 @@ use utoipa::ToSchema;
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
+/// Field of an answer that says what a refusal is about: [`RESOURCE`] where it is what was asked for alone (an asset, a channel, a kind of
+/// request), and the service does well otherwise. A router passes a service over that answers 503 with `Retry-After`; not for this.
+pub const CONCERNS: &str = "flame-concerns";
+/// The value of [`CONCERNS`] that says so.
+pub const RESOURCE: &str = "resource";
+
 /// The most of a body in another form that is told, bytes.
 const FOREIGN_MAX_BYTES: usize = 300;
 

@@ -125,8 +125,26 @@ pub struct Endpoint {
     /// Whether requests are meant to go there.
     #[serde(default)]
     pub state: EndpointState,
+    /// Whether one that is written down, and renews no lease, is there; nothing of others.
+    #[serde(default)]
+    pub presence: Option<Presence>,
     /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
     pub router_time_unix_ms: u64,
+    /// Milliseconds since the router began. One that has just begun does not know yet who there is. Nothing where it does not say.
+    #[serde(default)]
+    pub router_up_ms: Option<u64>,
+}
+
+/// Whether an endpoint is there that is written down, and renews no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// The router has not heard it yet.
+    Unknown,
+    /// It answered when it was last heard, or asked.
+    Answers,
+    /// It did not: it gets nothing while another one is there, until it answers again.
+    Silent,
 }
 
 /// Who a caller is: the answer of `/api/router/session`.
@@ -282,6 +300,9 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
+    /// Answers of it that began since this router knows it, without those that were waited for there.
+    #[serde(default)]
+    pub answers: u32,
     /// How long its answers take, microseconds; nothing before the first.
     pub latency_us: Option<u64>,
     /// Open requests and one more, times latency, by weight: of two, the one with less gets a request.

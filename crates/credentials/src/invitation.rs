@@ -167,6 +167,11 @@ impl Invitation {
         Self { secret_sha256: token.secret_sha256(), standing, ends_unix_s, spent_for: None }
     }
 
+    /// Whether somebody could still join with `token`.
+    pub(crate) fn is_open(&self, token: &JoinToken, now_unix_s: u64) -> bool {
+        token.secret_sha256() == self.secret_sha256 && now_unix_s < self.ends_unix_s && self.spent_for.is_none()
+    }
+
     /// Whether who shows `token` and has the key of `key_sha256` may be what it wants to be.
     pub fn admits(&self, token: &JoinToken, wanted: &Wanted, key_sha256: &str, now_unix_s: u64) -> Result<(), Refusal> {
         // Digests are compared: how long that takes says nothing of the secret.

@@ -191,6 +191,15 @@ impl Issuer {
         }
     }
 
+    /// Whether somebody could still join with `token`: it is kept here, has not ended, and nobody has.
+    pub fn is_open(&self, token: &JoinToken) -> Result<bool, IssuerError> {
+        match self.invitation(token) {
+            Ok(invitation) => Ok(invitation.is_open(token, unix_s())),
+            Err(IssuerError::Refused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Spends `token` for the key of `request_pem`, then signs what the token allows.
     pub fn join(&self, token: &JoinToken, wanted: &Wanted, request_pem: &str) -> Result<Issued, IssuerError> {
         let request = Signed::read(request_pem)?;

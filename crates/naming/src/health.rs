@@ -5,6 +5,10 @@
 //! several times in a row, or once and then kept a probe waiting, *hangs*: it gets nothing until it answers a probe. Open requests times the
 //! latency of its answers is what a request costs there. One that [said](Said) that it has no room, or cannot write, is
 //! passed over for as long as it said, or longer each time. No clock, no probes: both are the caller's.
+//!
+//! What a request tells is a *word* about its endpoint. Requests end in another order than they began: one that began before the newest
+//! word changed how the endpoint stands does not change that again. Only words that change something are in the way of others, so one
+//! that does well has no last word: what fails there counts, however long it took.
 
 mod said;
 
@@ -53,6 +57,17 @@ pub struct Health {
     /// Writes in a row that it refused or failed at.
     unwritten: u32,
     writes_rest_until: Moment,
+    /// When a word last made or ended a rest.
+    rest_word: Moment,
+    /// When one last counted, or ended, that it does not write.
+    write_word: Moment,
+    /// When somebody last said that it is to get requests, whatever it had said before.
+    pardoned: Moment,
+    /// When an answer of it was last heard.
+    heard: Option<Moment>,
+    /// Probes in a row that it did not answer, and when the last one was given up.
+    unanswered: u32,
+    given_up: Moment,
 }
 
 /// How an endpoint stands for a request: the least is asked first.
@@ -121,14 +136,24 @@ impl Health {
 
     /// Its answer began after `took`. That ends no rest: one that breaks off all its answers would never rest for long.
     pub fn began(&mut self, took: Duration, now: Moment) {
-        self.overtaken = 0;
+        (self.overtaken, self.unanswered) = (0, 0);
         self.latency.observe(took);
-        self.observed = now;
+        (self.observed, self.heard) = (now, Some(now));
     }
 
     /// It answered what had to wait there: how long that took says nothing.
     pub fn has_let_wait(&mut self) {
         self.overtaken = 0;
+    }
+
+    /// It gave a whole answer to a request that began at `began`. What it still had on its way when it failed says nothing of what it
+    /// takes now.
+    pub fn succeeded(&mut self, began: Moment, now: Moment) {
+        self.overtaken = 0;
+        if self.failures > 0 && began >= self.rest_word {
+            self.revive();
+            self.rest_word = now;
+        }
     }
 
     /// It is there.
@@ -138,12 +163,12 @@ impl Health {
         self.rests_until = Moment::default();
     }
 
-    /// It could not be reached, or broke off: it rests.
-    pub fn failed(&mut self, now: Moment) {
+    /// It could not be reached, or broke off, for a request that began at `began`: it rests.
+    pub fn failed(&mut self, began: Moment, now: Moment) {
         // Requests that were under way together fail together: that is one failure.
-        if self.rests_until <= now {
+        if self.rests_until <= now && began >= self.rest_word {
             let rest = REST_MIN.saturating_mul(1 << self.failures.min(16)).min(REST_MAX);
-            self.rests_until = now + rest;
+            (self.rests_until, self.rest_word) = (now + rest, now);
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -165,10 +190,43 @@ impl Health {
         self.overtaken = self.overtaken.max(LATE_MAX);
     }
 
-    /// Whether it should be probed: it was overtaken and has not answered since.
+    /// It answered a probe that began at `began` after so long, or did not.
+    pub fn probed(&mut self, took: Option<Duration>, began: Moment, now: Moment) {
+        match took {
+            Some(took) if self.is_suspect() => self.answered(took, now),
+            Some(_) => (self.heard, self.unanswered) = (Some(now), 0),
+            // It answered somebody else meanwhile.
+            None if self.heard.is_some_and(|heard| heard > began) => {}
+            None => {
+                self.hangs();
+                (self.unanswered, self.given_up) = (self.unanswered.saturating_add(1), now);
+            }
+        }
+    }
+
+    /// Whether it was overtaken and has not answered since.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.overtaken > 0
+    }
+
+    /// Whether it should be probed now. One that is `watched`, because nobody renews its lease, also when nothing was heard of it for so
+    /// long, or since it failed; one of those that does not answer is asked again soon, then later and later, in the end as often as that.
+    #[must_use]
+    pub fn is_probe_due(&self, watched: Option<Duration>, now: Moment) -> bool {
+        let Some(every) = watched else { return self.is_suspect() };
+        if self.unanswered > 0 {
+            let pause = REST_MIN.saturating_mul(1 << self.unanswered.min(16)).min(every);
+            return self.given_up + pause <= now;
+        }
+        let is_unsure = |heard: Moment| heard + every <= now || (self.failures > 0 && heard <= self.rest_word);
+        self.is_suspect() || self.heard.is_none_or(is_unsure)
+    }
+
+    /// Whether it answered when it was last heard or asked; `None` before.
+    #[must_use]
+    pub fn answers(&self) -> Option<bool> {
+        if self.is_hung() { Some(false) } else { self.heard.map(|_| true) }
     }
 
     /// Whether it is left alone until it answers a probe.
@@ -189,30 +247,37 @@ impl Health {
         (self.is_hung(), self.rests_until)
     }
 
-    /// It said something of itself.
-    pub fn said(&mut self, said: Said, now: Moment) {
+    /// It said something of itself, to a request that began at `began`.
+    pub fn said(&mut self, said: Said, began: Moment, now: Moment) {
         match said {
             Said::Nothing => {}
             // What was under way together says it together: the longest counts.
-            Said::NoRoom(span) => self.full_until = self.full_until.max(now + span),
-            Said::Wrote => (self.unwritten, self.writes_rest_until) = (0, Moment::default()),
-            Said::CannotWrite => self.did_not_write(WRITE_FAILURES, now),
-            Said::FailedToWrite => self.did_not_write(1, now),
+            Said::NoRoom(span) if began >= self.pardoned => self.full_until = self.full_until.max(now + span),
+            Said::Wrote if self.unwritten > 0 && began >= self.write_word => self.writes(now),
+            Said::NoRoom(_) | Said::Wrote => {}
+            Said::CannotWrite => self.did_not_write(WRITE_FAILURES, began, now),
+            Said::FailedToWrite => self.did_not_write(1, began, now),
         }
     }
 
-    /// It is to get requests again, whatever it said before.
-    pub fn pardon(&mut self) {
+    /// It is to get requests again, whatever it said before, or says still to those that are under way.
+    pub fn pardon(&mut self, now: Moment) {
         self.revive();
         self.full_until = Moment::default();
-        self.said(Said::Wrote, Moment::default());
+        self.writes(now);
+        (self.rest_word, self.pardoned) = (now, now);
     }
 
-    fn did_not_write(&mut self, failures_min: u32, now: Moment) {
+    fn writes(&mut self, now: Moment) {
+        (self.unwritten, self.writes_rest_until, self.write_word) = (0, Moment::default(), now);
+    }
+
+    fn did_not_write(&mut self, failures_min: u32, began: Moment, now: Moment) {
         // Requests that were under way together are refused together.
-        if self.writes_rest_until > now {
+        if self.writes_rest_until > now || began < self.write_word {
             return;
         }
+        self.write_word = now;
         self.unwritten = self.unwritten.saturating_add(1).max(failures_min);
         if let Some(times) = self.unwritten.checked_sub(WRITE_FAILURES) {
             self.writes_rest_until = now + REST_MIN.saturating_mul(1 << times.min(16)).min(WRITE_REST_MAX);

@@ -21,7 +21,7 @@ use crate::health::{Demand, Health, Standing};
 pub use crate::health::{REST_MAX, REST_MIN};
 use crate::hedge::Limits;
 use crate::name::{Destination, Label, Name};
-pub use lease::{Choice, EndpointId, Held, Lease, State, Terms, Unfit, WEIGHT_MAX};
+pub use lease::{Choice, EndpointId, Held, Lease, State, Terms, Unfit, WEIGHT_MAX, WRITTEN_DOWN};
 pub use lot::Lot;
 use place::{Entry, Place};
 
@@ -212,7 +212,7 @@ impl Table {
             (State::Killed, State::Killed) => {}
             (State::Killed, _) => return Err(NotTurned::Killed),
             (_, State::Killed) => entry.ends = now + MEMORY,
-            (_, State::Connected) => entry.health.pardon(),
+            (_, State::Connected) => entry.health.pardon(now),
             (_, State::Booted | State::Draining) => {}
         }
         entry.state = state;

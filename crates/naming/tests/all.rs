@@ -22,3 +22,5 @@ mod switching;
 mod table;
 #[path = "all/target.rs"]
 mod target;
+#[path = "all/words.rs"]
+mod words;

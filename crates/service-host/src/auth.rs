@@ -73,6 +73,8 @@ pub struct Caller {
     pub part: Option<Peer>,
     /// Whether it need not say who it is: it is on this machine, where no tokens are needed.
     pub is_local: bool,
+    /// When the token that it shows ends, Unix seconds; nothing where it is known without one.
+    pub ends_unix_s: Option<u64>,
     scopes: Vec<Scope>,
 }
 
@@ -152,7 +154,7 @@ impl Authority {
     }
 
     /// The caller of a request with these headers, which came over a connection with these extensions: by the
-    /// certificate that it shows, else by its token.
+    /// certificate that it shows, and what its token adds to that; else by its token.
     pub fn authenticate(&self, headers: &HeaderMap, connection: &Extensions) -> Result<Caller, Failure> {
         let peer = connection.get::<Peer>().filter(|peer| self.knows(peer));
         let (mut caller, acts_for_others) = match (peer, &self.keyring) {
@@ -161,7 +163,9 @@ impl Authority {
                     "the certificate of this connection has ended: connect anew with the next one",
                 ));
             }
-            (Some(peer), _) => (Caller::part(peer), true),
+            (Some(peer), keyring) => {
+                (Caller::part(peer, keyring.as_ref().and_then(|keys| besides(peer, keys, headers))), true)
+            }
             (None, None) if self.role.is_none() => (Caller::local(), true),
             (None, None) => {
                 return Err(unauthorised("the connection shows no certificate, and tokens are not taken here"));
@@ -249,6 +253,16 @@ pub fn is_tenant(text: &str) -> bool {
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
+/// What a part's token says besides its certificate, if it shows a good one. Of a router's connection it is the word of whoever
+/// asks through it.
+fn besides(peer: &Peer, keyring: &Keyring, headers: &HeaderMap) -> Option<Claims> {
+    if peer.standing.role != Role::Service {
+        return None;
+    }
+    let claims = keyring.verify(bearer(headers).ok()?).ok()?;
+    is_tenant(&claims.tenant).then_some(claims)
+}
+
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
     let value = headers.get(header::AUTHORIZATION).ok_or_else(|| unauthorised("no token was sent"))?;
     let text = value.to_str().unwrap_or_default();
@@ -293,21 +307,29 @@ pub(crate) async fn require_caller(authority: Authority, mut request: Request, n
 impl Caller {
     fn local() -> Self {
         let (tenant, subject) = (DEFAULT_TENANT.to_owned(), LOOPBACK.to_owned());
-        Self { tenant, subject, names: None, part: None, is_local: true, scopes: Scope::ALL.to_vec() }
+        let scopes = Scope::ALL.to_vec();
+        Self { tenant, subject, names: None, part: None, is_local: true, ends_unix_s: None, scopes }
     }
 
-    /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists.
-    fn part(peer: &Peer) -> Self {
-        let (tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
-        let names = Some(peer.standing.names.iter().map(ToString::to_string).collect());
-        Self {
-            tenant,
-            subject,
-            names,
-            part: Some(peer.clone()),
-            is_local: false,
-            scopes: vec![Scope::Read, Scope::Service],
+    /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists. What a token
+    /// allows that it shows besides, it may too: over a connection without a certificate it might.
+    fn part(peer: &Peer, token: Option<Claims>) -> Self {
+        let own: Vec<String> = peer.standing.names.iter().map(ToString::to_string).collect();
+        let (mut tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());
+        let (mut names, mut scopes) = (Some(own.clone()), vec![Scope::Read, Scope::Service]);
+        let mut ends_unix_s = None;
+        if let Some(token) = token.map(Self::from) {
+            ends_unix_s = token.ends_unix_s;
+            tenant = token.tenant;
+            names = match token.names {
+                Some(listed) => Some(own.into_iter().chain(listed).collect()),
+                // Whoever administers is confined to no names.
+                None if token.scopes.contains(&Scope::Admin) => None,
+                None => Some(own),
+            };
+            scopes.extend(token.scopes.into_iter().filter(|scope| !matches!(scope, Scope::Read | Scope::Service)));
         }
+        Self { tenant, subject, names, part: Some(peer.clone()), is_local: false, ends_unix_s, scopes }
     }
 
     /// Refuses with 403 unless the caller has `scope`.
@@ -334,7 +356,15 @@ impl Caller {
 impl From<Claims> for Caller {
     fn from(claims: Claims) -> Self {
         let scopes = claims.scope.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Self { tenant: claims.tenant, subject: claims.sub, names: claims.names, part: None, is_local: false, scopes }
+        Self {
+            tenant: claims.tenant,
+            subject: claims.sub,
+            names: claims.names,
+            part: None,
+            is_local: false,
+            ends_unix_s: Some(claims.exp),
+            scopes,
+        }
     }
 }
 

@@ -139,12 +139,20 @@ impl Host {
     /// Checks the credentials and takes the listener. A service whose configuration says so joins first, or takes the
     /// certificate that it has.
     pub async fn bind(service: &'static str, config: &HostConfig) -> Result<Self, StartError> {
+        Self::bind_for(service, config, &[]).await
+    }
+
+    /// The same for a service that registers `others` besides its own name: a certificate that does not list one of them is found
+    /// out here, and not by its viewers.
+    pub async fn bind_for(service: &'static str, config: &HostConfig, others: &[&str]) -> Result<Self, StartError> {
         // Without a certificate it is the router's to judge.
         let names = match &config.tls {
             None => Vec::new(),
             Some(_) => {
-                let name = config.name.as_deref().unwrap_or(service).parse();
-                vec![name.map_err(|source: flame_naming::NameError| open(service, "name", source))?]
+                let own = config.name.as_deref().unwrap_or(service);
+                let names = std::iter::once(own).chain(others.iter().copied()).map(str::parse);
+                let names = names.collect::<Result<_, _>>();
+                names.map_err(|source: flame_naming::NameError| open(service, "name", source))?
             }
         };
         let wanted = Wanted { role: Role::Service, site: None, names };

@@ -84,7 +84,9 @@ pub enum MembershipError {
     #[error(transparent)]
     Issuer(#[from] IssuerError),
     /// The certificate is not what the part is.
-    #[error("the certificate in {folder} is of a {got}, this is a {wanted}: use a folder of its own")]
+    #[error(
+        "the certificate in {folder} is of a {got}, this is a {wanted}: use a folder of its own, or empty it and join with a token for that"
+    )]
     Other {
         /// The folder.
         folder: PathBuf,

@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use flame_api::Problem;
-use flame_api::problem::CONTENT_TYPE;
+use flame_api::problem::{CONCERNS, CONTENT_TYPE, RESOURCE};
 
 /// What a handler answers when it cannot do what was asked.
 #[derive(Debug)]
@@ -64,10 +64,24 @@ impl Failure {
         Self::new(StatusCode::PRECONDITION_REQUIRED, "precondition-required", "Precondition required", detail)
     }
 
-    /// 503 with `Retry-After`: something that this service needs is away.
+    /// 503 with `Retry-After`: something that this service needs is away. Routers ask others for everything meanwhile, if there are some.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
+            .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
+    }
+
+    /// The same of what was asked for alone: an asset, a channel, one kind of request. Routers go on asking here for everything else.
+    #[must_use]
+    pub fn unavailable_alone(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let (field, alone) = (header::HeaderName::from_static(CONCERNS), HeaderValue::from_static(RESOURCE));
+        Self::unavailable(detail, retry_after_s).with_header(field, alone)
+    }
+
+    /// 429 with `Retry-After`: the caller has as much under way as it may, and others have not (RFC 6585 section 4).
+    #[must_use]
+    pub fn too_many(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many at once", detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 

@@ -16,6 +16,8 @@ use crate::whereabouts::Whereabouts;
 
 /// Pause before the next try after a failed one.
 const RETRY: Duration = Duration::from_millis(500);
+/// What may be wrong where a router is asked over TLS by a part without a certificate.
+const NO_CERTIFICATE: &str = ": this part has no certificate, which a router of parts with [host.tls] asks for";
 
 /// One endpoint's place behind a name.
 #[derive(Debug, Clone)]
@@ -70,7 +72,9 @@ impl Lease {
                 Err(error) => {
                     // Once, and not at each try: also the first, or a wrong router or token would never be named.
                     if held != Some(false) {
-                        tracing::warn!(name = self.name, %address, error, "not registered; trying on");
+                        let hint =
+                            if !self.tls && self.client.router().scheme() == "https" { NO_CERTIFICATE } else { "" };
+                        tracing::warn!(name = self.name, %address, error, "not registered; trying on{hint}");
                     }
                     held = Some(false);
                     health.stage().set("connecting");

@@ -267,7 +267,9 @@ async fn registry(state: EndpointState) -> (Running, mpsc::Receiver<Registration
             http2,
             tls: false,
             state,
+            presence: None,
             router_time_unix_ms: 0,
+            router_up_ms: None,
         })
     };
     let leave = async move || {

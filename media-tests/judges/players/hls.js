@@ -7,6 +7,7 @@ export function open(video, url, tell) {
     if (error.details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
     // Of transport streams it takes the first decode time for the beginning, and steps over what lies before the first picture.
     if (error.details === Hls.ErrorDetails.BUFFER_SEEK_OVER_HOLE && !error.fatal && video.played.length === 0) return;
+    if (error.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR && !error.fatal && !tell.shown()) return;
     const answer = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
     const cause = answer || (error.reason ? ` (${error.reason})` : '');
     tell.error(error.type, `${error.details}${cause}`, error.fatal);

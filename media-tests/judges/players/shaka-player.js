@@ -21,7 +21,7 @@ export function open(video, url, tell, switches, clearKey) {
   player.addEventListener('error', ({ detail }) => fail(detail));
   // It goes on after these, where hls.js tells an error.
   player.addEventListener('gapjumped', () => tell.error('gap', `jumped to ${video.currentTime} s`, false));
-  player.addEventListener('stalldetected', () => tell.error('stall', `at ${video.currentTime} s`, false));
+  player.addEventListener('stalldetected', () => tell.shown() && tell.error('stall', `at ${video.currentTime} s`, false));
   for (const change of ['adaptation', 'variantchanged']) player.addEventListener(change, playing);
   player.attach(video).then(() => player.load(url)).then(() => {
     playing();

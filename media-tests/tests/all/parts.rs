@@ -15,12 +15,15 @@ use serde_json::{Value, json};
 use url::Url;
 
 /// How long all parts may take to be ready on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// All parts, running; killed when dropped.
 pub struct Apart {
     scratch: Scratch,
+    /// Where people reach the router.
     router: u16,
+    /// Where parts do.
+    among_parts: u16,
     /// A person's token.
     token: String,
     /// What each part is started with.
@@ -31,13 +34,27 @@ pub struct Apart {
 // === impl Apart ===
 
 impl Apart {
+    /// Parts that know each other by their tokens.
     pub fn new() -> Self {
+        Self::made(false)
+    }
+
+    /// Parts that know each other by certificates, too, and speak TLS.
+    pub fn with_certificates() -> Self {
+        Self::made(true)
+    }
+
+    fn made(tls: bool) -> Self {
         let scratch = Scratch::new("parts");
-        let [router, store] = ports::free_tcp();
+        let [router, store, own] = ports::free_tcp();
+        let (among_parts, scheme) = if tls { (own, "https") } else { (router, "http") };
         let folder = scratch.join("parts");
+        let viewers = format!("127.0.0.1:{router}");
+        let with_tls = ["--tls", "--viewers", &viewers];
         let made = Command::new(program("flame"))
-            .args(["parts", "--json", "--router", &format!("http://127.0.0.1:{router}")])
+            .args(["parts", "--json", "--router", &format!("{scheme}://127.0.0.1:{among_parts}")])
             .args(["--store", &format!("http://127.0.0.1:{store}")])
+            .args(if tls { &with_tls[..] } else { &[] })
             .arg(folder)
             .output()
             .expect("flame starts");
@@ -54,7 +71,7 @@ impl Apart {
             std::fs::create_dir(&data).expect("scratch is writable");
             let set = columns[4].split(' ').map(|setting| {
                 let (name, value) = setting.split_once('=').expect("settings are NAME=VALUE");
-                let port = if part == "router" { router } else { 0 };
+                let port = if part == "router" { among_parts } else { 0 };
                 let value = match value.split_once(':') {
                     // On all addresses, as in a container: what is registered has to be found out.
                     Some(("0.0.0.0", _)) => format!("0.0.0.0:{port}"),
@@ -70,17 +87,34 @@ impl Apart {
             }
             settings.insert(part.to_owned(), set);
         }
-        Self { scratch, router, token, settings, running: BTreeMap::new() }
+        Self { scratch, router, among_parts, token, settings, running: BTreeMap::new() }
     }
 
-    fn part(&self, part: &str) -> Command {
+    /// All parts, by name.
+    pub fn parts(&self) -> Vec<String> {
+        self.settings.keys().cloned().collect()
+    }
+
+    /// Something in the folder that `flame parts` made.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.scratch.join("parts").join(path)
+    }
+
+    /// Where parts reach the router.
+    pub fn among_parts(&self) -> u16 {
+        self.among_parts
+    }
+
+    /// The program of a part, with its settings.
+    pub fn part(&self, part: &str) -> Command {
         let mut command = Command::new(program(&format!("flame-{part}")));
         command.env_remove("FLAME_TOKEN").env_remove("FLAME_ROUTER").envs(self.settings[part].clone());
         command
     }
 
-    fn document(&self, part: &str) -> PathBuf {
-        self.scratch.join(format!("parts/{part}/part.toml"))
+    /// Its configuration.
+    pub fn document(&self, part: &str) -> PathBuf {
+        self.file(&format!("{part}/part.toml"))
     }
 
     /// Says what a part is told at its next start.
@@ -133,7 +167,7 @@ impl Apart {
     }
 
     /// Waits until every part is registered, and says that it is ready.
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         eventually(PATIENCE, || async {
             let asked = self.flame(&["health"]);
             let said = String::from_utf8_lossy(&asked.stderr).into_owned();
@@ -142,7 +176,7 @@ impl Apart {
         .await;
     }
 
-    async fn plays(&self, name: &str, asset: &str) {
+    pub async fn plays(&self, name: &str, asset: &str) {
         let url = self.url(&format!("~{name}/{asset}/index.m3u8"));
         eventually(PATIENCE, || async {
             let answer = reqwest::get(&url).await.map_err(|error| error.to_string())?;
@@ -162,7 +196,8 @@ impl Drop for Apart {
     }
 }
 
-fn ingested(done: &Value) -> String {
+/// The asset that came of an ingest that went well.
+pub fn ingested(done: &Value) -> String {
     assert_eq!(done[0]["job"]["state"], "succeeded", "{done:#}");
     done[0]["id"].as_str().expect("it has an id").to_owned()
 }
@@ -170,7 +205,7 @@ fn ingested(done: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_of_their_own_do_the_main_job_and_come_back() {
     let mut apart = Apart::new();
-    let parts: Vec<_> = apart.settings.keys().cloned().collect();
+    let parts = apart.parts();
     assert_eq!(parts.len(), 9, "{parts:?}");
     for part in &parts {
         apart.start(part);

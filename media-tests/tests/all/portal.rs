@@ -53,7 +53,19 @@ async fn chromium_finds_its_way_through_the_portal() {
     let upload = &seen["upload"];
     assert_eq!((&upload["ended"], &upload["seeks"]), (&json!(true), &json!([true, true, true])), "{seen:#}");
     assert!(upload["frames"].as_u64() > Some(30) && upload["height"].as_u64() > Some(0), "{seen:#}");
-    assert_eq!(upload["stalls"], "0", "before somebody sought: {seen:#}");
+    // What playback says of itself is what is seen: rendition, buffer, delay, stalls, and the surrogate that it came from.
+    let says = |what: &str| upload["statistics"][what].as_str().unwrap_or_else(|| panic!("no {what}: {upload:#}"));
+    assert!(says("Rendition").starts_with(&format!("{}p, ", upload["statistics"]["shown"])), "{upload:#}");
+    let number = |what: &str, unit: &str| says(what).strip_suffix(unit).and_then(|number| number.parse::<f64>().ok());
+    assert!(number("Buffer", " s").is_some_and(|ahead_s| ahead_s > 0.0), "{upload:#}");
+    assert!(number("Last segment", " ms").is_some(), "{upload:#}");
+    assert!(says("Came from").starts_with("vcdn-"), "{upload:#}");
+    assert_eq!(says("Stalls"), "0", "before somebody sought: {seen:#}");
+
+    // Who points at a card sees moments of it.
+    let places = seen["hover"]["places"].as_array().expect("places");
+    assert!(places.len() == 2 && places[0] != places[1], "{seen:#}");
+    assert!(seen["hover"]["sheet"].as_u64() > Some(0), "{seen:#}");
 
     // A channel says where encoders publish, and the bundle knows of it.
     assert_eq!(seen["live"]["title"], "A <b>channel</b>", "{seen:#}");
@@ -87,7 +99,15 @@ async fn chromium_finds_its_way_through_the_portal() {
     let origin = &seen["origin"];
     let stages = origin["stages"].as_array().expect("stages");
     assert!(stages.len() >= 4 && stages[0] == "bigbuckbunny.mp4", "source, version, tracks: {origin:#}");
-    assert!(!origin["measured"].as_array().expect("rows").is_empty(), "{origin:#}");
+    // What was measured is there with its figures, and the worst frames of it, each of which leads to the plots around it.
+    let measured = origin["measured"].to_string();
+    assert!(measured.contains("vmaf") && measured.contains("not kept"), "{origin:#}");
+    let pictures = origin["pictures"].as_array().expect("pictures");
+    assert!(!pictures.is_empty() && pictures.iter().all(|width| width.as_u64() > Some(0)), "{origin:#}");
+    let leads = origin["leads"].as_str().expect("an address");
+    assert!(leads.starts_with("#/quality/comparisons/") && leads.matches('-').count() > 4, "{origin:#}");
+    assert!(origin["linked"].as_u64() > Some(0), "{origin:#}");
+    assert!(origin["facts"]["Video"].as_str().is_some_and(|said| said.contains("h264, 1280×720")), "{origin:#}");
 
     // A title can be had back, and what was deleted, too.
     assert_eq!(seen["trash"], json!({ "before": "A minute", "titles": ["Renamed", "A minute"] }), "{seen:#}");
@@ -124,6 +144,9 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     let bundle = Bundle::up_for_others().await;
     let title = "Seen by two";
     ingest(&bundle, &clips::path("bikes"), title, "none");
+    // Only viewers with a link play it.
+    let protected = ingest(&bundle, &clips::path("carphone_pristine"), "Locked", "ladder");
+    assert_eq!(bundle.json(&["asset", "protect", &protected])[0]["protected"], true);
     let link = |scope: &str| {
         let made = bundle.json(&["token", "link", "--subject", scope, "--scope", scope]);
         made["url"].as_str().expect("a link").to_owned()
@@ -132,7 +155,13 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     let other = bundle.json(&["token", "link", "--subject", "somebody", "--tenant", "other", "--scope", "read"]);
     let other = other["url"].as_str().expect("a link");
     let mut arguments = vec![bundle.router().to_owned()];
-    for (name, value) in [("--link", writer.as_str()), ("--reader", &reader), ("--other", other), ("--click", title)] {
+    for (name, value) in [
+        ("--link", writer.as_str()),
+        ("--reader", &reader),
+        ("--other", other),
+        ("--click", title),
+        ("--protected", &protected),
+    ] {
         arguments.extend([name.to_owned(), value.to_owned()]);
     }
     arguments.extend(browser::pictures());
@@ -164,6 +193,18 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     assert_eq!((&reading["upload"], &seen["changes"]), (&json!(false), &json!(0)), "{seen:#}");
     // Whoever may only look is troubled by nothing, and offered nothing, wherever they look.
     assert_eq!(seen["troubled"], json!([]), "{seen:#}");
+    // Who may read it plays what is protected, through the surrogate and by a link of their own; another tenant and nobody get none.
+    let protection = &seen["protection"];
+    assert_eq!(
+        (&protection["locked"], &protection["plays"], &protection["poster"]),
+        (&json!(1), &json!(true), &json!(true)),
+        "{seen:#}"
+    );
+    assert!(protection["from"].as_str().is_some_and(|from| from.starts_with("vcdn-")), "{seen:#}");
+    assert_eq!((&protection["open"], &protection["refused"]), (&json!([]), &json!([])), "{seen:#}");
+    assert!(protection["signed"].as_u64() > Some(3), "{seen:#}");
+    let refusals = json!([403, 404, 401]);
+    assert_eq!(json!([protection["plain"], protection["foreign"], protection["nobody"]]), refusals, "{seen:#}");
     assert!(seen["again"].as_str().is_some_and(|said| said.contains("used before")), "{seen:#}");
 }
 

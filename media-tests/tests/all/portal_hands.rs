@@ -45,6 +45,14 @@ async fn a_file_is_dropped_twice_a_chain_is_written_and_keys_are_enough() {
 
     let keys = json!({ "opened": true, "sought": true, "states": ["draining", "serving"] });
     assert_eq!(seen["keys"], keys, "{seen:#}");
+    // Every job is reached, page by page, and none twice; what was deleted for good is gone from the trash, too.
+    let ran = seen["jobs"]["all"].as_u64().expect("a number of jobs");
+    assert!(ran > 2, "{seen:#}");
+    assert_eq!(seen["jobs"], json!({ "first": 1, "count": ran, "different": ran, "all": ran }), "{seen:#}");
+    assert_eq!(seen["gone"], true, "{seen:#}");
+    let there = bundle.json(&["asset", "list"]).as_array().expect("assets").len();
+    let trash = bundle.json(&["asset", "list", "--deleted"]).as_array().expect("assets").len();
+    assert_eq!((there, trash), (1, 0), "{seen:#}");
     let trace = seen["trace"].as_array().expect("steps");
     assert!(trace.iter().any(|step| step.as_str().is_some_and(|step| step.contains(" 200, "))), "{seen:#}");
     assert_eq!((&seen["barriers"], &seen["errors"]), (&json!([]), &json!([])), "{seen:#}");

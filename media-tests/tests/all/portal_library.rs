@@ -1,8 +1,8 @@
 //! A library of a thousand assets in Chromium: narrowed down by what they have in common, found again by the address, and scrolled
-//! through without the page being busy.
+//! through, each with its picture, without the page being busy.
 
 use flame_media_tests::players::browser;
-use flame_test_kit::Bundle;
+use flame_test_kit::{Bundle, clips};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
@@ -18,12 +18,13 @@ const SCRIPTING_MAX_MS: f64 = 2000.0;
 /// Longest task meanwhile, milliseconds; the same clock.
 const TASK_MAX_MS: f64 = 1000.0;
 
-/// An asset that was uploaded and not conditioned: 20 of 1080 lines, half of these and of all others of 720 lines in AV1.
-fn asset(number: usize) -> Value {
+/// An asset that was uploaded and not conditioned, with the picture that lies at `poster`: 20 of 1080 lines, half of these and of all others of 720
+/// lines in AV1.
+fn asset(number: usize, poster: Option<&str>) -> Value {
     let height = if number < 20 { 1080 } else { [720, 360][number % 2] };
     let codec = if number < 10 || (20..220).contains(&number) && height == 360 { "av1" } else { "h264" };
     json!({
-        "id": format!("00000000-0000-4000-8000-{number:012}"), "title": format!("Asset {number:04}"),
+        "id": format!("00000000-0000-4000-8000-{number:012}"), "title": format!("Asset {number:04}"), "poster_key": poster,
         "source": { "key": format!("default/sources/{number}"), "sha256": "0123456789abcdef".repeat(4), "size_bytes": 1000 + number },
         "probe": {
             "container": "matroska,webm", "duration_ms": 4000, "bitrate_bps": 1000,
@@ -40,8 +41,15 @@ fn asset(number: usize) -> Value {
 async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     let bundle = Bundle::up().await;
     let http = reqwest::Client::new();
+    // One that somebody uploaded has a picture; it is everybody's, and the one that has it goes.
+    let clip = clips::path("bikes");
+    let done = bundle.json(&["ingest", clip.to_str().expect("paths of clips are UTF-8"), "--chain", "none"]);
+    let id = done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}"));
+    let poster = bundle.json(&["asset", "show", id])["poster_key"].as_str().expect("a poster").to_owned();
+    assert!(bundle.flame(&["asset", "rm", id]).status.success(), "it is put into the trash");
     let register = |number| {
-        let call = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(number)).send();
+        let asset = asset(number, Some(&poster));
+        let call = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset).send();
         async move { call.await?.error_for_status().map(drop) }
     };
     stream::iter((0..ASSETS).map(register))
@@ -85,6 +93,8 @@ async fn a_thousand_assets_are_narrowed_down_and_scrolled_through() {
     assert_eq!((&scroll["shown"], &scroll["doubled"]), (&json!(ASSETS), &json!(0)), "{scroll:#}");
     assert!(scroll["scripting_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < SCRIPTING_MAX_MS), "{scroll:#}");
     assert!(scroll["pictures"].as_u64() > Some(PICTURES_MIN), "{scroll:#}");
+    let posters = (scroll["posters"].as_u64(), scroll["broken"].as_u64());
+    assert!(posters.0 > Some(PICTURES_MIN) && posters.1 == Some(0), "{scroll:#}");
     assert!(scroll["longest_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < TASK_MAX_MS), "{scroll:#}");
 
     // What is deleted is gone from all pages that were asked for, and the search stays.
@@ -103,7 +113,7 @@ const FIRST_VIEW_MAX_BYTES: u64 = 300 * 1024;
 async fn the_first_view_is_small_and_the_map_holds_two_hundred_endpoints() {
     let bundle = Bundle::up().await;
     let http = reqwest::Client::new();
-    let kept = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(0)).send().await;
+    let kept = http.post(format!("{}/~metadata/assets", bundle.router())).json(&asset(0, None)).send().await;
     kept.and_then(reqwest::Response::error_for_status).expect("an asset is kept");
     let register = |number: usize| {
         let (name, endpoint) = (format!("crowd-{}.city", number % 20), format!("one-{number}"));

@@ -1,4 +1,4 @@
-//! A channel at the portal in Chromium: made, published to as the page says, watched, ended, and found again as a recording.
+//! Channels at the portal in Chromium: made, published to as the page says by RTMP, SRT and WHIP, watched, ended, and found again as recordings.
 
 use flame_media_tests::players::browser;
 use flame_test_kit::{Bundle, clips};
@@ -33,6 +33,12 @@ async fn a_channel_is_made_watched_and_ended_and_its_recording_plays() {
     assert!(seconds(&back["now_s"]) > seconds(&back["at_s"]), "and from now on after that: {seen:#}");
     let still = &back["still"];
     assert!(seconds(&still["at_s"]) < seconds(&still["of_s"]), "the picture is one from before: {seen:#}");
+    // The other addresses lead to a channel, too.
+    for (door, scheme) in [("srt", "srt"), ("whip", "http")] {
+        let seen_of = &seen["doors"][door];
+        assert_eq!((&seen_of["scheme"], &seen_of["watched"]), (&json!(scheme), &json!(true)), "{door}: {seen:#}");
+        assert!(seen_of["height"].as_u64() > Some(0), "{door}: {seen:#}");
+    }
     let recording = &seen["recording"];
     assert_eq!((&recording["replayed"], &recording["ended"]), (&json!(true), &json!(true)), "{seen:#}");
     assert!(recording["duration_s"].as_f64().is_some_and(|duration_s| duration_s > 5.0), "{seen:#}");

@@ -1,18 +1,26 @@
-//! The portal of a router that has a neighbour, in Chromium: both sites and the link between them, a search as it happens and its way,
-//! what a surrogate has answered, and a site that goes.
+//! The portal of a router that has neighbours, in Chromium: the sites and the links between them, a search as it happens and its way,
+//! what a surrogate has answered, an answer that went to two routers at once, and a site that goes.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
 use flame_media_tests::players::browser;
 use flame_test_kit::programs::program;
 use flame_test_kit::{Scratch, eventually, ports};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What both origins are called.
 const NAME: &str = "film";
+/// What the origin is called whose answer goes to several routers at once, and how long that is.
+const SHARED: &str = "news";
+const SHARED_BYTES: usize = 1_000_000;
 
 /// A process that ends with the test.
 struct Running(Child);
@@ -44,19 +52,36 @@ impl Drop for Running {
     }
 }
 
-/// The configuration of a site's router: what is not found at one surrogate is looked for at the others.
-fn router(folder: &Scratch, site: &str, port: u16) -> Running {
+/// An origin that answers `/shared` when somebody has asked for `/release`, and lets everybody keep it.
+async fn shared(port: u16) -> tokio::task::JoinHandle<()> {
+    let may = Arc::new(Semaphore::new(0));
+    let release = Arc::clone(&may);
+    let answer = move || async move {
+        let _ = may.acquire().await.expect("it is never closed");
+        ([(header::CACHE_CONTROL, "public, max-age=60")], vec![7_u8; SHARED_BYTES])
+    };
+    let routes = Router::new()
+        .route("/shared", get(answer))
+        .route("/release", get(move || async move { release.add_permits(1) }));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free");
+    tokio::spawn(async move { axum::serve(listener, routes).await.expect("it serves") })
+}
+
+/// The configuration of a site's router: what is not found at one surrogate is looked for at the others, and what several routers want goes to
+/// `group` once.
+fn router(folder: &Scratch, site: &str, port: u16, group: u16) -> Running {
     let sites = folder.join("sites.toml");
     let text = format!(
-        "site = \"{site}\"\nsites = {sites:?}\n[host]\nlisten = \"127.0.0.1:{port}\"\n[[search.names]]\nname = \"{NAME}\"\n"
+        "site = \"{site}\"\nsites = {sites:?}\n[host]\nlisten = \"127.0.0.1:{port}\"\n[[search.names]]\nname = \"{NAME}\"\n\
+         [multicast]\nenabled = true\ngroups = [\"239.255.72.1:{group}\"]\n"
     );
     let file = folder.join(format!("{site}.toml"));
     std::fs::write(&file, text).expect("scratch is writable");
     Running::start("flame-router", &file)
 }
 
-async fn register(router: &str, endpoint: &str, port: u16) {
-    let url = format!("{router}/api/router/endpoints/{NAME}/{endpoint}");
+async fn register(router: &str, name: &str, endpoint: &str, port: u16) {
+    let url = format!("{router}/api/router/endpoints/{name}/{endpoint}");
     let body = json!({ "address": format!("127.0.0.1:{port}"), "generation": 1, "ttl_ms": 60_000 });
     eventually(PATIENCE, || async {
         let sent = reqwest::Client::new().put(&url).json(&body).send().await;
@@ -67,13 +92,20 @@ async fn register(router: &str, endpoint: &str, port: u16) {
 }
 
 #[tokio::test]
-async fn two_sites_a_search_and_a_surrogate_are_seen_as_they_are() {
+async fn sites_a_search_a_surrogate_and_multicast_are_seen_as_they_are() {
     let folder = Scratch::new("portal-platform");
-    let [here, there, surrogate, nothing, everything] = ports::free_tcp();
-    let sites = format!(
-        "version = 1\n[[sites]]\nname = \"harbour\"\nrouter = \"127.0.0.1:{here}\"\n[[sites]]\nname = \"market\"\nrouter = \"127.0.0.1:{there}\"\n\
-         [[links]]\nbetween = [\"harbour\", \"market\"]\nlatency_ms = 3\nbandwidth_mbps = 100\n"
-    );
+    let [here, there, beyond, surrogate, nothing, everything, news] = ports::free_tcp();
+    let [group] = ports::free_udp();
+    let all = [("harbour", here), ("market", there), ("square", beyond)];
+    let mut sites = "version = 1\n".to_owned();
+    for (site, port) in all {
+        sites += &format!("[[sites]]\nname = \"{site}\"\nrouter = \"127.0.0.1:{port}\"\n");
+    }
+    for (site, latency_ms) in [("market", 3), ("square", 5)] {
+        sites += &format!(
+            "[[links]]\nbetween = [\"harbour\", \"{site}\"]\nlatency_ms = {latency_ms}\nbandwidth_mbps = 100\n"
+        );
+    }
     std::fs::write(folder.join("sites.toml"), sites).expect("scratch is writable");
     // The nearer one has nothing of what the other one has.
     for (name, files) in [("empty", &[][..]), ("full", &["reel", "reel-2"][..])] {
@@ -87,11 +119,12 @@ async fn two_sites_a_search_and_a_surrogate_are_seen_as_they_are() {
     }
     let _empty = Running::origin(&folder.join("empty"), nothing);
     let _full = Running::origin(&folder.join("full"), everything);
-    let _harbour = router(&folder, "harbour", here);
-    let market = router(&folder, "market", there);
-    let (here, there) = (format!("http://127.0.0.1:{here}"), format!("http://127.0.0.1:{there}"));
-    register(&here, "empty", nothing).await;
-    register(&there, "full", everything).await;
+    let [_harbour, market, _square] = all.map(|(site, port)| router(&folder, site, port, group));
+    let origin = shared(news).await;
+    let [here, there, beyond] = all.map(|(_, port)| format!("http://127.0.0.1:{port}"));
+    register(&here, NAME, "empty", nothing).await;
+    register(&there, NAME, "full", everything).await;
+    register(&here, SHARED, "studio", news).await;
     let config = folder.join("vcdn.toml");
     let text = format!(
         "[host]\nlisten = \"127.0.0.1:{surrogate}\"\nname = \"vcdn\"\nrouter = \"{here}\"\n[[fronts]]\nname = \"edge.{NAME}\"\nupstream = \"{NAME}\"\nlisten = \"127.0.0.1:0\"\n"
@@ -101,14 +134,26 @@ async fn two_sites_a_search_and_a_surrogate_are_seen_as_they_are() {
 
     let arguments = [here.as_str(), "--path", &format!("/~{NAME}/reel"), "--through", &format!("/~edge.{NAME}/reel-2")];
     let mut arguments: Vec<String> = arguments.iter().map(|one| (*one).to_owned()).collect();
-    arguments.extend(["--kill".to_owned(), market.0.id().to_string()]);
+    for (name, value) in [
+        ("--at", format!("{there}/~{SHARED}/shared")),
+        ("--and", format!("{beyond}/~{SHARED}/shared")),
+        ("--release", format!("{here}/~{SHARED}/release")),
+        ("--kill", market.0.id().to_string()),
+    ] {
+        arguments.extend([name.to_owned(), value]);
+    }
     arguments.extend(browser::pictures());
     let seen = browser::node("platform.mjs", arguments).await.expect("the portal can be opened");
     let seen: Value = serde_json::from_slice(&seen).expect("platform.mjs prints one JSON object");
 
-    // Two sites with their routers, and the link between them.
-    assert_eq!(seen["places"], json!(["harbour", "market"]), "{seen:#}");
-    assert_eq!((&seen["routers"], &seen["links"]), (&json!(2), &json!(["3.0 ms"])), "{seen:#}");
+    origin.abort();
+
+    // The sites with their routers, the links between them, and which of the endpoints are surrogates.
+    assert_eq!(seen["places"], json!(["harbour", "market", "square"]), "{seen:#}");
+    assert_eq!((&seen["routers"], &seen["links"]), (&json!(3), &json!(["3.0 ms", "5.0 ms"])), "{seen:#}");
+    assert!(seen["surrogates"].as_u64() > Some(0), "{seen:#}");
+    // Who answers is seen to.
+    assert_eq!((&seen["pulse"], &seen["rate"]), (&json!(true), &json!(true)), "{seen:#}");
     // What was searched for stands among what happened, and its way can be had.
     let found = seen["found"].as_str().expect("an event");
     assert!(
@@ -118,6 +163,14 @@ async fn two_sites_a_search_and_a_surrogate_are_seen_as_they_are() {
     assert_eq!((&seen["status"], &seen["found_before"]), (&json!(200), &json!("0")), "{seen:#}");
     // A second request for the same is the surrogate's to answer.
     assert_eq!(seen["hits"], json!(["0", "1"]), "{seen:#}");
+    // One answer went to both routers, and what that has saved is counted.
+    assert_eq!(
+        (&seen["bodies"], &seen["answers"]),
+        (&json!([SHARED_BYTES, SHARED_BYTES]), &json!("1, to 2 routers")),
+        "{seen:#}"
+    );
+    let saved = seen["saved"].as_str().and_then(|saved| saved.strip_suffix(" KiB")?.parse::<f64>().ok());
+    assert!(saved.is_some_and(|saved_kib| saved_kib > 700.0), "of two megabytes nearly one is not sent: {seen:#}");
     // A site whose router dies is seen to be gone, and the page goes on.
     assert_eq!((&seen["gone"], &seen["errors"]), (&json!(true), &json!([])), "{seen:#}");
 }

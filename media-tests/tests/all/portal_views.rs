@@ -1,6 +1,7 @@
 //! Views of the portal in Chromium: chapters, two jobs side by side, runs of suites, plots that are saved and linked to; and that every
 //! command that is shown is one that `flame` understands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -65,6 +66,93 @@ async fn recorded(bundle: &Bundle, asset: &str) -> String {
     reaches(5).await;
     assert_eq!(bundle.json(&["channel", "end", &id])["id"], id.as_str());
     id
+}
+
+/// Runs a command as it is shown, in a shell that knows `flame` by its path; what it printed.
+fn ran(command: &str) -> String {
+    let text = format!(
+        "flame() {{ \"$FLAME\" \"$@\"; }}; curl() {{ command curl -sS --fail-with-body --max-time 60 \"$@\"; }}; {command}"
+    );
+    let output = Command::new("sh").args(["-c", &text]).env("FLAME", program("flame")).output().expect("sh runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+/// Runs commands that change something as the views show them, by `flame` and by `curl`, and looks at what came of it.
+fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
+    let commands = |view: &str, has: &[&str]| -> Vec<String> {
+        let all = shown[view].as_array().unwrap_or_else(|| panic!("no view {view}: {shown:#}"));
+        let all = all.iter().filter_map(Value::as_str).filter(|command| has.iter().all(|part| command.contains(part)));
+        all.map(str::to_owned).collect()
+    };
+    let count = |arguments: &[&str]| {
+        let listed = bundle.json(arguments);
+        listed.as_array().or_else(|| listed["items"].as_array()).unwrap_or_else(|| panic!("no list: {listed:#}")).len()
+    };
+    // An edit is of the revision that was looked at: before anything else changes.
+    let renamed = commands("asset/ASSET", &["asset edit "]).into_iter().chain(commands("asset/ASSET", &["-X PATCH "]));
+    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Called anew")).collect();
+    ran(&renamed[1]);
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called anew", "{renamed:#?}");
+    ran(&renamed[0].replace("Called anew", "Called again"));
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called again", "{renamed:#?}");
+
+    // A pair of commands for each: what it does, where it is shown, and of what there is more then.
+    let live = commands("live", &["channel create "])
+        .into_iter()
+        .chain(commands("live", &["-X POST ", "/~streaming/channels ", "-d "]));
+    let live: Vec<_> = live.collect();
+    let before = count(&["channel", "list"]);
+    live.iter().for_each(|command| drop(ran(command)));
+    assert_eq!((live.len(), count(&["channel", "list"])), (2, before + 2), "{live:#?}");
+
+    let started = commands("chains/ASSET", &["job start "])
+        .into_iter()
+        .chain(commands("chains/ASSET", &["-X POST ", "/~transcode/jobs ", "-d "]));
+    let started: Vec<_> = started.collect();
+    let before = count(&["job", "list"]);
+    started.iter().for_each(|command| drop(ran(command)));
+    assert_eq!((started.len(), count(&["job", "list"])), (2, before + 2), "{started:#?}");
+
+    let measured = commands("quality/ASSET", &["-X POST ", "/~quality/", "-d "]);
+    let before = count(&["quality", "jobs"]);
+    measured.iter().for_each(|command| drop(ran(command)));
+    assert_eq!((measured.len(), count(&["quality", "jobs"])), (2, before + 2), "{measured:#?}");
+
+    let [name, endpoint] = {
+        let drains = commands("platform", &["endpoint drain "]);
+        let mut words = drains[0].rsplit(' ');
+        let endpoint = words.next().expect("an endpoint").to_owned();
+        [words.next().expect("a name").to_owned(), endpoint]
+    };
+    for (way, state) in [("drain", "draining"), ("connect", "connected")] {
+        let pair = [
+            commands("platform", &[&format!("endpoint {way} ")]),
+            commands("platform", &["-X POST ", &format!("/{way}")]),
+        ]
+        .concat();
+        assert_eq!(pair.len(), 2, "{pair:#?}");
+        // Each of the two does it: what the first has done is undone before the second.
+        for command in &pair {
+            ran(command);
+            let known = bundle.json(&["endpoint", "list"]);
+            let known = known.as_array().or_else(|| known["items"].as_array()).expect("endpoints").clone();
+            let found = known.iter().find(|one| {
+                one["endpoint"] == endpoint.as_str()
+                    && one["name"].as_str().is_some_and(|found| found == name || found == format!("{name}.main"))
+            });
+            assert_eq!(found.map(|one| &one["state"]), Some(&json!(state)), "{command}: {known:#?}");
+        }
+    }
+
+    let planned = commands("templates", &["-X POST ", "/~orchestrator/plans"]);
+    assert!(ran(&planned[0]).contains("\"places\""), "{planned:#?}");
+    // Last of all, what is deleted.
+    let deleted = commands("asset/ASSET", &["-X DELETE "]);
+    ran(&deleted[0]);
+    let trash = bundle.json(&["asset", "list", "--deleted"]);
+    assert!(trash.to_string().contains(asset), "{deleted:#?}: {trash:#}");
 }
 
 /// Runs a suite whose encoder copies `encode`, and has it kept; its status.
@@ -167,9 +255,16 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     let quality = &seen["quality"];
     assert_eq!((&quality["csv"], &quality["png"]), (&json!("time,psnr"), &json!("PNG")), "{quality:#}");
     assert!(quality["link"] != quality["whole"] && quality["link"] == quality["held"], "{quality:#}");
+    let keys = quality["keys"].as_array().expect("what was seen");
+    let apart: BTreeSet<_> = keys[..4].iter().map(Value::as_str).collect();
+    assert!(
+        apart.len() == 4 && keys[0] == quality["whole"] && keys[4] == keys[0],
+        "keys zoom, move and go back: {quality:#}"
+    );
     for plot in seen["plots"].as_array().expect("plots") {
         assert!(plot["png"] == "PNG" && plot["rows"].as_u64() > Some(1), "{plot:#}");
         assert!(plot["link"].as_str().is_some_and(|link| link.starts_with("#/platform/")), "{plot:#}");
+        assert_eq!(plot["held"], seen["plots"][0]["link"], "a link to a time shows that time: {plot:#}");
     }
     let plot = &seen["plots"][0];
     assert!(plot["zoomed"] != plot["link"] && plot["zoomed"] == plot["stays"], "{plot:#}");
@@ -198,4 +293,5 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
         }
     }
     assert!(count > 20 && asked > 15, "{count} commands of flame, {asked} of curl");
+    changed_by_what_is_shown(&bundle, &seen["shown"], &asset);
 }

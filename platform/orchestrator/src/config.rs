@@ -8,6 +8,7 @@ use flame_service_host::HostConfig;
 use flame_service_host::config::{Bytes, Span};
 use flame_tosca::template::Resources;
 use serde::Deserialize;
+use url::Url;
 
 use crate::lifecycle::Terms;
 use crate::plan::{Cluster, Estate};
@@ -153,6 +154,9 @@ pub struct ProcessConfig {
     pub keys: Option<PathBuf>,
     /// Life of such a token; who runs longer is not known any more.
     pub token_life: Span,
+    /// The router that endpoints are told (`FLAME_ROUTER`), if it is not the one of `[host]`: they have no certificates, and one that
+    /// speaks TLS with parts knows them by their tokens at its listener for viewers.
+    pub router: Option<Url>,
     /// Longest log of one endpoint; then it begins anew.
     pub log_max: Bytes,
 }
@@ -211,6 +215,7 @@ impl Default for ProcessConfig {
             token: None,
             keys: None,
             token_life: Span(Duration::from_secs(366 * 24 * 3600)),
+            router: None,
             log_max: Bytes(8 << 20),
         }
     }

@@ -91,6 +91,7 @@ impl Target {
         if let Some(Ok(keys)) = config.keys.as_ref().map(std::path::absolute) {
             config.keys = Some(keys);
         }
+        let router = config.router.clone().or(router);
         Self { config, router, children: Arc::default() }
     }
 

@@ -139,6 +139,8 @@ pub struct Upstream {
     pub repeat_burst: u16,
     /// How often an endpoint that hangs is asked whether it is back.
     pub probe_every: Span,
+    /// Time after which one that is written down, and of which nothing was heard, is asked whether it is there; zero: never.
+    pub probe_static_every: Span,
 }
 
 /// A name in the configuration that is none.
@@ -251,6 +253,7 @@ impl Default for Upstream {
             repeat_percent: 20,
             repeat_burst: 100,
             probe_every: Span(Duration::from_millis(100)),
+            probe_static_every: seconds(5),
         }
     }
 }

@@ -34,7 +34,9 @@ pub use config::Config;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use flame_api::Client;
 use flame_credentials::Role;
+use flame_credentials::standing::dns_of_router;
 use flame_naming::Territory;
 use flame_service_host::config::ConfigError;
 use flame_service_host::cores::Cores;
@@ -136,9 +138,11 @@ where
     let hangups = signal(SignalKind::hangup()).map_err(unopened("signals"))?;
     host.spawn("reload", |stop| reload.on(hangups, read, stop));
     host.put_in_front(proxy.front(sessions));
-    if config.host.tls.is_none() {
-        host.report_through(flame_api::Client::new(itself(host.address()), config.host.token.clone()));
-    }
+    // What it measures goes its own way, as everybody's does.
+    let to_itself = host.transport_to(&dns_of_router(&registry.site()))?;
+    let scheme = if to_itself.is_some() { "https" } else { "http" };
+    let itself = itself(scheme, host.address());
+    host.report_through(Client::over(to_itself.unwrap_or_default(), itself, config.host.token.clone()));
     for viewers in &config.viewers {
         listen_for(viewers, &mut host, &config).await?;
     }
@@ -157,14 +161,14 @@ fn slower(rate_mbps: u32, bound_mbps: f64) -> u32 {
 }
 
 /// Where this process reaches its own listener, which may listen on all addresses.
-fn itself(address: SocketAddr) -> Url {
-    let mut url: Url = "http://127.0.0.1/".parse().expect("the text is a URL");
+fn itself(scheme: &str, address: SocketAddr) -> Url {
+    let mut url: Url = format!("{scheme}://127.0.0.1/").parse().expect("the text is a URL");
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    // An http URL takes any address and port.
+    // A URL of HTTP takes any address and port.
     let _ = url.set_ip_host(ip);
     let _ = url.set_port(Some(address.port()));
     url

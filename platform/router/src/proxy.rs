@@ -208,7 +208,7 @@ impl Proxy {
 
     /// Asks endpoints that hang whether they are back.
     pub(crate) fn probes(&self) -> Probes {
-        Probes::new(&self.resumer, self.settings().probe_every.0)
+        Probes::new(&self.resumer, self.settings().probe_every.0, self.settings().probe_static_every.0)
     }
 
     async fn pass_on(self, forward: Forward, request: Request) -> Response {

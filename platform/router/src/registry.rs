@@ -87,8 +87,11 @@ impl Registry {
         let (mut atlas, now) = (self.atlas(), self.now());
         let registered = atlas.home_mut().register(name, id, lease, now)?;
         let site = atlas.own().clone();
-        let endpoint =
-            atlas.home().behind(name, now).find(|held| held.endpoint == id).map(|held| wire::endpoint(&site, &held));
+        let endpoint = atlas
+            .home()
+            .behind(name, now)
+            .find(|held| held.endpoint == id)
+            .map(|held| wire::endpoint(&site, &held, now));
         drop(atlas);
         if registered != Registered::Renewed {
             self.0.changed.notify_one();
@@ -118,7 +121,8 @@ impl Registry {
 
     /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        self.atlas().held(self.now()).map(|(site, held)| wire::endpoint(site, &held)).collect()
+        let now = self.now();
+        self.atlas().held(now).map(|(site, held)| wire::endpoint(site, &held, now)).collect()
     }
 
     /// Looks at all endpoints, with their sites.
@@ -253,14 +257,24 @@ impl Registry {
         Some(self.begun(&key.name, site.clone(), choice, now, hedge_after))
     }
 
-    /// An endpoint answered with an error what others did not: it rests.
-    pub(crate) fn failed(&self, site: &Label, key: &Key) {
+    /// An endpoint answered with an error what it was asked at `began`, and others did not: it rests.
+    pub(crate) fn failed(&self, site: &Label, key: &Key, began: Moment) {
         let (mut atlas, now) = (self.atlas(), self.now());
         if let Some(choice) = atlas.pick(site, key, now).map(|held| held.choice())
             && let Some(table) = atlas.table_mut(site)
         {
-            table.note(&key.name, &choice, |health| health.failed(now));
+            table.note(&key.name, &choice, |health| health.failed(began, now));
         }
+    }
+
+    /// Counts a request that nobody was asked for itself: it waited for the answer to another one. Gives the site where it is counted, the
+    /// one where it would be sent; `None` where nobody could be asked.
+    pub(crate) fn count(&self, to: &Destination) -> Option<Label> {
+        let (mut atlas, now) = (self.atlas(), self.now());
+        let (site, _) = atlas.choose(to, now, &[], Lot::Drawn(0)).ok()?;
+        let repeats = atlas.repeats;
+        atlas.table_mut(&site)?.asked(&to.name, &repeats, now);
+        Some(site)
     }
 
     /// Whether a request that failed at `site` may be asked once more of somebody else; pays for it where the request itself
@@ -349,5 +363,29 @@ impl Kills {
     fn tell(&self) {
         self.count.fetch_add(1, Ordering::Release);
         self.told.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers;
+
+    #[test]
+    fn those_who_waited_for_an_answer_to_another_request_pay_for_their_searches_like_everybody() {
+        let (site, name): (Label, Name) = ("local".parse().unwrap(), "media".parse().unwrap());
+        let repeats = Limits { burst: 10, repeat_percent: 20, ..Limits::default() };
+        let registry = Registry::new(site.clone(), &peers::sites(None, &site).unwrap(), 16, repeats, None);
+        let to = Destination::from(name.clone());
+        assert_eq!(registry.count(&to), None, "there is nobody to search");
+        let lease = Lease::new(([127, 0, 0, 1], 9).into(), 1, Duration::from_secs(60));
+        registry.register(&name, &"e1".parse().unwrap(), lease).unwrap();
+        let paid = (0..1000).filter(|_| {
+            let counted = registry.count(&to).unwrap();
+            registry.may_search(&counted, &name)
+        });
+        let (paid, spent_s) = (paid.count(), registry.now().0.as_secs_f64());
+        // A fifth of the requests, the burst, and the burst once more in ten seconds.
+        assert!(paid >= 190 && paid as f64 <= 200.0 + 10.0 + spent_s + 1.0, "{paid} of 1000");
     }
 }

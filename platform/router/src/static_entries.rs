@@ -13,7 +13,8 @@
 //! ```
 //!
 //! All routers may have the same file. Each takes the entries of its own site, which it then tells its peers, and those of
-//! sites that have no router to tell of them. The file is read again when it changes; one that cannot be read leaves
+//! sites that have no router to tell of them. They hold no lease that ends when they are gone: each router asks those of
+//! which it hears nothing whether they are there (`[upstream] probe_static_every`). The file is read again when it changes; one that cannot be read leaves
 //! everything as it was.
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use std::time::{Duration, SystemTime};
 use flame_api::peers::Place;
 use flame_naming::name::NameError;
 use flame_naming::peers::{Changes, Key};
+use flame_naming::table::WRITTEN_DOWN;
 use flame_naming::{EndpointId, Label, Name, Terms};
 use flame_service_host::problem::chain;
 use serde::Deserialize;
@@ -192,8 +194,7 @@ pub(crate) fn parse(path: &Path, text: &str, own: &Label) -> Result<BTreeMap<Lab
         let endpoint = entry.endpoint.parse::<EndpointId>().map_err(wrong)?;
         let site = entry.site.map_or_else(|| Ok(own.clone()), |site| site.parse::<Label>()).map_err(named)?;
         let key = Key { name, endpoint };
-        // Generation 0: whoever registers at the same address itself takes the entry's place.
-        let mut place = Place::new(entry.address, 0);
+        let mut place = Place::new(entry.address, WRITTEN_DOWN);
         (place.weight, place.capacity, place.http2) = (entry.weight, entry.capacity, entry.http2);
         place.tls = entry.tls;
         Terms::new(place.weight, place.capacity, place.http2).map_err(|unfit| wrong(unfit.to_string()))?;

@@ -1,6 +1,6 @@
 //! Who may stand behind which name. Whoever does gets the requests of those who call it, with their credentials.
 //!
-//! A certificate lists the names of its holder. A token that lists names takes those and no others, whatever its scopes; one that lists none
+//! A certificate lists the names of its holder; a token that it shows besides may allow more. A token that lists names takes those and no others, whatever its scopes; one that lists none
 //! takes those of its own tenant if it has the scope `admin`, and else none: a service that could stand behind any name could have the
 //! credentials of everybody who calls another one. What stands behind a name already, services drain, connect and cut off, as the
 //! orchestrator does. An entry is a whole name (`media`, `media.main.acme`), or a function with a star for its instances (`media.*`).
@@ -13,7 +13,7 @@ use flame_service_host::{Caller, Failure, FailureResult, Scope};
 
 /// Refuses with 403 unless `caller` may stand behind `name`.
 pub(crate) fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
-    if caller.names.is_some() || caller.is_local {
+    if caller.names.is_some() || caller.is_local || is_in_certificate(caller, name) {
         return may_turn(caller, name);
     }
     if caller.is_service() && caller.require(Scope::Admin).is_err() {
@@ -27,6 +27,9 @@ pub(crate) fn may_register(caller: &Caller, name: &Name) -> FailureResult<()> {
 
 /// Refuses with 403 unless `caller` may say what becomes of those who stand behind `name`.
 pub(crate) fn may_turn(caller: &Caller, name: &Name) -> FailureResult<()> {
+    if is_in_certificate(caller, name) {
+        return Ok(());
+    }
     if let Some(listed) = &caller.names {
         if !caller.is_service() {
             caller.require(Scope::Admin)?;
@@ -40,6 +43,10 @@ pub(crate) fn may_turn(caller: &Caller, name: &Name) -> FailureResult<()> {
         return Ok(());
     }
     of_own_tenant(caller, name)
+}
+
+fn is_in_certificate(caller: &Caller, name: &Name) -> bool {
+    caller.part.as_ref().is_some_and(|part| part.standing.covers(name))
 }
 
 fn of_own_tenant(caller: &Caller, name: &Name) -> FailureResult<()> {

@@ -84,6 +84,8 @@ mod viewers;
 mod waits;
 #[path = "all/world.rs"]
 mod world;
+#[path = "all/written_down.rs"]
+mod written_down;
 
 #[test]
 fn the_example_configuration_is_the_default_one() {

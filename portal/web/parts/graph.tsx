@@ -3,7 +3,7 @@
 import type { ChainStage, StageProgress } from '../api/types';
 import { type Spot, layout } from '../pure/graph';
 
-const BOX = { width: 168, height: 54, across: 44, down: 14 };
+const BOX = { width: 168, height: 54, across: 40, down: 14 };
 
 export function Graph({ title, stages, progress }: { title: string; stages: ChainStage[]; progress?: StageProgress[] }) {
   const { places, lines, columns, rows } = layout(stages);

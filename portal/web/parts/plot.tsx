@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type Plotter from 'uplot';
 import { type Lines, csv } from '../pure/answers';
 import type { Range } from '../pure/route';
+import { zoomed } from '../pure/zoom';
 
 const COLOURS = ['#e4572e', '#17bebb', '#b58900', '#7768ae', '#2e9e5b', '#d33682', '#4f86f7', '#8a8a8a', '#8c5a2b', '#00a6a6', '#b0419b', '#6b8e23'];
 const HEIGHT_PX = 200;
@@ -13,6 +14,8 @@ const DARK = matchMedia('(prefers-color-scheme: dark)');
 
 /** A click that moved less than this is no drag. */
 const STILL_PX = 4;
+/** A time of these days in seconds is so far off its milliseconds at most: a link that is followed shows itself again. */
+const ROUNDED_MS = 0.01;
 const NONE: readonly Mark[] = [];
 
 type Shown = {
@@ -58,7 +61,7 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
         if (select.width > 0) zoom.current = { min: posToVal(select.left, 'x'), max: posToVal(select.left + select.width, 'x') };
       }], draw: [(now) => pointed(now, told.current.marks)], setScale: [(now, key) => {
         const { min, max } = now.scales['x']!;
-        if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000)), to_ms: Math.ceil(max * 1000) });
+        if (key === 'x' && min != null && max != null && min < max) setSeen({ from_ms: Math.max(0, Math.floor(min * 1000 + ROUNDED_MS)), to_ms: Math.ceil(max * 1000 - ROUNDED_MS) });
       }] },
       axes: [{ ...axis, space: TIMES_APART_PX }, { ...axis, size: 64, values: (_, all) => all.map((value) => `${value} ${unit}`) }],
       series: [isMedia ? { label: 'Time, s' } : {}, ...lines.lines.map(({ label }, at) => ({ label, stroke: COLOURS[at % COLOURS.length]!, width: 2, spanGaps: true }))],
@@ -81,6 +84,18 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
     if (shown) plot.current.setScale('x', shown);
   }, [make, names, unit, isDark, lines, range?.from_ms, range?.to_ms]);
 
+  const press = (event: KeyboardEvent) => {
+    const now = plot.current;
+    const { min, max } = now?.scales['x'] ?? {};
+    const times_s = lines?.times_s ?? [];
+    if (!now || min == null || max == null || times_s.length < 2 || event.ctrlKey || event.metaKey || event.altKey) return;
+    const all = { min: times_s[0]!, max: times_s.at(-1)! };
+    const part = zoomed(all, { min, max }, event.key);
+    if (part === null) return;
+    event.preventDefault();
+    zoom.current = part === all ? null : part;
+    now.setScale('x', part);
+  };
   const save = (url: string, ending: string) => {
     const link = document.createElement('a');
     link.href = url;
@@ -101,7 +116,8 @@ export function Plot({ title, unit, lines, isMedia = false, range = null, addres
           <button type="button" onClick={picture} aria-label={`${title} as PNG`}>PNG</button>
           {seen && <a class="button" href={address(seen)} aria-label={`Link to the time that ${title} shows`}>Link</a>}
         </span>}</figcaption>
-      <div ref={place} class="drawn" />
+      <div ref={place} class="drawn" {...(!isEmpty && { tabIndex: 0, role: 'group', 'aria-label': `${title}: arrows move, plus and minus zoom, 0 shows all`, onKeyDown: press })} />
+      {!isEmpty && <p class="keys quiet" aria-hidden="true">← → move, + − zoom, 0 shows all</p>}
       {isEmpty && <p class="quiet">No measurements yet: everything reports every few seconds.</p>}
     </figure>
   );

@@ -1,10 +1,10 @@
-// Where an asset's bytes came from, what was made of them by whom and with what, and what was measured of it.
+// Where an asset's bytes came from, and what was made of them by whom and with what.
 
 import { useState } from 'preact/hooks';
 import { ask } from '../api/http';
 import { usePoll } from '../api/poll';
 import type { Provenance } from '../api/types';
-import { figures, verdict, walk } from '../pure/provenance';
+import { walk } from '../pure/provenance';
 import { ago } from '../pure/words';
 import { Equivalent } from './equivalent';
 import { Graph } from './graph';
@@ -27,7 +27,6 @@ function Walk({ id }: { id: string }) {
   const { value, trouble } = usePoll(() => ask<Provenance>(path), REFRESH_MS, id);
   if (value === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
   const now = Date.now();
-  const scores = value.scores ?? [];
   return (
     <>
       <Graph title="What was made of it" stages={walk(value)} />
@@ -39,16 +38,6 @@ function Walk({ id }: { id: string }) {
         ))}
         {value.same_source.length > 0 && <div><dt>Same bytes</dt><dd>{value.same_source.map((other) => <span key={other}><Media name={other} /> </span>)}</dd></div>}
       </dl>
-      {scores.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-label="What was measured"><table>
-          <caption>What was measured</caption>
-          <thead><tr><th scope="col">Of</th><th scope="col">Against</th><th scope="col">Figures</th><th scope="col">Gates</th><th scope="col">When</th></tr></thead>
-          <tbody>{scores.map((score) => (
-            <tr key={score.job_id}><th scope="row">{score.track ?? <Media name={score.media} />}</th><td>{score.reference?.split('/').slice(1).join('/') || '–'}</td><td>{figures(score)}</td>
-              <td>{verdict(score) || '–'}</td><td>{ago(score.measured_at, now)}</td></tr>
-          ))}</tbody>
-        </table></div>
-      )}
       <Equivalent flame={`asset provenance ${id}`} curl={`{origin}${path}`} />
     </>
   );

@@ -1,18 +1,22 @@
 // Where everything runs: each site with its router's distance, and the endpoints behind each name in the state that they are in.
 
 import type { Endpoint, Peer, Standing } from '../api/types';
+import { keyOf } from '../pure/rates';
 import { sites } from '../pure/sites';
-import { short, span, tail } from '../pure/words';
+import { perSecond, short, span, tail } from '../pure/words';
 import { SiteMap } from './map';
 import { May } from './may';
 
 export type Act = (endpoint: Endpoint, what: 'connect' | 'drain' | 'kill') => void;
 
-export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoint[]; standings: Standing[]; peers: Peer[]; act: Act }) {
+type Shown = { endpoints: Endpoint[]; standings: Standing[]; rates: ReadonlyMap<string, number>; peers: Peer[]; act: Act };
+
+/** `rates`: answers a second, by endpoint. */
+export function Sites({ endpoints, standings, rates, peers, act }: Shown) {
   const all = sites(endpoints, standings, peers);
   return (
     <div class="sites">
-      <SiteMap sites={all} />
+      <SiteMap sites={all} rates={rates} />
       {all.map((site) => (
         <section key={site.name} class="site panel" aria-label={`Site ${site.name}`}>
           <h3>{site.name}
@@ -27,6 +31,7 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
                     <span class={`dot ${standing?.state ?? own?.state ?? ''}`} />
                     <span class="grow"><b title={endpoint}>{tail(endpoint)}</b> <span class="quiet">{standing?.state ?? own?.state}
                       {standing?.latency_us != null && `, answers in ${span(standing.latency_us)}`}
+                      {busy(rates.get(keyOf({ site: site.name, name, endpoint })))}
                       {standing && standing.open > 0 && `, ${standing.open} open`}
                       {standing?.refused && `: ${standing.refused}`}</span></span>
                     {own && <May scope="admin"><span class="row">
@@ -44,4 +49,8 @@ export function Sites({ endpoints, standings, peers, act }: { endpoints: Endpoin
       ))}
     </div>
   );
+}
+
+function busy(rate = 0): string {
+  return rate > 0 ? `, ${perSecond(rate)}` : '';
 }

@@ -1,6 +1,6 @@
 // A list whose first page is asked for again and again while further pages stay.
 
-type Listed = { id: string; created_at: string };
+export type Listed = { id: string; created_at: string };
 
 /**
  * What is to be shown below the first page: all that was shown before and is not on it now. What would stand within the page by its

@@ -18,9 +18,10 @@ export function walk({ source, versions }: Provenance): ChainStage[] {
   return [{ name: from, type: 'as it came', inputs: [], gates: [] }, ...made];
 }
 
-/** The figures that people look at first, at most `most`, as text. */
+/** The figures that people look at first, at most `most`, as text: means of metrics before those of single planes and all others, how well both were aligned after them. */
 export function figures({ figures }: Score, most = 4): string {
-  return Object.entries(figures).slice(0, most).map(([name, value]) => `${name} ${Number(value.toFixed(2))}`).join(', ');
+  const rank = (name: string) => (name.startsWith('alignment.') ? 2 : name.endsWith('.mean') && !/_(y|cb|cr)\.mean$/.test(name) ? 0 : 1);
+  return Object.entries(figures).sort(([a], [b]) => rank(a) - rank(b)).slice(0, most).map(([name, value]) => `${name} ${Number(value.toFixed(2))}`).join(', ');
 }
 
 /** What the gates say together. */

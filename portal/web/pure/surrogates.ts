@@ -16,7 +16,16 @@ const APIS_MAX = 12;
 /** The names of the surrogates' own APIs: the bundle's (`vcdn`), and those of templates (`vcdn-first.city`). */
 export function apis(endpoints: readonly Endpoint[]): string[] {
   const names = endpoints.filter(({ state }) => state !== 'killed').map(({ name }) => short(name));
-  return [...new Set(names)].filter((name) => /^vcdn(-[^.]+\.|$)/.test(name)).sort().slice(0, APIS_MAX);
+  return [...new Set(names)].filter(isApi).sort().slice(0, APIS_MAX);
+}
+
+/** The endpoints that are surrogates, by their identifiers: whoever answers for a surrogate's API answers for what it fronts, too. */
+export function surrogates(endpoints: readonly { name: string; endpoint: string }[]): ReadonlySet<string> {
+  return new Set(endpoints.filter(({ name }) => isApi(short(name))).map(({ endpoint }) => endpoint));
+}
+
+function isApi(name: string): boolean {
+  return /^vcdn(-[^.]+\.|$)/.test(name);
 }
 
 /** The share of what was sent that was fetched from nobody, 0 to 1; nothing sent yet is nothing saved. */

@@ -27,6 +27,11 @@ export function span(us: number): string {
   return us < 1e6 ? `${(us / 1000).toFixed(us < 10000 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }
 
+/** How often a second: `0.5/s`, `12/s`. */
+export function perSecond(rate: number): string {
+  return `${rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate)}/s`;
+}
+
 /** A measured number, as far as its digits say something: `0.98765`, `41.23`, `-23`. */
 export function figure(value: number): string {
   return String(Number(value.toPrecision(5)));

@@ -5,10 +5,12 @@ export type Frame = { distorted: number; reference: number; time_ms: number; sco
 /** `column`: by whose scores they are the worst. Their pictures are kept. */
 export type Worst = { column: string; frames: readonly Frame[] };
 
-/** Those of the last column that has some, in the order in which they are seen. Null where nothing is scored by frames. */
-export function worst(columns: readonly { name: string; worst?: readonly Frame[] }[]): Worst | null {
+/** Those of the last column that has some, at most `most`, in the order in which they are seen. Null where nothing is scored by frames. */
+export function worst(columns: readonly { name: string; worst?: readonly Frame[] }[], most = Infinity): Worst | null {
   const column = columns.findLast(({ worst = [] }) => worst.length > 0);
-  return column?.worst ? { column: column.name, frames: column.worst.toSorted((a, b) => a.time_ms - b.time_ms) } : null;
+  if (!column?.worst) return null;
+  const frames = column.worst.toSorted((a, b) => a.score - b.score).slice(0, most).sort((a, b) => a.time_ms - b.time_ms);
+  return { column: column.name, frames };
 }
 
 /** The number of the frame that is nearest to a moment. */

@@ -262,6 +262,8 @@ describe('provenance', () => {
     const gate = (passed: boolean) => ({ gate: 'vmaf.p5 >= 80', measured: 81, passed });
     const score = { job_id: '', measure: '', media: '', figures: { 'vmaf.p5': 81.456, a: 1, b: 2, c: 3, d: 4 }, gates: [gate(true)], tools: '', measured_at: '' };
     expect(figures(score)).toBe('vmaf.p5 81.46, a 1, b 2, c 3');
+    const compared = { 'alignment.confidence': 1, 'psnr_cb.mean': 46, 'psnr.mean': 43.371, 'psnr.p5': 30, 'vmaf.mean': 90.5 };
+    expect(figures({ ...score, figures: compared })).toBe('psnr.mean 43.37, vmaf.mean 90.5, psnr_cb.mean 46, psnr.p5 30');
     expect([score, { ...score, gates: [gate(true), gate(false)] }, { ...score, gates: [] }].map(verdict)).toEqual(['kept', 'not kept', '']);
   });
 });

@@ -2,6 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
+import { linksOf, useViewerLink } from '../api/link';
 import { usePoll } from '../api/poll';
 import { chosen, look, way, ways } from '../api/surrogates';
 import type { Asset, Clip, Job, Page } from '../api/types';
@@ -10,9 +11,11 @@ import { May } from '../parts/may';
 import { History, Record } from '../parts/record';
 import { Player } from '../parts/player';
 import { Origin } from '../parts/provenance';
+import { Scores } from '../parts/scores';
 import { pictures } from '../parts/sprite';
 import { type Chapter, named } from '../pure/chapters';
 import { request } from '../pure/commands';
+import { type ViewerLink, beside } from '../pure/links';
 import { write } from '../pure/route';
 import type { Search } from '../pure/search';
 import type { Sprite } from '../pure/sprites';
@@ -34,12 +37,15 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
   const heading = useRef<HTMLHeadingElement>(null);
   const isKnown = value !== null;
   const made = value?.version?.name ?? null;
+  const isProtected = value?.protected ?? false;
+  const { link, refused } = useViewerLink(isProtected ? id : null);
+  const opened = link && beside(link, 'thumbnails.vtt');
   const [sprites, setSprites] = useState<Sprite[]>([]);
   useEffect(() => {
     let gone = false;
-    if (made !== null) void pictures(id, made).then((found) => { if (!gone) setSprites(found); });
+    if (made !== null && (!isProtected || opened)) void pictures(id, made, opened ?? undefined).then((found) => { if (!gone) setSprites(found); });
     return () => { gone = true; };
-  }, [id, made]);
+  }, [id, made, isProtected, opened]);
   useEffect(() => {
     if (docked || !isKnown) return;
     heading.current?.focus();
@@ -51,7 +57,8 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
   if (asset === null) return <p class="notice" role="status">{trouble || 'Asking the catalogue…'}</p>;
 
   const through = asset.protected ? 'streaming' : way.value;
-  const playlist = `${location.origin}/~${through}/${encodeURIComponent(id)}/index.m3u8`;
+  const plain = `${location.origin}/~${through}/${encodeURIComponent(id)}/index.m3u8`;
+  const playlist = link ? `${location.origin}${link.path}` : plain;
   const act = async (what: () => Promise<unknown>) => {
     try {
       await what();
@@ -78,7 +85,7 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      {asset.protected ? <Protected playlist={playlist} chapters={chapters} />
+      {asset.protected ? <Protected key={version?.name ?? 'source'} playlist={plain} link={link} refused={refused} pictures={sprites} chapters={chapters} />
         : seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} chapters={chapters} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
@@ -128,27 +135,39 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
         </dl>
       </div>
       <Record record={asset.record ?? {}} custom={asset.custom ?? {}} />
+      <Scores id={id} />
       <Origin id={id} />
       <History id={id} revision={asset.revision} onRestored={again} />
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} more={[
         { what: 'Rename', flame: `asset edit ${quoted(id)} --title=${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
         { what: 'Delete', flame: `asset rm ${quoted(id)}`, curl: request('DELETE', path) },
-        { what: 'Play', curl: `'${playlist}'` },
+        asset.protected ? { what: 'A link that plays it', flame: `asset link ${quoted(id)}`, curl: request('POST', linksOf(id)) } : { what: 'Play', curl: `'${playlist}'` },
       ]} />
       </>}
     </section>
   );
 }
 
-/** What nobody plays without a signed link, also not whoever owns it: this page holds no key to sign one. */
-function Protected({ playlist, chapters }: { playlist: string; chapters: readonly Chapter[] }) {
-  const [link, setLink] = useState('');
-  const [played, setPlayed] = useState<string | null>(null);
+type Locked = { playlist: string; link: ViewerLink | null; refused: string; pictures: Sprite[]; chapters: readonly Chapter[] };
+
+/** What only viewers with a signed link play. Whoever may read it has one; where nobody signs them here one can be pasted. */
+function Protected({ playlist, link, refused, pictures, chapters }: Locked) {
+  const [typed, setTyped] = useState('');
+  const [pasted, setPasted] = useState<string | null>(null);
+  if (link) {
+    return (
+      <>
+        <Player url={`${location.origin}${link.path}`} poster={beside(link, 'poster.jpg')} pictures={pictures} chapters={chapters} />
+        <p class="quiet">Protected: only viewers with a signed link play it. Yours ends {new Date(link.expires_at).toLocaleString()}.</p>
+      </>
+    );
+  }
+  if (refused === '') return <p class="quiet" role="status">Asking for a link that plays it…</p>;
   return (
     <>
-      {played === null ? <p class="quiet">It plays for viewers with a signed link only.</p> : <Player key={played} url={played} chapters={chapters} />}
-      <form class="row" onSubmit={(event) => { event.preventDefault(); setPlayed(link.trim()); }}>
-        <label>Signed link <input type="url" required value={link} onInput={(event) => setLink(event.currentTarget.value)} placeholder={playlist} /></label>
+      {pasted === null ? <p class="notice" role="status">It plays for viewers with a signed link only: {refused}</p> : <Player key={pasted} url={pasted} chapters={chapters} />}
+      <form class="row" onSubmit={(event) => { event.preventDefault(); setPasted(typed.trim()); }}>
+        <label>Signed link <input type="url" required value={typed} onInput={(event) => setTyped(event.currentTarget.value)} placeholder={playlist} /></label>
         <button>Play</button>
       </form>
       <Equivalent flame={`token sign-url ${quoted(playlist)}`} />

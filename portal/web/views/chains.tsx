@@ -2,12 +2,14 @@
 
 import { useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
+import { useList } from '../api/list';
 import { usePoll } from '../api/poll';
 import type { Chain, ChainDetail, Job, Page } from '../api/types';
 import { Begin } from '../parts/begin';
 import { Compare } from '../parts/compare';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
+import { Media } from '../parts/media';
 import { Graph } from '../parts/graph';
 import { request } from '../pure/commands';
 import { type Pair, write } from '../pure/route';
@@ -17,13 +19,14 @@ const REFRESH_MS = 1000;
 /** While two are compared. */
 const RARELY_MS = 60_000;
 const CHAINS_MS = 60_000;
+const SHOWN = 20;
 const STATES = ['', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 
 /** `pair`: an asset whose jobs are compared, instead of all. */
 export function Chains({ pair }: { pair: Pair | null }) {
   const [state, setState] = useState('');
   const [problem, setProblem] = useState('');
-  const jobs = usePoll(() => ask<Page<Job>>(`/~transcode/jobs?limit=50${state && `&state=${state}`}`), pair ? RARELY_MS : REFRESH_MS, state);
+  const jobs = useList<Job>(`/~transcode/jobs?limit=${SHOWN}${state && `&state=${state}`}`, pair ? RARELY_MS : REFRESH_MS);
   const chains = usePoll(shipped, CHAINS_MS);
   const drawn = (name: string) => chains.value?.find((chain) => chain.name === name)?.stages;
   const cancel = (id: string) => send('POST', `/~transcode/jobs/${encodeURIComponent(id)}/cancel`).then(
@@ -39,17 +42,17 @@ export function Chains({ pair }: { pair: Pair | null }) {
             {STATES.map((value) => <button key={value} type="button" aria-pressed={value === state} onClick={() => setState(value)}>{value || 'all'}</button>)}
           </div>
         </div>
+        <p class="quiet">A job makes what plays out of what was uploaded, stage by stage, as its chain says.</p>
         {(problem || jobs.trouble) && <p class="notice" role="status">{problem || jobs.trouble}</p>}
-        {jobs.value?.items.length === 0 && <p class="quiet">No job{state && ` is ${state}`}.</p>}
+        {jobs.items?.length === 0 && <p class="quiet">No job{state && ` is ${state}`}.</p>}
         <ul class="plain">
-          {jobs.value?.items.map((job) => (
+          {jobs.items?.map((job) => (
             <li key={job.id} class="panel">
               <div class="row spread">
-                <h3>{job.chain} <span class={`tag ${job.state}`}>{job.state}</span></h3>
-                <a href={write({ view: 'library', asset: job.asset_id })}>its asset</a>
-                <a href={write({ view: 'chains', asset: null, pair: { asset: job.asset_id, left: null, right: job.id } })} aria-label={`Compare this ${job.chain} job with another of its asset`}>compare</a>
+                <div class="row"><h3>{job.chain} <span class={`tag ${job.state}`}>{job.state}</span></h3> <Media name={job.asset_id} /></div>
+                <div class="row"><a href={write({ view: 'chains', asset: null, pair: { asset: job.asset_id, left: null, right: job.id } })} aria-label={`Compare this ${job.chain} job with another of its asset`}>compare</a>
                 <span class="quiet">{ago(job.created_at, Date.now())}{took(job)}{job.attempt > 1 && `, attempt ${job.attempt}`}</span>
-                {['queued', 'running'].includes(job.state) && <May><button type="button" class="grave" onClick={() => cancel(job.id)}>Cancel</button></May>}
+                {['queued', 'running'].includes(job.state) && <May><button type="button" class="grave" onClick={() => cancel(job.id)}>Cancel</button></May>}</div>
               </div>
               {job.state === 'running' && <p class="row"><progress max={1} value={job.progress} aria-label={`Progress of ${job.chain}`} /> {Math.round(job.progress * 100)} % {job.stage}</p>}
               {job.error && <p class="notice">{job.error}</p>}
@@ -57,7 +60,8 @@ export function Chains({ pair }: { pair: Pair | null }) {
             </li>
           ))}
         </ul>
-        <Equivalent flame="job list" curl={`'{origin}/~transcode/jobs?limit=50${state && `&state=${state}`}'`} />
+        {jobs.more && <button type="button" onClick={() => void jobs.more?.()}>Show older jobs</button>}
+        <Equivalent flame="job list" curl={`'{origin}/~transcode/jobs?limit=${SHOWN}${state && `&state=${state}`}'`} />
       </section>
       {!pair && <May><Begin chains={chains.value ?? []} /></May>}
       <section aria-labelledby="chains-title">

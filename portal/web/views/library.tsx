@@ -105,6 +105,10 @@ function Catalogue({ chosen, looked, search, onSearch, gone }: Looking & { chose
   };
   return (
     <>
+      {chosen === null && (
+        <p class="lead">FLAME brings video to where it is watched. Drop one: it is made into several sizes, and plays through <a href={write({ view: 'platform', asset: null })}>surrogates near its
+          viewers</a>, on and on when one of them dies. <a href={write({ view: 'live', asset: null })}>Go live</a>, or <a href={write({ view: 'quality', asset: null })}>measure what was made</a>.</p>
+      )}
       <May><Upload chains={(chains.value?.items ?? []).map(({ name }) => name)} onDone={first.again} /></May>
       <section aria-labelledby="assets-title">
         <div class="row spread">
@@ -159,7 +163,7 @@ function Face({ asset, chosen, search }: Drawn) {
   const looked = useRef(false);
   // From left to right the picture under the pointer goes from the first moment to the last.
   const over = async ({ currentTarget, clientX, pointerType }: PointerEvent) => {
-    if (asset.version === null || pointerType !== 'mouse') return;
+    if (asset.version === null || asset.protected || pointerType !== 'mouse') return;
     looked.current = true;
     const { left, width } = (currentTarget as HTMLElement).getBoundingClientRect();
     const all = await pictures(asset.id, asset.version.name);
@@ -171,8 +175,9 @@ function Face({ asset, chosen, search }: Drawn) {
     <li>
       <a class="card" href={write({ view: 'library', asset: asset.id, search })} aria-current={chosen ? 'true' : undefined}>
         <span class="picture" onPointerMove={over} onPointerLeave={off}>
-          {!bare && <img alt="" loading="lazy" src={poster(asset)} onError={() => setBare(true)} />}
+          {!bare && !asset.protected && <img alt="" loading="lazy" src={poster(asset)} onError={() => setBare(true)} />}
           {shown && <Picture of={shown.sprite} width_px={shown.width_px} />}
+          {asset.protected && <span class="locked">Protected</span>}
           {asset.probe && asset.probe.duration_ms > 0 && <span class="length">{clock(asset.probe.duration_ms)}</span>}
         </span>
         <span class="title">{asset.title || asset.id}</span>

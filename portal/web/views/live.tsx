@@ -60,6 +60,7 @@ export function Live() {
   return (
     <section aria-labelledby="live-title">
       <h2 id="live-title">Live channels</h2>
+      <p class="quiet">A channel takes what an encoder sends, such as OBS, ffmpeg or a browser, and plays it within seconds. What was sent stays as a recording.</p>
       <May><form class="row" onSubmit={(event) => { event.preventDefault(); void create(); }}>
         <label>Title <input value={title} onInput={(event) => setTitle(event.currentTarget.value)} placeholder="What it is called" /></label>
         <button>Make a channel</button>

@@ -1,6 +1,6 @@
 // The platform: what runs where, how it answers, and buttons to take an instance out while a video plays on.
 
-import { useMemo, useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
 import { ask, send } from '../api/http';
 import { usePoll } from '../api/poll';
 import { may } from '../api/session';
@@ -12,6 +12,7 @@ import { Sites } from '../parts/sites';
 import { Surrogates } from '../parts/surrogate';
 import { type Answers, lines, named, when } from '../pure/answers';
 import { type Command, request } from '../pure/commands';
+import { type Counted, counted, rates } from '../pure/rates';
 import { type Range, SPANS, type Span, write } from '../pure/route';
 import { quoted, short } from '../pure/words';
 
@@ -21,6 +22,7 @@ const DATABASES_MS = 30_000;
 /** What reports goes by default into the database called as the chain that it belongs to (`FLAME_SFC`). */
 const DATABASE = 'flame';
 const NOBODY: Endpoint[] = [];
+const NO_RATES: ReadonlyMap<string, number> = new Map();
 const NO_PEERS: Page<Peer> = { items: [], next_cursor: null };
 const SPANS_MS: Record<Span, number> = { '5m': 300_000, '15m': 900_000, '1h': 3_600_000, '6h': 21_600_000 };
 
@@ -31,7 +33,14 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
   const [problem, setProblem] = useState('');
   const chosen = chain ?? DATABASE;
   const endpoints = usePoll(() => ask<Page<Endpoint>>('/api/router/endpoints'), REFRESH_MS);
-  const routes = usePoll(() => ask<Page<Standing>>('/api/router/routes'), REFRESH_MS);
+  const before = useRef<Counted | null>(null);
+  const routes = usePoll(async () => {
+    const { items } = await ask<Page<Standing>>('/api/router/routes');
+    const now = counted(items, performance.now());
+    const found = { items, rates: rates(before.current, now) };
+    before.current = now;
+    return found;
+  }, REFRESH_MS);
   // Other sites are for administrators to see: who may not is not told so each second.
   const admin = may('admin');
   const peers = usePoll(() => (admin ? ask<Page<Peer>>('/api/router/peers') : Promise.resolve(NO_PEERS)), REFRESH_MS, admin);
@@ -75,8 +84,9 @@ export function Platform({ range, span, chain }: { range: Range | null; span: Sp
     <>
       <section aria-labelledby="sites-title">
         <h2 id="sites-title">Sites and endpoints</h2>
+        <p class="quiet">What runs, and where. Play something, then drain or kill what it comes through: it plays on through another one.</p>
         {trouble && <p class="notice" role="status">{trouble}</p>}
-        <Sites endpoints={endpoints.value?.items ?? []} standings={routes.value?.items ?? []} peers={peers.value?.items ?? []} act={act} />
+        <Sites endpoints={endpoints.value?.items ?? []} standings={routes.value?.items ?? []} rates={routes.value?.rates ?? NO_RATES} peers={peers.value?.items ?? []} act={act} />
         {done
           ? <Equivalent {...command(done.endpoint, done.what)} />
           : <Equivalent flame="endpoint list" curl="{origin}/api/router/endpoints"

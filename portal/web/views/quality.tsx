@@ -1,9 +1,9 @@
 // Quality: media compared with its reference, or looked through without one; figures, gates, and scores of each frame.
 
 import { useMemo, useState } from 'preact/hooks';
-import { ask, send } from '../api/http';
-import { usePoll } from '../api/poll';
-import type { ComparisonJob, InspectionJob, Page } from '../api/types';
+import { send } from '../api/http';
+import { useList } from '../api/list';
+import type { ComparisonJob, InspectionJob } from '../api/types';
 import { Choices } from '../parts/choices';
 import { Equivalent } from '../parts/equivalent';
 import { May } from '../parts/may';
@@ -25,12 +25,17 @@ type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspec
 /** `of`: the asset that a link leads here from. `measured`: the measurement that a link shows, before all others. */
 export function Quality({ of, measured }: { of: string; measured: Link | null }) {
   const [problem, setProblem] = useState('');
-  const both = usePoll(newest, REFRESH_MS);
+  const comparisons = useList<ComparisonJob>(`/~quality/comparisons?limit=${SHOWN}`, REFRESH_MS);
+  const inspections = useList<InspectionJob>(`/~quality/inspections?limit=${SHOWN}`, REFRESH_MS);
+  const all = comparisons.items && inspections.items && merged(comparisons.items, inspections.items);
+  const again = () => { comparisons.again(); inspections.again(); };
+  const older = [comparisons, inspections].flatMap(({ more }) => more ?? []);
+  const trouble = comparisons.trouble || inspections.trouble;
   const begin = (kind: Kind, body: object) => send('POST', `/~quality/${kind}`, { id: identifier(), ...body }).then(
-    () => { setProblem(''); both.again(); }, (error: Error) => setProblem(error.message),
+    () => { setProblem(''); again(); }, (error: Error) => setProblem(error.message),
   );
   const cancel = ({ kind, job }: Measurement) => send('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`).then(
-    () => { setProblem(''); both.again(); }, (error: Error) => setProblem(error.message),
+    () => { setProblem(''); again(); }, (error: Error) => setProblem(error.message),
   );
   return (
     <>
@@ -44,12 +49,13 @@ export function Quality({ of, measured }: { of: string; measured: Link | null })
       <Suites />
       <section aria-labelledby="measurements-title">
         <h2 id="measurements-title">Measurements</h2>
-        {(problem || both.trouble) && <p class="notice" role="status">{problem || both.trouble}</p>}
-        {both.value?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
-        <ul class="plain">{both.value?.filter(({ job }) => job.id !== measured?.id).map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
+        {(problem || trouble) && <p class="notice" role="status">{problem || trouble}</p>}
+        {all?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
+        <ul class="plain">{all?.filter(({ job }) => job.id !== measured?.id).map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
+        {older.length > 0 && <button type="button" onClick={() => void Promise.all(older.map((more) => more()))}>Show older measurements</button>}
         <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" more={[
           { what: 'Inspections', flame: 'quality jobs', curl: '{origin}/~quality/inspections' },
-          ...(both.value ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', flame: `quality cancel ${job.id}`, curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
+          ...(all ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', flame: `quality cancel ${job.id}`, curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
         ]} />
       </section>
     </>
@@ -70,11 +76,12 @@ function Ask({ of, begin }: { of: string; begin: (kind: Kind, body: object) => v
   return (
     <section aria-labelledby="measure-title">
       <h2 id="measure-title">Measure</h2>
+      <p class="quiet">How much of a picture is left of what it was made from, frame by frame; or what is wrong with it by itself. Gates say what is good enough.</p>
       <May><form class="panel stage" onSubmit={(event) => { event.preventDefault(); begin('comparisons', { reference: reference.trim(), distorted: distorted.trim(), metrics, gates }); }}>
         <p class="quiet">An asset as it plays (its identifier), as it was uploaded (<code>ID/source</code>), or a track of it (<code>ID/v720</code>).</p>
         <div class="row">
-          <label class="grow">What is looked at <input required list="media" value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
-          <label class="grow">Compared with <input list="media" value={reference} onInput={(event) => setReference(event.currentTarget.value)} /></label>
+          <label class="grow">What is looked at <input required list="media" placeholder="an identifier, or a part of a title" value={distorted} onInput={(event) => setDistorted(event.currentTarget.value)} /></label>
+          <label class="grow">Compared with <input list="media" placeholder="what it should look like, such as ID/source" value={reference} onInput={(event) => setReference(event.currentTarget.value)} /></label>
         </div>
         <Choices id="media" tracks />
         <div class="choices" role="group" aria-label="Metrics">
@@ -127,12 +134,8 @@ function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
   );
 }
 
-async function newest(): Promise<Measurement[]> {
-  const [comparisons, inspections] = await Promise.all([
-    ask<Page<ComparisonJob>>(`/~quality/comparisons?limit=${SHOWN}`), ask<Page<InspectionJob>>(`/~quality/inspections?limit=${SHOWN}`),
-  ]);
-  const all: Measurement[] = [
-    ...comparisons.items.map((job) => ({ kind: 'comparisons' as const, job })), ...inspections.items.map((job) => ({ kind: 'inspections' as const, job })),
-  ];
-  return all.sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1)).slice(0, SHOWN);
+/** Of both kinds the newest first. */
+function merged(comparisons: ComparisonJob[], inspections: InspectionJob[]): Measurement[] {
+  const all: Measurement[] = [...comparisons.map((job) => ({ kind: 'comparisons' as const, job })), ...inspections.map((job) => ({ kind: 'inspections' as const, job }))];
+  return all.sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1));
 }

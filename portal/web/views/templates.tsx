@@ -55,7 +55,7 @@ export function Templates() {
     <>
       <section aria-labelledby="template-title">
         <div class="row spread">
-          <h2 id="template-title">Template</h2>
+          <div><h2 id="template-title">Template</h2><p class="quiet">What is to run, where, and what becomes of it under load. It is looked at while you type.</p></div>
           <div class="row">
             <div class="choices" role="group" aria-label="Begin with">
               {Object.entries(SHIPPED).map(([name, shipped]) => (

@@ -76,6 +76,26 @@ pub struct ViewersConfig {
     /// Verified tokens that are remembered.
     #[serde(default = "default_remembered")]
     pub remembered: usize,
+    /// Links are signed here for whoever may read an asset; without it only elsewhere.
+    #[serde(default)]
+    pub links: Option<LinksConfig>,
+}
+
+/// `[viewers.links]`: links that callers of the API get (`POST /assets/{asset}/viewer-links`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinksConfig {
+    /// Folder with the private key to one of the public ones that `keys` of the name that links lead to holds.
+    pub signer: PathBuf,
+    /// The name that links lead to: a surrogate that verifies viewers. Without it the service's own.
+    #[serde(default)]
+    pub through: Option<String>,
+    /// Scheme and authority of the URLs that tokens open there. Without it: `https://` and the whole name.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// How long a link lives that nothing ends earlier.
+    #[serde(default = "default_link_life")]
+    pub life: Span,
 }
 
 /// `[surrogates]`
@@ -231,6 +251,10 @@ impl Default for CatalogueConfig {
 
 fn default_store_deadline() -> Span {
     Span(Duration::from_secs(5))
+}
+
+fn default_link_life() -> Span {
+    Span(Duration::from_hours(4))
 }
 
 fn default_remembered() -> usize {

@@ -7,6 +7,7 @@ mod elsewhere;
 mod error;
 mod keys;
 mod ladder;
+mod links;
 mod live;
 mod marks;
 mod media;
@@ -37,6 +38,7 @@ use utoipa_axum::routes;
 pub(crate) use self::players::{PATH as EVENTS_PATH, Players};
 use crate::admission::Admission;
 use crate::derived::Workshop;
+use crate::links::Links;
 use crate::live::{Live, Recordings};
 use crate::presentation::Presentations;
 use crate::seals::Seals;
@@ -67,11 +69,12 @@ pub(crate) struct State {
     pub(crate) steering: Steering,
     pub(crate) players: Players,
     pub(crate) admission: Admission,
+    pub(crate) links: Option<Links>,
 }
 
-/// What people and doors call about live channels; every route needs a caller.
+/// What people and doors call about live channels, and who asks for links; every route needs a caller.
 pub(crate) fn private(state: State) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let channels = OpenApiRouter::new()
         .routes(routes!(channels::create, channels::list))
         .routes(routes!(source::list))
         .routes(routes!(channels::show))
@@ -88,7 +91,9 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(publications::send))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
-        .with_state(state)
+        .with_state(state.clone());
+    // Any instance signs: it asks the catalogue, not who owns the channels.
+    channels.merge(OpenApiRouter::new().routes(routes!(links::sign)).with_state(state))
 }
 
 /// What viewers call.

@@ -7,7 +7,7 @@
 //! and in the object store. It never decodes.
 //!
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
-//! it (`admission`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
+//! it (`admission`, `links`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
 //! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what it is encrypted with
 //! (`seals`), what is read along with it (`text`), live channels (`live`), from which site viewers play (`steering`), then
 //! `http`, which speaks.
@@ -18,6 +18,7 @@ mod complete;
 pub mod config;
 mod derived;
 mod http;
+mod links;
 mod live;
 mod multivariant;
 pub mod names;
@@ -47,6 +48,7 @@ use flame_service_host::{Host, HostConfig, Pages, Routes, Running, StartError, W
 
 use admission::Admission;
 use derived::Workshop;
+use links::Links;
 use live::{Figures, Live, Peers, Recordings};
 use presentation::Presentations;
 use seals::{Seals, Wrapping};
@@ -89,6 +91,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         what: "keys of viewers and surrogates",
         source,
     })?;
+    let links =
+        links(&config).map_err(|source| StartError::Open { service: NAME, what: "links of viewers", source })?;
     let reading = admission.clone();
     host.on_reload(move || reading.reload());
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
@@ -119,6 +123,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         players: http::Players::new(host.metrics()),
         store,
         admission,
+        links,
     };
     host.allow_pages(Pages { open_paths: &[http::EVENTS_PATH], ..Pages::default() });
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
@@ -148,4 +153,11 @@ fn admission(config: &Config) -> Result<Admission, Box<dyn Error + Send + Sync>>
     let surrogates = config.surrogates.as_ref().map(|surrogates| &surrogates.keys).or(config.host.auth.keys.as_ref());
     let surrogates = surrogates.map(|folder| Keyring::open(folder)).transpose()?;
     Ok(Admission { viewers: viewers.map(Arc::new), surrogates: surrogates.map(Arc::new) })
+}
+
+/// Where links are signed here, what signs them.
+fn links(config: &Config) -> Result<Option<Links>, Box<dyn Error + Send + Sync>> {
+    let name: Name = config.host.name.as_deref().unwrap_or(NAME).parse()?;
+    let links = config.viewers.as_ref().and_then(|viewers| viewers.links.as_ref());
+    Ok(links.map(|links| Links::open(links, &name)).transpose()?)
 }

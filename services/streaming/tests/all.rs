@@ -49,3 +49,5 @@ mod thumbnails;
 mod tracks;
 #[path = "all/uploaded.rs"]
 mod uploaded;
+#[path = "all/viewer_links.rs"]
+mod viewer_links;

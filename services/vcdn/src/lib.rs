@@ -101,7 +101,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         |what, source: Box<dyn std::error::Error + Send + Sync>| StartError::Open { service: NAME, what, source };
     config.cache.check().map_err(|error| open("cache", Box::new(error)))?;
     raise_open_files(&config);
-    let mut host = Host::bind(NAME, &config.host).await?;
+    let served: Vec<&str> = config.fronts.iter().map(|front| front.name.as_str()).collect();
+    let mut host = Host::bind_for(NAME, &config.host, &served).await?;
     let no_router = || {
         let needed =
             "set `router` in [host]: the services behind the names are asked through it; with https, also [host.tls]";

@@ -44,7 +44,7 @@ pub(crate) enum CaughtUp {
 struct Around {
     /// Where, and whether they speak TLS.
     others: Vec<(SocketAddr, bool)>,
-    /// It lists this one for so long that all who live have told it of themselves.
+    /// It lists this one, and runs, for so long that all who live have told it of themselves.
     is_complete: bool,
 }
 
@@ -125,13 +125,15 @@ impl Peers {
                 return None;
             }
         };
+        let up_ms = listed.iter().filter_map(|endpoint| endpoint.router_up_ms).min();
+        let up = up_ms.map_or(Duration::MAX, Duration::from_millis);
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
         let (own, others): (Vec<_>, Vec<_>) = listed
             .into_iter()
             .filter(|endpoint| endpoint.name == self.name)
             .partition(|endpoint| Some(endpoint.address) == own);
-        let is_complete = was_listed(&mut self.listed(), !own.is_empty(), Instant::now(), self.alone_after);
+        let is_complete = was_listed(&mut self.listed(), !own.is_empty(), (Instant::now(), up), self.alone_after);
         let others: BTreeSet<_> = others.into_iter().map(|endpoint| (endpoint.address, endpoint.tls)).collect();
         Some(Around { others: others.into_iter().collect(), is_complete })
     }
@@ -217,10 +219,11 @@ impl Peers {
     }
 }
 
-/// Whether the router has listed this one for at least `needed`, as of `now`: `since` is when it began to.
-fn was_listed(since: &mut Option<Instant>, is_listed: bool, now: Instant, needed: Duration) -> bool {
+/// Whether the router has listed this one for at least `needed`, as of `now`, and is `up` for as long: `since` is when it began to list
+/// it. One that started anew between two looks may list it again already, and others not yet.
+fn was_listed(since: &mut Option<Instant>, is_listed: bool, (now, up): (Instant, Duration), needed: Duration) -> bool {
     *since = since.filter(|_| is_listed).or(is_listed.then_some(now));
-    needed.is_zero() || since.is_some_and(|since| now.duration_since(since) >= needed)
+    needed.is_zero() || since.is_some_and(|since| now.duration_since(since).min(up) >= needed)
 }
 
 /// How long nobody is asked after `in_vain` times in a row that came to a part, where all are asked `every` so often. `chance` from 0 to 1
@@ -316,14 +319,17 @@ mod tests {
     fn nobody_else_is_believed_once_this_one_is_listed_for_long_enough_in_one_piece() {
         let (mut since, begin, needed) = (None, Instant::now(), Duration::from_secs(10));
         let mut looks = Vec::new();
-        // The router starts anew in the middle, and knows nobody for a moment.
-        for (at_s, is_listed) in
-            [(0, false), (1, true), (10, true), (11, true), (12, false), (13, true), (22, true), (23, true)]
-        {
-            looks.push(was_listed(&mut since, is_listed, begin + Duration::from_secs(at_s), needed));
+        // The router starts anew in the middle, and knows nobody for a moment; then once more, between two looks.
+        let all = [(0, false), (1, true), (10, true), (11, true), (12, false), (13, true), (22, true), (23, true)];
+        let again = [(30, true), (39, true), (40, true)];
+        for (at_s, is_listed) in all.into_iter().chain(again) {
+            let began_s = if at_s < 30 { 0 } else { 30 };
+            let now = begin + Duration::from_secs(at_s);
+            looks.push(was_listed(&mut since, is_listed, (now, Duration::from_secs(at_s - began_s)), needed));
         }
-        assert_eq!(looks, [false, false, false, true, false, false, false, true]);
-        assert!(was_listed(&mut None, false, begin, Duration::ZERO), "whoever asks for no proof gets none");
+        assert_eq!(looks, [false, false, false, true, false, false, false, true, false, false, true]);
+        let now = (begin, Duration::ZERO);
+        assert!(was_listed(&mut None, false, now, Duration::ZERO), "whoever asks for no proof gets none");
     }
 
     #[test]

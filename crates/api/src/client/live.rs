@@ -11,6 +11,7 @@ use crate::live::{
     Publication, RELAY_TYPE, SourceStanding, Taken,
 };
 use crate::page::Page;
+use crate::viewers::ViewerLink;
 
 impl Client {
     /// Makes a live channel; repeating it is safe, but only the first answer has the key.
@@ -41,6 +42,11 @@ impl Client {
     /// Ends the channel: it becomes an asset like others. Repeating it is safe.
     pub async fn end_channel(&self, id: Uuid) -> Result<Channel, ClientError> {
         self.call(Method::POST, "streaming", &format!("channels/{id}/end")).json().await
+    }
+
+    /// Signs a link that opens an asset of the caller's tenant, for no longer than the caller's own token.
+    pub async fn viewer_link(&self, asset: Uuid) -> Result<ViewerLink, ClientError> {
+        self.call(Method::POST, "streaming", &format!("assets/{asset}/viewer-links")).json().await
     }
 
     /// Says something of a span of time of a channel; what is left unsaid stays as it was.

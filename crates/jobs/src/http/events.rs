@@ -45,7 +45,7 @@ where
         .queue()
         .changes()
         .watch(found.seq)
-        .ok_or_else(|| Failure::unavailable("as many callers as may are watching jobs", RETRY_AFTER_S))?;
+        .ok_or_else(|| Failure::unavailable_alone("as many callers as may are watching jobs", RETRY_AFTER_S))?;
     let feed = Feed { store, tenant, id, watcher, sent: None, not_before: Instant::now() };
     Ok(Sse::new(unfold(Some(feed), async |feed| {
         let (event, feed) = feed?.next().await?;

@@ -18,6 +18,11 @@ const ID_MAX_BYTES: usize = 64;
 /// Largest weight.
 pub const WEIGHT_MAX: u16 = 1000;
 
+/// The generation of an endpoint that is written down: whoever registers at its address itself takes its place.
+pub const WRITTEN_DOWN: u64 = 0;
+/// Longer than any lease.
+const LEASES_END_WITHIN: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// An endpoint's own identifier, unique behind its name: 1 to 64 letters, digits, `-`, `_`, `.`. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointId(Arc<str>);
@@ -178,6 +183,12 @@ impl Default for Terms {
 // === impl Held ===
 
 impl Held<'_> {
+    /// Whether it is written down, here or at its owner, and so renews no lease: nothing but its answers says that it is there.
+    #[must_use]
+    pub fn is_written_down(&self) -> bool {
+        self.generation == WRITTEN_DOWN && self.expires_in > LEASES_END_WITHIN
+    }
+
     /// Whether it takes one more request.
     #[must_use]
     pub fn has_room(&self) -> bool {

@@ -57,7 +57,7 @@ proptest! {
         for ((site, endpoint), _) in known.iter().filter(|(_, (fails, _))| *fails) {
             let key = Key { name: media(), endpoint: id(*endpoint) };
             let choice = atlas.pick(&label(*site), &key, NOW).unwrap().choice();
-            atlas.table_mut(&label(*site)).unwrap().note(&media(), &choice, |health| health.failed(NOW));
+            atlas.table_mut(&label(*site)).unwrap().note(&media(), &choice, |health| health.failed(NOW, NOW));
         }
         let excluded: Vec<_> = known
             .iter()

@@ -88,7 +88,7 @@ fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
     // No lapse of time brings it back, only an answer.
     let later = NOW + ms(59_000);
     assert_eq!(chosen(&table, later), [Ok(id(1))]);
-    table.note(&name(), &choices[1], |health| health.failed(later));
+    table.note(&name(), &choices[1], |health| health.failed(later, later));
     assert_eq!(chosen(&table, later), [Ok(id(1))], "one that rests is more likely to answer than one that hangs");
     table.note(&name(), &choices[0], Health::revive);
     assert_eq!(chosen(&table, later), [Ok(id(0))]);
@@ -100,16 +100,16 @@ fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
 fn who_says_that_it_has_no_room_is_passed_over_until_then_and_asked_where_all_are_full() {
     let (mut table, choices) = table(2);
     let full = Said::of(Demand::Read, 503, Some(ms(20_000)));
-    table.note(&name(), &choices[0], |health| health.said(full, NOW));
+    table.note(&name(), &choices[0], |health| health.said(full, NOW, NOW));
     for demand in [Demand::Read, Demand::Write] {
         assert_eq!(chosen_for(&table, demand, NOW + ms(19_999)), [Ok(id(1))]);
         assert_eq!(chosen_for(&table, demand, NOW + ms(20_000)), [Ok(id(0)), Ok(id(1))]);
     }
     // One that has no room still answers, which is more than one that rests does.
-    table.note(&name(), &choices[1], |health| health.failed(NOW));
+    table.note(&name(), &choices[1], |health| health.failed(NOW, NOW));
     assert_eq!(chosen(&table, NOW), [Ok(id(0))]);
     table.note(&name(), &choices[1], Health::revive);
-    table.note(&name(), &choices[1], |health| health.said(full, NOW));
+    table.note(&name(), &choices[1], |health| health.said(full, NOW, NOW));
     assert_eq!(chosen(&table, NOW), [Ok(id(0)), Ok(id(1))], "all are full: they share what comes");
     table.turn(&name(), &id(1), State::Connected, NOW).unwrap();
     assert_eq!(chosen(&table, NOW), [Ok(id(1))], "who is connected anew is believed to have room");
@@ -120,7 +120,7 @@ fn who_cannot_write_is_still_asked_for_what_it_has() {
     let (mut table, choices) = table(2);
     let say = |table: &mut Table, status: u16, now: Moment| {
         let said = Said::of(Demand::Write, status, None);
-        table.note(&name(), &choices[0], |health| health.said(said, now));
+        table.note(&name(), &choices[0], |health| health.said(said, now, now));
     };
     let writes = |table: &Table, now: Moment| chosen_for(table, Demand::Write, now);
     let both = [Ok(id(0)), Ok(id(1))];
@@ -179,10 +179,10 @@ fn who_keeps_something_for_a_key_keeps_it_also_while_it_is_full() {
     let of_key = |table: &Table| table.choose_for(Demand::Read, &to, NOW, &[], Lot::Key(b"a viewer")).unwrap();
     let (_, own) = of_key(&table);
     let full = Said::of(Demand::Read, 503, Some(Duration::from_secs(9)));
-    table.note(&name(), &own, |health| health.said(full, NOW));
+    table.note(&name(), &own, |health| health.said(full, NOW, NOW));
     assert_eq!(of_key(&table), (Standing::Fit, own.clone()), "its own word is the answer");
     assert!(!chosen(&table, NOW).contains(&Ok(own.endpoint.clone())), "others go elsewhere");
-    table.note(&name(), &own, |health| health.failed(NOW));
+    table.note(&name(), &own, |health| health.failed(NOW, NOW));
     assert_ne!(of_key(&table).1, own, "who is not there keeps nothing");
     assert_eq!(choices.len(), 3);
 }
@@ -236,7 +236,7 @@ proptest! {
             if let Said::NoRoom(span) = said {
                 prop_assert!(span >= FULL_MIN && span <= FULL_MAX && status == 503 && !is_write);
             }
-            table.note(&name(), &choices[of], |health| health.said(said, NOW));
+            table.note(&name(), &choices[of], |health| health.said(said, NOW, NOW));
         }
         let to: Destination = name().into();
         for demand in [Demand::Read, Demand::Write] {

@@ -248,7 +248,7 @@ proptest! {
                     let choice = table.behind(&name(at), now).find(|held| *held.endpoint == id(of)).map(|held| held.choice());
                     if let Some(choice) = choice {
                         let said = Said::of(demand, status, retry_after_s.map(Duration::from_secs));
-                        table.note(&name(at), &choice, |health| health.said(said, now));
+                        table.note(&name(at), &choice, |health| health.said(said, now, now));
                         model.say((at, of), demand, status, retry_after_s);
                     }
                 }
@@ -390,25 +390,26 @@ fn an_endpoint_that_fails_rests_longer_each_time_until_it_answers() {
     assert!(!rests(&table, moment(0)));
     let (mut now, mut rest) = (moment(0), REST_MIN);
     for _ in 0..8 {
-        table.note(&name(0), &bad, |health| health.failed(now));
+        table.note(&name(0), &bad, |health| health.failed(now, now));
         // Those that failed with it do not count again.
-        table.note(&name(0), &bad, |health| health.failed(now));
+        table.note(&name(0), &bad, |health| health.failed(now, now));
         assert!(rests(&table, now + (rest - Duration::from_millis(1))));
         now = now + rest;
         assert!(!rests(&table, now), "{rest:?}");
         rest = (rest * 2).min(REST_MAX);
     }
-    table.note(&name(0), &bad, |health| health.failed(now));
+    table.note(&name(0), &bad, |health| health.failed(now, now));
     table.note(&name(0), &bad, Health::revive);
     assert!(!rests(&table, now));
     // Where all rest, the one whose rest ends first is asked.
-    table.note(&name(0), &bad, |health| health.failed(now));
+    table.note(&name(0), &bad, |health| health.failed(now, now));
     let other = table.choose(&to, now, &[id(0)], Lot::Drawn(0)).unwrap();
-    table.note(&name(0), &other, |health| health.failed(now + Duration::from_millis(1)));
+    table
+        .note(&name(0), &other, |health| health.failed(now + Duration::from_millis(1), now + Duration::from_millis(1)));
     assert_eq!(table.choose(&to, now + Duration::from_millis(2), &[], Lot::Drawn(3)).unwrap().endpoint, id(0));
     // A restart begins without a past, and what its predecessor still reports does not count.
     table.register(&name(0), &id(0), lease(1, 2, 60_000), now).unwrap();
-    table.note(&name(0), &bad, |health| health.failed(now));
+    table.note(&name(0), &bad, |health| health.failed(now, now));
     assert!(!rests(&table, now + Duration::from_millis(2)));
 }
 
@@ -479,7 +480,7 @@ fn what_is_full_or_fails_gives_its_keys_to_others_meanwhile() {
     table.note(&name(0), &first, Health::closed);
     assert_eq!(chosen(&table).unwrap(), first);
     table.note(&name(0), &second, Health::closed);
-    table.note(&name(0), &first, |health| health.failed(moment(0)));
+    table.note(&name(0), &first, |health| health.failed(moment(0), moment(0)));
     assert_eq!(chosen(&table).unwrap(), second);
 }
 

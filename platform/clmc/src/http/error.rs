@@ -34,7 +34,7 @@ pub(super) enum Error {
 impl Error {
     /// As many as there may be are at work.
     pub(super) fn busy(what: &str) -> Self {
-        Self::Answer(Failure::unavailable(format!("too many {what} at once"), RETRY_AFTER_S))
+        Self::Answer(Failure::unavailable_alone(format!("too many {what} at once"), RETRY_AFTER_S))
     }
 
     fn failure(self) -> Failure {

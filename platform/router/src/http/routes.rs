@@ -201,6 +201,7 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         open: health.open(),
+        answers: health.latency().seen(),
         latency_us: health.latency().mean().map(micros),
         cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }
@@ -228,6 +229,7 @@ mod tests {
             weight: 1,
             capacity: None,
             open: 0,
+            answers: 0,
             latency_us: None,
             cost_us: 1,
         }

@@ -37,8 +37,8 @@ struct Quest<'a> {
     trail: Trail,
     /// The last honest answer.
     held: Option<Response>,
-    /// Who failed.
-    failed: Vec<(Label, Key)>,
+    /// Who failed, and when it was asked.
+    failed: Vec<(Label, Key, Moment)>,
     /// One that is better than none.
     weak: Option<Response>,
     fault: Option<Fault>,
@@ -100,8 +100,11 @@ impl Quest<'_> {
         let from = from.or_else(|| outgoing.tried.last().map(|(site, key)| AnsweredBy(site.clone(), key.clone())));
         let why =
             first.as_ref().map_or_else(ToString::to_string, |answer| format!("it said {}", answer.status().as_u16()));
+        // Whoever waited for what was asked for all was not counted anywhere yet.
+        let counted = from.as_ref().map(|AnsweredBy(site, _)| site.clone());
+        let counted = counted.or_else(|| self.parties.registry.count(&outgoing.forward.destination));
         let (mut steps, mut failures, mut asked) = (0_u32, 0_u32, None);
-        let mut stepped = self.first(outgoing, first, began);
+        let (mut stepped, mut step_began) = (self.first(outgoing, first, began), began);
         let settled = loop {
             let Stepped { outcome, from_authority, is_lost } = stepped;
             let reason = match &outcome {
@@ -112,7 +115,7 @@ impl Quest<'_> {
             if let (Reason::Failed, Ok(answer)) = (reason, &outcome)
                 && let Some(AnsweredBy(site, key)) = answer.extensions().get()
             {
-                self.failed.push((site.clone(), key.clone()));
+                self.failed.push((site.clone(), key.clone(), step_began));
             }
             // A limit for whoever asks is no word about room: others may have the same.
             let is_limited = outcome.as_ref().is_ok_and(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS);
@@ -123,7 +126,7 @@ impl Quest<'_> {
             let Some(step) = self.search.next(&surrogates, reason, self.parties.registry.now()) else {
                 break self.give_up(outgoing);
             };
-            if is_failure && failures > FREE_FAILURES && !self.may_go_on(outgoing, from.as_ref()) {
+            if is_failure && failures > FREE_FAILURES && !self.may_go_on(outgoing, counted.as_ref()) {
                 break self.give_up(outgoing);
             }
             tracing::debug!(to = %outgoing.forward.destination, ?reason, ?step, "searching on");
@@ -132,6 +135,7 @@ impl Quest<'_> {
                 Step::Surrogate { key, site } => (site.clone(), Some(key.endpoint.clone())),
                 Step::Site(site) => (site.clone(), None),
             });
+            step_began = self.parties.registry.now();
             stepped = match step {
                 Step::Surrogate { key, site } => {
                     let mut those = surrogates.iter().filter(|one| one.key == key && one.site == site);
@@ -148,7 +152,7 @@ impl Quest<'_> {
         };
         if settled.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
             // Others could: it is them, and not the request.
-            self.failed.iter().for_each(|(site, key)| self.parties.registry.failed(site, key));
+            self.failed.iter().for_each(|(site, key, began)| self.parties.registry.failed(site, key, *began));
         }
         if steps > 0 {
             let is_found = settled
@@ -201,9 +205,9 @@ impl Quest<'_> {
 
     /// Whether a further failure may be followed by one more request: where all fail, searches would multiply the load of what is down
     /// already. What is only not there, or has no room, says so once and fails nobody.
-    fn may_go_on(&self, outgoing: &Outgoing, from: Option<&AnsweredBy>) -> bool {
+    fn may_go_on(&self, outgoing: &Outgoing, counted: Option<&Label>) -> bool {
         let to = &outgoing.forward.destination;
-        let is_paid = from.is_none_or(|AnsweredBy(site, _)| self.parties.registry.may_search(site, &to.name));
+        let is_paid = counted.is_none_or(|site| self.parties.registry.may_search(site, &to.name));
         if !is_paid {
             tracing::debug!(%to, "not searched on: too many requests were asked twice");
         }

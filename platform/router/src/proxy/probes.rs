@@ -1,15 +1,16 @@
-//! Asking endpoints that were overtaken whether they are there; and letting go of connections that nobody uses.
+//! Asking endpoints that were overtaken whether they are there, and those that are written down and hold no lease; and letting
+//! go of connections that nobody uses.
 //!
 //! A stopped process still takes connections: only an answer shows that it is there, whichever answer that is. Nobody's
-//! request is spent on it.
+//! request is spent on it. Who is to be asked is decided in [`flame_naming::health`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
-use flame_naming::Label;
 use flame_naming::peers::Key;
+use flame_naming::{Label, State};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -18,25 +19,28 @@ use super::resume::Resumer;
 
 /// How long an endpoint may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Endpoints asked at the same time.
+/// Endpoints asked at the same time: of those that hold a lease, and of those that are written down, so that many of these that are
+/// gone keep none of those waiting.
 const ASKED_MAX: usize = 64;
 
-/// Asks endpoints that were overtaken, and those that hang.
+/// Asks endpoints that were overtaken, those that hang, and those that are written down.
 pub(crate) struct Probes {
     parties: Arc<Resumer>,
     every: Duration,
+    /// How often at least one that is written down is asked; not at all where it is nothing.
+    watched: Option<Duration>,
 }
 
 // === impl Probes ===
 
 impl Probes {
-    pub(super) fn new(parties: &Arc<Resumer>, every: Duration) -> Self {
-        Self { parties: Arc::clone(parties), every }
+    pub(super) fn new(parties: &Arc<Resumer>, every: Duration, watched: Duration) -> Self {
+        Self { parties: Arc::clone(parties), every, watched: Some(watched).filter(|watched| !watched.is_zero()) }
     }
 
     /// Asks until `stop`.
     pub(crate) async fn until(self, stop: CancellationToken) {
-        let (mut asked, mut probes) = (HashSet::new(), JoinSet::new());
+        let (mut asked, mut probes) = (HashMap::new(), JoinSet::new());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.every) => {}
@@ -48,12 +52,16 @@ impl Probes {
                     asked.remove(&ended);
                 }
             }
-            let suspects = self.parties.registry.look(|site, held, _| {
+            let due = self.parties.registry.look(|site, held, now| {
+                let is_watched = held.is_written_down() && held.state != State::Killed;
                 let key = || Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
-                held.health.is_suspect().then(|| (site.clone(), key()))
+                let is_due = held.health.is_probe_due(self.watched.filter(|_| is_watched), now);
+                is_due.then(|| ((site.clone(), key()), is_watched))
             });
-            for one in suspects {
-                if asked.len() < ASKED_MAX && asked.insert(one.clone()) {
+            for (one, is_watched) in due {
+                let like_it = asked.values().filter(|other| **other == is_watched).count();
+                if like_it < ASKED_MAX && !asked.contains_key(&one) {
+                    asked.insert(one.clone(), is_watched);
                     probes.spawn(probe(Arc::clone(&self.parties), one));
                 }
             }

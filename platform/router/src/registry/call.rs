@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::uri::{self, PathAndQuery, Scheme};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
+use flame_api::problem::{CONCERNS, RESOURCE};
 use flame_credentials::standing::{dns_of_name, dns_of_router};
 use flame_naming::health::{Demand, Health, Said, tells_latency};
 use flame_naming::peers::Key;
@@ -56,7 +57,8 @@ impl Call {
             return;
         }
         self.registry.0.refusals.forget(&self.site, || self.key());
-        self.table(|table| table.note(&self.name, &self.choice, Health::revive));
+        let (began, now) = (self.began, self.registry.now());
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.succeeded(began, now)));
     }
 
     /// The endpoint's answer, of that status, begins just now.
@@ -87,7 +89,7 @@ impl Call {
             self.note_beginning(table, status, took, now);
             table.note(&self.name, &self.choice, |health| {
                 if !status.is_server_error() {
-                    health.revive();
+                    health.succeeded(self.began, now);
                 }
                 health.closed();
             });
@@ -100,26 +102,25 @@ impl Call {
         if demand == Demand::Read && tells_latency(status.as_u16()) {
             return;
         }
-        // What a surrogate only passes on is somebody else's word.
-        let is_own = demand == Demand::Write || !is_passed_on(headers);
+        // What a surrogate only passes on is somebody else's word, and what is about one resource none about its endpoint.
+        let is_own = (demand == Demand::Write || !is_passed_on(headers)) && !is_of_resource(headers);
         let said = if is_own { Said::of(demand, status.as_u16(), retry_after(headers)) } else { Said::Nothing };
         if said != Said::Nothing {
-            let now = self.registry.now();
-            self.table(|table| table.note(&self.name, &self.choice, |health| health.said(said, now)));
+            let (began, now) = (self.began, self.registry.now());
+            self.table(|table| table.note(&self.name, &self.choice, |health| health.said(said, began, now)));
         }
     }
 
     /// The endpoint kept a probe waiting, or did not.
     pub(crate) fn probed(&self, is_back: bool) {
-        let (took, now) = (self.waited(), self.registry.now());
-        let note = |health: &mut Health| if is_back { health.answered(took, now) } else { health.hangs() };
-        self.table(|table| table.note(&self.name, &self.choice, note));
+        let (took, began, now) = (is_back.then(|| self.waited()), self.began, self.registry.now());
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.probed(took, began, now)));
     }
 
     /// The endpoint could not be reached, or broke off.
     pub(crate) fn failed(&self) {
-        let now = self.registry.now();
-        self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(now)));
+        let (began, now) = (self.began, self.registry.now());
+        self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(began, now)));
     }
 
     /// Another one answered what this one did not.
@@ -215,6 +216,11 @@ impl Call {
 /// Whether a cache says that it went on with the request (RFC 9211 section 2.2).
 fn is_passed_on(headers: &HeaderMap) -> bool {
     headers.get_all("cache-status").iter().any(|value| value.as_bytes().windows(4).any(|part| part == b"fwd="))
+}
+
+/// Whether a refusal is said to be about what was asked for alone.
+fn is_of_resource(headers: &HeaderMap) -> bool {
+    headers.get(CONCERNS).is_some_and(|value| value == RESOURCE)
 }
 
 /// When to ask again. A date says no less than a second; who means more says it in seconds.

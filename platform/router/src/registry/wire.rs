@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use flame_api::peers::Place;
-use flame_api::router::{Endpoint, EndpointState, Registration};
+use flame_api::router::{Endpoint, EndpointState, Presence, Registration};
 use flame_naming::table::{Held, Unfit};
-use flame_naming::{Label, Lease, State, Terms};
+use flame_naming::{Label, Lease, Moment, State, Terms};
 
 /// What a registration asks for.
 pub(crate) fn lease(asked: &Registration) -> Result<Lease, Unfit> {
@@ -21,7 +21,7 @@ pub(super) fn learned(place: &Place) -> Lease {
     Lease { address, generation, ttl: Duration::MAX, terms, state: inner(state) }
 }
 
-pub(super) fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
+pub(super) fn endpoint(site: &Label, held: &Held<'_>, now: Moment) -> Endpoint {
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Endpoint {
         name: held.name.to_string(),
@@ -35,6 +35,12 @@ pub(super) fn endpoint(site: &Label, held: &Held<'_>) -> Endpoint {
         http2: held.terms.http2,
         tls: held.terms.tls,
         state: outer(held.state),
+        presence: held.is_written_down().then(|| match held.health.answers() {
+            None => Presence::Unknown,
+            Some(true) => Presence::Answers,
+            Some(false) => Presence::Silent,
+        }),
+        router_up_ms: Some(ms(now.0)),
         router_time_unix_ms: ms(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
     }
 }

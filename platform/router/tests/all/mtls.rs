@@ -3,10 +3,12 @@
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use flame_api::ClientError;
+use flame_api::client::Transport;
 use flame_api::router::{CertificateRequest, Registration};
+use flame_api::{Client, ClientError};
 use flame_credentials::standing::{dns_of_name, dns_of_router};
 use flame_credentials::{Current, Key, Role, Standing};
+use flame_service_host::keys::Grant;
 use flame_service_host::problem::chain;
 use flame_test_kit::eventually;
 
@@ -169,6 +171,45 @@ async fn strangers_and_parts_with_other_names_cannot_register() {
     // The feed is for routers.
     assert_eq!(status(part(&["media"]).peer_feed().await).0, 403);
     assert_eq!(status(as_part(&realm.member(Role::Router, "cloud", &[]), &router).peer_feed().await).0, 200);
+}
+
+#[tokio::test]
+async fn what_a_part_s_token_allows_is_added_to_what_its_certificate_does() {
+    let realm = Realm::new("mtls-token");
+    let keys = realm.folder.join("keys");
+    flame_service_host::keys::ensure(&keys).unwrap();
+    let router = realm.router(|config| config.host.auth.keys = Some(keys.clone())).await;
+    let token = |scope: &str, names: Option<&[&str]>| {
+        let life = Duration::from_secs(600);
+        let grant = Grant { subject: "part".into(), tenant: "default".into(), scope: scope.into(), life };
+        let names = names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        flame_service_host::keys::issue_confined(&keys, &grant, names).unwrap().0
+    };
+    let place = Registration { tls: true, ..Registration::new("127.0.0.1:9".parse().unwrap(), 1, 60_000) };
+    let part = |site: &str, token: Option<String>| {
+        let current = realm.member(Role::Service, site, &["conductor", "own.main.acme"]);
+        let expected = current.client_expecting(&dns_of_router(&"local".parse().unwrap())).unwrap();
+        Client::over(Transport::over_tls(expected), router.url(), token)
+    };
+    let register = async |client: &Client, name: &str| status(client.register(name, "e1", &place).await).0;
+    let confined = part("local", Some(token("service", None)));
+    assert_eq!(register(&confined, "conductor").await, 200);
+    assert_eq!(register(&confined, "media").await, 403, "a token that lists no names adds none");
+    assert_eq!(register(&part("local", Some(token("service", Some(&["media"])))), "media").await, 200);
+    let admin = part("local", Some(token("read service admin", None)));
+    for (name, wanted) in [("conductor", 200), ("own.main.acme", 200), ("cache", 200), ("cache.main.acme", 403)] {
+        assert_eq!(register(&admin, name).await, wanted, "{name}");
+    }
+    assert_eq!(status(admin.drain("media", "e1").await).0, 200);
+    // Wherever the certificate is not of this site, and where the token is none, it adds nothing.
+    assert_eq!(register(&part("cloud", Some(token("service admin", None))), "cache").await, 403);
+    assert_eq!(register(&part("local", Some("rubbish".to_owned())), "cache").await, 403);
+    assert_eq!(register(&part("local", Some("rubbish".to_owned())), "conductor").await, 200);
+    // Of a router's connection it is the word of whoever asks through it.
+    let current = realm.member(Role::Router, "local", &[]);
+    let expected = current.client_expecting(&dns_of_router(&"local".parse().unwrap())).unwrap();
+    let through = Client::over(Transport::over_tls(expected), router.url(), Some(token("service admin", None)));
+    assert_eq!(register(&through, "cache").await, 403);
 }
 
 #[tokio::test]

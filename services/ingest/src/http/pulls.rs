@@ -55,7 +55,7 @@ pub(super) async fn create(
         )));
     }
     if open >= door.pulls.max_waiting {
-        return Err(Failure::unavailable("too many pulls wait already; try again later", 60));
+        return Err(Failure::unavailable_alone("too many pulls wait already; try again later", 60));
     }
     let announcement = Announcement {
         tenant: caller.tenant,

@@ -149,9 +149,9 @@ fn refused(pushes: &Pushes, error: PushError) -> Failure {
         }
         PushError::Key(KeyError::NoWay | KeyError::NotAsked(_)) | PushError::Busy | PushError::Full { .. } => {
             count("away");
-            Failure::unavailable(detail, RETRY_AFTER_S)
+            Failure::unavailable_alone(detail, RETRY_AFTER_S)
         }
-        PushError::Closing | PushError::Waiting => Failure::unavailable(detail, RETRY_AFTER_S),
+        PushError::Closing | PushError::Waiting => Failure::unavailable_alone(detail, RETRY_AFTER_S),
         PushError::Tracks { .. } => {
             Failure::new(StatusCode::BAD_REQUEST, "no-programme", "This makes no channel", detail)
         }
@@ -166,13 +166,13 @@ fn refused(pushes: &Pushes, error: PushError) -> Failure {
 /// The answer to what came after the end of its publication.
 fn of_end(ended: &Ended, detail: String) -> Failure {
     match ended {
-        Ended::Left | Ended::Stopped => Failure::unavailable(detail, RETRY_AFTER_S),
+        Ended::Left | Ended::Stopped => Failure::unavailable_alone(detail, RETRY_AFTER_S),
         Ended::Drive(DriveError::NotBegun(SendError::Client(error)))
             if error.status().is_some_and(|status| status < 500) =>
         {
             Failure::new(StatusCode::BAD_REQUEST, "no-programme", "This makes no channel", detail)
         }
-        Ended::Drive(DriveError::NotBegun(_)) => Failure::unavailable(detail, RETRY_AFTER_S),
+        Ended::Drive(DriveError::NotBegun(_)) => Failure::unavailable_alone(detail, RETRY_AFTER_S),
         Ended::Drive(DriveError::Lost(_)) => {
             Failure::new(StatusCode::CONFLICT, "publication-lost", "The publication was lost", detail)
         }

@@ -114,6 +114,6 @@ fn refused(whip: &whip::Door, error: &WhipError) -> Failure {
         | WhipError::Full { .. }
         | WhipError::Crowded { .. }
         | WhipError::Busy
-        | WhipError::Stopping => Failure::unavailable(detail, RETRY_AFTER_S),
+        | WhipError::Stopping => Failure::unavailable_alone(detail, RETRY_AFTER_S),
     }
 }

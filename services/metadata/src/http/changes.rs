@@ -86,7 +86,7 @@ pub(super) async fn follow(
     }
     let place = store
         .follower()
-        .ok_or_else(|| Failure::unavailable("as many callers as may are following changes", RETRY_AFTER_S))?;
+        .ok_or_else(|| Failure::unavailable_alone("as many callers as may are following changes", RETRY_AFTER_S))?;
     let hello = Event::default().event("position").id(after.to_string()).data(format!("{{\"position\":{after}}}"));
     let feed = Feed {
         store,

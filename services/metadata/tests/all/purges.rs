@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use flame_api::router::Registration;
 use flame_api::subtitles::{NewSubtitle, SubtitleRole};
 use flame_api::vcdn::PurgeEntry;
 use flame_metadata::config::PurgeConfig;
+use flame_metadata::store::Store;
 use flame_service_host::HostConfig;
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
-use flame_vcdn::config::FrontConfig;
+use flame_vcdn::config::{CacheConfig, FrontConfig};
 use reqwest::Method;
 
 use crate::world::{On, World};
@@ -57,6 +59,7 @@ async fn a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now(
     let vcdn = flame_vcdn::start(flame_vcdn::Config {
         host: HostConfig { router: Some(router), ..HostConfig::default() },
         fronts: vec![FrontConfig::new("cdn", "streaming")],
+        cache: CacheConfig { alone_after: Span(Duration::ZERO), ..CacheConfig::default() },
         ..flame_vcdn::Config::default()
     });
     let vcdn = vcdn.await.unwrap();
@@ -79,6 +82,50 @@ async fn a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now(
     vcdn.stop().await;
 }
 
+async fn who_was_not_reached_is_told_again_until_nobody_is_left_out(on: On) {
+    let mut config = flame_router::Config::default();
+    config.host.listen = "127.0.0.1:0".parse().unwrap();
+    let router = flame_router::start(config).await.unwrap();
+    let url: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
+    let world = World::start_with(on, |config| {
+        config.host.router = Some(url.clone());
+        config.purges = PurgeConfig { names: vec!["cdn".to_owned()], again: Span(Duration::from_millis(10)) };
+    })
+    .await;
+    let vcdn = flame_vcdn::start(flame_vcdn::Config {
+        host: HostConfig { router: Some(url.clone()), ..HostConfig::default() },
+        fronts: vec![FrontConfig::new("cdn", "streaming")],
+        cache: CacheConfig { alone_after: Span(Duration::ZERO), ..CacheConfig::default() },
+        ..flame_vcdn::Config::default()
+    });
+    let vcdn = vcdn.await.unwrap();
+    // Nobody is where the router says that another one is.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let client = flame_api::Client::new(url, None);
+    let other = Registration::new(([127, 0, 0, 1], nowhere).into(), 1, 60_000);
+    client.register("vcdn", "other", &other).await.unwrap();
+    let deleted = world.register("deleted").await.id;
+    assert_eq!(world.request(Method::DELETE, &format!("/assets/{deleted}")).send().await.unwrap().status(), 204);
+    eventually(PATIENCE, || async {
+        let told = told(&vcdn).await;
+        if told.len() >= 4 { Ok(()) } else { Err(format!("told {} times, and that is twice a deletion", told.len())) }
+    })
+    .await;
+    let store = Store::open(&world.config).await.unwrap();
+    let left = store.next_purge().await.unwrap();
+    assert!(left.as_ref().is_some_and(|left| left.attempts > 0), "{left:?}");
+    // It is gone: nobody is left out.
+    client.deregister("vcdn", "other").await.unwrap();
+    eventually(PATIENCE, || async {
+        let left = store.next_purge().await.unwrap();
+        if left.is_none() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    world.running.stop().await;
+    vcdn.stop().await;
+}
+
 on_each_database! {
+    who_was_not_reached_is_told_again_until_nobody_is_left_out,
     a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now,
 }

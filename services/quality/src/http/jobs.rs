@@ -66,7 +66,7 @@ pub(super) async fn create<T: Measurement>(store: &Store, tenant: &str, asked: &
         Created::Full => {
             let reason =
                 "as many of your jobs wait as may (`jobs.queued_max` of the service); wait until one has begun";
-            return Err(Failure::unavailable(reason, RETRY_AFTER_S).into());
+            return Err(Failure::too_many(reason, RETRY_AFTER_S).into());
         }
     };
     let id = record.standing.id;
@@ -130,7 +130,7 @@ macro_rules! routes_of {
                     content_type = "application/problem+json"),
                 (status = 422, description = "A value is outside of its limits", body = Problem,
                     content_type = "application/problem+json"),
-                (status = 503, description = "As many jobs wait as may", body = Problem,
+                (status = 429, description = "As many of the caller's jobs wait as may", body = Problem,
                     content_type = "application/problem+json"),
                 (status = 507, description = "The disk is nearly full", body = Problem,
                     content_type = "application/problem+json"),

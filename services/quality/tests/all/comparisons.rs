@@ -138,7 +138,7 @@ async fn old_jobs_go_with_their_files_and_the_queue_has_an_end() {
 
     let full = World::start_with(|config| config.jobs.queued_max = 0).await;
     let error = full.client.create_comparison(&comparison_of(asset_id, &[])).await.unwrap_err();
-    assert_eq!(error.status(), Some(503), "{error}");
+    assert_eq!(error.status(), Some(429), "{error}");
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ pub(super) async fn of_owner(Shared(state): Shared<State>, request: Request, nex
 }
 
 fn away(detail: String) -> Failure {
-    Failure::unavailable(detail, RETRY_S)
+    Failure::unavailable_alone(detail, RETRY_S)
 }
 
 async fn forward(peers: &Peers, address: SocketAddr, request: Request) -> Result<Response, reqwest::Error> {

@@ -103,14 +103,14 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::Arrival(source) => Failure::bad_request(format!("{said}: {source}")),
         LiveError::BrokenOff(_) => Failure::bad_request(said),
         LiveError::Silent(_) => Failure::new(StatusCode::REQUEST_TIMEOUT, "silent", "Nothing came", said),
-        LiveError::Behind(_) => Failure::unavailable(said, AWAY_RETRY_S).because(&error),
+        LiveError::Behind(_) => Failure::unavailable_alone(said, AWAY_RETRY_S).because(&error),
         LiveError::Store(_) | LiveError::Restore(RestoreError::Store(_)) => {
             Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(&error)
         }
         LiveError::Seal(source) => of_seal(source),
         LiveError::Catalogue(source) if source.is_transient() => {
-            Failure::unavailable("the catalogue does not take the recording now; end the channel again", AWAY_RETRY_S)
-                .because(&error)
+            let said = "the catalogue does not take the recording now; end the channel again";
+            Failure::unavailable_alone(said, AWAY_RETRY_S).because(&error)
         }
         LiveError::Conditions | LiveError::Catalogue(_) | LiveError::Restore(RestoreError::Document(_)) => {
             Failure::internal(&error)

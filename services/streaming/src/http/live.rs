@@ -89,7 +89,7 @@ pub(super) async fn playlist(
 fn still_here(state: &State, channel: &Channel) -> FailureResult<()> {
     let is_here = channel.is_ended() || state.live.find(channel.id).is_some();
     let detail = || format!("channel {} is another instance's of this service by now", channel.id);
-    if is_here { Ok(()) } else { Err(Failure::unavailable(detail(), 1)) }
+    if is_here { Ok(()) } else { Err(Failure::unavailable_alone(detail(), 1)) }
 }
 
 fn too_far(wanted: Position) -> Failure {
@@ -100,7 +100,7 @@ fn too_far(wanted: Position) -> Failure {
 /// A wait that was in vain: rfc8216bis section 6.2.5.2 asks for 503.
 fn late(target_duration_s: u64) -> Failure {
     let retry_s = u32::try_from(target_duration_s).unwrap_or(1);
-    Failure::unavailable("nothing new came in time: nobody publishes to this channel now", retry_s)
+    Failure::unavailable_alone("nothing new came in time: nobody publishes to this channel now", retry_s)
 }
 
 /// A part; one that the playlist announces is waited for.

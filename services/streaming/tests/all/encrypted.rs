@@ -24,7 +24,7 @@ async fn world(folder: &Path, secret: Option<&[u8]>) -> World {
     std::fs::write(&path, secret.unwrap_or_default()).unwrap();
     World::start_with(|config| {
         let keys = viewers.join("jwks.json");
-        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10 });
+        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10, links: None });
         config.surrogates = Some(SurrogatesConfig { keys: surrogates });
         config.encryption = secret.map(|_| EncryptionConfig { secret: path });
         config.catalogue.media_fresh.0 = Duration::ZERO;

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use bytes::Bytes;
 use flame_api::live::{Channel, ChannelState, LiveTrack, NewChannel, NewPublication, Publication};
 use flame_api::media::TrackKind;
 use flame_api::metadata::AssetState;
+use flame_api::problem::{CONCERNS, RESOURCE};
 use flame_cmaf::{Colour, MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, TrackWriter, VideoConfig};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
@@ -270,6 +271,9 @@ async fn what_cannot_be_waited_for_is_refused() {
     ] {
         let answer = world.get(&path(&channel, &format!("index.m3u8?{query}"))).await;
         assert_eq!(answer.status(), status, "{query}");
+        // The router goes on asking here for everything else.
+        let alone = answer.headers().get(CONCERNS).map(HeaderValue::as_bytes);
+        assert_eq!(alone, (status == 503).then_some(RESOURCE.as_bytes()), "{query}");
         assert_eq!(problem(answer).await.0, slug, "{query}");
     }
     for name in ["1.m4s", "1000000000.m4s", "0.9.m4s", "1.1.m4s", "init-1.mp4"] {

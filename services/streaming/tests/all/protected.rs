@@ -23,7 +23,7 @@ async fn world(folder: &Path) -> (World, Uuid) {
     keys::ensure(&surrogates).unwrap();
     let world = World::start_with(|config| {
         let keys = viewers.join("jwks.json");
-        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10 });
+        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10, links: None });
         config.surrogates = Some(SurrogatesConfig { keys: surrogates });
         config.catalogue.media_fresh.0 = Duration::ZERO;
         config.catalogue.fresh.0 = Duration::from_millis(1);

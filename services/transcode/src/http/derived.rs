@@ -188,13 +188,13 @@ fn failure(error: &Arc<TransrateError>) -> Failure {
         }
         TransrateError::Busy { .. } => Failure::unavailable(error.to_string(), RETRY_AFTER_S),
         TransrateError::Away { .. } | TransrateError::Silent { .. } => {
-            Failure::unavailable(error.to_string(), RETRY_AFTER_S).because(&**error)
+            Failure::unavailable_alone(error.to_string(), RETRY_AFTER_S).because(&**error)
         }
         TransrateError::Child(ChildError::TimedOut { .. }) => {
-            Failure::unavailable("the segment was not made in time", RETRY_AFTER_S).because(&**error)
+            Failure::unavailable_alone("the segment was not made in time", RETRY_AFTER_S).because(&**error)
         }
         TransrateError::Child(_) | TransrateError::Scratch(_) => {
-            Failure::unavailable("the segment cannot be made now", RETRY_AFTER_S).because(&**error)
+            Failure::unavailable_alone("the segment cannot be made now", RETRY_AFTER_S).because(&**error)
         }
     }
 }

@@ -32,7 +32,7 @@ const RETRY_AFTER_S: u32 = 30;
             content_type = "application/problem+json"),
         (status = 422, description = "A value is outside of its limits", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "As many of the caller's jobs wait as may", body = Problem,
+        (status = 429, description = "As many of the caller's jobs wait as may", body = Problem,
             content_type = "application/problem+json"),
         (status = 507, description = "The disk is nearly full", body = Problem,
             content_type = "application/problem+json"),
@@ -61,7 +61,7 @@ pub(super) async fn create(
         Created::Full => {
             let reason =
                 "as many of your jobs wait as may (`jobs.queued_max` of the service); wait until one has begun";
-            Err(Failure::unavailable(reason, RETRY_AFTER_S).into())
+            Err(Failure::too_many(reason, RETRY_AFTER_S).into())
         }
     }
 }

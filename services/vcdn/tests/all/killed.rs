@@ -189,7 +189,12 @@ async fn a_surrogate_killed_in_the_middle_of_a_fill_harms_no_viewer_and_comes_ba
     let asked = |path: &str| world.origin.asked(path).len();
     let (before, before_film) = (asked(&small(1).0), asked("/film"));
     let back = Surrogate::start(&world, folder).await;
-    assert_eq!(filling(&cache), 0, "half a file is left");
+    // It fills for the viewers already, so at times there is a file of its own.
+    eventually(PATIENCE, || async {
+        let left = filling(&cache);
+        if left == 0 { Ok(()) } else { Err(format!("{left} half files are left")) }
+    })
+    .await;
     let (way, body) = back.get(&world, &small(1).0).await;
     // As long as the lease of the killed one runs, it is not known what that has purged: then upstream says that it still holds.
     let is_confirmed = way == "fwd=stale; fwd-status=304; stored" && asked(&small(1).0) == before + 1;

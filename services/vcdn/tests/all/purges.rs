@@ -348,6 +348,42 @@ async fn a_purge_says_whether_there_may_be_others_that_were_not_told() {
 }
 
 #[tokio::test]
+async fn a_purge_just_after_a_restart_of_the_router_does_not_count_as_told_to_all() {
+    // It looks at nobody by itself meanwhile, so what it knows of the router is older than that one's restart.
+    let world = World::with(|config| {
+        config.cache.alone_after = Span(std::time::Duration::from_secs(8));
+        config.cache.purges_every = Span(std::time::Duration::from_secs(3600));
+    })
+    .await;
+    let body = json!({ "name": "cdn", "url": "/a/1" });
+    eventually(PATIENCE, || async {
+        let told = purge(&world, body.clone()).await;
+        if told.all_known { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+    let World { origin, router, vcdn, http, .. } = world;
+    let address = router.address();
+    router.stop().await;
+    let mut config = flame_router::Config::default();
+    config.host.listen = address;
+    let router = flame_router::start(config).await.unwrap();
+    let client = flame_api::Client::new(format!("http://{address}").parse().unwrap(), None);
+    eventually(PATIENCE, || async {
+        let listed = client.endpoints().await.unwrap().items;
+        if listed.iter().any(|one| one.name == "vcdn.main") { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
+    let purge = async || -> Purged {
+        let answer = http.post(format!("http://{}/purges", vcdn.address())).json(&body).send().await.unwrap();
+        answer.json().await.unwrap()
+    };
+    assert!(!purge().await.all_known, "others may still be on their way back");
+    eventually(PATIENCE, || async { if purge().await.all_known { Ok(()) } else { Err("not all are known") } }).await;
+    router.stop().await;
+    drop(origin);
+}
+
+#[tokio::test]
 async fn a_surrogate_that_could_not_be_told_asks_while_it_runs() {
     let world = World::start().await;
     let mut config = world.config.clone();

@@ -13,6 +13,7 @@ use flame_router::config::{IssuerConfig, ViewersConfig};
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::Span;
 use flame_service_host::keys::{self, Grant};
+use flame_service_host::problem::chain;
 use flame_service_host::{HostConfig, TlsConfig};
 use flame_test_kit::{Scratch, eventually};
 use flame_vcdn::Config;
@@ -80,6 +81,14 @@ async fn what_is_kept_and_purged_over_tls_is_the_same() {
         let fronts = vec![FrontConfig::new("cdn", "origin")];
         surrogates.push(flame_vcdn::start(Config { host, fronts, ..Config::default() }).await.unwrap());
     }
+    // One that may not stand behind the name that it serves is found out at its start, and not by viewers.
+    let invited = issuer.invite(&standing(Role::Service, &["vcdn"]), Duration::from_secs(60)).unwrap();
+    let tls = Some(identity("three", Some(invited.to_string())));
+    let auth = AuthConfig { keys: Some(folder.join("keys")) };
+    let host = HostConfig { router: Some(url.clone()), tls, auth, ..HostConfig::default() };
+    let fronts = vec![FrontConfig::new("cdn", "origin")];
+    let refused = flame_vcdn::start(Config { host, fronts, ..Config::default() }).await.map(|_| ()).unwrap_err();
+    assert!(chain(&refused).contains("not for the name cdn"), "{}", chain(&refused));
     let registered = eventually(PATIENCE, || async {
         let all = client.endpoints().await.map_err(|error| error.to_string())?.items;
         if all.len() == 5 { Ok(all) } else { Err(format!("{all:?}")) }

@@ -1,0 +1,141 @@
+//! Endpoints that are written down and hold no lease: who is gone is found out before anybody needs it, and who is back is taken back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use flame_api::router::Presence;
+use flame_service_host::config::Span;
+use flame_test_kit::{Scratch, eventually};
+use tokio::net::TcpListener;
+
+use crate::world::{Service, World, read_head};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came to an endpoint: probes, and requests.
+#[derive(Debug, Default)]
+struct Asked {
+    probes: AtomicUsize,
+    requests: AtomicUsize,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn note(&self, is_probe: bool) {
+        let counter = if is_probe { &self.probes } else { &self.requests };
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// One that answers `says`.
+async fn answers(says: &'static str, at: Option<SocketAddr>) -> (Service, Arc<Asked>) {
+    let asked = Arc::new(Asked::default());
+    let noted = Arc::clone(&asked);
+    let answer = async move |request: Request| {
+        noted.note(request.uri().path() == "/health/live");
+        says
+    };
+    let at = at.unwrap_or(([127, 0, 0, 1], 0).into());
+    let listener = TcpListener::bind(at).await.unwrap();
+    (Service::on(listener, Router::new().fallback(answer)), asked)
+}
+
+/// One that takes requests, and closes without a word.
+async fn breaks() -> (Service, Arc<Asked>) {
+    let asked = Arc::new(Asked::default());
+    let noted = Arc::clone(&asked);
+    let service = Service::talking(move |mut stream| {
+        let noted = Arc::clone(&noted);
+        async move {
+            let head = read_head(&mut stream).await;
+            noted.note(head.starts_with("HEAD /health/live "));
+        }
+    });
+    (service.await, asked)
+}
+
+async fn with(entries: &[(&str, SocketAddr)], every: Duration) -> (World, Scratch) {
+    let folder = Scratch::new("router-written");
+    let file = folder.join("static.toml");
+    let entry = |(endpoint, address): &(&str, SocketAddr)| {
+        format!("[[entries]]\nname = \"media\"\nendpoint = \"{endpoint}\"\naddress = \"{address}\"\n")
+    };
+    std::fs::write(&file, entries.iter().map(entry).collect::<String>()).unwrap();
+    let world = World::with(|config| {
+        config.static_entries = Some(file.clone());
+        config.upstream.probe_static_every = Span(every);
+    });
+    (world.await, folder)
+}
+
+/// Waits until the list says of `endpoint` what is `wanted`.
+async fn is_listed(world: &World, endpoint: &str, wanted: Presence) {
+    eventually(PATIENCE, || async {
+        let listed = world.client().endpoints().await.unwrap().items;
+        let found = listed.iter().find(|one| one.endpoint == endpoint).map(|one| one.presence);
+        if found == Some(Some(wanted)) { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_gone_is_found_out_before_the_first_request_and_who_is_back_is_taken_back() {
+    let ((well, asked), (broken, asked_in_vain)) = (answers("well", None).await, breaks().await);
+    let (world, _folder) =
+        with(&[("well", well.address), ("broken", broken.address)], Duration::from_millis(200)).await;
+    is_listed(&world, "well", Presence::Answers).await;
+    is_listed(&world, "broken", Presence::Silent).await;
+    for _ in 0..100 {
+        assert_eq!(world.get("/~media/x").await.text().await.unwrap(), "well");
+    }
+    assert_eq!(
+        (asked.requests(), asked_in_vain.requests()),
+        (100, 0),
+        "nobody's request was spent on who is not there"
+    );
+    assert!(asked_in_vain.probes.load(Ordering::SeqCst) > 0);
+    // It is back, at the same address: nobody has to ask for it.
+    let address = broken.address;
+    drop(broken);
+    let (back, asked_again) = answers("back", Some(address)).await;
+    is_listed(&world, "broken", Presence::Answers).await;
+    eventually(PATIENCE, || async {
+        let said = world.get("/~media/x").await.text().await.unwrap();
+        if said == "back" { Ok(()) } else { Err(said) }
+    })
+    .await;
+    assert!(asked_again.requests() > 0);
+    // One dies while nobody asks for anything.
+    drop(well);
+    is_listed(&world, "well", Presence::Silent).await;
+    for _ in 0..20 {
+        assert_eq!(world.get("/~media/x").await.text().await.unwrap(), "back");
+    }
+    drop(back);
+}
+
+#[tokio::test]
+async fn zero_asks_nobody_and_who_registers_says_itself_that_it_is_there() {
+    let (watched, _) = answers("watched", None).await;
+    let (world, _folder) = with(&[("watched", watched.address)], Duration::from_millis(50)).await;
+    is_listed(&world, "watched", Presence::Answers).await;
+    let (unwatched, asked) = answers("unwatched", None).await;
+    let (other, _folder) = with(&[("unwatched", unwatched.address)], Duration::ZERO).await;
+    assert_eq!(other.get("/~media/x").await.text().await.unwrap(), "unwatched");
+    is_listed(&other, "unwatched", Presence::Answers).await;
+    assert_eq!((asked.requests(), asked.probes.load(Ordering::SeqCst)), (1, 0));
+    // One that registers says itself that it is there.
+    world.register("media", &unwatched).await;
+    let listed = world.client().endpoints().await.unwrap().items;
+    assert!(listed.iter().any(|one| one.endpoint != "watched" && one.presence.is_none()), "{listed:?}");
+    assert!(listed.iter().all(|one| one.router_up_ms.is_some()));
+}

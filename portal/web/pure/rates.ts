@@ -1,0 +1,26 @@
+// How many requests each endpoint answers a second, from what a router has counted at two moments.
+
+import type { Standing } from '../api/types';
+
+/** What was counted at a moment, milliseconds on any clock that does not go back. */
+export type Counted = { at_ms: number; answers: ReadonlyMap<string, number> };
+
+type Named = Pick<Standing, 'site' | 'name' | 'endpoint'>;
+
+export function keyOf({ site, name, endpoint }: Named): string {
+  return `${site} ${name} ${endpoint}`;
+}
+
+export function counted(standings: readonly (Named & { answers: number })[], at_ms: number): Counted {
+  return { at_ms, answers: new Map(standings.map((one) => [keyOf(one), one.answers])) };
+}
+
+/** Answers a second of those that were known before; who is counted from the start again has begun anew. Only what is more than nothing. */
+export function rates(before: Counted | null, now: Counted): ReadonlyMap<string, number> {
+  const span_s = before ? (now.at_ms - before.at_ms) / 1000 : 0;
+  if (before === null || span_s <= 0) return new Map();
+  return new Map([...now.answers].flatMap(([key, count]) => {
+    const more = count - (before.answers.get(key) ?? count);
+    return more > 0 ? [[key, more / span_s] as const] : [];
+  }));
+}

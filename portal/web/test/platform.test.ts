@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import { beside, renewal_ms } from '../pure/links';
+import { counted, keyOf, rates } from '../pure/rates';
+import { surrogates } from '../pure/surrogates';
+import { perSecond } from '../pure/words';
+import { worst } from '../pure/worst';
+import { zoomed } from '../pure/zoom';
+
+describe('links of viewers', () => {
+  const link = { path: '/~cdn.signed/;URISigningPackage=a.b-c/0198/index.m3u8', expires_at: '2026-11-28T12:00:00Z' };
+  const end_ms = Date.parse(link.expires_at);
+  test('what lies beside the playlist keeps the token', () => {
+    expect(beside(link, 'poster.jpg')).toBe('/~cdn.signed/;URISigningPackage=a.b-c/0198/poster.jpg');
+  });
+  test('another one is asked for before it ends, and not where the next one would end with it', () => {
+    expect(renewal_ms(link, end_ms - 3_600_000)).toBe(3_540_000);
+    expect(renewal_ms(link, end_ms - 120_000)).toBeNull();
+    expect(renewal_ms(link, end_ms + 1)).toBeNull();
+    expect(renewal_ms({ ...link, expires_at: '2126-01-01T00:00:00Z' }, end_ms)).toBe(2 ** 31 - 1);
+  });
+});
+
+describe('a plot by keys', () => {
+  const all = { min: 0, max: 100 };
+  test('plus comes nearer to the middle, minus goes back, and zero shows all', () => {
+    expect(zoomed(all, all, '+')).toEqual({ min: 25, max: 75 });
+    expect(zoomed(all, { min: 25, max: 75 }, '-')).toBe(all);
+    expect(zoomed(all, { min: 40, max: 41 }, '0')).toBe(all);
+    expect(zoomed(all, { min: 40, max: 41 }, 'Escape')).toBe(all);
+    expect(zoomed(all, all, 'a')).toBeNull();
+    expect(zoomed(all, all, 'Tab')).toBeNull();
+  });
+  test('arrows move by a quarter of what is seen, and nothing leaves all', () => {
+    expect(zoomed(all, { min: 40, max: 60 }, 'ArrowRight')).toEqual({ min: 45, max: 65 });
+    expect(zoomed(all, { min: 2, max: 22 }, 'ArrowLeft')).toEqual({ min: 0, max: 20 });
+    expect(zoomed(all, { min: 2, max: 22 }, 'End')).toEqual({ min: 80, max: 100 });
+    let seen = all;
+    for (const key of [...'++++++++++++++++', 'ArrowRight', 'Home', '-', 'End', ...'----', 'ArrowLeft']) {
+      const { min, max } = seen = zoomed(all, seen, key)!;
+      expect(min >= all.min && max <= all.max && min < max).toBe(true);
+    }
+  });
+});
+
+describe('answers a second', () => {
+  const one = (endpoint: string, answers: number) => ({ site: 'local', name: 'cdn.main', endpoint, answers });
+  test('of those that answered between two looks', () => {
+    const before = counted([one('a', 10), one('b', 5), one('c', 90)], 1000);
+    const now = counted([one('a', 14), one('b', 5), one('c', 3), one('new', 7)], 3000);
+    expect([...rates(before, now)]).toEqual([[keyOf(one('a', 0)), 2]]);
+    expect(rates(null, now).size).toBe(0);
+    expect(rates(now, now).size).toBe(0);
+  });
+  test('as people read them', () => {
+    expect([0.333, 2, 9.96, 120.4].map(perSecond)).toEqual(['0.3/s', '2/s', '10/s', '120/s']);
+  });
+});
+
+test('whoever answers for an API of a surrogate is one under all its names', () => {
+  const all = [
+    { name: 'vcdn.main', endpoint: 'a' }, { name: 'cdn.main', endpoint: 'a' }, { name: 'vcdn-first.city', endpoint: 'b' }, { name: 'edge.city', endpoint: 'b' },
+    { name: 'vcdnx.main', endpoint: 'c' }, { name: 'streaming.main', endpoint: 'd' },
+  ];
+  expect([...surrogates(all)]).toEqual(['a', 'b']);
+});
+
+test('of many bad frames the worst are seen, in the order of time', () => {
+  const frame = (distorted: number, score: number) => ({ distorted, reference: distorted, time_ms: distorted * 40, score });
+  const columns = [{ name: 'psnr_y', worst: [frame(3, 30), frame(1, 20), frame(2, 25), frame(0, 40)] }, { name: 'psnr_cb' }];
+  expect(worst(columns, 2)?.frames.map(({ distorted }) => distorted)).toEqual([1, 2]);
+  expect(worst(columns)?.frames.map(({ distorted }) => distorted)).toEqual([0, 1, 2, 3]);
+});

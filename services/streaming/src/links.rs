@@ -1,0 +1,125 @@
+//! Links that open a protected asset for whoever may read it (RFC 9246): so that a browser that is signed in plays what is its tenant's own,
+//! though neither its pictures nor its media are asked for with a token.
+//!
+//! A link lives no longer than what its caller showed. It is not bound to them: whoever is given it plays the asset until it ends. The
+//! private key is read anew for each link, so that one that was replaced signs nothing more. Whether the caller may read the asset is asked before.
+
+use std::path::PathBuf;
+
+use flame_naming::Name;
+use flame_naming::identity::url::TOKEN_PARAMETER;
+use flame_service_host::keys::{self, KeyError};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::config::LinksConfig;
+
+/// Signs links.
+#[derive(Debug, Clone)]
+pub(crate) struct Links {
+    signer: PathBuf,
+    through: Name,
+    origin: String,
+    life_s: u64,
+}
+
+/// A link, and until when it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// A path of the router.
+    pub(crate) path: String,
+    pub(crate) expires_unix_s: u64,
+}
+
+/// The claims of RFC 9246 section 2.1 that surrogates here hold to.
+#[derive(Debug, Serialize)]
+struct Claims<'a> {
+    sub: &'a str,
+    exp: u64,
+    cdniv: u32,
+    cdniuc: String,
+}
+
+// === impl Links ===
+
+impl Links {
+    /// As configured; `own` is what the service is called.
+    ///
+    /// # Errors
+    /// For people: the name is none, links live no time, or there is no key to sign with.
+    pub(crate) fn open(config: &LinksConfig, own: &Name) -> Result<Self, String> {
+        let through = config.through.as_deref().map_or_else(|| Ok(own.clone()), str::parse::<Name>);
+        let through = through.map_err(|error| format!("`through` in [viewers.links]: {error}"))?;
+        let origin = config.origin.clone().unwrap_or_else(|| format!("https://{through}"));
+        let life_s = config.life.0.as_secs();
+        if life_s == 0 {
+            return Err("`life` in [viewers.links] is a second at least".to_owned());
+        }
+        keys::signer(&config.signer).map_err(|error| format!("`signer` in [viewers.links]: {error}"))?;
+        Ok(Self { signer: config.signer.clone(), through, origin, life_s })
+    }
+
+    /// One that opens all of `asset`, for `subject`, whose own token ends at `ends_unix_s` if it ever does.
+    ///
+    /// # Errors
+    /// [`KeyError`]: the key that was there at the start cannot be read any more.
+    pub(crate) fn sign(
+        &self,
+        asset: Uuid,
+        subject: &str,
+        ends_unix_s: Option<u64>,
+        now_unix_s: u64,
+    ) -> Result<Link, KeyError> {
+        let expires_unix_s = expiry(self.life_s, ends_unix_s, now_unix_s);
+        let claims = Claims { sub: subject, exp: expires_unix_s, cdniv: 1, cdniuc: container(&self.origin, asset) };
+        let token = keys::sign(&self.signer, &claims)?;
+        let path = format!("/~{}/;{TOKEN_PARAMETER}={token}/{asset}/index.m3u8", self.through);
+        Ok(Link { path, expires_unix_s })
+    }
+}
+
+/// When a link ends that is made now: never after the token of whoever asks for it.
+fn expiry(life_s: u64, ends_unix_s: Option<u64>, now_unix_s: u64) -> u64 {
+    let own = now_unix_s.saturating_add(life_s);
+    ends_unix_s.map_or(own, |ends| ends.min(own))
+}
+
+/// Everything below one asset, and nothing else: the origin is text, not a pattern (RFC 9246 section 2.1.15).
+fn container(origin: &str, asset: Uuid) -> String {
+    let mut literal = String::with_capacity(origin.len() + 4);
+    for letter in origin.chars() {
+        if !(letter.is_alphanumeric() || matches!(letter, ':' | '/' | '-')) {
+            literal.push('\\');
+        }
+        literal.push(letter);
+    }
+    format!("regex:{literal}/{asset}/.*")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_link_outlives_its_life_or_its_caller(
+            life_s in 1..1_000_000_u64,
+            left_s in proptest::option::of(0..2_000_000_u64),
+            now_unix_s in 0..=u64::MAX,
+        ) {
+            let ends_unix_s = left_s.map(|left_s| now_unix_s.saturating_add(left_s));
+            let expires_unix_s = expiry(life_s, ends_unix_s, now_unix_s);
+            prop_assert!(expires_unix_s >= now_unix_s);
+            prop_assert!(expires_unix_s - now_unix_s <= life_s);
+            prop_assert!(ends_unix_s.is_none_or(|ends_unix_s| expires_unix_s <= ends_unix_s));
+        }
+    }
+
+    #[test]
+    fn an_origin_is_no_pattern() {
+        let asset = Uuid::nil();
+        assert_eq!(container("https://cdn.signed:8443", asset), format!("regex:https://cdn\\.signed:8443/{asset}/.*"),);
+    }
+}

@@ -1,0 +1,123 @@
+//! Links that play a protected asset: who gets one, what it opens, and when it ends.
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::http::Method;
+use flame_api::metadata::AssetPatch;
+use flame_api::viewers::ViewerLink;
+use flame_service_host::config::Span;
+use flame_service_host::keys::{self, Grant};
+use flame_streaming::config::{LinksConfig, ViewersConfig};
+use flame_test_kit::{Scratch, eventually};
+use uuid::Uuid;
+
+use crate::world::{DEADLINE, World, problem};
+
+/// How long the links of this world live, where nothing ends earlier.
+const LIFE_S: u64 = 3600;
+/// What the clock may go on between a question and its answer.
+const MEANWHILE_S: i64 = 60;
+
+/// A service that wants tokens of callers, and signs links of viewers unless `signs` says that somebody else does; and two assets that only viewers play.
+async fn world(folder: &Path, signs: bool) -> (World, [Uuid; 2]) {
+    let (callers, viewers) = (folder.join("callers"), folder.join("viewers"));
+    keys::ensure(&callers).unwrap();
+    keys::ensure(&viewers).unwrap();
+    let world = World::start_with(|config| {
+        let links = LinksConfig {
+            signer: viewers.clone(),
+            through: None,
+            origin: None,
+            life: Span(Duration::from_secs(LIFE_S)),
+        };
+        let links = signs.then_some(links);
+        let keys = viewers.join("jwks.json");
+        config.host.auth.keys = Some(callers);
+        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10, links });
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+    })
+    .await;
+    let mut assets = [Uuid::nil(); 2];
+    for asset in &mut assets {
+        (*asset, _) = world.playable(&[1000]).await;
+        let revision = world.catalogue.asset(*asset).await.unwrap().unwrap().revision;
+        let patch = AssetPatch { protected: Some(true), ..AssetPatch::default() };
+        assert!(world.catalogue.patch_asset(*asset, revision, &patch).await.unwrap().protected);
+        let asset = *asset;
+        eventually(DEADLINE, || async {
+            let status = world.get(&format!("{asset}/index.m3u8")).await.status();
+            if status == 403 { Ok(()) } else { Err(status) }
+        })
+        .await;
+    }
+    (world, assets)
+}
+
+fn caller(folder: &Path, tenant: &str, scope: &str, life_s: u64) -> String {
+    let (subject, tenant, scope) = ("somebody".to_owned(), tenant.to_owned(), scope.to_owned());
+    let grant = Grant { subject, tenant, scope, life: Duration::from_secs(life_s) };
+    format!("Bearer {}", keys::issue(&folder.join("callers"), &grant).unwrap().0)
+}
+
+async fn ask(world: &World, asset: Uuid, bearer: &str) -> reqwest::Response {
+    world.ask(Method::POST, &format!("assets/{asset}/viewer-links"), &[("authorization", bearer)]).await
+}
+
+async fn slug(refused: reqwest::Response) -> String {
+    let problem: flame_api::Problem = refused.json().await.unwrap();
+    problem.slug().to_owned()
+}
+
+/// Asks for a link; what it opens here, without the name that it leads to, and how long it lives from now on, seconds.
+async fn link(world: &World, asset: Uuid, bearer: &str) -> (String, i64) {
+    let now = i64::try_from(keys::unix_seconds()).unwrap();
+    let answer = ask(world, asset, bearer).await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["cache-control"]), (200, &"no-store".parse().unwrap()));
+    let link: ViewerLink = answer.json().await.unwrap();
+    let path = link.path.strip_prefix("/~streaming.main/").unwrap_or_else(|| panic!("{link:?}"));
+    (path.to_owned(), link.expires_at.unix_timestamp() - now)
+}
+
+#[tokio::test]
+async fn whoever_may_read_an_asset_gets_a_link_that_plays_it_and_nothing_else() {
+    let folder = Scratch::new("links");
+    let (world, [asset, other]) = world(folder.path(), true).await;
+    let reader = caller(folder.path(), "default", "read", 2 * LIFE_S);
+    let (path, life_s) = link(&world, asset, &reader).await;
+    assert_eq!(world.get(&path).await.status(), 200);
+    let life = i64::try_from(LIFE_S).unwrap();
+    assert!((life..life + MEANWHILE_S).contains(&life_s), "{life_s} s");
+    let answer = world.get(&path.replace(&asset.to_string(), &other.to_string())).await;
+    assert_eq!(problem(answer).await.0, "token-scope");
+    // Whose own token ends sooner gets a link that does, too.
+    let soon = caller(folder.path(), "default", "read", 600);
+    let (path, life_s) = link(&world, asset, &soon).await;
+    assert_eq!(world.get(&path).await.status(), 200);
+    assert!((600 - MEANWHILE_S..600 + MEANWHILE_S).contains(&life_s), "{life_s} s");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_else_gets_a_link() {
+    let folder = Scratch::new("links");
+    let (world, [asset, _]) = world(folder.path(), true).await;
+    for (tenant, scope, expected) in [("other", "read", 404), ("default", "write", 403), ("default", "metrics", 403)] {
+        let answer = ask(&world, asset, &caller(folder.path(), tenant, scope, 600)).await;
+        assert_eq!(answer.status(), expected, "{scope} of {tenant}");
+    }
+    let unknown = ask(&world, Uuid::new_v4(), &caller(folder.path(), "default", "read", 600)).await;
+    assert_eq!(slug(unknown).await, "not-found");
+    let nobody = world.ask(Method::POST, &format!("assets/{asset}/viewer-links"), &[]).await;
+    assert_eq!(nobody.status(), 401);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_key_no_link_is_signed() {
+    let folder = Scratch::new("links");
+    let (world, [asset, _]) = world(folder.path(), false).await;
+    let answer = ask(&world, asset, &caller(folder.path(), "default", "read", 600)).await;
+    assert_eq!((answer.status().as_u16(), slug(answer).await.as_str()), (409, "not-signed-here"));
+    world.stop().await;
+}
