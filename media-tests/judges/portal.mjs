@@ -290,7 +290,7 @@ async function killed(page, url, asset, pictures) {
   }, left, { timeout: PATIENCE_MS })).jsonValue();
   const own = await another(null);
   // Another way to it goes on where this one was.
-  const sought_s = 10;
+  const sought_s = 5;
   await page.evaluate((to_s) => { document.querySelector('video').currentTime = to_s; }, sought_s);
   await page.waitForFunction((to_s) => { const { seeking, currentTime } = document.querySelector('video'); return !seeking && currentTime > to_s + 0.5; }, sought_s, { timeout: PATIENCE_MS });
   await page.getByLabel('Through').selectOption('edge.city', { timeout: PATIENCE_MS });
