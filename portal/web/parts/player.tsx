@@ -169,7 +169,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       element.removeEventListener('waiting', waits);
       element.removeEventListener('playing', plays);
       // Before it is taken away, and its time with it. One that never began leaves what was there before.
-      if (last.began) left.current = { at_s: element.currentTime, paused: element.paused, began: true };
+      if (last.began) left.current = { at_s: element.ended ? 0 : element.currentTime, paused: element.paused && !element.ended, began: true };
       hls.current?.destroy();
       hls.current = null;
     };
