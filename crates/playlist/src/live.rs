@@ -227,8 +227,23 @@ impl LiveMedia {
     fn is_at_its_end(&self, parts: &[LivePart]) -> bool {
         let [.., before, _] = self.segments.as_slice() else { return false };
         let length_ticks: u64 = parts.iter().map(|part| part.duration_ticks).sum();
-        // Segments of one stream differ by a picture, and parts are longer than that.
-        before.content != Content::Gap && length_ticks + self.part_target_ticks / 2 > before.duration_ticks
+        // Segments of one stream differ by a picture. What may be left over of a segment is longer, mostly, and of one that is longer than
+        // the one before nobody knows.
+        let slack_ticks = self.part_target_ticks / 4;
+        before.content != Content::Gap && length_ticks.abs_diff(before.duration_ticks) <= slack_ticks
+    }
+
+    /// Whether the part may be the next one: it is announced, or another one is and it goes on all the same.
+    #[must_use]
+    pub fn may_come_next(&self, wanted: Position) -> bool {
+        let of_this = match self.segments.last().map(|last| &last.content) {
+            Some(Content::UnderWay(parts)) if !self.is_over => {
+                Some((self.first_number + self.segments.len() as u64 - 1, parts.len() as u64))
+            }
+            Some(Content::UnderWay(_) | Content::Whole(_) | Content::Gap) | None => None,
+        };
+        self.hint() == Some(wanted)
+            || of_this.is_some_and(|(number, part)| wanted == Position { number, part: Some(part) })
     }
 
     /// The part that is announced as the next one (section 4.4.5.3).

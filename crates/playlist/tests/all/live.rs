@@ -171,11 +171,18 @@ fn where_a_segment_ends_the_next_one_is_announced() {
     assert_eq!(hint(whole(), &[500; 4]), at(9, 0));
     // A picture less than the one before it.
     assert_eq!(hint(whole(), &[500, 500, 500, 467]), at(9, 0));
-    // It goes on all the same.
-    assert_eq!(hint(whole(), &[500; 5]), at(9, 0));
+    // It goes on all the same, and nobody knows how far.
+    assert_eq!(hint(whole(), &[500; 5]), at(8, 5));
+    // The last part is what is left over.
+    let before = Content::Whole(parts(&[500, 500, 500, 200]));
+    assert_eq!((hint(before.clone(), &[500; 3]), hint(before, &[500, 500, 500, 200])), (at(8, 3), at(9, 0)));
     // Nothing says how long it will be.
     assert_eq!(hint(Content::Gap, &[500; 4]), at(8, 4));
     assert_eq!(live(vec![segment(0, Content::UnderWay(parts(&[500; 4])))]).hint(), Some(at(7, 4)));
+    // Who guessed that it goes on is let wait, too; nobody else is.
+    let full = live(vec![segment(0, whole()), segment(2_000, Content::UnderWay(parts(&[500; 4])))]);
+    let next = [at(9, 0), at(8, 4), at(8, 5), at(9, 1), at(10, 0), at(8, 3)];
+    assert_eq!(next.map(|wanted| full.may_come_next(wanted)), [true, true, false, false, false, false]);
 }
 
 #[test]

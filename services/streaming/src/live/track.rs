@@ -450,9 +450,9 @@ impl Track {
         Some(Octets::Held(part.bytes.clone(), part.sha256))
     }
 
-    /// Whether a part is the one that the playlist announces.
+    /// Whether a part is the one that the playlist announces, or may be the next one all the same.
     pub(crate) fn is_announced(&self, number: u64, part: u64) -> bool {
-        self.window().hint() == Some(Position { number, part: Some(part) })
+        self.window().may_come_next(Position { number, part: Some(part) })
     }
 
     /// An init segment.

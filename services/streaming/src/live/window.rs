@@ -366,9 +366,9 @@ impl Window {
         self.edge().waits_for(wanted)
     }
 
-    /// The part that is announced as the next one.
-    pub(crate) fn hint(&self) -> Option<Position> {
-        self.edge().hint()
+    /// Whether the part is announced, or may be the next one all the same.
+    pub(crate) fn may_come_next(&self, wanted: Position) -> bool {
+        self.edge().may_come_next(wanted)
     }
 
     /// The last thing that came.

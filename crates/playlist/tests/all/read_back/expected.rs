@@ -123,7 +123,11 @@ pub fn live(media: &LiveMedia, skip: bool) -> Value {
                 let so_far: u64 = those.iter().map(|part| part.duration_ticks).sum();
                 let before = at.checked_sub(1).map(|at| &media.segments[at]);
                 let before = before.filter(|before| before.content != Content::Gap);
-                let is_full = before.is_some_and(|before| so_far + media.part_target_ticks / 2 > before.duration_ticks);
+                let slack = i128::from(media.part_target_ticks / 4);
+                let is_full = before.is_some_and(|before| {
+                    let lacks = i128::from(before.duration_ticks) - i128::from(so_far);
+                    (-slack..=slack).contains(&lacks)
+                });
                 hint = if is_full { part_uri(number + 1, 0) } else { part_uri(number, those.len() as u64) };
                 continue;
             }
