@@ -92,11 +92,11 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
     };
     // An edit is of the revision that was looked at: before anything else changes.
     let renamed = commands("asset/ASSET", &["asset edit "]).into_iter().chain(commands("asset/ASSET", &["-X PATCH "]));
-    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Called anew")).collect();
+    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Renamed")).collect();
     ran(&renamed[1]);
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called anew", "{renamed:#?}");
-    ran(&renamed[0].replace("Called anew", "Called again"));
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called again", "{renamed:#?}");
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Renamed", "{renamed:#?}");
+    ran(&renamed[0].replace("Renamed", "Renamed-again"));
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Renamed-again", "{renamed:#?}");
 
     // A pair of commands for each: what it does, where it is shown, and of what there is more then.
     let live = commands("live", &["channel create "])
