@@ -301,7 +301,7 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
-    /// Answers of it that began since this router knows it, without those that were waited for there.
+    /// Answers to requests of this router that began there, without those that were waited for there; after 2^32 - 1 comes 0.
     #[serde(default)]
     pub answers: u32,
     /// How long its answers take, microseconds; nothing before the first.

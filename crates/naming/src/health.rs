@@ -46,6 +46,8 @@ const HALF_LIFE_S: f64 = 5.0;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Health {
     open: u32,
+    /// Answers to requests that began; it counts from 0 again after the last number.
+    served: u32,
     failures: u32,
     rests_until: Moment,
     overtaken: u32,
@@ -134,8 +136,19 @@ impl Health {
         self.began(took, now);
     }
 
+    /// Answers to requests that began, neither those that were given up there nor those to probes; 0 follows on 2^32 - 1.
+    #[must_use]
+    pub fn served(&self) -> u32 {
+        self.served
+    }
+
     /// Its answer began after `took`. That ends no rest: one that breaks off all its answers would never rest for long.
     pub fn began(&mut self, took: Duration, now: Moment) {
+        self.served = self.served.wrapping_add(1);
+        self.heard_after(took, now);
+    }
+
+    fn heard_after(&mut self, took: Duration, now: Moment) {
         (self.overtaken, self.unanswered) = (0, 0);
         self.latency.observe(took);
         (self.observed, self.heard) = (now, Some(now));
@@ -199,7 +212,10 @@ impl Health {
     /// It answered a probe that began at `began` after so long, or did not.
     pub fn probed(&mut self, took: Option<Duration>, began: Moment, now: Moment) {
         match took {
-            Some(took) if self.is_suspect() => self.answered(took, now),
+            Some(took) if self.is_suspect() => {
+                self.revive();
+                self.heard_after(took, now);
+            }
             Some(_) => (self.heard, self.unanswered) = (Some(now), 0),
             // It answered somebody else meanwhile.
             None if self.heard.is_some_and(|heard| heard > began) => {}

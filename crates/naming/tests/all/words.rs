@@ -275,3 +275,16 @@ fn one_that_does_not_answer_gets_nothing_and_is_asked_less_and_less_often_but_as
     health.probed(None, at(now + 5), at(now + 505));
     assert_eq!(health.answers(), Some(true));
 }
+
+#[test]
+fn what_was_given_up_and_what_was_probed_is_no_answer() {
+    let mut health = Health::default();
+    health.began(Duration::from_millis(2), at(10));
+    for _ in 0..10 {
+        health.overtaken(Duration::from_millis(50), at(20));
+    }
+    health.probed(Some(Duration::from_millis(1)), at(30), at(31));
+    assert_eq!((health.served(), health.is_suspect()), (1, false));
+    health.answered(Duration::from_millis(2), at(40));
+    assert_eq!(health.served(), 2);
+}
