@@ -88,12 +88,19 @@ pub enum Standing {
 impl Latency {
     /// Takes note of an answer.
     pub fn observe(&mut self, took: Duration) {
+        self.observe_after(took, Duration::ZERO);
+    }
+
+    /// The same of one that comes so long after the one before. What was slow then, and is quick now, is believed to be quick the more, the
+    /// longer nothing was heard: it gets few requests, and would need many to show it.
+    fn observe_after(&mut self, took: Duration, idle: Duration) {
         let us = took.as_secs_f64() * 1e6;
         if self.seen == 0 {
             (self.mean_us, self.deviation_us) = (us, us / 2.0);
         } else {
             self.deviation_us += DEVIATION_GAIN * ((us - self.mean_us).abs() - self.deviation_us);
-            self.mean_us += MEAN_GAIN * (us - self.mean_us);
+            let kept = if us < self.mean_us { (-idle.as_secs_f64() / HALF_LIFE_S).exp2() } else { 1.0 };
+            self.mean_us += (1.0 - (1.0 - MEAN_GAIN) * kept) * (us - self.mean_us);
         }
         self.seen = self.seen.saturating_add(1);
     }
@@ -150,7 +157,7 @@ impl Health {
 
     fn heard_after(&mut self, took: Duration, now: Moment) {
         (self.overtaken, self.unanswered) = (0, 0);
-        self.latency.observe(took);
+        self.latency.observe_after(took, now.0.saturating_sub(self.observed.0));
         (self.observed, self.heard) = (now, Some(now));
     }
 

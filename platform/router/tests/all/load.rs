@@ -2,16 +2,21 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Path};
 use axum::routing::get;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::world::{Service, World};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_clients_each_get_their_own_answers() {
@@ -36,6 +41,48 @@ async fn a_hundred_clients_each_get_their_own_answers() {
     }
     while let Some(client) = clients.join_next().await {
         client.unwrap();
+    }
+}
+
+/// Of two endpoints the one that answers later gets less, by what was measured alone: one request at a time, none asked twice.
+#[tokio::test]
+async fn the_slower_of_two_gets_fewer_requests_and_the_choice_follows_when_that_changes() {
+    const SLOW_MS: u64 = 30;
+    let world = World::with(|config| {
+        (config.upstream.hedge_min, config.upstream.hedge_max) = (Span(PATIENCE), Span(PATIENCE));
+    })
+    .await;
+    let endpoints: [(Arc<AtomicU64>, Arc<AtomicUsize>); 2] = Default::default();
+    let mut services = Vec::new();
+    for (takes_ms, asked) in &endpoints {
+        let (takes_ms, asked) = (Arc::clone(takes_ms), Arc::clone(asked));
+        let answer = async move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(takes_ms.load(Ordering::SeqCst))).await;
+        };
+        let service = Service::start(Router::new().fallback(answer)).await;
+        world.register("a", &service).await;
+        services.push(service);
+    }
+    // How many of `requests` each gets.
+    let shares = async |requests: usize| {
+        for _ in 0..requests {
+            assert_eq!(world.get("/~a/x").await.status(), 200);
+        }
+        endpoints.each_ref().map(|(_, asked)| asked.swap(0, Ordering::SeqCst))
+    };
+    for slow in [0, 1, 0] {
+        let quick = 1 - slow;
+        endpoints[slow].0.store(SLOW_MS, Ordering::SeqCst);
+        endpoints[quick].0.store(0, Ordering::SeqCst);
+        eventually(PATIENCE, || async {
+            let shares = shares(20).await;
+            if shares[quick] >= 15 { Ok(()) } else { Err(format!("{shares:?}, and number {slow} is the slow one")) }
+        })
+        .await;
+        let shares = shares(200).await;
+        assert!(shares[quick] >= 150, "{shares:?}, and number {slow} is the slow one");
+        assert_eq!(shares.iter().sum::<usize>(), 200, "none is asked twice");
     }
 }
 
