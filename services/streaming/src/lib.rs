@@ -92,8 +92,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         what: "keys of viewers and surrogates",
         source,
     })?;
-    let links =
-        links(&config).map_err(|source| StartError::Open { service: NAME, what: "links of viewers", source })?;
+    let links = links(&config, &admission).map_err(|source| StartError::Open {
+        service: NAME,
+        what: "links of viewers",
+        source,
+    })?;
     let reading = admission.clone();
     host.on_reload(move || reading.reload());
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
