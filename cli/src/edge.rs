@@ -21,7 +21,7 @@ pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
     match args.command {
         EdgeCommand::Stats => stats(global, &call::<(), Stats>(&client, Method::GET, "stats", None).await?),
         EdgeCommand::Purge { name, what } => {
-            let purge = Purge { name, url: what.url, prefix: what.prefix, tag: what.tag };
+            let purge = Purge { name, url: what.url, prefix: what.prefix, tag: what.tag, id: None };
             let purged: Purged = call(&client, Method::POST, "purges", Some(&purge)).await?;
             if global.json {
                 output::print_json(&purged)?;

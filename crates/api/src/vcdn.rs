@@ -21,6 +21,10 @@ pub struct Purge {
     /// All of one group (Cache-Groups, RFC 9875).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
+    /// The purge's identifier, for who may ask for it again: surrogates that have noted it do it no second time, and hold it once. It has to be
+    /// one that nobody guesses (a random UUID). Absent: each time is another purge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
 }
 
 /// A purge as it is noted, and told to other surrogates.

@@ -135,6 +135,20 @@ impl Registry {
         self.atlas().held(now).filter_map(|(site, held)| at(site, &held, now)).collect()
     }
 
+    /// Who is to be asked now whether it is there, and whether because it is written down: of those, the ones that this router has from
+    /// its own file. Over a long way, and a full one, silence says little; for those of other sites their own router asks.
+    pub(crate) fn to_probe(&self, watched: Option<Duration>) -> Vec<((Label, Key), bool)> {
+        let (known, now) = (self.atlas(), self.now());
+        let due = known.atlas.held(now).filter_map(|(site, held)| {
+            let is_own = site == known.atlas.own() || !known.routers.contains_key(site);
+            let is_watched = is_own && held.is_written_down() && held.state != State::Killed;
+            let key = || Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
+            let is_due = held.health.is_probe_due(watched.filter(|_| is_watched), now);
+            is_due.then(|| ((site.clone(), key()), is_watched))
+        });
+        due.collect()
+    }
+
     /// What is registered at the own site: what this router tells its peers.
     pub(crate) fn owned(&self) -> BTreeMap<Key, Place> {
         let atlas = self.atlas();

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! All routers may have the same file. Each takes the entries of its own site, which it then tells its peers, and those of
-//! sites that have no router to tell of them. They hold no lease that ends when they are gone: each router asks those of
+//! sites that have no router to tell of them. They hold no lease that ends when they are gone: the router asks those of
 //! which it hears nothing whether they are there (`[upstream] probe_static_every`). The file is read again when it changes; one that cannot be read leaves
 //! everything as it was.
 

@@ -2,82 +2,152 @@
 //!
 //! Noted with the deletion, in one transaction; told by name, through the router, until it is done. One surrogate tells the
 //! others; it says whom it did not reach, and whether it knows of all. Those ask by themselves when they can, but what they ask lies
-//! with those that were told, who may be gone by then: so it is told again until nobody is left out, or for [`UNTOLD_MAX`] times.
-//! A name that is served to nobody needs no telling.
+//! with those that were told, who may be gone by then: so it is told again until nobody is left out, or for [`REPEATS_MAX`] times.
+//! A repeat bears the same identifier, so whoever has done it does nothing, and holds it once. Attempts by which nobody was told do not count.
+//!
+//! A surrogate that does not answer makes each telling last for seconds. So many are told at a time, and repeats have places of their own:
+//! what nobody was told of yet never waits for them. A name that is served to nobody needs no telling.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use flame_api::Client;
 use flame_api::vcdn::{Purge, Purged};
 use flame_service_host::problem::chain;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use crate::deletions::{rest, retry_after, until};
-use crate::store::{DuePurge, Store, StoreResult};
+use crate::store::{DuePurge, Store, StoreResult, Turn, now_us};
 
-/// Attempts after which some that could not be told are left to ask by themselves: an hour and a half, and a router forgets those of a site
-/// that it does not hear after an hour.
-const UNTOLD_MAX: i64 = 24;
+/// Times that some were told after which those that may have been left out are left to ask by themselves: an hour and a half, and a router
+/// forgets those of a site that it does not hear after an hour.
+const REPEATS_MAX: i64 = 24;
+
+/// What became of a purge that a surrogate took.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All surrogates have it.
+    Done,
+    /// Some may not have it, for this reason, and are told again.
+    Again(String),
+    /// Some may not have it, for this reason, and were told for long enough.
+    GivenUp(String),
+}
 
 /// Asks for purges until `stop`.
 pub(crate) async fn work_off(store: Store, client: Client, stop: CancellationToken) {
+    let mut telling = FuturesUnordered::new();
+    let mut under_way: HashMap<i64, Turn> = HashMap::new();
     loop {
-        let pause = tokio::select! {
-            pause = next(&store, &client) => pause,
+        let due = tokio::select! {
+            due = due(&store, &under_way) => due,
             () = stop.cancelled() => return,
         };
-        tokio::select! {
-            () = rest("purges", pause) => {}
-            () = store.purge_noted() => {}
+        let pause = due.map(|(purges, pause)| {
+            for purge in purges {
+                under_way.insert(purge.seq, purge.turn());
+                telling.push(tell(store.clone(), client.clone(), purge));
+            }
+            pause
+        });
+        let noted = tokio::select! {
+            Some((seq, noted)) = telling.next() => {
+                under_way.remove(&seq);
+                noted
+            }
+            () = rest("purges", pause) => Ok(()),
+            () = store.purge_noted() => Ok(()),
             () = stop.cancelled() => return,
+        };
+        if let Err(error) = noted {
+            // What else is under way waits, too: it could not be noted either.
+            tokio::select! {
+                () = rest("purges", Err(error)) => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
 }
 
-/// Asks for the next purge, if it is due. Gives the pause until the one after; `None` if there is none.
-async fn next(store: &Store, client: &Client) -> StoreResult<Option<Duration>> {
-    let Some(due) = store.next_purge().await? else { return Ok(None) };
-    if let Some(pause) = until(due.due_at_us) {
-        return Ok(Some(pause));
+/// How many are told at a time. A purge lasts for up to four seconds while a surrogate does not answer: a thousand are told in two minutes.
+fn at_once(turn: Turn) -> usize {
+    match turn {
+        Turn::First => 32,
+        Turn::Repeat => 16,
     }
-    let DuePurge { tenant, name, tag, attempts, .. } = &due;
-    let purge = Purge { name: name.clone(), tag: Some(tag.clone()), ..Purge::default() };
-    match client.for_tenant(tenant).purge(&purge).await {
-        Ok(purged) => match untold(&purged, attempts + 1) {
-            None => {
-                store.note_purge_done(&due).await?;
-                let (objects, unreached) = (purged.objects, purged.unreached.join(", "));
-                tracing::info!(name, tag, objects, unreached, "surrogates have forgotten what was deleted");
-            }
-            Some(reason) => {
-                let (attempts, pause) = (attempts + 1, retry_after(attempts + 1));
-                tracing::info!(name, tag, attempts, reason, "not all surrogates were told of what was deleted");
-                store.note_purge_failed(&due, &reason, pause).await?;
-            }
-        },
+}
+
+/// What is due and not under way, as far as there is room for it, and the pause until the next is due; `None` if there is none.
+async fn due(store: &Store, under_way: &HashMap<i64, Turn>) -> StoreResult<(Vec<DuePurge>, Option<Duration>)> {
+    let (now_us, mut found) = (now_us(), Vec::new());
+    for turn in [Turn::First, Turn::Repeat] {
+        let room = room(turn, under_way);
+        if room > 0 {
+            // Those that are under way may stand before all others.
+            let due = store.due_purges(turn, now_us, room + under_way.len()).await?;
+            found.extend(due.into_iter().filter(|purge| !under_way.contains_key(&purge.seq)).take(room));
+        }
+    }
+    let next = store.next_purge(now_us).await?;
+    Ok((found, next.map(|next| until(next.due_at_us).unwrap_or_default())))
+}
+
+/// For how many more there is room beside what is under way.
+fn room(turn: Turn, under_way: &HashMap<i64, Turn>) -> usize {
+    at_once(turn).saturating_sub(under_way.values().filter(|other| **other == turn).count())
+}
+
+/// Asks for a purge. Gives its place in the table, and whether what came of it could be noted.
+async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<()>) {
+    let DuePurge { id, tenant, name, tag, .. } = &due;
+    let purge = Purge { id: *id, name: name.clone(), tag: Some(tag.clone()), ..Purge::default() };
+    let noted = match client.for_tenant(tenant).purge(&purge).await {
+        Ok(purged) => note(&store, &due, &purged).await,
         // No surrogate serves the name to this tenant.
         Err(error) if error.status() == Some(404) && !error.is_unknown_name() => {
-            store.note_purge_done(&due).await?;
             tracing::debug!(name, tag, %error, "nobody serves what was deleted");
+            store.note_purge_done(&due).await
         }
         Err(error) => {
-            let attempts = attempts + 1;
+            let attempts = due.attempts + 1;
             let (error, pause) = (chain(&error), retry_after(attempts));
             tracing::warn!(name, tag, attempts, error, "surrogates may still have what was deleted");
-            store.note_purge_failed(&due, &error, pause).await?;
+            store.note_purge_failed(&due, &error, pause).await
         }
-    }
-    Ok(Some(Duration::ZERO))
+    };
+    (due.seq, noted)
 }
 
-/// Why surrogates are to be told again after the attempt number `attempts` (from 1), if they are.
-fn untold(purged: &Purged, attempts: i64) -> Option<String> {
+/// Notes what a surrogate has answered.
+async fn note(store: &Store, due: &DuePurge, purged: &Purged) -> StoreResult<()> {
+    let (DuePurge { name, tag, .. }, partly) = (due, due.partly + 1);
+    match outcome(purged, partly) {
+        Outcome::Done => {
+            let objects = purged.objects;
+            tracing::info!(name, tag, objects, "surrogates have forgotten what was deleted");
+            store.note_purge_done(due).await
+        }
+        Outcome::Again(reason) => {
+            tracing::info!(name, tag, partly, reason, "not all surrogates were told of what was deleted");
+            store.note_purge_partly(due, purged.id, &reason, retry_after(partly)).await
+        }
+        Outcome::GivenUp(reason) => {
+            tracing::warn!(name, tag, partly, reason, "some surrogates may never have been told of what was deleted");
+            store.note_purge_done(due).await
+        }
+    }
+}
+
+/// What became of a purge, where this is the time number `partly` (from 1) that some were told.
+fn outcome(purged: &Purged, partly: i64) -> Outcome {
     let reason = match (purged.unreached.as_slice(), purged.all_known) {
-        ([], true) => return None,
+        ([], true) => return Outcome::Done,
         ([], false) => "the router does not know all surrogates yet".to_owned(),
         (unreached, _) => format!("not reached: {}", unreached.join(", ")),
     };
-    (attempts < UNTOLD_MAX).then_some(reason)
+    if partly < REPEATS_MAX { Outcome::Again(reason) } else { Outcome::GivenUp(reason) }
 }
 
 #[cfg(test)]
@@ -95,14 +165,26 @@ mod tests {
             unreached: unreached.iter().map(|one| (*one).to_owned()).collect(),
             all_known,
         };
-        assert_eq!(untold(&purged(&[], true), 1), None);
+        assert_eq!(outcome(&purged(&[], true), 1), Outcome::Done);
+        assert_eq!(outcome(&purged(&[], true), REPEATS_MAX), Outcome::Done);
         for left_out in [purged(&[], false), purged(&["192.0.2.7:7060"], true), purged(&["192.0.2.7:7060"], false)] {
-            assert!(untold(&left_out, 1).is_some() && untold(&left_out, UNTOLD_MAX - 1).is_some());
-            assert_eq!(untold(&left_out, UNTOLD_MAX), None);
+            for partly in 1..REPEATS_MAX {
+                assert!(matches!(outcome(&left_out, partly), Outcome::Again(_)), "{partly}");
+            }
+            assert!(matches!(outcome(&left_out, REPEATS_MAX), Outcome::GivenUp(_)), "and it is not said to be done");
         }
-        assert!(untold(&purged(&["192.0.2.7:7060"], true), 1).unwrap().contains("192.0.2.7:7060"));
+        let reason = "not reached: 192.0.2.7:7060".to_owned();
+        assert_eq!(outcome(&purged(&["192.0.2.7:7060"], true), 1), Outcome::Again(reason));
         // A router forgets those of a site that it does not hear within an hour.
-        let spent: Duration = (1..UNTOLD_MAX).map(retry_after).sum();
+        let spent: Duration = (1..REPEATS_MAX).map(retry_after).sum();
         assert!(spent >= Duration::from_secs(3600) && spent <= Duration::from_secs(2 * 3600), "{spent:?}");
+    }
+
+    #[test]
+    fn repeats_take_no_room_from_what_nobody_was_told_of() {
+        let mut under_way: HashMap<i64, Turn> = (0..16).map(|seq| (seq, Turn::Repeat)).collect();
+        assert_eq!((room(Turn::First, &under_way), room(Turn::Repeat, &under_way)), (at_once(Turn::First), 0));
+        under_way.extend((100..131).map(|seq| (seq, Turn::First)));
+        assert_eq!((room(Turn::First, &under_way), room(Turn::Repeat, &under_way)), (1, 0));
     }
 }

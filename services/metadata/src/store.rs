@@ -49,7 +49,7 @@ pub use deletions::Deletion;
 pub use edits::{Patched, Restored};
 pub use feed::Followed;
 pub use history::By;
-pub use purges::DuePurge;
+pub use purges::{DuePurge, Turn};
 pub use removals::Removal;
 pub use scores::Scored;
 pub use subtitles::{Listed, Unlisted};

@@ -100,6 +100,8 @@ pub(crate) enum PurgeError {
     Path(String),
     #[error("`{0}` is no name")]
     Name(String, #[source] flame_naming::NameError),
+    #[error("another purge has the id {0}")]
+    Taken(Uuid),
     #[error("the purge cannot be noted")]
     Note(#[source] io::Error),
 }
@@ -136,14 +138,16 @@ impl Purges {
         Self { log, state, arrived, path, id: Uuid::new_v4() }
     }
 
-    /// Notes a purge; false if it was known. Blocks until it is on disk.
+    /// Notes a purge; nothing if it was known. Blocks until it is on disk.
     pub(crate) fn note(&self, entry: PurgeEntry) -> Result<Option<Cover>, PurgeError> {
         let mut log = self.lock_log();
         let mut noted = Noted::new(entry, None)?;
         let is_shorter = {
             let mut state = self.lock();
-            if state.entries.iter().any(|known| known.entry.id == noted.entry.id) {
-                return Ok(None);
+            if let Some(known) = state.entries.iter().find(|known| known.entry.id == noted.entry.id) {
+                // Who says an id that is in use must not be told that something else was done.
+                let is_same = known.cover == noted.cover;
+                return if is_same { Ok(None) } else { Err(PurgeError::Taken(noted.entry.id)) };
             }
             // Some at once, so that the file is not written anew for each.
             state.count(&noted.cover.key_prefix) >= REMEMBERED
@@ -318,7 +322,7 @@ impl Cover {
 
     /// All that is kept under a name.
     fn all_of(name: &str) -> Result<Self, PurgeError> {
-        Self::of(&Purge { name: name.to_owned(), url: None, prefix: Some("/".to_owned()), tag: None })
+        Self::of(&Purge { name: name.to_owned(), prefix: Some("/".to_owned()), ..Purge::default() })
     }
 
     /// Whether it covers what is kept under `key` with `tags`.
@@ -340,7 +344,7 @@ mod tests {
 
     fn purge(url: Option<&str>, prefix: Option<&str>, tag: Option<&str>) -> Purge {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Purge { name: "cdn".to_owned(), url: own(url), prefix: own(prefix), tag: own(tag) }
+        Purge { name: "cdn".to_owned(), url: own(url), prefix: own(prefix), tag: own(tag), id: None }
     }
 
     fn entry(at_unix_ms: u64, prefix: &str) -> PurgeEntry {
@@ -370,7 +374,11 @@ mod tests {
         let purges = Purges::open(Some(folder.path())).unwrap();
         let first = entry(5, "/a");
         assert!(purges.note(first.clone()).unwrap().is_some());
-        assert!(purges.note(first).unwrap().is_none(), "it is known");
+        // Also a repeat, which is asked for later.
+        assert!(purges.note(PurgeEntry { at_unix_ms: 7, ..first.clone() }).unwrap().is_none(), "it is known");
+        assert_eq!(purges.since(UnixMs(0)), [first.clone()], "and stands there once, as it was");
+        let other = PurgeEntry { id: first.id, ..entry(5, "/z") };
+        assert!(matches!(purges.note(other), Err(PurgeError::Taken(id)) if id == first.id), "it would not be done");
         for at in 0..u64::try_from(REMEMBERED).unwrap() {
             purges.lock().entries.push_back(Noted::new(entry(100 + at, "/b"), None).unwrap());
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use flame_naming::Label;
 use flame_naming::peers::Key;
-use flame_naming::{Label, State};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -52,13 +52,7 @@ impl Probes {
                     asked.remove(&ended);
                 }
             }
-            let due = self.parties.registry.look(|site, held, now| {
-                let is_watched = held.is_written_down() && held.state != State::Killed;
-                let key = || Key { name: held.name.clone(), endpoint: held.endpoint.clone() };
-                let is_due = held.health.is_probe_due(self.watched.filter(|_| is_watched), now);
-                is_due.then(|| ((site.clone(), key()), is_watched))
-            });
-            for (one, is_watched) in due {
+            for (one, is_watched) in self.parties.registry.to_probe(self.watched) {
                 let like_it = asked.values().filter(|other| **other == is_watched).count();
                 if like_it < ASKED_MAX && !asked.contains_key(&one) {
                     asked.insert(one.clone(), is_watched);

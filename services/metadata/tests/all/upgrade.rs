@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use flame_api::Page;
 use flame_api::metadata::{Asset, ChangePage};
 use flame_metadata::config::Location;
+use flame_metadata::store::Store;
 use flame_test_kit::{Scratch, repository};
 use reqwest::Method;
 use serde_json::json as value;
@@ -52,6 +53,10 @@ fn written(on: On, schema: i64, id: Uuid) -> String {
                 cues, created_at_us) VALUES ('default', 1, '0123456789ab', 'de', 'caption', NULL, ";
         sql += if on == On::Sqlite { "0" } else { "FALSE" };
         sql += ", 'default/subtitles/x', 8, 'ab', 1, 1700000000000000);";
+    }
+    if schema >= 4 {
+        sql +=
+            " INSERT INTO purges (tenant, name, tag, due_at_us) VALUES ('default', 'cdn', 'gone', 1700000000000000);";
     }
     if schema >= 9 {
         sql += " UPDATE assets SET record = '{\"keywords\":[\"sea\"],\"identifier\":[{\"propertyID\":\"house\",\"value\":\"7\"}]}';";
@@ -110,6 +115,8 @@ async fn every_earlier_schema_is_brought_up_to_date_with_what_it_holds(on: On) {
             let page: Page<Asset> = json(world.get(&format!("/assets?{query}")).await, 200).await;
             assert_eq!(page.items.iter().map(|asset| asset.id).collect::<Vec<_>>(), [id], "schema {schema}: {query}");
         }
+        let purge = Store::open(&world.config).await.unwrap().next_purge(i64::MIN).await.unwrap();
+        assert_eq!(purge.is_some_and(|purge| purge.id.is_some() && purge.partly == 0), schema >= 4, "schema {schema}");
         // And it goes on as if it had always been so.
         let edit = world.request(Method::PATCH, &format!("/assets/{id}")).header("if-match", "\"3\"");
         let edited: Asset = json(edit.json(&value!({ "title": "New tale" })).send().await.unwrap(), 200).await;

@@ -12,6 +12,7 @@ pub(super) fn of_purge(error: &PurgeError) -> Failure {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             Failure::new(status, "unprocessable", "The request does not fit", error.to_string())
         }
+        PurgeError::Taken(_) => Failure::conflict(error.to_string()),
         PurgeError::Note(_) => {
             let detail = "the purge could not be noted, so it was not done; look after the disk and try again";
             let status = StatusCode::INSUFFICIENT_STORAGE;

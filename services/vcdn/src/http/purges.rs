@@ -24,7 +24,8 @@ pub(super) struct Since {
     after: u64,
 }
 
-/// Drops what is kept, here and in all other surrogates that can be reached. Noted before it is done.
+/// Drops what is kept, here and in all other surrogates that can be reached. Noted before it is done. With an `id` that was noted already, it is
+/// done only where it is not known yet.
 #[utoipa::path(
     post,
     path = "/purges",
@@ -32,6 +33,8 @@ pub(super) struct Since {
     responses(
         (status = 200, description = "Done here; says by whom else, who could not be told, and whether there may be others", body = Purged),
         (status = 404, description = "The name is not served here", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Another purge has this id", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "Not exactly one of url, prefix and tag", body = Problem,
             content_type = "application/problem+json"),
@@ -42,11 +45,13 @@ pub(super) struct Since {
 pub(super) async fn create(
     State(surrogate): State<Surrogate>,
     caller: Caller,
-    Json(purge): Json<Purge>,
+    Json(mut purge): Json<Purge>,
 ) -> FailureResult<Json<Purged>> {
     caller.require(Scope::Write)?;
     surrogate.front(&purge.name, &caller.tenant).ok_or_else(|| error::no_front(&purge.name))?;
-    let entry = PurgeEntry { id: Uuid::now_v7(), at_unix_ms: UnixMs::now().0, purge };
+    // It stands once in an entry, where all surrogates look for it.
+    let id = purge.id.take().unwrap_or_else(Uuid::now_v7);
+    let entry = PurgeEntry { id, at_unix_ms: UnixMs::now().0, purge };
     let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
     let Told { done: peers, unreached, all_known } = surrogate.peers.tell(&entry).await;
     Ok(Json(Purged { id: entry.id, objects, peers, unreached, all_known }))
@@ -60,6 +65,8 @@ pub(super) async fn create(
     request_body = PurgeEntry,
     responses(
         (status = 204, description = "Done"),
+        (status = 409, description = "Another purge has this id", body = Problem,
+            content_type = "application/problem+json"),
         (status = 422, description = "Not a purge", body = Problem, content_type = "application/problem+json"),
     )
 )]

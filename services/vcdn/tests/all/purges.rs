@@ -1,6 +1,6 @@
 //! Purges: by URL, prefix and tag, here and in other surrogates, and across fills, stops and absences.
 
-use flame_api::vcdn::Purged;
+use flame_api::vcdn::{PurgeEntry, Purged};
 use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use serde_json::json;
@@ -345,6 +345,39 @@ async fn a_purge_says_whether_there_may_be_others_that_were_not_told() {
     assert_eq!(answer.status(), 200);
     assert_eq!(told(answer.json().await.unwrap()), (0, 0, false));
     drop(origin);
+}
+
+#[tokio::test]
+async fn a_purge_that_is_asked_for_again_by_its_id_is_done_and_held_once() {
+    let world = World::start().await;
+    world.origin.put("/a/1", Reply::new("x"));
+    let is_kept = async || {
+        eventually(PATIENCE, || async {
+            let status = cache_status(&world.get("/a/1").await);
+            if status.starts_with("hit") { Ok(()) } else { Err(status) }
+        })
+        .await;
+    };
+    let id = uuid::Uuid::new_v4();
+    let body = json!({ "name": "cdn", "url": "/a/1", "id": id });
+    is_kept().await;
+    let first = purge(&world, body.clone()).await;
+    assert_eq!((first.id, first.objects), (id, 1));
+    is_kept().await;
+    // Nobody is where the router says that another one is: whoever does not have it is told of a repeat, too.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let registration = flame_api::router::Registration::new(([127, 0, 0, 1], nowhere).into(), 1, 60_000);
+    let router = format!("http://{}", world.router.address()).parse().unwrap();
+    flame_api::Client::new(router, None).register("vcdn", "other", &registration).await.unwrap();
+    let again = purge(&world, body).await;
+    assert_eq!((again.id, again.objects, again.unreached.len()), (id, 0, 1));
+    assert!(cache_status(&world.get("/a/1").await).starts_with("hit"), "what was kept since was dropped");
+    let other = json!({ "name": "cdn", "url": "/a/2", "id": id });
+    let refused = world.http.post(world.api("/purges")).json(&other).send().await.unwrap();
+    assert_eq!(refused.status(), 409);
+    let log = world.http.get(world.api("/purges")).send().await.unwrap();
+    let log: Vec<PurgeEntry> = log.json().await.unwrap();
+    assert_eq!(log.iter().map(|entry| (entry.id, entry.purge.id)).collect::<Vec<_>>(), [(id, None)]);
 }
 
 #[tokio::test]
