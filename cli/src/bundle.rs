@@ -19,7 +19,7 @@ use flame_orchestrator::config::ProcessConfig;
 use flame_router::config::OidcConfig;
 use flame_service_host::auth::AuthConfig;
 use flame_service_host::config::{Bytes, Span};
-use flame_service_host::keys::{self, Grant};
+use flame_service_host::keys::{self, Grant, KeyError};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, LinksConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
@@ -288,10 +288,17 @@ fn streaming(
     surrogate: &Surrogate,
 ) -> anyhow::Result<flame_streaming::Config> {
     let signer = data.join(token::VIEWERS);
-    let keys = signer.join("jwks.json");
-    let links = LinksConfig { signer, through: Some(SIGNED.to_owned()), origin: None, life: Span(VIEWER_LINK_LIFE) };
-    let viewers =
-        ViewersConfig { keys, origin: None, audience: None, remembered: VIEWERS_REMEMBERED, links: Some(links) };
+    let trusted = signer.join("jwks.json");
+    let links = match keys::signer(&signer) {
+        Ok(_) => {
+            let through = Some(SIGNED.to_owned());
+            Some(LinksConfig { signer, through, origin: None, life: Span(VIEWER_LINK_LIFE) })
+        }
+        // Somebody else signs links, elsewhere.
+        Err(KeyError::NoSigner(_)) => None,
+        Err(error) => return Err(error).context("read the key of signed URLs"),
+    };
+    let viewers = ViewersConfig { keys: trusted, origin: None, audience: None, remembered: VIEWERS_REMEMBERED, links };
     let surrogates = SurrogatesConfig { keys: surrogate.keys.clone() };
     let encryption = EncryptionConfig { secret: secrets::of_streaming(data)? };
     Ok(flame_streaming::Config {

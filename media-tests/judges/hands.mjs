@@ -184,8 +184,8 @@ async function moments(page) {
 
 // Goes through the list of jobs to its end, a job a page; how many there are, and how many different ones.
 async function paged(page) {
-  const pages = /\/~transcode\/jobs\?limit=20/;
-  await page.route(pages, (route) => route.continue({ url: route.request().url().replace('limit=20', 'limit=1') }));
+  const pages = /\/~transcode\/jobs\?limit=\d+$/;
+  await page.route(pages, (route) => route.continue({ url: route.request().url().replace(/\d+$/, (limit) => String(Number(limit) / 20)) }));
   await page.goto(`${url}/#/live`);
   await page.goto(`${url}/#/chains`);
   const compare = page.getByRole('link', { name: /^Compare this/ });

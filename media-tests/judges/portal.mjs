@@ -289,8 +289,13 @@ async function killed(page, url, asset, pictures) {
     return document.querySelector('video')?.currentTime > 1 && name?.startsWith('vcdn-') && name !== left && name;
   }, left, { timeout: PATIENCE_MS })).jsonValue();
   const own = await another(null);
+  // Another way to it goes on where this one was.
+  const sought_s = 5;
+  await page.evaluate((to_s) => { document.querySelector('video').currentTime = to_s; }, sought_s);
+  await page.waitForFunction((to_s) => { const { seeking, currentTime } = document.querySelector('video'); return !seeking && currentTime > to_s + 0.5; }, sought_s, { timeout: PATIENCE_MS });
   await page.getByLabel('Through').selectOption('edge.city', { timeout: PATIENCE_MS });
   const left = await another(own);
+  const on_s = await page.evaluate(() => document.querySelector('video').currentTime);
   const before = await statistics();
   await page.getByRole('link', { name: 'Platform' }).click();
   const box = page.locator('.name', { has: page.locator('h4', { hasText: /^edge\.city$/ }) });
@@ -310,7 +315,7 @@ async function killed(page, url, asset, pictures) {
   }
   await page.waitForFunction((to_s) => document.querySelector('video').currentTime > to_s, at_s + BUFFER_S + 3, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
-  return { surrogates: [own, left, taken], before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
+  return { surrogates: [own, left, taken], sought_s, on_s, before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
 }
 
 // Findings of axe that keep people out, in both colour schemes.

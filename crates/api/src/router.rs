@@ -130,7 +130,8 @@ pub struct Endpoint {
     pub presence: Option<Presence>,
     /// The router's clock at the answer, Unix milliseconds: endpoints measure their clock's offset with it.
     pub router_time_unix_ms: u64,
-    /// Milliseconds since the router began. One that has just begun does not know yet who there is. Nothing where it does not say.
+    /// Milliseconds since the router began, or another site's that it listens to, if that is less. One that has just begun does not know
+    /// yet who there is. Nothing where it does not say.
     #[serde(default)]
     pub router_up_ms: Option<u64>,
 }
@@ -300,7 +301,7 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
-    /// Answers of it that began since this router knows it, without those that were waited for there.
+    /// Answers to requests of this router that began there, without those that were waited for there; after 2^32 - 1 comes 0.
     #[serde(default)]
     pub answers: u32,
     /// How long its answers take, microseconds; nothing before the first.

@@ -46,6 +46,8 @@ const HALF_LIFE_S: f64 = 5.0;
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Health {
     open: u32,
+    /// Answers to requests that began; it counts from 0 again after the last number.
+    served: u32,
     failures: u32,
     rests_until: Moment,
     overtaken: u32,
@@ -86,12 +88,19 @@ pub enum Standing {
 impl Latency {
     /// Takes note of an answer.
     pub fn observe(&mut self, took: Duration) {
+        self.observe_after(took, Duration::ZERO);
+    }
+
+    /// The same of one that comes so long after the one before. What was slow then, and is quick now, is believed to be quick the more, the
+    /// longer nothing was heard: it gets few requests, and would need many to show it.
+    fn observe_after(&mut self, took: Duration, idle: Duration) {
         let us = took.as_secs_f64() * 1e6;
         if self.seen == 0 {
             (self.mean_us, self.deviation_us) = (us, us / 2.0);
         } else {
             self.deviation_us += DEVIATION_GAIN * ((us - self.mean_us).abs() - self.deviation_us);
-            self.mean_us += MEAN_GAIN * (us - self.mean_us);
+            let kept = if us < self.mean_us { (-idle.as_secs_f64() / HALF_LIFE_S).exp2() } else { 1.0 };
+            self.mean_us += (1.0 - (1.0 - MEAN_GAIN) * kept) * (us - self.mean_us);
         }
         self.seen = self.seen.saturating_add(1);
     }
@@ -134,10 +143,21 @@ impl Health {
         self.began(took, now);
     }
 
+    /// Answers to requests that began, neither those that were given up there nor those to probes; 0 follows on 2^32 - 1.
+    #[must_use]
+    pub fn served(&self) -> u32 {
+        self.served
+    }
+
     /// Its answer began after `took`. That ends no rest: one that breaks off all its answers would never rest for long.
     pub fn began(&mut self, took: Duration, now: Moment) {
+        self.served = self.served.wrapping_add(1);
+        self.heard_after(took, now);
+    }
+
+    fn heard_after(&mut self, took: Duration, now: Moment) {
         (self.overtaken, self.unanswered) = (0, 0);
-        self.latency.observe(took);
+        self.latency.observe_after(took, now.0.saturating_sub(self.observed.0));
         (self.observed, self.heard) = (now, Some(now));
     }
 
@@ -165,10 +185,16 @@ impl Health {
 
     /// It could not be reached, or broke off, for a request that began at `began`: it rests.
     pub fn failed(&mut self, began: Moment, now: Moment) {
-        // Requests that were under way together fail together: that is one failure.
-        if self.rests_until <= now && began >= self.rest_word {
-            let rest = REST_MIN.saturating_mul(1 << self.failures.min(16)).min(REST_MAX);
-            (self.rests_until, self.rest_word) = (now + rest, now);
+        let is_new = began >= self.rest_word;
+        // Requests that were under way together fail together: that is one failure. What fails of them when the rest is over shows that it
+        // lasts: the same rest once more, unless something newer has ended it.
+        if self.rests_until > now || (!is_new && self.failures == 0) {
+            return;
+        }
+        let before = if is_new { self.failures } else { self.failures - 1 };
+        self.rests_until = now + REST_MIN.saturating_mul(1 << before.min(16)).min(REST_MAX);
+        if is_new {
+            self.rest_word = now;
             self.failures = self.failures.saturating_add(1);
         }
     }
@@ -193,13 +219,19 @@ impl Health {
     /// It answered a probe that began at `began` after so long, or did not.
     pub fn probed(&mut self, took: Option<Duration>, began: Moment, now: Moment) {
         match took {
-            Some(took) if self.is_suspect() => self.answered(took, now),
+            Some(took) if self.is_suspect() => {
+                self.revive();
+                self.heard_after(took, now);
+            }
             Some(_) => (self.heard, self.unanswered) = (Some(now), 0),
             // It answered somebody else meanwhile.
             None if self.heard.is_some_and(|heard| heard > began) => {}
             None => {
-                self.hangs();
                 (self.unanswered, self.given_up) = (self.unanswered.saturating_add(1), now);
+                // Who was well until now may have been busy, or far away, for a moment: it is asked once more, soon.
+                if self.is_suspect() || self.heard.is_none() || self.unanswered > 1 {
+                    self.hangs();
+                }
             }
         }
     }

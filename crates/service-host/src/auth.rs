@@ -164,7 +164,8 @@ impl Authority {
                 ));
             }
             (Some(peer), keyring) => {
-                (Caller::part(peer, keyring.as_ref().and_then(|keys| besides(peer, keys, headers))), true)
+                let besides = keyring.as_ref().map(|keys| besides(peer, keys, headers)).transpose()?.flatten();
+                (Caller::part(peer, besides), true)
             }
             (None, None) if self.role.is_none() => (Caller::local(), true),
             (None, None) => {
@@ -253,14 +254,20 @@ pub fn is_tenant(text: &str) -> bool {
     !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// What a part's token says besides its certificate, if it shows a good one. Of a router's connection it is the word of whoever
-/// asks through it.
-fn besides(peer: &Peer, keyring: &Keyring, headers: &HeaderMap) -> Option<Claims> {
-    if peer.standing.role != Role::Service {
-        return None;
+/// What a part's token says besides its certificate, if it shows one. One that is not good is refused as it is without a
+/// certificate: else who asks for one tenant would be answered of another as soon as its token has ended. One without the scope `service`
+/// adds nothing: what it may for its own tenant it would be allowed for all that the certificate acts for. Of a router's connection it is
+/// the word of whoever asks through it.
+fn besides(peer: &Peer, keyring: &Keyring, headers: &HeaderMap) -> Result<Option<Claims>, Failure> {
+    if peer.standing.role != Role::Service || !headers.contains_key(header::AUTHORIZATION) {
+        return Ok(None);
     }
-    let claims = keyring.verify(bearer(headers).ok()?).ok()?;
-    is_tenant(&claims.tenant).then_some(claims)
+    let claims = keyring.verify(bearer(headers)?).map_err(|error| unauthorised(&error.to_string()))?;
+    if !is_tenant(&claims.tenant) {
+        return Err(unauthorised("the token names no tenant"));
+    }
+    let is_service = claims.scope.split_whitespace().any(|word| word == Scope::Service.as_str());
+    Ok(is_service.then_some(claims))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
@@ -311,8 +318,8 @@ impl Caller {
         Self { tenant, subject, names: None, part: None, is_local: true, ends_unix_s: None, scopes }
     }
 
-    /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists. What a token
-    /// allows that it shows besides, it may too: over a connection without a certificate it might.
+    /// A part, by its certificate: it reads, and acts for any tenant, and registers behind the names that it lists. What a service's token
+    /// allows that it shows besides, it may too: that token acts for any tenant by itself, over a connection without a certificate.
     fn part(peer: &Peer, token: Option<Claims>) -> Self {
         let own: Vec<String> = peer.standing.names.iter().map(ToString::to_string).collect();
         let (mut tenant, subject) = (DEFAULT_TENANT.to_owned(), peer.standing.to_string());

@@ -126,6 +126,7 @@ async fn chromium_finds_its_way_through_the_portal() {
     let kill = &seen["kill"];
     let surrogates: BTreeSet<_> = kill["surrogates"].as_array().expect("names").iter().map(Value::as_str).collect();
     assert_eq!(surrogates.len(), 3, "the bundle's own, the one that is killed, and the one that goes on: {kill:#}");
+    assert!(kill["on_s"].as_f64() >= kill["sought_s"].as_f64(), "it goes on where it was: {kill:#}");
     for when in ["before", "after"] {
         assert_eq!(kill[when]["Stalls"], "0", "{when}: {kill:#}");
     }

@@ -92,11 +92,11 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
     };
     // An edit is of the revision that was looked at: before anything else changes.
     let renamed = commands("asset/ASSET", &["asset edit "]).into_iter().chain(commands("asset/ASSET", &["-X PATCH "]));
-    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Called anew")).collect();
+    let renamed: Vec<_> = renamed.map(|command| command.replace("Chapters", "Renamed")).collect();
     ran(&renamed[1]);
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called anew", "{renamed:#?}");
-    ran(&renamed[0].replace("Called anew", "Called again"));
-    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Called again", "{renamed:#?}");
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Renamed", "{renamed:#?}");
+    ran(&renamed[0].replace("Renamed", "Renamed-again"));
+    assert_eq!(bundle.json(&["asset", "show", asset])["title"], "Renamed-again", "{renamed:#?}");
 
     // A pair of commands for each: what it does, where it is shown, and of what there is more then.
     let live = commands("live", &["channel create "])
@@ -126,23 +126,30 @@ fn changed_by_what_is_shown(bundle: &Bundle, shown: &Value, asset: &str) {
         let endpoint = words.next().expect("an endpoint").to_owned();
         [words.next().expect("a name").to_owned(), endpoint]
     };
-    for (way, state) in [("drain", "draining"), ("connect", "connected")] {
+    let standing = || {
+        let known = bundle.json(&["endpoint", "list"]);
+        let known = known.as_array().or_else(|| known["items"].as_array()).expect("endpoints").clone();
+        let found = known.iter().find(|one| {
+            one["endpoint"] == endpoint.as_str()
+                && one["name"].as_str().is_some_and(|found| found == name || found == format!("{name}.main"))
+        });
+        found.and_then(|one| one["state"].as_str()).unwrap_or_else(|| panic!("no {name} {endpoint}")).to_owned()
+    };
+    for (way, state, opposite, before) in
+        [("drain", "draining", "connect", "connected"), ("connect", "connected", "drain", "draining")]
+    {
         let pair = [
             commands("platform", &[&format!("endpoint {way} ")]),
             commands("platform", &["-X POST ", &format!("/{way}")]),
         ]
         .concat();
         assert_eq!(pair.len(), 2, "{pair:#?}");
-        // Each of the two does it: what the first has done is undone before the second.
+        // Each of the two does it by itself: before each the opposite is so.
         for command in &pair {
+            assert!(bundle.flame(&["endpoint", opposite, &name, &endpoint]).status.success(), "{opposite}");
+            assert_eq!(standing(), before, "{opposite}");
             ran(command);
-            let known = bundle.json(&["endpoint", "list"]);
-            let known = known.as_array().or_else(|| known["items"].as_array()).expect("endpoints").clone();
-            let found = known.iter().find(|one| {
-                one["endpoint"] == endpoint.as_str()
-                    && one["name"].as_str().is_some_and(|found| found == name || found == format!("{name}.main"))
-            });
-            assert_eq!(found.map(|one| &one["state"]), Some(&json!(state)), "{command}: {known:#?}");
+            assert_eq!(standing(), state, "{command}");
         }
     }
 

@@ -42,6 +42,8 @@ struct Parts {
     refusals: Refusals,
     activity: Activity,
     began: Instant,
+    /// When a router last began, this one or another site's, as far as it was heard: milliseconds since this one did.
+    newest_began_ms: AtomicU64,
 }
 
 /// What is under the lock: the tables, and what is asked of the files besides.
@@ -67,7 +69,8 @@ impl Registry {
         let known = Known { atlas: Atlas::new(site, sites, limit), routers: routers(sites), repeats };
         let (known, changed, kills) = (Mutex::new(known), Notify::new(), Kills::default());
         let (refusals, activity, began) = (Refusals::default(), Activity::default(), Instant::now());
-        Self(Arc::new(Parts { known, changed, kills, own, refusals, activity, began }))
+        let newest_began_ms = AtomicU64::new(0);
+        Self(Arc::new(Parts { known, changed, kills, own, refusals, activity, began, newest_began_ms }))
     }
 
     /// What happened to requests on their way.
@@ -91,7 +94,7 @@ impl Registry {
             .home()
             .behind(name, now)
             .find(|held| held.endpoint == id)
-            .map(|held| wire::endpoint(&site, &held, now));
+            .map(|held| wire::endpoint(&site, &held, now, self.newest_began()));
         drop(atlas);
         if registered != Registered::Renewed {
             self.0.changed.notify_one();
@@ -122,7 +125,8 @@ impl Registry {
     /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         let now = self.now();
-        self.atlas().held(now).map(|(site, held)| wire::endpoint(site, &held, now)).collect()
+        let began = self.newest_began();
+        self.atlas().held(now).map(|(site, held)| wire::endpoint(site, &held, now, began)).collect()
     }
 
     /// Looks at all endpoints, with their sites.
@@ -155,6 +159,16 @@ impl Registry {
     /// Waits until something changes at the own site. Leases that end are not noticed: look now and then.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;
+    }
+
+    /// Another site's router has begun: until those who stand there have registered again, it does not know who there is.
+    pub(crate) fn another_began(&self) {
+        let ms = u64::try_from(self.now().0.as_millis()).unwrap_or(u64::MAX);
+        self.0.newest_began_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    fn newest_began(&self) -> Moment {
+        Moment(Duration::from_millis(self.0.newest_began_ms.load(Ordering::Relaxed)))
     }
 
     /// Takes what is new, different or gone at another site, or is written down.

@@ -51,7 +51,7 @@ export function SiteMap({ sites, rates }: { sites: Site[]; rates: ReadonlyMap<st
     </svg>
     <figcaption class="legend">
       <span><i class="ground" />router</span><span><i />serving</span><span><i class="waits" />standing by, draining or full</span><span><i class="gone" />killed or hung</span>
-      <span><i class="ring" />a surrogate</span><span><i class="pulsing" />answers just now</span>
+      <span><i class="ring" />a surrogate</span><span><i class="pulsing" />answers this router just now</span>
     </figcaption>
     </figure>
   );

@@ -38,6 +38,8 @@ type Played = { url: string; poster?: string; pictures?: Sprite[]; chapters?: re
 export function Player({ url, poster, pictures = [], chapters = NONE, live = false }: Played) {
   const video = useRef<HTMLVideoElement>(null);
   const hls = useRef<Hls | null>(null);
+  // Where another way to the same media goes on: the element forgets it with the one before.
+  const left = useRef({ at_s: 0, paused: false, began: false });
   // What was fetched last.
   const asked = useRef(url);
   const [levels, setLevels] = useState<Level[]>([]);
@@ -59,8 +61,8 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
     const plays = () => { last.began = true; };
     element.addEventListener('waiting', waits);
     element.addEventListener('playing', plays);
-    // Another way to the same media goes on where this one was.
-    const from_s = live || element.currentTime === 0 ? -1 : element.currentTime;
+    const { at_s, paused, began } = left.current;
+    const from_s = live || at_s === 0 ? -1 : at_s;
     setTrouble('');
     // Another presentation is offered anew, and nothing of it is chosen yet.
     setLevels([]);
@@ -85,7 +87,8 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       player.on(Player.Events.MANIFEST_PARSED, () => {
         setTrouble('');
         setLevels(player.levels.map(({ height, bitrate }) => ({ height, bitrate })));
-        element.play().catch(() => {});
+        // Whoever paused it before it came another way is not made to hear it.
+        if (!(began && paused)) element.play().catch(() => {});
       });
       player.on(Player.Events.AUDIO_TRACKS_UPDATED, () => setSounds(player.audioTracks.map(({ name }) => ({ name }))));
       player.on(Player.Events.AUDIO_TRACK_SWITCHED, () => setSound(player.audioTrack));
@@ -165,6 +168,8 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       clearInterval(pacing);
       element.removeEventListener('waiting', waits);
       element.removeEventListener('playing', plays);
+      // Before it is taken away, and its time with it. One that never began leaves what was there before.
+      if (last.began) left.current = { at_s: element.ended ? 0 : element.currentTime, paused: element.paused && !element.ended, began: true };
       hls.current?.destroy();
       hls.current = null;
     };

@@ -17,3 +17,9 @@ export function below<T extends Listed>(shown: readonly T[], first: readonly T[]
     return is_ranked || last === undefined || created_at <= last;
   });
 }
+
+/** Of two lists, each with its newest first, what is known to be complete: nothing that is older than where a list ends that has more. */
+export function merged<T extends Listed>(...lists: readonly { items: readonly T[]; has_more: boolean }[]): T[] {
+  const horizon = lists.flatMap(({ items, has_more }) => (has_more && items.length > 0 ? [items.at(-1)!.created_at] : [])).sort().at(-1) ?? '';
+  return lists.flatMap(({ items }) => items).filter(({ created_at }) => created_at >= horizon).sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+}

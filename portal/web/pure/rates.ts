@@ -5,6 +5,9 @@ import type { Standing } from '../api/types';
 /** What was counted at a moment, milliseconds on any clock that does not go back. */
 export type Counted = { at_ms: number; answers: ReadonlyMap<string, number> };
 
+/** A router counts up to this, and from 0 again. */
+const COUNTS = 2 ** 32;
+
 type Named = Pick<Standing, 'site' | 'name' | 'endpoint'>;
 
 export function keyOf({ site, name, endpoint }: Named): string {
@@ -20,7 +23,8 @@ export function rates(before: Counted | null, now: Counted): ReadonlyMap<string,
   const span_s = before ? (now.at_ms - before.at_ms) / 1000 : 0;
   if (before === null || span_s <= 0) return new Map();
   return new Map([...now.answers].flatMap(([key, count]) => {
-    const more = count - (before.answers.get(key) ?? count);
-    return more > 0 ? [[key, more / span_s] as const] : [];
+    const more = (count - (before.answers.get(key) ?? count) + COUNTS) % COUNTS;
+    // More than half of all numbers is one that counts from the start again.
+    return more > 0 && more < COUNTS / 2 ? [[key, more / span_s] as const] : [];
   }));
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { beside, renewal_ms } from '../pure/links';
+import { merged } from '../pure/pages';
 import { counted, keyOf, rates } from '../pure/rates';
 import { surrogates } from '../pure/surrogates';
 import { perSecond } from '../pure/words';
@@ -12,11 +13,14 @@ describe('links of viewers', () => {
   test('what lies beside the playlist keeps the token', () => {
     expect(beside(link, 'poster.jpg')).toBe('/~cdn.signed/;URISigningPackage=a.b-c/0198/poster.jpg');
   });
-  test('another one is asked for before it ends, and not where the next one would end with it', () => {
-    expect(renewal_ms(link, end_ms - 3_600_000)).toBe(3_540_000);
-    expect(renewal_ms(link, end_ms - 120_000)).toBeNull();
-    expect(renewal_ms(link, end_ms + 1)).toBeNull();
-    expect(renewal_ms({ ...link, expires_at: '2126-01-01T00:00:00Z' }, end_ms)).toBe(2 ** 31 - 1);
+  test('another one is asked for before it ends, also of a short one, and not where the next one would end with it', () => {
+    const until = (ms: number) => ({ ...link, expires_at: new Date(end_ms + ms).toISOString() });
+    expect(renewal_ms(link, null, end_ms - 3_600_000)).toBe(3_540_000);
+    expect(renewal_ms(link, until(-1000), end_ms - 3_600_000)).toBe(3_540_000);
+    expect(renewal_ms(link, null, end_ms - 10_000)).toBe(5000);
+    expect([until(0), until(1)].map((before) => renewal_ms(link, before, end_ms - 3_600_000))).toEqual([null, null]);
+    expect(renewal_ms(link, null, end_ms)).toBeNull();
+    expect(renewal_ms({ ...link, expires_at: '2126-01-01T00:00:00Z' }, null, end_ms)).toBe(2 ** 31 - 1);
   });
 });
 
@@ -48,6 +52,8 @@ describe('answers a second', () => {
     const before = counted([one('a', 10), one('b', 5), one('c', 90)], 1000);
     const now = counted([one('a', 14), one('b', 5), one('c', 3), one('new', 7)], 3000);
     expect([...rates(before, now)]).toEqual([[keyOf(one('a', 0)), 2]]);
+    const [last, next] = [counted([one('a', 2 ** 32 - 1)], 0), counted([one('a', 2)], 1000)];
+    expect([...rates(last, next).values()]).toEqual([3]);
     expect(rates(null, now).size).toBe(0);
     expect(rates(now, now).size).toBe(0);
   });
@@ -69,4 +75,15 @@ test('of many bad frames the worst are seen, in the order of time', () => {
   const columns = [{ name: 'psnr_y', worst: [frame(3, 30), frame(1, 20), frame(2, 25), frame(0, 40)] }, { name: 'psnr_cb' }];
   expect(worst(columns, 2)?.frames.map(({ distorted }) => distorted)).toEqual([1, 2]);
   expect(worst(columns)?.frames.map(({ distorted }) => distorted)).toEqual([0, 1, 2, 3]);
+});
+
+test('of two lists nothing is shown that lies behind what is not loaded yet of the other', () => {
+  const at = (...days: number[]) => days.map((day) => ({ id: String(day), created_at: `2026-11-${String(day).padStart(2, '0')}` }));
+  const [a, b] = [at(28, 26, 24), at(27, 12, 3)];
+  type Days = { items: ReturnType<typeof at>; has_more: boolean };
+  const days = (...lists: Days[]) => merged(...lists).map(({ id }) => Number(id));
+  expect(days({ items: a, has_more: false }, { items: b, has_more: false })).toEqual([28, 27, 26, 24, 12, 3]);
+  expect(days({ items: a, has_more: true }, { items: b, has_more: false })).toEqual([28, 27, 26, 24]);
+  expect(days({ items: a, has_more: true }, { items: b, has_more: true })).toEqual([28, 27, 26, 24]);
+  expect(days({ items: [], has_more: false }, { items: b, has_more: true })).toEqual([27, 12, 3]);
 });

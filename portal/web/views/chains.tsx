@@ -26,7 +26,7 @@ const STATES = ['', 'queued', 'running', 'succeeded', 'failed', 'cancelled'];
 export function Chains({ pair }: { pair: Pair | null }) {
   const [state, setState] = useState('');
   const [problem, setProblem] = useState('');
-  const jobs = useList<Job>(`/~transcode/jobs?limit=${SHOWN}${state && `&state=${state}`}`, pair ? RARELY_MS : REFRESH_MS);
+  const jobs = useList<Job>(`/~transcode/jobs${state && `?state=${state}`}`, SHOWN, pair ? RARELY_MS : REFRESH_MS);
   const chains = usePoll(shipped, CHAINS_MS);
   const drawn = (name: string) => chains.value?.find((chain) => chain.name === name)?.stages;
   const cancel = (id: string) => send('POST', `/~transcode/jobs/${encodeURIComponent(id)}/cancel`).then(
@@ -60,7 +60,8 @@ export function Chains({ pair }: { pair: Pair | null }) {
             </li>
           ))}
         </ul>
-        {jobs.more && <button type="button" onClick={() => void jobs.more?.()}>Show older jobs</button>}
+        {jobs.more && <button type="button" onClick={jobs.more}>Show older jobs</button>}
+        {jobs.has_more && !jobs.more && <p class="quiet">Older ones by the commands below.</p>}
         <Equivalent flame="job list" curl={`'{origin}/~transcode/jobs?limit=${SHOWN}${state && `&state=${state}`}'`} />
       </section>
       {!pair && <May><Begin chains={chains.value ?? []} /></May>}

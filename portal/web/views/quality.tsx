@@ -2,7 +2,7 @@
 
 import { useMemo, useState } from 'preact/hooks';
 import { send } from '../api/http';
-import { useList } from '../api/list';
+import { type List, useList } from '../api/list';
 import type { ComparisonJob, InspectionJob } from '../api/types';
 import { Choices } from '../parts/choices';
 import { Equivalent } from '../parts/equivalent';
@@ -12,6 +12,7 @@ import { Gates, Measured } from '../parts/measured';
 import { Suites } from '../parts/suites';
 import { request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
+import { merged } from '../pure/pages';
 import type { Measured as Link } from '../pure/route';
 import { ago, quoted } from '../pure/words';
 
@@ -25,9 +26,9 @@ type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspec
 /** `of`: the asset that a link leads here from. `measured`: the measurement that a link shows, before all others. */
 export function Quality({ of, measured }: { of: string; measured: Link | null }) {
   const [problem, setProblem] = useState('');
-  const comparisons = useList<ComparisonJob>(`/~quality/comparisons?limit=${SHOWN}`, REFRESH_MS);
-  const inspections = useList<InspectionJob>(`/~quality/inspections?limit=${SHOWN}`, REFRESH_MS);
-  const all = comparisons.items && inspections.items && merged(comparisons.items, inspections.items);
+  const comparisons = useList<ComparisonJob>('/~quality/comparisons', SHOWN, REFRESH_MS);
+  const inspections = useList<InspectionJob>('/~quality/inspections', SHOWN, REFRESH_MS);
+  const all = comparisons.items && inspections.items && both(comparisons, inspections);
   const again = () => { comparisons.again(); inspections.again(); };
   const older = [comparisons, inspections].flatMap(({ more }) => more ?? []);
   const trouble = comparisons.trouble || inspections.trouble;
@@ -52,7 +53,8 @@ export function Quality({ of, measured }: { of: string; measured: Link | null })
         {(problem || trouble) && <p class="notice" role="status">{problem || trouble}</p>}
         {all?.length === 0 && <p class="quiet">Nothing has been measured.</p>}
         <ul class="plain">{all?.filter(({ job }) => job.id !== measured?.id).map((one) => <Entry key={one.job.id} one={one} cancel={() => cancel(one)} />)}</ul>
-        {older.length > 0 && <button type="button" onClick={() => void Promise.all(older.map((more) => more()))}>Show older measurements</button>}
+        {older.length > 0 && <button type="button" onClick={() => older.forEach((more) => more())}>Show older measurements</button>}
+        {older.length === 0 && (comparisons.has_more || inspections.has_more) && <p class="quiet">Older ones by the commands below.</p>}
         <Equivalent flame="quality jobs" curl="{origin}/~quality/comparisons" more={[
           { what: 'Inspections', flame: 'quality jobs', curl: '{origin}/~quality/inspections' },
           ...(all ?? []).filter(({ job }) => ['queued', 'running'].includes(job.state)).slice(0, 1).map(({ kind, job }) => ({ what: 'Cancel', flame: `quality cancel ${job.id}`, curl: request('POST', `/~quality/${kind}/${encodeURIComponent(job.id)}/cancel`) })),
@@ -134,8 +136,12 @@ function Entry({ one, cancel }: { one: Measurement; cancel: () => void }) {
   );
 }
 
-/** Of both kinds the newest first. */
-function merged(comparisons: ComparisonJob[], inspections: InspectionJob[]): Measurement[] {
-  const all: Measurement[] = [...comparisons.map((job) => ({ kind: 'comparisons' as const, job })), ...inspections.map((job) => ({ kind: 'inspections' as const, job }))];
-  return all.sort((a, b) => (a.job.created_at < b.job.created_at ? 1 : -1));
+/** Of both kinds the newest first, as far as both are known. */
+function both(comparisons: List<ComparisonJob>, inspections: List<InspectionJob>): Measurement[] {
+  const named = <T extends Measurement>(list: List<T['job']>, name: (job: T['job']) => T) => ({
+    items: (list.items ?? []).map((job) => ({ id: job.id, created_at: job.created_at, one: name(job) })), has_more: list.has_more,
+  });
+  return merged<{ id: string; created_at: string; one: Measurement }>(
+    named(comparisons, (job) => ({ kind: 'comparisons', job: job as ComparisonJob })), named(inspections, (job) => ({ kind: 'inspections', job: job as InspectionJob })),
+  ).map(({ one }) => one);
 }

@@ -42,9 +42,10 @@ use flame_api::client::Transport;
 use flame_naming::Name;
 use flame_object_store::Store;
 use flame_service_host::auth::DEFAULT_TENANT;
-use flame_service_host::keys::Keyring;
+use flame_service_host::keys::{Keyring, unix_seconds};
 use flame_service_host::viewers::Verifier;
 use flame_service_host::{Host, HostConfig, Pages, Routes, Running, StartError, Whereabouts};
+use uuid::Uuid;
 
 use admission::Admission;
 use derived::Workshop;
@@ -91,8 +92,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         what: "keys of viewers and surrogates",
         source,
     })?;
-    let links =
-        links(&config).map_err(|source| StartError::Open { service: NAME, what: "links of viewers", source })?;
+    let links = links(&config, &admission).map_err(|source| StartError::Open {
+        service: NAME,
+        what: "links of viewers",
+        source,
+    })?;
     let reading = admission.clone();
     host.on_reload(move || reading.reload());
     let tenant = config.tenant.clone().unwrap_or_else(|| DEFAULT_TENANT.to_owned());
@@ -155,9 +159,20 @@ fn admission(config: &Config) -> Result<Admission, Box<dyn Error + Send + Sync>>
     Ok(Admission { viewers: viewers.map(Arc::new), surrogates: surrogates.map(Arc::new) })
 }
 
-/// Where links are signed here, what signs them.
-fn links(config: &Config) -> Result<Option<Links>, Box<dyn Error + Send + Sync>> {
+/// Where links are signed here, what signs them. Those that lead here are tried: what they would open is held to the same keys.
+fn links(config: &Config, admission: &Admission) -> Result<Option<Links>, Box<dyn Error + Send + Sync>> {
     let name: Name = config.host.name.as_deref().unwrap_or(NAME).parse()?;
-    let links = config.viewers.as_ref().and_then(|viewers| viewers.links.as_ref());
-    Ok(links.map(|links| Links::open(links, &name)).transpose()?)
+    let (Some(viewers), Some(verifier)) = (&config.viewers, &admission.viewers) else { return Ok(None) };
+    let Some(wanted) = &viewers.links else { return Ok(None) };
+    let links = Links::open(wanted, &name, viewers.origin.as_deref())?;
+    if wanted.through.is_none() {
+        let now_unix_s = unix_seconds();
+        let link = links.sign(Uuid::nil(), None, now_unix_s)?;
+        verifier.verify(link.below(), now_unix_s).map_err(|refused| {
+            format!(
+                "links of [viewers.links] open nothing here: {refused}; hold `signer` and `origin` against [viewers]"
+            )
+        })?;
+    }
+    Ok(Some(links))
 }

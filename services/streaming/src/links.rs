@@ -26,15 +26,16 @@ pub(crate) struct Links {
 /// A link, and until when it is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// A path of the router.
+    /// A path of the router: [`Link::below`] of the name that it leads to.
     pub(crate) path: String,
+    /// The length of what names that.
+    mount_bytes: usize,
     pub(crate) expires_unix_s: u64,
 }
 
-/// The claims of RFC 9246 section 2.1 that surrogates here hold to.
+/// The claims of RFC 9246 section 2.1 that surrogates here hold to. Not for whom it is: links are handed on, and tell nobody who made them.
 #[derive(Debug, Serialize)]
-struct Claims<'a> {
-    sub: &'a str,
+struct Claims {
     exp: u64,
     cdniv: u32,
     cdniuc: String,
@@ -43,14 +44,16 @@ struct Claims<'a> {
 // === impl Links ===
 
 impl Links {
-    /// As configured; `own` is what the service is called.
+    /// As configured; `own` is what the service is called, and `own_origin` what viewers of its own URLs ask.
     ///
     /// # Errors
     /// For people: the name is none, links live no time, or there is no key to sign with.
-    pub(crate) fn open(config: &LinksConfig, own: &Name) -> Result<Self, String> {
+    pub(crate) fn open(config: &LinksConfig, own: &Name, own_origin: Option<&str>) -> Result<Self, String> {
         let through = config.through.as_deref().map_or_else(|| Ok(own.clone()), str::parse::<Name>);
         let through = through.map_err(|error| format!("`through` in [viewers.links]: {error}"))?;
-        let origin = config.origin.clone().unwrap_or_else(|| format!("https://{through}"));
+        let own_origin = own_origin.filter(|_| config.through.is_none());
+        let origin = config.origin.as_deref().or(own_origin);
+        let origin = origin.map_or_else(|| format!("https://{through}"), str::to_owned);
         let life_s = config.life.0.as_secs();
         if life_s == 0 {
             return Err("`life` in [viewers.links] is a second at least".to_owned());
@@ -59,22 +62,26 @@ impl Links {
         Ok(Self { signer: config.signer.clone(), through, origin, life_s })
     }
 
-    /// One that opens all of `asset`, for `subject`, whose own token ends at `ends_unix_s` if it ever does.
+    /// One that opens all of `asset`, for whoever's own token ends at `ends_unix_s` if it ever does.
     ///
     /// # Errors
     /// [`KeyError`]: the key that was there at the start cannot be read any more.
-    pub(crate) fn sign(
-        &self,
-        asset: Uuid,
-        subject: &str,
-        ends_unix_s: Option<u64>,
-        now_unix_s: u64,
-    ) -> Result<Link, KeyError> {
+    pub(crate) fn sign(&self, asset: Uuid, ends_unix_s: Option<u64>, now_unix_s: u64) -> Result<Link, KeyError> {
         let expires_unix_s = expiry(self.life_s, ends_unix_s, now_unix_s);
-        let claims = Claims { sub: subject, exp: expires_unix_s, cdniv: 1, cdniuc: container(&self.origin, asset) };
+        let claims = Claims { exp: expires_unix_s, cdniv: 1, cdniuc: container(&self.origin, asset) };
         let token = keys::sign(&self.signer, &claims)?;
-        let path = format!("/~{}/;{TOKEN_PARAMETER}={token}/{asset}/index.m3u8", self.through);
-        Ok(Link { path, expires_unix_s })
+        let mount = format!("/~{}", self.through);
+        let path = format!("{mount}/;{TOKEN_PARAMETER}={token}/{asset}/index.m3u8");
+        Ok(Link { path, mount_bytes: mount.len(), expires_unix_s })
+    }
+}
+
+// === impl Link ===
+
+impl Link {
+    /// The path as who stands behind the name is asked for it.
+    pub(crate) fn below(&self) -> &str {
+        &self.path[self.mount_bytes..]
     }
 }
 

@@ -303,7 +303,7 @@ impl Transrater {
 
 impl TransrateError {
     /// Whether the next try would fail alike: what a stranger's segment does to a process, it does each time.
-    fn is_of_the_segment(&self) -> bool {
+    pub(crate) fn is_of_the_segment(&self) -> bool {
         match self {
             Self::TooLarge { .. } | Self::Unusable { .. } => true,
             Self::Child(error) => match error {

@@ -75,6 +75,22 @@ fn what_was_slow_is_tried_again_after_a_while() {
 }
 
 #[test]
+fn what_was_slow_once_and_is_quick_since_gets_requests_again_soon() {
+    let (mut table, choices) = table(2);
+    // Its first connection took its time; the other one always does.
+    table.began(&name(), &choices[0], ms(60), NOW);
+    let (mut now, mut quick) = (NOW, 0);
+    for _ in 0..400 {
+        let to_first = chosen(&table, now) == [Ok(id(0))];
+        let took = ms(if to_first { 1 } else { 30 });
+        now = now + took;
+        table.began(&name(), &choices[usize::from(!to_first)], took, now);
+        quick += usize::from(to_first);
+    }
+    assert!(quick >= 200, "{quick} of 400 went to the quick one");
+}
+
+#[test]
 fn what_is_overtaken_several_times_in_a_row_hangs_until_it_is_heard() {
     let (mut table, choices) = table(2);
     for _ in 1..LATE_MAX {

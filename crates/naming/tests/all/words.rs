@@ -57,6 +57,17 @@ fn tell(health: &mut Health, Told { word, began, ended }: Told) {
 // === impl Rest ===
 
 impl Rest {
+    /// A failure: a further one in a row, or one of those that began with the last, which shows that it lasts.
+    fn failed(&mut self, told: Told) {
+        if told.began < self.newest && self.times > 0 && self.until <= told.ended {
+            let Self { times, newest, .. } = *self;
+            self.again(Told { began: newest, ..told }, (REST_MIN, REST_MAX), 2, 0);
+            (self.times, self.newest) = (times, newest);
+        } else {
+            self.again(told, (REST_MIN, REST_MAX), 1, 0);
+        }
+    }
+
     /// A further one in a row, which begins with number `first`.
     fn again(&mut self, told: Told, (least, most): (Duration, Duration), first: u32, step: u32) {
         if told.began < self.newest || self.until > told.ended {
@@ -82,7 +93,7 @@ fn model(history: &[Told], later: u64) -> [Standing; 2] {
     let (mut rest, mut writes, mut full_until, mut pardoned) = (Rest::default(), Rest::default(), 0, 0);
     for told in history {
         match told.word {
-            Word::Failed => rest.again(*told, (REST_MIN, REST_MAX), 1, 0),
+            Word::Failed => rest.failed(*told),
             Word::Succeeded => rest.ended(*told, false),
             Word::NoRoom(s) if told.began >= pardoned => {
                 full_until = full_until.max(told.ended + s.clamp(1, 30) * 1000)
@@ -165,6 +176,23 @@ proptest! {
 }
 
 #[test]
+fn whoever_fails_slowly_rests_most_of_the_time() {
+    // Each request that gets through to it takes three seconds to fail, and fifty come in a second.
+    let (mut health, mut under_way, mut sent) = (Health::default(), std::collections::VecDeque::new(), 0);
+    for now in (0..60_000).step_by(20) {
+        while under_way.front().is_some_and(|began| began + 3000 <= now) {
+            let began = under_way.pop_front().unwrap();
+            tell(&mut health, Told { word: Word::Failed, began, ended: now });
+        }
+        if !health.rests(at(now)) {
+            under_way.push_back(now);
+            sent += 1;
+        }
+    }
+    assert!(sent <= 1500, "{sent} of 3,000 went to somebody who answers nobody");
+}
+
+#[test]
 fn uploads_that_end_one_after_the_other_on_a_full_disk_lengthen_no_rest() {
     let mut health = Health::default();
     let refused = |health: &mut Health, began, ended| {
@@ -217,6 +245,17 @@ fn one_that_is_written_down_is_asked_before_anybody_needs_it_and_when_nothing_is
 }
 
 #[test]
+fn one_that_was_well_is_asked_once_more_before_it_gets_nothing() {
+    let mut health = Health::default();
+    health.probed(Some(Duration::from_millis(1)), at(0), at(1));
+    health.probed(None, at(5001), at(5501));
+    assert_eq!((health.standing(Demand::Read, at(5501)), health.answers()), (Standing::Fit, Some(true)));
+    assert!(health.is_probe_due(Some(5 * SECOND), at(5701)), "soon");
+    health.probed(None, at(5701), at(6201));
+    assert_eq!((health.standing(Demand::Read, at(6201)), health.answers()), (Standing::Resting, Some(false)));
+}
+
+#[test]
 fn one_that_does_not_answer_gets_nothing_and_is_asked_less_and_less_often_but_as_often_as_all() {
     let every = 5 * SECOND;
     let (mut health, mut now, mut pauses) = (Health::default(), 0, Vec::new());
@@ -235,4 +274,17 @@ fn one_that_does_not_answer_gets_nothing_and_is_asked_less_and_less_often_but_as
     health.began(Duration::from_millis(9), at(now + 10));
     health.probed(None, at(now + 5), at(now + 505));
     assert_eq!(health.answers(), Some(true));
+}
+
+#[test]
+fn what_was_given_up_and_what_was_probed_is_no_answer() {
+    let mut health = Health::default();
+    health.began(Duration::from_millis(2), at(10));
+    for _ in 0..10 {
+        health.overtaken(Duration::from_millis(50), at(20));
+    }
+    health.probed(Some(Duration::from_millis(1)), at(30), at(31));
+    assert_eq!((health.served(), health.is_suspect()), (1, false));
+    health.answered(Duration::from_millis(2), at(40));
+    assert_eq!(health.served(), 2);
 }

@@ -201,7 +201,7 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         open: health.open(),
-        answers: health.latency().seen(),
+        answers: health.served(),
         latency_us: health.latency().mean().map(micros),
         cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }

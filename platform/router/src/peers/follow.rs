@@ -36,6 +36,8 @@ pub(crate) struct Follower {
     registry: Registry,
     patience: Patience,
     replica: Replica<Place>,
+    /// The start of its router that was last heard of.
+    incarnation: Option<u64>,
 }
 
 /// Why a conversation with a peer ended.
@@ -83,7 +85,7 @@ impl Follower {
             error: None,
         };
         peers.followed().insert(site.clone(), followed);
-        Self { site, client, peers, registry, patience, replica: Replica::new(limit) }
+        Self { site, client, peers, registry, patience, replica: Replica::new(limit), incarnation: None }
     }
 
     /// Listens until `stop`, or until `end`: then its site is not there any more.
@@ -155,7 +157,13 @@ impl Follower {
 
     fn take(&mut self, line: Line) -> Result<(), Ended> {
         match self.replica.apply(message(line)?) {
-            Applied::Newer(changes) => self.registry.learn(&self.site, changes),
+            Applied::Newer(changes) => {
+                let incarnation = self.replica.stamp().map(|stamp| stamp.incarnation);
+                if std::mem::replace(&mut self.incarnation, incarnation) != incarnation {
+                    self.registry.another_began();
+                }
+                self.registry.learn(&self.site, changes);
+            }
             Applied::Old => {}
             Applied::Gap => return Err(Ended::Gap),
             Applied::TooMany { limit } => return Err(Ended::TooMany { limit }),

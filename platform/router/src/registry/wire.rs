@@ -21,7 +21,8 @@ pub(super) fn learned(place: &Place) -> Lease {
     Lease { address, generation, ttl: Duration::MAX, terms, state: inner(state) }
 }
 
-pub(super) fn endpoint(site: &Label, held: &Held<'_>, now: Moment) -> Endpoint {
+/// An endpoint as callers see it; `began` is when the newest of the routers did.
+pub(super) fn endpoint(site: &Label, held: &Held<'_>, now: Moment, began: Moment) -> Endpoint {
     let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Endpoint {
         name: held.name.to_string(),
@@ -40,7 +41,7 @@ pub(super) fn endpoint(site: &Label, held: &Held<'_>, now: Moment) -> Endpoint {
             Some(true) => Presence::Answers,
             Some(false) => Presence::Silent,
         }),
-        router_up_ms: Some(ms(now.0)),
+        router_up_ms: Some(ms(now.0.saturating_sub(began.0))),
         router_time_unix_ms: ms(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
     }
 }

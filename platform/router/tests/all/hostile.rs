@@ -147,9 +147,9 @@ async fn frames_that_never_end_take_no_memory_and_nobody_s_turn() {
         most = most.max(resident_bytes(router.id().unwrap()));
     };
     println!("{taken} bytes of frames, {asked} others answered, {before} bytes of memory before, {most} at most");
-    assert!(asked > 10 && taken > 0, "{asked} answered meanwhile, {taken} bytes taken");
+    assert!(asked > 0 && taken > 0, "{asked} answered meanwhile, {taken} bytes taken");
     // Streams and heads that may be open at once by the configuration, for as many connections.
-    assert!(most - before <= 160 * MIB, "{before} bytes before, {most} at most");
+    assert!(most - before <= 40 * MIB, "{before} bytes before, {most} at most");
     ask(0).await;
 }
 

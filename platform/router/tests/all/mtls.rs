@@ -179,12 +179,13 @@ async fn what_a_part_s_token_allows_is_added_to_what_its_certificate_does() {
     let keys = realm.folder.join("keys");
     flame_service_host::keys::ensure(&keys).unwrap();
     let router = realm.router(|config| config.host.auth.keys = Some(keys.clone())).await;
-    let token = |scope: &str, names: Option<&[&str]>| {
+    let of_tenant = |tenant: &str, scope: &str, names: Option<&[&str]>| {
         let life = Duration::from_secs(600);
-        let grant = Grant { subject: "part".into(), tenant: "default".into(), scope: scope.into(), life };
+        let grant = Grant { subject: "part".into(), tenant: tenant.into(), scope: scope.into(), life };
         let names = names.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         flame_service_host::keys::issue_confined(&keys, &grant, names).unwrap().0
     };
+    let token = |scope: &str, names: Option<&[&str]>| of_tenant("default", scope, names);
     let place = Registration { tls: true, ..Registration::new("127.0.0.1:9".parse().unwrap(), 1, 60_000) };
     let part = |site: &str, token: Option<String>| {
         let current = realm.member(Role::Service, site, &["conductor", "own.main.acme"]);
@@ -203,8 +204,15 @@ async fn what_a_part_s_token_allows_is_added_to_what_its_certificate_does() {
     assert_eq!(status(admin.drain("media", "e1").await).0, 200);
     // Wherever the certificate is not of this site, and where the token is none, it adds nothing.
     assert_eq!(register(&part("cloud", Some(token("service admin", None))), "cache").await, 403);
-    assert_eq!(register(&part("local", Some("rubbish".to_owned())), "cache").await, 403);
-    assert_eq!(register(&part("local", Some("rubbish".to_owned())), "conductor").await, 200);
+    // Whoever shows one that is not good, or not any more, is told so.
+    assert_eq!(register(&part("local", Some("rubbish".to_owned())), "conductor").await, 401);
+    // What a tenant's token may for that tenant, no certificate makes it able to do for others.
+    let tenant = part("local", Some(of_tenant("acme", "read write admin", None)));
+    for (acting_for, name) in [("acme", "cache.main.acme"), ("victim", "media.main.victim"), ("default", "cache")] {
+        assert_eq!(register(&tenant.for_tenant(acting_for), name).await, 403, "{name}");
+    }
+    assert_eq!(status(tenant.drain("media", "e1").await).0, 403);
+    assert_eq!(register(&tenant, "conductor").await, 200);
     // Of a router's connection it is the word of whoever asks through it.
     let current = realm.member(Role::Router, "local", &[]);
     let expected = current.client_expecting(&dns_of_router(&"local".parse().unwrap())).unwrap();

@@ -113,7 +113,7 @@ fn refused(whip: &whip::Door, error: &WhipError) -> Failure {
         WhipError::Key(KeyError::NoWay | KeyError::NotAsked(_))
         | WhipError::Full { .. }
         | WhipError::Crowded { .. }
-        | WhipError::Busy
-        | WhipError::Stopping => Failure::unavailable_alone(detail, RETRY_AFTER_S),
+        | WhipError::Busy => Failure::unavailable_alone(detail, RETRY_AFTER_S),
+        WhipError::Stopping => Failure::unavailable(detail, RETRY_AFTER_S),
     }
 }

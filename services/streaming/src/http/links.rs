@@ -36,7 +36,7 @@ pub(super) async fn sign(
         return Err(Failure::not_found(format_args!("asset {asset}")));
     }
     let links = state.links.as_ref().ok_or_else(not_here)?;
-    let link = links.sign(asset, &caller.subject, caller.ends_unix_s, unix_seconds());
+    let link = links.sign(asset, caller.ends_unix_s, unix_seconds());
     let link = link.map_err(|error| Failure::internal(&error))?;
     let expires_at = i64::try_from(link.expires_unix_s).ok();
     let expires_at = expires_at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

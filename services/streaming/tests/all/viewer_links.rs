@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::Method;
 use flame_api::metadata::AssetPatch;
 use flame_api::viewers::ViewerLink;
+use flame_service_host::StartError;
 use flame_service_host::config::Span;
 use flame_service_host::keys::{self, Grant};
 use flame_streaming::config::{LinksConfig, ViewersConfig};
@@ -20,7 +21,7 @@ const LIFE_S: u64 = 3600;
 const MEANWHILE_S: i64 = 60;
 
 /// A service that wants tokens of callers, and signs links of viewers unless `signs` says that somebody else does; and two assets that only viewers play.
-async fn world(folder: &Path, signs: bool) -> (World, [Uuid; 2]) {
+async fn world(folder: &Path, signs: bool, origin: Option<&str>) -> (World, [Uuid; 2]) {
     let (callers, viewers) = (folder.join("callers"), folder.join("viewers"));
     keys::ensure(&callers).unwrap();
     keys::ensure(&viewers).unwrap();
@@ -34,7 +35,8 @@ async fn world(folder: &Path, signs: bool) -> (World, [Uuid; 2]) {
         let links = signs.then_some(links);
         let keys = viewers.join("jwks.json");
         config.host.auth.keys = Some(callers);
-        config.viewers = Some(ViewersConfig { keys, origin: None, audience: None, remembered: 10, links });
+        config.viewers =
+            Some(ViewersConfig { keys, origin: origin.map(str::to_owned), audience: None, remembered: 10, links });
         config.catalogue.fresh.0 = Duration::from_millis(1);
     })
     .await;
@@ -82,7 +84,7 @@ async fn link(world: &World, asset: Uuid, bearer: &str) -> (String, i64) {
 #[tokio::test]
 async fn whoever_may_read_an_asset_gets_a_link_that_plays_it_and_nothing_else() {
     let folder = Scratch::new("links");
-    let (world, [asset, other]) = world(folder.path(), true).await;
+    let (world, [asset, other]) = world(folder.path(), true, None).await;
     let reader = caller(folder.path(), "default", "read", 2 * LIFE_S);
     let (path, life_s) = link(&world, asset, &reader).await;
     assert_eq!(world.get(&path).await.status(), 200);
@@ -101,7 +103,7 @@ async fn whoever_may_read_an_asset_gets_a_link_that_plays_it_and_nothing_else() 
 #[tokio::test]
 async fn nobody_else_gets_a_link() {
     let folder = Scratch::new("links");
-    let (world, [asset, _]) = world(folder.path(), true).await;
+    let (world, [asset, _]) = world(folder.path(), true, None).await;
     for (tenant, scope, expected) in [("other", "read", 404), ("default", "write", 403), ("default", "metrics", 403)] {
         let answer = ask(&world, asset, &caller(folder.path(), tenant, scope, 600)).await;
         assert_eq!(answer.status(), expected, "{scope} of {tenant}");
@@ -116,8 +118,24 @@ async fn nobody_else_gets_a_link() {
 #[tokio::test]
 async fn without_a_key_no_link_is_signed() {
     let folder = Scratch::new("links");
-    let (world, [asset, _]) = world(folder.path(), false).await;
+    let (world, [asset, _]) = world(folder.path(), false, None).await;
     let answer = ask(&world, asset, &caller(folder.path(), "default", "read", 600)).await;
     assert_eq!((answer.status().as_u16(), slug(answer).await.as_str()), (409, "not-signed-here"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn links_are_for_what_viewers_of_this_service_ask() {
+    let folder = Scratch::new("links");
+    let (world, [asset, _]) = world(folder.path(), true, Some("https://media.example")).await;
+    let (path, _) = link(&world, asset, &caller(folder.path(), "default", "read", 600)).await;
+    assert_eq!(world.get(&path).await.status(), 200);
+    // A key that nobody here trusts signs links that open nothing: that is said at the start.
+    let other = folder.join("other");
+    keys::ensure(&other).unwrap();
+    let mut config = world.config();
+    config.viewers.as_mut().unwrap().links.as_mut().unwrap().signer = other;
+    let error = flame_streaming::start(config).await.unwrap_err();
+    assert!(matches!(error, StartError::Open { what: "links of viewers", .. }), "{error}");
     world.stop().await;
 }

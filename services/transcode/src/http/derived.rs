@@ -193,8 +193,12 @@ fn failure(error: &Arc<TransrateError>) -> Failure {
         TransrateError::Child(ChildError::TimedOut { .. }) => {
             Failure::unavailable_alone("the segment was not made in time", RETRY_AFTER_S).because(&**error)
         }
-        TransrateError::Child(_) | TransrateError::Scratch(_) => {
+        TransrateError::Child(_) if error.is_of_the_segment() => {
             Failure::unavailable_alone("the segment cannot be made now", RETRY_AFTER_S).because(&**error)
+        }
+        // This instance lacks a program or room: others may have it.
+        TransrateError::Child(_) | TransrateError::Scratch(_) => {
+            Failure::unavailable("no segment can be made here now", RETRY_AFTER_S).because(&**error)
         }
     }
 }

@@ -44,7 +44,7 @@ async fn at_the_edge(network: &Network, origin: &Foreign, address: SocketAddr) {
     let host = HostConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..HostConfig::default() };
     let router = flame_router::start(flame_router::Config { host, ..flame_router::Config::default() }).await.unwrap();
     let url = Url::parse(&format!("http://{}", router.address())).unwrap();
-    let registration = Registration::new(address, 1, 600_000);
+    let registration = Registration::new(address, 1, 60_000);
     Client::new(url.clone(), None).register("origin", "one", &registration).await.unwrap();
     let host = HostConfig { router: Some(url.clone()), ..HostConfig::default() };
     let fronts = vec![FrontConfig::new("cdn", "origin")];
