@@ -376,7 +376,7 @@ mod tests {
         assert!(purges.note(first.clone()).unwrap().is_some());
         // Also a repeat, which is asked for later.
         assert!(purges.note(PurgeEntry { at_unix_ms: 7, ..first.clone() }).unwrap().is_none(), "it is known");
-        assert_eq!(purges.since(UnixMs(0)), [first.clone()], "and stands there once, as it was");
+        assert_eq!(purges.since(UnixMs(0)), std::slice::from_ref(&first), "and stands there once, as it was");
         let other = PurgeEntry { id: first.id, ..entry(5, "/z") };
         assert!(matches!(purges.note(other), Err(PurgeError::Taken(id)) if id == first.id), "it would not be done");
         for at in 0..u64::try_from(REMEMBERED).unwrap() {
