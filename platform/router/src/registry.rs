@@ -124,9 +124,10 @@ impl Registry {
 
     /// Endpoints of all sites.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        let now = self.now();
+        let (atlas, now) = (self.atlas(), self.now());
+        // Under the lock: whoever does not find those of a router that began anew has to find that it did.
         let began = self.newest_began();
-        self.atlas().held(now).map(|(site, held)| wire::endpoint(site, &held, now, began)).collect()
+        atlas.held(now).map(|(site, held)| wire::endpoint(site, &held, now, began)).collect()
     }
 
     /// Looks at all endpoints, with their sites.

@@ -168,8 +168,9 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       clearInterval(pacing);
       element.removeEventListener('waiting', waits);
       element.removeEventListener('playing', plays);
-      // Before it is taken away, and its time with it. One that never began leaves what was there before.
-      if (last.began) left.current = { at_s: element.ended ? 0 : element.currentTime, paused: element.paused && !element.ended, began: true };
+      // Before it is taken away, and its time with it. One that never began leaves what was there before. What has ended stands paused, and at
+      // its beginning then: a link that is renewed is nobody's wish to see it again.
+      if (last.began) left.current = { at_s: element.ended ? 0 : element.currentTime, paused: element.paused, began: true };
       hls.current?.destroy();
       hls.current = null;
     };

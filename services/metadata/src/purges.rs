@@ -14,8 +14,7 @@ use std::time::Duration;
 use flame_api::Client;
 use flame_api::vcdn::{Purge, Purged};
 use flame_service_host::problem::chain;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::deletions::{rest, retry_after, until};
@@ -38,7 +37,9 @@ enum Outcome {
 
 /// Asks for purges until `stop`.
 pub(crate) async fn work_off(store: Store, client: Client, stop: CancellationToken) {
-    let mut telling = FuturesUnordered::new();
+    // Each goes on by itself: one that holds a transaction, or a place in the queue for one, while nobody polls it keeps all others from the
+    // database, this loop too.
+    let mut telling = JoinSet::new();
     let mut under_way: HashMap<i64, Turn> = HashMap::new();
     loop {
         let due = tokio::select! {
@@ -48,12 +49,13 @@ pub(crate) async fn work_off(store: Store, client: Client, stop: CancellationTok
         let pause = due.map(|(purges, pause)| {
             for purge in purges {
                 under_way.insert(purge.seq, purge.turn());
-                telling.push(tell(store.clone(), client.clone(), purge));
+                telling.spawn(tell(store.clone(), client.clone(), purge));
             }
             pause
         });
         let noted = tokio::select! {
-            Some((seq, noted)) = telling.next() => {
+            Some(told) = telling.join_next() => {
+                let (seq, noted) = ended(told);
                 under_way.remove(&seq);
                 noted
             }
@@ -62,13 +64,21 @@ pub(crate) async fn work_off(store: Store, client: Client, stop: CancellationTok
             () = stop.cancelled() => return,
         };
         if let Err(error) = noted {
-            // What else is under way waits, too: it could not be noted either.
             tokio::select! {
                 () = rest("purges", Err(error)) => {}
                 () = stop.cancelled() => return,
             }
+            // What else could not be noted meanwhile is due still, and needs no rest of its own.
+            while let Some(told) = telling.try_join_next() {
+                under_way.remove(&ended(told).0);
+            }
         }
     }
+}
+
+/// What a telling came to; its panic goes on here.
+fn ended<T>(told: Result<T, JoinError>) -> T {
+    told.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// How many are told at a time. A purge lasts for up to four seconds while a surrogate does not answer: a thousand are told in two minutes.

@@ -22,6 +22,8 @@ const FILM_BYTES: usize = 48 << 20;
 async fn view(world: Arc<World>, size: usize, every_ms: u64, is_over: Arc<AtomicBool>, answers: Arc<AtomicUsize>) {
     let whole: Arc<[u8]> = bytes(size).into();
     let (mut ticks, mut requests) = (tokio::time::interval(Duration::from_millis(every_ms)), JoinSet::new());
+    // A machine that was late is not made to catch up: that would be another load than the one that is said.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !is_over.load(Ordering::SeqCst) {
         ticks.tick().await;
         let (world, whole, answers) = (Arc::clone(&world), Arc::clone(&whole), Arc::clone(&answers));
