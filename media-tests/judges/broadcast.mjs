@@ -95,7 +95,7 @@ try {
   const box = page.locator('li.panel', { has: page.locator('h3', { hasText: 'Tonight' }) });
   // Who looks at something else meanwhile is still told the key, and another one when it is asked for.
   await page.getByRole('link', { name: 'Library' }).click();
-  await page.getByRole('link', { name: 'Live' }).click();
+  await page.getByRole('link', { name: 'Live', exact: true }).click();
   const keyed = async () => (await page.locator('.addresses div', { has: page.locator('dt', { hasText: 'OBS: stream key' }) }).locator('code').textContent({ timeout: PATIENCE_MS }));
   const keys = [await keyed()];
   const states = [await box.locator('.tag').textContent({ timeout: PATIENCE_MS })];

@@ -169,7 +169,7 @@ async function moments(page) {
   await page.getByRole('button', { name: 'Trace' }).click();
   const trace = await page.locator('.trace li').allTextContents();
   found.push(...await looked(page, 'what plays, traced'));
-  await page.getByRole('link', { name: 'Live' }).click();
+  await page.getByRole('link', { name: 'Live', exact: true }).click();
   await page.getByLabel('Title', { exact: true }).fill('For the eyes of axe');
   await page.getByRole('button', { name: 'Make a channel' }).click();
   await page.locator('.addresses').waitFor({ timeout: PATIENCE_MS });

@@ -97,7 +97,7 @@ try {
   await second.getByLabel('Files').setInputFiles(files);
   const goes_on = Date.now() + PATIENCE_MS;
   while (sent.begun < 3 && Date.now() < goes_on) await second.waitForTimeout(50);
-  await second.getByRole('link', { name: 'Live' }).click();
+  await second.getByRole('link', { name: 'Live', exact: true }).click();
   await second.locator('.dock video').waitFor({ timeout: PATIENCE_MS });
   await second.getByRole('button', { name: 'Sign out' }).click();
   await second.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
@@ -116,7 +116,7 @@ try {
   await second.goto(values.other);
   await second.locator('.who').waitFor({ timeout: PATIENCE_MS });
   await second.getByText('Nothing yet').waitFor({ timeout: PATIENCE_MS }).catch(() => {});
-  await second.getByRole('link', { name: 'Live' }).click();
+  await second.getByRole('link', { name: 'Live', exact: true }).click();
   await second.getByRole('heading', { name: 'Live channels' }).waitFor({ timeout: PATIENCE_MS });
   const next = {
     who: await second.evaluate(() => document.querySelector('.who').firstChild.textContent), playing: await second.locator('video, #playing').count(),

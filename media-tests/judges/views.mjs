@@ -1,9 +1,9 @@
 // Uses views of the portal in headless Chromium as a person would, and prints one line of JSON: what was seen.
 //
-//   node views.mjs URL --asset ASSET --recording ASSET [--pictures FOLDER]
+//   node views.mjs URL --asset ASSET --long ASSET --recording ASSET [--pictures FOLDER]
 //
 // URL: the router. ASSET: is conditioned and has chapters; recording's: has marks. Both are played, and chapters are gone to. On the first one another
-// chain is run and compared with the first, and a third job is cancelled; it is measured, and its plots are saved and linked to. Runs of
+// chain is run and compared with the first; on the long one a job is cancelled; the first is measured, and its plots are saved and linked to. Runs of
 // suites are looked at. Then all commands that the views show are gathered. --pictures: saves views at three widths, dark and light.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
@@ -17,10 +17,10 @@ const PATIENCE_MS = 20000;
 const CONDITIONING_MS = 60000;
 const WIDTHS = [390, 900, 1600];
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
-  asset: { type: 'string' }, recording: { type: 'string' }, pictures: { type: 'string' },
+  asset: { type: 'string' }, long: { type: 'string' }, recording: { type: 'string' }, pictures: { type: 'string' },
 } });
-if (!url || !values.asset || !values.recording) {
-  console.error('usage: views.mjs URL --asset ASSET --recording ASSET [--pictures FOLDER]');
+if (!url || !values.asset || !values.long || !values.recording) {
+  console.error('usage: views.mjs URL --asset ASSET --long ASSET --recording ASSET [--pictures FOLDER]');
   process.exit(2);
 }
 
@@ -43,8 +43,8 @@ async function chapters(page, asset) {
   return { texts, at_s, named, said, ticks: await page.locator('.scrubber .tick').count() };
 }
 
-// Runs another chain on the asset, compares both jobs, begins a third and cancels it.
-async function compared(page, asset) {
+// Runs another chain on the asset, compares both jobs, begins two on a longer one and cancels the second.
+async function compared(page, asset, long) {
   await page.goto(`${url}/#/asset/${asset}`);
   await page.getByRole('link', { name: 'Compare chains' }).click({ timeout: PATIENCE_MS });
   const start = async (chain) => {
@@ -65,8 +65,12 @@ async function compared(page, asset) {
   const heads = await page.locator('.compared thead th').allTextContents();
   const address = page.url();
   if (values.pictures) await page.screenshot({ path: `${values.pictures}/compared.png`, fullPage: true });
+  // Of a longer one, two: what waits behind the other cannot be over before it is cancelled.
+  await page.goto(`${url}/#/chains/${long}`);
+  await start('proxy');
   await start('ladder');
-  await page.locator('.pair').getByRole('button', { name: 'Cancel' }).click({ timeout: PATIENCE_MS });
+  await page.locator('.pair > :nth-child(2)', { has: page.locator('b', { hasText: /^ladder$/ }) })
+    .getByRole('button', { name: 'Cancel' }).click({ timeout: PATIENCE_MS });
   await right('ladder', 'cancelled');
   const lost = page.getByText('not among the last');
   const missed = await lost.count();
@@ -203,7 +207,7 @@ try {
   page.on('pageerror', (error) => errors.push(error.message));
   const named = await chapters(page, values.asset);
   const marked = await chapters(page, values.recording);
-  const compare = await compared(page, values.asset);
+  const compare = await compared(page, values.asset, values.long);
   const quality = await measured(page, values.asset);
   const suite = await suites(page);
   const plots = await platform(page);

@@ -196,6 +196,9 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     let ingested =
         bundle.json(&["ingest", clip.to_str().expect("it is UTF-8"), "--title", "Chapters", "--chain", "ladder"]);
     let asset = ingested[0]["id"].as_str().expect("an identifier").to_owned();
+    let film = clips::recipe("synthetic").seconds(60.0).make();
+    let film = bundle.json(&["ingest", film.to_str().expect("it is UTF-8"), "--title", "A minute", "--chain", "none"]);
+    let long = film[0]["id"].as_str().expect("an identifier").to_owned();
     let parts = json!([{ "name": "Begin", "startOffset": 0 }, { "name": "Middle", "startOffset": 1.5 }, { "name": "End", "startOffset": 3 }]);
     let edited = bundle.json(&["asset", "edit", &asset, "--set", &format!("hasPart={parts}")]);
     assert_eq!(edited["id"], asset.as_str(), "{edited:#}");
@@ -207,7 +210,7 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     assert_eq!([tested(&bundle, &folder, "a.mp4"), tested(&bundle, &folder, "b.mp4")], [Some(0), Some(1)]);
 
     let mut arguments = vec![bundle.router().to_owned()];
-    for (name, value) in [("--asset", &asset), ("--recording", &recording)] {
+    for (name, value) in [("--asset", &asset), ("--long", &long), ("--recording", &recording)] {
         arguments.extend([name.to_owned(), value.clone()]);
     }
     arguments.extend(browser::pictures());
