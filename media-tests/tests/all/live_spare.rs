@@ -116,9 +116,11 @@ async fn a_killed_origin_is_followed_by_its_spare_and_viewers_go_on() {
     let [rtmp] = ports::free_tcp();
     apart.set("ingest", "FLAME_INGEST__RTMP__LISTEN", &format!("127.0.0.1:{rtmp}"));
     apart.set("streaming", "FLAME_STREAMING__LIVE__LEASE", &format!("{LEASE_MS}ms"));
-    for part in ["router", "metadata", "ingest", "streaming"] {
+    for part in ["router", "metadata", "ingest"] {
         apart.start(part);
     }
+    apart.stands("ingest").await;
+    apart.start("streaming");
     let created: Value = eventually(DEADLINE, || async {
         let made = apart.flame(&["channel", "create", "Spare", "--json"]);
         serde_json::from_slice(&made.stdout).map_err(|_| format!("{}", String::from_utf8_lossy(&made.stderr)))

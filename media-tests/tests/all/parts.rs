@@ -167,6 +167,18 @@ impl Apart {
     }
 
     /// Waits until every part is registered, and says that it is ready.
+    /// Waits until somebody stands behind `name`. Who opens what is in the object store at its start, as streaming does, comes after ingest,
+    /// which brings it here; elsewhere it is started again until it is there.
+    pub async fn stands(&self, name: &str) {
+        eventually(PATIENCE, || async {
+            let asked = self.flame(&["endpoint", "list", "--json"]);
+            let listed = String::from_utf8_lossy(&asked.stdout).into_owned();
+            let is_there = listed.contains(&format!("\"{name}.main\""));
+            if is_there { Ok(()) } else { Err(format!("{listed}\n{}", self.logs())) }
+        })
+        .await;
+    }
+
     pub async fn ready(&self) {
         eventually(PATIENCE, || async {
             let asked = self.flame(&["health"]);
