@@ -22,8 +22,6 @@ pub struct Apart {
     scratch: Scratch,
     /// Where people reach the router.
     router: u16,
-    /// Where parts do.
-    among_parts: u16,
     /// A person's token.
     token: String,
     /// What each part is started with.
@@ -87,7 +85,7 @@ impl Apart {
             }
             settings.insert(part.to_owned(), set);
         }
-        Self { scratch, router, among_parts, token, settings, running: BTreeMap::new() }
+        Self { scratch, router, token, settings, running: BTreeMap::new() }
     }
 
     /// All parts, by name.
@@ -98,11 +96,6 @@ impl Apart {
     /// Something in the folder that `flame parts` made.
     pub fn file(&self, path: &str) -> PathBuf {
         self.scratch.join("parts").join(path)
-    }
-
-    /// Where parts reach the router.
-    pub fn among_parts(&self) -> u16 {
-        self.among_parts
     }
 
     /// The program of a part, with its settings.
