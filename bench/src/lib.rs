@@ -19,6 +19,7 @@ pub mod load;
 pub mod machine;
 pub mod multicast;
 pub mod nginx;
+pub mod paced;
 pub mod peer;
 pub mod portal;
 pub mod process;
