@@ -56,7 +56,10 @@ fn untold(purged: &Purged) -> Option<String> {
     if !purged.unreached.is_empty() {
         said.push(format!("not reached: {}; they catch up when they are back", purged.unreached.join(", ")));
     }
-    if !purged.all_known {
+    if !purged.unheard_sites.is_empty() {
+        let sites = purged.unheard_sites.join(", ");
+        said.push(format!("not known which surrogates stand at {sites}: the router hears none from there"));
+    } else if !purged.all_known {
         let unknown = "not known who else there is: the router does not list the surrogates, or has only just begun to; those \
                        that it does not know yet serve what was purged until they ask for purges, every 10 s by default";
         said.push(unknown.to_owned());

@@ -49,10 +49,14 @@ pub struct Purged {
     pub peers: Vec<String>,
     /// Other surrogates that could not be told; they ask when they are back.
     pub unreached: Vec<String>,
-    /// Whether these are all others. Not where the router does not list them, or lists them for too short a time to know
-    /// all (`alone_after`): those that it does not know go on serving what was purged until they ask (`purges_every`).
+    /// Whether these are all others. Not where the router does not list them, lists them for too short a time to know
+    /// all (`alone_after`), or does not hear another site's: those that it does not know go on serving what was purged until they ask
+    /// (`purges_every`).
     #[serde(default)]
     pub all_known: bool,
+    /// Sites of the site file whose router is not heard now, or never was: nobody knows which surrogates stand there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard_sites: Vec<String>,
 }
 
 /// Body of `POST /warm`: what is to be fetched before anybody asks.

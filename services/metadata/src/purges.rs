@@ -1,7 +1,7 @@
 //! Telling surrogates what is no longer there: they keep what never changes for a year, and nobody asks them about it.
 //!
 //! Noted with the deletion, in one transaction; told by name, through the router, until it is done. One surrogate tells the
-//! others; it says whom it did not reach, and whether it knows of all. Those ask by themselves when they can, but what they ask lies
+//! others; it says whom it did not reach, and whether it knows of all, also at sites whose router is not heard. Those ask by themselves when they can, but what they ask lies
 //! with those that were told, who may be gone by then: so it is told again until nobody is left out, or for [`REPEATS_MAX`] times.
 //! A repeat bears the same identifier, so whoever has done it does nothing, and holds it once. Attempts by which nobody was told do not count.
 //!
@@ -152,10 +152,15 @@ async fn note(store: &Store, due: &DuePurge, purged: &Purged) -> StoreResult<()>
 
 /// What became of a purge, where this is the time number `partly` (from 1) that some were told.
 fn outcome(purged: &Purged, partly: i64) -> Outcome {
-    let reason = match (purged.unreached.as_slice(), purged.all_known) {
-        ([], true) => return Outcome::Done,
-        ([], false) => "the router does not know all surrogates yet".to_owned(),
-        (unreached, _) => format!("not reached: {}", unreached.join(", ")),
+    let Purged { unreached, unheard_sites, all_known, .. } = purged;
+    let reason = match (unreached.as_slice(), unheard_sites.as_slice()) {
+        ([], []) if *all_known => return Outcome::Done,
+        ([], []) => "the router does not know all surrogates yet".to_owned(),
+        ([], sites) => format!("no router is heard of {}", sites.join(", ")),
+        (unreached, []) => format!("not reached: {}", unreached.join(", ")),
+        (unreached, sites) => {
+            format!("not reached: {}; no router is heard of {}", unreached.join(", "), sites.join(", "))
+        }
     };
     if partly < REPEATS_MAX { Outcome::Again(reason) } else { Outcome::GivenUp(reason) }
 }
@@ -174,10 +179,13 @@ mod tests {
             peers: Vec::new(),
             unreached: unreached.iter().map(|one| (*one).to_owned()).collect(),
             all_known,
+            unheard_sites: Vec::new(),
         };
         assert_eq!(outcome(&purged(&[], true), 1), Outcome::Done);
         assert_eq!(outcome(&purged(&[], true), REPEATS_MAX), Outcome::Done);
-        for left_out in [purged(&[], false), purged(&["192.0.2.7:7060"], true), purged(&["192.0.2.7:7060"], false)] {
+        let unheard = |purged: Purged| Purged { unheard_sites: vec!["edge".to_owned()], ..purged };
+        let left_out = [purged(&[], false), purged(&["192.0.2.7:7060"], true), purged(&["192.0.2.7:7060"], false)];
+        for left_out in left_out.into_iter().chain([unheard(purged(&[], false))]) {
             for partly in 1..REPEATS_MAX {
                 assert!(matches!(outcome(&left_out, partly), Outcome::Again(_)), "{partly}");
             }
@@ -185,6 +193,8 @@ mod tests {
         }
         let reason = "not reached: 192.0.2.7:7060".to_owned();
         assert_eq!(outcome(&purged(&["192.0.2.7:7060"], true), 1), Outcome::Again(reason));
+        let reason = "no router is heard of edge".to_owned();
+        assert_eq!(outcome(&unheard(purged(&[], false)), 1), Outcome::Again(reason));
         // A router forgets those of a site that it does not hear within an hour.
         let spent: Duration = (1..REPEATS_MAX).map(retry_after).sum();
         assert!(spent >= Duration::from_secs(3600) && spent <= Duration::from_secs(2 * 3600), "{spent:?}");

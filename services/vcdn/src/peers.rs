@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderValue, StatusCode, header};
 use flame_api::Client;
 use flame_api::client::Transport;
+use flame_api::peers::PeerState;
 use flame_api::vcdn::PurgeEntry;
 use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
@@ -57,6 +58,8 @@ pub(crate) struct Told {
     pub(crate) unreached: Vec<String>,
     /// Whether there are certainly no others.
     pub(crate) all_known: bool,
+    /// Sites of which nobody knows who stands there.
+    pub(crate) unheard_sites: Vec<String>,
 }
 
 /// Finds and asks the other surrogates.
@@ -142,11 +145,30 @@ impl Peers {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sites whose router the own one does not hear now: it may never have heard who stands there, and does not hear who comes. `None`
+    /// where it does not say.
+    async fn unheard_sites(&self) -> Option<Vec<String>> {
+        match self.client.peers().await {
+            Ok(page) => {
+                let unheard = page.items.into_iter().filter(|peer| peer.state != PeerState::Connected);
+                Some(unheard.map(|peer| peer.site).collect())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the router does not say which other sites it hears");
+                None
+            }
+        }
+    }
+
     /// Tells all others of a purge.
     pub(crate) async fn tell(&self, entry: &PurgeEntry) -> Told {
+        // Before the list: a site that is heard in between is in it, and counts as not heard; never the other way round.
+        let unheard = self.unheard_sites().await;
         let around = self.around().await;
-        // A router that does not answer, or has just started, does not name those who still serve what is purged here.
-        let all_known = around.as_ref().is_some_and(|around| around.is_complete);
+        // A router that does not answer, has just started, or does not hear another, does not name those who still serve what is purged here.
+        let all_known =
+            around.as_ref().is_some_and(|around| around.is_complete) && unheard.as_ref().is_some_and(Vec::is_empty);
+        let unheard_sites = unheard.unwrap_or_default();
         let others = around.map(|around| around.others).unwrap_or_default();
         let told = others.into_iter().map(|(address, tls)| async move {
             let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
@@ -163,7 +185,7 @@ impl Peers {
                 }
             }
         }
-        Told { done, unreached, all_known }
+        Told { done, unreached, all_known, unheard_sites }
     }
 
     /// The logs of the others that have changed since they were done, and whether those are all.

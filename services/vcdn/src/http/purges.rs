@@ -53,8 +53,8 @@ pub(super) async fn create(
     let id = purge.id.take().unwrap_or_else(Uuid::now_v7);
     let entry = PurgeEntry { id, at_unix_ms: UnixMs::now().0, purge };
     let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
-    let Told { done: peers, unreached, all_known } = surrogate.peers.tell(&entry).await;
-    Ok(Json(Purged { id: entry.id, objects, peers, unreached, all_known }))
+    let Told { done: peers, unreached, all_known, unheard_sites } = surrogate.peers.tell(&entry).await;
+    Ok(Json(Purged { id: entry.id, objects, peers, unreached, all_known, unheard_sites }))
 }
 
 /// A purge that another surrogate tells of. Told twice, it is done once.
