@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flame_test_kit::{clips, wait_for};
+use flame_test_kit::{clips, eventually, repository, wait_for};
 
 use crate::world::{World, flame};
 
@@ -75,4 +75,49 @@ fn surrogates_are_warmed_looked_at_and_purged() {
     }
     let away = flame(&["edge", "stats", "--router", "http://127.0.0.1:9"]);
     assert_eq!(away.status, 3, "{}", away.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_surrogate_that_a_template_started_forgets_what_is_deleted_and_is_looked_at_by_its_name() {
+    let world = World::up();
+    let clip = clips::recipe("synthetic").seconds(4.0).size(320, 240).make();
+    let ids = ["one", "two"].map(|title| {
+        let ingested = world.json(&["ingest", clip.to_str().unwrap(), "--chain", "none", "--title", title]);
+        ingested[0]["id"].as_str().unwrap().to_owned()
+    });
+    let template = repository().join("templates/services/vod/template.yaml");
+    let _ = world.json(&["template", "deploy", template.to_str().unwrap(), "--wait"]);
+    let url = |id: &str| format!("{}/~edge.vod-main/{id}/index.m3u8", world.router);
+    let way = async |id: &str| {
+        let answer = reqwest::get(url(id)).await.map_err(|error| error.to_string())?;
+        let way = answer.headers().get("cache-status").map(|way| way.to_str().unwrap().to_owned());
+        way.ok_or_else(|| format!("{}, without a Cache-Status", answer.status()))
+    };
+    let is = async |id: &str, wanted: &str| {
+        eventually(PATIENCE, || async {
+            let way = way(id).await?;
+            if way.contains(wanted) { Ok(()) } else { Err(way) }
+        })
+        .await;
+    };
+    for id in &ids {
+        is(id, "; hit").await;
+    }
+    let via = ["--via", "vcdn-edge.vod-main"];
+    let stats = world.json(&[&["edge", "stats"][..], &via].concat());
+    assert_eq!(stats["names"], serde_json::json!(["edge.vod-main"]), "{stats:#}");
+    // The catalogue has it told by its group, under whatever name it is served.
+    assert_eq!(world.flame(&["asset", "delete", &ids[0]]).status, 0, "{}", world.log());
+    is(&ids[0], "fwd=").await;
+    is(&ids[1], "; hit").await;
+    // By hand, from the surrogate of the bundle and from this one.
+    for arguments in
+        [&["edge", "purge", "--name", "*"][..], &["edge", "purge", "--name", "edge.vod-main", via[0], via[1]]]
+    {
+        is(&ids[1], "; hit").await;
+        let ran = world.flame(&[arguments, &["--prefix", &format!("/{}/", ids[1])]].concat());
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(!told.contains("not reached"), "{told}");
+        assert!(way(&ids[1]).await.unwrap().contains("fwd="), "{arguments:?}: {told}");
+    }
 }

@@ -8,11 +8,12 @@
 //! A surrogate that does not answer makes each telling last for seconds. So many are told at a time, and repeats have places of their own:
 //! what nobody was told of yet never waits for them. A name that is served to nobody needs no telling.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use flame_api::Client;
-use flame_api::vcdn::{Purge, Purged};
+use flame_api::router::{Endpoint, EndpointState};
+use flame_api::vcdn::{self, Purge, Purged};
+use flame_api::{Client, ClientError};
 use flame_service_host::problem::chain;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -113,7 +114,7 @@ fn room(turn: Turn, under_way: &HashMap<i64, Turn>) -> usize {
 async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<()>) {
     let DuePurge { id, tenant, name, tag, .. } = &due;
     let purge = Purge { id: *id, name: name.clone(), tag: Some(tag.clone()), ..Purge::default() };
-    let noted = match client.for_tenant(tenant).purge(&purge).await {
+    let noted = match ask(&client.for_tenant(tenant), &purge).await {
         Ok(purged) => note(&store, &due, &purged).await,
         // No surrogate serves the name to this tenant.
         Err(error) if error.status() == Some(404) && !error.is_unknown_name() => {
@@ -128,6 +129,31 @@ async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<
         }
     };
     (due.seq, noted)
+}
+
+/// Asks a surrogate: the platform's; where there is none, one that a template has started. Not one of another tenant's name: whoever
+/// answers there would be shown what this service is known by.
+async fn ask(client: &Client, purge: &Purge) -> Result<Purged, ClientError> {
+    let unknown = match client.purge(purge).await {
+        Err(error) if error.is_unknown_name() => error,
+        asked => return asked,
+    };
+    for api in apis(client.endpoints().await?.items) {
+        match client.purge_at(&api, purge).await {
+            // It has left meanwhile.
+            Err(error) if error.is_unknown_name() => {}
+            asked => return asked,
+        }
+    }
+    Err(unknown)
+}
+
+/// What the APIs of surrogates are called that templates of the platform's own tenant have started, each once.
+fn apis(endpoints: Vec<Endpoint>) -> BTreeSet<String> {
+    // Without a tenant in it: FUNCTION.INSTANCE.
+    let is_own = |name: &str| vcdn::is_api(name) && name.matches('.').count() < 2;
+    let connected = endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Connected);
+    connected.map(|endpoint| endpoint.name).filter(|name| is_own(name)).collect()
 }
 
 /// Notes what a surrogate has answered.
