@@ -28,7 +28,7 @@ use crate::registry::{Call, Registry};
 
 /// How long one endpoint may take to begin with the rest; twice as long when all were asked and none had it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often endpoints are asked for one rest: each time is paid for.
+/// How often endpoints that take connections are asked for one rest: each time is paid for.
 const ASKED_MAX: usize = 6;
 /// How long the rest of an answer that broke off is looked for; whoever is asked at the end of that may still answer.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -160,12 +160,12 @@ impl Resumable {
                     sleep(AGAIN).await;
                     continue;
                 }
-                asked += 1;
                 let it = (call.site.clone(), call.choice.endpoint.clone());
                 let (head, path) = (self.head(sent), &self.forward.path_and_query);
                 let asked_for = self.resumer.upstream.send(&call, path, &head, Lent::nothing());
                 let answer = match timeout(patience, asked_for).await {
                     Ok(Ok(answer)) => answer,
+                    // However many are gone, one that is there is found.
                     Ok(Err(Unsent::Connect(_))) => {
                         call.failed();
                         refused.push(it);
@@ -174,9 +174,11 @@ impl Resumable {
                     Ok(Err(Unsent::Broken(_))) | Err(_) => {
                         call.failed();
                         tried.push(it);
+                        asked += 1;
                         continue;
                     }
                 };
+                asked += 1;
                 let (mut answer, body) = answer.into_parts();
                 headers::note_unended(&mut answer);
                 let is_ended = answer.extensions.get::<headers::Unended>().is_none();

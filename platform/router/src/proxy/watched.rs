@@ -2,7 +2,8 @@
 //!
 //! An endpoint that breaks off, or goes silent, in the middle of an answer whose rest can be had elsewhere is replaced
 //! without the client noticing; one that was killed is left at once. Where it is only silent, both are listened to: who
-//! sends first goes on; if the silent one breaks off meanwhile, the search for its rest begins where that one ends. If nobody has the rest, the client sees a broken connection and never a clean end.
+//! sends first goes on; if the silent one breaks off meanwhile and nobody else sends, its rest is looked for in earnest. If nobody has the
+//! rest, the client sees a broken connection and never a clean end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

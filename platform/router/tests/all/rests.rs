@@ -199,3 +199,24 @@ async fn who_was_late_with_a_rest_is_asked_once_more_also_where_it_was_asked_bec
         assert!(late.rests.load(Ordering::SeqCst) >= 2);
     }
 }
+
+/// Endpoints that are gone, as many as a site may lose at once, while their leases last: whoever is left has the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_are_gone_the_one_that_is_left_has_the_rest() {
+    const GONE: usize = 8;
+    let rests = Rests { status: 206, bytes: vec![BODY_BYTES - FIRST_BYTES], asked: Arc::default() };
+    let world = World::with(|config| config.upstream.attempts = 20).await;
+    let talk = rests.clone();
+    let left = Service::talking(move |stream| answer(stream, true, talk.clone())).await;
+    world.register("old", &left).await;
+    // What it breaks off goes on there at last, whoever is drawn before.
+    for port in flame_test_kit::ports::free_tcp::<GONE>() {
+        world.register_address("old", ([127, 0, 0, 1], port).into()).await;
+    }
+    for _ in 0..3 {
+        let answer = world.get("/~old/1").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(answer.bytes().await.is_ok_and(|got| *got == *body()));
+    }
+    assert!(rests.asked.lock().unwrap().iter().all(|from| *from == FIRST_BYTES));
+}

@@ -79,8 +79,9 @@ fn requests_in(span: Duration, every_ms: u64) -> u64 {
     u64::try_from(span.as_millis()).unwrap() / every_ms
 }
 
+/// Two instances behind a router, each of the three a process of its own.
 pub async fn pair() -> (Arc<World>, [Instance; 2]) {
-    let world = Arc::new(World::start().await);
+    let world = Arc::new(World::apart().await);
     let instances = [Instance::start().await, Instance::start().await];
     for instance in &instances {
         world.register_address("a", instance.address).await;
