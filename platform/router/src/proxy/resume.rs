@@ -47,6 +47,12 @@ pub(super) struct Resumable {
     resumer: Arc<Resumer>,
     forward: Forward,
     head: Parts,
+    part: Part,
+}
+
+/// What an answer has of which representation.
+#[derive(Debug, Clone)]
+struct Part {
     etag: HeaderValue,
     coding: Option<HeaderValue>,
     /// The first byte of the representation that the answer has.
@@ -104,19 +110,8 @@ impl Resumable {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
-        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
-        let (from, last) = match status {
-            StatusCode::OK => (0, content_length(headers).and_then(|length| length.checked_sub(1))),
-            StatusCode::PARTIAL_CONTENT => {
-                let range = ContentRange::of(headers)?;
-                (range.first, Some(range.last))
-            }
-            _ => return None,
-        };
-        let (resumer, forward, head) = (Arc::clone(resumer), forward.clone(), head.clone());
-        let coding = headers.get(header::CONTENT_ENCODING).cloned();
-        let is_whole = status == StatusCode::OK;
-        Some(Self { resumer, forward, head, etag, coding, from, last, is_whole })
+        let part = Part::of(status, headers)?;
+        Some(Self { resumer: Arc::clone(resumer), forward: forward.clone(), head: head.clone(), part })
     }
 
     /// Asks for what comes after the first `sent` bytes: not the one that broke off, or is silent. Where the answer
@@ -182,7 +177,7 @@ impl Resumable {
                 let (mut answer, body) = answer.into_parts();
                 headers::note_unended(&mut answer);
                 let is_ended = answer.extensions.get::<headers::Unended>().is_none();
-                let new = self.new_of(sent, answer.status, &answer.headers);
+                let new = self.part.new_of(sent, answer.status, &answer.headers);
                 if let Some(new) = new.filter(|new| is_ended || new.bytes.is_some()) {
                     tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
                     let (from, now_at) = ((&from.0, &from.1), (&call.site, Some(&call.choice.endpoint)));
@@ -205,12 +200,32 @@ impl Resumable {
         for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
             headers.remove(name);
         }
-        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
-        let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from.saturating_add(sent)))
-            .expect("letters and digits");
+        let Part { etag, from, last, .. } = &self.part;
+        let last = last.map(|last| last.to_string()).unwrap_or_default();
+        let range =
+            HeaderValue::from_str(&format!("bytes={}-{last}", from.saturating_add(sent))).expect("letters and digits");
         headers.insert(header::RANGE, range);
-        headers.insert(header::IF_RANGE, self.etag.clone());
+        headers.insert(header::IF_RANGE, etag.clone());
         head
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// `None` where nobody could tell another part of it from one of something else.
+    fn of(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
+        let (from, last) = match status {
+            StatusCode::OK => (0, content_length(headers).and_then(|length| length.checked_sub(1))),
+            StatusCode::PARTIAL_CONTENT => {
+                let range = ContentRange::of(headers)?;
+                (range.first, Some(range.last))
+            }
+            _ => return None,
+        };
+        let coding = headers.get(header::CONTENT_ENCODING).cloned();
+        Some(Self { etag, coding, from, last, is_whole: status == StatusCode::OK })
     }
 
     /// What of an answer the client has, and what it has not; `None` where the answer is not the rest of this one.
@@ -266,6 +281,65 @@ impl ContentRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fields(fields: &[(header::HeaderName, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn only_what_is_certainly_the_rest_of_the_same_bytes_is_taken() {
+        use header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+        let part = |status: u16, answer: &[(header::HeaderName, &str)]| {
+            Part::of(StatusCode::from_u16(status).unwrap(), &fields(answer))
+        };
+        let whole = part(200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1000")]).unwrap();
+        let range = part(206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 100-899/1000")]).unwrap();
+        let open = part(200, &[(ETAG, "\"a\"")]).unwrap();
+        let zipped = part(200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1000"), (CONTENT_ENCODING, "gzip")]).unwrap();
+        let new = |skip, bytes| Some(New { skip, bytes });
+        let rest = [(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-999/1000")];
+        let all = [(ETAG, "\"a\""), (CONTENT_LENGTH, "1000")];
+        let unsaid = [(ETAG, "\"a\"")];
+        for (of, sent, status, answer, wanted) in [
+            (&whole, 400, 206, &rest[..], new(0, Some(600))),
+            (&range, 300, 206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-899/1000")], new(0, Some(500))),
+            (&open, 400, 206, &rest, new(0, Some(600))),
+            // The whole, of which the beginning is left out.
+            (&whole, 400, 200, &all, new(400, Some(600))),
+            (&whole, 400, 200, &unsaid, new(400, Some(600))),
+            (&open, 400, 200, &all, new(400, Some(600))),
+            (&open, 400, 200, &unsaid, new(400, None)),
+            // Other bytes, or bytes that may be others.
+            (&whole, 400, 206, &[(ETAG, "\"b\""), rest[1].clone()], None),
+            (&whole, 400, 206, &[(ETAG, "W/\"a\""), rest[1].clone()], None),
+            (&whole, 400, 206, &[rest[1].clone()], None),
+            (&whole, 400, 200, &[(ETAG, "\"b\""), all[1].clone()], None),
+            (&whole, 400, 206, &[rest[0].clone(), rest[1].clone(), (CONTENT_ENCODING, "gzip")], None),
+            (&zipped, 400, 206, &rest, None),
+            // Another range, another length, a part of what was a part, and no answer.
+            (&whole, 399, 206, &rest, None),
+            (&whole, 400, 206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-998/1000")], None),
+            (&range, 300, 206, &rest, None),
+            (&whole, 400, 200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1001")], None),
+            (&open, 1001, 200, &all, None),
+            (&range, 300, 200, &all, None),
+            (&whole, 400, 206, &[(ETAG, "\"a\"")], None),
+            (&whole, 400, 416, &rest, None),
+            (&whole, 400, 500, &all, None),
+        ] {
+            let got = of.new_of(sent, StatusCode::from_u16(status).unwrap(), &fields(answer));
+            assert_eq!(got, wanted, "{of:?} after {sent}: {status} {answer:?}");
+        }
+        // What has no strong ETag, or says no range, has no rest.
+        for (status, answer) in [
+            (200, &[(CONTENT_LENGTH, "1000")][..]),
+            (200, &[(ETAG, "W/\"a\"")]),
+            (206, &[(ETAG, "\"a\"")]),
+            (404, &[(ETAG, "\"a\"")]),
+        ] {
+            assert!(part(status, answer).is_none(), "{status} {answer:?}");
+        }
+    }
 
     #[test]
     fn a_content_range_is_read_or_refused() {
