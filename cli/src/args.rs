@@ -372,7 +372,8 @@ pub enum EndpointCommand {
     Drain(Which),
     /// Send it requests: again, or for the first time where it was booted as a standby
     Connect(Which),
-    /// Cut it off: no requests, and its open ones end (those that can go on elsewhere do). Only a later start comes back
+    /// Cut it off: no requests, and its open ones end (those that can go on elsewhere do). Only a later start comes back, or, by `connect`,
+    /// one of the file of static entries
     Kill(Which),
 }
 
