@@ -139,9 +139,11 @@ impl Watched {
         }
     }
 
-    /// The source has sent all that it has.
-    fn ended(&self) {
-        if self.is_success {
+    /// The source has sent all that it has; what it said, and more, where it `has_surplus`.
+    fn ended(&self, has_surplus: bool) {
+        if has_surplus {
+            self.call.said_too_little();
+        } else if self.is_success {
             self.call.succeeded();
         }
     }
@@ -161,8 +163,11 @@ impl Watched {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             // What a rest has beyond what was lacking is none of it.
-            if self.is_rest && self.left == Some(0) && self.source.take().is_some() {
-                self.ended();
+            if self.is_rest
+                && self.left == Some(0)
+                && let Some(source) = self.source.take()
+            {
+                self.ended(source.has_surplus());
                 return Poll::Ready(None);
             }
             let Some(source) = &mut self.source else { return Poll::Pending };
@@ -170,8 +175,9 @@ impl Watched {
                 Some(Err(error)) => self.broke(Broken::Endpoint(error)),
                 Some(Ok(frame)) => {
                     // Who knows the length does not ask for the end.
-                    if source.is_end_stream() {
-                        self.ended();
+                    let (is_over, has_surplus) = (source.is_end_stream(), source.has_surplus());
+                    if is_over {
+                        self.ended(has_surplus);
                     }
                     if let Some(frame) = self.take(frame) {
                         return Poll::Ready(Some(frame));
@@ -181,7 +187,8 @@ impl Watched {
                 None => match self.left {
                     Some(left_bytes) if left_bytes > 0 && self.is_rest => self.broke(Broken::Short(left_bytes)),
                     Some(_) | None => {
-                        self.ended();
+                        let has_surplus = source.has_surplus();
+                        self.ended(has_surplus);
                         return Poll::Ready(None);
                     }
                 },

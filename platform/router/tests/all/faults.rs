@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -114,6 +115,38 @@ async fn what_comes_after_the_length_that_was_said_reaches_nobody() {
     while let Some(request) = requests.join_next().await {
         request.unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_sends_more_than_it_said_is_left_alone_for_a_while() {
+    let world = World::start().await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let liar = Service::talking(move |mut stream: TcpStream| {
+        let count = Arc::clone(&count);
+        async move {
+            while read_head(&mut stream).await.starts_with("GET") {
+                count.fetch_add(1, Ordering::SeqCst);
+                let more = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf of it";
+                if stream.write_all(more.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let honest = Service::start(Router::new().fallback(async || "whole")).await;
+    world.register("a", &liar).await;
+    world.register("a", &honest).await;
+    let (began, mut sent) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(300) || sent < 50 {
+        let body = world.get("/~a/x").await.text().await.unwrap();
+        assert!(body == "half" || body == "whole", "{body}");
+        sent += 1;
+    }
+    // One after each rest of 100, 200, 400 ms…; without rests it would be every second one.
+    let (seen, most) = (requests.load(Ordering::SeqCst), 8 + began.elapsed().as_secs() as usize);
+    assert!((1..=most).contains(&seen), "it was asked {seen} times in {sent} requests");
 }
 
 /// The same where the surplus is a whole answer, in one piece with what was asked for.
