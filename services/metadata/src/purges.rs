@@ -227,6 +227,26 @@ mod tests {
     }
 
     #[test]
+    fn where_the_platform_has_no_surrogate_its_templates_are_asked_and_no_tenant_s() {
+        let endpoint = |name: &str, state: &str| -> Endpoint {
+            let json = serde_json::json!({
+                "name": name, "endpoint": "e", "address": "127.0.0.1:1", "generation": 1, "expires_in_ms": 1, "state": state,
+                "router_time_unix_ms": 1,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let listed = [
+            ("vcdn-first.city", "connected"),
+            ("vcdn-first.city", "connected"),
+            ("vcdn-second.city", "booted"),
+            ("vcdn-first.city.acme", "connected"),
+            ("edge.city", "connected"),
+        ];
+        let found = apis(listed.map(|(name, state)| endpoint(name, state)).into());
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["vcdn-first.city"]);
+    }
+
+    #[test]
     fn repeats_take_no_room_from_what_nobody_was_told_of() {
         let mut under_way: HashMap<i64, Turn> = (0..16).map(|seq| (seq, Turn::Repeat)).collect();
         assert_eq!((room(Turn::First, &under_way), room(Turn::Repeat, &under_way)), (at_once(Turn::First), 0));
