@@ -167,7 +167,7 @@ impl Bundle {
             host: host(),
             database,
             store: Some(store.clone()),
-            purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
+            purges: PurgeConfig { names: vec!["*".to_owned()], ..PurgeConfig::default() },
             webhooks: settings.webhooks.clone(),
             ..flame_metadata::Config::default()
         });

@@ -12,6 +12,7 @@ mod live;
 mod marks;
 mod media;
 mod multivariant;
+mod opening;
 mod players;
 mod poster;
 mod protected;
@@ -91,6 +92,7 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(publications::send))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
+        .layer(from_fn_with_state(state.clone(), opening::wait))
         .with_state(state.clone());
     // Any instance signs: it asks the catalogue, not who owns the channels.
     channels.merge(OpenApiRouter::new().routes(routes!(links::sign)).with_state(state))
@@ -122,6 +124,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         .fold(OpenApiRouter::new(), OpenApiRouter::routes)
         .layer(from_fn_with_state(state.clone(), protected::admit))
         .layer(from_fn_with_state(state.clone(), elsewhere::stand_in))
+        .layer(from_fn_with_state(state.clone(), opening::wait))
         .layer(from_fn_with_state(state.clone(), players::overhear))
         .layer(any_origin())
         .with_state(state.clone());

@@ -64,7 +64,8 @@ const NAME: &str = "streaming";
 /// How long leases of live channels may be.
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// Connects to the object store and the router, and serves.
+/// Connects to the object store and the router, and serves. A store that does not answer yet is waited for: until it has come, what lies in
+/// it is 503.
 ///
 /// # Errors
 /// [`StartError`]: the address is taken, the credentials are unusable, or no router is configured.
@@ -112,6 +113,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let live = Live::open(tenant, objects, catalogue.clone(), (config.live, figures, seals.clone()), peers).await;
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
+    let taken_back = live.clone();
+    host.need("live channels", move || {
+        let unopened = taken_back.unopened();
+        Box::pin(std::future::ready(unopened.map_or(Ok(()), Err)))
+    });
     host.spawn("live", |stop| live.clone().until(stop));
     host.spawn("steering", |stop| steering.clone().until(stop));
     let state = http::State {

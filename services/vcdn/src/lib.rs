@@ -157,8 +157,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let own =
         Whereabouts { advertise: config.host.advertise, bound: host.address(), router: config.host.router.clone() };
     let name = config.host.name.as_deref().unwrap_or(NAME);
-    let secure = host.transport_to(&peers::expected(name))?;
-    let peers = Peers::new(client, secure, name, own, config.host.token.clone(), config.cache.alone_after.0);
+    let peers = Peers::new(client, host.transports(), name, own, config.host.token.clone(), config.cache.alone_after.0);
     let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
     // What others purged while this one was away; then, and not before, it answers. Where that cannot be known, what lies on disk is
     // asked for again before it is used, each object once, until it is.

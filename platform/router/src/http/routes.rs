@@ -82,6 +82,14 @@ async fn explain(
     let host = uri.authority().map_or("localhost", axum::http::uri::Authority::as_str);
     let asked = Asked { authority: None, host: Some(host), path: uri.path(), query: uri.query() };
     let target = territory.target(&asked).map_err(|reason| unfit(reason.to_string()))?;
+    let target = match target {
+        // Where a client is sent on to.
+        Target::Slash(_) => {
+            let path = format!("{}/", uri.path());
+            territory.target(&Asked { path: &path, ..asked }).map_err(|reason| unfit(reason.to_string()))?
+        }
+        target => target,
+    };
     let Target::Service(Forward { mut destination, path_and_query, .. }) = target else {
         return Err(unfit(format!("`{url}` is for the router itself; write it like /~streaming/x")));
     };
@@ -99,16 +107,20 @@ async fn explain(
     let key = given.map(String::into_bytes).or_else(|| sticky.key_of_url(&destination.name, query));
     let told = sticky.told(&destination.name);
     let key = key.filter(|_| told.is_some());
+    // Of a path, those of its first function: the others stand beside them only to be shown.
+    let first = destination.name.to_string();
+    let own: Vec<_> = routes.iter().filter(|route| route.name == first).cloned().collect();
+    let pinned = destination.site.as_ref().map(Label::as_str);
     let chosen = registry.whom(&destination, key.as_deref());
     let chosen = chosen.map(|(site, choice)| (site.to_string(), choice.endpoint.to_string()));
     let (chosen, reason) = match chosen {
         Err(reason) => (None, reason.to_string()),
         Ok((site, endpoint)) => {
-            let chosen = routes.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
+            let chosen = own.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
             let reason = chosen.as_ref().map_or_else(String::new, |chosen| match (told, &key) {
-                (Some(told), Some(_)) => stays(chosen, &routes, &told),
-                (Some(told), None) => format!("it is sticky by {told}, and without it {}", why(chosen, &routes)),
-                (None, _) => why(chosen, &routes),
+                (Some(told), Some(_)) => stays(chosen, (&own, pinned), &told),
+                (Some(told), None) => format!("it is sticky by {told}, and without it {}", why(chosen, &own, pinned)),
+                (None, _) => why(chosen, &own, pinned),
             });
             (chosen, reason)
         }
@@ -127,7 +139,7 @@ async fn explain(
 type Known = (Territory, Registry, Arc<Sticky>, Paths);
 
 /// Why `chosen` for a request that says whose it is.
-fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
+fn stays(chosen: &Route, (all, pinned): (&[Route], Option<&str>), by: &str) -> String {
     let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
     match chosen.state {
         RouteState::Serving => format!(
@@ -139,19 +151,22 @@ fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
         | RouteState::Killed
         | RouteState::Full
         | RouteState::Resting
-        | RouteState::Hung => why(chosen, all),
+        | RouteState::Hung => why(chosen, all, pinned),
     }
 }
 
-/// Why `chosen` and nobody else of `all`.
-fn why(chosen: &Route, all: &[Route]) -> String {
+/// Why `chosen` and nobody else of `all`, where the request names the site `pinned`.
+fn why(chosen: &Route, all: &[Route], pinned: Option<&str>) -> String {
     if chosen.state != RouteState::Serving {
         return "nobody serves; it is the one that is most likely to answer".to_owned();
     }
     let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
     let away = all.iter().filter(|route| route.site != chosen.site).count();
-    let site =
-        if away > 0 { format!("{} is the nearest site where somebody serves; ", chosen.site) } else { String::new() };
+    let site = match pinned {
+        Some(pinned) => format!("the request names {pinned}; "),
+        None if away > 0 => format!("{} is the nearest site where somebody serves; ", chosen.site),
+        None => String::new(),
+    };
     match near {
         1 => format!("{site}it is the only one that serves there"),
         2 => format!(
@@ -251,11 +266,15 @@ mod tests {
             (&[Full, Full], "nobody serves; it is the one that is most likely to answer".to_owned()),
         ] {
             let all = near(states);
-            assert_eq!(why(&all[0], &all), said, "{states:?}");
+            assert_eq!(why(&all[0], &all, None), said, "{states:?}");
         }
         let all = [near(&[Resting]), vec![at("s1", "e0", Serving), at("s2", "e0", Serving)]].concat();
         let said = "s1 is the nearest site where somebody serves; it is the only one that serves there";
-        assert_eq!(why(&all[1], &all), said);
+        assert_eq!(why(&all[1], &all, None), said);
+        // A site that is named is asked, also where a nearer one serves.
+        let all = [near(&[Serving]), vec![at("s1", "e0", Serving)]].concat();
+        let said = "the request names s1; it is the only one that serves there";
+        assert_eq!(why(&all[1], &all, Some("s1")), said);
     }
 
     #[test]
@@ -263,8 +282,8 @@ mod tests {
         let all = [at("s0", "e0", RouteState::Serving), at("s0", "e1", RouteState::Serving)];
         let said = "it is sticky by the cookie `x`: of the 2 that serve at s0 it is the one for what that says, as long as it \
                     serves and has room";
-        assert_eq!(stays(&all[0], &all, "the cookie `x`"), said);
+        assert_eq!(stays(&all[0], (&all, None), "the cookie `x`"), said);
         let all = [at("s0", "e0", RouteState::Resting)];
-        assert_eq!(stays(&all[0], &all, "x"), "nobody serves; it is the one that is most likely to answer");
+        assert_eq!(stays(&all[0], (&all, None), "x"), "nobody serves; it is the one that is most likely to answer");
     }
 }
