@@ -177,13 +177,23 @@ async function suites(page) {
   const entry = page.locator('section[aria-labelledby=suites-title] li');
   await entry.locator('summary', { hasText: 'Gates from run to run' }).click({ timeout: PATIENCE_MS });
   await entry.locator('.suite tbody tr').first().waitFor({ timeout: PATIENCE_MS });
-  return {
+  const table = {
     standing: await entry.locator('h3').textContent(), trends: await entry.locator('.trend').count(),
     rows: await entry.locator('.suite tbody tr').evaluateAll((rows) => rows.map((row) => Array.from(row.children, ({ textContent }) => textContent))),
     // Of controls the case, the gate, and how each run of it is shown.
     controls: await entry.locator('.suite tbody tr', { hasText: 'must fail' })
       .evaluateAll((rows) => rows.map((row) => [row.children[0].textContent, row.children[1].textContent, ...Array.from(row.children).slice(4).map(({ className }) => className)])),
   };
+  // A trend is a plot, which gives away what it shows, and whose link leads back to it.
+  await entry.getByRole('button', { name: /^Plot / }).first().click();
+  const plot = page.locator('section[aria-labelledby=suites-title] figure.plot');
+  await plot.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
+  const trend = await exported(page, plot);
+  await page.goto(`${url}/#/live`);
+  await page.goto(`${url}/${trend.link}`);
+  await plot.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
+  await page.waitForFunction((link) => document.querySelector('figure.plot a')?.getAttribute('href') === link, trend.link, { timeout: PATIENCE_MS }).catch(() => {});
+  return { ...table, trend: { ...trend, held: await plot.getByRole('link', { name: /^Link to/ }).getAttribute('href'), title: await plot.locator('figcaption span').first().textContent() } };
 }
 
 // Commands that a view shows once all its parts are open.

@@ -253,6 +253,13 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
         "{suite:#}"
     );
 
+    // A gate over time is a plot like others: a table, a picture, and a link that leads back to it.
+    let trend = &suite["trend"];
+    assert_eq!((&trend["csv"], &trend["rows"]), (&json!("time,a copy: psnr.mean > 50"), &json!(3)), "{suite:#}");
+    assert_eq!((&trend["png"], &trend["title"]), (&json!("PNG"), &json!("psnr.mean > 50 of a copy")), "{suite:#}");
+    assert!(trend["link"].as_str().is_some_and(|link| link.starts_with("#/quality/suites/copies/")), "{suite:#}");
+    assert_eq!(trend["held"], trend["link"], "{suite:#}");
+
     // A control that fails as it must is well; what it was for is said.
     let control = suite["controls"][0].as_array().expect("a row");
     assert!(
