@@ -39,7 +39,7 @@ try {
   // Playback gives up on what it wants no more.
   page.on('requestfailed', (request) => { if (isMedia(request) && request.failure()?.errorText !== 'net::ERR_ABORTED') vain.push(`${request.url()}: ${request.failure()?.errorText}`); });
   page.on('response', (answer) => { if (isMedia(answer.request()) && answer.status() >= 400) vain.push(`${answer.url()}: ${answer.status()}`); });
-  const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+  const statistics = () => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight > div'), (one) => [
     one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
   const from = () => page.evaluate(() => document.querySelector('.insight .wide dd')?.textContent.split(' ')[0] ?? '');
   // The surrogate that the last segment came from, once it is another one than `left`.

@@ -29,7 +29,7 @@ const plays = async (page, to_s) => {
   const left_ms = Math.max(0, to_s - await at(page)) * 1000;
   return page.waitForFunction((to_s) => document.querySelector('video')?.currentTime > to_s, to_s, { timeout: left_ms + PATIENCE_MS }).then(() => true, () => false);
 };
-const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight > div'), (one) => [
   one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
 
 // Notes what is asked for of the asset: by which name, with which token, when, and what was answered.

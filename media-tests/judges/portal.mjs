@@ -114,7 +114,7 @@ async function steered(page, url, name) {
 }
 
 // What playback says of itself, by its titles.
-const statisticsOf = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+const statisticsOf = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight > div'), (one) => [
   one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
 
 // Points at a card near its left and near its right: the places on their sheet of the pictures that are seen then, and whether the sheet is one.

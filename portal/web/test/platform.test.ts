@@ -65,13 +65,14 @@ describe('a plot by keys', () => {
 });
 
 describe('answers a second', () => {
-  const one = (endpoint: string, answers: number) => ({ site: 'local', name: 'cdn.main', endpoint, answers });
+  const one = (endpoint: string, answers: number | null) => ({ site: 'local', name: 'cdn.main', endpoint, answers });
   test('of those that answered between two looks', () => {
     const before = counted([one('a', 10), one('b', 5), one('c', 90)], 1000);
     const now = counted([one('a', 14), one('b', 5), one('c', 3), one('new', 7)], 3000);
     expect([...rates(before, now)]).toEqual([[keyOf(one('a', 0)), 2]]);
     const [last, next] = [counted([one('a', 2 ** 32 - 1)], 0), counted([one('a', 2)], 1000)];
     expect([...rates(last, next).values()]).toEqual([3]);
+    expect(rates(counted([one('a', null)], 0), counted([one('a', null)], 1000)).size).toBe(0);
     expect(rates(null, now).size).toBe(0);
     expect(rates(now, now).size).toBe(0);
   });
