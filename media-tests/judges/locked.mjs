@@ -36,9 +36,9 @@ const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(d
 function noted(page) {
   const links = [];
   const asked = [];
-  page.on('response', async (answer) => {
+  page.on('response', (answer) => {
     const { pathname } = new URL(answer.url());
-    if (pathname.endsWith('/viewer-links') && answer.ok()) links.push((await answer.json()).expires_at);
+    if (pathname.endsWith('/viewer-links') && answer.ok()) answer.json().then(({ expires_at }) => links.push(expires_at), () => {});
     const [, name, token] = /^\/~([^/]+)\/;URISigningPackage=([^/]+)\//.exec(pathname) ?? [];
     if (/\.(m4s|mp4)$/.test(pathname) && pathname.includes(values.asset)) asked.push({ name, token, status: answer.status(), at_ms: Date.now() });
   });

@@ -173,6 +173,10 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     let seen = browser::node("signin.mjs", arguments).await.expect("the portal can be opened");
     let seen: Value = serde_json::from_slice(&seen).expect("signin.mjs prints one JSON object");
 
+    // Nothing keeps people out of the page that asks who they are, and it tells how else to sign in.
+    assert_eq!(seen["barriers"], json!([]), "{seen:#}");
+    let commands = seen["commands"].to_string();
+    assert!(commands.contains("token link") && commands.contains("/api/router/session"), "{seen:#}");
     let signed = &seen["signed"];
     assert_eq!(signed["who"], "read,write of default", "{seen:#}");
     assert_eq!(

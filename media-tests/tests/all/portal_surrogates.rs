@@ -8,7 +8,7 @@ use flame_test_kit::{Bundle, clips, repository};
 use serde_json::{Value, json};
 
 /// How long the clips are: longer than what is fetched ahead, twice, and all that is done meanwhile.
-const CLIP_S: f64 = 150.0;
+const CLIP_S: f64 = 120.0;
 /// How long links live here.
 const LINK_LIFE: &str = "12s";
 /// As much as the player fetches ahead.
