@@ -141,7 +141,7 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} more={[
         { what: 'Rename', flame: `asset edit ${quoted(id)} --title=${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
         { what: 'Delete', flame: `asset rm ${quoted(id)}`, curl: request('DELETE', path) },
-        asset.protected ? { what: 'A link that plays it', flame: `asset link ${quoted(id)}`, curl: request('POST', linksOf(id)) } : { what: 'Play', curl: `'${playlist}'` },
+        asset.protected ? { what: 'A link that plays it', flame: `asset link ${quoted(id)}`, curl: request('POST', linksOf(id)) } : { what: 'Play', flame: `quality watch ${quoted(id)}`, curl: `'${playlist}'` },
       ]} />
       </>}
     </section>
