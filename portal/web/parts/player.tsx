@@ -71,13 +71,11 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
     let again: ReturnType<typeof setTimeout> | undefined;
     const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0, lost: 0 };
     const isProtected = ways.current.doors.length > 0;
-    const shut = (failed: number) => {
-      const count = ways.current.doors.length;
-      door.current = turned(door.current % count, failed, count);
-    };
+    const here = () => door.current % ways.current.doors.length;
+    const shut = (failed: number) => { door.current = turned(here(), failed, ways.current.doors.length); };
     // Each request goes through the door that is open when it is sent: also the second attempt of one that failed.
     const through = (xhr: XMLHttpRequest, wanted: string) => {
-      const at = door.current % ways.current.doors.length;
+      const at = here();
       xhr.open('GET', opened(wanted, ways.current.doors[at]!, location.origin));
       xhr.addEventListener('error', () => shut(at));
       xhr.addEventListener('load', () => { if (xhr.status >= 400) shut(at); });
@@ -143,7 +141,7 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
       });
       player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
         // Whoever is silent is let go by the player, and no request of it says so.
-        if (isProtected && details.endsWith('TimeOut')) shut(door.current);
+        if (isProtected && details.endsWith('TimeOut')) shut(here());
         if (!fatal) return;
         const decodes = details !== Player.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
         if (type === Player.ErrorTypes.MEDIA_ERROR && decodes && last.recoveries < RECOVERIES_MAX) {
