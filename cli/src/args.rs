@@ -186,6 +186,9 @@ pub struct Up {
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,
+    /// How long a link lives that plays a protected asset in the portal, or that `flame asset link` gives, where no sign-in ends earlier
+    #[arg(long, default_value = "4h", value_name = "TIME")]
+    pub link_life: Span,
     /// Let templates of administrators name any program of this machine by its path: they can then run everything
     #[arg(long)]
     pub any_program: bool,

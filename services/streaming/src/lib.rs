@@ -165,20 +165,20 @@ fn admission(config: &Config) -> Result<Admission, Box<dyn Error + Send + Sync>>
     Ok(Admission { viewers: viewers.map(Arc::new), surrogates: surrogates.map(Arc::new) })
 }
 
-/// Where links are signed here, what signs them. Those that lead here are tried: what they would open is held to the same keys.
+/// Where links are signed here, what signs them. What they would open here is held to the keys of this service: links that lead nowhere
+/// else have to, and those that lead to a surrogate do not offer what they cannot.
 fn links(config: &Config, admission: &Admission) -> Result<Option<Links>, Box<dyn Error + Send + Sync>> {
     let name: Name = config.host.name.as_deref().unwrap_or(NAME).parse()?;
     let (Some(viewers), Some(verifier)) = (&config.viewers, &admission.viewers) else { return Ok(None) };
     let Some(wanted) = &viewers.links else { return Ok(None) };
     let links = Links::open(wanted, &name, viewers.origin.as_deref())?;
-    if wanted.through.is_none() {
-        let now_unix_s = unix_seconds();
-        let link = links.sign(Uuid::nil(), None, now_unix_s)?;
-        verifier.verify(link.below(), now_unix_s).map_err(|refused| {
-            format!(
-                "links of [viewers.links] open nothing here: {refused}; hold `signer` and `origin` against [viewers]"
-            )
-        })?;
+    let now_unix_s = unix_seconds();
+    let link = links.sign(Uuid::nil(), None, now_unix_s)?;
+    let Err(refused) = verifier.verify(link.below(), now_unix_s) else { return Ok(Some(links)) };
+    if links.lead_here() {
+        let reason = "links of [viewers.links] open nothing here";
+        return Err(format!("{reason}: {refused}; hold `signer` and `origin` against [viewers]").into());
     }
-    Ok(Some(links))
+    tracing::info!(%refused, "links of [viewers.links] open nothing here, and lead to surrogates alone");
+    Ok(Some(links.elsewhere()))
 }

@@ -191,6 +191,11 @@ pub(super) fn is_visible(name: &str, tenant: &str) -> bool {
     })
 }
 
+/// Whether a name is the tenant's own.
+pub(super) fn is_of(name: &str, tenant: &str) -> bool {
+    name.parse::<Name>().is_ok_and(|name| name.tenant().as_str() == tenant)
+}
+
 fn identify(name: &str, endpoint: &str) -> FailureResult<(Name, EndpointId)> {
     let unknown = |detail: String| {
         let status = StatusCode::UNPROCESSABLE_ENTITY;

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::endpoints::is_visible;
+use super::endpoints::{is_of, is_visible};
 use super::paths;
 use crate::registry::Registry;
 use crate::sticky::Sticky;
@@ -36,7 +36,8 @@ pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Stick
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry, sticky, paths))
 }
 
-/// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones.
+/// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones; how much is asked of
+/// the shared ones in all, which is of all tenants, only those with the scope `metrics` or `admin`.
 #[utoipa::path(
     get,
     path = "/api/router/routes",
@@ -52,6 +53,7 @@ async fn list(
     }
     let mut items = seen(&registry, |_| true);
     items.retain(|route| sees_all || is_visible(&route.name, &caller.tenant));
+    keep_counts(&mut items, &caller);
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -99,10 +101,11 @@ async fn explain(
     if let Some(first) = functions.first() {
         destination.name.clone_from(first);
     }
-    let routes = seen(&registry, |behind| *behind == destination.name || functions.contains(behind));
+    let mut routes = seen(&registry, |behind| *behind == destination.name || functions.contains(behind));
     if routes.is_empty() || !(caller.is_service() || is_visible(&name, &caller.tenant)) {
         return Err(Failure::not_found(format_args!("endpoint behind {destination}")));
     }
+    keep_counts(&mut routes, &caller);
     let query = path_and_query.split_once('?').map(|(_, query)| query);
     let key = given.map(String::into_bytes).or_else(|| sticky.key_of_url(&destination.name, query));
     let told = sticky.told(&destination.name);
@@ -133,6 +136,19 @@ async fn explain(
     };
     let functions = functions.iter().map(|function| paths::explained(function, &registry)).collect();
     Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes, functions }))
+}
+
+/// Leaves out what all tenants together have asked of a name that is not the caller's tenant's: it would tell each of them how much the others do.
+fn keep_counts(routes: &mut [Route], caller: &Caller) {
+    let scopes = [Scope::Service, Scope::Metrics, Scope::Admin];
+    if scopes.iter().any(|scope| caller.scopes().contains(scope)) {
+        return;
+    }
+    for route in routes {
+        if !is_of(&route.name, &caller.tenant) {
+            route.answers = None;
+        }
+    }
 }
 
 /// What the router explains with.
@@ -216,7 +232,7 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         open: health.open(),
-        answers: health.served(),
+        answers: Some(health.served()),
         latency_us: health.latency().mean().map(micros),
         cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }
@@ -244,7 +260,7 @@ mod tests {
             weight: 1,
             capacity: None,
             open: 0,
-            answers: 0,
+            answers: Some(0),
             latency_us: None,
             cost_us: 1,
         }

@@ -220,7 +220,10 @@ async fn a_killed_endpoint_s_open_answers_go_on_elsewhere_or_break_and_it_does_n
         let connected = world.client().connect("a", "first").await.unwrap_err();
         assert_eq!(connected.status(), Some(409), "{connected}");
         let listed = world.client().endpoints().await.unwrap().items;
-        assert!(listed.iter().any(|one| one.endpoint == "first" && one.state == EndpointState::Killed), "{listed:?}");
+        let killed = listed.iter().find(|one| one.endpoint == "first" && one.state == EndpointState::Killed);
+        // Longer than any lease: it tells since when it is gone.
+        let left_ms = killed.unwrap_or_else(|| panic!("{listed:?}")).expires_in_ms;
+        assert!((60_001..=600_000).contains(&left_ms), "{listed:?}");
         // A later start of it is taken.
         world.client().register("a", "first", &Registration::new(first.address, 2, 60_000)).await.unwrap();
     }
