@@ -150,6 +150,8 @@ pub struct DerivedConfig {
     pub segment_max: Bytes,
     /// Segments at a time.
     pub at_once: usize,
+    /// Memory for what was made, for those who ask for it next.
+    pub memory: Bytes,
 }
 
 /// How answers of the catalogue (the metadata service) are kept.
@@ -231,7 +233,7 @@ impl Default for LiveConfig {
 
 impl Default for DerivedConfig {
     fn default() -> Self {
-        Self { segment_max: Bytes(64 << 20), at_once: 4 }
+        Self { segment_max: Bytes(64 << 20), at_once: 4, memory: Bytes(64 << 20) }
     }
 }
 

@@ -6,10 +6,11 @@ use axum::http::Method;
 use bytes::Bytes;
 use flame_api::live::Channel;
 use flame_test_kit::eventually;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::encrypted::{opened, quoted};
+use crate::encrypted::{made, opened, quoted};
 use crate::live::{Encoder, NOON_TICKS, open, publish, send};
 use crate::live_forms::text;
 use crate::world::{DEADLINE, World, problem};
@@ -131,6 +132,12 @@ async fn nothing_of_an_encrypted_channel_goes_out_in_the_clear_before_or_after_i
     assert_eq!(secret.len(), 16);
     let other = world.get(&format!("{}/keys/{}", channel.id, "0".repeat(32))).await;
     assert_eq!(other.status(), 404);
+
+    // However many ask for a part, it is encrypted once.
+    let (before, part) = (made(&world).await, format!("{sealed}/v/3.0.m4s"));
+    let crowd = join_all((0..20).map(|_| world.get(&part))).await;
+    assert!(crowd.iter().all(|answer| answer.status() == 200));
+    assert_eq!(made(&world).await, before + 1);
 
     let mut sent = Sent { channel, sealed, secret, segments, parts };
     // What is under way has no length, and as a whole no key.
