@@ -93,8 +93,11 @@ async fn concatenated(world: &World, folder: &str, playlist: &str, init: &[&str]
 async fn a_movie_plays_as_it_is_with_every_packet_at_its_time() {
     let world = World::start().await;
     let scratch = Scratch::new("uploaded");
-    // At its end, and in front.
-    for (name, more) in [("plain.mp4", &[][..]), ("front.mp4", &["-movflags", "+faststart"]), ("quick.mov", &[])] {
+    // With its tables at its end, and in front; and with pictures in front of a keyframe that need the group before.
+    let open = ["-x264-params", "open-gop=1:keyint=25:bframes=3"];
+    for (name, more) in
+        [("plain.mp4", &[][..]), ("front.mp4", &["-movflags", "+faststart"]), ("quick.mov", &[]), ("open.mp4", &open)]
+    {
         let path = clip(&scratch, name, more);
         let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
         for (letter, stream) in [('v', "v:0"), ('a', "a:0")] {
