@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flame_api::live::LiveTrack;
 use flame_api::media::TrackKind;
 use flame_playlist::{
-    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition,
+    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition, Key,
     LiveIframes, LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRange,
     VideoRendition, date_ranges_since, iframe_playlist, multivariant_playlist,
 };
@@ -149,6 +149,18 @@ impl View {
         let keyframes: usize = self.keyframes.iter().map(|found| size_of_val(found.as_slice())).sum();
         let segments = size_of_val(self.media.segments.as_slice()) + size_of_val(self.keyframes.as_slice());
         segments + keyframes + size_of_val(self.sizes_bytes.as_slice())
+    }
+
+    /// The same with its segments under this key.
+    pub(crate) fn under(&self, key: Key) -> Self {
+        let mut view = self.clone();
+        view.media.key = Some(key);
+        view
+    }
+
+    /// The playlist of all of it.
+    pub(crate) fn whole(&self) -> Result<Document, PlaylistError> {
+        self.media.playlist(false).map(Document::new)
     }
 
     /// How bright its newest pictures get.

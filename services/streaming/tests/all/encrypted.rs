@@ -39,7 +39,7 @@ async fn set(world: &World, asset: Uuid, patch: AssetPatch) {
     world.catalogue.patch_asset(asset, revision, &patch).await.unwrap();
 }
 
-async fn encrypt(world: &World, asset: Uuid, encryption: Option<Encryption>) {
+pub async fn encrypt(world: &World, asset: Uuid, encryption: Option<Encryption>) {
     set(world, asset, AssetPatch { encryption: Some(encryption), ..AssetPatch::default() }).await;
 }
 
@@ -50,7 +50,7 @@ async fn text(world: &World, path: &str) -> String {
 }
 
 /// The multivariant playlist as soon as it says so.
-async fn multivariant(world: &World, asset: Uuid, says: &str) -> String {
+pub async fn multivariant(world: &World, asset: Uuid, says: &str) -> String {
     eventually(DEADLINE, || async {
         let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
         if text.contains(says) { Ok(text) } else { Err(text) }

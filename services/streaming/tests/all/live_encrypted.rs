@@ -5,14 +5,15 @@ use std::time::Duration;
 use axum::http::Method;
 use bytes::Bytes;
 use flame_api::live::Channel;
+use flame_api::metadata::Encryption;
 use flame_test_kit::eventually;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::encrypted::{made, opened, quoted};
-use crate::live::{Encoder, NOON_TICKS, open, publish, send};
-use crate::live_forms::text;
+use crate::encrypted::{encrypt, made, multivariant, opened, quoted};
+use crate::live::{Encoder, NOON_TICKS, open, path, publish, send};
+use crate::live_forms::{self, sent, text};
 use crate::world::{DEADLINE, World, problem};
 
 /// So many octets of a sample in a row are no accident.
@@ -187,5 +188,112 @@ async fn a_channel_is_encrypted_as_whole_segments_or_not_at_all_and_older_releas
     let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
     assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
     assert_eq!(version(format!("default/live/{}/{}/v/recording.json", channel.id, channel.version)).await, 5);
+    world.stop().await;
+}
+
+/// Settings of the catalogue count at once.
+async fn attentive() -> World {
+    World::start_with(|config| {
+        config.catalogue.media_fresh.0 = Duration::ZERO;
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_any_asset() {
+    let world = attentive().await;
+    let (channel, _, _, segments) = sent(&world, 4).await;
+    live_forms::end(&world, &channel).await;
+    let clear = text(&world, &path(&channel, "index.m3u8")).await;
+    assert!(!clear.contains("#EXT-X-KEY"), "{clear}");
+
+    encrypt(&world, channel.id, Some(Encryption::Aes128)).await;
+    let playlist = multivariant(&world, channel.id, &format!("{}-", channel.version)).await;
+    let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    assert!(playlist.contains(&format!("URI=\"{folder}/v/iframes.m3u8\"")), "{playlist}");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    let listed = text(&world, &format!("{sealed}/index.m3u8")).await;
+    assert!(listed.contains("#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"../../keys/"), "{listed}");
+    let without_keys: String =
+        listed.lines().filter(|line| !line.starts_with("#EXT-X-KEY")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(without_keys, clear);
+    let key = quoted(&listed, "#EXT-X-KEY:METHOD=AES-128,URI").trim_start_matches("../../");
+    let secret = world.get(&format!("{}/{key}", channel.id)).await.bytes().await.unwrap();
+    assert_eq!(secret.len(), 16);
+    let get = async |name: &str| {
+        let answer = world.get(&format!("{sealed}/{name}")).await;
+        assert_eq!(answer.status(), 200, "{name}");
+        answer.bytes().await.unwrap()
+    };
+    for (number, segment) in segments.iter().enumerate() {
+        assert_eq!(opened(&secret, number as u64, &get(&format!("{number}.m4s")).await), segment.concat());
+    }
+    assert_eq!(opened(&secret, 1, &get("1.ts").await)[0], 0x47);
+    assert_eq!(&opened(&secret, 2, &get("i2.m4s").await)[4..8], b"styp");
+    assert_eq!(&get("init.mp4").await[4..8], b"ftyp");
+    for name in ["ts.m3u8", "iframes.m3u8", "index.m3u8?from=1s&to=5s"] {
+        let text = text(&world, &format!("{sealed}/{name}")).await;
+        assert!(text.contains("#EXT-X-KEY:METHOD=AES-128"), "{name}: {text}");
+    }
+    for name in ["index.m3u8", "ts.m3u8", "iframes.m3u8", "init.mp4", "0.m4s", "0.ts", "i0.m4s"] {
+        let refused = world.get(&path(&channel, name)).await;
+        assert_eq!((refused.status().as_u16(), problem(refused).await.0.as_str()), (404, "encrypted"), "{name}");
+    }
+    assert_eq!(world.get(&format!("{}/manifest.mpd", channel.id)).await.status(), 404);
+
+    // Not as `sample-aes`; who plays goes on.
+    encrypt(&world, channel.id, Some(Encryption::SampleAes)).await;
+    eventually(DEADLINE, || async {
+        let answer = world.get(&format!("{}/index.m3u8", channel.id)).await;
+        let (status, detail) = (answer.status(), answer.text().await.unwrap());
+        if status == 404 && detail.contains("aes-128") { Ok(()) } else { Err(format!("{status} {detail}")) }
+    })
+    .await;
+    assert_eq!(opened(&secret, 0, &get("0.m4s").await), segments[0].concat());
+    encrypt(&world, channel.id, None).await;
+    let again = multivariant(&world, channel.id, &format!("{}/v/index.m3u8", channel.version)).await;
+    assert!(!again.contains(folder), "{again}");
+    assert_eq!(text(&world, &path(&channel, "index.m3u8")).await, clear);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catalogue_says() {
+    let world = attentive().await;
+    let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let mut segments = Vec::new();
+    for number in 0..3 {
+        let parts = encoder.segment();
+        send(&world, &publication, number, &parts).await;
+        segments.push(parts.concat());
+    }
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    let url = format!("{}/index.m3u8", channel.id);
+    let before = text(&world, &url).await;
+    let folder = before.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    let listed = text(&world, &format!("{sealed}/index.m3u8")).await;
+    let key = quoted(&listed, "#EXT-X-KEY:METHOD=AES-128,URI").trim_start_matches("../../");
+    let secret = world.get(&format!("{}/{key}", channel.id)).await.bytes().await.unwrap();
+    for setting in [Some(Encryption::SampleAes), Some(Encryption::Aes128), None] {
+        encrypt(&world, channel.id, setting).await;
+        // The first look may be at what was known a millisecond ago.
+        for _ in 0..5 {
+            assert_eq!(text(&world, &url).await, before, "{setting:?}");
+        }
+        assert_eq!(text(&world, &format!("{sealed}/index.m3u8")).await, listed, "{setting:?}");
+        let clip = text(&world, &format!("{sealed}/index.m3u8?from=1s&to=3s")).await;
+        assert!(clip.contains("#EXT-X-KEY:METHOD=AES-128"), "{setting:?}: {clip}");
+        for (number, segment) in segments.iter().enumerate() {
+            let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
+            assert_eq!(opened(&secret, number as u64, &octets), *segment, "{setting:?}");
+        }
+        let refused = world.get(&format!("{}/{}/v/0.m4s", channel.id, channel.version)).await;
+        assert_eq!(problem(refused).await.0, "encrypted", "{setting:?}");
+    }
     world.stop().await;
 }
