@@ -202,9 +202,11 @@ async fn attentive() -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_any_asset() {
-    let world = attentive().await;
+    let mut world = attentive().await;
     let (channel, _, _, segments) = sent(&world, 4).await;
     live_forms::end(&world, &channel).await;
+    // What remains is the recording, and nothing in memory.
+    world.restart_streaming().await;
     let clear = text(&world, &path(&channel, "index.m3u8")).await;
     assert!(!clear.contains("#EXT-X-KEY"), "{clear}");
 
@@ -229,7 +231,6 @@ async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_an
     for (number, segment) in segments.iter().enumerate() {
         assert_eq!(opened(&secret, number as u64, &get(&format!("{number}.m4s")).await), segment.concat());
     }
-    assert_eq!(opened(&secret, 1, &get("1.ts").await)[0], 0x47);
     assert_eq!(&opened(&secret, 2, &get("i2.m4s").await)[4..8], b"styp");
     assert_eq!(&get("init.mp4").await[4..8], b"ftyp");
     for name in ["ts.m3u8", "iframes.m3u8", "index.m3u8?from=1s&to=5s"] {
@@ -260,7 +261,7 @@ async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catalogue_says() {
-    let world = attentive().await;
+    let mut world = attentive().await;
     let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
     let mut encoder = Encoder::new(1280, NOON_TICKS);
     let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
@@ -272,6 +273,7 @@ async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catal
     }
     let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
     assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    world.restart_streaming().await;
     let url = format!("{}/index.m3u8", channel.id);
     let before = text(&world, &url).await;
     let folder = before.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
