@@ -103,7 +103,7 @@ pub(super) async fn file(
         File::Init(_) | File::Part(..) => return Ok(None),
     };
     let Some(octets) = recording.init_of(number).zip(recording.segment(number)) else { return Ok(None) };
-    let order = Order { product, sealing: seal.map(|seal| live::sealing(seal, file)) };
+    let order = Order { product, sealing: seal.map(|seal| live::sealing(seal.at(number), file)) };
     live::derived(state, octets, (number, order), request).await.map(Some)
 }
 

@@ -211,9 +211,12 @@ impl View {
         })
     }
 
-    /// Whether a list of its I-frames can be written: behind a key there is no place for another init segment.
+    /// Whether a list of its I-frames can be written: it has one key, behind which there is no place for another init segment.
     fn lists_iframes(&self) -> bool {
         let segments = &self.media.segments;
+        if self.media.key_segments.is_some() {
+            return false;
+        }
         self.media.key.is_none() || segments.windows(2).all(|pair| pair[0].init == pair[1].init)
     }
 

@@ -1,5 +1,7 @@
 //! Encrypted channels: what opens their segments and parts, and that nothing of them goes out in the clear, in no form, before and after the end.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -297,5 +299,94 @@ async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catal
         let refused = world.get(&format!("{}/{}/v/0.m4s", channel.id, channel.version)).await;
         assert_eq!(problem(refused).await.0, "encrypted", "{setting:?}");
     }
+    world.stop().await;
+}
+
+/// Each segment of a playlist with where the key is that opens it.
+fn keys_of(listed: &str) -> Vec<(u64, String)> {
+    let (mut key, mut found) = (String::new(), Vec::new());
+    for line in listed.lines() {
+        if line.starts_with("#EXT-X-KEY:METHOD=AES-128") {
+            quoted(line, "METHOD=AES-128,URI").trim_start_matches("../../").clone_into(&mut key);
+        }
+        if let Some(number) = line.strip_suffix(".m4s").and_then(|digits| digits.parse().ok()) {
+            found.push((number, key.clone()));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
+    let mut world = World::start_with(|config| {
+        config.live.key_segments = NonZeroU64::new(2);
+        config.live.silence.0 = Duration::from_secs(120);
+        config.catalogue.media_fresh.0 = Duration::ZERO;
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+    })
+    .await;
+    let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let mut segments = Vec::new();
+    for number in 0..5 {
+        let parts = encoder.segment();
+        send(&world, &publication, number, &parts).await;
+        segments.push(parts.concat());
+    }
+    let playlist = text(&world, &format!("{}/index.m3u8", channel.id)).await;
+    assert!(!playlist.contains("iframes.m3u8"), "{playlist}");
+    let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    assert_eq!(world.get(&format!("{sealed}/iframes.m3u8")).await.status(), 404);
+    let secret = async |world: &World, key: &str| {
+        let answer = world.get(&format!("{}/{key}", channel.id)).await;
+        assert_eq!(answer.status(), 200, "{key}");
+        answer.bytes().await.unwrap()
+    };
+    // All that is listed opens with the key that stands in front of it, and each key is one of two segments.
+    let opens = async |world: &World, segments: &[Vec<u8>]| {
+        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await);
+        assert_eq!(keys.len(), segments.len(), "{keys:?}");
+        for (number, key) in &keys {
+            assert!(key.ends_with(&format!("-{}", number / 2)), "{keys:?}");
+            let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
+            let place = usize::try_from(*number).unwrap();
+            assert_eq!(opened(&secret(world, key).await, *number, &octets), segments[place], "{number}");
+        }
+        keys
+    };
+    let keys = opens(&world, &segments).await;
+    let mut secrets = BTreeSet::new();
+    for (_, key) in &keys {
+        secrets.insert(secret(&world, key).await.to_vec());
+    }
+    assert_eq!(secrets.len(), 3);
+    // A part opens with the key of its segment.
+    let (sending, answer) = open(&world, &publication, 5);
+    let part = encoder.part().unwrap();
+    sending.send(part.clone()).await.unwrap();
+    let octets = eventually(DEADLINE, || async {
+        let answer = world.get(&format!("{sealed}/5.0.m4s")).await;
+        if answer.status() == 200 { Ok(answer.bytes().await.unwrap()) } else { Err(answer.status()) }
+    })
+    .await;
+    let (base, _) = keys[0].1.rsplit_once('-').unwrap();
+    assert_eq!(opened(&secret(&world, &format!("{base}-2")).await, 5, &octets), part);
+    // What the keys are made of is nobody's, nor is a key that is not used yet.
+    for name in [base.to_owned(), format!("{base}-9"), format!("{base}-00")] {
+        assert_eq!(world.get(&format!("{}/{name}", channel.id)).await.status(), 404, "{name}");
+    }
+    drop(sending);
+    assert_eq!(answer.await.unwrap(), 204);
+    segments.push(part.to_vec());
+    world.restart_streaming().await;
+    assert_eq!(opens(&world, &segments).await[..5], keys[..]);
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    world.restart_streaming().await;
+    assert_eq!(opens(&world, &segments).await[..5], keys[..]);
+    assert!(text(&world, &format!("{sealed}/index.m3u8")).await.ends_with("#EXT-X-ENDLIST\n"));
+    assert_eq!(world.get(&format!("{}/{base}", channel.id)).await.status(), 404);
     world.stop().await;
 }
