@@ -90,8 +90,14 @@ pub(crate) enum DeriveError {
     NoKeyframe,
 }
 
-/// What names it: its tag, and the key that it is sealed with, of which the tag has a short name only.
-type Name = ([u8; 32], Option<[u8; 16]>);
+/// What names it: its tag, and what the tag does not tell apart, since no URL has both: the init segment that it was made with, and the key, of
+/// which the tag has a short name only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Name {
+    tag: [u8; 32],
+    init: [u8; 32],
+    key: Option<[u8; 16]>,
+}
 
 /// Where it is made. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -126,7 +132,7 @@ impl Workshop {
         (number, piece): (u64, Piece),
         order: Order,
     ) -> Result<Derived, Arc<DeriveError>> {
-        let name = order.named(number, &piece.sha256);
+        let name = order.named(number, (&piece.sha256, &track.init.sha256));
         let making = async {
             self.check(piece.size_bytes)?;
             let place = self.place().await;
@@ -144,7 +150,7 @@ impl Workshop {
         (number, plan, identity): (u64, &SegmentPlan, &[u8; 32]),
         order: Order,
     ) -> Result<Derived, Arc<DeriveError>> {
-        let name = order.named(number, identity);
+        let name = order.named(number, (identity, &track.identity));
         let making = async {
             self.check(plan.size_bytes)?;
             let place = self.place().await;
@@ -161,7 +167,7 @@ impl Workshop {
         number: u64,
         order: Order,
     ) -> Result<Derived, Arc<DeriveError>> {
-        let name = order.named(number, segment.sha256());
+        let name = order.named(number, (segment.sha256(), init.sha256()));
         let making = async {
             self.check(segment.size_bytes())?;
             let place = self.place().await;
@@ -179,12 +185,14 @@ impl Workshop {
         (number, at): (u64, u64),
         seal: &Seal,
     ) -> Derived {
-        let name = (named(identity, &format!("part {number}.{at} {}", seal.tag())), Some(seal.key.id));
+        let tag = named(identity, &format!("part {number}.{at} {}", seal.tag()));
+        // It is made with none.
+        let name = Name { tag, init: [0; 32], key: Some(seal.key.id) };
         let making = async {
             self.made.inc();
             encryption::whole(&seal.key.secret, &encryption::sequence_iv(number), part.to_vec()).into()
         };
-        Derived { bytes: self.kept.get_with(name, making).await, identity: name.0 }
+        Derived { bytes: self.kept.get_with(name, making).await, identity: tag }
     }
 
     /// What is called `name`: it is kept, somebody is making it, or it is made now. One who leaves while he makes it leaves it to the next.
@@ -194,7 +202,7 @@ impl Workshop {
         making: impl Future<Output = Result<Bytes, DeriveError>>,
     ) -> Result<Derived, Arc<DeriveError>> {
         let bytes = self.kept.try_get_with(name, making).await?;
-        Ok(Derived { bytes, identity: name.0 })
+        Ok(Derived { bytes, identity: name.tag })
     }
 
     async fn whole(&self, octets: &Octets) -> Result<Bytes, ReadError> {
@@ -297,8 +305,8 @@ impl Product {
 // === impl Order ===
 
 impl Order {
-    /// What is made of segment `number` with this identity.
-    fn named(&self, number: u64, identity: &[u8; 32]) -> Name {
+    /// What is made of segment `number` with this identity, and this init segment.
+    fn named(&self, number: u64, (identity, init): (&[u8; 32], &[u8; 32])) -> Name {
         let product = self.product;
         // What makes other bytes of the same segment, besides the packager.
         let (product, key) = match &self.sealing {
@@ -307,6 +315,6 @@ impl Order {
                 (format!("{number} {product:?} {} {sequence}", seal.tag()), Some(seal.key.id))
             }
         };
-        (named(identity, &product), key)
+        Name { tag: named(identity, &product), init: *init, key }
     }
 }
