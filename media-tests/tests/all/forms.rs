@@ -13,7 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Length of the clip, seconds; of one in which there is time for three levels; and of one in which there is for every player.
 const LENGTH_S: f64 = 10.0;
 const LONG_S: f64 = 20.0;
-const LONGER_S: f64 = 40.0;
+const LONGER_S: f64 = 32.0;
 
 /// Brings a file in, waits for its job, and returns the folder of the asset's URLs.
 fn ingest(bundle: &Bundle, file: &Path, more: &[&str]) -> String {
