@@ -202,6 +202,19 @@ pub struct Stats {
     pub kept: Vec<Kept>,
     /// By asset, those with the most bytes sent first.
     pub assets: Vec<AssetFigures>,
+    /// Of how many players it is known how they fare.
+    #[serde(default)]
+    pub voices: Voices,
+}
+
+/// Sessions of players that said how they fare (CMCD): each once in four seconds, however often it speaks, and of one address so many at
+/// most as the surrogate is told (`sessions_of_an_address`). What sites are judged by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Voices {
+    /// All of them.
+    pub sessions: u64,
+    /// Those that told of an empty buffer, of waiting, or of an error.
+    pub complaining: u64,
 }
 
 // === impl Figures ===

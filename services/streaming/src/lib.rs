@@ -126,7 +126,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         recordings: Recordings::new(store.clone(), seals.clone(), config.indexes.0),
         sources: Sources::new(store.clone(), config.movies.0),
         texts: Texts::new(store.clone(), config.subtitles.0),
-        workshop: Workshop::new(store.clone(), &config.derived),
+        workshop: Workshop::new(store.clone(), &config.derived, host.metrics()),
         seals,
         live,
         steering,

@@ -239,7 +239,11 @@ fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>,
         let quota = config.quota(tenant);
         let folder = config.cache.folder.as_ref().map(|folder| folder.join(tenant));
         let disk = folder.map(|folder| Disk::open(&folder, quota.disk.0)).transpose()?;
-        let counted = Counted { assets: config.cache.assets_counted, sessions: config.cache.sessions_counted };
+        let counted = Counted {
+            assets: config.cache.assets_counted,
+            sessions: config.cache.sessions_counted,
+            of_an_address: config.cache.sessions_of_an_address,
+        };
         let shelf = Arc::new(Shelf::new(quota.memory.0, disk, config.cache.filling.0, counted)?);
         shelf.replay(&purges);
         shelves.insert(tenant.clone(), shelf);
