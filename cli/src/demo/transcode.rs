@@ -1,5 +1,5 @@
 //! Scenario `transcode`: chains. One with gates passes and shows what was measured, one does not and says why; codecs are
-//! compared; and the services are killed in the middle of a job.
+//! compared; and the services are killed in the middle of a job, which takes from the one before what both make alike.
 
 use std::path::Path;
 use std::time::Duration;
@@ -122,7 +122,13 @@ async fn goes_on(client: &Client, id: Uuid, quiet: bool) -> anyhow::Result<Verif
     let job = job::follow(client, id, "goes on", quiet).await?;
     ensure!(job.state == JobState::Succeeded, "{}: {}", job.state.word(), job.error.unwrap_or_default());
     ensure!(job.attempt > 1, "it was not begun again");
-    Ok(Verified((), format!("the same job, attempt {}, {}", job.attempt, job.state.word())))
+    let again: Vec<&str> = job.stages.iter().flat_map(|stage| &stage.reused).map(String::as_str).collect();
+    ensure!(!again.is_empty(), "what the job before had made was encoded again");
+    let (attempt, state) = (job.attempt, job.state.word());
+    Ok(Verified(
+        (),
+        format!("the same job, attempt {attempt}, {state}; of the one before it took {}", again.join(", ")),
+    ))
 }
 
 async fn renditions(client: &Client, id: Uuid) -> anyhow::Result<Verified<String>> {

@@ -98,6 +98,10 @@ pub struct StageProgress {
     /// What was measured of its output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
+    /// What of its output was made before, of the same source by the same parameters, and was taken again: names of tracks,
+    /// or `thumbnails`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<String>,
 }
 
 /// Where a stage of a job stands.
