@@ -118,7 +118,9 @@ impl Attempt<'_> {
         fault::point("job-begun");
         let reusing = Reusing { worker, job, folder: folder.path(), prefix: &prefix, board };
         let keys = self.unless_aborted(reusing.keys(&plan.ladder)).await?;
-        let taken = match &keys {
+        // After a failure everything is made: whatever it was, what was made before has no part in the next one.
+        let sought = keys.as_ref().filter(|_| job.error.is_none());
+        let taken = match sought {
             Some(keys) => self.take(&reusing, keys, &wanted, &plan).await?,
             None => Taken::nothing(&plan),
         };
@@ -128,7 +130,12 @@ impl Attempt<'_> {
             self.fetch(&folder, &rest.ladder).await?;
         }
         fault::point("job-fetched");
-        let (fresh, agreed) = self.encode(&folder, &rest).await?;
+        let encoded = self.encode(&folder, &rest).await.map_err(|unfinished| match unfinished {
+            // A part that cannot be made is not yet the input's fault.
+            Unfinished::Failed { reason, .. } if !taken.is_nothing() => failed(Fault::Environment, reason),
+            unfinished => unfinished,
+        });
+        let (fresh, agreed) = encoded?;
         let made = taken.with(fresh.clone());
         fault::point("job-encoded");
         self.check(&folder, &wanted, &plan, &made).await?;
@@ -139,7 +146,7 @@ impl Attempt<'_> {
             prefix: &prefix,
             folder: folder.path(),
             patience: self.patience(),
-            is_clear: job.attempt == 1 || keys.is_some(),
+            is_clear: job.attempt == 1 || sought.is_some(),
             all: &made.tracks,
         };
         // A put that is broken off may still be carried out, after everything else was removed: so when the job is

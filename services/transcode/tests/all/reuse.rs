@@ -13,6 +13,8 @@ use flame_test_kit::{Scratch, clips, eventually};
 use flame_transcode::reuse::{Key, Output, What};
 use flame_transcode::store::{Created, Store};
 use flame_transcode::version::Made;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use uuid::Uuid;
 
 use crate::world::{PATIENCE, World, config, short_clip, short_probe, store_config};
@@ -198,6 +200,27 @@ async fn what_is_taken_again_has_to_pass_its_gates_all_the_same() {
     assert_eq!((again(&refused).as_str(), encoded(&world).await), (ALL, before), "nothing was encoded");
     assert_eq!(world.media_keys().await, keys, "nothing of it is left");
     world.assert_scratch_is_empty();
+}
+
+#[tokio::test]
+async fn a_part_that_cannot_be_made_costs_an_attempt_and_not_the_job() {
+    let world = World::start().await;
+    let source = world.job_for(&short_clip()).await;
+    run(&world, &source, &[]).await;
+    // What is noted of the tracks cannot be: they would begin centuries after their first picture.
+    let mut database = SqliteConnectOptions::new().filename(&world.config.database).connect().await.unwrap();
+    let spoiled = sqlx::query(
+        "UPDATE outputs SET what = json_set(what, '$.agreed.zero_ns', 9000000000000000000) \
+         WHERE json_extract(what, '$.kind') = 'track'",
+    );
+    assert_eq!(spoiled.execute(&mut database).await.unwrap().rows_affected(), 3);
+
+    let new = two_sizes(&source, &[("crf", "40")]);
+    world.queue(&new).await;
+    let job = world.until_final(new.id).await;
+    assert_eq!((job.state, job.attempt, job.error.as_deref()), (JobState::Succeeded, 2, None), "{job:?}");
+    assert_eq!((again(&job).as_str(), stored(&world, &job).await.len()), ("", 7));
+    assert_eq!(again(&run(&world, &source, &[("crf", "40")]).await), ALL);
 }
 
 #[tokio::test]
