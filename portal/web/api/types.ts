@@ -39,7 +39,7 @@ export type ChainDetail = Chain & { stages: ChainStage[] };
 export type GateResult = { track: string; gate: string; measured: number; passed: boolean };
 export type StageProgress = {
   name: string; type: string; state: 'waiting' | 'running' | 'checking' | 'done' | 'failed' | 'cancelled'; progress: number;
-  started_at: string | null; finished_at: string | null; gates?: GateResult[];
+  started_at: string | null; finished_at: string | null; gates?: GateResult[]; reused?: string[];
 };
 export type Job = {
   id: string; asset_id: string; chain: string; state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
