@@ -12,11 +12,13 @@ mod live;
 mod marks;
 mod media;
 mod multivariant;
+mod objects;
 mod players;
 mod poster;
 mod protected;
 mod publications;
 mod recorded;
+mod replicas;
 mod representation;
 mod sealed;
 mod signed;
@@ -92,8 +94,12 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
         .with_state(state.clone());
-    // Any instance signs: it asks the catalogue, not who owns the channels.
-    channels.merge(OpenApiRouter::new().routes(routes!(links::sign)).with_state(state))
+    // Any instance does the rest: it asks the catalogue and the store, not who owns the channels.
+    let anybody = OpenApiRouter::new()
+        .routes(routes!(links::sign))
+        .routes(routes!(objects::read))
+        .routes(routes!(replicas::place));
+    channels.merge(anybody.with_state(state))
 }
 
 /// What viewers call.

@@ -37,6 +37,8 @@ mod player;
 mod poster;
 #[path = "all/protected.rs"]
 mod protected;
+#[path = "all/replicas.rs"]
+mod replicas;
 #[path = "all/segments.rs"]
 mod segments;
 #[path = "all/steering.rs"]
