@@ -1,6 +1,7 @@
 //! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
 
 mod assets;
+mod batch;
 mod changes;
 mod error;
 mod facets;
@@ -20,7 +21,7 @@ use crate::store::Store;
 /// All routes; every one needs a caller.
 pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(assets::create, assets::list))
+        .routes(routes!(assets::create, assets::list, batch::edit))
         .routes(routes!(assets::show, assets::patch, assets::delete))
         .routes(routes!(assets::standing))
         .routes(routes!(facets::list))

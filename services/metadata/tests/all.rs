@@ -26,6 +26,8 @@ mod world;
 
 #[path = "all/assets.rs"]
 mod assets;
+#[path = "all/batch.rs"]
+mod batch;
 #[path = "all/changes.rs"]
 mod changes;
 #[path = "all/contract.rs"]
