@@ -2,13 +2,14 @@
 //!
 //! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`, several by `ids`) · `PATCH /assets` (several) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
 //! `GET /assets/{id}/standing` · `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
-//! `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
+//! `GET /public/{id}` · `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
 mod batch;
 mod feed;
 mod history;
 mod provenance;
+mod public;
 mod query;
 mod record;
 mod scores;
@@ -27,6 +28,7 @@ pub use batch::{AssetEdit, AssetEdits, BATCH_MAX, EditOutcome, EditOutcomes};
 pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery, Standing, StandingState};
 pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
+pub use public::PublicAsset;
 pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Highlights, Matches, Piece};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
 pub use scores::{FIGURES_MAX, Measure, NewScore, SCORES_KEPT_MAX, Score};

@@ -7,6 +7,7 @@ mod error;
 mod facets;
 mod history;
 mod provenance;
+mod public;
 mod scores;
 mod subtitles;
 mod versions;
@@ -18,7 +19,14 @@ use utoipa_axum::routes;
 use crate::limits::BODY_MAX_BYTES;
 use crate::store::Store;
 
-/// All routes; every one needs a caller.
+pub(crate) use self::public::Shown;
+
+/// What anybody may ask.
+pub(crate) fn public(shown: Shown) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(public::show)).with_state(shown)
+}
+
+/// All other routes; every one needs a caller.
 pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(assets::create, assets::list, batch::edit))

@@ -30,7 +30,6 @@ mod words;
 pub use config::Config;
 
 use flame_service_host::{Host, Routes, Running, StartError};
-use utoipa_axum::router::OpenApiRouter;
 
 use store::Store;
 
@@ -84,5 +83,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             None => tracing::warn!("no router is configured: surrogates are not told of deletions"),
         }
     }
-    Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
+    let public = http::public(http::Shown { store: store.clone(), config: config.public });
+    Ok(host.serve(Routes { private: http::routes(store), public }))
 }

@@ -46,6 +46,8 @@ mod outage;
 mod paging;
 #[path = "all/provenance.rs"]
 mod provenance;
+#[path = "all/public.rs"]
+mod public;
 #[path = "all/purges.rs"]
 mod purges;
 #[path = "all/schema.rs"]
