@@ -188,7 +188,14 @@ impl Scrubber {
                 if let Some(Err(what)) = self.index(key).await? {
                     return Ok(Seen::Rotten(what));
                 }
-                let is_there = self.store.head(&track_key).await?.is_some();
+                let is_there = match self.store.head(&track_key).await {
+                    Ok(found) => found.is_some(),
+                    // If that is no matter of the store, it is one of the track, and said there.
+                    Err(error) => {
+                        self.unreadable(error).await?;
+                        true
+                    }
+                };
                 if !is_there && self.store.head(key).await?.is_none() {
                     // Its asset was deleted meanwhile.
                     return Ok(Seen::Gone);
