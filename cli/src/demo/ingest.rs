@@ -155,7 +155,8 @@ async fn put_as(client: &Client, clip: &Path, name: &str) -> anyhow::Result<Uplo
     let bytes = tokio::fs::read(clip).await?;
     let digest = STANDARD.encode(Sha256::digest(&bytes));
     let answer = client
-        .request(Method::PUT, "ingest", &format!("files/{name}?chain=none"))
+        .request(Method::PUT, "ingest", &format!("files/{name}"))
+        .query(&[("chain", "none")])
         .header("content-digest", format!("sha-256=:{digest}:"))
         .body(bytes)
         .send()
