@@ -197,7 +197,7 @@ fn bring_to_all() {
     }
     let client = || Client::new(format!("http://127.0.0.1:{PORT}").parse().unwrap(), Some(token.clone()));
     // The catalogue is there, and each site knows it and all stores.
-    let known = |node| {
+    let known = |node: &str| {
         network.on(node, || {
             runtime().block_on(eventually(PATIENCE, || async {
                 let listed = client().endpoints().await.map_err(|error| error.to_string())?.items;
