@@ -67,7 +67,7 @@ async fn place(
 ) -> Result<(), Exit> {
     let (mut best_bytes, mut moved) = (0, Instant::now());
     loop {
-        let told = sites.iter().map(|site| client.place(Some(site), asset, &query));
+        let told = sites.iter().map(|site| client.place(Some(site.as_str()), asset, &query));
         let placed: BTreeMap<&String, Placement> = sites.iter().zip(try_join_all(told).await?).collect();
         let is_done = placed.values().all(|placed| placed.here == placed.objects);
         let here_bytes = placed.values().map(|placed| placed.here_bytes).sum::<u64>();

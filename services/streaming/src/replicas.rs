@@ -172,13 +172,11 @@ impl Replicas {
             return Err(StoreError::NotFound { operation: "find", key: key.to_owned() });
         }
         let found = asked.await;
-        match &found {
-            Ok(_) => {
-                self.0.figures.found.inc();
-                self.want(key, None);
-            }
-            Err(StoreError::NotFound { .. }) => self.0.nowhere.insert(key.to_owned(), ()).await,
-            Err(_) => {}
+        if found.is_ok() {
+            self.0.figures.found.inc();
+            self.want(key, None);
+        } else if matches!(found, Err(StoreError::NotFound { .. })) {
+            self.0.nowhere.insert(key.to_owned(), ()).await;
         }
         found
     }

@@ -61,12 +61,13 @@ impl Replicas {
             near.put(key, bytes, content_type(key)).await?;
             return Ok(Copied::Kept(size_bytes));
         }
-        match self.copy_parts(there, &info).await {
-            Ok(()) => Ok(Copied::Kept(size_bytes)),
+        let copied = self.copy_parts(there, &info).await;
+        let is_over = matches!(copied, Err(StoreError::NotFound { .. }));
+        if is_over && near.head(key).await?.is_some() {
             // Another instance has completed the same upload.
-            Err(StoreError::NotFound { .. }) if near.head(key).await?.is_some() => Ok(Copied::There),
-            Err(error) => Err(error),
+            return Ok(Copied::There);
         }
+        copied.map(|()| Copied::Kept(size_bytes))
     }
 
     async fn copy_parts(&self, (key, from): (&str, Option<&Label>), info: &ObjectInfo) -> Result<(), StoreError> {
