@@ -150,21 +150,34 @@ async fn a_scrub_that_was_cut_off_goes_on_after_a_restart() {
         config.scrub.rate = flame_service_host::config::Bytes(1 << 20);
     })
     .await;
-    for number in 0..3 {
+    for number in 0..4 {
         let key = format!("default/posters/{number}.jpg");
         world.store().put(&key, noise(number, MIB).into(), "image/jpeg").await.unwrap();
     }
     let begun: Scrub = json(world.request(Method::POST, "/scrub").send().await.unwrap(), 202).await;
     assert!(begun.is_running);
-    world.restart().await;
+    let shown =
+        async |world: &World| json::<Scrub>(world.request(Method::GET, "/scrub").send().await.unwrap(), 200).await;
+    let cut = eventually(PATIENCE, || async {
+        let scrub = shown(&world).await;
+        if scrub.objects > 0 { Ok(scrub) } else { Err(format!("{scrub:?}")) }
+    })
+    .await;
+    assert!(cut.is_running && cut.objects < 4, "{cut:?}");
+    world.stop().await;
+    // Who begins anew would find it.
+    flip(&world, &noise(0, MIB));
+    world.resume().await;
     let again: Scrub = json(world.request(Method::POST, "/scrub").send().await.unwrap(), 202).await;
     assert_eq!((again.is_running, again.began_at), (true, begun.began_at), "it is the same one");
     let ended = eventually(PATIENCE, || async {
-        let scrub: Scrub = json(world.request(Method::GET, "/scrub").send().await.unwrap(), 200).await;
+        let scrub = shown(&world).await;
         if scrub.is_running { Err(format!("{scrub:?}")) } else { Ok(scrub) }
     })
     .await;
-    assert_eq!((ended.objects, ended.rotten), (3, 0));
+    assert_eq!((ended.objects, ended.rotten), (4, 0), "the first one was read before: {ended:?}");
+    let next = scrubbed(&world).await;
+    assert_eq!((next.objects, next.rotten), (4, 1), "{next:?}");
 }
 
 /// The file that is the record of the object under `key`.
