@@ -150,7 +150,7 @@ async fn a_scrub_that_was_cut_off_goes_on_after_a_restart() {
         config.scrub.rate = flame_service_host::config::Bytes(1 << 20);
     })
     .await;
-    for number in 0..4 {
+    for number in 0..8 {
         let key = format!("default/posters/{number}.jpg");
         world.store().put(&key, noise(number, MIB).into(), "image/jpeg").await.unwrap();
     }
@@ -163,7 +163,7 @@ async fn a_scrub_that_was_cut_off_goes_on_after_a_restart() {
         if scrub.objects > 0 { Ok(scrub) } else { Err(format!("{scrub:?}")) }
     })
     .await;
-    assert!(cut.is_running && cut.objects < 4, "{cut:?}");
+    assert!(cut.is_running && cut.objects < 8, "{cut:?}");
     world.stop().await;
     // Who begins anew would find it.
     flip(&world, &noise(0, MIB));
@@ -175,9 +175,9 @@ async fn a_scrub_that_was_cut_off_goes_on_after_a_restart() {
         if scrub.is_running { Err(format!("{scrub:?}")) } else { Ok(scrub) }
     })
     .await;
-    assert_eq!((ended.objects, ended.rotten), (4, 0), "the first one was read before: {ended:?}");
+    assert_eq!((ended.objects, ended.rotten), (8, 0), "the first one was read before: {ended:?}");
     let next = scrubbed(&world).await;
-    assert_eq!((next.objects, next.rotten), (4, 1), "{next:?}");
+    assert_eq!((next.objects, next.rotten), (8, 1), "{next:?}");
 }
 
 /// The file that is the record of the object under `key`.
