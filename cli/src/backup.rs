@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail};
 use flame_object_store::snapshot::{self, Captured};
@@ -110,6 +111,7 @@ async fn make(
 
 /// Takes the snapshot of the data folder into `scratch`.
 async fn snapshot_of(folder: &Path, scratch: &Path) -> anyhow::Result<(Captured, Vec<String>)> {
+    let began = SystemTime::now();
     capture(folder, scratch).await?;
     for attempt in 1.. {
         for name in DATABASES {
@@ -118,6 +120,12 @@ async fn snapshot_of(folder: &Path, scratch: &Path) -> anyhow::Result<(Captured,
                 std::fs::remove_file(&to).with_context(|| format!("remove {}", to.display()))?;
             }
             contents::copy_database(&folder.join(name), &to).await?;
+        }
+        let catalogue = scratch.join(contents::CATALOGUE);
+        if catalogue.is_file() {
+            // Of what was erased meanwhile the snapshot may have the objects: after a restore they are deleted once more.
+            let reopened = flame_metadata::store::delete_again(&catalogue, began).await;
+            reopened.context("note in the copied catalogue what is to be deleted once more")?;
         }
         flame_service_host::fault::point("backup-databases");
         let captured = capture(folder, scratch).await?;

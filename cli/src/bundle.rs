@@ -23,6 +23,7 @@ use flame_service_host::keys::{self, Grant, KeyError};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, LinksConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
+use sqlx::postgres::PgConnection;
 use url::Url;
 
 use crate::contents;
@@ -98,6 +99,8 @@ pub struct Bundle {
     ingest: flame_ingest::Running,
     client: Client,
     first_token: Option<String>,
+    /// Keeps others off a database outside.
+    _hold: Option<PgConnection>,
 }
 
 /// What streaming knows the surrogate by.
@@ -129,6 +132,10 @@ impl Bundle {
         };
         let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
         let outside = Outside::of(data)?;
+        let hold = match &outside {
+            Some(outside) => Some(outside.hold().await?),
+            None => None,
+        };
         let (database, store) = match &outside {
             Some(outside) => (outside.database.clone(), StoreChoice::External(outside.store.clone())),
             None => {
@@ -195,7 +202,7 @@ impl Bundle {
         let services = vec![metadata.await?, transcode.await?, streaming.await?, quality.await?];
         let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)).await?;
         let client = Client::new(url, common.token);
-        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token })
+        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token, _hold: hold })
     }
 
     /// Waits until every service is registered and says that it is ready.

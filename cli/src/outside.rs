@@ -4,14 +4,25 @@
 //! hand before the first start. It holds passwords, so only its owner may read it.
 
 use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use flame_ingest::config::ExternalStore;
 use flame_metadata::config::Location;
 use serde::Deserialize;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection};
+use tokio::time::Instant;
 
 /// Its name in a data folder.
 pub const FILE: &str = "outside.toml";
+/// The lock of whoever works on the database as a `flame up`: two numbers, which the catalogue's own locks, of one, never meet.
+const LOCK: (i32, i32) = (0x666c_616d, 1);
+/// How long a server may take to notice that whoever held the lock is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often is looked.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What the file says.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +54,32 @@ impl Outside {
             );
         }
         Ok((outside, text))
+    }
+
+    /// Takes the database for one `flame up`, for as long as the connection lives. Two on the same would each delete what only the other
+    /// one knows: states of uploads lie in their data folders.
+    ///
+    /// # Errors
+    /// The server does not answer, or another `flame up` has it.
+    pub async fn hold(&self) -> anyhow::Result<PgConnection> {
+        let options = PgConnectOptions::from_str(self.url()).context("read the URL of the database")?;
+        let mut connection =
+            options.application_name("flame up").connect().await.context("reach the database of outside.toml")?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let take = sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1);
+            if take.fetch_one(&mut connection).await.context("lock the database of outside.toml")? {
+                return Ok(connection);
+            }
+            if Instant::now() > end {
+                connection.close().await.context("leave the database of outside.toml")?;
+                bail!(
+                    "another `flame up` works on the database that outside.toml names: stop it, or give each a database and a bucket \
+                     of its own"
+                );
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// The URL of the catalogue.

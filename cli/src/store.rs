@@ -1,10 +1,15 @@
-//! `flame store`: whether what is stored is what it was. Ingest reads and compares; here it is asked and shown.
+//! `flame store`: whether what is stored is what it was, and assets that are brought to sites. Ingest reads and compares, streaming copies;
+//! here they are asked, and shown.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use flame_api::Client;
 use flame_api::ingest::Scrub;
+use flame_api::replicas::{PlaceQuery, Placement};
+use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use crate::args::{Global, Store, StoreCommand};
 use crate::connection;
@@ -22,6 +27,10 @@ pub async fn run(global: &Global, args: Store) -> Result<(), Exit> {
             if no_wait { begun } else { ended(&client, global.json).await? }
         }
         StoreCommand::Show => client.scrub().await?,
+        StoreCommand::Place { id, sites, from, no_wait, patience } => {
+            let patience = (!no_wait).then(|| Duration::from_secs(patience));
+            return place(global, &client, (id, sites, PlaceQuery { from }), patience).await;
+        }
     };
     show(global, &found)?;
     if found.rotten == 0 {
@@ -47,6 +56,50 @@ async fn ended(client: &Client, quiet: bool) -> Result<Scrub, Exit> {
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Tells all sites at once, so that what they fetch is the same at the same time, and waits until all have it.
+async fn place(
+    global: &Global,
+    client: &Client,
+    (asset, sites, query): (Uuid, Vec<String>, PlaceQuery),
+    patience: Option<Duration>,
+) -> Result<(), Exit> {
+    let (mut best_bytes, mut moved) = (0, Instant::now());
+    loop {
+        let told = sites.iter().map(|site| client.place(Some(site.as_str()), asset, &query));
+        let placed: BTreeMap<&String, Placement> = sites.iter().zip(try_join_all(told).await?).collect();
+        let is_done = placed.values().all(|placed| placed.here == placed.objects);
+        let here_bytes = placed.values().map(|placed| placed.here_bytes).sum::<u64>();
+        if here_bytes > best_bytes {
+            (best_bytes, moved) = (here_bytes, Instant::now());
+        }
+        let is_over = patience.is_none_or(|patience| moved.elapsed() > patience);
+        if is_done || is_over {
+            show_placed(global, &placed)?;
+            if is_done || patience.is_none() {
+                return Ok(());
+            }
+            return Err(Exit::failed(anyhow!(
+                "not all of {asset} came: the logs of streaming at those sites say why; the same command goes on"
+            )));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn show_placed(global: &Global, placed: &BTreeMap<&String, Placement>) -> Result<(), Exit> {
+    if global.json {
+        return output::print_json(placed);
+    }
+    let mut table = output::table(&["site", "objects", "here", "waiting", "size"]);
+    for (site, placed) in placed {
+        let Placement { objects, here, waiting, here_bytes } = placed;
+        let numbers = [objects, here, waiting].map(u64::to_string);
+        let [objects, here, waiting] = numbers;
+        table.add_row([(*site).clone(), objects, here, waiting, output::size(*here_bytes)]);
+    }
+    output::print_line(&table.to_string())
 }
 
 fn show(global: &Global, scrub: &Scrub) -> Result<(), Exit> {

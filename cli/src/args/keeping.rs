@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use uuid::Uuid;
+
+use crate::connection;
 
 #[derive(Debug, clap::Args)]
 pub struct Backup {
@@ -56,4 +59,22 @@ pub enum StoreCommand {
     },
     /// What the last look found, and how far one has come that is under way; status 1 if an object is not what it was
     Show,
+    /// Bring what plays of an asset to the stores of sites before anybody asks for it there (`[replicas]` of streaming)
+    Place {
+        /// Its identifier
+        #[arg(value_parser = connection::id)]
+        id: Uuid,
+        /// A site whose store is to have it; may be said several times
+        #[arg(long = "site", required = true, value_name = "SITE")]
+        sites: Vec<String>,
+        /// The site that has it: all others get one transfer, where routers multicast [default: for each the nearest that has it]
+        #[arg(long, value_name = "SITE")]
+        from: Option<String>,
+        /// Leave when it has begun; saying it again tells how far it is
+        #[arg(long)]
+        no_wait: bool,
+        /// Seconds without a byte more after which it counts as not possible
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        patience: u64,
+    },
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flame_api::Client;
-use flame_api::ingest::{NewPull, UploadState};
+use flame_api::ingest::{NewPull, Upload, UploadState};
 use reqwest::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -38,7 +38,8 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     tour.figure("acknowledged_bytes_lost", lost, "B", Some(Bound::AtMost(0.0))).await?;
     tour.step("resume", resumed(&client, id, &long, length)).await?;
 
-    tour.step("plain PUT", put(&client, clip)).await?;
+    let first = tour.step("plain PUT", put(&client, clip)).await?;
+    tour.step("duplicate", again(&client, clip, first)).await?;
     tour.step("pull", pull(&client, clip)).await?;
     tour.step("pull 404", pull_missing(&client)).await?;
     tour.step("not media", not_media(&client, stage)).await?;
@@ -138,19 +139,32 @@ async fn resumed(client: &Client, id: Uuid, long: &Path, length: u64) -> anyhow:
     Ok(Verified((), format!("the rest was sent; SHA-256 {}… equals the file's", &ours[..12])))
 }
 
-async fn put(client: &Client, clip: &Path) -> anyhow::Result<Verified<()>> {
+async fn put(client: &Client, clip: &Path) -> anyhow::Result<Verified<Uuid>> {
+    let upload = put_as(client, clip, "put.mp4").await?;
+    Ok(Verified(upload.id, "one request, its Content-Digest (RFC 9530) verified".to_owned()))
+}
+
+/// The same bytes under another name.
+async fn again(client: &Client, clip: &Path, first: Uuid) -> anyhow::Result<Verified<()>> {
+    let upload = put_as(client, clip, "again.mp4").await?;
+    ensure!(upload.duplicate_of == Some(first), "it is said to be a duplicate of {:?}", upload.duplicate_of);
+    Ok(Verified((), format!("the same bytes are known as those of {first}, and take no room")))
+}
+
+async fn put_as(client: &Client, clip: &Path, name: &str) -> anyhow::Result<Upload> {
     let bytes = tokio::fs::read(clip).await?;
     let digest = STANDARD.encode(Sha256::digest(&bytes));
     let answer = client
-        .request(Method::PUT, "ingest", "files/put.mp4?chain=none")
+        .request(Method::PUT, "ingest", &format!("files/{name}"))
+        .query(&[("chain", "none")])
         .header("content-digest", format!("sha-256=:{digest}:"))
         .body(bytes)
         .send()
         .await?;
-    let upload: flame_api::ingest::Upload = flame_api::client::read_json(Method::PUT, answer).await?;
+    let upload: Upload = flame_api::client::read_json(Method::PUT, answer).await?;
     let upload = registered(client, upload.id).await?;
     ensure!(upload.state == UploadState::Done, "{}", upload.error.unwrap_or_default());
-    Ok(Verified((), "one request, its Content-Digest (RFC 9530) verified".to_owned()))
+    Ok(upload)
 }
 
 async fn pull(client: &Client, clip: &Path) -> anyhow::Result<Verified<()>> {

@@ -70,6 +70,8 @@ fn vod_is_verified_to_the_last_frame() {
 fn ingest_loses_nothing_acknowledged() {
     let report = verified("ingest");
     assert_eq!(report["figures"]["acknowledged_bytes_lost"]["value"], 0.0);
+    let names: Vec<_> = report["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    assert!(names.windows(2).any(|two| two == ["plain PUT", "duplicate"]), "{report:#}");
 }
 
 #[test]

@@ -125,6 +125,13 @@ async fn nothing_is_lost_on_the_way_to_postgresql_and_s3_however_often_it_is_kil
     let by_name = reqwest::get(format!("{}/~metadata/assets?identifier=house:7", world.router)).await.unwrap();
     assert_eq!(by_name.json::<Value>().await.unwrap()["items"].as_array().unwrap().len(), 1);
 
+    // One at a time: a second one would delete what only the first one knows.
+    let second = world.scratch.join("second");
+    std::fs::create_dir(&second).unwrap();
+    std::fs::copy(&outside, second.join("outside.toml")).unwrap();
+    let up = flame(&["up", "--data", second.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert!(up.status == 3 && up.err.contains("another `flame up` works on the database"), "{}", up.err);
+
     // And it goes on: the upload, the feed, the trash, new films.
     half.go_on(&world).await;
     let position = feed["position"].as_u64().unwrap();

@@ -17,6 +17,7 @@ pub mod page;
 pub mod peers;
 pub mod problem;
 pub mod quality;
+pub mod replicas;
 pub mod router;
 pub mod subtitles;
 pub mod transcode;

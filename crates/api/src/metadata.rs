@@ -1,13 +1,15 @@
 //! The metadata database: assets, their versions and tracks.
 //!
-//! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
+//! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`, several by `ids`) · `PATCH /assets` (several) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
 //! `GET /assets/{id}/standing` · `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
-//! `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
+//! `GET /public/{id}` · `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
 
+mod batch;
 mod feed;
 mod history;
 mod provenance;
+mod public;
 mod query;
 mod record;
 mod scores;
@@ -22,10 +24,12 @@ use uuid::Uuid;
 use crate::media::{Probe, SoundRole, Thumbnails, Track};
 use crate::subtitles::Subtitle;
 
+pub use batch::{AssetEdit, AssetEdits, BATCH_MAX, EditOutcome, EditOutcomes};
 pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery, Standing, StandingState};
 pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
-pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Matches};
+pub use public::PublicAsset;
+pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Highlights, Matches, Piece};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
 pub use scores::{FIGURES_MAX, Measure, NewScore, SCORES_KEPT_MAX, Score};
 
@@ -152,6 +156,9 @@ pub struct Asset {
     /// When it was put into the trash, if it is there.
     #[serde(default, with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<OffsetDateTime>,
+    /// Where the words that were searched for are, where that was asked for (`highlight`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highlights: Option<Highlights>,
 }
 
 /// What somebody says of one audio stream of the source: it holds for the upload and for every version made of it.

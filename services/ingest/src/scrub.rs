@@ -27,9 +27,8 @@ const AWAY_PAUSE: Duration = Duration::from_secs(10);
 const DUE_PAUSE: Duration = Duration::from_secs(600);
 /// What may be made up for after the store was slow.
 const CATCH_UP: Duration = Duration::from_secs(1);
-/// Objects, or bytes, after which it is noted how far it came.
-const NOTE_OBJECTS: u64 = 100;
-const NOTE_BYTES: u64 = 256 << 20;
+/// How often it is noted how far it came: what a process that ends has to read again.
+const NOTE_EVERY: Duration = Duration::from_millis(500);
 
 /// Scrubs; one tenant at a time. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -126,17 +125,15 @@ impl Scrubber {
         };
         tracing::info!(tenant = scrubbing.tenant, after = scrubbing.position, "objects are read and compared");
         let mut pace = Pace::new(self.config.rate.0);
-        let (mut objects, mut bytes) = (0, 0);
+        let mut noted = Instant::now();
         loop {
             let prefix = format!("{}/", scrubbing.tenant);
             let page = self.store.list_after(&prefix, scrubbing.position.as_deref()).await?;
             for object in &page.objects {
                 self.look_at(&mut scrubbing, object, &mut pace).await?;
-                objects += 1;
-                bytes += object.size_bytes;
-                if objects >= NOTE_OBJECTS || bytes >= NOTE_BYTES {
+                if noted.elapsed() >= NOTE_EVERY {
                     self.uploads.note_scrub(&scrubbing).await?;
-                    (objects, bytes) = (0, 0);
+                    noted = Instant::now();
                 }
             }
             if page.next.is_none() {
@@ -188,7 +185,14 @@ impl Scrubber {
                 if let Some(Err(what)) = self.index(key).await? {
                     return Ok(Seen::Rotten(what));
                 }
-                let is_there = self.store.head(&track_key).await?.is_some();
+                let is_there = match self.store.head(&track_key).await {
+                    Ok(found) => found.is_some(),
+                    // If that is no matter of the store, it is one of the track, and said there.
+                    Err(error) => {
+                        self.unreadable(error).await?;
+                        true
+                    }
+                };
                 if !is_there && self.store.head(key).await?.is_none() {
                     // Its asset was deleted meanwhile.
                     return Ok(Seen::Gone);

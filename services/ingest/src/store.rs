@@ -29,6 +29,7 @@ mod holdings;
 mod joins;
 mod rows;
 mod scrubs;
+mod tickets;
 mod unfinished;
 mod work;
 

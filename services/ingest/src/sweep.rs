@@ -27,6 +27,9 @@ pub async fn run(intake: Intake, stop: CancellationToken) {
         if let Err(error) = holdings::look(&intake, None).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "what tenants hold could not be looked at");
         }
+        if let Err(error) = intake.sweep_tickets(OffsetDateTime::now_utc()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "tickets that have ended could not be looked at");
+        }
         tokio::select! {
             () = tokio::time::sleep(intake.limits.sweep.0) => {}
             () = stop.cancelled() => return,

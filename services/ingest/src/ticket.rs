@@ -7,6 +7,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use flame_object_store::{PresignedPut, StoreError};
 use futures_util::StreamExt;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::depot;
@@ -14,6 +15,9 @@ use crate::intake::{Announcement, Intake, PATIENCE};
 use crate::labels::Labels;
 use crate::record::{Origin, Record, Stage};
 use crate::store::{Arrival, RecordError};
+
+/// Tickets that are looked at at a time; the next look goes on.
+const SWEPT_MAX: u32 = 500;
 
 /// Why there is no ticket, or none that is complete.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +68,8 @@ pub struct Ticket {
 }
 
 /// Where the bytes of an upload are put by its client.
-fn staging_key(record: &Record) -> String {
-    format!("{}/uploads/{}/whole", record.tenant, record.id)
+fn staging_key(tenant: &str, id: Uuid) -> String {
+    format!("{tenant}/uploads/{id}/whole")
 }
 
 impl Intake {
@@ -84,7 +88,11 @@ impl Intake {
         let announcement = Announcement { tenant, origin: Origin::Tus, length_bytes, labels, url: None, concat: None };
         let record = self.announce(announcement).await?;
         let life = self.limits.ticket.0;
-        let put = self.depot.store().presigned_put(&staging_key(&record), size_bytes, sha256, life).await?;
+        let promised = sha256.map(hex::encode);
+        let ends_at = OffsetDateTime::now_utc() + life;
+        self.uploads.note_ticket((&record.tenant, record.id), promised.as_deref(), ends_at).await?;
+        let put =
+            self.depot.store().presigned_put(&staging_key(&record.tenant, record.id), size_bytes, sha256, life).await?;
         Ok(Ticket { record, put })
     }
 
@@ -99,20 +107,36 @@ impl Intake {
         work.await.expect("the task is neither aborted nor does it panic")
     }
 
+    /// Deletes what somebody has put into the store with a ticket whose upload is over: a ticket cannot be taken back. One is looked at when
+    /// its life has passed twice, so a request that began at the end of the first has ended; what comes later still, the scrub deletes.
+    ///
+    /// # Errors
+    /// [`TicketError::Record`], [`TicketError::Store`]; the rest is done by the next look.
+    pub async fn sweep_tickets(&self, now: OffsetDateTime) -> Result<(), TicketError> {
+        for (tenant, id) in self.uploads.ended_tickets(now - self.limits.ticket.0, SWEPT_MAX).await? {
+            self.depot.store().delete(&staging_key(&tenant, id)).await?;
+            self.uploads.forget_ticket(id).await?;
+        }
+        Ok(())
+    }
+
     async fn take_stored(&self, record: Record, promised: Option<String>) -> Result<(), TicketError> {
         let _turn = self.writers.take(record.id, PATIENCE).await.ok_or(TicketError::Busy)?;
         // Read again: the turn before may have been the same request.
         let record = self.uploads.load(record.id).await?.ok_or(TicketError::Ended)?;
         if record.stage != Stage::Receiving {
-            let is_taken = record.stage.state().is_some() && record.sha256.is_some();
-            return if is_taken { Ok(()) } else { Err(TicketError::Ended) };
+            let taken = record.sha256.filter(|_| record.stage.state().is_some()).ok_or(TicketError::Ended)?;
+            return match promised.filter(|promised| *promised != taken) {
+                Some(promised) => Err(TicketError::Digest { found: taken, promised }),
+                None => Ok(()),
+            };
         }
         if record.offset_bytes > 0 || record.concat.is_some() || record.origin != Origin::Tus {
             return Err(TicketError::Mixed(record.id));
         }
         // The copy is looked at, and not what was copied: its client may put something else there meanwhile.
         let source = depot::source_key(&record);
-        match self.depot.store().copy(&staging_key(&record), &source).await {
+        match self.depot.store().copy(&staging_key(&record.tenant, record.id), &source).await {
             Ok(()) => {}
             Err(StoreError::NotFound { .. }) => return Err(TicketError::Nothing),
             Err(error) => return Err(error.into()),
@@ -120,9 +144,13 @@ impl Intake {
         flame_service_host::fault::point("ticket-copied");
         let (found_bytes, found) = self.digest(&source).await?;
         let promised_bytes = record.length_bytes.unwrap_or(found_bytes);
+        // Not every store holds a request to the digest that was signed with it.
+        let with_ticket = self.uploads.promised_sha256(record.id).await?;
         let refused = if found_bytes == promised_bytes {
-            promised
-                .filter(|promised| *promised != found)
+            [promised, with_ticket]
+                .into_iter()
+                .flatten()
+                .find(|promised| *promised != found)
                 .map(|promised| TicketError::Digest { found: found.clone(), promised })
         } else {
             Some(TicketError::Length { found_bytes, promised_bytes })

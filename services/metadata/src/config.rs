@@ -33,6 +33,8 @@ pub struct Config {
     pub store: Option<StoreConfig>,
     /// Who is told when something was deleted that surrogates keep.
     pub purges: PurgeConfig,
+    /// What anybody may know.
+    pub public: PublicConfig,
     /// How long what was deleted can be had again.
     pub trash: TrashConfig,
     /// How much is known of what became of each asset.
@@ -66,6 +68,15 @@ pub struct PurgeConfig {
     /// They are told again after this time, when streaming believes the catalogue's last answer no more
     /// (`catalogue.media_fresh` there): meanwhile they may have fetched it anew.
     pub again: Span,
+}
+
+/// `[public]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublicConfig {
+    /// How long surrogates keep what anybody may know of an asset that anybody may play (`GET /public/{id}`), at least a second; zero:
+    /// nothing is public.
+    pub fresh: Span,
 }
 
 /// `[trash]`
@@ -160,12 +171,21 @@ impl Default for Config {
             database_wait: Span(Duration::from_secs(5)),
             store: None,
             purges: PurgeConfig::default(),
+            public: PublicConfig::default(),
             trash: TrashConfig::default(),
             history: HistoryConfig::default(),
             search: SearchConfig::default(),
             feed: FeedConfig::default(),
             webhooks: Vec::new(),
         }
+    }
+}
+
+// === impl PublicConfig ===
+
+impl Default for PublicConfig {
+    fn default() -> Self {
+        Self { fresh: Span(Duration::ZERO) }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The HTTP face: one file a resource, and one that turns errors into problems. Nothing is decided here.
 
 mod assets;
+mod batch;
 mod changes;
 mod error;
 mod facets;
 mod history;
 mod provenance;
+mod public;
 mod scores;
 mod subtitles;
 mod versions;
@@ -17,10 +19,17 @@ use utoipa_axum::routes;
 use crate::limits::BODY_MAX_BYTES;
 use crate::store::Store;
 
-/// All routes; every one needs a caller.
+pub(crate) use self::public::Shown;
+
+/// What anybody may ask.
+pub(crate) fn public(shown: Shown) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(public::show)).with_state(shown)
+}
+
+/// All other routes; every one needs a caller.
 pub(crate) fn routes(store: Store) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(assets::create, assets::list))
+        .routes(routes!(assets::create, assets::list, batch::edit))
         .routes(routes!(assets::show, assets::patch, assets::delete))
         .routes(routes!(assets::standing))
         .routes(routes!(facets::list))

@@ -1,4 +1,7 @@
-//! What an asset is known by to others: an identifier of a scheme, or the digest of its source. Pure.
+//! What an asset is known by: to others an identifier of a scheme, or the digest of its source; here its id. Pure.
+
+use flame_api::metadata::BATCH_MAX;
+use uuid::Uuid;
 
 use crate::limits::Refused;
 use crate::record::TEXT_MAX_CHARS;
@@ -15,6 +18,8 @@ pub enum KnownBy {
     },
     /// The SHA-256 of the source, lower-case hex.
     Sha256(String),
+    /// Several ids, each once.
+    Ids(Vec<Uuid>),
 }
 
 // === impl KnownBy ===
@@ -32,6 +37,19 @@ impl KnownBy {
         }
     }
 
+    /// Reads ids with commas between them.
+    pub fn ids(text: &str) -> Result<Self, Refused> {
+        let refused = |reason: String| Refused { field: "ids".to_owned(), reason };
+        if text.split(',').count() > BATCH_MAX {
+            return Err(refused(format!("must have at most {BATCH_MAX} ids")));
+        }
+        let read = |id: &str| id.trim().parse().map_err(|_| refused(format!("`{}` is no id", id.trim())));
+        let mut ids: Vec<Uuid> = text.split(',').map(read).collect::<Result<_, _>>()?;
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self::Ids(ids))
+    }
+
     /// Reads a digest.
     pub fn sha256(text: &str) -> Result<Self, Refused> {
         let is_digit = |symbol: char| symbol.is_ascii_digit() || ('a'..='f').contains(&symbol);
@@ -45,6 +63,17 @@ impl KnownBy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_read_once_each_and_bounded() {
+        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(KnownBy::ids(&format!("{b}, {a},{b}")), Ok(KnownBy::Ids(vec![a, b])));
+        for wrong in ["", ",", "x", &format!("{a},")] {
+            assert!(KnownBy::ids(wrong).is_err(), "{wrong:?}");
+        }
+        let many = |count: usize| vec![a.to_string(); count].join(",");
+        assert!(KnownBy::ids(&many(BATCH_MAX)).is_ok() && KnownBy::ids(&many(BATCH_MAX + 1)).is_err());
+    }
 
     #[test]
     fn the_first_colon_ends_the_scheme() {

@@ -3,7 +3,7 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`filter`], [`facet`], [`cursor`]), then [`store`], which
+//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`filter`], [`facet`], [`cursor`], `highlight`), then [`store`], which
 //! keeps them, [`deletions`], `trash`, `purges` and [`webhooks`], which work behind, and `http`, which speaks.
 
 pub mod asset;
@@ -13,6 +13,7 @@ pub mod deletions;
 pub mod edit;
 pub mod facet;
 pub mod filter;
+mod highlight;
 mod http;
 pub mod known;
 pub mod limits;
@@ -29,7 +30,6 @@ mod words;
 pub use config::Config;
 
 use flame_service_host::{Host, Routes, Running, StartError};
-use utoipa_axum::router::OpenApiRouter;
 
 use store::Store;
 
@@ -83,5 +83,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             None => tracing::warn!("no router is configured: surrogates are not told of deletions"),
         }
     }
-    Ok(host.serve(Routes { private: http::routes(store), public: OpenApiRouter::new() }))
+    let public = http::public(http::Shown { store: store.clone(), config: config.public });
+    Ok(host.serve(Routes { private: http::routes(store), public }))
 }

@@ -23,6 +23,8 @@ pub struct Search {
     pub in_title: Expression,
     /// All words are in title and file name together, but not in the title alone.
     pub with_file_name: Expression,
+    /// The words, as both databases have them; each inner list is a phrase. The last word of all is a prefix.
+    pub phrases: Vec<Vec<String>>,
 }
 
 /// One question, in the words of each database.
@@ -77,7 +79,7 @@ pub fn parse(tenant: &str, text: &str) -> Result<Wanted, Refused> {
         fts5: format!("({own} AND {{title file_name}} : ({words})) NOT {{title}} : ({words})"),
         tsquery: tsvector::query(tenant, &phrases, true),
     };
-    Ok(Wanted::Words(Search { in_title, with_file_name }))
+    Ok(Wanted::Words(Search { in_title, with_file_name, phrases }))
 }
 
 /// A string of FTS5: in quotes, with the quotes in it doubled.

@@ -26,6 +26,8 @@ mod world;
 
 #[path = "all/assets.rs"]
 mod assets;
+#[path = "all/batch.rs"]
+mod batch;
 #[path = "all/changes.rs"]
 mod changes;
 #[path = "all/contract.rs"]
@@ -44,6 +46,8 @@ mod outage;
 mod paging;
 #[path = "all/provenance.rs"]
 mod provenance;
+#[path = "all/public.rs"]
+mod public;
 #[path = "all/purges.rs"]
 mod purges;
 #[path = "all/schema.rs"]

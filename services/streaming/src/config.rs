@@ -1,5 +1,6 @@
 //! What the service is told. `config.example.toml` holds every key with its meaning.
 
+mod replicas;
 mod steering;
 
 use std::num::NonZeroU64;
@@ -13,6 +14,7 @@ use flame_service_host::config::{Bytes, Span};
 use flame_service_host::viewers::Signers;
 use serde::Deserialize;
 
+pub use replicas::{Invalid as InvalidReplicas, OBJECT_MAX_BYTES, ReplicasConfig};
 pub use steering::{PathwayConfig, SteeringConfig};
 
 /// The configuration of the streaming service.
@@ -60,6 +62,9 @@ pub struct Config {
     /// Sites that viewers are steered to; without it there is one.
     #[serde(default)]
     pub steering: Option<SteeringConfig>,
+    /// Stores of other sites, which have what this one lacks; without it there is one store.
+    #[serde(default)]
+    pub replicas: Option<ReplicasConfig>,
 }
 
 /// `[viewers]`: signed URLs (RFC 9246).
@@ -195,6 +200,7 @@ impl Config {
             surrogates: None,
             encryption: None,
             steering: None,
+            replicas: None,
         }
     }
 }

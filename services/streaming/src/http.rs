@@ -12,12 +12,14 @@ mod live;
 mod marks;
 mod media;
 mod multivariant;
+mod objects;
 mod opening;
 mod players;
 mod poster;
 mod protected;
 mod publications;
 mod recorded;
+mod replicas;
 mod representation;
 mod sealed;
 mod signed;
@@ -94,8 +96,12 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
         .layer(from_fn_with_state(state.clone(), opening::wait))
         .with_state(state.clone());
-    // Any instance signs: it asks the catalogue, not who owns the channels.
-    channels.merge(OpenApiRouter::new().routes(routes!(links::sign)).with_state(state))
+    // Any instance does the rest: it asks the catalogue and the store, not who owns the channels.
+    let anybody = OpenApiRouter::new()
+        .routes(routes!(links::sign))
+        .routes(routes!(objects::read))
+        .routes(routes!(replicas::place));
+    channels.merge(anybody.with_state(state))
 }
 
 /// What viewers call.

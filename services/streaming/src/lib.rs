@@ -9,7 +9,7 @@
 //! Reading order: [`config`], the names of public URLs ([`names`]), what plays of an asset ([`presentation`]), who may have
 //! it (`admission`, `links`), what lies where in a track (`track`) and in a file as it was uploaded (`source`), what playlists say of
 //! both (`complete`, `multivariant`, `clip`), what is made of a segment on request (`derived`), what it is encrypted with
-//! (`seals`), what is read along with it (`text`), live channels (`live`), from which site viewers play (`steering`), then
+//! (`seals`), what is read along with it (`text`), what other sites have of it (`replicas`), live channels (`live`), from which site viewers play (`steering`), then
 //! `http`, which speaks.
 
 mod admission;
@@ -23,6 +23,7 @@ mod live;
 mod multivariant;
 pub mod names;
 pub mod presentation;
+mod replicas;
 mod seals;
 mod source;
 mod steering;
@@ -34,10 +35,12 @@ pub use config::Config;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flame_api::Client;
 use flame_api::client::Transport;
 use flame_naming::Name;
 use flame_object_store::Store;
@@ -48,10 +51,12 @@ use flame_service_host::{Host, HostConfig, Pages, Routes, Running, StartError, W
 use uuid::Uuid;
 
 use admission::Admission;
+use config::{InvalidReplicas, ReplicasConfig};
 use derived::Workshop;
 use links::Links;
 use live::{Figures, Live, Peers, Recordings};
 use presentation::Presentations;
+use replicas::Replicas;
 use seals::{Seals, Wrapping};
 use source::Sources;
 use steering::Steering;
@@ -70,19 +75,27 @@ const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from
 /// # Errors
 /// [`StartError`]: the address is taken, the credentials are unusable, or no router is configured.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let mut host = Host::bind(NAME, &config.host).await?;
-    let catalogue = host.client().ok_or_else(|| StartError::Open {
+    if let Some(replicas) = &config.replicas {
+        let open =
+            |source: InvalidReplicas| StartError::Open { service: NAME, what: "replicas", source: source.into() };
+        replicas.check().map_err(open)?;
+    }
+    let others: Vec<&str> = config.replicas.iter().map(|replicas| replicas.name.as_str()).collect();
+    let mut host = Host::bind_for(NAME, &config.host, &others).await?;
+    let client = host.client().ok_or_else(|| StartError::Open {
         service: NAME,
         what: "catalogue",
         source: Box::new(io::Error::other("set `router` in [host]: metadata is reached by name through it")),
     })?;
     let catalogue = match &config.tenant {
-        Some(tenant) => catalogue.for_tenant(tenant),
-        None => catalogue,
+        Some(tenant) => client.for_tenant(tenant),
+        None => client.clone(),
     };
     let steering = Steering::open(config.steering.as_ref(), &host, config.host.token.as_deref())?;
     let objects = Store::connect(&config.store);
-    let store = MediaStore::new(objects.clone(), config.store_deadline.0);
+    let replicas = config.replicas.as_ref();
+    let replicas = replicas.map(|replicas| replicate(&mut host, (replicas, config.host.advertise), (&objects, client)));
+    let store = MediaStore::new(objects.clone(), config.store_deadline.0).beside(replicas);
     let needed = store.clone();
     host.need("object store", move || {
         let store = needed.clone();
@@ -137,6 +150,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     host.allow_pages(Pages { open_paths: &[http::EVENTS_PATH], ..Pages::default() });
     Ok(host.serve(Routes { public: http::public(state.clone()), private: http::private(state) }))
+}
+
+/// Stands in for the near store before other sites, and copies what they have.
+fn replicate(
+    host: &mut Host,
+    (config, advertise): (&ReplicasConfig, Option<SocketAddr>),
+    (near, client): (&Store, Client),
+) -> Replicas {
+    let (replicas, waiting) = Replicas::new((near.clone(), client), config, host.metrics());
+    host.also_register(config.name.clone(), advertise.unwrap_or(host.address()));
+    let copying = replicas.clone();
+    host.spawn("replicas", move |stop| copying.until(waiting, stop));
+    replicas
 }
 
 /// How other instances reach this one, and are reached; `None` where there are none.

@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::names::{self, SealTag};
 use crate::presentation::Presentation;
+use crate::replicas::Owner;
 use crate::store::{MediaStore, ReadError};
 
 pub(crate) use wrapping::{Wrapping, WrappingError};
@@ -92,6 +93,9 @@ pub(crate) enum SealError {
     },
     #[error("the key of asset {asset} is damaged, or of a newer release")]
     Document { asset: Uuid },
+    /// What is here of the asset is a copy: its key is made, and kept, where it is at home.
+    #[error("the key of asset {asset} is at another site")]
+    Elsewhere { asset: Uuid },
     #[error("the key of asset {asset} cannot be unwrapped: is it the secret that wrapped it?")]
     Wrapping {
         asset: Uuid,
@@ -291,9 +295,20 @@ impl Seals {
     async fn read(&self, asset: Uuid, document: &str) -> Result<Option<Kept>, SealError> {
         match self.store.get(document, DOCUMENT_MAX_BYTES).await {
             Ok(json) => self.opened(asset, &json).map(Some),
-            Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(None),
+            Err(ReadError::Store(StoreError::NotFound { .. })) => self.none_yet(asset, document).await.map(|()| None),
             Err(source) => Err(SealError::Read { asset, source }),
         }
+    }
+
+    /// Whether an asset without a key may be given one here. Two sites that made one each would give viewers media that their key does not open.
+    async fn none_yet(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
+        let (Some(replicas), Some((tenant, _))) = (self.store.replicas(), document.split_once('/')) else {
+            return Ok(());
+        };
+        let owner = Owner { tenant: tenant.to_owned(), asset };
+        let is_home = replicas.is_home(&owner).await;
+        let is_home = is_home.map_err(|source| SealError::Read { asset, source: source.into() })?;
+        if is_home { Ok(()) } else { Err(SealError::Elsewhere { asset }) }
     }
 
     fn opened(&self, asset: Uuid, json: &[u8]) -> Result<Kept, SealError> {

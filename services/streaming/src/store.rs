@@ -1,13 +1,16 @@
-//! The object store as a viewer's request needs it: every call begins to answer within the deadline.
+//! The object store as a viewer's request needs it: every call begins to answer within the deadline. What never changes and is not in it may
+//! come from the stores of other sites (`replicas`).
 
 use std::ops::Range;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flame_object_store::client::ObjectBody;
 use flame_object_store::{ObjectInfo, Store, StoreError};
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use thiserror::Error;
+
+use crate::replicas::{Replicas, owner};
 
 /// A key that is never written: looking for it shows whether the store answers.
 const PROBE_KEY: &str = "health";
@@ -40,42 +43,81 @@ pub(crate) enum ReadError {
         /// What the index says.
         wanted_bytes: u64,
     },
+    /// It is not here, and none of the other sites' stores that were reached has it. That it is nowhere, nobody has said.
+    #[error("{key} is not in the store of this site, nor of one that was reached")]
+    Nowhere {
+        /// The object.
+        key: String,
+    },
 }
+
+/// Bytes of a stored object, as they come.
+pub(crate) type Stored = BoxStream<'static, Result<Bytes, StoreError>>;
 
 /// Reads of one bucket. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct MediaStore {
     store: Store,
     deadline: Duration,
+    replicas: Option<Replicas>,
 }
 
 // === impl MediaStore ===
 
 impl MediaStore {
     pub(crate) fn new(store: Store, deadline: Duration) -> Self {
-        Self { store, deadline }
+        Self { store, deadline, replicas: None }
+    }
+
+    /// The same, which has from other sites what is not here.
+    pub(crate) fn beside(self, replicas: Option<Replicas>) -> Self {
+        Self { replicas, ..self }
+    }
+
+    /// The same without other sites: what is here.
+    pub(crate) fn near(&self) -> Self {
+        Self { replicas: None, ..self.clone() }
+    }
+
+    /// Other sites' stores, where there are some.
+    pub(crate) fn replicas(&self) -> Option<&Replicas> {
+        self.replicas.as_ref()
     }
 
     /// Whether the store answers.
     pub(crate) async fn check(&self) -> Result<(), ReadError> {
-        self.head(PROBE_KEY).await.map(drop)
+        self.in_time("head", PROBE_KEY, self.store.head(PROBE_KEY)).await.map(drop)
     }
 
     pub(crate) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, ReadError> {
-        self.in_time("head", key, self.store.head(key)).await
+        let found = self.in_time("head", key, self.store.head(key)).await?;
+        match self.elsewhere(key) {
+            Some(replicas) if found.is_none() => replicas.head(key).await.map(Some).map_err(of_neighbours),
+            Some(_) | None => Ok(found),
+        }
     }
 
     pub(crate) async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, ReadError> {
-        self.in_time("get", key, self.store.get(key, max_bytes)).await
+        let found = self.in_time("get", key, self.store.get(key, max_bytes)).await;
+        match self.elsewhere(key) {
+            Some(replicas) if is_absent(&found) => replicas.get(key, max_bytes).await.map_err(of_neighbours),
+            Some(_) | None => found,
+        }
     }
 
     /// Opens a range, which must be there in full. The deadline holds until the first byte may come.
-    pub(crate) async fn open(&self, key: &str, range: Range<u64>) -> Result<ObjectBody, ReadError> {
+    pub(crate) async fn open(&self, key: &str, range: Range<u64>) -> Result<Stored, ReadError> {
         let (start_bytes, wanted_bytes) = (range.start, range.end - range.start);
-        let body = self.in_time("get", key, self.store.stream(key, Some(range))).await?;
-        if body.size_bytes != wanted_bytes {
-            let (key, found_bytes) = (key.to_owned(), body.size_bytes);
-            return Err(ReadError::Length { key, start_bytes, found_bytes, wanted_bytes });
+        let found = self.in_time("get", key, self.store.stream(key, Some(range.clone()))).await;
+        let (found_bytes, body) = match self.elsewhere(key) {
+            Some(replicas) if is_absent(&found) => replicas.open(key, range).await.map_err(of_neighbours)?,
+            Some(_) | None => {
+                let body = found?;
+                (body.size_bytes, body.boxed())
+            }
+        };
+        if found_bytes != wanted_bytes {
+            return Err(ReadError::Length { key: key.to_owned(), start_bytes, found_bytes, wanted_bytes });
         }
         Ok(body)
     }
@@ -90,6 +132,11 @@ impl MediaStore {
         Ok(bytes.freeze())
     }
 
+    /// Who may have `key` if it is not here.
+    fn elsewhere(&self, key: &str) -> Option<&Replicas> {
+        self.replicas.as_ref().filter(|_| owner(key).is_some())
+    }
+
     async fn in_time<T>(
         &self,
         operation: &'static str,
@@ -102,5 +149,16 @@ impl MediaStore {
                 Err(ReadError::Deadline { operation, key: key.to_owned(), deadline_ms: self.deadline.as_millis() })
             }
         }
+    }
+}
+
+fn is_absent<T>(found: &Result<T, ReadError>) -> bool {
+    matches!(found, Err(ReadError::Store(StoreError::NotFound { .. })))
+}
+
+fn of_neighbours(error: StoreError) -> ReadError {
+    match error {
+        StoreError::NotFound { key, .. } => ReadError::Nowhere { key },
+        other => ReadError::Store(other),
     }
 }

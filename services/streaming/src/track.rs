@@ -73,6 +73,12 @@ pub(crate) enum TrackError {
         #[source]
         source: ReadError,
     },
+    /// Its index is in no store that was reached.
+    #[error("the index of track {track} is in no store that was reached")]
+    Nowhere {
+        /// Its name.
+        track: TrackName,
+    },
     /// Its index is damaged or newer.
     #[error("the index of track {track} cannot be used")]
     Index {
@@ -131,6 +137,7 @@ impl Tracks {
         let json = match self.store.get(&name.index_key(tenant), max_bytes).await {
             Ok(json) => json,
             Err(ReadError::Store(StoreError::NotFound { .. })) => return Err(TrackError::Missing { track: track() }),
+            Err(ReadError::Nowhere { .. }) => return Err(TrackError::Nowhere { track: track() }),
             Err(source) => return Err(TrackError::Read { track: track(), source }),
         };
         let index = TrackIndex::from_json(&json).map_err(|source| TrackError::Index { track: track(), source })?;

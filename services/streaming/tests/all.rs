@@ -37,6 +37,10 @@ mod player;
 mod poster;
 #[path = "all/protected.rs"]
 mod protected;
+#[path = "all/replicas.rs"]
+mod replicas;
+#[path = "all/replicas_multicast.rs"]
+mod replicas_multicast;
 #[path = "all/segments.rs"]
 mod segments;
 #[path = "all/steering.rs"]

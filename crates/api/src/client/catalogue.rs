@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Client, ClientError};
 use crate::metadata::{
-    Asset, AssetPatch, AssetQuery, Change, DeleteQuery, FacetQuery, Facets, Failure, NewAsset, NewVersion, Provenance,
-    ProvenanceQuery, RestoreQuery, Standing,
+    Asset, AssetEdits, AssetPatch, AssetQuery, Change, DeleteQuery, EditOutcomes, FacetQuery, Facets, Failure,
+    NewAsset, NewVersion, Provenance, ProvenanceQuery, RestoreQuery, Standing,
 };
 use crate::page::{Page, PageQuery};
 
@@ -50,6 +50,11 @@ impl Client {
             .body(patch)
             .json()
             .await
+    }
+
+    /// Edits several assets, each at the revision that was read; says what became of each, in their order.
+    pub async fn patch_assets(&self, edits: &AssetEdits) -> Result<EditOutcomes, ClientError> {
+        self.call(Method::PATCH, "metadata", "assets").body(edits).json().await
     }
 
     /// Publishes a version; repeating it is safe.

@@ -1,4 +1,4 @@
-//! Calls of streaming: live channels, and what doors send to them.
+//! Calls of streaming: live channels, what doors send to them, and assets that are brought to a site.
 
 use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, header};
@@ -11,9 +11,16 @@ use crate::live::{
     Publication, RELAY_TYPE, SourceStanding, Taken,
 };
 use crate::page::Page;
+use crate::replicas::{PlaceQuery, Placement};
 use crate::viewers::ViewerLink;
 
 impl Client {
+    /// Has an asset brought to the store of `site`, or of the nearest one, and says how far it is. Repeating it is safe.
+    pub async fn place(&self, site: Option<&str>, asset: Uuid, query: &PlaceQuery) -> Result<Placement, ClientError> {
+        let name = site.map_or_else(|| "streaming".to_owned(), |site| format!("{site}--streaming"));
+        self.call(Method::PUT, &name, &format!("replicas/{asset}")).query(query).json().await
+    }
+
     /// Makes a live channel; repeating it is safe, but only the first answer has the key.
     pub async fn create_channel(&self, channel: &NewChannel) -> Result<Channel, ClientError> {
         self.call(Method::POST, "streaming", "channels").body(channel).json().await

@@ -35,6 +35,13 @@ pub struct AssetQuery {
     /// Those whose source has this SHA-256 (lower-case hex). An index answers; not with `q`, `filter`, `sort`, `deleted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Those that have these ids, up to 100 with commas between them; what is not there, or another tenant's, is left out. Not with `q`,
+    /// `filter`, `sort`, `deleted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<String>,
+    /// With `q`: each asset says where its title and file name have the words (`highlights`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub highlight: bool,
     /// Those in the trash, instead of those in the catalogue; not with `q`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
@@ -44,6 +51,26 @@ pub struct AssetQuery {
     /// Items wanted, 1 to 200 (default 50).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// Title and file name in pieces, of which those are marked that a search found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Highlights {
+    /// All of the title.
+    pub title: Vec<Piece>,
+    /// All of the file name; empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_name: Vec<Piece>,
+}
+
+/// A piece of a text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Piece {
+    /// Its characters, as they are: no markup.
+    pub text: String,
+    /// Whether a word of the search is here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hit: bool,
 }
 
 /// Query of `GET /facets`: which assets, and which of their fields.

@@ -95,7 +95,7 @@ pub(crate) fn commit_locked(
         upload: object.upload,
         extents: object.extents,
     };
-    let replaced = folder.load_manifest(bucket, &manifest.key)?;
+    let replaced = replaced(folder, bucket, &manifest.key, conditions)?;
     conditions.check(replaced.as_ref())?;
     let staged = folder.stage(&manifest)?;
     let old = replaced
@@ -113,6 +113,24 @@ pub(crate) fn commit_locked(
         dispose(folder, generation, doomed);
     }
     Ok(manifest)
+}
+
+/// The object that is replaced or deleted. One whose record is damaged may be, unless somebody wants to know what it is: so what is damaged
+/// can be brought anew. Its data files are named by nothing any more, and stay.
+pub(crate) fn replaced(
+    folder: &Folder,
+    bucket: &str,
+    key: &str,
+    conditions: &Preconditions,
+) -> Result<Option<Manifest>> {
+    let is_asked = conditions.if_match.is_some() || conditions.if_none_match.is_some();
+    match folder.load_manifest(bucket, key) {
+        Err(BackendError::Damaged { path, source }) if !is_asked => {
+            tracing::error!(path = %path.display(), %source, "a damaged record is replaced; its data files stay");
+            Ok(None)
+        }
+        found => found,
+    }
 }
 
 fn publish(folder: &Folder, bucket: &str, key: &str, staged: Staged, pending: Option<&mut Pending>) -> Result<()> {
@@ -161,9 +179,15 @@ pub(crate) fn delete(folder: &Folder, bucket: &str, key: &str, conditions: &Prec
     let dir = path.parent().expect("a manifest lies in a folder");
     {
         let _key = folder.lock_key(bucket, key);
-        let manifest = folder.load_manifest(bucket, key)?;
+        let manifest = replaced(folder, bucket, key, conditions)?;
         conditions.check(manifest.as_ref())?;
-        let Some(manifest) = manifest else { return Ok(()) };
+        let Some(manifest) = manifest else {
+            if matches!(folder.load_manifest(bucket, key), Err(BackendError::Damaged { .. })) {
+                fs::remove_file(&path).at("remove", &path)?;
+                sync_dir(dir).at("sync", dir)?;
+            }
+            return Ok(());
+        };
         let place = Place::Object { bucket: bucket.to_owned(), key: key.to_owned() };
         let files = manifest.files();
         let intent = Intent::open(folder, place, files.clone())?;

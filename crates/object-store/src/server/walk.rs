@@ -66,9 +66,15 @@ pub(crate) fn list(folder: &Folder, bucket: &str, query: &Query) -> Result<Page>
         let item = match common_prefix(&key, query) {
             Some(prefix) => Item::CommonPrefix(prefix),
             // Deleted since the folder was read: not there, and no place on the page.
-            None => match folder.load_manifest(bucket, &key)? {
-                Some(manifest) => Item::Object(Listed::from(manifest)),
-                None => return Ok(Step::Continue),
+            None => match folder.load_manifest(bucket, &key) {
+                Ok(Some(manifest)) => Item::Object(Listed::from(manifest)),
+                Ok(None) => return Ok(Step::Continue),
+                // What one flipped bit spoils must not hide all that lies behind it. Who reads it is told what is wrong.
+                Err(BackendError::Damaged { path, source }) => {
+                    tracing::error!(path = %path.display(), %source, "the record of an object is damaged");
+                    Item::Object(Listed { key, size_bytes: 0, etag: String::new(), modified_unix_ms: 0 })
+                }
+                Err(error) => return Err(error),
             },
         };
         if page.items.len() == query.limit {

@@ -1,4 +1,4 @@
-//! Clients that nobody here wrote, each as it is: boto3 and rclone. What they send is served, and what must be refused is.
+//! Clients that nobody here wrote, each as it is: boto3, the AWS command line and rclone. What they send is served, and what must be refused is.
 
 use std::path::Path;
 use std::process::Output;
@@ -24,6 +24,53 @@ async fn boto3_finds_all_that_it_asks_for_and_is_refused_what_it_must_not_have()
     python.arg(repository().join("media-tests/judges/s3.py"));
     python.args([&world.server.endpoint(), ACCESS_KEY, SECRET_KEY, BUCKET]);
     assert_eq!(printed(&mut python).await.trim(), "whole");
+    world.stop().await;
+}
+
+/// `aws s3` with the world's store, and nothing of the user's own.
+fn aws(world: &World, secret: &str) -> Command {
+    let mut aws = Command::new(repository().join("tools/python"));
+    aws.env_remove("AWS_CA_BUNDLE").env_remove("AWS_PROFILE").env_remove("AWS_SESSION_TOKEN");
+    aws.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    aws.env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", secret)
+        .env("AWS_DEFAULT_REGION", "us-east-1");
+    aws.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_MAX_ATTEMPTS", "1").env("NO_PROXY", "127.0.0.1");
+    aws.args(["-m", "awscli", "--endpoint-url", &world.server.endpoint(), "s3"]);
+    aws
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_s3_cp_brings_a_film_there_and_back() {
+    let world = World::start().await;
+    let folder = world.dir.path().join("films");
+    std::fs::create_dir_all(&folder).unwrap();
+    // More than a part of theirs, which is 8 MiB.
+    let film = random_bytes(17 * MIB + 3);
+    std::fs::write(folder.join("a film.mp4"), &film).unwrap();
+    std::fs::write(folder.join("short.vtt"), "WEBVTT\n").unwrap();
+    let (local, remote) = (folder.join("a film.mp4"), format!("s3://{BUCKET}/aws/a film.mp4"));
+    printed(aws(&world, SECRET_KEY).args(["cp", "--quiet"]).arg(&local).arg(&remote)).await;
+    assert_eq!(world.store.get("aws/a film.mp4", u64::MAX).await.unwrap(), film);
+    let back = world.dir.path().join("back.mp4");
+    printed(aws(&world, SECRET_KEY).args(["cp", "--quiet", &remote]).arg(&back)).await;
+    assert_eq!(std::fs::read(&back).unwrap(), film);
+    // Within the store, and what it lists.
+    let moved = format!("s3://{BUCKET}/aws/moved.mp4");
+    printed(aws(&world, SECRET_KEY).args(["mv", "--quiet", &remote, &moved])).await;
+    let folder = folder.to_str().unwrap();
+    printed(aws(&world, SECRET_KEY).args(["sync", "--quiet", folder, &format!("s3://{BUCKET}/aws/")])).await;
+    let listed = printed(aws(&world, SECRET_KEY).args(["ls", "--recursive", &format!("s3://{BUCKET}/aws/")])).await;
+    let names: Vec<_> = listed.lines().filter_map(|line| line.split_once("aws/").map(|(_, name)| name)).collect();
+    assert_eq!(names, ["a film.mp4", "moved.mp4", "short.vtt"], "{listed}");
+    assert_eq!(world.store.get("aws/moved.mp4", u64::MAX).await.unwrap(), film);
+    printed(aws(&world, SECRET_KEY).args(["rm", "--quiet", "--recursive", &format!("s3://{BUCKET}/aws/")])).await;
+    assert!(world.store.list("aws/", None).await.unwrap().objects.is_empty());
+
+    let stranger = aws(&world, "another secret").args(["cp", folder]).args(["--recursive", &moved]).output().await;
+    let said = stranger.unwrap();
+    let text = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
+    assert!(!said.status.success() && text.contains("SignatureDoesNotMatch"), "{text}");
     world.stop().await;
 }
 

@@ -122,13 +122,13 @@ async fn a_later_schema_is_refused() {
         .unwrap();
         pool.close().await;
     };
-    add(6).await;
+    add(7).await;
     world.resume().await;
     world.stop().await;
-    add(7).await;
+    add(8).await;
     let refused = flame_ingest::start(world.config.clone()).await.unwrap_err();
     let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("schema 7"), "{reason}");
+    assert!(reason.contains("schema 8"), "{reason}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{MIB, PART, PATIENCE, Tus, check_stored, json, noise, store_at};
 
-/// Kills at random moments; `make soak` asks for more.
+/// Kills at random moments; `make soak` asks for more (`FLAME_KILLS`).
 const KILLS: u64 = 8;
 /// Peak memory of the process, whatever the length of an upload.
 const PEAK_MAX_MIB: usize = 150;
@@ -117,9 +117,10 @@ fn keep_sending(base: &str, tus: &Tus, body: Vec<u8>, seed: u64) -> JoinHandle<u
 async fn killed_at_random_moments_it_loses_nothing_acknowledged() {
     let mut process = Process::start("part = \"5MiB\"", "").await;
     let mut random = StdRng::seed_from_u64(2026);
+    let kills = std::env::var("FLAME_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number of kills"));
     let mut killed = 0;
     let mut round = 0;
-    while killed < KILLS {
+    while killed < kills {
         let body = noise(round, random.random_range(PART..5 * PART));
         let tus = Tus::announce(&process.base(), body.len(), "clip.mp4").await;
         loop {
@@ -133,7 +134,7 @@ async fn killed_at_random_moments_it_loses_nothing_acknowledged() {
             process.restart().await;
             let offset = tus.offset().await;
             assert!(offset >= acknowledged, "round {round}, kill {killed}: {offset} < {acknowledged}");
-            if finished || killed >= KILLS {
+            if finished || killed >= kills {
                 break;
             }
         }

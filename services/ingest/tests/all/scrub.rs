@@ -150,19 +150,80 @@ async fn a_scrub_that_was_cut_off_goes_on_after_a_restart() {
         config.scrub.rate = flame_service_host::config::Bytes(1 << 20);
     })
     .await;
-    for number in 0..3 {
+    for number in 0..8 {
         let key = format!("default/posters/{number}.jpg");
         world.store().put(&key, noise(number, MIB).into(), "image/jpeg").await.unwrap();
     }
     let begun: Scrub = json(world.request(Method::POST, "/scrub").send().await.unwrap(), 202).await;
     assert!(begun.is_running);
-    world.restart().await;
+    let shown =
+        async |world: &World| json::<Scrub>(world.request(Method::GET, "/scrub").send().await.unwrap(), 200).await;
+    let cut = eventually(PATIENCE, || async {
+        let scrub = shown(&world).await;
+        if scrub.objects > 0 { Ok(scrub) } else { Err(format!("{scrub:?}")) }
+    })
+    .await;
+    assert!(cut.is_running && cut.objects < 8, "{cut:?}");
+    world.stop().await;
+    // Who begins anew would find it.
+    flip(&world, &noise(0, MIB));
+    world.resume().await;
     let again: Scrub = json(world.request(Method::POST, "/scrub").send().await.unwrap(), 202).await;
     assert_eq!((again.is_running, again.began_at), (true, begun.began_at), "it is the same one");
     let ended = eventually(PATIENCE, || async {
-        let scrub: Scrub = json(world.request(Method::GET, "/scrub").send().await.unwrap(), 200).await;
+        let scrub = shown(&world).await;
         if scrub.is_running { Err(format!("{scrub:?}")) } else { Ok(scrub) }
     })
     .await;
-    assert_eq!((ended.objects, ended.rotten), (3, 0));
+    assert_eq!((ended.objects, ended.rotten), (8, 0), "the first one was read before: {ended:?}");
+    let next = scrubbed(&world).await;
+    assert_eq!((next.objects, next.rotten), (8, 1), "{next:?}");
+}
+
+/// The file that is the record of the object under `key`.
+fn record(world: &World, key: &str) -> PathBuf {
+    let pieces: Vec<&str> = key.split('/').collect();
+    let (name, folders) = pieces.split_last().unwrap();
+    let folder = folders
+        .iter()
+        .fold(world.scratch.join("objects/buckets/flame/objects"), |folder, piece| folder.join(format!("{piece}=d")));
+    folder.join(format!("{name}=o"))
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_named_hides_nothing_behind_it_and_can_be_brought_anew() {
+    let world = World::start_with(|config| {
+        without_media(config);
+        config.scrub.rate = flame_service_host::config::Bytes(1 << 30);
+    })
+    .await;
+    let packaged = Uuid::now_v7();
+    let (stem, media, _) = track(&world, packaged).await;
+    let (poster, asset) = (noise(23, 700), Uuid::now_v7());
+    let poster_key = format!("default/posters/{asset}.jpg");
+    world.store().put(&poster_key, poster.clone().into(), "image/jpeg").await.unwrap();
+    let put = world.request(Method::PUT, "/files/short.mp4?chain=none").body(noise(21, 1000)).send().await.unwrap();
+    let upload: Upload = json(put, 201).await;
+    world.check_stored(upload.id, &noise(21, 1000)).await;
+    assert_eq!(scrubbed(&world).await.objects, 4);
+
+    // The first byte of each: it is no JSON any more.
+    let track_key = format!("{stem}.mp4");
+    for key in [&track_key, &poster_key] {
+        let path = record(&world, key);
+        let mut stored = std::fs::read(&path).unwrap();
+        stored[0] ^= 0x01;
+        std::fs::write(&path, stored).unwrap();
+    }
+    let found = scrubbed(&world).await;
+    let named: Vec<_> = found.rot.iter().map(|rot| (rot.key.as_str(), rot.asset_id)).collect();
+    assert_eq!(named, [(track_key.as_str(), Some(packaged)), (poster_key.as_str(), Some(asset))], "{found:?}");
+    assert!(found.rot.iter().all(|rot| rot.what.contains("cannot be read")), "{found:?}");
+    assert_eq!((found.objects, found.rotten), (4, 2), "what lies behind was read, too");
+
+    // Brought anew, or deleted.
+    world.store().put(&track_key, media.into(), "video/mp4").await.unwrap();
+    world.store().delete(&poster_key).await.unwrap();
+    let whole = scrubbed(&world).await;
+    assert_eq!((whole.objects, whole.rotten), (3, 0), "{whole:?}");
 }

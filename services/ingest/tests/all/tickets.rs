@@ -125,3 +125,47 @@ async fn a_ticket_ends_and_what_is_malformed_is_told() {
     let mixed = world.request(Method::POST, &path).json(&value!({})).send().await.unwrap();
     problem(mixed, 409, "conflict").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promise_is_held_whatever_the_store_took_and_is_the_same_when_it_is_repeated() {
+    let world = World::start_with(without_media).await;
+    let (body, other) = (noise(51, 1000), noise(52, 1000));
+    let new = value!({ "chain": "none", "size_bytes": 1000, "sha256": sha256(&body) });
+    let ticket: Ticket = json(asked(&world, new).await, 201).await;
+    // A store that does not look at the digest which was signed with the request.
+    let key = format!("default/uploads/{}/whole", ticket.id);
+    world.store().put(&key, other.clone().into(), "video/mp4").await.unwrap();
+    for said in [value!({}), value!({ "sha256": sha256(&other) })] {
+        problem(complete(&world, &ticket, said).await, 400, "digest-mismatch").await;
+    }
+    world.store().put(&key, body.clone().into(), "video/mp4").await.unwrap();
+    json::<Upload>(complete(&world, &ticket, value!({})).await, 202).await;
+    problem(complete(&world, &ticket, value!({ "sha256": sha256(&other) })).await, 400, "digest-mismatch").await;
+    json::<Upload>(complete(&world, &ticket, value!({ "sha256": sha256(&body) })).await, 202).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_with_a_ticket_after_its_upload_has_ended_does_not_stay() {
+    let world = World::start_with(|config| {
+        without_media(config);
+        config.limits.ticket = Span(Duration::from_secs(15));
+        config.limits.sweep = Span(Duration::from_millis(200));
+    })
+    .await;
+    let ticket: Ticket = json(asked(&world, value!({ "size_bytes": 1000, "chain": "none" })).await, 201).await;
+    let gone = world.request(Method::DELETE, &format!("/uploads/{}", ticket.id)).header("tus-resumable", "1.0.0");
+    assert_eq!(gone.send().await.unwrap().status(), 204);
+    // The end of the upload may be under way: it deletes what is there, too.
+    let key = format!("default/uploads/{}/whole", ticket.id);
+    eventually(PATIENCE, || async {
+        let status = put(&world, &ticket, &noise(53, 1000)).await;
+        let keys = world.keys().await;
+        if status == 200 && keys == [key.clone()] { Ok(()) } else { Err(format!("{status}: {keys:?}")) }
+    })
+    .await;
+    eventually(PATIENCE, || async {
+        let keys = world.keys().await;
+        if keys.is_empty() { Ok(()) } else { Err(format!("{keys:?}")) }
+    })
+    .await;
+}

@@ -13,10 +13,14 @@ use uuid::Uuid;
 use super::error::Error;
 use crate::cursor::Position;
 use crate::filter::{Filter, Sort};
+use crate::highlight;
 use crate::known::KnownBy;
 use crate::limits::{self, Refused};
-use crate::search::{self, Wanted};
+use crate::search::{self, Search, Wanted};
 use crate::store::{By, Deleted, Patched, Registered, Selection, Store};
+
+/// Items of a page of assets that were asked for by their ids, unless the caller says otherwise.
+const IDS_LIMIT: u32 = 100;
 
 /// Registers an asset. Repeating it with the same source changes nothing and answers 200.
 #[utoipa::path(
@@ -78,7 +82,8 @@ pub(super) async fn list(
     Query(query): Query<AssetQuery>,
 ) -> Result<Json<Page<Asset>>, Error> {
     caller.require(Scope::Read)?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT);
+    // Of those that are named, all.
+    let limit = query.limit.unwrap_or(if query.ids.is_some() { IDS_LIMIT } else { LIMIT_DEFAULT });
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(Failure::bad_request(format!("`limit` must be 1 to {LIMIT_MAX}, not {limit}")).into());
     }
@@ -98,13 +103,14 @@ pub(super) async fn list(
         Wanted::Nothing => return Ok(Json(Page { items: Vec::new(), next_cursor: None })),
         Wanted::Words(search) => Some(search),
     };
+    let marked = |page| Json(if query.highlight { highlighted(search.as_ref(), page) } else { page });
     let filter = filter(query.filter.as_deref())?;
     let (state, deleted) = (query.state, query.deleted);
     let selection = Selection { tenant, search: search.as_ref(), state, deleted, filter: filter.as_ref() };
     if let Some(sort) = query.sort.as_deref() {
         let sort = Sort::parse(sort).map_err(|reason| Refused { field: "sort".to_owned(), reason })?;
         let after = cursor.map(|cursor| sort.after(cursor).ok_or_else(foreign)).transpose()?;
-        return Ok(Json(store.sorted(selection, &sort, after.as_ref(), limit).await?));
+        return Ok(marked(store.sorted(selection, &sort, after.as_ref(), limit).await?));
     }
     let from = cursor.map_or(Ok(Position::START), |cursor| Position::decode(cursor).ok_or_else(foreign))?;
     let page = match (&filter, &search) {
@@ -112,20 +118,33 @@ pub(super) async fn list(
         (None, None) => store.list(tenant, (state, deleted), from, limit).await?,
         (None, Some(search)) => store.search(tenant, search, state, from, limit).await?,
     };
-    Ok(Json(page))
+    Ok(marked(page))
 }
 
-/// Reads the parameters `identifier` and `sha256`, which stand alone.
+/// A page whose assets say where they have the words of a search.
+fn highlighted(search: Option<&Search>, mut page: Page<Asset>) -> Page<Asset> {
+    let phrases = search.map_or(&[][..], |search| &search.phrases);
+    for asset in &mut page.items {
+        asset.highlights = Some(highlight::of(phrases, asset));
+    }
+    page
+}
+
+/// Reads the parameters `identifier`, `sha256` and `ids`, which stand alone.
 fn known_by(query: &AssetQuery) -> Result<Option<KnownBy>, Error> {
-    let AssetQuery { q, state, filter, sort, identifier, sha256, deleted, cursor: _, limit: _ } = query;
-    let by = match (identifier, sha256) {
-        (None, None) => return Ok(None),
-        (Some(identifier), None) => KnownBy::identifier(identifier)?,
-        (None, Some(sha256)) => KnownBy::sha256(sha256)?,
-        (Some(_), Some(_)) => return Err(Failure::bad_request("`identifier` and `sha256` do not go together").into()),
+    let AssetQuery { q, state, filter, sort, identifier, sha256, ids, highlight, deleted, cursor: _, limit: _ } = query;
+    let by = match (identifier, sha256, ids) {
+        (None, None, None) => return Ok(None),
+        (Some(identifier), None, None) => KnownBy::identifier(identifier)?,
+        (None, Some(sha256), None) => KnownBy::sha256(sha256)?,
+        (None, None, Some(ids)) => KnownBy::ids(ids)?,
+        (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+            return Err(Failure::bad_request("`identifier`, `sha256` and `ids` do not go together").into());
+        }
     };
-    if *deleted || state.is_some() || [q, filter, sort].into_iter().any(Option::is_some) {
-        let detail = "`identifier` and `sha256` go with no `q`, `state`, `filter`, `sort` and `deleted`";
+    if *deleted || *highlight || state.is_some() || [q, filter, sort].into_iter().any(Option::is_some) {
+        let detail =
+            "`identifier`, `sha256` and `ids` go with no `q`, `highlight`, `state`, `filter`, `sort` and `deleted`";
         return Err(Failure::bad_request(detail).into());
     }
     Ok(Some(by))

@@ -68,9 +68,22 @@ impl Store {
                  AND a.seq < $2 AND a.deleted_at_us IS NULL ORDER BY a.seq DESC LIMIT $3"
             ),
         };
+        const BY_IDS: Sql = Sql {
+            sqlite: select_assets!(
+                "assets a",
+                "WHERE a.tenant = $1 AND a.id IN (SELECT value FROM json_each('[\"' || replace($4, ',', '\",\"') || '\"]')) \
+                 AND a.seq < $2 AND a.deleted_at_us IS NULL ORDER BY a.seq DESC LIMIT $3"
+            ),
+            postgres: select_assets!(
+                "assets a",
+                "WHERE a.tenant = $1 AND a.id = ANY (string_to_array(CAST($4 AS TEXT), ',')) \
+                 AND a.seq < $2 AND a.deleted_at_us IS NULL ORDER BY a.seq DESC LIMIT $3"
+            ),
+        };
         let mut transaction = self.database.reading().await?;
         let query = match by {
             KnownBy::Identifier { .. } => sql(BY_IDENTIFIER),
+            KnownBy::Ids(_) => sql(BY_IDS),
             KnownBy::Sha256(_) => sql(select_assets!(
                 "assets a",
                 "WHERE a.tenant = $1 AND a.source_sha256 = $4 AND a.seq < $2 AND a.deleted_at_us IS NULL \
@@ -81,6 +94,7 @@ impl Store {
         let query = match by {
             KnownBy::Identifier { scheme, value } => query.bind(scheme).bind(value),
             KnownBy::Sha256(sha256) => query.bind(sha256),
+            KnownBy::Ids(ids) => query.bind(ids.iter().map(Uuid::to_string).collect::<Vec<_>>().join(",")),
         };
         let rows: Vec<AssetRow> = query.all(&mut transaction).await?;
         page(&mut transaction, rows.into_iter().map(|row| (Tier::Title, row)).collect(), limit).await

@@ -160,6 +160,7 @@ impl AssetRow {
             created_at: moment(self.created_at_us)?,
             updated_at: moment(self.updated_at_us)?,
             deleted_at: self.deleted_at_us.map(moment).transpose()?,
+            highlights: None,
         })
     }
 }

@@ -23,7 +23,7 @@ fn the_example_configuration_holds_the_defaults() {
     let default = Config::default();
     assert_eq!((example.database, example.database_readers), (default.database, default.database_readers));
     assert_eq!(example.database_wait, default.database_wait);
-    assert_eq!(example.purges, default.purges);
+    assert_eq!((example.purges, example.public), (default.purges, default.public));
     assert_eq!((example.trash, example.history), (default.trash, default.history));
     assert_eq!((example.search, example.feed), (default.search, default.feed));
     assert_eq!(example.host.max_connections, default.host.max_connections);

@@ -1,7 +1,7 @@
 //! After `DELETE /assets/{id}` nothing of the asset is left in the object store, also if that was away.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flame_api::metadata::Asset;
 use flame_object_store::{EmbeddedConfig, EmbeddedServer, RunningStore, SecretKey, Store, StoreConfig};
@@ -156,6 +156,31 @@ async fn a_store_that_is_away_gets_its_deletions_later_also_after_a_restart(on: 
     all_gone(&store, asset.id).await;
     world.running.stop().await;
     server.stop().await;
+}
+
+#[tokio::test]
+async fn in_a_copy_of_the_catalogue_what_was_deleted_since_is_deleted_once_more() {
+    let began = SystemTime::now();
+    let world = World::start(On::Sqlite).await;
+    let (before, during) = (world.register("before").await.id, world.register("during").await.id);
+    let store = flame_metadata::store::Store::open(&world.config).await.unwrap();
+    let mut moments = Vec::new();
+    for id in [before, during] {
+        let erased = world.request(Method::DELETE, &format!("/assets/{id}?erase=true")).send().await.unwrap();
+        assert_eq!(erased.status(), 204);
+        let deletion = store.next_deletion().await.unwrap().unwrap();
+        assert_eq!(deletion.asset_id, id);
+        moments.push(SystemTime::now());
+        store.note_deletion_done(&deletion).await.unwrap();
+        assert_eq!(store.next_deletion().await.unwrap(), None);
+    }
+    world.running.stop().await;
+    let file = world.config.database.file().unwrap();
+    let late = SystemTime::now() + Duration::from_secs(3600);
+    assert_eq!(flame_metadata::store::delete_again(file, late).await.unwrap(), 0);
+    assert_eq!(flame_metadata::store::delete_again(file, moments[1]).await.unwrap(), 1);
+    assert_eq!(store.next_deletion().await.unwrap().map(|deletion| deletion.asset_id), Some(during));
+    assert_eq!(flame_metadata::store::delete_again(file, began).await.unwrap(), 1, "the other one is open still");
 }
 
 on_each_database! {

@@ -161,7 +161,61 @@ async fn what_nobody_was_told_of_goes_first_and_who_was_told_is_counted_apart_fr
     world.running.stop().await;
 }
 
+/// More than are told at a time, all of them told at once by a surrogate that is quick.
+const BURST: usize = 40;
+
+async fn of_a_burst_of_deletions_each_is_told_and_the_work_goes_on(on: On) {
+    let mut config = flame_router::Config::default();
+    config.host.listen = "127.0.0.1:0".parse().unwrap();
+    let router = flame_router::start(config).await.unwrap();
+    let router: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
+    let world = World::start_with(on, |config| {
+        config.host.router = Some(router.clone());
+        config.purges = PurgeConfig { names: vec!["cdn".to_owned()], again: Span(Duration::from_millis(10)) };
+    })
+    .await;
+    let vcdn = flame_vcdn::start(flame_vcdn::Config {
+        host: HostConfig { router: Some(router), ..HostConfig::default() },
+        fronts: vec![FrontConfig::new("cdn", "streaming")],
+        cache: CacheConfig { alone_after: Span(Duration::ZERO), ..CacheConfig::default() },
+        ..flame_vcdn::Config::default()
+    });
+    let vcdn = vcdn.await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..=BURST {
+        ids.push(world.register(&format!("No. {number}")).await.id);
+    }
+    let last = ids.pop().unwrap();
+    let mut deletions = tokio::task::JoinSet::new();
+    for id in &ids {
+        deletions.spawn(world.request(Method::DELETE, &format!("/assets/{id}")).send());
+    }
+    for answer in deletions.join_all().await {
+        assert_eq!(answer.unwrap().status(), 204);
+    }
+    let twice = |ids: &[Uuid]| {
+        let mut tags: Vec<String> = ids.iter().chain(ids).map(Uuid::to_string).collect();
+        tags.sort_unstable();
+        tags
+    };
+    let all_told = async |wanted: Vec<String>| {
+        eventually(PATIENCE, || async {
+            let told = told(&vcdn).await;
+            if told == wanted { Ok(()) } else { Err(format!("{} of {}", told.len(), wanted.len())) }
+        })
+        .await;
+    };
+    all_told(twice(&ids)).await;
+    // Nothing hangs behind it.
+    assert_eq!(world.request(Method::DELETE, &format!("/assets/{last}")).send().await.unwrap().status(), 204);
+    ids.push(last);
+    all_told(twice(&ids)).await;
+    world.running.stop().await;
+    vcdn.stop().await;
+}
+
 on_each_database! {
+    of_a_burst_of_deletions_each_is_told_and_the_work_goes_on,
     what_nobody_was_told_of_goes_first_and_who_was_told_is_counted_apart_from_failures,
     who_was_not_reached_is_told_again_until_nobody_is_left_out,
     a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now,

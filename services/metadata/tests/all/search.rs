@@ -1,7 +1,7 @@
 //! `GET /assets?q=`: full text.
 
 use flame_api::Page;
-use flame_api::metadata::{Asset, NewAsset};
+use flame_api::metadata::{Asset, NewAsset, Piece};
 use reqwest::Method;
 use serde_json::json as value;
 
@@ -131,7 +131,36 @@ async fn an_edited_title_is_found_and_the_old_one_and_a_deleted_asset_are_not(on
     assert_eq!(world.titles("sunset").await, [""; 0]);
 }
 
+async fn what_was_found_is_marked_in_title_and_file_name(on: On) {
+    let world = World::start(on).await;
+    world.register_file("Été <b>à</b> Zürich", "DSC-0042.mov").await;
+    world.register_file("Ride", "big-bikes.mkv").await;
+    let marked = async |query: &[(&str, &str)]| {
+        let answer = world.request(Method::GET, "/assets").query(query).send().await.unwrap();
+        let page: Page<Asset> = json(answer, 200).await;
+        let text = |pieces: Vec<Piece>| {
+            pieces
+                .into_iter()
+                .map(|piece| if piece.hit { format!("[{}]", piece.text) } else { piece.text })
+                .collect::<String>()
+        };
+        let both = page.items.into_iter().map(|asset| asset.highlights.map(|it| (text(it.title), text(it.file_name))));
+        both.collect::<Vec<Option<(String, String)>>>()
+    };
+    let pair = |title: &str, file_name: &str| Some((title.to_owned(), file_name.to_owned()));
+    let found = marked(&[("q", "ete dsc-00"), ("highlight", "true")]).await;
+    assert_eq!(found, [pair("[Été] <b>à</b> Zürich", "[DSC]-[0042].mov")]);
+    let found = marked(&[("q", "bikes"), ("highlight", "true"), ("filter", "title = Ride")]).await;
+    assert_eq!(found, [pair("Ride", "big-[bikes].mkv")]);
+    let found = marked(&[("q", "ri"), ("highlight", "true"), ("sort", "title")]).await;
+    assert_eq!(found, [pair("[Ride]", "big-bikes.mkv")]);
+    // Nobody asked, or for nothing.
+    assert_eq!(marked(&[("q", "bikes")]).await, [None]);
+    assert_eq!(marked(&[("highlight", "true"), ("limit", "1")]).await, [pair("Ride", "big-bikes.mkv")]);
+}
+
 on_each_database! {
+    what_was_found_is_marked_in_title_and_file_name,
     words_are_found_in_title_and_file_name_and_the_last_is_a_prefix,
     titles_come_before_file_names_over_all_pages,
     what_is_typed_is_only_text,

@@ -58,6 +58,9 @@ async fn a_stranger_walks_every_route(on: On) {
         let request = request.header("if-match", "*");
         match (operation.method.as_str(), operation.path.as_str()) {
             ("POST", "/assets") => request.json(&new_asset("other")),
+            ("PATCH", "/assets") => {
+                request.json(&value!({ "edits": [{ "id": id, "revision": 1, "patch": { "title": "Mine now" } }] }))
+            }
             ("PATCH", _) => request.json(&value!({ "title": "Mine now" })),
             ("PUT", "/assets/{id}/subtitles/{subtitle}") => request.json(&value!({
                 "language": "de", "role": "caption", "title": null, "default": false, "cues": 0, "size_bytes": 8,

@@ -48,6 +48,12 @@ pub(super) fn conditioning_failed(asset: uuid::Uuid, reason: &str) -> Failure {
         .with_header(header::CACHE_CONTROL, HeaderValue::from_static(MISSING_CACHE_CONTROL))
 }
 
+/// It is for another site to answer: routers search on (RFC 9110 section 15.5.20).
+pub(super) fn elsewhere(what: impl std::fmt::Display) -> Failure {
+    let detail = format!("{what} lies in the store of another site");
+    Failure::new(StatusCode::MISDIRECTED_REQUEST, "elsewhere", "At another site", detail)
+}
+
 /// The channel exists, and nothing of it can be played yet.
 pub(super) fn not_begun(channel: uuid::Uuid) -> Failure {
     let detail = format!("channel {channel} has nothing to play yet: its first segment has not come");
@@ -141,6 +147,9 @@ pub(super) fn of_track(error: &TrackError) -> Failure {
     match error {
         TrackError::Missing { track } => missing(format_args!("track {track}")),
         TrackError::Read { source, .. } => of_read(source, error),
+        TrackError::Nowhere { .. } => {
+            Failure::unavailable_alone("no store of any site that answers has it", AWAY_RETRY_S).because(error)
+        }
         TrackError::Index { .. } | TrackError::Playlist { .. } => Failure::internal(error),
     }
 }
@@ -159,6 +168,7 @@ pub(super) fn of_seal(error: &SealError) -> Failure {
         SealError::Write { source: StoreError::Unavailable { .. } | StoreError::StorageFull { .. }, .. } => {
             Failure::unavailable("the object store does not take the key", AWAY_RETRY_S).because(error)
         }
+        SealError::Elsewhere { asset } => elsewhere(format_args!("the key of asset {asset}")),
         SealError::Write { .. } | SealError::Document { .. } | SealError::Wrapping { .. } => Failure::internal(error),
     }
 }
@@ -200,6 +210,9 @@ pub(super) fn of_read(error: &ReadError, logged: &(dyn std::error::Error + 'stat
     match error {
         ReadError::Deadline { .. } | ReadError::Store(StoreError::Unavailable { .. }) => {
             Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(logged)
+        }
+        ReadError::Nowhere { .. } => {
+            Failure::unavailable_alone("no store of any site that answers has it", AWAY_RETRY_S).because(logged)
         }
         // The catalogue or an index says that it is there, so each of these is a fault of ours.
         ReadError::Length { .. }

@@ -423,6 +423,11 @@ pub(super) async fn find(state: &State, name: &TrackName) -> FailureResult<Store
         let found = uploaded.zip(at).map(|(uploaded, at)| Stored::Uploaded(uploaded, at));
         return found.ok_or_else(|| error::missing(format_args!("track {name}")));
     }
+    if recorded::is_recording(&presentation, name) {
+        // Not by way of tracks: other sites would be asked for one that nobody has.
+        let recording = state.recordings.get(&presentation.tenant, name).await;
+        return recording.map(Stored::Recording).map_err(|error| recorded::failure(state, &error));
+    }
     match state.tracks.get(&presentation.tenant, name).await {
         Ok(track) => Ok(Stored::Track(track)),
         Err(error) if matches!(*error, TrackError::Missing { .. }) => {

@@ -17,10 +17,11 @@ use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::IMMUTABLE;
 use super::{State, error, live, sealed};
 use crate::derived::{Order, Product};
-use crate::live::Recording;
 use crate::live::span::{Asked, Span};
 use crate::live::view::{self, View};
+use crate::live::{CHAIN, Recording, RecordingError};
 use crate::names::{File, TrackName};
+use crate::presentation::State::Playable;
 use crate::presentation::{Document, Presentation};
 use crate::seals::Seal;
 use crate::steering::Ways;
@@ -30,6 +31,21 @@ fn listed<'a>(recording: &'a Recording, seal: Option<&Seal>, container: Containe
     match (&recording.seal, seal) {
         (None, Some(seal)) => Cow::Owned(recording.view.under(seal.listed(TO_ASSET, container))),
         (Some(_), _) | (None, None) => Cow::Borrowed(recording.view.as_ref()),
+    }
+}
+
+/// Whether a track is of the recording that plays now.
+pub(super) fn is_recording(presentation: &Presentation, name: &TrackName) -> bool {
+    matches!(&presentation.state, Playable(version) if version.chain == CHAIN && version.name == name.version)
+}
+
+/// Where there are stores of several sites, a recording that is not here is at its channel's.
+pub(super) fn failure(state: &State, error: &RecordingError) -> Failure {
+    match error {
+        RecordingError::Missing(track) if state.store.replicas().is_some() => {
+            error::elsewhere(format_args!("the recording of {track}"))
+        }
+        _ => error::of_recording(error),
     }
 }
 
@@ -179,7 +195,7 @@ async fn recordings(
     let recording = async |name: &str| {
         let name = TrackName { asset, version: version.name.clone(), track: name.to_owned() };
         let recording = state.recordings.get(&presentation.tenant, &name).await;
-        recording.map_err(|error| error::of_recording(&error))
+        recording.map_err(|error| failure(state, &error))
     };
     try_join_all(version.tracks.iter().map(|facts| recording(&facts.name))).await
 }

@@ -10,10 +10,9 @@ use std::pin::pin;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use flame_cmaf::movie::SegmentPlan;
-use flame_object_store::client::ObjectBody;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::store::{MediaStore, ReadError};
+use crate::store::{MediaStore, ReadError, Stored};
 
 /// What is read in vain rather than asked for anew: a read costs about as much as so many bytes.
 const GAP_MAX_BYTES: u64 = 128 << 10;
@@ -101,7 +100,7 @@ fn reads(pieces: &[Range<u64>]) -> Vec<Read> {
 }
 
 /// The pieces of a read, out of its bytes.
-fn picked(body: ObjectBody, read: Read) -> impl Stream<Item = Result<Bytes, ReadError>> {
+fn picked(body: Stored, read: Read) -> impl Stream<Item = Result<Bytes, ReadError>> {
     let mut at = read.span.start;
     let mut pieces = read.pieces.into_iter().peekable();
     body.map_err(ReadError::from)

@@ -2,7 +2,7 @@
 
 use flame_service_host::{HostConfig, StartError, config};
 use flame_streaming::Config;
-use flame_streaming::config::{CatalogueConfig, DerivedConfig, LiveConfig};
+use flame_streaming::config::{CatalogueConfig, DerivedConfig, LiveConfig, ReplicasConfig};
 use flame_test_kit::openapi;
 
 use crate::world::World;
@@ -38,6 +38,21 @@ fn the_sites_of_the_example_are_steered_by_the_defaults() {
     let site = "pathways = [{ site = \"east\", base = \"https://east.example/~cdn/\"";
     let bare = format!("{store}{site}, router = \"http://router-east:8080\", capacity_mbps = 1000 }}]\n");
     assert_eq!(toml_of(&bare).steering.unwrap(), said);
+}
+
+#[test]
+fn the_replicas_of_the_example_are_kept_by_the_defaults() {
+    let file = flame_test_kit::repository().join("services/streaming/config.example.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let (_, rest) = text.split_once("# [replicas]\n").unwrap();
+    let (table, _) = rest.split_once("\n[host]\n").unwrap();
+    let keys: Vec<&str> =
+        table.lines().map(|line| line.trim_start_matches("# ")).filter(|line| line.contains(" = ")).collect();
+    assert_eq!(keys.len(), 6, "every key is in the example: {keys:?}");
+    let store = "[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n[replicas]\n";
+    let said = toml_of(&format!("{store}{}\n", keys.join("\n"))).replicas.unwrap();
+    assert_eq!(said, ReplicasConfig::default());
+    assert_eq!(said.check(), Ok(()));
 }
 
 fn toml_of(text: &str) -> Config {

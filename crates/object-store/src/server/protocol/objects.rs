@@ -36,7 +36,7 @@ pub(super) async fn put(backend: &Backend, mut request: S3Request<PutObjectInput
         let (bucket, key, conditions) = (bucket.clone(), key.clone(), conditions.clone());
         let early = move |folder: &std::sync::Arc<super::super::folder::Folder>| {
             require_bucket(folder, &bucket)?;
-            conditions.check(folder.load_manifest(&bucket, &key)?.as_ref())
+            conditions.check(objects::replaced(folder, &bucket, &key, &conditions)?.as_ref())
         };
         backend.run(early).await?;
     }

@@ -1,0 +1,204 @@
+//! Objects that are at other sites: found by indirection, sent on at once, and kept.
+//!
+//! Each site has a store of its own (`[replicas]`). What a viewer's request needs and the near store lacks is asked of the stores of
+//! other sites, by name, through the router (`neighbours`); the viewer gets it as it comes. Behind that the whole object is copied into
+//! the near store, block by block, each held to its digest (`copy`), and the next viewer needs nobody else. Which objects may be copied
+//! is decided from their keys alone (`kept`): those that never change. An asset can be brought to a site before anybody asks for it, too;
+//! where several sites do so at once, their routers fetch each block once and multicast it (`placement`).
+//!
+//! Before anything of an asset is kept, a mark is stored. So it is known, also after a restart and by other instances, of what there are
+//! copies; when an asset is gone for good they go, too (`forgetting`), and a key is made only where the media itself is.
+//!
+//! It never copies what it does not have to, evicts nothing, and repairs nothing: a site that runs out of room goes on reading elsewhere.
+
+mod copy;
+mod forgetting;
+mod kept;
+mod neighbours;
+mod placement;
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flame_api::Client;
+use flame_naming::Label;
+use flame_object_store::{ObjectInfo, Store, StoreError};
+use flame_service_host::metrics::Metrics;
+use futures_util::{StreamExt, stream};
+use moka::future::Cache;
+use prometheus::IntCounter;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use kept::{BLOCK_BYTES, Owner, owner};
+pub(crate) use neighbours::{CONTENT_DIGEST, content_digest};
+pub(crate) use placement::keys;
+
+use crate::config::ReplicasConfig;
+use neighbours::{Arriving, Neighbours};
+
+/// How long an object that could not be copied is not tried again, unless somebody places it.
+const FAILED_FOR: Duration = Duration::from_secs(30);
+/// The most such objects that are remembered.
+const FAILED_MAX: u64 = 10_000;
+/// How long an object that nobody had is not asked for again.
+const NOWHERE_FOR: Duration = Duration::from_secs(2);
+/// Blocks that are in memory at a time because other sites copy them.
+const BLOCKS_SERVED: usize = 8;
+
+/// What is copied here. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Replicas(Arc<Parties>);
+
+#[derive(Debug)]
+struct Parties {
+    near: Store,
+    neighbours: Neighbours,
+    catalogue: Client,
+    config: ReplicasConfig,
+    queue: mpsc::Sender<Wanted>,
+    /// Keys that wait, or are being copied.
+    under_way: Mutex<HashSet<String>>,
+    failed: Cache<String, ()>,
+    nowhere: Cache<String, ()>,
+    blocks: Arc<Semaphore>,
+    figures: Figures,
+}
+
+/// An object that is to be copied.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    key: String,
+    owner: Owner,
+    /// The site whose store is asked; otherwise the nearest that has it.
+    from: Option<Label>,
+}
+
+#[derive(Debug)]
+struct Figures {
+    found: IntCounter,
+    kept: IntCounter,
+    kept_bytes: IntCounter,
+    failed: IntCounter,
+    left: IntCounter,
+    forgotten: IntCounter,
+}
+
+// === impl Figures ===
+
+impl Figures {
+    fn new(host: &Metrics) -> Self {
+        let counter = |name, about| {
+            let counter = IntCounter::new(name, about).expect("the name is valid");
+            host.register(counter.clone());
+            counter
+        };
+        Self {
+            found: counter("replicas_found_total", "Reads that the store of another site answered"),
+            kept: counter("replicas_kept_total", "Objects of other sites that are kept here since the start"),
+            kept_bytes: counter("replicas_kept_bytes_total", "Their bytes"),
+            failed: counter("replicas_failed_total", "Objects that could not be copied"),
+            left: counter("replicas_left_total", "Objects that were not copied because too many waited"),
+            forgotten: counter("replicas_forgotten_total", "Copies that were deleted with their assets"),
+        }
+    }
+}
+
+// === impl Replicas ===
+
+impl Replicas {
+    /// Copies into `near` from the stores behind the configured name, and what [`Replicas::until`] works off.
+    pub(crate) fn new(
+        (near, client): (Store, Client),
+        config: &ReplicasConfig,
+        host: &Metrics,
+    ) -> (Self, mpsc::Receiver<Wanted>) {
+        let (queue, waiting) = mpsc::channel(config.waiting);
+        let remembered = |life| Cache::builder().max_capacity(FAILED_MAX).time_to_live(life).build();
+        let parties = Parties {
+            near,
+            neighbours: Neighbours::new(client.clone(), &config.name, config.deadline.0),
+            catalogue: client,
+            config: config.clone(),
+            queue,
+            under_way: Mutex::default(),
+            failed: remembered(FAILED_FOR),
+            nowhere: remembered(NOWHERE_FOR),
+            blocks: Arc::new(Semaphore::new(BLOCKS_SERVED)),
+            figures: Figures::new(host),
+        };
+        (Self(Arc::new(parties)), waiting)
+    }
+
+    /// Copies what is wanted, and forgets what is gone, until `stop`. What is cut off then is taken up by the next copy of the same object.
+    pub(crate) async fn until(self, waiting: mpsc::Receiver<Wanted>, stop: CancellationToken) {
+        let next = |mut waiting: mpsc::Receiver<Wanted>| async move { Some((waiting.recv().await?, waiting)) };
+        let copies = stream::unfold(waiting, next).for_each_concurrent(self.0.config.at_once, |wanted| {
+            let replicas = self.clone();
+            async move { replicas.bring(wanted).await }
+        });
+        tokio::select! {
+            () = copies => {}
+            () = self.forget_on() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// What the stores of other sites know of an object. It is copied from now on.
+    pub(crate) async fn head(&self, key: &str) -> Result<ObjectInfo, StoreError> {
+        self.found(key, self.0.neighbours.head(key, None)).await
+    }
+
+    /// An object of another site's store, in memory. It is copied from now on.
+    pub(crate) async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, StoreError> {
+        self.found(key, self.0.neighbours.get(key, max_bytes)).await
+    }
+
+    /// A range of an object of another site's store, and how long it is. The whole is copied from now on.
+    pub(crate) async fn open(&self, key: &str, range: Range<u64>) -> Result<(u64, Arriving), StoreError> {
+        self.found(key, self.0.neighbours.open(key, range)).await
+    }
+
+    /// Leave to hold one block in memory for another site.
+    pub(crate) fn blocks(&self) -> &Arc<Semaphore> {
+        &self.0.blocks
+    }
+
+    async fn found<T>(&self, key: &str, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if self.0.nowhere.contains_key(key) {
+            return Err(StoreError::NotFound { operation: "find", key: key.to_owned() });
+        }
+        let found = asked.await;
+        if found.is_ok() {
+            self.0.figures.found.inc();
+            self.want(key, None);
+        } else if matches!(found, Err(StoreError::NotFound { .. })) {
+            self.0.nowhere.insert(key.to_owned(), ()).await;
+        }
+        found
+    }
+
+    /// Has an object copied if it is one that may be; whether it waits or is being copied now. One that failed a moment ago is tried again
+    /// only where somebody says from where.
+    fn want(&self, key: &str, from: Option<&Label>) -> bool {
+        let Some(owner) = owner(key) else { return false };
+        if from.is_none() && self.0.failed.contains_key(key) {
+            return false;
+        }
+        let mut under_way = self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if under_way.contains(key) {
+            return true;
+        }
+        let wanted = Wanted { key: key.to_owned(), owner, from: from.cloned() };
+        let is_taken = self.0.queue.try_send(wanted).is_ok();
+        if is_taken {
+            under_way.insert(key.to_owned());
+        } else {
+            self.0.figures.left.inc();
+        }
+        is_taken
+    }
+}
