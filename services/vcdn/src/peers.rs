@@ -209,8 +209,8 @@ impl Peers {
         let others = others.into_iter().filter(|other| [DEFAULT_TENANT, tenant].contains(&other.api.tenant().as_str()));
         let (believed, hinted): (Vec<_>, Vec<_>) = others.partition(|other| is_believed(&other.api, &self.tenant));
         let told = believed.into_iter().map(|other| async move {
-            let request = self.request(Method::PUT, &other, &format!("purges/{}", entry.id)).timeout(PATIENCE);
-            (other.address, self.known(request).json(entry).send().await)
+            let request = self.known(Method::PUT, &other, &format!("purges/{}", entry.id)).timeout(PATIENCE);
+            (other.address, request.json(entry).send().await)
         });
         let mut answers = join_all(told).await;
         // Now there is somebody who knows it, whom they can ask.
@@ -263,7 +263,7 @@ impl Peers {
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.
     async fn log(&self, other: &Other) -> Result<Option<Log>, reqwest::Error> {
-        let mut request = self.known(self.request(Method::GET, other, "purges").timeout(PATIENCE));
+        let mut request = self.known(Method::GET, other, "purges").timeout(PATIENCE);
         if let Some(etag) = self.done().get(&other.address) {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -292,8 +292,13 @@ impl Peers {
         http.request(method, format!("{scheme}://{address}/{path}"))
     }
 
-    /// The request with what this one is known by.
-    fn known(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    /// A request to one that is believed, with what this one is known by. Where the other one speaks TLS, and this one has no certificate (those
+    /// of templates have none), it goes by the router, which finds it or another one of its name.
+    fn known(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
+        if other.tls && matches!(self.transports.to(&dns_of_name(&other.api)), Ok(None)) {
+            return self.client.request(method, &other.api.to_string(), path);
+        }
+        let request = self.request(method, other, path);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

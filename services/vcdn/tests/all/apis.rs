@@ -97,7 +97,7 @@ async fn a_purge_reaches_surrogates_of_templates_and_is_taken_by_each_of_them() 
     second.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_s_surrogate_asks_for_its_own_purges_and_is_never_shown_the_platform_s_token() {
     let folder = Scratch::new("vcdn-apis");
     keys::ensure(folder.path()).unwrap();
