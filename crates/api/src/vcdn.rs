@@ -58,7 +58,7 @@ pub struct Purged {
     pub objects: u64,
     /// Other surrogates that have done the same; those that serve no such name are not among them.
     pub peers: Vec<String>,
-    /// Other surrogates that could not be told; they ask when they are back. A tenant's own are never told by the platform's: they ask.
+    /// Other surrogates that could not be told; they ask when they are back.
     pub unreached: Vec<String>,
     /// Whether these are all others. Not where the router does not list them, lists them for too short a time to know
     /// all (`alone_after`), or does not hear another site's: those that it does not know go on serving what was purged until they ask

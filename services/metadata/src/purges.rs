@@ -131,8 +131,8 @@ async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<
     (due.seq, noted)
 }
 
-/// Asks a surrogate: the platform's; where there is none, one that a template has started. Not one of another tenant's name: whoever
-/// answers there would be shown what this service is known by.
+/// Asks a surrogate: the platform's; where there is none, one with another name that administrators alone register. Whoever answers is shown
+/// what this service is known by.
 async fn ask(client: &Client, purge: &Purge) -> Result<Purged, ClientError> {
     let unknown = match client.purge(purge).await {
         Err(error) if error.is_unknown_name() => error,
@@ -148,10 +148,9 @@ async fn ask(client: &Client, purge: &Purge) -> Result<Purged, ClientError> {
     Err(unknown)
 }
 
-/// What the APIs of surrogates are called that templates of the platform's own tenant have started, each once.
+/// What the APIs of other surrogates are called, of the platform's own tenant and its instance `main`, each once.
 fn apis(endpoints: Vec<Endpoint>) -> BTreeSet<String> {
-    // Without a tenant in it: FUNCTION.INSTANCE.
-    let is_own = |name: &str| vcdn::is_api(name) && name.matches('.').count() < 2;
+    let is_own = |name: &str| vcdn::is_api(name) && name.split_once('.').is_some_and(|(_, rest)| rest == "main");
     let connected = endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Connected);
     connected.map(|endpoint| endpoint.name).filter(|name| is_own(name)).collect()
 }
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_platform_has_no_surrogate_its_templates_are_asked_and_no_tenant_s() {
+    fn where_there_is_no_vcdn_those_are_asked_whom_administrators_registered() {
         let endpoint = |name: &str, state: &str| -> Endpoint {
             let json = serde_json::json!({
                 "name": name, "endpoint": "e", "address": "127.0.0.1:1", "generation": 1, "expires_in_ms": 1, "state": state,
@@ -236,14 +235,15 @@ mod tests {
             serde_json::from_value(json).unwrap()
         };
         let listed = [
-            ("vcdn-first.city", "connected"),
-            ("vcdn-first.city", "connected"),
-            ("vcdn-second.city", "booted"),
-            ("vcdn-first.city.acme", "connected"),
-            ("edge.city", "connected"),
+            ("vcdn-first.main", "connected"),
+            ("vcdn-first.main", "connected"),
+            ("vcdn-second.main", "booted"),
+            ("vcdn-third.city", "connected"),
+            ("vcdn-first.main.acme", "connected"),
+            ("edge.main", "connected"),
         ];
         let found = apis(listed.map(|(name, state)| endpoint(name, state)).into());
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["vcdn-first.city"]);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["vcdn-first.main"]);
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! Who they are is what the router lists behind the names of surrogates' own APIs: the platform's, and those that templates have started,
 //! whatever names they serve. One that cannot be told asks: when it starts, and from time to time while it runs, for the way between two
-//! may be cut without either of them stopping. Those of another tenant are never asked, nor told: whoever answers there is theirs, and what
-//! this one shows of itself is not for them. They ask.
+//! may be cut without either of them stopping.
+//!
+//! What this one is known by is shown only to those behind names that administrators alone register: the platform's, and those of the own
+//! tenant's instance `main`. Anybody who may deploy may stand behind others. Those are told that there is a purge, by its number and without a
+//! credential, and ask the platform's for it with what they are known by themselves.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -18,7 +21,7 @@ use flame_api::router::Endpoint;
 use flame_api::vcdn::{self, PurgeEntry};
 use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
-use flame_naming::name::DEFAULT_TENANT;
+use flame_naming::name::{DEFAULT_INSTANCE, DEFAULT_TENANT};
 use flame_service_host::{Transports, Whereabouts};
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -30,6 +33,9 @@ use crate::purge::{self, Cover, PurgeError};
 
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time for one to ask for a purge and to do it.
+const PULLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// After this time those who did not tell their purges at the start are asked again; after twice that the next time, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -47,10 +53,7 @@ pub(crate) enum CaughtUp {
 
 /// Who else is there, by the router.
 struct Around {
-    /// Those that are asked and told.
     others: BTreeSet<Other>,
-    /// Those of other tenants, which ask: whose they are, and where.
-    apart: BTreeSet<(String, SocketAddr)>,
     /// It lists this one, and runs, for so long that all who live have told it of themselves.
     is_complete: bool,
 }
@@ -159,20 +162,18 @@ impl Peers {
         let up = up_ms.map_or(Duration::MAX, Duration::from_millis);
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
-        let (mut others, mut apart, mut is_listed) = (BTreeSet::new(), BTreeSet::new(), false);
+        let (mut others, mut is_listed) = (BTreeSet::new(), false);
         let is_surrogate = |endpoint: &Endpoint| vcdn::is_api(&endpoint.name) || endpoint.name == self.name;
         for endpoint in listed.into_iter().filter(is_surrogate) {
             let Ok(api) = endpoint.name.parse::<Name>() else { continue };
             if Some(endpoint.address) == own {
                 is_listed = true;
-            } else if is_asked(&api, &self.tenant) {
-                others.insert(Other { address: endpoint.address, tls: endpoint.tls, api });
             } else {
-                apart.insert((api.tenant().to_string(), endpoint.address));
+                others.insert(Other { address: endpoint.address, tls: endpoint.tls, api });
             }
         }
         let is_complete = was_listed(&mut self.listed(), is_listed, (Instant::now(), up), self.alone_after);
-        Some(Around { others, apart, is_complete })
+        Some(Around { others, is_complete })
     }
 
     fn listed(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -194,7 +195,7 @@ impl Peers {
         }
     }
 
-    /// Tells all others of a purge of what is `tenant`'s. One of another tenant than this surrogate's asks, and counts as not reached.
+    /// Tells all others of a purge of what is `tenant`'s, which this one has noted.
     pub(crate) async fn tell(&self, entry: &PurgeEntry, tenant: &str) -> Told {
         // Before the list: a site that is heard in between is in it, and counts as not heard; never the other way round.
         let unheard = self.unheard_sites().await;
@@ -203,20 +204,30 @@ impl Peers {
         let all_known =
             around.as_ref().is_some_and(|around| around.is_complete) && unheard.as_ref().is_some_and(Vec::is_empty);
         let unheard_sites = unheard.unwrap_or_default();
-        let (others, apart) = around.map(|around| (around.others, around.apart)).unwrap_or_default();
-        let told = others.into_iter().filter(|other| is_asked(&other.api, tenant)).map(|other| async move {
-            let request = self.request(Method::PUT, &other, &format!("purges/{}", entry.id));
-            (other.address.to_string(), request.json(entry).send().await)
+        let others = around.map(|around| around.others).unwrap_or_default();
+        // What is one tenant's is not told to another's.
+        let others = others.into_iter().filter(|other| [DEFAULT_TENANT, tenant].contains(&other.api.tenant().as_str()));
+        let (believed, hinted): (Vec<_>, Vec<_>) = others.partition(|other| is_believed(&other.api, &self.tenant));
+        let told = believed.into_iter().map(|other| async move {
+            let request = self.known(Method::PUT, &other, &format!("purges/{}", entry.id)).timeout(PATIENCE);
+            (other.address, request.json(entry).send().await)
         });
-        let unreached = apart.into_iter().filter(|(owner, _)| owner == tenant).map(|(_, address)| address.to_string());
-        let (mut done, mut unreached) = (Vec::new(), unreached.collect::<Vec<_>>());
-        for (address, answer) in join_all(told).await {
+        let mut answers = join_all(told).await;
+        // Now there is somebody who knows it, whom they can ask.
+        let told = hinted.into_iter().map(|other| async move {
+            let request =
+                self.request(Method::POST, &other, &format!("purges/{}/pulls", entry.id)).timeout(PULLED_WITHIN);
+            (other.address, request.send().await)
+        });
+        answers.extend(join_all(told).await);
+        let (mut done, mut unreached) = (Vec::new(), Vec::new());
+        for (address, answer) in answers {
             match answer.map(|answer| (is_not_served(&answer), answer.error_for_status())) {
                 Ok((true, _)) => {}
-                Ok((false, Ok(_))) => done.push(address),
+                Ok((false, Ok(_))) => done.push(address.to_string()),
                 Ok((false, Err(error))) | Err(error) => {
                     tracing::warn!(%address, %error, "a surrogate was not told of a purge");
-                    unreached.push(address);
+                    unreached.push(address.to_string());
                 }
             }
         }
@@ -225,9 +236,10 @@ impl Peers {
 
     /// The logs of the others that have changed since they were done, and whether those are all.
     async fn logs(&self) -> (Vec<Log>, CaughtUp) {
-        let Some(Around { others, is_complete, .. }) = self.around().await else {
+        let Some(Around { mut others, is_complete }) = self.around().await else {
             return (Vec::new(), CaughtUp::InPart);
         };
+        others.retain(|other| is_believed(&other.api, &self.tenant));
         if others.is_empty() {
             return (Vec::new(), if is_complete { CaughtUp::Wholly } else { CaughtUp::Alone });
         }
@@ -251,7 +263,7 @@ impl Peers {
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.
     async fn log(&self, other: &Other) -> Result<Option<Log>, reqwest::Error> {
-        let mut request = self.request(Method::GET, other, "purges");
+        let mut request = self.known(Method::GET, other, "purges").timeout(PATIENCE);
         if let Some(etag) = self.done().get(&other.address) {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -277,7 +289,16 @@ impl Peers {
         let scheme = if *tls { "https" } else { "http" };
         // Without a certificate of its own it believes nobody who shows one.
         let http = secure.as_ref().map_or_else(|| self.plain.clone(), Transport::http);
-        let request = http.request(method, format!("{scheme}://{address}/{path}")).timeout(PATIENCE);
+        http.request(method, format!("{scheme}://{address}/{path}"))
+    }
+
+    /// A request to one that is believed, with what this one is known by. Where the other one speaks TLS, and this one has no certificate (those
+    /// of templates have none), it goes by the router, which finds it or another one of its name.
+    fn known(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
+        if other.tls && matches!(self.transports.to(&dns_of_name(&other.api)), Ok(None)) {
+            return self.client.request(method, &other.api.to_string(), path);
+        }
+        let request = self.request(method, other, path);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -285,9 +306,10 @@ impl Peers {
     }
 }
 
-/// Whether a surrogate of `tenant` asks, and tells, the one whose API is called so: those of the platform, and its own tenant's.
-fn is_asked(api: &Name, tenant: &str) -> bool {
-    [DEFAULT_TENANT, tenant].contains(&api.tenant().as_str())
+/// Whether a surrogate of `tenant` shows what it is known by to the one whose API is called so, and believes its purges: only
+/// administrators register there.
+fn is_believed(api: &Name, tenant: &str) -> bool {
+    api.instance().as_str() == DEFAULT_INSTANCE && [DEFAULT_TENANT, tenant].contains(&api.tenant().as_str())
 }
 
 /// Whether a surrogate says that it serves no such name.
@@ -327,10 +349,7 @@ impl Surrogate {
         let known = self.purges.known();
         for log in logs {
             let mut is_done = true;
-            // One that says nothing that can be done stays to be done.
-            let is_served = |entry: &PurgeEntry| Cover::of(&entry.purge).map_or(true, |cover| self.serves(&cover));
-            let is_new = |entry: &PurgeEntry| !known.contains(&entry.id) && is_served(entry);
-            for entry in log.entries.into_iter().filter(is_new) {
+            for entry in log.entries.into_iter().filter(|entry| !known.contains(&entry.id)) {
                 let id = entry.id;
                 if let Err(error) = self.purge(entry).await {
                     tracing::warn!(%id, %error, "a purge of another surrogate was not done");
@@ -381,6 +400,21 @@ impl Surrogate {
         cover.is_of_all_names() || self.fronts.iter().any(|front| front.key_prefix() == cover.under())
     }
 
+    /// What the purge of that number covers, after this one has asked those that it believes for it where it is not known. Who tells of it
+    /// shows nothing: it is a question, and nothing more.
+    pub(crate) async fn pull(&self, id: Uuid) -> Option<Cover> {
+        if let Some(cover) = self.purges.cover_of(id) {
+            return Some(cover);
+        }
+        // One at a time: who waits mostly finds that the one before has brought it.
+        let _turn = self.pulling.lock().await;
+        if let Some(cover) = self.purges.cover_of(id) {
+            return Some(cover);
+        }
+        self.catch_up().await;
+        self.purges.cover_of(id)
+    }
+
     /// Notes and does a purge: how many objects it dropped. One that is known is not done again.
     pub(crate) async fn purge(&self, entry: PurgeEntry) -> Result<u64, PurgeError> {
         let surrogate = self.clone();
@@ -418,11 +452,11 @@ mod tests {
     }
 
     #[test]
-    fn a_tenants_surrogates_are_asked_and_told_by_their_own_only() {
-        let asked = |api: &str, tenant: &str| is_asked(&api.parse().unwrap(), tenant);
-        assert!(asked("vcdn", "default") && asked("vcdn-first.city", "default") && asked("vcdn", "acme"));
-        assert!(asked("vcdn-first.city.acme", "acme"));
-        assert!(!asked("vcdn-first.city.acme", "default") && !asked("vcdn-first.city.acme", "other"));
+    fn only_who_stands_where_administrators_register_is_shown_a_token() {
+        let believed = |api: &str, tenant: &str| is_believed(&api.parse().unwrap(), tenant);
+        assert!(believed("vcdn", "default") && believed("vcdn-first", "default") && believed("vcdn", "acme"));
+        assert!(believed("vcdn.main.acme", "acme") && !believed("vcdn.main.acme", "default"));
+        assert!(!believed("vcdn-first.city", "default") && !believed("vcdn-first.city.acme", "acme"));
     }
 
     #[test]

@@ -202,6 +202,11 @@ impl Purges {
         later.into_iter().any(|noted| noted.cover.covers(key, tags))
     }
 
+    /// What the purge of that number covers, if it is in the log.
+    pub(crate) fn cover_of(&self, id: Uuid) -> Option<Cover> {
+        self.lock().entries.iter().find(|known| known.entry.id == id).map(|known| known.cover.clone())
+    }
+
     /// The purges in the log.
     pub(crate) fn known(&self) -> HashSet<Uuid> {
         self.lock().entries.iter().map(|known| known.entry.id).collect()

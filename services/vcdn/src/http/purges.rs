@@ -57,18 +57,11 @@ pub(super) async fn create(
     // It stands once in an entry, where all surrogates look for it.
     let id = purge.id.take().unwrap_or_else(Uuid::now_v7);
     let entry = PurgeEntry { id, at_unix_ms: UnixMs::now().0, purge };
-    let is_served = surrogate.serves(&cover);
-    let mut objects = 0;
-    if is_served {
-        objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
-    }
+    // Also what is not served here: others ask for it.
+    let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
     let told = surrogate.peers.tell(&entry, &caller.tenant).await;
-    if !is_served {
-        if told.is_nobodys() {
-            return Err(error::no_front(&entry.purge.name));
-        }
-        // For those that could not be told: they ask.
-        objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
+    if !surrogate.serves(&cover) && told.is_nobodys() {
+        return Err(error::no_front(&entry.purge.name));
     }
     let Told { done: peers, unreached, all_known, unheard_sites } = told;
     Ok(Json(Purged { id, objects, peers, unreached, all_known, unheard_sites }))
@@ -82,7 +75,7 @@ pub(super) async fn create(
     request_body = PurgeEntry,
     responses(
         (status = 204, description = "Done"),
-        (status = 404, description = "The name is not served here", body = Problem,
+        (status = 404, description = "The name is not served here; it is noted, for those that ask", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "Another purge has this id", body = Problem,
             content_type = "application/problem+json"),
@@ -105,11 +98,33 @@ pub(super) async fn put(
     if entry.id != id {
         return Err(Failure::bad_request("the id of the purge is not that of the URL"));
     }
-    if !surrogate.serves(&cover) {
-        return Err(error::no_front(&entry.purge.name));
-    }
+    let name = entry.purge.name.clone();
     surrogate.purge(entry).await.map_err(|error| error::of_purge(&error))?;
-    Ok(StatusCode::NO_CONTENT)
+    if surrogate.serves(&cover) { Ok(StatusCode::NO_CONTENT) } else { Err(error::no_front(&name)) }
+}
+
+/// That there is a purge: this surrogate asks the others for it, where it does not know it. Needs no token, since those who tell of it show
+/// theirs to nobody whom they do not know.
+#[utoipa::path(
+    post,
+    path = "/purges/{id}/pulls",
+    params(("id" = Uuid, Path, description = "The purge")),
+    responses(
+        (status = 204, description = "Done"),
+        (status = 404, description = "The name is not served here", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Nobody that it asks knows of the purge", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn pull(State(surrogate): State<Surrogate>, Path(id): Path<Uuid>) -> FailureResult<StatusCode> {
+    let Some(cover) = surrogate.pull(id).await else {
+        return Err(Failure::unavailable_alone("nobody that this surrogate asks knows of that purge", 1));
+    };
+    if surrogate.serves(&cover) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(Failure::not_found("name of that purge served here"))
 }
 
 /// Purges that this surrogate remembers, oldest first: for those that were away. Callers that are no service see those of their tenant.
