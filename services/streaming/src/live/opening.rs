@@ -27,7 +27,7 @@ impl Live {
     /// # Errors
     /// What waiting does not mend: credentials that open nothing, a store that keeps no conditions.
     pub(super) async fn open_now(&self) -> Result<(), LiveError> {
-        match self.begin().await {
+        match self.take_up().await {
             Err(error) if !is_away(&error) => Err(error),
             Err(_) | Ok(()) => Ok(()),
         }
@@ -39,7 +39,7 @@ impl Live {
         while self.unopened().is_some() {
             sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
-            if self.begin().await.is_ok() {
+            if self.take_up().await.is_ok() {
                 tracing::info!("the object store has come");
             }
         }
@@ -50,7 +50,7 @@ impl Live {
         self.0.unopened.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn begin(&self) -> Result<(), LiveError> {
+    async fn take_up(&self) -> Result<(), LiveError> {
         let begun = self.try_to_begin().await;
         let reason = begun.as_ref().err().map(|error| chain(error));
         if let Some(error) = &reason {

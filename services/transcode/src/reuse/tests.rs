@@ -228,7 +228,8 @@ proptest! {
         let rest = taken.rest(&plan);
         let left = names(&rest.ladder);
         prop_assert_eq!(rest.stages.len(), left.len());
-        prop_assert!(rest.stages.iter().zip(&left).all(|(stage, name)| *stage == format!("stage-of-{name}")));
+        let all_stand = rest.stages.iter().zip(&left).all(|(stage, name)| *stage == format!("stage-of-{name}"));
+        prop_assert!(all_stand);
         prop_assert!(rest.ladder.thumbnails.is_none() || !rest.ladder.video.is_empty(), "sheets need pictures");
         prop_assert_eq!(rest.ladder.thumbnails.is_some(), plan.ladder.thumbnails.is_some() && taken.thumbnails.is_none());
         prop_assert_eq!(rest.ladder.agreed, taken.agreed);
