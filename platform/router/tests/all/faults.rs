@@ -89,7 +89,9 @@ async fn under_way(world: &World) -> (reqwest::Response, SocketAddr) {
 /// How many bodies went on elsewhere.
 async fn resumed(world: &World) -> u64 {
     let metrics = world.get("/metrics").await.text().await.unwrap();
-    let count = metrics.lines().find_map(|line| line.strip_prefix("flame_router_switches_total{kind=\"resumed\"} "));
+    // Other labels say whose router it is.
+    let line = metrics.lines().find(|line| line.starts_with("flame_router_switches_total{kind=\"resumed\""));
+    let count = line.and_then(|line| line.rsplit(' ').next());
     count.map_or(0, |count| count.parse().unwrap())
 }
 
