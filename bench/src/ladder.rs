@@ -58,11 +58,11 @@ pub async fn measure(options: &Options) -> Result<Section> {
     let commands = vec![process::shown(&command)];
 
     let flame = Flame::up(&workshop.path().join("flame")).await?;
-    let asset = upload(&flame, &clip).await?;
     let (mut child, mut job, mut ffmpeg) = (Side::default(), Side::default(), Side::default());
     for round in 0..=options.rounds {
         let by_child = process::processor_while(run_child(&clip, &ours, &plan)).await?;
         let by_ffmpeg = process::processor_while(run_ffmpeg(&mut command, &theirs)).await?;
+        let asset = upload(&flame, &another(&clip, &workshop.path().join("another.mp4"), round).await?).await?;
         // What the others wrote is on its way to the disk, and the job's syncs would wait for it.
         process::settle_disk().await?;
         let by_job = process::processor_while(flame.run_ladder(asset)).await?;
@@ -135,6 +135,16 @@ pub(crate) async fn looped_clip(path: &Path) -> Result<PathBuf> {
 async fn probe(clip: &Path) -> Result<Probe> {
     let (_, text) = process::time(Command::new(machine::ours("flame-media")?).arg("probe").arg(clip)).await?;
     serde_json::from_str(&text).context("understand what flame-media says of the clip")
+}
+
+/// A copy that plays the same and has other bytes: what was encoded once is not encoded again.
+async fn another(clip: &Path, copy: &Path, round: u32) -> Result<PathBuf> {
+    let mut bytes = tokio::fs::read(clip).await.with_context(|| format!("read {}", clip.display()))?;
+    // A box of 16 bytes that means nothing (ISO/IEC 14496-12 section 8.1.2).
+    bytes.extend_from_slice(b"\0\0\0\x10free");
+    bytes.extend_from_slice(format!("{round:08}").as_bytes());
+    tokio::fs::write(copy, bytes).await.with_context(|| format!("write {}", copy.display()))?;
+    Ok(copy.to_owned())
 }
 
 async fn upload(flame: &Flame, clip: &Path) -> Result<uuid::Uuid> {

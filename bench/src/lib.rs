@@ -8,7 +8,7 @@
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
 //! [`upload`], [`ladder`], [`vod`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
-//! [`glass`]); [`soak`] looks at memory for an hour.
+//! [`glass`], [`players`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
 pub mod glass;
@@ -19,7 +19,9 @@ pub mod load;
 pub mod machine;
 pub mod multicast;
 pub mod nginx;
+pub mod paced;
 pub mod peer;
+pub mod players;
 pub mod portal;
 pub mod process;
 pub mod proxies;

@@ -2,9 +2,10 @@
 //!
 //! Parts of made-up pictures are pushed as a door pushes them, one chunk at a time into one request a segment. A viewer's
 //! delay counts from the moment at which the octets of the part are handed to the connection, to the end of the playlist that
-//! names it. There is no peer: no other open origin can be given parts.
+//! names it. Then how many viewers the machine carries who take the media, too, at the pace of life. There is no peer: no other open
+//! origin can be given parts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +16,7 @@ use flame_cmaf::{MediaConfig, PictureCodec, Sample, Segmentation, TrackConfig, T
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use time::OffsetDateTime;
 use tokio::sync::{Barrier, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::Options;
@@ -29,6 +30,8 @@ const CROWD: usize = 1_000;
 const CROWD_P99_MAX_MS: f64 = 50.0;
 /// How many wait at a time, in the search for the most that get each part within that. A service takes 4,096 connections.
 const CROWDS: [usize; 5] = [CROWD, 1_500, 2_000, 3_000, 4_000];
+/// How many watch at a time, in the search for the most that have the media of each part before the next one is there.
+const AUDIENCES: [usize; 9] = [25, 50, 100, 150, 200, 300, 400, 600, 1_000];
 const TIMESCALE: u32 = 90_000;
 const PART_MS: u32 = 200;
 const PARTS: u64 = 10;
@@ -85,6 +88,13 @@ pub async fn measure(options: &Options) -> Result<Section> {
             Ok(_) | Err(_) => break,
         }
     }
+    let mut watched = 0;
+    for viewers in AUDIENCES {
+        match channel.watched(viewers).await {
+            Ok(delays) if delays.percentile(99) <= f64::from(PART_MS) => watched = viewers,
+            Ok(_) | Err(_) => break,
+        }
+    }
     flame.server.stop().await?;
     Ok(Section {
         name: "live",
@@ -108,16 +118,59 @@ pub async fn measure(options: &Options) -> Result<Section> {
                 unit: "viewers",
                 bound: None,
             },
+            Figure {
+                what: format!(
+                    "viewers of {} Mbit/s at once who have each part before the next one is there (p99)",
+                    mbps()
+                ),
+                value: f64::from(u32::try_from(watched)?),
+                unit: "viewers",
+                bound: None,
+            },
         ],
         notes: vec![
             format!(
                 "Each round is a segment of {PARTS} parts of {PART_BYTES} bytes for one viewer, and one for {CROWD}, over as many connections."
             ),
             format!("The most viewers are sought among {CROWDS:?}, a segment each, until one takes longer."),
+            format!(
+                "Those who watch wait for the playlist of each part and then take it, a part every {PART_MS} ms; the most are sought among {AUDIENCES:?}, a segment each."
+            ),
             "The viewers run in the process that measures: what they cost is in the delay.".to_owned(),
         ],
         commands: vec!["GET /~streaming/CHANNEL/VERSION/v/index.m3u8?_HLS_msn=N&_HLS_part=P".to_owned()],
     })
+}
+
+/// What a viewer takes, Mbit/s.
+fn mbps() -> u32 {
+    u32::try_from(PART_BYTES).unwrap_or(u32::MAX) / 1_000 * 8 / PART_MS
+}
+
+async fn got(http: &reqwest::Client, url: &str) -> Result<reqwest::Response> {
+    Ok(http.get(url).send().await?.error_for_status()?)
+}
+
+/// Waits for each part of segment `number` and takes it: the delays until its media is here, milliseconds.
+async fn take(
+    http: reqwest::Client,
+    playlist: String,
+    number: u64,
+    handed: Arc<Mutex<Vec<Instant>>>,
+) -> Result<Vec<f64>> {
+    let mut delays = Vec::new();
+    for part in 0..PARTS {
+        let name = format!("{number}.{part}.m4s");
+        let text = got(&http, &format!("{playlist}?_HLS_msn={number}&_HLS_part={part}")).await?.text().await?;
+        ensure!(text.contains(&name), "a playlist came before its part");
+        let octets = got(&http, &playlist.replace("index.m3u8", &name)).await?.bytes().await?;
+        ensure!(octets.len() >= PART_BYTES, "{name} has {} bytes", octets.len());
+        let at = Instant::now();
+        let handed = handed.lock().unwrap_or_else(PoisonError::into_inner).get(delays.len()).copied();
+        let handed = handed.context("a part was there before it was sent")?;
+        delays.push(at.saturating_duration_since(handed).as_secs_f64() * 1000.0);
+    }
+    Ok(delays)
 }
 
 // === impl Encoder ===
@@ -198,15 +251,51 @@ impl<'a> Channel<'a> {
         Ok(Self { flame, playlist, publication, encoder, number: 1 })
     }
 
-    /// Sends a segment to `viewers` that wait for each of its parts: their delays, milliseconds.
-    async fn segment(&mut self, viewers: usize) -> Result<Samples> {
+    /// Begins the next segment, whose parts are then sent one by one.
+    fn begin(&self) -> (mpsc::Sender<Bytes>, JoinHandle<Result<()>>) {
         let (parts, told) = mpsc::channel::<Bytes>(1);
         let body = reqwest::Body::wrap_stream(futures_util::stream::unfold(told, async |mut told| {
             let part = told.recv().await?;
             Some((Ok::<_, std::io::Error>(part), told))
         }));
         let (client, id, number) = (self.flame.client.clone(), self.publication.id, self.number);
-        let sending = tokio::spawn(async move { client.put_live_segment(id, "v", number, body).await });
+        let sending = tokio::spawn(async move {
+            client.put_live_segment(id, "v", number, body).await?;
+            Ok(())
+        });
+        (parts, sending)
+    }
+
+    /// Sends a segment at the pace of life to `viewers` that take each of its parts: their delays, milliseconds.
+    async fn watched(&mut self, viewers: usize) -> Result<Samples> {
+        let (number, (parts, sending)) = (self.number, self.begin());
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let mut crowd = JoinSet::new();
+        for _ in 0..viewers {
+            crowd.spawn(take(http.clone(), self.playlist.clone(), number, Arc::clone(&handed)));
+        }
+        tokio::time::sleep(PAUSE).await;
+        let mut pace = tokio::time::interval(Duration::from_millis(PART_MS.into()));
+        for _ in 0..PARTS {
+            pace.tick().await;
+            let octets = self.encoder.part()?;
+            handed.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+            parts.send(octets).await.context("streaming broke the segment off")?;
+        }
+        drop(parts);
+        sending.await??;
+        self.number += 1;
+        let mut delays = Samples::default();
+        while let Some(taken) = crowd.join_next().await {
+            taken??.into_iter().for_each(|delay_ms| delays.add(delay_ms));
+        }
+        Ok(delays)
+    }
+
+    /// Sends a segment to `viewers` that wait for each of its parts: their delays, milliseconds.
+    async fn segment(&mut self, viewers: usize) -> Result<Samples> {
+        let (number, (parts, sending)) = (self.number, self.begin());
         let mut delays = Samples::default();
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
         for part in 0..PARTS {

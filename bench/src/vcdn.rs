@@ -8,11 +8,13 @@ mod herd;
 mod origin;
 mod peers;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::load::{self, Load};
+use crate::paced::{self, Paced};
 use crate::peer::Peer;
 use crate::report::{Figure, Row, Section};
 use crate::samples::{Bound, Samples};
@@ -26,6 +28,10 @@ const HITS: [(&str, u64, f64); 3] = [("1 KiB", 1 << 10, 1.3), ("64 KiB", 64 << 1
 /// Connections that ask for it, and for how long.
 const CONNECTIONS: u32 = 32;
 const SECONDS: u32 = 3;
+/// The same rate for all: what the slowest of them can do with room to spare.
+const PACED: Paced = Paced { connections: CONNECTIONS, each_per_s: 625, seconds: SECONDS };
+/// The object that is asked for so.
+const PACED_BYTES: u64 = 1 << 10;
 /// The cold object, and those who want it.
 const COLD_BYTES: u64 = 4 << 20;
 const COLD_CLIENTS: usize = 500;
@@ -59,6 +65,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
         machine::version("nginx", "-v", peers::NGINX_PACKAGE).await?,
         machine::version("varnishd", "-V", peers::VARNISH_PACKAGE).await?,
         machine::version("wrk", "-v", load::PACKAGE).await?,
+        machine::version("h2load", "--version", paced::PACKAGE).await?,
     ];
     let workshop = options.workshop()?;
     let origin = Origin::start().await?;
@@ -107,6 +114,10 @@ pub async fn measure(options: &Options) -> Result<Section> {
         }
         commands.push(load.shown(ports[0], &format!("/hit/{bytes}")));
     }
+    let (paced_rows, figure) = paced(options, workshop.path(), ports).await?;
+    rows.extend(paced_rows);
+    figures.push(figure);
+    commands.push(PACED.shown(ports[0], &paced_path()));
     let mut cold = [Cold::default(), Cold::default(), Cold::default()];
     for round in 0..=options.rounds {
         for (number, (side, port)) in cold.iter_mut().zip(ports).enumerate() {
@@ -152,6 +163,32 @@ impl Side {
     }
 }
 
+/// Hits of a small object at one rate for all.
+async fn paced(options: &Options, folder: &Path, ports: [u16; 3]) -> Result<(Vec<Row>, Figure)> {
+    let mut sides = [Samples::default(), Samples::default(), Samples::default()];
+    for round in 0..=options.rounds {
+        for (p99_ms, port) in sides.iter_mut().zip(ports) {
+            let heard = PACED.run(folder, port, &paced_path()).await?;
+            if round > 0 {
+                p99_ms.add(heard.p99_ms);
+            }
+        }
+    }
+    let what = format!("hit, 1 KiB, {} req/s", PACED.per_s());
+    let figure = Figure {
+        what: format!("{what}: p99 / the better peer's (medians)"),
+        value: sides[0].median() / sides[1].median().min(sides[2].median()),
+        unit: "×",
+        bound: Some(Bound::AtMost(1.0)),
+    };
+    let row = |(name, samples)| Row { what: format!("{what}, {name}, p99"), unit: "ms", samples };
+    Ok((SIDES.into_iter().zip(sides).map(row).collect(), figure))
+}
+
+fn paced_path() -> String {
+    format!("/hit/{PACED_BYTES}")
+}
+
 fn cold_figures(cold: &[Cold; 3], figures: &mut Vec<Figure>) {
     let [ours, _, varnish] = cold;
     figures.push(Figure {
@@ -184,6 +221,7 @@ fn section(rows: Vec<Row>, figures: Vec<Figure>, commands: Vec<String>, versions
             "All on one machine, over loopback; the load generator shares the cores with the server under test.".to_owned(),
             "nginx: proxy_cache on disk (in the page cache), sendfile on, tcp_nopush off (with it on, 64 KiB falls to a fraction), access log off. Varnish: malloc storage. flame-vcdn: memory only, log level `warn`.".to_owned(),
             "End to end: a viewer asks the router, which asks the surrogate, which asks the origin through the router again; beside it nginx as a plain proxy in front of nginx's proxy cache.".to_owned(),
+            format!("As fast as they are answered, whoever answers more keeps the generator busier, and both share the cores; at {} req/s, the same for all three, delays are of the same work.", PACED.per_s()),
             "Processor time is the cache's own, user and kernel, in steps of 10 ms for a run of seconds.".to_owned(),
             "Whatever is measured is out of the caches: no side asked the origin again (checked). flame-vcdn asks through a router, the others directly.".to_owned(),
             format!(

@@ -186,6 +186,9 @@ pub struct Up {
     /// How often everything reports its measurements to clmc
     #[arg(long, default_value = "10s", value_name = "TIME")]
     pub report_every: Span,
+    /// How long a link lives that plays a protected asset in the portal, or that `flame asset link` gives, where no sign-in ends earlier
+    #[arg(long, default_value = "4h", value_name = "TIME")]
+    pub link_life: Span,
     /// Let templates of administrators name any program of this machine by its path: they can then run everything
     #[arg(long)]
     pub any_program: bool,
@@ -311,30 +314,34 @@ pub enum ChannelCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct Edge {
+    /// The surrogate's own API by its name: `vcdn`, or that of one that a template has started (`vcdn-first.city`); purges reach all by any
+    #[arg(long, global = true, default_value = flame_api::vcdn::API, value_name = "NAME")]
+    pub via: String,
     #[command(subcommand)]
     pub command: EdgeCommand,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum EdgeCommand {
-    /// How viewers were answered since the start, by asset, and what is kept
+    /// How viewers were answered since the start, by asset, and what is kept: of one surrogate, the nearest to `--router`
     Stats,
     /// Drop what is kept, in all surrogates; status 1 if one could not be told, or nobody knows all
     Purge {
-        /// The name that it is served under
+        /// The name that it is served under; `*`: all names of the tenant, also those of templates
         #[arg(long, default_value = "cdn")]
         name: String,
         #[command(flatten)]
         what: Purged,
     },
-    /// Fetch before anybody asks; what an HLS playlist names comes with it. Status 1 if something is missing
+    /// Fetch before anybody asks, into one surrogate, the nearest to `--router`; what a playlist of HLS or a manifest of DASH names comes
+    /// with it. Status 1 if something is missing
     Warm {
         /// The name that it is served under
         #[arg(long, default_value = "cdn")]
         name: String,
         /// Path and query behind the name: /ASSET/index.m3u8
         url: String,
-        /// The most objects to fetch
+        /// The most objects to fetch; what is named beyond them is counted
         #[arg(long, default_value_t = 1000)]
         max: u32,
     },
@@ -368,7 +375,8 @@ pub enum EndpointCommand {
     Drain(Which),
     /// Send it requests: again, or for the first time where it was booted as a standby
     Connect(Which),
-    /// Cut it off: no requests, and its open ones end (those that can go on elsewhere do). Only a later start comes back
+    /// Cut it off: no requests, and its open ones end (those that can go on elsewhere do). Only a later start comes back, or, by `connect`,
+    /// one of the file of static entries
     Kill(Which),
 }
 

@@ -50,8 +50,6 @@ const SIGNED: &str = "cdn.signed";
 const SURROGATES: &str = "surrogates";
 /// Signed URLs that streaming remembers having verified.
 const VIEWERS_REMEMBERED: usize = 10_000;
-/// How long a link lives that the portal asks for, where no sign-in ends earlier: longer than a film.
-const VIEWER_LINK_LIFE: Duration = Duration::from_hours(4);
 /// Life of the token that the services show each other; a process that runs longer has been forgotten, not operated.
 const SERVICE_TOKEN_LIFE: Duration = Duration::from_secs(366 * 24 * 3600);
 /// How long everything may take to become ready.
@@ -84,6 +82,8 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// How often everything reports its measurements.
     pub report_every: Span,
+    /// How long links of viewers live, where no sign-in ends earlier.
+    pub link_life: Span,
     /// Whether templates may name any program.
     pub any_program: bool,
 }
@@ -174,7 +174,7 @@ impl Bundle {
             host: host(),
             database,
             store: Some(store.clone()),
-            purges: PurgeConfig { names: [CDN, SIGNED].map(str::to_owned).into(), ..PurgeConfig::default() },
+            purges: PurgeConfig { names: vec!["*".to_owned()], ..PurgeConfig::default() },
             webhooks: settings.webhooks.clone(),
             ..flame_metadata::Config::default()
         });
@@ -195,7 +195,7 @@ impl Bundle {
         let surrogate = Surrogate::known(data, &common)?;
         let streaming = flame_streaming::Config {
             steering: settings.steering.clone(),
-            ..streaming(data, host(), store, &surrogate)?
+            ..streaming(data, host(), store, &surrogate, settings.link_life)?
         };
         let streaming = flame_streaming::start(streaming);
         let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
@@ -293,13 +293,14 @@ fn streaming(
     host: HostConfig,
     store: StoreConfig,
     surrogate: &Surrogate,
+    life: Span,
 ) -> anyhow::Result<flame_streaming::Config> {
     let signer = data.join(token::VIEWERS);
     let trusted = signer.join("jwks.json");
     let links = match keys::signer(&signer) {
         Ok(_) => {
             let through = Some(SIGNED.to_owned());
-            Some(LinksConfig { signer, through, origin: None, life: Span(VIEWER_LINK_LIFE) })
+            Some(LinksConfig { signer, through, origin: None, life })
         }
         // Somebody else signs links, elsewhere.
         Err(KeyError::NoSigner(_)) => None,

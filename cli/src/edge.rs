@@ -1,28 +1,21 @@
 //! `flame edge`: what the surrogates keep, what they must forget, and what they should have before anybody asks.
 
-use flame_api::ClientError;
-use flame_api::vcdn::{Figures, Purge, Purged, Stats, Warm, Warmed};
-use reqwest::Method;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+mod warm;
+
+use flame_api::vcdn::{Figures, Purge, Purged, Stats};
 
 use crate::args::{self, EdgeCommand, Global};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output;
 
-/// The name of the surrogates' own API.
-pub const API: &str = "vcdn";
-/// Warming takes as long as what it fetches.
-const WARM_DEADLINE: std::time::Duration = std::time::Duration::from_secs(3600);
-
-pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
+pub async fn run(global: &Global, args::Edge { via, command }: args::Edge) -> Result<(), Exit> {
     let client = connection::client(global);
-    match args.command {
-        EdgeCommand::Stats => stats(global, &call::<(), Stats>(&client, Method::GET, "stats", None).await?),
+    match command {
+        EdgeCommand::Stats => stats(global, &client.edge_stats_at(&via).await?),
         EdgeCommand::Purge { name, what } => {
             let purge = Purge { name, url: what.url, prefix: what.prefix, tag: what.tag, id: None };
-            let purged: Purged = call(&client, Method::POST, "purges", Some(&purge)).await?;
+            let purged = client.purge_at(&via, &purge).await?;
             if global.json {
                 output::print_json(&purged)?;
             } else {
@@ -35,17 +28,16 @@ pub async fn run(global: &Global, args: args::Edge) -> Result<(), Exit> {
             }
         }
         EdgeCommand::Warm { name, url, max } => {
-            let client = client.with_deadline(WARM_DEADLINE);
-            let warmed: Warmed = call(&client, Method::POST, "warm", Some(&Warm { name, url, max })).await?;
+            let warmed = warm::ask(&client, &via, &flame_api::vcdn::Warm { name, url, max }).await?;
             if global.json {
                 output::print_json(&warmed)?;
             } else {
                 output::print_line(&format!("{} objects are there, {}", warmed.objects, output::size(warmed.bytes)))?;
             }
-            if warmed.failed.is_empty() {
-                return Ok(());
+            match warm::missing(&warmed) {
+                None => Ok(()),
+                Some(missing) => Err(Exit::failed(anyhow::anyhow!(missing))),
             }
-            Err(Exit::failed(anyhow::anyhow!("not fetched: {}", warmed.failed.join("; "))))
         }
     }
 }
@@ -56,30 +48,15 @@ fn untold(purged: &Purged) -> Option<String> {
     if !purged.unreached.is_empty() {
         said.push(format!("not reached: {}; they catch up when they are back", purged.unreached.join(", ")));
     }
-    if !purged.all_known {
+    if !purged.unheard_sites.is_empty() {
+        let sites = purged.unheard_sites.join(", ");
+        said.push(format!("not known which surrogates stand at {sites}: the router hears none from there"));
+    } else if !purged.all_known {
         let unknown = "not known who else there is: the router does not list the surrogates, or has only just begun to; those \
                        that it does not know yet serve what was purged until they ask for purges, every 10 s by default";
         said.push(unknown.to_owned());
     }
     (!said.is_empty()).then(|| said.join("; "))
-}
-
-/// A call of the surrogates' API.
-pub async fn call<B: Serialize, T: DeserializeOwned>(
-    client: &flame_api::Client,
-    method: Method,
-    path: &str,
-    body: Option<&B>,
-) -> Result<T, ClientError> {
-    let url = client.url(API, path).to_string();
-    let request = client.request(method.clone(), API, path);
-    let request = match body {
-        Some(body) => request.json(body),
-        None => request,
-    };
-    let answer = request.send().await;
-    let answer = answer.map_err(|source| ClientError::Unreachable { method: method.clone(), url, source })?;
-    flame_api::client::read_json(method, answer).await
 }
 
 fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {

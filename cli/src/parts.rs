@@ -197,7 +197,7 @@ fn document(part: &Part, own: &Own<'_>, given: &Given<'_>) -> anyhow::Result<Val
         "ingest" if given.is_external => all["store"] = json!({ "external": all["store"] }),
         // Where it listens, and on which folder, is said where it runs.
         "ingest" => all["store"] = json!({ "embedded": { "access_key": access_key, "secret_key": secret_key } }),
-        "metadata" => all["purges"] = json!({ "names": ["cdn", "cdn.signed"] }),
+        "metadata" => all["purges"] = json!({ "names": ["*"] }),
         "streaming" => {
             all["encryption"] = json!({ "secret": at.join(SECRET) });
             all["viewers"] = json!({ "keys": at.join(SIGNERS) });

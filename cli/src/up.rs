@@ -154,6 +154,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
         oidc: files.oidc,
         webhooks: files.webhooks,
         report_every: args.report_every,
+        link_life: args.link_life,
         any_program: args.any_program,
     };
     let began = Instant::now();
@@ -297,6 +298,7 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
         command.arg("--allow-private-pulls");
     }
     command.args(["--report-every", &args.report_every.to_string()]);
+    command.args(["--link-life", &args.link_life.to_string()]);
     if args.any_program {
         command.arg("--any-program");
     }

@@ -217,7 +217,18 @@ pub fn purge(data: &[u8]) {
     let Ok(entry) = serde_json::from_slice::<PurgeEntry>(data) else { return };
     let purge = &entry.purge;
     let [any, other] = ["cdn", "somebody-else.main.another"].map(|name| name.parse::<Name>().expect("it is a name"));
-    let Ok(name) = purge.name.parse::<Name>() else {
+    // All names of a tenant: any of them stands for them.
+    let of_tenant = match purge.name.as_str() {
+        "*" => Some("default"),
+        name => name.strip_prefix("*."),
+    };
+    let name = match of_tenant {
+        Some(tenant) => {
+            tenant.parse().and_then(|tenant| Name::new(any.function().clone(), any.instance().clone(), tenant))
+        }
+        None => purge.name.parse::<Name>(),
+    };
+    let Ok(name) = name else {
         return assert_eq!(parsers::covers(purge, &any, "/a", &[]), None);
     };
     let covers = |target: &str, tags: &[&str]| parsers::covers(purge, &name, target, tags);
@@ -242,7 +253,8 @@ pub fn purge(data: &[u8]) {
         }
         _ => panic!("not exactly one of url, prefix and tag, and it is done: {purge:?}"),
     }
-    if other != name {
+    let covers_other = if of_tenant.is_some() { other.tenant() == name.tenant() } else { other == name };
+    if !covers_other {
         let target = of_url.or(of_prefix).unwrap_or_else(|| "/a".to_owned());
         let tags: Vec<&str> = purge.tag.iter().map(String::as_str).collect();
         assert_eq!(parsers::covers(purge, &other, &target, &tags), Some(false), "another's");

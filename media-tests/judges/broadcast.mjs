@@ -22,7 +22,7 @@ if (!url || !values.clip) {
   process.exit(2);
 }
 
-const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+const statistics = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight > div'), (one) => [
   one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
 const at = (page) => page.evaluate(() => document.querySelector('video')?.currentTime ?? 0);
 const plays = (page, span_s) => at(page).then((from_s) => page.waitForFunction(

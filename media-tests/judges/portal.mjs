@@ -77,10 +77,11 @@ async function uploaded(page, file) {
   }
   const ended = await page.waitForFunction(() => document.querySelector('video').ended, null, { timeout: PATIENCE_MS })
     .then(() => true, () => false);
-  return page.evaluate(({ name, ended, statistics, seeks }) => ({
-    name, ended, statistics, seeks, height: document.querySelector('video').videoHeight,
+  const preview = await previewed(page);
+  return page.evaluate(({ name, ended, preview, statistics, seeks }) => ({
+    name, ended, preview, statistics, seeks, height: document.querySelector('video').videoHeight,
     frames: document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames,
-  }), { name, ended, statistics, seeks });
+  }), { name, ended, preview, statistics, seeks });
 }
 
 async function channel(page, url) {
@@ -113,7 +114,7 @@ async function steered(page, url, name) {
 }
 
 // What playback says of itself, by its titles.
-const statisticsOf = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight div'), (one) => [
+const statisticsOf = (page) => page.evaluate(() => Object.fromEntries(Array.from(document.querySelectorAll('.insight > div'), (one) => [
   one.querySelector('dt').textContent, one.querySelector('dd').textContent])));
 
 // Points at a card near its left and near its right: the places on their sheet of the pictures that are seen then, and whether the sheet is one.
@@ -130,15 +131,37 @@ async function hovered(page, title) {
     }, places.at(-1) ?? null, { timeout: PATIENCE_MS });
     places.push(await picture.locator('.sprite').evaluate(({ style }) => style.backgroundPosition));
   }
-  const sheet = await picture.locator('.sprite').evaluate(async ({ style }) => {
-    const image = new Image();
-    image.src = /url\("(.*)"\)/.exec(style.backgroundImage)[1];
-    await image.decode().catch(() => {});
-    return image.naturalWidth;
-  });
+  const sheet = await sheetOf(picture.locator('.sprite'));
   await page.mouse.move(0, 0);
   return { places, sheet };
 }
+
+// Points at two moments of the time bar: the places on their sheet of the pictures that are seen then, and how wide that is.
+async function previewed(page) {
+  const bar = page.locator('.scrubber');
+  await bar.scrollIntoViewIfNeeded({ timeout: PATIENCE_MS });
+  const { width, height } = await bar.boundingBox();
+  const places = [];
+  for (const share of [0.1, 0.9]) {
+    await bar.hover({ position: { x: width * share, y: height / 2 } });
+    await page.waitForFunction((seen) => {
+      const place = document.querySelector('.preview .sprite')?.style.backgroundPosition;
+      return place && place !== seen;
+    }, places.at(-1) ?? null, { timeout: PATIENCE_MS });
+    places.push(await page.locator('.preview .sprite').evaluate(({ style }) => style.backgroundPosition));
+  }
+  const sheet = await sheetOf(page.locator('.preview .sprite'));
+  await page.mouse.move(0, 0);
+  return { places, sheet };
+}
+
+// How wide the sheet of a small picture is; nothing where it is none.
+const sheetOf = (sprite) => sprite.evaluate(async ({ style }) => {
+  const image = new Image();
+  image.src = /url\("(.*)"\)/.exec(style.backgroundImage)[1];
+  await image.decode().catch(() => {});
+  return image.naturalWidth;
+});
 
 // Walks from an asset back to its source: what is drawn, what was measured, and where the worst of its frames lead.
 async function walked(page, url, asset) {
@@ -306,6 +329,7 @@ async function killed(page, url, asset, pictures) {
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
   await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
+  const gone = await box.locator('.endpoint', { hasText: /gone: killed \d+ s ago/ }).textContent({ timeout: PATIENCE_MS });
   const taken = await another(left);
   if (pictures) {
     await page.setViewportSize({ width: 1280, height: 960 });
@@ -315,7 +339,7 @@ async function killed(page, url, asset, pictures) {
   }
   await page.waitForFunction((to_s) => document.querySelector('video').currentTime > to_s, at_s + BUFFER_S + 3, { timeout: (BUFFER_S + 3) * 1000 + PATIENCE_MS }).catch(() => {});
   const to_s = await page.evaluate(() => document.querySelector('video').currentTime);
-  return { surrogates: [own, left, taken], sought_s, on_s, before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
+  return { surrogates: [own, left, taken], gone, sought_s, on_s, before, after: await statistics(), at_s, to_s, vain, versions: [...versions] };
 }
 
 // Findings of axe that keep people out, in both colour schemes.

@@ -9,6 +9,8 @@
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
 // Nothing but loopback is spoken to.
 
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
@@ -74,6 +76,11 @@ try {
   await page.goto(url);
   await page.getByLabel('who you are').waitFor({ timeout: PATIENCE_MS });
   if (values.pictures) await page.screenshot({ path: `${values.pictures}/stranger.png` });
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8'));
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  const barriers = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).map(({ id, nodes }) => `${id}: ${nodes[0].html}`);
+  // How to sign in without this page is told, too.
+  const commands = await page.locator('.equivalent pre').allTextContents();
   // Another document, as a link in a mail would open it.
   const tab = await writer.newPage();
   await tab.goto(values.link);
@@ -152,7 +159,7 @@ try {
   await stranger.goto(values.link);
   const again = await said;
   const protection = { ...opened, foreign, nobody: await asked(stranger) };
-  console.log(JSON.stringify({ next, protection, uploads, signed, cookies, played, left, remains, reading, changes, troubled, again }));
+  console.log(JSON.stringify({ barriers, commands, next, protection, uploads, signed, cookies, played, left, remains, reading, changes, troubled, again }));
 } catch (error) {
   console.error(`signin.mjs: ${error.message}`);
   process.exitCode = 3;

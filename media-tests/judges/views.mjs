@@ -1,8 +1,8 @@
 // Uses views of the portal in headless Chromium as a person would, and prints one line of JSON: what was seen.
 //
-//   node views.mjs URL --asset ASSET --long ASSET --recording ASSET [--pictures FOLDER]
+//   node views.mjs URL --asset ASSET --other ASSET --long ASSET --recording ASSET [--pictures FOLDER]
 //
-// URL: the router. ASSET: is conditioned and has chapters; recording's: has marks. Both are played, and chapters are gone to. On the first one another
+// URL: the router. ASSET: is conditioned and has chapters; other's: has the same pictures, damaged; recording's: has marks. Both are played, and chapters are gone to. On the first one another
 // chain is run and compared with the first; on the long one a job is cancelled; the first is measured, and its plots are saved and linked to. Runs of
 // suites are looked at. Then all commands that the views show are gathered. --pictures: saves views at three widths, dark and light.
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out.
@@ -17,10 +17,10 @@ const PATIENCE_MS = 20000;
 const CONDITIONING_MS = 60000;
 const WIDTHS = [390, 900, 1600];
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
-  asset: { type: 'string' }, long: { type: 'string' }, recording: { type: 'string' }, pictures: { type: 'string' },
+  asset: { type: 'string' }, other: { type: 'string' }, long: { type: 'string' }, recording: { type: 'string' }, pictures: { type: 'string' },
 } });
-if (!url || !values.asset || !values.long || !values.recording) {
-  console.error('usage: views.mjs URL --asset ASSET --long ASSET --recording ASSET [--pictures FOLDER]');
+if (!url || !values.asset || !values.other || !values.long || !values.recording) {
+  console.error('usage: views.mjs URL --asset ASSET --other ASSET --long ASSET --recording ASSET [--pictures FOLDER]');
   process.exit(2);
 }
 
@@ -142,6 +142,28 @@ async function measured(page, asset) {
   return { whole, keys, ...found, held: await held.getByRole('link', { name: /^Link to/ }).getAttribute('href') };
 }
 
+// Compares an asset with another one, and a rendition with what it was made from, as they are offered where one types: the mean PSNR of each, dB.
+async function chosen(page, asset, other) {
+  const found = [];
+  for (const [start, kind] of [[`${other}/source`, 'source'], [`${asset}/v`, 'rendition']]) {
+    await page.goto(`${url}/#/live`);
+    await page.goto(`${url}/#/quality`);
+    const offered = page.locator(`#media option[value^="${start}"]`).first();
+    await offered.waitFor({ state: 'attached', timeout: PATIENCE_MS });
+    const media = await offered.getAttribute('value');
+    for (const metric of ['ssim', 'vmaf']) await page.getByRole('button', { name: metric, exact: true }).click({ timeout: PATIENCE_MS });
+    await page.getByLabel('What is looked at').fill(media);
+    await page.getByLabel('Compared with').fill(`${asset}/source`);
+    await page.getByRole('button', { name: 'Compare', exact: true }).click();
+    const entry = page.locator('li.panel', { has: page.locator(`span[title="${media}"]`) });
+    await entry.locator('.tag', { hasText: 'succeeded' }).waitFor({ timeout: CONDITIONING_MS });
+    await entry.locator('summary', { hasText: 'Figures' }).click();
+    const psnr = entry.locator('[aria-label=Scores] tbody tr', { has: page.locator('th', { hasText: /^psnr$/ }) }).locator('td').first();
+    found.push({ kind, media, psnr_db: Number(await psnr.textContent({ timeout: PATIENCE_MS })), said: await entry.locator('p.quiet').first().textContent() });
+  }
+  return found;
+}
+
 // Both plots of the platform, what a drag over the first one shows and goes on to show, and the time that the link of the first one holds.
 async function platform(page) {
   await page.goto(`${url}/#/platform`);
@@ -177,13 +199,23 @@ async function suites(page) {
   const entry = page.locator('section[aria-labelledby=suites-title] li');
   await entry.locator('summary', { hasText: 'Gates from run to run' }).click({ timeout: PATIENCE_MS });
   await entry.locator('.suite tbody tr').first().waitFor({ timeout: PATIENCE_MS });
-  return {
+  const table = {
     standing: await entry.locator('h3').textContent(), trends: await entry.locator('.trend').count(),
     rows: await entry.locator('.suite tbody tr').evaluateAll((rows) => rows.map((row) => Array.from(row.children, ({ textContent }) => textContent))),
     // Of controls the case, the gate, and how each run of it is shown.
     controls: await entry.locator('.suite tbody tr', { hasText: 'must fail' })
       .evaluateAll((rows) => rows.map((row) => [row.children[0].textContent, row.children[1].textContent, ...Array.from(row.children).slice(4).map(({ className }) => className)])),
   };
+  // A trend is a plot, which gives away what it shows, and whose link leads back to it.
+  await entry.getByRole('button', { name: /^Plot / }).first().click();
+  const plot = page.locator('section[aria-labelledby=suites-title] figure.plot');
+  await plot.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
+  const trend = await exported(page, plot);
+  await page.goto(`${url}/#/live`);
+  await page.goto(`${url}/${trend.link}`);
+  await plot.locator('.u-legend').waitFor({ timeout: PATIENCE_MS });
+  await page.waitForFunction((link) => document.querySelector('figure.plot a')?.getAttribute('href') === link, trend.link, { timeout: PATIENCE_MS }).catch(() => {});
+  return { ...table, trend: { ...trend, held: await plot.getByRole('link', { name: /^Link to/ }).getAttribute('href'), title: await plot.locator('figcaption span').first().textContent() } };
 }
 
 // Commands that a view shows once all its parts are open.
@@ -209,6 +241,7 @@ try {
   const marked = await chapters(page, values.recording);
   const compare = await compared(page, values.asset, values.long);
   const quality = await measured(page, values.asset);
+  const pairs = await chosen(page, values.asset, values.other);
   const suite = await suites(page);
   const plots = await platform(page);
   const shown = {};
@@ -222,7 +255,7 @@ try {
       }
     }
   }
-  console.log(JSON.stringify({ named, marked, compare, quality, suite, plots, shown, errors }));
+  console.log(JSON.stringify({ named, marked, compare, quality, pairs, suite, plots, shown, errors }));
 } catch (error) {
   console.error(`views.mjs: ${error.message}`);
   process.exitCode = 3;

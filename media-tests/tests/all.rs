@@ -34,6 +34,10 @@ mod portal_library;
 mod portal_live;
 #[path = "all/portal_platform.rs"]
 mod portal_platform;
+#[path = "all/portal_surrogates.rs"]
+mod portal_surrogates;
+#[path = "all/portal_templates.rs"]
+mod portal_templates;
 #[path = "all/portal_views.rs"]
 mod portal_views;
 #[path = "all/sounds.rs"]

@@ -2,8 +2,10 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { asked } from './api/http';
-import { admit, called, doors, enter, isOpen, leave, refused, session } from './api/session';
+import { SESSION, admit, called, doors, enter, isOpen, leave, refused, session } from './api/session';
 import type { SignInDoors } from './api/types';
+import { Equivalent } from './parts/equivalent';
+import { request } from './pure/commands';
 import { type Route, type View, read, write } from './pure/route';
 import { NOTHING, type Search } from './pure/search';
 import { issuerName } from './pure/words';
@@ -92,12 +94,14 @@ export function App() {
           <Library chosen={docked ? playing : route.asset} docked={docked} search={search} onSearch={look} onClose={() => setPlaying(null)} />
           {route.view === 'live' && <Live />}
           {route.view === 'chains' && <Chains pair={route.pair ?? null} />}
-          {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id} of={route.of ?? ''} measured={route.measured ?? null} />}
+          {route.view === 'quality' && <Quality key={route.of ?? route.measured?.id ?? JSON.stringify(route.trend)} of={route.of ?? ''} measured={route.measured ?? null} trend={route.trend ?? null} />}
           {route.view === 'platform' && <Platform range={route.range ?? null} span={route.span ?? null} chain={route.chain ?? null} />}
           {route.view === 'templates' && <Templates />}
         </>}
       </main>
-      <footer>Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
+      <footer>
+        {session.value && !isOpen(session.value) && <Equivalent more={[{ what: 'Sign out, with the cookie of signing in', curl: `-b flame.cookies ${request('DELETE', SESSION)}` }]} />}
+        Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
         <a key={name} href={name === 'router' ? '/openapi.json' : `/~${name}/openapi.json`}>{name}</a>
       ))}</footer>
     </>
@@ -135,6 +139,7 @@ function Entry() {
         <button>Sign in</button>
       </span>
       {problem && <span role="alert">{problem}</span>}
+      <Equivalent flame="token link" more={[{ what: 'Sign in, and keep the cookie', curl: `-c flame.cookies ${request('POST', SESSION)} -H "authorization: Bearer $FLAME_TOKEN"` }]} />
     </form>
   );
 }

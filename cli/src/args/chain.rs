@@ -23,7 +23,7 @@ pub enum ChainCommand {
     Validate {
         /// The document, YAML or JSON
         file: PathBuf,
-        /// A value for one of its parameters: `--set crf=30`
+        /// A value for one of its parameters, `--set crf=30`, or of a stage's, `--set video.preset=slow`
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
         set: Vec<(String, String)>,
     },
@@ -35,7 +35,7 @@ pub enum ChainCommand {
         /// The chain: a name (`flame chain list`), or the file of a document
         #[arg(long, value_name = "NAME|FILE")]
         chain: String,
-        /// A value for one of its parameters: `--set crf=30`
+        /// A value for one of its parameters, `--set crf=30`, or of a stage's, `--set video.preset=slow`
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
         set: Vec<(String, String)>,
     },

@@ -21,7 +21,7 @@ pub struct Ingest {
     /// Chain to run on arrival: a name (`flame chain list`), the file of a document, or `none`
     #[arg(long, value_name = "NAME|FILE", default_value = "ladder")]
     pub chain: String,
-    /// A value for a parameter of the chain: `--set crf=30`
+    /// A value for a parameter of the chain, `--set crf=30`, or of a stage, `--set video.preset=slow`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = chain::setting, conflicts_with = "manifest")]
     pub set: Vec<(String, String)>,
     /// Return once the job is queued instead of waiting until it has ended

@@ -27,7 +27,7 @@ pub enum JobCommand {
         /// The chain to run: a name (`flame chain list`), or the file of a document
         #[arg(long, value_name = "NAME|FILE", default_value = "ladder")]
         chain: String,
-        /// A value for a parameter of the chain: `--set crf=30`
+        /// A value for a parameter of the chain, `--set crf=30`, or of a stage, `--set video.preset=slow`
         #[arg(long = "set", value_name = "NAME=VALUE", value_parser = super::chain::setting)]
         set: Vec<(String, String)>,
     },

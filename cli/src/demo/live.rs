@@ -33,7 +33,8 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
     let channel = tour.step("channel", create(&client)).await?;
     let door = format!("rtmp://{rtmp}/live/{}", channel.key.as_deref().unwrap_or_default());
 
-    let encoder = tour.step("publish", publish(&client, &channel, clip, &door)).await?;
+    let (encoder, plays_after_s) = tour.step("publish", publish(&client, &channel, clip, &door)).await?;
+    tour.figure("plays_after", plays_after_s, "s", None).await?;
     let followed = tour.step("follow", follow(&client, &channel)).await?;
     // The media's clock was tied to the wall's when the encoder's first picture came, which is late by the encoder's own
     // beginning: so what counts is how much later than the quickest one a part came.
@@ -43,9 +44,15 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path) -> Result<
 
     tour.step("ladder", ladder(&client, &channel)).await?;
     tour.step("cut off", cut_off(&client, &channel, encoder)).await?;
-    let encoder = tour.step("come back", come_back(&client, &channel, clip, &door)).await?;
+    let (encoder, back_after_s) = tour.step("come back", come_back(&client, &channel, clip, &door)).await?;
+    tour.figure("back_after", back_after_s, "s", None).await?;
+    let ended = Instant::now();
     tour.step("end", end(&client, &channel, encoder)).await?;
-    tour.step("recording", recording(&client, &channel)).await?;
+    let listed = tour.step("recording", recording(&client, &channel)).await?;
+    // A segment is waited for before it ends, which is no part of ending.
+    let waited = Duration::from_millis(u64::from(SEGMENT_MS));
+    let recorded_after_s = listed.duration_since(ended).saturating_sub(waited).as_secs_f64();
+    tour.figure("recording_after", recorded_after_s, "s", None).await?;
     let url = connection::play_url(client.router(), channel.id);
     tour.offer(format!("The recording plays at {url}"));
     tour.close_with("A channel of your own: flame channel create TITLE".to_owned());
@@ -97,7 +104,12 @@ fn encoder(clip: &Path, door: &str) -> anyhow::Result<Child> {
         .context("start ffmpeg; `make deps` or `apt install ffmpeg` installs it")
 }
 
-async fn publish(client: &Client, channel: &Channel, clip: &Path, door: &str) -> anyhow::Result<Verified<Child>> {
+async fn publish(
+    client: &Client,
+    channel: &Channel,
+    clip: &Path,
+    door: &str,
+) -> anyhow::Result<Verified<(Child, f64)>> {
     let began = Instant::now();
     let mut encoder = encoder(clip, door)?;
     let path = format!("{}/index.m3u8", channel.id);
@@ -113,7 +125,10 @@ async fn publish(client: &Client, channel: &Channel, clip: &Path, door: &str) ->
         tokio::time::sleep(POLL).await;
     }
     let seconds = began.elapsed().as_secs_f64();
-    Ok(Verified(encoder, format!("FFmpeg sends the clip in a loop, 360 lines; it plays after {seconds:.1} s")))
+    Ok(Verified(
+        (encoder, seconds),
+        format!("FFmpeg sends the clip in a loop, 360 lines; it plays after {seconds:.1} s"),
+    ))
 }
 
 /// How old each part was when a viewer who waited for it had it, milliseconds.
@@ -252,7 +267,12 @@ async fn cut_off(client: &Client, channel: &Channel, mut encoder: Child) -> anyh
     Ok(Verified((), format!("the encoder was killed; the channel is idle after {seconds:.1} s, what came stays")))
 }
 
-async fn come_back(client: &Client, channel: &Channel, clip: &Path, door: &str) -> anyhow::Result<Verified<Child>> {
+async fn come_back(
+    client: &Client,
+    channel: &Channel,
+    clip: &Path,
+    door: &str,
+) -> anyhow::Result<Verified<(Child, f64)>> {
     let track = video(client, channel).await?;
     let before = Edge::read(&text(client, &track, &[]).await?)?;
     let began = Instant::now();
@@ -261,12 +281,12 @@ async fn come_back(client: &Client, channel: &Channel, clip: &Path, door: &str) 
         let playlist = text(client, &track, &[]).await?;
         let edge = Edge::read(&playlist)?;
         if playlist.contains("#EXT-X-DISCONTINUITY\n") && edge.number > before.number && edge.parts > 0 {
+            let seconds = began.elapsed().as_secs_f64();
             let detail = format!(
-                "segment {} follows a discontinuity, {:.1} s after the encoder began again; same URLs",
-                edge.number,
-                began.elapsed().as_secs_f64()
+                "segment {} follows a discontinuity, {seconds:.1} s after the encoder began again; same URLs",
+                edge.number
             );
-            return Ok(Verified(encoder, detail));
+            return Ok(Verified((encoder, seconds), detail));
         }
         ensure!(began.elapsed() < PATIENCE, "nothing new after {} s:\n{playlist}", PATIENCE.as_secs());
         tokio::time::sleep(POLL).await;
@@ -285,7 +305,8 @@ async fn end(client: &Client, channel: &Channel, mut encoder: Child) -> anyhow::
     Ok(Verified((), format!("an asset of {seconds:.1} s in the catalogue; nothing was encoded or copied again")))
 }
 
-async fn recording(client: &Client, channel: &Channel) -> anyhow::Result<Verified<()>> {
+/// Plays the recording; says since when its playlist was whole.
+async fn recording(client: &Client, channel: &Channel) -> anyhow::Result<Verified<Instant>> {
     let began = Instant::now();
     let track = video(client, channel).await?;
     let playlist = loop {
@@ -296,10 +317,11 @@ async fn recording(client: &Client, channel: &Channel) -> anyhow::Result<Verifie
         ensure!(began.elapsed() < PATIENCE, "the playlist does not end");
         tokio::time::sleep(POLL).await;
     };
+    let listed = Instant::now();
     let url = client.url("streaming", &format!("{track}/index.m3u8"));
     let played = player::play(url.as_str()).await?;
     ensure!(played.decode_errors == 0, "{} packets cannot be decoded", played.decode_errors);
     ensure!(played.video_frames > 0, "no frame comes out");
     let segments = playlist.lines().filter(|line| !line.starts_with('#')).count();
-    Ok(Verified((), format!("{segments} segments, {} frames decoded without an error", played.video_frames)))
+    Ok(Verified(listed, format!("{segments} segments, {} frames decoded without an error", played.video_frames)))
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use flame_api::Client;
 use flame_api::metadata::Asset;
 use flame_api::router::{LEASE_TTL_MS, Registration};
-use flame_api::vcdn::{Purge, Purged, Stats};
+use flame_api::vcdn::Purge;
 use flame_service_host::HostConfig;
 use flame_vcdn::config::FrontConfig;
 use futures_util::future::try_join_all;
@@ -25,7 +25,7 @@ use super::place::{Ending, Part, Place};
 use super::stage::Stage;
 use super::tour::{Bound, Broken, Tour, Verified};
 use super::vod;
-use crate::{edge, output};
+use crate::output;
 
 /// Viewers who begin at the same moment.
 const VIEWERS: usize = 50;
@@ -104,12 +104,10 @@ pub async fn perform(tour: &mut Tour, stage: &mut Stage, clip: &Path, place: &Pl
     for part in parts {
         part.stop().await;
     }
-    let look = if place.network().is_none() {
-        format!("  flame edge stats --router {}\n", viewers.router())
-    } else {
-        String::new()
-    };
-    tour.close_with(format!("{look}  {}", place.links()));
+    if place.network().is_none() {
+        tour.offer(format!("  flame edge stats --router {}", viewers.router()));
+    }
+    tour.close_with(format!("  {}", place.links()));
     Ok(())
 }
 
@@ -172,16 +170,16 @@ async fn watch(place: &Place, client: &Client, name: &str, urls: &[String]) -> a
 
 async fn purged(client: &Client, asset: &Asset, objects: usize) -> anyhow::Result<Verified<()>> {
     let purge = Purge { name: CDN.to_owned(), prefix: Some(format!("/{}/", asset.id)), ..Purge::default() };
-    let purged: Purged = edge::call(client, Method::POST, "purges", Some(&purge)).await?;
+    let purged = client.purge(&purge).await?;
     ensure!(purged.objects == objects as u64, "{} objects were dropped, {objects} were kept", purged.objects);
-    let stats: Stats = edge::call::<(), _>(client, Method::GET, "stats", None).await?;
+    let stats = client.edge_stats().await?;
     let kept: u64 = stats.kept.iter().map(|kept| kept.memory_objects + kept.disk_objects).sum();
     Ok(Verified((), format!("{} objects dropped, {kept} left", purged.objects)))
 }
 
 /// Bytes that the surrogate has fetched, by its own counters.
 async fn fetched_bytes(client: &Client) -> anyhow::Result<u64> {
-    Ok(edge::call::<(), Stats>(client, Method::GET, "stats", None).await?.total.fetched_bytes)
+    Ok(client.edge_stats().await?.total.fetched_bytes)
 }
 
 /// Media requests that the origin has answered, by its own counters.

@@ -39,7 +39,7 @@ impl Stages {
         for (n, stage) in stages.iter().enumerate() {
             let before = std::mem::replace(&mut self.said[n], stage.state);
             if self.lines && before != stage.state {
-                eprintln!("  {}: {}", stage.name, word(stage.state));
+                eprintln!("  {}: {}", stage.name, words(stage));
             }
             let Some(group) = &self.group else { continue };
             if self.bars.len() == n {
@@ -50,7 +50,7 @@ impl Stages {
                 self.bars.push(bar);
             }
             self.bars[n].set_position((stage.progress.clamp(0.0, 1.0) * 1000.0) as u64);
-            self.bars[n].set_message(word(stage.state));
+            self.bars[n].set_message(words(stage));
         }
     }
 }
@@ -77,13 +77,19 @@ pub fn print(job: &Job) -> Result<(), Exit> {
         table.add_row([
             stage.name.clone(),
             stage.kind.clone(),
-            word(stage.state).to_owned(),
+            words(stage),
             took.map(|seconds| format!("{seconds:.1}")).unwrap_or_default(),
             gates.collect::<Vec<_>>().join("; "),
         ]);
     }
     output::wrap_only(&mut table, 4);
     output::print_line(&table.trim_fmt())
+}
+
+/// Where a stage stands, and what it did not have to make.
+fn words(stage: &StageProgress) -> String {
+    let word = word(stage.state);
+    if stage.reused.is_empty() { word.to_owned() } else { format!("{word} (reused: {})", stage.reused.join(", ")) }
 }
 
 fn word(state: StageState) -> &'static str {

@@ -74,6 +74,16 @@ fn a_document_of_ones_own_is_run_and_shown_stage_by_stage() {
         assert_eq!(tracks.iter().map(|track| &track["kind"]).collect::<Vec<_>>(), kinds, "{ingested}");
     }
 
+    // On an asset that is there, with another value for a stage: only that is encoded.
+    let asset = ingested["id"].as_str().unwrap();
+    let proxy = ["chain", "run", asset, "--chain", "proxy", "--set", "video.preset=superfast"];
+    let first = world.flame(&proxy);
+    assert!(first.status == 0 && !first.out.contains("reused: v360"), "{} {}", first.out, first.err);
+    let again = world.flame(&proxy);
+    assert!(again.status == 0 && again.out.contains("done (reused: v360)"), "{} {}", again.out, again.err);
+    let wrong = world.flame(&["chain", "run", asset, "--chain", "proxy", "--set", "video.prest=slow"]);
+    assert!(wrong.status != 0 && wrong.err.contains("did you mean `preset`?"), "{} {}", wrong.out, wrong.err);
+
     // The same, so bad that it may not be published.
     std::fs::write(&path, SMALL.replace("psnr_y.p5 >= 20", "psnr_y.p5 >= 60")).unwrap();
     let ran = world.flame(&["ingest", film, "--chain", file]);

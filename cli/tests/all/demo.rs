@@ -118,6 +118,8 @@ fn a_channel_is_followed_part_by_part_and_its_recording_plays() {
         ["clip", "start", "channel", "publish", "follow", "ladder", "cut off", "come back", "end", "recording"],
         "{report:#}"
     );
+    let figures: Vec<_> = report["figures"].as_object().unwrap().keys().collect();
+    assert_eq!(figures, ["back_after", "part_later_p50", "part_later_p95", "plays_after", "recording_after"]);
 }
 
 #[test]

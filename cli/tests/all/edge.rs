@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use flame_test_kit::{clips, wait_for};
+use flame_test_kit::{clips, eventually, repository, wait_for};
+use reqwest::Url;
 
 use crate::world::{World, flame};
 
@@ -75,4 +76,66 @@ fn surrogates_are_warmed_looked_at_and_purged() {
     }
     let away = flame(&["edge", "stats", "--router", "http://127.0.0.1:9"]);
     assert_eq!(away.status, 3, "{}", away.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_surrogate_that_a_template_started_forgets_what_is_deleted_and_is_looked_at_by_its_name() {
+    let world = World::up();
+    let clip = clips::recipe("synthetic").seconds(4.0).size(320, 240).make();
+    let ids = ["one", "two"].map(|title| {
+        let ingested = world.json(&["ingest", clip.to_str().unwrap(), "--chain", "none", "--title", title]);
+        ingested[0]["id"].as_str().unwrap().to_owned()
+    });
+    let template = repository().join("templates/services/vod/template.yaml");
+    let _ = world.json(&["template", "deploy", template.to_str().unwrap(), "--wait"]);
+    // What never changes, and is kept for a year.
+    let segment = async |id: &str| {
+        let text = async |url: &Url| -> Result<String, String> {
+            let answer = reqwest::get(url.clone()).await.and_then(reqwest::Response::error_for_status);
+            answer.map_err(|error| error.to_string())?.text().await.map_err(|error| error.to_string())
+        };
+        let named = |base: &Url, text: &str| {
+            let line = text.lines().find(|line| !line.is_empty() && !line.starts_with('#'));
+            line.map(|line| base.join(line).unwrap()).ok_or_else(|| format!("{base} names nothing"))
+        };
+        eventually(PATIENCE, || async {
+            let main: Url = format!("{}/~edge.vod-main/{id}/index.m3u8", world.router).parse().unwrap();
+            let media = named(&main, &text(&main).await?)?;
+            named(&media, &text(&media).await?)
+        })
+        .await
+    };
+    let segments = [segment(&ids[0]).await, segment(&ids[1]).await];
+    let way = async |url: &Url| {
+        let answer = reqwest::get(url.clone()).await.map_err(|error| error.to_string())?;
+        let way = answer.headers().get("cache-status").map(|way| way.to_str().unwrap().to_owned());
+        way.ok_or_else(|| format!("{}, without a Cache-Status", answer.status()))
+    };
+    let is = async |url: &Url, wanted: &str| {
+        eventually(PATIENCE, || async {
+            let way = way(url).await?;
+            if way.contains(wanted) { Ok(()) } else { Err(way) }
+        })
+        .await;
+    };
+    for segment in &segments {
+        is(segment, "; hit").await;
+    }
+    let via = ["--via", "vcdn-edge.vod-main"];
+    let stats = world.json(&[&["edge", "stats"][..], &via].concat());
+    assert_eq!(stats["names"], serde_json::json!(["edge.vod-main"]), "{stats:#}");
+    // The catalogue has it told by its group, under whatever name it is served.
+    assert_eq!(world.flame(&["asset", "rm", &ids[0]]).status, 0, "{}", world.log());
+    is(&segments[0], "fwd=uri-miss").await;
+    is(&segments[1], "; hit").await;
+    // By hand, from the surrogate of the bundle and from this one.
+    for arguments in
+        [&["edge", "purge", "--name", "*"][..], &["edge", "purge", "--name", "edge.vod-main", via[0], via[1]]]
+    {
+        is(&segments[1], "; hit").await;
+        let ran = world.flame(&[arguments, &["--prefix", &format!("/{}/", ids[1])]].concat());
+        let told = format!("{}{}", ran.out, ran.err);
+        assert!(!told.contains("not reached"), "{told}");
+        assert!(way(&segments[1]).await.unwrap().contains("fwd=uri-miss"), "{arguments:?}: {told}");
+    }
 }

@@ -70,6 +70,10 @@ async fn a_protected_asset_plays_with_a_link_and_not_without() {
     let url = given["url"].as_str().unwrap();
     assert!(url.starts_with(&format!("{router}/~cdn.signed/;URISigningPackage=")), "{given:#}");
     assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{}", world.log());
+    // The same link opens it at streaming itself, for when the surrogate does not answer.
+    let other = given["link"]["others"][0].as_str().unwrap_or_else(|| panic!("{given:#}"));
+    assert!(other.starts_with("/~streaming.main/;URISigningPackage="), "{given:#}");
+    assert_eq!(reqwest::get(format!("{router}{other}")).await.unwrap().status(), 200, "{}", world.log());
     // For everybody again.
     world.json(&["asset", "protect", "--off", id]);
     eventually(PATIENCE, || async {

@@ -111,7 +111,7 @@ pub struct Endpoint {
     pub tls: bool,
     /// Its generation.
     pub generation: u64,
-    /// Milliseconds until the lease ends.
+    /// Milliseconds until the lease ends; of one that was killed, until that is forgotten, ten minutes after it was.
     pub expires_in_ms: u64,
     /// How much it bears beside the others behind its name.
     #[serde(default = "ordinary_weight")]
@@ -301,9 +301,10 @@ pub struct Route {
     pub capacity: Option<u32>,
     /// Open requests of this router there.
     pub open: u32,
-    /// Answers to requests of this router that began there, without those that were waited for there; after 2^32 - 1 comes 0.
+    /// Answers to requests of this router that began there, without those that were waited for there; after 2^32 - 1 comes 0. Nothing for
+    /// whoever is of another tenant than the name, unless with the scope `metrics` or `admin`.
     #[serde(default)]
-    pub answers: u32,
+    pub answers: Option<u32>,
     /// How long its answers take, microseconds; nothing before the first.
     pub latency_us: Option<u64>,
     /// Open requests and one more, times latency, by weight: of two, the one with less gets a request.

@@ -24,7 +24,7 @@ pub struct NewJob {
     /// The chain's document (YAML or JSON), if it is not one that the service knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
-    /// Values for the chain's parameters; what is not named keeps its default.
+    /// Values for the chain's parameters; what is not named keeps its default. Those of its stages are named `stage.parameter`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
     /// The asset to condition.
@@ -98,6 +98,10 @@ pub struct StageProgress {
     /// What was measured of its output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
+    /// What of its output was made before, of the same source by the same parameters, and was taken again: names of tracks,
+    /// or `thumbnails`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<String>,
 }
 
 /// Where a stage of a job stands.

@@ -6,11 +6,22 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// What the surrogates' own API is called; those that templates start have names of their own.
+pub const API: &str = "vcdn";
+
+/// Whether surrogates answer for their own API behind `name`: the platform's (`vcdn`), or one that a template has started
+/// (`vcdn-first.city`).
+#[must_use]
+pub fn is_api(name: &str) -> bool {
+    let function = name.split('.').next().unwrap_or_default();
+    function.strip_prefix(API).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 /// Body of `POST /purges`: exactly one of `url`, `prefix` and `tag`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Purge {
-    /// The name that it was served under: `cdn`.
+    /// The name that it was served under: `cdn`. `*`: all names that surrogates serve for the caller's tenant, also those of templates.
     pub name: String,
     /// One resource: path and query behind the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,14 +56,18 @@ pub struct Purged {
     pub id: Uuid,
     /// Objects that this surrogate has dropped.
     pub objects: u64,
-    /// Other surrogates that have done the same.
+    /// Other surrogates that have done the same; those that serve no such name are not among them.
     pub peers: Vec<String>,
     /// Other surrogates that could not be told; they ask when they are back.
     pub unreached: Vec<String>,
-    /// Whether these are all others. Not where the router does not list them, or lists them for too short a time to know
-    /// all (`alone_after`): those that it does not know go on serving what was purged until they ask (`purges_every`).
+    /// Whether these are all others. Not where the router does not list them, lists them for too short a time to know
+    /// all (`alone_after`), or does not hear another site's: those that it does not know go on serving what was purged until they ask
+    /// (`purges_every`).
     #[serde(default)]
     pub all_known: bool,
+    /// Sites of the site file whose router is not heard now, or never was: nobody knows which surrogates stand there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard_sites: Vec<String>,
 }
 
 /// Body of `POST /warm`: what is to be fetched before anybody asks.
@@ -61,9 +76,9 @@ pub struct Purged {
 pub struct Warm {
     /// The name that it is served under: `cdn`.
     pub name: String,
-    /// Path and query behind the name. What an HLS playlist names is fetched too.
+    /// Path and query behind the name. What a playlist of HLS or a manifest of DASH names is fetched too.
     pub url: String,
-    /// The most objects to fetch.
+    /// The most objects to fetch. What is named beyond them is counted in `left`.
     #[serde(default = "warm_max")]
     pub max: u32,
 }
@@ -77,6 +92,10 @@ pub struct Warmed {
     pub bytes: u64,
     /// What could not be fetched, with the status that came instead.
     pub failed: Vec<String>,
+    /// What is named besides, beyond `max`, and was not fetched: at least so much, for what it would name itself is not known. 100,000 are
+    /// counted at most.
+    #[serde(default)]
+    pub left: u64,
 }
 
 /// Figures of an asset, or of all together.
@@ -183,6 +202,19 @@ pub struct Stats {
     pub kept: Vec<Kept>,
     /// By asset, those with the most bytes sent first.
     pub assets: Vec<AssetFigures>,
+    /// Of how many players it is known how they fare.
+    #[serde(default)]
+    pub voices: Voices,
+}
+
+/// Sessions of players that said how they fare (CMCD): each once in four seconds, however often it speaks, and of one address so many at
+/// most as the surrogate is told (`sessions_of_an_address`). What sites are judged by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Voices {
+    /// All of them.
+    pub sessions: u64,
+    /// Those that told of an empty buffer, of waiting, or of an error.
+    pub complaining: u64,
 }
 
 // === impl Figures ===
@@ -205,4 +237,19 @@ impl Figures {
 
 fn warm_max() -> u32 {
     1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_api;
+
+    #[test]
+    fn the_api_of_a_surrogate_is_known_by_its_name() {
+        for name in ["vcdn", "vcdn.main", "vcdn-first.city", "vcdn-edge.vod-main.acme"] {
+            assert!(is_api(name), "{name}");
+        }
+        for name in ["", "cdn.main", "vcdnx.main", "edge.vcdn", "xvcdn-first.city"] {
+            assert!(!is_api(name), "{name}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ pub struct ViewerLink {
     /// The multivariant playlist, as a path of the router: `/~cdn.signed/;URISigningPackage=.../ASSET/index.m3u8`. Whatever else plays of the
     /// asset lies beside it.
     pub path: String,
+    /// The same by other names, in the order in which a player is to try them while nobody answers at `path`.
+    #[serde(default)]
+    pub others: Vec<String>,
     /// When it ends: with the token that asked for it, at the latest.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,

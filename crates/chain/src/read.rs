@@ -1,6 +1,7 @@
 //! From a document to a chain: every stage known, every value within its bounds, a graph without circles in which
 //! each stage is fed with what it takes and every track is packaged.
 
+mod given;
 mod graph;
 mod work;
 
@@ -30,7 +31,8 @@ struct Written {
     settings: BTreeMap<&'static str, (Setting, Place)>,
 }
 
-/// Reads and checks a document. `set` gives parameters other values than the document does.
+/// Reads and checks a document. `set` gives parameters other values than the document does: those of the chain by their names, and
+/// those of a stage as `stage.parameter`.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place. What is wrong with `set` is said of the place of the parameters.
@@ -48,8 +50,9 @@ pub fn read(text: &str, set: &BTreeMap<String, String>) -> Result<Chain, Documen
         return Err(stages.wrong(format!("a chain has 1 to {STAGES_MAX} stages, this one has {}", written.len())));
     }
     let mut used = Vec::new();
-    let written = written.iter().map(|(key, node)| stage(key, node, &parameters, &mut used));
+    let written = written.iter().map(|(key, node)| stage(key, node, &parameters, set, &mut used));
     let written = written.collect::<Result<Vec<_>, _>>()?;
+    given::check(set, &written, stages.place)?;
     if let Some(unused) = parameters.iter().find(|parameter| !used.contains(&parameter.name)) {
         let reason = format!("no stage uses the parameter `{0}`: write `${{{0}}}` where it is meant", unused.name);
         return Err(unused.place.wrong(reason));
@@ -102,7 +105,8 @@ fn parameters(
         return Err(place.wrong(format!("a chain has at most {PARAMETERS_MAX} parameters")));
     }
     let names = || declared.iter().map(|parameter| parameter.name.as_str());
-    match set.keys().find(|key| !names().any(|name| name == key.as_str())) {
+    // Those with a dot are of stages.
+    match set.keys().find(|key| !key.contains('.') && !names().any(|name| name == key.as_str())) {
         Some(unknown) => {
             let at = node.map_or(place, |node| node.place);
             Err(at.wrong(format!("the chain has no parameter `{unknown}`: {}", hint(unknown, names()))))
@@ -111,7 +115,13 @@ fn parameters(
     }
 }
 
-fn stage(key: &Key, node: &Node, parameters: &[Declared], used: &mut Vec<String>) -> Result<Written, DocumentError> {
+fn stage(
+    key: &Key,
+    node: &Node,
+    parameters: &[Declared],
+    set: &BTreeMap<String, String>,
+    used: &mut Vec<String>,
+) -> Result<Written, DocumentError> {
     let name = name_of(&key.word, key.place)?;
     let keys = node.map(&format!("stage `{name}`"))?;
     let type_node = needed_in(&format!("stage `{name}`"), key.place, keys, "type")?;
@@ -126,10 +136,14 @@ fn stage(key: &Key, node: &Node, parameters: &[Declared], used: &mut Vec<String>
     let mut settings = BTreeMap::new();
     for parameter in kind.parameters {
         let written = keys.iter().find(|(key, _)| key.word == parameter.word).map(|(_, node)| node);
-        let node = match (written, parameter.default) {
-            (Some(node), _) => resolved(node, parameters, used)?,
-            (None, Some(default)) => Node { place: key.place, value: Value::Scalar(default.to_owned()) },
-            (None, None) => return Err(key.place.wrong(format!("stage `{name}` needs `{}`", parameter.word))),
+        let place = written.map_or(key.place, |node| node.place);
+        // Also what is not taken for it is used by the document.
+        let written = written.map(|node| resolved(node, parameters, used)).transpose()?;
+        let node = match (given::value(set, &name, parameter.word, place), written, parameter.default) {
+            (Some(given), _, _) => given?,
+            (None, Some(node), _) => node,
+            (None, None, Some(default)) => Node { place, value: Value::Scalar(default.to_owned()) },
+            (None, None, None) => return Err(key.place.wrong(format!("stage `{name}` needs `{}`", parameter.word))),
         };
         settings.insert(parameter.word, (setting::read(parameter, &node)?, node.place));
     }

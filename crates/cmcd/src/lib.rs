@@ -1,15 +1,19 @@
 //! What players tell of themselves: Common Media Client Data, version 1 (CTA-5004) and 2 (CTA-5004-A), in a query argument, in
 //! fields, or as a batch of events. Text in, values out.
 //!
-//! Surrogates take it in, and so does streaming; what they make of it is theirs.
+//! Surrogates take it in, and so does streaming; what they make of it is theirs, but for whose word weighs how much ([`Voices`]).
 //!
 //! Version 2 writes most numbers as inner lists, one for each kind of media; both forms are read. Keys that are not used here are
 //! passed over, as the standard wants; text that is no dictionary of structured fields (RFC 9651) is no report.
+
+mod voices;
 
 use flame_naming::identity::url;
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
+
+pub use voices::{OF_AN_ADDRESS, Speaker, Voices, speaker};
 
 /// Longest text of one report that is looked at.
 const REPORT_MAX_BYTES: usize = 8 << 10;

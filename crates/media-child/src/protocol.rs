@@ -14,7 +14,7 @@ use flame_api::{
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 6;
+pub const PROTOCOL: u32 = 7;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -157,6 +157,8 @@ pub enum Outcome {
         source_audio_samples: Vec<u64>,
         /// The thumbnails written; none also where they could not be made.
         thumbnails: Option<Thumbnails>,
+        /// Where the tracks begin, for those that are made later and go with them.
+        agreed: Option<Agreed>,
     },
     /// Of [`Request::Elements`].
     Elements {
@@ -282,6 +284,21 @@ pub struct LadderPlan {
     pub duration_ms: u64,
     /// The thumbnails to make, if any.
     pub thumbnails: Option<ThumbnailPlan>,
+    /// Where the tracks begin, if others of their version were made of this source before: then this is no question any more,
+    /// nor is it whether the source is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreed: Option<Agreed>,
+}
+
+/// Where the tracks of one version begin, in nanoseconds. It follows from the source and from which of its streams the version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreed {
+    /// Time of the source from which running time is counted.
+    pub origin_ns: i64,
+    /// Running time that is presented at 0: the earliest of the first frame and the first sample of any sound.
+    pub zero_ns: u64,
+    /// Running time where the grid of GOPs and segments begins.
+    pub grid_ns: u64,
 }
 
 /// Something that is done to pictures.

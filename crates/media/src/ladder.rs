@@ -24,7 +24,7 @@ use std::{
 };
 
 use flame_api::media::{SoundRole, Thumbnails, Track, TrackKind};
-use flame_media_child::protocol::{LadderPlan, ThumbnailPlan};
+use flame_media_child::protocol::{Agreed, LadderPlan, ThumbnailPlan};
 use gstreamer::{self as gst, prelude::*};
 
 use self::{graph::Shared, track_file::WrittenTrack};
@@ -49,6 +49,8 @@ pub struct Ladder {
     pub source_audio_samples: Vec<u64>,
     /// The thumbnails written.
     pub thumbnails: Option<Thumbnails>,
+    /// Where the tracks begin; what is made with it later goes with them.
+    pub agreed: Option<Agreed>,
 }
 
 /// Encodes `input` as `plan` says into the existing folder `output_dir`. Calls `on_progress` with 0 to 1 of the whole,
@@ -265,11 +267,15 @@ fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
     }
     complete(shared, plan)?;
     let thumbnails = shared.thumbnails.lock().expect("the pipeline has stopped").take();
-    Ok(Ladder { tracks, source_frames, source_audio_samples, thumbnails })
+    Ok(Ladder { tracks, source_frames, source_audio_samples, thumbnails, agreed: shared.agreed() })
 }
 
-/// Fails if the source ended long before it promised to.
+/// Fails if the source ended long before it promised to. A part of a version is not asked: what was made before has shown that the
+/// source is whole, and one sound may be shorter than all.
 fn complete(shared: &Shared, plan: &LadderPlan) -> Result<(), MediaError> {
+    if plan.agreed.is_some() {
+        return Ok(());
+    }
     let zero_ns = shared.timeline.settled(true).map_or(0, |settled| settled.zero_ns);
     let given_ms = shared.end_ns().saturating_sub(zero_ns) / 1_000_000;
     let missing_ms = plan.duration_ms.saturating_sub(given_ms);

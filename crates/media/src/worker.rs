@@ -98,9 +98,9 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
                     exit(ORPHANED);
                 }
             };
-            let Ladder { tracks, source_frames, source_audio_samples, thumbnails } =
+            let Ladder { tracks, source_frames, source_audio_samples, thumbnails, agreed } =
                 ladder::encode(&input, &output_dir, &plan, &mut on_progress)?;
-            Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails })
+            Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails, agreed })
         }
         Request::Elements { names } => {
             Ok(Outcome::Elements { installed: ladder::installed(names)?, versions: versions() })

@@ -10,6 +10,8 @@ mod containers;
 mod inspect;
 #[path = "all/judge.rs"]
 mod judge;
+#[path = "all/later.rs"]
+mod later;
 #[path = "all/loudness.rs"]
 mod loudness;
 #[path = "all/part.rs"]

@@ -142,6 +142,8 @@ impl Table {
                 return Err(Refused::Older { held: entry.generation });
             }
             if entry.generation == lease.generation && entry.state == State::Killed {
+                // For as long as this start of it asks, it is remembered that it was killed.
+                entry.ends = entry.ends.max(now + MEMORY);
                 return Err(Refused::Killed);
             }
             if !entry.is_same(lease) {
@@ -204,14 +206,17 @@ impl Table {
         place.into_iter().flat_map(move |(name, place)| place.held(name, now))
     }
 
-    /// Changes what requests an endpoint gets. One that was killed stays so; that it was is remembered without renewals.
+    /// Changes what requests an endpoint gets. One that was killed stays so; that it was is remembered without renewals. One that is
+    /// written down cannot be started anew: it may be connected again.
     pub fn turn(&mut self, name: &Name, id: &EndpointId, state: State, now: Moment) -> Result<(), NotTurned> {
         let entry = self.places.get_mut(name).and_then(|place| place.entry(id)).filter(|entry| entry.ends > now);
         let entry = entry.ok_or(NotTurned::Absent)?;
         match (entry.state, state) {
             (State::Killed, State::Killed) => {}
+            (State::Killed, State::Connected) if entry.generation == WRITTEN_DOWN => entry.health.pardon(now),
             (State::Killed, _) => return Err(NotTurned::Killed),
-            (_, State::Killed) => entry.ends = now + MEMORY,
+            // What is written down has no end, and keeps it so.
+            (_, State::Killed) => entry.ends = entry.ends.max(now + MEMORY),
             (_, State::Connected) => entry.health.pardon(now),
             (_, State::Booted | State::Draining) => {}
         }

@@ -6,6 +6,8 @@ mod atlas;
 mod identity;
 #[path = "all/identity_url.rs"]
 mod identity_url;
+#[path = "all/killed.rs"]
+mod killed;
 #[path = "all/name.rs"]
 mod name;
 #[path = "all/path.rs"]

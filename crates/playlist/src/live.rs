@@ -9,6 +9,7 @@ mod directives;
 mod ts;
 
 use std::fmt::Write;
+use std::num::NonZeroU64;
 
 use self::clip::Ends;
 pub use self::directives::{BadDirectives, Directives, directives};
@@ -54,6 +55,8 @@ pub struct LiveMedia {
     pub date_ranges: Vec<DateRange>,
     /// How segments and parts are encrypted, each of them as a whole. Init segments never are.
     pub key: Option<Key>,
+    /// Segments after which another key follows: that of segment `n` is then `n / key_segments` behind a hyphen behind the key's URI.
+    pub key_segments: Option<NonZeroU64>,
 }
 
 /// A segment of a live track.
@@ -280,7 +283,6 @@ impl LiveMedia {
             uri::checked(&report.uri)?;
         }
         let skipped = if skip { self.skippable() } else { 0 };
-        let key = self.key.as_ref().map(Key::tag).transpose()?;
         let mut text = String::with_capacity(256 + 160 * (self.segments.len() - skipped));
         self.head(&mut text);
         if let Some(start) = &ends.start {
@@ -291,7 +293,7 @@ impl LiveMedia {
             line(&mut text, format_args!("{}", range.tag()?));
         }
         let starts = self.ages();
-        let mut init = None;
+        let (mut init, mut period) = (None, None);
         if skipped > 0 {
             line(&mut text, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
             init = self.segments.get(skipped - 1).map(|segment| segment.init);
@@ -301,23 +303,41 @@ impl LiveMedia {
             if segment.is_discontinuity && (at > 0 || skipped > 0) {
                 line(&mut text, format_args!("#EXT-X-DISCONTINUITY"));
             }
+            let number = self.first_number + at as u64;
             let before = init.replace(segment.init);
+            let is_next_period = period.replace(self.key_period(number)) != Some(self.key_period(number));
             if before != Some(segment.init) {
-                if before.is_some() && key.is_some() {
+                if before.is_some() && self.key.is_some() {
                     // A key opens what comes behind it, and no init segment (section 4.4.4.5).
                     line(&mut text, format_args!("#EXT-X-KEY:METHOD=NONE"));
                 }
                 line(&mut text, format_args!("#EXT-X-MAP:URI=\"{}\"", init_uri(segment.init)));
-                if let Some(key) = &key {
-                    line(&mut text, format_args!("{key}"));
-                }
+            }
+            if before != Some(segment.init) || is_next_period {
+                self.key_of(&mut text, number)?;
             }
             let is_recent = starts.get(at).is_some_and(|age| *age <= with_parts) && !self.is_over;
             let query = ends.last_query.filter(|_| at + 1 == self.segments.len());
-            self.segment(&mut text, self.first_number + at as u64, segment, (is_recent, query));
+            self.segment(&mut text, number, segment, (is_recent, query));
         }
         self.tail(&mut text);
         Ok(text)
+    }
+
+    /// Which of its keys opens segment `number`; all of them have one where it does not change.
+    fn key_period(&self, number: u64) -> u64 {
+        self.key_segments.map_or(0, |every| number / every)
+    }
+
+    /// The key of segment `number`, if there is one.
+    fn key_of(&self, text: &mut String, number: u64) -> Result<(), PlaylistError> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let tag = match self.key_segments {
+            None => key.tag()?,
+            Some(_) => Key { uri: format!("{}-{}", key.uri, self.key_period(number)), ..key.clone() }.tag()?,
+        };
+        line(text, format_args!("{tag}"));
+        Ok(())
     }
 
     fn head(&self, text: &mut String) {

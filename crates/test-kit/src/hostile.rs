@@ -10,13 +10,16 @@ mod requests;
 mod witness;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::eventually;
 pub use answers::{Lie, lies};
 pub use requests::{Attack, attacks};
 pub use witness::{Seen, Witness};
@@ -25,6 +28,10 @@ pub use witness::{Seen, Witness};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a connection may stay open after that.
 const LAST_PATIENCE: Duration = Duration::from_secs(20);
+/// Between two connections of a flood: without it those that a server ends at once take all ports of the machine.
+const BETWEEN: Duration = Duration::from_millis(10);
+/// How long a flood may take to begin, and a server to end one.
+const FLOOD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,6 +233,94 @@ pub async fn flood_http2(address: SocketAddr, mount: &str, host: &str, connectio
         });
     }
     floods.join_all().await.into_iter().sum()
+}
+
+/// What became of the connections of one kind of flood.
+#[derive(Debug, Clone)]
+pub struct Flooded {
+    /// The kind.
+    pub name: &'static str,
+    /// How much was taken of them, bytes.
+    pub taken_bytes: usize,
+    /// How many the server ended.
+    pub ended: usize,
+}
+
+/// What is counted of them meanwhile.
+#[derive(Debug, Default)]
+struct Poured {
+    taken_bytes: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// Kinds that nobody has to read to their end, because they have none (CVE-2024-27316, and heads beyond all bounds).
+const ENDLESS: [&str; 2] = ["a head that never ends", "a head of nothings"];
+
+/// Awaits `others` while the server at `address` is sent frames without end: one connection of each kind, which goes on as another one where
+/// the server ends it, or `bytes_max` are sent. They begin before `others` do, and end when those have, and the server has ended each kind of
+/// head that has no end itself.
+///
+/// # Panics
+/// When it takes nothing of a kind, or ends none of those.
+pub async fn beside_http2_floods<T>(
+    address: SocketAddr,
+    (mount, host): (&str, &str),
+    bytes_max: usize,
+    others: impl Future<Output = T>,
+) -> (T, Vec<Flooded>) {
+    let (mut floods, mut poured) = (JoinSet::new(), Vec::new());
+    for flood in h2::floods(mount, host) {
+        let counts = Arc::<Poured>::default();
+        poured.push((flood.name, Arc::clone(&counts)));
+        floods.spawn(pour(address, flood, bytes_max, counts));
+    }
+    let flooded = || {
+        let count = |(name, counts): &(&'static str, Arc<Poured>)| Flooded {
+            name,
+            taken_bytes: counts.taken_bytes.load(Ordering::SeqCst),
+            ended: counts.ended.load(Ordering::SeqCst),
+        };
+        poured.iter().map(count).collect::<Vec<_>>()
+    };
+    let until = async |is_so: fn(&Flooded) -> bool| {
+        eventually(FLOOD_PATIENCE, || async {
+            let flooded = flooded();
+            if flooded.iter().all(is_so) { Ok(()) } else { Err(format!("{flooded:?}")) }
+        })
+        .await;
+    };
+    until(|kind| kind.taken_bytes > 0).await;
+    let done = others.await;
+    until(|kind| kind.ended > 0 || !ENDLESS.contains(&kind.name)).await;
+    let flooded = flooded();
+    floods.shutdown().await;
+    (done, flooded)
+}
+
+async fn pour(address: SocketAddr, flood: h2::Flood, bytes_max: usize, counts: Arc<Poured>) {
+    loop {
+        sleep(BETWEEN).await;
+        let Ok(mut stream) = TcpStream::connect(address).await else { continue };
+        let (mut sent_bytes, mut next) = (0, flood.first.clone());
+        for at in 0.. {
+            match timeout(PATIENCE, stream.write_all(&next)).await {
+                Ok(Ok(())) => {
+                    sent_bytes += next.len();
+                    counts.taken_bytes.fetch_add(next.len(), Ordering::SeqCst);
+                }
+                Ok(Err(_)) => {
+                    counts.ended.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+                // It does not read on.
+                Err(_) => break,
+            }
+            if sent_bytes >= bytes_max {
+                break;
+            }
+            next = (flood.next)(&flood.fields, at);
+        }
+    }
 }
 
 /// What is wrong with what came for an attack.

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 /// Time in which an upload is looked into.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Length of the clip, seconds; and of one in which there is time for three levels.
+/// Length of the clip, seconds; of one in which there is time for three levels; and of one in which there is for every player.
 const LENGTH_S: f64 = 10.0;
 const LONG_S: f64 = 20.0;
+const LONGER_S: f64 = 32.0;
 
 /// Brings a file in, waits for its job, and returns the folder of the asset's URLs.
 fn ingest(bundle: &Bundle, file: &Path, more: &[&str]) -> String {
@@ -80,6 +81,18 @@ async fn players_of_dash_and_hls_switch_in_a_ladder() {
     let forms = ["manifest.mpd", "index.m3u8"];
     browser::two_at_a_time(forms.map(async |form| up_and_down(Player::Shaka, &format!("{asset}/{form}"), 3).await))
         .await;
+}
+
+#[tokio::test]
+async fn hls_js_and_dash_js_switch_in_a_ladder() {
+    let bundle = Bundle::up().await;
+    // dash.js plays out what it has of a level before it shows the next one.
+    let asset = ingest(&bundle, &clip(LONGER_S), &[]);
+    let players = [(Player::HlsJs, "index.m3u8"), (Player::DashJs, "manifest.mpd")];
+    browser::two_at_a_time(
+        players.map(async |(player, form)| up_and_down(player, &format!("{asset}/{form}"), 3).await),
+    )
+    .await;
 }
 
 #[tokio::test]

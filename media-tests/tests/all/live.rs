@@ -94,6 +94,25 @@ async fn players_of_dash_follow_a_live_channel() {
     }
 }
 
+/// Seconds that players of HLS which are no hls.js are watched; minutes are `bench players`'s.
+const HLS_WATCHED_S: u32 = 30;
+
+#[tokio::test]
+async fn players_of_hls_follow_a_live_channel_from_another_origin() {
+    let bundle = Bundle::up().await;
+    let (_encoder, [url, _]) = live(&bundle, &[]).await;
+    // One after the other: two cores do not carry more beside the encoder.
+    for player in [Player::Native, Player::Shaka] {
+        let viewing = Viewing { for_s: HLS_WATCHED_S, ..Viewing::default() };
+        let seen = browser::watch(player, &url, &viewing).await.expect("the browser can be run");
+        println!("{}: {seen:?}", player.name());
+        assert!(seen.errors.is_empty() && seen.failed_requests.is_empty(), "{}: {seen:?}", player.name());
+        assert!(seen.stalls.is_empty(), "{}: {seen:?}", player.name());
+        let is_played = seen.played_s >= f64::from(HLS_WATCHED_S) * 0.9;
+        assert!(is_played && seen.frames > 0 && seen.sound_bytes > 0, "{}: {seen:?}", player.name());
+    }
+}
+
 #[tokio::test]
 async fn hls_js_follows_a_live_channel_from_another_origin() {
     let bundle = Bundle::up().await;

@@ -22,6 +22,8 @@ pub struct Apart {
     scratch: Scratch,
     /// Where people reach the router.
     router: u16,
+    /// Where parts do.
+    among_parts: u16,
     /// A person's token.
     token: String,
     /// What each part is started with.
@@ -85,7 +87,12 @@ impl Apart {
             }
             settings.insert(part.to_owned(), set);
         }
-        Self { scratch, router, token, settings, running: BTreeMap::new() }
+        Self { scratch, router, among_parts, token, settings, running: BTreeMap::new() }
+    }
+
+    /// The port at which parts reach the router.
+    pub fn among_parts(&self) -> u16 {
+        self.among_parts
     }
 
     /// All parts, by name.

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use flame_media_tests::playback;
 use flame_media_tests::source::Source;
 use flame_test_kit::{clips, eventually, repository};
+use serde_json::json;
 use url::Url;
 
 use crate::parts::{Apart, PATIENCE, ingested};
@@ -22,6 +23,25 @@ fn certificates(apart: &Apart) -> Vec<Vec<u8>> {
     let read =
         |part: String| std::fs::read(apart.file(&format!("{part}/certificate/identity.pem"))).unwrap_or_default();
     apart.parts().into_iter().map(read).collect()
+}
+
+/// Whoever asks the router with the certificate of `part`, or with none, to have an endpoint stand behind `name`: the status.
+fn registered(apart: &Apart, part: Option<&str>, name: &str) -> String {
+    let port = apart.among_parts();
+    let body = json!({ "address": "127.0.0.1:9", "generation": 1, "ttl_ms": 100, "state": "booted", "tls": true });
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--max-time", "20", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT"]);
+    curl.args(["--resolve", &format!("router.flame.internal:{port}:127.0.0.1")]);
+    curl.arg("--cacert").arg(apart.file("router/ca/ca.pem"));
+    if let Some(part) = part {
+        let identity = apart.file(&format!("{part}/certificate/identity.pem"));
+        curl.arg("--cert").arg(&identity).arg("--key").arg(&identity);
+    }
+    curl.args(["-H", "content-type: application/json", "-d", &body.to_string()]);
+    curl.arg(format!("https://router.flame.internal:{port}/api/router/endpoints/{name}/thief"));
+    let ran = curl.stdin(Stdio::null()).output().expect("curl starts");
+    assert!(ran.status.success(), "{}", said(&ran));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
 }
 
 /// Starts a part with other settings of its certificate, and hears why it ends.
@@ -153,6 +173,9 @@ async fn whoever_has_a_part_s_certificate_is_that_part_and_no_other_and_is_it_ag
         .await;
     };
     are_there(&apart).await;
+    assert_eq!(registered(&apart, Some("metadata"), "metadata"), "200");
+    assert_eq!(registered(&apart, Some("metadata"), "ingest"), "403");
+    assert_eq!(registered(&apart, None, "metadata"), "401");
     // What is refused at its start says why, and what to do.
     let empty = apart.file("empty");
     let of_metadata = apart.file("metadata/certificate");

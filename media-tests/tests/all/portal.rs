@@ -53,6 +53,9 @@ async fn chromium_finds_its_way_through_the_portal() {
     let upload = &seen["upload"];
     assert_eq!((&upload["ended"], &upload["seeks"]), (&json!(true), &json!([true, true, true])), "{seen:#}");
     assert!(upload["frames"].as_u64() > Some(30) && upload["height"].as_u64() > Some(0), "{seen:#}");
+    // Who points at the time bar sees the moments there before going to one.
+    let preview = &upload["preview"];
+    assert!(preview["places"][0] != preview["places"][1] && preview["sheet"].as_u64() > Some(0), "{upload:#}");
     // What playback says of itself is what is seen: rendition, buffer, delay, stalls, and the surrogate that it came from.
     let says = |what: &str| upload["statistics"][what].as_str().unwrap_or_else(|| panic!("no {what}: {upload:#}"));
     assert!(says("Rendition").starts_with(&format!("{}p, ", upload["statistics"]["shown"])), "{upload:#}");
@@ -127,6 +130,7 @@ async fn chromium_finds_its_way_through_the_portal() {
     let surrogates: BTreeSet<_> = kill["surrogates"].as_array().expect("names").iter().map(Value::as_str).collect();
     assert_eq!(surrogates.len(), 3, "the bundle's own, the one that is killed, and the one that goes on: {kill:#}");
     assert!(kill["on_s"].as_f64() >= kill["sought_s"].as_f64(), "it goes on where it was: {kill:#}");
+    assert!(kill["gone"].as_str().is_some_and(|gone| !gone.contains("answers in")), "who is gone: {kill:#}");
     for when in ["before", "after"] {
         assert_eq!(kill[when]["Stalls"], "0", "{when}: {kill:#}");
     }
@@ -169,6 +173,10 @@ async fn people_sign_in_at_the_portal_with_links_and_see_what_they_may() {
     let seen = browser::node("signin.mjs", arguments).await.expect("the portal can be opened");
     let seen: Value = serde_json::from_slice(&seen).expect("signin.mjs prints one JSON object");
 
+    // Nothing keeps people out of the page that asks who they are, and it tells how else to sign in.
+    assert_eq!(seen["barriers"], json!([]), "{seen:#}");
+    let commands = seen["commands"].to_string();
+    assert!(commands.contains("token link") && commands.contains("/api/router/session"), "{seen:#}");
     let signed = &seen["signed"];
     assert_eq!(signed["who"], "read,write of default", "{seen:#}");
     assert_eq!(

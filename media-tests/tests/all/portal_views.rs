@@ -196,6 +196,10 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     let ingested =
         bundle.json(&["ingest", clip.to_str().expect("it is UTF-8"), "--title", "Chapters", "--chain", "ladder"]);
     let asset = ingested[0]["id"].as_str().expect("an identifier").to_owned();
+    let damaged = clips::path("carphone_distorted");
+    let damaged =
+        bundle.json(&["ingest", damaged.to_str().expect("it is UTF-8"), "--title", "Damaged", "--chain", "none"]);
+    let other = damaged[0]["id"].as_str().expect("an identifier").to_owned();
     let film = clips::recipe("synthetic").seconds(60.0).make();
     let film = bundle.json(&["ingest", film.to_str().expect("it is UTF-8"), "--title", "A minute", "--chain", "none"]);
     let long = film[0]["id"].as_str().expect("an identifier").to_owned();
@@ -210,7 +214,7 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     assert_eq!([tested(&bundle, &folder, "a.mp4"), tested(&bundle, &folder, "b.mp4")], [Some(0), Some(1)]);
 
     let mut arguments = vec![bundle.router().to_owned()];
-    for (name, value) in [("--asset", &asset), ("--long", &long), ("--recording", &recording)] {
+    for (name, value) in [("--asset", &asset), ("--other", &other), ("--long", &long), ("--recording", &recording)] {
         arguments.extend([name.to_owned(), value.clone()]);
     }
     arguments.extend(browser::pictures());
@@ -243,6 +247,12 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
     let jobs = bundle.json(&["job", "list"]).to_string();
     assert!(jobs.contains("\"cancelled\""), "{jobs}");
 
+    // Another asset, and a rendition, beside what was uploaded: what is damaged is worse than what was made of it.
+    let pairs = seen["pairs"].as_array().expect("pairs");
+    let psnr_db = |at: usize| pairs[at]["psnr_db"].as_f64().unwrap_or_else(|| panic!("no figure: {pairs:#?}"));
+    assert!(pairs.len() == 2 && 0.0 < psnr_db(0) && psnr_db(0) < psnr_db(1), "{pairs:#?}");
+    assert!(pairs[0]["media"] == format!("{other}/source").as_str(), "{pairs:#?}");
+
     // A suite's gates from run to run: the second run does not keep one, and the first is not forgotten.
     let suite = &seen["suite"];
     let row = suite["rows"][0].as_array().expect("a row");
@@ -252,6 +262,13 @@ async fn chromium_sees_chapters_two_jobs_suites_and_plots_and_shows_commands_tha
         suite["standing"].as_str().is_some_and(|text| text.contains("1 failed")) && suite["trends"] == 3,
         "{suite:#}"
     );
+
+    // A gate over time is a plot like others: a table, a picture, and a link that leads back to it.
+    let trend = &suite["trend"];
+    assert_eq!((&trend["csv"], &trend["rows"]), (&json!("time,a copy: psnr.mean > 50"), &json!(3)), "{suite:#}");
+    assert_eq!((&trend["png"], &trend["title"]), (&json!("PNG"), &json!("psnr.mean > 50 of a copy")), "{suite:#}");
+    assert!(trend["link"].as_str().is_some_and(|link| link.starts_with("#/quality/suites/copies/")), "{suite:#}");
+    assert_eq!(trend["held"], trend["link"], "{suite:#}");
 
     // A control that fails as it must is well; what it was for is said.
     let control = suite["controls"][0].as_array().expect("a row");

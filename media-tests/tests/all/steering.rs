@@ -2,6 +2,7 @@
 //! they play on from the other.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -323,16 +324,22 @@ async fn what_players_tell_streaming_itself_moves_them_too() {
         manifest["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned()
     };
     assert_eq!(first().await, "east");
-    // As many as watch; what one says over and over counts once.
-    let event = |number: u32| {
-        format!("bs,cdn=\"east\",cid=\"{}\",e=ps,sid=\"{SESSION}-{number}\",sta=r,ts=1,v=2\n", world.channel)
-    };
-    let events: String = (0..20).map(event).collect();
+    // As many as watch, each from an address of its own, which the router tells; what one says over and over counts once.
+    let viewers: Vec<(reqwest::Client, String)> = (2..22_u8)
+        .map(|number| {
+            let address = IpAddr::from([127, 0, 0, number]);
+            let viewer = reqwest::Client::builder().no_proxy().local_address(address).build().expect("a client");
+            let (channel, session) = (&world.channel, format!("{SESSION}-{number}"));
+            (viewer, format!("bs,cdn=\"east\",cid=\"{channel}\",e=ps,sid=\"{session}\",sta=r,ts=1,v=2\n"))
+        })
+        .collect();
     let began = Instant::now();
     eventually(DEADLINE, || async {
-        let told = http.post(format!("{streaming}/cmcd")).header("content-type", "application/cmcd");
-        let told = told.body(events.clone()).send().await.expect("it answers");
-        assert_eq!(told.status(), 204);
+        for (viewer, event) in &viewers {
+            let told = viewer.post(format!("{streaming}/cmcd")).header("content-type", "application/cmcd");
+            let told = told.body(event.clone()).send().await.expect("it answers");
+            assert_eq!(told.status(), 204);
+        }
         let first = first().await;
         if first == "west" { Ok(()) } else { Err(first) }
     })

@@ -36,8 +36,8 @@ use std::sync::Arc;
 
 use flame_api::Client;
 use flame_credentials::Role;
-use flame_credentials::standing::dns_of_router;
-use flame_naming::Territory;
+use flame_credentials::standing::{ANY_ROUTER, dns_of_router};
+use flame_naming::{Label, Territory};
 use flame_service_host::config::ConfigError;
 use flame_service_host::cores::Cores;
 use flame_service_host::{Entry, Host, Routes, Running, StartError, connector, problem};
@@ -77,7 +77,9 @@ where
     let own = issuer.clone().map(|issuer| (issuer, site.clone()));
     let part = flame_credentials::Wanted { role: Role::Router, site: Some(site.clone()), names: Vec::new() };
     let mut host = Host::bind_as(NAME, &config.host, Entry { wanted: part, own }).await?;
-    let territory = Territory::new(config.domain().map_err(unopened("names"))?, &config.public_hosts);
+    let certificate = host.certificate().cloned();
+    let hosts = own_hosts(&config.public_hosts, certificate.is_some().then_some(&site));
+    let territory = Territory::new(config.domain().map_err(unopened("names"))?, &hosts);
     let sites = peers::sites(config.sites.as_deref(), &site).map_err(unopened("site file"))?;
     let sites = Arc::new(sites);
     let searches = Searches::new(Rules::new(&config.search).map_err(unopened("search"))?);
@@ -86,7 +88,6 @@ where
     let sessions = Sessions::new(&config.session).map_err(unopened("names of `[session]`"))?;
     let door = config.oidc.clone().map(|oidc| Door::open(oidc, host.authority()).map(Arc::new)).transpose();
     let door = door.map_err(unopened("issuer of `[oidc]`"))?;
-    let certificate = host.certificate().cloned();
     let (endpoints_max, repeats) = (config.limits.endpoints, config.upstream.repeats());
     let registry = Registry::new(site.clone(), &sites, endpoints_max, repeats, certificate.clone());
     registry.activity().register(host.metrics());
@@ -152,6 +153,14 @@ where
     let public = public.merge(http::session::public(host.authority().clone()));
     let public = public.merge(http::oidc::public(door, host.authority().clone()));
     Ok(host.serve(Routes { private, public }))
+}
+
+/// The hosts at which this router answers for itself: those that are configured, and where it shows the certificate of a router of a site,
+/// the two names that stand in that (421 is for whom the connection is not authoritative for, RFC 9110 section 15.5.20). No page of a
+/// browser has such a name: nobody can have `internal` in the public DNS.
+fn own_hosts(configured: &[String], certified: Option<&Label>) -> Vec<String> {
+    let shown = certified.into_iter().flat_map(|site| [ANY_ROUTER.to_owned(), dns_of_router(site)]);
+    configured.iter().cloned().chain(shown).collect()
 }
 
 /// The slower of a configured rate and a bound, whole megabits a second.

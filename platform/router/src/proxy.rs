@@ -429,7 +429,9 @@ impl Parties {
         if outgoing.may_search(head.status) {
             head.extensions.insert(AnsweredBy(call.site.clone(), call.key()));
         }
-        if body.is_end_stream() && !head.status.is_server_error() {
+        if body.has_surplus() {
+            call.said_too_little();
+        } else if body.is_end_stream() && !head.status.is_server_error() {
             call.succeeded();
         }
         let body = match upgraded {

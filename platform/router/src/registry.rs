@@ -222,6 +222,22 @@ impl Registry {
         excluded: &[(Label, EndpointId)],
         key: Option<&[u8]>,
     ) -> Result<Call, NoChoice> {
+        self.call_as(demand, to, excluded, key, excluded.is_empty())
+    }
+
+    /// The same for what is lacking of an answer that was begun: its request was counted before, and earns nothing again.
+    pub(crate) fn call_again(&self, to: &Destination, excluded: &[(Label, EndpointId)]) -> Result<Call, NoChoice> {
+        self.call_as(Demand::Read, to, excluded, None, false)
+    }
+
+    fn call_as(
+        &self,
+        demand: Demand,
+        to: &Destination,
+        excluded: &[(Label, EndpointId)],
+        key: Option<&[u8]>,
+        is_new: bool,
+    ) -> Result<Call, NoChoice> {
         let draw = rand::random();
         let (mut atlas, now) = (self.atlas(), self.now());
         let lot = key.map_or(Lot::Drawn(draw), Lot::Key);
@@ -230,7 +246,7 @@ impl Registry {
         let mut hedge_after = repeats.hedge_max;
         if let Some(table) = atlas.table_mut(&site) {
             table.note(&to.name, &choice, Health::opened);
-            if excluded.is_empty() {
+            if is_new {
                 hedge_after = table.asked(&to.name, &repeats, now);
             }
         }

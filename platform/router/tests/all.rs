@@ -95,6 +95,44 @@ fn the_example_configuration_is_the_default_one() {
     assert_eq!(example.unwrap(), default.unwrap());
 }
 
+/// Keys that are absent have their defaults: that the example is the default says nothing of them.
+#[test]
+fn the_example_configuration_has_every_key() {
+    let file = flame_test_kit::repository().join("platform/router/config.example.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let under = |section: &str, key: &str| if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+    // Also what is commented out, because it has no default: behind the heading that is, if one is.
+    let (mut section, mut shown, mut said) = (String::new(), String::new(), std::collections::BTreeSet::new());
+    for line in text.lines() {
+        let bare = line.trim_start_matches("# ");
+        if let Some(name) = bare.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+            shown = name.trim_matches(['[', ']']).to_owned();
+            if bare == line {
+                section.clone_from(&shown);
+            }
+            said.insert(shown.clone());
+        } else if let Some((key, _)) = bare.split_once(" = ") {
+            if bare == line {
+                shown.clone_from(&section);
+            }
+            said.insert(under(&shown, key));
+        }
+    }
+    let mut missing = Vec::new();
+    let mut left = vec![(String::new(), serde_json::to_value(flame_router::Config::default()).unwrap())];
+    while let Some((at, value)) = left.pop() {
+        match value {
+            serde_json::Value::Object(fields) => {
+                left.extend(fields.into_iter().map(|(key, value)| (under(&at, &key), value)));
+            }
+            _ if said.contains(&at) => {}
+            _ => missing.push(at),
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?} of {said:?}");
+    assert!(said.len() > 60, "{said:?}");
+}
+
 #[test]
 fn a_section_given_in_part_keeps_the_other_defaults() {
     let folder = flame_test_kit::Scratch::new("router-config");

@@ -7,7 +7,8 @@ import { notSignedIn } from '../pure/words';
 import { Refusal, admitted, asked, send } from './http';
 import type { Session, SignInDoors } from './types';
 
-const PATH = '/api/router/session';
+/** Where one signs in and out. */
+export const SESSION = '/api/router/session';
 /** How often, and how far apart, it is asked who looks. */
 const TURNS = 5;
 const TURN_MS = 1000;
@@ -39,18 +40,18 @@ export async function admit(): Promise<void> {
 
 /** Signs in with a token or a link's. */
 export async function enter(token: string): Promise<void> {
-  session.value = await (await send('POST', PATH, undefined, { authorization: `Bearer ${token.trim()}` })).json() as Session;
+  session.value = await (await send('POST', SESSION, undefined, { authorization: `Bearer ${token.trim()}` })).json() as Session;
   refused.value = '';
   admitted();
 }
 
 /** How one can sign in, besides with a token or a link. */
 export async function doors(): Promise<SignInDoors> {
-  return (await send('GET', `${PATH}/doors`)).json() as Promise<SignInDoors>;
+  return (await send('GET', `${SESSION}/doors`)).json() as Promise<SignInDoors>;
 }
 
 export async function leave(): Promise<void> {
-  await send('DELETE', PATH);
+  await send('DELETE', SESSION);
   session.value = null;
   asked.value = true;
 }
@@ -67,7 +68,7 @@ export function isOpen({ subject }: Session): boolean {
 async function look(): Promise<void> {
   for (let turn = 0; turn < TURNS; turn += 1) {
     try {
-      session.value = await (await send('GET', PATH)).json() as Session;
+      session.value = await (await send('GET', SESSION)).json() as Session;
       return;
     } catch (error) {
       // Nobody is somebody once that is said; a router that cannot say it now is asked again.

@@ -39,7 +39,7 @@ export type ChainDetail = Chain & { stages: ChainStage[] };
 export type GateResult = { track: string; gate: string; measured: number; passed: boolean };
 export type StageProgress = {
   name: string; type: string; state: 'waiting' | 'running' | 'checking' | 'done' | 'failed' | 'cancelled'; progress: number;
-  started_at: string | null; finished_at: string | null; gates?: GateResult[];
+  started_at: string | null; finished_at: string | null; gates?: GateResult[]; reused?: string[];
 };
 export type Job = {
   id: string; asset_id: string; chain: string; state: 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
@@ -68,7 +68,7 @@ export type Endpoint = {
   expires_in_ms: number; weight: number; capacity: number | null;
 };
 export type Standing = {
-  name: string; endpoint: string; address: string; site: string; open: number; answers: number; cost_us: number; latency_us: number | null;
+  name: string; endpoint: string; address: string; site: string; open: number; answers: number | null; cost_us: number; latency_us: number | null;
   state: 'serving' | 'booted' | 'draining' | 'killed' | 'full' | 'resting' | 'hung'; refused: string | null;
 };
 export type Peer = { router: string; site: string; state: string; distance_ms: number | null; endpoints: number; error: string | null };

@@ -52,12 +52,17 @@ function drawn(corners: { x: number; y: number }[]): string {
 function words(stages: ChainStage[], progress?: StageProgress[]): string {
   return stages.map(({ name, type }) => {
     const now = progress?.find((one) => one.name === name);
-    return `${name}, ${type}${now ? `, ${now.state}` : ''}`;
+    return `${name}, ${type}${now ? `, ${now.state}${again(now)}` : ''}`;
   }).join('; ');
 }
 
+/** What was made before and is taken again. */
+function again({ reused }: StageProgress): string {
+  return reused?.length ? `, reused: ${reused.join(', ')}` : '';
+}
+
 function hint({ name, type, gates }: ChainStage, now: StageProgress | undefined): string {
-  return [`${name}: ${type}`, ...(now ? [`${now.state}, ${Math.round(now.progress * 100)} %`] : []), ...(gates ?? []).map((gate) => `gate ${gate}`)].join('\n');
+  return [`${name}: ${type}`, ...(now ? [`${now.state}, ${Math.round(now.progress * 100)} %${again(now)}`] : []), ...(gates ?? []).map((gate) => `gate ${gate}`)].join('\n');
 }
 
 /** As much as its box has room for. */

@@ -4,6 +4,7 @@
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { type Chapter, type Range, marked } from '../pure/chapters';
+import { opened, turned } from '../pure/links';
 import { pace } from '../pure/pace';
 import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
@@ -28,20 +29,32 @@ const BACK_S = 2;
 const BUFFER_S = 30;
 /** What cannot be decoded stays so. */
 const RECOVERIES_MAX = 2;
-/** How soon a channel that has nothing to play yet is asked again. */
+/** How soon is asked again: a channel that has nothing to play yet, and who does not answer any more. */
 const AGAIN_MS = 1000;
+/** How often in a row somebody is asked again who does not answer any more. */
+const LOST_MAX = 30;
 const NONE: readonly Chapter[] = [];
+const OPEN: readonly string[] = [];
 
-type Played = { url: string; poster?: string; pictures?: Sprite[]; chapters?: readonly Chapter[]; live?: boolean };
+type Played = {
+  url: string; doors?: readonly string[]; onShut?: () => void; poster?: string; pictures?: Sprite[]; chapters?: readonly Chapter[]; live?: boolean;
+};
 
-/** `chapters`: those that are known of it; without any, what the playlist marks stands for them. */
-export function Player({ url, poster, pictures = [], chapters = NONE, live = false }: Played) {
+/**
+ * `doors`: signed paths to the playlist of `url`, for what is protected. Whatever it is asked for is asked for through the first one, and through the
+ * next one when nobody answers there; others take their place without a word, as links are renewed. `onShut`: nothing can be had through any of them.
+ * `chapters`: those that are known of it; without any, what the playlist marks stands for them.
+ */
+export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapters = NONE, live = false }: Played) {
   const video = useRef<HTMLVideoElement>(null);
   const hls = useRef<Hls | null>(null);
   // Where another way to the same media goes on: the element forgets it with the one before.
   const left = useRef({ at_s: 0, paused: false, began: false });
   // What was fetched last.
   const asked = useRef(url);
+  const ways = useRef({ doors, onShut });
+  ways.current = { doors, onShut };
+  const door = useRef(0);
   const [levels, setLevels] = useState<Level[]>([]);
   const [level, setLevel] = useState(-1);
   const [sounds, setSounds] = useState<Named[]>([]);
@@ -56,7 +69,17 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
     const element = video.current!;
     let gone = false;
     let again: ReturnType<typeof setTimeout> | undefined;
-    const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0 };
+    const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0, lost: 0 };
+    const isProtected = ways.current.doors.length > 0;
+    const here = () => door.current % ways.current.doors.length;
+    const shut = (failed: number) => { door.current = turned(here(), failed, ways.current.doors.length); };
+    // Each request goes through the door that is open when it is sent: also the second attempt of one that failed.
+    const through = (xhr: XMLHttpRequest, wanted: string) => {
+      const at = here();
+      xhr.open('GET', opened(wanted, ways.current.doors[at]!, location.origin));
+      xhr.addEventListener('error', () => shut(at));
+      xhr.addEventListener('load', () => { if (xhr.status >= 400) shut(at); });
+    };
     const waits = () => { if (last.began && !element.seeking) last.stalls += 1; };
     const plays = () => { last.began = true; };
     element.addEventListener('waiting', waits);
@@ -77,11 +100,12 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       if (gone) return;
       if (!Player.isSupported()) {
         if (element.canPlayType('application/vnd.apple.mpegurl') === '') return setTrouble('This browser plays no HLS.');
-        element.src = url;
+        element.src = isProtected ? ways.current.doors[0]! : url;
         return;
       }
       const player = new Player({
         lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: { version: 2 }, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
+        ...(isProtected && { xhrSetup: through }),
       });
       hls.current = player;
       player.on(Player.Events.MANIFEST_PARSED, () => {
@@ -108,11 +132,16 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       });
       player.on(Player.Events.FRAG_LOADED, (_, { frag, networkDetails }) => {
         const { start, end } = frag.stats.loading;
+        const answer = networkDetails as XMLHttpRequest | null;
         last.load_ms = end - start;
-        asked.current = frag.url;
-        last.cache = (networkDetails as XMLHttpRequest | null)?.getResponseHeader?.('cache-status') ?? '';
+        asked.current = answer?.responseURL || frag.url;
+        last.cache = answer?.getResponseHeader?.('cache-status') ?? '';
+        if (last.lost > 0) setTrouble('');
+        last.lost = 0;
       });
       player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
+        // Whoever is silent is let go by the player, and no request of it says so.
+        if (isProtected && details.endsWith('TimeOut')) shut(here());
         if (!fatal) return;
         const decodes = details !== Player.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
         if (type === Player.ErrorTypes.MEDIA_ERROR && decodes && last.recoveries < RECOVERIES_MAX) {
@@ -122,6 +151,13 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
           // It is live from its encoder's first word; its first segment comes seconds later.
           setTrouble('Waiting for the first pictures.');
           again = setTimeout(() => player.loadSource(url), AGAIN_MS);
+        } else if (type === Player.ErrorTypes.NETWORK_ERROR && (last.began || isProtected) && last.lost < LOST_MAX) {
+          // A router that begins again, or a link that opens nothing any more: it goes on where it was.
+          last.lost += 1;
+          setTrouble('Nobody answers just now: asking again.');
+          ways.current.onShut?.();
+          clearTimeout(again);
+          again = setTimeout(() => (player.levels.length > 0 ? player.startLoad() : player.loadSource(url)), AGAIN_MS);
         } else {
           setTrouble(decodes ? `Playback ended: ${details}` : 'This browser decodes none of the codecs that it is offered in.');
         }
@@ -169,7 +205,7 @@ export function Player({ url, poster, pictures = [], chapters = NONE, live = fal
       element.removeEventListener('waiting', waits);
       element.removeEventListener('playing', plays);
       // Before it is taken away, and its time with it. One that never began leaves what was there before. What has ended stands paused, and at
-      // its beginning then: a link that is renewed is nobody's wish to see it again.
+      // its beginning then: another way to it is nobody's wish to see it again.
       if (last.began) left.current = { at_s: element.ended ? 0 : element.currentTime, paused: element.paused, began: true };
       hls.current?.destroy();
       hls.current = null;

@@ -2,8 +2,8 @@
 
 import type { Endpoint, Peer, Standing } from '../api/types';
 import { keyOf } from '../pure/rates';
-import { sites } from '../pure/sites';
-import { perSecond, short, span, tail } from '../pure/words';
+import { sites, standing as said } from '../pure/sites';
+import { perSecond, short, tail } from '../pure/words';
 import { SiteMap } from './map';
 import { May } from './may';
 
@@ -29,8 +29,7 @@ export function Sites({ endpoints, standings, rates, peers, act }: Shown) {
                 {instances.map(({ endpoint, standing, own }) => (
                   <li key={endpoint} class="endpoint">
                     <span class={`dot ${standing?.state ?? own?.state ?? ''}`} />
-                    <span class="grow"><b title={endpoint}>{tail(endpoint)}</b> <span class="quiet">{standing?.state ?? own?.state}
-                      {standing?.latency_us != null && `, answers in ${span(standing.latency_us)}`}
+                    <span class="grow"><b title={endpoint}>{tail(endpoint)}</b> <span class="quiet">{said({ endpoint, standing, own })}
                       {busy(rates.get(keyOf({ site: site.name, name, endpoint })))}
                       {standing && standing.open > 0 && `, ${standing.open} open`}
                       {standing?.refused && `: ${standing.refused}`}</span></span>

@@ -2,6 +2,8 @@
 
 import { useState } from 'preact/hooks';
 import { type Step, steps } from '../pure/surrogates';
+import { quoted } from '../pure/words';
+import { Equivalent } from './equivalent';
 
 /** `url`: what is asked for once more, without its body. */
 export function Trace({ url }: { url: () => string }) {
@@ -19,6 +21,7 @@ export function Trace({ url }: { url: () => string }) {
       <dd aria-live="polite">{found && <ol class="plain trace">
         {found.steps.map(({ place, status, ms }, at) => <li key={at}><code>{place}</code> {status ?? 'no answer'}{ms !== null && `, ${ms} ms`}</li>)}
         {found.steps.length === 0 && <li>No way was told ({found.said}).</li>}
-      </ol>}</dd></div>
+      </ol>}
+      {found && <Equivalent flame={`route explain ${quoted(new URL(url(), location.origin).pathname)}`} curl={`-sI -H 'flame-trace: ?1' ${quoted(new URL(url(), location.origin).href)}`} />}</dd></div>
   );
 }

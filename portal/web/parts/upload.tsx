@@ -3,10 +3,11 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Upload as Tus } from 'tus-js-client';
+import { request } from '../pure/commands';
 import { bytes, quoted } from '../pure/words';
 import { Equivalent } from './equivalent';
 
-type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string };
+type Sending = { key: number; name: string; size: number; sent: number; state: 'sending' | 'done' | 'failed' | 'stopped'; detail: string; url: string };
 type Waiting = { key: number; file: File; chain: string };
 const AT_ONCE = 3;
 const RETRIES_MS = [0, 1000, 3000, 5000, 10000];
@@ -51,6 +52,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
       endpoint: '/~ingest/uploads', retryDelays: RETRIES_MS, removeFingerprintOnSuccess: true,
       metadata: { filename: file.name, title: file.name, chain },
       onProgress: (sent) => change(key, { sent }),
+      onUploadUrlAvailable: () => change(key, { url: new URL(upload.url!, location.origin).pathname }),
       onSuccess: () => over(key, { state: 'done', sent: file.size }),
       onError: (error) => over(key, { state: 'failed', detail: said(error) }),
     });
@@ -65,7 +67,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
     for (const file of files ?? []) {
       const key = (last.current += 1);
       waiting.current.push({ key, file, chain });
-      setAll((all) => [...all, { key, name: file.name, size: file.size, sent: 0, state: 'sending', detail: '' }]);
+      setAll((all) => [...all, { key, name: file.name, size: file.size, sent: 0, state: 'sending', detail: '', url: '' }]);
     }
     next();
   };
@@ -75,6 +77,7 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
     running.current.get(key)?.abort(true).catch(() => {});
     over(key, { state: 'stopped', detail: 'Stopped' });
   };
+  const sending = all.find(({ state, url }) => state === 'sending' && url !== '');
   return (
     <section
       class={dragged ? 'drop over' : 'drop'} aria-label="Upload"
@@ -89,7 +92,8 @@ export function Upload({ chains, onDone }: { chains: string[]; onDone: () => voi
           {[...new Set(['ladder', ...chains, 'none'])].map((name) => <option key={name}>{name}</option>)}
         </select></label>
       </div>
-      <Equivalent flame={`ingest FILE --chain ${quoted(chain)}`} curl={`-X POST {origin}/~ingest/uploads -H 'tus-resumable: 1.0.0' -H "upload-length: $(stat -c %s FILE)" -H "upload-metadata: filename $(printf %s FILE | base64 -w 0),chain $(printf %s ${quoted(chain)} | base64 -w 0)" -H 'content-type: application/offset+octet-stream' --data-binary @FILE`} />
+      <Equivalent flame={`ingest FILE --chain ${quoted(chain)}`} curl={`-X POST {origin}/~ingest/uploads -H 'tus-resumable: 1.0.0' -H "upload-length: $(stat -c %s FILE)" -H "upload-metadata: filename $(printf %s FILE | base64 -w 0),chain $(printf %s ${quoted(chain)} | base64 -w 0)" -H 'content-type: application/offset+octet-stream' --data-binary @FILE`}
+        more={sending ? [{ what: 'Stop', curl: request('DELETE', sending.url, undefined, { 'tus-resumable': '1.0.0' }) }] : []} />
       <ul class="plain">
         {all.map((one) => (
           <li key={one.key} class="sending">

@@ -1,7 +1,7 @@
 // Links that play what is protected: what lies beside their playlist, and when another one is wanted.
 
-/** `path`: of the multivariant playlist at this router. `expires_at`: RFC 3339. */
-export type ViewerLink = { path: string; expires_at: string };
+/** `path`: of the multivariant playlist at this router; `others`: of the same by other names. `expires_at`: RFC 3339. */
+export type ViewerLink = { path: string; others?: string[]; expires_at: string };
 
 /** Another one is asked for so long before it is needed; of a short one, at its half. */
 const AHEAD_MS = 60_000;
@@ -11,6 +11,27 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 /** A file of the same asset, opened by the same link. */
 export function beside({ path }: ViewerLink, file: string): string {
   return path.replace(/[^/]*$/, file);
+}
+
+/** The ways to the asset of a link, the one to begin with first. */
+export function doors({ path, others = [] }: ViewerLink): string[] {
+  return [path, ...others];
+}
+
+/**
+ * The URL of a file of an asset as a door to that asset opens it, whoever it was asked of before, and with which link. What is of another asset, or
+ * not of this router (`origin`), stays as it is.
+ */
+export function opened(url: string, door: string, origin: string): string {
+  const folder = /\/[^/]+\/(?=[^/]*$)/.exec(door)?.[0];
+  const at = folder === undefined ? -1 : url.indexOf(folder);
+  if (folder === undefined || at < 0 || !url.startsWith(`${origin}/~`)) return url;
+  return `${origin}${door.slice(0, door.lastIndexOf(folder))}${url.slice(at)}`;
+}
+
+/** Which of `count` doors is next, where nobody answered at the door `failed`: several requests that fail at one door leave it once. */
+export function turned(now: number, failed: number, count: number): number {
+  return now === failed ? (now + 1) % count : now;
 }
 
 /**

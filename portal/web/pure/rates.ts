@@ -14,8 +14,9 @@ export function keyOf({ site, name, endpoint }: Named): string {
   return `${site} ${name} ${endpoint}`;
 }
 
-export function counted(standings: readonly (Named & { answers: number })[], at_ms: number): Counted {
-  return { at_ms, answers: new Map(standings.map((one) => [keyOf(one), one.answers])) };
+/** Whose count is not told to who looks is not counted. */
+export function counted(standings: readonly (Named & { answers: number | null })[], at_ms: number): Counted {
+  return { at_ms, answers: new Map(standings.flatMap((one) => (one.answers === null ? [] : [[keyOf(one), one.answers]]))) };
 }
 
 /** Answers a second of those that were known before; who is counted from the start again has begun anew. Only what is more than nothing. */

@@ -12,20 +12,22 @@ export type Range = { from_ms: number; to_ms: number };
 export type Pair = { asset: string; left: string | null; right: string | null };
 /** A measurement, and the part of its media that a link holds fast, milliseconds. */
 export type Measured = { kind: 'comparisons' | 'inspections'; id: string; range: Range | null };
+/** A gate of a suite's case, from run to run, and the time that a link holds fast. */
+export type Trend = { suite: string; case: string; gate: string; range: Range | null };
 /** `of`: the asset whose quality is looked at. `chain`: whose measurements the platform shows, of a time `range` or of the last `span`. `search`: which assets the library shows, where not all. */
-export type Route = { view: View; asset: string | null; range?: Range; span?: Span; of?: string; chain?: string; pair?: Pair; measured?: Measured; search?: Search };
+export type Route = { view: View; asset: string | null; range?: Range; span?: Span; of?: string; chain?: string; pair?: Pair; measured?: Measured; trend?: Trend; search?: Search };
 
 const VIEWS: readonly View[] = ['library', 'live', 'chains', 'quality', 'platform', 'templates'];
 
 /**
  * Reads `#/live`, `#/library?q=WORDS`, `#/asset/ID`, `#/platform/FROM-TO/CHAIN`, `#/platform/1h/CHAIN`, `#/quality/ID`, `#/quality/comparisons/ID/FROM-TO`,
- * `#/chains/ASSET/JOB/JOB`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library.
+ * `#/quality/suites/SUITE/FROM-TO/CASE/GATE`, `#/chains/ASSET/JOB/JOB`, and `#ID`, as `flame ingest` prints it. What is unknown shows the library.
  */
 export function read(hash: string): Route {
   const text = hash.replace(/^#/, '');
   if (text !== '' && !text.startsWith('/')) return { view: 'library', asset: decoded(text) };
   const [path = '', ...behind] = text.slice(1).split('?');
-  const [first = '', second = '', third = '', fourth = ''] = path.split('/');
+  const [first = '', second = '', third = '', fourth = '', fifth = '', sixth = ''] = path.split('/');
   const search = searched(behind.join('?'));
   const looked = query(search) === '' ? {} : { search };
   if (first === 'asset' && second !== '') return { view: 'library', asset: decoded(second), ...looked };
@@ -36,6 +38,9 @@ export function read(hash: string): Route {
   if (view === 'chains') return { ...base, pair: { asset: decoded(second), left: decoded(third) || null, right: decoded(fourth) || null } };
   if (view === 'quality' && (second === 'comparisons' || second === 'inspections') && third !== '') {
     return { ...base, measured: { kind: second, id: decoded(third), range: range(fourth) } };
+  }
+  if (view === 'quality' && second === 'suites' && third !== '') {
+    return { ...base, trend: { suite: decoded(third), case: decoded(fifth), gate: decoded(sixth), range: range(fourth) } };
   }
   if (view === 'quality') return { ...base, of: decoded(second) };
   if (view !== 'platform') return base;
@@ -51,6 +56,7 @@ export function write(route: Route): string {
   if (route.asset !== null) return `#/asset/${encodeURIComponent(route.asset)}${behind}`;
   const parts = route.pair ? [route.pair.asset, route.pair.left ?? '', route.pair.right ?? '']
     : route.measured ? [route.measured.kind, route.measured.id, span(route.measured.range)]
+    : route.trend ? ['suites', route.trend.suite, span(route.trend.range), route.trend.case, route.trend.gate]
     : route.of !== undefined ? [route.of] : [route.range ? span(route.range) : route.span ?? '', route.chain ?? ''];
   // What is not said at the end is left out.
   const said_parts = parts.slice(0, parts.findLastIndex((part) => part !== '') + 1);

@@ -1,6 +1,7 @@
 // Runs of a suite over time: a row for each gate of each case, and how it went from run to run.
 
 import type { CaseResult, SuiteRun } from '../api/types';
+import type { Lines } from './answers';
 import { figure } from './words';
 
 /**
@@ -29,6 +30,14 @@ export function rows(runs: readonly SuiteRun[]): GateRow[] {
     const values = cells.map((one) => one?.measured ?? null);
     return { ...name, cells, change: change(values), points: points(values) };
   });
+}
+
+/** A gate from run to run as a line over the times at which the runs began; `runs` as the service lists them, newest first. */
+export function line(runs: readonly SuiteRun[], { case: name, gate, cells }: GateRow): Lines {
+  return {
+    times_s: [...runs].reverse().map(({ begun_at }) => Date.parse(begun_at) / 1000),
+    lines: [{ label: `${name}: ${gate}`, values: cells.map((cell) => cell?.measured ?? null) }],
+  };
 }
 
 /** A case without gates, because nothing could be said of it, still has a row. */

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { beside, renewal_ms } from '../pure/links';
+import type { Endpoint, Standing } from '../api/types';
+import { beside, doors, opened, renewal_ms, turned } from '../pure/links';
 import { merged } from '../pure/pages';
 import { counted, keyOf, rates } from '../pure/rates';
+import { standing } from '../pure/sites';
 import { surrogates } from '../pure/surrogates';
 import { perSecond } from '../pure/words';
 import { worst } from '../pure/worst';
@@ -12,6 +14,22 @@ describe('links of viewers', () => {
   const end_ms = Date.parse(link.expires_at);
   test('what lies beside the playlist keeps the token', () => {
     expect(beside(link, 'poster.jpg')).toBe('/~cdn.signed/;URISigningPackage=a.b-c/0198/poster.jpg');
+  });
+  test('a file is asked for through the door that is open now, whoever it was asked of before', () => {
+    const [origin, asset] = ['http://h:8080', '0198'];
+    const now = '/~streaming.main/;URISigningPackage=new/0198/index.m3u8';
+    const there = (rest: string) => `${origin}/~streaming.main/;URISigningPackage=new/${asset}/${rest}`;
+    expect(opened(`${origin}/~streaming/${asset}/index.m3u8`, now, origin)).toBe(there('index.m3u8'));
+    expect(opened(`${origin}${link.path}`, now, origin)).toBe(there('index.m3u8'));
+    expect(opened(`${origin}/~cdn.signed/;URISigningPackage=a.b-c/${asset}/v720/1.m4s?CMCD=a%2F0198%2Fb`, now, origin)).toBe(there('v720/1.m4s?CMCD=a%2F0198%2Fb'));
+    for (const other of [`${origin}/~cdn/0199/index.m3u8`, `http://elsewhere/~cdn/${asset}/index.m3u8`, `${origin}/portal/${asset}/a.js`]) expect(opened(other, now, origin)).toBe(other);
+  });
+  test('who does not answer is left once, by however many requests, and come back to after the others', () => {
+    expect(doors({ ...link, others: ['/b', '/c'] })).toEqual([link.path, '/b', '/c']);
+    expect(doors(link)).toEqual([link.path]);
+    expect([0, 0, 0].reduce((now, failed) => turned(now, failed, 2), 0)).toBe(1);
+    expect(turned(1, 1, 2)).toBe(0);
+    expect(turned(0, 0, 1)).toBe(0);
   });
   test('another one is asked for before it ends, also of a short one, and not where the next one would end with it', () => {
     const until = (ms: number) => ({ ...link, expires_at: new Date(end_ms + ms).toISOString() });
@@ -47,13 +65,14 @@ describe('a plot by keys', () => {
 });
 
 describe('answers a second', () => {
-  const one = (endpoint: string, answers: number) => ({ site: 'local', name: 'cdn.main', endpoint, answers });
+  const one = (endpoint: string, answers: number | null) => ({ site: 'local', name: 'cdn.main', endpoint, answers });
   test('of those that answered between two looks', () => {
     const before = counted([one('a', 10), one('b', 5), one('c', 90)], 1000);
     const now = counted([one('a', 14), one('b', 5), one('c', 3), one('new', 7)], 3000);
     expect([...rates(before, now)]).toEqual([[keyOf(one('a', 0)), 2]]);
     const [last, next] = [counted([one('a', 2 ** 32 - 1)], 0), counted([one('a', 2)], 1000)];
     expect([...rates(last, next).values()]).toEqual([3]);
+    expect(rates(counted([one('a', null)], 0), counted([one('a', null)], 1000)).size).toBe(0);
     expect(rates(null, now).size).toBe(0);
     expect(rates(now, now).size).toBe(0);
   });
@@ -86,4 +105,16 @@ test('of two lists nothing is shown that lies behind what is not loaded yet of t
   expect(days({ items: a, has_more: true }, { items: b, has_more: false })).toEqual([28, 27, 26, 24]);
   expect(days({ items: a, has_more: true }, { items: b, has_more: true })).toEqual([28, 27, 26, 24]);
   expect(days({ items: [], has_more: false }, { items: b, has_more: true })).toEqual([27, 12, 3]);
+});
+
+describe('an endpoint', () => {
+  const of = (state: Standing['state'], expires_in_ms?: number) => standing({
+    endpoint: 'e', standing: { state, latency_us: 4200 } as Standing, own: expires_in_ms === undefined ? null : { state: state === 'killed' ? 'killed' : 'connected', expires_in_ms } as Endpoint,
+  });
+  test('that is gone answers in no time, and it is said since when it is', () => {
+    expect(of('serving', 1000)).toBe('serving, answers in 4.2 ms');
+    expect([of('killed', 600_000), of('killed', 588_400), of('killed', 300_000), of('killed')]).toEqual(['gone: killed 0 s ago', 'gone: killed 12 s ago', 'gone: killed 5 min ago', 'gone: it was killed']);
+    expect(of('hung', 1000)).toBe('hung: it does not answer');
+    expect(standing({ endpoint: 'e', standing: null, own: { state: 'booted', expires_in_ms: 1 } as Endpoint })).toBe('booted');
+  });
 });

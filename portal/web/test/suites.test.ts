@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { CaseResult, SuiteRun, Verdict } from '../api/types';
-import { rows } from '../pure/suites';
+import { read, write } from '../pure/route';
+import { line, rows } from '../pure/suites';
 
 const gate = (name: string, measured: number | null, passed: boolean): Verdict => ({ gate: name, measured, passed });
 const of = (name: string, ...gates: ReturnType<typeof gate>[]): CaseResult => ({ case: name, outcome: gates.every(({ passed }) => passed) ? 'passed' : 'failed', time_s: 1, gates });
@@ -14,6 +15,15 @@ describe('suites', () => {
     ]);
     expect(all[0]!.cells.map((cell) => [cell?.text, cell?.isWell])).toEqual([['81', true], ['79.5 ✗', false]]);
     expect([all[0]!.points, all[1]!.points]).toEqual(['1.0,2.0 95.0,18.0', '']);
+  });
+
+  test('a gate is a line over the times of its runs, and a link leads to it', () => {
+    const at = (id: string, begun_at: string, measured: number) => ({ ...run(id, of('a', gate('g >= 1', measured, true))), begun_at });
+    const runs = [at('new', '2026-11-28T12:00:10Z', 3), at('old', '2026-11-28T12:00:00Z', 2)];
+    const begun_s = Date.parse('2026-11-28T12:00:00Z') / 1000;
+    expect(line(runs, rows(runs)[0]!)).toEqual({ times_s: [begun_s, begun_s + 10], lines: [{ label: 'a: g >= 1', values: [2, 3] }] });
+    const trend = { suite: 'a suite', case: 'a/b', gate: 'vmaf.p5 >= 80', range: { from_ms: 1, to_ms: 2 } };
+    for (const shown of [trend, { ...trend, range: null }]) expect(read(write({ view: 'quality', asset: null, trend: shown }))).toEqual({ view: 'quality', asset: null, trend: shown });
   });
 
   test('a case that was not measured says why, and what was never asked says nothing', () => {

@@ -15,7 +15,7 @@ import { Scores } from '../parts/scores';
 import { pictures } from '../parts/sprite';
 import { type Chapter, named } from '../pure/chapters';
 import { request } from '../pure/commands';
-import { type ViewerLink, beside } from '../pure/links';
+import { type ViewerLink, beside, doors } from '../pure/links';
 import { write } from '../pure/route';
 import type { Search } from '../pure/search';
 import type { Sprite } from '../pure/sprites';
@@ -38,7 +38,7 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
   const isKnown = value !== null;
   const made = value?.version?.name ?? null;
   const isProtected = value?.protected ?? false;
-  const { link, refused } = useViewerLink(isProtected ? id : null);
+  const { link, refused, again: anew } = useViewerLink(isProtected ? id : null);
   const opened = link && beside(link, 'thumbnails.vtt');
   const [sprites, setSprites] = useState<Sprite[]>([]);
   useEffect(() => {
@@ -85,7 +85,7 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
         {docked && <button type="button" onClick={onClose}>Close</button>}
       </div>
       {/* A new version is another presentation. */}
-      {asset.protected ? <Protected key={version?.name ?? 'source'} playlist={plain} link={link} refused={refused} pictures={sprites} chapters={chapters} />
+      {asset.protected ? <Protected key={version?.name ?? 'source'} playlist={plain} link={link} refused={refused} onShut={anew} pictures={sprites} chapters={chapters} />
         : seen.value !== null && <Player key={version?.name ?? 'source'} url={playlist} poster={poster(asset)} pictures={sprites} chapters={chapters} />}
       {!docked && <>
       {problem && <p class="notice" role="status">{problem}</p>}
@@ -141,23 +141,23 @@ export function AssetPage({ id, docked, search, onClose, onGone }: Shown) {
       <Equivalent flame={`asset show ${quoted(id)}`} curl={`{origin}${path}`} more={[
         { what: 'Rename', flame: `asset edit ${quoted(id)} --title=${quoted(asset.title || 'TITLE')}`, curl: request('PATCH', path, { title: asset.title }, matched(asset)) },
         { what: 'Delete', flame: `asset rm ${quoted(id)}`, curl: request('DELETE', path) },
-        asset.protected ? { what: 'A link that plays it', flame: `asset link ${quoted(id)}`, curl: request('POST', linksOf(id)) } : { what: 'Play', curl: `'${playlist}'` },
+        asset.protected ? { what: 'A link that plays it', flame: `asset link ${quoted(id)}`, curl: request('POST', linksOf(id)) } : { what: 'Play', flame: `quality watch ${quoted(id)}`, curl: `'${playlist}'` },
       ]} />
       </>}
     </section>
   );
 }
 
-type Locked = { playlist: string; link: ViewerLink | null; refused: string; pictures: Sprite[]; chapters: readonly Chapter[] };
+type Locked = { playlist: string; link: ViewerLink | null; refused: string; onShut: () => void; pictures: Sprite[]; chapters: readonly Chapter[] };
 
 /** What only viewers with a signed link play. Whoever may read it has one; where nobody signs them here one can be pasted. */
-function Protected({ playlist, link, refused, pictures, chapters }: Locked) {
+function Protected({ playlist, link, refused, onShut, pictures, chapters }: Locked) {
   const [typed, setTyped] = useState('');
   const [pasted, setPasted] = useState<string | null>(null);
   if (link) {
     return (
       <>
-        <Player url={`${location.origin}${link.path}`} poster={beside(link, 'poster.jpg')} pictures={pictures} chapters={chapters} />
+        <Player url={playlist} doors={doors(link)} onShut={onShut} poster={beside(link, 'poster.jpg')} pictures={pictures} chapters={chapters} />
         <p class="quiet">Protected: only viewers with a signed link play it. Yours ends {new Date(link.expires_at).toLocaleString()}.</p>
       </>
     );

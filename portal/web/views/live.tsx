@@ -67,7 +67,8 @@ export function Live() {
       </form></May>
       <Equivalent flame={`channel create ${operands(wanted)}`} curl={request('POST', '/~streaming/channels', { id: example, title: wanted })} more={[
         { what: 'List', flame: 'channel list', curl: '{origin}/~streaming/channels' },
-        ...all.slice(0, 1).flatMap(({ id }) => [
+        ...all.slice(0, 1).flatMap(({ id, state }) => [
+          ...(state === 'idle' ? [] : [{ what: 'Watch', flame: `quality watch ${location.origin}/~${way.value}/${id}/index.m3u8`, curl: `{origin}/~${way.value}/${id}/index.m3u8` }]),
           { what: 'New key', flame: `channel key ${id}`, curl: request('POST', `/~streaming/channels/${id}/key`) },
           { what: 'End', flame: `channel end ${id}`, curl: request('POST', `/~streaming/channels/${id}/end`) },
         ]),

@@ -13,7 +13,7 @@ import { Suites } from '../parts/suites';
 import { request } from '../pure/commands';
 import { identifier } from '../pure/identifier';
 import { merged } from '../pure/pages';
-import type { Measured as Link } from '../pure/route';
+import type { Measured as Link, Trend } from '../pure/route';
 import { ago, quoted } from '../pure/words';
 
 const REFRESH_MS = 1000;
@@ -23,8 +23,8 @@ const METRICS = ['psnr', 'ssim', 'ms_ssim', 'vif', 'vmaf', 'vmaf_neg', 'vmaf_4k'
 type Kind = 'comparisons' | 'inspections';
 type Measurement = { kind: 'comparisons'; job: ComparisonJob } | { kind: 'inspections'; job: InspectionJob };
 
-/** `of`: the asset that a link leads here from. `measured`: the measurement that a link shows, before all others. */
-export function Quality({ of, measured }: { of: string; measured: Link | null }) {
+/** `of`: the asset that a link leads here from. `measured`: the measurement that a link shows, before all others; `trend`: a gate of a suite. */
+export function Quality({ of, measured, trend }: { of: string; measured: Link | null; trend: Trend | null }) {
   const [problem, setProblem] = useState('');
   const comparisons = useList<ComparisonJob>('/~quality/comparisons', SHOWN, REFRESH_MS);
   const inspections = useList<InspectionJob>('/~quality/inspections', SHOWN, REFRESH_MS);
@@ -47,7 +47,7 @@ export function Quality({ of, measured }: { of: string; measured: Link | null })
         </section>
       )}
       <Ask of={of} begin={begin} />
-      <Suites />
+      <Suites trend={trend} />
       <section aria-labelledby="measurements-title">
         <h2 id="measurements-title">Measurements</h2>
         {(problem || trouble) && <p class="notice" role="status">{problem || trouble}</p>}

@@ -91,7 +91,7 @@ export function Templates() {
               <span class="quiet" role="status">{deployed}</span>
             </div>
             <Equivalent flame={`template deploy template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}${Object.entries(body.inputs).map(([name, value]) => ` --input=${quoted(`${name}=${value}`)}`).join('')} --wait`}
-              more={[{ what: 'Plan', flame: `template plan template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}`, curl: `${request('POST', '/~orchestrator/plans', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }, { what: 'By request', curl: `${request('POST', '/~orchestrator/deployments', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }]} />
+              more={[{ what: 'Look at it', flame: `template validate template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}` }, { what: 'Plan', flame: `template plan template.yaml${alerts.trim() === '' ? '' : ' --alerts alerts.yaml'}`, curl: `${request('POST', '/~orchestrator/plans', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }, { what: 'By request', curl: `${request('POST', '/~orchestrator/deployments', undefined, { 'content-type': 'application/json' })} -d @- <<'END'\n${JSON.stringify(body)}\nEND` }]} />
           </div>
         </div>
       </section>

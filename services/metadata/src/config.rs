@@ -62,7 +62,8 @@ pub enum Location {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PurgeConfig {
-    /// Names under which surrogates serve media: those of their fronts. None: nobody is told.
+    /// Names under which surrogates serve media: those of their fronts; `*`: all names that surrogates serve for the asset's tenant, also
+    /// those of templates. None: nobody is told.
     pub names: Vec<String>,
     /// They are told again after this time, when streaming believes the catalogue's last answer no more
     /// (`catalogue.media_fresh` there): meanwhile they may have fetched it anew.

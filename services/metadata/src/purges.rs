@@ -1,18 +1,19 @@
 //! Telling surrogates what is no longer there: they keep what never changes for a year, and nobody asks them about it.
 //!
 //! Noted with the deletion, in one transaction; told by name, through the router, until it is done. One surrogate tells the
-//! others; it says whom it did not reach, and whether it knows of all. Those ask by themselves when they can, but what they ask lies
+//! others; it says whom it did not reach, and whether it knows of all, also at sites whose router is not heard. Those ask by themselves when they can, but what they ask lies
 //! with those that were told, who may be gone by then: so it is told again until nobody is left out, or for [`REPEATS_MAX`] times.
 //! A repeat bears the same identifier, so whoever has done it does nothing, and holds it once. Attempts by which nobody was told do not count.
 //!
 //! A surrogate that does not answer makes each telling last for seconds. So many are told at a time, and repeats have places of their own:
 //! what nobody was told of yet never waits for them. A name that is served to nobody needs no telling.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use flame_api::Client;
-use flame_api::vcdn::{Purge, Purged};
+use flame_api::router::{Endpoint, EndpointState};
+use flame_api::vcdn::{self, Purge, Purged};
+use flame_api::{Client, ClientError};
 use flame_service_host::problem::chain;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -113,7 +114,7 @@ fn room(turn: Turn, under_way: &HashMap<i64, Turn>) -> usize {
 async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<()>) {
     let DuePurge { id, tenant, name, tag, .. } = &due;
     let purge = Purge { id: *id, name: name.clone(), tag: Some(tag.clone()), ..Purge::default() };
-    let noted = match client.for_tenant(tenant).purge(&purge).await {
+    let noted = match ask(&client.for_tenant(tenant), &purge).await {
         Ok(purged) => note(&store, &due, &purged).await,
         // No surrogate serves the name to this tenant.
         Err(error) if error.status() == Some(404) && !error.is_unknown_name() => {
@@ -128,6 +129,30 @@ async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<
         }
     };
     (due.seq, noted)
+}
+
+/// Asks a surrogate: the platform's; where there is none, one with another name that administrators alone register. Whoever answers is shown
+/// what this service is known by.
+async fn ask(client: &Client, purge: &Purge) -> Result<Purged, ClientError> {
+    let unknown = match client.purge(purge).await {
+        Err(error) if error.is_unknown_name() => error,
+        asked => return asked,
+    };
+    for api in apis(client.endpoints().await?.items) {
+        match client.purge_at(&api, purge).await {
+            // It has left meanwhile.
+            Err(error) if error.is_unknown_name() => {}
+            asked => return asked,
+        }
+    }
+    Err(unknown)
+}
+
+/// What the APIs of other surrogates are called, of the platform's own tenant and its instance `main`, each once.
+fn apis(endpoints: Vec<Endpoint>) -> BTreeSet<String> {
+    let is_own = |name: &str| vcdn::is_api(name) && name.split_once('.').is_some_and(|(_, rest)| rest == "main");
+    let connected = endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Connected);
+    connected.map(|endpoint| endpoint.name).filter(|name| is_own(name)).collect()
 }
 
 /// Notes what a surrogate has answered.
@@ -152,10 +177,15 @@ async fn note(store: &Store, due: &DuePurge, purged: &Purged) -> StoreResult<()>
 
 /// What became of a purge, where this is the time number `partly` (from 1) that some were told.
 fn outcome(purged: &Purged, partly: i64) -> Outcome {
-    let reason = match (purged.unreached.as_slice(), purged.all_known) {
-        ([], true) => return Outcome::Done,
-        ([], false) => "the router does not know all surrogates yet".to_owned(),
-        (unreached, _) => format!("not reached: {}", unreached.join(", ")),
+    let Purged { unreached, unheard_sites, all_known, .. } = purged;
+    let reason = match (unreached.as_slice(), unheard_sites.as_slice()) {
+        ([], []) if *all_known => return Outcome::Done,
+        ([], []) => "the router does not know all surrogates yet".to_owned(),
+        ([], sites) => format!("no router is heard of {}", sites.join(", ")),
+        (unreached, []) => format!("not reached: {}", unreached.join(", ")),
+        (unreached, sites) => {
+            format!("not reached: {}; no router is heard of {}", unreached.join(", "), sites.join(", "))
+        }
     };
     if partly < REPEATS_MAX { Outcome::Again(reason) } else { Outcome::GivenUp(reason) }
 }
@@ -174,10 +204,13 @@ mod tests {
             peers: Vec::new(),
             unreached: unreached.iter().map(|one| (*one).to_owned()).collect(),
             all_known,
+            unheard_sites: Vec::new(),
         };
         assert_eq!(outcome(&purged(&[], true), 1), Outcome::Done);
         assert_eq!(outcome(&purged(&[], true), REPEATS_MAX), Outcome::Done);
-        for left_out in [purged(&[], false), purged(&["192.0.2.7:7060"], true), purged(&["192.0.2.7:7060"], false)] {
+        let unheard = |purged: Purged| Purged { unheard_sites: vec!["edge".to_owned()], ..purged };
+        let left_out = [purged(&[], false), purged(&["192.0.2.7:7060"], true), purged(&["192.0.2.7:7060"], false)];
+        for left_out in left_out.into_iter().chain([unheard(purged(&[], false))]) {
             for partly in 1..REPEATS_MAX {
                 assert!(matches!(outcome(&left_out, partly), Outcome::Again(_)), "{partly}");
             }
@@ -185,9 +218,32 @@ mod tests {
         }
         let reason = "not reached: 192.0.2.7:7060".to_owned();
         assert_eq!(outcome(&purged(&["192.0.2.7:7060"], true), 1), Outcome::Again(reason));
+        let reason = "no router is heard of edge".to_owned();
+        assert_eq!(outcome(&unheard(purged(&[], false)), 1), Outcome::Again(reason));
         // A router forgets those of a site that it does not hear within an hour.
         let spent: Duration = (1..REPEATS_MAX).map(retry_after).sum();
         assert!(spent >= Duration::from_secs(3600) && spent <= Duration::from_secs(2 * 3600), "{spent:?}");
+    }
+
+    #[test]
+    fn where_there_is_no_vcdn_those_are_asked_whom_administrators_registered() {
+        let endpoint = |name: &str, state: &str| -> Endpoint {
+            let json = serde_json::json!({
+                "name": name, "endpoint": "e", "address": "127.0.0.1:1", "generation": 1, "expires_in_ms": 1, "state": state,
+                "router_time_unix_ms": 1,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let listed = [
+            ("vcdn-first.main", "connected"),
+            ("vcdn-first.main", "connected"),
+            ("vcdn-second.main", "booted"),
+            ("vcdn-third.city", "connected"),
+            ("vcdn-first.main.acme", "connected"),
+            ("edge.main", "connected"),
+        ];
+        let found = apis(listed.map(|(name, state)| endpoint(name, state)).into());
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["vcdn-first.main"]);
     }
 
     #[test]

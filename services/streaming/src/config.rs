@@ -3,6 +3,7 @@
 mod replicas;
 mod steering;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -142,6 +143,8 @@ pub struct LiveConfig {
     pub marks_max: usize,
     /// Segments of a track that the one document of its recording holds; more stay in their blocks.
     pub recording_inline_segments: usize,
+    /// Segments of an encrypted channel after which another key follows; without it one key opens all. Channels that are there keep what they have.
+    pub key_segments: Option<NonZeroU64>,
     /// Where several instances share the object store: one of them owns the channels, and another one does when nothing was heard of it for so
     /// long. Without it there is one instance.
     pub lease: Option<Span>,
@@ -155,6 +158,8 @@ pub struct DerivedConfig {
     pub segment_max: Bytes,
     /// Segments at a time.
     pub at_once: usize,
+    /// Memory for what was made, for those who ask for it next.
+    pub memory: Bytes,
 }
 
 /// How answers of the catalogue (the metadata service) are kept.
@@ -228,6 +233,7 @@ impl Default for LiveConfig {
             behind_segments: 4,
             marks_max: 1_000,
             recording_inline_segments: 4_096,
+            key_segments: None,
             lease: None,
         }
     }
@@ -237,7 +243,7 @@ impl Default for LiveConfig {
 
 impl Default for DerivedConfig {
     fn default() -> Self {
-        Self { segment_max: Bytes(64 << 20), at_once: 4 }
+        Self { segment_max: Bytes(64 << 20), at_once: 4, memory: Bytes(64 << 20) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What is made of a segment when somebody asks for it, and not stored: a transport stream, an I-frame, the end of a clip.
 //!
 //! The same bytes come out on every instance, so their tag follows from what they are made of. A segment is taken into memory
-//! whole; how large it may be and how many there are at a time is bounded.
+//! whole; how large it may be and how many there are at a time is bounded. What was made is kept for a while, in bounded memory: a
+//! thousand viewers of an encrypted channel who come without a surrogate cost one encryption of each part, and those who ask for the
+//! same at the same time wait for one making.
 
 use std::sync::Arc;
 
@@ -11,6 +13,10 @@ use flame_cmaf::encryption::{self, EncryptionError};
 use flame_cmaf::movie::SegmentPlan;
 use flame_cmaf::samples::{self, InitInfo, SamplesError};
 use flame_cmaf::ts::{self, TsError};
+use flame_service_host::metrics::Metrics;
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use prometheus::IntCounter;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,6 +31,8 @@ use crate::track::{Piece, Track};
 
 /// What makes other bytes of the same segment: it is part of their tag.
 const MAKER: &str = "flame derived 1";
+/// What a kept one takes besides its bytes: its names, and its place.
+const KEPT_BYTES: usize = 256;
 
 /// What is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,20 +90,39 @@ pub(crate) enum DeriveError {
     NoKeyframe,
 }
 
+/// What names it: its tag, and what the tag does not tell apart, since no URL has both: the init segment that it was made with, and the key, of
+/// which the tag has a short name only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Name {
+    tag: [u8; 32],
+    init: [u8; 32],
+    key: Option<[u8; 16]>,
+}
+
 /// Where it is made. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Workshop {
     store: MediaStore,
     segment_max_bytes: u64,
     places: Arc<Semaphore>,
+    kept: Cache<Name, Bytes>,
+    made: IntCounter,
 }
 
 // === impl Workshop ===
 
 impl Workshop {
-    pub(crate) fn new(store: MediaStore, config: &DerivedConfig) -> Self {
+    /// Nothing is made yet. Adds its counter to those of the host.
+    pub(crate) fn new(store: MediaStore, config: &DerivedConfig, host: &Metrics) -> Self {
         let places = Arc::new(Semaphore::new(config.at_once.max(1)));
-        Self { store, segment_max_bytes: config.segment_max.0, places }
+        let weight = |_: &Name, bytes: &Bytes| u32::try_from(bytes.len() + KEPT_BYTES).unwrap_or(u32::MAX);
+        // What is live is asked for by all at once, and then by nobody: how often something was asked for before says little.
+        let kept =
+            Cache::builder().max_capacity(config.memory.0).weigher(weight).eviction_policy(EvictionPolicy::lru());
+        let about = "Transport streams, I-frames, ends of clips, and sealed segments and parts that were made";
+        let made = IntCounter::new("derived_made_total", about).expect("the name is valid");
+        host.register(made.clone());
+        Self { store, segment_max_bytes: config.segment_max.0, places, kept: kept.build(), made }
     }
 
     /// Makes something of a segment of a stored track.
@@ -104,12 +131,16 @@ impl Workshop {
         track: &Track,
         (number, piece): (u64, Piece),
         order: Order,
-    ) -> Result<Derived, DeriveError> {
-        let whole = async |piece: Piece| self.store.bytes(&track.object_key, piece.within(0..piece.size_bytes)).await;
-        self.check(piece.size_bytes)?;
-        let place = self.place().await;
-        let (init, segment) = (whole(track.init).await?, whole(piece).await?);
-        self.make(place, (init, segment), (number, order), &piece.sha256).await
+    ) -> Result<Derived, Arc<DeriveError>> {
+        let name = order.named(number, (&piece.sha256, &track.init.sha256));
+        let making = async {
+            self.check(piece.size_bytes)?;
+            let place = self.place().await;
+            let init = self.store.bytes(&track.object_key, track.init.within(0..track.init.size_bytes)).await?;
+            let segment = self.store.bytes(&track.object_key, piece.within(0..piece.size_bytes)).await?;
+            self.make(place, (init, segment), (number, order)).await
+        };
+        self.once(name, making).await
     }
 
     /// Makes something of a segment, or an I-frame, of a file as it was uploaded; `identity` names which of them.
@@ -118,11 +149,15 @@ impl Workshop {
         (key, track): (&str, &UploadedTrack),
         (number, plan, identity): (u64, &SegmentPlan, &[u8; 32]),
         order: Order,
-    ) -> Result<Derived, DeriveError> {
-        self.check(plan.size_bytes)?;
-        let place = self.place().await;
-        let segment = source::bytes(&self.store, key, plan).await?;
-        self.make(place, (track.movie.init().clone(), segment), (number, order), identity).await
+    ) -> Result<Derived, Arc<DeriveError>> {
+        let name = order.named(number, (identity, &track.identity));
+        let making = async {
+            self.check(plan.size_bytes)?;
+            let place = self.place().await;
+            let segment = source::bytes(&self.store, key, plan).await?;
+            self.make(place, (track.movie.init().clone(), segment), (number, order)).await
+        };
+        self.once(name, making).await
     }
 
     /// Makes something of a segment of what is or was live.
@@ -131,15 +166,50 @@ impl Workshop {
         (init, segment): (&Octets, &Octets),
         number: u64,
         order: Order,
-    ) -> Result<Derived, DeriveError> {
-        let whole = async |octets: &Octets| match octets {
+    ) -> Result<Derived, Arc<DeriveError>> {
+        let name = order.named(number, (segment.sha256(), init.sha256()));
+        let making = async {
+            self.check(segment.size_bytes())?;
+            let place = self.place().await;
+            let (init, bytes) = (self.whole(init).await?, self.whole(segment).await?);
+            self.make(place, (init, bytes), (number, order)).await
+        };
+        self.once(name, making).await
+    }
+
+    /// A sealed part, which is small; that of the clear one has `identity`. It is encrypted by itself, with the vector of its segment, as
+    /// players open it.
+    pub(crate) async fn sealed_part(
+        &self,
+        (part, identity): (&Bytes, &[u8; 32]),
+        (number, at): (u64, u64),
+        seal: &Seal,
+    ) -> Derived {
+        let tag = named(identity, &format!("part {number}.{at} {}", seal.tag()));
+        // It is made with none.
+        let name = Name { tag, init: [0; 32], key: Some(seal.key.id) };
+        let making = async {
+            self.made.inc();
+            encryption::whole(&seal.key.secret, &encryption::sequence_iv(number), part.to_vec()).into()
+        };
+        Derived { bytes: self.kept.get_with(name, making).await, identity: tag }
+    }
+
+    /// What is called `name`: it is kept, somebody is making it, or it is made now. One who leaves while he makes it leaves it to the next.
+    async fn once(
+        &self,
+        name: Name,
+        making: impl Future<Output = Result<Bytes, DeriveError>>,
+    ) -> Result<Derived, Arc<DeriveError>> {
+        let bytes = self.kept.try_get_with(name, making).await?;
+        Ok(Derived { bytes, identity: name.tag })
+    }
+
+    async fn whole(&self, octets: &Octets) -> Result<Bytes, ReadError> {
+        match octets {
             Octets::Held(bytes, _) => Ok(bytes.clone()),
             Octets::Stored(key, size_bytes, _) => self.store.bytes(key, 0..*size_bytes).await,
-        };
-        self.check(segment.size_bytes())?;
-        let place = self.place().await;
-        let (init, bytes) = (whole(init).await?, whole(segment).await?);
-        self.make(place, (init, bytes), (number, order), segment.sha256()).await
+        }
     }
 
     fn check(&self, size_bytes: u64) -> Result<(), DeriveError> {
@@ -156,34 +226,26 @@ impl Workshop {
         place: OwnedSemaphorePermit,
         (init, segment): (Bytes, Bytes),
         (number, order): (u64, Order),
-        identity: &[u8; 32],
-    ) -> Result<Derived, DeriveError> {
+    ) -> Result<Bytes, DeriveError> {
+        self.made.inc();
         let limit = usize::try_from(self.segment_max_bytes).unwrap_or(usize::MAX);
-        let name = order.name(number);
         let made = tokio::task::spawn_blocking(move || {
             // Held to the end, also if nobody waits for it any more.
             let _place = place;
             made(&init, &segment, number, &order, limit)
         });
         let made = made.await;
-        let bytes = made.expect("a packager that panics is a fault of ours")?;
-        let mut digest = Sha256::new();
-        digest.update(MAKER);
-        digest.update(identity);
-        digest.update(name);
-        Ok(Derived { bytes: bytes.into(), identity: digest.finalize().into() })
+        Ok(made.expect("a packager that panics is a fault of ours")?.into())
     }
 }
 
-/// A sealed part, which is small; that of the clear one has `identity`. It is encrypted by itself, with the vector of its segment, as players
-/// open it.
-pub(crate) fn sealed_part(part: &Bytes, identity: &[u8; 32], (number, at): (u64, u64), seal: &Seal) -> Derived {
-    let bytes = encryption::whole(&seal.key.secret, &encryption::sequence_iv(number), part.to_vec());
+/// The tag of what is made of something with this identity.
+fn named(identity: &[u8; 32], product: &str) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(MAKER);
     digest.update(identity);
-    digest.update(format!("part {number}.{at} {}", seal.tag()));
-    Derived { bytes: bytes.into(), identity: digest.finalize().into() }
+    digest.update(product);
+    digest.finalize().into()
 }
 
 /// The init segment of a sealed track, with what names it; that of the clear one has `identity`.
@@ -193,11 +255,7 @@ pub(crate) fn sealed_init(init: &Bytes, identity: &[u8; 32], seal: &Seal) -> Res
         Encryption::Aes128 => init.clone(),
         Encryption::SampleAes => encryption::cbcs_init(init, &seal.key)?.into(),
     };
-    let mut digest = Sha256::new();
-    digest.update(MAKER);
-    digest.update(identity);
-    digest.update(format!("init {}", seal.tag()));
-    Ok(Derived { bytes, identity: digest.finalize().into() })
+    Ok(Derived { bytes, identity: named(identity, &format!("init {}", seal.tag())) })
 }
 
 fn made(init: &[u8], segment: &[u8], number: u64, order: &Order, limit: usize) -> Result<Vec<u8>, DeriveError> {
@@ -247,12 +305,16 @@ impl Product {
 // === impl Order ===
 
 impl Order {
-    /// What makes other bytes of the same segment, besides the packager.
-    fn name(&self, number: u64) -> String {
+    /// What is made of segment `number` with this identity, and this init segment.
+    fn named(&self, number: u64, (identity, init): (&[u8; 32], &[u8; 32])) -> Name {
         let product = self.product;
-        match &self.sealing {
-            None => format!("{number} {product:?}"),
-            Some(Sealing { seal, sequence }) => format!("{number} {product:?} {} {sequence}", seal.tag()),
-        }
+        // What makes other bytes of the same segment, besides the packager.
+        let (product, key) = match &self.sealing {
+            None => (format!("{number} {product:?}"), None),
+            Some(Sealing { seal, sequence }) => {
+                (format!("{number} {product:?} {} {sequence}", seal.tag()), Some(seal.key.id))
+            }
+        };
+        Name { tag: named(identity, &product), init: *init, key }
     }
 }

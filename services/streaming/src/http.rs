@@ -13,6 +13,7 @@ mod marks;
 mod media;
 mod multivariant;
 mod objects;
+mod opening;
 mod players;
 mod poster;
 mod protected;
@@ -93,6 +94,7 @@ pub(crate) fn private(state: State) -> OpenApiRouter {
         .routes(routes!(publications::send))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn_with_state(state.clone(), elsewhere::of_owner))
+        .layer(from_fn_with_state(state.clone(), opening::wait))
         .with_state(state.clone());
     // Any instance does the rest: it asks the catalogue and the store, not who owns the channels.
     let anybody = OpenApiRouter::new()
@@ -128,6 +130,7 @@ pub(crate) fn public(state: State) -> OpenApiRouter {
         .fold(OpenApiRouter::new(), OpenApiRouter::routes)
         .layer(from_fn_with_state(state.clone(), protected::admit))
         .layer(from_fn_with_state(state.clone(), elsewhere::stand_in))
+        .layer(from_fn_with_state(state.clone(), opening::wait))
         .layer(from_fn_with_state(state.clone(), players::overhear))
         .layer(any_origin())
         .with_state(state.clone());

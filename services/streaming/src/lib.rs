@@ -69,7 +69,8 @@ const NAME: &str = "streaming";
 /// How long leases of live channels may be.
 const LEASES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// Connects to the object store and the router, and serves.
+/// Connects to the object store and the router, and serves. A store that does not answer yet is waited for: until it has come, what lies in
+/// it is 503.
 ///
 /// # Errors
 /// [`StartError`]: the address is taken, the credentials are unusable, or no router is configured.
@@ -125,6 +126,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let live = Live::open(tenant, objects, catalogue.clone(), (config.live, figures, seals.clone()), peers).await;
     let live =
         live.map_err(|source| StartError::Open { service: NAME, what: "live channels", source: source.into() })?;
+    let taken_back = live.clone();
+    host.need("live channels", move || {
+        let unopened = taken_back.unopened();
+        Box::pin(std::future::ready(unopened.map_or(Ok(()), Err)))
+    });
     host.spawn("live", |stop| live.clone().until(stop));
     host.spawn("steering", |stop| steering.clone().until(stop));
     let state = http::State {
@@ -133,7 +139,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         recordings: Recordings::new(store.clone(), seals.clone(), config.indexes.0),
         sources: Sources::new(store.clone(), config.movies.0),
         texts: Texts::new(store.clone(), config.subtitles.0),
-        workshop: Workshop::new(store.clone(), &config.derived),
+        workshop: Workshop::new(store.clone(), &config.derived, host.metrics()),
         seals,
         live,
         steering,
@@ -185,20 +191,20 @@ fn admission(config: &Config) -> Result<Admission, Box<dyn Error + Send + Sync>>
     Ok(Admission { viewers: viewers.map(Arc::new), surrogates: surrogates.map(Arc::new) })
 }
 
-/// Where links are signed here, what signs them. Those that lead here are tried: what they would open is held to the same keys.
+/// Where links are signed here, what signs them. What they would open here is held to the keys of this service: links that lead nowhere
+/// else have to, and those that lead to a surrogate do not offer what they cannot.
 fn links(config: &Config, admission: &Admission) -> Result<Option<Links>, Box<dyn Error + Send + Sync>> {
     let name: Name = config.host.name.as_deref().unwrap_or(NAME).parse()?;
     let (Some(viewers), Some(verifier)) = (&config.viewers, &admission.viewers) else { return Ok(None) };
     let Some(wanted) = &viewers.links else { return Ok(None) };
     let links = Links::open(wanted, &name, viewers.origin.as_deref())?;
-    if wanted.through.is_none() {
-        let now_unix_s = unix_seconds();
-        let link = links.sign(Uuid::nil(), None, now_unix_s)?;
-        verifier.verify(link.below(), now_unix_s).map_err(|refused| {
-            format!(
-                "links of [viewers.links] open nothing here: {refused}; hold `signer` and `origin` against [viewers]"
-            )
-        })?;
+    let now_unix_s = unix_seconds();
+    let link = links.sign(Uuid::nil(), None, now_unix_s)?;
+    let Err(refused) = verifier.verify(link.below(), now_unix_s) else { return Ok(Some(links)) };
+    if links.lead_here() {
+        let reason = "links of [viewers.links] open nothing here";
+        return Err(format!("{reason}: {refused}; hold `signer` and `origin` against [viewers]").into());
     }
-    Ok(Some(links))
+    tracing::info!(%refused, "links of [viewers.links] open nothing here, and lead to surrogates alone");
+    Ok(Some(links.elsewhere()))
 }

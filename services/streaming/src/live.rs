@@ -6,7 +6,7 @@
 //! encoded or copied again.
 //!
 //! In reading order: [`window`] (what is there of a track; pure), `documents` (what is written), `track` and `channel`
-//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive` and `restoring` (to the object store and back), `lease`, `fence` and `succession` (instances of which one owns the channels and others are its spares), `forgetting` and `amounts` (what is not kept), `drift` and `clock` (encoders whose clocks run otherwise), `ending` and `recording` (what remains), `view` (a track at one
+//! (locks around them), `publishing` and `failover` (who sends), `behind` (tracks that stand still), `source` (what ingest fetches by itself), `ladder` (what transcode makes), `archive`, `restoring` and `opening` (to the object store and back, when it is there), `lease`, `fence` and `succession` (instances of which one owns the channels and others are its spares), `forgetting` and `amounts` (what is not kept), `drift` and `clock` (encoders whose clocks run otherwise), `ending` and `recording` (what remains), `view` (a track at one
 //! moment, live or not), `span` (clips), `manifest` (the MPD), `marks` (what is said of spans of time), and here the channels of this instance.
 
 mod amounts;
@@ -27,6 +27,7 @@ mod lease;
 mod limits;
 mod manifest;
 mod marks;
+mod opening;
 mod publishing;
 mod recording;
 mod restoring;
@@ -91,6 +92,8 @@ struct Parties {
     config: LiveConfig,
     figures: Figures,
     seals: Seals,
+    /// Why the channels are not taken back yet.
+    unopened: RwLock<Option<String>>,
     /// With whom the channels are shared, if with anybody.
     sharing: Option<Sharing>,
     reign: RwLock<Reign>,
@@ -171,6 +174,9 @@ pub(crate) enum LiveError {
     /// The object store failed.
     #[error("the object store failed")]
     Store(#[from] StoreError),
+    /// The object store takes connections, and does not answer.
+    #[error("the object store said nothing for {0:?}")]
+    StoreSilent(Duration),
     /// What was stored cannot be taken back.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -185,7 +191,8 @@ pub(crate) enum LiveError {
 // === impl Live ===
 
 impl Live {
-    /// Takes back the channels that have not ended; where `peers` share them, once this instance is their owner.
+    /// Takes back the channels that have not ended; where `peers` share them, once this instance is their owner, and where the object store
+    /// is away, once it is there.
     pub(crate) async fn open(
         tenant: String,
         store: Store,
@@ -204,6 +211,7 @@ impl Live {
             config,
             figures,
             seals,
+            unopened: RwLock::default(),
             sharing,
             reign: RwLock::new(reign),
             channels: RwLock::default(),
@@ -211,10 +219,7 @@ impl Live {
             tasks: TaskTracker::new(),
             stop,
         }));
-        match live.0.sharing {
-            Some(_) => live.try_conditions().await?,
-            None => live.restore_all().await?,
-        }
+        live.open_now().await?;
         Ok(live)
     }
 
@@ -225,7 +230,12 @@ impl Live {
             self.leave(stop).await;
             left.cancel();
         };
-        tokio::join!(self.hold_lease(&left), leaves);
+        let holds = async {
+            if self.0.stop.run_until_cancelled(self.open_at_last()).await.is_some() {
+                self.hold_lease(&left).await;
+            }
+        };
+        tokio::join!(holds, leaves);
     }
 
     async fn leave(&self, stop: CancellationToken) {
@@ -351,7 +361,7 @@ impl Live {
     /// What a channel goes out with; a key is made where it has none.
     async fn sealed(&self, id: Uuid, encryption: Option<Encryption>) -> Result<Option<Seal>, LiveError> {
         let Some(method) = encryption else { return Ok(None) };
-        Ok(Some(self.0.seals.sealed(&self.0.tenant, id, method).await?))
+        Ok(Some(self.0.seals.sealed((&self.0.tenant, id), method, self.0.config.key_segments).await?))
     }
 
     /// All channels of a tenant that have not ended, by their ids.

@@ -5,12 +5,17 @@
 //! cache can take the one for the other. A key is random, and the first instance that needs one makes it (a conditional write:
 //! others then read it). It lies beside the asset's media, under a name that no URL leads to, and goes with it.
 //!
+//! The key of a channel may change after so many segments. Then the stored one opens nothing and is never handed out: the key of each period is
+//! made of it, on any instance alike.
+//!
 //! A key is never logged, and leaves only by the route that hands it to viewers.
 
 mod wrapping;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use flame_api::metadata::Encryption;
 use flame_cmaf::encryption::{BLOCK_BYTES, ContentKey, covers, covers_in_ts};
 use flame_object_store::{IfExists, Store, StoreError};
@@ -21,15 +26,19 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::names::SealTag;
+use crate::names::{self, SealTag};
 use crate::presentation::Presentation;
 use crate::replicas::Owner;
 use crate::store::{MediaStore, ReadError};
 
 pub(crate) use wrapping::{Wrapping, WrappingError};
 
-/// The format of a stored key.
+/// The format of a stored key, and of one that others are made of: older releases do not take it for one to be used as it is.
 const VERSION: u32 = 1;
+const VERSION_OF_MANY: u32 = 2;
+/// What the keys of periods and their identifiers are made for, besides the stored key.
+const PERIOD_SECRET: &[u8] = b"flame key period 1 secret";
+const PERIOD_ID: &[u8] = b"flame key period 1 id";
 /// A stored key is far smaller.
 const DOCUMENT_MAX_BYTES: u64 = 4096;
 /// Keys that are remembered.
@@ -39,7 +48,17 @@ const KNOWN_MAX: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seal {
     pub(crate) method: Encryption,
+    /// What names it, and what it is, or what those of its periods are made of.
     pub(crate) key: ContentKey,
+    /// Segments after which another key follows.
+    pub(crate) every: Option<NonZeroU64>,
+}
+
+/// A key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Kept {
+    key: ContentKey,
+    every: Option<NonZeroU64>,
 }
 
 /// A key as it is stored.
@@ -52,6 +71,9 @@ struct Document {
     /// The key, wrapped or not.
     key: String,
     wrapped: bool,
+    /// Segments after which another key follows, of version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    segments: Option<NonZeroU64>,
 }
 
 /// Why there is no key.
@@ -97,12 +119,64 @@ pub(crate) struct Seals {
     store: MediaStore,
     objects: Store,
     wrapping: Option<Arc<Wrapping>>,
-    known: Cache<Uuid, Option<ContentKey>>,
+    known: Cache<Uuid, Option<Kept>>,
+}
+
+/// The key of a period.
+fn of_period(key: &ContentKey, period: u64) -> ContentKey {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, &key.secret);
+    let made = |purpose: &[u8]| {
+        let tag = hmac::sign(&secret, &[purpose, &key.id, &period.to_be_bytes()].concat());
+        let mut block = [0; BLOCK_BYTES];
+        block.copy_from_slice(&tag.as_ref()[..BLOCK_BYTES]);
+        block
+    };
+    ContentKey { secret: made(PERIOD_SECRET), id: made(PERIOD_ID), iv: key.iv }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn sealing(self, method: Encryption) -> Seal {
+        Seal { method, key: self.key, every: self.every }
+    }
+
+    /// What viewers get by this name, as playlists write it: the key, or that of a period, and never what those are made of. None of a period
+    /// that begins behind segment `newest`.
+    pub(crate) fn handed_out(&self, name: &str, newest: Option<u64>) -> Option<ContentKey> {
+        let (id, period) = match name.split_once('-') {
+            None => (name, None),
+            Some((id, digits)) => (id, Some(names::number(digits)?)),
+        };
+        if hex::encode(self.key.id) != id {
+            return None;
+        }
+        match (self.every, period) {
+            (None, None) => Some(self.key.clone()),
+            (Some(every), Some(period)) if newest.is_none_or(|newest| period <= newest / every) => {
+                Some(of_period(&self.key, period))
+            }
+            (Some(_), _) | (None, Some(_)) => None,
+        }
+    }
 }
 
 // === impl Seal ===
 
 impl Seal {
+    /// What segment `number` goes out with.
+    pub(crate) fn at(&self, number: u64) -> Self {
+        match self.every {
+            None => self.clone(),
+            Some(every) => Self { method: self.method, key: of_period(&self.key, number / every), every: None },
+        }
+    }
+
+    /// As [`Kept::handed_out`].
+    pub(crate) fn handed_out(&self, name: &str, newest: Option<u64>) -> Option<ContentKey> {
+        Kept { key: self.key.clone(), every: self.every }.handed_out(name, newest)
+    }
+
     /// What names the key and its use; 32 bits of a digest.
     pub(crate) fn tag(&self) -> SealTag {
         let method = match self.method {
@@ -162,26 +236,31 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
-        self.sealed(&presentation.tenant, asset, method).await.map(Some)
+        self.sealed((&presentation.tenant, asset), method, None).await.map(Some)
     }
 
     /// What an asset of `tenant` was sealed with in this way. A key that is gone is not made anew: what it closed stays closed.
     pub(crate) async fn existing(&self, tenant: &str, asset: Uuid, method: Encryption) -> Result<Seal, Arc<SealError>> {
-        let key = self.key_of(tenant, asset).await?.ok_or(SealError::Document { asset })?;
-        Ok(Seal { method, key })
+        let kept = self.key_of(tenant, asset).await?.ok_or(SealError::Document { asset })?;
+        Ok(kept.sealing(method))
     }
 
-    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none.
-    pub(crate) async fn sealed(&self, tenant: &str, asset: Uuid, method: Encryption) -> Result<Seal, Arc<SealError>> {
-        if let Some(key) = self.key_of(tenant, asset).await? {
-            return Ok(Seal { method, key });
+    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none, to change after so many segments.
+    pub(crate) async fn sealed(
+        &self,
+        (tenant, asset): (&str, Uuid),
+        method: Encryption,
+        every: Option<NonZeroU64>,
+    ) -> Result<Seal, Arc<SealError>> {
+        if let Some(kept) = self.key_of(tenant, asset).await? {
+            return Ok(kept.sealing(method));
         }
         let document = key_document(tenant, asset);
-        self.make(asset, &document).await?;
+        self.make(asset, &document, every).await?;
         // Not by way of what is known: a look that began before this write may still be under way there.
-        let key = self.read(asset, &document).await?.ok_or(SealError::Document { asset })?;
-        self.known.insert(asset, Some(key.clone())).await;
-        Ok(Seal { method, key })
+        let kept = self.read(asset, &document).await?.ok_or(SealError::Document { asset })?;
+        self.known.insert(asset, Some(kept.clone())).await;
+        Ok(kept.sealing(method))
     }
 
     /// The seal of this tag, if it is one of the asset's, whatever its setting is now: who plays goes on.
@@ -194,20 +273,16 @@ impl Seals {
         let key = self.key(asset, presentation).await?;
         let methods = [Encryption::Aes128, Encryption::SampleAes];
         Ok(key.and_then(|key| {
-            methods.map(|method| Seal { method, key: key.clone() }).into_iter().find(|seal| seal.tag() == tag)
+            methods.map(|method| key.clone().sealing(method)).into_iter().find(|seal| seal.tag() == tag)
         }))
     }
 
     /// The key of an asset, if it has one.
-    pub(crate) async fn key(
-        &self,
-        asset: Uuid,
-        presentation: &Presentation,
-    ) -> Result<Option<ContentKey>, Arc<SealError>> {
+    pub(crate) async fn key(&self, asset: Uuid, presentation: &Presentation) -> Result<Option<Kept>, Arc<SealError>> {
         self.key_of(&presentation.tenant, asset).await
     }
 
-    async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<ContentKey>, Arc<SealError>> {
+    async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<Kept>, Arc<SealError>> {
         let document = key_document(tenant, asset);
         let found = self.known.try_get_with(asset, self.read(asset, &document)).await;
         if matches!(found, Ok(None)) {
@@ -217,7 +292,7 @@ impl Seals {
         found
     }
 
-    async fn read(&self, asset: Uuid, document: &str) -> Result<Option<ContentKey>, SealError> {
+    async fn read(&self, asset: Uuid, document: &str) -> Result<Option<Kept>, SealError> {
         match self.store.get(document, DOCUMENT_MAX_BYTES).await {
             Ok(json) => self.opened(asset, &json).map(Some),
             Err(ReadError::Store(StoreError::NotFound { .. })) => self.none_yet(asset, document).await.map(|()| None),
@@ -236,10 +311,11 @@ impl Seals {
         if is_home { Ok(()) } else { Err(SealError::Elsewhere { asset }) }
     }
 
-    fn opened(&self, asset: Uuid, json: &[u8]) -> Result<ContentKey, SealError> {
+    fn opened(&self, asset: Uuid, json: &[u8]) -> Result<Kept, SealError> {
         let damaged = || SealError::Document { asset };
         let document: Document = serde_json::from_slice(json).map_err(|_| damaged())?;
-        if document.version != VERSION {
+        let version = if document.segments.is_some() { VERSION_OF_MANY } else { VERSION };
+        if document.version != version {
             return Err(damaged());
         }
         let block = |digits: &str| {
@@ -257,11 +333,11 @@ impl Seals {
         } else {
             block(&document.key)?
         };
-        Ok(ContentKey { secret, id, iv })
+        Ok(Kept { key: ContentKey { secret, id, iv }, every: document.segments })
     }
 
     /// Stores a new key, unless another instance was first.
-    async fn make(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
+    async fn make(&self, asset: Uuid, document: &str, every: Option<NonZeroU64>) -> Result<(), SealError> {
         let random = wrapping::random::<{ 3 * BLOCK_BYTES }>;
         let bytes = random().map_err(|source| SealError::Wrapping { asset, source })?;
         let (secret, rest) = bytes.split_at(BLOCK_BYTES);
@@ -271,8 +347,14 @@ impl Seals {
             None => secret.to_vec(),
         };
         let wrapped = self.wrapping.is_some();
-        let made =
-            Document { version: VERSION, key_id: hex::encode(id), iv: hex::encode(iv), key: hex::encode(key), wrapped };
+        let made = Document {
+            version: if every.is_some() { VERSION_OF_MANY } else { VERSION },
+            key_id: hex::encode(id),
+            iv: hex::encode(iv),
+            key: hex::encode(key),
+            wrapped,
+            segments: every,
+        };
         let json = serde_json::to_vec(&made).expect("strings and numbers make JSON");
         match self.objects.put_if(document, json.into(), "application/json", IfExists::Fail).await {
             Ok(_) => {
@@ -295,7 +377,7 @@ mod tests {
     use super::*;
 
     fn seal(method: Encryption) -> Seal {
-        Seal { method, key: ContentKey { secret: [1; 16], id: [0xab; 16], iv: [3; 16] } }
+        Seal { method, key: ContentKey { secret: [1; 16], id: [0xab; 16], iv: [3; 16] }, every: None }
     }
 
     #[test]
@@ -307,6 +389,36 @@ mod tests {
         other.key.id = [0xac; 16];
         assert_ne!(whole.tag(), other.tag());
         assert_eq!(whole.version("0123456789ab").len(), "0123456789ab-00000000".len());
+    }
+
+    #[test]
+    fn of_a_key_that_changes_each_period_has_its_own_and_nobody_gets_what_they_are_made_of() {
+        let one = seal(Encryption::Aes128);
+        let many = Seal { every: NonZeroU64::new(3), ..one.clone() };
+        assert_eq!((one.at(7), one.tag()), (one.clone(), many.tag()), "names stay as they are");
+        let keys: Vec<ContentKey> = (0..9).map(|number| many.at(number).key).collect();
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(*key, keys[number / 3 * 3]);
+            assert!(key.secret != one.key.secret && key.id != one.key.id);
+        }
+        assert!(keys[0] != keys[3] && keys[3] != keys[6] && keys[0].secret != keys[0].id);
+        let id = "ab".repeat(16);
+        assert_eq!(one.handed_out(&id, Some(0)), Some(one.key.clone()));
+        assert_eq!(many.handed_out(&format!("{id}-2"), Some(6)).as_ref(), Some(&keys[6]));
+        assert_eq!(many.handed_out(&format!("{id}-2"), None).as_ref(), Some(&keys[6]));
+        // What periods are made of, one that has not begun, another way to write it, another key.
+        let names = [
+            id.clone(),
+            format!("{id}-3"),
+            format!("{id}-02"),
+            format!("{id}-"),
+            format!("{id}-+2"),
+            "cd".repeat(16) + "-2",
+        ];
+        for name in names {
+            assert_eq!(many.handed_out(&name, Some(8)), None, "{name}");
+        }
+        assert_eq!(one.handed_out(&format!("{id}-0"), None), None);
     }
 
     #[test]

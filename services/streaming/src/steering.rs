@@ -6,7 +6,6 @@
 //! instance knows what it has seen itself; what it remembers of a session the session brings along (`RELOAD-URI`).
 
 mod figures;
-mod sessions;
 mod sites;
 #[cfg(test)]
 mod tests;
@@ -19,14 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use flame_api::Client;
-use flame_cmcd::Report;
+use flame_cmcd::{Report, Speaker, Voices};
 use flame_playlist::{DashSteering, MultivariantInput, Pathway, Steering as Tag};
 use flame_service_host::{Host, StartError};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::sessions::Sessions;
 pub(crate) use self::sites::Limits;
 use self::sites::{Sites, Viewer};
 use crate::config::{PathwayConfig, SteeringConfig};
@@ -49,7 +47,7 @@ struct Steered {
     clients: Vec<Client>,
     sites: RwLock<Sites>,
     /// Who of the players of each site told this instance how they fare.
-    told: Vec<Mutex<Sessions>>,
+    told: Vec<Mutex<Voices>>,
     began: Instant,
 }
 
@@ -91,7 +89,7 @@ pub(crate) struct Manifest {
     pathway_priority: Vec<String>,
 }
 
-fn lock(told: &Mutex<Sessions>) -> MutexGuard<'_, Sessions> {
+fn lock(told: &Mutex<Voices>) -> MutexGuard<'_, Voices> {
     // Nothing under the lock panics half-way.
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,7 +117,7 @@ impl Steering {
         };
         let clients = config.pathways.iter().map(client).collect::<Result<Vec<_>, StartError>>()?;
         let sites = RwLock::new(Sites::new(config.pathways.len(), config.limits()));
-        let told = config.pathways.iter().map(|_| Mutex::default()).collect();
+        let told = config.pathways.iter().map(|_| Mutex::new(Voices::new(config.sessions_of_an_address))).collect();
         Ok(Self(Some(Arc::new(Steered { config: config.clone(), clients, sites, told, began: Instant::now() }))))
     }
 
@@ -130,13 +128,13 @@ impl Steering {
     }
 
     /// A player says how it fares: from the site that it asks steering for, or else that it names itself. Of others nothing is learned. One
-    /// that names no session is whoever asks from `peer`.
-    pub(crate) fn hear(&self, report: &Report, pathway: Option<&str>, peer: Option<IpAddr>) {
+    /// that names no session is whoever speaks from `address`; of one address a few sessions count.
+    pub(crate) fn hear(&self, report: &Report, pathway: Option<&str>, address: Option<IpAddr>) {
         let Some(steered) = &self.0 else { return };
         let Some(told) = steered.site_of(report, pathway).and_then(|at| steered.told.get(at)) else { return };
         let (now_ms, window_ms) = (steered.now_ms(), steered.window_ms());
-        let session = (report.session.as_deref(), peer.filter(|_| report.session.is_none()));
-        lock(told).hear(now_ms, window_ms, session, report.complains());
+        let speaker = Speaker { session: report.session.as_deref(), address };
+        lock(told).hear(now_ms, window_ms, speaker, report.complains());
     }
 
     /// What a player is told that plays `asset`; nothing where nothing is steered.

@@ -37,6 +37,9 @@ pub struct Config {
     /// How jobs are run.
     #[serde(default)]
     pub jobs: JobConfig,
+    /// What was made before.
+    #[serde(default)]
+    pub reuse: ReuseConfig,
     /// How renditions are made in the path of requests.
     #[serde(default)]
     pub transrate: TransrateConfig,
@@ -45,6 +48,16 @@ pub struct Config {
     pub live: LiveConfig,
     /// Where sources come from and tracks go to.
     pub store: StoreConfig,
+}
+
+/// `[reuse]`: what was made before is taken again, and not made anew.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReuseConfig {
+    /// For how long after it was made, or taken last; `0s` takes nothing again.
+    pub keep: Span,
+    /// Outputs of each tenant that are remembered, tracks and sheets of thumbnails; of more, the oldest are forgotten.
+    pub outputs_max: u32,
 }
 
 /// `[transrate]`: renditions that are made when somebody asks for them, below `/derived`.
@@ -161,6 +174,7 @@ impl Config {
             media_program: None,
             watchers_max: default_watchers_max(),
             jobs: JobConfig::default(),
+            reuse: ReuseConfig::default(),
             transrate: TransrateConfig::default(),
             live: LiveConfig::default(),
             store,
@@ -186,6 +200,14 @@ fn default_scratch() -> PathBuf {
 
 fn default_watchers_max() -> usize {
     256
+}
+
+// === impl ReuseConfig ===
+
+impl Default for ReuseConfig {
+    fn default() -> Self {
+        Self { keep: Span(Duration::from_secs(90 * 24 * 3600)), outputs_max: 100_000 }
+    }
 }
 
 // === impl TransrateConfig ===

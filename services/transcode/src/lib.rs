@@ -4,7 +4,7 @@
 //! and the catalogue says why. The service touches no media itself: a `flame-media` child does, and may die of it.
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
-//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`stage`], [`limits`], [`version`]), then [`store`], which
+//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`reuse`], [`stage`], [`limits`], [`version`]), then [`store`], which
 //! keeps the jobs in a queue of [`flame_jobs`], [`transrate`], which makes renditions in the path of requests, [`live`], which makes those of live media, [`encoders`], which looks at
 //! this machine, `worker`, which carries them out, and `http`, which speaks.
 
@@ -17,6 +17,7 @@ pub mod limits;
 pub mod live;
 mod metrics;
 pub mod plan;
+pub mod reuse;
 pub mod stage;
 pub mod store;
 pub mod transrate;
@@ -89,6 +90,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         pool: Pool::new(patient),
         store: store.clone(),
         config: config.jobs,
+        reuses: !config.reuse.keep.0.is_zero() && config.reuse.outputs_max > 0,
         client,
         scratch,
     });

@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     media_seconds: Counter,
     encoding_seconds: Counter,
     stored_bytes: Counter,
+    reused: IntCounter,
 }
 
 /// The measurements of live ladders. Cheap to clone.
@@ -40,16 +41,23 @@ impl Metrics {
             media_seconds: counter("media_seconds_total", "Seconds of source that were encoded"),
             encoding_seconds: counter("encoding_seconds_total", "Seconds that encoding them took"),
             stored_bytes: counter("stored_bytes_total", "Bytes of tracks that were stored"),
+            reused: IntCounter::new("reused_total", "Tracks, and thumbnails, that were taken again and not made anew")
+                .expect(valid),
         };
         host.register(metrics.media_seconds.clone());
         host.register(metrics.encoding_seconds.clone());
         host.register(metrics.stored_bytes.clone());
+        host.register(metrics.reused.clone());
         metrics
     }
 
     pub(crate) fn encoded(&self, media: Duration, took: Duration) {
         self.media_seconds.inc_by(media.as_secs_f64());
         self.encoding_seconds.inc_by(took.as_secs_f64());
+    }
+
+    pub(crate) fn reused(&self, outputs: usize) {
+        self.reused.inc_by(u64::try_from(outputs).unwrap_or(0));
     }
 
     #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^52 bytes")]

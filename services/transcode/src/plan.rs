@@ -149,6 +149,7 @@ pub fn of(chain: &Chain, probe: &Probe, means: Means<'_>) -> Result<Plan, PlanEr
             frame_rate: video.and_then(frame_rate),
             duration_ms: probe.duration_ms,
             thumbnails: None,
+            agreed: None,
         },
         stages: Vec::new(),
         encoders: Vec::new(),

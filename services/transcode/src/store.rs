@@ -3,10 +3,13 @@
 //! Here is what is of conditioning only: what was asked for, how far the stages of the chain are, what was made. What is made is
 //! noted in the transaction that commits it; nothing about a job is kept in memory only.
 //!
+//! What was made before is noted beside them, by what it was made of, so that it is not made again.
+//!
 //! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`: what they made is in the
 //! catalogue, with how it was made.
 
 mod jobs;
+mod outputs;
 mod rows;
 mod work;
 
@@ -20,7 +23,7 @@ use sqlx::sqlite::SqliteConnection;
 pub use jobs::{Created, Filter};
 pub use work::Claimed;
 
-use crate::config::Config;
+use crate::config::{Config, ReuseConfig};
 use crate::stage::{Progress, Stage};
 
 /// The schema, in the order in which it grew; its numbers have no gaps.
@@ -39,6 +42,7 @@ static TABLE: Table = Table {
 pub struct Store {
     queue: Queue,
     queued_max: u32,
+    reuse: ReuseConfig,
 }
 
 // === impl Store ===
@@ -54,7 +58,7 @@ impl Store {
             bounds: config.jobs.bounds(),
         };
         let queue = Queue::open(opening, &MIGRATIONS, &TABLE, changes).await?;
-        Ok(Self { queue, queued_max: config.jobs.queued_max })
+        Ok(Self { queue, queued_max: config.jobs.queued_max, reuse: config.reuse })
     }
 
     /// Where each job stands.

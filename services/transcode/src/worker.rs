@@ -10,6 +10,7 @@ mod board;
 mod catalogue;
 mod closing;
 mod gates;
+mod reuse;
 mod tracks;
 
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) scratch: Scratch,
     pub(crate) config: JobConfig,
+    /// Whether what was made before is taken again.
+    pub(crate) reuses: bool,
     pub(crate) metrics: Metrics,
 }
 
@@ -65,5 +68,8 @@ pub(crate) async fn keep_queue(worker: Arc<Worker>, stop: CancellationToken) {
 async fn forget(worker: &Worker) {
     if let Err(error) = worker.store.queue().forget(worker.config.kept_max).await {
         tracing::error!(error = chain(&error), "old jobs cannot be forgotten");
+    }
+    if let Err(error) = worker.store.forget_old_outputs().await {
+        tracing::error!(error = chain(&error), "old outputs cannot be forgotten");
     }
 }

@@ -21,6 +21,8 @@ mod jobs;
 mod ladders;
 #[path = "all/queue.rs"]
 mod queue;
+#[path = "all/reuse.rs"]
+mod reuse;
 #[path = "all/schema.rs"]
 mod schema;
 #[path = "all/success.rs"]

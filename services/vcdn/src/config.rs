@@ -113,6 +113,8 @@ pub struct CacheConfig {
     pub assets_counted: usize,
     /// Sessions of players that are told apart.
     pub sessions_counted: usize,
+    /// Those that one address may speak for in four seconds, where sites are judged by what players report.
+    pub sessions_of_an_address: u32,
 }
 
 /// `[upstream]`
@@ -277,6 +279,7 @@ impl Default for CacheConfig {
             alone_after: Span(Duration::from_millis(LEASE_TTL_MS)),
             assets_counted: 10_000,
             sessions_counted: 100_000,
+            sessions_of_an_address: flame_cmcd::OF_AN_ADDRESS,
         }
     }
 }

@@ -194,7 +194,8 @@ impl Connection {
             Some(answer) => (answer, Duration::ZERO),
             None => {
                 let began = Instant::now();
-                let asked = Asked { is_head, target: text.to_owned(), headers: head::fields(&self.read[..length]) };
+                let (headers, peer) = (head::fields(&self.read[..length]), Some(self.peer.ip()));
+                let asked = Asked { is_head, target: text.to_owned(), headers, peer };
                 (self.front.answer(asked).await, began.elapsed())
             }
         };

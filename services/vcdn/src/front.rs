@@ -8,6 +8,7 @@ mod pass;
 mod serve;
 mod slices;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,7 +35,7 @@ use crate::passed::Passed;
 use crate::policy::{self, Part, Rules};
 use crate::prefetch::Order;
 use crate::purge::Purges;
-use crate::rules::cmcd::{Carried, Report};
+use crate::rules::cmcd::{Carried, Report, speaker};
 use crate::shelf::{Found, Shelf, count};
 use crate::stats;
 use crate::status::{CacheStatus, Forwarded};
@@ -106,6 +107,8 @@ pub(crate) struct Asked {
     /// Path and query.
     pub target: String,
     pub headers: HeaderMap,
+    /// Who asks: a viewer, or a router.
+    pub peer: Option<IpAddr>,
 }
 
 // === impl Asked ===
@@ -212,7 +215,7 @@ impl Front {
         }
         match self.admit(&asked.target) {
             Ok(target) => {
-                self.note(&target, Carried::of(&asked.target, &asked.headers));
+                self.note(&target, &asked);
                 self.admitted(Asked { target, ..asked }).await
             }
             Err(refused) => Answer::failure(refused, self.status(CacheStatus::refused())).await,
@@ -220,25 +223,26 @@ impl Front {
     }
 
     /// Adds what a player says of itself to the figures of the asset at `target`.
-    fn note(&self, target: &str, carried: Carried) {
-        if carried == Carried::Nothing {
-            return;
-        }
-        let counters = self.shelf.assets.of(target);
-        match carried {
-            Carried::Report(report) => self.shelf.sessions.note(stats::asset(target), &report, &counters.viewing),
-            Carried::Damaged | Carried::Nothing => counters.viewing.damaged(1),
+    fn note(&self, target: &str, asked: &Asked) {
+        match Carried::of(&asked.target, &asked.headers) {
+            Carried::Nothing => {}
+            Carried::Damaged => self.shelf.assets.of(target).viewing.damaged(1),
+            Carried::Report(report) => {
+                let address = speaker(&asked.headers, asked.peer);
+                let counters = self.shelf.assets.of(target);
+                self.shelf.sessions.note(stats::asset(target), &report, address, &counters.viewing);
+            }
         }
     }
 
     /// Adds a batch of events to the figures; how many there were.
-    pub(crate) fn note_events(&self, text: &str) -> usize {
+    pub(crate) fn note_events(&self, text: &str, address: Option<IpAddr>) -> usize {
         let (reports, damaged) = Report::parse_events(text, EVENTS_MAX);
         for report in &reports {
             // Events come to one address, whatever was watched: the report says what.
             let target = format!("/{}/", report.content.as_deref().unwrap_or_default());
             let counters = self.shelf.assets.of_said(&target);
-            self.shelf.sessions.note(stats::asset(&target), report, &counters.viewing);
+            self.shelf.sessions.note(stats::asset(&target), report, address, &counters.viewing);
         }
         if damaged > 0 {
             self.shelf.assets.of_said("/").viewing.damaged(damaged as u64);
@@ -395,7 +399,7 @@ impl Front {
             let failure = Failure::bad_request("the path is not one that can be asked for");
             return Answer::failure(failure, self.status(CacheStatus::refused())).await;
         };
-        self.admitted(Asked { is_head: false, target, headers: HeaderMap::new() }).await
+        self.admitted(Asked { is_head: false, target, headers: HeaderMap::new(), peer: None }).await
     }
 
     /// Who is asked for the first time has successors that are not kept yet.

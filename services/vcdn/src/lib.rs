@@ -50,7 +50,6 @@ use flame_naming::Name;
 use flame_service_host::{Host, HostConfig, Routes, StartError, Whereabouts};
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
-use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use config::FrontConfig;
@@ -88,6 +87,8 @@ pub(crate) struct Surrogate {
     pub shelves: Arc<Shelves>,
     pub purges: Arc<Purges>,
     pub peers: Peers,
+    /// Held by who asks others for a purge of which this one was told.
+    pub pulling: Arc<tokio::sync::Mutex<()>>,
     pub id: Arc<str>,
 }
 
@@ -157,9 +158,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let own =
         Whereabouts { advertise: config.host.advertise, bound: host.address(), router: config.host.router.clone() };
     let name = config.host.name.as_deref().unwrap_or(NAME);
-    let secure = host.transport_to(&peers::expected(name))?;
-    let peers = Peers::new(client, secure, name, own, config.host.token.clone(), config.cache.alone_after.0);
-    let surrogate = Surrogate { fronts: fronts.into(), shelves: Arc::new(shelves), purges, peers, id: id.into() };
+    let peers = Peers::new(client, host.transports(), name, own, config.host.token.clone(), config.cache.alone_after.0);
+    let (fronts, shelves, pulling) = (fronts.into(), Arc::new(shelves), Arc::default());
+    let surrogate = Surrogate { fronts, shelves, purges, peers, pulling, id: id.into() };
     // What others purged while this one was away; then, and not before, it answers. Where that cannot be known, what lies on disk is
     // asked for again before it is used, each object once, until it is.
     surrogate.shelves.values().for_each(|shelf| shelf.doubt());
@@ -204,7 +205,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (asking, every) = (surrogate.clone(), config.cache.purges_every.0);
     host.spawn("purges", move |stop| asking.keep_up(caught_up, every, stop));
     let fronts = Arc::clone(&surrogate.fronts);
-    let running = host.serve(Routes { private: http::routes(surrogate), public: OpenApiRouter::new() });
+    let (private, public) = http::routes(surrogate);
+    let running = host.serve(Routes { private, public });
     Ok(Running { running, addresses, fronts })
 }
 
@@ -240,7 +242,11 @@ fn open_shelves(config: &Config, tenants: &[String]) -> io::Result<(Arc<Purges>,
         let quota = config.quota(tenant);
         let folder = config.cache.folder.as_ref().map(|folder| folder.join(tenant));
         let disk = folder.map(|folder| Disk::open(&folder, quota.disk.0)).transpose()?;
-        let counted = Counted { assets: config.cache.assets_counted, sessions: config.cache.sessions_counted };
+        let counted = Counted {
+            assets: config.cache.assets_counted,
+            sessions: config.cache.sessions_counted,
+            of_an_address: config.cache.sessions_of_an_address,
+        };
         let shelf = Arc::new(Shelf::new(quota.memory.0, disk, config.cache.filling.0, counted)?);
         shelf.replay(&purges);
         shelves.insert(tenant.clone(), shelf);

@@ -1,7 +1,12 @@
 //! The other surrogates: they are told of purges, and asked for those that this one has missed.
 //!
-//! Who they are is what the router lists behind the surrogates' own name. One that cannot be told asks: when it starts, and from
-//! time to time while it runs, for the way between two may be cut without either of them stopping.
+//! Who they are is what the router lists behind the names of surrogates' own APIs: the platform's, and those that templates have started,
+//! whatever names they serve. One that cannot be told asks: when it starts, and from time to time while it runs, for the way between two
+//! may be cut without either of them stopping.
+//!
+//! What this one is known by is shown only to those behind names that administrators alone register: the platform's, and those of the own
+//! tenant's instance `main`. Anybody who may deploy may stand behind others. Those are told that there is a purge, by its number and without a
+//! credential, and ask the platform's for it with what they are known by themselves.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -11,20 +16,26 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderValue, StatusCode, header};
 use flame_api::Client;
 use flame_api::client::Transport;
-use flame_api::vcdn::PurgeEntry;
+use flame_api::peers::PeerState;
+use flame_api::router::Endpoint;
+use flame_api::vcdn::{self, PurgeEntry};
 use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
-use flame_service_host::Whereabouts;
+use flame_naming::name::{DEFAULT_INSTANCE, DEFAULT_TENANT};
+use flame_service_host::{Transports, Whereabouts};
 use futures_util::future::join_all;
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::Surrogate;
-use crate::purge::{self, PurgeError};
+use crate::purge::{self, Cover, PurgeError};
 
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time for one to ask for a purge and to do it.
+const PULLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// After this time those who did not tell their purges at the start are asked again; after twice that the next time, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -42,10 +53,18 @@ pub(crate) enum CaughtUp {
 
 /// Who else is there, by the router.
 struct Around {
-    /// Where, and whether they speak TLS.
-    others: Vec<(SocketAddr, bool)>,
+    others: BTreeSet<Other>,
     /// It lists this one, and runs, for so long that all who live have told it of themselves.
     is_complete: bool,
+}
+
+/// Another surrogate.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Other {
+    address: SocketAddr,
+    tls: bool,
+    /// What its own API is called.
+    api: Name,
 }
 
 /// Who was told of a purge.
@@ -57,6 +76,8 @@ pub(crate) struct Told {
     pub(crate) unreached: Vec<String>,
     /// Whether there are certainly no others.
     pub(crate) all_known: bool,
+    /// Sites of which nobody knows who stands there.
+    pub(crate) unheard_sites: Vec<String>,
 }
 
 /// Finds and asks the other surrogates.
@@ -65,8 +86,11 @@ pub(crate) struct Peers {
     client: Client,
     plain: reqwest::Client,
     /// To those that speak TLS, if this one does.
-    secure: Option<Transport>,
+    transports: Transports,
+    /// What its own API is called.
     name: String,
+    /// Whose surrogate this is.
+    tenant: String,
     own: Whereabouts,
     token: Option<String>,
     /// How long a router has to list this one until it is believed that there is no other.
@@ -85,9 +109,13 @@ struct Log {
     entries: Vec<PurgeEntry>,
 }
 
-/// What stands in the certificate of a surrogate whose own API is called `name`.
-pub(crate) fn expected(name: &str) -> String {
-    name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| dns_of_name(&name))
+// === impl Told ===
+
+impl Told {
+    /// Whether all others were asked, and none of them serves the name.
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.all_known && self.done.is_empty() && self.unreached.is_empty()
+    }
 }
 
 // === impl Peers ===
@@ -95,18 +123,23 @@ pub(crate) fn expected(name: &str) -> String {
 impl Peers {
     pub(crate) fn new(
         client: Client,
-        secure: Option<Transport>,
+        transports: Transports,
         name: &str,
         own: Whereabouts,
         token: Option<String>,
         alone_after: Duration,
     ) -> Self {
-        let name = name.parse::<Name>().map_or_else(|_| name.to_owned(), |name| name.to_string());
+        let (name, tenant) = match name.parse::<Name>() {
+            Ok(parsed) => (parsed.to_string(), parsed.tenant().to_string()),
+            // Nobody is registered by it.
+            Err(_) => (name.to_owned(), DEFAULT_TENANT.to_owned()),
+        };
         Self {
             client: client.with_deadline(PATIENCE),
             plain: reqwest::Client::new(),
-            secure,
+            transports,
             name,
+            tenant,
             own,
             token,
             alone_after,
@@ -129,52 +162,92 @@ impl Peers {
         let up = up_ms.map_or(Duration::MAX, Duration::from_millis);
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
-        let (own, others): (Vec<_>, Vec<_>) = listed
-            .into_iter()
-            .filter(|endpoint| endpoint.name == self.name)
-            .partition(|endpoint| Some(endpoint.address) == own);
-        let is_complete = was_listed(&mut self.listed(), !own.is_empty(), (Instant::now(), up), self.alone_after);
-        let others: BTreeSet<_> = others.into_iter().map(|endpoint| (endpoint.address, endpoint.tls)).collect();
-        Some(Around { others: others.into_iter().collect(), is_complete })
+        let (mut others, mut is_listed) = (BTreeSet::new(), false);
+        let is_surrogate = |endpoint: &Endpoint| vcdn::is_api(&endpoint.name) || endpoint.name == self.name;
+        for endpoint in listed.into_iter().filter(is_surrogate) {
+            let Ok(api) = endpoint.name.parse::<Name>() else { continue };
+            if Some(endpoint.address) == own {
+                is_listed = true;
+            } else {
+                others.insert(Other { address: endpoint.address, tls: endpoint.tls, api });
+            }
+        }
+        let is_complete = was_listed(&mut self.listed(), is_listed, (Instant::now(), up), self.alone_after);
+        Some(Around { others, is_complete })
     }
 
     fn listed(&self) -> MutexGuard<'_, Option<Instant>> {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells all others of a purge.
-    pub(crate) async fn tell(&self, entry: &PurgeEntry) -> Told {
+    /// Sites whose router the own one does not hear now: it may never have heard who stands there, and does not hear who comes. `None`
+    /// where it does not say.
+    async fn unheard_sites(&self) -> Option<Vec<String>> {
+        match self.client.peers().await {
+            Ok(page) => {
+                let unheard = page.items.into_iter().filter(|peer| peer.state != PeerState::Connected);
+                Some(unheard.map(|peer| peer.site).collect())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the router does not say which other sites it hears");
+                None
+            }
+        }
+    }
+
+    /// Tells all others of a purge of what is `tenant`'s, which this one has noted.
+    pub(crate) async fn tell(&self, entry: &PurgeEntry, tenant: &str) -> Told {
+        // Before the list: a site that is heard in between is in it, and counts as not heard; never the other way round.
+        let unheard = self.unheard_sites().await;
         let around = self.around().await;
-        // A router that does not answer, or has just started, does not name those who still serve what is purged here.
-        let all_known = around.as_ref().is_some_and(|around| around.is_complete);
+        // A router that does not answer, has just started, or does not hear another, does not name those who still serve what is purged here.
+        let all_known =
+            around.as_ref().is_some_and(|around| around.is_complete) && unheard.as_ref().is_some_and(Vec::is_empty);
+        let unheard_sites = unheard.unwrap_or_default();
         let others = around.map(|around| around.others).unwrap_or_default();
-        let told = others.into_iter().map(|(address, tls)| async move {
-            let request = self.request(Method::PUT, address, tls, &format!("purges/{}", entry.id));
-            let answer = request.json(entry).send().await;
-            (address.to_string(), answer.and_then(reqwest::Response::error_for_status))
+        // What is one tenant's is not told to another's.
+        let others = others.into_iter().filter(|other| [DEFAULT_TENANT, tenant].contains(&other.api.tenant().as_str()));
+        let (believed, hinted): (Vec<_>, Vec<_>) = others.partition(|other| is_believed(&other.api, &self.tenant));
+        let told = believed.into_iter().map(|other| async move {
+            let request = self.known(Method::PUT, &other, &format!("purges/{}", entry.id)).timeout(PATIENCE);
+            (other.address, request.json(entry).send().await)
         });
+        let mut answers = join_all(told).await;
+        // Now there is somebody who knows it, whom they can ask.
+        let told = hinted.into_iter().map(|other| async move {
+            let request =
+                self.request(Method::POST, &other, &format!("purges/{}/pulls", entry.id)).timeout(PULLED_WITHIN);
+            (other.address, request.send().await)
+        });
+        answers.extend(join_all(told).await);
         let (mut done, mut unreached) = (Vec::new(), Vec::new());
-        for (address, answer) in join_all(told).await {
-            match answer {
-                Ok(_) => done.push(address),
-                Err(error) => {
+        for (address, answer) in answers {
+            match answer.map(|answer| (is_not_served(&answer), answer.error_for_status())) {
+                Ok((true, _)) => {}
+                Ok((false, Ok(_))) => done.push(address.to_string()),
+                Ok((false, Err(error))) | Err(error) => {
                     tracing::warn!(%address, %error, "a surrogate was not told of a purge");
-                    unreached.push(address);
+                    unreached.push(address.to_string());
                 }
             }
         }
-        Told { done, unreached, all_known }
+        Told { done, unreached, all_known, unheard_sites }
     }
 
     /// The logs of the others that have changed since they were done, and whether those are all.
     async fn logs(&self) -> (Vec<Log>, CaughtUp) {
-        let Some(Around { others, is_complete }) = self.around().await else { return (Vec::new(), CaughtUp::InPart) };
+        let Some(Around { mut others, is_complete }) = self.around().await else {
+            return (Vec::new(), CaughtUp::InPart);
+        };
+        others.retain(|other| is_believed(&other.api, &self.tenant));
         if others.is_empty() {
             return (Vec::new(), if is_complete { CaughtUp::Wholly } else { CaughtUp::Alone });
         }
-        let asked = others.into_iter().map(|(address, tls)| async move {
-            let log = self.log(address, tls).await;
-            log.inspect_err(|error| tracing::warn!(%address, %error, "a surrogate did not tell its purges"))
+        let asked = others.into_iter().map(|other| async move {
+            let log = self.log(&other).await;
+            log.inspect_err(
+                |error| tracing::warn!(address = %other.address, %error, "a surrogate did not tell its purges"),
+            )
         });
         let answers = join_all(asked).await;
         let are_all = answers.iter().all(Result::is_ok);
@@ -189,9 +262,9 @@ impl Peers {
     }
 
     /// All of another's log, for its clock is its own; nothing if it is as it was.
-    async fn log(&self, address: SocketAddr, tls: bool) -> Result<Option<Log>, reqwest::Error> {
-        let mut request = self.request(Method::GET, address, tls, "purges");
-        if let Some(etag) = self.done().get(&address) {
+    async fn log(&self, other: &Other) -> Result<Option<Log>, reqwest::Error> {
+        let mut request = self.known(Method::GET, other, "purges").timeout(PATIENCE);
+        if let Some(etag) = self.done().get(&other.address) {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let answer = request.send().await?.error_for_status()?;
@@ -199,24 +272,50 @@ impl Peers {
             return Ok(None);
         }
         let etag = answer.headers().get(header::ETAG).cloned();
-        Ok(Some(Log { address, etag, entries: answer.json().await? }))
+        Ok(Some(Log { address: other.address, etag, entries: answer.json().await? }))
     }
 
     fn done(&self) -> MutexGuard<'_, HashMap<SocketAddr, HeaderValue>> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request to another surrogate: who speaks TLS has to have the surrogates' name in its certificate.
-    fn request(&self, method: Method, address: SocketAddr, tls: bool, path: &str) -> reqwest::RequestBuilder {
-        let secure = self.secure.as_ref().filter(|_| tls).map(Transport::http);
-        let scheme = if tls { "https" } else { "http" };
-        let http = secure.unwrap_or_else(|| self.plain.clone());
-        let request = http.request(method, format!("{scheme}://{address}/{path}")).timeout(PATIENCE);
+    /// A request to another surrogate: who speaks TLS has to have the name of its API in its certificate.
+    fn request(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
+        let Other { address, tls, api } = other;
+        let secure = tls.then(|| self.transports.to(&dns_of_name(api)));
+        let secure = secure.and_then(|found| {
+            found.inspect_err(|error| tracing::warn!(%address, %error, "there is no way to a surrogate")).ok().flatten()
+        });
+        let scheme = if *tls { "https" } else { "http" };
+        // Without a certificate of its own it believes nobody who shows one.
+        let http = secure.as_ref().map_or_else(|| self.plain.clone(), Transport::http);
+        http.request(method, format!("{scheme}://{address}/{path}"))
+    }
+
+    /// A request to one that is believed, with what this one is known by. Where the other one speaks TLS, and this one has no certificate (those
+    /// of templates have none), it goes by the router, which finds it or another one of its name.
+    fn known(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
+        if other.tls && matches!(self.transports.to(&dns_of_name(&other.api)), Ok(None)) {
+            return self.client.request(method, &other.api.to_string(), path);
+        }
+        let request = self.request(method, other, path);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         }
     }
+}
+
+/// Whether a surrogate of `tenant` shows what it is known by to the one whose API is called so, and believes its purges: only
+/// administrators register there.
+fn is_believed(api: &Name, tenant: &str) -> bool {
+    api.instance().as_str() == DEFAULT_INSTANCE && [DEFAULT_TENANT, tenant].contains(&api.tenant().as_str())
+}
+
+/// Whether a surrogate says that it serves no such name.
+fn is_not_served(answer: &reqwest::Response) -> bool {
+    let kind = answer.headers().get(header::CONTENT_TYPE);
+    answer.status() == StatusCode::NOT_FOUND && kind.is_some_and(|kind| kind == "application/problem+json")
 }
 
 /// Whether the router has listed this one for at least `needed`, as of `now`, and is `up` for as long: `since` is when it began to list
@@ -296,6 +395,26 @@ impl Surrogate {
         }
     }
 
+    /// Whether a purge is about a name that is served here, or about all of a tenant.
+    pub(crate) fn serves(&self, cover: &Cover) -> bool {
+        cover.is_of_all_names() || self.fronts.iter().any(|front| front.key_prefix() == cover.under())
+    }
+
+    /// What the purge of that number covers, after this one has asked those that it believes for it where it is not known. Who tells of it
+    /// shows nothing: it is a question, and nothing more.
+    pub(crate) async fn pull(&self, id: Uuid) -> Option<Cover> {
+        if let Some(cover) = self.purges.cover_of(id) {
+            return Some(cover);
+        }
+        // One at a time: who waits mostly finds that the one before has brought it.
+        let _turn = self.pulling.lock().await;
+        if let Some(cover) = self.purges.cover_of(id) {
+            return Some(cover);
+        }
+        self.catch_up().await;
+        self.purges.cover_of(id)
+    }
+
     /// Notes and does a purge: how many objects it dropped. One that is known is not done again.
     pub(crate) async fn purge(&self, entry: PurgeEntry) -> Result<u64, PurgeError> {
         let surrogate = self.clone();
@@ -330,6 +449,14 @@ mod tests {
         assert_eq!(looks, [false, false, false, true, false, false, false, true, false, false, true]);
         let now = (begin, Duration::ZERO);
         assert!(was_listed(&mut None, false, now, Duration::ZERO), "whoever asks for no proof gets none");
+    }
+
+    #[test]
+    fn only_who_stands_where_administrators_register_is_shown_a_token() {
+        let believed = |api: &str, tenant: &str| is_believed(&api.parse().unwrap(), tenant);
+        assert!(believed("vcdn", "default") && believed("vcdn-first", "default") && believed("vcdn", "acme"));
+        assert!(believed("vcdn.main.acme", "acme") && !believed("vcdn.main.acme", "default"));
+        assert!(!believed("vcdn-first.city", "default") && !believed("vcdn-first.city.acme", "acme"));
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub(crate) struct Sliced {
 pub(crate) struct Counted {
     pub assets: usize,
     pub sessions: usize,
+    /// Sessions that one address may speak for at a time.
+    pub of_an_address: u32,
 }
 
 /// What asking for a key comes to.
@@ -119,7 +121,7 @@ impl Shelf {
             running: AtomicUsize::new(0),
             doubted_before: AtomicU64::new(0),
             assets: Assets::new(counted.assets),
-            sessions: Sessions::new(counted.sessions),
+            sessions: Sessions::new(counted.sessions, counted.of_an_address),
         })
     }
 

@@ -1,16 +1,21 @@
 //! How viewers fare, by asset: what their players report (CMCD), added up. Bounded: sessions are remembered up to a number, and
-//! assets share the bound of all counters.
+//! assets share the bound of all counters. Apart from assets it is counted whose word weighs how much, which is what sites are judged by.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use flame_api::vcdn::Viewing;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
-use crate::rules::cmcd::Report;
+use crate::rules::cmcd::{Report, Speaker, Voices};
 use crate::shelf::count;
+
+/// A session counts once in so long.
+const WINDOW_MS: u64 = 4_000;
 
 /// What the players of one asset report.
 #[derive(Debug, Default)]
@@ -37,17 +42,37 @@ struct Mean {
 
 /// Sessions that are remembered: one that is forgotten and comes back counts as another.
 #[derive(Debug)]
-pub(crate) struct Sessions(Cache<u64, Arc<AtomicBool>, UnitWeighter>);
+pub(crate) struct Sessions {
+    known: Cache<u64, Arc<AtomicBool>, UnitWeighter>,
+    voices: Mutex<Voices>,
+    began: Instant,
+}
 
 // === impl Sessions ===
 
 impl Sessions {
-    pub(crate) fn new(max: usize) -> Self {
-        Self(Cache::new(max))
+    /// So many are remembered, and of one address so many are heard at a time.
+    pub(crate) fn new(max: usize, of_an_address: u32) -> Self {
+        let voices = Mutex::new(Voices::new(of_an_address));
+        Self { known: Cache::new(max), voices, began: Instant::now() }
     }
 
-    /// Adds a report on `asset` to `counters`.
-    pub(crate) fn note(&self, asset: &str, report: &Report, counters: &ViewingCounters) {
+    /// Sessions that were heard, and those of them that complained.
+    pub(crate) fn voices(&self) -> (u64, u64) {
+        self.voices.lock().unwrap_or_else(PoisonError::into_inner).counted()
+    }
+
+    fn hear(&self, report: &Report, address: Option<IpAddr>) {
+        let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let speaker = Speaker { session: report.session.as_deref(), address };
+        // Nothing under the lock panics half-way.
+        let mut voices = self.voices.lock().unwrap_or_else(PoisonError::into_inner);
+        voices.hear(now_ms, WINDOW_MS, speaker, report.complains());
+    }
+
+    /// Adds a report on `asset` to `counters`, that somebody at `address` makes.
+    pub(crate) fn note(&self, asset: &str, report: &Report, address: Option<IpAddr>, counters: &ViewingCounters) {
+        self.hear(report, address);
         count(&counters.reports, 1);
         count(&counters.starvations, report.is_starved.into());
         count(&counters.rebuffering, report.is_rebuffering.into());
@@ -60,10 +85,10 @@ impl Sessions {
         let mut hasher = DefaultHasher::new();
         (asset, session).hash(&mut hasher);
         let key = hasher.finish();
-        let was_starved = self.0.get(&key).unwrap_or_else(|| {
+        let was_starved = self.known.get(&key).unwrap_or_else(|| {
             count(&counters.sessions, 1);
             let fresh = Arc::new(AtomicBool::new(false));
-            self.0.insert(key, Arc::clone(&fresh));
+            self.known.insert(key, Arc::clone(&fresh));
             fresh
         });
         if (report.is_starved || report.is_rebuffering) && !was_starved.swap(true, Ordering::Relaxed) {

@@ -3,6 +3,7 @@
 //! A playlist is a stranger's: of each only so many references are looked at, whatever they come to, and it is read beside what serves.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use axum::http::header;
@@ -27,13 +28,17 @@ pub(crate) const PLAYLIST_MAX_BYTES: u64 = 4 << 20;
 pub(crate) const NAMED_MAX: usize = 20_000;
 /// Longest target that is fetched before anybody asks for it.
 pub(crate) const TARGET_MAX_BYTES: usize = 2048;
+/// Targets beyond the most that are to be fetched which are counted.
+const LEFT_MAX: usize = 100_000;
 /// A piece that is read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 
 /// Fetches `url` and all that playlists from there on name, up to `max` objects.
 pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
-    let mut warmed = Warmed { objects: 0, bytes: 0, failed: Vec::new() };
+    let mut warmed = Warmed { objects: 0, bytes: 0, failed: Vec::new(), left: 0 };
+    // Told apart by what they hash to: they may be many, and long.
+    let (hasher, mut left) = (RandomState::new(), HashSet::new());
     let mut seen = HashSet::from([url.to_owned()]);
     let mut wanted = VecDeque::from([url.to_owned()]);
     while !wanted.is_empty() {
@@ -52,11 +57,14 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
                         None => Vec::new(),
                     };
                     for target in targets {
-                        if seen.len() >= max {
-                            break;
+                        if seen.contains(&target) {
+                            continue;
                         }
-                        if seen.insert(target.clone()) {
+                        if seen.len() < max {
+                            seen.insert(target.clone());
                             wanted.push_back(target);
+                        } else if left.len() < LEFT_MAX {
+                            left.insert(hasher.hash_one(&target));
                         }
                     }
                 }
@@ -64,6 +72,7 @@ pub(crate) async fn warm(front: &Arc<Front>, url: &str, max: u32) -> Warmed {
             }
         }
     }
+    warmed.left = left.len() as u64;
     warmed
 }
 

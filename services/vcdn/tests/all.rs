@@ -5,6 +5,8 @@ mod origin;
 #[path = "all/world.rs"]
 mod world;
 
+#[path = "all/apis.rs"]
+mod apis;
 #[path = "all/broken.rs"]
 mod broken;
 #[path = "all/clocks.rs"]

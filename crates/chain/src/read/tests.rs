@@ -62,6 +62,42 @@ fn parameters_are_set_by_name() {
 }
 
 #[test]
+fn parameters_of_stages_are_set_by_stage_and_name() {
+    let set = |name: &str, value: &str| read(CHAIN, &[(name.to_owned(), value.to_owned())].into());
+    let sizes = |chain: Chain| chain.stage("sizes").unwrap().work.clone();
+    assert_eq!(sizes(set("sizes.sizes", "[480, 240]").unwrap()), Work::Scale(Sizes::Shorter(vec![480, 240])));
+    assert_eq!(sizes(set("sizes.sizes", "480").unwrap()), Work::Scale(Sizes::Shorter(vec![480])));
+    let video = |chain: Chain| match chain.stage("video").unwrap().work.clone() {
+        Work::EncodeVideo(encoding) => encoding,
+        other => panic!("{other:?}"),
+    };
+    // What the document does not say, and what it leaves to a parameter, which is still used then.
+    assert_eq!(video(set("video.preset", "slow").unwrap()).preset.as_deref(), Some("slow"));
+    assert_eq!(video(set("video.crf", "31").unwrap()).rate, Rate::Quality { crf: Some(31), cap: Cap::Auto });
+    assert_eq!(video(set("video.gates", "[\"track.peak_bps <= 1\", \"track.samples >= 2\"]").unwrap()).gates.len(), 2);
+    // As if it stood there.
+    for (name, value, line, column, why) in [
+        ("video.crf", "99", 9, 51, "0 to 63"),
+        ("video.preset", "slwo", 9, 3, "did you mean `slow`?"),
+        ("sizes.sizes", "[480, x]", 8, 44, "`x`"),
+        ("sizes.sizes", "[480", 8, 44, "is no list"),
+        ("audio.bitrate", "96kb", 10, 56, "bits per second"),
+        ("video.cfr", "30", 9, 3, "did you mean `crf`?"),
+        ("video.type", "scale", 9, 3, "no parameter `type`"),
+        ("video.input", "cut", 9, 3, "no parameter `input`"),
+        ("source.x", "1", 6, 3, "there are none"),
+    ] {
+        let error = set(name, value).expect_err(name);
+        assert!(error.reason.contains(why), "{name}={value}: {error}");
+        assert_eq!((error.line, error.column), (line, column), "{name}={value}: {error}");
+    }
+    assert!(set("vidoe.crf", "30").unwrap_err().reason.contains("did you mean `video`?"));
+    let many = (0..=PARAMETERS_MAX).map(|n| (format!("video.x{n}"), "1".to_owned())).collect();
+    assert!(read(CHAIN, &many).unwrap_err().reason.contains("at most 32"));
+    assert!(set("crf", &"1".repeat(2000)).is_err());
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_place_and_the_word_that_was_meant() {
     for (was, becomes, line, column, why) in [
         ("type: crop", "type: corp", 7, 16, "did you mean `crop`?"),

@@ -38,6 +38,8 @@ pub(super) struct Sources {
     pub(super) frame_rate: Option<FrameRate>,
     /// Where thumbnails go, if the plan wants any.
     pub(super) sheets: Option<Sheets>,
+    /// Time of the source from which running time is counted, if that was agreed on before.
+    pub(super) origin_ns: Option<i64>,
 }
 
 /// One stream of the source on its way into the pipeline.
@@ -90,12 +92,13 @@ pub(super) fn start(
 }
 
 fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) -> Result<(), Stop> {
-    let Sources { video, audio, frame_rate, mut sheets } = sources;
+    let Sources { video, audio, frame_rate, mut sheets, origin_ns } = sources;
     let mut video = video.map(|sink| Video::open(&context, sink, frame_rate)).transpose()?.flatten();
     let sounds = audio.into_iter().filter_map(|(number, sink)| Audio::open(&context, number, sink).transpose());
     let mut audio = sounds.collect::<Result<Vec<_>, Stop>>()?;
     let indices = video.iter().map(|stream| stream.index).chain(audio.iter().map(|stream| stream.index));
-    let zero_ns = start_ns(&context, indices) - MARGIN_NS;
+    let zero_ns = origin_ns.map_or_else(|| start_ns(&context, indices) - MARGIN_NS, i128::from);
+    shared.count_from(zero_ns);
     loop {
         let mut packet = Packet::empty();
         match packet.read(&mut context) {

@@ -7,7 +7,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use flame_api::media::Thumbnails;
 use flame_cmaf::{Colour, PictureCodec};
-use flame_media_child::protocol::{AudioRung, LadderPlan};
+use flame_media_child::protocol::{Agreed, AudioRung, LadderPlan};
 use gstreamer::{self as gst, glib, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_audio as gst_audio;
@@ -29,7 +29,7 @@ use super::{
     feed::Sources,
     grid::{CellStarts, Grid},
     thumbnails::Sheets,
-    timeline::{Kind, Timeline},
+    timeline::{Kind, Settled, Timeline},
     video_track::{Picture, VideoTrack, VideoTrackSettings},
 };
 use crate::fault::MediaError;
@@ -44,6 +44,8 @@ const SOURCE_SOUNDS: u64 = 64;
 /// What the pipeline's threads and the one that watches them share.
 pub(super) struct Shared {
     pub(super) timeline: Arc<Timeline>,
+    /// Time of the source from which running time is counted, nanoseconds.
+    origin_ns: OnceLock<i64>,
     /// Rungs in the plan's order.
     pub(super) video: Vec<Mutex<Option<VideoTrack>>>,
     /// For each rung, what encodes it, if that is no element.
@@ -77,7 +79,8 @@ pub(super) fn build(
     });
     let audio = sounds.collect::<Result<Vec<_>, MediaError>>()?;
     let sheets = plan.thumbnails.as_ref().map(|thumbnails| Sheets::new(folder, thumbnails, plan.rotation_deg));
-    let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets };
+    let origin_ns = plan.agreed.map(|agreed| agreed.origin_ns);
+    let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets, origin_ns };
     Ok((pipeline, sources, shared))
 }
 
@@ -259,7 +262,11 @@ fn sink(
 
 impl Shared {
     pub(super) fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
-        let timeline = Arc::new(Timeline::new(!plan.video.is_empty(), plan.audio.len()));
+        let (has_video, sounds) = (!plan.video.is_empty(), plan.audio.len());
+        let timeline = Arc::new(match plan.agreed {
+            Some(Agreed { zero_ns, grid_ns, .. }) => Timeline::after(has_video, sounds, Settled { zero_ns, grid_ns }),
+            None => Timeline::new(has_video, sounds),
+        });
         let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
         let frame_duration_ns = plan
             .track_frame_rate()
@@ -302,6 +309,7 @@ impl Shared {
         let tracks = video.len() + audio.len();
         Ok(Self {
             timeline,
+            origin_ns: OnceLock::new(),
             video,
             coders,
             audio,
@@ -312,6 +320,19 @@ impl Shared {
             failure: Mutex::new(None),
             gop,
         })
+    }
+
+    /// Running time is counted from this time of the source, nanoseconds. Later calls change nothing.
+    pub(super) fn count_from(&self, origin_ns: i128) {
+        if let Ok(origin_ns) = i64::try_from(origin_ns) {
+            self.origin_ns.get_or_init(|| origin_ns);
+        }
+    }
+
+    /// Where the tracks begin, once they have; none where no other track could be told.
+    pub(super) fn agreed(&self) -> Option<Agreed> {
+        let (settled, origin_ns) = (self.timeline.settled(true)?, *self.origin_ns.get()?);
+        Some(Agreed { origin_ns, zero_ns: settled.zero_ns, grid_ns: settled.grid_ns })
     }
 
     /// How much of the presentation every rung has; without pictures, the sound that has most: others may be shorter.

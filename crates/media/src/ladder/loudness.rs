@@ -36,6 +36,7 @@ pub(super) fn gains_db(
         video: Vec::new(),
         audio: wanted.iter().map(|rung| (*rung).clone()).collect(),
         thumbnails: None,
+        agreed: None,
         ..plan.clone()
     };
     let mut measured = measure(input, &sounds, on_progress)?.into_iter();
@@ -81,7 +82,7 @@ fn measure(
         })?;
         audio.push((rung.sound, source));
     }
-    let sources = Sources { video: None, audio, frame_rate: None, sheets: None };
+    let sources = Sources { video: None, audio, frame_rate: None, sheets: None, origin_ns: None };
     let started = pipeline.set_state(gst::State::Playing);
     let feeder = started
         .map_err(|_| MediaError::environment("the media pipeline does not start"))

@@ -55,6 +55,13 @@ impl Timeline {
         Self { state: Mutex::new(State { video, audio: vec![Start::Unknown; sounds], settled: None }) }
     }
 
+    /// A timeline that others have agreed on before.
+    pub(crate) fn after(video: bool, sounds: usize, settled: Settled) -> Self {
+        let timeline = Self::new(video, sounds);
+        timeline.lock().settled = Some(settled);
+        timeline
+    }
+
     /// The first frame or sample of `kind` plays at `running_ns`. Later calls change nothing.
     pub(crate) fn begins(&self, kind: Kind, running_ns: u64) {
         self.learn(kind, Start::At { running_ns });
@@ -147,5 +154,14 @@ mod tests {
         assert_eq!(settled, Some(Settled { zero_ns: 80, grid_ns: 80 }));
         timeline.begins(Kind::Audio(0), 10);
         assert_eq!(timeline.settled(false), settled);
+    }
+
+    #[test]
+    fn what_was_agreed_on_before_waits_for_nobody_and_stays() {
+        let settled = Settled { zero_ns: 50, grid_ns: 80 };
+        let timeline = Timeline::after(false, 1, settled);
+        assert_eq!(timeline.settled(false), Some(settled));
+        timeline.begins(Kind::Audio(0), 60);
+        assert_eq!((timeline.settled(true), timeline.start_ns(Kind::Audio(0))), (Some(settled), Some(60)));
     }
 }

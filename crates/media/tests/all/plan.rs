@@ -22,6 +22,7 @@ pub fn of(probe: &Probe) -> LadderPlan {
         frame_rate: probe.video.as_ref().and_then(|video| video.frame_rate),
         duration_ms: probe.duration_ms,
         thumbnails: None,
+        agreed: None,
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flame_naming::health::{Demand, Health, Said};
-use flame_naming::table::{MEMORY, NotTurned, REST_MAX, REST_MIN, Registered};
+use flame_naming::table::{MEMORY, NotTurned, REST_MAX, REST_MIN, Registered, WRITTEN_DOWN};
 use flame_naming::{Destination, EndpointId, Lease, Lot, Moment, Name, NoChoice, Refused, State, Table, Terms};
 use proptest::prelude::*;
 
 const LIMIT: usize = 6;
+const MEMORY_MS: u64 = MEMORY.as_secs() * 1000;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -121,7 +122,10 @@ impl Model {
         let same = held.filter(|held| (held.port, held.generation) == (port, generation));
         match held {
             Some(held) if held.generation > generation => return Err(Refused::Older { held: held.generation }),
-            Some(held) if held.generation == generation && held.state == State::Killed => return Err(Refused::Killed),
+            Some(held) if held.generation == generation && held.state == State::Killed => {
+                self.leases.insert((name, id), Kept { ends_ms: self.now_ms + MEMORY_MS, ..held });
+                return Err(Refused::Killed);
+            }
             Some(_) => {}
             None => {
                 let is_before = |kept: Kept| kept.port == port && kept.generation < generation;
@@ -149,10 +153,11 @@ impl Model {
     fn turn(&mut self, name: u8, id: u8, state: State) -> Result<(), NotTurned> {
         let now_ms = self.now_ms;
         let kept = self.leases.get_mut(&(name, id)).filter(|kept| kept.ends_ms > now_ms).ok_or(NotTurned::Absent)?;
+        let is_back = kept.generation == WRITTEN_DOWN && state == State::Connected;
         match (kept.state, state) {
             (State::Killed, State::Killed) => return Ok(()),
-            (State::Killed, _) => return Err(NotTurned::Killed),
-            (_, State::Killed) => kept.ends_ms = now_ms + u64::try_from(MEMORY.as_millis()).unwrap(),
+            (State::Killed, _) if !is_back => return Err(NotTurned::Killed),
+            (_, State::Killed) => kept.ends_ms = now_ms + MEMORY_MS,
             (_, State::Connected) => (kept.full_until_ms, kept.unwritten, kept.writes_rest_until_ms) = (0, 0, 0),
             _ => {}
         }
@@ -227,10 +232,9 @@ proptest! {
                 Step::Wait { ms } => model.now_ms += ms,
                 Step::Register { name: at, id: of, port, generation, ttl_ms, terms, state } => {
                     let lease = Lease { terms, state, ..lease(port, generation, ttl_ms) };
-                    let ends_ms = model.now_ms + ttl_ms;
                     let (full_until_ms, unwritten, writes_rest_until_ms, open, place) = (0, 0, 0, 0, 0);
                     let new = Kept {
-                        port, generation, ends_ms, terms, state, open, full_until_ms, unwritten, writes_rest_until_ms, place,
+                        port, generation, ends_ms: model.now_ms + ttl_ms, terms, state, open, full_until_ms, unwritten, writes_rest_until_ms, place,
                     };
                     prop_assert_eq!(table.register(&name(at), &id(of), lease, now), model.register((at, of), new));
                 }

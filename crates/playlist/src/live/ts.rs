@@ -2,9 +2,9 @@
 //! times, gaps and discontinuities are those of the other playlist.
 
 use super::{Content, HOLD_BACK_TARGETS, LiveMedia, line};
+use crate::PlaylistError;
 use crate::media::ts_segment_uri;
 use crate::time::{Seconds, Timestamp};
-use crate::{Key, PlaylistError};
 
 /// The version that `EXT-X-GAP` needs (section 8).
 const VERSION: u32 = 8;
@@ -32,9 +32,7 @@ impl LiveMedia {
             line(&mut text, format_args!("#EXT-X-SERVER-CONTROL:HOLD-BACK={hold_back_s}.0"));
         }
         self.sequences(&mut text);
-        if let Some(key) = &self.key {
-            line(&mut text, format_args!("{}", Key::tag(key)?));
-        }
+        let mut period = None;
         for (at, segment) in self.segments.iter().enumerate() {
             if matches!(segment.content, Content::UnderWay(_)) && !self.is_over {
                 continue;
@@ -42,13 +40,17 @@ impl LiveMedia {
             if segment.is_discontinuity && at > 0 {
                 line(&mut text, format_args!("#EXT-X-DISCONTINUITY"));
             }
+            let number = self.first_number + at as u64;
+            if period.replace(self.key_period(number)) != Some(self.key_period(number)) {
+                self.key_of(&mut text, number)?;
+            }
             let time = Timestamp(segment.by_the_wall(segment.time_ticks, self.timescale), self.timescale);
             line(&mut text, format_args!("#EXT-X-PROGRAM-DATE-TIME:{time}"));
             if segment.content == Content::Gap {
                 line(&mut text, format_args!("#EXT-X-GAP"));
             }
             line(&mut text, format_args!("#EXTINF:{},", Seconds(segment.duration_ticks, self.timescale)));
-            let number = usize::try_from(self.first_number + at as u64).unwrap_or(usize::MAX);
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
             line(&mut text, format_args!("{}", ts_segment_uri(number)));
         }
         if self.is_over {

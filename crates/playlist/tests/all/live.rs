@@ -1,5 +1,7 @@
 //! Playlists of live tracks: as text, against what rfc8216bis demands, and what viewers may wait for.
 
+use std::num::NonZeroU64;
+
 use flame_playlist::{
     BadDirectives, Content, Directives, Key, LiveMedia, LivePart, LiveSegment, Method, PlaylistError, Position,
     RenditionReport, Wait, directives,
@@ -41,6 +43,7 @@ fn live(segments: Vec<LiveSegment>) -> LiveMedia {
         reports: Vec::new(),
         date_ranges: Vec::new(),
         key: None,
+        key_segments: None,
     }
 }
 
@@ -59,6 +62,32 @@ fn a_key_stands_behind_each_init_segment_and_opens_none() {
     assert!(!text.contains("SKIP"), "no delta of what is encrypted: {text}");
     assert!(media.transport_streams().unwrap().contains(&format!("{tag}#EXT-X-PROGRAM")), "whole segments, too");
     assert!(media.clip(NOON_S * 1000, NOON_S * 1000 + 4_000, "to=4s").unwrap().contains(tag));
+}
+
+#[test]
+fn a_key_that_changes_stands_in_front_of_the_first_segment_of_each_period_and_of_all() {
+    let key =
+        Key { method: Method::Aes128, uri: "../../keys/ab".to_owned(), iv: None, format: None, versions: Vec::new() };
+    let mut segments: Vec<_> = (0..8).map(|at| segment(at * 2000, Content::Whole(parts(&[2000])))).collect();
+    // Segments 7 to 14; in the middle of a period the encoder comes back with another configuration.
+    segments[5].init = 1;
+    segments[6].init = 1;
+    segments[7].init = 1;
+    let media = LiveMedia { key: Some(key), key_segments: NonZeroU64::new(3), ..live(segments) };
+    let keys = |text: &str| -> Vec<String> {
+        let of = |line: &str| {
+            let key = line.strip_prefix("#EXT-X-KEY:METHOD=");
+            let key = key.map(|key| key.replace("AES-128,URI=\"../../keys/", "").replace('"', ""));
+            key.or_else(|| line.strip_suffix(".m4s").or(line.strip_suffix(".ts")).map(str::to_owned))
+        };
+        text.lines().filter(|line| !line.starts_with("#EXT-X-P")).filter_map(of).collect()
+    };
+    let listed = ["ab-2", "7", "8", "ab-3", "9", "10", "11", "NONE", "ab-4", "12", "13", "14"];
+    assert_eq!(keys(&media.playlist(false).unwrap()), listed);
+    let streams = ["ab-2", "7", "8", "ab-3", "9", "10", "11", "ab-4", "12", "13", "14"];
+    assert_eq!(keys(&media.transport_streams().unwrap()), streams);
+    let clip = media.clip(NOON_S * 1000 + 2_000, NOON_S * 1000 + 8_000, "to=8s").unwrap();
+    assert_eq!(keys(&clip), ["ab-2", "8", "ab-3", "9", "10"]);
 }
 
 fn at(number: u64, part: impl Into<Option<u64>>) -> Position {

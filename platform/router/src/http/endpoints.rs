@@ -191,9 +191,18 @@ pub(super) fn is_visible(name: &str, tenant: &str) -> bool {
     })
 }
 
+/// Whether a name is the tenant's own.
+pub(super) fn is_of(name: &str, tenant: &str) -> bool {
+    name.parse::<Name>().is_ok_and(|name| name.tenant().as_str() == tenant)
+}
+
 fn identify(name: &str, endpoint: &str) -> FailureResult<(Name, EndpointId)> {
-    let name = name.parse::<Name>().map_err(|error| unprocessable(error.to_string()))?;
-    Ok((name, endpoint.parse().map_err(unprocessable)?))
+    let unknown = |detail: String| {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Failure::new(status, "unprocessable", "No endpoint can be called so", detail)
+    };
+    let name = name.parse::<Name>().map_err(|error| unknown(error.to_string()))?;
+    Ok((name, endpoint.parse().map_err(unknown)?))
 }
 
 fn unprocessable(detail: String) -> Failure {

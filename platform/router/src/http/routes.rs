@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::endpoints::is_visible;
+use super::endpoints::{is_of, is_visible};
 use super::paths;
 use crate::registry::Registry;
 use crate::sticky::Sticky;
@@ -36,7 +36,8 @@ pub(crate) fn routes(territory: Territory, registry: Registry, sticky: Arc<Stick
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(explain)).with_state((territory, registry, sticky, paths))
 }
 
-/// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones.
+/// All endpoints as this router sees them. Callers that are no service see those of their tenant and the shared ones; how much is asked of
+/// the shared ones in all, which is of all tenants, only those with the scope `metrics` or `admin`.
 #[utoipa::path(
     get,
     path = "/api/router/routes",
@@ -52,6 +53,7 @@ async fn list(
     }
     let mut items = seen(&registry, |_| true);
     items.retain(|route| sees_all || is_visible(&route.name, &caller.tenant));
+    keep_counts(&mut items, &caller);
     Ok(Json(Page { items, next_cursor: None }))
 }
 
@@ -82,6 +84,14 @@ async fn explain(
     let host = uri.authority().map_or("localhost", axum::http::uri::Authority::as_str);
     let asked = Asked { authority: None, host: Some(host), path: uri.path(), query: uri.query() };
     let target = territory.target(&asked).map_err(|reason| unfit(reason.to_string()))?;
+    let target = match target {
+        // Where a client is sent on to.
+        Target::Slash(_) => {
+            let path = format!("{}/", uri.path());
+            territory.target(&Asked { path: &path, ..asked }).map_err(|reason| unfit(reason.to_string()))?
+        }
+        target => target,
+    };
     let Target::Service(Forward { mut destination, path_and_query, .. }) = target else {
         return Err(unfit(format!("`{url}` is for the router itself; write it like /~streaming/x")));
     };
@@ -91,24 +101,29 @@ async fn explain(
     if let Some(first) = functions.first() {
         destination.name.clone_from(first);
     }
-    let routes = seen(&registry, |behind| *behind == destination.name || functions.contains(behind));
+    let mut routes = seen(&registry, |behind| *behind == destination.name || functions.contains(behind));
     if routes.is_empty() || !(caller.is_service() || is_visible(&name, &caller.tenant)) {
         return Err(Failure::not_found(format_args!("endpoint behind {destination}")));
     }
+    keep_counts(&mut routes, &caller);
     let query = path_and_query.split_once('?').map(|(_, query)| query);
     let key = given.map(String::into_bytes).or_else(|| sticky.key_of_url(&destination.name, query));
     let told = sticky.told(&destination.name);
     let key = key.filter(|_| told.is_some());
+    // Of a path, those of its first function: the others stand beside them only to be shown.
+    let first = destination.name.to_string();
+    let own: Vec<_> = routes.iter().filter(|route| route.name == first).cloned().collect();
+    let pinned = destination.site.as_ref().map(Label::as_str);
     let chosen = registry.whom(&destination, key.as_deref());
     let chosen = chosen.map(|(site, choice)| (site.to_string(), choice.endpoint.to_string()));
     let (chosen, reason) = match chosen {
         Err(reason) => (None, reason.to_string()),
         Ok((site, endpoint)) => {
-            let chosen = routes.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
+            let chosen = own.iter().find(|route| route.site == site && route.endpoint == endpoint).cloned();
             let reason = chosen.as_ref().map_or_else(String::new, |chosen| match (told, &key) {
-                (Some(told), Some(_)) => stays(chosen, &routes, &told),
-                (Some(told), None) => format!("it is sticky by {told}, and without it {}", why(chosen, &routes)),
-                (None, _) => why(chosen, &routes),
+                (Some(told), Some(_)) => stays(chosen, (&own, pinned), &told),
+                (Some(told), None) => format!("it is sticky by {told}, and without it {}", why(chosen, &own, pinned)),
+                (None, _) => why(chosen, &own, pinned),
             });
             (chosen, reason)
         }
@@ -123,11 +138,24 @@ async fn explain(
     Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes, functions }))
 }
 
+/// Leaves out what all tenants together have asked of a name that is not the caller's tenant's: it would tell each of them how much the others do.
+fn keep_counts(routes: &mut [Route], caller: &Caller) {
+    let scopes = [Scope::Service, Scope::Metrics, Scope::Admin];
+    if scopes.iter().any(|scope| caller.scopes().contains(scope)) {
+        return;
+    }
+    for route in routes {
+        if !is_of(&route.name, &caller.tenant) {
+            route.answers = None;
+        }
+    }
+}
+
 /// What the router explains with.
 type Known = (Territory, Registry, Arc<Sticky>, Paths);
 
 /// Why `chosen` for a request that says whose it is.
-fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
+fn stays(chosen: &Route, (all, pinned): (&[Route], Option<&str>), by: &str) -> String {
     let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
     match chosen.state {
         RouteState::Serving => format!(
@@ -139,19 +167,22 @@ fn stays(chosen: &Route, all: &[Route], by: &str) -> String {
         | RouteState::Killed
         | RouteState::Full
         | RouteState::Resting
-        | RouteState::Hung => why(chosen, all),
+        | RouteState::Hung => why(chosen, all, pinned),
     }
 }
 
-/// Why `chosen` and nobody else of `all`.
-fn why(chosen: &Route, all: &[Route]) -> String {
+/// Why `chosen` and nobody else of `all`, where the request names the site `pinned`.
+fn why(chosen: &Route, all: &[Route], pinned: Option<&str>) -> String {
     if chosen.state != RouteState::Serving {
         return "nobody serves; it is the one that is most likely to answer".to_owned();
     }
     let near = all.iter().filter(|route| route.site == chosen.site && route.state == RouteState::Serving).count();
     let away = all.iter().filter(|route| route.site != chosen.site).count();
-    let site =
-        if away > 0 { format!("{} is the nearest site where somebody serves; ", chosen.site) } else { String::new() };
+    let site = match pinned {
+        Some(pinned) => format!("the request names {pinned}; "),
+        None if away > 0 => format!("{} is the nearest site where somebody serves; ", chosen.site),
+        None => String::new(),
+    };
     match near {
         1 => format!("{site}it is the only one that serves there"),
         2 => format!(
@@ -201,7 +232,7 @@ fn route(site: &Label, held: &Held<'_>, now: Moment) -> Route {
         weight: held.terms.weight,
         capacity: held.terms.capacity,
         open: health.open(),
-        answers: health.served(),
+        answers: Some(health.served()),
         latency_us: health.latency().mean().map(micros),
         cost_us: micros(Duration::from_secs_f64(held.cost_us(now) / 1e6)),
     }
@@ -229,7 +260,7 @@ mod tests {
             weight: 1,
             capacity: None,
             open: 0,
-            answers: 0,
+            answers: Some(0),
             latency_us: None,
             cost_us: 1,
         }
@@ -251,11 +282,15 @@ mod tests {
             (&[Full, Full], "nobody serves; it is the one that is most likely to answer".to_owned()),
         ] {
             let all = near(states);
-            assert_eq!(why(&all[0], &all), said, "{states:?}");
+            assert_eq!(why(&all[0], &all, None), said, "{states:?}");
         }
         let all = [near(&[Resting]), vec![at("s1", "e0", Serving), at("s2", "e0", Serving)]].concat();
         let said = "s1 is the nearest site where somebody serves; it is the only one that serves there";
-        assert_eq!(why(&all[1], &all), said);
+        assert_eq!(why(&all[1], &all, None), said);
+        // A site that is named is asked, also where a nearer one serves.
+        let all = [near(&[Serving]), vec![at("s1", "e0", Serving)]].concat();
+        let said = "the request names s1; it is the only one that serves there";
+        assert_eq!(why(&all[1], &all, Some("s1")), said);
     }
 
     #[test]
@@ -263,8 +298,8 @@ mod tests {
         let all = [at("s0", "e0", RouteState::Serving), at("s0", "e1", RouteState::Serving)];
         let said = "it is sticky by the cookie `x`: of the 2 that serve at s0 it is the one for what that says, as long as it \
                     serves and has room";
-        assert_eq!(stays(&all[0], &all, "the cookie `x`"), said);
+        assert_eq!(stays(&all[0], (&all, None), "the cookie `x`"), said);
         let all = [at("s0", "e0", RouteState::Resting)];
-        assert_eq!(stays(&all[0], &all, "x"), "nobody serves; it is the one that is most likely to answer");
+        assert_eq!(stays(&all[0], (&all, None), "x"), "nobody serves; it is the one that is most likely to answer");
     }
 }

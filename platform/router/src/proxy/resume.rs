@@ -5,6 +5,9 @@
 //! endpoint that knows no ranges may send the whole, of which the beginning is left out. Anything else is not taken, and the client
 //! sees that its answer broke off. How long the rest is follows from what is known of the whole; one of which neither that nor the
 //! connection it comes by says where it ends is not taken either, because nobody could tell a part of it from all.
+//!
+//! An answer that broke off is lost where its rest is not had, so that is not given up as easily as a second request that would only be
+//! quicker: who was late with it, or broke off, is asked once more when all were asked, and an empty budget is waited for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +15,25 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use flame_api::router::ActivityKind;
-use flame_naming::Forward;
-use flame_naming::health::Demand;
+use flame_naming::{Forward, NoChoice};
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::body::Lent;
 use super::source::Source;
 use super::switching::Tried;
-use super::upstream::Upstream;
+use super::upstream::{Unsent, Upstream};
 use super::{Outgoing, headers};
 use crate::registry::{Call, Registry};
 
-/// How long one endpoint may take to begin with the rest.
+/// How long one endpoint may take to begin with the rest; twice as long when all were asked and none had it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Endpoints asked for one rest.
-const ASKED_MAX: usize = 3;
+/// How often endpoints that take connections are asked for one rest: each time is paid for.
+const ASKED_MAX: usize = 6;
+/// How long the rest of an answer that broke off is looked for; whoever is asked at the end of that may still answer.
+const WITHIN: Duration = Duration::from_secs(10);
+/// How soon it is looked again where nobody has room, all were asked, or too many requests were repeated.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Who can be asked for the rest.
 pub(super) struct Resumer {
@@ -41,6 +47,12 @@ pub(super) struct Resumable {
     resumer: Arc<Resumer>,
     forward: Forward,
     head: Parts,
+    part: Part,
+}
+
+/// What an answer has of which representation.
+#[derive(Debug, Clone)]
+struct Part {
     etag: HeaderValue,
     coding: Option<HeaderValue>,
     /// The first byte of the representation that the answer has.
@@ -98,57 +110,84 @@ impl Resumable {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
-        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
-        let (from, last) = match status {
-            StatusCode::OK => (0, content_length(headers).and_then(|length| length.checked_sub(1))),
-            StatusCode::PARTIAL_CONTENT => {
-                let range = ContentRange::of(headers)?;
-                (range.first, Some(range.last))
-            }
-            _ => return None,
-        };
-        let (resumer, forward, head) = (Arc::clone(resumer), forward.clone(), head.clone());
-        let coding = headers.get(header::CONTENT_ENCODING).cloned();
-        let is_whole = status == StatusCode::OK;
-        Some(Self { resumer, forward, head, etag, coding, from, last, is_whole })
+        let part = Part::of(status, headers)?;
+        Some(Self { resumer: Arc::clone(resumer), forward: forward.clone(), head: head.clone(), part })
     }
 
-    /// Asks for what comes after the first `sent` bytes: not the one that broke off, unless it is the only one and
-    /// `or_same`. `None` where nobody has it.
-    pub(super) fn rest(self, sent: u64, broken: Tried, or_same: bool) -> BoxFuture<'static, Option<Rest>> {
+    /// Asks for what comes after the first `sent` bytes: not the one that broke off, or is silent. Where the answer
+    /// `has_broken` off, that one too when nobody else has it. `None` where nobody has.
+    pub(super) fn rest(self, sent: u64, from: Tried, has_broken: bool) -> BoxFuture<'static, Option<Rest>> {
         Box::pin(async move {
             let registry = &self.resumer.registry;
             let to = &self.forward.destination;
-            let (mut tried, broken) = (vec![broken.clone()], broken);
-            for asked in 0..ASKED_MAX {
-                let call = match registry.call(Demand::Read, to, &tried, None) {
-                    Err(_) if or_same && asked == 0 => registry.call(Demand::Read, to, &[], None).ok()?,
-                    chosen => chosen.ok()?,
+            // Where nobody takes connections, or has something else; and who was asked besides, the one that it came from first.
+            let (mut refused, mut tried) = (Vec::<Tried>::new(), vec![from.clone()]);
+            let (mut asked, mut patience) = (0, PATIENCE);
+            let until = Instant::now() + WITHIN;
+            while asked < ASKED_MAX && Instant::now() < until {
+                let call = match registry.call_again(to, &[refused.as_slice(), tried.as_slice()].concat()) {
+                    Ok(call) => call,
+                    Err(_) if !has_broken => return None,
+                    // What broke may have been only a connection, and who was late may only have been busy.
+                    Err(_) if !tried.is_empty() => {
+                        tried.clear();
+                        if asked > 0 {
+                            patience = 2 * PATIENCE;
+                            sleep(AGAIN).await;
+                        }
+                        continue;
+                    }
+                    Err(NoChoice::Full) => {
+                        sleep(AGAIN).await;
+                        continue;
+                    }
+                    Err(_) => return None,
                 };
                 // Who is only silent is better than who fails.
-                if (!or_same && call.rests()) || !call.may_repeat() {
+                if !has_broken && call.rests() {
                     return None;
                 }
-                tried.push((call.site.clone(), call.choice.endpoint.clone()));
+                if !call.may_repeat() {
+                    if !has_broken {
+                        return None;
+                    }
+                    drop(call);
+                    sleep(AGAIN).await;
+                    continue;
+                }
+                let it = (call.site.clone(), call.choice.endpoint.clone());
                 let (head, path) = (self.head(sent), &self.forward.path_and_query);
                 let asked_for = self.resumer.upstream.send(&call, path, &head, Lent::nothing());
-                let answer = timeout(PATIENCE, asked_for).await;
-                let Ok(Ok(answer)) = answer else {
-                    call.failed();
-                    continue;
+                let answer = match timeout(patience, asked_for).await {
+                    Ok(Ok(answer)) => answer,
+                    // However many are gone, one that is there is found.
+                    Ok(Err(Unsent::Connect(_))) => {
+                        call.failed();
+                        refused.push(it);
+                        continue;
+                    }
+                    Ok(Err(Unsent::Broken(_))) | Err(_) => {
+                        call.failed();
+                        tried.push(it);
+                        asked += 1;
+                        continue;
+                    }
                 };
+                asked += 1;
                 let (mut answer, body) = answer.into_parts();
                 headers::note_unended(&mut answer);
                 let is_ended = answer.extensions.get::<headers::Unended>().is_none();
-                let new = self.new_of(sent, answer.status, &answer.headers);
+                let new = self.part.new_of(sent, answer.status, &answer.headers);
                 if let Some(new) = new.filter(|new| is_ended || new.bytes.is_some()) {
                     tracing::info!(%to, address = %call.choice.address, sent, "an answer goes on from another endpoint");
-                    let (from, now_at) = ((&broken.0, &broken.1), (&call.site, Some(&call.choice.endpoint)));
-                    let how = if or_same { "it broke off" } else { "it stood still" };
+                    let (from, now_at) = ((&from.0, &from.1), (&call.site, Some(&call.choice.endpoint)));
+                    let how = if has_broken { "it broke off" } else { "it stood still" };
                     let why = format!("{how} after {sent} bytes");
                     registry.activity().note(ActivityKind::Resumed, &to.name, Some(from), Some(now_at), why);
                     return Some(Rest { body, call, new });
                 }
+                // An error says nothing of what it has.
+                if answer.status.is_server_error() { &mut tried } else { &mut refused }.push(it);
             }
             None
         })
@@ -161,12 +200,32 @@ impl Resumable {
         for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::IF_UNMODIFIED_SINCE] {
             headers.remove(name);
         }
-        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
-        let range = HeaderValue::from_str(&format!("bytes={}-{last}", self.from.saturating_add(sent)))
-            .expect("letters and digits");
+        let Part { etag, from, last, .. } = &self.part;
+        let last = last.map(|last| last.to_string()).unwrap_or_default();
+        let range =
+            HeaderValue::from_str(&format!("bytes={}-{last}", from.saturating_add(sent))).expect("letters and digits");
         headers.insert(header::RANGE, range);
-        headers.insert(header::IF_RANGE, self.etag.clone());
+        headers.insert(header::IF_RANGE, etag.clone());
         head
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// `None` where nobody could tell another part of it from one of something else.
+    fn of(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let etag = headers.get(header::ETAG).filter(|etag| etag.as_bytes().first() == Some(&b'"'))?.clone();
+        let (from, last) = match status {
+            StatusCode::OK => (0, content_length(headers).and_then(|length| length.checked_sub(1))),
+            StatusCode::PARTIAL_CONTENT => {
+                let range = ContentRange::of(headers)?;
+                (range.first, Some(range.last))
+            }
+            _ => return None,
+        };
+        let coding = headers.get(header::CONTENT_ENCODING).cloned();
+        Some(Self { etag, coding, from, last, is_whole: status == StatusCode::OK })
     }
 
     /// What of an answer the client has, and what it has not; `None` where the answer is not the rest of this one.
@@ -222,6 +281,65 @@ impl ContentRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fields(fields: &[(header::HeaderName, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn only_what_is_certainly_the_rest_of_the_same_bytes_is_taken() {
+        use header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
+        let part = |status: u16, answer: &[(header::HeaderName, &str)]| {
+            Part::of(StatusCode::from_u16(status).unwrap(), &fields(answer))
+        };
+        let whole = part(200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1000")]).unwrap();
+        let range = part(206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 100-899/1000")]).unwrap();
+        let open = part(200, &[(ETAG, "\"a\"")]).unwrap();
+        let zipped = part(200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1000"), (CONTENT_ENCODING, "gzip")]).unwrap();
+        let new = |skip, bytes| Some(New { skip, bytes });
+        let rest = [(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-999/1000")];
+        let all = [(ETAG, "\"a\""), (CONTENT_LENGTH, "1000")];
+        let unsaid = [(ETAG, "\"a\"")];
+        for (of, sent, status, answer, wanted) in [
+            (&whole, 400, 206, &rest[..], new(0, Some(600))),
+            (&range, 300, 206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-899/1000")], new(0, Some(500))),
+            (&open, 400, 206, &rest, new(0, Some(600))),
+            // The whole, of which the beginning is left out.
+            (&whole, 400, 200, &all, new(400, Some(600))),
+            (&whole, 400, 200, &unsaid, new(400, Some(600))),
+            (&open, 400, 200, &all, new(400, Some(600))),
+            (&open, 400, 200, &unsaid, new(400, None)),
+            // Other bytes, or bytes that may be others.
+            (&whole, 400, 206, &[(ETAG, "\"b\""), rest[1].clone()], None),
+            (&whole, 400, 206, &[(ETAG, "W/\"a\""), rest[1].clone()], None),
+            (&whole, 400, 206, &[rest[1].clone()], None),
+            (&whole, 400, 200, &[(ETAG, "\"b\""), all[1].clone()], None),
+            (&whole, 400, 206, &[rest[0].clone(), rest[1].clone(), (CONTENT_ENCODING, "gzip")], None),
+            (&zipped, 400, 206, &rest, None),
+            // Another range, another length, a part of what was a part, and no answer.
+            (&whole, 399, 206, &rest, None),
+            (&whole, 400, 206, &[(ETAG, "\"a\""), (CONTENT_RANGE, "bytes 400-998/1000")], None),
+            (&range, 300, 206, &rest, None),
+            (&whole, 400, 200, &[(ETAG, "\"a\""), (CONTENT_LENGTH, "1001")], None),
+            (&open, 1001, 200, &all, None),
+            (&range, 300, 200, &all, None),
+            (&whole, 400, 206, &[(ETAG, "\"a\"")], None),
+            (&whole, 400, 416, &rest, None),
+            (&whole, 400, 500, &all, None),
+        ] {
+            let got = of.new_of(sent, StatusCode::from_u16(status).unwrap(), &fields(answer));
+            assert_eq!(got, wanted, "{of:?} after {sent}: {status} {answer:?}");
+        }
+        // What has no strong ETag, or says no range, has no rest.
+        for (status, answer) in [
+            (200, &[(CONTENT_LENGTH, "1000")][..]),
+            (200, &[(ETAG, "W/\"a\"")]),
+            (206, &[(ETAG, "\"a\"")]),
+            (404, &[(ETAG, "\"a\"")]),
+        ] {
+            assert!(part(status, answer).is_none(), "{status} {answer:?}");
+        }
+    }
 
     #[test]
     fn a_content_range_is_read_or_refused() {

@@ -18,6 +18,18 @@ pub(super) enum Source {
     Multicast(Blocks),
 }
 
+// === impl Source ===
+
+impl Source {
+    /// Whether more came with its end than it had said, as far as that is seen.
+    pub(super) fn has_surplus(&self) -> bool {
+        match self {
+            Self::Line(flow) => flow.has_surplus(),
+            Self::General(_) | Self::Multicast(_) => false,
+        }
+    }
+}
+
 impl Body for Source {
     type Data = Bytes;
     type Error = Cause;

@@ -227,7 +227,8 @@ impl Parties {
             }
             // Mostly it came with the head, and needs no timer.
             let there = poll_fn(|cx| Poll::Ready(Pin::new(answer.body_mut()).poll_frame(cx))).await;
-            if matches!(there, Poll::Ready(Some(Ok(_)))) && answer.body().is_end_stream() {
+            let is_whole = answer.body().is_end_stream() && !answer.body().has_surplus();
+            if matches!(there, Poll::Ready(Some(Ok(_)))) && is_whole {
                 call.began_and_ended(answer.status());
             } else {
                 call.began(answer.status());

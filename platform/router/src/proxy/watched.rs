@@ -2,7 +2,8 @@
 //!
 //! An endpoint that breaks off, or goes silent, in the middle of an answer whose rest can be had elsewhere is replaced
 //! without the client noticing; one that was killed is left at once. Where it is only silent, both are listened to: who
-//! sends first goes on. If nobody has the rest, the client sees a broken connection and never a clean end.
+//! sends first goes on; if the silent one breaks off meanwhile and nobody else sends, its rest is looked for in earnest. If nobody has the
+//! rest, the client sees a broken connection and never a clean end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,8 +19,11 @@ use super::resume::{New, Rest, Resumable};
 use super::source::Source;
 use crate::registry::Call;
 
-/// How often one answer may go on elsewhere.
+/// How often one answer may break off and go on elsewhere. How often it is asked for because of silences is counted apart: these cost
+/// nothing but time, and are no reason to lose an answer that breaks off at last.
 const RESUMED_MAX: u32 = 8;
+/// How often the rest of one answer is asked for because of silences.
+const SILENCES_MAX: u32 = 8;
 
 /// How long an endpoint may be silent in the middle of an answer.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +52,10 @@ pub(super) struct Watched {
     is_rest: bool,
     resumable: Option<Resumable>,
     resumed: u32,
+    silences: u32,
     rest: Option<BoxFuture<'static, Option<Rest>>>,
+    /// Whether the rest is asked for because the answer broke off.
+    is_for_broken: bool,
     /// Why the last source ended.
     error: Option<Broken>,
     /// Ends when the endpoint is killed; made when it is first waited for.
@@ -85,7 +92,9 @@ impl Watched {
             is_rest: false,
             resumable,
             resumed: 0,
+            silences: 0,
             rest: None,
+            is_for_broken: false,
             error: None,
             killed: None,
             silence,
@@ -115,21 +124,26 @@ impl Watched {
     }
 
     /// Asks another endpoint for the rest, where that is possible.
-    fn ask(&mut self, or_same: bool) {
+    fn ask(&mut self, has_broken: bool) {
         self.has_asked = true;
-        if self.rest.is_some() || self.resumed >= RESUMED_MAX {
+        let (asked, most) =
+            if has_broken { (&mut self.resumed, RESUMED_MAX) } else { (&mut self.silences, SILENCES_MAX) };
+        if self.rest.is_some() || *asked >= most {
             return;
         }
         if let Some(resumable) = &self.resumable {
-            self.resumed += 1;
-            let broken = (self.call.site.clone(), self.call.choice.endpoint.clone());
-            self.rest = Some(resumable.clone().rest(self.sent, broken, or_same));
+            *asked += 1;
+            let from = (self.call.site.clone(), self.call.choice.endpoint.clone());
+            self.rest = Some(resumable.clone().rest(self.sent, from, has_broken));
+            self.is_for_broken = has_broken;
         }
     }
 
-    /// The source has sent all that it has.
-    fn ended(&self) {
-        if self.is_success {
+    /// The source has sent all that it has; what it said, and more, where it `has_surplus`.
+    fn ended(&self, has_surplus: bool) {
+        if has_surplus {
+            self.call.said_too_little();
+        } else if self.is_success {
             self.call.succeeded();
         }
     }
@@ -149,8 +163,11 @@ impl Watched {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             // What a rest has beyond what was lacking is none of it.
-            if self.is_rest && self.left == Some(0) && self.source.take().is_some() {
-                self.ended();
+            if self.is_rest
+                && self.left == Some(0)
+                && let Some(source) = self.source.take()
+            {
+                self.ended(source.has_surplus());
                 return Poll::Ready(None);
             }
             let Some(source) = &mut self.source else { return Poll::Pending };
@@ -158,8 +175,9 @@ impl Watched {
                 Some(Err(error)) => self.broke(Broken::Endpoint(error)),
                 Some(Ok(frame)) => {
                     // Who knows the length does not ask for the end.
-                    if source.is_end_stream() {
-                        self.ended();
+                    let (is_over, has_surplus) = (source.is_end_stream(), source.has_surplus());
+                    if is_over {
+                        self.ended(has_surplus);
                     }
                     if let Some(frame) = self.take(frame) {
                         return Poll::Ready(Some(frame));
@@ -169,7 +187,8 @@ impl Watched {
                 None => match self.left {
                     Some(left_bytes) if left_bytes > 0 && self.is_rest => self.broke(Broken::Short(left_bytes)),
                     Some(_) | None => {
-                        self.ended();
+                        let has_surplus = source.has_surplus();
+                        self.ended(has_surplus);
                         return Poll::Ready(None);
                     }
                 },
@@ -188,12 +207,19 @@ impl Watched {
         }
     }
 
-    /// Whether the rest comes from somewhere else now.
+    /// Whether the rest comes from somewhere else now, or is asked for anew.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(asked) = &mut self.rest else { return false };
         let Poll::Ready(rest) = asked.as_mut().poll(cx) else { return false };
         self.rest = None;
-        let Some(Rest { body, call, new: New { skip, bytes } }) = rest else { return false };
+        let Some(Rest { body, call, new: New { skip, bytes } }) = rest else {
+            // It was asked for because of a silence that ended in a break: now it is needed.
+            let is_needed = self.source.is_none() && !self.is_for_broken;
+            if is_needed {
+                self.ask(true);
+            }
+            return is_needed;
+        };
         if self.source.is_some() {
             self.call.overtaken();
         }
@@ -244,9 +270,12 @@ impl HttpBody for Watched {
             if ready!(self.poll_silence(cx)) {
                 self.ask(false);
             } else {
-                let error = Broken::Silent(self.silence.broken);
-                self.call.failed();
-                return Poll::Ready(Some(Err(error)));
+                // Where it broke off before, that is why.
+                let broke = self.error.take();
+                if broke.is_none() {
+                    self.call.failed();
+                }
+                return Poll::Ready(Some(Err(broke.unwrap_or(Broken::Silent(self.silence.broken)))));
             }
         }
     }

@@ -123,6 +123,13 @@ impl Call {
         self.table(|table| table.note(&self.name, &self.choice, |health| health.failed(began, now)));
     }
 
+    /// More came than its answer had said. What was passed on cannot be had back; another one is asked next time.
+    pub(crate) fn said_too_little(&self) {
+        let (endpoint, address) = (&self.choice.endpoint, self.choice.address);
+        tracing::warn!(%endpoint, %address, "an answer was longer than it said");
+        self.failed();
+    }
+
     /// Another one answered what this one did not.
     pub(crate) fn overtaken(&self) {
         let (waited, now) = (self.waited(), self.registry.now());

@@ -12,10 +12,11 @@ use axum::response::IntoResponse;
 use flame_api::problem::{CONCERNS, RESOURCE};
 use flame_api::router::RouteState;
 use flame_test_kit::eventually;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::failing::breaker;
 use crate::world::{Service, World, read_head};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -207,6 +208,75 @@ async fn surrogates_that_all_fail_get_no_more_than_the_budget_of_repeats() {
     // budget: six for each request.
     let most = REQUESTS as f64 * 2.2 + 10.0 + began.elapsed().as_secs_f64() + 1.0;
     assert!(asked >= 2 * REQUESTS && asked as f64 <= most, "{asked} for {REQUESTS} requests, {most} may be");
+}
+
+/// What a budget with a burst of 10 lets through of `requests`, in so long: each once, 20 % of them, the burst, and the burst once more in
+/// ten seconds.
+fn most(requests: usize, took: Duration) -> f64 {
+    requests as f64 * 1.2 + 10.0 + took.as_secs_f64() + 1.0
+}
+
+#[tokio::test]
+async fn requests_that_break_everywhere_are_sent_again_no_more_often_than_the_budget_says() {
+    const REQUESTS: usize = 200;
+    let world = World::with(|config| {
+        config.upstream.repeat_burst = 10;
+        config.search.enabled = false;
+    })
+    .await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut endpoints = Vec::new();
+    for _ in 0..3 {
+        let endpoint = breaker(&asked).await;
+        world.register("a", &endpoint).await;
+        endpoints.push(endpoint);
+    }
+    let began = Instant::now();
+    for _ in 0..REQUESTS {
+        assert_eq!(world.get("/~a/x").await.status(), 502);
+    }
+    // Without a budget: three for each request.
+    let (asked, most) = (asked.load(Ordering::SeqCst), most(REQUESTS, began.elapsed()));
+    assert!(asked >= REQUESTS + 10 && asked as f64 <= most, "{asked} for {REQUESTS} requests, {most} may be");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_late_everywhere_are_asked_twice_no_more_often_than_the_budget_says() {
+    const REQUESTS: usize = 100;
+    let world = World::with(|config| {
+        config.upstream.repeat_burst = 10;
+        config.search.enabled = false;
+        (config.upstream.hedge_min.0, config.upstream.hedge_max.0) =
+            (Duration::from_millis(20), Duration::from_millis(20));
+        config.upstream.answer_timeout.0 = Duration::from_secs(2);
+    });
+    let (world, asked) = (Arc::new(world.await), Arc::new(AtomicUsize::new(0)));
+    let mut endpoints = Vec::new();
+    for _ in 0..2 {
+        let count = Arc::clone(&asked);
+        let endpoint = Service::talking(move |mut stream: TcpStream| {
+            let count = Arc::clone(&count);
+            async move {
+                read_head(&mut stream).await;
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        })
+        .await;
+        world.register("a", &endpoint).await;
+        endpoints.push(endpoint);
+    }
+    let (began, mut clients) = (Instant::now(), JoinSet::new());
+    for _ in 0..REQUESTS {
+        let world = Arc::clone(&world);
+        clients.spawn(async move { assert_eq!(world.get("/~a/x").await.status(), 504) });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    // Without a budget: two for each request.
+    let (asked, most) = (asked.load(Ordering::SeqCst), most(REQUESTS, began.elapsed()));
+    assert!(asked > REQUESTS && asked as f64 <= most, "{asked} for {REQUESTS} requests, {most} may be");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::world::{Service, World, problem, read_head};
 
 /// An endpoint that reads a request and closes without an answer; it counts the requests.
-async fn breaker(requests: &Arc<AtomicUsize>) -> Service {
+pub async fn breaker(requests: &Arc<AtomicUsize>) -> Service {
     let requests = Arc::clone(requests);
     Service::talking(move |mut stream: TcpStream| {
         let requests = Arc::clone(&requests);

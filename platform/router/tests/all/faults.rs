@@ -1,9 +1,11 @@
 //! An instance that resets, answers 500 or lies of its length while requests of all sizes come: nobody notices.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -11,6 +13,8 @@ use tokio::task::JoinSet;
 use crate::instance::{Instance, bytes};
 use crate::switching::{pair, under_load};
 use crate::world::{Service, World, read_head};
+
+const LARGE_BYTES: usize = 4 << 20;
 
 /// Requests at the issue's rates while first one and then the other of two instances goes wrong, and right again: one of them is
 /// the one that is asked.
@@ -46,18 +50,47 @@ async fn answers_that_end_before_their_length_cost_no_request_and_no_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_killed_in_the_middle_of_bodies_costs_no_request_and_no_byte() {
     let (world, instances) = pair().await;
-    let mut alive = Vec::new();
-    // Both in turn, with another one in its place: whatever body is on its way, its instance dies.
+    let mut instances = Vec::from(instances);
+    let whole = bytes(LARGE_BYTES);
     under_load(&world, Duration::from_secs(4), async || {
-        for mut instance in instances {
+        // On a machine that stands still the body may be over before its instance is: then another one's.
+        for _ in 0..10 {
             let next = Instance::start().await;
             world.register_address("a", next.address).await;
-            alive.push(next);
-            instance.child.kill().await.unwrap();
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            instances.push(next);
+            let (mut body, address) = under_way(&world).await;
+            let mut got = body.chunk().await.unwrap().unwrap().to_vec();
+            let at = instances.iter().position(|one| one.address == address).unwrap();
+            instances.swap_remove(at).child.kill().await.unwrap();
+            while let Some(piece) = body.chunk().await.unwrap() {
+                got.extend_from_slice(&piece);
+            }
+            assert!(got == whole, "{} bytes, or other ones", got.len());
+            if resumed(&world).await >= 2 {
+                return;
+            }
         }
+        panic!("no body was on its way when its instance died");
     })
     .await;
+}
+
+/// A body that has begun, and who sends it.
+async fn under_way(world: &World) -> (reqwest::Response, SocketAddr) {
+    let url = world.url(&format!("/~a/{LARGE_BYTES}"));
+    let answer = world.http.get(url).header("flame-trace", "?1").send().await.unwrap();
+    let trace = answer.headers()["flame-trace"].to_str().unwrap().to_owned();
+    let known = world.client().endpoints().await.unwrap().items;
+    let last = trace.rsplit(", ").next().unwrap();
+    let it = known.iter().find(|one| last.contains(&format!("/{}\"", one.endpoint)));
+    (answer, it.unwrap_or_else(|| panic!("{last}: {known:?}")).address)
+}
+
+/// How many bodies went on elsewhere.
+async fn resumed(world: &World) -> u64 {
+    let metrics = world.get("/metrics").await.text().await.unwrap();
+    let count = metrics.lines().find_map(|line| line.strip_prefix("flame_router_switches_total{kind=\"resumed\"} "));
+    count.map_or(0, |count| count.parse().unwrap())
 }
 
 /// No proxy that streams can know that more should have come than was said. What it can do is to pass on what was said and
@@ -82,6 +115,38 @@ async fn what_comes_after_the_length_that_was_said_reaches_nobody() {
     while let Some(request) = requests.join_next().await {
         request.unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_sends_more_than_it_said_is_left_alone_for_a_while() {
+    let world = World::start().await;
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&requests);
+    let liar = Service::talking(move |mut stream: TcpStream| {
+        let count = Arc::clone(&count);
+        async move {
+            while read_head(&mut stream).await.starts_with("GET") {
+                count.fetch_add(1, Ordering::SeqCst);
+                let more = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhalf of it";
+                if stream.write_all(more.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let honest = Service::start(Router::new().fallback(async || "whole")).await;
+    world.register("a", &liar).await;
+    world.register("a", &honest).await;
+    let (began, mut sent) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(300) || sent < 50 {
+        let body = world.get("/~a/x").await.text().await.unwrap();
+        assert!(body == "half" || body == "whole", "{body}");
+        sent += 1;
+    }
+    // One after each rest of 100, 200, 400 ms…; without rests it would be every second one.
+    let (seen, most) = (requests.load(Ordering::SeqCst), 8 + began.elapsed().as_secs() as usize);
+    assert!((1..=most).contains(&seen), "it was asked {seen} times in {sent} requests");
 }
 
 /// The same where the surplus is a whole answer, in one piece with what was asked for.

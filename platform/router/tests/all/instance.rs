@@ -11,7 +11,10 @@ const SERVER: &str = r#"
 import re, socket, struct, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 def body(size):
-    return bytes((at * 31 + (at >> 8)) & 255 for at in range(65536)) * (size // 65536 + 1)
+    # No piece of 64 KiB is like another: one that comes too early or too late is seen.
+    one = bytes((at * 31 + (at >> 8)) & 255 for at in range(65536))
+    moved = (bytes((byte + 7 * piece) & 255 for byte in range(256)) for piece in range(size // 65536 + 1))
+    return b"".join(one.translate(table) for table in moved)
 BODIES = {size: body(size)[:size] for size in (1024, 65536, 4194304)}
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -113,5 +116,6 @@ impl Instance {
 
 /// The first `size` bytes of what every instance has.
 pub fn bytes(size: usize) -> Vec<u8> {
-    (0..65536_usize).map(|at| (at * 31 + (at >> 8)) as u8).cycle().take(size).collect()
+    let byte = |at: usize| at % 65_536 * 31 + ((at % 65_536) >> 8) + at / 65_536 * 7;
+    (0..size).map(|at| byte(at) as u8).collect()
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::world::{Service, World};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_clients_each_get_their_own_answers() {
@@ -47,7 +47,8 @@ async fn a_hundred_clients_each_get_their_own_answers() {
 /// Of two endpoints the one that answers later gets less, by what was measured alone: one request at a time, none asked twice.
 #[tokio::test]
 async fn the_slower_of_two_gets_fewer_requests_and_the_choice_follows_when_that_changes() {
-    const SLOW_MS: u64 = 30;
+    // Far more than a machine with other things to do takes for an answer of nothing.
+    const SLOW_MS: u64 = 100;
     let world = World::with(|config| {
         (config.upstream.hedge_min, config.upstream.hedge_max) = (Span(PATIENCE), Span(PATIENCE));
     })

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use flame_api::client::Transport;
 use flame_api::router::{CertificateRequest, Registration};
 use flame_api::{Client, ClientError};
-use flame_credentials::standing::{dns_of_name, dns_of_router};
+use flame_credentials::standing::{ANY_ROUTER, dns_of_name, dns_of_router};
 use flame_credentials::{Current, Key, Role, Standing};
 use flame_service_host::keys::Grant;
 use flame_service_host::problem::chain;
@@ -86,6 +86,47 @@ async fn a_service_joins_is_asked_over_tls_and_knows_who_calls() {
         if status == 503 { Ok(()) } else { Err(status.to_string()) }
     })
     .await;
+}
+
+/// What curl is answered by a router at one of its names: who it shows a certificate of, and which host it asks for.
+#[tokio::test]
+async fn a_router_answers_under_the_names_of_its_certificate_and_under_no_other_router_s() {
+    let realm = Realm::new("mtls-names");
+    let router = realm.router(|_| {}).await;
+    let service = realm.service("media", &router, "here").await;
+    let identity = realm.folder.join("media").join("identity.pem");
+    let (identity, ca) = (identity.to_str().unwrap().to_owned(), realm.folder.join("ca/ca.pem"));
+    let port = router.running.address().port();
+    let registration = Registration::new(([127, 0, 0, 1], 9).into(), 1, 60_000);
+    let body = serde_json::to_string(&registration).unwrap();
+    let registered = async |shown: &str, host: &str, name: &str, is_known: bool| {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["-sS", "--max-time", "20", "--noproxy", "*", "-w", "\n%{http_code}", "-X", "PUT"]);
+        curl.args(["--resolve", &format!("{shown}:{port}:127.0.0.1"), "--cacert", ca.to_str().unwrap()]);
+        if is_known {
+            curl.args(["--cert", &identity, "--key", &identity]);
+        }
+        curl.args(["-H", "content-type: application/json", "-H", &format!("host: {host}:{port}"), "-d", &body]);
+        curl.arg(format!("https://{shown}:{port}/api/router/endpoints/{name}/more"));
+        let ran = curl.stdin(Stdio::null()).output().await.unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    let (any, here) = (ANY_ROUTER.to_owned(), dns_of_router(&"local".parse().unwrap()));
+    for name in [&any, &here] {
+        let said = registered(name, name, "media", true).await;
+        assert!(said.ends_with("\n200"), "{name}: {said}");
+    }
+    let said = registered(&any, &any, "metadata", true).await;
+    assert!(said.ends_with("\n403") && said.contains("metadata"), "{said}");
+    let said = registered(&any, &any, "media", false).await;
+    assert!(said.ends_with("\n401"), "{said}");
+    // Of another router it cannot speak, and of a service's name it is no door.
+    for host in [dns_of_router(&"cloud".parse().unwrap()), dns_of_name(&"media".parse().unwrap())] {
+        let said = registered(&any, &host, "media", true).await;
+        assert!(said.ends_with("\n421"), "{host}: {said}");
+    }
+    service.stop().await;
 }
 
 #[tokio::test]

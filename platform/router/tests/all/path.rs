@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use flame_api::router::Registration;
 use flame_router::Config;
 use flame_router::config::PathConfig;
 
@@ -87,6 +88,32 @@ async fn a_path_crosses_sites_by_name_and_says_how_it_goes() {
     assert_eq!(explained.chosen.as_ref().map(|chosen| chosen.name.as_str()), Some("grade.main"), "{explained:?}");
     assert_eq!((explained.functions.len(), explained.routes.len()), (3, 3), "{explained:?}");
     assert!(explained.reason.contains("grade.main -> trim.main -> source.main"), "{}", explained.reason);
+}
+
+#[tokio::test]
+async fn what_a_path_is_explained_with_is_its_first_function_also_where_others_have_endpoints_called_the_same() {
+    let world = World::with(one_path).await;
+    let mut services = Vec::new();
+    for (name, endpoint) in [("trim", "e"), ("trim", "f"), ("grade", "e"), ("source", "e")] {
+        let service = source().await;
+        let registration = Registration::new(service.address, 1, 60_000);
+        world.client().register(name, endpoint, &registration).await.unwrap();
+        services.push((name, service));
+    }
+    let grade = services.iter().find(|(name, _)| *name == "grade").unwrap().1.address;
+    // With and without the slash that a client is sent on to.
+    for url in ["/~film/a", "/~film/", "/~film", "/~film?a=b", "/~local--film/a"] {
+        let explained = world.client().explain(url, None).await.unwrap().unwrap();
+        let chosen = explained.chosen.expect("it is somebody");
+        assert_eq!((chosen.name.as_str(), chosen.address), ("grade.main", grade), "{url}");
+        let only = if url.contains("--") {
+            "the request names local; it is the only one"
+        } else {
+            "for the first it is the only one"
+        };
+        assert!(explained.reason.contains(only), "{url}: {}", explained.reason);
+        assert_eq!(explained.routes.len(), 4, "{url}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use flame_api::router::Session;
+use flame_api::Page;
+use flame_api::router::{Explanation, Route, Session};
 use flame_service_host::keys::{self, Grant};
 use flame_service_host::links;
 use flame_test_kit::Scratch;
@@ -140,6 +141,38 @@ async fn a_link_signs_in_once_and_is_no_token() {
     let (cookie, _) = cookie(&good.remove(0));
     let routes = signed.ask("/api/router/routes", &[("cookie", &cookie)]).await;
     assert_eq!(routes.status(), 200);
+}
+
+/// Who asks what is seen by whoever the name belongs to, and whoever looks after the whole.
+#[tokio::test]
+async fn how_much_is_asked_of_shared_names_is_not_for_every_tenant() {
+    let signed = Signed::world().await;
+    let ask = async |path: &str, tenant: &str, scope: &str| {
+        let grant = Grant { tenant: tenant.to_owned(), ..Signed::grant(scope) };
+        let (token, _) = keys::issue(&signed.keys, &grant).unwrap();
+        let answer = signed.world.http.get(signed.world.url(path)).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path} for {scope} of {tenant}");
+        answer
+    };
+    for _ in 0..3 {
+        let _ = ask("/~metadata/x", "default", "read").await.bytes().await.unwrap();
+    }
+    for (tenant, scope, told) in [
+        ("default", "read", Some(3)),
+        ("other", "read", None),
+        ("other", "read write", None),
+        ("other", "read metrics", Some(3)),
+        ("other", "read admin", Some(3)),
+        ("other", "service", Some(3)),
+    ] {
+        let routes: Page<Route> = ask("/api/router/routes", tenant, scope).await.json().await.unwrap();
+        let route = routes.items.iter().find(|route| route.name == "metadata.main").expect("it is shared");
+        assert_eq!(route.answers, told, "{scope} of {tenant}");
+        let explained: Explanation =
+            ask("/api/router/explain?url=/~metadata/x", tenant, scope).await.json().await.unwrap();
+        assert_eq!(explained.chosen.unwrap().answers, told, "explained for {scope} of {tenant}");
+        assert!(explained.routes.iter().all(|route| route.answers == told), "{scope} of {tenant}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A router on a free port, and little services behind it.
+//! A router on a free port, in this process or in one of its own, and little services behind it.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -9,14 +9,27 @@ use flame_api::router::Registration;
 use flame_api::{Client, Problem};
 use flame_router::Config;
 use flame_service_host::Running;
+use flame_test_kit::ports;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Child;
 use tokio::task::JoinHandle;
+
+use crate::failing::process;
 
 /// A running router.
 pub struct World {
-    pub router: Running,
+    pub router: Place,
     pub http: reqwest::Client,
+}
+
+/// Where it runs.
+pub enum Place {
+    /// In the test's process.
+    Here(Box<Running>),
+    /// In one of its own, which ends with the test.
+    Apart(Box<Child>, SocketAddr),
 }
 
 /// A service of a test's own; dropping it closes its listener and its connections.
@@ -45,7 +58,17 @@ impl World {
         let mut config = Config::default();
         config.host.listen.set_port(0);
         change(&mut config);
-        let router = flame_router::start(config).await.unwrap();
+        Self::of(Place::Here(Box::new(flame_router::start(config).await.unwrap())))
+    }
+
+    /// In a process of its own.
+    pub async fn apart() -> Self {
+        let [port] = ports::free_tcp();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Self::of(Place::Apart(Box::new(process(address).await), address))
+    }
+
+    fn of(router: Place) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
         Self { router, http }
     }
@@ -93,6 +116,35 @@ impl World {
         let output = command.stdin(Stdio::null()).output().await.unwrap();
         assert!(output.status.success(), "curl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Here(router) => router.address(),
+            Self::Apart(_, address) => *address,
+        }
+    }
+
+    pub async fn stop(self) {
+        match self {
+            Self::Here(router) => router.stop().await,
+            Self::Apart(mut router, _) => router.kill().await.unwrap(),
+        }
+    }
+
+    /// Has it read its files again.
+    pub fn reload(&self) {
+        match self {
+            Self::Here(router) => router.reload(),
+            Self::Apart(router, _) => {
+                let pid = Pid::from_raw(router.id().unwrap().try_into().unwrap()).unwrap();
+                kill_process(pid, Signal::HUP).unwrap();
+            }
+        }
     }
 }
 

@@ -43,6 +43,9 @@ pub struct SteeringConfig {
     /// Share of its players' reports (CMCD) that may tell of waiting or errors; half of it is calm.
     #[serde(default = "starved")]
     pub starved: f64,
+    /// Sessions of players that one address may speak for in a window; more from behind one proxy weigh no more.
+    #[serde(default = "sessions_of_an_address")]
+    pub sessions_of_an_address: u32,
     /// How long a site is bad before viewers are sent away.
     #[serde(default = "confirm")]
     pub confirm: Span,
@@ -94,6 +97,9 @@ impl SteeringConfig {
             if !(share > 0.0 && share <= 1.0) {
                 return Err(format!("[steering] {key} = {share} must be above 0 and at most 1"));
             }
+        }
+        if self.sessions_of_an_address == 0 {
+            return Err("[steering] sessions_of_an_address = 0 would hear nobody: it is at least 1".to_owned());
         }
         for (key, span) in [("ttl", self.ttl), ("every", self.every), ("window", self.window)] {
             let least = Duration::from_millis(if key == "every" { 100 } else { 1000 });
@@ -182,6 +188,10 @@ fn failing() -> f64 {
 
 fn starved() -> f64 {
     0.1
+}
+
+fn sessions_of_an_address() -> u32 {
+    flame_cmcd::OF_AN_ADDRESS
 }
 
 fn confirm() -> Span {

@@ -110,7 +110,7 @@ pub(super) fn of_live(error: LiveError) -> Failure {
         LiveError::BrokenOff(_) => Failure::bad_request(said),
         LiveError::Silent(_) => Failure::new(StatusCode::REQUEST_TIMEOUT, "silent", "Nothing came", said),
         LiveError::Behind(_) => Failure::unavailable_alone(said, AWAY_RETRY_S).because(&error),
-        LiveError::Store(_) | LiveError::Restore(RestoreError::Store(_)) => {
+        LiveError::Store(_) | LiveError::StoreSilent(_) | LiveError::Restore(RestoreError::Store(_)) => {
             Failure::unavailable("the object store does not answer", AWAY_RETRY_S).because(&error)
         }
         LiveError::Seal(source) => of_seal(source),

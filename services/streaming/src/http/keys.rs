@@ -21,7 +21,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
     path = "/{asset}/keys/{key}",
     params(
         ("asset" = String, Path, description = "Identifier of the asset"),
-        ("key" = String, Path, description = "Identifier of the key, 32 hex digits: playlists name it"),
+        ("key" = String, Path, description = "Identifier of the key, 32 hex digits, of one that changes with its number behind a hyphen: playlists name it"),
     ),
     responses(
         (status = 200, description = "The sixteen octets of the key; `Cache-Control: no-store`", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -43,13 +43,14 @@ async fn sent(state: &State, asset: &str, key: &str, method: &Method) -> Failure
     let missing = || Failure::not_found(format_args!("key {key} of asset {asset}"));
     // The catalogue hears of a channel when it ends.
     if let Some(channel) = state.live.find(asset).filter(|channel| channel.seal.is_some() || !channel.is_ended()) {
-        let known = channel.seal.as_ref().map(|seal| &seal.key).filter(|known| hex::encode(known.id) == key);
-        return Ok(handed_out(known.ok_or_else(missing)?, method));
+        // Of one that changes, none that nothing is sealed with yet.
+        let known = channel.seal.as_ref().and_then(|seal| seal.handed_out(key, Some(channel.next_number())));
+        return Ok(handed_out(&known.ok_or_else(missing)?, method));
     }
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(missing)?;
     let known = state.seals.key(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
-    let known = known.filter(|known| hex::encode(known.id) == key).ok_or_else(missing)?;
+    let known = known.and_then(|known| known.handed_out(key, None)).ok_or_else(missing)?;
     Ok(handed_out(&known, method))
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn sign(
     let expires_at = i64::try_from(link.expires_unix_s).ok();
     let expires_at = expires_at.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     let expires_at = expires_at.ok_or_else(|| Failure::bad_request("the token ends after the end of all time"))?;
-    Ok(Json(ViewerLink { path: link.path, expires_at }))
+    Ok(Json(ViewerLink { path: link.path, others: link.others, expires_at }))
 }
 
 fn not_here() -> Failure {

@@ -12,7 +12,7 @@ use super::media::TS_TYPE;
 use super::multivariant::{CACHE_CONTROL, MPD_TYPE, PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
 use super::{State, error, sealed};
-use crate::derived::{self, Order, Product, Sealing};
+use crate::derived::{Order, Product, Sealing};
 use crate::live::span::{Asked, Span, SpanError};
 use crate::live::view::{self, View};
 use crate::live::{Channel, Following, Octets, Track, Waited};
@@ -122,7 +122,7 @@ pub(super) async fn part(
     match (&channel.seal, track.part(number, part)) {
         (None, Some(octets)) => send(state, octets, method, headers).await,
         (Some(seal), Some(Octets::Held(bytes, sha256))) => {
-            let made = derived::sealed_part(&bytes, &sha256, (number, part), seal);
+            let made = state.workshop.sealed_part((&bytes, &sha256), (number, part), &seal.at(number)).await;
             Ok(held((&made.bytes, &made.identity), MEDIA_TYPE, IMMUTABLE, (method, headers)))
         }
         (Some(_), Some(Octets::Stored(..))) | (_, None) => Err(missing()),
@@ -158,7 +158,7 @@ pub(super) async fn file(
         File::Init(_) => return Err(error::missing("file of what is live")),
     };
     let octets = track.init_of(number).zip(track.segment(number)).ok_or_else(|| missing(number))?;
-    let order = Order { product, sealing: seal.map(|seal| sealing(seal, file)) };
+    let order = Order { product, sealing: seal.map(|seal| sealing(seal.at(number), file)) };
     derived(state, octets, (number, order), request).await
 }
 

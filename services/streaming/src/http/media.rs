@@ -27,7 +27,7 @@ use crate::text::TextName;
 use crate::track::{Piece, Track, TrackError};
 
 /// From a track's playlist to what belongs to the asset.
-const TO_ASSET: &str = "../../";
+pub(super) const TO_ASSET: &str = "../../";
 /// Media type of transport streams.
 pub(super) const TS_TYPE: &str = "video/mp2t";
 
@@ -73,8 +73,8 @@ pub(super) async fn playlist(
     let seal = sealed::seal(&state, &name, tag).await?;
     match find(&state, &name).await? {
         Stored::Recording(recording) => {
-            sealed::of_recording(&recording, &name, tag)?;
-            recorded::playlist(&recording, query.as_deref(), (&method, &headers))
+            let seal = sealed::of_recording(&recording, &name, tag, seal)?;
+            recorded::playlist(&recording, seal.as_ref(), query.as_deref(), (&method, &headers))
         }
         stored => {
             let clip = clip_of(query.as_deref())?;
@@ -122,8 +122,8 @@ pub(super) async fn ts_playlist(
     let seal = sealed::seal(&state, &name, tag).await?;
     let found = find(&state, &name).await?;
     if let Stored::Recording(recording) = &found {
-        sealed::of_recording(recording, &name, tag)?;
-        return recorded::transport_streams(recording, query.as_deref(), (&method, &headers));
+        let seal = sealed::of_recording(recording, &name, tag, seal)?;
+        return recorded::transport_streams(recording, seal.as_ref(), query.as_deref(), (&method, &headers));
     }
     let clip = clip_of(query.as_deref())?;
     listed(&found, Container::TransportStream, (clip, seal.as_ref()), (&method, &headers))
@@ -160,8 +160,8 @@ pub(super) async fn iframes(
     let seal = sealed::seal(&state, &name, tag).await?;
     let stored = find(&state, &name).await?;
     if let Stored::Recording(recording) = &stored {
-        sealed::of_recording(recording, &name, tag)?;
-        return recorded::iframes(recording, (&method, &headers));
+        let seal = sealed::of_recording(recording, &name, tag, seal)?;
+        return recorded::iframes(recording, seal.as_ref(), (&method, &headers));
     }
     let key = seal.map(|seal| seal.listed(TO_ASSET, Container::FragmentedMp4));
     let none = || error::missing(format_args!("I-frames of track {name}"));
@@ -248,7 +248,7 @@ async fn send_init(
         }
         Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
         Stored::Recording(recording) => {
-            sealed::of_recording(&recording, name, tag)?;
+            sealed::of_recording(&recording, name, tag, seal)?;
             // It is never encrypted as `aes-128`: without a vector of its own nothing says how.
             live::send(state, recording.init(number).ok_or_else(missing)?, method, headers).await
         }
@@ -312,8 +312,9 @@ pub(super) async fn segment(
     let seal = sealed::seal(&state, &name, tag).await?;
     let found = find(&state, &name).await?;
     if let Stored::Recording(recording) = &found {
-        sealed::of_recording(recording, &name, tag)?;
-        return recorded::file(&state, recording, (file, query.as_deref()), request).await?.ok_or_else(missing);
+        let seal = sealed::of_recording(recording, &name, tag, seal)?;
+        let file = (file, query.as_deref());
+        return recorded::file(&state, (recording, seal), file, request).await?.ok_or_else(missing);
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
     match found {

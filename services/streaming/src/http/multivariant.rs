@@ -175,14 +175,15 @@ async fn hls(state: &State, asset: Uuid, container: Container, query: Option<&st
     let presentation = current(state, asset).await?;
     let subtitles = &presentation.subtitles[..];
     let seal = state.seals.current(asset, &presentation).await.map_err(|error| error::of_seal(&error))?;
-    let (seal, ways) = (seal.as_ref(), state.steering.ways(asset, presentation.protected));
+    let ways = state.steering.ways(asset, presentation.protected);
     let playing = playing(state, asset, &presentation).await?;
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
-        && seal.is_none()
     {
-        return recorded::multivariant(state, asset, (&presentation, version), (query, container), &ways).await;
+        let (version, sealing) = ((&*presentation, version), (seal, &ways));
+        return recorded::multivariant(state, asset, version, (query, container), sealing).await;
     }
+    let seal = seal.as_ref();
     let clip = Clip::of(query).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;
     let document = match playing {
         Playing::Version(version) => {

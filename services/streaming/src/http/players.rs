@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use flame_api::Problem;
-use flame_cmcd::{Carried, EVENTS_TYPE, FIELDS, Report};
+use flame_cmcd::{Carried, EVENTS_TYPE, FIELDS, Report, speaker};
 use flame_service_host::metrics::Metrics;
 use flame_service_host::{Failure, FailureResult};
 use prometheus::IntCounter;
@@ -58,16 +58,17 @@ impl Players {
 
 impl State {
     /// A player says how it fares, who asks steering for `pathway` in the same request, if it does.
-    fn hear(&self, report: &Report, pathway: Option<&str>, peer: Option<IpAddr>) {
+    fn hear(&self, report: &Report, pathway: Option<&str>, address: Option<IpAddr>) {
         self.players.reports.inc();
         self.players.complaints.inc_by(u64::from(report.complains()));
-        self.steering.hear(report, pathway, peer);
+        self.steering.hear(report, pathway, address);
     }
 }
 
-/// Where a request comes from: the player, or a proxy that many are behind.
-fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+/// Where a report comes from: the player, or a proxy that many are behind.
+fn address(request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    speaker(request.headers(), peer)
 }
 
 /// Takes in what a request for media carries besides.
@@ -77,7 +78,7 @@ pub(super) async fn overhear(Shared(state): Shared<State>, request: Request, nex
     if may_carry || FIELDS.iter().any(|name| request.headers().contains_key(name)) {
         let target = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
         match Carried::of(&target, request.headers()) {
-            Carried::Report(report) => state.hear(&report, Asked::of(Some(query)).pathway(), peer(&request)),
+            Carried::Report(report) => state.hear(&report, Asked::of(Some(query)).pathway(), address(&request)),
             Carried::Damaged => state.players.damaged.inc(),
             Carried::Nothing => {}
         }
@@ -98,7 +99,7 @@ pub(super) async fn overhear(Shared(state): Shared<State>, request: Request, nex
     )
 )]
 async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult<StatusCode> {
-    let peer = peer(&request);
+    let address = address(&request);
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(EVENTS_TYPE) {
         let detail = format!("events of players are {EVENTS_TYPE}, a report a line");
@@ -109,7 +110,7 @@ async fn events(Shared(state): Shared<State>, request: Request) -> FailureResult
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large", detail)
     })?;
     let (reports, damaged) = Report::parse_events(&String::from_utf8_lossy(&body), EVENTS_MAX);
-    reports.iter().for_each(|report| state.hear(report, None, peer));
+    reports.iter().for_each(|report| state.hear(report, None, address));
     state.players.damaged.inc_by(damaged as u64);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! What viewers of a channel that has ended get: the playlists, I-frames, clips and MPD of the recording. All of it is
 //! immutable but for what names the asset's current version.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,9 +12,10 @@ use flame_service_host::{Failure, FailureResult};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
+use super::media::TO_ASSET;
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::IMMUTABLE;
-use super::{State, error, live};
+use super::{State, error, live, sealed};
 use crate::derived::{Order, Product};
 use crate::live::span::{Asked, Span};
 use crate::live::view::{self, View};
@@ -21,7 +23,16 @@ use crate::live::{CHAIN, Recording, RecordingError};
 use crate::names::{File, TrackName};
 use crate::presentation::State::Playable;
 use crate::presentation::{Document, Presentation};
+use crate::seals::Seal;
 use crate::steering::Ways;
+
+/// A recording as it is listed in this form: under the key of `seal`, where it has none of its own.
+fn listed<'a>(recording: &'a Recording, seal: Option<&Seal>, container: Container) -> Cow<'a, View> {
+    match (&recording.seal, seal) {
+        (None, Some(seal)) => Cow::Owned(recording.view.under(seal.listed(TO_ASSET, container))),
+        (Some(_), _) | (None, None) => Cow::Borrowed(recording.view.as_ref()),
+    }
+}
 
 /// Whether a track is of the recording that plays now.
 pub(super) fn is_recording(presentation: &Presentation, name: &TrackName) -> bool {
@@ -41,36 +52,45 @@ pub(super) fn failure(state: &State, error: &RecordingError) -> Failure {
 /// The media playlist of a track, or of a clip of it.
 pub(super) fn playlist(
     recording: &Recording,
+    seal: Option<&Seal>,
     query: Option<&str>,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let Some(asked) = live::asked(query)? else {
-        return Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, method, headers));
+    let view = listed(recording, seal, Container::FragmentedMp4);
+    let document = match live::asked(query)? {
+        Some(asked) => view.clip(span_of(asked, std::slice::from_ref(&recording.view))?),
+        None => match &view {
+            Cow::Borrowed(_) => return Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, method, headers)),
+            Cow::Owned(view) => view.whole(),
+        },
     };
-    let span = span_of(asked, std::slice::from_ref(&recording.view))?;
-    let document = recording.view.clip(span).map_err(|refusal| error::of_playlist(&refusal))?;
+    let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
 
 /// The playlist of a track as transport streams.
 pub(super) fn transport_streams(
     recording: &Recording,
+    seal: Option<&Seal>,
     query: Option<&str>,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     if live::asked(query)?.is_some() {
         return Err(live::no_ts_clip());
     }
-    let document = recording.view.transport_streams().map_err(|refusal| error::of_playlist(&refusal))?;
+    let document = listed(recording, seal, Container::TransportStream).transport_streams();
+    let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
 
 /// The I-frames of a track.
 pub(super) fn iframes(
     recording: &Recording,
+    seal: Option<&Seal>,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let document = recording.view.iframes().ok_or_else(|| error::missing("I-frame of this track"))?;
+    let document = listed(recording, seal, Container::FragmentedMp4).iframes();
+    let document = document.ok_or_else(|| error::missing("I-frame of this track"))?;
     let document = document.map_err(|refusal| Failure::internal(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
 }
@@ -78,11 +98,10 @@ pub(super) fn iframes(
 /// A file of a track: a segment, an I-frame, the end of a clip; `None` where there is none. Init segments are the caller's.
 pub(super) async fn file(
     state: &State,
-    recording: &Recording,
+    (recording, seal): (&Recording, Option<Seal>),
     (file, query): (File, Option<&str>),
     request: (&Method, &HeaderMap),
 ) -> FailureResult<Option<Response<Body>>> {
-    let seal = recording.seal.clone();
     let (number, product) = match file {
         File::Segment(number) => match live::asked(query)?.and_then(Asked::end_ms) {
             Some(to_ms) => (number, Product::Until { to_ms, is_ts: false }),
@@ -100,25 +119,34 @@ pub(super) async fn file(
         File::Init(_) | File::Part(..) => return Ok(None),
     };
     let Some(octets) = recording.init_of(number).zip(recording.segment(number)) else { return Ok(None) };
-    let order = Order { product, sealing: seal.map(|seal| live::sealing(seal, file)) };
+    let order = Order { product, sealing: seal.map(|seal| live::sealing(seal.at(number), file)) };
     live::derived(state, octets, (number, order), request).await.map(Some)
 }
 
-/// The multivariant playlist of a recording, or of a clip of it.
+/// The multivariant playlist of a recording, or of a clip of it; `setting` is the asset's seal.
 pub(super) async fn multivariant(
     state: &State,
     asset: Uuid,
     (presentation, version): (&Presentation, &Version),
     (query, container): (Option<&str>, Container),
-    ways: &Ways,
+    (setting, ways): (Option<Seal>, &Ways),
 ) -> FailureResult<Document> {
     let recordings = recordings(state, asset, presentation, version).await?;
-    let views = views(&recordings);
+    let seal = match recordings.iter().find_map(|recording| recording.seal.clone()) {
+        Some(own) => Some(own),
+        None => setting.map(sealed::as_a_whole).transpose()?,
+    };
+    let views: Vec<Arc<View>> = match &seal {
+        None => views(&recordings),
+        Some(_) => {
+            let view = |recording: &Arc<Recording>| Arc::new(listed(recording, seal.as_ref(), container).into_owned());
+            recordings.iter().map(view).collect()
+        }
+    };
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
     if span.is_some() && container == Container::TransportStream {
         return Err(live::no_ts_clip());
     }
-    let seal = recordings.iter().find_map(|recording| recording.seal.as_ref());
     let shown = seal.map_or_else(|| version.name.clone(), |seal| seal.version(&version.name));
     view::multivariant((&shown, container), &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
 }

@@ -3,6 +3,7 @@
 //! A version's name in a URL may end in a seal's tag (`names::sealed`). Where an asset is encrypted, nothing of its tracks is
 //! given without one; what has one is given whatever the setting has become, so that who plays goes on.
 
+use flame_api::metadata::Encryption;
 use flame_service_host::FailureResult;
 
 use super::{State, error};
@@ -30,12 +31,31 @@ pub(super) async fn seal(state: &State, name: &TrackName, tag: Option<SealTag>) 
     Ok(Some(seal))
 }
 
-/// Whether what was live can be had by a URL with this tag: one that is encrypted says so itself, whatever the catalogue says, and has no other.
-pub(super) fn of_recording(recording: &Recording, name: &TrackName, tag: Option<SealTag>) -> FailureResult<()> {
-    fits(recording.seal.as_ref(), name, tag)
+/// What a recording goes out with by a URL with this tag, of which `asked` is the seal. One that was encrypted while it was live says so itself,
+/// whatever the catalogue says, and has no other; one that was not goes out as the catalogue says, like any asset.
+pub(super) fn of_recording(
+    recording: &Recording,
+    name: &TrackName,
+    tag: Option<SealTag>,
+    asked: Option<Seal>,
+) -> FailureResult<Option<Seal>> {
+    match &recording.seal {
+        Some(own) => fits(Some(own), name, tag).map(|()| Some(own.clone())),
+        None => asked.map(as_a_whole).transpose(),
+    }
 }
 
-/// The same of a channel.
+/// A seal that what was live can have: a key opens its segments as a whole.
+pub(super) fn as_a_whole(seal: Seal) -> FailureResult<Seal> {
+    match seal.method {
+        Encryption::Aes128 => Ok(seal),
+        Encryption::SampleAes => {
+            Err(error::missing("form of this recording as `sample-aes`: what was live is encrypted as `aes-128` only"))
+        }
+    }
+}
+
+/// Whether what is live can be had by a URL with this tag: a channel that is encrypted has no other, and one that is not has none.
 pub(super) fn fits(seal: Option<&Seal>, name: &TrackName, tag: Option<SealTag>) -> FailureResult<()> {
     match (seal.map(Seal::tag), tag) {
         (None, None) => Ok(()),

@@ -1,6 +1,7 @@
 //! One live channel: its tracks, who sends to it, and the document that outlives this process.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -249,7 +250,7 @@ impl Channel {
     }
 
     /// The number with which whoever begins to send begins: one of which nobody has seen anything.
-    pub(super) fn next_number(&self) -> u64 {
+    pub(crate) fn next_number(&self) -> u64 {
         self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0).max(self.first_unseen)
     }
 
@@ -363,9 +364,9 @@ impl Channel {
     }
 }
 
-/// As the playlists of its tracks say it; whole segments are opened alike in all forms.
-pub(super) fn listed_key(seal: Option<&Seal>) -> Option<Key> {
-    seal.map(|seal| seal.listed(TO_CHANNEL, Container::FragmentedMp4))
+/// As the playlists of its tracks say it, and after how many segments another one follows; whole segments are opened alike in all forms.
+pub(super) fn listed_key(seal: Option<&Seal>) -> (Option<Key>, Option<NonZeroU64>) {
+    (seal.map(|seal| seal.listed(TO_CHANNEL, Container::FragmentedMp4)), seal.and_then(|seal| seal.every))
 }
 
 #[cfg(test)]

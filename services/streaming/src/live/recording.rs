@@ -162,6 +162,7 @@ impl Recording {
         let offset_ms = begins.map_or(0, |first| first.wall_offset_ms);
         let from_ms = u64::try_from(from_ms).unwrap_or(u64::MAX).saturating_add_signed(offset_ms);
         let first_number = document.segments.first().map_or(0, |first| first.number);
+        let (key, key_segments) = listed_key(seal.as_ref());
         let media = LiveMedia {
             timescale: facts.timescale,
             target_duration_s: document.target_duration_s,
@@ -173,7 +174,8 @@ impl Recording {
             reports: Vec::new(),
             // They were checked when they were made; without them it plays all the same.
             date_ranges: date_ranges_since(&marks::date_ranges(&document.marks).unwrap_or_default(), from_ms),
-            key: listed_key(seal.as_ref()),
+            key,
+            key_segments,
         };
         let digest = |hex: &str| documents::digest(hex).unwrap_or_default();
         let segment =

@@ -16,14 +16,14 @@ use super::{Channel, Live, LiveError, Track, archive, channel, forgetting, track
 // === impl Live ===
 
 impl Live {
-    /// Takes back the channels that have not ended.
+    /// Takes back the channels that have not ended: all of them, or none, so that what a failed attempt began holds nothing.
     pub(super) async fn restore_all(&self) -> Result<(), LiveError> {
-        let mut page = None;
+        let (mut restored, mut page) = (Vec::new(), None);
         loop {
             let found = self.store().list(&documents::channels_prefix(&self.0.tenant), page).await?;
             for object in found.objects {
                 match self.take_back(&object.key).await {
-                    Ok(()) => {}
+                    Ok(channel) => restored.extend(channel),
                     // One channel that cannot go on keeps nobody else, live or on demand.
                     Err(LiveError::Restore(RestoreError::Document(error))) => {
                         tracing::error!(error = %chain(&error), "a channel cannot go on, and is left out");
@@ -41,13 +41,18 @@ impl Live {
             }
             page = found.next;
             if page.is_none() {
-                return Ok(());
+                break;
             }
         }
+        for channel in restored {
+            channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
+            self.channels().insert(channel.id, channel);
+        }
+        Ok(())
     }
 
-    /// Goes on with a channel that has not ended.
-    async fn take_back(&self, key: &str) -> Result<(), LiveError> {
+    /// A channel that has not ended, as it goes on; nothing of it runs yet.
+    async fn take_back(&self, key: &str) -> Result<Option<Arc<Channel>>, LiveError> {
         let json = self.store().seize(key, DOCUMENT_MAX_BYTES).await?;
         let document: ChannelDocument = documents::read(key, &json).map_err(RestoreError::Document)?;
         if document.is_ended {
@@ -56,13 +61,13 @@ impl Live {
             if let Err(error) = self.put_away(&document).await {
                 tracing::warn!(channel = %document.id, error = %chain(&error), "an ended channel stays where starts look");
             }
-            Ok(())
+            Ok(None)
         } else {
-            self.restore(document).await
+            self.restore(document).await.map(Some)
         }
     }
 
-    async fn restore(&self, document: ChannelDocument) -> Result<(), LiveError> {
+    async fn restore(&self, document: ChannelDocument) -> Result<Arc<Channel>, LiveError> {
         let (mut tracks, mut sent, mut starts_ms) = (BTreeMap::new(), Vec::new(), Vec::new());
         let empty = Channel::of(document.clone(), BTreeMap::new());
         let store = self.store();
@@ -107,8 +112,6 @@ impl Live {
         channel.manifest.lock().unwrap_or_else(PoisonError::into_inner).restore(&sent, starts_ms);
         channel.belongs_to(store);
         tracing::info!(channel = %channel.id, "a live channel goes on");
-        channel.tracks().into_iter().for_each(|track| self.keep(&channel, track));
-        self.channels().insert(channel.id, channel);
-        Ok(())
+        Ok(channel)
     }
 }

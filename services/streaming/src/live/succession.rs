@@ -300,7 +300,6 @@ impl Live {
                     Ok(()) => return,
                     Err(error) => {
                         tracing::error!(error = %chain(&error), "the live channels cannot be taken back; trying on");
-                        self.channels().clear();
                         sleep(PAUSE).await;
                     }
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use flame_api::live::LiveTrack;
 use flame_api::media::TrackKind;
 use flame_playlist::{
-    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition,
+    AudioRendition, Container, Content, DashKind, DashTrack, DateRange, Iframe, IframeMedia, IframeRendition, Key,
     LiveIframes, LiveMedia, LiveMpd, LiveTrack as DashLiveTrack, MultivariantInput, PlaylistError, Role, VideoRange,
     VideoRendition, date_ranges_since, iframe_playlist, multivariant_playlist,
 };
@@ -151,6 +151,18 @@ impl View {
         segments + keyframes + size_of_val(self.sizes_bytes.as_slice())
     }
 
+    /// The same with its segments under this key.
+    pub(crate) fn under(&self, key: Key) -> Self {
+        let mut view = self.clone();
+        view.media.key = Some(key);
+        view
+    }
+
+    /// The playlist of all of it.
+    pub(crate) fn whole(&self) -> Result<Document, PlaylistError> {
+        self.media.playlist(false).map(Document::new)
+    }
+
     /// How bright its newest pictures get.
     fn video_range(&self) -> Option<VideoRange> {
         self.transfer.map(|transfer| listed_range(flame_cmaf::movie::VideoRange::of_transfer(transfer)))
@@ -199,9 +211,12 @@ impl View {
         })
     }
 
-    /// Whether a list of its I-frames can be written: behind a key there is no place for another init segment.
+    /// Whether a list of its I-frames can be written: it has one key, behind which there is no place for another init segment.
     fn lists_iframes(&self) -> bool {
         let segments = &self.media.segments;
+        if self.media.key_segments.is_some() {
+            return false;
+        }
         self.media.key.is_none() || segments.windows(2).all(|pair| pair[0].init == pair[1].init)
     }
 

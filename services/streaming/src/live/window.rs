@@ -7,6 +7,7 @@ mod gaps;
 mod keyframes;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use bytes::{Bytes, BytesMut};
 use flame_cmaf::arriving::{Chunk, SYNC_SAMPLES_MAX};
@@ -50,6 +51,7 @@ pub(crate) struct Window {
     is_shut: bool,
     /// How it goes out.
     key: Option<Key>,
+    key_segments: Option<NonZeroU64>,
 }
 
 /// A segment.
@@ -155,12 +157,13 @@ impl Window {
             is_over: false,
             is_shut: false,
             key: None,
+            key_segments: None,
         }
     }
 
-    /// It goes out so.
-    pub(crate) fn seal(&mut self, key: Option<Key>) {
-        self.key = key;
+    /// It goes out so; another key follows after so many segments.
+    pub(crate) fn seal(&mut self, (key, key_segments): (Option<Key>, Option<NonZeroU64>)) {
+        (self.key, self.key_segments) = (key, key_segments);
     }
 
     /// Takes back what was stored of a segment.
@@ -398,6 +401,7 @@ impl Window {
             reports: Vec::new(),
             date_ranges: Vec::new(),
             key: self.key.clone(),
+            key_segments: self.key_segments,
         }
     }
 

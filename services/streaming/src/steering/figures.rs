@@ -20,9 +20,9 @@ pub(crate) struct Counted {
     pub(crate) answers: u64,
     /// Those that failed.
     pub(crate) errors: u64,
-    /// Reports of players (CMCD).
+    /// Sessions of players that said how they fare (CMCD): each once a window, of one address a few.
     pub(crate) reports: u64,
-    /// Those that tell of an empty buffer, of waiting, of an error.
+    /// Those that told of an empty buffer, of waiting, of an error.
     pub(crate) complaints: u64,
 }
 
@@ -40,14 +40,13 @@ pub(crate) struct Figures {
 impl Counted {
     /// What `stats` say of all assets together.
     pub(crate) fn of(stats: &Stats) -> Self {
-        let total = &stats.total;
-        let viewings = || stats.assets.iter().filter_map(|asset| asset.viewing.as_ref());
+        let (total, voices) = (&stats.total, &stats.voices);
         Self {
             sent_bytes: total.sent_bytes,
             answers: total.hits + total.misses + total.collapsed + total.stale + total.passed + total.errors,
             errors: total.errors,
-            reports: viewings().map(|viewing| viewing.reports).sum(),
-            complaints: viewings().map(|viewing| viewing.starvations + viewing.rebuffering + viewing.errors).sum(),
+            reports: voices.sessions,
+            complaints: voices.complaining,
         }
     }
 
@@ -128,6 +127,8 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
+    use flame_api::vcdn::{AssetFigures, Viewing, Voices};
+
     use super::*;
 
     const WINDOW_MS: u64 = 4000;
@@ -160,6 +161,20 @@ mod tests {
         assert_eq!(figures.condition(Some(10.0)).load, None);
         figures.note(2000, WINDOW_MS, Some(("one", sent(2))));
         assert_eq!(figures.condition(Some(10.0)).load, Some(0.1));
+    }
+
+    #[test]
+    fn of_what_players_report_to_a_surrogate_their_voices_count_and_not_how_often_they_speak() {
+        let viewing = Viewing { reports: 5_000, starvations: 5_000, sessions: 5_000, ..Viewing::default() };
+        let asset = AssetFigures {
+            tenant: "default".to_owned(),
+            asset: "film".to_owned(),
+            figures: flame_api::vcdn::Figures::default(),
+            viewing: Some(viewing),
+        };
+        let stats = Stats { voices: Voices { sessions: 104, complaining: 4 }, assets: vec![asset], ..Stats::default() };
+        let counted = Counted::of(&stats);
+        assert_eq!((counted.reports, counted.complaints), (104, 4));
     }
 
     #[test]

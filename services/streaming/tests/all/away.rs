@@ -1,9 +1,13 @@
 //! What viewers get while the catalogue or the object store is away.
 
+use std::time::Duration;
+
 use axum::http::Method;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use uuid::Uuid;
 
+use crate::live;
 use crate::world::{DEADLINE, VERSION, World, problem};
 
 #[tokio::test]
@@ -82,6 +86,60 @@ async fn without_the_store_viewers_are_told_to_come_back() {
         })
         .await;
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_comes_after_the_service_is_waited_for() {
+    for lease in [None, Some(Span(Duration::from_secs(3)))] {
+        let mut world = World::start_with(|config| config.live.lease = lease).await;
+        let (asset, _) = world.playable(&[1000]).await;
+        let channel = eventually(DEADLINE, || async {
+            // With a lease, as soon as this instance owns the channels.
+            let status = world.get("channels").await.status();
+            if status == 200 { Ok(live::channel(&world).await) } else { Err(status) }
+        })
+        .await;
+        world.stop_streaming().await;
+        world.stop_store().await;
+        world.start_streaming().await;
+        assert_eq!(world.get("health/live").await.status(), 200);
+        assert_eq!(world.get("health/ready").await.status(), 503);
+        // Not that there is no such channel: nobody knows which there are.
+        let paths = [format!("{asset}/index.m3u8"), format!("{}/index.m3u8", channel.id)];
+        for path in &paths {
+            let answer = world.get(path).await;
+            assert_eq!(answer.status(), 503, "{path}");
+            assert_eq!(answer.headers()["retry-after"], "2");
+            let (slug, detail) = problem(answer).await;
+            assert!(slug == "unavailable" && detail.contains("object store"), "{slug}: {detail}");
+        }
+        assert_eq!(world.get(&format!("channels/{}", channel.id)).await.status(), 503);
+
+        world.start_store().await;
+        for path in ["health/ready".to_owned(), paths[0].clone(), format!("channels/{}", channel.id)] {
+            eventually(DEADLINE, || async {
+                let status = world.get(&path).await.status();
+                if status == 200 { Ok(()) } else { Err(format!("{path}: {status}")) }
+            })
+            .await;
+        }
+        let shown: flame_api::live::Channel =
+            world.get(&format!("channels/{}", channel.id)).await.json().await.unwrap();
+        assert_eq!((shown.id, shown.title), (channel.id, channel.title));
+        world.stop().await;
+    }
+}
+
+/// It ends at once, so that what stops it meanwhile is not waited for.
+#[tokio::test]
+async fn a_service_that_waits_for_its_store_can_be_stopped() {
+    let mut world = World::start().await;
+    world.stop_streaming().await;
+    world.stop_store().await;
+    world.start_streaming().await;
+    assert_eq!(world.get("health/ready").await.status(), 503);
+    tokio::time::timeout(DEADLINE, world.stop_streaming()).await.expect("it stops");
     world.stop().await;
 }
 

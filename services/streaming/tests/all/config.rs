@@ -2,7 +2,7 @@
 
 use flame_service_host::{HostConfig, StartError, config};
 use flame_streaming::Config;
-use flame_streaming::config::{CatalogueConfig, LiveConfig, ReplicasConfig};
+use flame_streaming::config::{CatalogueConfig, DerivedConfig, LiveConfig, ReplicasConfig};
 use flame_test_kit::openapi;
 
 use crate::world::World;
@@ -17,6 +17,7 @@ fn the_example_holds_the_defaults() {
     let example = example();
     assert_eq!(format!("{:?}", example.catalogue), format!("{:?}", CatalogueConfig::default()));
     assert_eq!(format!("{:?}", example.live), format!("{:?}", LiveConfig::default()));
+    assert_eq!(format!("{:?}", example.derived), format!("{:?}", DerivedConfig::default()));
     let bare: Config = toml_of("[store]\nendpoint = \"e\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n");
     assert_eq!((bare.store_deadline, bare.indexes), (example.store_deadline, example.indexes));
     assert_eq!((bare.movies, bare.subtitles), (example.movies, example.subtitles));

@@ -10,6 +10,7 @@ use flame_api::metadata::{AssetPatch, Encryption};
 use flame_service_host::keys::{self, Grant};
 use flame_streaming::config::{EncryptionConfig, SurrogatesConfig, ViewersConfig};
 use flame_test_kit::{Scratch, eventually};
+use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ async fn set(world: &World, asset: Uuid, patch: AssetPatch) {
     world.catalogue.patch_asset(asset, revision, &patch).await.unwrap();
 }
 
-async fn encrypt(world: &World, asset: Uuid, encryption: Option<Encryption>) {
+pub async fn encrypt(world: &World, asset: Uuid, encryption: Option<Encryption>) {
     set(world, asset, AssetPatch { encryption: Some(encryption), ..AssetPatch::default() }).await;
 }
 
@@ -49,7 +50,7 @@ async fn text(world: &World, path: &str) -> String {
 }
 
 /// The multivariant playlist as soon as it says so.
-async fn multivariant(world: &World, asset: Uuid, says: &str) -> String {
+pub async fn multivariant(world: &World, asset: Uuid, says: &str) -> String {
     eventually(DEADLINE, || async {
         let text = world.get(&format!("{asset}/index.m3u8")).await.text().await.unwrap();
         if text.contains(says) { Ok(text) } else { Err(text) }
@@ -68,6 +69,13 @@ pub fn opened(secret: &[u8], number: u64, sealed: &[u8]) -> Vec<u8> {
     let iv = FixedLength::from(&u128::from(number).to_be_bytes());
     let mut bytes = sealed.to_vec();
     key.decrypt(&mut bytes, DecryptionContext::Iv128(iv)).expect("it is padded as it should be").to_vec()
+}
+
+/// How often something was made of a segment or a part, by the service's own account.
+pub async fn made(world: &World) -> u64 {
+    let text = world.get("metrics").await.text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with("flame_derived_made_total{")).expect("it is counted");
+    line.rsplit(' ').next().and_then(|count| count.parse().ok()).expect("it is a number")
 }
 
 fn piece(stored: &Stored, number: usize) -> &[u8] {
@@ -154,6 +162,41 @@ async fn whole_segments_open_with_the_key_and_lie_under_names_of_their_own() {
     for path in [format!("{folder_of}/0.m4s"), format!("{asset}/{VERSION}/v/0.m4s"), format!("{asset}/{ahead}")] {
         assert_eq!(world.get(&path).await.status(), 200, "{path}");
     }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_ask_for_is_encrypted_once_and_kept_for_the_next() {
+    let folder = Scratch::new("encrypted");
+    let mut world = world(folder.path(), None).await;
+    let (asset, stored) = world.playable(&[100_000, 2000]).await;
+    encrypt(&world, asset, Some(Encryption::Aes128)).await;
+    let playlist = multivariant(&world, asset, "EXT-X-SESSION-KEY:METHOD=AES-128").await;
+    let sealed = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let path = |number: u32| format!("{asset}/{sealed}/v/{number}.m4s");
+    let crowd = join_all((0..50).map(|_| async {
+        let answer = world.get(&path(0)).await;
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap()
+    }))
+    .await;
+    assert_eq!(made(&world).await, 1, "whoever comes meanwhile waits for the first one's");
+    assert!(crowd.iter().all(|bytes| *bytes == crowd[0] && bytes.len() > piece(&stored, 0).len()));
+
+    // It is kept: what is stored is not asked for again. What nobody has asked for is not there.
+    world.stop_store().await;
+    let again = world.get(&path(0)).await;
+    assert_eq!(again.status(), 200);
+    assert_eq!(again.bytes().await.unwrap(), crowd[0]);
+    assert_eq!(world.get(&path(1)).await.status(), 503);
+    // What failed is tried again.
+    world.start_store().await;
+    eventually(DEADLINE, || async {
+        let status = world.get(&path(1)).await.status();
+        if status == 200 { Ok(()) } else { Err(status) }
+    })
+    .await;
+    assert_eq!(made(&world).await, 2);
     world.stop().await;
 }
 

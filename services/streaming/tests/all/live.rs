@@ -30,6 +30,8 @@ pub struct Encoder {
     next_ticks: i64,
     part_ticks: i64,
     seed: u8,
+    /// Octets of the one picture of a part.
+    pub bytes: usize,
 }
 
 impl Encoder {
@@ -63,7 +65,7 @@ impl Encoder {
         let video = VideoConfig { codec, width, height: 720, timescale, colour, composition_delay_ticks: 0 };
         let config = TrackConfig { media: MediaConfig::Video(video), language: None };
         let writer = TrackWriter::new(&config, Segmentation::OnCall).unwrap();
-        let mut encoder = Self { writer, next_ticks: from_ticks, part_ticks, seed: 7 };
+        let mut encoder = Self { writer, next_ticks: from_ticks, part_ticks, seed: 7, bytes: 1000 };
         // What is pushed comes out when the next one is there.
         encoder.part();
         encoder
@@ -83,7 +85,7 @@ impl Encoder {
             pts_ticks: ticks,
             duration_ticks: self.part_ticks as u32,
             is_sync: true,
-            data: vec![self.seed; 1000].into(),
+            data: vec![self.seed; self.bytes].into(),
         };
         self.writer.push(sample).unwrap().map(|segment| segment.bytes.into())
     }

@@ -1,17 +1,21 @@
 //! Encrypted channels: what opens their segments and parts, and that nothing of them goes out in the clear, in no form, before and after the end.
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use axum::http::Method;
 use bytes::Bytes;
 use flame_api::live::Channel;
+use flame_api::metadata::Encryption;
 use flame_test_kit::eventually;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::encrypted::{opened, quoted};
-use crate::live::{Encoder, NOON_TICKS, open, publish, send};
-use crate::live_forms::text;
+use crate::encrypted::{encrypt, made, multivariant, opened, quoted};
+use crate::live::{Encoder, NOON_TICKS, open, path, publish, send};
+use crate::live_forms::{self, sent, text};
 use crate::world::{DEADLINE, World, problem};
 
 /// So many octets of a sample in a row are no accident.
@@ -132,6 +136,12 @@ async fn nothing_of_an_encrypted_channel_goes_out_in_the_clear_before_or_after_i
     let other = world.get(&format!("{}/keys/{}", channel.id, "0".repeat(32))).await;
     assert_eq!(other.status(), 404);
 
+    // However many ask for a part, it is encrypted once.
+    let (before, part) = (made(&world).await, format!("{sealed}/v/3.0.m4s"));
+    let crowd = join_all((0..20).map(|_| world.get(&part))).await;
+    assert!(crowd.iter().all(|answer| answer.status() == 200));
+    assert_eq!(made(&world).await, before + 1);
+
     let mut sent = Sent { channel, sealed, secret, segments, parts };
     // What is under way has no length, and as a whole no key.
     assert_eq!(world.get(&format!("{}/v/3.m4s", sent.sealed)).await.status(), 404);
@@ -180,5 +190,203 @@ async fn a_channel_is_encrypted_as_whole_segments_or_not_at_all_and_older_releas
     let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
     assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
     assert_eq!(version(format!("default/live/{}/{}/v/recording.json", channel.id, channel.version)).await, 5);
+    world.stop().await;
+}
+
+/// Settings of the catalogue count at once.
+async fn attentive() -> World {
+    World::start_with(|config| {
+        config.catalogue.media_fresh.0 = Duration::ZERO;
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_any_asset() {
+    let mut world = attentive().await;
+    let (channel, _, _, segments) = sent(&world, 4).await;
+    live_forms::end(&world, &channel).await;
+    // What remains is the recording, and nothing in memory.
+    world.restart_streaming().await;
+    let clear = text(&world, &path(&channel, "index.m3u8")).await;
+    assert!(!clear.contains("#EXT-X-KEY"), "{clear}");
+
+    encrypt(&world, channel.id, Some(Encryption::Aes128)).await;
+    let playlist = multivariant(&world, channel.id, &format!("{}-", channel.version)).await;
+    let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    assert!(playlist.contains(&format!("URI=\"{folder}/v/iframes.m3u8\"")), "{playlist}");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    let listed = text(&world, &format!("{sealed}/index.m3u8")).await;
+    assert!(listed.contains("#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"../../keys/"), "{listed}");
+    let without_keys: String =
+        listed.lines().filter(|line| !line.starts_with("#EXT-X-KEY")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(without_keys, clear);
+    let key = quoted(&listed, "#EXT-X-KEY:METHOD=AES-128,URI").trim_start_matches("../../");
+    let secret = world.get(&format!("{}/{key}", channel.id)).await.bytes().await.unwrap();
+    assert_eq!(secret.len(), 16);
+    let get = async |name: &str| {
+        let answer = world.get(&format!("{sealed}/{name}")).await;
+        assert_eq!(answer.status(), 200, "{name}");
+        answer.bytes().await.unwrap()
+    };
+    for (number, segment) in segments.iter().enumerate() {
+        assert_eq!(opened(&secret, number as u64, &get(&format!("{number}.m4s")).await), segment.concat());
+    }
+    assert_eq!(&opened(&secret, 2, &get("i2.m4s").await)[4..8], b"styp");
+    assert_eq!(&get("init.mp4").await[4..8], b"ftyp");
+    for name in ["ts.m3u8", "iframes.m3u8", "index.m3u8?from=1s&to=5s"] {
+        let text = text(&world, &format!("{sealed}/{name}")).await;
+        assert!(text.contains("#EXT-X-KEY:METHOD=AES-128"), "{name}: {text}");
+    }
+    for name in ["index.m3u8", "ts.m3u8", "iframes.m3u8", "init.mp4", "0.m4s", "0.ts", "i0.m4s"] {
+        let refused = world.get(&path(&channel, name)).await;
+        assert_eq!((refused.status().as_u16(), problem(refused).await.0.as_str()), (404, "encrypted"), "{name}");
+    }
+    assert_eq!(world.get(&format!("{}/manifest.mpd", channel.id)).await.status(), 404);
+
+    // Not as `sample-aes`; who plays goes on.
+    encrypt(&world, channel.id, Some(Encryption::SampleAes)).await;
+    eventually(DEADLINE, || async {
+        let answer = world.get(&format!("{}/index.m3u8", channel.id)).await;
+        let (status, detail) = (answer.status(), answer.text().await.unwrap());
+        if status == 404 && detail.contains("aes-128") { Ok(()) } else { Err(format!("{status} {detail}")) }
+    })
+    .await;
+    assert_eq!(opened(&secret, 0, &get("0.m4s").await), segments[0].concat());
+    encrypt(&world, channel.id, None).await;
+    let again = multivariant(&world, channel.id, &format!("{}/v/index.m3u8", channel.version)).await;
+    assert!(!again.contains(folder), "{again}");
+    assert_eq!(text(&world, &path(&channel, "index.m3u8")).await, clear);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catalogue_says() {
+    let mut world = attentive().await;
+    let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let mut segments = Vec::new();
+    for number in 0..3 {
+        let parts = encoder.segment();
+        send(&world, &publication, number, &parts).await;
+        segments.push(parts.concat());
+    }
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    world.restart_streaming().await;
+    let url = format!("{}/index.m3u8", channel.id);
+    let before = text(&world, &url).await;
+    let folder = before.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    let listed = text(&world, &format!("{sealed}/index.m3u8")).await;
+    let key = quoted(&listed, "#EXT-X-KEY:METHOD=AES-128,URI").trim_start_matches("../../");
+    let secret = world.get(&format!("{}/{key}", channel.id)).await.bytes().await.unwrap();
+    for setting in [Some(Encryption::SampleAes), Some(Encryption::Aes128), None] {
+        encrypt(&world, channel.id, setting).await;
+        // The first look may be at what was known a millisecond ago.
+        for _ in 0..5 {
+            assert_eq!(text(&world, &url).await, before, "{setting:?}");
+        }
+        assert_eq!(text(&world, &format!("{sealed}/index.m3u8")).await, listed, "{setting:?}");
+        let clip = text(&world, &format!("{sealed}/index.m3u8?from=1s&to=3s")).await;
+        assert!(clip.contains("#EXT-X-KEY:METHOD=AES-128"), "{setting:?}: {clip}");
+        for (number, segment) in segments.iter().enumerate() {
+            let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
+            assert_eq!(opened(&secret, number as u64, &octets), *segment, "{setting:?}");
+        }
+        let refused = world.get(&format!("{}/{}/v/0.m4s", channel.id, channel.version)).await;
+        assert_eq!(problem(refused).await.0, "encrypted", "{setting:?}");
+    }
+    world.stop().await;
+}
+
+/// Each segment of a playlist with where the key is that opens it.
+fn keys_of(listed: &str) -> Vec<(u64, String)> {
+    let (mut key, mut found) = (String::new(), Vec::new());
+    for line in listed.lines() {
+        if line.starts_with("#EXT-X-KEY:METHOD=AES-128") {
+            quoted(line, "METHOD=AES-128,URI").trim_start_matches("../../").clone_into(&mut key);
+        }
+        if let Some(number) = line.strip_suffix(".m4s").and_then(|digits| digits.parse().ok()) {
+            found.push((number, key.clone()));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
+    let mut world = World::start_with(|config| {
+        config.live.key_segments = NonZeroU64::new(2);
+        config.live.silence.0 = Duration::from_secs(120);
+        config.catalogue.media_fresh.0 = Duration::ZERO;
+        config.catalogue.fresh.0 = Duration::from_millis(1);
+    })
+    .await;
+    let channel: Channel = create(&world, "aes-128").await.json().await.unwrap();
+    let mut encoder = Encoder::new(1280, NOON_TICKS);
+    let publication = publish(&world, channel.key.as_deref().unwrap(), encoder.init()).await;
+    let mut segments = Vec::new();
+    for number in 0..5 {
+        let parts = encoder.segment();
+        send(&world, &publication, number, &parts).await;
+        segments.push(parts.concat());
+    }
+    let playlist = text(&world, &format!("{}/index.m3u8", channel.id)).await;
+    assert!(!playlist.contains("iframes.m3u8"), "{playlist}");
+    let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    assert_eq!(world.get(&format!("{sealed}/iframes.m3u8")).await.status(), 404);
+    let secret = async |world: &World, key: &str| {
+        let answer = world.get(&format!("{}/{key}", channel.id)).await;
+        assert_eq!(answer.status(), 200, "{key}");
+        answer.bytes().await.unwrap()
+    };
+    // All that is listed opens with the key that stands in front of it, and each key is one of two segments.
+    let opens = async |world: &World, segments: &[Vec<u8>]| {
+        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await);
+        assert_eq!(keys.len(), segments.len(), "{keys:?}");
+        for (number, key) in &keys {
+            assert!(key.ends_with(&format!("-{}", number / 2)), "{keys:?}");
+            let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
+            let place = usize::try_from(*number).unwrap();
+            assert_eq!(opened(&secret(world, key).await, *number, &octets), segments[place], "{number}");
+        }
+        keys
+    };
+    let keys = opens(&world, &segments).await;
+    let mut secrets = BTreeSet::new();
+    for (_, key) in &keys {
+        secrets.insert(secret(&world, key).await.to_vec());
+    }
+    assert_eq!(secrets.len(), 3);
+    // A part opens with the key of its segment.
+    let (sending, answer) = open(&world, &publication, 5);
+    let part = encoder.part().unwrap();
+    sending.send(part.clone()).await.unwrap();
+    let octets = eventually(DEADLINE, || async {
+        let answer = world.get(&format!("{sealed}/5.0.m4s")).await;
+        if answer.status() == 200 { Ok(answer.bytes().await.unwrap()) } else { Err(answer.status()) }
+    })
+    .await;
+    let (base, _) = keys[0].1.rsplit_once('-').unwrap();
+    assert_eq!(opened(&secret(&world, &format!("{base}-2")).await, 5, &octets), part);
+    // What the keys are made of is nobody's, nor is a key that is not used yet.
+    for name in [base.to_owned(), format!("{base}-9"), format!("{base}-00")] {
+        assert_eq!(world.get(&format!("{}/{name}", channel.id)).await.status(), 404, "{name}");
+    }
+    drop(sending);
+    assert_eq!(answer.await.unwrap(), 204);
+    segments.push(part.to_vec());
+    world.restart_streaming().await;
+    assert_eq!(opens(&world, &segments).await[..5], keys[..]);
+    let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
+    assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
+    world.restart_streaming().await;
+    assert_eq!(opens(&world, &segments).await[..5], keys[..]);
+    assert!(text(&world, &format!("{sealed}/index.m3u8")).await.ends_with("#EXT-X-ENDLIST\n"));
+    assert_eq!(world.get(&format!("{}/{base}", channel.id)).await.status(), 404);
     world.stop().await;
 }

@@ -93,8 +93,11 @@ async fn concatenated(world: &World, folder: &str, playlist: &str, init: &[&str]
 async fn a_movie_plays_as_it_is_with_every_packet_at_its_time() {
     let world = World::start().await;
     let scratch = Scratch::new("uploaded");
-    // At its end, and in front.
-    for (name, more) in [("plain.mp4", &[][..]), ("front.mp4", &["-movflags", "+faststart"]), ("quick.mov", &[])] {
+    // With its tables at its end, and in front; and with pictures in front of a keyframe that need the group before.
+    let open = ["-x264-params", "open-gop=1:keyint=25:bframes=3"];
+    for (name, more) in
+        [("plain.mp4", &[][..]), ("front.mp4", &["-movflags", "+faststart"]), ("quick.mov", &[]), ("open.mp4", &open)]
+    {
         let path = clip(&scratch, name, more);
         let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
         for (letter, stream) in [('v', "v:0"), ('a', "a:0")] {
@@ -111,6 +114,33 @@ async fn a_movie_plays_as_it_is_with_every_packet_at_its_time() {
             let digests = |packets: Vec<Packet>| packets.into_iter().map(|(digest, _)| digest).collect::<Vec<_>>();
             assert_eq!(digests(packets(&url, "v:0")), digests(packets(&path, "v:0")), "{manifest} of {name}");
         }
+    }
+    world.stop().await;
+}
+
+/// A picture that stands for an hour: few samples, and times far apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_are_far_apart_make_one_long_segment_and_no_more_of_them() {
+    let world = World::start().await;
+    let scratch = Scratch::new("uploaded");
+    let later = "setpts='(N+if(gte(N,100),90000,0))/(25*TB)'";
+    let path = clip(&scratch, "sparse.mp4", &["-vf", later, "-fps_mode", "passthrough"]);
+    let asset = upload(&world, &std::fs::read(&path).unwrap(), CONTAINER).await;
+    let folder = track(&world, asset, 'v').await;
+    let out = scratch.join("out.mp4");
+    concatenated(&world, &folder, "index.m3u8", &["init.mp4"], &out).await;
+    let expected = packets(&path, "v:0");
+    assert!(expected.last().unwrap().1 > 3_600_000, "{expected:?}");
+    assert_eq!(packets(&out, "v:0"), expected);
+    let listed = world.get(&format!("{folder}/index.m3u8")).await.text().await.unwrap();
+    let length_s = |line: &str| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse::<f64>().ok();
+    let lengths_s: Vec<f64> = listed.lines().filter_map(length_s).collect();
+    let long = lengths_s.iter().filter(|length_s| **length_s > 3_500.0).count();
+    assert!(long == 1 && lengths_s.len() < 10, "{listed}");
+    for number in 0..lengths_s.len() {
+        let answer = world.get(&format!("{folder}/{number}.ts")).await;
+        assert_eq!(answer.status(), 200, "{number}");
+        assert_eq!(answer.bytes().await.unwrap()[0], 0x47, "{number}");
     }
     world.stop().await;
 }

@@ -250,7 +250,12 @@ impl World {
 
     /// Another instance in the place of this one, which ends as it should.
     pub async fn restart_streaming(&mut self) {
-        self.streaming.take().unwrap().stop().await;
+        self.stop_streaming().await;
+        self.start_streaming().await;
+    }
+
+    /// Again, after that.
+    pub async fn start_streaming(&mut self) {
         self.streaming = Some(flame_streaming::start(self.config.clone()).await.unwrap());
     }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Store;
 use super::rows::{JobRow, select_jobs};
+use crate::reuse::Output;
 use crate::stage::Progress;
 use crate::version::Made;
 
@@ -100,8 +101,15 @@ impl Store {
         Ok(turn.commit().await?.cancel_requested)
     }
 
-    /// Notes that all that was made is stored: the job goes on to publish it, whatever happens. `stages` is how it was made.
-    pub async fn commit(&self, lease: LeaseKey, made: &Made, stages: &[StageProgress]) -> Result<(), ReportError> {
+    /// Notes that all that was made is stored: the job goes on to publish it, whatever happens. `stages` is how it was made, and
+    /// `outputs` what of it others can take.
+    pub async fn commit(
+        &self,
+        lease: LeaseKey,
+        made: &Made,
+        stages: &[StageProgress],
+        outputs: &[Output],
+    ) -> Result<(), ReportError> {
         let mut turn = self.queue.reporting(lease, Report::Commit).await?;
         let Made { tracks, thumbnails, conditioning } = made;
         sqlx::query("UPDATE jobs SET tracks = ?2, thumbnails = ?3, conditioning = ?4, stages = ?5 WHERE seq = ?1")
@@ -112,6 +120,7 @@ impl Store {
             .bind(Json(stages))
             .execute(turn.connection())
             .await?;
+        self.note_outputs(turn.connection(), lease, outputs).await?;
         turn.commit().await.map(drop)
     }
 

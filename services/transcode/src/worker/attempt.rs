@@ -1,4 +1,4 @@
-//! One attempt at a job: fetch, encode, store, commit; publish; succeed.
+//! One attempt at a job: take what was made before, fetch, encode the rest, store, commit; publish; succeed.
 //!
 //! Every step can be done twice with the same effect, so an attempt that dies anywhere is simply followed by another.
 //! Until the commit nothing can be seen by anybody; after it nothing is encoded again.
@@ -15,8 +15,9 @@ use flame_jobs::patience::{GaveUp, Patience};
 use flame_jobs::queue::ReportError;
 use flame_jobs::scratch::JobFolder;
 use flame_media_child::Call;
-use flame_media_child::protocol::{Fault, LadderPlan, Outcome, Request};
+use flame_media_child::protocol::{Agreed, Fault, LadderPlan, Outcome, Request};
 use flame_object_store::StoreError;
+use flame_quality::gate::Gate;
 use flame_service_host::fault;
 use flame_service_host::problem::chain;
 use sha2::{Digest, Sha256};
@@ -26,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::gates::Checking;
+use super::reuse::Reusing;
 use super::{Worker, catalogue, tracks};
 use crate::chains;
 use crate::plan::{self, Means, Plan, PlanError};
+use crate::reuse::{Keys, Taken};
 use crate::stage::{Progress, Stage};
 use crate::store::Claimed;
 use crate::version::{self, Made};
@@ -106,41 +109,64 @@ impl Attempt<'_> {
         let board = self.board;
         board.begin(&wanted);
         let plan = self.plan(&wanted).await?;
+        let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
         let folder = worker
             .scratch
             .job_folder(job.lease)
             .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
         board.start(|kind| kind == "decode");
         fault::point("job-begun");
-        self.fetch(&folder, &plan.ladder).await?;
+        let reusing = Reusing { worker, job, folder: folder.path(), prefix: &prefix, board };
+        let keys = self.unless_aborted(reusing.keys(&plan.ladder)).await?;
+        // After a failure everything is made: whatever it was, what was made before has no part in the next one.
+        let sought = keys.as_ref().filter(|_| job.error.is_none());
+        let taken = match sought {
+            Some(keys) => self.take(&reusing, keys, &wanted, &plan).await?,
+            None => Taken::nothing(&plan),
+        };
+        let rest = taken.rest(&plan);
+        // Who has everything needs the source no more, unless a gate compares with it.
+        if !rest.stages.is_empty() || wanted.stages.iter().flat_map(|stage| stage.gates()).any(Gate::needs_pictures) {
+            self.fetch(&folder, &rest.ladder).await?;
+        }
         fault::point("job-fetched");
-        let made = self.encode(&folder, &plan).await?;
+        let encoded = self.encode(&folder, &rest).await.map_err(|unfinished| match unfinished {
+            // A part that cannot be made is not yet the input's fault.
+            Unfinished::Failed { reason, .. } if !taken.is_nothing() => failed(Fault::Environment, reason),
+            unfinished => unfinished,
+        });
+        let (fresh, agreed) = encoded?;
+        let made = taken.with(fresh.clone());
         fault::point("job-encoded");
         self.check(&folder, &wanted, &plan, &made).await?;
         self.at(Stage::Storing, 0.0);
         board.start(|kind| kind == "package");
-        let prefix = version::prefix(&job.tenant, job.asset_id, &version::of_job(job.id));
         let storing = tracks::Storing {
             objects: &worker.objects,
             prefix: &prefix,
             folder: folder.path(),
             patience: self.patience(),
-            is_first: job.attempt == 1,
+            is_clear: job.attempt == 1 || sought.is_some(),
+            all: &made.tracks,
         };
         // A put that is broken off may still be carried out, after everything else was removed: so when the job is
         // cancelled it is awaited, and the next one is not begun.
         let stored_bytes = tokio::select! {
             () = self.hold.abort().urgent().cancelled() => return Err(Unfinished::Aborted),
-            stored = storing.run(&made, |fraction| {
+            stored = storing.run(&fresh, |fraction| {
                 board.advance(|kind| kind == "package", fraction);
                 self.at(Stage::Storing, fraction);
             }) => stored?,
         };
         worker.metrics.stored(stored_bytes);
         fault::point("job-stored");
+        let outputs = match &keys {
+            Some(keys) => reusing.outputs(keys, &made, agreed).await,
+            None => Vec::new(),
+        };
         drop(folder);
         let (patience, stages) = (self.patience(), board.stages());
-        match patience.call(|| worker.store.commit(job.lease, &made, &stages)).await {
+        match patience.call(|| worker.store.commit(job.lease, &made, &stages, &outputs)).await {
             Ok(()) => {
                 fault::point("job-committed");
                 Ok(made)
@@ -150,6 +176,20 @@ impl Attempt<'_> {
                 GaveUp::Aborted | GaveUp::Failed(ReportError::Refused(Refused::CancelRequested | Refused::LeaseLost)),
             ) => Err(Unfinished::Aborted),
             Err(GaveUp::Failed(error)) => Err(failed(Fault::Environment, chain(&error))),
+        }
+    }
+
+    /// Takes what was made before. Nothing of an earlier attempt is there any more when it begins.
+    async fn take(&self, reusing: &Reusing<'_>, keys: &Keys, chain: &Chain, plan: &Plan) -> Result<Taken, Unfinished> {
+        if self.job.attempt > 1 {
+            let patience = self.patience();
+            let cleared = patience.call(|| tracks::clear(&self.worker.objects, reusing.prefix)).await;
+            cleared.map_err(store_trouble)?;
+        }
+        // As when tracks are stored: a copy that is broken off may still be carried out, so it is awaited.
+        tokio::select! {
+            () = self.hold.abort().urgent().cancelled() => Err(Unfinished::Aborted),
+            taken = reusing.take(keys, chain, plan) => Ok(taken),
         }
     }
 
@@ -206,10 +246,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn encode(&self, folder: &JobFolder, planned: &Plan) -> Result<Made, Unfinished> {
+    /// Makes what is `planned`, which may be nothing. Also gives where the tracks begin.
+    async fn encode(&self, folder: &JobFolder, planned: &Plan) -> Result<(Made, Option<Agreed>), Unfinished> {
         self.at(Stage::Encoding, 0.0);
         let board = self.board;
         board.start(|kind| kind != "package");
+        let conditioning = Some(self.conditioning(planned).await?);
+        if planned.stages.is_empty() {
+            board.finish(|kind| kind != "package");
+            return Ok((Made { conditioning, ..Made::default() }, planned.ladder.agreed));
+        }
         let plan = &planned.ladder;
         let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
         let (fraction, mut fractions) = watch::channel(0.0);
@@ -240,15 +286,14 @@ impl Attempt<'_> {
             outcome = encoding => outcome.map_err(|error| media_trouble(&error))?,
             never = passing_on => never,
         };
-        let Outcome::Ladder { tracks, thumbnails, .. } = outcome else {
+        let Outcome::Ladder { tracks, thumbnails, agreed, .. } = outcome else {
             return Err(failed(Fault::Environment, "the media process answered another question".to_owned()));
         };
-        let conditioning = Some(self.conditioning(planned).await?);
         let made = Made { tracks, thumbnails, conditioning };
         tracks::check(folder.path(), plan, &made).await.map_err(|error| failed(Fault::Environment, chain(&error)))?;
         worker.metrics.encoded(duration, began.elapsed());
         board.finish(|kind| kind != "package");
-        Ok(made)
+        Ok((made, agreed))
     }
 
     /// What the catalogue is told of how the version was made.

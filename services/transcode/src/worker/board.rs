@@ -26,6 +26,7 @@ impl Board {
             started_at: None,
             finished_at: None,
             gates: Vec::new(),
+            reused: Vec::new(),
         });
         *self.stages.lock().unwrap_or_else(PoisonError::into_inner) = waiting.collect();
     }
@@ -46,6 +47,18 @@ impl Board {
         self.each(|stage| {
             if of(&stage.kind) && stage.state == StageState::Waiting {
                 (stage.state, stage.started_at) = (StageState::Running, Some(now));
+            }
+        });
+    }
+
+    /// Of what the stage `name` makes this was made before, and was taken again; `all` of it, or a part.
+    pub(super) fn taken(&self, name: &str, outputs: &[String], all: bool) {
+        let now = Some(OffsetDateTime::now_utc());
+        self.named(name, |stage| {
+            stage.reused = outputs.to_vec();
+            if all {
+                (stage.state, stage.progress) = (StageState::Done, 1.0);
+                (stage.started_at, stage.finished_at) = (stage.started_at.or(now), now);
             }
         });
     }

@@ -1,5 +1,7 @@
 //! What the catalogue is asked and told, by name through the router, for the job's tenant.
 
+use std::time::Duration;
+
 use flame_api::ClientError;
 use flame_api::metadata::{Failure, NewVersion};
 use flame_jobs::attempt::{Unfinished, failed};
@@ -9,8 +11,12 @@ use flame_service_host::problem::chain;
 use tokio_util::sync::CancellationToken;
 
 use super::Worker;
+use crate::reuse::Source;
 use crate::store::Claimed;
 use crate::version::{self, Made};
+
+/// Longest wait for what only saves time.
+const SOURCE_WAIT: Duration = Duration::from_secs(5);
 
 /// Publishes the version of `job`; one that is published already is a success. A call under way is never broken off:
 /// its outcome would not be known.
@@ -48,6 +54,16 @@ pub(super) async fn exists(worker: &Worker, job: &Claimed, abort: &CancellationT
         Err(GaveUp::Aborted) => Err(Unfinished::Aborted),
         Err(GaveUp::Failed(error)) => Err(failed(Fault::Environment, chain(&error))),
     }
+}
+
+/// The bytes of the source of `job`, as the catalogue knows them; none where it does not, or does not say so at once: nobody waits
+/// for what only saves time.
+pub(super) async fn source(worker: &Worker, job: &Claimed) -> Option<Source> {
+    let client = worker.client.for_tenant(&job.tenant);
+    let asked = tokio::time::timeout(SOURCE_WAIT, client.asset(job.asset_id)).await;
+    let source = asked.ok()?.ok()??.source;
+    let is_it = source.key == job.source_key;
+    is_it.then_some(Source { sha256: source.sha256, size_bytes: source.size_bytes })
 }
 
 /// Whether the version of `job` is what plays now. Tried once.

@@ -134,17 +134,19 @@ pub(super) struct Storing<'a> {
     pub(super) folder: &'a Path,
     pub(super) patience: Patience<'a>,
     /// Whether nothing of an earlier attempt can be there.
-    pub(super) is_first: bool,
+    pub(super) is_clear: bool,
+    /// All tracks of the version, also those whose media is there: for their indexes.
+    pub(super) all: &'a [Track],
 }
 
 // === impl Storing ===
 
 impl Storing<'_> {
-    /// Stores the media of all tracks and the thumbnails, then the indexes: what has an index is whole. Returns the bytes
-    /// stored.
+    /// Stores the media of the tracks that were made and the thumbnails, then the indexes of all: what has an index is whole.
+    /// Returns the bytes of media stored.
     pub(super) async fn run(&self, made: &Made, progress: impl Fn(f64)) -> Result<u64, Unfinished> {
         let Made { tracks, thumbnails, .. } = made;
-        if !self.is_first {
+        if !self.is_clear {
             let cleared = self.patience.call(|| clear(self.objects, self.prefix)).await;
             cleared.map_err(store_trouble)?;
         }
@@ -165,7 +167,7 @@ impl Storing<'_> {
         for name in sheets(thumbnails.as_ref()) {
             self.put_file(&name, "image/jpeg").await?;
         }
-        let indexes = Mutex::new(tracks.iter());
+        let indexes = Mutex::new(self.all.iter());
         let index_lane = async || {
             while let Some(track) = next(&indexes) {
                 self.put_index(track).await.inspect_err(|_| end(&indexes))?;

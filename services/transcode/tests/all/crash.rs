@@ -9,6 +9,7 @@ use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use tokio::process::{Child, Command};
 
+use crate::reuse::{again, two_sizes};
 use crate::world::{PATIENCE, World, kill, long_clip, media_processes, short_clip};
 
 #[tokio::test]
@@ -110,6 +111,33 @@ async fn killed_at_each_step_of_a_job_it_goes_on_and_leaves_nothing_twice() {
         assert_eq!(world.media_keys().await.len(), 7, "{point}");
         world.assert_scratch_is_empty();
     }
+}
+
+#[tokio::test]
+async fn killed_when_a_part_was_made_it_takes_the_rest_again() {
+    let world = World::without_service().await;
+    let mut service = start_program(&world, "").await;
+    let source = world.job_for(&short_clip()).await;
+    let first = two_sizes(&source, &[]);
+    world.queue(&first).await;
+    assert_eq!(world.until_final(first.id).await.state, JobState::Succeeded);
+    let kept = world.media_keys().await;
+    service.kill().await.unwrap();
+
+    let mut service = start_program(&world, "job-encoded").await;
+    let second = two_sizes(&source, &[("crf", "40")]);
+    eventually(PATIENCE, || async { world.client.create_job(&second).await.map(drop) }).await;
+    let died = tokio::time::timeout(PATIENCE, service.wait()).await.expect("it dies").unwrap();
+    assert!(!died.success(), "{died}");
+
+    let _service = start_program(&world, "").await;
+    let job = world.until_final(second.id).await;
+    assert_eq!((job.state, job.attempt, &job.error), (JobState::Succeeded, 2, &None), "{job:?}");
+    assert_eq!(again(&job), "large=v360 audio=a96 sheets=thumbnails");
+    let keys = world.media_keys().await;
+    assert!(kept.iter().all(|key| keys.contains(key)), "what was taken from is as it was");
+    assert_eq!(keys.len(), kept.len() + 7);
+    world.assert_scratch_is_empty();
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn work(store: Store, owner: String, mut seed: u64, ledger: Arc<Mutex<Ledg
             _ => {
                 store.renew(job.lease, Progress { stage: Stage::Storing, fraction: 0.5 }, &[]).await.unwrap();
                 if job.made.is_none() {
-                    store.commit(job.lease, &Made::default(), &[]).await.unwrap();
+                    store.commit(job.lease, &Made::default(), &[], &[]).await.unwrap();
                 }
                 *ledger.lock().unwrap().succeeded.entry(job.lease.seq).or_default() += 1;
                 leave();
@@ -190,7 +190,7 @@ async fn what_was_committed_is_known_to_the_next_worker() {
     let store = open(&config).await;
     fill(&store, 1).await;
     let job = store.claim(Lane::Work, "a").await.unwrap().unwrap();
-    store.commit(job.lease, &Made::default(), &[]).await.unwrap();
+    store.commit(job.lease, &Made::default(), &[], &[]).await.unwrap();
     drop(store);
     let store = open(&config).await;
     assert_eq!(store.queue().restart("a").await.unwrap(), 1);

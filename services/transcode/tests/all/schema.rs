@@ -95,6 +95,12 @@ async fn workers_and_lists_find_jobs_without_looking_at_all_of_them() {
         ("SELECT seq FROM jobs WHERE lease_owner IS NOT NULL AND lease_until_us <= 1 LIMIT 9", "jobs_held"),
         ("SELECT seq FROM jobs WHERE tenant = 'a' AND state = 'queued' AND seq < 9 ORDER BY seq DESC", "jobs_by_state"),
         ("SELECT seq FROM jobs WHERE tenant = 'a' AND seq < 9 ORDER BY seq DESC LIMIT 5", "jobs_by_tenant"),
+        (
+            "SELECT made_at_us FROM outputs WHERE tenant = 'a' ORDER BY made_at_us DESC LIMIT 1 OFFSET 3",
+            "outputs_of_tenant",
+        ),
+        ("SELECT 1 FROM outputs WHERE made_at_us <= 1 LIMIT 1", "outputs_by_age"),
+        ("SELECT what FROM outputs WHERE tenant = 'a' AND key = 'b' AND +made_at_us > 1", "PRIMARY KEY"),
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
             .fetch_all(&mut database(&folder).await)

@@ -18,6 +18,7 @@ use flame_test_kit::programs::program;
 use flame_test_kit::{Scratch, eventually};
 use flame_transcode::Config;
 use reqwest::Method;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Longest wait for a job on a busy machine.
@@ -121,7 +122,7 @@ impl World {
             key: source_key.clone(),
             file_name: None,
             size_bytes: std::fs::metadata(file).expect("the file is there").len(),
-            sha256: "0123456789abcdef".repeat(4),
+            sha256: hex::encode(Sha256::digest(std::fs::read(file).expect("the file is there"))),
         };
         let asset =
             NewAsset { id: asset_id, title: "A clip".to_owned(), source, probe: probe.clone(), poster_key: None };

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::answer::{self, Answer, Content, Lead};
 use crate::fill::Phase;
 use crate::front::{Asked, Front, Rest, Slice, Slices};
 use crate::medium;
-use crate::rules::cmcd::EVENTS_TYPE;
+use crate::rules::cmcd::{EVENTS_TYPE, speaker};
 
 /// How long a browser may remember a preflight, seconds; browsers cap it on their own.
 const PREFLIGHT_MAX_AGE_S: &str = "86400";
@@ -51,7 +51,7 @@ where
     let socket = TokioIo::new(Prefixed::new(prefix, Socket::new(stream, limits.write_idle)));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let front = Arc::clone(&front);
-        async move { Ok::<_, Infallible>(respond(&front, request).await) }
+        async move { Ok::<_, Infallible>(respond(&front, peer, request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -73,7 +73,7 @@ where
     Ok(())
 }
 
-async fn respond(front: &Arc<Front>, request: Request<Incoming>) -> Response<Body> {
+async fn respond(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let is_http_11 = request.version() == axum::http::Version::HTTP_11;
     if (hosts.next().is_none() && is_http_11) || hosts.next().is_some() {
@@ -82,11 +82,12 @@ async fn respond(front: &Arc<Front>, request: Request<Incoming>) -> Response<Bod
     let began = Instant::now();
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let (parts, body) = request.into_parts();
-    let asked = Asked { is_head: parts.method == Method::HEAD, target, headers: parts.headers };
+    let peer = Some(peer.ip());
+    let asked = Asked { is_head: parts.method == Method::HEAD, target, headers: parts.headers, peer };
     let answer = match parts.method {
         Method::GET | Method::HEAD => front.answer(asked).await,
         Method::OPTIONS => return preflight(front),
-        Method::POST if is_events(&asked.headers) => return events(front, body).await,
+        Method::POST if is_events(&asked.headers) => return events(front, speaker(&asked.headers, peer), body).await,
         Method::TRACE | Method::CONNECT => return not_allowed(front),
         ref method if front.writes => front.change(method, &asked, body).await,
         _ => return not_allowed(front),
@@ -117,12 +118,12 @@ fn is_events(headers: &HeaderMap) -> bool {
 }
 
 /// Takes a batch of events; every path of the front does, and none keeps them.
-async fn events(front: &Front, body: Incoming) -> Response<Body> {
+async fn events(front: &Front, address: Option<IpAddr>, body: Incoming) -> Response<Body> {
     let mut headers = HeaderMap::new();
     answer::for_any_page(&mut headers);
     let status = match Limited::new(body, EVENTS_MAX_BYTES).collect().await {
         Ok(body) => {
-            let events = front.note_events(&String::from_utf8_lossy(&body.to_bytes()));
+            let events = front.note_events(&String::from_utf8_lossy(&body.to_bytes()), address);
             tracing::info!(target: "access", front = %front.name, events, "players told of themselves");
             StatusCode::NO_CONTENT
         }

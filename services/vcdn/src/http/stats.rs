@@ -1,7 +1,7 @@
 //! `GET /stats`.
 
 use axum::extract::State;
-use flame_api::vcdn::{AssetFigures, Figures, Kept, Stats};
+use flame_api::vcdn::{AssetFigures, Figures, Kept, Stats, Voices};
 use flame_service_host::{Caller, FailureResult, Json, Scope};
 
 use crate::Surrogate;
@@ -24,14 +24,17 @@ pub(super) async fn show(State(surrogate): State<Surrogate>, caller: Caller) -> 
         let tiers = Kept { tenant, memory_objects, memory_bytes, disk_objects, disk_bytes, fills, filling_bytes };
         stats.kept.push(tiers);
     }
-    let mut total = Figures::default();
+    let (mut total, mut voices) = (Figures::default(), Voices::default());
     for (tenant, shelf) in surrogate.shelves.iter().filter(|(tenant, _)| mine(tenant)) {
+        let (sessions, complaining) = shelf.sessions.voices();
+        voices.sessions += sessions;
+        voices.complaining += complaining;
         for (asset, figures, viewing) in shelf.assets.list() {
             total.add(&figures);
             stats.assets.push(AssetFigures { tenant: tenant.clone(), asset, figures, viewing });
         }
     }
     stats.assets.truncate(LISTED);
-    stats.total = total;
+    (stats.total, stats.voices) = (total, voices);
     Ok(Json(stats))
 }

@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_changed_is_forgotten_beside_the_thread_that_answers() {
-        let shelf = Shelf::new(1 << 20, None, 1 << 20, Counted { assets: 1, sessions: 1 }).unwrap();
+        let shelf = Shelf::new(1 << 20, None, 1 << 20, Counted { assets: 1, sessions: 1, of_an_address: 1 }).unwrap();
         let shelf = Arc::new(shelf);
         let changed = || Changed { resources: vec!["a".into()], prefix: "a".into(), groups: ["red".into()].into() };
         // Whoever holds the list of fills, as one that walks all that is kept does.

@@ -87,6 +87,30 @@ async fn batches_of_events_are_bounded_and_anything_else_is_not_taken() {
     assert_eq!(world.stats().await.assets.len(), 2);
 }
 
+/// Whoever makes sessions up weighs what one household weighs; those whom a router tells apart weigh each for themselves.
+#[tokio::test]
+async fn one_address_speaks_for_a_few_sessions_however_many_it_makes_up() {
+    let world = World::start().await;
+    let events = |from: u32, sessions: std::ops::Range<u32>| {
+        let lines: String =
+            sessions.map(|number| format!("bs,cid=\"film\",e=ps,sid=\"{from}-{number}\",sta=r,ts=1\n")).collect();
+        let post = world.http.post(world.url("/any")).header("content-type", "application/cmcd");
+        post.header("x-forwarded-for", format!("203.0.113.{from}")).body(lines).send()
+    };
+    for _ in 0..3 {
+        assert_eq!(events(1, 0..60).await.unwrap().status(), 204);
+    }
+    let flooded = world.stats().await.voices;
+    // A window may have ended between two of them, or in one.
+    assert!((4..=16).contains(&flooded.sessions) && flooded.complaining == flooded.sessions, "{flooded:?}");
+    for viewer in 2..22 {
+        assert_eq!(events(viewer, 0..1).await.unwrap().status(), 204);
+    }
+    assert_eq!(world.stats().await.voices.sessions, flooded.sessions + 20);
+    // What is counted for people is all that was reported.
+    assert_eq!(viewing(&world, "(others)").await.unwrap().reports, 3 * 60 + 20);
+}
+
 #[tokio::test]
 async fn each_hop_says_what_it_took_and_the_origin_s_static_word_passes() {
     let world = World::start().await;

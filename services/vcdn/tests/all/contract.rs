@@ -12,7 +12,9 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let world = World::start().await;
     let document = openapi::document(&format!("http://{}", world.vcdn.address())).await;
     openapi::check_golden("vcdn", &document);
-    assert!(openapi::operations(&document).iter().all(|operation| operation.needs_token));
+    let operations = openapi::operations(&document);
+    let open: Vec<_> = operations.iter().filter(|operation| !operation.needs_token).collect();
+    assert_eq!(open.iter().map(|operation| operation.path.as_str()).collect::<Vec<_>>(), ["/purges/{id}/pulls"]);
 }
 
 #[test]

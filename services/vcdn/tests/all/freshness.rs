@@ -3,6 +3,7 @@
 use flame_test_kit::eventually;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use crate::origin::Reply;
 use crate::world::{PATIENCE, World, cache_status};
@@ -29,10 +30,14 @@ async fn a_stale_answer_goes_out_at_once_while_a_new_one_is_fetched() {
     world.origin.put("/a/1", Reply::new("one").with("cache-control", control));
     assert_eq!(world.get("/a/1").await.text().await.unwrap(), "one");
     world.settled().await;
-    world.origin.put("/a/1", Reply::new("two").with("cache-control", control).with("etag", "\"v2\""));
+    let gate = watch::Sender::new(false);
+    let two = Reply::new("two").with("cache-control", control).with("etag", "\"v2\"");
+    world.origin.put("/a/1", two.gated(None, &gate));
+    // The new one does not come before this one is read.
     let stale = world.get("/a/1").await;
     assert!(cache_status(&stale).starts_with("hit; ttl=-"), "{}", cache_status(&stale));
     assert_eq!(stale.text().await.unwrap(), "one");
+    gate.send_replace(true);
     eventually(PATIENCE, || async {
         let text = world.get("/a/1").await.text().await.unwrap();
         if text == "two" { Ok(()) } else { Err(text) }
@@ -89,6 +94,13 @@ async fn the_cdns_own_directive_wins_and_absence_is_remembered_for_a_moment() {
         assert_eq!(world.get("/a/none").await.status(), 404);
     }
     assert_eq!(world.origin.asked("/a/none").len(), 1);
+    // For no longer.
+    world.origin.put("/a/none", Reply::new("here now"));
+    eventually(PATIENCE, || async {
+        let status = world.get("/a/none").await.status();
+        if status == 200 { Ok(()) } else { Err(status) }
+    })
+    .await;
 }
 
 #[tokio::test]

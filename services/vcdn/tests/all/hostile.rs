@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use flame_api::Client;
 use flame_api::router::Registration;
-use flame_test_kit::hostile::{Witness, withstands_answers, withstands_http2, withstands_requests};
+use flame_test_kit::hostile::{
+    Witness, beside_http2_floods, withstands_answers, withstands_http2, withstands_requests,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::origin::Reply;
 use crate::world::{World, bytes};
@@ -117,6 +120,37 @@ async fn no_stream_of_requests_poisons_what_is_kept_behind_a_router() {
 async fn no_frames_poison_what_is_kept_behind_a_router() {
     let (world, witness) = with_witness().await;
     withstands_http2(world.router.address(), "/~cdn", "localhost", &witness).await;
+}
+
+/// Whether the floods come by a router or to the surrogate itself, which ends each: twenty requests by each way are answered, all of them
+/// while the floods go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_never_end_take_nobody_s_turn() {
+    let (world, _witness) = with_witness().await;
+    let (edge, router) = (world.edge(), world.router.address());
+    for (flooded, mount, host) in [(router, "/~cdn", "localhost"), (edge, "", "cdn.localhost")] {
+        let others = async {
+            let mut requests = JoinSet::new();
+            for at in 0..40 {
+                let url =
+                    if at % 2 == 0 { format!("http://{router}/~cdn/{at}") } else { format!("http://{edge}/{at}") };
+                let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+                requests.spawn(async move {
+                    let answer = http.get(&url).send().await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+                    assert_eq!(answer.status(), 200, "{url}");
+                    assert_eq!(answer.text().await.unwrap(), format!("GET /{at}"), "{url}");
+                });
+            }
+            let mut answered = 0;
+            while let Some(request) = requests.join_next().await {
+                request.unwrap();
+                answered += 1;
+            }
+            answered
+        };
+        let (answered, kinds) = beside_http2_floods(flooded, (mount, host), 4 << 20, others).await;
+        assert_eq!(answered, 40, "{kinds:?}");
+    }
 }
 
 /// A surrogate itself speaks HTTP/1.1 only: the beginning of HTTP/2 is refused, and nothing behind it is read as a request.

@@ -33,35 +33,14 @@ struct Sites {
 impl Sites {
     async fn start() -> Self {
         let folder = Scratch::new("vcdn-own-name");
-        let [cloud, edge] = ports::free_tcp::<2>();
-        let text = format!(
-            "version = 1\n[[sites]]\nname = \"cloud\"\nrouter = \"127.0.0.1:{cloud}\"\n[[sites]]\nname = \"edge\"\nrouter = \"127.0.0.1:{edge}\"\n\
-             [[links]]\nbetween = [\"cloud\", \"edge\"]\nlatency_ms = 10\nbandwidth_mbps = 100\n"
-        );
-        std::fs::write(folder.join("sites.toml"), text).unwrap();
-        let router = async |site: &str, port: u16| {
-            let listen = SocketAddr::from(([127, 0, 0, 1], port));
-            let (host, sites) = (HostConfig { listen, ..HostConfig::default() }, Some(folder.join("sites.toml")));
-            let config = flame_router::Config { host, site: site.to_owned(), sites, ..flame_router::Config::default() };
-            flame_router::start(config).await.unwrap()
-        };
-        let (cloud, edge) = (router("cloud", cloud).await, router("edge", edge).await);
+        let [cloud, edge] = site_file(&folder);
+        let (cloud, edge) = (router(&folder, "cloud", cloud).await, router(&folder, "edge", edge).await);
         let (origin, http) = (Origin::start().await, reqwest::Client::new());
         let sites = Self { origin, cloud, edge, http, _folder: folder };
         let registration = Registration::new(sites.origin.address, 1, 60_000);
         client(&sites.cloud).register("film", "origin", &registration).await.unwrap();
         sites.knows(&sites.edge, 1).await;
         sites
-    }
-
-    /// A surrogate of `film` behind one of the routers.
-    async fn surrogate(&self, at: &Running) -> flame_vcdn::Running {
-        let router = Some(format!("http://{}", at.address()).parse().unwrap());
-        let host = HostConfig { router, drain: Span(Duration::from_secs(2)), ..HostConfig::default() };
-        let fronts = vec![FrontConfig::new("film", "cloud--film")];
-        let mut config = flame_vcdn::Config { host, fronts, ..flame_vcdn::Config::default() };
-        config.cache.alone_after = Span(Duration::ZERO);
-        flame_vcdn::start(config).await.unwrap()
     }
 
     /// Waits until the router has `count` endpoints behind `film`.
@@ -83,6 +62,34 @@ impl Sites {
     }
 }
 
+/// Writes the site file: two sites, and where their routers are to be.
+fn site_file(folder: &Scratch) -> [u16; 2] {
+    let [cloud, edge] = ports::free_tcp::<2>();
+    let text = format!(
+        "version = 1\n[[sites]]\nname = \"cloud\"\nrouter = \"127.0.0.1:{cloud}\"\n[[sites]]\nname = \"edge\"\nrouter = \"127.0.0.1:{edge}\"\n\
+         [[links]]\nbetween = [\"cloud\", \"edge\"]\nlatency_ms = 10\nbandwidth_mbps = 100\n"
+    );
+    std::fs::write(folder.join("sites.toml"), text).unwrap();
+    [cloud, edge]
+}
+
+async fn router(folder: &Scratch, site: &str, port: u16) -> Running {
+    let listen = SocketAddr::from(([127, 0, 0, 1], port));
+    let (host, sites) = (HostConfig { listen, ..HostConfig::default() }, Some(folder.join("sites.toml")));
+    let config = flame_router::Config { host, site: site.to_owned(), sites, ..flame_router::Config::default() };
+    flame_router::start(config).await.unwrap()
+}
+
+/// A surrogate of `film` behind one of the routers.
+async fn surrogate(at: &Running) -> flame_vcdn::Running {
+    let router = Some(format!("http://{}", at.address()).parse().unwrap());
+    let host = HostConfig { router, drain: Span(Duration::from_secs(2)), ..HostConfig::default() };
+    let fronts = vec![FrontConfig::new("film", "cloud--film")];
+    let mut config = flame_vcdn::Config { host, fronts, ..flame_vcdn::Config::default() };
+    config.cache.alone_after = Span(Duration::ZERO);
+    flame_vcdn::start(config).await.unwrap()
+}
+
 fn client(router: &Running) -> Client {
     Client::new(format!("http://{}", router.address()).parse().unwrap(), None)
 }
@@ -92,7 +99,7 @@ async fn viewers_get_the_surrogate_of_their_site_and_the_origin_when_it_is_gone(
     let sites = Arc::new(Sites::start().await);
     let body = bytes(100_000);
     sites.origin.put("/a/1", Reply::new(body.clone()));
-    let surrogate = sites.surrogate(&sites.edge).await;
+    let surrogate = surrogate(&sites.edge).await;
     sites.knows(&sites.edge, 2).await;
     // Peers tell each other of changes: those of the other site may come a moment later.
     sites.knows(&sites.cloud, 2).await;
@@ -156,7 +163,7 @@ async fn viewers_get_the_surrogate_of_their_site_and_the_origin_when_it_is_gone(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_surrogate_beside_its_origin_that_gets_its_own_request_does_no_harm() {
     let sites = Sites::start().await;
-    let _surrogate = sites.surrogate(&sites.cloud).await;
+    let _surrogate = surrogate(&sites.cloud).await;
     sites.knows(&sites.cloud, 2).await;
     sites.knows(&sites.edge, 2).await;
     // What it asks for by `cloud--film` may be itself: the router goes on to the origin, which is the other one there.
@@ -168,4 +175,38 @@ async fn a_surrogate_beside_its_origin_that_gets_its_own_request_does_no_harm() 
             assert_eq!((status, String::from_utf8(got).unwrap()), (200, format!("body {number}")), "{way}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_is_not_told_to_all_while_a_site_is_not_heard() {
+    let folder = Scratch::new("vcdn-unheard");
+    let [cloud_port, edge_port] = site_file(&folder);
+    let cloud = router(&folder, "cloud", cloud_port).await;
+    let here = surrogate(&cloud).await;
+    let http = reqwest::Client::new();
+    let purge = async || -> Purged {
+        let purge = json!({ "name": "film", "url": "/a/1" });
+        let answer = http.post(format!("http://{}/purges", here.address())).json(&purge).send().await.unwrap();
+        answer.json().await.unwrap()
+    };
+    let comes_to = async |peers: usize, unheard: &[&str]| {
+        eventually(PATIENCE, || async {
+            let told = purge().await;
+            let is_so =
+                told.peers.len() == peers && told.unheard_sites == unheard && told.all_known == unheard.is_empty();
+            if is_so { Ok(()) } else { Err(format!("{told:?}")) }
+        })
+        .await;
+    };
+    // The router listens to the other's a moment after it began.
+    comes_to(0, &["edge"]).await;
+    let edge = router(&folder, "edge", edge_port).await;
+    let there = surrogate(&edge).await;
+    comes_to(1, &[]).await;
+    // Who is known is told still; who comes there now is not known.
+    edge.stop().await;
+    comes_to(1, &["edge"]).await;
+    there.stop().await;
+    here.stop().await;
+    cloud.stop().await;
 }

@@ -98,6 +98,23 @@ async fn links_that_are_over_or_for_something_else_or_forged_are_refused() {
     assert_eq!(world.get(&signed(&ours(json!({ "aud": "cdn.main" })), "/film/1")).await.status(), 200);
 }
 
+#[tokio::test]
+async fn a_link_that_names_two_origins_opens_its_asset_at_each_and_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(folder.path()).await;
+    world.origin.put("/film/1", Reply::new("x"));
+    for (origins, opens) in [
+        ("(https://cdn\\.main|https://streaming\\.main)", true),
+        ("(https://streaming\\.main|https://cdn\\.main)", true),
+        ("(https://cdn\\.other|https://streaming\\.main)", false),
+    ] {
+        let token = token(folder.path(), &json!({ "cdniuc": format!("regex:{origins}/film/.*") }));
+        let answer = world.get(&signed(&token, "/film/1")).await;
+        assert_eq!(answer.status() == 200, opens, "{origins}");
+        assert_eq!(kind(world.get(&signed(&token, "/live/1")).await).await, "token-scope", "{origins}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_playlist_keeps_the_token_and_a_blocking_reload_waits_once_for_all_viewers() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,13 @@
 //! Fetching before anybody asks.
 
+use std::time::Duration;
+
+use flame_api::router::Registration;
 use flame_api::vcdn::Warmed;
+use flame_service_host::config::Span;
 use flame_test_kit::eventually;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::origin::Reply;
 use crate::world::{PATIENCE, World, cache_status};
@@ -99,6 +104,7 @@ async fn a_playlist_is_warmed_with_all_that_it_names() {
     let warmed = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
     let warmed: Warmed = warmed.json().await.unwrap();
     assert_eq!((warmed.objects, warmed.failed.as_slice()), (5, &["/film/v/none.m4s: 404 Not Found".to_owned()][..]));
+    assert_eq!(warmed.left, 0);
     world.settled().await;
     for path in ["/film/index.m3u8", "/film/v/index.m3u8", "/film/v/0.m4s", "/film/v/1.m4s"] {
         assert!(cache_status(&world.get(path).await).starts_with("hit"), "{path}");
@@ -106,7 +112,34 @@ async fn a_playlist_is_warmed_with_all_that_it_names() {
     }
     let body = json!({ "name": "cdn", "url": "/film/index.m3u8", "max": 2 });
     let again = world.http.post(world.api("/warm")).json(&body).send().await.unwrap();
-    assert_eq!(again.json::<Warmed>().await.unwrap().objects, 2);
+    let again: Warmed = again.json().await.unwrap();
+    assert_eq!((again.objects, again.left), (2, 4), "four more are named, and were not wanted");
+}
+
+#[tokio::test]
+async fn warming_takes_longer_than_a_router_waits_for_an_answer() {
+    let world = World::start().await;
+    let mut config = flame_router::Config::default();
+    config.host.listen = "127.0.0.1:0".parse().unwrap();
+    config.upstream.answer_timeout = Span(Duration::from_millis(300));
+    let impatient = flame_router::start(config).await.unwrap();
+    let router = flame_api::Client::new(format!("http://{}", impatient.address()).parse().unwrap(), None);
+    router.register("vcdn", "one", &Registration::new(world.vcdn.address(), 1, 60_000)).await.unwrap();
+    let gate = watch::Sender::new(false);
+    world.origin.put("/film/1", Reply::new(vec![1; 100_000]).gated(Some(1000), &gate));
+    let body = json!({ "name": "cdn", "url": "/film/1" });
+    let warm = world.http.post(format!("http://{}/~vcdn/warm", impatient.address())).json(&body);
+    let mut answer = warm.send().await.unwrap();
+    assert_eq!(answer.status(), 200, "it begins before what is wanted is here");
+    let sign = tokio::time::timeout(Duration::from_secs(60), answer.chunk()).await;
+    let sign = sign.expect("it gives a sign of life").unwrap().expect("it is not at its end");
+    assert!(sign.iter().all(u8::is_ascii_whitespace), "{sign:?}");
+    gate.send_replace(true);
+    let warmed: Warmed = answer.json().await.unwrap();
+    assert_eq!((warmed.objects, warmed.bytes, warmed.failed.len()), (1, 100_000, 0));
+    world.settled().await;
+    assert!(cache_status(&world.get("/film/1").await).starts_with("hit"));
+    impatient.stop().await;
 }
 
 /// A manifest as streaming writes it: the renditions of a set share a template.

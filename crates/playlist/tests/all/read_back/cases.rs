@@ -84,6 +84,7 @@ fn live_media(ranges: impl Strategy<Value = Vec<DateRange>>) -> impl Strategy<Va
                 reports: reports.into_iter().enumerate().map(report).collect(),
                 date_ranges,
                 key: None,
+                key_segments: None,
             }
         },
     )

@@ -53,6 +53,8 @@ pub(crate) struct Flow {
     lines: Arc<Lines>,
     framing: Framing,
     keeps_alive: bool,
+    /// Whether more came than it had said.
+    has_surplus: bool,
 }
 
 // === impl Framing ===
@@ -117,9 +119,14 @@ fn take(read: &mut BytesMut, most: u64) -> Bytes {
 
 impl Flow {
     pub(super) fn new(line: Line, lines: Arc<Lines>, framing: Framing, keeps_alive: bool) -> Self {
-        let mut flow = Self { line: Some(line), lines, framing, keeps_alive };
+        let mut flow = Self { line: Some(line), lines, framing, keeps_alive, has_surplus: false };
         flow.end_if_whole();
         flow
+    }
+
+    /// Whether more came with its end than it had said: what was passed on may be only a part of what it should be.
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.has_surplus
     }
 
     /// Lets the line go when nothing more of the body is to come.
@@ -165,6 +172,9 @@ impl Body for Flow {
         if let Some(Err(_)) = frame {
             self.line = None;
         }
+        // Who answers without a body, and sends one all the same, is not meant.
+        let is_at_end = self.framing == Framing::Length(0);
+        self.has_surplus |= is_at_end && self.line.as_ref().is_some_and(|line| !line.read.is_empty());
         // The line is free before the last bytes are passed on.
         self.end_if_whole();
         Poll::Ready(frame)
