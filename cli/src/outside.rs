@@ -67,7 +67,9 @@ impl Outside {
             options.application_name("flame up").connect().await.context("reach the database of outside.toml")?;
         let end = Instant::now() + PATIENCE;
         loop {
-            let take = sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1);
+            let take = sqlx::query_scalar::<sqlx::Postgres, bool>("SELECT pg_try_advisory_lock($1, $2)")
+                .bind(LOCK.0)
+                .bind(LOCK.1);
             if take.fetch_one(&mut connection).await.context("lock the database of outside.toml")? {
                 return Ok(connection);
             }

@@ -236,6 +236,8 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
+        // Where it may not be made it is not.
+        self.key(asset, presentation).await?;
         self.sealed((&presentation.tenant, asset), method, None).await.map(Some)
     }
 
@@ -279,7 +281,11 @@ impl Seals {
 
     /// The key of an asset, if it has one.
     pub(crate) async fn key(&self, asset: Uuid, presentation: &Presentation) -> Result<Option<Kept>, Arc<SealError>> {
-        self.key_of(&presentation.tenant, asset).await
+        let found = self.key_of(&presentation.tenant, asset).await?;
+        if found.is_none() {
+            self.none_yet(&presentation.tenant, asset).await?;
+        }
+        Ok(found)
     }
 
     async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<Kept>, Arc<SealError>> {
@@ -295,16 +301,15 @@ impl Seals {
     async fn read(&self, asset: Uuid, document: &str) -> Result<Option<Kept>, SealError> {
         match self.store.get(document, DOCUMENT_MAX_BYTES).await {
             Ok(json) => self.opened(asset, &json).map(Some),
-            Err(ReadError::Store(StoreError::NotFound { .. })) => self.none_yet(asset, document).await.map(|()| None),
+            Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(None),
             Err(source) => Err(SealError::Read { asset, source }),
         }
     }
 
-    /// Whether an asset without a key may be given one here. Two sites that made one each would give viewers media that their key does not open.
-    async fn none_yet(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
-        let (Some(replicas), Some((tenant, _))) = (self.store.replicas(), document.split_once('/')) else {
-            return Ok(());
-        };
+    /// Whether an asset of the catalogue that has no key may be given one here. Two sites that made one each would give viewers media that their
+    /// key does not open. (A channel is where it is made.)
+    async fn none_yet(&self, tenant: &str, asset: Uuid) -> Result<(), SealError> {
+        let Some(replicas) = self.store.replicas() else { return Ok(()) };
         let owner = Owner { tenant: tenant.to_owned(), asset };
         let is_home = replicas.is_home(&owner).await;
         let is_home = is_home.map_err(|source| SealError::Read { asset, source: source.into() })?;

@@ -123,7 +123,7 @@ pub(super) async fn list(
 
 /// A page whose assets say where they have the words of a search.
 fn highlighted(search: Option<&Search>, mut page: Page<Asset>) -> Page<Asset> {
-    let phrases = search.map_or(&[][..], |search| &search.phrases);
+    let phrases = search.map(|search| search.phrases.as_slice()).unwrap_or_default();
     for asset in &mut page.items {
         asset.highlights = Some(highlight::of(phrases, asset));
     }

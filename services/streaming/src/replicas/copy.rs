@@ -115,7 +115,9 @@ impl Replicas {
         if near.head(&owner.mark()).await?.is_some() {
             return Ok(false);
         }
-        for prefix in owner.prefixes() {
+        // What was live is never copied.
+        let live = format!("{}/live/{}/", owner.tenant, owner.asset);
+        for prefix in owner.prefixes().into_iter().chain([live]) {
             if !near.list_after(&prefix, None).await?.objects.is_empty() {
                 return Ok(true);
             }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flame_api::Client;
+use flame_api::live::NewChannel;
 use flame_api::metadata::{AssetPatch, Encryption, NewAsset, NewVersion, Source};
 use flame_api::replicas::PlaceQuery;
 use flame_api::router::Registration;
@@ -329,6 +330,21 @@ async fn a_key_is_made_only_where_the_media_is_at_home() {
     let key = format!("default/media/{asset}/key.json");
     assert!(sites.cloud.object(&key).await.is_some(), "no key was made at home");
     assert_eq!(sites.edge.object(&key).await, None);
+
+    // A channel is at home where it is made, though nothing of it is stored yet.
+    let new = NewChannel {
+        id: Uuid::new_v4(),
+        title: "Closed".to_owned(),
+        segment_ms: 2_000,
+        part_ms: 200,
+        window_s: 30,
+        keep_s: None,
+        source: None,
+        ladder: None,
+        encryption: Some(Encryption::Aes128),
+    };
+    let channel = sites.cloud.client().create_channel(&new).await.unwrap();
+    assert!(sites.cloud.object(&format!("default/media/{}/key.json", channel.id)).await.is_some());
     sites.stop().await;
 }
 
