@@ -236,7 +236,11 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
-        self.sealed((&presentation.tenant, asset), method, None).await.map(Some)
+        let owner = (presentation.tenant.as_str(), asset);
+        match self.key_of(owner.0, asset).await? {
+            Some(kept) => Ok(Some(kept.sealing(method))),
+            None => self.made(owner, method, None).await.map(Some),
+        }
     }
 
     /// What an asset of `tenant` was sealed with in this way. A key that is gone is not made anew: what it closed stays closed.
@@ -245,16 +249,14 @@ impl Seals {
         Ok(kept.sealing(method))
     }
 
-    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none, to change after so many segments.
-    pub(crate) async fn sealed(
+    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none, to change after so many segments. Nobody asks
+    /// whether the asset is at home here: a channel is where it is made, before there is anything of it.
+    pub(crate) async fn made(
         &self,
         (tenant, asset): (&str, Uuid),
         method: Encryption,
         every: Option<NonZeroU64>,
     ) -> Result<Seal, Arc<SealError>> {
-        if let Some(kept) = self.key_of(tenant, asset).await? {
-            return Ok(kept.sealing(method));
-        }
         let document = key_document(tenant, asset);
         self.make(asset, &document, every).await?;
         // Not by way of what is known: a look that began before this write may still be under way there.

@@ -27,24 +27,24 @@ use uuid::Uuid;
 use crate::world::{Stored, VERSION, probe, stored};
 
 /// Time in which something that must happen has happened: two sites, and others that run beside them.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Part of a copy, as other sites ask for it.
 const BLOCK_BYTES: usize = 8 << 20;
 
-struct Site {
-    router: Running,
-    store: Store,
+pub struct Site {
+    pub router: Running,
+    pub store: Store,
     server: Option<RunningStore>,
-    streaming: Option<Running>,
+    pub streaming: Option<Running>,
     config: Config,
 }
 
-struct Sites {
-    cloud: Site,
-    edge: Site,
+pub struct Sites {
+    pub cloud: Site,
+    pub edge: Site,
     metadata: Running,
-    catalogue: Client,
-    http: reqwest::Client,
+    pub catalogue: Client,
+    pub http: reqwest::Client,
     _folder: Scratch,
 }
 
@@ -95,17 +95,17 @@ impl Site {
         Client::new(format!("http://{}", self.router.address()).parse().unwrap(), None)
     }
 
-    async fn stream(&mut self) {
+    pub async fn stream(&mut self) {
         self.streaming = Some(flame_streaming::start(self.config.clone()).await.unwrap());
     }
 
     /// Streaming of this site itself, not by way of a router.
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.streaming.as_ref().unwrap().address())
     }
 
     /// What an object of this site's store has, if it is there.
-    async fn object(&self, key: &str) -> Option<Vec<u8>> {
+    pub async fn object(&self, key: &str) -> Option<Vec<u8>> {
         self.store.head(key).await.unwrap()?;
         Some(self.store.get(key, 1 << 30).await.unwrap().to_vec())
     }
@@ -152,7 +152,7 @@ impl Sites {
     }
 
     /// Both, with streaming at each.
-    async fn streaming() -> Self {
+    pub async fn streaming() -> Self {
         let mut sites = Self::start().await;
         sites.cloud.stream().await;
         sites.edge.stream().await;
@@ -162,7 +162,7 @@ impl Sites {
     }
 
     /// Waits until both routers know so many endpoints behind `name`.
-    async fn know(&self, name: &str, count: usize) {
+    pub async fn know(&self, name: &str, count: usize) {
         for site in [&self.cloud, &self.edge] {
             eventually(PATIENCE, || async {
                 let listed = site.client().endpoints().await.map_err(|error| error.to_string())?.items;
@@ -197,7 +197,7 @@ impl Sites {
         (answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         for site in [self.edge, self.cloud] {
             if let Some(streaming) = site.streaming {
                 streaming.stop().await;
