@@ -180,6 +180,12 @@ impl Sites {
             Source { key: format!("default/sources/{id}"), file_name: None, size_bytes: 1, sha256: "ab".repeat(32) };
         let asset = NewAsset { id, title: "Far away".to_owned(), source, probe: probe(), poster_key: None };
         self.catalogue.create_asset(&asset).await.unwrap();
+        self.publish(id, &stored).await;
+        (id, stored)
+    }
+
+    /// A version of an asset, of one track, whose bytes lie at the first site.
+    pub async fn publish(&self, id: Uuid, stored: &Stored) {
         let [index, object] = keys(id);
         self.cloud.store.put(&object, stored.object.clone().into(), "video/mp4").await.unwrap();
         self.cloud.store.put(&index, stored.finished.index.to_json().into(), "application/json").await.unwrap();
@@ -187,7 +193,6 @@ impl Sites {
         let version =
             NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: None, conditioning: None };
         self.catalogue.publish_version(id, VERSION, &version).await.unwrap();
-        (id, stored)
     }
 
     /// A segment as the edge's own streaming gives it: its status and its bytes.

@@ -1,4 +1,5 @@
-//! What is encrypted, live or recorded, where each site has a store of its own: its key is made where the channel is, and nowhere else.
+//! What is live, and what was, where each site has a store of its own: it plays from the site of its channel, and keys are made there and
+//! nowhere else.
 
 use bytes::Bytes;
 use flame_api::live::{Channel, NewChannel, NewPublication, Publication};
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use crate::encrypted::{opened, quoted};
 use crate::live::{Encoder, NOON_TICKS, track};
 use crate::replicas::{PATIENCE, Sites};
+use crate::world::{VERSION, stored};
 
 /// Segments that are sent.
 const SEGMENTS: u64 = 3;
@@ -148,5 +150,26 @@ async fn a_recording_that_is_encrypted_afterwards_plays_from_its_site_though_a_c
     sites.catalogue.patch_asset(channel.id, revision, &patch).await.unwrap();
     opens(&sites, &channel, &segments).await;
     is_found_from_the_edge(&sites, &channel).await;
+    sites.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_no_longer_the_version_goes_on_and_what_nobody_has_is_not_looked_for() {
+    let mut sites = Sites::streaming().await;
+    let (channel, segments) = sent(&sites, None).await;
+    end(&sites, &channel).await;
+    restart(&mut sites).await;
+    let encoded = stored("v", &[4_000]);
+    sites.publish(channel.id, &encoded).await;
+    let at = |path: &str| sites.cloud.url(&format!("{}/{path}", channel.id));
+    text(&sites, &at("index.m3u8"), &format!("{VERSION}/v/index.m3u8")).await;
+    for (number, segment) in segments.iter().enumerate() {
+        let octets = octets(&sites, &at(&format!("{}/v/{number}.m4s", channel.version))).await;
+        assert!(octets == *segment, "segment {number} is not what was sent");
+    }
+    let status = async |path: String| sites.http.get(at(&path)).send().await.unwrap().status().as_u16();
+    // That the version has no such track, the catalogue has said; of another one nobody has said that it is nowhere.
+    assert_eq!(status(format!("{VERSION}/invented/0.m4s")).await, 404);
+    assert_eq!(status("ffffffffffff/v/0.m4s".to_owned()).await, 503);
     sites.stop().await;
 }
