@@ -361,7 +361,7 @@ impl Live {
     /// What a channel goes out with; a key is made where it has none.
     async fn sealed(&self, id: Uuid, encryption: Option<Encryption>) -> Result<Option<Seal>, LiveError> {
         let Some(method) = encryption else { return Ok(None) };
-        Ok(Some(self.0.seals.sealed((&self.0.tenant, id), method, self.0.config.key_segments).await?))
+        Ok(Some(self.0.seals.made((&self.0.tenant, id), method, self.0.config.key_segments).await?))
     }
 
     /// All channels of a tenant that have not ended, by their ids.

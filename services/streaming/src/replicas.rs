@@ -46,6 +46,8 @@ const FAILED_FOR: Duration = Duration::from_secs(30);
 const FAILED_MAX: u64 = 10_000;
 /// How long an object that nobody had is not asked for again.
 const NOWHERE_FOR: Duration = Duration::from_secs(2);
+/// Questions of viewers to other sites that are under way at a time; more wait for as long as one may take.
+const SEARCHES: usize = 64;
 /// Blocks that are in memory at a time because other sites copy them.
 const BLOCKS_SERVED: usize = 8;
 
@@ -64,6 +66,7 @@ struct Parties {
     under_way: Mutex<HashSet<String>>,
     failed: Cache<String, ()>,
     nowhere: Cache<String, ()>,
+    searches: Semaphore,
     blocks: Arc<Semaphore>,
     figures: Figures,
 }
@@ -127,6 +130,7 @@ impl Replicas {
             under_way: Mutex::default(),
             failed: remembered(FAILED_FOR),
             nowhere: remembered(NOWHERE_FOR),
+            searches: Semaphore::new(SEARCHES),
             blocks: Arc::new(Semaphore::new(BLOCKS_SERVED)),
             figures: Figures::new(host),
         };
@@ -171,7 +175,13 @@ impl Replicas {
         if self.0.nowhere.contains_key(key) {
             return Err(StoreError::NotFound { operation: "find", key: key.to_owned() });
         }
+        let turn = tokio::time::timeout(self.0.config.deadline.0, self.0.searches.acquire()).await;
+        let Ok(Ok(turn)) = turn else {
+            let source = "too many objects are looked for at other sites".into();
+            return Err(StoreError::Unavailable { operation: "find", key: key.to_owned(), source });
+        };
         let found = asked.await;
+        drop(turn);
         if found.is_ok() {
             self.0.figures.found.inc();
             self.want(key, None);

@@ -236,9 +236,11 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
-        // Where it may not be made it is not.
-        self.key(asset, presentation).await?;
-        self.sealed((&presentation.tenant, asset), method, None).await.map(Some)
+        let owner = (presentation.tenant.as_str(), asset);
+        match self.key_of(owner.0, asset).await? {
+            Some(kept) => Ok(Some(kept.sealing(method))),
+            None => self.made(owner, method, None).await.map(Some),
+        }
     }
 
     /// What an asset of `tenant` was sealed with in this way. A key that is gone is not made anew: what it closed stays closed.
@@ -247,16 +249,14 @@ impl Seals {
         Ok(kept.sealing(method))
     }
 
-    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none, to change after so many segments.
-    pub(crate) async fn sealed(
+    /// What an asset of `tenant` is sealed with in this way; the key is made if there is none, to change after so many segments. Nobody asks
+    /// whether the asset is at home here: a channel is where it is made, before there is anything of it.
+    pub(crate) async fn made(
         &self,
         (tenant, asset): (&str, Uuid),
         method: Encryption,
         every: Option<NonZeroU64>,
     ) -> Result<Seal, Arc<SealError>> {
-        if let Some(kept) = self.key_of(tenant, asset).await? {
-            return Ok(kept.sealing(method));
-        }
         let document = key_document(tenant, asset);
         self.make(asset, &document, every).await?;
         // Not by way of what is known: a look that began before this write may still be under way there.
@@ -281,11 +281,7 @@ impl Seals {
 
     /// The key of an asset, if it has one.
     pub(crate) async fn key(&self, asset: Uuid, presentation: &Presentation) -> Result<Option<Kept>, Arc<SealError>> {
-        let found = self.key_of(&presentation.tenant, asset).await?;
-        if found.is_none() {
-            self.none_yet(&presentation.tenant, asset).await?;
-        }
-        Ok(found)
+        self.key_of(&presentation.tenant, asset).await
     }
 
     async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<Kept>, Arc<SealError>> {
@@ -301,15 +297,16 @@ impl Seals {
     async fn read(&self, asset: Uuid, document: &str) -> Result<Option<Kept>, SealError> {
         match self.store.get(document, DOCUMENT_MAX_BYTES).await {
             Ok(json) => self.opened(asset, &json).map(Some),
-            Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(None),
+            Err(ReadError::Store(StoreError::NotFound { .. })) => self.none_yet(asset, document).await.map(|()| None),
             Err(source) => Err(SealError::Read { asset, source }),
         }
     }
 
-    /// Whether an asset of the catalogue that has no key may be given one here. Two sites that made one each would give viewers media that their
-    /// key does not open. (A channel is where it is made.)
-    async fn none_yet(&self, tenant: &str, asset: Uuid) -> Result<(), SealError> {
-        let Some(replicas) = self.store.replicas() else { return Ok(()) };
+    /// Whether an asset without a key may be given one here. Two sites that made one each would give viewers media that their key does not open.
+    async fn none_yet(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
+        let (Some(replicas), Some((tenant, _))) = (self.store.replicas(), document.split_once('/')) else {
+            return Ok(());
+        };
         let owner = Owner { tenant: tenant.to_owned(), asset };
         let is_home = replicas.is_home(&owner).await;
         let is_home = is_home.map_err(|source| SealError::Read { asset, source: source.into() })?;

@@ -39,6 +39,8 @@ mod poster;
 mod protected;
 #[path = "all/replicas.rs"]
 mod replicas;
+#[path = "all/replicas_live.rs"]
+mod replicas_live;
 #[path = "all/replicas_multicast.rs"]
 mod replicas_multicast;
 #[path = "all/segments.rs"]

@@ -19,8 +19,10 @@ use super::{State, error, live, recorded, sealed, text};
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::derived::{self, Derived, Order, Product};
-use crate::live::Recording;
+use crate::live::{Recording, RecordingError};
 use crate::names::{self, File, SealTag, TrackName};
+use crate::presentation::Presentation;
+use crate::presentation::State::Playable;
 use crate::seals::Seal;
 use crate::source::{self, Uploaded, UploadedTrack};
 use crate::text::TextName;
@@ -428,14 +430,28 @@ pub(super) async fn find(state: &State, name: &TrackName) -> FailureResult<Store
         let recording = state.recordings.get(&presentation.tenant, name).await;
         return recording.map(Stored::Recording).map_err(|error| recorded::failure(state, &error));
     }
+    // Nor for one that the version does not have.
+    if state.store.replicas().is_some() && is_invented(&presentation, name) {
+        return Err(error::missing(format_args!("track {name}")));
+    }
     match state.tracks.get(&presentation.tenant, name).await {
         Ok(track) => Ok(Stored::Track(track)),
-        Err(error) if matches!(*error, TrackError::Missing { .. }) => {
-            let recording = state.recordings.get(&presentation.tenant, name).await;
-            recording.map(Stored::Recording).map_err(|error| error::of_recording(&error))
+        // It may be of a recording that no longer is the asset's version.
+        Err(lost) if matches!(*lost, TrackError::Missing { .. } | TrackError::Nowhere { .. }) => {
+            match state.recordings.get(&presentation.tenant, name).await {
+                Ok(recording) => Ok(Stored::Recording(recording)),
+                Err(gone) if matches!(*gone, RecordingError::Missing(_)) => Err(error::of_track(&lost)),
+                Err(gone) => Err(error::of_recording(&gone)),
+            }
         }
         Err(error) => Err(error::of_track(&error)),
     }
+}
+
+/// Whether a track is of the version that plays now, and that has none of this name.
+fn is_invented(presentation: &Presentation, name: &TrackName) -> bool {
+    matches!(&presentation.state, Playable(version)
+        if version.name == name.version && !version.tracks.iter().any(|track| track.name == name.track))
 }
 
 async fn send(

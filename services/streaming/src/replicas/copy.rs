@@ -112,14 +112,14 @@ impl Replicas {
     /// Whether what is here of an asset came here first: there is something, and it is no copy.
     pub(crate) async fn is_home(&self, owner: &Owner) -> Result<bool, StoreError> {
         let near = &self.0.near;
-        if near.head(&owner.mark()).await?.is_some() {
-            return Ok(false);
+        // What was live lies where it was made, whatever of other sites lies beside it.
+        if !near.list_after(&owner.live_prefix(), None).await?.objects.is_empty() {
+            return Ok(true);
         }
-        // What was live is never copied.
-        let live = format!("{}/live/{}/", owner.tenant, owner.asset);
-        for prefix in owner.prefixes().into_iter().chain([live]) {
+        for prefix in owner.prefixes() {
             if !near.list_after(&prefix, None).await?.objects.is_empty() {
-                return Ok(true);
+                // In this order: the mark of a copy is there before the copy is.
+                return Ok(near.head(&owner.mark()).await?.is_none());
             }
         }
         Ok(false)

@@ -87,6 +87,11 @@ impl Owner {
             format!("{tenant}/media/{asset}/"),
         ]
     }
+
+    /// Below this lies what was live of it. That is never copied.
+    pub(super) fn live_prefix(&self) -> String {
+        format!("{}/live/{}/", self.tenant, self.asset)
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +131,8 @@ mod tests {
         ] {
             assert_eq!(owner(&other), None, "{other}");
         }
+        let of_live = format!("acme/live/{ASSET}/0123456789ab/v/1.m4s");
+        assert!(of_live.starts_with(&Owner { tenant: "acme".to_owned(), asset: ASSET.parse().unwrap() }.live_prefix()));
     }
 
     #[test]
