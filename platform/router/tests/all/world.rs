@@ -27,9 +27,9 @@ pub struct World {
 /// Where it runs.
 pub enum Place {
     /// In the test's process.
-    Here(Running),
+    Here(Box<Running>),
     /// In one of its own, which ends with the test.
-    Apart(Child, SocketAddr),
+    Apart(Box<Child>, SocketAddr),
 }
 
 /// A service of a test's own; dropping it closes its listener and its connections.
@@ -58,14 +58,14 @@ impl World {
         let mut config = Config::default();
         config.host.listen.set_port(0);
         change(&mut config);
-        Self::of(Place::Here(flame_router::start(config).await.unwrap()))
+        Self::of(Place::Here(Box::new(flame_router::start(config).await.unwrap())))
     }
 
     /// In a process of its own.
     pub async fn apart() -> Self {
         let [port] = ports::free_tcp();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Self::of(Place::Apart(process(address).await, address))
+        Self::of(Place::Apart(Box::new(process(address).await), address))
     }
 
     fn of(router: Place) -> Self {
