@@ -275,7 +275,7 @@ pub async fn beside_http2_floods<T>(
         floods.spawn(pour(address, flood, bytes_max, counts));
     }
     let flooded = || {
-        let count = |(name, counts): &(&'static str, Arc<Poured>)| Flooded {
+        let count = |&(name, ref counts): &(&'static str, Arc<Poured>)| Flooded {
             name,
             taken_bytes: counts.taken_bytes.load(Ordering::SeqCst),
             ended: counts.ended.load(Ordering::SeqCst),
