@@ -116,6 +116,6 @@ impl Instance {
 
 /// The first `size` bytes of what every instance has.
 pub fn bytes(size: usize) -> Vec<u8> {
-    let byte = |at: usize| at % 65_536 * 31 + ((at % 65_536) >> 8) + at / 65_536 * 7;
-    (0..size).map(|at| byte(at) as u8).collect()
+    let byte = |at: usize, piece: usize| at * 31 + (at >> 8) + piece * 7;
+    (0..size).map(|at| byte(at % 65_536, at / 65_536) as u8).collect()
 }
