@@ -43,6 +43,7 @@ pub fn read(text: &str, set: &BTreeMap<String, String>) -> Result<Chain, Documen
     let name_node = needed(&node, top, "chain")?;
     let name = name_of(name_node.text("`chain`, the name,")?, name_node.place)?;
     let about = about(top)?;
+    given::bounded(set, node.place)?;
     let parameters = parameters(top, set, node.place)?;
     let stages = needed(&node, top, "stages")?;
     let written = stages.map("`stages`")?;

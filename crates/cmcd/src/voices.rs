@@ -81,11 +81,12 @@ impl Default for Voices {
 }
 
 impl Voices {
-    /// Nobody has spoken yet; of one address `of_an_address` sessions count in a window.
+    /// Nobody has spoken yet; of one address `of_an_address` sessions count in a window, at least one.
     #[must_use]
     pub fn new(of_an_address: u32) -> Self {
         Self {
-            of_an_address,
+            // With none nobody would be heard, and addresses would be held without a bound.
+            of_an_address: of_an_address.max(1),
             began_ms: 0,
             heard: HashMap::new(),
             addresses: HashMap::new(),
@@ -194,6 +195,10 @@ mod tests {
         assert!(voices.addresses.len() <= SESSIONS_MAX);
         voices.hear(WINDOW_MS, WINDOW_MS, from(1, "one"), true);
         assert_eq!((voices.heard.len(), voices.addresses.len()), (1, 1));
+        // Also where nobody was to be heard.
+        let mut none = Voices::new(0);
+        (0..sessions).for_each(|number| none.hear(0, WINDOW_MS, from(number, &number.to_string()), true));
+        assert_eq!((none.heard.len(), none.addresses.len()), (SESSIONS_MAX, SESSIONS_MAX));
     }
 
     #[test]

@@ -90,8 +90,8 @@ pub(crate) enum DeriveError {
     NoKeyframe,
 }
 
-/// What names it: its tag, and what the tag does not tell apart, since no URL has both: the init segment that it was made with, and the key, of
-/// which the tag has a short name only.
+/// What names it: its tag, and what the tag does not tell apart, since no URL has both: the init segment that it was made with, or the
+/// object that it was made of, and the key, of which the tag has a short name only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Name {
     tag: [u8; 32],
@@ -150,7 +150,8 @@ impl Workshop {
         (number, plan, identity): (u64, &SegmentPlan, &[u8; 32]),
         order: Order,
     ) -> Result<Derived, Arc<DeriveError>> {
-        let name = order.named(number, (identity, &track.identity));
+        // The catalogue is told the digest of an upload, and nobody checks it here: what was made of another object is another's.
+        let name = order.named(number, (identity, &Sha256::digest(key).into()));
         let making = async {
             self.check(plan.size_bytes)?;
             let place = self.place().await;

@@ -5,6 +5,8 @@ mod world;
 
 #[path = "all/away.rs"]
 mod away;
+#[path = "all/claimed.rs"]
+mod claimed;
 #[path = "all/config.rs"]
 mod config;
 #[path = "all/encrypted.rs"]

@@ -113,7 +113,7 @@ pub struct CacheConfig {
     pub assets_counted: usize,
     /// Sessions of players that are told apart.
     pub sessions_counted: usize,
-    /// Those that one address may speak for in four seconds, where sites are judged by what players report.
+    /// Those that one address may speak for in four seconds, where sites are judged by what players report; at least 1.
     pub sessions_of_an_address: u32,
 }
 
@@ -184,6 +184,9 @@ pub enum Invalid {
         /// Bytes of the largest body that finds room.
         most: u64,
     },
+    /// Nobody would be heard.
+    #[error("`cache.sessions_of_an_address = 0` would hear nobody: it is at least 1")]
+    Unheard,
     /// Two fronts of one name.
     #[error("the front `{0}` is there twice")]
     Twice(String),
@@ -254,8 +257,11 @@ impl Config {
 // === impl CacheConfig ===
 
 impl CacheConfig {
-    /// Whether what may be kept finds room on its way.
+    /// Whether what may be kept finds room on its way, and somebody is heard.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
+        if self.sessions_of_an_address == 0 {
+            return Err(Invalid::Unheard);
+        }
         let (object_max, filling) = (self.object_max.0, self.filling.0);
         let most = limit_bytes(filling, object_max);
         if object_max <= most { Ok(()) } else { Err(Invalid::Filling { object_max, filling, most }) }

@@ -12,11 +12,19 @@ use crate::nearest::hint;
 /// Longest value that is given, bytes; of parameters of the chain as well.
 pub const GIVEN_MAX_BYTES: usize = 1024;
 
+/// Refuses values that are too long, before anything looks at them.
+pub(super) fn bounded(set: &BTreeMap<String, String>, place: Place) -> Result<(), DocumentError> {
+    match set.iter().find(|(_, value)| value.len() > GIVEN_MAX_BYTES) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let reason = format!("the value that is given for `{name}` has more than {GIVEN_MAX_BYTES} bytes");
+            Err(place.wrong(reason))
+        }
+    }
+}
+
 /// Refuses values that nothing takes. `place` is where the stages stand.
 pub(super) fn check(set: &BTreeMap<String, String>, stages: &[Written], place: Place) -> Result<(), DocumentError> {
-    if let Some((name, _)) = set.iter().find(|(_, value)| value.len() > GIVEN_MAX_BYTES) {
-        return Err(place.wrong(format!("the value that is given for `{name}` has more than {GIVEN_MAX_BYTES} bytes")));
-    }
     let given = set.keys().filter_map(|name| name.split_once('.'));
     if given.clone().count() > PARAMETERS_MAX {
         return Err(place.wrong(format!("at most {PARAMETERS_MAX} parameters of stages can be given")));
@@ -35,7 +43,8 @@ pub(super) fn check(set: &BTreeMap<String, String>, stages: &[Written], place: P
     Ok(())
 }
 
-/// What is given to the parameter `word` of `stage`, as if it stood at `place`; a list is written `[720, 360]`.
+/// What is given to the parameter `word` of `stage`, as if it stood at `place`; a list is written `[720, 360]`. (Sizes are
+/// split at commas as well, where they are read.)
 pub(super) fn value(
     set: &BTreeMap<String, String>,
     stage: &str,

@@ -94,7 +94,11 @@ fn parameters_of_stages_are_set_by_stage_and_name() {
     assert!(set("vidoe.crf", "30").unwrap_err().reason.contains("did you mean `video`?"));
     let many = (0..=PARAMETERS_MAX).map(|n| (format!("video.x{n}"), "1".to_owned())).collect();
     assert!(read(CHAIN, &many).unwrap_err().reason.contains("at most 32"));
-    assert!(set("crf", &"1".repeat(2000)).is_err());
+    // Also one that could not even be read, and is not.
+    for (name, value) in [("crf", "1".repeat(2000)), ("video.gates", format!("[{}", "x".repeat(2000)))] {
+        let reason = set(name, &value).unwrap_err().reason;
+        assert!(reason.contains("more than 1024 bytes"), "{reason}");
+    }
 }
 
 #[test]

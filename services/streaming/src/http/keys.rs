@@ -43,8 +43,9 @@ async fn sent(state: &State, asset: &str, key: &str, method: &Method) -> Failure
     let missing = || Failure::not_found(format_args!("key {key} of asset {asset}"));
     // The catalogue hears of a channel when it ends.
     if let Some(channel) = state.live.find(asset).filter(|channel| channel.seal.is_some() || !channel.is_ended()) {
-        // Of one that changes, none that nothing is sealed with yet.
-        let known = channel.seal.as_ref().and_then(|seal| seal.handed_out(key, Some(channel.next_number())));
+        // Of one that changes, none that nothing is sealed with yet; the first one is there with the channel.
+        let newest = channel.newest_number().unwrap_or(0);
+        let known = channel.seal.as_ref().and_then(|seal| seal.handed_out(key, Some(newest)));
         return Ok(handed_out(&known.ok_or_else(missing)?, method));
     }
     let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;

@@ -1,13 +1,12 @@
 //! What viewers of a channel that has ended get: the playlists, I-frames, clips and MPD of the recording. All of it is
 //! immutable but for what names the asset's current version.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
 use flame_api::metadata::Version;
-use flame_playlist::{Container, Phase};
+use flame_playlist::{Container, Phase, PlaylistError};
 use flame_service_host::{Failure, FailureResult};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
@@ -27,10 +26,18 @@ use crate::seals::Seal;
 use crate::steering::Ways;
 
 /// A recording as it is listed in this form: under the key of `seal`, where it has none of its own.
-fn listed<'a>(recording: &'a Recording, seal: Option<&Seal>, container: Container) -> Cow<'a, View> {
+fn listed(recording: &Recording, seal: Option<&Seal>, container: Container) -> Arc<View> {
     match (&recording.seal, seal) {
-        (None, Some(seal)) => Cow::Owned(recording.view.under(seal.listed(TO_ASSET, container))),
-        (Some(_), _) | (None, None) => Cow::Borrowed(recording.view.as_ref()),
+        (None, Some(seal)) => recording.under(seal.listed(TO_ASSET, container)),
+        (Some(_), _) | (None, None) => Arc::clone(&recording.view),
+    }
+}
+
+/// Its whole playlist, likewise.
+fn whole(recording: &Recording, seal: Option<&Seal>) -> Result<Document, PlaylistError> {
+    match (&recording.seal, seal) {
+        (None, Some(seal)) => recording.playlist_under(seal.listed(TO_ASSET, Container::FragmentedMp4)),
+        (Some(_), _) | (None, None) => Ok(recording.playlist.clone()),
     }
 }
 
@@ -56,13 +63,12 @@ pub(super) fn playlist(
     query: Option<&str>,
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
-    let view = listed(recording, seal, Container::FragmentedMp4);
     let document = match live::asked(query)? {
-        Some(asked) => view.clip(span_of(asked, std::slice::from_ref(&recording.view))?),
-        None => match &view {
-            Cow::Borrowed(_) => return Ok(answer(&recording.playlist, PLAYLIST_TYPE, IMMUTABLE, method, headers)),
-            Cow::Owned(view) => view.whole(),
-        },
+        Some(asked) => {
+            let span = span_of(asked, std::slice::from_ref(&recording.view))?;
+            listed(recording, seal, Container::FragmentedMp4).clip(span)
+        }
+        None => whole(recording, seal),
     };
     let document = document.map_err(|refusal| error::of_playlist(&refusal))?;
     Ok(answer(&document, PLAYLIST_TYPE, IMMUTABLE, method, headers))
@@ -136,13 +142,8 @@ pub(super) async fn multivariant(
         Some(own) => Some(own),
         None => setting.map(sealed::as_a_whole).transpose()?,
     };
-    let views: Vec<Arc<View>> = match &seal {
-        None => views(&recordings),
-        Some(_) => {
-            let view = |recording: &Arc<Recording>| Arc::new(listed(recording, seal.as_ref(), container).into_owned());
-            recordings.iter().map(view).collect()
-        }
-    };
+    let view = |recording: &Arc<Recording>| listed(recording, seal.as_ref(), container);
+    let views: Vec<Arc<View>> = recordings.iter().map(view).collect();
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
     if span.is_some() && container == Container::TransportStream {
         return Err(live::no_ts_clip());

@@ -250,8 +250,13 @@ impl Channel {
     }
 
     /// The number with which whoever begins to send begins: one of which nobody has seen anything.
-    pub(crate) fn next_number(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         self.tracks().iter().map(|track| track.next_number()).max().unwrap_or(0).max(self.first_unseen)
+    }
+
+    /// The newest segment of any track, also one that is under way.
+    pub(crate) fn newest_number(&self) -> Option<u64> {
+        self.tracks().iter().filter_map(|track| track.next_number().checked_sub(1)).max()
     }
 
     /// It is written to that store only.

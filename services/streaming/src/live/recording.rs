@@ -1,10 +1,10 @@
 //! A track of a channel that has ended, as it was sent: one object a segment, under the names that viewers had live.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use flame_object_store::StoreError;
-use flame_playlist::{Content, LiveMedia, LiveSegment, PlaylistError, date_ranges_since};
+use flame_playlist::{Content, Key, LiveMedia, LiveSegment, PlaylistError, date_ranges_since};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use moka::future::Cache;
 use thiserror::Error;
@@ -40,6 +40,16 @@ pub(crate) struct Recording {
     inits: Box<[Object]>,
     /// What it goes out with, if it is encrypted.
     pub(crate) seal: Option<Seal>,
+    /// The same under a key that the catalogue had it encrypted with.
+    under: OnceLock<Under>,
+}
+
+/// A recording under a key that is not its own.
+#[derive(Debug)]
+struct Under {
+    key: Key,
+    view: Arc<View>,
+    playlist: OnceLock<Document>,
 }
 
 /// An object: its length, and its SHA-256.
@@ -91,9 +101,10 @@ impl Recordings {
     /// An empty cache in front of `store`, for at most `max_bytes`.
     pub(crate) fn new(store: MediaStore, seals: Seals, max_bytes: u64) -> Self {
         let weight = |_: &TrackName, recording: &Arc<Recording>| {
-            let bytes = recording.playlist.text.len()
-                + recording.view.weight_bytes()
-                + SEGMENT_BYTES * recording.segments.len();
+            let listed = recording.playlist.text.len() + recording.view.weight_bytes();
+            // What has no key of its own may come to be listed under another one, too.
+            let forms = if recording.seal.is_none() { 2 } else { 1 };
+            let bytes = forms * listed + SEGMENT_BYTES * recording.segments.len();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         Self { store, seals, kept: Cache::builder().max_capacity(max_bytes).weigher(weight).build() }
@@ -199,7 +210,34 @@ impl Recording {
             segments: document.segments.iter().map(segment).collect(),
             inits: document.track.inits.iter().map(|init| (init.size_bytes, digest(&init.sha256))).collect(),
             seal,
+            under: OnceLock::new(),
         })
+    }
+
+    /// As it is listed under a key that is not its own. An asset has one, so that is made once.
+    pub(crate) fn under(&self, key: Key) -> Arc<View> {
+        let known = self.known_under(&key);
+        if known.key == key { Arc::clone(&known.view) } else { Arc::new(self.view.under(key)) }
+    }
+
+    /// Its playlist under a key that is not its own, written once as well.
+    pub(crate) fn playlist_under(&self, key: Key) -> Result<Document, PlaylistError> {
+        let known = self.known_under(&key);
+        if known.key != key {
+            return self.view.under(key).whole();
+        }
+        if let Some(playlist) = known.playlist.get() {
+            return Ok(playlist.clone());
+        }
+        let playlist = known.view.whole()?;
+        Ok(known.playlist.get_or_init(|| playlist).clone())
+    }
+
+    /// What is there under a key: `key`, where there was none before.
+    fn known_under(&self, key: &Key) -> &Under {
+        let under =
+            || Under { key: key.clone(), view: Arc::new(self.view.under(key.clone())), playlist: OnceLock::new() };
+        self.under.get_or_init(under)
     }
 
     /// A segment.

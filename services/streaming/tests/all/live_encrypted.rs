@@ -374,7 +374,9 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
     let (base, _) = keys[0].1.rsplit_once('-').unwrap();
     assert_eq!(opened(&secret(&world, &format!("{base}-2")).await, 5, &octets), part);
     // What the keys are made of is nobody's, nor is a key that is not used yet.
-    for name in [base.to_owned(), format!("{base}-9"), format!("{base}-00")] {
+    // Segment 5 is under way: the next one is the first of period 3.
+    let closed = [base.to_owned(), format!("{base}-3"), format!("{base}-9"), format!("{base}-00")];
+    for name in &closed {
         assert_eq!(world.get(&format!("{}/{name}", channel.id)).await.status(), 404, "{name}");
     }
     drop(sending);
@@ -382,6 +384,10 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
     segments.push(part.to_vec());
     world.restart_streaming().await;
     assert_eq!(opens(&world, &segments).await[..5], keys[..]);
+    // Whoever sends next begins further ahead; that has not begun either.
+    for name in &closed {
+        assert_eq!(world.get(&format!("{}/{name}", channel.id)).await.status(), 404, "{name} after a restart");
+    }
     let answer = world.ask(Method::POST, &format!("channels/{}/end", channel.id), &[]).await;
     assert_eq!(answer.status(), 200, "{:?}", answer.text().await);
     world.restart_streaming().await;

@@ -116,7 +116,8 @@ impl Attempt<'_> {
             .map_err(|error| failed(Fault::Environment, format!("no folder for the job can be made: {error}")))?;
         board.start(|kind| kind == "decode");
         fault::point("job-begun");
-        let reusing = Reusing { worker, job, folder: folder.path(), prefix: &prefix, board };
+        let abort = self.hold.abort().token();
+        let reusing = Reusing { worker, job, folder: folder.path(), prefix: &prefix, board, abort };
         let keys = self.unless_aborted(reusing.keys(&plan.ladder)).await?;
         // After a failure everything is made: whatever it was, what was made before has no part in the next one.
         let sought = keys.as_ref().filter(|_| job.error.is_none());
@@ -189,7 +190,7 @@ impl Attempt<'_> {
         // As when tracks are stored: a copy that is broken off may still be carried out, so it is awaited.
         tokio::select! {
             () = self.hold.abort().urgent().cancelled() => Err(Unfinished::Aborted),
-            taken = reusing.take(keys, chain, plan) => Ok(taken),
+            taken = reusing.take(keys, chain, plan) => taken.ok_or(Unfinished::Aborted),
         }
     }
 

@@ -3,6 +3,7 @@
 //! It saves time, and is needed by nobody: what is gone is forgotten, and whatever cannot be taken for another reason is made. Only
 //! what is known by the bytes of its source is looked for; the catalogue knows them, and is not waited for.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use flame_api::media::{Thumbnails, Track};
@@ -16,6 +17,7 @@ use flame_service_host::problem::chain as chained;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::tracks::read_index;
@@ -33,8 +35,27 @@ const THUMBNAILS: &str = "thumbnails";
 enum NotTaken {
     #[error("it is not what it was")]
     Changed,
+    #[error("the scratch folder's disk is too full to measure it")]
+    NoRoom,
+    #[error("the job was told to end")]
+    Aborted,
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+// === impl NotTaken ===
+
+impl NotTaken {
+    /// Whether it will not be there another time either.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Changed | Self::Store(StoreError::NotFound { .. }))
+    }
+
+    /// Whether nothing else is to be tried: the store would be waited for, once for each thing, and no job waits for what only saves time.
+    fn is_for_all(&self) -> bool {
+        use StoreError::{Denied, StorageFull, Unavailable};
+        matches!(self, Self::Aborted | Self::Store(Denied { .. } | StorageFull { .. } | Unavailable { .. }))
+    }
 }
 
 /// Taking again what a job would make.
@@ -46,6 +67,8 @@ pub(super) struct Reusing<'a> {
     /// What the keys of the job's version begin with.
     pub(super) prefix: &'a str,
     pub(super) board: &'a Board,
+    /// Says that the job is to end.
+    pub(super) abort: &'a CancellationToken,
 }
 
 // === impl Reusing ===
@@ -61,10 +84,22 @@ impl Reusing<'_> {
         Some(Keys::of(&source, plan, tools))
     }
 
-    /// Takes what is there of `plan`. Indexes come into the job's folder, and media where a gate has to look at it.
-    pub(super) async fn take(&self, keys: &Keys, chain: &Chain, plan: &Plan) -> Taken {
+    /// Takes what is there of `plan`. Indexes come into the job's folder, and media where a gate has to look at it. `None` where the job is
+    /// told to end: no other copy is begun then.
+    pub(super) async fn take(&self, keys: &Keys, chain: &Chain, plan: &Plan) -> Option<Taken> {
         let began = Instant::now();
         let mut taken = Taken::nothing(plan);
+        let _ = self.gather(&mut taken, keys, chain, plan).await;
+        if self.abort.is_cancelled() {
+            return None;
+        }
+        let taken = taken.with_pictures_for_thumbnails(&plan.ladder);
+        self.say(chain, plan, &taken, began);
+        Some(taken)
+    }
+
+    /// Breaks off where nothing more is to be tried.
+    async fn gather(&self, taken: &mut Taken, keys: &Keys, chain: &Chain, plan: &Plan) -> ControlFlow<()> {
         let pictures = plan.ladder.video.iter().map(|rung| &rung.name);
         let names = pictures.chain(plan.ladder.audio.iter().map(|rung| &rung.name));
         for (at, (key, name)) in keys.tracks.iter().zip(names).enumerate() {
@@ -81,7 +116,7 @@ impl Reusing<'_> {
                         taken.agreed = Some(*agreed);
                         break;
                     }
-                    Err(error) => self.not_taken(&output, &error).await,
+                    Err(error) => self.not_taken(&output, &error).await?,
                 }
             }
         }
@@ -92,12 +127,10 @@ impl Reusing<'_> {
                     taken.thumbnails = Some(thumbnails.clone());
                     break;
                 }
-                Err(error) => self.not_taken(&output, &error).await,
+                Err(error) => self.not_taken(&output, &error).await?,
             }
         }
-        let taken = taken.with_pictures_for_thumbnails(&plan.ladder);
-        self.say(chain, plan, &taken, began);
-        taken
+        ControlFlow::Continue(())
     }
 
     /// What the job has made, and taken, for those that come later.
@@ -141,6 +174,12 @@ impl Reusing<'_> {
         name: &str,
         is_measured: bool,
     ) -> Result<(), NotTaken> {
+        self.go_on()?;
+        // It comes before the source, for which room is looked for later, and must not fill the disk under other jobs.
+        let needed_bytes = track.size_bytes.saturating_mul(2);
+        if is_measured && self.worker.scratch.free_bytes().is_ok_and(|free_bytes| free_bytes <= needed_bytes) {
+            return Err(NotTaken::NoRoom);
+        }
         let objects = &self.worker.objects;
         let index = objects.get(&format!("{from}{}", index_name(&track.name)), JSON_SIZE_MAX_BYTES as u64).await?;
         if hex::encode(Sha256::digest(&index)) != index_sha256 {
@@ -153,7 +192,11 @@ impl Reusing<'_> {
             return Err(NotTaken::Changed);
         }
         if is_measured {
-            objects.download(&media, &self.folder.join(media_name(name))).await?;
+            let path = self.folder.join(media_name(name));
+            tokio::select! {
+                () = self.abort.cancelled() => return Err(NotTaken::Aborted),
+                fetched = objects.download(&media, &path) => fetched?,
+            };
         }
         let path = self.folder.join(index_name(name));
         let written = tokio::fs::write(&path, &index).await;
@@ -166,6 +209,7 @@ impl Reusing<'_> {
         let objects = &self.worker.objects;
         let mut size_bytes = 0;
         for name in (0..thumbnails.sheets()).map(sheet_name) {
+            self.go_on()?;
             let sheet = format!("{}{name}", self.prefix);
             objects.copy(&format!("{from}{name}"), &sheet).await?;
             size_bytes += objects.head(&sheet).await?.ok_or(NotTaken::Changed)?.size_bytes;
@@ -173,14 +217,19 @@ impl Reusing<'_> {
         if size_bytes == thumbnails.size_bytes { Ok(()) } else { Err(NotTaken::Changed) }
     }
 
-    /// What is gone is forgotten; what may be there another time is not.
-    async fn not_taken(&self, output: &Output, error: &NotTaken) {
-        let (job, prefix) = (self.job.id, &output.prefix);
-        let is_gone = matches!(error, NotTaken::Changed | NotTaken::Store(StoreError::NotFound { .. }));
+    /// Who is told to end begins no other copy; the one under way is awaited.
+    fn go_on(&self) -> Result<(), NotTaken> {
+        if self.abort.is_cancelled() { Err(NotTaken::Aborted) } else { Ok(()) }
+    }
+
+    /// What is gone is forgotten; what may be there another time is not. Breaks off where nothing else is to be tried.
+    async fn not_taken(&self, output: &Output, error: &NotTaken) -> ControlFlow<()> {
+        let (job, prefix, is_gone) = (self.job.id, &output.prefix, error.is_gone());
         tracing::info!(%job, prefix, is_gone, error = chained(error), "what was made before is not taken");
         if is_gone && let Err(error) = self.worker.store.forget_output(&self.job.tenant, output).await {
             tracing::warn!(%job, error = chained(&error), "what is gone is not forgotten");
         }
+        if error.is_for_all() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Says what was taken, stage by stage.

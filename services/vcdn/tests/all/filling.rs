@@ -1,6 +1,7 @@
 //! Many viewers of one cold object: one request upstream, and everybody gets bytes while they come.
 
 use flame_service_host::config::Bytes;
+use flame_vcdn::config::CacheConfig;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -185,13 +186,15 @@ async fn large_bodies_on_their_way_leave_room_for_small_ones_to_be_shared() {
     for answer in small {
         assert_eq!(answer.bytes().await.unwrap(), bytes(1 << 20));
     }
-    let config = flame_vcdn::Config {
-        cache: flame_vcdn::config::CacheConfig { object_max: Bytes((7 << 20) + 1), ..world.config.cache.clone() },
-        ..world.config.clone()
-    };
-    let refused = flame_vcdn::start(config).await.unwrap_err();
-    let reason = flame_service_host::problem::chain(&refused);
-    assert!(reason.contains("cache.object_max"), "{reason}");
+    let cache = || world.config.cache.clone();
+    for (cache, key) in [
+        (CacheConfig { object_max: Bytes((7 << 20) + 1), ..cache() }, "cache.object_max"),
+        (CacheConfig { sessions_of_an_address: 0, ..cache() }, "cache.sessions_of_an_address"),
+    ] {
+        let refused = flame_vcdn::start(flame_vcdn::Config { cache, ..world.config.clone() }).await.unwrap_err();
+        let reason = flame_service_host::problem::chain(&refused);
+        assert!(reason.contains(key), "{reason}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
