@@ -39,7 +39,7 @@ pub use scrubs::Scrubbing;
 pub use unfinished::{Unfinished, note_moved, unfinished};
 
 /// The newest schema that this release knows.
-const SCHEMA: i64 = 5;
+const SCHEMA: i64 = 6;
 static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 
 /// The table of uploads. Cheap to clone.
