@@ -79,6 +79,9 @@ fn a_document_of_ones_own_is_run_and_shown_stage_by_stage() {
     let proxy = ["chain", "run", asset, "--chain", "proxy", "--set", "video.preset=superfast"];
     let first = world.flame(&proxy);
     assert!(first.status == 0 && !first.out.contains("reused: v360"), "{} {}", first.out, first.err);
+    for word in ["reused: a64", "reused: thumbnails"] {
+        assert!(first.out.contains(word), "{word} is not in {}", first.out);
+    }
     let again = world.flame(&proxy);
     assert!(again.status == 0 && again.out.contains("done (reused: v360)"), "{} {}", again.out, again.err);
     let wrong = world.flame(&["chain", "run", asset, "--chain", "proxy", "--set", "video.prest=slow"]);

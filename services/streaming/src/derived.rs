@@ -306,7 +306,7 @@ impl Product {
 // === impl Order ===
 
 impl Order {
-    /// What is made of segment `number` with this identity, and this init segment.
+    /// What is made of segment `number` with this identity, and this init segment, or of this object.
     fn named(&self, number: u64, (identity, init): (&[u8; 32], &[u8; 32])) -> Name {
         let product = self.product;
         // What makes other bytes of the same segment, besides the packager.

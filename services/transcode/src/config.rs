@@ -56,7 +56,8 @@ pub struct Config {
 pub struct ReuseConfig {
     /// For how long after it was made, or taken last; `0s` takes nothing again.
     pub keep: Span,
-    /// Outputs of each tenant that are remembered, tracks and sheets of thumbnails; of more, the oldest are forgotten.
+    /// Outputs of each tenant that are remembered, tracks and sheets of thumbnails; of more, the oldest are forgotten. It has to be more
+    /// than one job makes: those are of one age, and are forgotten together.
     pub outputs_max: u32,
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use flame_api::media::{Track, TrackKind};
 use flame_cmaf::TrackIndex;
 use flame_media::{ladder, probe};
 use flame_media_child::protocol::{Agreed, LadderPlan};
@@ -65,8 +66,11 @@ fn a_track_made_later_is_the_one_that_was_made_beside_the_others() {
             let again = ladder::encode(&clip.path, &folder, &plan, &mut |_, _| {});
             let again = again.unwrap_or_else(|error| panic!("{name} of {file}: {error}"));
             assert_eq!((again.tracks.len(), again.agreed), (1, Some(agreed)), "{name} of {file}");
+            if track.kind == TrackKind::Video {
+                assert_eq!(again.source_frames, ladder.source_frames, "{name} of {file}");
+            }
             assert_eq!(shape(&folder, name), shape(&together, name), "{name} of {file}");
-            let figures = |track: &flame_api::media::Track| (track.duration_ms, track.samples, track.codec.clone());
+            let figures = |track: &Track| (track.duration_ms, track.samples, track.codec.clone());
             assert_eq!(figures(&again.tracks[0]), figures(track), "{name} of {file}");
         }
     }

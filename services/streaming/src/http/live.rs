@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, header};
 use flame_playlist::{Container, Directives, Position, directives};
 use flame_service_host::{Failure, FailureResult};
+use uuid::Uuid;
 
 use super::media::TS_TYPE;
 use super::multivariant::{CACHE_CONTROL, MPD_TYPE, PLAYLIST_TYPE, answer};
@@ -35,16 +36,31 @@ fn blocking(target_duration_s: u64) -> String {
     format!("public, max-age={}", 6 * target_duration_s)
 }
 
+/// The channel of an asset, while what is asked for is its to give. One that was in the clear and has ended leaves it to its recording once
+/// the asset is encrypted, also while others are served from memory still.
+///
+/// # Errors
+/// It has ended, and the catalogue does not say whether it is encrypted.
+pub(super) async fn channel(state: &State, asset: Uuid) -> FailureResult<Option<Arc<Channel>>> {
+    let Some(channel) = state.live.find(asset) else { return Ok(None) };
+    if channel.seal.is_some() || !channel.is_ended() {
+        return Ok(Some(channel));
+    }
+    let found = state.presentations.current(asset).await.map_err(|error| error::of_catalogue(&error))?;
+    let is_encrypted = found.is_some_and(|presentation| presentation.encryption.is_some());
+    Ok((!is_encrypted).then_some(channel))
+}
+
 /// The channel and the track, if that is where the name leads.
 ///
 /// # Errors
-/// The channel is encrypted, and the tag is not that of its key.
-pub(super) fn find(
+/// As of [`channel`]; or the channel is encrypted, and the tag is not that of its key.
+pub(super) async fn find(
     state: &State,
     name: &TrackName,
     tag: Option<SealTag>,
 ) -> FailureResult<Option<(Arc<Channel>, Arc<Track>)>> {
-    let channel = state.live.find(name.asset).filter(|channel| channel.media_version == name.version);
+    let channel = channel(state, name.asset).await?.filter(|channel| channel.media_version == name.version);
     let Some(channel) = channel else { return Ok(None) };
     sealed::fits(channel.seal.as_ref(), name, tag)?;
     let track = channel.track(&name.track);

@@ -65,7 +65,7 @@ pub(super) async fn playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name, tag)? {
+    if let Some(found) = live::find(&state, &name, tag).await? {
         return live::playlist(&state, found, &name, query.as_deref(), (&method, &headers)).await;
     }
     if let Some(text) = TextName::of(&name) {
@@ -114,7 +114,7 @@ pub(super) async fn ts_playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name, tag)? {
+    if let Some(found) = live::find(&state, &name, tag).await? {
         return live::transport_streams(&found, query.as_deref(), (&method, &headers));
     }
     if let Some(text) = TextName::of(&name) {
@@ -156,7 +156,7 @@ pub(super) async fn iframes(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let (name, tag) = sealed::named(&asset, &version, &track)?;
-    if let Some(found) = live::find(&state, &name, tag)? {
+    if let Some(found) = live::find(&state, &name, tag).await? {
         return live::iframes(&found, (&method, &headers));
     }
     let seal = sealed::seal(&state, &name, tag).await?;
@@ -227,7 +227,7 @@ async fn send_init(
     (method, headers): (&Method, &HeaderMap),
 ) -> FailureResult<Response<Body>> {
     let missing = || error::missing(format_args!("init segment {number} of track {name}"));
-    if let Some((_, track)) = live::find(state, name, tag)? {
+    if let Some((_, track)) = live::find(state, name, tag).await? {
         return live::send(state, track.init(number).ok_or_else(missing)?, method, headers).await;
     }
     let seal = sealed::seal(state, name, tag).await?;
@@ -308,7 +308,7 @@ pub(super) async fn segment(
         return send_init(&state, (&name, tag), number, request).await;
     }
     let missing = || error::missing(format_args!("{segment} of track {name}"));
-    if let Some(found) = live::find(&state, &name, tag)? {
+    if let Some(found) = live::find(&state, &name, tag).await? {
         return live::file(&state, found, (file, query.as_deref()), request).await;
     }
     let seal = sealed::seal(&state, &name, tag).await?;

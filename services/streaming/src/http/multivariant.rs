@@ -58,7 +58,7 @@ pub(super) async fn playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
-    if let Some(channel) = state.live.find(asset) {
+    if let Some(channel) = live::channel(&state, asset).await? {
         let ways = state.steering.ways(asset, false);
         let form = (&*channel, Container::FragmentedMp4);
         return live::multivariant(form, query.as_deref(), &ways, (&method, &headers));
@@ -94,7 +94,7 @@ pub(super) async fn ts_playlist(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
-    if let Some(channel) = state.live.find(asset) {
+    if let Some(channel) = live::channel(&state, asset).await? {
         let ways = state.steering.ways(asset, false);
         let form = (&*channel, Container::TransportStream);
         return live::multivariant(form, query.as_deref(), &ways, (&method, &headers));
@@ -130,7 +130,7 @@ pub(super) async fn mpd(
     headers: HeaderMap,
 ) -> FailureResult<Response<Body>> {
     let asset = names::asset(&asset).map_err(error::of_name)?;
-    if let Some(channel) = state.live.find(asset) {
+    if let Some(channel) = live::channel(&state, asset).await? {
         let ways = state.steering.ways(asset, false);
         return live::mpd(&channel, query.as_deref(), &ways, (&method, &headers));
     }
