@@ -67,7 +67,7 @@ async fn aws_s3_cp_brings_a_film_there_and_back() {
     printed(aws(&world, SECRET_KEY).args(["rm", "--quiet", "--recursive", &format!("s3://{BUCKET}/aws/")])).await;
     assert!(world.store.list("aws/", None).await.unwrap().objects.is_empty());
 
-    let stranger = aws(&world, "another secret").args(["cp", folder]).args(["--recursive", &moved]).output().await;
+    let stranger = aws(&world, "another secret").args(["cp", "--recursive", folder, &moved]).output().await;
     let said = stranger.unwrap();
     let text = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
     assert!(!said.status.success() && text.contains("SignatureDoesNotMatch"), "{text}");
