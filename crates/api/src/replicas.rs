@@ -32,6 +32,6 @@ pub struct Placement {
     pub here: u64,
     /// Those that wait, or are being copied. What is neither here nor waits could not be had, or too many waited: ask again.
     pub waiting: u64,
-    /// Bytes that are here.
+    /// Bytes that are here, also of objects of which the rest is still to come.
     pub here_bytes: u64,
 }

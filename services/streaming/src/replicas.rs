@@ -17,10 +17,10 @@ mod kept;
 mod neighbours;
 mod placement;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use flame_api::Client;
@@ -40,8 +40,10 @@ pub(crate) use placement::keys;
 use crate::config::ReplicasConfig;
 use neighbours::{Arriving, Neighbours};
 
-/// How long an object that could not be copied is not tried again, unless somebody places it.
+/// How long an object that could not be copied is not tried again.
 const FAILED_FOR: Duration = Duration::from_secs(30);
+/// The same where somebody places it.
+const FAILED_FOR_PLACED: Duration = Duration::from_secs(5);
 /// The most such objects that are remembered.
 const FAILED_MAX: u64 = 10_000;
 /// How long an object that nobody had is not asked for again.
@@ -62,9 +64,10 @@ struct Parties {
     catalogue: Client,
     config: ReplicasConfig,
     queue: mpsc::Sender<Wanted>,
-    /// Keys that wait, or are being copied.
-    under_way: Mutex<HashSet<String>>,
-    failed: Cache<String, ()>,
+    /// Keys that wait, or are being copied, and how much of each has come, bytes.
+    under_way: Mutex<HashMap<String, u64>>,
+    /// When they failed.
+    failed: Cache<String, Instant>,
     nowhere: Cache<String, ()>,
     searches: Semaphore,
     blocks: Arc<Semaphore>,
@@ -88,6 +91,11 @@ struct Figures {
     failed: IntCounter,
     left: IntCounter,
     forgotten: IntCounter,
+}
+
+/// Keys that something is known of for a while.
+fn remembered<T: Clone + Send + Sync + 'static>(life: Duration) -> Cache<String, T> {
+    Cache::builder().max_capacity(FAILED_MAX).time_to_live(life).build()
 }
 
 // === impl Figures ===
@@ -120,7 +128,6 @@ impl Replicas {
         host: &Metrics,
     ) -> (Self, mpsc::Receiver<Wanted>) {
         let (queue, waiting) = mpsc::channel(config.waiting);
-        let remembered = |life| Cache::builder().max_capacity(FAILED_MAX).time_to_live(life).build();
         let parties = Parties {
             near,
             neighbours: Neighbours::new(client.clone(), &config.name, config.deadline.0),
@@ -184,31 +191,49 @@ impl Replicas {
         drop(turn);
         if found.is_ok() {
             self.0.figures.found.inc();
-            self.want(key, None);
+            self.want(key, None).await;
         } else if matches!(found, Err(StoreError::NotFound { .. })) {
             self.0.nowhere.insert(key.to_owned(), ()).await;
         }
         found
     }
 
-    /// Has an object copied if it is one that may be; whether it waits or is being copied now. One that failed a moment ago is tried again
-    /// only where somebody says from where.
-    fn want(&self, key: &str, from: Option<&Label>) -> bool {
+    /// Has an object copied if it is one that may be; whether it waits or is being copied now. One that failed is left alone for a while, a
+    /// shorter one where somebody says from where.
+    async fn want(&self, key: &str, from: Option<&Label>) -> bool {
         let Some(owner) = owner(key) else { return false };
-        if from.is_none() && self.0.failed.contains_key(key) {
+        let rests = if from.is_some() { FAILED_FOR_PLACED } else { FAILED_FOR };
+        if self.0.failed.get(key).await.is_some_and(|failed| failed.elapsed() < rests) {
             return false;
         }
-        let mut under_way = self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if under_way.contains(key) {
+        let mut under_way = self.under_way();
+        if under_way.contains_key(key) {
             return true;
         }
         let wanted = Wanted { key: key.to_owned(), owner, from: from.cloned() };
         let is_taken = self.0.queue.try_send(wanted).is_ok();
         if is_taken {
-            under_way.insert(key.to_owned());
-        } else {
+            under_way.insert(key.to_owned(), 0);
+        } else if from.is_none() {
+            // Who places it asks again.
             self.0.figures.left.inc();
         }
         is_taken
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So much has come of an object that is being copied.
+    fn has_come(&self, key: &str, come_bytes: u64) {
+        if let Some(known) = self.under_way().get_mut(key) {
+            *known = come_bytes;
+        }
+    }
+
+    /// How much has come of an object that waits or is being copied, bytes.
+    fn come_bytes(&self, key: &str) -> u64 {
+        self.under_way().get(key).copied().unwrap_or(0)
     }
 }

@@ -1,20 +1,23 @@
 //! Copies one object into the near store. What was cut off, by a stop or a kill, is an open multipart upload of the same key: the next
-//! copy goes on with it. Two instances of a site that copy the same object send the same parts, and whoever is first completes it.
+//! copy goes on with it, if it is of the same object by its ETag, which was noted when it began. Two instances of a site that copy the same
+//! object send the same parts, and whoever is first completes it.
 
-use std::sync::PoisonError;
+use std::time::Instant;
 
 use bytes::Bytes;
 use flame_naming::Label;
 use flame_object_store::{MultipartUpload, ObjectInfo, StoreError};
 use flame_service_host::problem::chain;
 
-use super::kept::{blocks, content_type};
+use super::kept::{blocks, content_type, note_of};
 use super::{BLOCK_BYTES, Owner, Replicas, Wanted};
 
 /// Open uploads below a key that are looked at.
 const UPLOADS_LOOKED_AT: usize = 100;
 /// What a mark says.
 const MARK: &[u8] = br#"{"version":1}"#;
+/// An ETag is far shorter.
+const NOTE_MAX_BYTES: u64 = 1024;
 
 /// What became of a copy.
 enum Copied {
@@ -37,11 +40,11 @@ impl Replicas {
             }
             Err(error) => {
                 figures.failed.inc();
-                self.0.failed.insert(wanted.key.clone(), ()).await;
+                self.0.failed.insert(wanted.key.clone(), Instant::now()).await;
                 tracing::warn!(key = wanted.key, error = chain(&error), "an object of another site is not kept here");
             }
         }
-        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&wanted.key);
+        self.under_way().remove(&wanted.key);
     }
 
     async fn copy(&self, Wanted { key, owner, from }: &Wanted) -> Result<Copied, StoreError> {
@@ -55,10 +58,11 @@ impl Replicas {
         if size_bytes > max_bytes {
             return Err(StoreError::TooLarge { operation: "keep", key: key.clone(), size_bytes, max_bytes });
         }
-        self.mark(owner).await?;
+        let is_copy = self.mark(owner).await?;
         if size_bytes <= BLOCK_BYTES {
             let bytes = self.0.neighbours.block(there, &info.etag, 0..size_bytes).await?;
             near.put(key, bytes, content_type(key)).await?;
+            self.mark_again(owner, is_copy).await?;
             return Ok(Copied::Kept(size_bytes));
         }
         let copied = self.copy_parts(there, &info).await;
@@ -67,16 +71,19 @@ impl Replicas {
             // Another instance has completed the same upload.
             return Ok(Copied::There);
         }
-        copied.map(|()| Copied::Kept(size_bytes))
+        copied?;
+        self.mark_again(owner, is_copy).await?;
+        near.delete(&note_of(key)).await?;
+        Ok(Copied::Kept(size_bytes))
     }
 
     async fn copy_parts(&self, (key, from): (&str, Option<&Label>), info: &ObjectInfo) -> Result<(), StoreError> {
         let near = &self.0.near;
-        let upload = self.upload(key).await?;
+        let upload = self.upload(key, &info.etag).await?;
         let there = near.list_parts(&upload).await?;
         let mut parts = Vec::new();
         for (number, range) in blocks(info.size_bytes) {
-            let size_bytes = range.end - range.start;
+            let (size_bytes, end_bytes) = (range.end - range.start, range.end);
             let known = there.iter().find(|part| part.number == number && part.size_bytes == size_bytes);
             parts.push(match known {
                 Some(part) => part.clone(),
@@ -87,26 +94,48 @@ impl Replicas {
                     part
                 }
             });
+            self.has_come(key, end_bytes);
         }
         near.complete_multipart(&upload, &parts).await.map(drop)
     }
 
-    /// The upload that was cut off, or a new one.
-    async fn upload(&self, key: &str) -> Result<MultipartUpload, StoreError> {
-        let open = self.0.near.list_multipart(key, UPLOADS_LOOKED_AT).await?;
-        match open.into_iter().find(|open| open.upload.key == key) {
-            Some(open) => Ok(open.upload),
-            None => self.0.near.create_multipart(key, content_type(key)).await,
+    /// The upload of the object with this ETag that was cut off, or a new one. Blocks of two objects that have one key never meet.
+    async fn upload(&self, key: &str, etag: &str) -> Result<MultipartUpload, StoreError> {
+        let (near, note) = (&self.0.near, note_of(key));
+        // In this order: what is found was noted before it began.
+        let open = near.list_multipart(key, UPLOADS_LOOKED_AT).await?;
+        let begun = match near.get(&note, NOTE_MAX_BYTES).await {
+            Ok(begun) => Some(begun),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let is_same = begun.as_deref() == Some(etag.as_bytes());
+        for open in open.into_iter().filter(|open| open.upload.key == key) {
+            if is_same {
+                return Ok(open.upload);
+            }
+            near.abort_multipart(&open.upload).await?;
         }
+        near.put(&note, Bytes::copy_from_slice(etag.as_bytes()), "text/plain").await?;
+        near.create_multipart(key, content_type(key)).await
     }
 
-    /// Notes that there are copies of an asset, unless it is at home here.
-    async fn mark(&self, owner: &Owner) -> Result<(), StoreError> {
-        let mark = owner.mark();
-        if self.0.near.head(&mark).await?.is_some() || self.is_home(owner).await? {
-            return Ok(());
+    /// Notes that there are copies of an asset, unless it is at home here; whether there are.
+    async fn mark(&self, owner: &Owner) -> Result<bool, StoreError> {
+        if self.0.near.head(&owner.mark()).await?.is_some() {
+            return Ok(true);
         }
-        self.0.near.put(&mark, Bytes::from_static(MARK), "application/json").await.map(drop)
+        let is_copy = !self.is_home(owner).await?;
+        self.mark_again(owner, is_copy).await?;
+        Ok(is_copy)
+    }
+
+    /// Notes it where it is a copy, also when one has come: the mark may have been taken away as that of an asset that is gone.
+    async fn mark_again(&self, owner: &Owner, is_copy: bool) -> Result<(), StoreError> {
+        if is_copy {
+            self.0.near.put(&owner.mark(), Bytes::from_static(MARK), "application/json").await?;
+        }
+        Ok(())
     }
 
     /// Whether what is here of an asset came here first: there is something, and it is no copy.

@@ -6,7 +6,7 @@ use flame_api::metadata::StandingState;
 use flame_object_store::StoreError;
 use flame_service_host::problem::chain;
 
-use super::kept::MARKS;
+use super::kept::{MARKS, note_of};
 use super::{Owner, Replicas};
 
 /// Unfinished copies that are given up in one look.
@@ -29,8 +29,11 @@ impl Replicas {
             let page = self.0.near.list_after(MARKS, after.as_deref()).await?;
             for mark in &page.objects {
                 let Some(owner) = Owner::of_mark(&mark.key) else { continue };
-                if self.is_gone(&owner).await {
-                    self.forget(&owner).await?;
+                if self.is_gone(&owner).await
+                    && let Err(error) = self.forget(&owner).await
+                {
+                    let error = chain(&error);
+                    tracing::warn!(asset = %owner.asset, error, "copies of a deleted asset stay until the next look");
                 }
             }
             match page.objects.into_iter().next_back() {
@@ -56,6 +59,7 @@ impl Replicas {
         let mut gone = 0;
         for prefix in owner.prefixes() {
             gone += near.delete_prefix(&prefix).await?;
+            near.delete_prefix(&note_of(&prefix)).await?;
             for open in near.list_multipart(&prefix, UPLOADS_AT_ONCE).await? {
                 near.abort_multipart(&open.upload).await?;
                 gone += 1;

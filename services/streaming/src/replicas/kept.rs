@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub(crate) const BLOCK_BYTES: u64 = 8 << 20;
 /// Where it is noted of which assets there are copies. No tenant's name has a dot.
 pub(super) const MARKS: &str = ".replicas/";
+/// Where it is noted, below the key of each object whose copy is under way in parts, which object that is.
+const BEGUN: &str = ".replicas-begun/";
 
 /// Whose copies they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,6 +55,11 @@ pub(super) fn content_type(key: &str) -> &'static str {
         Some((_, "vtt")) => "text/vtt",
         Some(_) | None => "application/octet-stream",
     }
+}
+
+/// Where it is noted which object, by its ETag, is copied in parts to this key.
+pub(super) fn note_of(key: &str) -> String {
+    format!("{BEGUN}{key}")
 }
 
 fn is_version(piece: &str) -> bool {
@@ -126,6 +133,7 @@ mod tests {
             format!("acme/media/{ASSET}/0123456789ab//v.mp4"),
             format!("/sources/{ASSET}"),
             format!(".replicas/acme/{ASSET}"),
+            note_of(&format!("acme/sources/{ASSET}")),
             "health".to_owned(),
             String::new(),
         ] {
@@ -140,6 +148,7 @@ mod tests {
         let owner = Owner { tenant: "acme".to_owned(), asset: ASSET.parse().unwrap() };
         assert_eq!(Owner::of_mark(&owner.mark()), Some(owner));
         assert_eq!(Owner::of_mark(".replicas/acme"), None);
+        assert_eq!(Owner::of_mark(&note_of(&format!("acme/{ASSET}"))), None);
         assert_eq!(Owner::of_mark(&format!("acme/sources/{ASSET}")), None);
     }
 

@@ -51,8 +51,9 @@ impl Replicas {
             if let Some(info) = self.0.near.head(key).await? {
                 placement.here += 1;
                 placement.here_bytes += info.size_bytes;
-            } else if self.want(key, from) {
+            } else if self.want(key, from).await {
                 placement.waiting += 1;
+                placement.here_bytes += self.come_bytes(key);
             }
         }
         Ok(placement)
