@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use flame_api::Client;
 use flame_api::ingest::Scrub;
 use flame_api::replicas::{PlaceQuery, Placement};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::args::{Global, Store, StoreCommand};
@@ -66,9 +66,25 @@ async fn place(
     patience: Option<Duration>,
 ) -> Result<(), Exit> {
     let (mut best_bytes, mut moved) = (0, Instant::now());
+    let mut placed: BTreeMap<&String, Placement> = BTreeMap::new();
     loop {
+        let is_patient = patience.is_some_and(|patience| moved.elapsed() <= patience);
         let told = sites.iter().map(|site| client.place(Some(site.as_str()), asset, &query));
-        let placed: BTreeMap<&String, Placement> = sites.iter().zip(try_join_all(told).await?).collect();
+        for (site, told) in sites.iter().zip(join_all(told).await) {
+            match told {
+                Ok(placement) => {
+                    placed.insert(site, placement);
+                }
+                // What it said before holds for as long as something comes somewhere. One that never answered may not be there at all.
+                Err(error) if error.is_transient() && is_patient && placed.contains_key(site) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some((site, _)) = placed.iter().find(|(_, placed)| placed.objects == 0) {
+            return Err(Exit::failed(anyhow!(
+                "nothing of {asset} can be brought to {site}: recordings of channels stay where the channel was"
+            )));
+        }
         let is_done = placed.values().all(|placed| placed.here == placed.objects);
         let here_bytes = placed.values().map(|placed| placed.here_bytes).sum::<u64>();
         if here_bytes > best_bytes {
