@@ -23,7 +23,7 @@ use flame_service_host::keys::{self, Grant, KeyError};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, LinksConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
-use sqlx::postgres::PgConnection;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::contents;
@@ -100,7 +100,7 @@ pub struct Bundle {
     client: Client,
     first_token: Option<String>,
     /// Keeps others off a database outside.
-    _hold: Option<PgConnection>,
+    _hold: Option<AbortOnDropHandle<()>>,
 }
 
 /// What streaming knows the surrogate by.
@@ -133,7 +133,7 @@ impl Bundle {
         let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
         let outside = Outside::of(data)?;
         let hold = match &outside {
-            Some(outside) => Some(outside.hold().await?),
+            Some(outside) => Some(outside.clone().keep(outside.hold().await?)),
             None => None,
         };
         let (database, store) = match &outside {

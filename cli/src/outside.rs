@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Its name in a data folder.
 pub const FILE: &str = "outside.toml";
@@ -21,6 +22,8 @@ pub const FILE: &str = "outside.toml";
 const LOCK: (i32, i32) = (0x666c_616d, 1);
 /// How long a server may take to notice that whoever held the lock is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often is looked whether it is held.
+const HELD_EVERY: Duration = Duration::from_secs(5);
 /// How often is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -82,11 +85,77 @@ impl Outside {
         }
     }
 
+    /// Keeps that: asks on the connection now and then, and takes the database anew where it was cut, until what is given back is dropped.
+    pub fn keep(self, mut connection: PgConnection) -> AbortOnDropHandle<()> {
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(HELD_EVERY).await;
+                // A server that is gone without a word would be waited for.
+                let is_held = matches!(tokio::time::timeout(PATIENCE, connection.ping()).await, Ok(Ok(())));
+                if !is_held {
+                    tracing::warn!("the lock on the database of outside.toml was cut: it is taken again");
+                    match self.hold().await {
+                        Ok(again) => connection = again,
+                        Err(error) => {
+                            tracing::error!(error = format!("{error:#}"), "the database of outside.toml is not held");
+                        }
+                    }
+                }
+            }
+        }))
+    }
+
     /// The URL of the catalogue.
     pub fn url(&self) -> &str {
         match &self.database {
             Location::Postgres(url) => url,
             Location::Sqlite(_) => unreachable!("it was looked at when it was read"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flame_test_kit::{Postgres, eventually, loud_skip, postgres};
+
+    use super::*;
+
+    /// Whether somebody has the database, and as which process of the server.
+    async fn holder(url: &str) -> Option<i32> {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let found = sqlx::query_scalar::<_, i32>(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = $1 \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        );
+        found.bind(i64::from(LOCK.0)).fetch_optional(&mut connection).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_stays_taken_when_the_connection_is_cut() {
+        if !postgres::is_installed() {
+            return loud_skip("PostgreSQL is not installed (tools/deps test)");
+        }
+        let server = Postgres::start().await;
+        let url = server.url();
+        let text = format!(
+            "database = \"{url}\"\n[store]\nendpoint = \"http://127.0.0.1:9\"\nbucket = \"b\"\naccess_key = \"a\"\nsecret_key = \"s\"\n"
+        );
+        let outside: Outside = toml::from_str(&text).unwrap();
+        let kept = outside.clone().keep(outside.hold().await.unwrap());
+        let first = holder(&url).await.expect("it is taken");
+        let mut other = PgConnection::connect(&url).await.unwrap();
+        let cut = sqlx::query_scalar::<_, bool>("SELECT pg_terminate_backend($1)").bind(first);
+        assert!(cut.fetch_one(&mut other).await.unwrap());
+        eventually(Duration::from_secs(60), || async {
+            match holder(&url).await {
+                Some(second) if second != first => Ok(()),
+                other => Err(format!("{other:?} after {first}")),
+            }
+        })
+        .await;
+        let refused = outside.hold().await.unwrap_err();
+        assert!(refused.to_string().contains("another `flame up`"), "{refused}");
+        drop(kept);
+        outside.hold().await.unwrap();
     }
 }
