@@ -70,9 +70,7 @@ impl Outside {
             options.application_name("flame up").connect().await.context("reach the database of outside.toml")?;
         let end = Instant::now() + PATIENCE;
         loop {
-            let take = sqlx::query_scalar::<sqlx::Postgres, bool>("SELECT pg_try_advisory_lock($1, $2)")
-                .bind(LOCK.0)
-                .bind(LOCK.1);
+            let take = sqlx::query_scalar::<_, bool>("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1);
             if take.fetch_one(&mut connection).await.context("lock the database of outside.toml")? {
                 return Ok(connection);
             }
@@ -93,13 +91,15 @@ impl Outside {
             loop {
                 tokio::time::sleep(HELD_EVERY).await;
                 // A server that is gone without a word would be waited for.
-                if let Ok(Ok(())) = tokio::time::timeout(PATIENCE, connection.ping()).await {
-                    continue;
-                }
-                tracing::warn!("the lock on the database of outside.toml was cut: it is taken again");
-                match self.hold().await {
-                    Ok(again) => connection = again,
-                    Err(error) => tracing::error!(error = format!("{error:#}"), "nobody is kept off the database"),
+                let is_held = matches!(tokio::time::timeout(PATIENCE, connection.ping()).await, Ok(Ok(())));
+                if !is_held {
+                    tracing::warn!("the lock on the database of outside.toml was cut: it is taken again");
+                    match self.hold().await {
+                        Ok(again) => connection = again,
+                        Err(error) => {
+                            tracing::error!(error = format!("{error:#}"), "the database of outside.toml is not held");
+                        }
+                    }
                 }
             }
         }))

@@ -72,7 +72,9 @@ async fn place(
         let told = sites.iter().map(|site| client.place(Some(site.as_str()), asset, &query));
         for (site, told) in sites.iter().zip(join_all(told).await) {
             match told {
-                Ok(placement) => drop(placed.insert(site, placement)),
+                Ok(placement) => {
+                    placed.insert(site, placement);
+                }
                 // What it said before holds for as long as something comes somewhere. One that never answered may not be there at all.
                 Err(error) if error.is_transient() && is_patient && placed.contains_key(site) => {}
                 Err(error) => return Err(error.into()),

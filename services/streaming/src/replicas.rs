@@ -93,6 +93,11 @@ struct Figures {
     forgotten: IntCounter,
 }
 
+/// Keys that something is known of for a while.
+fn remembered<T: Clone + Send + Sync + 'static>(life: Duration) -> Cache<String, T> {
+    Cache::builder().max_capacity(FAILED_MAX).time_to_live(life).build()
+}
+
 // === impl Figures ===
 
 impl Figures {
@@ -123,7 +128,6 @@ impl Replicas {
         host: &Metrics,
     ) -> (Self, mpsc::Receiver<Wanted>) {
         let (queue, waiting) = mpsc::channel(config.waiting);
-        let remembered = |life| Cache::builder().max_capacity(FAILED_MAX).time_to_live(life).build();
         let parties = Parties {
             near,
             neighbours: Neighbours::new(client.clone(), &config.name, config.deadline.0),

@@ -1,6 +1,7 @@
 //! The stores of other sites, asked by name through the router. `store` names all of them; the own one says 421 of what it has not, and
 //! the router searches on, the nearest site first (docs/decisions/0008). Whoever answers says a digest of each block (RFC 9530), and
-//! which object it is (`If-Range`), so blocks of different objects are never put together.
+//! which object it is (`If-Range`), so blocks of different objects are never put together. Whatever comes with a digest is held to it, also
+//! what goes on to viewers.
 
 use std::error::Error;
 use std::ops::Range;
@@ -18,6 +19,8 @@ use futures_util::{StreamExt, stream};
 use reqwest::header::{self, HeaderName};
 use reqwest::{Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
+
+use super::BLOCK_BYTES;
 
 /// The digest of a body (RFC 9530).
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -37,7 +40,11 @@ pub(crate) struct Neighbours {
 
 /// `Content-Digest` of these bytes.
 pub(crate) fn content_digest(bytes: &[u8]) -> String {
-    format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(bytes)))
+    digest_field(Sha256::new_with_prefix(bytes))
+}
+
+fn digest_field(hash: Sha256) -> String {
+    format!("sha-256=:{}:", STANDARD.encode(hash.finalize()))
 }
 
 // === impl Neighbours ===
@@ -76,13 +83,7 @@ impl Neighbours {
         if size_bytes > max_bytes {
             return Err(StoreError::TooLarge { operation: "get", key: key.to_owned(), size_bytes, max_bytes });
         }
-        let digest = answer.headers().get(CONTENT_DIGEST).cloned();
-        let bytes = collected(arriving(answer, key, size_bytes, self.deadline)).await?;
-        // What is longer than a block has none.
-        match digest {
-            Some(digest) if digest != content_digest(&bytes) => Err(away("get", key, "it is not what its digest says")),
-            Some(_) | None => Ok(bytes),
-        }
+        collected(arriving(answer, key, size_bytes, self.deadline), size_bytes).await
     }
 
     /// A block of the object that has this ETag, held to the digest that came with it.
@@ -119,12 +120,10 @@ impl Neighbours {
         if answer.status() != StatusCode::PARTIAL_CONTENT || length(key, &answer)? != wanted_bytes {
             return Err(away("get a block of", key, "what answers has another object than the one that began"));
         }
-        let digest = answer.headers().get(CONTENT_DIGEST).and_then(|digest| digest.to_str().ok()).map(str::to_owned);
-        let bytes = collected(arriving(answer, key, wanted_bytes, self.deadline)).await?;
-        if digest.as_deref() != Some(content_digest(&bytes).as_str()) {
-            return Err(away("get a block of", key, "it is not what its digest says, or has none"));
+        if !answer.headers().contains_key(CONTENT_DIGEST) {
+            return Err(away("get a block of", key, "it has no digest"));
         }
-        Ok(bytes)
+        collected(arriving(answer, key, wanted_bytes, self.deadline), wanted_bytes).await
     }
 
     async fn ask(
@@ -159,11 +158,13 @@ fn length(key: &str, answer: &Response) -> Result<u64, StoreError> {
     answer.content_length().ok_or_else(|| away("get", key, "the answer does not say how long it is"))
 }
 
-/// The body, with a bound on the time between two pieces; one that is short ends with an error.
+/// The body, with a bound on the time between two pieces. One that is short ends with an error, and so does one that is not what its digest
+/// says; what is longer than a block has none.
 fn arriving(answer: Response, key: &str, size_bytes: u64, patience: Duration) -> Arriving {
     let key: Arc<str> = key.into();
-    let begun = (answer.bytes_stream().boxed(), size_bytes);
-    let pieces = stream::try_unfold(begun, move |(mut body, left_bytes)| {
+    let said = answer.headers().get(CONTENT_DIGEST).cloned().map(|digest| (digest, Sha256::new()));
+    let begun = (answer.bytes_stream().boxed(), size_bytes, said);
+    let pieces = stream::try_unfold(begun, move |(mut body, left_bytes, mut said)| {
         let key = Arc::clone(&key);
         async move {
             match tokio::time::timeout(patience, body.next()).await {
@@ -171,7 +172,17 @@ fn arriving(answer: Response, key: &str, size_bytes: u64, patience: Duration) ->
                 Ok(Some(Err(error))) => Err(away("read", &key, error)),
                 Ok(Some(Ok(piece))) => {
                     let left_bytes = left_bytes.saturating_sub(piece.len() as u64);
-                    Ok(Some((piece, (body, left_bytes))))
+                    if let Some((_, hash)) = &mut said {
+                        hash.update(&piece);
+                    }
+                    // Before the last piece goes on: who has as many bytes as were promised asks for no more.
+                    if left_bytes == 0
+                        && let Some((digest, hash)) = said.take()
+                        && digest != digest_field(hash)
+                    {
+                        return Err(away("read", &key, "it is not what its digest says"));
+                    }
+                    Ok(Some((piece, (body, left_bytes, said))))
                 }
                 Ok(None) if left_bytes > 0 => {
                     Err(away("read", &key, format!("the body ended {left_bytes} bytes early")))
@@ -183,8 +194,10 @@ fn arriving(answer: Response, key: &str, size_bytes: u64, patience: Duration) ->
     pieces.boxed()
 }
 
-async fn collected(mut pieces: Arriving) -> Result<Bytes, StoreError> {
-    let mut bytes = BytesMut::new();
+/// All of it in memory: room is made for one block at once, and for more as it comes.
+async fn collected(mut pieces: Arriving, size_bytes: u64) -> Result<Bytes, StoreError> {
+    let room = usize::try_from(size_bytes.min(BLOCK_BYTES)).unwrap_or(0);
+    let mut bytes = BytesMut::with_capacity(room);
     while let Some(piece) = pieces.next().await {
         bytes.extend_from_slice(&piece?);
     }
@@ -204,5 +217,17 @@ mod tests {
         // Its example, appendix B.1: the JSON object with a line feed behind it.
         let body = b"{\"hello\": \"world\"}\n";
         assert_eq!(content_digest(body), "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:");
+    }
+
+    #[tokio::test]
+    async fn the_last_piece_of_what_is_not_what_its_digest_says_never_comes() {
+        let arriving = |digest: String| {
+            let answer = axum::http::Response::builder().header(CONTENT_DIGEST, digest).body("some bytes").unwrap();
+            arriving(Response::from(answer), "key", 10, Duration::from_secs(60))
+        };
+        let whole = collected(arriving(content_digest(b"some bytes")), 10).await.unwrap();
+        assert_eq!(&whole[..], b"some bytes");
+        let lie: Vec<_> = arriving(content_digest(b"other bytes")).collect().await;
+        assert!(lie.len() == 1 && lie[0].is_err(), "{lie:?}");
     }
 }

@@ -22,6 +22,7 @@ use flame_streaming::Config;
 use flame_streaming::config::ReplicasConfig;
 use flame_test_kit::{Scratch, eventually, ports};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::world::{Stored, VERSION, probe, stored};
@@ -348,6 +349,8 @@ struct Neighbour {
     object: Arc<Vec<u8>>,
     is_honest: bool,
     asked: Arc<Mutex<Vec<String>>>,
+    /// Opens for what does not begin at the first byte.
+    gate: Arc<Semaphore>,
 }
 
 // === impl Neighbour ===
@@ -356,7 +359,14 @@ impl Neighbour {
     async fn register(self, name: &str, site: &Site) -> tokio::task::JoinHandle<()> {
         let routes = Router::new().fallback(move |request: Request| {
             let neighbour = self.clone();
-            async move { neighbour.answer(&request) }
+            let range = request.headers().get("range");
+            let is_later = range.is_some_and(|range| !range.as_bytes().starts_with(b"bytes=0-"));
+            async move {
+                if is_later {
+                    drop(neighbour.gate.acquire().await);
+                }
+                neighbour.answer(&request)
+            }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let registration = Registration::new(listener.local_addr().unwrap(), 1, 600_000);
@@ -410,7 +420,8 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
 
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let object = Arc::new(stored.object.clone());
-        let neighbour = Neighbour { key: key.clone(), object, is_honest, asked: Arc::clone(&asked) };
+        let gate = Arc::new(Semaphore::new(1));
+        let neighbour = Neighbour { key: key.clone(), object, is_honest, asked: Arc::clone(&asked), gate };
         let name = format!("neighbour-{at}");
         let serving = neighbour.register(&name, &sites.cloud).await;
         sites.know("store.main", 2).await;
@@ -435,5 +446,38 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
         sites.know("store.main", 1).await;
         serving.abort();
     }
+    sites.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_come_of_an_object_is_told_before_all_of_it_is_here() {
+    let mut sites = Sites::start().await;
+    sites.edge.stream().await;
+    sites.know("streaming.main", 1).await;
+    let (asset, stored) = sites.playable(&[9_000_000]).await;
+    let [index, key] = keys(asset);
+    let json = stored.finished.index.to_json();
+    let known_bytes = (json.len() + BLOCK_BYTES) as u64;
+    sites.edge.store.put(&index, json.into(), "application/json").await.unwrap();
+    let (object, gate) = (Arc::new(stored.object.clone()), Arc::new(Semaphore::new(0)));
+    let neighbour =
+        Neighbour { key: key.clone(), object, is_honest: true, asked: Arc::default(), gate: Arc::clone(&gate) };
+    let serving = neighbour.register("neighbour", &sites.cloud).await;
+    sites.know("store.main", 2).await;
+    let query = PlaceQuery { from: Some("cloud".to_owned()) };
+    let placed = async |is_enough: fn(u64, u64) -> bool| {
+        eventually(PATIENCE, || async {
+            let placed =
+                sites.cloud.client().place(Some("edge"), asset, &query).await.map_err(|error| error.to_string())?;
+            if is_enough(placed.here, placed.here_bytes) { Ok(placed) } else { Err(format!("{placed:?}")) }
+        })
+        .await
+    };
+    let half = placed(|_, here_bytes| here_bytes > BLOCK_BYTES as u64).await;
+    assert_eq!((half.here, half.waiting, half.here_bytes), (1, 1, known_bytes), "the index, and a block of the track");
+    gate.add_permits(1);
+    placed(|here, _| here == 2).await;
+    sites.edge.keeps(&key, &stored.object).await;
+    serving.abort();
     sites.stop().await;
 }
