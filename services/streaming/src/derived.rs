@@ -193,7 +193,7 @@ impl Workshop {
             self.made.inc();
             encryption::whole(&seal.key.secret, &encryption::sequence_iv(number), part.to_vec()).into()
         };
-        Derived { bytes: self.kept.get_with(name, making).await, identity: tag }
+        Derived { bytes: self.kept.get_with(name, Box::pin(making)).await, identity: tag }
     }
 
     /// What is called `name`: it is kept, somebody is making it, or it is made now. One who leaves while he makes it leaves it to the next.
@@ -202,7 +202,7 @@ impl Workshop {
         name: Name,
         making: impl Future<Output = Result<Bytes, DeriveError>>,
     ) -> Result<Derived, Arc<DeriveError>> {
-        let bytes = self.kept.try_get_with(name, making).await?;
+        let bytes = self.kept.try_get_with(name, Box::pin(making)).await?;
         Ok(Derived { bytes, identity: name.tag })
     }
 

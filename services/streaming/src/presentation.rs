@@ -157,7 +157,7 @@ impl Presentations {
     /// # Errors
     /// [`CatalogueError`].
     pub async fn current(&self, asset: Uuid) -> Result<Option<Arc<Presentation>>, Arc<CatalogueError>> {
-        self.fresh.try_get_with(asset, self.ask(asset)).await
+        self.fresh.try_get_with(asset, Box::pin(self.ask(asset))).await
     }
 
     /// The asset as far as media below one of its versions needs it: an older answer will do.

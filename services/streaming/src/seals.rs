@@ -286,7 +286,7 @@ impl Seals {
 
     async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<Kept>, Arc<SealError>> {
         let document = key_document(tenant, asset);
-        let found = self.known.try_get_with(asset, self.read(asset, &document)).await;
+        let found = self.known.try_get_with(asset, Box::pin(self.read(asset, &document))).await;
         if matches!(found, Ok(None)) {
             // It may be made at any time, also by another instance.
             self.known.invalidate(&asset).await;

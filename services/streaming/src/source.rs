@@ -131,7 +131,7 @@ impl Sources {
         if !CONTAINERS.iter().any(|known| container.split(',').any(|name| name == *known)) {
             return Ok(None);
         }
-        let verdict = self.known.try_get_with_by_ref(&source.key, self.look(source)).await?;
+        let verdict = self.known.try_get_with_by_ref(&source.key, Box::pin(self.look(source))).await?;
         Ok(verdict.ok())
     }
 

@@ -92,7 +92,7 @@ impl MediaStore {
     pub(crate) async fn head(&self, key: &str) -> Result<Option<ObjectInfo>, ReadError> {
         let found = self.in_time("head", key, self.store.head(key)).await?;
         match self.elsewhere(key) {
-            Some(replicas) if found.is_none() => replicas.head(key).await.map(Some).map_err(of_neighbours),
+            Some(replicas) if found.is_none() => Box::pin(replicas.head(key)).await.map(Some).map_err(of_neighbours),
             Some(_) | None => Ok(found),
         }
     }
@@ -100,7 +100,7 @@ impl MediaStore {
     pub(crate) async fn get(&self, key: &str, max_bytes: u64) -> Result<Bytes, ReadError> {
         let found = self.in_time("get", key, self.store.get(key, max_bytes)).await;
         match self.elsewhere(key) {
-            Some(replicas) if is_absent(&found) => replicas.get(key, max_bytes).await.map_err(of_neighbours),
+            Some(replicas) if is_absent(&found) => Box::pin(replicas.get(key, max_bytes)).await.map_err(of_neighbours),
             Some(_) | None => found,
         }
     }
@@ -110,7 +110,7 @@ impl MediaStore {
         let (start_bytes, wanted_bytes) = (range.start, range.end - range.start);
         let found = self.in_time("get", key, self.store.stream(key, Some(range.clone()))).await;
         let (found_bytes, body) = match self.elsewhere(key) {
-            Some(replicas) if is_absent(&found) => replicas.open(key, range).await.map_err(of_neighbours)?,
+            Some(replicas) if is_absent(&found) => Box::pin(replicas.open(key, range)).await.map_err(of_neighbours)?,
             Some(_) | None => {
                 let body = found?;
                 (body.size_bytes, body.boxed())

@@ -125,7 +125,7 @@ impl Texts {
 
     /// The text of `subtitle`.
     pub(crate) async fn get(&self, subtitle: &Subtitle) -> Result<Arc<Text>, Arc<TextError>> {
-        self.kept.try_get_with_by_ref(&subtitle.key, self.load(&subtitle.key)).await
+        self.kept.try_get_with_by_ref(&subtitle.key, Box::pin(self.load(&subtitle.key))).await
     }
 
     async fn load(&self, key: &str) -> Result<Arc<Text>, TextError> {

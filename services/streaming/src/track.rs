@@ -122,7 +122,7 @@ impl Tracks {
         if self.missing.contains_key(name) {
             return Err(Arc::new(TrackError::Missing { track: name.clone() }));
         }
-        let loaded = self.kept.try_get_with_by_ref(name, self.load(tenant, name)).await;
+        let loaded = self.kept.try_get_with_by_ref(name, Box::pin(self.load(tenant, name))).await;
         if let Err(error) = &loaded
             && matches!(**error, TrackError::Missing { .. })
         {

@@ -22,6 +22,8 @@ use crate::registry::Call;
 /// How often one answer may break off and go on elsewhere. How often it is asked for because of silences is counted apart: these cost
 /// nothing but time, and are no reason to lose an answer that breaks off at last.
 const RESUMED_MAX: u32 = 8;
+/// How often it may break off at one byte: who breaks off there again gives nothing of the rest, and would be waited for in vain.
+const STUCK_MAX: u32 = 3;
 /// How often the rest of one answer is asked for because of silences.
 const SILENCES_MAX: u32 = 8;
 
@@ -52,6 +54,8 @@ pub(super) struct Watched {
     is_rest: bool,
     resumable: Option<Resumable>,
     resumed: u32,
+    /// After which byte it broke off last, and how often there.
+    stuck: (u64, u32),
     silences: u32,
     rest: Option<BoxFuture<'static, Option<Rest>>>,
     /// Whether the rest is asked for because the answer broke off.
@@ -92,6 +96,7 @@ impl Watched {
             is_rest: false,
             resumable,
             resumed: 0,
+            stuck: (0, 0),
             silences: 0,
             rest: None,
             is_for_broken: false,
@@ -156,7 +161,11 @@ impl Watched {
         }
         (self.source, self.killed) = (None, None);
         self.error = Some(error);
-        self.ask(true);
+        let (at, times) = self.stuck;
+        self.stuck = (self.sent, if at == self.sent { times + 1 } else { 1 });
+        if self.stuck.1 < STUCK_MAX {
+            self.ask(true);
+        }
     }
 
     /// The next frame of the source, if one is there; `Ready(None)` at the end.

@@ -309,21 +309,23 @@ pub(super) async fn segment(
     }
     let missing = || error::missing(format_args!("{segment} of track {name}"));
     if let Some(found) = live::find(&state, &name, tag).await? {
-        return live::file(&state, found, (file, query.as_deref()), request).await;
+        return Box::pin(live::file(&state, found, (file, query.as_deref()), request)).await;
     }
     let seal = sealed::seal(&state, &name, tag).await?;
     let found = find(&state, &name).await?;
     if let Stored::Recording(recording) = &found {
         let seal = sealed::of_recording(recording, &name, tag, seal)?;
         let file = (file, query.as_deref());
-        return recorded::file(&state, (recording, seal), file, request).await?.ok_or_else(missing);
+        return Box::pin(recorded::file(&state, (recording, seal), file, request)).await?.ok_or_else(missing);
     }
     let to_ms = clip_of(query.as_deref())?.and_then(|clip| clip.to_ms);
     match found {
-        Stored::Track(track) => stored_file(&state, &track, (file, to_ms, seal), request).await?.ok_or_else(missing),
+        Stored::Track(track) => {
+            Box::pin(stored_file(&state, &track, (file, to_ms, seal), request)).await?.ok_or_else(missing)
+        }
         Stored::Uploaded(uploaded, at) => {
             let track = (uploaded.key.as_str(), &uploaded.tracks[at]);
-            uploaded_file(&state, track, (file, to_ms, seal), request).await?.ok_or_else(missing)
+            Box::pin(uploaded_file(&state, track, (file, to_ms, seal), request)).await?.ok_or_else(missing)
         }
         Stored::Recording(_) => Err(missing()),
     }

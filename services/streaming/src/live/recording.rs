@@ -112,7 +112,7 @@ impl Recordings {
 
     /// The recording of a track of `tenant`.
     pub(crate) async fn get(&self, tenant: &str, name: &TrackName) -> Result<Arc<Recording>, Arc<RecordingError>> {
-        self.kept.try_get_with_by_ref(name, self.load(tenant, name)).await
+        self.kept.try_get_with_by_ref(name, Box::pin(self.load(tenant, name))).await
     }
 
     async fn load(&self, tenant: &str, name: &TrackName) -> Result<Arc<Recording>, RecordingError> {

@@ -369,7 +369,7 @@ impl Neighbour {
             }
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let registration = Registration::new(listener.local_addr().unwrap(), 1, 600_000);
+        let registration = Registration::new(listener.local_addr().unwrap(), 1, 60_000);
         let serving = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         site.client().register("store", name, &registration).await.unwrap();
         serving
