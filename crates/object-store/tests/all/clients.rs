@@ -50,21 +50,22 @@ async fn aws_s3_cp_brings_a_film_there_and_back() {
     std::fs::write(folder.join("a film.mp4"), &film).unwrap();
     std::fs::write(folder.join("short.vtt"), "WEBVTT\n").unwrap();
     let (local, remote) = (folder.join("a film.mp4"), format!("s3://{BUCKET}/aws/a film.mp4"));
-    printed(aws(&world, SECRET_KEY).args(["cp", "--quiet"]).arg(&local).arg(&remote)).await;
+    printed(aws(&world, SECRET_KEY).args(["cp", "--only-show-errors"]).arg(&local).arg(&remote)).await;
     assert_eq!(world.store.get("aws/a film.mp4", u64::MAX).await.unwrap(), film);
     let back = world.dir.path().join("back.mp4");
-    printed(aws(&world, SECRET_KEY).args(["cp", "--quiet", &remote]).arg(&back)).await;
+    printed(aws(&world, SECRET_KEY).args(["cp", "--only-show-errors", &remote]).arg(&back)).await;
     assert_eq!(std::fs::read(&back).unwrap(), film);
     // Within the store, and what it lists.
     let moved = format!("s3://{BUCKET}/aws/moved.mp4");
-    printed(aws(&world, SECRET_KEY).args(["mv", "--quiet", &remote, &moved])).await;
+    printed(aws(&world, SECRET_KEY).args(["mv", "--only-show-errors", &remote, &moved])).await;
     let folder = folder.to_str().unwrap();
-    printed(aws(&world, SECRET_KEY).args(["sync", "--quiet", folder, &format!("s3://{BUCKET}/aws/")])).await;
+    printed(aws(&world, SECRET_KEY).args(["sync", "--only-show-errors", folder, &format!("s3://{BUCKET}/aws/")])).await;
     let listed = printed(aws(&world, SECRET_KEY).args(["ls", "--recursive", &format!("s3://{BUCKET}/aws/")])).await;
     let names: Vec<_> = listed.lines().filter_map(|line| line.split_once("aws/").map(|(_, name)| name)).collect();
     assert_eq!(names, ["a film.mp4", "moved.mp4", "short.vtt"], "{listed}");
     assert_eq!(world.store.get("aws/moved.mp4", u64::MAX).await.unwrap(), film);
-    printed(aws(&world, SECRET_KEY).args(["rm", "--quiet", "--recursive", &format!("s3://{BUCKET}/aws/")])).await;
+    printed(aws(&world, SECRET_KEY).args(["rm", "--only-show-errors", "--recursive", &format!("s3://{BUCKET}/aws/")]))
+        .await;
     assert!(world.store.list("aws/", None).await.unwrap().objects.is_empty());
 
     let stranger = aws(&world, "another secret").args(["cp", "--recursive", folder, &moved]).output().await;

@@ -75,7 +75,7 @@ async fn the_contract_is_the_one_in_the_repository() {
     let document = openapi::document(&format!("http://{}", world.streaming().address())).await;
     openapi::check_golden("streaming", &document);
     for (path, methods) in document["paths"].as_object().unwrap() {
-        let private = ["/assets/", "/channels", "/publications"];
+        let private = ["/assets/", "/channels", "/publications", "/objects", "/replicas/"];
         let needs_caller = path == "/sources" || private.iter().any(|prefix| path.starts_with(prefix));
         for (method, operation) in methods.as_object().unwrap() {
             assert_eq!(!operation["security"].is_null(), needs_caller, "{method} {path}");
