@@ -7,6 +7,7 @@ use flame_cmaf::ts::TsError;
 use flame_object_store::StoreError;
 use flame_playlist::PlaylistError;
 use flame_service_host::Failure;
+use flame_service_host::problem::chain;
 use flame_service_host::viewers::token::Refused;
 
 use crate::derived::DeriveError;
@@ -199,7 +200,7 @@ pub(super) fn of_derive(error: &DeriveError) -> Failure {
         DeriveError::Ts(TsError::Codec { .. } | TsError::Unencryptable)
         | DeriveError::Encryption(EncryptionError::Codec { .. }) => missing(error),
         DeriveError::TooLarge { .. } | DeriveError::Ts(TsError::TooLarge { .. } | TsError::TooLong { .. }) => {
-            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", "Too large", error.to_string())
+            Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", "Too large", chain(error))
         }
         DeriveError::Samples(_) | DeriveError::Ts(_) | DeriveError::Encryption(_) => Failure::internal(error),
     }
