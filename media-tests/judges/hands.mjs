@@ -167,6 +167,7 @@ async function moments(page) {
   await page.waitForFunction(() => document.querySelector('video')?.currentTime > 0.2, null, { timeout: PATIENCE_MS });
   // The way that the last segment came.
   await page.getByRole('button', { name: 'Trace' }).click();
+  await page.locator('.trace li').first().waitFor();
   const trace = await page.locator('.trace li').allTextContents();
   found.push(...await looked(page, 'what plays, traced'));
   await page.getByRole('link', { name: 'Live', exact: true }).click();
