@@ -9,7 +9,7 @@ use flame_naming::Label;
 use flame_object_store::{MultipartUpload, ObjectInfo, StoreError};
 use flame_service_host::problem::chain;
 
-use super::kept::{blocks, content_type, note_of};
+use super::kept::{self, blocks, content_type, note_of};
 use super::{BLOCK_BYTES, Owner, Replicas, Wanted};
 
 /// Open uploads below a key that are looked at.
@@ -125,7 +125,8 @@ impl Replicas {
         if self.0.near.head(&owner.mark()).await?.is_some() {
             return Ok(true);
         }
-        let is_copy = !self.is_home(owner).await?;
+        // Also where it was live: what was is not below what is deleted with a mark.
+        let is_copy = !self.came_first(owner).await?;
         self.mark_again(owner, is_copy).await?;
         Ok(is_copy)
     }
@@ -138,15 +139,18 @@ impl Replicas {
         Ok(())
     }
 
-    /// Whether what is here of an asset came here first: there is something, and it is no copy.
-    pub(crate) async fn is_home(&self, owner: &Owner) -> Result<bool, StoreError> {
+    /// Whether something of an asset was live here. That lies where it was made, whatever of other sites lies beside it.
+    pub(crate) async fn was_live(&self, owner: &Owner) -> Result<bool, StoreError> {
+        Ok(!self.0.near.list_after(&owner.live_prefix(), None).await?.objects.is_empty())
+    }
+
+    /// Whether what is here of an asset, but for what was live, came here first: there is something, and it is no copy.
+    pub(crate) async fn came_first(&self, owner: &Owner) -> Result<bool, StoreError> {
         let near = &self.0.near;
-        // What was live lies where it was made, whatever of other sites lies beside it.
-        if !near.list_after(&owner.live_prefix(), None).await?.objects.is_empty() {
-            return Ok(true);
-        }
         for prefix in owner.prefixes() {
-            if !near.list_after(&prefix, None).await?.objects.is_empty() {
+            let listed = near.list_after(&prefix, None).await?.objects;
+            // The key of an encrypted asset lies there, too, and is with a channel before any media is.
+            if listed.iter().any(|object| kept::owner(&object.key).is_some()) {
                 // In this order: the mark of a copy is there before the copy is.
                 return Ok(near.head(&owner.mark()).await?.is_none());
             }

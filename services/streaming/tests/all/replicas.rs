@@ -112,7 +112,7 @@ impl Site {
     }
 
     /// Waits until an object of this site's store is `wanted`.
-    async fn keeps(&self, key: &str, wanted: &[u8]) {
+    pub async fn keeps(&self, key: &str, wanted: &[u8]) {
         let kept =
             eventually(PATIENCE, || async { self.object(key).await.ok_or_else(|| format!("{key} is not here")) });
         assert!(kept.await == wanted, "{key} is another object here");
@@ -187,9 +187,14 @@ impl Sites {
 
     /// A version of an asset, of one track, whose bytes lie at the first site.
     pub async fn publish(&self, id: Uuid, stored: &Stored) {
+        self.publish_at(&self.cloud, id, stored).await;
+    }
+
+    /// The same of one whose bytes lie at `site`.
+    pub async fn publish_at(&self, site: &Site, id: Uuid, stored: &Stored) {
         let [index, object] = keys(id);
-        self.cloud.store.put(&object, stored.object.clone().into(), "video/mp4").await.unwrap();
-        self.cloud.store.put(&index, stored.finished.index.to_json().into(), "application/json").await.unwrap();
+        site.store.put(&object, stored.object.clone().into(), "video/mp4").await.unwrap();
+        site.store.put(&index, stored.finished.index.to_json().into(), "application/json").await.unwrap();
         let tracks = vec![stored.track.clone()];
         let version =
             NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: None, conditioning: None };
@@ -218,7 +223,7 @@ impl Sites {
 }
 
 /// Keys of the index and of the track.
-fn keys(asset: Uuid) -> [String; 2] {
+pub fn keys(asset: Uuid) -> [String; 2] {
     ["index.json", "mp4"].map(|ending| format!("default/media/{asset}/{VERSION}/v.{ending}"))
 }
 
