@@ -421,7 +421,11 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
         let is_same = begun == "one";
         let first = if is_same { stored.object[..BLOCK_BYTES].to_vec() } else { vec![0; BLOCK_BYTES] };
         sites.edge.store.upload_part(&upload, 1, first.into()).await.unwrap();
-        sites.edge.store.put(&format!(".replicas-begun/{key}"), begun.into(), "text/plain").await.unwrap();
+        let note = format!("{} {begun}", upload.id);
+        sites.edge.store.put(&format!(".replicas-begun/{key}"), note.into(), "text/plain").await.unwrap();
+        // What nobody noted may be of any object: it has no part in the copy, and is not given up either.
+        let foreign = sites.edge.store.create_multipart(&key, "video/mp4").await.unwrap();
+        sites.edge.store.upload_part(&foreign, 1, vec![1; BLOCK_BYTES].into()).await.unwrap();
 
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let object = Arc::new(stored.object.clone());
@@ -438,6 +442,10 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
             let blocks = asked.lock().unwrap().clone();
             let is_anew = blocks.iter().any(|range| range.starts_with("bytes=0-"));
             assert_eq!(is_anew, !is_same, "begun with {begun}: {blocks:?}");
+            let open = sites.edge.store.list_multipart(&key, 10).await.unwrap();
+            let open: Vec<_> = open.into_iter().map(|open| open.upload).collect();
+            assert!(open.contains(&foreign), "what nobody noted was given up");
+            assert!(is_same || !open.contains(&upload), "what was begun of another object is left");
         } else {
             eventually(PATIENCE, || async {
                 let failed = sites.edge.counted(&sites.http, "replicas_failed_total").await;
