@@ -108,13 +108,13 @@ test('of two lists nothing is shown that lies behind what is not loaded yet of t
 });
 
 describe('an endpoint', () => {
-  const of = (state: Standing['state'], expires_in_ms?: number) => standing({
-    endpoint: 'e', standing: { state, latency_us: 4200 } as Standing, own: expires_in_ms === undefined ? null : { state: state === 'killed' ? 'killed' : 'connected', expires_in_ms } as Endpoint,
+  const of = (state: Standing['state'], own?: Endpoint['state']) => standing({
+    endpoint: 'e', standing: { state, latency_us: 4200 } as Standing, own: own === undefined ? null : { state: own, expires_in_ms: 600_000 } as Endpoint,
   });
-  test('that is gone answers in no time, and it is said since when it is', () => {
-    expect(of('serving', 1000)).toBe('serving, answers in 4.2 ms');
-    expect([of('killed', 600_000), of('killed', 588_400), of('killed', 300_000), of('killed')]).toEqual(['gone: killed 0 s ago', 'gone: killed 12 s ago', 'gone: killed 5 min ago', 'gone: it was killed']);
-    expect(of('hung', 1000)).toBe('hung: it does not answer');
-    expect(standing({ endpoint: 'e', standing: null, own: { state: 'booted', expires_in_ms: 1 } as Endpoint })).toBe('booted');
+  test('that is gone answers in no time, also where a peer alone knows of it', () => {
+    expect(of('serving', 'connected')).toBe('serving, answers in 4.2 ms');
+    expect([of('killed', 'killed'), of('killed')]).toEqual(['gone: it was killed', 'gone: it was killed']);
+    expect(of('hung', 'connected')).toBe('hung: it does not answer');
+    expect(['booted', 'killed'].map((state) => standing({ endpoint: 'e', standing: null, own: { state, expires_in_ms: 1 } as Endpoint }))).toEqual(['booted', 'gone: it was killed']);
   });
 });
