@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Endpoint, Standing } from '../api/types';
-import { beside, doors, opened, renewal_ms, turned } from '../pure/links';
+import { Doorkeeper, beside, doors, opened, renewal_ms, turned } from '../pure/links';
 import { merged } from '../pure/pages';
 import { counted, keyOf, rates } from '../pure/rates';
 import { standing } from '../pure/sites';
@@ -30,6 +30,17 @@ describe('links of viewers', () => {
     expect([0, 0, 0].reduce((now, failed) => turned(now, failed, 2), 0)).toBe(1);
     expect(turned(1, 1, 2)).toBe(0);
     expect(turned(0, 0, 1)).toBe(0);
+  });
+  test('whatever waits at a silent door leaves it once, and does not come back to it', () => {
+    const keeper = new Doorkeeper();
+    const [picture, sound, later] = [{}, {}, {}];
+    expect([picture, sound].map((request) => keeper.sends(request, 2))).toEqual([0, 0]);
+    keeper.failed(picture, 2);
+    expect(keeper.sends(later, 2)).toBe(1);
+    for (const request of [sound, {}, null, undefined]) keeper.failed(request, 2);
+    expect(keeper.at(2)).toBe(1);
+    keeper.failed(later, 2);
+    expect(keeper.at(2)).toBe(0);
   });
   test('another one is asked for before it ends, also of a short one, and not where the next one would end with it', () => {
     const until = (ms: number) => ({ ...link, expires_at: new Date(end_ms + ms).toISOString() });
