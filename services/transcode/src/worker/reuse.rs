@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten_and_a_store_that_does_not_answer_is_asked_for_nothing_else() {
         let (operation, key) = ("copy", || "default/media/a/b/v.mp4".to_owned());
-        let source = || "it says nothing".into();
+        let source = || Box::<dyn std::error::Error + Send + Sync>::from("it says nothing");
         for (error, is_gone, is_for_all) in [
             (NotTaken::Changed, true, false),
             (NotTaken::NoRoom, false, false),
