@@ -37,7 +37,7 @@ pub struct Site {
     pub store: Store,
     server: Option<RunningStore>,
     pub streaming: Option<Running>,
-    config: Config,
+    pub config: Config,
 }
 
 pub struct Sites {
@@ -92,7 +92,7 @@ impl Site {
         Self { router, store, server: Some(server), streaming: None, config }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::new(format!("http://{}", self.router.address()).parse().unwrap(), None)
     }
 
@@ -130,7 +130,7 @@ impl Site {
 
 impl Sites {
     /// Both sites with their stores, the catalogue at the first one, and streaming at neither.
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let folder = Scratch::new("streaming-replicas");
         let [cloud, edge] = ports::free_tcp::<2>();
         let text = format!(
@@ -175,7 +175,7 @@ impl Sites {
     }
 
     /// An asset that plays, with one track, whose bytes lie at the first site.
-    async fn playable(&self, segments: &[usize]) -> (Uuid, Stored) {
+    pub async fn playable(&self, segments: &[usize]) -> (Uuid, Stored) {
         let (id, stored) = (Uuid::new_v4(), stored("v", segments));
         let source =
             Source { key: format!("default/sources/{id}"), file_name: None, size_bytes: 1, sha256: "ab".repeat(32) };
