@@ -23,11 +23,10 @@ use flame_service_host::keys::{self, Grant, KeyError};
 use flame_service_host::{HostConfig, Running, Scope, TelemetryConfig};
 use flame_streaming::config::{EncryptionConfig, LinksConfig, SteeringConfig, SurrogatesConfig, ViewersConfig};
 use flame_vcdn::config::{CacheConfig, FrontConfig};
-use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::contents;
-use crate::outside::Outside;
+use crate::outside::{Hold, Outside};
 use crate::secrets::{self, StoreKeys};
 use crate::token;
 
@@ -100,7 +99,7 @@ pub struct Bundle {
     client: Client,
     first_token: Option<String>,
     /// Keeps others off a database outside.
-    _hold: Option<AbortOnDropHandle<()>>,
+    hold: Option<Hold>,
 }
 
 /// What streaming knows the surrogate by.
@@ -202,7 +201,7 @@ impl Bundle {
         let services = vec![metadata.await?, transcode.await?, streaming.await?, quality.await?];
         let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)).await?;
         let client = Client::new(url, common.token);
-        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token, _hold: hold })
+        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token, hold })
     }
 
     /// Waits until every service is registered and says that it is ready.
@@ -252,6 +251,14 @@ impl Bundle {
     /// Notes that people have seen the first token, so that the next start makes none.
     pub fn first_token_was_shown(&self, data: &Path) -> anyhow::Result<()> {
         if self.first_token.is_some() { secrets::note_first_token(data) } else { Ok(()) }
+    }
+
+    /// Ends when another `flame up` has taken the database outside.
+    pub async fn lost(&self) {
+        match &self.hold {
+            Some(hold) => hold.lost().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Reads keys and revocations again.

@@ -38,6 +38,9 @@ const LOG_MAX_BYTES: u64 = 64 << 20;
 pub const RTMP_PORT: u16 = 1935;
 pub const SRT_PORT: u16 = 8890;
 pub const WHIP_PORT: u16 = 8189;
+/// Why it ends when nobody ended it.
+const LOST: &str = "another `flame up` has taken the database that outside.toml names: everything was stopped; two on the same would each \
+                    delete what only the other one knows";
 /// How the banner begins, and how it ends in the foreground.
 const READY: &str = "FLAME is ready";
 const FOREGROUND_STOP: &str = "Ctrl-C stops it.";
@@ -180,20 +183,21 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
         output::print_line(&banner(&bundle, data.path(), began.elapsed()))?;
     }
     bundle.first_token_was_shown(data.path())?;
-    loop {
+    let is_lost = loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            () = &mut abandoned => break,
+            _ = interrupt.recv() => break false,
+            _ = terminate.recv() => break false,
+            () = &mut abandoned => break false,
+            () = bundle.lost() => break true,
             // A terminal that is gone is no wish to reload.
-            _ = hangup.recv() => if has_terminal && !std::io::stdin().is_terminal() { break } else { bundle.reload() },
+            _ = hangup.recv() => if has_terminal && !std::io::stdin().is_terminal() { break false } else { bundle.reload() },
         }
-    }
+    };
     if std::io::stderr().is_terminal() {
         eprintln!("\nstopping: open requests finish first; a second Ctrl-C stops at once");
     }
     tokio::select! {
-        () = bundle.stop() => Ok(()),
+        () = bundle.stop() => if is_lost { Err(Exit::not_carried_out(anyhow!(LOST))) } else { Ok(()) },
         _ = interrupt.recv() => Err(Exit::not_carried_out(anyhow!("stopped at once; running jobs go on at the next start"))),
     }
 }

@@ -74,7 +74,7 @@ try {
   await page.getByRole('link', { name: 'Platform' }).click();
   const box = page.locator('.name', { has: page.locator('h4', { hasText: new RegExp(`^${values.name.replaceAll('.', '\\.')}$`) }) });
   await box.getByRole('button', { name: /^Kill/ }).click({ timeout: PATIENCE_MS });
-  const gone = await box.locator('.endpoint', { hasText: /gone: killed \d+ s ago/ }).textContent({ timeout: PATIENCE_MS });
+  const gone = await box.locator('.endpoint', { hasText: /gone: it was killed/ }).textContent({ timeout: PATIENCE_MS });
   const killed_s = await at(page);
   const before = asked.length;
   // Beyond all that was fetched before.

@@ -329,7 +329,7 @@ async function killed(page, url, asset, pictures) {
   await box.getByRole('button', { name: `Kill ${first}` }).click();
   const at_s = await page.evaluate(() => document.querySelector('video').currentTime);
   await box.locator('.dot.killed').waitFor({ timeout: PATIENCE_MS });
-  const gone = await box.locator('.endpoint', { hasText: /gone: killed \d+ s ago/ }).textContent({ timeout: PATIENCE_MS });
+  const gone = await box.locator('.endpoint', { hasText: /gone: it was killed/ }).textContent({ timeout: PATIENCE_MS });
   const taken = await another(left);
   if (pictures) {
     await page.setViewportSize({ width: 1280, height: 960 });

@@ -302,7 +302,7 @@ pub struct Route {
     /// Open requests of this router there.
     pub open: u32,
     /// Answers to requests of this router that began there, without those that were waited for there; after 2^32 - 1 comes 0. Nothing for
-    /// whoever is of another tenant than the name, unless with the scope `metrics` or `admin`.
+    /// whoever is of another tenant than the name, nor of a name without a tenant of its own, unless with the scope `metrics` or `admin`.
     #[serde(default)]
     pub answers: Option<u32>,
     /// How long its answers take, microseconds; nothing before the first.

@@ -53,7 +53,7 @@ async fn what_is_protected_plays_over_the_end_of_its_link_and_on_without_its_sur
 
     let killed = &seen["killed"];
     let gone = killed["gone"].as_str().expect("a text");
-    assert!(gone.contains("gone: killed ") && !gone.contains("answers in"), "{seen:#}");
+    assert!(gone.contains("gone: it was killed") && !gone.contains("answers in"), "{seen:#}");
     assert_eq!((&killed["on"], &killed["seen"]), (&json!(true), &json!([])), "{seen:#}");
     let seconds = |of: &Value| of.as_f64().unwrap_or_else(|| panic!("no time: {seen:#}"));
     assert!(seconds(&killed["to_s"]) > seconds(&killed["killed_s"]) + BUFFER_S, "beyond what was fetched: {seen:#}");

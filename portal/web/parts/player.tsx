@@ -4,7 +4,7 @@
 import type Hls from 'hls.js';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { type Chapter, type Range, marked } from '../pure/chapters';
-import { opened, turned } from '../pure/links';
+import { Doorkeeper, opened } from '../pure/links';
 import { pace } from '../pure/pace';
 import { hops } from '../pure/surrogates';
 import type { Sprite } from '../pure/sprites';
@@ -54,7 +54,7 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
   const asked = useRef(url);
   const ways = useRef({ doors, onShut });
   ways.current = { doors, onShut };
-  const door = useRef(0);
+  const [keeper] = useState(() => new Doorkeeper());
   const [levels, setLevels] = useState<Level[]>([]);
   const [level, setLevel] = useState(-1);
   const [sounds, setSounds] = useState<Named[]>([]);
@@ -71,14 +71,13 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
     let again: ReturnType<typeof setTimeout> | undefined;
     const last = { cache: '', load_ms: null as number | null, stalls: 0, began: false, recoveries: 0, lost: 0 };
     const isProtected = ways.current.doors.length > 0;
-    const here = () => door.current % ways.current.doors.length;
-    const shut = (failed: number) => { door.current = turned(here(), failed, ways.current.doors.length); };
+    const shut = (request: XMLHttpRequest | null | undefined) => keeper.failed(request, ways.current.doors.length);
     // Each request goes through the door that is open when it is sent: also the second attempt of one that failed.
     const through = (xhr: XMLHttpRequest, wanted: string) => {
-      const at = here();
+      const at = keeper.sends(xhr, ways.current.doors.length);
       xhr.open('GET', opened(wanted, ways.current.doors[at]!, location.origin));
-      xhr.addEventListener('error', () => shut(at));
-      xhr.addEventListener('load', () => { if (xhr.status >= 400) shut(at); });
+      xhr.addEventListener('error', () => shut(xhr));
+      xhr.addEventListener('load', () => { if (xhr.status >= 400) shut(xhr); });
     };
     const waits = () => { if (last.began && !element.seeking) last.stalls += 1; };
     const plays = () => { last.began = true; };
@@ -105,7 +104,8 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
       }
       const player = new Player({
         lowLatencyMode: live, backBufferLength: 60, enableWorker: false, cmcd: { version: 2 }, startPosition: from_s, maxMaxBufferLength: BUFFER_S,
-        ...(isProtected && { xhrSetup: through }),
+        // The player would ask a silent door for the playlist three times, 20 s each, and say nothing.
+        ...(isProtected && { xhrSetup: through, manifestLoadPolicy: { default: { ...Player.DefaultConfig.manifestLoadPolicy.default, timeoutRetry: null } } }),
       });
       hls.current = player;
       player.on(Player.Events.MANIFEST_PARSED, () => {
@@ -139,9 +139,9 @@ export function Player({ url, doors = OPEN, onShut, poster, pictures = [], chapt
         if (last.lost > 0) setTrouble('');
         last.lost = 0;
       });
-      player.on(Player.Events.ERROR, (_, { fatal, details, type }) => {
-        // Whoever is silent is let go by the player, and no request of it says so.
-        if (isProtected && details.endsWith('TimeOut')) shut(here());
+      player.on(Player.Events.ERROR, (_, { fatal, details, type, networkDetails }) => {
+        // Whoever is silent is let go by the player, and no request of it says so. Several that waited for the same one leave it once.
+        if (isProtected && details.endsWith('TimeOut')) shut(networkDetails as XMLHttpRequest | null | undefined);
         if (!fatal) return;
         const decodes = details !== Player.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR;
         if (type === Player.ErrorTypes.MEDIA_ERROR && decodes && last.recoveries < RECOVERIES_MAX) {

@@ -34,6 +34,30 @@ export function turned(now: number, failed: number, count: number): number {
   return now === failed ? (now + 1) % count : now;
 }
 
+/** Which door requests go through, and what became of them: the one that is open when a request is sent is the one that did not answer it. */
+export class Doorkeeper {
+  #now = 0;
+  readonly #sent = new WeakMap<object, number>();
+
+  /** The door of `count` that is open now. */
+  at(count: number): number {
+    return this.#now % count;
+  }
+
+  /** The same, for a request that is sent now. */
+  sends(request: object, count: number): number {
+    const at = this.at(count);
+    this.#sent.set(request, at);
+    return at;
+  }
+
+  /** Nobody answered a request, or it was refused. One that was sent through another door than the open one turns nothing, nor does an unknown one. */
+  failed(request: object | null | undefined, count: number): void {
+    const at = request ? this.#sent.get(request) : undefined;
+    if (at !== undefined) this.#now = turned(this.at(count), at, count);
+  }
+}
+
 /**
  * How long until another link is asked for. Never where this one ends no later than the one `before`: it ends with who is signed in, and so would
  * the next. `now_ms`: by the clock of whoever signed it.

@@ -6,17 +6,12 @@ import { span } from './words';
 export type Instance = { endpoint: string; standing: Standing | null; own: Endpoint | null };
 export type Site = { name: string; peer: Peer | null; names: { name: string; instances: Instance[] }[] };
 
-/** A router forgets an endpoint so long after it was killed (MEMORY in crates/naming/src/table.rs), and says how long that is still. */
-const REMEMBERED_S = 600;
-
 /** In which state an endpoint is. Of one that does not answer any more nothing is said of how it answers. */
 export function standing({ standing, own }: Instance): string {
   const state = standing?.state ?? own?.state ?? '';
   if (state === 'hung') return 'hung: it does not answer';
-  if (state !== 'killed') return `${state}${standing?.latency_us != null ? `, answers in ${span(standing.latency_us)}` : ''}`;
-  if (own?.state !== 'killed') return 'gone: it was killed';
-  const ago_s = Math.max(0, Math.round(REMEMBERED_S - own.expires_in_ms / 1000));
-  return `gone: killed ${ago_s < 60 ? `${ago_s} s` : `${Math.floor(ago_s / 60)} min`} ago`;
+  if (state === 'killed') return 'gone: it was killed';
+  return `${state}${standing?.latency_us != null ? `, answers in ${span(standing.latency_us)}` : ''}`;
 }
 
 /** The router's own site comes first, then the nearest; names and endpoints by alphabet. */

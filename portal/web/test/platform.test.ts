@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Endpoint, Standing } from '../api/types';
-import { beside, doors, opened, renewal_ms, turned } from '../pure/links';
+import { Doorkeeper, beside, doors, opened, renewal_ms, turned } from '../pure/links';
 import { merged } from '../pure/pages';
 import { counted, keyOf, rates } from '../pure/rates';
 import { standing } from '../pure/sites';
@@ -30,6 +30,17 @@ describe('links of viewers', () => {
     expect([0, 0, 0].reduce((now, failed) => turned(now, failed, 2), 0)).toBe(1);
     expect(turned(1, 1, 2)).toBe(0);
     expect(turned(0, 0, 1)).toBe(0);
+  });
+  test('whatever waits at a silent door leaves it once, and does not come back to it', () => {
+    const keeper = new Doorkeeper();
+    const [picture, sound, later] = [{}, {}, {}];
+    expect([picture, sound].map((request) => keeper.sends(request, 2))).toEqual([0, 0]);
+    keeper.failed(picture, 2);
+    expect(keeper.sends(later, 2)).toBe(1);
+    for (const request of [sound, {}, null, undefined]) keeper.failed(request, 2);
+    expect(keeper.at(2)).toBe(1);
+    keeper.failed(later, 2);
+    expect(keeper.at(2)).toBe(0);
   });
   test('another one is asked for before it ends, also of a short one, and not where the next one would end with it', () => {
     const until = (ms: number) => ({ ...link, expires_at: new Date(end_ms + ms).toISOString() });
@@ -108,13 +119,13 @@ test('of two lists nothing is shown that lies behind what is not loaded yet of t
 });
 
 describe('an endpoint', () => {
-  const of = (state: Standing['state'], expires_in_ms?: number) => standing({
-    endpoint: 'e', standing: { state, latency_us: 4200 } as Standing, own: expires_in_ms === undefined ? null : { state: state === 'killed' ? 'killed' : 'connected', expires_in_ms } as Endpoint,
+  const of = (state: Standing['state'], own?: Endpoint['state']) => standing({
+    endpoint: 'e', standing: { state, latency_us: 4200 } as Standing, own: own === undefined ? null : { state: own, expires_in_ms: 600_000 } as Endpoint,
   });
-  test('that is gone answers in no time, and it is said since when it is', () => {
-    expect(of('serving', 1000)).toBe('serving, answers in 4.2 ms');
-    expect([of('killed', 600_000), of('killed', 588_400), of('killed', 300_000), of('killed')]).toEqual(['gone: killed 0 s ago', 'gone: killed 12 s ago', 'gone: killed 5 min ago', 'gone: it was killed']);
-    expect(of('hung', 1000)).toBe('hung: it does not answer');
-    expect(standing({ endpoint: 'e', standing: null, own: { state: 'booted', expires_in_ms: 1 } as Endpoint })).toBe('booted');
+  test('that is gone answers in no time, also where a peer alone knows of it', () => {
+    expect(of('serving', 'connected')).toBe('serving, answers in 4.2 ms');
+    expect([of('killed', 'killed'), of('killed')]).toEqual(['gone: it was killed', 'gone: it was killed']);
+    expect(of('hung', 'connected')).toBe('hung: it does not answer');
+    expect(['booted', 'killed'].map((state) => standing({ endpoint: 'e', standing: null, own: { state, expires_in_ms: 1 } as Endpoint }))).toEqual(['booted', 'gone: it was killed']);
   });
 });

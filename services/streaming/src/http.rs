@@ -27,6 +27,7 @@ mod source;
 mod steering;
 mod text;
 mod thumbnails;
+mod unlisted;
 
 use std::time::Duration;
 

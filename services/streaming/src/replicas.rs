@@ -30,7 +30,7 @@ use flame_service_host::metrics::Metrics;
 use futures_util::{StreamExt, stream};
 use moka::future::Cache;
 use prometheus::IntCounter;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use kept::{BLOCK_BYTES, Owner, owner};
@@ -50,6 +50,8 @@ const FAILED_MAX: u64 = 10_000;
 const NOWHERE_FOR: Duration = Duration::from_secs(2);
 /// Questions of viewers to other sites that are under way at a time; more wait for as long as one may take.
 const SEARCHES: usize = 64;
+/// Those of them for what the catalogue does not list: old versions, and what somebody made up.
+const SEARCHES_UNSURE: usize = 8;
 /// Blocks that are in memory at a time because other sites copy them.
 const BLOCKS_SERVED: usize = 8;
 
@@ -70,6 +72,7 @@ struct Parties {
     failed: Cache<String, Instant>,
     nowhere: Cache<String, ()>,
     searches: Semaphore,
+    unsure: Semaphore,
     blocks: Arc<Semaphore>,
     figures: Figures,
 }
@@ -138,6 +141,7 @@ impl Replicas {
             failed: remembered(FAILED_FOR),
             nowhere: remembered(NOWHERE_FOR),
             searches: Semaphore::new(SEARCHES),
+            unsure: Semaphore::new(SEARCHES_UNSURE),
             blocks: Arc::new(Semaphore::new(BLOCKS_SERVED)),
             figures: Figures::new(host),
         };
@@ -171,6 +175,11 @@ impl Replicas {
     /// A range of an object of another site's store, and how long it is. The whole is copied from now on.
     pub(crate) async fn open(&self, key: &str, range: Range<u64>) -> Result<(u64, Arriving), StoreError> {
         self.found(key, self.0.neighbours.open(key, range)).await
+    }
+
+    /// A turn to look for what the catalogue does not list, if one is free.
+    pub(crate) fn unsure(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.unsure.try_acquire().ok()
     }
 
     /// Leave to hold one block in memory for another site.

@@ -26,8 +26,9 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::live::CHAIN;
 use crate::names::{self, SealTag};
-use crate::presentation::Presentation;
+use crate::presentation::{Presentation, State};
 use crate::replicas::Owner;
 use crate::store::{MediaStore, ReadError};
 
@@ -120,6 +121,11 @@ pub(crate) struct Seals {
     objects: Store,
     wrapping: Option<Arc<Wrapping>>,
     known: Cache<Uuid, Option<Kept>>,
+}
+
+/// Whether what plays of an asset is what was live.
+fn is_recording(presentation: &Presentation) -> bool {
+    matches!(&presentation.state, State::Playable(version) if version.chain == CHAIN)
 }
 
 /// The key of a period.
@@ -236,10 +242,9 @@ impl Seals {
         presentation: &Presentation,
     ) -> Result<Option<Seal>, Arc<SealError>> {
         let Some(method) = presentation.encryption else { return Ok(None) };
-        let owner = (presentation.tenant.as_str(), asset);
-        match self.key_of(owner.0, asset).await? {
+        match self.key(asset, presentation).await? {
             Some(kept) => Ok(Some(kept.sealing(method))),
-            None => self.made(owner, method, None).await.map(Some),
+            None => self.made((presentation.tenant.as_str(), asset), method, None).await.map(Some),
         }
     }
 
@@ -279,9 +284,13 @@ impl Seals {
         }))
     }
 
-    /// The key of an asset, if it has one.
+    /// The key of an asset, if it has one; without one, it is an error where another site has to answer.
     pub(crate) async fn key(&self, asset: Uuid, presentation: &Presentation) -> Result<Option<Kept>, Arc<SealError>> {
-        self.key_of(&presentation.tenant, asset).await
+        let found = self.key_of(&presentation.tenant, asset).await?;
+        if found.is_none() {
+            Box::pin(self.none_yet(asset, presentation)).await?;
+        }
+        Ok(found)
     }
 
     async fn key_of(&self, tenant: &str, asset: Uuid) -> Result<Option<Kept>, Arc<SealError>> {
@@ -297,18 +306,22 @@ impl Seals {
     async fn read(&self, asset: Uuid, document: &str) -> Result<Option<Kept>, SealError> {
         match self.store.get(document, DOCUMENT_MAX_BYTES).await {
             Ok(json) => self.opened(asset, &json).map(Some),
-            Err(ReadError::Store(StoreError::NotFound { .. })) => self.none_yet(asset, document).await.map(|()| None),
+            Err(ReadError::Store(StoreError::NotFound { .. })) => Ok(None),
             Err(source) => Err(SealError::Read { asset, source }),
         }
     }
 
-    /// Whether an asset without a key may be given one here. Two sites that made one each would give viewers media that their key does not open.
-    async fn none_yet(&self, asset: Uuid, document: &str) -> Result<(), SealError> {
-        let (Some(replicas), Some((tenant, _))) = (self.store.replicas(), document.split_once('/')) else {
-            return Ok(());
+    /// Whether an asset without a key may be given one here: where what plays of it is at home. Two sites that made one each would give viewers
+    /// media that their key does not open.
+    async fn none_yet(&self, asset: Uuid, presentation: &Presentation) -> Result<(), SealError> {
+        let Some(replicas) = self.store.replicas() else { return Ok(()) };
+        let owner = Owner { tenant: presentation.tenant.clone(), asset };
+        // A recording is where its channel was, and a version that was encoded is where it was stored: either site may have nothing of the other.
+        let is_home = if is_recording(presentation) {
+            replicas.was_live(&owner).await
+        } else {
+            replicas.came_first(&owner).await
         };
-        let owner = Owner { tenant: tenant.to_owned(), asset };
-        let is_home = replicas.is_home(&owner).await;
         let is_home = is_home.map_err(|source| SealError::Read { asset, source: source.into() })?;
         if is_home { Ok(()) } else { Err(SealError::Elsewhere { asset }) }
     }

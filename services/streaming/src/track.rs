@@ -117,6 +117,11 @@ impl Tracks {
         Self { store, kept, missing }
     }
 
+    /// Whether a track is in memory, so that no store is asked for its index.
+    pub(crate) fn is_kept(&self, name: &TrackName) -> bool {
+        self.kept.contains_key(name)
+    }
+
     /// The track called `name` of `tenant`.
     pub(crate) async fn get(&self, tenant: &str, name: &TrackName) -> Result<Arc<Track>, Arc<TrackError>> {
         if self.missing.contains_key(name) {

@@ -45,6 +45,8 @@ mod replicas;
 mod replicas_live;
 #[path = "all/replicas_multicast.rs"]
 mod replicas_multicast;
+#[path = "all/replicas_search.rs"]
+mod replicas_search;
 #[path = "all/segments.rs"]
 mod segments;
 #[path = "all/steering.rs"]

@@ -7,6 +7,7 @@ use axum::extract::{Query, State as Shared};
 use axum::http::{StatusCode, Uri};
 use flame_api::Page;
 use flame_api::router::{Explanation, Route, RouteState};
+use flame_naming::name::DEFAULT_TENANT;
 use flame_naming::path::Paths;
 use flame_naming::peers::Key;
 use flame_naming::table::Held;
@@ -138,14 +139,15 @@ async fn explain(
     Ok(Json(Explanation { name, path: path_and_query, chosen, reason, routes, functions }))
 }
 
-/// Leaves out what all tenants together have asked of a name that is not the caller's tenant's: it would tell each of them how much the others do.
+/// Leaves out what all tenants together have asked of a name that is not the caller's tenant's alone: it would tell each of them how much the
+/// others do. Shared names are nobody's own, nor of those whose tenant is called like theirs: that is whoever states none.
 fn keep_counts(routes: &mut [Route], caller: &Caller) {
     let scopes = [Scope::Service, Scope::Metrics, Scope::Admin];
     if scopes.iter().any(|scope| caller.scopes().contains(scope)) {
         return;
     }
     for route in routes {
-        if !is_of(&route.name, &caller.tenant) {
+        if caller.tenant == DEFAULT_TENANT || !is_of(&route.name, &caller.tenant) {
             route.answers = None;
         }
     }

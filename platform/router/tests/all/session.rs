@@ -14,7 +14,7 @@ use crate::world::{Service, World, problem};
 struct Signed {
     world: World,
     keys: Scratch,
-    _services: Vec<Service>,
+    services: Vec<Service>,
 }
 
 impl Signed {
@@ -23,9 +23,9 @@ impl Signed {
         let folder = Scratch::new("session-keys");
         keys::ensure(&folder).unwrap();
         let world = World::with(|config| config.host.auth.keys = Some(folder.to_path_buf())).await;
-        let signed = Self { world, keys: folder, _services: vec![Service::echo().await, Service::echo().await] };
+        let signed = Self { world, keys: folder, services: vec![Service::echo().await, Service::echo().await] };
         let admin = signed.token("admin service");
-        for (name, service) in ["metadata", "brought"].into_iter().zip(&signed._services) {
+        for (name, service) in ["metadata", "brought"].into_iter().zip(&signed.services) {
             let url = signed.world.url(&format!("/api/router/endpoints/{name}.main/e1"));
             let body = serde_json::json!({ "address": service.address, "generation": 1, "ttl_ms": 60_000 });
             let answer = signed.world.http.put(url).bearer_auth(&admin).json(&body).send().await.unwrap();
@@ -158,7 +158,9 @@ async fn how_much_is_asked_of_shared_names_is_not_for_every_tenant() {
         let _ = ask("/~metadata/x", "default", "read").await.bytes().await.unwrap();
     }
     for (tenant, scope, told) in [
-        ("default", "read", Some(3)),
+        // Shared names are not theirs alone, whose tenant is called like that of shared names.
+        ("default", "read", None),
+        ("default", "read metrics", Some(3)),
         ("other", "read", None),
         ("other", "read write", None),
         ("other", "read metrics", Some(3)),
@@ -173,6 +175,18 @@ async fn how_much_is_asked_of_shared_names_is_not_for_every_tenant() {
         assert_eq!(explained.chosen.unwrap().answers, told, "explained for {scope} of {tenant}");
         assert!(explained.routes.iter().all(|route| route.answers == told), "{scope} of {tenant}");
     }
+    // A name of its own tells its tenant.
+    let own = signed.world.url("/api/router/endpoints/own.main.acme/e1");
+    let body = serde_json::json!({ "address": signed.services[1].address, "generation": 1, "ttl_ms": 60_000 });
+    let admin = Grant { tenant: "acme".to_owned(), ..Signed::grant("admin") };
+    let (admin, _) = keys::issue(&signed.keys, &admin).unwrap();
+    let registered = signed.world.http.put(own).bearer_auth(admin).json(&body).send().await.unwrap();
+    assert_eq!(registered.status(), 200, "{}", registered.text().await.unwrap());
+    let _ = ask("/~own.main.acme/x", "acme", "read").await.bytes().await.unwrap();
+    let routes: Page<Route> = ask("/api/router/routes", "acme", "read").await.json().await.unwrap();
+    let told = routes.items.iter().map(|route| (route.name.as_str(), route.answers));
+    let told: Vec<_> = told.filter(|(name, _)| name.starts_with("own.")).collect();
+    assert_eq!(told, [("own.main.acme", Some(1))]);
 }
 
 #[tokio::test]

@@ -15,14 +15,12 @@ use flame_service_host::{Failure, FailureResult, Path};
 
 use super::multivariant::{PLAYLIST_TYPE, answer};
 use super::representation::{IMMUTABLE, Representation, Selection, etag, held};
-use super::{State, error, live, recorded, sealed, text};
+use super::{State, error, live, recorded, sealed, text, unlisted};
 use crate::clip::Clip;
 use crate::complete::Complete;
 use crate::derived::{self, Derived, Order, Product};
 use crate::live::{Recording, RecordingError};
 use crate::names::{self, File, SealTag, TrackName};
-use crate::presentation::Presentation;
-use crate::presentation::State::Playable;
 use crate::seals::Seal;
 use crate::source::{self, Uploaded, UploadedTrack};
 use crate::text::TextName;
@@ -433,8 +431,13 @@ pub(super) async fn find(state: &State, name: &TrackName) -> FailureResult<Store
         return recording.map(Stored::Recording).map_err(|error| recorded::failure(state, &error));
     }
     // Nor for one that the version does not have.
-    if state.store.replicas().is_some() && is_invented(&presentation, name) {
-        return Err(error::missing(format_args!("track {name}")));
+    if state.store.replicas().is_some() {
+        if unlisted::is_invented(&presentation, name) {
+            return Err(error::missing(format_args!("track {name}")));
+        }
+        if !unlisted::is_listed(&presentation, name) {
+            return Box::pin(unlisted::track(state, &presentation.tenant, name)).await;
+        }
     }
     match state.tracks.get(&presentation.tenant, name).await {
         Ok(track) => Ok(Stored::Track(track)),
@@ -448,12 +451,6 @@ pub(super) async fn find(state: &State, name: &TrackName) -> FailureResult<Store
         }
         Err(error) => Err(error::of_track(&error)),
     }
-}
-
-/// Whether a track is of the version that plays now, and that has none of this name.
-fn is_invented(presentation: &Presentation, name: &TrackName) -> bool {
-    matches!(&presentation.state, Playable(version)
-        if version.name == name.version && !version.tracks.iter().any(|track| track.name == name.track))
 }
 
 async fn send(

@@ -9,7 +9,7 @@ use flame_subtitles::{SHEET, Sprite, thumbnails_vtt};
 
 use super::multivariant::{CACHE_CONTROL, answer, current};
 use super::representation::{IMMUTABLE, Representation, Selection};
-use super::{State, error};
+use super::{State, error, unlisted};
 use crate::multivariant::SHEETS_FOLDER as FOLDER;
 use crate::names::{self, TrackName};
 use crate::presentation::{self, Document};
@@ -88,7 +88,12 @@ pub(super) async fn sheet(
     let found = state.presentations.for_media(name.asset).await.map_err(|error| error::of_catalogue(&error))?;
     let presentation = found.ok_or_else(missing)?;
     let key = name.sheet_key(&presentation.tenant, number);
+    if state.store.replicas().is_some() && unlisted::is_no_sheet(&presentation, &name, number) {
+        return Err(missing());
+    }
+    let turn = if unlisted::is_listed(&presentation, &name) { None } else { unlisted::turn(&state, &key).await? };
     let info = state.store.head(&key).await.map_err(|error| error::of_read(&error, &error))?.ok_or_else(missing)?;
+    drop(turn);
     let representation = Representation {
         // The store's own tag of a picture in one part is a digest of its content.
         etag: HeaderValue::try_from(format!("\"{}\"", info.etag)).map_err(|_| missing())?,

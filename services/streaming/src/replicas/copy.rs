@@ -1,23 +1,23 @@
 //! Copies one object into the near store. What was cut off, by a stop or a kill, is an open multipart upload of the same key: the next
-//! copy goes on with it, if it is of the same object by its ETag, which was noted when it began. Two instances of a site that copy the same
-//! object send the same parts, and whoever is first completes it.
+//! copy goes on with it, if it is of the same object by its ETag, which is noted with the upload's name before the first part. Two instances
+//! of a site that copy the same object send the same parts, and whoever is first completes it.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use flame_naming::Label;
-use flame_object_store::{MultipartUpload, ObjectInfo, StoreError};
+use flame_object_store::{MultipartUpload, ObjectInfo, OpenUpload, StoreError};
 use flame_service_host::problem::chain;
 
-use super::kept::{blocks, content_type, note_of};
+use super::kept::{self, blocks, content_type, note_of};
 use super::{BLOCK_BYTES, Owner, Replicas, Wanted};
 
 /// Open uploads below a key that are looked at.
 const UPLOADS_LOOKED_AT: usize = 100;
 /// What a mark says.
 const MARK: &[u8] = br#"{"version":1}"#;
-/// An ETag is far shorter.
-const NOTE_MAX_BYTES: u64 = 1024;
+/// The name of an upload and an ETag are far shorter.
+const NOTE_MAX_BYTES: u64 = 4096;
 
 /// What became of a copy.
 enum Copied {
@@ -25,6 +25,11 @@ enum Copied {
     There,
     /// It is there now.
     Kept(u64),
+}
+
+/// What a note says of an upload: which it is, and of which object.
+fn noted_as(upload: &MultipartUpload, etag: &str) -> String {
+    format!("{} {etag}", upload.id)
 }
 
 impl Replicas {
@@ -99,25 +104,31 @@ impl Replicas {
         near.complete_multipart(&upload, &parts).await.map(drop)
     }
 
-    /// The upload of the object with this ETag that was cut off, or a new one. Blocks of two objects that have one key never meet.
+    /// The upload of the object with this ETag that was cut off, or a new one. Blocks of two objects that have one key never meet: the note
+    /// names the upload that it is about. Whatever else is being stored under the key, nobody noted here, and it is left alone.
     async fn upload(&self, key: &str, etag: &str) -> Result<MultipartUpload, StoreError> {
         let (near, note) = (&self.0.near, note_of(key));
-        // In this order: what is found was noted before it began.
-        let open = near.list_multipart(key, UPLOADS_LOOKED_AT).await?;
-        let begun = match near.get(&note, NOTE_MAX_BYTES).await {
-            Ok(begun) => Some(begun),
+        let noted = match near.get(&note, NOTE_MAX_BYTES).await {
+            Ok(noted) => Some(noted),
             Err(StoreError::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
-        let is_same = begun.as_deref() == Some(etag.as_bytes());
-        for open in open.into_iter().filter(|open| open.upload.key == key) {
-            if is_same {
-                return Ok(open.upload);
+        if let Some(noted) = noted {
+            for OpenUpload { upload, .. } in near.list_multipart(key, UPLOADS_LOOKED_AT).await? {
+                if upload.key != key {
+                    continue;
+                }
+                if noted == noted_as(&upload, etag) {
+                    return Ok(upload);
+                }
+                if noted.starts_with(noted_as(&upload, "").as_bytes()) {
+                    near.abort_multipart(&upload).await?;
+                }
             }
-            near.abort_multipart(&open.upload).await?;
         }
-        near.put(&note, Bytes::copy_from_slice(etag.as_bytes()), "text/plain").await?;
-        near.create_multipart(key, content_type(key)).await
+        let upload = near.create_multipart(key, content_type(key)).await?;
+        near.put(&note, noted_as(&upload, etag).into(), "text/plain").await?;
+        Ok(upload)
     }
 
     /// Notes that there are copies of an asset, unless it is at home here; whether there are.
@@ -125,7 +136,8 @@ impl Replicas {
         if self.0.near.head(&owner.mark()).await?.is_some() {
             return Ok(true);
         }
-        let is_copy = !self.is_home(owner).await?;
+        // Also where it was live: what was is not below what is deleted with a mark.
+        let is_copy = !self.came_first(owner).await?;
         self.mark_again(owner, is_copy).await?;
         Ok(is_copy)
     }
@@ -138,15 +150,18 @@ impl Replicas {
         Ok(())
     }
 
-    /// Whether what is here of an asset came here first: there is something, and it is no copy.
-    pub(crate) async fn is_home(&self, owner: &Owner) -> Result<bool, StoreError> {
+    /// Whether something of an asset was live here. That lies where it was made, whatever of other sites lies beside it.
+    pub(crate) async fn was_live(&self, owner: &Owner) -> Result<bool, StoreError> {
+        Ok(!self.0.near.list_after(&owner.live_prefix(), None).await?.objects.is_empty())
+    }
+
+    /// Whether what is here of an asset, but for what was live, came here first: there is something, and it is no copy.
+    pub(crate) async fn came_first(&self, owner: &Owner) -> Result<bool, StoreError> {
         let near = &self.0.near;
-        // What was live lies where it was made, whatever of other sites lies beside it.
-        if !near.list_after(&owner.live_prefix(), None).await?.objects.is_empty() {
-            return Ok(true);
-        }
         for prefix in owner.prefixes() {
-            if !near.list_after(&prefix, None).await?.objects.is_empty() {
+            let listed = near.list_after(&prefix, None).await?.objects;
+            // The key of an encrypted asset lies there, too, and is with a channel before any media is.
+            if listed.iter().any(|object| kept::owner(&object.key).is_some()) {
                 // In this order: the mark of a copy is there before the copy is.
                 return Ok(near.head(&owner.mark()).await?.is_none());
             }

@@ -57,7 +57,7 @@ pub(super) fn content_type(key: &str) -> &'static str {
     }
 }
 
-/// Where it is noted which object, by its ETag, is copied in parts to this key.
+/// Where it is noted which object, by its ETag, is copied in parts to this key, and by which upload.
 pub(super) fn note_of(key: &str) -> String {
     format!("{BEGUN}{key}")
 }

@@ -37,7 +37,7 @@ pub struct Site {
     pub store: Store,
     server: Option<RunningStore>,
     pub streaming: Option<Running>,
-    config: Config,
+    pub config: Config,
 }
 
 pub struct Sites {
@@ -92,7 +92,7 @@ impl Site {
         Self { router, store, server: Some(server), streaming: None, config }
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::new(format!("http://{}", self.router.address()).parse().unwrap(), None)
     }
 
@@ -112,7 +112,7 @@ impl Site {
     }
 
     /// Waits until an object of this site's store is `wanted`.
-    async fn keeps(&self, key: &str, wanted: &[u8]) {
+    pub async fn keeps(&self, key: &str, wanted: &[u8]) {
         let kept =
             eventually(PATIENCE, || async { self.object(key).await.ok_or_else(|| format!("{key} is not here")) });
         assert!(kept.await == wanted, "{key} is another object here");
@@ -130,7 +130,7 @@ impl Site {
 
 impl Sites {
     /// Both sites with their stores, the catalogue at the first one, and streaming at neither.
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let folder = Scratch::new("streaming-replicas");
         let [cloud, edge] = ports::free_tcp::<2>();
         let text = format!(
@@ -175,7 +175,7 @@ impl Sites {
     }
 
     /// An asset that plays, with one track, whose bytes lie at the first site.
-    async fn playable(&self, segments: &[usize]) -> (Uuid, Stored) {
+    pub async fn playable(&self, segments: &[usize]) -> (Uuid, Stored) {
         let (id, stored) = (Uuid::new_v4(), stored("v", segments));
         let source =
             Source { key: format!("default/sources/{id}"), file_name: None, size_bytes: 1, sha256: "ab".repeat(32) };
@@ -187,9 +187,14 @@ impl Sites {
 
     /// A version of an asset, of one track, whose bytes lie at the first site.
     pub async fn publish(&self, id: Uuid, stored: &Stored) {
+        self.publish_at(&self.cloud, id, stored).await;
+    }
+
+    /// The same of one whose bytes lie at `site`.
+    pub async fn publish_at(&self, site: &Site, id: Uuid, stored: &Stored) {
         let [index, object] = keys(id);
-        self.cloud.store.put(&object, stored.object.clone().into(), "video/mp4").await.unwrap();
-        self.cloud.store.put(&index, stored.finished.index.to_json().into(), "application/json").await.unwrap();
+        site.store.put(&object, stored.object.clone().into(), "video/mp4").await.unwrap();
+        site.store.put(&index, stored.finished.index.to_json().into(), "application/json").await.unwrap();
         let tracks = vec![stored.track.clone()];
         let version =
             NewVersion { job_id: None, chain: "ladder".to_owned(), tracks, thumbnails: None, conditioning: None };
@@ -218,7 +223,7 @@ impl Sites {
 }
 
 /// Keys of the index and of the track.
-fn keys(asset: Uuid) -> [String; 2] {
+pub fn keys(asset: Uuid) -> [String; 2] {
     ["index.json", "mp4"].map(|ending| format!("default/media/{asset}/{VERSION}/v.{ending}"))
 }
 
@@ -416,7 +421,11 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
         let is_same = begun == "one";
         let first = if is_same { stored.object[..BLOCK_BYTES].to_vec() } else { vec![0; BLOCK_BYTES] };
         sites.edge.store.upload_part(&upload, 1, first.into()).await.unwrap();
-        sites.edge.store.put(&format!(".replicas-begun/{key}"), begun.into(), "text/plain").await.unwrap();
+        let note = format!("{} {begun}", upload.id);
+        sites.edge.store.put(&format!(".replicas-begun/{key}"), note.into(), "text/plain").await.unwrap();
+        // What nobody noted may be of any object: it has no part in the copy, and is not given up either.
+        let foreign = sites.edge.store.create_multipart(&key, "video/mp4").await.unwrap();
+        sites.edge.store.upload_part(&foreign, 1, vec![1; BLOCK_BYTES].into()).await.unwrap();
 
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let object = Arc::new(stored.object.clone());
@@ -433,6 +442,10 @@ async fn what_is_not_what_its_digest_says_is_not_kept_and_a_copy_that_was_cut_of
             let blocks = asked.lock().unwrap().clone();
             let is_anew = blocks.iter().any(|range| range.starts_with("bytes=0-"));
             assert_eq!(is_anew, !is_same, "begun with {begun}: {blocks:?}");
+            let open = sites.edge.store.list_multipart(&key, 10).await.unwrap();
+            let open: Vec<_> = open.into_iter().map(|open| open.upload).collect();
+            assert!(open.contains(&foreign), "what nobody noted was given up");
+            assert!(is_same || !open.contains(&upload), "what was begun of another object is left");
         } else {
             eventually(PATIENCE, || async {
                 let failed = sites.edge.counted(&sites.http, "replicas_failed_total").await;

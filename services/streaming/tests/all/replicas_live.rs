@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::encrypted::{opened, quoted};
 use crate::live::{Encoder, NOON_TICKS, track};
-use crate::replicas::{PATIENCE, Sites};
+use crate::replicas::{PATIENCE, Sites, keys};
 use crate::world::{VERSION, stored};
 
 /// Segments that are sent.
@@ -150,6 +150,48 @@ async fn a_recording_that_is_encrypted_afterwards_plays_from_its_site_though_a_c
     sites.catalogue.patch_asset(channel.id, revision, &patch).await.unwrap();
     opens(&sites, &channel, &segments).await;
     is_found_from_the_edge(&sites, &channel).await;
+    sites.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_version_of_what_was_live_is_encrypted_where_it_is_stored_and_its_copies_go_with_it() {
+    let mut sites = Sites::streaming().await;
+    let (channel, _) = sent(&sites, None).await;
+    end(&sites, &channel).await;
+    restart(&mut sites).await;
+    let (id, encoded) = (channel.id, stored("v", &[4_000]));
+    sites.publish_at(&sites.edge, id, &encoded).await;
+    // Where the channel was, it is copied, and known as a copy.
+    text(&sites, &sites.cloud.url(&format!("{id}/index.m3u8")), &format!("{VERSION}/v/index.m3u8")).await;
+    octets(&sites, &sites.cloud.url(&format!("{id}/{VERSION}/v/0.m4s"))).await;
+    sites.cloud.keeps(&keys(id)[1], &encoded.object).await;
+    let mark = format!(".replicas/default/{id}");
+    assert!(sites.cloud.object(&mark).await.is_some(), "nobody knows that there is a copy");
+    assert_eq!(sites.edge.object(&mark).await, None);
+
+    let revision = sites.catalogue.asset(id).await.unwrap().unwrap().revision;
+    let patch = AssetPatch { encryption: Some(Some(Encryption::SampleAes)), ..AssetPatch::default() };
+    sites.catalogue.patch_asset(id, revision, &patch).await.unwrap();
+    // Where it was live a key is made no more than at any other site that has copies.
+    eventually(PATIENCE, || async {
+        let answer = sites.http.get(sites.cloud.url(&format!("{id}/index.m3u8"))).send().await;
+        let status = answer.map_err(|error| error.to_string())?.status();
+        if status == 421 { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await;
+    text(&sites, &sites.edge.url(&format!("{id}/index.m3u8")), &format!("{VERSION}-")).await;
+    let key = format!("default/media/{id}/key.json");
+    assert!(sites.edge.object(&key).await.is_some(), "no key was made at home");
+    assert_eq!(sites.cloud.object(&key).await, None, "a second key was made");
+
+    assert!(sites.catalogue.erase_asset(id).await.unwrap());
+    eventually(PATIENCE, || async {
+        match sites.cloud.object(&keys(id)[1]).await {
+            None => Ok(()),
+            Some(_) => Err("there is a copy of an asset that is gone".to_owned()),
+        }
+    })
+    .await;
     sites.stop().await;
 }
 

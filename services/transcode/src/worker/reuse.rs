@@ -176,8 +176,9 @@ impl Reusing<'_> {
     ) -> Result<(), NotTaken> {
         self.go_on()?;
         // It comes before the source, for which room is looked for later, and must not fill the disk under other jobs.
-        let needed_bytes = track.size_bytes.saturating_mul(2);
-        if is_measured && self.worker.scratch.free_bytes().is_ok_and(|free_bytes| free_bytes <= needed_bytes) {
+        if is_measured
+            && self.worker.scratch.free_bytes().is_ok_and(|free_bytes| !has_room(free_bytes, track.size_bytes))
+        {
             return Err(NotTaken::NoRoom);
         }
         let objects = &self.worker.objects;
@@ -255,8 +256,45 @@ impl Reusing<'_> {
     }
 }
 
+/// Whether a track of so many bytes may be brought where so much is free: it leaves as much as it takes.
+const fn has_room(free_bytes: u64, track_bytes: u64) -> bool {
+    free_bytes > track_bytes.saturating_mul(2)
+}
+
 /// Whether a gate of the stage has to look at its media.
 fn is_measured(chain: &Chain, stage: &str) -> bool {
     let looks = |gate: &Gate| gate.needs_pictures() || gate.needs_inspection();
     chain.stage(stage).is_some_and(|stage| stage.gates().iter().any(looks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_a_store_that_does_not_answer_is_asked_for_nothing_else() {
+        let (operation, key) = ("copy", || "default/media/a/b/v.mp4".to_owned());
+        let source = || Box::<dyn std::error::Error + Send + Sync>::from("it says nothing");
+        for (error, is_gone, is_for_all) in [
+            (NotTaken::Changed, true, false),
+            (NotTaken::NoRoom, false, false),
+            (NotTaken::Aborted, false, true),
+            (StoreError::NotFound { operation, key: key() }.into(), true, false),
+            (StoreError::Unavailable { operation, key: key(), source: source() }.into(), false, true),
+            (StoreError::Denied { operation, key: key(), source: source() }.into(), false, true),
+            (StoreError::StorageFull { operation, key: key() }.into(), false, true),
+            (StoreError::PreconditionFailed { operation, key: key() }.into(), false, false),
+        ] {
+            assert_eq!((error.is_gone(), error.is_for_all()), (is_gone, is_for_all), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_gate_looks_at_leaves_as_much_room_as_it_takes() {
+        for (free_bytes, track_bytes, expected) in
+            [(0, 0, false), (1, 0, true), (200, 100, false), (201, 100, true), (u64::MAX, u64::MAX, false)]
+        {
+            assert_eq!(has_room(free_bytes, track_bytes), expected, "{track_bytes} of {free_bytes}");
+        }
+    }
 }
