@@ -139,6 +139,7 @@ topology_template:
             // What it registers itself, where all its names are elsewhere.
             ("main", "image: flame-vcdn, fqdn: [ edge.city ]", "default", Some("vcdn-f.main is a name"), None),
             ("main", "image: flame-vcdn, fqdn: [ edge.city ]", "acme", Some("vcdn-f.main.acme is a name"), None),
+            ("MAIN", "image: flame-vcdn, fqdn: [ edge.city ]", "acme", Some("vcdn-f.main.acme is a name"), None),
             ("mine", "image: /bin/true, fqdn: [ edge ]", "acme", Some("needs the scope `admin`"), None),
             ("mine", "image: f, fqdn: [ a.b.default ]", "acme", Some("another tenant's"), Some("another tenant's")),
         ] {
