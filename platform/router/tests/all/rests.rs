@@ -123,10 +123,10 @@ async fn a_rest_that_is_shorter_than_its_range_is_never_a_clean_end_however_it_i
     const SHORT_BYTES: usize = 10_000;
     let rests = [SHORT_BYTES, BODY_BYTES - FIRST_BYTES - SHORT_BYTES];
     for is_stated in [true, false] {
-        let (got, asked) = got_with(|_| {}, is_stated, 206, (&rests, Framing::Chunked)).await;
+        let (got, asked) = got_with(|_| {}, is_stated, 206, (&rests[..], Framing::Chunked)).await;
         assert!(got.is_some_and(|got| got == body()), "{is_stated}: asked at {asked:?}");
         // One that contradicts itself is nobody's rest.
-        let (got, asked) = got_with(|_| {}, is_stated, 206, (&rests, Framing::Length)).await;
+        let (got, asked) = got_with(|_| {}, is_stated, 206, (&rests[..], Framing::Length)).await;
         assert!(got.is_none(), "{is_stated}: {:?} bytes, asked at {asked:?}", got.map(|got| got.len()));
     }
 }
@@ -159,7 +159,7 @@ async fn where_too_much_was_repeated_the_rest_is_asked_for_when_it_may_be() {
         |config| config.upstream.repeat_burst = burst,
         true,
         206,
-        (&vec![PIECE_BYTES; pieces], Framing::Close),
+        (&vec![PIECE_BYTES; pieces][..], Framing::Close),
     )
     .await;
     assert!(got.is_some_and(|got| got == body()), "asked at {asked:?}");
