@@ -106,7 +106,7 @@ pub(super) async fn put(
     if surrogate.serves(&cover) { Ok(StatusCode::NO_CONTENT) } else { Err(error::no_front(&name)) }
 }
 
-/// That there is a purge: this surrogate asks the others for it, where it does not know it. Needs no token, since those who tell of it show
+/// That there is a purge: this surrogate asks the others for it. Needs no token, since those who tell of it show
 /// theirs to nobody whom they do not know.
 #[utoipa::path(
     post,
