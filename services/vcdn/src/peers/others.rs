@@ -14,7 +14,7 @@ use flame_service_host::problem::chain;
 pub(crate) const NOT_SERVED: &str = "not-served";
 
 /// The longest such problem, bytes.
-const PROBLEM_MAX_BYTES: u64 = 16 << 10;
+const PROBLEM_MAX_BYTES: usize = 16 << 10;
 
 /// Another surrogate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,15 +86,24 @@ pub(super) async fn said(sent: Result<reqwest::Response, reqwest::Error>) -> Sai
         Err(error) => return Said::Failed(chain(&error)),
     };
     let Err(error) = answer.error_for_status_ref() else { return Said::Done };
-    // Not all who are told are believed.
-    let is_small = answer.content_length().is_some_and(|bytes| bytes <= PROBLEM_MAX_BYTES);
-    let may_say = answer.status() == StatusCode::NOT_FOUND && is_small;
-    let problem = if may_say { answer.json::<Problem>().await.ok() } else { None };
+    let problem = if answer.status() == StatusCode::NOT_FOUND { problem(answer).await } else { None };
     if problem.is_some_and(|problem| problem.slug() == NOT_SERVED) {
         Said::NotServed
     } else {
         Said::Failed(error.to_string())
     }
+}
+
+/// The problem that an answer tells. Not all who are told of purges are believed: no more is read than one has.
+async fn problem(mut answer: reqwest::Response) -> Option<Problem> {
+    let mut text = Vec::new();
+    while let Some(piece) = answer.chunk().await.ok()? {
+        if text.len() + piece.len() > PROBLEM_MAX_BYTES {
+            return None;
+        }
+        text.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]
