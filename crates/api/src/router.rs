@@ -111,7 +111,8 @@ pub struct Endpoint {
     pub tls: bool,
     /// Its generation.
     pub generation: u64,
-    /// Milliseconds until the lease ends; of one that was killed, until that is forgotten, ten minutes after it was.
+    /// Milliseconds until the lease ends; of one that was killed, until that is forgotten, ten minutes after it
+    /// asked last (what is in the file of static entries keeps its end).
     pub expires_in_ms: u64,
     /// How much it bears beside the others behind its name.
     #[serde(default = "ordinary_weight")]

@@ -142,6 +142,10 @@ impl Table {
                 return Err(Refused::Older { held: entry.generation });
             }
             if entry.generation == lease.generation && entry.state == State::Killed {
+                if lease.generation == WRITTEN_DOWN && !entry.is_same(lease) {
+                    // What is written down may have moved: it stays killed, and is had back there.
+                    *entry = Entry::new(id.clone(), Lease { state: State::Killed, ..lease }, ends);
+                }
                 // For as long as this start of it asks, it is remembered that it was killed.
                 entry.ends = entry.ends.max(now + MEMORY);
                 return Err(Refused::Killed);

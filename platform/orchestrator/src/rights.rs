@@ -10,7 +10,7 @@ use flame_naming::Name;
 use flame_naming::name::DEFAULT_INSTANCE;
 use flame_tosca::{DocumentError, Template};
 
-use crate::deployment::whole_names;
+use crate::deployment::{own_name, whole_names};
 
 /// How far a caller is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,9 @@ const OPERATORS: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
 pub fn check(template: &Template, tenant: &str, trust: Trust) -> Result<(), Overreach> {
     let mut variables = Vec::new();
     for function in &template.functions {
-        let names = whole_names(function, &template.sfci, tenant);
+        // Also what its own API is called: the platform's services show what they are known by to whoever has such a name in `main`.
+        let mut names = whole_names(function, &template.sfci, tenant);
+        names.push(own_name(&function.image, &function.name, &template.sfci, tenant));
         for name in names.iter().filter_map(|name| name.parse::<Name>().ok()) {
             if name.tenant().as_str() != tenant {
                 return Err(Overreach::Foreign(name.to_string()));
@@ -134,6 +136,10 @@ topology_template:
             ("mine", "image: flame-vcdn, fqdn: [ metadata.main ]", "acme", Some("a name of the instance `main`"), None),
             ("mine", "image: flame-vcdn, fqdn: [ Metadata.MAIN ]", "default", Some("metadata.main is a name"), None),
             ("main", "image: flame-vcdn, fqdn: [ edge ]", "default", Some("edge.main is a name"), None),
+            // What it registers itself, where all its names are elsewhere.
+            ("main", "image: flame-vcdn, fqdn: [ edge.city ]", "default", Some("vcdn-f.main is a name"), None),
+            ("main", "image: flame-vcdn, fqdn: [ edge.city ]", "acme", Some("vcdn-f.main.acme is a name"), None),
+            ("MAIN", "image: flame-vcdn, fqdn: [ edge.city ]", "acme", Some("vcdn-f.main.acme is a name"), None),
             ("mine", "image: /bin/true, fqdn: [ edge ]", "acme", Some("needs the scope `admin`"), None),
             ("mine", "image: f, fqdn: [ a.b.default ]", "acme", Some("another tenant's"), Some("another tenant's")),
         ] {

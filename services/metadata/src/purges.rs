@@ -82,7 +82,7 @@ fn ended<T>(told: Result<T, JoinError>) -> T {
     told.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// How many are told at a time. A purge lasts for up to four seconds while a surrogate does not answer: a thousand are told in two minutes.
+/// How many are told at a time. A purge lasts for up to eleven seconds while a surrogate does not answer: a thousand are told in six minutes.
 fn at_once(turn: Turn) -> usize {
     match turn {
         Turn::First => 32,
@@ -134,18 +134,18 @@ async fn tell(store: Store, client: Client, due: DuePurge) -> (i64, StoreResult<
 /// Asks a surrogate: the platform's; where there is none, one with another name that administrators alone register. Whoever answers is shown
 /// what this service is known by.
 async fn ask(client: &Client, purge: &Purge) -> Result<Purged, ClientError> {
-    let unknown = match client.purge(purge).await {
+    let mut failed = match client.purge(purge).await {
         Err(error) if error.is_unknown_name() => error,
         asked => return asked,
     };
     for api in apis(client.endpoints().await?.items) {
         match client.purge_at(&api, purge).await {
-            // It has left meanwhile.
-            Err(error) if error.is_unknown_name() => {}
+            // It has left meanwhile, or does not answer: another one tells all the same.
+            Err(error) if error.is_transient() => failed = error,
             asked => return asked,
         }
     }
-    Err(unknown)
+    Err(failed)
 }
 
 /// What the APIs of other surrogates are called, of the platform's own tenant and its instance `main`, each once.

@@ -87,8 +87,8 @@ pub(crate) struct Surrogate {
     pub shelves: Arc<Shelves>,
     pub purges: Arc<Purges>,
     pub peers: Peers,
-    /// Held by who asks others for a purge of which this one was told.
-    pub pulling: Arc<tokio::sync::Mutex<()>>,
+    /// Held by who asks others for purges of which this one was told: when the last one began that has done so.
+    pub pulling: Arc<tokio::sync::Mutex<Option<std::time::Instant>>>,
     pub id: Arc<str>,
 }
 

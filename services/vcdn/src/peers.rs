@@ -8,7 +8,9 @@
 //! tenant's instance `main`. Anybody who may deploy may stand behind others. Those are told that there is a purge, by its number and without a
 //! credential, and ask the platform's for it with what they are known by themselves.
 
-use std::collections::{BTreeSet, HashMap};
+mod others;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,21 +23,29 @@ use flame_api::router::Endpoint;
 use flame_api::vcdn::{self, PurgeEntry};
 use flame_credentials::standing::dns_of_name;
 use flame_naming::Name;
-use flame_naming::name::{DEFAULT_INSTANCE, DEFAULT_TENANT};
+use flame_naming::name::DEFAULT_TENANT;
 use flame_service_host::{Transports, Whereabouts};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream;
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub(crate) use others::NOT_SERVED;
+use others::{Other, Said, is_believed, others, said, told_how};
+
 use crate::Surrogate;
-use crate::purge::{self, Cover, PurgeError};
+use crate::purge::{self, By, Cover, PurgeError};
 
 /// Time for a peer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Time for one to ask for a purge and to do it.
+/// Time for all who are told that there is a purge to ask for it and to do it: however many a tenant has registered.
 const PULLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many are told at once that there is a purge.
+const HINTED_AT_ONCE: usize = 32;
 
 /// After this time those who did not tell their purges at the start are asked again; after twice that the next time, and so on.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -56,15 +66,6 @@ struct Around {
     others: BTreeSet<Other>,
     /// It lists this one, and runs, for so long that all who live have told it of themselves.
     is_complete: bool,
-}
-
-/// Another surrogate.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Other {
-    address: SocketAddr,
-    tls: bool,
-    /// What its own API is called.
-    api: Name,
 }
 
 /// Who was told of a purge.
@@ -162,16 +163,10 @@ impl Peers {
         let up = up_ms.map_or(Duration::MAX, Duration::from_millis);
         // Where it is not known, this one is told as the others are: what it did already is not done again.
         let own = self.own.address().await.ok();
-        let (mut others, mut is_listed) = (BTreeSet::new(), false);
-        let is_surrogate = |endpoint: &Endpoint| vcdn::is_api(&endpoint.name) || endpoint.name == self.name;
-        for endpoint in listed.into_iter().filter(is_surrogate) {
-            let Ok(api) = endpoint.name.parse::<Name>() else { continue };
-            if Some(endpoint.address) == own {
-                is_listed = true;
-            } else {
-                others.insert(Other { address: endpoint.address, tls: endpoint.tls, api });
-            }
-        }
+        let is_surrogate = |endpoint: &&Endpoint| vcdn::is_api(&endpoint.name) || endpoint.name == self.name;
+        let surrogates: Vec<&Endpoint> = listed.iter().filter(is_surrogate).collect();
+        let is_listed = surrogates.iter().any(|endpoint| Some(endpoint.address) == own);
+        let others = others(&surrogates, own);
         let is_complete = was_listed(&mut self.listed(), is_listed, (Instant::now(), up), self.alone_after);
         Some(Around { others, is_complete })
     }
@@ -205,28 +200,40 @@ impl Peers {
             around.as_ref().is_some_and(|around| around.is_complete) && unheard.as_ref().is_some_and(Vec::is_empty);
         let unheard_sites = unheard.unwrap_or_default();
         let others = around.map(|around| around.others).unwrap_or_default();
-        // What is one tenant's is not told to another's.
-        let others = others.into_iter().filter(|other| [DEFAULT_TENANT, tenant].contains(&other.api.tenant().as_str()));
-        let (believed, hinted): (Vec<_>, Vec<_>) = others.partition(|other| is_believed(&other.api, &self.tenant));
+        let (believed, hinted) = told_how(others, tenant, &self.tenant);
         let told = believed.into_iter().map(|other| async move {
             let request = self.known(Method::PUT, &other, &format!("purges/{}", entry.id)).timeout(PATIENCE);
-            (other.address, request.json(entry).send().await)
+            let said = said(request.json(entry).send().await).await;
+            let is_it = !self.may_be_another(&other);
+            (
+                other.address,
+                if is_it { said } else { Said::Failed("which of its name the router asked is not known".into()) },
+            )
         });
         let mut answers = join_all(told).await;
         // Now there is somebody who knows it, whom they can ask.
+        let mut silent: HashSet<SocketAddr> = hinted.iter().map(|other| other.address).collect();
         let told = hinted.into_iter().map(|other| async move {
             let request =
                 self.request(Method::POST, &other, &format!("purges/{}/pulls", entry.id)).timeout(PULLED_WITHIN);
-            (other.address, request.send().await)
+            (other.address, said(request.send().await).await)
         });
-        answers.extend(join_all(told).await);
+        let told: Vec<_> = told.collect();
+        let hinted = stream::iter(told).buffer_unordered(HINTED_AT_ONCE).take_until(tokio::time::sleep(PULLED_WITHIN));
+        let hinted: Vec<_> = hinted.collect().await;
+        for (address, _) in &hinted {
+            silent.remove(address);
+        }
+        answers.extend(hinted);
+        answers
+            .extend(silent.into_iter().map(|address| (address, Said::Failed("it does not answer in time".to_owned()))));
         let (mut done, mut unreached) = (Vec::new(), Vec::new());
-        for (address, answer) in answers {
-            match answer.map(|answer| (is_not_served(&answer), answer.error_for_status())) {
-                Ok((true, _)) => {}
-                Ok((false, Ok(_))) => done.push(address.to_string()),
-                Ok((false, Err(error))) | Err(error) => {
-                    tracing::warn!(%address, %error, "a surrogate was not told of a purge");
+        for (address, said) in answers {
+            match said {
+                Said::NotServed => {}
+                Said::Done => done.push(address.to_string()),
+                Said::Failed(error) => {
+                    tracing::warn!(%address, error, "a surrogate was not told of a purge");
                     unreached.push(address.to_string());
                 }
             }
@@ -243,6 +250,7 @@ impl Peers {
         if others.is_empty() {
             return (Vec::new(), if is_complete { CaughtUp::Wholly } else { CaughtUp::Alone });
         }
+        let are_asked = !others.iter().any(|other| self.may_be_another(other));
         let asked = others.into_iter().map(|other| async move {
             let log = self.log(&other).await;
             log.inspect_err(
@@ -250,7 +258,7 @@ impl Peers {
             )
         });
         let answers = join_all(asked).await;
-        let are_all = answers.iter().all(Result::is_ok);
+        let are_all = are_asked && answers.iter().all(Result::is_ok);
         let logs = answers.into_iter().flatten().flatten().collect();
         // There may be others that a router which has just started does not list yet.
         let caught_up = match (are_all, is_complete) {
@@ -281,7 +289,7 @@ impl Peers {
 
     /// A request to another surrogate: who speaks TLS has to have the name of its API in its certificate.
     fn request(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
-        let Other { address, tls, api } = other;
+        let Other { address, tls, api, .. } = other;
         let secure = tls.then(|| self.transports.to(&dns_of_name(api)));
         let secure = secure.and_then(|found| {
             found.inspect_err(|error| tracing::warn!(%address, %error, "there is no way to a surrogate")).ok().flatten()
@@ -293,10 +301,10 @@ impl Peers {
     }
 
     /// A request to one that is believed, with what this one is known by. Where the other one speaks TLS, and this one has no certificate (those
-    /// of templates have none), it goes by the router, which finds it or another one of its name.
+    /// of templates have none), it goes by the router, which finds it or another one of its name at its site.
     fn known(&self, method: Method, other: &Other, path: &str) -> reqwest::RequestBuilder {
-        if other.tls && matches!(self.transports.to(&dns_of_name(&other.api)), Ok(None)) {
-            return self.client.request(method, &other.api.to_string(), path);
+        if self.goes_by_router(other) {
+            return self.client.request(method, &other.at_its_site(), path);
         }
         let request = self.request(method, other, path);
         match &self.token {
@@ -304,18 +312,15 @@ impl Peers {
             None => request,
         }
     }
-}
 
-/// Whether a surrogate of `tenant` shows what it is known by to the one whose API is called so, and believes its purges: only
-/// administrators register there.
-fn is_believed(api: &Name, tenant: &str) -> bool {
-    api.instance().as_str() == DEFAULT_INSTANCE && [DEFAULT_TENANT, tenant].contains(&api.tenant().as_str())
-}
+    fn goes_by_router(&self, other: &Other) -> bool {
+        other.tls && matches!(self.transports.to(&dns_of_name(&other.api)), Ok(None))
+    }
 
-/// Whether a surrogate says that it serves no such name.
-fn is_not_served(answer: &reqwest::Response) -> bool {
-    let kind = answer.headers().get(header::CONTENT_TYPE);
-    answer.status() == StatusCode::NOT_FOUND && kind.is_some_and(|kind| kind == "application/problem+json")
+    /// Whether what is meant for that one may get to another one of its name.
+    fn may_be_another(&self, other: &Other) -> bool {
+        other.is_one_of_several && self.goes_by_router(other)
+    }
 }
 
 /// Whether the router has listed this one for at least `needed`, as of `now`, and is `up` for as long: `since` is when it began to list
@@ -346,12 +351,11 @@ impl Surrogate {
                 shelf.purge(|key, tags| cover.covers(key, tags));
             }
         }
-        let known = self.purges.known();
-        for log in logs {
+        for Log { address, etag, entries } in logs {
             let mut is_done = true;
-            for entry in log.entries.into_iter().filter(|entry| !known.contains(&entry.id)) {
+            for entry in self.purges.missing(entries) {
                 let id = entry.id;
-                if let Err(error) = self.purge(entry).await {
+                if let Err(error) = self.purge(entry, By::Surrogate).await {
                     tracing::warn!(%id, %error, "a purge of another surrogate was not done");
                     is_done = false;
                 }
@@ -360,9 +364,9 @@ impl Surrogate {
                 caught_up = CaughtUp::InPart;
             }
             let mut done = self.peers.done();
-            match log.etag.filter(|_| is_done) {
-                Some(etag) => drop(done.insert(log.address, etag)),
-                None => drop(done.remove(&log.address)),
+            match etag.filter(|_| is_done) {
+                Some(etag) => drop(done.insert(address, etag)),
+                None => drop(done.remove(&address)),
             }
         }
         if caught_up == CaughtUp::Wholly {
@@ -400,27 +404,28 @@ impl Surrogate {
         cover.is_of_all_names() || self.fronts.iter().any(|front| front.key_prefix() == cover.under())
     }
 
-    /// What the purge of that number covers, after this one has asked those that it believes for it where it is not known. Who tells of it
-    /// shows nothing: it is a question, and nothing more.
-    pub(crate) async fn pull(&self, id: Uuid) -> Option<Cover> {
-        if let Some(cover) = self.purges.cover_of(id) {
-            return Some(cover);
+    /// What the purges of that number cover, after this one has asked those that it believes: also where it knows one, for a tenant may have
+    /// said the number of another one. Who tells of it shows nothing: it is a question, and nothing more.
+    pub(crate) async fn pull(&self, id: Uuid) -> Vec<Cover> {
+        let came = Instant::now();
+        // One look at a time, for all who came before it began: however many ask, nobody waits for more than two.
+        let mut last = self.pulling.lock().await;
+        if last.is_none_or(|began| began < came) {
+            let began = Instant::now();
+            self.catch_up().await;
+            // Not before: one that was given up has brought nothing.
+            *last = Some(began);
         }
-        // One at a time: who waits mostly finds that the one before has brought it.
-        let _turn = self.pulling.lock().await;
-        if let Some(cover) = self.purges.cover_of(id) {
-            return Some(cover);
-        }
-        self.catch_up().await;
-        self.purges.cover_of(id)
+        drop(last);
+        self.purges.covers_of(id)
     }
 
     /// Notes and does a purge: how many objects it dropped. One that is known is not done again.
-    pub(crate) async fn purge(&self, entry: PurgeEntry) -> Result<u64, PurgeError> {
+    pub(crate) async fn purge(&self, entry: PurgeEntry, by: By) -> Result<u64, PurgeError> {
         let surrogate = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             let (id, name): (Uuid, String) = (entry.id, entry.purge.name.clone());
-            let Some(cover) = surrogate.purges.note(entry)? else { return Ok(0) };
+            let Some(cover) = surrogate.purges.note(entry, by)? else { return Ok(0) };
             let objects: usize =
                 surrogate.shelves.values().map(|shelf| shelf.purge(|key, tags| cover.covers(key, tags))).sum();
             tracing::info!(%id, name, objects, "purged");
@@ -449,14 +454,6 @@ mod tests {
         assert_eq!(looks, [false, false, false, true, false, false, false, true, false, false, true]);
         let now = (begin, Duration::ZERO);
         assert!(was_listed(&mut None, false, now, Duration::ZERO), "whoever asks for no proof gets none");
-    }
-
-    #[test]
-    fn only_who_stands_where_administrators_register_is_shown_a_token() {
-        let believed = |api: &str, tenant: &str| is_believed(&api.parse().unwrap(), tenant);
-        assert!(believed("vcdn", "default") && believed("vcdn-first", "default") && believed("vcdn", "acme"));
-        assert!(believed("vcdn.main.acme", "acme") && !believed("vcdn.main.acme", "default"));
-        assert!(!believed("vcdn-first.city", "default") && !believed("vcdn-first.city.acme", "acme"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! The log serves three ends. A fill that began before a purge must not be kept after it. A surrogate that was cut off
 //! between note and deed does the deed at its next start, before it serves. And one that was away asks its peers for what
 //! it has missed. The log is bounded for each name: what is older than its oldest entry cannot be vouched for, so a
-//! surrogate that was away for longer than its peers remember drops what it kept under that name.
+//! surrogate that was away for longer than its peers remember drops what it kept under that name. And it is bounded for each
+//! tenant: one that purges much makes nobody forget what others purged.
 //!
 //! A purge bears the time of the surrogate that took it, and clocks differ. So what runs here is held against the moment at
 //! which a purge arrived *here*; the other one orders the log, and says at a start what of the disk came before it.
@@ -26,8 +27,10 @@ use crate::object::UnixMs;
 
 /// Purges of one name that are remembered.
 const REMEMBERED: usize = 4_000;
-/// Names of which any are remembered, all of a tenant being one; beyond it goes the one that was purged longest ago.
-const NAMES_REMEMBERED: usize = 1_000;
+/// Names of one tenant of which any are remembered, beside what is purged of all of them; beyond it goes the one that was purged longest ago.
+const NAMES_REMEMBERED: usize = 50;
+/// Purges of all names of one tenant that are remembered while it has several: at most 80 MB, and half of that on disk.
+const TENANT_REMEMBERED: usize = 20_000;
 /// Longest path, prefix or tag, octets: all that is remembered of a name has to be told within a peer's patience.
 const TEXT_MAX_BYTES: usize = 2 << 10;
 /// How many are forgotten when there are more.
@@ -70,8 +73,20 @@ struct Log {
 struct Noted {
     entry: PurgeEntry,
     cover: Cover,
+    by: By,
     /// When it arrived here; nothing for what was in the log at the start, which was done before anything ran.
     arrived: Option<UnixMs>,
+}
+
+/// Who says a purge, and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Whoever may write in a tenant: what has that number already is not to be hidden by it.
+    Tenant,
+    /// A service: also a number that a tenant has said is its own.
+    Service,
+    /// Another surrogate that is believed: it is done as it says.
+    Surrogate,
 }
 
 /// A purge that says nothing that can be done.
@@ -105,13 +120,16 @@ impl Purges {
         };
         // A line that a power cut tore was not acknowledged.
         let entries = text.lines().filter_map(|line| serde_json::from_str::<PurgeEntry>(line).ok());
-        let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry, None).ok()).collect();
+        let mut entries: VecDeque<Noted> = entries.filter_map(|entry| Noted::new(entry, By::Surrogate).ok()).collect();
         // What others told late stands late in the file.
         entries.make_contiguous().sort_by_key(|noted| noted.entry.at_unix_ms);
         let names: HashSet<String> = entries.iter().map(|noted| noted.cover.under().to_owned()).collect();
         let mut state = State { entries, ..State::default() };
-        for name in names {
-            state.forget(&name, REMEMBERED);
+        for name in &names {
+            state.forget(name, REMEMBERED);
+        }
+        for tenant in names.iter().map(|name| cover::owner(name)) {
+            while state.make_room(tenant, "", NAMES_REMEMBERED + 1) {}
         }
         let purges = Self::new(state, Some(path));
         purges.compact(&mut purges.lock_log())?;
@@ -124,23 +142,37 @@ impl Purges {
     }
 
     /// Notes a purge; nothing if it was known. Blocks until it is on disk.
-    pub(crate) fn note(&self, entry: PurgeEntry) -> Result<Option<Cover>, PurgeError> {
+    pub(crate) fn note(&self, entry: PurgeEntry, by: By) -> Result<Option<Cover>, PurgeError> {
         let mut log = self.lock_log();
-        let mut noted = Noted::new(entry, None)?;
+        let mut noted = Noted::new(entry, by)?;
         let is_shorter = {
             let mut state = self.lock();
-            if let Some(known) = state.entries.iter().find(|known| known.entry.id == noted.entry.id) {
-                // Who says an id that is in use must not be told that something else was done.
-                let is_same = known.cover == noted.cover;
-                return if is_same { Ok(None) } else { Err(PurgeError::Taken(noted.entry.id)) };
+            let id = noted.entry.id;
+            let of_id = || state.entries.iter().filter(move |known| known.entry.id == id);
+            if of_id().any(|known| known.cover == noted.cover) {
+                return Ok(None);
+            }
+            // Who says an id that is in use must not be told that something else was done.
+            let is_taken = match by {
+                By::Tenant => of_id().next().is_some(),
+                By::Service => of_id().any(|known| known.by == By::Service),
+                By::Surrogate => false,
+            };
+            if is_taken {
+                return Err(PurgeError::Taken(id));
             }
             let under = noted.cover.under();
-            match state.count(under) {
-                0 => state.make_room(NAMES_REMEMBERED),
+            let tenant = cover::owner(under);
+            let is_shorter = match state.count(under) {
+                0 => state.make_room(tenant, under, NAMES_REMEMBERED),
                 // Some at once, so that the file is not written anew for each.
                 REMEMBERED.. => state.forget(under, REMEMBERED - FORGOTTEN_AT_ONCE),
                 _ => false,
-            }
+            };
+            let is_crowded =
+                state.entries.iter().filter(|known| known.cover.is_of(tenant)).count() >= TENANT_REMEMBERED;
+            let is_less = is_crowded && state.make_room(tenant, under, 1);
+            is_shorter || is_less
         };
         if is_shorter || log.is_torn {
             self.compact(&mut log).map_err(PurgeError::Note)?;
@@ -202,14 +234,22 @@ impl Purges {
         later.into_iter().any(|noted| noted.cover.covers(key, tags))
     }
 
-    /// What the purge of that number covers, if it is in the log.
-    pub(crate) fn cover_of(&self, id: Uuid) -> Option<Cover> {
-        self.lock().entries.iter().find(|known| known.entry.id == id).map(|known| known.cover.clone())
+    /// What the purges of that number cover that are in the log: mostly one; a tenant may have said the number of another one.
+    pub(crate) fn covers_of(&self, id: Uuid) -> Vec<Cover> {
+        let state = self.lock();
+        state.entries.iter().filter(|known| known.entry.id == id).map(|known| known.cover.clone()).collect()
     }
 
-    /// The purges in the log.
-    pub(crate) fn known(&self) -> HashSet<Uuid> {
-        self.lock().entries.iter().map(|known| known.entry.id).collect()
+    /// Those of `entries` that are not in the log. What has the number of one that is, and covers something else, is not.
+    pub(crate) fn missing(&self, entries: Vec<PurgeEntry>) -> Vec<PurgeEntry> {
+        let entries: Vec<_> = entries.into_iter().map(|entry| (Cover::of(&entry.purge).ok(), entry)).collect();
+        let state = self.lock();
+        let known: HashSet<(Uuid, &Cover)> = state.entries.iter().map(|known| (known.entry.id, &known.cover)).collect();
+        let missing = entries.into_iter().filter(|(cover, entry)| {
+            // What says nothing that can be done is for the one that does it to refuse.
+            cover.as_ref().is_none_or(|cover| !known.contains(&(entry.id, cover)))
+        });
+        missing.map(|(_, entry)| entry).collect()
     }
 
     /// What the log is now, as an entity tag: the same while nothing is noted.
@@ -257,11 +297,13 @@ impl State {
         self.entries.iter().filter(|noted| noted.cover.under() == under).count()
     }
 
-    /// Forgets the name that was purged longest ago where there are `names_max` already; whether one had to go.
-    fn make_room(&mut self, names_max: usize) -> bool {
+    /// Forgets that name of a tenant, other than `under` and all of them, that was purged longest ago, where there are `names_max` already;
+    /// whether one had to go.
+    fn make_room(&mut self, tenant: &str, under: &str, names_max: usize) -> bool {
+        let may_go = |cover: &Cover| cover.under() != under && cover.is_of(tenant) && !cover.is_of_all_names();
+        let others = self.entries.iter().enumerate().filter(|(_, noted)| may_go(&noted.cover));
         // Oldest first: what stands here in the end is each one's last.
-        let last: HashMap<&str, usize> =
-            self.entries.iter().enumerate().map(|(at, noted)| (noted.cover.under(), at)).collect();
+        let last: HashMap<&str, usize> = others.map(|(at, noted)| (noted.cover.under(), at)).collect();
         if last.len() < names_max {
             return false;
         }
@@ -285,24 +327,26 @@ impl State {
 // === impl Noted ===
 
 impl Noted {
-    fn new(entry: PurgeEntry, arrived: Option<UnixMs>) -> Result<Self, PurgeError> {
+    fn new(entry: PurgeEntry, by: By) -> Result<Self, PurgeError> {
         let cover = Cover::of(&entry.purge)?;
-        Ok(Self { entry, cover, arrived })
+        Ok(Self { entry, cover, by, arrived: None })
     }
 }
 
 /// Names of which purges may be missing between `last`, which is known here, and what another surrogate `remembers`, oldest
 /// first: one that has forgotten some of a name remembers many of it, and none as old as that. All that is under them.
 pub(crate) fn gaps(last: UnixMs, remembers: &[PurgeEntry]) -> Vec<Cover> {
-    let mut names: HashMap<&str, (u64, usize)> = HashMap::new();
+    // Counted as they are forgotten: `cdn` and `cdn.main` are one name.
+    let mut names: HashMap<String, (&str, u64, usize)> = HashMap::new();
     for entry in remembers {
-        names.entry(&entry.purge.name).or_insert((entry.at_unix_ms, 0)).1 += 1;
+        let Ok(cover) = Cover::of(&entry.purge) else { continue };
+        names.entry(cover.under().to_owned()).or_insert((entry.purge.name.as_str(), entry.at_unix_ms, 0)).2 += 1;
     }
-    let has_gap = |(oldest_ms, count): (u64, usize)| {
-        count >= REMEMBERED - FORGOTTEN_AT_ONCE && oldest_ms.saturating_add(CLOCKS_MS) > last.0
+    let has_gap = |(_, oldest_ms, count): &(&str, u64, usize)| {
+        *count >= REMEMBERED - FORGOTTEN_AT_ONCE && oldest_ms.saturating_add(CLOCKS_MS) > last.0
     };
-    let gaps = names.into_iter().filter(|(_, remembered)| has_gap(*remembered));
-    gaps.filter_map(|(name, _)| Cover::all_of(name).ok()).collect()
+    let gaps = names.into_values().filter(has_gap);
+    gaps.filter_map(|(name, ..)| Cover::all_of(name).ok()).collect()
 }
 
 #[cfg(test)]

@@ -41,3 +41,18 @@ fn what_is_written_down_can_be_had_back() {
     table.turn(&name, &id, State::Connected, later).unwrap();
     assert_eq!(choose(&table, later + MEMORY).unwrap().endpoint, id);
 }
+
+#[test]
+fn what_is_written_down_is_had_back_where_it_is_now() {
+    let (name, id): (Name, _) = ("a".parse().unwrap(), "e".parse().unwrap());
+    let (mut table, now) = (Table::new("here".parse().unwrap(), 6), Moment::default());
+    let year = Duration::from_secs(365 * 24 * 3600);
+    table.register(&name, &id, lease(1, WRITTEN_DOWN, year), now).unwrap();
+    table.turn(&name, &id, State::Killed, now).unwrap();
+    // The file is read again, with another address.
+    assert_eq!(table.register(&name, &id, lease(2, WRITTEN_DOWN, year), now), Err(Refused::Killed));
+    let choose = |table: &Table| table.choose(&name.clone().into(), now, &[], Lot::Drawn(0));
+    assert_eq!(choose(&table), Err(NoChoice::Unconnected));
+    table.turn(&name, &id, State::Connected, now).unwrap();
+    assert_eq!(choose(&table).unwrap().address, lease(2, WRITTEN_DOWN, year).address);
+}

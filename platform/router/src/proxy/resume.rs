@@ -238,6 +238,9 @@ impl Part {
                 let range = ContentRange::of(headers)?;
                 let last = self.last.or_else(|| range.whole?.checked_sub(1));
                 let bytes = (range.last - range.first).checked_add(1);
+                if content_length(headers).is_some_and(|stated| Some(stated) != bytes) {
+                    return None;
+                }
                 (range.first == from && Some(range.last) == last).then_some(New { skip: 0, bytes })
             }
             StatusCode::OK if is_same && self.is_whole => {
@@ -324,6 +327,9 @@ mod tests {
             (&open, 1001, 200, &all, None),
             (&range, 300, 200, &all, None),
             (&whole, 400, 206, &[(ETAG, "\"a\"")], None),
+            // It states another length than that of its range.
+            (&open, 400, 206, &[rest[0].clone(), rest[1].clone(), (CONTENT_LENGTH, "500")], None),
+            (&open, 400, 206, &[rest[0].clone(), rest[1].clone(), (CONTENT_LENGTH, "600")], new(0, Some(600))),
             (&whole, 400, 416, &rest, None),
             (&whole, 400, 500, &all, None),
         ] {

@@ -128,6 +128,11 @@ impl Watched {
         (new > 0 || known == 0).then(|| Frame::data(data))
     }
 
+    /// Whether something is lacking of what the client has of a rest. What is the first to come is held to what it states before.
+    fn is_short(&self) -> bool {
+        self.is_rest && self.left.is_some_and(|left| left > 0)
+    }
+
     /// Asks another endpoint for the rest, where that is possible.
     fn ask(&mut self, has_broken: bool) {
         self.has_asked = true;
@@ -185,10 +190,11 @@ impl Watched {
                 Some(Ok(frame)) => {
                     // Who knows the length does not ask for the end.
                     let (is_over, has_surplus) = (source.is_end_stream(), source.has_surplus());
-                    if is_over {
+                    let frame = self.take(frame);
+                    if is_over && !self.is_short() {
                         self.ended(has_surplus);
                     }
-                    if let Some(frame) = self.take(frame) {
+                    if let Some(frame) = frame {
                         return Poll::Ready(Some(frame));
                     }
                 }
@@ -290,7 +296,8 @@ impl HttpBody for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.source.as_ref().is_some_and(HttpBody::is_end_stream)
+        // A rest that ends before what was lacking is here is no end: that is seen when it is asked for more.
+        self.first.is_none() && !self.is_short() && self.source.as_ref().is_some_and(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

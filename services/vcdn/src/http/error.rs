@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use flame_service_host::Failure;
 
+use crate::peers::NOT_SERVED;
 use crate::purge::PurgeError;
 
 /// The problem of a purge that was not done.
@@ -23,5 +24,10 @@ pub(super) fn of_purge(error: &PurgeError) -> Failure {
 
 /// 404: no such name, or another tenant's.
 pub(super) fn no_front(name: &str) -> Failure {
-    Failure::not_found(format_args!("name `{name}` served here"))
+    not_served(format!("there is no name `{name}` served here"))
+}
+
+/// 404 of a surrogate that was told of a purge: other surrogates go by its kind, for a router says 404, too.
+pub(super) fn not_served(detail: impl Into<String>) -> Failure {
+    Failure::new(StatusCode::NOT_FOUND, NOT_SERVED, "Not served here", detail)
 }

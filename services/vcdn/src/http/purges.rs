@@ -14,7 +14,7 @@ use super::error;
 use crate::Surrogate;
 use crate::object::UnixMs;
 use crate::peers::Told;
-use crate::purge::{self, Cover};
+use crate::purge::{self, By, Cover};
 
 /// Which purges are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,7 +58,8 @@ pub(super) async fn create(
     let id = purge.id.take().unwrap_or_else(Uuid::now_v7);
     let entry = PurgeEntry { id, at_unix_ms: UnixMs::now().0, purge };
     // Also what is not served here: others ask for it.
-    let objects = surrogate.purge(entry.clone()).await.map_err(|error| error::of_purge(&error))?;
+    let by = if caller.is_service() { By::Service } else { By::Tenant };
+    let objects = surrogate.purge(entry.clone(), by).await.map_err(|error| error::of_purge(&error))?;
     let told = surrogate.peers.tell(&entry, &caller.tenant).await;
     if !surrogate.serves(&cover) && told.is_nobodys() {
         return Err(error::no_front(&entry.purge.name));
@@ -89,7 +90,8 @@ pub(super) async fn put(
     Json(mut entry): Json<PurgeEntry>,
 ) -> FailureResult<StatusCode> {
     let cover = Cover::of(&entry.purge).map_err(|error| error::of_purge(&error))?;
-    if !caller.is_service() {
+    let is_believed = caller.is_service();
+    if !is_believed {
         // A surrogate that a tenant has started.
         caller.require(if cover.is_of(&caller.tenant) { Scope::Write } else { Scope::Service })?;
         // The log is ordered by it.
@@ -99,11 +101,12 @@ pub(super) async fn put(
         return Err(Failure::bad_request("the id of the purge is not that of the URL"));
     }
     let name = entry.purge.name.clone();
-    surrogate.purge(entry).await.map_err(|error| error::of_purge(&error))?;
+    let by = if is_believed { By::Surrogate } else { By::Tenant };
+    surrogate.purge(entry, by).await.map_err(|error| error::of_purge(&error))?;
     if surrogate.serves(&cover) { Ok(StatusCode::NO_CONTENT) } else { Err(error::no_front(&name)) }
 }
 
-/// That there is a purge: this surrogate asks the others for it, where it does not know it. Needs no token, since those who tell of it show
+/// That there is a purge: this surrogate asks the others for it. Needs no token, since those who tell of it show
 /// theirs to nobody whom they do not know.
 #[utoipa::path(
     post,
@@ -118,13 +121,14 @@ pub(super) async fn put(
     )
 )]
 pub(super) async fn pull(State(surrogate): State<Surrogate>, Path(id): Path<Uuid>) -> FailureResult<StatusCode> {
-    let Some(cover) = surrogate.pull(id).await else {
+    let covers = surrogate.pull(id).await;
+    if covers.is_empty() {
         return Err(Failure::unavailable_alone("nobody that this surrogate asks knows of that purge", 1));
-    };
-    if surrogate.serves(&cover) {
+    }
+    if covers.iter().any(|cover| surrogate.serves(cover)) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Failure::not_found("name of that purge served here"))
+    Err(error::not_served("there is no name of that purge served here"))
 }
 
 /// Purges that this surrogate remembers, oldest first: for those that were away. Callers that are no service see those of their tenant.

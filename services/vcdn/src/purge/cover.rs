@@ -12,7 +12,7 @@ use crate::front::key_prefix;
 const ALL: &str = "*";
 
 /// What a purge covers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Cover {
     /// What purges are counted by.
     under: String,
@@ -21,7 +21,7 @@ pub(crate) struct Cover {
     scope: Scope,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Scope {
     /// One resource, in all its variants.
     Url(String),
@@ -117,7 +117,7 @@ impl Cover {
 }
 
 /// The tenant of the name that a key begins with (`cdn.main`, `cdn.main.acme`), or of all names (`*.acme`).
-fn owner(key: &str) -> &str {
+pub(super) fn owner(key: &str) -> &str {
     let name = key.split('\0').next().unwrap_or_default();
     match name.strip_prefix("*.") {
         Some(tenant) => tenant,

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use flame_api::router::Registration;
@@ -97,36 +98,94 @@ async fn a_purge_reaches_surrogates_of_templates_and_is_taken_by_each_of_them() 
     second.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_s_surrogate_asks_for_its_own_purges_and_is_never_shown_the_platform_s_token() {
-    let folder = Scratch::new("vcdn-apis");
-    keys::ensure(folder.path()).unwrap();
-    let token = |tenant: &str, scope: &str| {
-        let (subject, tenant, scope) = ("test".to_owned(), tenant.to_owned(), scope.to_owned());
-        keys::issue(folder.path(), &Grant { subject, tenant, scope, life: Duration::from_secs(600) }).unwrap().0
-    };
-    let service = token("default", "read write service");
+/// A token of the keys in `folder`.
+fn issued(folder: &Path, tenant: &str, scope: &str) -> String {
+    let (subject, tenant, scope) = ("test".to_owned(), tenant.to_owned(), scope.to_owned());
+    keys::issue(folder, &Grant { subject, tenant, scope, life: Duration::from_secs(600) }).unwrap().0
+}
+
+/// A world whose surrogates ask for tokens of the keys in `folder`, and the one that the platform's shows.
+async fn guarded(folder: &Path) -> (World, String) {
+    keys::ensure(folder).unwrap();
+    let service = issued(folder, "default", "read write service");
     let world = World::with(|config| {
-        config.host.auth = AuthConfig { keys: Some(folder.path().to_owned()) };
+        config.host.auth = AuthConfig { keys: Some(folder.to_owned()) };
         config.host.token = Some(service.clone());
     })
     .await;
+    (world, service)
+}
+
+/// Purges all names of a tenant, as metadata does.
+async fn purge_of(world: &World, service: &str, tenant: &str) -> Purged {
+    let asked = world.http.post(world.api("/purges")).bearer_auth(service).header("flame-tenant", tenant);
+    let answer = asked.json(&json!({ "name": "*", "prefix": "/film/" })).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.json().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_purged_of_a_tenant_is_told_to_its_surrogates_alone_and_done_there() {
+    let folder = Scratch::new("vcdn-tenants");
+    let (world, service) = guarded(folder.path()).await;
+    world.origin.put("/film/1", Reply::new("x"));
+    let mut started = Vec::new();
+    for (tenant, api, front) in
+        [("acme", "vcdn-own.city.acme", "edge.city.acme"), ("default", "vcdn-own.city", "edge.city")]
+    {
+        let mut config = world.config.clone();
+        // As the orchestrator gives it.
+        config.host.token = Some(issued(folder.path(), tenant, "read write admin"));
+        config.host.name = Some(api.to_owned());
+        config.fronts = vec![FrontConfig::new(front, "origin")];
+        started.push((tenant, front, flame_vcdn::start(config).await.unwrap()));
+    }
+    for (tenant, front, vcdn) in &started {
+        let urls = [format!("http://{}/film/1", vcdn.fronts()[*front])];
+        let told = async || {
+            eventually(PATIENCE, || async {
+                let Purged { peers, unreached, .. } = purge_of(&world, &service, tenant).await;
+                let is_told = peers == [vcdn.address().to_string()] && unreached.is_empty();
+                if is_told { Ok(()) } else { Err(format!("{tenant}: {peers:?}, and not {unreached:?}")) }
+            })
+            .await;
+        };
+        // The other one has no part in it: it would not be shown what it is told of.
+        told().await;
+        all_hit(&world, &urls).await;
+        told().await;
+        let seen = seen(&world, &urls).await;
+        assert!(seen[0].starts_with("fwd"), "{tenant}: {seen:?}");
+    }
+    for (_, _, vcdn) in started {
+        vcdn.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_s_surrogate_asks_for_its_own_purges_and_is_never_shown_the_platform_s_token() {
+    let folder = Scratch::new("vcdn-apis");
+    let (world, service) = guarded(folder.path()).await;
     // Whoever stands there is the tenant's.
     let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
     theirs.set_nonblocking(true).unwrap();
     let address = theirs.local_addr().unwrap();
     let router = format!("http://{}", world.router.address()).parse().unwrap();
     let registration = Registration::new(address, 1, 60_000);
-    flame_api::Client::new(router, None).register("vcdn-first.city.acme", "one", &registration).await.unwrap();
-    let purge = async |tenant: &str| -> Purged {
-        let asked = world.http.post(world.api("/purges")).bearer_auth(&service).header("flame-tenant", tenant);
-        let answer = asked.json(&json!({ "name": "*", "prefix": "/film/" })).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.json().await.unwrap()
-    };
-    let (own, other) = (purge("acme").await, purge("default").await);
+    let router = flame_api::Client::new(router, None);
+    router.register("vcdn-first.city.acme", "one", &registration).await.unwrap();
+    // And there is one of the default tenant's.
+    let ours = TcpListener::bind("127.0.0.1:0").unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let our_address = ours.local_addr().unwrap();
+    let registration = Registration::new(our_address, 1, 60_000);
+    router.register("vcdn-second.city", "one", &registration).await.unwrap();
+    let purge = async |tenant: &str| purge_of(&world, &service, tenant).await;
+    let own = purge("acme").await;
+    assert_eq!(ours.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "what is a tenant's is not for it");
+    let other = purge("default").await;
     assert_eq!((own.peers.len(), own.unreached), (0, vec![address.to_string()]), "it does not answer");
-    assert!(other.unreached.is_empty(), "what is not theirs is not for them: {:?}", other.unreached);
+    assert_eq!(other.unreached, [our_address.to_string()], "what is not theirs is not for them");
     let (mut heard, _) = theirs.accept().unwrap();
     let mut told = String::new();
     heard.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -136,7 +195,7 @@ async fn a_tenant_s_surrogate_asks_for_its_own_purges_and_is_never_shown_the_pla
     assert!(!told.contains("authorization") && !told.contains(&service.to_ascii_lowercase()), "it was shown a token");
     assert_eq!(theirs.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "and of nothing else");
     // With what the orchestrator gives it, it is told its tenant's and no other's, and may tell its tenant's.
-    let acme = token("acme", "read write admin");
+    let acme = issued(folder.path(), "acme", "read write admin");
     let log = world.http.get(world.api("/purges")).bearer_auth(&acme).send().await.unwrap();
     let log: Vec<PurgeEntry> = log.json().await.unwrap();
     assert_eq!(log.iter().map(|entry| (entry.id, entry.purge.name.as_str())).collect::<Vec<_>>(), [(own.id, "*.acme")]);
