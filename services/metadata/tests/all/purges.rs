@@ -129,6 +129,38 @@ async fn who_was_not_reached_is_told_again_until_nobody_is_left_out(on: On) {
     vcdn.stop().await;
 }
 
+async fn where_there_is_no_vcdn_one_that_does_not_answer_stands_for_no_other(on: On) {
+    let mut config = flame_router::Config::default();
+    config.host.listen = "127.0.0.1:0".parse().unwrap();
+    let router = flame_router::start(config).await.unwrap();
+    let url: reqwest::Url = format!("http://{}", router.address()).parse().unwrap();
+    let world = World::start_with(on, |config| {
+        config.host.router = Some(url.clone());
+        config.purges = PurgeConfig { names: vec!["cdn".to_owned()], again: Span(Duration::from_millis(10)) };
+    })
+    .await;
+    // Nobody is where the router says that the first one is, for longer than is waited for here.
+    let [nowhere] = flame_test_kit::ports::free_tcp();
+    let first = Registration::new(([127, 0, 0, 1], nowhere).into(), 1, 60_000);
+    flame_api::Client::new(url.clone(), None).register("vcdn-first.main", "one", &first).await.unwrap();
+    let vcdn = flame_vcdn::start(flame_vcdn::Config {
+        host: HostConfig { router: Some(url), name: Some("vcdn-second.main".to_owned()), ..HostConfig::default() },
+        fronts: vec![FrontConfig::new("cdn", "streaming")],
+        cache: CacheConfig { alone_after: Span(Duration::ZERO), ..CacheConfig::default() },
+        ..flame_vcdn::Config::default()
+    });
+    let vcdn = vcdn.await.unwrap();
+    let deleted = world.register("deleted").await.id;
+    assert_eq!(world.request(Method::DELETE, &format!("/assets/{deleted}")).send().await.unwrap().status(), 204);
+    eventually(PATIENCE, || async {
+        let told = told(&vcdn).await;
+        if told.contains(&deleted.to_string()) { Ok(()) } else { Err(format!("{told:?}")) }
+    })
+    .await;
+    world.running.stop().await;
+    vcdn.stop().await;
+}
+
 async fn what_nobody_was_told_of_goes_first_and_who_was_told_is_counted_apart_from_failures(on: On) {
     // Without a router nobody is told.
     let world = World::start_with(on, |config| {
@@ -217,6 +249,7 @@ async fn of_a_burst_of_deletions_each_is_told_and_the_work_goes_on(on: On) {
 on_each_database! {
     of_a_burst_of_deletions_each_is_told_and_the_work_goes_on,
     what_nobody_was_told_of_goes_first_and_who_was_told_is_counted_apart_from_failures,
+    where_there_is_no_vcdn_one_that_does_not_answer_stands_for_no_other,
     who_was_not_reached_is_told_again_until_nobody_is_left_out,
     a_surrogate_is_told_twice_of_all_that_was_deleted_or_is_for_others_now,
 }
