@@ -101,6 +101,15 @@ const HLS_WATCHED_S: u32 = 30;
 async fn players_of_hls_follow_a_live_channel_from_another_origin() {
     let bundle = Bundle::up().await;
     let (_encoder, [url, _]) = live(&bundle, &[]).await;
+    // Chromium's own HLS knows nothing of parts: what lists nothing else yet is no playlist to it.
+    let tracks = reqwest::get(&url).await.unwrap().text().await.unwrap();
+    let track = tracks.lines().find(|line| !line.starts_with('#')).expect("a track");
+    let listed = url.replace("index.m3u8", track);
+    eventually(DEADLINE, || async {
+        let text = reqwest::get(&listed).await.unwrap().text().await.unwrap();
+        if text.matches("#EXTINF:").count() >= 3 { Ok(()) } else { Err(text) }
+    })
+    .await;
     // One after the other: two cores do not carry more beside the encoder.
     for player in [Player::Native, Player::Shaka] {
         let viewing = Viewing { for_s: HLS_WATCHED_S, ..Viewing::default() };
