@@ -52,6 +52,8 @@ const NOWHERE_FOR: Duration = Duration::from_secs(2);
 const SEARCHES: usize = 64;
 /// Those of them for what the catalogue does not list: old versions, and what somebody made up.
 const SEARCHES_UNSURE: usize = 8;
+/// How long one waits for such a turn: mostly somebody looks for the same thing.
+const UNSURE_WITHIN: Duration = Duration::from_secs(1);
 /// Blocks that are in memory at a time because other sites copy them.
 const BLOCKS_SERVED: usize = 8;
 
@@ -177,9 +179,9 @@ impl Replicas {
         self.found(key, self.0.neighbours.open(key, range)).await
     }
 
-    /// A turn to look for what the catalogue does not list, if one is free.
-    pub(crate) fn unsure(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.unsure.try_acquire().ok()
+    /// A turn to look for what the catalogue does not list, if one is free within a moment.
+    pub(crate) async fn unsure(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::time::timeout(UNSURE_WITHIN, self.0.unsure.acquire()).await.ok()?.ok()
     }
 
     /// Leave to hold one block in memory for another site.

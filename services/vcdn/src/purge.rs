@@ -164,7 +164,8 @@ impl Purges {
             let under = noted.cover.under();
             let tenant = cover::owner(under);
             let is_shorter = match state.count(under) {
-                0 => state.make_room(tenant, under, NAMES_REMEMBERED),
+                // All names stand beside the others.
+                0 if !noted.cover.is_of_all_names() => state.make_room(tenant, under, NAMES_REMEMBERED),
                 // Some at once, so that the file is not written anew for each.
                 REMEMBERED.. => state.forget(under, REMEMBERED - FORGOTTEN_AT_ONCE),
                 _ => false,
@@ -338,15 +339,30 @@ impl Noted {
 pub(crate) fn gaps(last: UnixMs, remembers: &[PurgeEntry]) -> Vec<Cover> {
     // Counted as they are forgotten: `cdn` and `cdn.main` are one name.
     let mut names: HashMap<String, (&str, u64, usize)> = HashMap::new();
+    // Of each tenant: when each of its names was purged last, and how many purges there are.
+    let mut tenants: HashMap<String, (HashMap<String, u64>, usize)> = HashMap::new();
     for entry in remembers {
         let Ok(cover) = Cover::of(&entry.purge) else { continue };
         names.entry(cover.under().to_owned()).or_insert((entry.purge.name.as_str(), entry.at_unix_ms, 0)).2 += 1;
+        if !cover.is_of_all_names() {
+            let (last_ms, count) = tenants.entry(cover::owner(cover.under()).to_owned()).or_default();
+            last_ms.insert(cover.under().to_owned(), entry.at_unix_ms);
+            *count += 1;
+        }
     }
     let has_gap = |(_, oldest_ms, count): &(&str, u64, usize)| {
         *count >= REMEMBERED - FORGOTTEN_AT_ONCE && oldest_ms.saturating_add(CLOCKS_MS) > last.0
     };
     let gaps = names.into_values().filter(has_gap);
-    gaps.filter_map(|(name, ..)| Cover::all_of(name).ok()).collect()
+    let mut gaps: Vec<Cover> = gaps.filter_map(|(name, ..)| Cover::all_of(name).ok()).collect();
+    // Where there are many names, one may have been forgotten wholly: it was purged last no later than each that is left.
+    let has_lost = |(last_ms, count): &(HashMap<String, u64>, usize)| {
+        let is_full = last_ms.len() >= NAMES_REMEMBERED || *count >= TENANT_REMEMBERED / 2;
+        is_full && last_ms.values().min().is_some_and(|oldest_ms| oldest_ms.saturating_add(CLOCKS_MS) > last.0)
+    };
+    let lost = tenants.into_iter().filter(|(_, held)| has_lost(held));
+    gaps.extend(lost.filter_map(|(tenant, _)| Cover::all_of(&format!("*.{tenant}")).ok()));
+    gaps
 }
 
 #[cfg(test)]

@@ -123,7 +123,10 @@ impl Model {
         match held {
             Some(held) if held.generation > generation => return Err(Refused::Older { held: held.generation }),
             Some(held) if held.generation == generation && held.state == State::Killed => {
-                self.leases.insert((name, id), Kept { ends_ms: self.now_ms + MEMORY_MS, ..held });
+                // What is written down may have moved.
+                let is_moved = generation == WRITTEN_DOWN && held.port != port;
+                let kept = if is_moved { Kept { state: State::Killed, place: held.place, ..new } } else { held };
+                self.leases.insert((name, id), Kept { ends_ms: self.now_ms + MEMORY_MS, ..kept });
                 return Err(Refused::Killed);
             }
             Some(_) => {}

@@ -114,6 +114,8 @@ impl Watched {
     fn take(&mut self, frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
         let mut data = match frame.into_data() {
             Ok(data) => data,
+            // They would be the end, and it is not all here.
+            Err(_) if self.is_short() => return None,
             Err(trailers) => return Some(trailers),
         };
         let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(data.len());
@@ -161,14 +163,21 @@ impl Watched {
     fn broke(&mut self, error: Broken) {
         let cause = flame_service_host::problem::chain(&error);
         tracing::warn!(endpoint = %self.call.choice.endpoint, address = %self.call.choice.address, cause, "an answer broke off");
-        if !matches!(error, Broken::Killed) {
+        let is_killed = matches!(error, Broken::Killed);
+        if !is_killed {
             self.call.failed();
         }
         (self.source, self.killed) = (None, None);
         self.error = Some(error);
-        let (at, times) = self.stuck;
-        self.stuck = (self.sent, if at == self.sent { times + 1 } else { 1 });
-        if self.stuck.1 < STUCK_MAX {
+        // Who was killed says nothing of the rest, and who sent what the client has already was not stuck.
+        let is_stuck = if is_killed || self.skip > 0 {
+            false
+        } else {
+            let (at, times) = self.stuck;
+            self.stuck = (self.sent, if at == self.sent { times + 1 } else { 1 });
+            self.stuck.1 >= STUCK_MAX
+        };
+        if !is_stuck {
             self.ask(true);
         }
     }

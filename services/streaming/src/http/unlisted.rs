@@ -57,5 +57,5 @@ pub(super) async fn turn<'a>(state: &'a State, key: &str) -> FailureResult<Optio
         return Ok(None);
     }
     let said = "too much that the catalogue does not list is looked for at other sites";
-    replicas.unsure().map(Some).ok_or_else(|| Failure::unavailable_alone(said, RETRY_S))
+    replicas.unsure().await.map(Some).ok_or_else(|| Failure::unavailable_alone(said, RETRY_S))
 }

@@ -241,3 +241,14 @@ fn gaps_are_counted_as_purges_are_forgotten_however_a_name_is_written() {
         assert_eq!(gaps(UnixMs(0), &remembers[1..]), [], "{texts:?}");
     }
 }
+
+/// Of a name that was forgotten wholly nothing is left to count: it was purged last no later than those that are left.
+#[test]
+fn where_a_tenant_has_as_many_names_as_are_remembered_one_may_be_gone() {
+    let names =
+        |count: usize| (0..count as u64).map(|at| named(10_000_000 + at, &format!("n{at}"))).collect::<Vec<_>>();
+    let all = [Cover::all_of("*.default").unwrap()];
+    assert_eq!(gaps(UnixMs(0), &names(NAMES_REMEMBERED)), all);
+    assert_eq!(gaps(UnixMs(10_000_000 + CLOCKS_MS), &names(NAMES_REMEMBERED)), [], "what is gone was known here");
+    assert_eq!(gaps(UnixMs(0), &names(NAMES_REMEMBERED - 1)), [], "all have room");
+}
