@@ -123,9 +123,8 @@ impl Model {
         match held {
             Some(held) if held.generation > generation => return Err(Refused::Older { held: held.generation }),
             Some(held) if held.generation == generation && held.state == State::Killed => {
-                // What is written down may have moved.
-                let is_moved = generation == WRITTEN_DOWN && held.port != port;
-                let kept = if is_moved { Kept { state: State::Killed, place: held.place, ..new } } else { held };
+                let moved = Kept { state: State::Killed, place: held.place, ..new };
+                let kept = if generation == WRITTEN_DOWN && held.port != port { moved } else { held };
                 self.leases.insert((name, id), Kept { ends_ms: self.now_ms + MEMORY_MS, ..kept });
                 return Err(Refused::Killed);
             }
@@ -262,8 +261,7 @@ proptest! {
                 Step::Choose { name: at, demand, excluded, draw } => {
                     let ids: Vec<_> = excluded.iter().map(|of| id(*of)).collect();
                     let chosen = table.choose_for(demand, &name(at).into(), now, &ids, Lot::Drawn(draw));
-                    let chosen = chosen.map(|(_, choice)| choice);
-                    let wanted = model.choose(at, demand, &excluded, draw);
+                    let (chosen, wanted) = (chosen.map(|(_, choice)| choice), model.choose(at, demand, &excluded, draw));
                     prop_assert_eq!(chosen.clone().map(|choice| choice.endpoint), wanted.map(id));
                     if let (Ok(choice), Ok(of)) = (chosen, wanted) {
                         let kept = model.get(at, of).unwrap();
@@ -280,15 +278,14 @@ proptest! {
                 }
             }
             let now = moment(model.now_ms);
-            let held: Vec<_> = table
+            let mut held: Vec<_> = table
                 .held(now)
                 .map(|held| {
                     let place = (held.address.port(), held.generation, held.expires_in);
                     (held.name.clone(), held.endpoint.clone(), place, held.terms.weight, held.state, held.health.open())
                 })
                 .collect();
-            let mut sorted = held.clone();
-            sorted.sort();
+            held.sort();
             let expected: Vec<_> = model
                 .live()
                 .map(|(at, of, kept)| {
@@ -297,7 +294,7 @@ proptest! {
                     (name(at), id(of), place, kept.terms.weight, kept.state, kept.open)
                 })
                 .collect();
-            prop_assert_eq!(sorted, expected);
+            prop_assert_eq!(&held, &expected);
             prop_assert!(held.len() <= LIMIT);
         }
     }
