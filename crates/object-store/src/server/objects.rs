@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
@@ -183,20 +184,27 @@ pub(crate) fn delete(folder: &Folder, bucket: &str, key: &str, conditions: &Prec
         conditions.check(manifest.as_ref())?;
         let Some(manifest) = manifest else {
             if matches!(folder.load_manifest(bucket, key), Err(BackendError::Damaged { .. })) {
-                fs::remove_file(&path).at("remove", &path)?;
-                sync_dir(dir).at("sync", dir)?;
+                unpublish(folder, &path)?;
             }
             return Ok(());
         };
         let place = Place::Object { bucket: bucket.to_owned(), key: key.to_owned() };
         let files = manifest.files();
         let intent = Intent::open(folder, place, files.clone())?;
-        fs::remove_file(&path).at("remove", &path)?;
-        sync_dir(dir).at("sync", dir)?;
+        unpublish(folder, &path)?;
         dispose(folder, manifest.generation, Doomed { files, intent });
     }
     folder.prune(dir, &folder.objects(bucket));
     Ok(())
+}
+
+/// Takes a manifest out of its folder, durably.
+fn unpublish(folder: &Folder, path: &Path) -> Result<()> {
+    let dir = path.parent().expect("a manifest lies in a folder");
+    // Held until it is synced: nobody who deletes a neighbour removes the folder, that looks empty, before.
+    let _tree = folder.tree.read().unwrap_or_else(PoisonError::into_inner);
+    fs::remove_file(path).at("remove", path)?;
+    sync_dir(dir).at("sync", dir)
 }
 
 /// Copies an object by linking its data files: constant time a file, no byte is read.

@@ -137,6 +137,27 @@ async fn many_writers_of_a_new_key_have_one_winner() {
     world.stop().await;
 }
 
+/// The last of a folder takes it away, while the others' deletions are being synced in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn neighbours_can_be_deleted_at_once() {
+    let world = World::start().await;
+    for round in 0..40 {
+        let keys: Vec<String> = (0..4).map(|n| format!("folder/{round}/{n}")).collect();
+        for key in &keys {
+            world.store.put(key, Bytes::from_static(b"x"), "a/b").await.unwrap();
+        }
+        let deleted = keys.iter().cloned().map(|key| {
+            let store = world.store.clone();
+            tokio::spawn(async move { store.delete(&key).await })
+        });
+        for deleted in deleted.collect::<Vec<_>>() {
+            deleted.await.unwrap().unwrap();
+        }
+    }
+    assert!(world.store.list("folder/", None).await.unwrap().objects.is_empty());
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_and_metadata_are_kept_and_copied() {
     let world = World::start().await;
