@@ -123,8 +123,11 @@ impl Model {
         match held {
             Some(held) if held.generation > generation => return Err(Refused::Older { held: held.generation }),
             Some(held) if held.generation == generation && held.state == State::Killed => {
-                let moved = Kept { state: State::Killed, place: held.place, ..new };
-                let kept = if generation == WRITTEN_DOWN && held.port != port { moved } else { held };
+                let kept = match (generation == WRITTEN_DOWN, held.port == port) {
+                    (true, false) => Kept { state: State::Killed, place: held.place, ..new },
+                    (true, true) => Kept { terms: new.terms, ..held },
+                    (false, _) => held,
+                };
                 self.leases.insert((name, id), Kept { ends_ms: self.now_ms + MEMORY_MS, ..kept });
                 return Err(Refused::Killed);
             }
@@ -282,7 +285,8 @@ proptest! {
                 .held(now)
                 .map(|held| {
                     let place = (held.address.port(), held.generation, held.expires_in);
-                    (held.name.clone(), held.endpoint.clone(), place, held.terms.weight, held.state, held.health.open())
+                    let terms = (held.terms.weight, held.terms.capacity);
+                    (held.name.clone(), held.endpoint.clone(), place, terms, held.state, held.health.open())
                 })
                 .collect();
             held.sort();
@@ -291,7 +295,7 @@ proptest! {
                 .map(|(at, of, kept)| {
                     let left = Duration::from_millis(kept.ends_ms - model.now_ms);
                     let place = (kept.port, kept.generation, left);
-                    (name(at), id(of), place, kept.terms.weight, kept.state, kept.open)
+                    (name(at), id(of), place, (kept.terms.weight, kept.terms.capacity), kept.state, kept.open)
                 })
                 .collect();
             prop_assert_eq!(&held, &expected);
