@@ -67,7 +67,7 @@ fn surrogates_are_warmed_looked_at_and_purged() {
     for (arguments, status) in [
         (&["edge", "purge"][..], 2),
         (&["edge", "purge", "/a", "--tag", "b"], 2),
-        (&["edge", "purge", "no-path"], 1),
+        (&["edge", "purge", "no-path"], 2),
         (&["edge", "purge", "/a", "--name", "nobody"], 1),
         (&["edge", "warm"], 2),
     ] {
