@@ -50,7 +50,10 @@ fn untold(purged: &Purged) -> Option<String> {
     }
     if !purged.unheard_sites.is_empty() {
         let sites = purged.unheard_sites.join(", ");
-        said.push(format!("not known which surrogates stand at {sites}: the router hears none from there"));
+        said.push(format!(
+            "not known which surrogates stand at {sites}: the router hears none from there (for good? take it out of the site file, and send \
+             the router SIGHUP)"
+        ));
     } else if !purged.all_known {
         let unknown = "not known who else there is: the router does not list the surrogates, or has only just begun to; those \
                        that it does not know yet serve what was purged until they ask for purges, every 10 s by default";
