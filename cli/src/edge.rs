@@ -122,3 +122,35 @@ fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
     output::print_line(&kept.trim_fmt())?;
     output::print_line(&format!("{} serves {}", stats.surrogate, stats.names.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn who_may_still_serve_what_was_purged_is_named_with_what_to_do() {
+        let told = |unreached: &[&str], unheard: &[&str], all_known| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            untold(&Purged {
+                id: Uuid::nil(),
+                objects: 1,
+                peers: vec!["192.0.2.1:80".to_owned()],
+                unreached: owned(unreached),
+                all_known,
+                unheard_sites: owned(unheard),
+            })
+        };
+        assert_eq!(told(&[], &[], true), None);
+        for (unreached, unheard, all_known, words) in [
+            (&["192.0.2.2:80"] as &[&str], &[] as &[&str], true, &["192.0.2.2:80", "catch up"][..]),
+            (&[], &["edge", "attic"], false, &["edge, attic", "site file", "SIGHUP"]),
+            (&[], &[], false, &["not known who else there is"]),
+            (&["192.0.2.2:80"], &["edge"], false, &["192.0.2.2:80", "edge"]),
+        ] {
+            let said = told(unreached, unheard, all_known).expect("somebody may serve it");
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
+}
