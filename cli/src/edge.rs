@@ -50,7 +50,10 @@ fn untold(purged: &Purged) -> Option<String> {
     }
     if !purged.unheard_sites.is_empty() {
         let sites = purged.unheard_sites.join(", ");
-        said.push(format!("not known which surrogates stand at {sites}: the router hears none from there"));
+        said.push(format!(
+            "not known which surrogates stand at {sites}: the router hears none from there (for good? take it out of the site file, and send \
+             the router SIGHUP)"
+        ));
     } else if !purged.all_known {
         let unknown = "not known who else there is: the router does not list the surrogates, or has only just begun to; those \
                        that it does not know yet serve what was purged until they ask for purges, every 10 s by default";
@@ -118,4 +121,36 @@ fn stats(global: &Global, stats: &Stats) -> Result<(), Exit> {
     }
     output::print_line(&kept.trim_fmt())?;
     output::print_line(&format!("{} serves {}", stats.surrogate, stats.names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn who_may_still_serve_what_was_purged_is_named_with_what_to_do() {
+        let told = |unreached: &[&str], unheard: &[&str], all_known| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            untold(&Purged {
+                id: Uuid::nil(),
+                objects: 1,
+                peers: vec!["192.0.2.1:80".to_owned()],
+                unreached: owned(unreached),
+                all_known,
+                unheard_sites: owned(unheard),
+            })
+        };
+        assert_eq!(told(&[], &[], true), None);
+        for (unreached, unheard, all_known, words) in [
+            (&["192.0.2.2:80"] as &[&str], &[] as &[&str], true, &["192.0.2.2:80", "catch up"][..]),
+            (&[], &["edge", "attic"], false, &["edge, attic", "site file", "SIGHUP"]),
+            (&[], &[], false, &["not known who else there is"]),
+            (&["192.0.2.2:80"], &["edge"], false, &["192.0.2.2:80", "edge"]),
+        ] {
+            let said = told(unreached, unheard, all_known).expect("somebody may serve it");
+            assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
 }

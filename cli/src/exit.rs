@@ -18,7 +18,7 @@ pub struct Exit {
 enum Status {
     /// The thing that was checked failed.
     Failed = 1,
-    /// The command line or a document is wrong.
+    /// The command line or a document is wrong, whether it is found out here or by the service that is asked.
     Usage = 2,
     /// It could not be carried out.
     NotCarriedOut = 3,
@@ -65,8 +65,8 @@ impl Exit {
     }
 }
 
-/// Whatever `?` meets is something that could not be carried out, unless a service refused it; the other statuses are
-/// said expressly.
+/// Whatever `?` meets is something that could not be carried out, unless a service refused it: what cannot be asked so (400,
+/// 422) is wrong usage or a wrong document, any other refusal the failure of what was asked for. The rest is said expressly.
 impl From<anyhow::Error> for Exit {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<ClientError>() {
@@ -93,8 +93,11 @@ impl From<ClientError> for Exit {
                 };
             }
             ClientError::Refused { problem, .. } if problem.status == 401 => "pass a token with --token or FLAME_TOKEN",
+            // The service says it better, in one sentence and without the URL.
+            ClientError::Refused { problem, .. } if matches!(problem.status, 400 | 422) => {
+                return Self::usage(anyhow::anyhow!("{}: {}", problem.title, problem.detail));
+            }
             ClientError::Refused { problem, .. } if (400..500).contains(&problem.status) => {
-                // The service says it better, in one sentence and without the URL.
                 return Self::failed(anyhow::anyhow!("{}: {}", problem.title, problem.detail));
             }
             ClientError::Refused { .. } | ClientError::Malformed { .. } => return Self::not_carried_out(error),

@@ -9,7 +9,6 @@ mod renditions;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use flame_api::ClientError;
 use flame_api::orchestrator::sla::{Calibration, NewSolution, Prediction, Solution};
 use flame_sla::document::DOCUMENT_MAX_BYTES;
 use flame_sla::{Sla, schema};
@@ -122,7 +121,7 @@ async fn solve(
         .with_context(|| format!("{} is no calibration", calibration.display()))
         .map_err(Exit::usage)?;
     let client = connection::client(global);
-    let solution = client.solve(&NewSolution { sla: text, calibration: measured }).await.map_err(wrong)?;
+    let solution = client.solve(&NewSolution { sla: text, calibration: measured }).await?;
     if let (Some(path), Some(text)) = (template, &solution.template) {
         std::fs::write(path, text)
             .with_context(|| format!("write {}", path.display()))
@@ -221,14 +220,4 @@ fn row(one: &Prediction) -> [String; 9] {
 
 fn notes(solution: &Solution) -> Result<(), Exit> {
     solution.notes.iter().try_for_each(|note| output::print_line(&format!("note: {note}")))
-}
-
-/// A demand that the orchestrator refuses is the caller's.
-fn wrong(error: ClientError) -> Exit {
-    match &error {
-        ClientError::Refused { problem, .. } if problem.status == 422 => {
-            Exit::usage(anyhow!("{}: {}", problem.title, problem.detail))
-        }
-        _ => error.into(),
-    }
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use flame_api::Client;
 use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment};
-use flame_api::{Client, ClientError};
 use serde_json::json;
 
 use super::file::TemplateFile;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 
 pub async fn plan(global: &Global, file: TemplateFile) -> Result<(), Exit> {
-    let plan = connection::client(global).plan(&file.request).await.map_err(wrong)?;
+    let plan = connection::client(global).plan(&file.request).await?;
     if global.json {
         return output::print_json(&plan);
     }
@@ -40,7 +40,7 @@ pub async fn plan(global: &Global, file: TemplateFile) -> Result<(), Exit> {
 
 pub async fn deploy(global: &Global, file: TemplateFile, wait: bool) -> Result<(), Exit> {
     let client = connection::client(global);
-    let deployment = client.deploy(&file.request).await.map_err(wrong)?;
+    let deployment = client.deploy(&file.request).await?;
     follow(global, &client, deployment, wait).await
 }
 
@@ -50,14 +50,14 @@ pub async fn update(global: &Global, file: TemplateFile, wait: bool) -> Result<(
     if client.deployment(sfc, sfci).await?.is_none() {
         return Err(absent(sfc, sfci));
     }
-    let deployment = client.deploy(&file.request).await.map_err(wrong)?;
+    let deployment = client.deploy(&file.request).await?;
     follow(global, &client, deployment, wait).await
 }
 
 /// Deploys a text that is a template, and waits until it is as far as it should be.
 pub async fn settled(client: &Client, template: String) -> Result<Deployment, Exit> {
     let request = NewDeployment { template, ..NewDeployment::default() };
-    let deployment = client.deploy(&request).await.map_err(wrong)?;
+    let deployment = client.deploy(&request).await?;
     awaited(client, deployment).await
 }
 
@@ -208,14 +208,4 @@ pub async fn gone(client: &Client, sfc: &str, sfci: &str, wait: bool) -> Result<
 
 pub fn absent(sfc: &str, sfci: &str) -> Exit {
     Exit::failed(anyhow!("{sfc}/{sfci} is not deployed; `flame template status` shows what is"))
-}
-
-/// A template that the orchestrator refuses is the caller's.
-pub fn wrong(error: ClientError) -> Exit {
-    match &error {
-        ClientError::Refused { problem, .. } if problem.status == 422 => {
-            Exit::usage(anyhow!("{}: {}", problem.title, problem.detail))
-        }
-        _ => error.into(),
-    }
 }

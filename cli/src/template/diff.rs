@@ -11,7 +11,7 @@ use flame_tosca::{DocumentError, Template};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use super::deployed::{absent, wrong};
+use super::deployed::absent;
 use super::file::TemplateFile;
 use crate::args::Global;
 use crate::exit::Exit;
@@ -53,7 +53,7 @@ pub async fn run(global: &Global, file: TemplateFile) -> Result<(), Exit> {
         let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Exit::not_carried_out(anyhow::anyhow!("what is deployed is not understood any more: {}", reasons.join("; ")))
     })?;
-    let plan = client.plan(&file.request).await.map_err(wrong)?;
+    let plan = client.plan(&file.request).await?;
     let is = deployed.endpoints.into_iter().map(|one| (one.function, one.cluster)).collect();
     let will_be = plan.places.into_iter().map(|place| (place.function, place.cluster)).collect();
     let changes = changes((&before, &is), (&file.template, &will_be));

@@ -24,7 +24,7 @@ fn an_asset_is_found_counted_and_traced_back_from_what_played() {
     let table = world.flame(&["asset", "search", "sea", "--facet", "record.keywords"]);
     assert!(table.out.contains("of 1 assets") && table.out.contains("wind"), "{}", table.out);
     let wrong = world.flame(&["asset", "list", "--filter", "state = ready adn"]);
-    assert!(wrong.status == 1 && wrong.err.contains("character 15"), "{} {}", wrong.status, wrong.err);
+    assert!(wrong.status == 2 && wrong.err.contains("character 15"), "{} {}", wrong.status, wrong.err);
 
     let shown = world.json(&["asset", "show", &id]);
     let (version, track) =

@@ -77,6 +77,6 @@ async fn every_part_reports_how_it_answers_and_in_which_state_it_is() {
         "{rows}"
     );
     let wrong = bundle.flame(&["clmc", "query", "SELECT FROM"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("error parsing query: found"), "{wrong:?}");
 }

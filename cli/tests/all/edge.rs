@@ -1,7 +1,8 @@
 //! `flame edge stats|purge|warm` against a real bundle: what they print, and with what status they end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use flame_api::router::LEASE_TTL_MS;
 use flame_test_kit::{clips, eventually, repository, wait_for};
 use reqwest::Url;
 
@@ -12,18 +13,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn surrogates_are_warmed_looked_at_and_purged() {
+    let began = Instant::now();
     let world = World::up();
-    // Whoever has only just started cannot know whom it did not tell.
-    let early = world.flame(&["edge", "purge", "/nothing"]);
-    assert_eq!(
-        (early.status, early.out.as_str()),
-        (1, "0 objects dropped, 0 other surrogates told\n"),
-        "{}",
-        early.err
-    );
-    assert!(early.err.contains("not known who else there is"), "{}", early.err);
-    let early = world.flame(&["edge", "purge", "/nothing", "--json"]);
-    assert!(early.status == 1 && early.out.contains(r#""all_known": false"#), "{} {}", early.status, early.out);
+    // Whoever has only just started cannot know whom it did not tell: for as long as a lease lasts, which a machine that stands still may
+    // have let go by.
+    let early = [&[] as &[&str], &["--json"]].map(|more| world.flame(&[&["edge", "purge", "/nothing"], more].concat()));
+    if began.elapsed().as_millis() < u128::from(LEASE_TTL_MS) {
+        let [plain, json] = &early;
+        let said = "0 objects dropped, 0 other surrogates told\n";
+        assert_eq!((plain.status, plain.out.as_str()), (1, said), "{}", plain.err);
+        assert!(plain.err.contains("not known who else there is"), "{}", plain.err);
+        assert!(json.status == 1 && json.out.contains(r#""all_known": false"#), "{} {}", json.status, json.out);
+    }
 
     let clip = clips::recipe("synthetic").seconds(4.0).size(320, 240).make();
     let id = world.json(&["ingest", clip.to_str().unwrap(), "--chain", "none"])[0]["id"].as_str().unwrap().to_owned();
@@ -67,7 +68,7 @@ fn surrogates_are_warmed_looked_at_and_purged() {
     for (arguments, status) in [
         (&["edge", "purge"][..], 2),
         (&["edge", "purge", "/a", "--tag", "b"], 2),
-        (&["edge", "purge", "no-path"], 1),
+        (&["edge", "purge", "no-path"], 2),
         (&["edge", "purge", "/a", "--name", "nobody"], 1),
         (&["edge", "warm"], 2),
     ] {

@@ -45,7 +45,7 @@ fn an_asset_is_described_deleted_and_comes_back() {
     let edited =
         world.json(&["asset", "edit", &id, "--title", "Two", "--set", "description=Sea", "--set", "custom.day=3"]);
     assert_eq!((&edited["record"]["description"], &edited["custom"]["day"]), (&"Sea".into(), &3.into()));
-    assert_eq!(world.flame(&["asset", "edit", &id, "--set", "descripton=x"]).status, 1);
+    assert_eq!(world.flame(&["asset", "edit", &id, "--set", "descripton=x"]).status, 2);
     assert_eq!(world.flame(&["asset", "edit", &id]).status, 2);
     let history = world.flame(&["asset", "history", &id]);
     assert!(history.out.contains("title: \"One\" -> \"Two\""), "{}", history.out);

@@ -107,5 +107,14 @@ fn a_standby_is_seen_connected_drained_and_cut_off() {
     assert_eq!(nobody.status, 1);
     assert!(nobody.err.contains("`flame endpoint list` shows all"), "{}", nobody.err);
     assert_eq!(world.flame(&["route", "explain", "/~nothing/x"]).status, 1);
-    assert_eq!(world.flame(&["endpoint", "drain", "film"]).status, 2);
+    // What cannot be meant is wrong usage, also where the router finds it out.
+    for wrong in [
+        &["endpoint", "drain", "film"][..],
+        &["endpoint", "drain", "film", "no endpoint"],
+        &["endpoint", "kill", "film--x", id],
+        &["route", "explain", "/api/router/endpoints"],
+    ] {
+        let ran = world.flame(wrong);
+        assert!(ran.status == 2 && !ran.err.contains("registration"), "{wrong:?}: {} {}", ran.status, ran.err);
+    }
 }

@@ -142,9 +142,12 @@ impl Table {
                 return Err(Refused::Older { held: entry.generation });
             }
             if entry.generation == lease.generation && entry.state == State::Killed {
-                if lease.generation == WRITTEN_DOWN && !entry.is_same(lease) {
-                    // What is written down may have moved: it stays killed, and is had back there.
-                    *entry = Entry::new(id.clone(), Lease { state: State::Killed, ..lease }, ends);
+                if lease.generation == WRITTEN_DOWN {
+                    // What is written down may have moved, or changed its terms: it stays killed, and is had back so.
+                    if !entry.is_same(lease) {
+                        *entry = Entry::new(id.clone(), Lease { state: State::Killed, ..lease }, ends);
+                    }
+                    entry.terms = lease.terms;
                 }
                 // For as long as this start of it asks, it is remembered that it was killed.
                 entry.ends = entry.ends.max(now + MEMORY);

@@ -8,6 +8,8 @@ mod identity;
 mod identity_url;
 #[path = "all/killed.rs"]
 mod killed;
+#[path = "all/lots.rs"]
+mod lots;
 #[path = "all/name.rs"]
 mod name;
 #[path = "all/path.rs"]

@@ -36,7 +36,9 @@ pub(crate) struct Lease {
 impl Lease {
     /// Keeps the lease until `stop`, then gives it back.
     pub(crate) async fn keep(self, health: Health, stop: CancellationToken) {
-        // Milliseconds of the start: a restarted endpoint has the higher generation, a straggler's renewal is refused.
+        // Milliseconds of the start: a restarted endpoint has the higher generation, and takes the place of what was at its
+        // address. Where the clock was set back meanwhile it does not: both are listed until the old lease ends. They are one
+        // process, so nobody is sent astray; a counter on disk would cost every service a folder for that.
         let RegistrationConfig { state, weight, capacity, http2 } = self.terms;
         let begun = Registration::new(self.whereabouts.bound, unix_ms(), LEASE_TTL_MS);
         let mut registration = Registration { state, weight, capacity, http2, tls: self.tls, ..begun };

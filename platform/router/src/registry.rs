@@ -172,7 +172,16 @@ impl Registry {
         Moment(Duration::from_millis(self.0.newest_began_ms.load(Ordering::Relaxed)))
     }
 
-    /// Takes what is new, different or gone at another site, or is written down.
+    /// Takes what is new, different or gone of what is written down of a site.
+    pub(crate) fn write_down(&self, site: &Label, changes: Changes<Place>) {
+        let written = self.atlas().write_down(site, changes, |place| wire::learned(&place), self.now());
+        if let Err(reason) = written {
+            tracing::warn!(%site, %reason, "not all that is written down of it is known");
+        }
+        self.0.changed.notify_one();
+    }
+
+    /// Takes what is new, different or gone at another site.
     pub(crate) fn learn(&self, site: &Label, changes: Changes<Place>) {
         let kills = changes.values().flatten().any(|place| place.state == EndpointState::Killed);
         let learned = self.atlas().learn(site, changes, |place| wire::learned(&place), self.now());

@@ -162,10 +162,10 @@ impl StaticEntries {
             let before = self.known.get(site);
             let gone = before.into_iter().flatten().filter(|(key, _)| !entries.contains_key(*key));
             let mut changes: Changes<Place> = gone.map(|(key, _)| (key.clone(), None)).collect();
-            // Only what is different: one that was drained stays so when another is written down.
+            // Only what is different; what was made of an endpoint at this router is not in the file, and stays.
             let new = entries.iter().filter(|(key, place)| before.and_then(|before| before.get(key)) != Some(place));
             changes.extend(new.map(|(key, place)| (key.clone(), Some(place.clone()))));
-            self.registry.learn(site, changes);
+            self.registry.write_down(site, changes);
         }
         self.known = now;
         tracing::info!(file = %self.path.display(), entries = self.known.values().map(BTreeMap::len).sum::<usize>(), "read");

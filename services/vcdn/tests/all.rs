@@ -49,6 +49,8 @@ mod strangers;
 mod suite;
 #[path = "all/tls.rs"]
 mod tls;
+#[path = "all/tls_and_plain.rs"]
+mod tls_and_plain;
 #[path = "all/tokens.rs"]
 mod tokens;
 #[path = "all/uplink.rs"]

@@ -12,7 +12,7 @@ use crate::health::{Demand, Standing};
 use crate::name::{Destination, Label, Name};
 use crate::peers::{Changes, Key};
 use crate::search::Surrogate;
-use crate::table::{Choice, EndpointId, Held, Lease, Lot, Moment, NoChoice, Refused, State, Table};
+use crate::table::{Choice, EndpointId, Held, Lease, Lot, Moment, NoChoice, Refused, State, Table, WRITTEN_DOWN};
 
 /// As good as for ever: what is known of other sites is taken out, it does not end.
 const UNTIL_TOLD: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -130,6 +130,40 @@ impl Atlas {
             };
             let lease = Lease { ttl: UNTIL_TOLD, ..lease(value) };
             outcome = table.mirror(&name, &endpoint, lease, now).and(outcome);
+        }
+        outcome
+    }
+
+    /// Takes what is new, different or gone of what is written down of `site`; the last refusal, if there was one. Unlike an
+    /// owner's word it says nothing of an endpoint's state: one that was drained or killed stays so when it moves or its terms
+    /// change. Who registers itself goes before.
+    pub fn write_down<R>(
+        &mut self,
+        site: &Label,
+        changes: Changes<R>,
+        lease: impl Fn(R) -> Lease,
+        now: Moment,
+    ) -> Result<(), Refused> {
+        let table = self.region(site);
+        let mut outcome = Ok(());
+        for (Key { name, endpoint }, value) in changes {
+            let held = table.behind(&name, now).find(|held| *held.endpoint == endpoint);
+            let held = held.map(|held| (held.generation, held.state));
+            match (value, held) {
+                (_, Some((generation, _))) if generation != WRITTEN_DOWN => {}
+                (None, _) => {
+                    table.remove(&name, &endpoint, now);
+                }
+                (Some(value), held) => {
+                    let new = lease(value);
+                    let state = held.map_or(new.state, |(_, state)| state);
+                    let lease = Lease { generation: WRITTEN_DOWN, ttl: UNTIL_TOLD, state, ..new };
+                    match table.register(&name, &endpoint, lease, now) {
+                        Ok(_) | Err(Refused::Killed) => {}
+                        Err(refused) => outcome = Err(refused),
+                    }
+                }
+            }
         }
         outcome
     }

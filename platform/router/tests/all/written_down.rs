@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use flame_api::router::Presence;
+use flame_api::router::{EndpointState, Presence};
 use flame_service_host::config::Span;
 use flame_test_kit::{Scratch, eventually};
 use tokio::io::AsyncWriteExt;
@@ -69,13 +69,15 @@ async fn breaks() -> (Service, Arc<Asked>) {
     (service.await, asked)
 }
 
+fn entry(endpoint: &str, address: SocketAddr) -> String {
+    format!("[[entries]]\nname = \"media\"\nendpoint = \"{endpoint}\"\naddress = \"{address}\"\n")
+}
+
 async fn with(entries: &[(&str, SocketAddr)], every: Duration) -> (World, Scratch) {
     let folder = Scratch::new("router-written");
     let file = folder.join("static.toml");
-    let entry = |(endpoint, address): &(&str, SocketAddr)| {
-        format!("[[entries]]\nname = \"media\"\nendpoint = \"{endpoint}\"\naddress = \"{address}\"\n")
-    };
-    std::fs::write(&file, entries.iter().map(entry).collect::<String>()).unwrap();
+    let text: String = entries.iter().map(|(endpoint, address)| entry(endpoint, *address)).collect();
+    std::fs::write(&file, text).unwrap();
     let world = World::with(|config| {
         config.static_entries = Some(file.clone());
         config.upstream.probe_static_every = Span(every);
@@ -145,4 +147,54 @@ async fn zero_asks_nobody_and_who_registers_says_itself_that_it_is_there() {
     let listed = world.client().endpoints().await.unwrap().items;
     assert!(listed.iter().any(|one| one.endpoint != "watched" && one.presence.is_none()), "{listed:?}");
     assert!(listed.iter().all(|one| one.router_up_ms.is_some()));
+}
+
+#[tokio::test]
+async fn who_was_killed_or_drained_stays_so_when_its_line_changes_and_is_had_back_as_it_is_written_now() {
+    let ((old, asked_old), (new, _)) = (answers("old").await, answers("new").await);
+    let (world, folder) = with(&[("e", old.address)], Duration::ZERO).await;
+    let client = world.client();
+    // In one go, so that nobody reads half of it.
+    let write = |address, terms: &str| {
+        std::fs::write(folder.join("next.toml"), entry("e", address) + terms).unwrap();
+        std::fs::rename(folder.join("next.toml"), folder.join("static.toml")).unwrap();
+    };
+    let is = async |address: SocketAddr, weight: u16, http2: bool, state: EndpointState| {
+        eventually(PATIENCE, || async {
+            let listed = client.endpoints().await.unwrap().items;
+            let held: Vec<_> = listed.iter().map(|one| (one.address, one.weight, one.http2, one.state)).collect();
+            if held == [(address, weight, http2, state)] { Ok(()) } else { Err(format!("{held:?}")) }
+        })
+        .await;
+    };
+    assert_eq!(world.get("/~media/x").await.text().await.unwrap(), "old");
+    assert!(client.kill("media", "e").await.unwrap());
+    // Other terms, then another address: it is out all the same.
+    write(old.address, "weight = 3\nhttp2 = true\n");
+    is(old.address, 3, true, EndpointState::Killed).await;
+    assert_eq!(world.get("/~media/x").await.status(), 503);
+    write(new.address, "weight = 5\n");
+    is(new.address, 5, false, EndpointState::Killed).await;
+    assert_eq!(world.get("/~media/x").await.status(), 503);
+    assert!(client.connect("media", "e").await.unwrap());
+    is(new.address, 5, false, EndpointState::Connected).await;
+    assert_eq!(world.get("/~media/x").await.text().await.unwrap(), "new");
+    assert_eq!(asked_old.requests(), 1);
+    // One that drains.
+    assert!(client.drain("media", "e").await.unwrap());
+    write(old.address, "weight = 7\n");
+    is(old.address, 7, false, EndpointState::Draining).await;
+    assert_eq!(world.get("/~media/x").await.status(), 503);
+    // Taken out and written anew it has no past.
+    let nobody = folder.join("nobody.toml");
+    std::fs::write(&nobody, "entries = []\n").unwrap();
+    std::fs::rename(nobody, folder.join("static.toml")).unwrap();
+    eventually(PATIENCE, || async {
+        let listed = client.endpoints().await.unwrap().items;
+        if listed.is_empty() { Ok(()) } else { Err(format!("{listed:?}")) }
+    })
+    .await;
+    write(old.address, "");
+    is(old.address, 1, false, EndpointState::Connected).await;
+    assert_eq!(world.get("/~media/x").await.text().await.unwrap(), "old");
 }

@@ -13,6 +13,7 @@ use flame_service_host::config::Span;
 use flame_service_host::{HostConfig, Running};
 use flame_test_kit::{Scratch, eventually, ports};
 use flame_vcdn::config::FrontConfig;
+use rustix::process::{Signal, getpid, kill_process};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -207,6 +208,11 @@ async fn a_purge_is_not_told_to_all_while_a_site_is_not_heard() {
     edge.stop().await;
     comes_to(1, &["edge"]).await;
     there.stop().await;
+    // It is away for good: once the router has read that, nobody asks for it any more.
+    let left = format!("version = 1\n[[sites]]\nname = \"cloud\"\nrouter = \"127.0.0.1:{cloud_port}\"\n");
+    std::fs::write(folder.join("sites.toml"), left).unwrap();
+    kill_process(getpid(), Signal::HUP).unwrap();
+    comes_to(0, &[]).await;
     here.stop().await;
     cloud.stop().await;
 }

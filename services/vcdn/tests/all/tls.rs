@@ -24,13 +24,13 @@ use url::Url;
 use crate::origin::{Origin, Reply};
 use crate::world::PATIENCE;
 
-fn standing(role: Role, names: &[&str]) -> Standing {
+pub(crate) fn standing(role: Role, names: &[&str]) -> Standing {
     let names = names.iter().map(|name| name.parse().unwrap()).collect();
     Standing { role, site: "local".parse().unwrap(), names }
 }
 
 /// Connections that show a certificate, or nothing, to whoever has `expecting` in its own.
-fn transport(issuer: &Issuer, folder: &std::path::Path, expecting: &str, shows: bool) -> Transport {
+pub(crate) fn transport(issuer: &Issuer, folder: &std::path::Path, expecting: &str, shows: bool) -> Transport {
     std::fs::create_dir_all(folder).unwrap();
     let key = Key::new().unwrap();
     let issued = issuer.renew(standing(Role::Service, &["origin", "vcdn"]), &key.request_pem().unwrap()).unwrap();
