@@ -15,8 +15,9 @@ use crate::world::{PATIENCE, World, bytes};
 
 /// What is asked for, bytes, and how often, milliseconds from one to the next.
 const RATES: [(usize, u64); 3] = [(1024, 2), (65_536, 20), (4 << 20, 200)];
-/// More than all buffers on the way hold: as long as its viewer does not read on, it is under way.
-const FILM_BYTES: usize = 48 << 20;
+/// More than all buffers on the way hold (two receive buffers of 32 MiB where the kernel allows most, two send buffers of 4 MiB): as
+/// long as its viewer does not read on, it is under way.
+const FILM_BYTES: usize = 80 << 20;
 
 /// Asks for `size` bytes every `every_ms` until it is over; every answer is whole.
 async fn view(world: Arc<World>, size: usize, every_ms: u64, is_over: Arc<AtomicBool>, answers: Arc<AtomicUsize>) {
