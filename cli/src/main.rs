@@ -1,7 +1,8 @@
 //! `flame`: one binary that runs everything on one machine (`flame up`), and the clients of its services.
 //!
 //! Exit status of every command: 0 done or verified, 1 the thing checked failed, 2 wrong usage or document (also where
-//! the service that is asked says so, with 400 or 422), 3 could not be carried out. It holds no logic of a service: `up` starts them, everything else speaks HTTP to them.
+//! the service that is asked says so, with 400 or 422), 3 could not be carried out. It holds no logic of a service: `up`
+//! starts them, everything else speaks HTTP to them.
 
 mod args;
 mod asset;
