@@ -29,7 +29,7 @@ pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery, Standing, StandingState};
 pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
 pub use public::PublicAsset;
-pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, Highlights, Matches, Piece};
+pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, FoundIn, Highlights, Matches, Piece};
 pub use record::{Agent, Clip, Custom, GeoCoordinates, Place, PropertyValue, Record};
 pub use scores::{FIGURES_MAX, Measure, NewScore, SCORES_KEPT_MAX, Score};
 

@@ -1,8 +1,9 @@
 //! Where a page of assets ends and the next begins. Pure.
 //!
-//! A list is two tiers, each from the newest registration to the oldest: without a search only the first; with one,
-//! first the assets whose title holds all words, then those that need the file name. A position names a tier and
-//! the registration before which to go on, so nothing that is registered or changed meanwhile moves it.
+//! A list has tiers, each from the newest registration to the oldest: without a search only the first; with one,
+//! first the assets whose title holds all words, then those that need the file name, then those that need the record, or
+//! other forms of the words. A position names a tier and the registration before which to go on, so nothing that is registered
+//! or changed meanwhile moves it.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,6 +18,8 @@ pub enum Tier {
     Title,
     /// The file name is needed to have all words.
     FileName,
+    /// The record, or another form of a word, is needed to have all words.
+    Record,
 }
 
 /// A place in a list.
@@ -26,6 +29,20 @@ pub struct Position {
     pub tier: Tier,
     /// Only registrations before this one.
     pub before_seq: i64,
+}
+
+// === impl Tier ===
+
+impl Tier {
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        match self {
+            Self::Title => Some(Self::FileName),
+            Self::FileName => Some(Self::Record),
+            Self::Record => None,
+        }
+    }
 }
 
 // === impl Position ===
@@ -46,6 +63,7 @@ impl Position {
         let tier = match self.tier {
             Tier::Title => 0,
             Tier::FileName => 1,
+            Tier::Record => 2,
         };
         let mut bytes = [FORM, tier, 0, 0, 0, 0, 0, 0, 0, 0];
         bytes[2..].copy_from_slice(&self.before_seq.to_be_bytes());
@@ -60,6 +78,7 @@ impl Position {
         let tier = match (form, tier) {
             (FORM, 0) => Tier::Title,
             (FORM, 1) => Tier::FileName,
+            (FORM, 2) => Tier::Record,
             (_, _) => return None,
         };
         Some(Self { tier, before_seq: i64::from_be_bytes(seq) })
@@ -74,8 +93,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_says_where_it_was(before_seq: i64, in_title: bool) {
-            let tier = if in_title { Tier::Title } else { Tier::FileName };
+        fn a_cursor_says_where_it_was(before_seq: i64, at in 0_usize..3) {
+            let tier = [Tier::Title, Tier::FileName, Tier::Record][at];
             let position = Position { tier, before_seq };
             prop_assert_eq!(Position::decode(&position.encode()), Some(position));
         }

@@ -3,8 +3,8 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], [`filter`], [`facet`], [`cursor`], `highlight`), then [`store`], which
-//! keeps them, [`deletions`], `trash`, `purges` and [`webhooks`], which work behind, and `http`, which speaks.
+//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], `searched`, `stems`, [`filter`], [`facet`], [`cursor`], `highlight`), then [`store`], which
+//! keeps them, [`deletions`], `trash`, `purges`, `unread` and [`webhooks`], which work behind, and `http`, which speaks.
 
 pub mod asset;
 pub mod config;
@@ -21,9 +21,12 @@ mod merge;
 mod purges;
 pub mod record;
 pub mod search;
+mod searched;
+mod stems;
 pub mod store;
 pub mod subtitle;
 mod trash;
+mod unread;
 pub mod webhooks;
 mod words;
 
@@ -74,6 +77,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     }
     let trash = store.clone();
     host.spawn("trash", move |stop| trash::work_off(trash, stop));
+    let records = store.clone();
+    host.spawn("records", move |stop| unread::work_off(records, stop));
     if !config.purges.names.is_empty() {
         match host.client() {
             Some(client) => {

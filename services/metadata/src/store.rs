@@ -31,6 +31,7 @@ mod sql;
 mod subtitles;
 mod transfer;
 mod trash;
+mod unread;
 mod versions;
 mod webhooks;
 

@@ -20,6 +20,22 @@ pub fn of(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The words of `text` as they are spelt: small, but with their accents (NFC), as stemmers read them.
+pub fn spelt(text: &str) -> Vec<String> {
+    let small: String = text.nfc().flat_map(char::to_lowercase).collect();
+    let small: String = small.nfc().collect();
+    small
+        .split(|symbol: char| !symbol.is_alphanumeric() && !is_combining_mark(symbol))
+        .filter(|word| word.chars().any(|symbol| symbol.is_alphanumeric() && !is_combining_mark(symbol)))
+        .map(|word| word.chars().take(WORD_MAX_CHARS).collect())
+        .collect()
+}
+
+/// A spelt word, or a stem of one, without its accents: as [`of`] gives it.
+pub fn bare(word: &str) -> String {
+    of(word).concat()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -33,7 +49,19 @@ mod tests {
         assert_eq!(of(" -- 🎬 "), [""; 0]);
     }
 
+    #[test]
+    fn spelt_words_keep_their_accents() {
+        assert_eq!(spelt("E\u{301}te\u{301} à ZÜRICH, x-1"), ["été", "à", "zürich", "x", "1"]);
+        assert_eq!(spelt(" -- \u{301} 🎬"), [""; 0]);
+        assert_eq!(bare("zürich"), "zurich");
+    }
+
     proptest! {
+        #[test]
+        fn what_is_spelt_is_what_is_found(text in "[a-zäöüéèñçåøß A-ZÄÉ0-9,.'-]{0,60}") {
+            prop_assert_eq!(spelt(&text).iter().map(|word| bare(word)).collect::<Vec<_>>(), of(&text));
+        }
+
         #[test]
         fn a_word_is_what_its_word_is(text in "\\PC{0,60}") {
             let words = of(&text);

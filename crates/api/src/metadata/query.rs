@@ -14,7 +14,7 @@ pub const FACETS_MAX: usize = 8;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AssetQuery {
-    /// Words to find in title and file name; the last one matches as a prefix.
+    /// Words to find in title, file name and record, there also in other forms by the record's languages; the last one matches as a prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
     /// Only assets in this state.
@@ -39,7 +39,7 @@ pub struct AssetQuery {
     /// `filter`, `sort`, `deleted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<String>,
-    /// With `q`: each asset says where its title and file name have the words (`highlights`).
+    /// With `q`: each asset says where its title, file name and record have the words (`highlights`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub highlight: bool,
     /// Those in the trash, instead of those in the catalogue; not with `q`.
@@ -53,7 +53,7 @@ pub struct AssetQuery {
     pub limit: Option<u32>,
 }
 
-/// Title and file name in pieces, of which those are marked that a search found.
+/// Title, file name and texts of the record in pieces, of which those are marked that a search found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Highlights {
     /// All of the title.
@@ -61,6 +61,18 @@ pub struct Highlights {
     /// All of the file name; empty where it has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file_name: Vec<Piece>,
+    /// Texts of the record in which something was found, up to 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub record: Vec<FoundIn>,
+}
+
+/// A text of a record in which a search found something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FoundIn {
+    /// The member of the record: `description`, `actor`, `hasPart`.
+    pub field: String,
+    /// All of the text.
+    pub pieces: Vec<Piece>,
 }
 
 /// A piece of a text.
@@ -80,7 +92,7 @@ pub struct Piece {
 pub struct FacetQuery {
     /// The fields, 1 to 8, with commas between them: `state,record.keywords`.
     pub by: String,
-    /// Words to find in title and file name; the last one matches as a prefix.
+    /// Words to find in title, file name and record, there also in other forms by the record's languages; the last one matches as a prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
     /// Only assets in this state.

@@ -103,14 +103,14 @@ pub(super) async fn list(
         Wanted::Nothing => return Ok(Json(Page { items: Vec::new(), next_cursor: None })),
         Wanted::Words(search) => Some(search),
     };
-    let marked = |page| Json(if query.highlight { highlighted(search.as_ref(), page) } else { page });
     let filter = filter(query.filter.as_deref())?;
     let (state, deleted) = (query.state, query.deleted);
     let selection = Selection { tenant, search: search.as_ref(), state, deleted, filter: filter.as_ref() };
     if let Some(sort) = query.sort.as_deref() {
         let sort = Sort::parse(sort).map_err(|reason| Refused { field: "sort".to_owned(), reason })?;
         let after = cursor.map(|cursor| sort.after(cursor).ok_or_else(foreign)).transpose()?;
-        return Ok(marked(store.sorted(selection, &sort, after.as_ref(), limit).await?));
+        let page = store.sorted(selection, &sort, after.as_ref(), limit).await?;
+        return Ok(Json(if query.highlight { highlighted(search, page).await } else { page }));
     }
     let from = cursor.map_or(Ok(Position::START), |cursor| Position::decode(cursor).ok_or_else(foreign))?;
     let page = match (&filter, &search) {
@@ -118,16 +118,22 @@ pub(super) async fn list(
         (None, None) => store.list(tenant, (state, deleted), from, limit).await?,
         (None, Some(search)) => store.search(tenant, search, state, from, limit).await?,
     };
-    Ok(marked(page))
+    Ok(Json(if query.highlight { highlighted(search, page).await } else { page }))
 }
 
-/// A page whose assets say where they have the words of a search.
-fn highlighted(search: Option<&Search>, mut page: Page<Asset>) -> Page<Asset> {
-    let phrases = search.map(|search| search.phrases.as_slice()).unwrap_or_default();
-    for asset in &mut page.items {
-        asset.highlights = Some(highlight::of(phrases, asset));
+/// A page whose assets say where they have the words of a search: found on a thread that may take its time, for records can be long.
+async fn highlighted(search: Option<Search>, mut page: Page<Asset>) -> Page<Asset> {
+    let marked = tokio::task::spawn_blocking(move || {
+        for asset in &mut page.items {
+            asset.highlights = Some(highlight::of(search.as_ref(), asset));
+        }
+        page
+    });
+    match marked.await {
+        Ok(page) => page,
+        // It is cancelled only when the service is gone.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-    page
 }
 
 /// Reads the parameters `identifier`, `sha256` and `ids`, which stand alone.

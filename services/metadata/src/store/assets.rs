@@ -11,6 +11,7 @@ use super::{Store, StoreResult, deletions, now_us};
 use crate::asset::{self, Registration};
 use crate::cursor::{Position, Tier};
 use crate::search::{Search, tsvector};
+use crate::searched::Searched;
 
 /// What became of a registration.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Store {
             .bind(json(&new.probe)?)
             .bind(&new.poster_key)
             .bind(now_us())
-            .bind(tsvector::of(tenant, &new.title, new.source.file_name.as_deref()))
+            .bind(tsvector::of(tenant, &new.title, new.source.file_name.as_deref(), &Searched::default()))
             .run(&mut transaction)
             .await?;
         history::note(&mut transaction, by, (new.id, 1, self.keep()), Note::plain(Action::Registered)).await?;
@@ -130,10 +131,7 @@ impl Store {
         let mut position = Some(from);
         while let Some(Position { tier, before_seq }) = position {
             let missing = i64::from(limit) + 1 - i64::try_from(found.len()).unwrap_or(i64::MAX);
-            let expression = match tier {
-                Tier::Title => &search.in_title,
-                Tier::FileName => &search.with_file_name,
-            };
+            let expression = search.of(tier);
             let expression = match &transaction {
                 Transaction::Sqlite(_) => &expression.fts5,
                 Transaction::Postgres(_) => &expression.tsquery,
@@ -162,7 +160,7 @@ impl Store {
                 .await?;
             found.extend(rows.into_iter().map(|row| (tier, row)));
             let full = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-            position = (tier == Tier::Title && !full).then_some(Position::top(Tier::FileName));
+            position = tier.next().filter(|_| !full).map(Position::top);
         }
         page(&mut transaction, found, limit).await
     }

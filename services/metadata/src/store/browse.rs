@@ -73,7 +73,7 @@ enum Left {
 // === impl Store ===
 
 impl Store {
-    /// A page of a selection: titles before file names, each newest first.
+    /// A page of a selection: titles before file names before records, each newest first.
     pub async fn filtered(&self, selection: Selection<'_>, from: Position, limit: u32) -> StoreResult<Page<Asset>> {
         let mut scan = self.scan(selection, Needs::default(), from).await?;
         let mut transaction = self.database.reading().await?;
@@ -206,20 +206,18 @@ impl Scan<'_> {
         let Some(Position { tier, before_seq }) = self.position else { return Ok(Vec::new()) };
         let Selection { tenant, search, state, deleted, .. } = self.selection;
         let wanted = self.left.min(BATCH);
-        let among = match (search, tier, deleted, state) {
-            (Some(search), Tier::Title, _, _) => Among::Words(&search.in_title),
-            (Some(search), Tier::FileName, _, _) => Among::Words(&search.with_file_name),
-            (None, _, true, _) => Among::Trash,
-            (None, _, false, Some(state)) => Among::State(state),
-            (None, _, false, None) => Among::Catalogue,
+        let among = match (search, deleted, state) {
+            (Some(search), _, _) => Among::Words(search.of(tier)),
+            (None, true, _) => Among::Trash,
+            (None, false, Some(state)) => Among::State(state),
+            (None, false, None) => Among::Catalogue,
         };
         let rows = facts::read(transaction, tenant, among, (before_seq, wanted), self.needs).await?;
         let read = u64::try_from(rows.len()).unwrap_or(u64::MAX);
         self.left = self.left.saturating_sub(read);
-        self.position = match (rows.last(), tier) {
-            (Some(last), _) if read == wanted => Some(Position { tier, before_seq: last.seq }),
-            (_, Tier::Title) if search.is_some() => Some(Position::top(Tier::FileName)),
-            (_, Tier::Title | Tier::FileName) => None,
+        self.position = match rows.last() {
+            Some(last) if read == wanted => Some(Position { tier, before_seq: last.seq }),
+            Some(_) | None => tier.next().filter(|_| search.is_some()).map(Position::top),
         };
         Ok(rows)
     }

@@ -13,6 +13,7 @@ use super::{Store, StoreResult, now_us, purges};
 use crate::edit::{Edited, Unreachable};
 use crate::limits::Refused;
 use crate::search::tsvector;
+use crate::searched;
 
 /// What became of an edit.
 #[derive(Debug)]
@@ -109,12 +110,14 @@ impl Store {
     ) -> StoreResult<Option<Asset>> {
         const UPDATE: Sql = Sql {
             sqlite: "UPDATE assets SET title = $2, protected = $3, sound_labels = $4, encryption = $6, record = $8, \
-                     custom = $9, deleted_at_us = NULL, revision = revision + 1, updated_at_us = $5 WHERE seq = $1",
+                     custom = $9, deleted_at_us = NULL, revision = revision + 1, updated_at_us = $5, \
+                     record_words = $10, stems = $11 WHERE seq = $1",
             postgres: "UPDATE assets SET title = $2, protected = $3, sound_labels = $4, encryption = $6, record = $8, \
                        custom = $9, deleted_at_us = NULL, revision = revision + 1, updated_at_us = $5, \
-                       words = CAST($7 AS tsvector) WHERE seq = $1",
+                       words = CAST($7 AS tsvector), record_words = $10, stems = $11 WHERE seq = $1",
         };
         if let Some((_, after)) = note.edited {
+            let searched = searched::of(&after.title, &after.record);
             sql(UPDATE)
                 .bind(seq)
                 .bind(&after.title)
@@ -122,9 +125,11 @@ impl Store {
                 .bind(json(&after.sound_labels)?)
                 .bind(now_us())
                 .bind(after.encryption.map(encryption_word))
-                .bind(tsvector::of(by.tenant, &after.title, current.source.file_name.as_deref()))
+                .bind(tsvector::of(by.tenant, &after.title, current.source.file_name.as_deref(), &searched))
                 .bind(json(&after.record)?)
                 .bind(json(&after.custom)?)
+                .bind(searched.record_words)
+                .bind(searched.stems)
                 .run(&mut transaction)
                 .await?;
         }

@@ -21,6 +21,7 @@ use super::StoreError;
 use super::database::{Database, POSTGRES, migrations, unmigrated};
 use crate::config::{Config, Location};
 use crate::search::tsvector;
+use crate::searched::Searched;
 
 /// The tables, each behind those that it refers to, with the columns by which its rows are told apart. What is missing here is made by
 /// the other database itself: indexes of words, and identifiers.
@@ -230,7 +231,10 @@ async fn write(to: &mut PgConnection, insert: &str, batch: &mut Vec<Value>) -> R
 
 fn words(asset: &Value) -> String {
     let text = |name: &str| asset[name].as_str();
-    tsvector::of(text("tenant").unwrap_or_default(), text("title").unwrap_or_default(), text("file_name"))
+    let owned = |name: &str| text(name).unwrap_or_default().to_owned();
+    // Not made yet: then the service makes them, and the words anew.
+    let searched = Searched { record_words: owned("record_words"), stems: owned("stems") };
+    tsvector::of(&owned("tenant"), &owned("title"), text("file_name"), &searched)
 }
 
 /// Has each table go on with its numbers behind the highest that SQLite ever gave, also to rows that are gone.
