@@ -72,14 +72,7 @@ impl Xpsnr {
         self.luma.rotate_right(1);
         let [here, before, earlier] = &mut self.luma;
         here.clear();
-        for y in 0..luma.height() {
-            let row = luma.row(y);
-            if luma.is_narrow() {
-                here.extend(row.iter().map(|&sample| i32::from(sample)));
-            } else {
-                here.extend(wide(row).map(i32::from));
-            }
-        }
+        luma.read(here);
         // Before the film it is black, as the filter has it; and a picture of another size is none to compare with.
         for picture in [before, earlier] {
             if picture.len() != samples {
