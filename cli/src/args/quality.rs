@@ -180,7 +180,7 @@ pub struct Compare {
     pub reference: String,
     /// What is scored: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
     pub distorted: String,
-    /// What to compute: psnr, ssim, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1
+    /// What to compute: psnr, ssim, xpsnr, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1
     #[arg(long, value_delimiter = ',', default_value = "psnr,ssim,vmaf", value_name = "METRICS")]
     pub metrics: Vec<Metric>,
     /// A bound to keep, such as "vmaf.p5 >= 80" or "alignment.dropped_frames <= 0"; as often as wanted

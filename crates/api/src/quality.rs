@@ -21,6 +21,8 @@ pub enum Metric {
     Psnr,
     /// Structural similarity, as FFmpeg's filter has it.
     Ssim,
+    /// Extended perceptually weighted peak signal-to-noise ratio in dB, as FFmpeg's filter has it.
+    Xpsnr,
     /// Structural similarity, as libvmaf has it.
     FloatSsim,
     /// Multi-scale structural similarity, libvmaf's.
@@ -133,7 +135,8 @@ pub struct Column {
     pub name: String,
     /// All its scores in a few numbers.
     pub pooled: Pooled,
-    /// For PSNR: the figure of the mean error of all frames, which FFmpeg prints as its average.
+    /// For PSNR the figure of the mean error of all frames, for XPSNR that of the squared mean of the errors' roots: what FFmpeg
+    /// prints as its average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_mean_error: Option<f64>,
     /// The worst moments; only of a metric's first column.
@@ -199,9 +202,10 @@ pub struct FrameScores {
 
 impl Metric {
     /// All of them, in the order of documents.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Psnr,
         Self::Ssim,
+        Self::Xpsnr,
         Self::FloatSsim,
         Self::MsSsim,
         Self::Vif,
@@ -218,6 +222,7 @@ impl Metric {
         match self {
             Self::Psnr => "psnr",
             Self::Ssim => "ssim",
+            Self::Xpsnr => "xpsnr",
             Self::FloatSsim => "float_ssim",
             Self::MsSsim => "ms_ssim",
             Self::Vif => "vif",

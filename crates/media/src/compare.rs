@@ -26,6 +26,7 @@ use flame_quality::{
     pooling, psnr,
     signature::Signature,
     ssim,
+    xpsnr::{self, Xpsnr},
 };
 
 use self::{
@@ -102,7 +103,12 @@ struct Scorer {
     vmaf: Option<Vmaf>,
     pairs: u64,
     frames: Vec<FrameScores>,
-    mean_errors: Vec<f64>,
+    /// Of each column of PSNR, over all frames.
+    errors: Vec<f64>,
+    /// What XPSNR knows of the reference.
+    xpsnr: Option<Xpsnr>,
+    /// Of each column of XPSNR, over all frames.
+    roots: Vec<f64>,
     /// The largest value of a sample.
     max: f64,
 }
@@ -161,7 +167,7 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
     }
 
     fn run(mut self, on_progress: &mut dyn FnMut(f64)) -> Result<(Comparison, Scores), MediaError> {
-        let mut scorer = Some(Scorer::new(self.plan, self.common)?);
+        let mut scorer = Some(Scorer::new(self.plan, self.common, self.abouts[0].frame_rate)?);
         self.look(&mut scorer, on_progress)?;
         self.finish_sides()?;
         let found = alignment::align(&self.reference.signatures, &self.distorted.signatures);
@@ -174,7 +180,7 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
             None => self.score_again(&found.pairs, on_progress)?,
         };
         let alignment = found.describe(self.reference.playing.times_ms(), self.distorted.playing.times_ms());
-        let (scores, mean_errors) = scorer.finish()?;
+        let (scores, of_film) = scorer.finish()?;
         on_progress(1.0);
         self.notes.extend(self.partial());
         // What the reference lacks is missed where there is something to be scored against it.
@@ -187,7 +193,7 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
         let comparison = Comparison {
             incomplete,
             compared_as: self.common.shape(),
-            columns: summary(&self.plan.metrics, &scores, &mean_errors),
+            columns: summary(&self.plan.metrics, &scores, &of_film),
             notes: self.notes,
             alignment,
             scored_frames: scores.frames.len() as u64,
@@ -276,7 +282,7 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
 
     /// A second pass, with pairs that are known.
     fn score_again(&mut self, pairs: &[Pair], on_progress: &mut dyn FnMut(f64)) -> Result<Scorer, MediaError> {
-        let mut scorer = Scorer::new(self.plan, self.common)?;
+        let mut scorer = Scorer::new(self.plan, self.common, self.abouts[0].frame_rate)?;
         let open = |input: &str| Film::open(input, self.plan.follow_playlists);
         let mut reference = open(&self.plan.reference)?.play(self.scope, "reference")?;
         let mut distorted = open(&self.plan.distorted)?.play(self.scope, "distorted")?;
@@ -336,17 +342,16 @@ fn refusal(found: &Correspondence, confidence_min: f64) -> MediaError {
     ))
 }
 
-fn summary(metrics: &[Metric], scores: &Scores, mean_errors: &[f64]) -> Vec<Column> {
+fn summary(metrics: &[Metric], scores: &Scores, of_film: &[(&str, f64)]) -> Vec<Column> {
     let firsts: Vec<_> = metrics.iter().map(|metric| columns::of(*metric)[0]).collect();
     let columns = scores.columns.iter().enumerate().filter_map(|(at, name)| {
         let values: Vec<f64> = scores.frames.iter().map(|frame| frame.values[at]).collect();
         let pooled = pooling::pool(&values)?;
         let worst = if firsts.contains(&name.as_str()) { pooling::worst(scores, at) } else { Vec::new() };
-        let psnr = columns::of(Metric::Psnr).iter().position(|column| column == name);
         Some(Column {
             name: name.clone(),
             pooled,
-            of_mean_error: psnr.and_then(|at| mean_errors.get(at).copied()),
+            of_mean_error: of_film.iter().find(|(column, _)| column == name).map(|(_, figure)| *figure),
             worst,
         })
     });
@@ -371,7 +376,7 @@ impl Side<'_> {
 // === impl Scorer ===
 
 impl Scorer {
-    fn new(plan: &ComparePlan, common: Common) -> Result<Self, MediaError> {
+    fn new(plan: &ComparePlan, common: Common, frame_rate: Option<f64>) -> Result<Self, MediaError> {
         let metrics = columns::ordered(&plan.metrics);
         let vmaf = Vmaf::start(&Wanted {
             metrics: &metrics,
@@ -384,7 +389,9 @@ impl Scorer {
         })?;
         let subsample = u64::from(plan.subsample);
         let max = f64::from((1_u32 << common.bits) - 1);
-        Ok(Self { metrics, subsample, vmaf, pairs: 0, frames: Vec::new(), mean_errors: Vec::new(), max })
+        let xpsnr = metrics.contains(&Metric::Xpsnr).then(|| Xpsnr::new(frame_rate));
+        let (errors, roots, frames) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { metrics, subsample, vmaf, pairs: 0, frames, errors, xpsnr, roots, max })
     }
 
     fn score(
@@ -398,6 +405,10 @@ impl Scorer {
         if let Some(vmaf) = &mut self.vmaf {
             vmaf.read(reference, distorted)?;
         }
+        if let Some(xpsnr) = &mut self.xpsnr {
+            // So does this.
+            xpsnr.look(&reference.planes[0]);
+        }
         let is_wanted = self.pairs.is_multiple_of(self.subsample);
         self.pairs += 1;
         if !is_wanted {
@@ -408,8 +419,8 @@ impl Scorer {
             let errors = psnr::errors(reference, distorted);
             values.push(errors.average_db());
             values.extend(errors.planes_db());
-            self.mean_errors.resize(1 + errors.planes.len(), 0.0);
-            for (sum, error) in self.mean_errors.iter_mut().zip([errors.average].iter().chain(&errors.planes)) {
+            self.errors.resize(1 + errors.planes.len(), 0.0);
+            for (sum, error) in self.errors.iter_mut().zip([errors.average].iter().chain(&errors.planes)) {
                 *sum += error;
             }
         }
@@ -419,13 +430,21 @@ impl Scorer {
             values.push(similarity.all);
             values.extend(similarity.planes);
         }
+        if let Some(xpsnr) = &self.xpsnr {
+            let errors = xpsnr.errors(reference, distorted);
+            values.extend(errors.iter().map(|&error| psnr::ratio_db(error, self.max)));
+            self.roots.resize(errors.len(), 0.0);
+            for (sum, error) in self.roots.iter_mut().zip(&errors) {
+                *sum += error.sqrt();
+            }
+        }
         let (reference, distorted) = (pair.reference as u64, pair.distorted as u64);
         self.frames.push(FrameScores { reference, distorted, time_ms, values });
         Ok(())
     }
 
-    /// All scores, and the figures of the mean errors.
-    fn finish(mut self) -> Result<(Scores, Vec<f64>), MediaError> {
+    /// All scores, and what belongs to the errors of all frames, by the name of the column.
+    fn finish(mut self) -> Result<(Scores, Vec<(&'static str, f64)>), MediaError> {
         if let Some(vmaf) = &mut self.vmaf {
             vmaf.finish()?;
             for (number, frame) in (0_u64..).step_by(self.subsample as usize).zip(&mut self.frames) {
@@ -434,9 +453,12 @@ impl Scorer {
         }
         let count = self.frames.len().max(1) as f64;
         let max = self.max;
-        let mean_errors = self.mean_errors.iter().map(|sum| psnr::ratio_db(sum / count, max)).collect();
+        let named = |metric| columns::of(metric).iter().copied();
+        let errors = named(Metric::Psnr).zip(self.errors.iter().map(|sum| psnr::ratio_db(sum / count, max)));
+        let roots = named(Metric::Xpsnr).zip(self.roots.iter().map(|sum| xpsnr::of_film_db(*sum, count, max)));
+        let of_film = errors.chain(roots).collect();
         let names = self.metrics.iter().flat_map(|metric| columns::of(*metric));
         let columns = names.map(|name| (*name).to_owned()).collect();
-        Ok((Scores { columns, frames: self.frames }, mean_errors))
+        Ok((Scores { columns, frames: self.frames }, of_film))
     }
 }

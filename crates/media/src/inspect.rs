@@ -27,7 +27,7 @@ use crate::{fault::MediaError, ffi, probe, source, stated};
 /// Time for all reads together.
 const BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
 /// Detectors that need pictures, and that need sound.
-const OF_PICTURES: [&str; 7] = ["video", "black", "freeze", "si", "ti", "gop", "timestamps"];
+const OF_PICTURES: [&str; 9] = ["video", "black", "freeze", "si", "ti", "blur", "blockiness", "gop", "timestamps"];
 const OF_SOUND: [&str; 4] = ["audio", "silence", "clipping", "loudness"];
 
 /// Inspects media. `on_progress` hears how far it is, 0 to 1.
@@ -124,6 +124,8 @@ fn summed_up(
             for (detector, is_there, why) in [
                 ("si", video.si.is_some(), "the pictures are too small to have edges"),
                 ("ti", video.ti.is_some(), "there is no picture"),
+                ("blur", video.blur.is_some(), "the pictures are of one level, or too small to have edges"),
+                ("blockiness", video.blockiness.is_some(), "the pictures are too small to hold blocks"),
                 ("gop", video.gop.is_some(), "no packet is marked as a key frame"),
                 ("timestamps", video.timestamps.is_some(), "less than two pictures have a time"),
             ] {

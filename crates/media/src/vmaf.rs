@@ -54,7 +54,7 @@ pub(crate) fn version() -> String {
 impl Vmaf {
     /// `None` if none of the metrics is libvmaf's.
     pub(crate) fn start(wanted: &Wanted<'_>) -> Result<Option<Self>, MediaError> {
-        if wanted.metrics.iter().all(|metric| matches!(metric, Metric::Psnr | Metric::Ssim)) {
+        if wanted.metrics.iter().all(|metric| matches!(metric, Metric::Psnr | Metric::Ssim | Metric::Xpsnr)) {
             return Ok(None);
         }
         let format = match wanted.chroma_shifts {
@@ -90,7 +90,7 @@ impl Vmaf {
         let plain = sys::VmafModelFlags_VMAF_MODEL_FLAGS_DEFAULT;
         match metric {
             // Computed here, without the library.
-            Metric::Psnr | Metric::Ssim => Ok(()),
+            Metric::Psnr | Metric::Ssim | Metric::Xpsnr => Ok(()),
             Metric::FloatSsim => self.feature("float_ssim", &["float_ssim"]),
             Metric::MsSsim => self.feature("float_ms_ssim", &["float_ms_ssim"]),
             Metric::Vif => self.feature(

@@ -15,6 +15,7 @@ pub fn of(metric: Metric) -> &'static [&'static str] {
     match metric {
         Metric::Psnr => &["psnr", "psnr_y", "psnr_cb", "psnr_cr"],
         Metric::Ssim => &["ssim", "ssim_y", "ssim_cb", "ssim_cr"],
+        Metric::Xpsnr => &["xpsnr_y", "xpsnr_cb", "xpsnr_cr"],
         Metric::FloatSsim => &["float_ssim"],
         Metric::MsSsim => &["float_ms_ssim"],
         Metric::Vif => &["vif_scale0", "vif_scale1", "vif_scale2", "vif_scale3"],
@@ -36,7 +37,7 @@ pub fn ordered(asked: &[Metric]) -> Vec<Metric> {
 #[must_use]
 pub fn refusal(metric: Metric, width: u32, height: u32) -> Option<String> {
     let (shorter_min, longer_min) = match metric {
-        Metric::Psnr => (1, 1),
+        Metric::Psnr | Metric::Xpsnr => (1, 1),
         Metric::Ssim => (16, 16),
         Metric::MsSsim => (MS_SSIM_SIDE_MIN, MS_SSIM_SIDE_MIN),
         Metric::VmafV1 => (VMAF_SIDE_MIN, VMAF_V1_SIDE_MIN),

@@ -6,12 +6,14 @@ use flame_api::quality::Inspection;
 use flame_api::quality::inspection::{Range, Spans};
 
 /// Detectors and their figures, in the order of tables.
-pub const ALL: [(&str, &str); 12] = [
+pub const ALL: [(&str, &str); 14] = [
     ("video", "frames, duration_s, missing_s, decode_errors, width, height"),
     ("black", SPANS),
     ("freeze", SPANS),
     ("si", RANGE),
     ("ti", RANGE),
+    ("blur", RANGE),
+    ("blockiness", RANGE),
     ("gop", "keyframes, shortest_s, longest_s, irregular"),
     ("timestamps", "backwards, repeated, gaps, longest_gap_ms, missing"),
     ("audio", "duration_s, missing_s, decode_errors, sample_rate_hz, channels"),
@@ -75,6 +77,8 @@ fn value(inspection: &Inspection, detector: &str, name: &str) -> Option<f64> {
         "freeze" => spans(&video?.freeze, name),
         "si" => range(video?.si.as_ref()?, name),
         "ti" => range(video?.ti.as_ref()?, name),
+        "blur" => range(video?.blur.as_ref()?, name),
+        "blockiness" => range(video?.blockiness.as_ref()?, name),
         "gop" => {
             let gop = video?.gop.as_ref()?;
             match name {
@@ -195,6 +199,8 @@ mod tests {
             freeze: Spans::default(),
             si: range,
             ti: range,
+            blur: range,
+            blockiness: range,
             gop: Some(Gops { keyframes: 2, shortest_s: 2.0, longest_s: 2.0, irregular: 0 }),
             timestamps: Some(Timestamps { backwards: 0, repeated: 0, gaps: 0, longest_gap_ms: 40.0, missing: 0 }),
         };

@@ -1,13 +1,15 @@
 //! What is known of picture quality without decoding anything: values in, values out.
 //!
-//! It holds the definitions of the metrics that need no library (PSNR, SSIM), how the scores of many frames become
+//! It holds the definitions of the metrics that need no library (PSNR, SSIM, XPSNR), how the scores of many frames become
 //! one, and how a result is written down. It opens no file and links no media library; `flame-media` brings the
 //! pictures, and what only libvmaf can compute.
 //!
-//! In reading order: samples of a picture ([`plane`]), what is computed of two ([`psnr`], [`ssim`]), what each metric
-//! gives ([`columns`]), which frames belong together ([`signature`], [`alignment`], `stretch`), many frames into one
-//! number ([`pooling`]), what is found without a reference ([`inspect`]) and what its figures are called ([`figures`]), what is asked
-//! of all of it ([`gate`]), what a suite asks of many ([`suite`]) and of several machines ([`shard`]), what encoders need for the same quality ([`curve`]), whether it still measures what it did ([`baseline`]), whether playlists and segments keep their rules ([`conformance`]), and the documents ([`json`], [`csv`], [`junit`], [`html`]).
+//! In reading order: samples of a picture ([`plane`]), what is computed of two ([`psnr`], [`ssim`], [`xpsnr`]), what each metric
+//! gives ([`columns`]), which frames belong together ([`signature`], [`alignment`], `stretch`), many frames into one number
+//! ([`pooling`]), what is found without a reference ([`inspect`]) and what its figures are called ([`figures`]), what is asked of all of
+//! it ([`gate`]), what a suite asks of many ([`suite`]) and of several machines ([`shard`]), what encoders need for the same quality
+//! ([`curve`]), whether it still measures what it did ([`baseline`]), whether playlists and segments keep their rules
+//! ([`conformance`]), and the documents ([`json`], [`csv`], [`junit`], [`html`]).
 
 pub mod alignment;
 pub mod baseline;
@@ -29,3 +31,4 @@ pub mod signature;
 pub mod ssim;
 mod stretch;
 pub mod suite;
+pub mod xpsnr;

@@ -65,6 +65,18 @@ impl<'a> Plane<'a> {
         &self.bytes[y * self.stride_bytes..][..self.row_bytes()]
     }
 
+    /// Appends all samples, row by row.
+    pub(crate) fn read(&self, samples: &mut Vec<i32>) {
+        for y in 0..self.height {
+            let row = self.row(y);
+            if self.is_narrow() {
+                samples.extend(row.iter().map(|&sample| i32::from(sample)));
+            } else {
+                samples.extend(wide(row).map(i32::from));
+            }
+        }
+    }
+
     fn row_bytes(&self) -> usize {
         self.width * if self.is_narrow() { 1 } else { 2 }
     }

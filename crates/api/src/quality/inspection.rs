@@ -76,6 +76,12 @@ pub struct VideoInspection {
     /// Temporal information (ITU-T P.910): how much changes from one picture to the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ti: Option<Range>,
+    /// How blurred pictures are (Crété-Roffet et al. 2007), 0 (sharp) to 1; none where all are of one level, or too small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blur: Option<Range>,
+    /// How much larger steps are at the edges of an encoder's blocks than elsewhere (after Muijs and Kirenko 2005), from 1 (not at all).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blockiness: Option<Range>,
     /// Groups of pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gop: Option<Gops>,

@@ -140,7 +140,7 @@ fn package(settings: &Settings<'_>, place: Place) -> Result<Work, DocumentError>
 }
 
 /// Detectors of what is in a track of pictures, and of sound.
-const OF_PICTURES: [&str; 7] = ["video", "black", "freeze", "si", "ti", "gop", "timestamps"];
+const OF_PICTURES: [&str; 9] = ["video", "black", "freeze", "si", "ti", "blur", "blockiness", "gop", "timestamps"];
 const OF_SOUND: [&str; 4] = ["audio", "silence", "clipping", "loudness"];
 
 /// What can be measured of a track of this kind.

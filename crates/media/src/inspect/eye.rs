@@ -4,6 +4,8 @@ use ffmpeg_next::{Error as FfmpegError, Packet, Stream, codec::threading, decode
 use flame_api::quality::inspection::VideoInspection;
 use flame_media_child::protocol::InspectPlan;
 use flame_quality::inspect::{
+    blockiness::Blockiness,
+    blur::Blur,
     extent::{self, Extent, Stated},
     information::Information,
     pictures::{Stillness, is_black},
@@ -31,6 +33,8 @@ pub(super) struct Eye {
     freeze: Stretches,
     stillness: Stillness,
     information: Information,
+    blur: Blur,
+    blockiness: Blockiness,
     frames: u64,
     decode_errors: u64,
 }
@@ -81,6 +85,8 @@ impl Eye {
             freeze: Stretches::new(plan.shortest_s),
             stillness: Stillness::default(),
             information: Information::default(),
+            blur: Blur::default(),
+            blockiness: Blockiness::default(),
             frames: 0,
             decode_errors: 0,
         })
@@ -160,6 +166,8 @@ impl Eye {
             self.black.end(at_s);
         }
         self.information.look(luma, full_range);
+        self.blur.look(luma);
+        self.blockiness.look(luma);
         if self.stillness.look(&picture) {
             self.freeze.begin((seen.kept_ms - seen.first_ms) / 1000.0);
         } else {
@@ -195,6 +203,8 @@ impl Eye {
             freeze: self.freeze.finish(end_s),
             si,
             ti,
+            blur: self.blur.finish(),
+            blockiness: self.blockiness.finish(),
             gop,
             timestamps,
         };

@@ -53,16 +53,17 @@ fn judged(folder: &Path, reference: &Path, distorted: &Path, with_ms_ssim: bool)
     let models = "version=vmaf_v0.6.1\\:name=vmaf|version=vmaf_v0.6.1neg\\:name=vmaf_neg|\
                   version=vmaf_v0.6.1\\:name=vmaf_phone\\:enable_transform=true|version=vmaf_4k_v0.6.1\\:name=vmaf_4k";
     let graph = format!(
-        "[0:v]settb=1/25,setpts=N,split=3[d1][d2][d3];[1:v]settb=1/25,setpts=N,split=3[r1][r2][r3];\
+        "[0:v]settb=1/25,setpts=N,split=4[d1][d2][d3][d4];[1:v]settb=1/25,setpts=N,split=4[r1][r2][r3][r4];\
          [d1][r1]libvmaf=log_fmt=json:log_path=vmaf.json:n_threads=2:model='{models}':feature='name=float_ssim{ms_ssim}'[o1];\
-         [d2][r2]psnr,metadata=mode=print:file=psnr.txt[o2];[d3][r3]ssim,metadata=mode=print:file=ssim.txt[o3]"
+         [d2][r2]psnr,metadata=mode=print:file=psnr.txt[o2];[d3][r3]ssim,metadata=mode=print:file=ssim.txt[o3];\
+         [r4][d4]xpsnr,metadata=mode=print:file=xpsnr.txt[o4]"
     );
     let ran = Command::new(repository().join("media-tests/judges/ffmpeg"))
         .args(["-v", "error", "-nostdin", "-i"])
         .arg(distorted)
         .arg("-i")
         .arg(reference)
-        .args(["-lavfi", &graph, "-map", "[o1]", "-map", "[o2]", "-map", "[o3]", "-f", "null", "-"])
+        .args(["-lavfi", &graph, "-map", "[o1]", "-map", "[o2]", "-map", "[o3]", "-map", "[o4]", "-f", "null", "-"])
         .current_dir(folder)
         .output()
         .expect("the judge runs");
@@ -75,6 +76,14 @@ fn judged(folder: &Path, reference: &Path, distorted: &Path, with_ms_ssim: bool)
             columns.entry(name).or_default().push(value.as_f64().expect("it is a number"));
         }
     }
+    for file in ["psnr.txt", "ssim.txt", "xpsnr.txt"] {
+        printed(&std::fs::read_to_string(folder.join(file)).unwrap(), &mut columns);
+    }
+    columns
+}
+
+/// Takes what FFmpeg's filter `metadata` printed into `columns`.
+fn printed(text: &str, columns: &mut HashMap<String, Vec<f64>>) {
     let names = [
         ("psnr.psnr_avg", "psnr"),
         ("psnr.psnr.y", "psnr_y"),
@@ -84,18 +93,18 @@ fn judged(folder: &Path, reference: &Path, distorted: &Path, with_ms_ssim: bool)
         ("ssim.Y", "ssim_y"),
         ("ssim.U", "ssim_cb"),
         ("ssim.V", "ssim_cr"),
+        ("xpsnr.xpsnr.y", "xpsnr_y"),
+        ("xpsnr.xpsnr.u", "xpsnr_cb"),
+        ("xpsnr.xpsnr.v", "xpsnr_cr"),
     ];
-    for file in ["psnr.txt", "ssim.txt"] {
-        for line in std::fs::read_to_string(folder.join(file)).unwrap().lines() {
-            let Some((key, value)) = line.strip_prefix("lavfi.").and_then(|line| line.split_once('=')) else {
-                continue;
-            };
-            if let Some((_, name)) = names.iter().find(|(theirs, _)| *theirs == key) {
-                columns.entry((*name).to_owned()).or_default().push(value.parse().expect("it is a number"));
-            }
+    for line in text.lines() {
+        let Some((key, value)) = line.strip_prefix("lavfi.").and_then(|line| line.split_once('=')) else {
+            continue;
+        };
+        if let Some((_, name)) = names.iter().find(|(theirs, _)| *theirs == key) {
+            columns.entry((*name).to_owned()).or_default().push(value.parse().expect("it is a number"));
         }
     }
-    columns
 }
 
 /// Every column of `scores` is the judge's, frame by frame.
@@ -110,9 +119,10 @@ fn same_as_judged(scores: &Scores, judged: &HashMap<String, Vec<f64>>, what: &st
     }
 }
 
-const ALL_BUT_V1: [Metric; 9] = [
+const ALL_BUT_V1: [Metric; 10] = [
     Metric::Psnr,
     Metric::Ssim,
+    Metric::Xpsnr,
     Metric::FloatSsim,
     Metric::MsSsim,
     Metric::Vif,
@@ -157,17 +167,51 @@ fn figures_are_those_of_ffmpeg_and_libvmaf_at_five_rates() {
     }
 }
 
+/// The other halves of XPSNR: second differences in time from 32 pictures a second on, means of 2 x 2 samples above 2048 x 1152, a last
+/// column too narrow to have edges, and what is printed of the whole film.
+#[test]
+fn xpsnr_is_that_of_ffmpeg_also_of_fast_and_of_large_pictures() {
+    let folder = Scratch::new("xpsnr");
+    for (size, rate, frames) in [("322x242", 50, 12), ("2560x1440", 25, 3), ("2052x1154", 60, 3)] {
+        let source = format!("-f lavfi -i testsrc2=size={size}:rate={rate},noise=alls=8:allf=t -frames:v {frames}");
+        judge::ffmpeg(&folder, &format!("{source} -pix_fmt yuv420p -c:v ffv1 original.mkv"));
+        judge::ffmpeg(&folder, "-i original.mkv -c:v libx264 -preset ultrafast -crf 32 coded.mkv");
+        let (reference, distorted) = (folder.join("original.mkv"), folder.join("coded.mkv"));
+        let ran = Command::new(repository().join("media-tests/judges/ffmpeg"))
+            .args(["-nostdin", "-i", "original.mkv", "-i", "coded.mkv"])
+            .args(["-lavfi", "[0:v][1:v]xpsnr,metadata=mode=print:file=xpsnr.txt", "-f", "null", "-"])
+            .current_dir(&*folder)
+            .output()
+            .expect("the judge runs");
+        let said = String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        let mut judged = HashMap::new();
+        printed(&std::fs::read_to_string(folder.join("xpsnr.txt")).unwrap(), &mut judged);
+        // Three pictures are too few to be sure of.
+        let asked = ComparePlan { confidence_min: 0.0, ..plan(&reference, &distorted, &[Metric::Xpsnr]) };
+        let (comparison, scores) = run(&asked).expect("they can be compared");
+        assert_eq!(scores.frames.len(), frames);
+        same_as_judged(&scores, &judged, size);
+        // `XPSNR  y: 33.2826  u: 34.9241  v: 34.5568  (minimum: 33.2826)`
+        let (_, film) = said.rsplit_once("XPSNR  y:").expect("it ends with the figures of the film");
+        let theirs: Vec<f64> = film.split_whitespace().filter_map(|word| word.parse().ok()).take(3).collect();
+        let ours: Vec<f64> = comparison.columns.iter().filter_map(|column| column.of_mean_error).collect();
+        assert_eq!((ours.len(), theirs.len()), (3, 3), "{film}");
+        assert!(ours.iter().zip(&theirs).all(|(ours, theirs)| (ours - theirs).abs() <= TOLERANCE), "{ours:?} {film}");
+    }
+}
+
 #[test]
 fn a_lossless_copy_is_lossless_whatever_its_times_say() {
     let (folder, reference) = original(2);
     judge::ffmpeg(&folder, "-i original.mkv -c copy -bsf:v setts=ts=TS*3+500 late.mkv");
     let (comparison, scores) =
-        compared(&reference, &folder.join("late.mkv"), &[Metric::Psnr, Metric::Ssim, Metric::VmafV1]);
+        compared(&reference, &folder.join("late.mkv"), &[Metric::Psnr, Metric::Ssim, Metric::Xpsnr, Metric::VmafV1]);
     assert_eq!((scores.frames.len(), comparison.reference.frames, comparison.distorted.frames), (50, 50, 50));
     assert!(comparison.alignment.confidence > 0.999, "{:?}", comparison.alignment);
     let lowest =
         |name: &str| comparison.columns.iter().find(|column| column.name == name).expect("asked for").pooled.min;
-    assert_eq!((lowest("psnr"), lowest("ssim")), (100.0, 1.0));
+    assert_eq!((lowest("psnr"), lowest("ssim"), lowest("xpsnr_y")), (100.0, 1.0, 100.0));
     assert!(lowest("vmaf_v1") > 90.0, "{}", lowest("vmaf_v1"));
 }
 
@@ -195,9 +239,9 @@ fn every_other_pair_and_only_the_first() {
     let (folder, reference) = original(2);
     judge::ffmpeg(&folder, "-i original.mkv -c:v libx264 -preset veryfast -crf 30 half.mp4");
     let half = folder.join("half.mp4");
-    let (_, all) = compared(&reference, &half, &[Metric::Psnr, Metric::Vmaf]);
-    let some =
-        ComparePlan { subsample: 3, frames_max: Some(20), ..plan(&reference, &half, &[Metric::Psnr, Metric::Vmaf]) };
+    let metrics = [Metric::Psnr, Metric::Xpsnr, Metric::Vmaf];
+    let (_, all) = compared(&reference, &half, &metrics);
+    let some = ComparePlan { subsample: 3, frames_max: Some(20), ..plan(&reference, &half, &metrics) };
     let (comparison, some) = run(&some).expect("they can be compared");
     assert_eq!(comparison.scored_frames, 7);
     for (frame, whole) in some.frames.iter().zip(all.frames.iter().step_by(3)) {

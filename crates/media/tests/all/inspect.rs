@@ -218,7 +218,7 @@ fn what_cannot_be_looked_at_is_said() {
     assert!(pictures.video.is_some() && pictures.audio.is_none());
 
     let sound = inspected(&clips::recipe("audio-only").seconds(1.0).make());
-    let expected = ["black", "freeze", "gop", "si", "synchrony", "ti", "timestamps", "video"];
+    let expected = ["black", "blockiness", "blur", "freeze", "gop", "si", "synchrony", "ti", "timestamps", "video"];
     assert_eq!(detectors(&sound), expected);
     // A second is too short for a loudness range; that is no number either.
     let loudness = sound.audio.and_then(|audio| audio.loudness).expect("it was measured");

@@ -22,7 +22,7 @@ pub struct Information {
 
 /// Many values in three numbers.
 #[derive(Debug, Clone, Copy, Default)]
-struct Collected {
+pub(super) struct Collected {
     count: u64,
     sum: f64,
     min: f64,
@@ -108,14 +108,14 @@ fn deviation(values: impl Iterator<Item = f32>) -> f64 {
 // === impl Collected ===
 
 impl Collected {
-    fn add(&mut self, value: f64) {
+    pub(super) fn add(&mut self, value: f64) {
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = if self.count == 0 { value } else { self.max.max(value) };
         self.count += 1;
         self.sum += value;
     }
 
-    fn range(&self) -> Option<Range> {
+    pub(super) fn range(&self) -> Option<Range> {
         (self.count > 0).then(|| Range { min: self.min, mean: self.sum / self.count as f64, max: self.max })
     }
 }
