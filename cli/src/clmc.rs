@@ -1,7 +1,7 @@
-//! `flame clmc`: questions about measurements, and measurements as CSV.
+//! `flame clmc`: questions about measurements, measurements as CSV, alerts, and the graph with its round-trip times.
 
 use anyhow::Context;
-use flame_api::clmc::{Answers, Question, Table};
+use flame_api::clmc::{Answers, NodeKind, Question, RoundTripQuery, Table};
 use flame_api::{Client, ClientError};
 use serde_json::Value;
 
@@ -40,8 +40,54 @@ pub async fn run(global: &Global, args: args::Clmc) -> Result<(), Exit> {
             csv(&answers)?;
             errors(&answers)
         }
+        ClmcCommand::Graph { db } => graph(global, &client, &db).await,
+        ClmcCommand::Rtt { from, to, db } => round_trips(global, &client, &RoundTripQuery { db, from, to }).await,
         ClmcCommand::Alerts { command } => alerts(global, &client, command).await,
     }
+}
+
+async fn graph(global: &Global, client: &Client, db: &str) -> Result<(), Exit> {
+    let network = client.network(db).await?;
+    if global.json {
+        return output::print_json(&network);
+    }
+    let mut places = output::table(&["place", "kind"]);
+    for node in &network.nodes {
+        let kind = match node.kind {
+            NodeKind::Site => "site",
+            NodeKind::UserEquipment => "user equipment",
+            NodeKind::Location => "location of endpoints",
+        };
+        places.add_row([node.name.as_str(), kind]);
+    }
+    output::print_line(&format!("{}\n", places.trim_fmt()))?;
+    let mut links = output::table(&["from", "to", "latency_ms", "bandwidth_mbps", "measured"]);
+    for link in &network.links {
+        links.add_row([
+            link.source.clone(),
+            link.target.clone(),
+            format!("{:.3}", link.latency_ms),
+            link.bandwidth_mbps.map_or_else(String::new, |mbps| mbps.to_string()),
+            if link.is_measured { "yes" } else { "no" }.to_owned(),
+        ]);
+    }
+    output::print_line(&links.trim_fmt())
+}
+
+async fn round_trips(global: &Global, client: &Client, query: &RoundTripQuery) -> Result<(), Exit> {
+    let page = client.round_trips(query).await?;
+    if global.json {
+        return output::print_json(&page);
+    }
+    let columns = ["from", "service", "endpoint", "location", "forward_ms", "response_ms", "back_ms", "round_trip_ms"];
+    let mut table = output::table(&columns);
+    for trip in page.items {
+        let times = [trip.forward_ms, trip.response_ms, trip.back_ms, trip.round_trip_ms];
+        let endpoint = trip.tags.get("flame_sfe").cloned().unwrap_or_default();
+        let names = [trip.source, trip.service, endpoint, trip.location];
+        table.add_row(names.into_iter().chain(times.map(|ms| format!("{ms:.3}"))));
+    }
+    output::print_line(&table.trim_fmt())
 }
 
 async fn alerts(global: &Global, client: &Client, command: AlertsCommand) -> Result<(), Exit> {

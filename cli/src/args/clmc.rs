@@ -35,6 +35,24 @@ pub enum ClmcCommand {
         #[arg(long, default_value = "flame", value_name = "NAME")]
         db: String,
     },
+    /// Show the network: sites, links, and what was measured of them
+    Graph {
+        /// The database: the service function chain
+        #[arg(long, default_value = "flame", value_name = "NAME")]
+        db: String,
+    },
+    /// Show round-trip times: the network there, the service, the network back, of every place and endpoint
+    Rtt {
+        /// Only from this place: a site, or user equipment
+        #[arg(long, value_name = "PLACE")]
+        from: Option<String>,
+        /// Only to this endpoint (flame_sfe) or service
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+        /// The database: the service function chain
+        #[arg(long, default_value = "flame", value_name = "NAME")]
+        db: String,
+    },
     /// Conditions that are looked at, and who is told
     Alerts {
         #[command(subcommand)]

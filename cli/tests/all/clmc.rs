@@ -76,6 +76,12 @@ async fn every_part_reports_how_it_answers_and_in_which_state_it_is() {
         rows.lines().count() >= 1 && rows.lines().all(|row| row.contains("streaming") && !row.contains("metadata")),
         "{rows}"
     );
+    let trips = bundle.json(&["clmc", "rtt", "--from", "local", "--to", "metadata"]);
+    let trip = &trips["items"][0];
+    assert!(trip["location"] == "local" && trip["forward_ms"] == 0.0, "{trips}");
+    assert!(trip["response_ms"].as_f64().unwrap() > 0.0 && trip["round_trip_ms"] == trip["response_ms"], "{trips}");
+    let shown = bundle.flame(&["clmc", "graph"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("location of endpoints"), "{shown:?}");
     let wrong = bundle.flame(&["clmc", "query", "SELECT FROM"]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("error parsing query: found"), "{wrong:?}");

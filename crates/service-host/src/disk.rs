@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use flame_telemetry::machine::Room;
 
 use crate::problem::Failure;
 
@@ -42,8 +43,12 @@ impl DiskGuard {
 
     /// The size of the file system; `None` where it does not say.
     pub(crate) fn total_bytes(&self) -> Option<u64> {
-        let stat = rustix::fs::statvfs(&*self.folder).ok()?;
-        stat.f_blocks.checked_mul(stat.f_frsize)
+        self.room().map(|room| room.total_bytes)
+    }
+
+    /// The room of the file system; `None` where it does not say.
+    pub(crate) fn room(&self) -> Option<Room> {
+        room(&self.folder)
     }
 
     /// Refuses when there is less free space than configured.
@@ -59,6 +64,16 @@ impl DiskGuard {
         );
         Err(Failure::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is nearly full", detail))
     }
+}
+
+/// The room of the file system that holds `folder`, as an unprivileged writer sees it; `None` where it does not say.
+pub(crate) fn room(folder: &Path) -> Option<Room> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(Room {
+        path: folder.display().to_string(),
+        total_bytes: stat.f_blocks.checked_mul(stat.f_frsize)?,
+        free_bytes: stat.f_bavail.checked_mul(stat.f_frsize)?,
+    })
 }
 
 // === impl FreeSpace ===

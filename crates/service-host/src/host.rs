@@ -356,7 +356,7 @@ impl Host {
                 client: self.collector.clone().or_else(|| client.clone()),
                 metrics: self.metrics.clone(),
                 stage: self.health.stage().clone(),
-                storage_bytes: self.disk.as_ref().and_then(DiskGuard::total_bytes),
+                disk: self.disk.clone(),
             };
             self.spawn("telemetry", |stop| reported.run(stop));
         }

@@ -3,9 +3,12 @@
 //! - One measurement called as the service: `response_time` (seconds), `request_size`, `response_size` (bytes), each the mean
 //!   of the requests answered in the interval, with how many there were. Without requests: only that there were none.
 //! - `endpoint_config`: how long the endpoint was in which state, looked at ten times a second.
+//! - `cpu`, `mem`, `system`, `disk`, `diskio`, `net`: the machine, once for all services of the process.
 //!
 //! All carry the context tags. Points go to CLMC, by name through the router, or to a URL that takes line protocol. What
 //! cannot be sent waits in a bounded buffer; a request never waits for its being measured.
+
+mod machine;
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::Span;
+use crate::disk::DiskGuard;
 use crate::metrics::Metrics;
+use machine::Machine;
 
 /// The name that measurements are sent to.
 const COLLECTOR: &str = "clmc";
@@ -75,8 +80,8 @@ pub(crate) struct Reported {
     pub client: Option<Client>,
     pub metrics: Metrics,
     pub stage: Stage,
-    /// Bytes of the disk that it keeps its data on.
-    pub storage_bytes: Option<u64>,
+    /// The disk that it keeps its data on.
+    pub disk: Option<DiskGuard>,
 }
 
 // === impl TelemetryConfig ===
@@ -162,7 +167,7 @@ impl Reported {
     /// Reports every interval until `stop`, and once more then.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let context = self.context();
-        let Self { service, config, client, metrics, stage, storage_bytes, .. } = self;
+        let Self { service, config, client, metrics, stage, disk, .. } = self;
         let database =
             config.database.clone().or_else(|| context.get(Tag::Chain).map(str::to_owned)).unwrap_or_default();
         let request: Box<dyn Fn() -> RequestBuilder + Send + Sync> = match (config.url.clone(), client) {
@@ -200,15 +205,20 @@ impl Reported {
         };
         let collect = {
             let exchanges = metrics.exchanges().clone();
+            let storage_bytes = disk.as_ref().and_then(DiskGuard::total_bytes);
+            let mut machine = Machine::new(&context, config.interval.0, disk);
             move || {
                 let now_ns = unix_ns();
                 let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
                 states.look(stage.get(), since_ns());
-                let config = states.report(Point::new("endpoint_config", &context, now_ns));
+                let state = states.report(Point::new("endpoint_config", &context, now_ns));
                 let counts = reporter.counts();
                 let counts = [counts.sent, counts.dropped, counts.waiting as u64];
                 gauges.iter().zip(counts).for_each(|(gauge, count)| gauge.set(count.cast_signed()));
-                vec![exchanges.report(Point::new(service, &context, now_ns)), with_resources(config, storage_bytes)]
+                let mut points = machine.points(now_ns);
+                points.push(exchanges.report(Point::new(service, &context, now_ns)));
+                points.push(with_resources(state, storage_bytes));
+                points
             }
         };
         let is_taken = Mutex::new(true);

@@ -3,6 +3,8 @@
 
 #[path = "all/line.rs"]
 mod line;
+#[path = "all/machine.rs"]
+mod machine;
 #[path = "all/reporter.rs"]
 mod reporter;
 #[path = "all/states.rs"]

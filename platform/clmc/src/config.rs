@@ -22,6 +22,10 @@ pub struct Config {
     pub query: QueryConfig,
     /// When conditions are looked at, and who may be told.
     pub alerts: AlertsConfig,
+    /// The network, and what round-trip times are taken from.
+    pub graph: GraphConfig,
+    /// Stores that are told the same points.
+    pub forward: Vec<ForwardConfig>,
 }
 
 /// `[store]`
@@ -94,6 +98,80 @@ pub struct AlertsConfig {
     pub timeout: Span,
     /// Messages of one tenant under way at once; further ones are put off to the next window.
     pub deliveries: usize,
+}
+
+/// `[graph]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GraphConfig {
+    /// The site file; without one the network is what was measured of it.
+    pub sites: Option<PathBuf>,
+    /// The database of the default tenant that latencies are read from, besides that of the chain.
+    pub database: String,
+    /// How far back measurements count.
+    pub window: Span,
+    /// How often round-trip times are written as a measurement of their own; never, if it is 0.
+    pub interval: Span,
+    /// Pairs of a place and an endpoint of one database.
+    pub pairs: usize,
+    /// Values of one measurement that may be read.
+    pub values_max: usize,
+}
+
+/// `[[forward]]`
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForwardConfig {
+    /// Where the store takes line protocol as InfluxDB 1.x does: `http://127.0.0.1:8086/write`.
+    pub url: Url,
+    /// Sent as `Authorization: Token …`; user and password may stand in the URL instead.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Bytes of lines that wait while the store does not take them; beyond it the oldest go.
+    #[serde(default = "forward_buffer")]
+    pub buffer: Bytes,
+    /// The pause after the first time that nothing was taken; each further one is twice as long, up to a minute.
+    #[serde(default = "forward_retry")]
+    pub retry: Span,
+    /// Time that one sending may take.
+    #[serde(default = "forward_timeout")]
+    pub timeout: Span,
+}
+
+fn forward_buffer() -> Bytes {
+    Bytes(64 << 20)
+}
+
+fn forward_retry() -> Span {
+    Span(Duration::from_secs(1))
+}
+
+fn forward_timeout() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+// === impl ForwardConfig ===
+
+/// Without what is secret.
+impl std::fmt::Debug for ForwardConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ForwardConfig").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
+}
+
+// === impl GraphConfig ===
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            sites: None,
+            database: "flame".to_owned(),
+            window: Span(Duration::from_secs(60)),
+            interval: Span(Duration::from_secs(10)),
+            pairs: 20_000,
+            values_max: 500_000,
+        }
+    }
 }
 
 // === impl AlertsConfig ===

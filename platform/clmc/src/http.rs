@@ -2,6 +2,7 @@
 
 mod alerts;
 mod error;
+mod graph;
 mod ping;
 mod query;
 mod write;
@@ -21,6 +22,8 @@ pub(crate) fn routes(clmc: Clmc) -> (OpenApiRouter, OpenApiRouter) {
         .routes(routes!(query::get, query::post))
         .routes(routes!(alerts::put, alerts::list))
         .routes(routes!(alerts::remove))
+        .routes(routes!(graph::network))
+        .routes(routes!(graph::round_trips))
         .layer(DefaultBodyLimit::max(body_max))
         .with_state(clmc);
     (private, OpenApiRouter::new().routes(routes!(ping::get, ping::head)))

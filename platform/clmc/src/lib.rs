@@ -4,13 +4,16 @@
 //! It speaks as InfluxDB 1.x does, so that Telegraf, Grafana and the client libraries of others work with it unchanged; where
 //! more than a window is needed, a real store takes its place. It measures nothing itself but what it does.
 //!
-//! Reading order: [`config`], `intake` (what a body of lines says), `series`, `store`, then `query` and `alerts`, and `http`,
-//! which speaks.
+//! Reading order: [`config`], `intake` (what a body of lines says), `series`, `store`, `keeper` and `forward` (other stores are told
+//! the same), then `query`, `alerts` and `graph`, and `http`, which speaks.
 
 mod alerts;
 pub mod config;
+mod forward;
+mod graph;
 mod http;
 mod intake;
+mod keeper;
 mod query;
 mod series;
 mod store;
@@ -26,6 +29,9 @@ use tokio::sync::Semaphore;
 
 use alerts::{Alerts, Messenger};
 use config::{QueryConfig, WriteConfig};
+use forward::{Forward, Tally};
+use graph::Graph;
+use keeper::Keeper;
 use store::Store;
 
 /// The service's name, where nothing else is configured.
@@ -37,6 +43,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Clmc {
     store: Store,
+    keeper: Keeper,
+    graph: Graph,
     alerts: Alerts,
     write: Arc<WriteConfig>,
     query: Arc<QueryConfig>,
@@ -61,8 +69,28 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         host.metrics().register(counter.clone());
         counter
     };
+    let gauge = |name: &str, about: &str| {
+        let gauge = IntGauge::new(name, about).expect("the name is valid");
+        host.metrics().register(gauge.clone());
+        gauge
+    };
+    let graph = Graph::open(config.graph.clone());
+    let graph =
+        graph.map_err(|error| StartError::Open { service: NAME, what: "site file", source: Box::new(error) })?;
+    let tally = Tally {
+        sent: count("forward_points_sent_total", "Points that stores outside were told"),
+        dropped: count(
+            "forward_points_dropped_total",
+            "Points that stores outside were not told: there was no room, or they refused",
+        ),
+        waiting: gauge("forward_bytes_waiting", "Bytes of lines that wait for stores outside"),
+    };
+    let forwards: Vec<Forward> = config.forward.iter().map(|one| Forward::new(one.clone(), tally.clone())).collect();
+    let keeper = Keeper::new(store.clone(), forwards.clone());
     let clmc = Clmc {
         store: store.clone(),
+        keeper: keeper.clone(),
+        graph: graph.clone(),
         alerts: alerts.clone(),
         writing: Arc::new(Semaphore::new(config.write.at_once)),
         asking: Arc::new(Semaphore::new(config.query.at_once)),
@@ -76,16 +104,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         delivered: count("alert_messages_delivered_total", "Messages of alerts that were taken"),
         given_up: count("alert_messages_given_up_total", "Messages of alerts that nobody took"),
     };
-    let gauge = |name: &str, about: &str| {
-        let gauge = IntGauge::new(name, about).expect("the name is valid");
-        host.metrics().register(gauge.clone());
-        gauge
-    };
     let gauges = [
         gauge("store_databases", "Databases"),
         gauge("store_series", "Series of all databases"),
         gauge("store_bytes", "Bytes of points on disk"),
     ];
+    for forward in forwards {
+        host.spawn("forward", move |stop| forward.run(stop));
+    }
+    let read_again = graph.clone();
+    host.on_reload(move || read_again.reload());
+    host.spawn("graph", move |stop| graph.write(keeper, stop));
     let watched = store.clone();
     host.spawn("alerts", move |stop| alerts.watch(watched, messenger, stop));
     host.spawn("tidy", move |stop| async move {

@@ -154,6 +154,13 @@ impl Store {
         shelves.keys().filter(|(owner, _)| owner == tenant).map(|(_, name)| name.clone()).collect()
     }
 
+    /// All databases: tenant and name.
+    #[must_use]
+    pub fn all(&self) -> Vec<(String, String)> {
+        let shelves = self.0.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        shelves.keys().cloned().collect()
+    }
+
     /// Makes a database; one that is there stays as it is.
     pub fn create(&self, tenant: &str, name: &str) -> Result<(), StoreError> {
         self.made(tenant, name).map(drop)

@@ -1,5 +1,7 @@
 //! The service as those who report and those who ask meet it: on a socket, with a store on disk; and beside InfluxDB.
 
+#[path = "all/servers.rs"]
+mod servers;
 #[path = "all/world.rs"]
 mod world;
 
@@ -11,6 +13,10 @@ mod configured;
 mod contract;
 #[path = "all/crash.rs"]
 mod crash;
+#[path = "all/forward.rs"]
+mod forward;
+#[path = "all/graph.rs"]
+mod graph;
 #[path = "all/judges.rs"]
 mod judges;
 #[path = "all/tenants.rs"]

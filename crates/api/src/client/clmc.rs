@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use super::{Client, ClientError};
-use crate::clmc::{AlertSpecification, Answers, Question};
+use crate::clmc::{AlertSpecification, Answers, NetworkGraph, Question, RoundTrip, RoundTripQuery};
 use crate::page::Page;
 
 impl Client {
@@ -27,5 +27,15 @@ impl Client {
     /// Removes an alerts document; `false` where there is none.
     pub async fn remove_alerts(&self, sfc: &str, sfci: &str) -> Result<bool, ClientError> {
         self.call(Method::DELETE, "clmc", &format!("alerts/{sfc}/{sfci}")).done_or_none().await
+    }
+
+    /// The network as the graph of a database sees it.
+    pub async fn network(&self, db: &str) -> Result<NetworkGraph, ClientError> {
+        self.call(Method::GET, "clmc", "graph").query(&[("db", db)]).json().await
+    }
+
+    /// Round-trip times of pairs of a place and an endpoint.
+    pub async fn round_trips(&self, query: &RoundTripQuery) -> Result<Page<RoundTrip>, ClientError> {
+        self.call(Method::GET, "clmc", "graph/round-trips").query(query).json().await
     }
 }

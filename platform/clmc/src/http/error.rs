@@ -9,6 +9,7 @@ use flame_service_host::Failure;
 use serde_json::{Value, json};
 
 use crate::alerts::AlertError;
+use crate::graph::GraphError;
 use crate::intake::{BodyError, Findings};
 use crate::store::{ScanError, StoreError};
 
@@ -101,6 +102,21 @@ impl From<ScanError> for Error {
 impl From<AlertError> for Error {
     fn from(error: AlertError) -> Self {
         Self::Alert(error)
+    }
+}
+
+impl From<GraphError> for Error {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Store(error) => Self::Store(error),
+            GraphError::Scan(error) => Self::Scan(error),
+            GraphError::TooMany(error) => Self::Answer(Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "unprocessable",
+                "The request does not fit",
+                error.to_string(),
+            )),
+        }
     }
 }
 

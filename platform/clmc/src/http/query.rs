@@ -10,6 +10,7 @@ use flame_api::Problem;
 use flame_service_host::problem::chain;
 use flame_service_host::{Caller, Failure, Scope};
 use flame_telemetry::line::Precision;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
 use super::error::Error;
@@ -93,6 +94,12 @@ fn parameters(texts: &[&[u8]]) -> HashMap<String, String> {
 // === impl Clmc ===
 
 impl Clmc {
+    /// A place among those that are answered at once.
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let slot = tokio::time::timeout(self.query.wait.0, std::sync::Arc::clone(&self.asking).acquire_owned()).await;
+        slot.map_err(|_| Error::busy("questions"))?.map_err(|_| Error::busy("questions"))
+    }
+
     async fn ask(
         &self,
         caller: &Caller,
@@ -130,8 +137,7 @@ impl Clmc {
                 );
             }
         }
-        let slot = tokio::time::timeout(self.query.wait.0, std::sync::Arc::clone(&self.asking).acquire_owned()).await;
-        let slot = slot.map_err(|_| Error::busy("questions"))?.map_err(|_| Error::busy("questions"))?;
+        let slot = self.slot().await?;
         let (clmc, tenant, database) = (self.clone(), caller.tenant.clone(), said.get("db").cloned());
         let is_csv = headers
             .get(header::ACCEPT)

@@ -161,7 +161,7 @@ impl Clmc {
         let now_ns = now_ns();
         let Intake { points, numbers, mut findings } =
             intake::read(unpacked.as_deref().unwrap_or(body), precision, now_ns)?;
-        let written = self.store.write(tenant, database, &points, now_ns)?;
+        let written = self.keeper.write(tenant, database, &points, now_ns)?;
         let dropped = written.rejected.len();
         for (at, rejection) in written.rejected {
             findings.add(numbers[at], || rejection.to_string());

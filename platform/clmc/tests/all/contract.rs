@@ -21,9 +21,10 @@ fn the_example_configuration_holds_the_defaults() {
     let example: Config = config::load("clmc", Some(&file)).unwrap();
     let default = Config::default();
     assert_eq!(
-        (&example.store, &example.write, &example.query, &example.alerts),
-        (&default.store, &default.write, &default.query, &default.alerts)
+        (&example.store, &example.write, &example.query, &example.alerts, &example.graph),
+        (&default.store, &default.write, &default.query, &default.alerts, &default.graph)
     );
+    assert_eq!(example.forward, default.forward);
     assert_eq!(example.host.max_connections, default.host.max_connections);
     // Also the keys that are commented out are known: an unknown one is refused.
     let text = std::fs::read_to_string(&file).unwrap();
@@ -33,6 +34,12 @@ fn the_example_configuration_holds_the_defaults() {
     let all = folder.path().join("all.toml");
     std::fs::write(&all, text.lines().map(uncomment).collect::<Vec<_>>().join("\n")).unwrap();
     let all: Config = config::load("clmc", Some(&all)).unwrap();
+    // Written out, they are what is taken where nothing is said.
+    let forward = all.forward.first().expect("one is shown");
+    let short: flame_clmc::config::ForwardConfig =
+        serde_json::from_value(serde_json::json!({ "url": forward.url, "token": forward.token })).unwrap();
+    assert_eq!(*forward, short);
+    assert!(all.graph.sites.is_some());
     assert!(all.host.advertise.is_some() && all.host.token.is_some() && all.host.auth.keys.is_some());
 }
 

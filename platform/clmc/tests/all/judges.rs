@@ -1,42 +1,14 @@
 //! Judges that nobody here wrote: Debian's InfluxDB, which must give the same answers for the same points, and the `influxdb`
 //! client of Python.
 
-use std::fs;
-use std::process::Stdio;
-use std::time::Duration;
-
-use flame_test_kit::{Scratch, eventually, loud_skip, ports, repository};
+use flame_test_kit::{Scratch, loud_skip, ports, repository};
 use serde_json::Value;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
+use crate::servers::influxdb;
 use crate::world::{World, ask, now_ns};
 
 const S: i64 = 1_000_000_000;
-
-/// Starts InfluxDB; `None` where it is not installed.
-async fn influxdb(folder: &Scratch) -> Option<(Child, String)> {
-    let program =
-        ["/usr/bin/influxd", "/usr/sbin/influxd"].into_iter().find(|path| fs::exists(path).unwrap_or(false))?;
-    let [http, rpc] = ports::free_tcp();
-    let data = folder.path().display();
-    let config = format!(
-        "reporting-disabled = true\nbind-address = \"127.0.0.1:{rpc}\"\n[meta]\ndir = \"{data}/meta\"\n[data]\ndir = \"{data}/data\"\n\
-         wal-dir = \"{data}/wal\"\n[http]\nbind-address = \"127.0.0.1:{http}\"\nlog-enabled = false\n[monitor]\nstore-enabled = false\n"
-    );
-    let file = folder.join("influxdb.conf");
-    fs::write(&file, config).unwrap();
-    let child = Command::new(program)
-        .args(["run", "-config"])
-        .arg(file)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let base = format!("http://127.0.0.1:{http}");
-    eventually(Duration::from_secs(30), || async { reqwest::get(format!("{base}/ping")).await }).await;
-    Some((child, base))
-}
 
 /// Points of all types, uneven in time, of several series, some without some tags and fields.
 fn points(begin_ns: i64) -> String {
@@ -111,7 +83,7 @@ fn questions(begin_ns: i64) -> Vec<String> {
 }
 
 /// Whether two answers say the same: numbers as numbers.
-fn differs(ours: &Value, theirs: &Value) -> bool {
+pub fn differs(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Number(ours), Value::Number(theirs)) => {
             let (ours, theirs) = (ours.as_f64().unwrap(), theirs.as_f64().unwrap());
@@ -132,7 +104,8 @@ fn differs(ours: &Value, theirs: &Value) -> bool {
 #[tokio::test]
 async fn influxdb_gives_the_same_answers() {
     let folder = Scratch::new("clmc-influxdb");
-    let Some((_influxd, theirs)) = influxdb(&folder).await else {
+    let [port] = ports::free_tcp();
+    let Some((_influxd, theirs)) = influxdb(&folder, port).await else {
         return loud_skip("influxd is not installed (tools/deps test)");
     };
     let world = World::start().await;
