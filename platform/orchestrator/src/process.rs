@@ -41,6 +41,8 @@ const SWEEPS: usize = 3;
 pub struct Target {
     config: ProcessConfig,
     router: Option<Url>,
+    /// Those of sites that have one of their own.
+    routers: BTreeMap<String, Url>,
     /// Those that this orchestrator started and that were not noted as ended, to hear how they end.
     children: Arc<Mutex<BTreeMap<u32, Child>>>,
 }
@@ -79,7 +81,7 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    pub fn new(mut config: ProcessConfig, router: Option<Url>) -> Self {
+    pub fn new(mut config: ProcessConfig, router: Option<Url>, routers: BTreeMap<String, Url>) -> Self {
         if config.folders.is_empty() {
             let own = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
             config.folders.extend(own);
@@ -92,7 +94,7 @@ impl Target {
             config.keys = Some(keys);
         }
         let router = config.router.clone().or(router);
-        Self { config, router, children: Arc::default() }
+        Self { config, router, routers, children: Arc::default() }
     }
 
     /// The program that a template calls `image`.
@@ -163,9 +165,10 @@ impl Target {
         let name = endpoint.spec.names.first().map(String::as_str).unwrap_or_default();
         let own = own_name(&endpoint.spec.image, &endpoint.function, sfci, tenant);
         let token = self.token(endpoint, tenant, &own)?;
+        let router = self.routers.get(&endpoint.site).or(self.router.as_ref());
         let words = BTreeMap::from([
             ("port", endpoint.port.unwrap_or_default().to_string()),
-            ("router", self.router.as_ref().map(Url::to_string).unwrap_or_default()),
+            ("router", router.map(Url::to_string).unwrap_or_default()),
             ("fqdn", name.to_owned()),
             ("folder", folder.display().to_string()),
             ("cluster", endpoint.cluster.clone()),
