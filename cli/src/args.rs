@@ -51,7 +51,10 @@ pub use site::{Site, SiteCommand};
 pub use sla::{Calibrate, Sla, SlaCommand};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
-pub use template::{File as TemplateFile, State as FunctionState, Template, TemplateCommand};
+pub use template::{
+    Export as TemplateExport, File as TemplateFile, Form as TemplateForm, State as FunctionState, Template,
+    TemplateCommand,
+};
 pub use token::{SignUrl, Token, TokenCommand, TokenLink};
 
 use crate::connection;

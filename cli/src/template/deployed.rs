@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment};
+use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment, Plan};
 use flame_api::{Client, ClientError};
 use serde_json::json;
 
@@ -17,8 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Where a template would go.
+pub async fn planned(global: &Global, file: &TemplateFile) -> Result<Plan, Exit> {
+    connection::client(global).plan(&file.request).await.map_err(wrong)
+}
+
 pub async fn plan(global: &Global, file: TemplateFile) -> Result<(), Exit> {
-    let plan = connection::client(global).plan(&file.request).await.map_err(wrong)?;
+    let plan = planned(global, &file).await?;
     if global.json {
         return output::print_json(&plan);
     }

@@ -21,6 +21,7 @@ pub mod staying;
 mod store;
 
 pub use config::Config;
+pub use deployment::own_name;
 
 use flame_api::Client;
 use flame_service_host::{Host, Routes, Running, StartError};
