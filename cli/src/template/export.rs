@@ -1,8 +1,8 @@
 //! `flame template export`: the functions of a template as containers that something else starts.
 //!
 //! What a template says of a function is carried over: image, environment with its words filled in, what it takes, where it is, and the
-//! state that it begins in. Nobody heals by its alerts there and no policy is followed; what starts the containers has its own ways. What is
-//! not carried over stands at the head of what is written.
+//! state that it begins in. No policy is followed there: what starts the containers has its own ways. What is not carried over stands at
+//! the head of what is written.
 
 mod archive;
 mod compose;
@@ -132,10 +132,10 @@ fn head(template: &Template, form: TemplateForm) -> String {
     let (sfc, sfci) = (&template.sfc, &template.sfci);
     let begin = match form {
         TemplateForm::Kubernetes => {
-            "# kubectl apply -f FILE. It needs a Secret `flame-endpoints` with `token` (registers and calls), `jwks.json` and `revoked.json`."
+            "# kubectl apply -f FILE. It needs a Secret `flame-endpoints` with `token`, `jwks.json` and `revoked.json`."
         }
         TemplateForm::Compose | TemplateForm::Csar => {
-            "# docker compose -f FILE up -d, with FLAME_TOKEN (registers and calls) and FLAME_KEYS (a folder with jwks.json and revoked.json)."
+            "# docker compose -f FILE up -d, with FLAME_TOKEN and FLAME_KEYS (a folder with jwks.json and revoked.json)."
         }
     };
     let mut lines = vec![format!("# {sfc}/{sfci}, exported by flame {}.", env!("CARGO_PKG_VERSION")), begin.to_owned()];
