@@ -15,6 +15,7 @@ mod mark;
 mod parts;
 mod quality;
 mod service;
+mod site;
 mod sla;
 mod sound;
 mod subtitles;
@@ -46,10 +47,14 @@ pub use mark::ChannelMark;
 pub use parts::Parts;
 pub use quality::{Compare, Conform, Curve, Inspect, Jobs, Quality, QualityCommand, Test, Watch};
 pub use service::{Service, ServiceCommand};
+pub use site::{Site, SiteCommand};
 pub use sla::{Calibrate, Sla, SlaCommand};
 pub use sound::{Sound, SoundRole};
 pub use subtitles::{SubtitleRole, Subtitles, SubtitlesCommand};
-pub use template::{File as TemplateFile, State as FunctionState, Template, TemplateCommand};
+pub use template::{
+    Export as TemplateExport, File as TemplateFile, Form as TemplateForm, State as FunctionState, Template,
+    TemplateCommand,
+};
 pub use token::{SignUrl, Token, TokenCommand, TokenLink};
 
 use crate::connection;
@@ -120,6 +125,8 @@ pub enum Command {
     Endpoint(Endpoint),
     /// Where requests go, and why
     Route(Route),
+    /// Sites: points of presence, what each has, and how far they are apart
+    Site(Site),
     /// Measurements: what all parts report
     Clmc(Clmc),
     /// Templates of service function chains (TOSCA): what runs where, and what changes it
@@ -192,6 +199,10 @@ pub struct Up {
     /// Let templates of administrators name any program of this machine by its path: they can then run everything
     #[arg(long)]
     pub any_program: bool,
+    /// Run the points of presence of a site, each with a router and a surrogate of its own, at the ports after that of `--listen`: a site
+    /// that is shipped (`flame site list`), or a site file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub site: Option<String>,
     /// Stop when standard input ends: for whoever starts it and must not leave it behind
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,

@@ -28,6 +28,8 @@ use url::Url;
 use crate::contents;
 use crate::outside::{Hold, Outside};
 use crate::secrets::{self, StoreKeys};
+use crate::site::layout::Layout;
+use crate::site::presence::{self, Presence};
 use crate::token;
 
 /// The functions of the bundle, and what each is for.
@@ -85,6 +87,8 @@ pub struct Settings {
     pub link_life: Span,
     /// Whether templates may name any program.
     pub any_program: bool,
+    /// The points of presence of a site; without it this machine is one, `local`.
+    pub layout: Option<Layout>,
 }
 
 /// Everything, running.
@@ -95,6 +99,8 @@ pub struct Bundle {
     orchestrator: Running,
     services: Vec<Running>,
     vcdn: flame_vcdn::Running,
+    /// The other points of presence.
+    presences: Vec<Presence>,
     ingest: flame_ingest::Running,
     client: Client,
     first_token: Option<String>,
@@ -115,6 +121,8 @@ struct Common {
     auth: AuthConfig,
     token: Option<String>,
     report_every: Span,
+    /// The point of presence, where there are several.
+    location: Option<String>,
 }
 
 // === impl Bundle ===
@@ -125,10 +133,13 @@ impl Bundle {
         let open = settings.listen.ip().is_loopback();
         let first = !secrets::first_token_was_shown(data);
         let common = if open {
-            Common { auth: AuthConfig::default(), token: None, report_every: settings.report_every }
+            let (auth, report_every) = (AuthConfig::default(), settings.report_every);
+            Common { auth, token: None, report_every, location: None }
         } else {
             Common::with_tokens(data, settings.report_every)?
         };
+        let home = settings.layout.as_ref().map(|layout| layout.home().to_string());
+        let common = Common { location: home, ..common };
         let first_token = (!open && first).then(|| secrets::first_token(data)).transpose()?;
         let outside = Outside::of(data)?;
         let hold = match &outside {
@@ -144,11 +155,15 @@ impl Bundle {
             }
         };
 
-        let router_config = flame_router::Config {
+        let mut router_config = flame_router::Config {
             host: common.host(settings.listen, None),
             oidc: settings.oidc.clone(),
             ..flame_router::Config::default()
         };
+        if let Some(layout) = &settings.layout {
+            layout.write(data)?;
+            layout.stand(&mut router_config, layout.home(), data);
+        }
         let router = flame_router::start(router_config).await?;
         let address = reachable(router.address());
         let url = Url::parse(&format!("http://{address}")).context("the router's address makes a URL")?;
@@ -197,11 +212,16 @@ impl Bundle {
             ..streaming(data, host(), store, &surrogate, settings.link_life)?
         };
         let streaming = flame_streaming::start(streaming);
-        let vcdn = flame_vcdn::start(vcdn(data, HostConfig { token: Some(surrogate.token), ..host() })?).await?;
+        let shown = HostConfig { token: Some(surrogate.token.clone()), ..host() };
+        let vcdn = flame_vcdn::start(vcdn(data, shown)).await?;
         let services = vec![metadata.await?, transcode.await?, streaming.await?, quality.await?];
-        let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)).await?;
+        let presences = match &settings.layout {
+            Some(layout) => presences(layout, data, &common, &surrogate).await?,
+            None => Vec::new(),
+        };
+        let orchestrator = flame_orchestrator::start(orchestrator(data, host(), settings)?).await?;
         let client = Client::new(url, common.token);
-        Ok(Self { router, clmc, orchestrator, services, vcdn, ingest, client, first_token, hold })
+        Ok(Self { router, clmc, orchestrator, services, vcdn, presences, ingest, client, first_token, hold })
     }
 
     /// Waits until every service is registered and says that it is ready.
@@ -215,7 +235,15 @@ impl Bundle {
                 tokio::time::sleep(POLL).await;
             }
         }
+        for presence in &self.presences {
+            presence.ready(began + READY_PATIENCE).await?;
+        }
         Ok(())
+    }
+
+    /// The points of presence beside the one that everything stands at, and where their routers listen.
+    pub fn presences(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.presences.iter().map(|one| (one.site().as_str(), one.router()))
     }
 
     /// Where the router listens.
@@ -269,12 +297,14 @@ impl Bundle {
         self.ingest.reload();
         self.services.iter().for_each(Running::reload);
         self.vcdn.reload();
+        self.presences.iter().for_each(Presence::reload);
     }
 
     /// Stops everything: those who call before those who are called.
     pub async fn stop(self) {
         // With what it started: that calls all others.
         self.orchestrator.stop().await;
+        futures_util::future::join_all(self.presences.into_iter().map(Presence::stop)).await;
         self.vcdn.stop().await;
         // Together: each may take its whole drain time.
         futures_util::future::join_all(self.services.into_iter().map(Running::stop)).await;
@@ -285,7 +315,7 @@ impl Bundle {
 }
 
 /// Where this process reaches a listener that may listen on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
@@ -356,21 +386,44 @@ fn ingest(store: StoreChoice, data: &Path, host: HostConfig, settings: &Settings
 
 /// A surrogate in front of streaming, for everybody and for viewers with a signed URL. It keeps little: the origin is on the
 /// same disk.
-fn vcdn(data: &Path, host: HostConfig) -> anyhow::Result<flame_vcdn::Config> {
-    let viewers = data.join(token::VIEWERS);
+fn vcdn(data: &Path, host: HostConfig) -> flame_vcdn::Config {
     let cache = CacheConfig {
         folder: Some(data.join("vcdn")),
         memory: Bytes(64 << 20),
         disk: Bytes(2 << 30),
         ..CacheConfig::default()
     };
-    let signed = FrontConfig::new(SIGNED, "streaming").with_tokens(viewers.join("jwks.json"));
-    let fronts = vec![FrontConfig::new(CDN, "streaming"), signed];
-    Ok(flame_vcdn::Config { host, fronts, cache, ..flame_vcdn::Config::default() })
+    flame_vcdn::Config { host, fronts: fronts(data), cache, ..flame_vcdn::Config::default() }
+}
+
+/// The names that each point of presence serves.
+fn fronts(data: &Path) -> Vec<FrontConfig> {
+    let trusted = data.join(token::VIEWERS).join("jwks.json");
+    vec![FrontConfig::new(CDN, "streaming"), FrontConfig::new(SIGNED, "streaming").with_tokens(trusted)]
+}
+
+/// The points of presence beside the one that everything stands at.
+async fn presences(
+    layout: &Layout,
+    data: &Path,
+    common: &Common,
+    surrogate: &Surrogate,
+) -> anyhow::Result<Vec<Presence>> {
+    let mut started = Vec::new();
+    for (site, address) in layout.others() {
+        let common = Common { location: Some(site.to_string()), ..common.clone() };
+        let mut router = flame_router::Config { host: common.host(address, None), ..flame_router::Config::default() };
+        layout.stand(&mut router, site, data);
+        let client = presence::client(reachable(address), common.token.clone())?;
+        let host = common.host(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(client.router().clone()));
+        let host = HostConfig { token: Some(surrogate.token.clone()), ..host };
+        started.push(Presence::start(site, router, host, fronts(data), client).await?);
+    }
+    Ok(started)
 }
 
 /// The orchestrator: what it starts ends with it, and is started again with it.
-fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> flame_orchestrator::Config {
+fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> anyhow::Result<flame_orchestrator::Config> {
     let store =
         flame_orchestrator::config::StoreConfig { database: data.join("orchestrator.db"), ..Default::default() };
     let process = ProcessConfig {
@@ -381,7 +434,8 @@ fn orchestrator(data: &Path, host: HostConfig, settings: &Settings) -> flame_orc
         keys: host.auth.keys.clone(),
         ..ProcessConfig::default()
     };
-    flame_orchestrator::Config { host, store, process, ..flame_orchestrator::Config::default() }
+    let placement = settings.layout.as_ref().map(Layout::placement).transpose()?.unwrap_or_default();
+    Ok(flame_orchestrator::Config { host, store, process, placement, ..flame_orchestrator::Config::default() })
 }
 
 // === impl Surrogate ===
@@ -416,11 +470,13 @@ impl Common {
         let grant =
             Grant { subject: "services".to_owned(), tenant: "default".to_owned(), scope, life: SERVICE_TOKEN_LIFE };
         let (token, _) = token::issue(data, &grant)?;
-        Ok(Self { auth: AuthConfig { keys: Some(data.join(token::KEYS)) }, token: Some(token), report_every })
+        let auth = AuthConfig { keys: Some(data.join(token::KEYS)) };
+        Ok(Self { auth, token: Some(token), report_every, location: None })
     }
 
     fn host(&self, listen: SocketAddr, router: Option<Url>) -> HostConfig {
-        let telemetry = TelemetryConfig { interval: self.report_every, ..TelemetryConfig::default() };
+        let (interval, location) = (self.report_every, self.location.clone());
+        let telemetry = TelemetryConfig { interval, location, ..TelemetryConfig::default() };
         let (token, auth) = (self.token.clone(), self.auth.clone());
         HostConfig { listen, router, token, auth, telemetry: Some(telemetry), ..HostConfig::default() }
     }

@@ -37,6 +37,7 @@ mod restore;
 mod route;
 mod secrets;
 mod service;
+mod site;
 mod sla;
 mod store;
 mod subtitles;
@@ -90,6 +91,7 @@ async fn run(args: Args) -> Result<(), Exit> {
         Command::Edge(edge) => edge::run(&global, edge).await,
         Command::Load(load) => load::run(&global, load).await,
         Command::Service(service) => service::run(&global, service).await,
+        Command::Site(site) => site::run(&global, site),
         Command::Sla(sla) => sla::run(&global, sla).await,
         Command::Endpoint(endpoint) => endpoint::run(&global, endpoint).await,
         Command::Route(route) => route::run(&global, route).await,

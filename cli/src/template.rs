@@ -4,6 +4,7 @@
 
 pub mod deployed;
 mod diff;
+mod export;
 mod file;
 
 use flame_tosca::Template;
@@ -34,6 +35,7 @@ pub async fn run(global: &Global, args: args::Template) -> Result<(), Exit> {
         TemplateCommand::Diff(file) => diff::run(global, TemplateFile::read(&file)?).await,
         TemplateCommand::Deploy { file, wait } => deployed::deploy(global, TemplateFile::read(&file)?, wait).await,
         TemplateCommand::Update { file, wait } => deployed::update(global, TemplateFile::read(&file)?, wait).await,
+        TemplateCommand::Export(wanted) => export::run(global, &wanted).await,
         TemplateCommand::Status { sfc, sfci } => deployed::status(global, sfc, sfci).await,
         TemplateCommand::Decisions { sfc, sfci } => deployed::decisions(global, &sfc, &sfci).await,
         TemplateCommand::Move { sfc, sfci, function, state, wait } => {

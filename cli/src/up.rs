@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use flame_metadata::config::Webhook;
+use flame_naming::site::Sites;
 use flame_router::config::OidcConfig;
 use flame_service_host::StartError;
 use flame_service_host::logs;
@@ -27,6 +28,8 @@ use crate::data::{self, DataFolder, Holder};
 use crate::exit::Exit;
 use crate::output;
 use crate::ports;
+use crate::site;
+use crate::site::layout::Layout;
 
 /// How long `-d` waits for everything to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,6 +55,9 @@ struct Ready {
     router: String,
     /// Where each service is reached.
     services: BTreeMap<String, String>,
+    /// Where the routers of the other points of presence are, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    sites: BTreeMap<String, String>,
     /// The embedded object store's URL.
     store: Option<String>,
     /// Where encoders publish; a channel's key follows.
@@ -81,6 +87,7 @@ struct Files {
     steering: Option<SteeringConfig>,
     oidc: Option<OidcConfig>,
     webhooks: Vec<Webhook>,
+    site: Option<Sites>,
 }
 
 /// A file that `--steering` names.
@@ -120,6 +127,7 @@ impl Files {
             steering: steering.map(|file| file.steering),
             oidc: oidc.map(|file| file.oidc),
             webhooks: webhooks.map(|file| file.webhooks).unwrap_or_default(),
+            site: args.site.as_deref().map(site::read).transpose()?,
         })
     }
 }
@@ -145,6 +153,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
     // Also who is only starting can be stopped.
     let mut holder = Holder { pid: std::process::id(), router: args.listen, ready: false };
     data.announce(&holder)?;
+    let layout = files.site.map(|sites| Layout::new(sites, args.listen)).transpose().map_err(Exit::usage)?;
     let settings = Settings {
         listen: args.listen,
         rtmp: beside(args.listen, args.rtmp, RTMP_PORT),
@@ -159,6 +168,7 @@ async fn serve(global: &Global, args: &Up, folder: PathBuf, files: Files) -> Res
         report_every: args.report_every,
         link_life: args.link_life,
         any_program: args.any_program,
+        layout,
     };
     let began = Instant::now();
     let bundle = Bundle::start(data.path(), &settings).await.map_err(explain)?;
@@ -233,6 +243,9 @@ fn banner(bundle: &Bundle, data: &Path, took: Duration) -> String {
     for (name, about) in FUNCTIONS {
         text.push_str(&format!("  http://{shown}/~{name:<12} {about}\n"));
     }
+    for (site, address) in bundle.presences() {
+        text.push_str(&format!("  {site}: router and surrogate at http://{}/\n", self::shown(address)));
+    }
     if let Some(store) = bundle.store() {
         text.push_str(&format!("  object store (S3) at http://{store}\n"));
     }
@@ -305,6 +318,9 @@ async fn detach(global: &Global, args: &Up, folder: &Path) -> Result<(), Exit> {
     command.args(["--link-life", &args.link_life.to_string()]);
     if args.any_program {
         command.arg("--any-program");
+    }
+    if let Some(site) = &args.site {
+        command.arg("--site").arg(site);
     }
     if let Some(path) = &args.oidc {
         command.arg("--oidc").arg(path);
@@ -415,6 +431,7 @@ impl Ready {
         let services = FUNCTIONS.iter().map(|(name, _)| ((*name).to_owned(), format!("{router}~{name}/")));
         Self {
             services: services.collect(),
+            sites: bundle.presences().map(|(site, at)| (site.to_owned(), format!("http://{}/", shown(at)))).collect(),
             store: bundle.store().map(|store| format!("http://{store}/")),
             rtmp: bundle.rtmp().map(|rtmp| format!("rtmp://{}/live", shown(rtmp))),
             srt: bundle.srt().map(|srt| format!("srt://{}", shown(srt))),

@@ -58,8 +58,12 @@ mod clmc;
 mod conform;
 #[path = "all/demo.rs"]
 mod demo;
+#[path = "all/export.rs"]
+mod export;
 #[path = "all/own_service.rs"]
 mod own_service;
+#[path = "all/site.rs"]
+mod site;
 #[path = "all/sla.rs"]
 mod sla;
 #[path = "all/template.rs"]

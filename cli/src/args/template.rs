@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use url::Url;
 
 #[derive(Debug, clap::Args)]
 pub struct Template {
@@ -41,6 +42,8 @@ pub enum TemplateCommand {
         #[arg(long)]
         wait: bool,
     },
+    /// Write a template for others: a Compose file, manifests of Kubernetes, or an archive for orchestrators of TOSCA (CSAR)
+    Export(Export),
     /// Show what is deployed, and how far each endpoint is
     Status {
         /// The service function chain [default: all]
@@ -95,10 +98,46 @@ pub enum State {
     Connected,
 }
 
+/// For whom a template is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Form {
+    /// A Compose file, for one machine or a swarm
+    Compose,
+    /// Manifests of Kubernetes
+    Kubernetes,
+    /// An archive with the template, what it imports, and its alerts (TOSCA 1.3, CSAR 1.1)
+    Csar,
+}
+
+/// What is exported, and how.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub file: File,
+    /// For whom
+    #[arg(long = "as", value_name = "FORM")]
+    pub form: Form,
+    /// Where it is written [default: standard output]
+    #[arg(long, value_name = "FILE", required_if_eq("form", "csar"))]
+    pub out: Option<PathBuf>,
+    /// Ask the orchestrator where each function goes, and have it go there
+    #[arg(long)]
+    pub placed: bool,
+    /// The router of the platform, as containers reach it
+    #[arg(long, default_value = "http://router:8080", value_name = "URL")]
+    pub platform: Url,
+    /// What stands before the names of FLAME's own images: registry.example/
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "PREFIX")]
+    pub registry: String,
+    /// The tag of FLAME's own images
+    #[arg(long, default_value = "edge", value_name = "TAG")]
+    pub tag: String,
+}
+
 /// A template in a file, and what it is given.
 #[derive(Debug, clap::Args)]
 pub struct File {
-    /// The template (TOSCA, YAML)
+    /// The template (TOSCA): YAML, or an archive (CSAR)
     pub file: PathBuf,
     /// An input's value, NAME=VALUE
     #[arg(long = "input", value_name = "NAME=VALUE", value_parser = input)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use flame_api::Client;
-use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment};
+use flame_api::orchestrator::{Deployment, FunctionState, NewDeployment, Plan};
 use serde_json::json;
 
 use super::file::TemplateFile;
@@ -17,8 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it looks.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Where a template would go.
+pub async fn planned(global: &Global, file: &TemplateFile) -> Result<Plan, Exit> {
+    Ok(connection::client(global).plan(&file.request).await?)
+}
+
 pub async fn plan(global: &Global, file: TemplateFile) -> Result<(), Exit> {
-    let plan = connection::client(global).plan(&file.request).await?;
+    let plan = planned(global, &file).await?;
     if global.json {
         return output::print_json(&plan);
     }

@@ -11,6 +11,7 @@ use flame_tosca::document::DOCUMENT_MAX_BYTES;
 use flame_tosca::template::Given;
 use flame_tosca::{DocumentError, Template, alerts};
 
+use super::export::{ARCHIVE_MAX_BYTES, Opened, opened};
 use crate::args;
 use crate::exit::Exit;
 
@@ -25,12 +26,19 @@ pub struct TemplateFile {
 
 impl TemplateFile {
     pub fn read(args: &args::TemplateFile) -> Result<Self, Exit> {
-        let text = read(&args.file)?;
+        let archive = archive(&args.file)?;
+        let text = match &archive {
+            Some(archive) => archive.template.clone(),
+            None => read(&args.file)?,
+        };
         let folder = args.file.parent().unwrap_or(Path::new(""));
         let inputs: BTreeMap<String, String> = args.inputs.iter().cloned().collect();
         let imports = RefCell::new(BTreeMap::new());
         let import = |path: &str| {
-            let text = read(&folder.join(path)).ok()?;
+            let text = match &archive {
+                Some(archive) => archive.import(path)?,
+                None => read(&folder.join(path)).ok()?,
+            };
             imports.borrow_mut().insert(path.to_owned(), text.clone());
             Some(text)
         };
@@ -38,6 +46,10 @@ impl TemplateFile {
         let template = flame_tosca::read(&text, given);
         let template = template.map_err(|errors| wrong(&args.file, &text, &errors, &import))?;
         let alerts = args.alerts.as_deref().map(|path| Ok::<_, Exit>((path, read(path)?))).transpose()?;
+        // Those of the archive, where no others are named.
+        let packed =
+            archive.as_ref().and_then(|archive| archive.alerts.clone()).map(|text| (args.file.as_path(), text));
+        let alerts = alerts.or(packed);
         if let Some((path, text)) = &alerts {
             alerts::check(&template, text).map_err(|errors| wrong(path, text, &errors, &import))?;
         }
@@ -45,6 +57,21 @@ impl TemplateFile {
         let request = NewDeployment { template: text, imports: imports.take(), inputs, instance, alerts };
         Ok(Self { template, request })
     }
+}
+
+/// What is in a file that is an archive (CSAR); nothing of one that is none.
+fn archive(path: &Path) -> Result<Option<Opened>, Exit> {
+    let is_one = path.extension().is_some_and(|extension| extension == "csar" || extension == "zip");
+    if !is_one {
+        return Ok(None);
+    }
+    let length =
+        std::fs::metadata(path).with_context(|| format!("read {}", path.display())).map_err(Exit::usage)?.len();
+    if length > ARCHIVE_MAX_BYTES {
+        return Err(Exit::usage(anyhow!("{} is longer than {ARCHIVE_MAX_BYTES} bytes", path.display())));
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("read {}", path.display())).map_err(Exit::usage)?;
+    opened(&bytes).map(Some).with_context(|| format!("{} is no archive of TOSCA", path.display())).map_err(Exit::usage)
 }
 
 fn read(path: &Path) -> Result<String, Exit> {

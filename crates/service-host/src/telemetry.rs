@@ -45,6 +45,8 @@ pub struct TelemetryConfig {
     pub url: Option<Url>,
     /// The database; by default it is called as the service function chain (`FLAME_SFC`).
     pub database: Option<String>,
+    /// The site that measurements are of, where the environment says none (`FLAME_LOCATION`); `local` by default.
+    pub location: Option<String>,
     /// How often is reported.
     pub interval: Span,
     /// Points that wait while nobody takes them; beyond it the oldest go.
@@ -88,7 +90,7 @@ pub(crate) struct Reported {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { url: None, database: None, interval: Span(Duration::from_secs(10)), buffer: 10_000 }
+        Self { url: None, database: None, location: None, interval: Span(Duration::from_secs(10)), buffer: 10_000 }
     }
 }
 
@@ -154,7 +156,7 @@ impl Reported {
     fn context(&self) -> Context {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         Context::of(|variable| std::env::var(variable).ok())
-            .or(Tag::Location, "local")
+            .or(Tag::Location, self.config.location.as_deref().unwrap_or("local"))
             .or(Tag::Server, &host)
             .or(Tag::Chain, "flame")
             .or(Tag::ChainInstance, "main")

@@ -1,4 +1,6 @@
-//! Words that a document may use, and which of them was meant by another one.
+//! Words that a document may use, and which of them was meant by another one; and what stands in the place of those in braces.
+
+use std::collections::BTreeMap;
 
 /// Versions of TOSCA whose documents are read: both headers that FLAME's documents carry.
 pub const VERSIONS: [&str; 2] = ["tosca_simple_profile_for_nfv_1_0_0", "tosca_simple_yaml_1_3"];
@@ -20,6 +22,29 @@ pub fn nearest<'a>(text: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
     let measured = words.into_iter().map(|word| (distance(text, word), word));
     let (distance, word) = measured.min_by_key(|(distance, _)| *distance)?;
     (distance <= text.chars().count().max(3) / 3 + 1 && distance < word.chars().count()).then_some(word)
+}
+
+/// Puts values in the place of `{words}`; other braces stay.
+#[must_use]
+pub fn filled(text: &str, words: &BTreeMap<&str, String>) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let value = after.split_once('}').and_then(|(word, behind)| Some((words.get(word)?, behind)));
+        match value {
+            Some((value, behind)) => {
+                filled.push_str(value);
+                rest = behind;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
 }
 
 /// Says what may be written instead of `text`: the nearest word, else all.
@@ -70,5 +95,19 @@ mod tests {
             assert_eq!(nearest(text, words), meant, "{text}");
         }
         assert_eq!((distance("kitten", "sitting"), distance("", "abc"), distance("abc", "abc")), (3, 3, 0));
+    }
+
+    #[test]
+    fn only_known_words_are_filled_in() {
+        let words = BTreeMap::from([("port", "80".to_owned()), ("fqdn", "a.b".to_owned())]);
+        for (text, filled_in) in [
+            ("[{name=\"{fqdn}\",listen=\"127.0.0.1:{port}\"}]", "[{name=\"a.b\",listen=\"127.0.0.1:80\"}]"),
+            ("{state=booted}", "{state=booted}"),
+            ("{{port}}", "{80}"),
+            ("{port", "{port"),
+            ("", ""),
+        ] {
+            assert_eq!(filled(text, &words), filled_in);
+        }
     }
 }

@@ -12,14 +12,15 @@ mod leases;
 mod placing;
 mod probes;
 mod round;
+mod routers;
 
 pub(crate) use calls::Told;
+pub(crate) use routers::Routers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use flame_api::Client;
 use flame_api::orchestrator as wire;
 use flame_service_host::problem::chain;
 use flame_tosca::DocumentError;
@@ -36,8 +37,6 @@ use crate::process::{Target, TargetError};
 use crate::rights::Overreach;
 use crate::store::{Store, StoreError};
 
-/// Time that the router may take to answer.
-const ROUTER_WAIT: Duration = Duration::from_secs(2);
 /// Time that an endpoint may take to say that it is ready.
 const PROBE_WAIT: Duration = Duration::from_millis(500);
 
@@ -52,7 +51,7 @@ pub struct Conductor(Arc<Parts>);
 struct Parts {
     store: Store,
     target: Target,
-    client: Option<Client>,
+    routers: Routers,
     http: reqwest::Client,
     estate: Arc<Estate>,
     /// Whoever searches for a place; others wait.
@@ -124,7 +123,7 @@ impl From<Overreach> for ConductError {
 
 impl Conductor {
     /// Goes on with what was deployed.
-    pub async fn open(config: &Config, estate: Estate, client: Option<Client>) -> Result<Self, StoreError> {
+    pub async fn open(config: &Config, estate: Estate, routers: Routers) -> Result<Self, StoreError> {
         let store = Store::open(&config.store).await?;
         let clock = Clock::start();
         let mut kept = BTreeMap::new();
@@ -143,8 +142,8 @@ impl Conductor {
             kept.insert(key, one);
         }
         Ok(Self(Arc::new(Parts {
-            target: Target::new(config.process.clone(), config.host.router.clone()),
-            client: client.map(|client| client.with_deadline(ROUTER_WAIT)),
+            target: Target::new(config.process.clone(), config.host.router.clone(), config.placement.routers()),
+            routers,
             http: reqwest::Client::builder().timeout(PROBE_WAIT).no_proxy().build().unwrap_or_default(),
             estate: Arc::new(estate),
             planning: Arc::new(Semaphore::new(1)),
@@ -176,7 +175,7 @@ impl Conductor {
                 tidied = Some(began);
             }
             let keys: Vec<Key> = self.0.kept().keys().cloned().collect();
-            let routes = if keys.is_empty() { Ok(Vec::new()) } else { self.routes().await };
+            let routes = if keys.is_empty() { Ok(Vec::new()) } else { self.0.routers.routes().await };
             match routes {
                 Ok(routes) => {
                     let ready = self.ready().await;
@@ -225,13 +224,6 @@ impl Conductor {
             if let Err(error) = self.0.store.save(&key, &one.record).await {
                 tracing::warn!(error = chain(&error), "what has ended is not noted; it is found out at the next start");
             }
-        }
-    }
-
-    async fn routes(&self) -> Result<Vec<flame_api::router::Route>, String> {
-        match &self.0.client {
-            None => Ok(Vec::new()),
-            Some(client) => client.routes().await.map(|page| page.items).map_err(|error| chain(&error)),
         }
     }
 

@@ -78,6 +78,9 @@ pub struct ClusterConfig {
     pub memory: Bytes,
     /// Disk.
     pub disk: Bytes,
+    /// The router of its site, if it is not the one of `[host]`; that of the first cluster of a site counts for all of it.
+    #[serde(default)]
+    pub router: Option<Url>,
 }
 
 /// How near to viewers a cluster is.
@@ -270,5 +273,16 @@ impl PlacementConfig {
         let links = self.links.iter().map(|link| ((link.from.clone(), link.to.clone()), ms(link.latency)));
         let latency_ms: BTreeMap<_, _> = links.collect();
         Estate { clusters, latency_ms, unknown_latency_ms: ms(self.unknown_latency) }
+    }
+
+    /// The routers of sites that have one of their own, by site.
+    pub(crate) fn routers(&self) -> BTreeMap<String, Url> {
+        let mut found = BTreeMap::new();
+        for one in &self.clusters {
+            if let Some(router) = &one.router {
+                found.entry(one.site.clone()).or_insert_with(|| router.clone());
+            }
+        }
+        found
     }
 }

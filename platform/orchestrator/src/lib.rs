@@ -21,12 +21,14 @@ pub mod staying;
 mod store;
 
 pub use config::Config;
+pub use deployment::own_name;
 
+use flame_api::Client;
 use flame_service_host::{Host, Routes, Running, StartError};
 use flame_tosca::template::Resources;
 use utoipa_axum::router::OpenApiRouter;
 
-use conductor::Conductor;
+use conductor::{Conductor, Routers};
 
 /// The service's name, where nothing else is configured: CLMC looks for it under this one.
 const NAME: &str = "orchestrator";
@@ -35,7 +37,12 @@ const NAME: &str = "orchestrator";
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let mut host = Host::bind(NAME, &config.host).await?;
     let estate = config.placement.estate(this_machine(&config));
-    let opened = Conductor::open(&config, estate, host.client()).await;
+    let of_sites = config.placement.routers().into_iter().map(|(site, router)| {
+        let client = Client::over(host.transport(), router, config.host.token.clone());
+        (site, client)
+    });
+    let routers = Routers::new(host.client(), of_sites.collect());
+    let opened = Conductor::open(&config, estate, routers).await;
     let conductor =
         opened.map_err(|error| StartError::Open { service: NAME, what: "database", source: Box::new(error) })?;
     let checked = conductor.clone();

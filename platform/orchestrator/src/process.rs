@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flame_service_host::Scope;
 use flame_service_host::keys::{self, Grant, KeyError};
 use flame_telemetry::context::Tag;
+use flame_tosca::words::filled;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use url::Url;
@@ -41,6 +42,8 @@ const SWEEPS: usize = 3;
 pub struct Target {
     config: ProcessConfig,
     router: Option<Url>,
+    /// Those of sites that have one of their own.
+    routers: BTreeMap<String, Url>,
     /// Those that this orchestrator started and that were not noted as ended, to hear how they end.
     children: Arc<Mutex<BTreeMap<u32, Child>>>,
 }
@@ -79,7 +82,7 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    pub fn new(mut config: ProcessConfig, router: Option<Url>) -> Self {
+    pub fn new(mut config: ProcessConfig, router: Option<Url>, routers: BTreeMap<String, Url>) -> Self {
         if config.folders.is_empty() {
             let own = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
             config.folders.extend(own);
@@ -92,7 +95,7 @@ impl Target {
             config.keys = Some(keys);
         }
         let router = config.router.clone().or(router);
-        Self { config, router, children: Arc::default() }
+        Self { config, router, routers, children: Arc::default() }
     }
 
     /// The program that a template calls `image`.
@@ -163,9 +166,11 @@ impl Target {
         let name = endpoint.spec.names.first().map(String::as_str).unwrap_or_default();
         let own = own_name(&endpoint.spec.image, &endpoint.function, sfci, tenant);
         let token = self.token(endpoint, tenant, &own)?;
+        let router = self.routers.get(&endpoint.site).or(self.router.as_ref());
         let words = BTreeMap::from([
             ("port", endpoint.port.unwrap_or_default().to_string()),
-            ("router", self.router.as_ref().map(Url::to_string).unwrap_or_default()),
+            ("listen", format!("{}:{}", Ipv4Addr::LOCALHOST, endpoint.port.unwrap_or_default())),
+            ("router", router.map(Url::to_string).unwrap_or_default()),
             ("fqdn", name.to_owned()),
             ("folder", folder.display().to_string()),
             ("cluster", endpoint.cluster.clone()),
@@ -317,28 +322,6 @@ fn started(endpoint: &Endpoint) -> Vec<(u32, Stat)> {
     pids.filter(is_it).filter_map(|pid| Some((pid, Stat::of(pid)?))).collect()
 }
 
-/// Puts values in the place of `{words}`; other braces stay.
-fn filled(text: &str, words: &BTreeMap<&str, String>) -> String {
-    let mut filled = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        let value = after.split_once('}').and_then(|(word, behind)| Some((words.get(word)?, behind)));
-        match value {
-            Some((value, behind)) => {
-                filled.push_str(value);
-                rest = behind;
-            }
-            None => {
-                filled.push('{');
-                rest = after;
-            }
-        }
-    }
-    filled.push_str(rest);
-    filled
-}
-
 /// What the kernel says of a process (proc(5), `/proc/[pid]/stat`).
 struct Stat {
     is_running: bool,
@@ -356,24 +339,5 @@ impl Stat {
         let is_running = !matches!(*fields.first()?, "Z" | "X");
         let group = fields.get(2)?.parse().ok()?;
         Some(Self { is_running, group, start_ticks: fields.get(19)?.parse().ok()? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_known_words_are_filled_in() {
-        let words = BTreeMap::from([("port", "80".to_owned()), ("fqdn", "a.b".to_owned())]);
-        for (text, filled_in) in [
-            ("[{name=\"{fqdn}\",listen=\"127.0.0.1:{port}\"}]", "[{name=\"a.b\",listen=\"127.0.0.1:80\"}]"),
-            ("{state=booted}", "{state=booted}"),
-            ("{{port}}", "{80}"),
-            ("{port", "{port"),
-            ("", ""),
-        ] {
-            assert_eq!(filled(text, &words), filled_in);
-        }
     }
 }

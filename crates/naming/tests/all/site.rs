@@ -182,5 +182,5 @@ fn the_examples_are_read_and_connected() {
         assert_eq!(sites.distances(&first.name).len(), sites.iter().count(), "{}", path.display());
         read += 1;
     }
-    assert_eq!(read, 3);
+    assert_eq!(read, 7);
 }

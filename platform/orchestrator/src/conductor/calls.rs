@@ -130,7 +130,7 @@ impl Conductor {
         before: Option<&Deployment>,
     ) -> Result<(), ConductError> {
         let (tenant, sfc, sfci) = key;
-        match (alerts, &self.0.client) {
+        match (alerts, self.0.routers.own()) {
             (Some(text), Some(client)) => {
                 let put = client.for_tenant(tenant).put_alerts(text.to_owned()).await;
                 put.map(drop).map_err(|error| ConductError::Alerts(chain(&error)))

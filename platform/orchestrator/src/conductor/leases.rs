@@ -99,7 +99,7 @@ impl Conductor {
         };
         match (had_failed, renewed) {
             // It left meanwhile, and this came after.
-            (None, _) => self.deregister(&endpoint.id, &endpoint.spec.names).await,
+            (None, _) => self.deregister((&endpoint.site, &endpoint.id), &endpoint.spec.names).await,
             (Some(false), Err(error)) => {
                 let (error, function) = (chain(&*error), endpoint.function);
                 tracing::warn!(error, function, "a registration was not renewed; it is tried again");
@@ -120,7 +120,7 @@ impl Conductor {
     }
 
     async fn register(&self, endpoint: &Endpoint, state: EndpointState) -> Result<(), StepError> {
-        let (Some(client), Some(address)) = (&self.0.client, endpoint.address()) else {
+        let (Some(client), Some(address)) = (self.0.routers.of(&endpoint.site), endpoint.address()) else {
             return Err("there is no router to register it with".into());
         };
         let asked = Instant::now();
@@ -137,9 +137,9 @@ impl Conductor {
         Ok(())
     }
 
-    /// Takes names from an endpoint.
-    pub(super) async fn deregister(&self, id: &str, names: &[String]) {
-        let Some(client) = &self.0.client else { return };
+    /// Takes names from an endpoint of a site.
+    pub(super) async fn deregister(&self, (site, id): (&str, &str), names: &[String]) {
+        let Some(client) = self.0.routers.of(site) else { return };
         for name in names {
             if let Err(error) = client.deregister(name, id).await {
                 tracing::debug!(error = chain(&error), name, "it leaves the name when its lease ends");

@@ -198,7 +198,7 @@ impl Conductor {
 
     /// Lets the router send requests to an endpoint, or send none.
     async fn tell_router(&self, endpoint: &Endpoint, routes: &[Route], action: Action) -> Result<(), StepError> {
-        let Some(client) = &self.0.client else { return Err("there is no router".into()) };
+        let Some(client) = self.0.routers.of(&endpoint.site) else { return Err("there is no router".into()) };
         let mut told = 0;
         for (name, id) in self.behind(endpoint, routes) {
             let known = match action {
@@ -217,7 +217,7 @@ impl Conductor {
     async fn leave(&self, endpoint: &Endpoint, routes: &[Route]) {
         self.let_go(&endpoint.id);
         for (name, id) in self.behind(endpoint, routes) {
-            self.deregister(&id, &[name]).await;
+            self.deregister((&endpoint.site, &id), &[name]).await;
         }
     }
 
@@ -250,10 +250,10 @@ impl Conductor {
 
     /// Connects the own API of those that register themselves: what stands by is what viewers are served by, not what is asked how it does.
     async fn open_own(&self, key: &Key, one: &Deployment, routes: &[Route]) {
-        let Some(client) = &self.0.client else { return };
         let runs = |endpoint: &&Endpoint| matches!(endpoint.stage, Stage::Booted | Stage::Connected);
         let own = one.record.endpoints.iter().filter(|one| one.spec.registers_itself).filter(runs);
         for endpoint in own {
+            let Some(client) = self.0.routers.of(&endpoint.site) else { return };
             let name = own_name(&endpoint.spec.image, &endpoint.function, &key.2, &key.0);
             let waits = |route: &&Route| route.name == name && route.state == RouteState::Booted;
             for route in routes.iter().filter(waits).filter(|route| !endpoint.spec.names.contains(&route.name)) {
@@ -270,7 +270,7 @@ impl Conductor {
         one.record.endpoints.retain(|endpoint| !(endpoint.is_retired && endpoint.stage == Stage::Unplaced));
         if one.record.is_leaving && one.record.endpoints.is_empty() {
             if one.record.request.alerts.is_some()
-                && let Some(client) = &self.0.client
+                && let Some(client) = self.0.routers.own()
             {
                 let removed = client.for_tenant(&key.0).remove_alerts(&key.1, &key.2).await;
                 removed.map_err(|error| ConductError::Alerts(chain(&error)))?;

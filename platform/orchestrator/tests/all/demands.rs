@@ -52,6 +52,7 @@ async fn a_demand_is_placed_beside_what_is_deployed_and_deployed_as_it_is_answer
         cpus,
         memory: Bytes(8 << 30),
         disk: Bytes(8 << 30),
+        router: None,
     };
     let link =
         LinkConfig { from: "harbour".to_owned(), to: "cloud".to_owned(), latency: Span(Duration::from_millis(60)) };

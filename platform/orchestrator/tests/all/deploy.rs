@@ -269,6 +269,7 @@ async fn another_beginning_and_another_place_are_followed_too() {
         cpus: 10,
         memory: Bytes(1 << 30),
         disk: Bytes(1 << 30),
+        router: None,
     };
     let world = World::start_with(|config| config.placement.clusters = vec![cluster("a"), cluster("b")]).await;
     let template = |change: (&str, &str)| NewDeployment {
