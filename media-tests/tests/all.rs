@@ -26,6 +26,8 @@ mod parts;
 mod parts_tls;
 #[path = "all/portal.rs"]
 mod portal;
+#[path = "all/portal_commands.rs"]
+mod portal_commands;
 #[path = "all/portal_hands.rs"]
 mod portal_hands;
 #[path = "all/portal_library.rs"]

@@ -100,7 +100,7 @@ export function App() {
         </>}
       </main>
       <footer>
-        {session.value && !isOpen(session.value) && <Equivalent more={[{ what: 'Sign out, with the cookie of signing in', curl: `-b flame.cookies ${request('DELETE', SESSION)}` }]} />}
+        {session.value && !isOpen(session.value) && <Equivalent more={[{ what: 'Sign out, with the cookie of signing in', curl: `-b flame.cookies -c flame.cookies ${request('DELETE', SESSION)}` }]} />}
         Contracts: {['router', 'metadata', 'ingest', 'transcode', 'streaming', 'vcdn', 'quality', 'clmc', 'orchestrator'].map((name) => (
         <a key={name} href={name === 'router' ? '/openapi.json' : `/~${name}/openapi.json`}>{name}</a>
       ))}</footer>

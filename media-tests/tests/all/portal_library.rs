@@ -12,8 +12,8 @@ const ASSETS: usize = 1000;
 const AT_ONCE: usize = 16;
 /// Fewest pictures of the way down: else it was not seen.
 const PICTURES_MIN: u64 = 100;
-/// Most scripting while all are scrolled through, milliseconds. On a quiet machine it is 90; the clock of the trace runs on while others have the
-/// processor.
+/// Most scripting while all are scrolled through, milliseconds of the processor's time. On a quiet machine it is 90; where the trace does not say it,
+/// the clock runs on while others have the processor.
 const SCRIPTING_MAX_MS: f64 = 2000.0;
 /// Longest task meanwhile, milliseconds; the same clock.
 const TASK_MAX_MS: f64 = 1000.0;
