@@ -14,6 +14,8 @@ mod host;
 mod judges;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_keys.rs"]
+mod live_keys;
 #[path = "all/live_spare.rs"]
 mod live_spare;
 #[path = "all/packaged.rs"]
