@@ -1,5 +1,5 @@
-//! What was live and is encrypted, before players that nobody here wrote: a channel whose key changes, while it goes on and as the recording
-//! that remains; and the samples of a recording.
+//! What was live and is encrypted, before players that nobody here wrote: a channel whose key changes, while it goes on and as the
+//! recording that remains; and the samples of a recording.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
