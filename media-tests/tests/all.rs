@@ -8,6 +8,8 @@ mod bundle;
 mod encrypted;
 #[path = "all/forms.rs"]
 mod forms;
+#[path = "all/gains.rs"]
+mod gains;
 #[path = "all/host.rs"]
 mod host;
 #[path = "all/judges.rs"]
