@@ -16,6 +16,8 @@ mod host;
 mod judges;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_gstreamer.rs"]
+mod live_gstreamer;
 #[path = "all/live_keys.rs"]
 mod live_keys;
 #[path = "all/live_spare.rs"]
