@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::encrypted::{encrypt, made, multivariant, opened, quoted};
-use crate::live::{Encoder, NOON_TICKS, open, path, publish, send};
+use crate::live::{Encoder, NOON_TICKS, PARTS, open, path, publish, send};
 use crate::live_forms::{self, sent, text};
 use crate::world::{DEADLINE, World, problem};
 
@@ -389,14 +389,15 @@ async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catal
     world.stop().await;
 }
 
-/// Each segment of a playlist with where the key is that opens it.
-fn keys_of(listed: &str) -> Vec<(u64, String)> {
+/// Each segment of a playlist, or each picture where they are called `i`, with where the key is that opens it.
+fn keys_of(listed: &str, called: &str) -> Vec<(u64, String)> {
     let (mut key, mut found) = (String::new(), Vec::new());
     for line in listed.lines() {
         if line.starts_with("#EXT-X-KEY:METHOD=AES-128") {
             quoted(line, "METHOD=AES-128,URI").trim_start_matches("../../").clone_into(&mut key);
         }
-        if let Some(number) = line.strip_suffix(".m4s").and_then(|digits| digits.parse().ok()) {
+        let name = line.strip_prefix(called).and_then(|name| name.strip_suffix(".m4s"));
+        if let Some(number) = name.and_then(|digits| digits.parse().ok()) {
             found.push((number, key.clone()));
         }
     }
@@ -422,10 +423,9 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
         segments.push(parts.concat());
     }
     let playlist = text(&world, &format!("{}/index.m3u8", channel.id)).await;
-    assert!(!playlist.contains("iframes.m3u8"), "{playlist}");
+    assert!(playlist.contains("/v/iframes.m3u8"), "{playlist}");
     let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
     let sealed = format!("{}/{folder}/v", channel.id);
-    assert_eq!(world.get(&format!("{sealed}/iframes.m3u8")).await.status(), 404);
     let secret = async |world: &World, key: &str| {
         let answer = world.get(&format!("{}/{key}", channel.id)).await;
         assert_eq!(answer.status(), 200, "{key}");
@@ -433,13 +433,21 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
     };
     // All that is listed opens with the key that stands in front of it, and each key is one of two segments.
     let opens = async |world: &World, segments: &[Vec<u8>]| {
-        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await);
+        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await, "");
         assert_eq!(keys.len(), segments.len(), "{keys:?}");
         for (number, key) in &keys {
             assert!(key.ends_with(&format!("-{}", number / 2)), "{keys:?}");
             let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
             let place = usize::try_from(*number).unwrap();
             assert_eq!(opened(&secret(world, key).await, *number, &octets), segments[place], "{number}");
+        }
+        // So does each picture, whose vector is its own number.
+        let pictures = keys_of(&text(world, &format!("{sealed}/iframes.m3u8")).await, "i");
+        assert!(pictures.len() >= 5 * PARTS, "{pictures:?}");
+        for (number, key) in &pictures {
+            assert!(key.ends_with(&format!("-{}", number / PARTS as u64 / 2)), "{pictures:?}");
+            let octets = world.get(&format!("{sealed}/i{number}.m4s")).await.bytes().await.unwrap();
+            assert_eq!(&opened(&secret(world, key).await, *number, &octets)[4..8], b"styp", "{number}");
         }
         keys
     };
