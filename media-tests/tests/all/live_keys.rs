@@ -52,6 +52,13 @@ async fn pictures_of(url: &str, seconds: u32) -> anyhow::Result<usize> {
     Ok(String::from_utf8_lossy(&told).lines().filter(|line| line.starts_with("0,")).count())
 }
 
+/// The validator, which names the clause of what it finds, finds nothing.
+fn conforms(apart: &Apart, arguments: &[&str]) {
+    let ran = apart.flame(&[&["quality", "conform"][..], arguments].concat());
+    let said = [ran.stdout, ran.stderr].map(|told| String::from_utf8_lossy(&told).into_owned());
+    assert!(ran.status.success(), "{}{}", said[0], said[1]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn players_open_a_channel_whose_key_changes_live_and_as_its_recording() {
     let mut apart = Apart::new();
@@ -90,6 +97,8 @@ async fn players_open_a_channel_whose_key_changes_live_and_as_its_recording() {
     let wanted = usize::try_from(WATCHED_S * RATE - 2).expect("it is small");
     assert!(pictures >= wanted, "{pictures} pictures, {wanted} at least were wanted");
 
+    // By the book, too: reloads, parts, and I-frames, each under its key.
+    conforms(&apart, &[url.as_str(), "--for", "5s"]);
     drop(encoder);
     let ended = apart.json(&["channel", "end", id]);
     assert_eq!(ended["state"], "ended", "{ended}");
@@ -106,6 +115,7 @@ async fn players_open_a_channel_whose_key_changes_live_and_as_its_recording() {
         let decoded = measure::decodes(&url).await;
         decoded.unwrap_or_else(|error| panic!("FFmpeg decodes {form} of the recording: {error:#}"));
     }
+    conforms(&apart, &[url.as_str()]);
     // A part of it, which several keys open, too; the whole may be longer than players are waited for.
     let clip = format!("{url}?from=1s&to=13s");
     let seen = browser::watch(Player::HlsJs, &clip, &Viewing::default()).await.expect("the browser can be run");
