@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use flame_api::live::NewChannel;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -52,7 +52,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
     let channel = flame.client.create_channel(&new).await?;
     let key = channel.key.context("the channel was there before")?;
     let mut publishing = encoder(&format!("rtmp://127.0.0.1:{door}/live/{key}"));
-    let encoder = Server::start("ffmpeg", &mut publishing)?;
+    let mut encoder = Server::start("ffmpeg", &mut publishing)?;
     let folder = format!("{}~streaming/{}", flame.router, channel.id);
     flame::begun(&format!("{folder}/index.m3u8")).await?;
 
@@ -67,15 +67,21 @@ pub async fn measure(options: &Options) -> Result<Section> {
     for look in 1..=LOOKS {
         tokio::time::sleep((length * look / LOOKS).saturating_sub(began.elapsed())).await;
         let mib = flame.server.resident_mib()?;
+        ensure!(mib > 0.0, "flame up ended after {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
+        if let Some(status) = encoder.child().try_wait()? {
+            bail!("ffmpeg ended after {:.1} minutes: {status}", began.elapsed().as_secs_f64() / 60.0);
+        }
         resident.push(mib);
         if look % (LOOKS / 12) == 0 {
             println!("{:6.1}  {mib:12.1}", began.elapsed().as_secs_f64() / 60.0);
         }
     }
     stop.cancel();
-    let mut parts = Samples::default();
+    let (mut parts, mut missed) = (Samples::default(), Samples::default());
     while let Some(watched) = viewers.join_next().await {
-        parts.add(watched??);
+        let watched = watched??;
+        parts.add(f64::from(watched.parts));
+        missed.add(f64::from(watched.missed));
     }
     drop(encoder);
     flame.server.stop().await?;
@@ -106,6 +112,7 @@ pub async fn measure(options: &Options) -> Result<Section> {
             Row { what: "resident, second quarter".to_owned(), unit: "MiB", samples: second },
             Row { what: "resident, last quarter".to_owned(), unit: "MiB", samples: last },
             Row { what: "parts of a viewer".to_owned(), unit: "", samples: parts },
+            Row { what: "answers of a viewer that were none".to_owned(), unit: "", samples: missed },
         ],
         notes: vec![
             format!("The window is {WINDOW_S} s; what leaves it stays in the object store, on the disk."),
@@ -127,24 +134,34 @@ fn encoder(door: &str) -> Command {
     command
 }
 
-/// Follows the pictures, part by part, until it is told to stop; how many parts there were.
-async fn watch(version: String, stop: CancellationToken) -> Result<f64> {
+/// What a viewer had.
+#[derive(Debug, Clone, Copy, Default)]
+struct Watched {
+    /// Parts.
+    parts: u32,
+    /// Playlists and parts that did not come: a wait in vain, or a connection that broke.
+    missed: u32,
+}
+
+/// Follows the pictures, part by part, until it is told to stop. An hour is not lost because of one answer.
+async fn watch(version: String, stop: CancellationToken) -> Result<Watched> {
     let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build()?;
-    let (mut next, mut parts) = (None::<String>, 0_u32);
+    let (mut next, mut watched) = (None::<String>, Watched::default());
     while !stop.is_cancelled() {
         let query = next.take().unwrap_or_default();
-        let answer = http.get(format!("{version}/v/index.m3u8{query}")).send().await?;
-        if !answer.status().is_success() {
-            // It waited in vain, or fell behind: from the newest on.
+        let Ok(text) = got(&http, &format!("{version}/v/index.m3u8{query}")).await else {
+            // It waited in vain, fell behind, or broke off: from the newest on.
+            watched.missed += 1;
             tokio::time::sleep(PAUSE).await;
             continue;
-        }
-        let text = answer.text().await?;
+        };
+        let text = String::from_utf8_lossy(&text);
         let part = |line: &str| line.strip_prefix("#EXT-X-PART:").and_then(|line| quoted(line).map(str::to_owned));
-        if let Some(name) = text.lines().rev().find_map(part)
-            && http.get(format!("{version}/v/{name}")).send().await?.bytes().await.is_ok()
-        {
-            parts += 1;
+        if let Some(name) = text.lines().rev().find_map(part) {
+            match got(&http, &format!("{version}/v/{name}")).await {
+                Ok(_) => watched.parts += 1,
+                Err(_) => watched.missed += 1,
+            }
         }
         let hint = text.lines().find(|line| line.starts_with("#EXT-X-PRELOAD-HINT:")).and_then(quoted);
         let hint = hint.and_then(|name| name.strip_suffix(".m4s")?.split_once('.'));
@@ -153,7 +170,12 @@ async fn watch(version: String, stop: CancellationToken) -> Result<f64> {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    Ok(f64::from(parts))
+    Ok(watched)
+}
+
+/// The whole of a good answer.
+async fn got(http: &reqwest::Client, url: &str) -> reqwest::Result<Vec<u8>> {
+    Ok(http.get(url).send().await?.error_for_status()?.bytes().await?.to_vec())
 }
 
 /// The value of `URI` in a tag.

@@ -8,12 +8,18 @@ mod bundle;
 mod encrypted;
 #[path = "all/forms.rs"]
 mod forms;
+#[path = "all/gains.rs"]
+mod gains;
 #[path = "all/host.rs"]
 mod host;
 #[path = "all/judges.rs"]
 mod judges;
 #[path = "all/live.rs"]
 mod live;
+#[path = "all/live_gstreamer.rs"]
+mod live_gstreamer;
+#[path = "all/live_keys.rs"]
+mod live_keys;
 #[path = "all/live_spare.rs"]
 mod live_spare;
 #[path = "all/packaged.rs"]

@@ -45,6 +45,8 @@ pub struct Iframe {
     pub init: Option<u32>,
     /// Whether the segment that it lies in does not go on from the one before.
     pub is_discontinuity: bool,
+    /// Which key opens it, where they change: its number stands behind a hyphen behind the key's URI.
+    pub key_period: Option<u64>,
 }
 
 /// What of a live track differs.
@@ -99,8 +101,8 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
         front.push(ExtXMap::new(init_uri(first)).to_string());
         init = Some(first);
     }
-    if let Some(key) = &media.key {
-        front.push(key.tag()?);
+    if let Some((key, first)) = media.key.as_ref().zip(media.frames.first()) {
+        front.push(key_tag(key, first)?);
     }
     for (at, (frame, duration_us)) in media.frames.iter().zip(durations_us).enumerate() {
         let mut segment = MediaSegment::builder();
@@ -110,10 +112,6 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
             .has_discontinuity(frame.is_discontinuity && at > 0);
         if let Some(new) = frame.init.filter(|new| init != Some(*new)) {
             init = Some(new);
-            if media.key.is_some() {
-                // It would come behind the key, which does not open it.
-                return Err(PlaylistError::Attribute { attribute: "URI", value: init_uri(new) });
-            }
             segment.map(ExtXMap::new(init_uri(new)));
         }
         if let Some(time_ticks) = frame.time_ticks {
@@ -122,7 +120,47 @@ pub fn iframe_playlist(media: &IframeMedia) -> Result<String, PlaylistError> {
         playlist.push_segment(segment.build()?);
     }
     let version = if init.is_some() { VERSION_OF_MP4 } else { VERSION_WITHOUT_MAP };
-    Ok(under_version(version, &front, &playlist.build()?.to_string()))
+    let text = under_version(version, &front, &playlist.build()?.to_string());
+    match &media.key {
+        None => Ok(text),
+        Some(key) => with_keys(&text, key, &media.frames),
+    }
+}
+
+/// The tag of the key that opens a picture.
+fn key_tag(key: &Key, frame: &Iframe) -> Result<String, PlaylistError> {
+    match frame.key_period {
+        None => key.tag(),
+        Some(period) => Key { uri: format!("{}-{period}", key.uri), ..key.clone() }.tag(),
+    }
+}
+
+/// A written playlist, whose first key stands in it, with a key in front of each picture at which another one begins, and none in front of
+/// each further init segment, which a key would open too (section 4.4.4.5).
+fn with_keys(text: &str, key: &Key, frames: &[Iframe]) -> Result<String, PlaylistError> {
+    let mut with = String::with_capacity(text.len());
+    let mut push = |line: &str| {
+        with.push_str(line);
+        with.push('\n');
+    };
+    let mut in_force = frames.first().map(|first| first.key_period);
+    let mut is_in_front = frames.first().is_some_and(|first| first.init.is_some());
+    let mut frames = frames.iter();
+    for line in text.lines() {
+        if line.starts_with("#EXT-X-MAP:") && !std::mem::take(&mut is_in_front) {
+            push("#EXT-X-KEY:METHOD=NONE");
+            in_force = None;
+        }
+        if line.starts_with("#EXTINF:")
+            && let Some(frame) = frames.next()
+            && in_force != Some(frame.key_period)
+        {
+            push(&key_tag(key, frame)?);
+            in_force = Some(frame.key_period);
+        }
+        push(line);
+    }
+    Ok(with)
 }
 
 fn number(number: u64) -> Result<usize, PlaylistError> {

@@ -171,6 +171,7 @@ impl Complete {
             duration_ticks: keyframe.duration_ticks,
             init: Some(0),
             is_discontinuity: false,
+            key_period: None,
         };
         let frames: Vec<Iframe> = self.keyframes.iter().enumerate().map(frame).collect();
         (!frames.is_empty()).then(|| {

@@ -178,6 +178,12 @@ impl Workshop {
         self.once(name, making).await
     }
 
+    /// The sealed init segment of what was live.
+    pub(crate) async fn sealed_init_of_sent(&self, init: &Octets, seal: &Seal) -> Result<Derived, DeriveError> {
+        self.check(init.size_bytes())?;
+        sealed_init(&self.whole(init).await?, init.sha256(), seal)
+    }
+
     /// A sealed part, which is small; that of the clear one has `identity`. It is encrypted by itself, with the vector of its segment, as
     /// players open it.
     pub(crate) async fn sealed_part(

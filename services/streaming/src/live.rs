@@ -24,6 +24,7 @@ mod figures;
 mod forgetting;
 mod ladder;
 mod lease;
+mod leftovers;
 mod limits;
 mod manifest;
 mod marks;
@@ -258,8 +259,13 @@ impl Live {
     }
 
     fn keep(&self, channel: &Arc<Channel>, track: Arc<Track>) {
-        let reign = self.reign();
-        self.0.tasks.spawn(archive::keep(reign.store, Arc::clone(channel), track, reign.stop));
+        let (reign, keepers) = (self.reign(), self.0.figures.keepers.clone());
+        let keeping = archive::keep(reign.store, Arc::clone(channel), track, reign.stop);
+        keepers.inc();
+        self.0.tasks.spawn(async move {
+            keeping.await;
+            keepers.dec();
+        });
     }
 
     /// How long a viewer's request waits.

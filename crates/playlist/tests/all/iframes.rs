@@ -14,6 +14,7 @@ fn frames(ticks: &[u64]) -> Vec<Iframe> {
         time_ticks: None,
         init: Some(0),
         is_discontinuity: false,
+        key_period: None,
     };
     ticks.iter().enumerate().map(frame).collect()
 }
@@ -90,6 +91,34 @@ fn transport_streams_need_no_map_and_keys_do_not_cover_it() {
     let text = iframe_playlist(&media).unwrap();
     let (map, key) = (text.find("#EXT-X-MAP"), text.find("#EXT-X-KEY:METHOD=AES-128,URI=\"key\"\n"));
     assert!(map.is_some() && map < key, "{text}");
+}
+
+#[test]
+fn a_key_stands_in_front_of_each_picture_at_which_it_begins_and_opens_no_init_segment() {
+    let mut pictures = frames(&[2000, 2000, 2000, 1500]);
+    for (picture, period) in pictures.iter_mut().zip([6, 6, 7, 7]) {
+        picture.key_period = Some(period);
+    }
+    pictures[3].init = Some(1);
+    let key = Key { method: Method::Aes128, uri: "key".to_owned(), iv: None, format: None, versions: Vec::new() };
+    let media = IframeMedia { timescale: 1000, frames: pictures, key: Some(key), ..IframeMedia::default() };
+    let golden = "#EXTM3U\n\
+                  #EXT-X-VERSION:7\n\
+                  #EXT-X-TARGETDURATION:2\n\
+                  #EXT-X-PLAYLIST-TYPE:VOD\n\
+                  #EXT-X-I-FRAMES-ONLY\n\
+                  #EXT-X-MAP:URI=\"init.mp4\"\n\
+                  #EXT-X-KEY:METHOD=AES-128,URI=\"key-6\"\n\
+                  #EXTINF:2,\n0.0.i.m4s\n\
+                  #EXTINF:2,\n0.1.i.m4s\n\
+                  #EXT-X-KEY:METHOD=AES-128,URI=\"key-7\"\n\
+                  #EXTINF:2,\n1.0.i.m4s\n\
+                  #EXT-X-KEY:METHOD=NONE\n\
+                  #EXT-X-MAP:URI=\"init-1.mp4\"\n\
+                  #EXT-X-KEY:METHOD=AES-128,URI=\"key-7\"\n\
+                  #EXTINF:1.5,\n1.1.i.m4s\n\
+                  #EXT-X-ENDLIST\n";
+    assert_eq!(iframe_playlist(&media).unwrap(), golden);
 }
 
 #[test]

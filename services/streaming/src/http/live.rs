@@ -322,6 +322,6 @@ pub(super) fn mpd(
         return Ok(answer(&document, MPD_TYPE, MPD_CACHE_CONTROL, method, headers));
     };
     let (views, span) = clip_of(channel, asked)?;
-    let document = super::recorded::mpd_of(&channel.media_version, &views, Some(span), ways)?;
+    let document = super::recorded::mpd_of(&channel.media_version, &views, Some(span), (None, ways))?;
     Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, method, headers))
 }

@@ -248,9 +248,9 @@ async fn send_init(
         }
         Stored::Track(_) | Stored::Uploaded(..) => Err(missing()),
         Stored::Recording(recording) => {
-            sealed::of_recording(&recording, name, tag, seal)?;
-            // It is never encrypted as `aes-128`: without a vector of its own nothing says how.
-            live::send(state, recording.init(number).ok_or_else(missing)?, method, headers).await
+            let seal = sealed::of_recording(&recording, name, tag, seal)?;
+            let sealed = (&*recording, seal.as_ref());
+            Box::pin(recorded::init(state, sealed, number, (method, headers))).await?.ok_or_else(missing)
         }
     }
 }

@@ -145,10 +145,8 @@ pub(super) async fn mpd(
     if let Playing::Version(version) = playing
         && version.chain == CHAIN
     {
-        if seal.is_some() {
-            return Err(error::missing("DASH of an encrypted recording"));
-        }
-        let document = recorded::mpd(&state, asset, (&presentation, version), query.as_deref(), &ways).await?;
+        let (version, sealing) = ((&*presentation, version), (seal, &ways));
+        let document = recorded::mpd(&state, asset, version, query.as_deref(), sealing).await?;
         return Ok(answer(&document, MPD_TYPE, CACHE_CONTROL, &method, &headers));
     }
     let clip = Clip::of(query.as_deref()).map_err(|refusal| Failure::bad_request(refusal.to_string()))?;

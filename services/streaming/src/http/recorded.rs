@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response};
-use flame_api::metadata::Version;
+use flame_api::metadata::{Encryption, Version};
 use flame_playlist::{Container, Phase, PlaylistError};
 use flame_service_host::{Failure, FailureResult};
 use futures_util::future::try_join_all;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::media::TO_ASSET;
 use super::multivariant::{PLAYLIST_TYPE, answer};
-use super::representation::IMMUTABLE;
-use super::{State, error, live, sealed};
+use super::representation::{IMMUTABLE, held};
+use super::{State, error, live};
 use crate::derived::{Order, Product};
 use crate::live::span::{Asked, Span};
 use crate::live::view::{self, View};
@@ -39,6 +39,11 @@ fn whole(recording: &Recording, seal: Option<&Seal>) -> Result<Document, Playlis
         (None, Some(seal)) => recording.playlist_under(seal.listed(TO_ASSET, Container::FragmentedMp4)),
         (Some(_), _) | (None, None) => Ok(recording.playlist.clone()),
     }
+}
+
+/// Whether a track can be had under this seal: what nobody here can encrypt is not offered.
+fn takes(seal: Option<&Seal>, view: &View, container: Container) -> bool {
+    seal.is_none_or(|seal| seal.takes(&view.facts.codec, container))
 }
 
 /// Whether a track is of the recording that plays now.
@@ -129,6 +134,25 @@ pub(super) async fn file(
     live::derived(state, octets, (number, order), request).await.map(Some)
 }
 
+/// The init segment `number` of a track; `None` where there is none. As `aes-128` it goes out as it is: without a vector of its own nothing
+/// says how it is encrypted.
+pub(super) async fn init(
+    state: &State,
+    (recording, seal): (&Recording, Option<&Seal>),
+    number: u32,
+    (method, headers): (&Method, &HeaderMap),
+) -> FailureResult<Option<Response<Body>>> {
+    let Some(octets) = recording.init(number) else { return Ok(None) };
+    match seal.filter(|seal| seal.method == Encryption::SampleAes) {
+        None => live::send(state, octets, method, headers).await.map(Some),
+        Some(seal) => {
+            let made = state.workshop.sealed_init_of_sent(&octets, seal).await;
+            let made = made.map_err(|error| error::of_derive(&error))?;
+            Ok(Some(held((&made.bytes, &made.identity), live::MEDIA_TYPE, IMMUTABLE, (method, headers))))
+        }
+    }
+}
+
 /// The multivariant playlist of a recording, or of a clip of it; `setting` is the asset's seal.
 pub(super) async fn multivariant(
     state: &State,
@@ -138,12 +162,10 @@ pub(super) async fn multivariant(
     (setting, ways): (Option<Seal>, &Ways),
 ) -> FailureResult<Document> {
     let recordings = recordings(state, asset, presentation, version).await?;
-    let seal = match recordings.iter().find_map(|recording| recording.seal.clone()) {
-        Some(own) => Some(own),
-        None => setting.map(sealed::as_a_whole).transpose()?,
-    };
+    let seal = recordings.iter().find_map(|recording| recording.seal.clone()).or(setting);
+    let is_taken = |recording: &&Arc<Recording>| takes(seal.as_ref(), &recording.view, container);
     let view = |recording: &Arc<Recording>| listed(recording, seal.as_ref(), container);
-    let views: Vec<Arc<View>> = recordings.iter().map(view).collect();
+    let views: Vec<Arc<View>> = recordings.iter().filter(is_taken).map(view).collect();
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
     if span.is_some() && container == Container::TransportStream {
         return Err(live::no_ts_clip());
@@ -152,26 +174,42 @@ pub(super) async fn multivariant(
     view::multivariant((&shown, container), &views, span, ways).map_err(|refusal| error::of_playlist(&refusal))
 }
 
-/// The MPD of a recording, or of a clip of it.
+/// The MPD of a recording, or of a clip of it; `setting` is the asset's seal, of samples.
 pub(super) async fn mpd(
     state: &State,
     asset: Uuid,
     (presentation, version): (&Presentation, &Version),
     query: Option<&str>,
-    ways: &Ways,
+    (setting, ways): (Option<&Seal>, &Ways),
 ) -> FailureResult<Document> {
     let recordings = recordings(state, asset, presentation, version).await?;
     if recordings.iter().any(|recording| recording.seal.is_some()) {
-        return Err(error::missing("DASH of a recording that is encrypted as `aes-128`"));
+        return Err(error::missing(match setting {
+            Some(_) => "DASH of an encrypted recording: it was encrypted as `aes-128` while it was live, and stays so",
+            None => "DASH of a recording that is encrypted as `aes-128`",
+        }));
     }
-    let views = views(&recordings);
+    let mut views = views(&recordings);
+    views.retain(|view| takes(setting, view, Container::FragmentedMp4));
+    if views.is_empty() {
+        return Err(error::missing("track of this recording whose samples can be encrypted"));
+    }
     let span = live::asked(query)?.map(|asked| span_of(asked, &views)).transpose()?;
-    mpd_of(&version.name, &views, span, ways)
+    let shown = setting.map_or_else(|| version.name.clone(), |seal| seal.version(&version.name));
+    mpd_of(&shown, &views, span, (setting, ways))
 }
 
-/// The MPD of tracks that are complete, or of what of them has come.
-pub(super) fn mpd_of(version: &str, views: &[Arc<View>], span: Option<Span>, ways: &Ways) -> FailureResult<Document> {
+/// The MPD of tracks that are complete, or of what of them has come; their samples under `seal`, if there is one.
+pub(super) fn mpd_of(
+    version: &str,
+    views: &[Arc<View>],
+    span: Option<Span>,
+    (seal, ways): (Option<&Seal>, &Ways),
+) -> FailureResult<Document> {
     let mut mpd = view::mpd(version, views, span);
+    for track in &mut mpd.tracks {
+        track.track.key_id = seal.map(|seal| seal.key.id);
+    }
     mpd.steering = ways.dash();
     mpd.phase = Phase::Recorded;
     let text = mpd.mpd().map_err(|refusal| error::of_playlist(&refusal))?;

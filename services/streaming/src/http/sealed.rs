@@ -3,7 +3,6 @@
 //! A version's name in a URL may end in a seal's tag (`names::sealed`). Where an asset is encrypted, nothing of its tracks is
 //! given without one; what has one is given whatever the setting has become, so that who plays goes on.
 
-use flame_api::metadata::Encryption;
 use flame_service_host::FailureResult;
 
 use super::{State, error};
@@ -41,17 +40,7 @@ pub(super) fn of_recording(
 ) -> FailureResult<Option<Seal>> {
     match &recording.seal {
         Some(own) => fits(Some(own), name, tag).map(|()| Some(own.clone())),
-        None => asked.map(as_a_whole).transpose(),
-    }
-}
-
-/// A seal that what was live can have: a key opens its segments as a whole.
-pub(super) fn as_a_whole(seal: Seal) -> FailureResult<Seal> {
-    match seal.method {
-        Encryption::Aes128 => Ok(seal),
-        Encryption::SampleAes => {
-            Err(error::missing("form of this recording as `sample-aes`: what was live is encrypted as `aes-128` only"))
-        }
+        None => Ok(asked),
     }
 }
 

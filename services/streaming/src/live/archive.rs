@@ -215,7 +215,7 @@ async fn delete_if_there(store: &Fenced, key: &str) -> Result<(), StoreError> {
 /// The same of a track without blocks, whose first number is anybody's guess. Where there are several, it is the blocks that are missing.
 async fn delete_the_one(store: &Fenced, keys: &TrackKeys) -> Result<(), StoreError> {
     let objects = store.list(&keys.folder(), None).await?.objects;
-    let segments: Vec<_> = objects.into_iter().filter(|object| keys.is_segment(&object.key)).collect();
+    let segments: Vec<_> = objects.into_iter().filter(|object| keys.segment_of(&object.key).is_some()).collect();
     match segments.as_slice() {
         [] => Ok(()),
         [one] => delete_if_there(store, &one.key).await,

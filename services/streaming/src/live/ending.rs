@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::documents::{self, ChannelDocument, RecordingDocument, SegmentDocument};
+use super::leftovers::{self, Named};
 use super::{Channel, Live, LiveError, Track, archive, catalogued, forgetting};
 
 /// How long a channel that has ended is still served from memory: until then everybody knows the recording.
@@ -32,6 +33,7 @@ impl Live {
         self.publications().retain(|_, other| other.id != id);
         channel.tracks().iter().for_each(|track| track.finish());
         let recordings = self.record(&channel).await?;
+        let named = self.named(&channel, &recordings);
         if !recordings.is_empty() {
             self.catalogue(&channel, recordings).await?;
         }
@@ -42,12 +44,24 @@ impl Live {
             tracing::warn!(channel = %id, %error, "the document of a channel that ended stays where starts look");
         }
         tracing::info!(channel = %id, "a live channel ended");
+        if !named.is_empty() {
+            let (store, stop) = (self.store_of(&channel), self.reign().stop);
+            self.0.tasks.spawn(async move {
+                stop.run_until_cancelled(leftovers::sweep(&store, &named)).await;
+            });
+        }
         let (live, stop) = (self.clone(), self.reign().stop);
         self.0.tasks.spawn(async move {
             tokio::select! { () = tokio::time::sleep(FAREWELL) => {}, () = stop.cancelled() => {} }
             live.channels().remove(&id);
         });
         Ok(channel.shown().await)
+    }
+
+    /// What these recordings name, where other owners may have left something beside it: a single instance looks at each start.
+    fn named(&self, channel: &Channel, recordings: &[RecordingDocument]) -> Vec<Named> {
+        let of = |one: &RecordingDocument| Named::of(self.keys(channel, &one.track.track.name), one);
+        if self.0.sharing.is_some() { recordings.iter().map(of).collect() } else { Vec::new() }
     }
 
     /// Moves the document of a channel that has ended to where no start of the service looks. Repeating it changes nothing.

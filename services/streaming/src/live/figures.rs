@@ -1,7 +1,7 @@
 //! What live channels measure: `/metrics`. No key is in it; channels are few, and one that ends or rests is in it no more.
 
 use flame_service_host::metrics::Metrics;
-use prometheus::{IntGauge, IntGaugeVec, Opts};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 
 use super::channel::Channel;
 
@@ -12,6 +12,10 @@ pub(crate) struct Figures {
     correction_ms: IntGaugeVec,
     /// Whether this instance owns the channels that it shares with others.
     pub(super) is_owner: IntGauge,
+    /// Tracks that are being stored.
+    pub(super) keepers: IntGauge,
+    /// Attempts to take the channels back that failed.
+    pub(super) failed_takeovers: IntCounter,
 }
 
 // === impl Figures ===
@@ -32,10 +36,19 @@ impl Figures {
                 "1 where this instance owns the live channels that it shares with others",
             )
             .expect("the name is valid"),
+            keepers: IntGauge::new("live_keepers", "Tracks of live channels that are being stored")
+                .expect("the name is valid"),
+            failed_takeovers: IntCounter::new(
+                "live_takeovers_failed_total",
+                "Attempts to take live channels back from the store that failed, and are tried again",
+            )
+            .expect("the name is valid"),
         };
         host.register(figures.clock_ppm.clone());
         host.register(figures.correction_ms.clone());
         host.register(figures.is_owner.clone());
+        host.register(figures.keepers.clone());
+        host.register(figures.failed_takeovers.clone());
         figures
     }
 

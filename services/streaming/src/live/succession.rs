@@ -299,6 +299,7 @@ impl Live {
                 match self.restore_all().await {
                     Ok(()) => return,
                     Err(error) => {
+                        self.0.figures.failed_takeovers.inc();
                         tracing::error!(error = %chain(&error), "the live channels cannot be taken back; trying on");
                         sleep(PAUSE).await;
                     }

@@ -211,20 +211,8 @@ impl View {
         })
     }
 
-    /// Whether a list of its I-frames can be written: it has one key, behind which there is no place for another init segment.
-    fn lists_iframes(&self) -> bool {
-        let segments = &self.media.segments;
-        if self.media.key_segments.is_some() {
-            return false;
-        }
-        self.media.key.is_none() || segments.windows(2).all(|pair| pair[0].init == pair[1].init)
-    }
-
     /// What its I-frames cost; `None` where there are none.
     fn iframes_bandwidth(&self) -> Option<Bandwidth> {
-        if !self.lists_iframes() {
-            return None;
-        }
         let (mut bytes, mut ticks, mut peak_bps) = (0_u64, 0_u64, 0);
         for (_, keyframe, lasting) in self.pictures() {
             bytes += u64::from(keyframe.size_bytes);
@@ -237,9 +225,6 @@ impl View {
     /// The playlist of its I-frames; `None` where there are none.
     pub(crate) fn iframes(&self) -> Option<Result<Document, PlaylistError>> {
         // A discontinuity in front of a segment without a picture stands in front of the next one.
-        if !self.lists_iframes() {
-            return None;
-        }
         let mut frames = Vec::new();
         let mut last: Option<usize> = None;
         for (number, (at, keyframe, duration_ticks)) in (self.keyframes_before..).zip(self.pictures()) {
@@ -253,6 +238,7 @@ impl View {
                 time_ticks: Some(self.media.segments[at].by_the_wall(keyframe.time_ticks, self.media.timescale)),
                 init: Some(self.media.segments[at].init),
                 is_discontinuity,
+                key_period: self.media.key_segments.map(|every| (self.media.first_number + at as u64) / every),
             });
         }
         if frames.is_empty() {

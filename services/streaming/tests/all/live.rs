@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::world::{DEADLINE, World, problem};
+use crate::world::{DEADLINE, World, picture, problem};
 
 pub const TIMESCALE: u32 = 90_000;
 /// Parts of 500 ms, four of them a segment.
@@ -85,7 +85,7 @@ impl Encoder {
             pts_ticks: ticks,
             duration_ticks: self.part_ticks as u32,
             is_sync: true,
-            data: vec![self.seed; self.bytes].into(),
+            data: picture(self.seed, self.bytes).into(),
         };
         self.writer.push(sample).unwrap().map(|segment| segment.bytes.into())
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::encrypted::{encrypt, made, multivariant, opened, quoted};
-use crate::live::{Encoder, NOON_TICKS, open, path, publish, send};
+use crate::live::{Encoder, NOON_TICKS, PARTS, open, path, publish, send};
 use crate::live_forms::{self, sent, text};
 use crate::world::{DEADLINE, World, problem};
 
@@ -245,19 +245,69 @@ async fn the_recording_of_a_channel_that_was_in_the_clear_can_be_encrypted_as_an
     }
     assert_eq!(world.get(&format!("{}/manifest.mpd", channel.id)).await.status(), 404);
 
-    // Not as `sample-aes`; who plays goes on.
-    encrypt(&world, channel.id, Some(Encryption::SampleAes)).await;
-    eventually(DEADLINE, || async {
-        let answer = world.get(&format!("{}/index.m3u8", channel.id)).await;
-        let (status, detail) = (answer.status(), answer.text().await.unwrap());
-        if status == 404 && detail.contains("aes-128") { Ok(()) } else { Err(format!("{status} {detail}")) }
-    })
-    .await;
-    assert_eq!(opened(&secret, 0, &get("0.m4s").await), segments[0].concat());
     encrypt(&world, channel.id, None).await;
     let again = multivariant(&world, channel.id, &format!("{}/v/index.m3u8", channel.version)).await;
     assert!(!again.contains(folder), "{again}");
     assert_eq!(text(&world, &path(&channel, "index.m3u8")).await, clear);
+    world.stop().await;
+}
+
+/// Of samples one block of ten is encrypted: so many octets in a row are none.
+const CLEAR_RUN: usize = 200;
+
+fn holds(octets: &[u8], what: &[u8]) -> bool {
+    octets.windows(what.len()).any(|found| found == what)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_of_a_recording_can_be_encrypted_in_hls_and_in_dash() {
+    let mut world = attentive().await;
+    let (channel, _, _, segments) = sent(&world, 3).await;
+    live_forms::end(&world, &channel).await;
+    world.restart_streaming().await;
+    encrypt(&world, channel.id, Some(Encryption::SampleAes)).await;
+    let playlist = multivariant(&world, channel.id, &format!("{}-", channel.version)).await;
+    let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
+    let sealed = format!("{}/{folder}/v", channel.id);
+    let listed = text(&world, &format!("{sealed}/index.m3u8")).await;
+    assert!(listed.contains("#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"../../keys/"), "{listed}");
+    assert!(!listed.contains("IV="), "the init segment says it: {listed}");
+    let (_, id) = quoted(&listed, "METHOD=SAMPLE-AES,URI").rsplit_once('/').unwrap();
+    let get = async |name: &str| {
+        let answer = world.get(&format!("{sealed}/{name}")).await;
+        assert_eq!(answer.status(), 200, "{name}");
+        answer.bytes().await.unwrap()
+    };
+    let init = get("init.mp4").await;
+    assert!(holds(&init, b"encv") && holds(&init, b"cbcs") && holds(&init, &hex::decode(id).unwrap()));
+    let is_bare = |octets: &[u8]| octets.windows(CLEAR_RUN).any(|run| run.iter().all(|octet| *octet == run[0]));
+    for (number, segment) in segments.iter().enumerate() {
+        let octets = get(&format!("{number}.m4s")).await;
+        assert!(is_bare(&segment.concat()) && !is_bare(&octets) && holds(&octets, b"senc"), "{number}");
+    }
+    let picture = get("i2.m4s").await;
+    assert!(holds(&picture, b"senc") && !is_bare(&picture));
+    for (name, says) in [("ts.m3u8", ",IV=0x"), ("iframes.m3u8", "keys/"), ("index.m3u8?from=1s&to=5s", "keys/")] {
+        let text = text(&world, &format!("{sealed}/{name}")).await;
+        assert!(text.contains("#EXT-X-KEY:METHOD=SAMPLE-AES") && text.contains(says), "{name}: {text}");
+    }
+    for query in ["", "?from=1s&to=5s"] {
+        let mpd = text(&world, &format!("{}/manifest.mpd{query}", channel.id)).await;
+        let key = format!("cenc:default_KID=\"{}\"", Uuid::parse_str(id).unwrap());
+        assert!(mpd.contains(&key) && mpd.contains(folder), "{mpd}");
+    }
+    for name in ["index.m3u8", "ts.m3u8", "iframes.m3u8", "init.mp4", "0.m4s", "0.ts", "i0.m4s"] {
+        let refused = world.get(&path(&channel, name)).await;
+        assert_eq!((refused.status().as_u16(), problem(refused).await.0.as_str()), (404, "encrypted"), "{name}");
+    }
+    // Encrypted as a whole from now on: by another name, and who plays goes on.
+    encrypt(&world, channel.id, Some(Encryption::Aes128)).await;
+    eventually(DEADLINE, || async {
+        let playlist = text(&world, &format!("{}/index.m3u8", channel.id)).await;
+        if playlist.contains(folder) { Err(playlist) } else { Ok(()) }
+    })
+    .await;
+    assert_eq!(get("init.mp4").await, init);
     world.stop().await;
 }
 
@@ -339,14 +389,15 @@ async fn the_recording_of_an_encrypted_channel_is_what_it_was_whatever_the_catal
     world.stop().await;
 }
 
-/// Each segment of a playlist with where the key is that opens it.
-fn keys_of(listed: &str) -> Vec<(u64, String)> {
+/// Each segment of a playlist, or each picture where they are called `i`, with where the key is that opens it.
+fn keys_of(listed: &str, called: &str) -> Vec<(u64, String)> {
     let (mut key, mut found) = (String::new(), Vec::new());
     for line in listed.lines() {
         if line.starts_with("#EXT-X-KEY:METHOD=AES-128") {
             quoted(line, "METHOD=AES-128,URI").trim_start_matches("../../").clone_into(&mut key);
         }
-        if let Some(number) = line.strip_suffix(".m4s").and_then(|digits| digits.parse().ok()) {
+        let name = line.strip_prefix(called).and_then(|name| name.strip_suffix(".m4s"));
+        if let Some(number) = name.and_then(|digits| digits.parse().ok()) {
             found.push((number, key.clone()));
         }
     }
@@ -372,10 +423,9 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
         segments.push(parts.concat());
     }
     let playlist = text(&world, &format!("{}/index.m3u8", channel.id)).await;
-    assert!(!playlist.contains("iframes.m3u8"), "{playlist}");
+    assert!(playlist.contains("/v/iframes.m3u8"), "{playlist}");
     let folder = playlist.lines().find_map(|line| line.strip_suffix("/v/index.m3u8")).expect("it has a variant");
     let sealed = format!("{}/{folder}/v", channel.id);
-    assert_eq!(world.get(&format!("{sealed}/iframes.m3u8")).await.status(), 404);
     let secret = async |world: &World, key: &str| {
         let answer = world.get(&format!("{}/{key}", channel.id)).await;
         assert_eq!(answer.status(), 200, "{key}");
@@ -383,13 +433,21 @@ async fn a_key_that_changes_opens_its_own_segments_live_and_in_the_recording() {
     };
     // All that is listed opens with the key that stands in front of it, and each key is one of two segments.
     let opens = async |world: &World, segments: &[Vec<u8>]| {
-        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await);
+        let keys = keys_of(&text(world, &format!("{sealed}/index.m3u8")).await, "");
         assert_eq!(keys.len(), segments.len(), "{keys:?}");
         for (number, key) in &keys {
             assert!(key.ends_with(&format!("-{}", number / 2)), "{keys:?}");
             let octets = world.get(&format!("{sealed}/{number}.m4s")).await.bytes().await.unwrap();
             let place = usize::try_from(*number).unwrap();
             assert_eq!(opened(&secret(world, key).await, *number, &octets), segments[place], "{number}");
+        }
+        // So does each picture, whose vector is its own number.
+        let pictures = keys_of(&text(world, &format!("{sealed}/iframes.m3u8")).await, "i");
+        assert!(pictures.len() >= 5 * PARTS, "{pictures:?}");
+        for (number, key) in &pictures {
+            assert!(key.ends_with(&format!("-{}", number / PARTS as u64 / 2)), "{pictures:?}");
+            let octets = world.get(&format!("{sealed}/i{number}.m4s")).await.bytes().await.unwrap();
+            assert_eq!(&opened(&secret(world, key).await, *number, &octets)[4..8], b"styp", "{number}");
         }
         keys
     };

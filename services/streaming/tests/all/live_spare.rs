@@ -169,3 +169,76 @@ async fn an_owner_that_was_stopped_knows_that_its_time_is_over_before_it_answers
     spare.stop().await;
     world.stop().await;
 }
+
+/// What an instance measures.
+async fn measured(world: &World, instance: &Running, name: &str) -> Result<u64, String> {
+    let (_, text) = get(world, at(instance, "metrics")).await;
+    let line = text.lines().find(|line| line.starts_with(name)).ok_or_else(|| text.clone())?;
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).ok_or_else(|| line.to_owned())
+}
+
+/// Waits until it measures this.
+async fn measures(world: &World, instance: &Running, name: &str, is_it: impl Fn(u64) -> bool) {
+    eventually(DEADLINE, || async {
+        let value = measured(world, instance, name).await?;
+        if is_it(value) { Ok(()) } else { Err(format!("{name} is {value}")) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_spare_tries_in_vain_holds_nothing_and_what_owners_left_unnamed_goes_with_the_end() {
+    let mut world = world().await;
+    let (channel, _, mut encoder, segments) = sent(&world, 3).await;
+    // One that is taken back after the other, and cannot be while its key cannot be read.
+    let id = Uuid::from_u128(u128::MAX);
+    let new = serde_json::json!({
+        "id": id, "title": "Locked", "segment_ms": 2000, "part_ms": 500, "window_s": 30, "encryption": "aes-128",
+    });
+    let answer = world.http.post(world.url("channels")).json(&new).send().await.unwrap();
+    assert_eq!(answer.status(), 201, "{:?}", answer.text().await);
+    let spare = flame_streaming::start(world.config()).await.unwrap();
+    knows(&world, &spare, &channel).await;
+    assert_eq!(measured(&world, &spare, "flame_live_keepers").await, Ok(0), "a spare keeps no media");
+    let key = format!("default/media/{id}/key.json");
+    let kept = world.store.get(&key, 4_096).await.unwrap();
+    world.store.put(&key, vec![b' '; 8_192].into(), "application/json").await.unwrap();
+    world.stop_streaming().await;
+    measures(&world, &spare, "flame_live_takeovers_failed_total", |failed| failed >= 3).await;
+    assert_eq!(measured(&world, &spare, "flame_live_keepers").await, Ok(0), "what was read in vain is let go of");
+    world.store.put(&key, kept, "application/json").await.unwrap();
+    measures(&world, &spare, "flame_live_keepers", |keepers| keepers == 1).await;
+
+    // What two owners stored and did not name: nobody plays it, and a predecessor may yet name it.
+    let again = publish(&world, &spare, &channel, encoder.init()).await;
+    let first = again.first_number;
+    let after = encoder.segment();
+    assert_eq!(put(&world, &spare, &again, &format!("{first}.m4s"), after.concat().into()).await, 204);
+    let object = |name: &str| format!("default/live/{}/{}/v/{name}", channel.id, channel.version);
+    for number in [first + 1, first + 90] {
+        world.store.put(&object(&format!("{number}.m4s")), "x".into(), "video/mp4").await.unwrap();
+    }
+    let recorded = end(&world, &spare, &channel).await;
+    eventually(DEADLINE, || async {
+        for number in [first + 1, first + 90] {
+            let found = world.store.head(&object(&format!("{number}.m4s"))).await.map_err(|error| error.to_string())?;
+            if found.is_some() {
+                return Err(format!("{number} is there"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+    // All that the recording names is there.
+    for (number, parts) in (0..).zip(&segments).chain([(first, &after)]) {
+        assert!(recorded.contains(&format!("\n{number}.m4s\n")), "{recorded}");
+        let answer = world.http.get(at(&spare, &path(&channel, &format!("{number}.m4s")))).send().await.unwrap();
+        assert_eq!(answer.bytes().await.unwrap(), parts.concat(), "{number}");
+    }
+    for name in ["init.mp4", "recording.json"] {
+        assert!(world.store.head(&object(name)).await.unwrap().is_some(), "{name}");
+    }
+    measures(&world, &spare, "flame_live_keepers", |keepers| keepers == 0).await;
+    spare.stop().await;
+    world.stop().await;
+}

@@ -405,6 +405,15 @@ pub async fn problem(answer: reqwest::Response) -> (String, String) {
     (problem.slug().to_owned(), problem.detail)
 }
 
+/// A picture of so many octets, five at least: one slice, behind its length (ISO/IEC 14496-15 section 5.3.2).
+pub fn picture(seed: u8, bytes: usize) -> Vec<u8> {
+    let mut data = vec![seed; bytes];
+    data[..4].copy_from_slice(&u32::try_from(bytes - 4).unwrap().to_be_bytes());
+    // An IDR slice.
+    data[4] = 0x65;
+    data
+}
+
 pub fn probe() -> Probe {
     Probe {
         container: "mov,mp4,m4a,3gp,3g2,mj2".to_owned(),

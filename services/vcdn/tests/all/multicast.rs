@@ -401,6 +401,7 @@ async fn one_live_part_reaches_four_edges_from_one_fetch_as_do_reloads_and_a_seg
     let paths = ["/live/index.m3u8?_HLS_msn=7&_HLS_part=1", "/live/7.1.m4s", "/live/7.m4s"];
     let bodies = [Bytes::from("#EXTM3U\n"), bytes(PART_BYTES), bytes(SEGMENT_BYTES)];
     let (viewers, waiting, begun) = (10, AtomicUsize::new(0), AtomicUsize::new(0));
+    let before = world.network.sent_bytes(star::ORIGIN);
     tokio::task::block_in_place(|| {
         world.at_every_site(async |http, site| {
             let asked = (0..viewers * paths.len()).map(|at| {
@@ -454,4 +455,10 @@ async fn one_live_part_reaches_four_edges_from_one_fetch_as_do_reloads_and_a_seg
     for path in paths {
         assert_eq!(world.origin.answered(path), 1, "fetches of {path}");
     }
+    let wanted: usize = bodies.iter().map(Bytes::len).sum();
+    let copies = (world.network.sent_bytes(star::ORIGIN) - before) as f64 / wanted as f64;
+    println!(
+        "a reload, a part and a segment under way, {viewers} viewers at each of {} sites: one fetch each, {copies:.2} copies",
+        EDGES.len()
+    );
 }

@@ -156,6 +156,7 @@ pub fn iframes() -> impl Strategy<Value = Option<Case>> {
                     time_ticks: live.map(|_| at),
                     init: Some(0),
                     is_discontinuity: live.is_some() && change == 0,
+                    key_period: None,
                 };
                 at += duration_ticks;
                 frame

@@ -22,10 +22,9 @@ impl TrackKeys {
         format!("{}/", self.0)
     }
 
-    /// Whether a segment has this key.
-    pub(crate) fn is_segment(&self, key: &str) -> bool {
-        let name = key.strip_prefix(&self.folder()).and_then(|name| name.strip_suffix(".m4s"));
-        name.is_some_and(|number| number.parse::<u64>().is_ok())
+    /// Which segment has this key.
+    pub(crate) fn segment_of(&self, key: &str) -> Option<u64> {
+        key.strip_prefix(&self.folder())?.strip_suffix(".m4s")?.parse().ok()
     }
 
     pub(crate) fn init(&self, number: u32) -> String {
