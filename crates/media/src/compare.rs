@@ -113,6 +113,9 @@ struct Scorer {
     max: f64,
 }
 
+/// What belongs to the errors of a whole film, by the name of the column.
+type OfFilm = Vec<(&'static str, f64)>;
+
 // === impl Pass ===
 
 impl<'plan, 'scope> Pass<'plan, 'scope> {
@@ -444,7 +447,7 @@ impl Scorer {
     }
 
     /// All scores, and what belongs to the errors of all frames, by the name of the column.
-    fn finish(mut self) -> Result<(Scores, Vec<(&'static str, f64)>), MediaError> {
+    fn finish(mut self) -> Result<(Scores, OfFilm), MediaError> {
         if let Some(vmaf) = &mut self.vmaf {
             vmaf.finish()?;
             for (number, frame) in (0_u64..).step_by(self.subsample as usize).zip(&mut self.frames) {

@@ -150,7 +150,8 @@ mod tests {
     fn one_level_has_no_grid_and_a_single_line_is_none() {
         assert!((blockiness(&[90; WIDTH * HEIGHT]) - 1.0).abs() < 1e-12);
         let line: Vec<u8> = (0..WIDTH * HEIGHT).map(|at| if at % WIDTH < 30 { 40 } else { 200 }).collect();
-        let grid: Vec<u8> = (0..WIDTH * HEIGHT).map(|at| if at % WIDTH / 8 % 2 == 0 { 40 } else { 200 }).collect();
+        let grid: Vec<u8> =
+            (0..WIDTH * HEIGHT).map(|at| if (at % WIDTH / 8).is_multiple_of(2) { 40 } else { 200 }).collect();
         assert!((blockiness(&line) - 1.0).abs() < 1e-12, "{}", blockiness(&line));
         assert!(blockiness(&grid) > 100.0, "{}", blockiness(&grid));
     }

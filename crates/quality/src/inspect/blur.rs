@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn stripes_are_sharp_a_ramp_is_not_and_one_level_is_neither() {
-        let stripes: Vec<u8> = (0..WIDTH * HEIGHT).map(|at| if at % WIDTH / 2 % 2 == 0 { 0 } else { 255 }).collect();
+        let stripes: Vec<u8> =
+            (0..WIDTH * HEIGHT).map(|at| if (at % WIDTH / 2).is_multiple_of(2) { 0 } else { 255 }).collect();
         let ramp: Vec<u8> = (0..WIDTH * HEIGHT).map(|at| u8::try_from(at % WIDTH).expect("it is below 64")).collect();
         assert!(blur(&stripes).expect("it has edges") < 0.2, "{:?}", blur(&stripes));
         assert!(blur(&ramp).expect("it has edges") > 0.9, "{:?}", blur(&ramp));

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use flame_telemetry::machine::{self, Reading, Room, Texts};
+use flame_telemetry::machine::{self, Reading, Texts};
 use flame_telemetry::{Context, Point, Tag};
 
 use crate::disk::DiskGuard;

@@ -20,14 +20,14 @@ impl World {
         json(patch.send().await.unwrap(), 200).await
     }
 
-    async fn found(&self, query: &[(&str, &str)]) -> Vec<Asset> {
+    async fn found_assets(&self, query: &[(&str, &str)]) -> Vec<Asset> {
         let answer = self.request(Method::GET, "/assets").query(query).send().await.unwrap();
         let page: Page<Asset> = json(answer, 200).await;
         page.items
     }
 
     async fn titles_with(&self, q: &str) -> Vec<String> {
-        self.found(&[("q", q)]).await.into_iter().map(|asset| asset.title).collect()
+        self.found_assets(&[("q", q)]).await.into_iter().map(|asset| asset.title).collect()
     }
 }
 
@@ -62,9 +62,9 @@ async fn words_of_a_record_are_found_behind_those_of_titles_and_file_names(on: O
         assert_eq!(world.titles_with(q).await, titles, "{q}");
     }
     // The same under a filter and in another order, and in counts.
-    let filtered = world.found(&[("q", "sea"), ("filter", "record.keywords = \"Café\"")]).await;
+    let filtered = world.found_assets(&[("q", "sea"), ("filter", "record.keywords = \"Café\"")]).await;
     assert_eq!(filtered.iter().map(|asset| asset.title.as_str()).collect::<Vec<_>>(), ["Harbour"]);
-    let sorted = world.found(&[("q", "sea"), ("sort", "title")]).await;
+    let sorted = world.found_assets(&[("q", "sea"), ("sort", "title")]).await;
     assert_eq!(sorted.iter().map(|asset| asset.title.as_str()).collect::<Vec<_>>(), ["Harbour", "Sea"]);
     for limit in 1..=3 {
         assert_eq!(world.walk("&q=sea", limit, async || {}).await.len(), 2, "pages of {limit}");
@@ -117,7 +117,7 @@ async fn what_was_found_in_a_record_is_marked_as_it_was_written(on: On) {
         "keywords": ["Stadt", "Haus"],
     });
     world.described("Altes Haus", record).await;
-    let found = world.found(&[("q", "alte hafen häuser"), ("highlight", "true")]).await;
+    let found = world.found_assets(&[("q", "alte hafen häuser"), ("highlight", "true")]).await;
     let highlights: &Highlights = found[0].highlights.as_ref().unwrap();
     assert_eq!(marked(&highlights.title), "[Altes] [Haus]");
     let texts: Vec<(&str, String)> =
