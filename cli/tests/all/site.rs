@@ -50,9 +50,7 @@ async fn routers(world: &World) -> BTreeMap<String, String> {
         let heard = peers["items"].as_array().cloned().unwrap_or_default();
         let heard = heard.iter().filter(|one| one["state"] == "connected");
         let found: BTreeMap<String, String> = heard
-            .map(|one| {
-                (one["site"].as_str().unwrap().to_owned(), format!("http://{}", one["router"].as_str().unwrap()))
-            })
+            .map(|one| (one["site"].as_str().unwrap().to_owned(), one["router"].as_str().unwrap().to_owned()))
             .collect();
         if found.len() == 3 { Ok(found) } else { Err(text) }
     })

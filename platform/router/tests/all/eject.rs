@@ -126,9 +126,12 @@ async fn who_refuses_one_thing_alone_is_asked_for_everything_else() {
     world.register("a", &other.service).await;
     for method in [Method::GET, Method::POST] {
         count.store(0, Ordering::SeqCst);
-        assert_eq!(many(&world, method.clone(), 80, 4).await, 0);
-        let asked = count.load(Ordering::SeqCst);
-        assert!(asked > 0, "{method}: it got none of 80");
+        // Of two the quicker one is asked, and one slow answer may make it the other one for a while.
+        eventually(PATIENCE, || async {
+            assert_eq!(many(&world, method.clone(), 80, 4).await, 0);
+            if count.load(Ordering::SeqCst) > 0 { Ok(()) } else { Err(format!("{method}: it got none of 80")) }
+        })
+        .await;
     }
 }
 

@@ -56,8 +56,11 @@ fn written(on: On, schema: i64, id: Uuid) -> String {
         sql += ", 'default/subtitles/x', 8, 'ab', 1, 1700000000000000);";
     }
     if schema >= 4 {
-        sql +=
-            " INSERT INTO purges (tenant, name, tag, due_at_us) VALUES ('default', 'cdn', 'gone', 1700000000000000);";
+        // Since there are ids, everybody who notes a purge gives it one.
+        let (id, its) = if schema >= 15 { (", id", ", '0123456789abcdef0123456789abcdef'") } else { ("", "") };
+        sql += &format!(
+            " INSERT INTO purges (tenant, name, tag, due_at_us{id}) VALUES ('default', 'cdn', 'gone', 1700000000000000{its});"
+        );
     }
     if schema >= 9 {
         sql += " UPDATE assets SET record = '{\"keywords\":[\"sea\"],\"identifier\":[{\"propertyID\":\"house\",\"value\":\"7\"}]}';";
