@@ -5,8 +5,8 @@
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
 // first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself, and asks
-// `shown()`: what stands still before the first picture is the time until it, which is told anyway. Where `tell.patient` is so, only what is
-// fatal ends it.
+// `shown()`: what stands still before the first picture is the time until it, which is told anyway. Where `tell.patient` is so, only
+// what is fatal ends it.
 
 import { open } from './player.js';
 

@@ -12,8 +12,8 @@
 // the segment in which it left it goes on behind the parts that it had of it, and those are no longer in its buffer.
 // --text TAG: shows the subtitles of this language.
 // --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
-// --patient: an error that is not fatal is told and does not end the watching; hls.js asks again for longer than it does by itself. The others
-// take no notice of it yet.
+// --patient: an error that is not fatal is told and does not end the watching; hls.js asks again for longer than it does by itself, and
+// goes on. The others end at each error all the same.
 // --clear-key: the page knows this key, 32 hexadecimal digits as its identifier is, and tells the player.
 // --thumbnails: asks the player for its small pictures of these times, and looks at them.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
@@ -55,7 +55,8 @@ const stay = Number(values['stay-s']);
 if (pairs.length === 0 || !pairs.every(({ player, url }) => player && url) || !['own', 'media'].includes(values.page)
     || ![...seeks, ...thumbnails, deadline, watched, stay, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [PLAYER URL ...] [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--stay-s N] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY] [--patient]');
+    + '[--seek-s N[,N...]] [--switch] [--stay-s N] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY] '
+    + '[--patient]');
   process.exit(2);
 }
 

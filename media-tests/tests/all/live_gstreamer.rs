@@ -1,5 +1,5 @@
-//! A live channel before GStreamer's `hlsdemux2` and `dashdemux2`, which nobody here wrote: they join and follow, and come to the end of HLS
-//! when the channel does.
+//! A live channel before GStreamer's `hlsdemux2` and `dashdemux2`, which nobody here wrote: they join and follow, and come to the end
+//! of HLS when the channel does.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ const SAMPLES: u64 = 48_000 / 30;
 const FRAME_SAMPLES: u64 = 1_024;
 /// Pictures that a part holds: an encoder that is killed may have sent so much more of one track than of the other.
 const PART_PICTURES: u64 = 6;
-/// So much may sound be apart from pictures: each track is joined three target durations before its own end, and one of them may have listed a
-/// segment that the other had not yet; and both ends lie within a part.
+/// So much may sound be apart from pictures: each track is joined three target durations before its own end, and one of them may have
+/// listed a segment that the other had not yet; and both ends lie within a part.
 const APART_PICTURES: u64 = PICTURES + 2 * PART_PICTURES;
 /// Segments that are there before DASH begins, and all that are played: more come meanwhile than were there.
 const DASH: (u64, u64) = (4, 9);

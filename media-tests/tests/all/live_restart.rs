@@ -1,5 +1,5 @@
-//! The origin of a live channel is killed and started again, while an encoder publishes and hls.js, which nobody here wrote, watches on a page
-//! of another origin: it goes on by itself, and what it had been told of is what it was. Each part is a process of its own.
+//! The origin of a live channel is killed and started again, while an encoder publishes and hls.js, which nobody here wrote, watches on a
+//! page of another origin: it goes on by itself, and what it had been told of is what it was. Each part is a process of its own.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,8 @@ const BEFORE: u64 = 4;
 const SEEN: u64 = 5;
 /// Seconds that are watched.
 const WATCHED_S: u32 = 60;
-/// More seconds than a player has ahead of what it shows of a channel whose parts it takes as they come: what it plays beyond came afterwards.
+/// More seconds than a player has ahead of what it shows of a channel whose parts it takes as they come: what it plays beyond came
+/// afterwards.
 const AHEAD_S: f64 = 8.0;
 
 /// What a track lists of whole segments, the newest last.
