@@ -5,7 +5,8 @@
 // `levels()` (heights, lowest bitrate first), `take(level)`, `texts()` (languages), `read(language)`, `listen(is)` (chooses the
 // first sound to whose language `is` says yes; false if there is none), `thumbnail(time)` (where on which picture), `latency_s()` (null of what is not live); it tells
 // `ready(audioTracks)`, `level(index)`, `error(type, details, fatal)`, and `ended()` where the player decides that itself, and asks
-// `shown()`: what stands still before the first picture is the time until it, which is told anyway.
+// `shown()`: what stands still before the first picture is the time until it, which is told anyway. Where `tell.patient` is so, only
+// what is fatal ends it.
 
 import { open } from './player.js';
 
@@ -22,9 +23,12 @@ const ONWARD_S = 0.5;
 // Time in which a sound that was chosen must be heard, and how near its tone must be.
 const LISTEN_MS = 10000;
 const NEAR_HZ = 15;
+// Errors that are told, of a player that is to come out of them.
+const ERRORS_MAX = 200;
 
 const query = new URLSearchParams(location.search);
 const switches = query.get('switch') === 'true';
+const patient = query.get('patient') === 'true';
 const stay_s = Number(query.get('stay'));
 const video = document.getElementById('video');
 const seen = {
@@ -58,10 +62,10 @@ function finish() {
   seen.done = true;
 }
 
-// The caller objects to any error; players would go on trying for half a minute.
+// Most callers object to any error; players would go on trying for half a minute.
 function fail(type, details, fatal) {
-  if (!seen.done) seen.errors.push({ type, details, fatal });
-  finish();
+  if (!seen.done && (fatal || seen.errors.length < ERRORS_MAX)) seen.errors.push({ type, details, fatal });
+  if (fatal || !patient) finish();
 }
 
 // === Pictures ===
@@ -263,5 +267,6 @@ player = open(video, query.get('url'), {
     if (!busy) finish();
   },
   error: fail,
+  patient,
   shown: () => seen.first_frame_ms !== null,
 }, switches, key && { id: keyId, key });

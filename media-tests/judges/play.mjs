@@ -2,7 +2,7 @@
 // same time in one browser, a page each, and have a line each.
 //
 //   node play.mjs PLAYER URL [PLAYER URL ...] [--page own|media] [--deadline-s 60] [--for-s 0] [--seek-s N[,N...]] [--switch] [--stay-s 0]
-//     [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]
+//     [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY] [--patient]
 //
 // PLAYER: hls.js, dash.js, shaka-player (both DASH and HLS), native (Chromium's own HLS).
 // --page own (default): the page has an origin of its own, so every request for media is a cross-origin one (CORS).
@@ -12,6 +12,8 @@
 // the segment in which it left it goes on behind the parts that it had of it, and those are no longer in its buffer.
 // --text TAG: shows the subtitles of this language.
 // --audio: then chooses the sound of each language by hand, and listens until the tone of so many Hz is heard.
+// --patient: an error that is not fatal is told and does not end the watching; hls.js asks again for longer than it does by itself, and
+// goes on. The others end at each error all the same.
 // --clear-key: the page knows this key, 32 hexadecimal digits as its identifier is, and tells the player.
 // --thumbnails: asks the player for its small pictures of these times, and looks at them.
 // Exit status: 0 observed (also a failed playback), 2 wrong usage, 3 could not be carried out.
@@ -41,7 +43,7 @@ const { values, positionals } = parseArgs({
     'for-s': { type: 'string', default: '0' }, 'seek-s': { type: 'string', default: '' },
     switch: { type: 'boolean', default: false }, 'stay-s': { type: 'string', default: '0' }, text: { type: 'string', default: '' },
     audio: { type: 'string', default: '' }, thumbnails: { type: 'string', default: '' },
-    'clear-key': { type: 'string', default: '' } },
+    'clear-key': { type: 'string', default: '' }, patient: { type: 'boolean', default: false } },
 });
 const pairs = positionals.flatMap((name, at) => (at % 2 === 0 ? [{ player: PLAYERS[name], url: positionals[at + 1] }] : []));
 const thumbnails = values.thumbnails.split(',').filter((time) => time !== '').map(Number);
@@ -53,7 +55,8 @@ const stay = Number(values['stay-s']);
 if (pairs.length === 0 || !pairs.every(({ player, url }) => player && url) || !['own', 'media'].includes(values.page)
     || ![...seeks, ...thumbnails, deadline, watched, stay, ...sounds.map(({ hz }) => hz)].every((number) => number >= 0)) {
   console.error(`usage: play.mjs ${Object.keys(PLAYERS).join('|')} URL [PLAYER URL ...] [--page own|media] [--deadline-s N] [--for-s N] `
-    + '[--seek-s N[,N...]] [--switch] [--stay-s N] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY]');
+    + '[--seek-s N[,N...]] [--switch] [--stay-s N] [--text TAG] [--audio LANG:HZ[,LANG:HZ...]] [--thumbnails N[,N...]] [--clear-key ID:KEY] '
+    + '[--patient]');
   process.exit(2);
 }
 
@@ -103,7 +106,7 @@ async function watch(browser, url, at) {
   }
   const query = new URLSearchParams({
     url: media.href, seeks: JSON.stringify(seeks), switch: values.switch, stay, text: values.text, sounds: JSON.stringify(sounds),
-    thumbnails: JSON.stringify(thumbnails), key: values['clear-key'],
+    thumbnails: JSON.stringify(thumbnails), key: values['clear-key'], patient: values.patient,
   });
   await page.goto(`${origin}/page.html?${query}`);
   // Either all is over; or, of what is watched for a time, the first picture is there, or what was asked for is done.

@@ -20,6 +20,8 @@ mod live;
 mod live_gstreamer;
 #[path = "all/live_keys.rs"]
 mod live_keys;
+#[path = "all/live_restart.rs"]
+mod live_restart;
 #[path = "all/live_spare.rs"]
 mod live_spare;
 #[path = "all/packaged.rs"]

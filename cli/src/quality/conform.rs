@@ -25,6 +25,8 @@ use crate::output::{self, Progress};
 
 /// Most playlists of one presentation that are looked at.
 const RENDITIONS_MAX: usize = 64;
+/// What is said of segments and parts that nobody here has the key of.
+const ENCRYPTED: &str = "what is in encrypted segments: only their sizes and lines of the playlist are looked at";
 /// Findings that are printed.
 const SHOWN_MAX: usize = 100;
 
@@ -211,9 +213,7 @@ async fn look_into(source: &Source, rendition: &mut Rendition, segment: &Listed,
                 Ok(()) => {}
                 Err(Closed::Encrypted) => {
                     rendition.is_open = false;
-                    report.leave_out(
-                        "what is in encrypted segments: only their sizes and lines of the playlist are looked at",
-                    );
+                    report.leave_out(ENCRYPTED);
                 }
                 Err(Closed::Several) => {
                     rendition.is_open = false;
@@ -241,7 +241,7 @@ async fn look_into(source: &Source, rendition: &mut Rendition, segment: &Listed,
         report.leave_out("what is in transport streams: only their sizes and lines of the playlist are looked at");
     }
     if segment.is_encrypted {
-        report.leave_out("what is in encrypted segments: only their sizes and lines of the playlist are looked at");
+        report.leave_out(ENCRYPTED);
     }
     if is_fragmented && rendition.is_open {
         let is_independent = of_all || rendition.list.is_independent;

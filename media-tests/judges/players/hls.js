@@ -1,7 +1,15 @@
 // hls.js, for page.js.
 
+// Of a playlist hls.js asks again twice, within three seconds. A page that is to outlive the restart of an origin asks for longer.
+const PATIENCE = { maxNumRetry: 30, retryDelayMs: 500, maxRetryDelayMs: 1000 };
+
+function patience() {
+  const policies = ['manifestLoadPolicy', 'playlistLoadPolicy', 'fragLoadPolicy'];
+  return Object.fromEntries(policies.map((name) => [name, { default: { ...Hls.DefaultConfig[name].default, errorRetry: PATIENCE } }]));
+}
+
 export function open(video, url, tell) {
-  const hls = new Hls();
+  const hls = new Hls(tell.patient ? patience() : {});
   hls.on(Hls.Events.ERROR, (_, error) => {
     // It gave up a request itself, to seek or to switch.
     if (error.details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
@@ -11,7 +19,7 @@ export function open(video, url, tell) {
     const answer = error.response ? ` (${error.response.code} ${error.url ?? error.frag?.url ?? ''})` : '';
     const cause = answer || (error.reason ? ` (${error.reason})` : '');
     tell.error(error.type, `${error.details}${cause}`, error.fatal);
-    hls.destroy();
+    if (error.fatal || !tell.patient) hls.destroy();
   });
   hls.on(Hls.Events.MANIFEST_PARSED, (_, manifest) => {
     languages = manifest.subtitleTracks.map(({ lang }) => lang ?? '');

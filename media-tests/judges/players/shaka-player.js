@@ -2,6 +2,9 @@
 
 // Seconds of the buffer that a level taken by hand leaves as they are: enough to fetch a segment meanwhile.
 const KEPT_S = 2;
+// Where tracks do not begin together (the sound of an encoder begins a frame of sound after its pictures), it steps over what only one of
+// them has, before anything is shown: no hole in what is watched. A longer one is told.
+const LEAD_S = 0.1;
 
 export function open(video, url, tell, switches, clearKey) {
   const { Category, Code, Severity } = shaka.util.Error;
@@ -20,7 +23,9 @@ export function open(video, url, tell, switches, clearKey) {
   if (clearKey) player.configure({ drm: { clearKeys: { [clearKey.id]: clearKey.key } } });
   player.addEventListener('error', ({ detail }) => fail(detail));
   // It goes on after these, where hls.js tells an error.
-  player.addEventListener('gapjumped', () => tell.error('gap', `jumped to ${video.currentTime} s`, false));
+  player.addEventListener('gapjumped', () => {
+    if (video.currentTime >= LEAD_S) tell.error('gap', `jumped to ${video.currentTime} s`, false);
+  });
   player.addEventListener('stalldetected', () => tell.shown() && tell.error('stall', `at ${video.currentTime} s`, false));
   for (const change of ['adaptation', 'variantchanged']) player.addEventListener(change, playing);
   player.attach(video).then(() => player.load(url)).then(() => {

@@ -54,6 +54,8 @@ pub struct Viewing {
     pub thumbnails_s: Vec<f64>,
     /// A key that the page knows, `ID:KEY` in hexadecimal.
     pub clear_key: Option<String>,
+    /// Whether the player is to come out of errors that are not fatal (hls.js): they are told, and it is watched on.
+    pub patient: bool,
 }
 
 /// What a viewer would have seen.
@@ -84,7 +86,8 @@ pub struct Seen {
     pub latency_s: Option<f64>,
     /// Media times at which it had to wait other than for a seek, seconds.
     pub stalls: Vec<f64>,
-    /// Errors of the player and of the browser, fatal or not. The first one ends the watching.
+    /// Errors of the player and of the browser, fatal or not. The first one ends the watching, the first fatal one that of a patient
+    /// viewer, of whom 200 others are told.
     pub errors: Vec<PlayerError>,
     /// Heights of the pictures in the order in which they were first seen, each change of height anew.
     pub heights: Vec<u64>,
@@ -206,6 +209,9 @@ pub async fn watch_beside(players: &[(Player, &str)], viewing: &Viewing) -> Resu
     }
     if let Some(key) = &viewing.clear_key {
         arguments.extend(["--clear-key".to_owned(), key.clone()]);
+    }
+    if viewing.patient {
+        arguments.push("--patient".to_owned());
     }
     let printed = node("play.mjs", arguments).await?;
     let lines = printed.split(|octet| *octet == b'\n').filter(|line| !line.is_empty());

@@ -161,4 +161,10 @@ async fn players_open_the_encrypted_samples_of_a_recording() {
     let key: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
     let viewing = Viewing { clear_key: Some(format!("{key_id}:{key}")), ..Viewing::default() };
     judged(Player::Shaka, "manifest.mpd", &viewing).await;
+    // FFmpeg decodes all of it with the key, and not without.
+    let mpd = url.replace("index.m3u8", "manifest.mpd");
+    let opened = ["-nostdin", "-v", "error", "-xerror", "-cenc_decryption_key", key.as_str(), "-i", mpd.as_str()];
+    let told = quiet("ffmpeg", opened.into_iter().chain(["-map", "0", "-f", "null", "-"])).await;
+    told.expect("FFmpeg opens the samples");
+    assert!(measure::decodes(&mpd).await.is_err(), "nothing of it is encrypted");
 }

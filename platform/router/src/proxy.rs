@@ -31,8 +31,8 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use axum::response::Response;
 use flame_naming::hedge;
 use flame_naming::path::{Ended, Marker, Paths};
 use flame_naming::peers::Key;
@@ -40,7 +40,7 @@ use flame_naming::search::Budget;
 use flame_naming::{Forward, Label, Mount, Territory};
 use flame_service_host::access::Route;
 use flame_service_host::connector::Connector;
-use flame_service_host::{Encrypted, Failure, Stays};
+use flame_service_host::{Encrypted, Stays};
 use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -225,6 +225,7 @@ impl Proxy {
         route.push('~');
         forward.destination.name.write_to(&mut route);
         let route = Route(route);
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         // What is refused before the name was looked up may have any name: it must not become a label.
         let (mut shown, mut cookie) = (HeaderMap::new(), None);
         let leg = match &self.multicast {
@@ -247,7 +248,7 @@ impl Proxy {
             Err(fault) => (Err(fault), false),
         };
         let is_known = was_looked_up && !answer.as_ref().is_err_and(Fault::is_unknown_name);
-        let mut answer = answer.unwrap_or_else(|fault| Failure::from(fault).into_response());
+        let mut answer = answer.unwrap_or_else(|fault| fault.answer(is_read));
         // Only this router's word counts here.
         [search::FLAME_SEARCH, search::FLAME_TRACE].iter().for_each(|name| drop(answer.headers_mut().remove(name)));
         answer.headers_mut().extend(shown);

@@ -8,7 +8,7 @@ use flame_quality::conformance::{Report, reload, rules};
 use url::Url;
 
 use super::fetch::Source;
-use super::{Reach, Rendition, look_into, short, together};
+use super::{ENCRYPTED, Reach, Rendition, look_into, short, together};
 
 /// The shortest pause between two requests for a playlist that has not changed.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -127,7 +127,11 @@ async fn news(source: &Source, rendition: &mut Rendition, known: &MediaList, rep
         match source.part(&rendition.url, &part.uri, part.range).await {
             Ok(bytes) => {
                 report.segments += 1;
-                rendition.track.part(&part, &bytes, &mut report.at(&place));
+                if part.is_encrypted {
+                    report.leave_out(ENCRYPTED);
+                } else {
+                    rendition.track.part(&part, &bytes, &mut report.at(&place));
+                }
             }
             Err(why) => report.at(&place).breaks(&rules::AVAILABLE, Some(part.line), format!("`{}`: {why}", part.uri)),
         }

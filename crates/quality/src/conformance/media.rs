@@ -102,6 +102,8 @@ pub struct ListedPart {
     pub is_independent: bool,
     /// There is none, only its place.
     pub is_gap: bool,
+    /// It is encrypted, as the key in front of it says; the segment that it is of has the same one.
+    pub is_encrypted: bool,
 }
 
 /// Tags of the whole playlist, which stand there once.
@@ -354,6 +356,7 @@ fn of_segment(pending: &mut Pending, line: usize, (name, value): (&str, &str), p
                     range: attributes.quoted("BYTERANGE").and_then(range),
                     is_independent: attributes.word("INDEPENDENT") == Some("YES"),
                     is_gap: attributes.word("GAP") == Some("YES"),
+                    is_encrypted: pending.is_encrypted,
                 });
             }
         }

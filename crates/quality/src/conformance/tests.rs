@@ -1,6 +1,8 @@
 //! Playlists of our own writer keep all rules that are looked at; each one that is broken, in any of them, is found.
 
-use flame_playlist::{Content, LiveMedia, LivePart, LiveSegment};
+use std::num::NonZeroU64;
+
+use flame_playlist::{Content, Key, LiveMedia, LivePart, LiveSegment, Method};
 use proptest::prelude::*;
 
 use super::media::{self, MediaList};
@@ -184,6 +186,26 @@ fn a_blocking_reload_has_what_it_was_asked_for() {
     assert_eq!(report.must, 0);
     reload::stale(&list, 4.2, &mut report.at("x"));
     assert_eq!(names(&report), ["STALE"]);
+}
+
+#[test]
+fn the_key_in_front_of_a_part_opens_it_as_it_does_its_segment() {
+    let key = Key { method: Method::Aes128, uri: "../keys/k".to_owned(), iv: None, format: None, versions: Vec::new() };
+    let text = text(&LiveMedia { key: Some(key), key_segments: NonZeroU64::new(2), ..live(0, 8, 2) });
+    let (list, report) = read(&text);
+    assert_eq!(names(&report), Vec::<&str>::new(), "{text}");
+    let is_encrypted = |list: &MediaList| {
+        let segments =
+            list.segments.iter().all(|one| one.is_encrypted && one.parts.iter().all(|part| part.is_encrypted));
+        (segments, list.open_parts.iter().map(|part| part.is_encrypted).collect::<Vec<_>>())
+    };
+    assert!(list.segments.iter().any(|segment| !segment.parts.is_empty()), "{text}");
+    assert_eq!(is_encrypted(&list), (true, vec![true, true]), "{text}");
+    // The segment under way is the first one of the last key: where that is none, its parts are clear, and what lies before is not.
+    let (front, behind) = text.split_at(text.rfind("#EXT-X-KEY:").expect("keys change"));
+    let (_, behind) = behind.split_once('\n').expect("it is a line");
+    let (list, _) = read(&format!("{front}#EXT-X-KEY:METHOD=NONE\n{behind}"));
+    assert_eq!(is_encrypted(&list), (true, vec![false, false]), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use flame_naming::{Destination, Mount, NoChoice, Untargeted};
 use flame_service_host::Failure;
 
@@ -97,6 +98,18 @@ impl Fault {
                 | Self::Unsettled { .. }
                 | Self::Unanswered { .. }
         )
+    }
+
+    /// What is answered. That a service is away, a page of any origin may see where it only reads: browsers hide from scripts what is not
+    /// said to be theirs, and a player to which a 503 looks like no answer at all does not ask again when the service is back.
+    pub(super) fn answer(self, is_read: bool) -> Response {
+        let mut answer = Failure::from(self).into_response();
+        if is_read && answer.status().is_server_error() {
+            let (any, shown) = (HeaderValue::from_static("*"), HeaderValue::from_static("retry-after"));
+            answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+            answer.headers_mut().insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
+        }
+        answer
     }
 
     /// Whether the name was made up by the client: then it must not become a label.

@@ -116,6 +116,24 @@ async fn a_service_that_is_down_is_503_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn pages_of_any_origin_see_that_what_they_read_is_away() {
+    let world = World::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.register_address("a", listener.local_addr().unwrap()).await;
+    drop(listener);
+    // A player that cannot see the status takes it for no answer, and gives up.
+    for (method, origins) in [("GET", Some("*")), ("HEAD", Some("*")), ("POST", None)] {
+        let answer = world.http.request(method.parse().unwrap(), world.url("/~a/x")).send().await.unwrap();
+        assert_eq!(answer.status(), 503, "{method}");
+        let allowed = answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap());
+        assert_eq!(allowed, origins, "{method}");
+    }
+    // A name that nobody has is not down.
+    let unknown = world.get("/~nobody/x").await;
+    assert_eq!((unknown.status().as_u16(), unknown.headers().get("access-control-allow-origin")), (404, None));
+}
+
+#[tokio::test]
 async fn a_broken_request_is_repeated_only_if_that_is_safe() {
     let world = World::start().await;
     let requests = Arc::new(AtomicUsize::new(0));
