@@ -164,6 +164,13 @@ fn between_sites_of_compose_are_routers_alone() {
         assert_eq!(services[&router]["environment"]["FLAME_ROUTER__SITE"], site);
         assert_eq!(words(&services[&router]["networks"][site], "aliases"), ["router"], "its parts ask it by that name");
     }
+    for router in on("wan") {
+        let (environment, wan) = (&services[router]["environment"], &services[router]["networks"]["wan"]);
+        assert_eq!(environment["FLAME_ROUTER__MULTICAST__INTERFACE"], wan["ipv4_address"], "{router}");
+        // It answers at the names that it is asked at: else it would be 421.
+        let hosts = environment["FLAME_ROUTER__PUBLIC_HOSTS"].as_str().expect("it is said");
+        assert_eq!(serde_json::from_str::<Value>(hosts).expect("it is a list"), serde_json::json!(["router", router]));
+    }
     let file = std::fs::read_to_string(template("compose/sites.toml")).expect("the site file is there");
     let file: toml::Table = file.parse().expect("it is TOML");
     let named = file["sites"].as_array().expect("it has sites").iter();
