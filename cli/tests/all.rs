@@ -60,6 +60,8 @@ mod conform;
 mod demo;
 #[path = "all/own_service.rs"]
 mod own_service;
+#[path = "all/shipped.rs"]
+mod shipped;
 #[path = "all/sla.rs"]
 mod sla;
 #[path = "all/template.rs"]
