@@ -116,3 +116,50 @@ async fn what_a_narrow_link_does_is_seen_beside_a_wide_one() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_place_sees_its_own_news_at_one_address() {
+    let bundle = Bundle::up_with(&["--any-program"]).await;
+    let program = format!("program={}", shipped("personalised-local-news/newsroom.py"));
+    let template = shipped("personalised-local-news/template.yaml");
+    let _ = bundle.json(&["template", "deploy", &template, "--input", &program, "--wait"]);
+    // Where one is led from the address of a place, and what is there.
+    let client = reqwest::Client::new();
+    let seen = async |place: &str| -> Result<(String, String, bool), String> {
+        let url = format!("{}/~news.town/{place}/index.m3u8", bundle.router());
+        let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
+        let (path, by_surrogate) = (answer.url().path().to_owned(), answer.headers().contains_key("cache-status"));
+        let text = answer.text().await.map_err(|error| error.to_string())?;
+        Ok((path, text, by_surrogate))
+    };
+    let refused = eventually(PATIENCE, || async {
+        let (path, text, _) = seen("harbour").await?;
+        if text.contains("no news") { Ok(path) } else { Err(text) }
+    })
+    .await;
+    assert_eq!(refused, "/~news.town/harbour/index.m3u8", "it leads nowhere");
+
+    let of = |place: &str, seconds: f64| {
+        let asset = ingested(&bundle, &clips::recipe("synthetic").seconds(seconds).make(), "none");
+        let _ = bundle.json(&["asset", "edit", &asset, "--set", &format!("custom.place={place}")]);
+        asset
+    };
+    let (harbour, everywhere) = (of("harbour", 4.0), of("everywhere", 5.0));
+    let leads_to = async |place: &str, asset: &str| {
+        eventually(PATIENCE, || async {
+            let (path, text, by_surrogate) = seen(place).await?;
+            let is_there = text.starts_with("#EXTM3U") && by_surrogate;
+            if is_there && path == format!("/~edge.town/{asset}/index.m3u8") {
+                Ok(())
+            } else {
+                Err(format!("{path}: {text}"))
+            }
+        })
+        .await;
+    };
+    leads_to("harbour", &harbour).await;
+    leads_to("market", &everywhere).await;
+    // What comes later is what is seen.
+    let later = of("harbour", 6.0);
+    leads_to("harbour", &later).await;
+}
