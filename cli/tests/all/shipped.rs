@@ -89,7 +89,7 @@ async fn what_a_narrow_link_does_is_seen_beside_a_wide_one() {
     let asset = ingested(&bundle, &clips::recipe("synthetic").seconds(20.0).make(), "none");
     // So little that the first segment takes the link for longer than anybody waits.
     let template = shipped("quality-lab/template.yaml");
-    let _ = bundle.json(&["template", "deploy", &template, "--input", "rate=1KiB", "--input", "wait=1s", "--wait"]);
+    let _ = bundle.json(&["template", "deploy", &template, "--input", "rate=16KiB", "--input", "wait=2s", "--wait"]);
     let presentation = |way: &str| format!("{}/~{way}.lab/{asset}/index.m3u8", bundle.router());
     let wide: Url = presentation("wide").parse().unwrap();
     eventually(PATIENCE, || async {
