@@ -64,6 +64,8 @@ mod export;
 mod own_service;
 #[path = "all/site.rs"]
 mod site;
+#[path = "all/shipped.rs"]
+mod shipped;
 #[path = "all/sla.rs"]
 mod sla;
 #[path = "all/template.rs"]

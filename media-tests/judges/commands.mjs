@@ -9,14 +9,13 @@
 // Exit status: 0 observed (also what does not work), 2 wrong usage, 3 could not be carried out, as by a command that fails.
 // Nothing but loopback is spoken to.
 
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
+import { PATIENCE_MS, enter, link as made, shell, shown } from './shell.mjs';
 
 const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--autoplay-policy=no-user-gesture-required'];
-const PATIENCE_MS = 30000;
 /** Time for what was brought in to be in the catalogue. */
 const INTAKE_MS = 60000;
 const { values, positionals: [url] } = parseArgs({ allowPositionals: true, options: {
@@ -26,36 +25,13 @@ if (!url || !values.flame || !values.folder || !values.data || !values.token || 
   console.error('usage: commands.mjs URL --flame PROGRAM --folder FOLDER --data DATA --token TOKEN --asset ASSET [--pictures FOLDER]');
   process.exit(2);
 }
-const SURROUNDINGS = { cwd: values.folder, env: { ...process.env, FLAME: values.flame, FLAME_DATA: values.data, FLAME_TOKEN: values.token }, encoding: 'utf8', timeout: 4 * PATIENCE_MS };
-
-// Runs a command as it is shown; what it printed, once it has done what it says.
-function run(command) {
-  const text = `flame() { "$FLAME" "$@"; }; curl() { command curl -sS --fail-with-body --max-time 60 "$@"; }; ${command}`;
-  const { status, stdout, stderr } = spawnSync('sh', ['-c', text], SURROUNDINGS);
-  if (status !== 0) throw new Error(`${command}: ${status}: ${stdout}${stderr}`);
-  return stdout;
-}
-
-// What a request is answered with: the status.
-function answered(...request) {
-  return Number(spawnSync('curl', ['-sS', '-o', '/dev/null', '-w', '%{http_code}', '--max-time', '60', ...request], SURROUNDINGS).stdout);
-}
+const { run, answered } = shell(values);
 
 const BEARER = ['-H', `authorization: Bearer ${values.token}`];
 
-// The command that stands under `what` in a part of the page, by `flame` or by `curl`; the first one where nothing stands over it.
-async function shown(page, part, what, tool, has = '') {
-  const place = page.locator(`${part} > div`);
-  const one = what === null ? place.first() : place.filter({ has: page.locator('span', { hasText: new RegExp(`^${what}$`) }) });
-  return one.locator('pre').filter({ hasText: new RegExp(`^${tool} `) }).filter({ hasText: has }).first().textContent({ timeout: PATIENCE_MS });
-}
-
 // A link signs a browser in, and a cookie a shell.
 async function signedIn(browser) {
-  const entry = await browser.newPage();
-  await entry.goto(url);
-  const link = run(await shown(entry, 'form.notice > details.equivalent', null, 'flame')).trim();
-  await entry.close();
+  const link = await made(browser, url, run);
   const { origin } = new URL(link);
   const stranger = await (await browser.newContext()).newPage();
   await stranger.goto(origin);
@@ -63,9 +39,7 @@ async function signedIn(browser) {
   const session = JSON.parse(run(await shown(stranger, 'form.notice > details.equivalent', 'Sign in, and keep the cookie', 'curl')));
   const after = answered('-b', 'flame.cookies', `${origin}/~metadata/assets`);
   await stranger.context().close();
-  const page = await (await browser.newContext()).newPage();
-  await page.goto(link);
-  await page.locator('.who').waitFor({ timeout: PATIENCE_MS });
+  const page = await enter(browser, link);
   const who = await page.evaluate(() => document.querySelector('.who').firstChild.textContent);
   return { page, origin, seen: { who, subject: session.subject, before, after } };
 }

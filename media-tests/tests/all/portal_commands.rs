@@ -1,35 +1,40 @@
 //! What the portal shows as commands, where tokens are needed: each is run in a shell as it stands there, and does what its button does.
 
+use std::path::Path;
+
 use flame_media_tests::players::browser;
 use flame_test_kit::programs::program;
 use flame_test_kit::{Bundle, Scratch, clips};
 use serde_json::{Value, json};
 
+/// What a judge of commands is told besides the scripts' own words: where everything is, and who asks.
+fn told(bundle: &Bundle, folder: &Path, more: &[(&str, &str)]) -> Vec<String> {
+    let issued = bundle.json(&["token", "issue", "--scope", "read,write"]);
+    let token = issued["token"].as_str().expect("a token");
+    let (flame, data) = (program("flame"), bundle.data());
+    let [flame, data, folder] =
+        [flame.as_path(), data.as_path(), folder].map(|path| path.to_str().expect("the path is UTF-8"));
+    let all = [("--flame", flame), ("--folder", folder), ("--data", data), ("--token", token)];
+    let all = all.iter().chain(more).flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()]);
+    std::iter::once(bundle.router().to_owned()).chain(all).collect()
+}
+
+/// Brings a clip in, not conditioned: its identifier.
+fn ingested(bundle: &Bundle, clip: &Path, title: &str) -> String {
+    let clip = clip.to_str().expect("paths of clips are UTF-8");
+    let done = bundle.json(&["ingest", clip, "--title", title, "--chain", "none"]);
+    done[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {done:#}")).to_owned()
+}
+
 #[tokio::test]
 async fn one_signs_in_uploads_stops_traces_ends_deletes_and_signs_out_as_the_page_says() {
     let bundle = Bundle::up_for_others().await;
     let clip = clips::path("bikes");
-    let clip_path = clip.to_str().expect("paths of clips are UTF-8");
-    let ingested = bundle.json(&["ingest", clip_path, "--title", "Traced", "--chain", "none"]);
-    let asset = ingested[0]["id"].as_str().unwrap_or_else(|| panic!("no asset: {ingested:#}")).to_owned();
-    let issued = bundle.json(&["token", "issue", "--scope", "read,write"]);
-    let token = issued["token"].as_str().expect("a token").to_owned();
+    let asset = ingested(&bundle, &clip, "Traced");
     let folder = Scratch::new("portal-commands");
     // As the commands call it.
     std::fs::copy(&clip, folder.join("FILE")).expect("scratch is writable");
-    let (flame, data) = (program("flame"), bundle.data());
-    let paths = [flame.as_path(), folder.path(), data.as_path()];
-    let [flame, folder_path, data] = paths.map(|path| path.to_str().expect("the path is UTF-8").to_owned());
-    let mut arguments = vec![bundle.router().to_owned()];
-    for (name, value) in [
-        ("--flame", flame),
-        ("--folder", folder_path),
-        ("--data", data),
-        ("--token", token),
-        ("--asset", asset.clone()),
-    ] {
-        arguments.extend([name.to_owned(), value]);
-    }
+    let mut arguments = told(&bundle, folder.path(), &[("--asset", &asset)]);
     arguments.extend(browser::pictures());
     let seen = browser::node("commands.mjs", arguments).await.expect("each command does what it says");
     let seen: Value = serde_json::from_slice(&seen).expect("commands.mjs prints one JSON object");
@@ -63,4 +68,45 @@ async fn one_signs_in_uploads_stops_traces_ends_deletes_and_signs_out_as_the_pag
     let left = bundle.json(&["asset", "list"]);
     let left: Vec<_> = left.as_array().expect("assets").iter().map(|one| one["id"].clone()).collect();
     assert_eq!(left, [json!(asset)], "{seen:#}");
+}
+
+#[tokio::test]
+async fn one_restores_measures_cancels_and_runs_suites_as_the_page_says() {
+    let bundle = Bundle::up_for_others().await;
+    let clip = clips::path("carphone_pristine");
+    let asset = ingested(&bundle, &clip, "First");
+    let long = ingested(&bundle, &clips::recipe("synthetic").seconds(60.0).make(), "A minute");
+    let folder = Scratch::new("portal-works");
+    std::fs::copy(&clip, folder.join("a.mp4")).expect("scratch is writable");
+    // As the commands call it.
+    let suite = format!(
+        "suite: SUITE
+about: a copy is a copy
+clips: {{ a: {{ file: a.mp4 }} }}
+cases:
+  - name: a copy
+    clip: a
+    subject: {{ command: {{ run: 'cat {{in}} > /dev/null; cp {} {{out}}', makes: mp4 }} }}
+    metrics: [psnr]
+    gates: [psnr.mean > 50]
+",
+        folder.join("a.mp4").display()
+    );
+    std::fs::write(folder.join("SUITE.yaml"), suite).expect("scratch is writable");
+    let arguments = told(&bundle, folder.path(), &[("--asset", &asset), ("--long", &long)]);
+    let seen = browser::node("works.mjs", arguments).await.expect("each command does what it says");
+    let seen: Value = serde_json::from_slice(&seen).expect("works.mjs prints one JSON object");
+
+    // Edited, had back as it was before by `flame`, and by a request that too: each undoes the change before it.
+    assert_eq!(seen["titles"], json!(["Second", "First", "Second"]), "{seen:#}");
+    for (kind, gate) in [("comparisons", "psnr.mean > 20"), ("inspections", "video.height >= 100")] {
+        let ended = json!(["succeeded", true, [gate]]);
+        assert_eq!(seen["measurements"][kind], json!([ended, ended]), "by `flame`, and by a request: {seen:#}");
+    }
+    for kind in ["measurements", "jobs"] {
+        assert_eq!(seen["cancelled"][kind], json!(["cancelled", "cancelled"]), "{kind}: {seen:#}");
+    }
+    // The suite, how often it ran, and how many cases of its last run passed and failed.
+    assert_eq!(seen["suite"], json!({ "suites": [["SUITE", 2, 1, 0]], "runs": 2 }), "{seen:#}");
+    assert_eq!(seen["errors"], json!([]), "{seen:#}");
 }

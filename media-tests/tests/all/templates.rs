@@ -133,12 +133,66 @@ fn compose_gives_each_part_its_own_and_nothing_else() {
             "{name}: {volumes:?}"
         );
         if !matches!(name.as_str(), "flame" | "parts") {
-            let own = format!("{name}-part:/etc/flame:ro");
+            // An instance at another site is one of the same part.
+            let part = name.split('-').next().expect("it has a name");
+            let own = format!("{part}-part:/etc/flame:ro");
             let parts: Vec<_> = volumes.iter().filter(|volume| volume.contains("-part:")).collect();
             assert_eq!(parts, [&own.as_str()]);
         }
     }
     assert_eq!(used, images);
+}
+
+/// Names of the networks that a service joins.
+fn networks(service: &Value) -> Vec<&str> {
+    let by_name = service["networks"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    words(service, "networks").into_iter().chain(by_name).collect()
+}
+
+#[test]
+fn between_sites_of_compose_are_routers_alone() {
+    let all = documents(&[template("compose/compose.yaml")]);
+    let services = all[0]["services"].as_object().expect("it has services");
+    let on = |network: &str| -> BTreeSet<_> {
+        let them = services.iter().filter(|(_, service)| networks(service).contains(&network));
+        them.map(|(name, _)| name.as_str()).collect()
+    };
+    assert_eq!(on("wan"), BTreeSet::from(["router-cloud", "router-harbour", "router-market"]));
+    for site in ["harbour", "market"] {
+        let (router, surrogate) = (format!("router-{site}"), format!("vcdn-{site}"));
+        assert_eq!(on(site), BTreeSet::from([router.as_str(), surrogate.as_str()]));
+        assert_eq!(services[&router]["environment"]["FLAME_ROUTER__SITE"], site);
+        assert_eq!(words(&services[&router]["networks"][site], "aliases"), ["router"], "its parts ask it by that name");
+    }
+    for router in on("wan") {
+        let (environment, wan) = (&services[router]["environment"], &services[router]["networks"]["wan"]);
+        assert_eq!(environment["FLAME_ROUTER__MULTICAST__INTERFACE"], wan["ipv4_address"], "{router}");
+        // It answers at the names that it is asked at: else it would be 421.
+        let hosts = environment["FLAME_ROUTER__PUBLIC_HOSTS"].as_str().expect("it is said");
+        assert_eq!(serde_json::from_str::<Value>(hosts).expect("it is a list"), serde_json::json!(["router", router]));
+    }
+    let file = std::fs::read_to_string(template("compose/sites.toml")).expect("the site file is there");
+    let file: toml::Table = file.parse().expect("it is TOML");
+    let named = file["sites"].as_array().expect("it has sites").iter();
+    let named: Vec<_> = named.filter_map(|site| site["router"].as_str()).collect();
+    assert_eq!(named, ["router-cloud:8080", "router-harbour:8080", "router-market:8080"]);
+}
+
+#[test]
+fn with_certificates_each_part_of_compose_writes_to_its_own_folder() {
+    let all = documents(&[template("compose/compose.yaml"), template("compose/tls.yaml")]);
+    let (plain, more) = (&all[0]["services"], all[1]["services"].as_object().expect("it has services"));
+    let is_of_full = |service: &Value| words(service, "profiles").contains(&"full");
+    let full = plain.as_object().expect("it has services").iter().filter(|(_, service)| is_of_full(service));
+    let full: BTreeSet<_> = full.map(|(name, _)| name).collect();
+    assert_eq!(more.keys().collect::<BTreeSet<_>>(), full);
+    for (name, service) in more.iter().filter(|(name, _)| *name != "parts") {
+        assert_eq!(words(service, "volumes"), [format!("{name}-part:/etc/flame")], "{name}");
+    }
+    // What is said of the router is what it is told.
+    let said = words(&more["parts"], "command");
+    assert!(said.contains(&"--tls") && said.contains(&"https://router:8443"), "{said:?}");
+    assert_eq!(more["router"]["environment"]["FLAME_ROUTER__HOST__LISTEN"], "0.0.0.0:8443");
 }
 
 #[test]

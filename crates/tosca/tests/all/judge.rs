@@ -8,8 +8,9 @@ use crate::{read, shipped};
 
 #[test]
 fn the_parser_of_others_finds_the_same() {
-    let templates = ["vod/template.yaml", "edge-standby/template.yaml", "flash-crowd/template.yaml"];
-    let paths = templates.map(|path| repository().join("templates/services").join(path));
+    let templates = ["vod", "edge-standby", "flash-crowd", "live-event", "quality-lab"];
+    let templates = templates.map(|name| format!("{name}/template.yaml"));
+    let paths = templates.each_ref().map(|path| repository().join("templates/services").join(path));
     let ran = Command::new(repository().join("tools/python"))
         .arg(repository().join("media-tests/judges/tosca.py"))
         .args(paths)
@@ -17,7 +18,7 @@ fn the_parser_of_others_finds_the_same() {
         .expect("tools/python starts");
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
-    let ours = templates.map(|path| {
+    let ours = templates.each_ref().map(|path| {
         let template = read(&shipped(path)).unwrap_or_else(|errors| panic!("{path}: {errors:?}"));
         let mut nodes: Vec<_> = template.functions.iter().map(|function| function.name.clone()).collect();
         nodes.extend(template.chains.iter().map(|chain| chain.name.clone()));
