@@ -56,6 +56,8 @@ mod encrypted;
 mod clmc;
 #[path = "all/conform.rs"]
 mod conform;
+#[path = "all/dashboards.rs"]
+mod dashboards;
 #[path = "all/demo.rs"]
 mod demo;
 #[path = "all/own_service.rs"]
