@@ -41,6 +41,8 @@ mod quality;
 mod register;
 #[path = "all/routing.rs"]
 mod routing;
+#[path = "all/scrape.rs"]
+mod scrape;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/tokens.rs"]
