@@ -41,6 +41,8 @@ mod quality;
 mod register;
 #[path = "all/routing.rs"]
 mod routing;
+#[path = "all/scrape.rs"]
+mod scrape;
 #[path = "all/subtitles.rs"]
 mod subtitles;
 #[path = "all/tokens.rs"]
@@ -56,6 +58,8 @@ mod encrypted;
 mod clmc;
 #[path = "all/conform.rs"]
 mod conform;
+#[path = "all/dashboards.rs"]
+mod dashboards;
 #[path = "all/demo.rs"]
 mod demo;
 #[path = "all/export.rs"]
