@@ -80,6 +80,7 @@ fn join_rung(
     let is_capped = rung.max_bitrate_bps > 0 && rung.mean_bitrate_bps.is_none();
     let mut follower = is_capped.then(|| Follower::new(rung.max_bitrate_bps, VBV_BUFFER_MS));
     let usual_ns = frame_duration_ns(plan);
+    let mut latest_ns: Option<u64> = None;
     let mut known: Option<(PictureCodec, Option<Colour>)> = None;
     for (n, ChunkPlace { folder, range }) in chunks.iter().enumerate() {
         let mut reader = Reader::open(folder, &rung.name)?;
@@ -96,9 +97,15 @@ fn join_rung(
         }
         let mut is_first = true;
         while let Some(picture) = reader.picture()? {
-            if std::mem::take(&mut is_first) && !picture.is_key {
-                return Err(wrong(n, "it does not begin with a keyframe"));
+            if std::mem::take(&mut is_first) {
+                if !picture.is_key {
+                    return Err(wrong(n, "it does not begin with a keyframe"));
+                }
+                if latest_ns.is_some_and(|latest_ns| picture.running_ns <= latest_ns) {
+                    return Err(wrong(n, "it begins before they end"));
+                }
             }
+            latest_ns = latest_ns.max(Some(picture.running_ns));
             if let Some(follower) = &mut follower {
                 follower.picture(picture.data.len() as u64, picture.duration_ns.unwrap_or(usual_ns));
             }
