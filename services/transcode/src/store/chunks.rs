@@ -21,6 +21,9 @@ use super::Store;
 use crate::chunks::Task;
 use crate::reuse::Key;
 
+/// Lives of a lease for which a job wants its chunks: if it dies, whoever takes it over after one of these, and fetches its source, finds
+/// those that are under way still wanted.
+const WANTED_LIVES: i64 = 4;
 /// Rows that are swept at once.
 const SWEPT_AT_ONCE: u32 = 100;
 
@@ -129,7 +132,7 @@ impl ChunkLease {
 // === impl Store ===
 
 impl Store {
-    /// A job of `tenant` wants these, and says so again within a lease's life. Returns their numbers in the same order; `None` where
+    /// A job of `tenant` wants these, and says so again while it lives. Returns their numbers in the same order; `None` where
     /// there is no room for them.
     pub async fn want_chunks(&self, tenant: &str, wanted: &[WantedChunk]) -> Result<Option<Vec<i64>>, ReportError> {
         let mut transaction = self.queue.writing().await?;
@@ -150,7 +153,7 @@ impl Store {
             .bind(key.as_str())
             .bind(Json(task))
             .bind(i64::try_from(*expected_bytes).unwrap_or(i64::MAX >> 16))
-            .bind(now_us.saturating_add(self.lease_us()))
+            .bind(now_us.saturating_add(self.wanted_us()))
             .bind(now_us)
             .fetch_one(&mut *transaction)
             .await?;
@@ -169,7 +172,7 @@ impl Store {
         Ok(Some(seqs))
     }
 
-    /// These are wanted for another lease's life.
+    /// These are wanted still.
     pub async fn go_on_wanting_chunks(&self, seqs: &[i64]) -> Result<(), ReportError> {
         let now_us = now_us();
         sqlx::query(
@@ -177,7 +180,7 @@ impl Store {
              WHERE state <> 'gone' AND seq IN (SELECT value FROM json_each(?1))",
         )
         .bind(Json(seqs))
-        .bind(now_us.saturating_add(self.lease_us()))
+        .bind(now_us.saturating_add(self.wanted_us()))
         .bind(now_us)
         .execute(self.queue.writer())
         .await?;
@@ -425,6 +428,10 @@ impl Store {
         }
         self.queue.changes().tell_work();
         Ok(())
+    }
+
+    fn wanted_us(&self) -> i64 {
+        self.lease_us().saturating_mul(WANTED_LIVES)
     }
 
     fn lease_us(&self) -> i64 {

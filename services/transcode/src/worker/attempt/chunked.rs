@@ -160,7 +160,7 @@ impl Attempt<'_> {
     ) -> Result<Option<Vec<Track>>, Unfinished> {
         let mut wanted = Vec::new();
         let made = self.rounds(pictures, &mut ranges, &mut wanted, &on_progress).await;
-        // Whoever goes on with the job wants the same; chunks of an attempt that died are believed to be wanted for a lease's life.
+        // Whoever goes on with the job wants the same; chunks of an attempt that died are wanted for a while.
         if !matches!(self.hold.abort().cause(), Some(Cause::Stopping | Cause::LeaseLost)) {
             self.let_go(&wanted).await;
         }
@@ -323,13 +323,13 @@ impl Attempt<'_> {
     /// Those that are there, in this order, and how much of all is done.
     async fn count(&self, seqs: &[i64], chunks: &[Chunk]) -> Result<(Vec<There>, f64), Unfinished> {
         let mut there = Vec::new();
-        let mut fractions = 0.0;
+        let mut fractions = 0.0_f64;
         for seq in seqs {
             let Some(chunk) = chunks.iter().find(|chunk| chunk.seq == *seq) else {
                 return Err(failed(Fault::Environment, "chunks were swept while a job wanted them".to_owned()));
             };
             match &chunk.state {
-                ChunkState::Waiting { fraction } => fractions += fraction,
+                ChunkState::Waiting { fraction } => fractions += *fraction,
                 ChunkState::Done { lease, size_bytes } => {
                     let lease = ChunkLease { seq: *seq, number: *lease };
                     there.push(There { key: chunk.key.clone(), lease, size_bytes: *size_bytes });
