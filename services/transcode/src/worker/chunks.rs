@@ -43,7 +43,7 @@ pub(super) async fn run(worker: &Worker, chunk: ClaimedChunk, stop: Cancellation
     let result = hold.during(held, &stop, renew, make(worker, &chunk, &hold)).await;
     if hold.abort().cause() == Some(Cause::LeaseLost) {
         tracing::warn!(chunk = lease.seq, "the lease of a chunk was lost");
-        // Nobody will look for what was stored under it. What cannot be removed now goes with the chunk.
+        // Nobody looks for what was stored under it; what cannot be removed now goes with the chunk.
         if let Err(error) = clear(worker, &chunk).await {
             tracing::warn!(chunk = lease.seq, error = chain(&error), "what was stored of a chunk is not removed");
         }

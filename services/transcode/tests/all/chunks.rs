@@ -19,7 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::process::{Child, Command};
 
 use crate::reuse::two_sizes;
-use crate::world::{PATIENCE, World, config, store_config};
+use crate::world::{PATIENCE, World, config, long_clip, store_config};
 
 /// Five seconds and a quarter in GOPs of a second: chunks of this length are six, and the last one is shorter.
 const SHORT: Span = Span(Duration::from_secs(1));
@@ -56,9 +56,16 @@ async fn frames(world: &World, job: &Job, track: &str) -> Vec<String> {
     world.objects.download(&key, &file).await.expect("the track is stored");
     let said = said("ffmpeg", &["-v", "error", "-nostdin", "-xerror", "-i"], &file, &["-f", "null", "-"]);
     assert_eq!(said, "", "{track}");
-    let wanted = ["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time,key_frame", "-of", "csv"];
+    let entries = "frame=best_effort_timestamp_time,key_frame";
+    let wanted = ["-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "csv=p=0"];
     let said = self::said("ffprobe", &wanted, &file, &[]);
-    said.lines().map(str::to_owned).collect()
+    let frame = |line: &str| {
+        // Side data leaves empty fields behind.
+        let mut fields = line.split(',').filter(|field| !field.is_empty());
+        let (kind, time_s) = (fields.next()?, fields.next()?);
+        Some(format!("{time_s} {kind}"))
+    };
+    said.lines().filter_map(frame).collect()
 }
 
 fn said(program: &str, before: &[&str], file: &Path, behind: &[&str]) -> String {
@@ -137,12 +144,37 @@ async fn chunks_that_nobody_wants_are_swept() {
     world.queue(&new).await;
     succeeded(&world, &new).await;
     assert!(number(&world, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'chunks'").await >= CHUNKS);
+    until_swept(&world).await;
+}
+
+/// No chunk is left, neither a row nor an object.
+async fn until_swept(world: &World) {
     eventually(PATIENCE, || async {
-        let rows = number(&world, "SELECT count(*) FROM chunks").await;
+        let rows = number(world, "SELECT count(*) FROM chunks").await;
         let objects = world.objects.list("default/chunks/", None).await.map_err(|error| error.to_string())?.objects;
         if rows == 0 && objects.is_empty() { Ok(()) } else { Err(format!("{rows} rows, {objects:?}")) }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_calls_its_chunks_off() {
+    let world = World::start_with(|config| {
+        config.chunks.length = SHORT;
+        config.chunks.keep = Span(Duration::ZERO);
+    })
+    .await;
+    let new = world.job_for(&long_clip()).await;
+    world.queue(&new).await;
+    eventually(PATIENCE, || async {
+        let held = number(&world, "SELECT count(*) FROM chunks WHERE lease_owner IS NOT NULL").await;
+        if held > 0 { Ok(()) } else { Err("no chunk is made yet") }
+    })
+    .await;
+    world.client.cancel_job(new.id).await.expect("it can be cancelled");
+    assert_eq!(world.until_final(new.id).await.state, JobState::Cancelled);
+    until_swept(&world).await;
+    world.assert_nothing_left().await;
 }
 
 #[tokio::test]
