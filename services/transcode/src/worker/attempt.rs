@@ -283,17 +283,18 @@ impl Attempt<'_> {
             self.board.encoded(&planned.stages, fraction, parts);
             self.at(Stage::Encoding, fraction);
         });
-        encoding.await
+        encoding.await.map(|(made, agreed, _)| (made, agreed))
     }
 
-    /// Has a child make `plan` of the source in `folder`. Tells how much of it is done, and of each track.
+    /// Has a child make `plan` of the source in `folder`. Tells how much of it is done, and of each track. Also gives where the tracks
+    /// begin, and the pictures that the source has if any are needed.
     async fn ladder(
         &self,
         folder: &JobFolder,
         plan: &LadderPlan,
         cancel: &CancellationToken,
         on_progress: impl Fn(f64, &[f64]),
-    ) -> Result<(Made, Option<Agreed>), Unfinished> {
+    ) -> Result<(Made, Option<Agreed>, u64), Unfinished> {
         let (fraction, mut fractions) = watch::channel(0.0);
         let (part, parts) = watch::channel(Vec::new());
         let call = Call {
@@ -320,8 +321,10 @@ impl Attempt<'_> {
             outcome = encoding => outcome.map_err(|error| media_trouble(&error))?,
             never = passing_on => never,
         };
-        let Outcome::Ladder { tracks, thumbnails, agreed, .. } = outcome else { return Err(another_answer()) };
-        Ok((Made { tracks, thumbnails, conditioning: None }, agreed))
+        let Outcome::Ladder { tracks, thumbnails, agreed, source_frames, .. } = outcome else {
+            return Err(another_answer());
+        };
+        Ok((Made { tracks, thumbnails, conditioning: None }, agreed, source_frames))
     }
 
     /// What the catalogue is told of how the version was made.

@@ -134,6 +134,27 @@ async fn chunks_are_the_frames_of_one_piece_and_are_made_once() {
 }
 
 #[tokio::test]
+async fn a_chunk_that_is_not_what_it_was_costs_an_attempt_and_not_the_job() {
+    let world = World::start_with(|config| config.chunks.length = SHORT).await;
+    let source = world.job_for(&clips::path("bigbuckbunny")).await;
+    let first = two_sizes(&source, &[]);
+    world.queue(&first).await;
+    let expected = all_frames(&world, &succeeded(&world, &first).await).await;
+    sqlx::query("DELETE FROM outputs").execute(&mut database(&world).await).await.unwrap();
+    let objects = world.objects.list("default/chunks/", None).await.unwrap().objects;
+    assert!(objects.iter().filter(|object| object.key.ends_with("/v180.chunk")).count() >= 6, "{objects:?}");
+    for object in objects.iter().filter(|object| object.key.ends_with("/v180.chunk")) {
+        let spoiled = bytes::Bytes::from_static(b"FLMCHNK1 and no more");
+        world.objects.put(&object.key, spoiled, "application/octet-stream").await.unwrap();
+    }
+    let second = two_sizes(&source, &[]);
+    world.queue(&second).await;
+    let job = succeeded(&world, &second).await;
+    assert_eq!(job.attempt, 2, "{job:?}");
+    assert_eq!(all_frames(&world, &job).await, expected);
+}
+
+#[tokio::test]
 async fn chunks_that_nobody_wants_are_swept() {
     let world = World::start_with(|config| {
         config.chunks.length = SHORT;

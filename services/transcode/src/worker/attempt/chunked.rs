@@ -101,7 +101,14 @@ impl Attempt<'_> {
         // Both are awaited in any case: what they started has ended then.
         let (rest, tracks) = match tokio::join!(rest, video) {
             (_, Ok(None)) => return Ok(None),
-            (Ok(rest), Ok(Some(tracks))) => (rest, tracks),
+            (Ok((rest, frames)), Ok(Some(tracks))) => {
+                if frames.is_some_and(|frames| tracks.iter().any(|track| track.samples != frames)) {
+                    // A damaged source gives other pictures to one who begins to decode in the middle.
+                    tracing::warn!(job = %self.job.id, ?frames, "chunks lack pictures of the source: it is encoded in one piece");
+                    return Ok(None);
+                }
+                (rest, tracks)
+            }
             (Err(Unfinished::Aborted), Err(unfinished)) | (Err(unfinished), _) | (Ok(_), Err(unfinished)) => {
                 return Err(unfinished);
             }
@@ -137,18 +144,19 @@ impl Attempt<'_> {
         }
     }
 
-    /// Makes sound and thumbnails, if there are any.
+    /// Makes sound and thumbnails, if there are any. Also gives the pictures of the source, where thumbnails needed them.
     async fn rest(
         &self,
         folder: &JobFolder,
         plan: &LadderPlan,
         over: &CancellationToken,
         on_progress: impl Fn(&[f64]),
-    ) -> Result<Made, Unfinished> {
+    ) -> Result<(Made, Option<u64>), Unfinished> {
         if plan.audio.is_empty() && plan.thumbnails.is_none() {
-            return Ok(Made::default());
+            return Ok((Made::default(), None));
         }
-        self.ladder(folder, plan, over, |_, sounds| on_progress(sounds)).await.map(|(made, _)| made)
+        let (made, _, frames) = self.ladder(folder, plan, over, |_, sounds| on_progress(sounds)).await?;
+        Ok((made, plan.thumbnails.is_some().then_some(frames)))
     }
 
     /// Makes the tracks of the pictures. `None` where that has to be done in one piece.
@@ -195,9 +203,18 @@ impl Attempt<'_> {
                 return Ok(None);
             };
             wanted.extend(&seqs);
-            let places = self.fetched(pictures, ranges, &seqs, on_progress).await?;
+            let (places, leases) = self.fetched(pictures, ranges, &seqs, on_progress).await?;
             fault::point("job-chunks-fetched");
-            let (tracks, unkept) = self.join(pictures, places).await?;
+            let joined = self.join(pictures, places).await;
+            if let Err(Unfinished::Failed { .. }) = &joined {
+                // Whichever of them it was: the next attempt is not to meet it again.
+                for lease in leases {
+                    let patience = self.patience_until(pictures.over);
+                    let again = patience.call(|| self.worker.store.make_chunk_again(lease)).await;
+                    again.map_err(database_trouble)?;
+                }
+            }
+            let (tracks, unkept) = joined?;
             if unkept.is_empty() {
                 return Ok(Some(tracks));
             }
@@ -235,7 +252,8 @@ impl Attempt<'_> {
         ranges: &[GopRange],
         seqs: &[i64],
         on_progress: &impl Fn(f64),
-    ) -> Result<Vec<ChunkPlace>, Unfinished> {
+    ) -> Result<(Vec<ChunkPlace>, Vec<ChunkLease>), Unfinished> {
+        let mut said = Instant::now();
         for _ in 0..GONE_MAX {
             let there = self.until_there(pictures, seqs, on_progress).await?;
             let all_bytes: u64 = there.iter().map(|chunk| chunk.size_bytes).sum();
@@ -247,13 +265,14 @@ impl Attempt<'_> {
                     failed(Fault::Environment, format!("no folder for chunks can be made: {error}"))
                 })?;
                 let place = ChunkPlace { folder, range: *range };
+                self.go_on_wanting(pictures, seqs, &mut said).await?;
                 if !self.fetch_chunk(pictures, chunk, &place).await? {
                     break;
                 }
                 places.push(place);
             }
             if places.len() == ranges.len() {
-                return Ok(places);
+                return Ok((places, there.iter().map(|chunk| chunk.lease).collect()));
             }
         }
         Err(failed(Fault::Environment, "chunks that were made are not in the object store".to_owned()))
@@ -295,7 +314,7 @@ impl Attempt<'_> {
         seqs: &[i64],
         on_progress: &impl Fn(f64),
     ) -> Result<Vec<There>, Unfinished> {
-        let (store, config) = (&self.worker.store, &self.worker.config);
+        let store = &self.worker.store;
         let patience = self.patience_until(pictures.over);
         let mut said = Instant::now();
         loop {
@@ -308,16 +327,24 @@ impl Attempt<'_> {
             if there.len() == seqs.len() {
                 return Ok(there);
             }
-            if said.elapsed() > config.lease.0 / 3 {
-                patience.call(|| store.go_on_wanting_chunks(seqs)).await.map_err(database_trouble)?;
-                said = Instant::now();
-            }
+            self.go_on_wanting(pictures, seqs, &mut said).await?;
             tokio::select! {
                 () = pictures.over.cancelled() => return Err(Unfinished::Aborted),
                 () = woken => {}
-                () = tokio::time::sleep(config.poll.0) => {}
+                () = tokio::time::sleep(self.worker.config.poll.0) => {}
             }
         }
+    }
+
+    /// Says that these are wanted, if that was said some time ago.
+    async fn go_on_wanting(&self, pictures: &Pictures<'_>, seqs: &[i64], said: &mut Instant) -> Result<(), Unfinished> {
+        if said.elapsed() > self.worker.config.lease.0 / 3 {
+            let patience = self.patience_until(pictures.over);
+            let wanted = patience.call(|| self.worker.store.go_on_wanting_chunks(seqs)).await;
+            wanted.map_err(database_trouble)?;
+            *said = Instant::now();
+        }
+        Ok(())
     }
 
     /// Those that are there, in this order, and how much of all is done.
