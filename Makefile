@@ -75,10 +75,12 @@ bench-%: deps
 .PHONY: bench-vcdn
 bench-vcdn: bench-edge
 
-soak: deps ## kill -9 amid uploads (KILLS=100), and a live channel with viewers for an hour (MINUTES=60): is memory flat?
+soak: deps ## kill -9 amid uploads (KILLS=100) and chunks, and a live channel with viewers for an hour (MINUTES=60): is memory flat?
 	@tools/deps demo bench test
 	FLAME_KILLS=$(or $(KILLS),100) cargo nextest run --locked --workspace --profile soak \
 	  -E 'package(flame-ingest) & test(crash::killed_at_random)'
+	FLAME_CHUNK_KILLS=20 cargo nextest run --locked --workspace --profile soak \
+	  -E 'package(flame-transcode) & test(chunks::kill_9)'
 	@bench/run soak --minutes $(or $(MINUTES),60)
 
 images: ## build the container images (images/)

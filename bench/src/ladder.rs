@@ -177,6 +177,9 @@ async fn run_child(clip: &Path, folder: &Path, plan: &LadderPlan) -> Result<Dura
         }
         Outcome::Probe { .. }
         | Outcome::Poster { .. }
+        | Outcome::Agreed { .. }
+        | Outcome::Chunk { .. }
+        | Outcome::Joined { .. }
         | Outcome::Elements { .. }
         | Outcome::Compare { .. }
         | Outcome::Inspect { .. }

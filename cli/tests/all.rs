@@ -66,10 +66,10 @@ mod demo;
 mod export;
 #[path = "all/own_service.rs"]
 mod own_service;
-#[path = "all/site.rs"]
-mod site;
 #[path = "all/shipped.rs"]
 mod shipped;
+#[path = "all/site.rs"]
+mod site;
 #[path = "all/sla.rs"]
 mod sla;
 #[path = "all/template.rs"]

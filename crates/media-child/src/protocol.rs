@@ -14,7 +14,7 @@ use flame_api::{
 use serde::{Deserialize, Serialize};
 
 /// Version of this protocol. A parent refuses a child that says another.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 /// Longest line either side may write, its line feed included. A longer one ends the conversation.
 pub const LINE_SIZE_MAX_BYTES: usize = 1 << 20;
 
@@ -48,6 +48,35 @@ pub enum Request {
         /// An existing folder; gets `<track>.mp4` and `<track>.index.json` for each track, and `thumbnails/<n>.jpg`.
         output_dir: PathBuf,
         /// What to encode.
+        plan: LadderPlan,
+    },
+    /// Find where the tracks of a ladder begin, for those who make parts of it. Answers [`Outcome::Agreed`].
+    Agree {
+        /// A path.
+        input: PathBuf,
+        /// An existing folder; nothing is left in it.
+        output_dir: PathBuf,
+        /// The ladder.
+        plan: LadderPlan,
+    },
+    /// Encode some GOPs of a ladder's pictures. Answers [`Outcome::Chunk`].
+    Chunk {
+        /// A path, or an `http://` URL of the object store.
+        input: String,
+        /// An existing folder; gets `<track>.chunk` for each rung.
+        output_dir: PathBuf,
+        /// The ladder: rungs of H.264, `agreed` is set, and there is neither sound nor a thumbnail.
+        plan: LadderPlan,
+        /// Which GOPs.
+        range: GopRange,
+    },
+    /// Put chunks together to the tracks that they are parts of. Answers [`Outcome::Joined`].
+    Join {
+        /// The chunks in their order.
+        chunks: Vec<ChunkPlace>,
+        /// An existing folder; gets `<track>.mp4` and `<track>.index.json` for each rung.
+        output_dir: PathBuf,
+        /// The ladder of which they are chunks.
         plan: LadderPlan,
     },
     /// Look which of GStreamer's elements are installed. Answers [`Outcome::Elements`].
@@ -159,6 +188,25 @@ pub enum Outcome {
         thumbnails: Option<Thumbnails>,
         /// Where the tracks begin, for those that are made later and go with them.
         agreed: Option<Agreed>,
+    },
+    /// Of [`Request::Agree`].
+    Agreed {
+        /// Where the tracks begin.
+        agreed: Agreed,
+    },
+    /// Of [`Request::Chunk`].
+    Chunk {
+        /// Pictures of each rung; none where the source has none there.
+        pictures: u64,
+        /// Length of each rung's file, in the plan's order.
+        sizes_bytes: Vec<u64>,
+    },
+    /// Of [`Request::Join`].
+    Joined {
+        /// The tracks written, in the order of the plan.
+        tracks: Vec<Track>,
+        /// Chunks that need more than the buffer has where they begin; the tracks are whole all the same.
+        unkept: Vec<Unkept>,
     },
     /// Of [`Request::Elements`].
     Elements {
@@ -288,6 +336,35 @@ pub struct LadderPlan {
     /// nor is it whether the source is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreed: Option<Agreed>,
+}
+
+/// GOPs of a source, counted from the grid's beginning, and how their encoder begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct GopRange {
+    /// The first one.
+    pub from: u32,
+    /// The one behind the last; none: to the end of the source.
+    pub to: Option<u32>,
+    /// How full the buffer of a capped encoder (VBV) is when the first picture comes, percent.
+    pub buffer_percent: u8,
+}
+
+/// A chunk on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkPlace {
+    /// The folder with its `<track>.chunk` files.
+    pub folder: PathBuf,
+    /// As it was encoded.
+    pub range: GopRange,
+}
+
+/// A chunk that keeps its rung's cap by itself, and not behind the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    /// Its place, from 0.
+    pub chunk: u32,
+    /// How full the buffer really is where it begins, percent.
+    pub found_percent: u8,
 }
 
 /// Where the tracks of one version begin, in nanoseconds. It follows from the source and from which of its streams the version has.

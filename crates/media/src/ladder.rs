@@ -5,13 +5,19 @@
 //! tracks. The plan says what to make; this module never decides about renditions.
 
 mod audio_track;
+mod buffer;
 mod bus;
+mod chunk;
 mod coder;
+mod cut;
 mod elements;
+mod encoded;
 mod feed;
 mod graph;
 mod grid;
+mod join;
 mod loudness;
+mod parts;
 mod thumbnails;
 mod timeline;
 mod track_file;
@@ -23,11 +29,14 @@ use std::{
     time::Duration,
 };
 
+use ffmpeg_next::format;
 use flame_api::media::{SoundRole, Thumbnails, Track, TrackKind};
-use flame_media_child::protocol::{Agreed, LadderPlan, ThumbnailPlan};
+use flame_media_child::protocol::{Agreed, GopRange, LadderPlan, ThumbnailPlan};
 use gstreamer::{self as gst, prelude::*};
 
-use self::{graph::Shared, track_file::WrittenTrack};
+pub use self::join::{Joined, join};
+pub use self::parts::{Chunked, agree, encode_chunk};
+use self::{chunk::Rung, graph::Shared, track_file::WrittenTrack};
 use crate::{fault::MediaError, scale};
 
 /// How often progress is looked at.
@@ -102,7 +111,7 @@ pub fn installed(mut names: Vec<String>) -> Result<Vec<String>, MediaError> {
 #[must_use]
 pub fn versions() -> String {
     let (major, minor, micro, _) = gst::version();
-    let ffmpeg = ffmpeg_next::format::version();
+    let ffmpeg = format::version();
     format!(
         "GStreamer {major}.{minor}.{micro}, libavformat {}.{}.{}",
         ffmpeg >> 16,
@@ -121,8 +130,8 @@ fn initialise() -> Result<(), MediaError> {
 
 fn check(plan: &LadderPlan) -> Result<(), MediaError> {
     let wrong = |what: &str| Err(MediaError::environment(format!("the ladder's plan is wrong: {what}")));
-    if plan.video.is_empty() && plan.audio.is_empty() {
-        return wrong("it has no track");
+    if plan.video.is_empty() && plan.audio.is_empty() && plan.thumbnails.is_none() {
+        return wrong("it makes nothing");
     }
     if plan.gop_ms == 0 || plan.segment_ms == 0 || !plan.segment_ms.is_multiple_of(plan.gop_ms) {
         return wrong("a segment must be a whole number of GOPs");
@@ -171,7 +180,20 @@ fn run(
         loudness::gains_db(input, plan, &mut |fraction| on_progress(fraction * metering, vec![0.0; tracks]))?;
     let on_progress = &mut |fraction, parts| on_progress(metering + fraction * (1.0 - metering), parts);
     let source = feed::open(input)?;
-    let (pipeline, sources, shared) = graph::build(output_dir, plan, &gains_db)?;
+    let shared = play(source, output_dir, plan, &gains_db, None, on_progress)?;
+    finish(&shared, plan)
+}
+
+/// Plays the source through the pipeline of `plan`, to its end; of a range of GOPs there are chunks.
+fn play(
+    source: format::context::Input,
+    output_dir: &Path,
+    plan: &LadderPlan,
+    gains_db: &[Option<f64>],
+    range: Option<GopRange>,
+    on_progress: &mut dyn FnMut(f64, Vec<f64>),
+) -> Result<Arc<Shared>, MediaError> {
+    let (pipeline, sources, shared) = graph::build(output_dir, plan, gains_db, range)?;
     let started = pipeline.set_state(gst::State::Playing);
     let feeder = started
         .map_err(|_| MediaError::environment("the media pipeline does not start"))
@@ -187,7 +209,7 @@ fn run(
     watched?;
     stopped.map_err(|_| MediaError::environment("the media pipeline does not stop"))?;
     fed.map_err(|_| MediaError::environment("the decoding thread panicked"))?;
-    finish(&shared, plan)
+    Ok(shared)
 }
 
 /// Follows the pipeline to its end.
@@ -197,6 +219,10 @@ fn watch(
     plan: &LadderPlan,
     on_progress: &mut dyn FnMut(f64, Vec<f64>),
 ) -> Result<(), MediaError> {
+    if plan.video.is_empty() && plan.audio.is_empty() {
+        // Only thumbnails: the decoding thread is all there is.
+        return Ok(());
+    }
     let bus = pipeline.bus().ok_or_else(|| MediaError::environment("the media pipeline has no bus"))?;
     let mut said = 0.0;
     let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
@@ -237,8 +263,8 @@ fn finish(shared: &Shared, plan: &LadderPlan) -> Result<Ladder, MediaError> {
     let mut tracks = Vec::new();
     for (rung, track) in plan.video.iter().zip(&shared.video) {
         let track = track.lock().expect("the pipeline has stopped").take();
-        let written = track.map(video_track::VideoTrack::finish).transpose()?.flatten();
-        let (written, pictures) = written.ok_or_else(|| absent("video"))?;
+        let Some(Rung::Track(track)) = track else { return Err(absent("video")) };
+        let (written, pictures) = track.finish()?.ok_or_else(|| absent("video"))?;
         if pictures != source_frames {
             return Err(MediaError::environment(format!(
                 "the encoder of {} gave {pictures} frames for {source_frames}",

@@ -102,6 +102,18 @@ fn work(request: Request, output: &mut File) -> Result<Outcome, MediaError> {
                 ladder::encode(&input, &output_dir, &plan, &mut on_progress)?;
             Ok(Outcome::Ladder { tracks, source_frames, source_audio_samples, thumbnails, agreed })
         }
+        Request::Agree { input, output_dir, plan } => {
+            Ok(Outcome::Agreed { agreed: ladder::agree(&input, &output_dir, &plan)? })
+        }
+        Request::Chunk { input, output_dir, plan, range } => {
+            let mut on_progress = reporter(output);
+            let made = ladder::encode_chunk(&input, &output_dir, &plan, range, &mut on_progress)?;
+            Ok(Outcome::Chunk { pictures: made.pictures, sizes_bytes: made.sizes_bytes })
+        }
+        Request::Join { chunks, output_dir, plan } => {
+            let made = ladder::join(&chunks, &output_dir, &plan)?;
+            Ok(Outcome::Joined { tracks: made.tracks, unkept: made.unkept })
+        }
         Request::Elements { names } => {
             Ok(Outcome::Elements { installed: ladder::installed(names)?, versions: versions() })
         }

@@ -2,6 +2,8 @@
 
 #[path = "all/bad.rs"]
 mod bad;
+#[path = "all/chunks.rs"]
+mod chunks;
 #[path = "all/compare.rs"]
 mod compare;
 #[path = "all/containers.rs"]

@@ -40,6 +40,9 @@ pub struct Config {
     /// What was made before.
     #[serde(default)]
     pub reuse: ReuseConfig,
+    /// Pictures of long sources in chunks.
+    #[serde(default)]
+    pub chunks: ChunkConfig,
     /// How renditions are made in the path of requests.
     #[serde(default)]
     pub transrate: TransrateConfig,
@@ -59,6 +62,20 @@ pub struct ReuseConfig {
     /// Outputs of each tenant that are remembered, tracks and sheets of thumbnails; of more, the oldest are forgotten. It has to be more
     /// than one job makes: those are of one age, and are forgotten together.
     pub outputs_max: u32,
+}
+
+/// `[chunks]`: the pictures of a long source are encoded in chunks, by all processes that share the database.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChunkConfig {
+    /// About how long each of them is; a source of less than two of these is encoded in one piece, and with `0s` every one.
+    pub length: Span,
+    /// Chunks that this process encodes at once, at least one: of its own jobs and of those of the other processes.
+    pub at_once: usize,
+    /// Room in the object store for chunks on their way; a job whose chunks have none is encoded in one piece.
+    pub budget: Bytes,
+    /// How long a chunk stays that no job wants, for one that wants the same.
+    pub keep: Span,
 }
 
 /// `[transrate]`: renditions that are made when somebody asks for them, below `/derived`.
@@ -176,6 +193,7 @@ impl Config {
             watchers_max: default_watchers_max(),
             jobs: JobConfig::default(),
             reuse: ReuseConfig::default(),
+            chunks: ChunkConfig::default(),
             transrate: TransrateConfig::default(),
             live: LiveConfig::default(),
             store,
@@ -208,6 +226,19 @@ fn default_watchers_max() -> usize {
 impl Default for ReuseConfig {
     fn default() -> Self {
         Self { keep: Span(Duration::from_secs(90 * 24 * 3600)), outputs_max: 100_000 }
+    }
+}
+
+// === impl ChunkConfig ===
+
+impl Default for ChunkConfig {
+    fn default() -> Self {
+        Self {
+            length: Span(Duration::from_secs(30)),
+            at_once: 1,
+            budget: Bytes(32 << 30),
+            keep: Span(Duration::from_secs(3600)),
+        }
     }
 }
 

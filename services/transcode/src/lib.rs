@@ -4,11 +4,12 @@
 //! and the catalogue says why. The service touches no media itself: a `flame-media` child does, and may die of it.
 //! It never decides what plays; that is the catalogue's, which it tells by name through the router.
 //!
-//! Reading order: [`config`], the decisions ([`chains`], [`gate`], [`plan`], [`reuse`], [`stage`], [`limits`], [`version`]), then [`store`], which
+//! Reading order: [`config`], the decisions ([`chains`], [`chunks`], [`gate`], [`plan`], [`reuse`], [`stage`], [`limits`], [`version`]), then [`store`], which
 //! keeps the jobs in a queue of [`flame_jobs`], [`transrate`], which makes renditions in the path of requests, [`live`], which makes those of live media, [`encoders`], which looks at
 //! this machine, `worker`, which carries them out, and `http`, which speaks.
 
 pub mod chains;
+pub mod chunks;
 pub mod config;
 pub mod encoders;
 pub mod gate;
@@ -59,8 +60,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let changes = Changes::new(config.watchers_max);
     let store = Store::open(&config, changes.clone()).await.map_err(|error| cannot_open("database", error))?;
     let taken = store.queue().restart(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
-    if taken > 0 {
-        tracing::info!(jobs = taken, "going on with what was under way when the service ended");
+    let chunks = store.restart_chunks(scratch.owner()).await.map_err(|error| cannot_open("database", error))?;
+    if taken + chunks > 0 {
+        tracing::info!(jobs = taken, chunks, "going on with what was under way when the service ended");
     }
 
     host.guard_disk(config.scratch.clone());
@@ -70,7 +72,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
     // All children of this service share the memory that there is.
-    let children_max = config.jobs.at_once.max(1) + config.transrate.at_once.max(1) + config.live.at_once;
+    let chunks_at_once = config.chunks.at_once.max(1);
+    let children_max =
+        config.jobs.at_once.max(1) + chunks_at_once + config.transrate.at_once.max(1) + config.live.at_once;
     let limits = Limits { resident_bytes: memory::share(children_max), ..Limits::default() };
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let pool = PoolConfig { limits, ..pool };
@@ -87,15 +91,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
+        chunk_pool: Pool::new(PoolConfig { size: chunks_at_once, ..patient.clone() }),
         pool: Pool::new(patient),
         store: store.clone(),
         config: config.jobs,
+        chunks: config.chunks,
         reuses: !config.reuse.keep.0.is_zero() && config.reuse.outputs_max > 0,
         client,
         scratch,
     });
     let at_once = worker.config.at_once.max(1);
     host.spawn("worker", |stop| worker::take(Arc::clone(&worker), Lane::Work, at_once, stop));
+    host.spawn("chunks", |stop| worker::take_chunks(Arc::clone(&worker), stop));
     host.spawn("closer", |stop| worker::take(Arc::clone(&worker), Lane::Closing, CLOSING_AT_ONCE, stop));
     host.spawn("queue", |stop| worker::keep_queue(worker, stop));
     host.spawn("watchers", |stop| async move {

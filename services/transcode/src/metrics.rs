@@ -14,6 +14,8 @@ pub(crate) struct Metrics {
     encoding_seconds: Counter,
     stored_bytes: Counter,
     reused: IntCounter,
+    /// Chunks that were encoded.
+    pub(crate) chunks: IntCounter,
 }
 
 /// The measurements of live ladders. Cheap to clone.
@@ -43,11 +45,13 @@ impl Metrics {
             stored_bytes: counter("stored_bytes_total", "Bytes of tracks that were stored"),
             reused: IntCounter::new("reused_total", "Tracks, and thumbnails, that were taken again and not made anew")
                 .expect(valid),
+            chunks: IntCounter::new("chunks_total", "Chunks of pictures that were encoded").expect(valid),
         };
         host.register(metrics.media_seconds.clone());
         host.register(metrics.encoding_seconds.clone());
         host.register(metrics.stored_bytes.clone());
         host.register(metrics.reused.clone());
+        host.register(metrics.chunks.clone());
         metrics
     }
 

@@ -7,9 +7,10 @@
 //! and what is made later is told where it begins ([`Agreed`]).
 
 use flame_api::media::{Rational, Thumbnails, Track};
-use flame_media_child::protocol::{Agreed, AudioRung, LadderPlan, PictureStep, ThumbnailPlan, VideoRung};
+use flame_media_child::protocol::{Agreed, AudioRung, GopRange, LadderPlan, PictureStep, ThumbnailPlan, VideoRung};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use crate::plan::Plan;
 use crate::version::Made;
@@ -97,6 +98,7 @@ enum Recipe<'a> {
     Video { rung: VideoRung, gop_ms: u32, timescale: u32, rotation_deg: u16, front: &'a [PictureStep], beside: Beside },
     Audio { rung: AudioRung, beside: Beside },
     Thumbnails { plan: &'a ThumbnailPlan, rotation_deg: u16 },
+    Chunk { plan: &'a LadderPlan, range: GopRange, only_for: Option<Uuid> },
 }
 
 /// What decides where the tracks of a version, and its segments, begin.
@@ -119,6 +121,15 @@ impl Key {
         let canonical = Canonical { form: FORM, source_sha256: sha256, source_size_bytes: *size_bytes, tools, recipe };
         let json = serde_json::to_vec(&canonical).expect("strings and numbers always become JSON");
         Self(hex::encode(Sha256::digest(json)))
+    }
+
+    /// The key of the GOPs `range` of the pictures of `plan`, which says where they begin; of a job that takes nothing of others, for it
+    /// alone.
+    #[must_use]
+    pub fn of_chunk(source: &Source, tools: &str, plan: &LadderPlan, range: GopRange, only_for: Option<Uuid>) -> Self {
+        // For progress, and segments are a matter of the join.
+        let plan = LadderPlan { duration_ms: 0, segment_ms: plan.gop_ms, ..plan.clone() };
+        Self::of(source, tools, Recipe::Chunk { plan: &plan, range, only_for })
     }
 
     /// A key as it was stored.

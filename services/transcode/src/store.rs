@@ -5,9 +5,12 @@
 //!
 //! What was made before is noted beside them, by what it was made of, so that it is not made again.
 //!
+//! Chunks of jobs wait in a table of their own, and are claimed as jobs are.
+//!
 //! **What is forgotten.** Of each tenant the jobs that have ended, the oldest first, beyond `jobs.kept_max`: what they made is in the
 //! catalogue, with how it was made.
 
+mod chunks;
 mod jobs;
 mod outputs;
 mod rows;
@@ -20,10 +23,11 @@ use futures_util::future::BoxFuture;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnection;
 
+pub use chunks::{Chunk, ChunkLease, ChunkState, ClaimedChunk, GoneChunk, WantedChunk};
 pub use jobs::{Created, Filter};
 pub use work::Claimed;
 
-use crate::config::{Config, ReuseConfig};
+use crate::config::{ChunkConfig, Config, JobConfig, ReuseConfig};
 use crate::stage::{Progress, Stage};
 
 /// The schema, in the order in which it grew; its numbers have no gaps.
@@ -41,8 +45,9 @@ static TABLE: Table = Table {
 #[derive(Debug, Clone)]
 pub struct Store {
     queue: Queue,
-    queued_max: u32,
+    jobs: JobConfig,
     reuse: ReuseConfig,
+    chunks: ChunkConfig,
 }
 
 // === impl Store ===
@@ -58,7 +63,7 @@ impl Store {
             bounds: config.jobs.bounds(),
         };
         let queue = Queue::open(opening, &MIGRATIONS, &TABLE, changes).await?;
-        Ok(Self { queue, queued_max: config.jobs.queued_max, reuse: config.reuse })
+        Ok(Self { queue, jobs: config.jobs.clone(), reuse: config.reuse, chunks: config.chunks })
     }
 
     /// Where each job stands.

@@ -1,13 +1,14 @@
 //! Carries jobs out: takes them from the queue, holds their leases while they are worked on, and says how it went.
 //!
-//! Three tasks of the service live here: one takes jobs to encode, one takes jobs whose remains are to be removed (so
-//! that a cancellation never waits behind an encoder), one takes back the leases of dead workers and forgets what is old. Every attempt is
-//! a task that its lane owns and awaits. When the service stops, attempts let go of their jobs, which wait for the
+//! Four tasks of the service live here: one takes jobs to encode, one takes chunks of them (also of those that other processes
+//! hold), one takes jobs whose remains are to be removed (so that a cancellation never waits behind an encoder), one takes back the leases
+//! of dead workers and forgets what is old. Every attempt is a task that its lane owns and awaits. When the service stops, attempts let go of their jobs, which wait for the
 //! next start.
 
 mod attempt;
 mod board;
 mod catalogue;
+mod chunks;
 mod closing;
 mod gates;
 mod reuse;
@@ -23,7 +24,7 @@ use flame_media_child::Pool;
 use flame_service_host::problem::chain;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::JobConfig;
+use crate::config::{ChunkConfig, JobConfig};
 use crate::encoders::Encoders;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -36,8 +37,11 @@ pub(crate) struct Worker {
     pub(crate) client: Client,
     pub(crate) encoders: Encoders,
     pub(crate) pool: Pool,
+    /// Those that encode chunks: a job whose chunks are made holds one of the others.
+    pub(crate) chunk_pool: Pool,
     pub(crate) scratch: Scratch,
     pub(crate) config: JobConfig,
+    pub(crate) chunks: ChunkConfig,
     /// Whether what was made before is taken again.
     pub(crate) reuses: bool,
     pub(crate) metrics: Metrics,
@@ -59,6 +63,17 @@ pub(crate) async fn take(worker: Arc<Worker>, lane: Lane, at_once: usize, stop: 
     flame_jobs::worker::take(worker.store.queue().changes(), taking, stop, claim, run).await;
 }
 
+/// Takes chunks until `stop`, at most so many at a time as the configuration says, then waits until all have been let go.
+pub(crate) async fn take_chunks(worker: Arc<Worker>, stop: CancellationToken) {
+    let taking = Taking { at_once: worker.chunks.at_once, poll: worker.config.poll.0 };
+    let claim = || worker.store.claim_chunk(worker.scratch.owner());
+    let run = |chunk, stop| {
+        let worker = Arc::clone(&worker);
+        async move { chunks::run(&worker, chunk, stop).await }
+    };
+    flame_jobs::worker::take(worker.store.queue().changes(), taking, stop, claim, run).await;
+}
+
 /// Takes back the leases that nobody renews, forgets what is old, and counts the jobs, until `stop`.
 pub(crate) async fn keep_queue(worker: Arc<Worker>, stop: CancellationToken) {
     let (queue, metrics) = (worker.store.queue(), &worker.metrics.jobs);
@@ -72,4 +87,5 @@ async fn forget(worker: &Worker) {
     if let Err(error) = worker.store.forget_old_outputs().await {
         tracing::error!(error = chain(&error), "old outputs cannot be forgotten");
     }
+    chunks::sweep(worker).await;
 }

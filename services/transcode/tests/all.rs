@@ -5,6 +5,8 @@ mod world;
 
 #[path = "all/chains.rs"]
 mod chains;
+#[path = "all/chunks.rs"]
+mod chunks;
 #[path = "all/contract.rs"]
 mod contract;
 #[path = "all/crash.rs"]

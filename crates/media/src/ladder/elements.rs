@@ -13,7 +13,7 @@ use crate::{fault::MediaError, scale};
 /// Frames that wait between two threads. Few: a frame of 4K takes 12 MiB.
 const QUEUE_FRAMES: u32 = 4;
 /// VBV buffer in milliseconds at the cap.
-const VBV_BUFFER_MS: u32 = 2000;
+pub(super) const VBV_BUFFER_MS: u32 = 2000;
 /// What sums of rounded times are off by at most, nanoseconds.
 const TIME_ROUNDING_NS: u64 = 1000;
 /// More than a picture can need, bits per second.
@@ -160,7 +160,8 @@ fn direction(rotation_deg: u16) -> Result<Option<&'static str>, MediaError> {
 }
 
 /// Queue, scaler and encoder of one rung, and the caps between them; without an encoder, where FFmpeg encodes behind them.
-pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaError> {
+/// A chunk's encoder begins with a buffer that is full to `fullness` percent.
+pub(super) fn video_rung(rung: &VideoRung, fullness: Option<u8>) -> Result<Vec<gst::Element>, MediaError> {
     let dimension = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
     let raw = gst::Caps::builder("video/x-raw")
         .field("format", "I420")
@@ -171,7 +172,7 @@ pub(super) fn video_rung(rung: &VideoRung) -> Result<Vec<gst::Element>, MediaErr
     let mut elements = vec![frame_queue()?, make(scale::NAME)?, caps_filter(&raw)?];
     let coded = gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au");
     match rung.encoder.as_str() {
-        "x264" => elements.extend([x264(rung)?, caps_filter(&coded.field("profile", "high").build())?]),
+        "x264" => elements.extend([x264(rung, fullness)?, caps_filter(&coded.field("profile", "high").build())?]),
         "openh264" => elements.extend([openh264(rung)?, make("h264parse")?, caps_filter(&coded.build())?]),
         other if coder::library_name(other).is_some() => {}
         other => return Err(MediaError::environment(format!("no encoder {other:?} is known"))),
@@ -203,13 +204,16 @@ fn openh264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
 }
 
 /// H.264, constant quality or a mean, capped. Keyframes come from outside only, so that rungs agree on them.
-fn x264(rung: &VideoRung) -> Result<gst::Element, MediaError> {
+fn x264(rung: &VideoRung, fullness: Option<u8>) -> Result<gst::Element, MediaError> {
     let encoder = make("x264enc")?;
     let known = encoder.find_property("speed-preset").map(|property| property.value_type());
     let preset = known.and_then(gst::glib::EnumClass::with_type).and_then(|class| class.to_value_by_nick(&rung.preset));
     let preset = preset.ok_or_else(|| MediaError::environment(format!("x264 has no preset {:?}", rung.preset)))?;
     encoder.set_property_from_value("speed-preset", &preset);
     let mut options = "scenecut=0:open-gop=0:force-cfr=0".to_owned();
+    if let Some(percent) = fullness {
+        options.push_str(&format!(":vbv-init={}.{:02}", percent / 100, percent % 100));
+    }
     let cap_kbps = rung.max_bitrate_bps.div_ceil(1000);
     match rung.mean_bitrate_bps {
         Some(mean_bps) => {

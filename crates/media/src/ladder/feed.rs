@@ -11,7 +11,12 @@
 mod picture;
 mod sound;
 
-use std::{path::Path, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use ffmpeg_next::{Error as FfmpegError, Packet, Rational, codec::threading, decoder, format, frame, media};
 use flame_api::media::Rational as FrameRate;
@@ -19,7 +24,11 @@ use gstreamer as gst;
 use gstreamer_app::AppSrc;
 
 use self::{picture::Pictures, sound::Sounds};
-use super::{graph::Shared, thumbnails::Sheets};
+use super::{
+    cut::{Cut, Place},
+    graph::Shared,
+    thumbnails::Sheets,
+};
 use crate::{fault::MediaError, probe, source};
 
 /// Time for all reads together: the parent's deadline comes long before.
@@ -28,6 +37,11 @@ const BUDGET: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// which wants room for decode times, moves by itself all times below 1000 hours, but not the running times of
 /// the requests for keyframes, of which it then ignores all but the first.
 const MARGIN_NS: i128 = 1001 * 3_600 * 1_000_000_000;
+
+/// How long before a range a keyframe is looked for, nanoseconds: containers find by decode times, which come before.
+const EARLY_NS: [i128; 2] = [1_000_000_000, 20_000_000_000];
+/// Packets that are looked at for a keyframe.
+const LOOKED_AT_MAX: u32 = 10_000;
 
 /// Where decoded media goes; `None` for what the plan does not want.
 pub(super) struct Sources {
@@ -40,6 +54,16 @@ pub(super) struct Sources {
     pub(super) sheets: Option<Sheets>,
     /// Time of the source from which running time is counted, if that was agreed on before.
     pub(super) origin_ns: Option<i64>,
+    /// Which pictures go into the pipeline, if not all.
+    pub(super) cut: Option<Cut>,
+}
+
+/// What becomes of pictures besides being encoded.
+struct Watching {
+    sheets: Option<Sheets>,
+    cut: Option<Cut>,
+    /// Whether all that come belong to others.
+    is_over: bool,
 }
 
 /// One stream of the source on its way into the pipeline.
@@ -48,7 +72,8 @@ struct Stream<D, C> {
     time_base: Rational,
     decoder: D,
     convert: C,
-    sink: AppSrc,
+    /// None for pictures that nothing encodes.
+    sink: Option<AppSrc>,
     /// End of the newest frame, for one that has no time.
     end_ns: Option<u64>,
     last_error: Option<FfmpegError>,
@@ -67,6 +92,38 @@ enum Stop {
 /// Opens the source, so that a file that is no media fails before anything runs.
 pub(super) fn open(input: &Path) -> Result<format::context::Input, MediaError> {
     source::open(&input.to_string_lossy(), BUDGET)
+}
+
+/// Opens the source, a path or a URL, where decoding has to begin for `cut`: at a keyframe that is shown by its beginning. Where none is
+/// found by the container's own index, that is the beginning of the source.
+pub(super) fn open_at(input: &str, cut: &Cut) -> Result<format::context::Input, MediaError> {
+    let Some(begins_ns) = cut.begins_ns() else { return source::open(input, BUDGET) };
+    for early_ns in EARLY_NS {
+        let mut context = source::open(input, BUDGET)?;
+        let Ok(wanted_us) = i64::try_from((begins_ns - early_ns).div_euclid(1000)) else { continue };
+        if context.seek(wanted_us, ..wanted_us).is_err() {
+            continue;
+        }
+        if first_keyframe_ns(&mut context).is_some_and(|keyframe_ns| keyframe_ns <= begins_ns)
+            && context.seek(wanted_us, ..wanted_us).is_ok()
+        {
+            return Ok(context);
+        }
+    }
+    source::open(input, BUDGET)
+}
+
+/// When the next keyframe of the video is shown.
+fn first_keyframe_ns(context: &mut format::context::Input) -> Option<i128> {
+    let (index, time_base) = probe::best_stream(context, media::Type::Video).map(|it| (it.index(), it.time_base()))?;
+    for _ in 0..LOOKED_AT_MAX {
+        let mut packet = Packet::empty();
+        packet.read(context).ok()?;
+        if packet.stream() == index && packet.is_key() {
+            return packet.pts().map(|ticks| to_ns(ticks, time_base));
+        }
+    }
+    None
 }
 
 /// Starts the thread, once the pipeline runs. It ends when the source does or the pipeline is stopped.
@@ -92,14 +149,18 @@ pub(super) fn start(
 }
 
 fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) -> Result<(), Stop> {
-    let Sources { video, audio, frame_rate, mut sheets, origin_ns } = sources;
-    let mut video = video.map(|sink| Video::open(&context, sink, frame_rate)).transpose()?.flatten();
+    let Sources { video, audio, frame_rate, sheets, origin_ns, cut } = sources;
+    let mut watching = Watching { sheets, cut, is_over: false };
+    let mut video = match video.is_some() || watching.sheets.is_some() {
+        true => Video::open(&context, video, frame_rate)?,
+        false => None,
+    };
     let sounds = audio.into_iter().filter_map(|(number, sink)| Audio::open(&context, number, sink).transpose());
     let mut audio = sounds.collect::<Result<Vec<_>, Stop>>()?;
     let indices = video.iter().map(|stream| stream.index).chain(audio.iter().map(|stream| stream.index));
     let zero_ns = origin_ns.map_or_else(|| start_ns(&context, indices) - MARGIN_NS, i128::from);
     shared.count_from(zero_ns);
-    loop {
+    while !watching.is_over {
         let mut packet = Packet::empty();
         match packet.read(&mut context) {
             Ok(()) => {}
@@ -112,7 +173,7 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
         let index = packet.stream();
         if let Some(video) = video.as_mut().filter(|video| video.index == index) {
             video.last_error = video.decoder.send_packet(&packet).err().or(video.last_error);
-            video.drain(zero_ns, &mut sheets)?;
+            video.drain(zero_ns, &mut watching, shared)?;
         } else if let Some(audio) = audio.iter_mut().find(|audio| audio.index == index) {
             audio.last_error = audio.decoder.send_packet(&packet).err().or(audio.last_error);
             audio.drain(zero_ns)?;
@@ -120,7 +181,7 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
     }
     if let Some(video) = &mut video {
         let _ = video.decoder.send_eof();
-        video.drain(zero_ns, &mut sheets)?;
+        video.drain(zero_ns, &mut watching, shared)?;
         video.check("video")?;
     }
     for audio in &mut audio {
@@ -128,7 +189,7 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
         audio.drain(zero_ns)?;
         audio.check("audio")?;
     }
-    match sheets.map_or(Ok(None), Sheets::finish) {
+    match watching.sheets.map_or(Ok(None), Sheets::finish) {
         Ok(thumbnails) => *shared.thumbnails.lock().expect("no panic while it is held") = thumbnails,
         Err(error) => go_without(&error),
     }
@@ -166,7 +227,8 @@ impl<D, C> Stream<D, C> {
     }
 
     fn push(&self, sample: &gst::Sample) -> Result<(), Stop> {
-        self.sink.push_sample(sample).map(|_| ()).map_err(|_| Stop::Refused)
+        let Some(sink) = &self.sink else { return Ok(()) };
+        sink.push_sample(sample).map(|_| ()).map_err(|_| Stop::Refused)
     }
 
     /// A stream of which nothing could be decoded.
@@ -183,7 +245,7 @@ impl<D, C> Stream<D, C> {
 impl Video {
     fn open(
         context: &format::context::Input,
-        sink: AppSrc,
+        sink: Option<AppSrc>,
         frame_rate: Option<FrameRate>,
     ) -> Result<Option<Self>, Stop> {
         let Some(stream) = probe::best_stream(context, media::Type::Video) else { return Ok(None) };
@@ -196,13 +258,25 @@ impl Video {
         Ok(Some(Self { index, time_base, decoder, convert, sink, end_ns: None, last_error: None }))
     }
 
-    fn drain(&mut self, zero_ns: i128, sheets: &mut Option<Sheets>) -> Result<(), Stop> {
+    fn drain(&mut self, zero_ns: i128, watching: &mut Watching, shared: &Shared) -> Result<(), Stop> {
         let mut frame = frame::Video::empty();
-        while self.decoder.receive_frame(&mut frame).is_ok() {
+        while !watching.is_over && self.decoder.receive_frame(&mut frame).is_ok() {
             let Some((running_ns, duration_ns)) = self.time(&frame, frame.timestamp(), zero_ns) else { continue };
-            if let Some(Err(error)) = sheets.as_mut().map(|sheets| sheets.look(&frame, running_ns)) {
+            match watching.cut.as_mut().map(|cut| cut.place(running_ns)) {
+                Some(Place::Before) => continue,
+                Some(Place::Behind) => {
+                    watching.is_over = true;
+                    return Ok(());
+                }
+                Some(Place::Within) | None => {}
+            }
+            if let Some(Err(error)) = watching.sheets.as_mut().map(|sheets| sheets.look(&frame, running_ns)) {
                 go_without(&error);
-                *sheets = None;
+                watching.sheets = None;
+            }
+            if self.sink.is_none() {
+                shared.source_frames.fetch_add(1, Ordering::Relaxed);
+                continue;
             }
             let sample = self.convert.sample(&frame, running_ns, duration_ns)?;
             self.push(&sample)?;
@@ -219,7 +293,7 @@ impl Audio {
         let decoder = decoder.audio().map_err(|error| cannot_open("audio", error))?;
         let (index, time_base) = (stream.index(), stream.time_base());
         let convert = Sounds::default();
-        Ok(Some(Self { index, time_base, decoder, convert, sink, end_ns: None, last_error: None }))
+        Ok(Some(Self { index, time_base, decoder, convert, sink: Some(sink), end_ns: None, last_error: None }))
     }
 
     fn drain(&mut self, zero_ns: i128) -> Result<(), Stop> {

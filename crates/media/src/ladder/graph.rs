@@ -13,10 +13,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use flame_api::media::Thumbnails;
-use flame_cmaf::{Colour, PictureCodec};
-use flame_media_child::protocol::{Agreed, AudioRung, LadderPlan};
+use flame_cmaf::PictureCodec;
+use flame_media_child::protocol::{Agreed, AudioRung, GopRange, LadderPlan};
 use gstreamer::{self as gst, glib, prelude::*};
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_audio as gst_audio;
@@ -24,18 +23,18 @@ use gstreamer_video as gst_video;
 
 use super::{
     audio_track::{AudioFeed, AudioTrack, AudioTrackSettings},
+    chunk::{Chunk, Rung},
     coder::{Coded, Coder},
+    cut::Cut,
     elements,
+    encoded::{Encoded, codec_data, colour_of},
     feed::Sources,
     grid::{CellStarts, Grid},
     thumbnails::Sheets,
     timeline::{Kind, Settled, Timeline},
-    video_track::{Picture, VideoTrack, VideoTrackSettings},
+    video_track::{Picture, VideoTrack},
 };
 use crate::fault::MediaError;
-
-/// Duration of the last frame if neither the frame nor the plan says it.
-const FRAME_DURATION_NS: u64 = 40_000_000;
 
 /// Frames, and buffers of sound, that wait in front of the pipeline.
 const SOURCE_FRAMES: u64 = 4;
@@ -47,7 +46,7 @@ pub(super) struct Shared {
     /// Time of the source from which running time is counted, nanoseconds.
     origin_ns: OnceLock<i64>,
     /// Rungs in the plan's order.
-    pub(super) video: Vec<Mutex<Option<VideoTrack>>>,
+    pub(super) video: Vec<Mutex<Option<Rung>>>,
     /// For each rung, what encodes it, if that is no element.
     coders: Vec<Option<Mutex<Coder>>>,
     /// Sounds in the plan's order.
@@ -61,18 +60,22 @@ pub(super) struct Shared {
     pub(super) thumbnails: Mutex<Option<Thumbnails>>,
     /// The first failure of a writer: the bus only says that a stream stopped.
     failure: Mutex<Option<MediaError>>,
-    gop: Duration,
+    starts: CellStarts,
 }
 
-/// Builds the pipeline for `plan`, and the sources to feed it by; it is not started. Each sound may have a gain, decibels.
+/// Builds the pipeline for `plan`, and the sources to feed it by; it is not started. Each sound may have a gain, decibels; of a `range`
+/// of GOPs there are chunks, and no tracks.
 pub(super) fn build(
     folder: &Path,
     plan: &LadderPlan,
     gains_db: &[Option<f64>],
+    range: Option<GopRange>,
 ) -> Result<(gst::Pipeline, Sources, Arc<Shared>), MediaError> {
-    let shared = Arc::new(Shared::new(folder, plan)?);
+    let cut = Cut::of(plan, range)?;
+    let shared = Arc::new(Shared::new(folder, plan, cut.as_ref())?);
     let pipeline = gst::Pipeline::new();
-    let video = (!plan.video.is_empty()).then(|| video_branch(&pipeline, plan, &shared)).transpose()?;
+    let fullness = range.map(|range| range.buffer_percent);
+    let video = (!plan.video.is_empty()).then(|| video_branch(&pipeline, plan, fullness, &shared)).transpose()?;
     let sounds = plan.audio.iter().enumerate().map(|(n, rung)| {
         let gain_db = gains_db.get(n).copied().flatten();
         Ok((rung.sound, audio_branch(&pipeline, n, (rung, gain_db), &shared)?))
@@ -80,11 +83,16 @@ pub(super) fn build(
     let audio = sounds.collect::<Result<Vec<_>, MediaError>>()?;
     let sheets = plan.thumbnails.as_ref().map(|thumbnails| Sheets::new(folder, thumbnails, plan.rotation_deg));
     let origin_ns = plan.agreed.map(|agreed| agreed.origin_ns);
-    let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets, origin_ns };
+    let sources = Sources { video, audio, frame_rate: plan.frame_rate, sheets, origin_ns, cut };
     Ok((pipeline, sources, shared))
 }
 
-fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared>) -> Result<AppSrc, MediaError> {
+fn video_branch(
+    pipeline: &gst::Pipeline,
+    plan: &LadderPlan,
+    fullness: Option<u8>,
+    shared: &Arc<Shared>,
+) -> Result<AppSrc, MediaError> {
     let source = source(SOURCE_FRAMES);
     let tee = elements::make("tee")?;
     let mut front = vec![source.clone().upcast()];
@@ -93,7 +101,7 @@ fn video_branch(pipeline: &gst::Pipeline, plan: &LadderPlan, shared: &Arc<Shared
     front.push(tee.clone());
     link(pipeline, &front)?;
     for (n, rung) in plan.video.iter().enumerate() {
-        let mut branch = elements::video_rung(rung)?;
+        let mut branch = elements::video_rung(rung, fullness)?;
         branch.push(match shared.coders[n] {
             Some(_) => {
                 let (write, end) = (
@@ -167,7 +175,7 @@ fn source(buffers: u64) -> AppSrc {
 /// so that it is the same frame in every rung.
 fn watch_frames(last: &gst::Element, shared: &Arc<Shared>) -> Result<(), MediaError> {
     let pad = pad_of(last, "src")?;
-    let starts = Mutex::new(CellStarts::new(shared.gop));
+    let starts = Mutex::new(shared.starts.clone());
     let shared = Arc::clone(shared);
     pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
         match &info.data {
@@ -261,32 +269,19 @@ fn sink(
 // === impl Shared ===
 
 impl Shared {
-    pub(super) fn new(folder: &Path, plan: &LadderPlan) -> Result<Self, MediaError> {
+    pub(super) fn new(folder: &Path, plan: &LadderPlan, cut: Option<&Cut>) -> Result<Self, MediaError> {
         let (has_video, sounds) = (!plan.video.is_empty(), plan.audio.len());
         let timeline = Arc::new(match plan.agreed {
             Some(Agreed { zero_ns, grid_ns, .. }) => Timeline::after(has_video, sounds, Settled { zero_ns, grid_ns }),
             None => Timeline::new(has_video, sounds),
         });
         let segments = Grid::new(Duration::from_millis(plan.segment_ms.into()));
-        let frame_duration_ns = plan
-            .track_frame_rate()
-            .filter(|rate| rate.num > 0)
-            .map_or(FRAME_DURATION_NS, |rate| u64::from(rate.den) * 1_000_000_000 / u64::from(rate.num));
         let video = plan.video.iter().map(|rung| {
-            let pixels = |value: u32| {
-                u16::try_from(value)
-                    .map_err(|_| MediaError::environment(format!("{value} pixels are more than a track can say")))
+            let rung = match cut {
+                Some(_) => Rung::Chunk(Chunk::new(folder, &rung.name)),
+                None => Rung::Track(Box::new(VideoTrack::of(folder, plan, rung, Arc::clone(&timeline))?)),
             };
-            let settings = VideoTrackSettings {
-                folder: folder.to_owned(),
-                name: rung.name.clone(),
-                width: pixels(rung.width)?,
-                height: pixels(rung.height)?,
-                timescale: plan.video_timescale,
-                segments,
-                frame_duration_ns,
-            };
-            Ok(Mutex::new(Some(VideoTrack::new(settings, Arc::clone(&timeline)))))
+            Ok(Mutex::new(Some(rung)))
         });
         let video = video.collect::<Result<Vec<_>, MediaError>>()?;
         let audio_feeds: Vec<_> = plan.audio.iter().map(|_| Arc::new(AudioFeed::default())).collect();
@@ -318,7 +313,7 @@ impl Shared {
             positions_ns: (0..tracks).map(|_| AtomicU64::new(0)).collect(),
             thumbnails: Mutex::new(None),
             failure: Mutex::new(None),
-            gop,
+            starts: cut.map_or_else(|| CellStarts::new(gop), Cut::starts),
         })
     }
 
@@ -424,48 +419,6 @@ impl Shared {
         }
         track.push(encoded.data)
     }
-}
-
-/// What an encoder gave.
-struct Encoded {
-    pts_ns: Option<u64>,
-    duration_ns: Option<u64>,
-    is_key: bool,
-    data: Bytes,
-}
-
-// === impl Encoded ===
-
-impl Encoded {
-    fn of(sample: &gst::Sample) -> Result<Self, MediaError> {
-        let buffer = sample.buffer().ok_or_else(|| MediaError::environment("the encoder gave an empty sample"))?;
-        let data = buffer.map_readable().map_err(|_| MediaError::environment("the encoder's memory is unreadable"))?;
-        Ok(Self {
-            pts_ns: buffer.pts().map(gst::ClockTime::nseconds),
-            duration_ns: buffer.duration().map(gst::ClockTime::nseconds),
-            is_key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-            data: Bytes::copy_from_slice(&data),
-        })
-    }
-}
-
-fn codec_data(sample: &gst::Sample) -> Result<Vec<u8>, MediaError> {
-    let caps = sample.caps().and_then(|caps| caps.structure(0));
-    let data = caps.and_then(|caps| caps.get::<gst::Buffer>("codec_data").ok());
-    let data = data.and_then(|buffer| buffer.map_readable().ok().map(|map| map.to_vec()));
-    data.ok_or_else(|| MediaError::environment("the encoder did not say how its stream is configured"))
-}
-
-fn colour_of(sample: &gst::Sample) -> Option<Colour> {
-    let caps = sample.caps().and_then(|caps| caps.structure(0))?;
-    let colour: gst_video::VideoColorimetry = caps.get::<&str>("colorimetry").ok()?.parse().ok()?;
-    let code = |iso: u32| u16::try_from(iso).ok();
-    Some(Colour {
-        primaries: code(colour.primaries().to_iso())?,
-        transfer: code(colour.transfer().to_iso())?,
-        matrix: code(colour.matrix().to_iso())?,
-        full_range: colour.range() == gst_video::VideoColorRange::Range0_255,
-    })
 }
 
 fn pad_of(element: &gst::Element, name: &str) -> Result<gst::Pad, MediaError> {

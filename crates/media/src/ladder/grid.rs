@@ -16,7 +16,7 @@ pub(crate) struct Grid {
 }
 
 /// Finds the first frame of each cell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct CellStarts {
     grid: Grid,
     /// Running time of the first frame, and the cell of the newest.
@@ -45,6 +45,11 @@ impl CellStarts {
     /// Cells of `step`, the first of which begins with the first frame.
     pub(crate) fn new(step: Duration) -> Self {
         Self { grid: Grid::new(step), seen: None }
+    }
+
+    /// Cells of `step` whose origin is known, when those up to `newest` have begun.
+    pub(crate) fn after(step: Duration, origin_ns: u64, newest: i64) -> Self {
+        Self { grid: Grid::new(step), seen: Some((origin_ns, newest)) }
     }
 
     /// Whether the frame at `time_ns` is the first of a cell. Frames come in order.

@@ -67,7 +67,7 @@ fn measure(
     on_progress: &mut dyn FnMut(f64),
 ) -> Result<Vec<Option<Loudness>>, MediaError> {
     let source = feed::open(input)?;
-    let shared = Arc::new(graph::Shared::new(Path::new(""), plan)?);
+    let shared = Arc::new(graph::Shared::new(Path::new(""), plan, None)?);
     let pipeline = gst::Pipeline::new();
     let mut meters = Vec::new();
     let mut audio = Vec::new();
@@ -82,7 +82,7 @@ fn measure(
         })?;
         audio.push((rung.sound, source));
     }
-    let sources = Sources { video: None, audio, frame_rate: None, sheets: None, origin_ns: None };
+    let sources = Sources { video: None, audio, frame_rate: None, sheets: None, origin_ns: None, cut: None };
     let started = pipeline.set_state(gst::State::Playing);
     let feeder = started
         .map_err(|_| MediaError::environment("the media pipeline does not start"))

@@ -3,13 +3,18 @@
 //! The encoder's own decode times are ignored: `flame_cmaf::timing` makes them from the frames' own times,
 //! one closed GOP after the other.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flame_cmaf::{
     Colour, MediaConfig, PictureCodec, Sample, TrackConfig, VideoConfig,
     timing::{DecodeClock, Times},
 };
+use flame_media_child::protocol::{LadderPlan, VideoRung};
 
 use super::{
     grid::Grid,
@@ -25,17 +30,20 @@ pub(super) const WAITING_MAX_BYTES: usize = 64 << 20;
 /// show pictures as they are decoded, have the same, so that all tracks of a version are moved alike.
 const REORDER_DEPTH: u32 = 2;
 
+/// Duration of the last frame if neither the frame nor the plan says it.
+const FRAME_DURATION_NS: u64 = 40_000_000;
+
 /// What does not change while a rung is written.
 #[derive(Debug, Clone)]
-pub(super) struct VideoTrackSettings {
-    pub(super) folder: PathBuf,
-    pub(super) name: String,
-    pub(super) width: u16,
-    pub(super) height: u16,
-    pub(super) timescale: u32,
-    pub(super) segments: Grid,
+struct VideoTrackSettings {
+    folder: PathBuf,
+    name: String,
+    width: u16,
+    height: u16,
+    timescale: u32,
+    segments: Grid,
     /// Duration of the last frame if nothing else says it.
-    pub(super) frame_duration_ns: u64,
+    frame_duration_ns: u64,
 }
 
 /// One rung being written.
@@ -63,10 +71,39 @@ pub(super) struct Picture {
     pub(super) data: Bytes,
 }
 
+/// How long a frame of the tracks of `plan` lasts that does not say it itself, nanoseconds.
+pub(super) fn frame_duration_ns(plan: &LadderPlan) -> u64 {
+    let rate = plan.track_frame_rate().filter(|rate| rate.num > 0);
+    rate.map_or(FRAME_DURATION_NS, |rate| u64::from(rate.den) * 1_000_000_000 / u64::from(rate.num))
+}
+
 // === impl VideoTrack ===
 
 impl VideoTrack {
-    pub(super) fn new(settings: VideoTrackSettings, timeline: Arc<Timeline>) -> Self {
+    /// The track of `rung`, in `folder`.
+    pub(super) fn of(
+        folder: &Path,
+        plan: &LadderPlan,
+        rung: &VideoRung,
+        timeline: Arc<Timeline>,
+    ) -> Result<Self, MediaError> {
+        let pixels = |value: u32| {
+            u16::try_from(value)
+                .map_err(|_| MediaError::environment(format!("{value} pixels are more than a track can say")))
+        };
+        let settings = VideoTrackSettings {
+            folder: folder.to_owned(),
+            name: rung.name.clone(),
+            width: pixels(rung.width)?,
+            height: pixels(rung.height)?,
+            timescale: plan.video_timescale,
+            segments: Grid::new(Duration::from_millis(plan.segment_ms.into())),
+            frame_duration_ns: frame_duration_ns(plan),
+        };
+        Ok(Self::new(settings, timeline))
+    }
+
+    fn new(settings: VideoTrackSettings, timeline: Arc<Timeline>) -> Self {
         let frame_ticks = ticks(i128::from(settings.frame_duration_ns), settings.timescale).max(1);
         Self {
             settings,

@@ -241,7 +241,7 @@ pub fn samples(path: &Path, rate_hz: u32) -> u64 {
 }
 
 /// `ffmpeg` decodes every frame and has nothing to say about it.
-fn decodes(path: &Path) {
+pub fn decodes(path: &Path) {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-nostdin", "-xerror", "-i"]).arg(path);
     // Frames keep their times; otherwise those of a variable rate are moved to a grid, which is complained about.

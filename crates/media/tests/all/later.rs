@@ -14,7 +14,7 @@ const CODED: &str = "-map 0:v -map 1:a -c:v libx264 -pix_fmt yuv420p -c:a aac";
 
 /// All that is known of a track but its bytes.
 #[derive(Debug, PartialEq)]
-struct Shape {
+pub struct Shape {
     timescale: u32,
     edit_ticks: u64,
     /// Time, duration and samples of each segment.
@@ -23,7 +23,7 @@ struct Shape {
     keyframes: Vec<u64>,
 }
 
-fn shape(folder: &Path, track: &str) -> Shape {
+pub fn shape(folder: &Path, track: &str) -> Shape {
     let json = std::fs::read(folder.join(format!("{track}.index.json"))).unwrap();
     let index = TrackIndex::from_json(&json).unwrap();
     let segments = &index.segments;

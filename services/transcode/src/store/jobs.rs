@@ -59,7 +59,7 @@ impl Store {
                 && row.probe.0 == new.probe;
             return if same { Ok(Created::Known(row.job()?)) } else { Ok(Created::Taken) };
         }
-        if self.queue.waiting(&mut transaction, tenant).await? >= u64::from(self.queued_max) {
+        if self.queue.waiting(&mut transaction, tenant).await? >= u64::from(self.jobs.queued_max) {
             return Ok(Created::Full);
         }
         let now_us = now_us();

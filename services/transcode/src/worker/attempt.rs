@@ -3,6 +3,8 @@
 //! Every step can be done twice with the same effect, so an attempt that dies anywhere is simply followed by another.
 //! Until the commit nothing can be seen by anybody; after it nothing is encoded again.
 
+mod chunked;
+
 use std::time::Duration;
 
 use flame_api::metadata::Conditioning;
@@ -30,6 +32,7 @@ use super::gates::Checking;
 use super::reuse::Reusing;
 use super::{Worker, catalogue, tracks};
 use crate::chains;
+use crate::config::JobConfig;
 use crate::plan::{self, Means, Plan, PlanError};
 use crate::reuse::{Keys, Taken};
 use crate::stage::{Progress, Stage};
@@ -257,29 +260,60 @@ impl Attempt<'_> {
             board.finish(|kind| kind != "package");
             return Ok((Made { conditioning, ..Made::default() }, planned.ladder.agreed));
         }
-        let plan = &planned.ladder;
-        let (worker, duration) = (self.worker, Duration::from_millis(plan.duration_ms));
+        let (duration, began) = (Duration::from_millis(planned.ladder.duration_ms), Instant::now());
+        let (made, agreed) = match self.encode_in_chunks(folder, planned).await? {
+            Some((made, agreed)) => (made, Some(agreed)),
+            None => self.encode_in_one_piece(folder, planned).await?,
+        };
+        let made = Made { conditioning, ..made };
+        let checked = tracks::check(folder.path(), &planned.ladder, &made).await;
+        checked.map_err(|error| failed(Fault::Environment, chain(&error)))?;
+        self.worker.metrics.encoded(duration, began.elapsed());
+        board.finish(|kind| kind != "package");
+        Ok((made, agreed))
+    }
+
+    async fn encode_in_one_piece(
+        &self,
+        folder: &JobFolder,
+        planned: &Plan,
+    ) -> Result<(Made, Option<Agreed>), Unfinished> {
+        let cancel = self.hold.abort().token();
+        let encoding = self.ladder(folder, &planned.ladder, cancel, |fraction, parts| {
+            self.board.encoded(&planned.stages, fraction, parts);
+            self.at(Stage::Encoding, fraction);
+        });
+        encoding.await.map(|(made, agreed, _)| (made, agreed))
+    }
+
+    /// Has a child make `plan` of the source in `folder`. Tells how much of it is done, and of each track. Also gives where the tracks
+    /// begin, and the pictures that the source has if any are needed.
+    async fn ladder(
+        &self,
+        folder: &JobFolder,
+        plan: &LadderPlan,
+        cancel: &CancellationToken,
+        on_progress: impl Fn(f64, &[f64]),
+    ) -> Result<(Made, Option<Agreed>, u64), Unfinished> {
         let (fraction, mut fractions) = watch::channel(0.0);
         let (part, parts) = watch::channel(Vec::new());
         let call = Call {
             progress: Some(fraction),
             parts: Some(part),
-            deadline: Some(self.deadline(duration)),
+            deadline: Some(self.deadline(Duration::from_millis(plan.duration_ms))),
             // Not dropped but cancelled: the child has ended when the call returns, and writes no more.
-            cancel: self.hold.abort().token().clone(),
+            cancel: cancel.clone(),
         };
         let request = Request::Ladder {
             input: folder.path().join(SOURCE),
             output_dir: folder.path().to_owned(),
             plan: plan.clone(),
         };
-        let began = Instant::now();
-        let encoding = worker.pool.run(&request, call);
+        let encoding = self.worker.pool.run(&request, call);
         let passing_on = async {
             while fractions.changed().await.is_ok() {
                 let fraction = *fractions.borrow_and_update();
-                board.encoded(&planned.stages, fraction, &parts.borrow());
-                self.at(Stage::Encoding, fraction);
+                on_progress(fraction, &parts.borrow());
             }
             std::future::pending().await
         };
@@ -287,14 +321,10 @@ impl Attempt<'_> {
             outcome = encoding => outcome.map_err(|error| media_trouble(&error))?,
             never = passing_on => never,
         };
-        let Outcome::Ladder { tracks, thumbnails, agreed, .. } = outcome else {
-            return Err(failed(Fault::Environment, "the media process answered another question".to_owned()));
+        let Outcome::Ladder { tracks, thumbnails, agreed, source_frames, .. } = outcome else {
+            return Err(another_answer());
         };
-        let made = Made { tracks, thumbnails, conditioning };
-        tracks::check(folder.path(), plan, &made).await.map_err(|error| failed(Fault::Environment, chain(&error)))?;
-        worker.metrics.encoded(duration, began.elapsed());
-        board.finish(|kind| kind != "package");
-        Ok((made, agreed))
+        Ok((Made { tracks, thumbnails, conditioning: None }, agreed, source_frames))
     }
 
     /// What the catalogue is told of how the version was made.
@@ -329,10 +359,7 @@ impl Attempt<'_> {
     }
 
     fn deadline(&self, duration: Duration) -> Duration {
-        let known = if duration.is_zero() { UNKNOWN_DURATION } else { duration };
-        let seconds = u32::try_from(known.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
-        let config = &self.worker.config;
-        (config.deadline.0 + config.deadline_per_second.0.saturating_mul(seconds)).min(config.deadline_max.0)
+        deadline(&self.worker.config, duration)
     }
 
     fn patience(&self) -> Patience<'_> {
@@ -350,6 +377,18 @@ impl Attempt<'_> {
             result = step => Ok(result),
         }
     }
+}
+
+/// Time for the work of a media process on so much of a source.
+pub(super) fn deadline(config: &JobConfig, duration: Duration) -> Duration {
+    let known = if duration.is_zero() { UNKNOWN_DURATION } else { duration };
+    let seconds = u32::try_from(known.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    (config.deadline.0 + config.deadline_per_second.0.saturating_mul(seconds)).min(config.deadline_max.0)
+}
+
+/// What a media process said is no answer to what it was asked.
+pub(super) fn another_answer() -> Unfinished {
+    failed(Fault::Environment, "the media process answered another question".to_owned())
 }
 
 /// Trouble with the object store is never the input's fault.

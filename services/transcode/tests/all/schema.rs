@@ -100,6 +100,15 @@ async fn workers_and_lists_find_jobs_without_looking_at_all_of_them() {
             "outputs_of_tenant",
         ),
         ("SELECT 1 FROM outputs WHERE made_at_us <= 1 LIMIT 1", "outputs_by_age"),
+        (
+            "SELECT 1 FROM chunks WHERE state = 'waiting' AND wanted_until_us > 1 AND due_at_us <= 1 AND lease_number < 2 \
+             AND (lease_owner IS NULL OR lease_until_us <= 1) LIMIT 1",
+            "chunks_to_make",
+        ),
+        (
+            "SELECT count(*) FROM chunks WHERE tenant = 'a' AND lease_owner IS NOT NULL AND lease_until_us > 1",
+            "chunks_of_tenant_held",
+        ),
         ("SELECT what FROM outputs WHERE tenant = 'a' AND key = 'b' AND +made_at_us > 1", "PRIMARY KEY"),
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}")))
