@@ -251,6 +251,8 @@ pub(super) fn plan(case: &Case, reference: &Path, distorted: &str) -> ComparePla
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_owned(),
         follow_playlists: true,
+        reference_form: None,
+        distorted_form: None,
         metrics: case.metrics.clone(),
         frames_max: None,
         subsample: case.subsample,

@@ -62,6 +62,57 @@ fn a_comparison_says_all_and_its_gates_decide_the_status() {
 }
 
 #[test]
+fn what_samples_and_pictures_do_not_say_is_stated_or_asked_for() {
+    let folder = Scratch::new("stated");
+    let clip = clips::path("carphone_pristine");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(&clip)
+        .args(["-map", "0:v", "-frames:v", "10", "-f", "rawvideo", "-pix_fmt", "yuv420p", "ten.yuv"])
+        .args(["-map", "0:v", "-frames:v", "10", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "ten.mkv"])
+        .args(["-map", "0:v", "-frames:v", "10", "p-%02d.png"])
+        .current_dir(folder.path())
+        .output()
+        .expect("ffmpeg is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (raw, film, pictures) = (path("ten.yuv"), path("ten.mkv"), path("p-%02d.png"));
+    let compare = |distorted: &str, rest: &[&str]| {
+        let command = ["quality", "compare", &film, distorted, "--metrics", "psnr", "--confidence", "0"];
+        flame(&[&command[..], rest].concat())
+    };
+    // The size is the clip's own; a gate holds that nothing was lost.
+    let probed = std::process::Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=s=x:p=0"])
+        .arg(&film)
+        .output()
+        .expect("ffprobe is installed");
+    let stated = format!("{}@30000/1001:yuv420p", String::from_utf8_lossy(&probed.stdout).trim());
+    let page = path("report.html");
+    let ran = compare(&raw, &["--raw", &stated, "--html", &page, "--gate", "psnr.min >= 100"]);
+    assert_eq!(ran.status, 0, "{stated}: {}{}", ran.out, ran.err);
+    let ran = compare(&raw, &["--raw", "2x2@25:yuv420p", "--raw-distorted", &stated, "--gate", "psnr.min >= 100"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    let ran = compare(&pictures, &["--images", "30000/1001", "--gate", "psnr_y.min >= 20"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    for (distorted, rest, why) in [
+        (&raw, &[] as &[&str], "say it with --raw or --raw-distorted"),
+        (&raw, &["--raw", "ten"][..], "does not say what raw pictures are"),
+        (&pictures, &[][..], "say it with --images"),
+        (&film, &["--raw", "2x2@25:yuv420p"][..], "neither of the two is called .yuv or .raw"),
+        (&film, &["--images", "25"][..], "neither of the two has a number's place"),
+        (&raw, &["--raw", "2x2@25:yuv420p", "--images", "25"][..], "neither of the two has a number's place"),
+    ] {
+        let ran = compare(distorted, rest);
+        assert_eq!(ran.status, 2, "{distorted} {rest:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(why), "{distorted} {rest:?}: {}", ran.err);
+    }
+    std::fs::remove_file(folder.join("p-05.png")).unwrap();
+    let ran = compare(&pictures, &["--images", "25"]);
+    assert_eq!((ran.status, ran.err.contains("are missing")), (3, true), "{}{}", ran.out, ran.err);
+}
+
+#[test]
 fn the_smoke_suite_passes_in_a_minute() {
     let folder = Scratch::new("smoke");
     let junit = folder.join("junit.xml");

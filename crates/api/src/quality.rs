@@ -1,7 +1,8 @@
 //! What is said of quality: metrics, the scores of a comparison, and how sure it is that the right frames were compared.
 //! What is found without a reference is in [`inspection`]; what the quality service is asked, in [`jobs`]; what runs of suites
-//! found, in [`suites`].
+//! found, in [`suites`]; what is said of pictures that do not say it themselves, in [`form`].
 
+pub mod form;
 pub mod inspection;
 pub mod jobs;
 pub mod suites;
@@ -11,6 +12,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use form::{Form, Raw};
 pub use inspection::Inspection;
 
 /// A full-reference metric of pictures.

@@ -22,6 +22,8 @@ fn plan(reference: &Path, distorted: &Path, metrics: &[Metric]) -> ComparePlan {
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_string_lossy().into_owned(),
         follow_playlists: false,
+        reference_form: None,
+        distorted_form: None,
         metrics: metrics.to_vec(),
         frames_max: None,
         subsample: 1,
