@@ -1,4 +1,4 @@
-//! What was said of pictures that do not say it themselves, and whether it was said of any: nothing is guessed, and nothing is said in vain.
+//! What was said of pictures that do not say it themselves, and whether it was said of any: nothing is guessed, nothing is said in vain.
 
 use std::path::Path;
 
