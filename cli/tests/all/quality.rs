@@ -1,6 +1,8 @@
 //! `flame quality`: scores, gates and suites as a build meets them, told apart by exit status.
 
-use flame_test_kit::{Scratch, clips, repository};
+use std::time::Duration;
+
+use flame_test_kit::{Scratch, clips, repository, wait_for};
 use serde_json::Value;
 
 use crate::world::{World, flame};
@@ -259,6 +261,29 @@ fn the_service_measures_what_the_others_hold() {
     let kinds: Vec<_> = jobs.as_array().expect("it is a list").iter().map(|job| &job["kind"]).collect();
     assert_eq!(kinds, ["inspection", "inspection", "comparison", "comparison"]);
     assert_eq!((&jobs[2]["passed"], &jobs[3]["passed"]), (&Value::from(false), &Value::from(true)));
+
+    // The catalogue keeps it with the asset; it hears of it a moment later.
+    let scores = wait_for(Duration::from_secs(60), || {
+        let scores = world.json(&["asset", "scores", &id]);
+        let count = scores.as_array().map_or(0, Vec::len);
+        if count == 4 { Ok(scores) } else { Err(format!("{count} scores")) }
+    });
+    let job = |media: &str| {
+        let is_it = |score: &&Value| score["media"] == *media && score["measure"] == "comparison";
+        let score = scores.as_array().and_then(|scores| scores.iter().find(is_it));
+        score.and_then(|score| score["job_id"].as_str()).unwrap_or_else(|| panic!("{media}: {scores:#}")).to_owned()
+    };
+    let (of_track, of_whole) = (job(&track), job(&id));
+    let ran = world.flame(&["asset", "scores", &id, "--figure", "psnr_y"]);
+    assert!(ran.status == 0 && ran.out.contains("psnr_y.p5 ") && !ran.out.contains("ssim."), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("1 of 1 FAIL") && ran.out.contains("hold"), "{}", ran.out);
+    let between = world.json(&["asset", "scores", &id, "--between", &of_track, &of_whole, "--figure", "psnr.mean"]);
+    let figure = &between["figures"][0];
+    let by = figure["is"].as_f64().unwrap() - figure["was"].as_f64().unwrap();
+    assert!((figure["by"].as_f64().unwrap() - by).abs() < 1e-9, "{between:#}");
+    assert!(between["notes"][0].as_str().is_some_and(|note| note.contains("tracks are not the same")), "{between:#}");
+    let ran = world.flame(&["asset", "scores", &id, "--between", &of_track, &id]);
+    assert!(ran.status == 1 && ran.err.contains("has measured"), "{}{}", ran.out, ran.err);
 
     // Of either kind; what has ended stays as it is.
     for job in [&jobs[0], &jobs[2]] {
