@@ -191,7 +191,8 @@ pub struct Compare {
     /// Pictures a second of image sequences, such as frames/%04d.png: 25, 30000/1001
     #[arg(long, value_name = "RATE", conflicts_with = "remote", value_parser = form::rate)]
     pub images: Option<Rational>,
-    /// What to compute: psnr, ssim, xpsnr, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1
+    /// What to compute: psnr, ssim, xpsnr, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1,
+    /// vmaf_v1_5h, vmaf_v1_4k
     #[arg(long, value_delimiter = ',', default_value = "psnr,ssim,vmaf", value_name = "METRICS")]
     pub metrics: Vec<Metric>,
     /// A bound to keep, such as "vmaf.p5 >= 80" or "alignment.dropped_frames <= 0"; as often as wanted

@@ -42,6 +42,12 @@ pub enum Metric {
     VmafPhone,
     /// VMAF v1.0.16 seen from three screen heights.
     VmafV1,
+    /// VMAF v1 of 1080p seen from five screen heights.
+    #[serde(rename = "vmaf_v1_5h")]
+    VmafV1Far,
+    /// VMAF v1 of 4K seen from one and a half screen heights.
+    #[serde(rename = "vmaf_v1_4k")]
+    VmafV14k,
 }
 
 /// A comparison of two films, frame by frame.
@@ -204,7 +210,7 @@ pub struct FrameScores {
 
 impl Metric {
     /// All of them, in the order of documents.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Psnr,
         Self::Ssim,
         Self::Xpsnr,
@@ -216,6 +222,8 @@ impl Metric {
         Self::Vmaf4k,
         Self::VmafPhone,
         Self::VmafV1,
+        Self::VmafV1Far,
+        Self::VmafV14k,
     ];
 
     /// Its name on command lines and in documents.
@@ -233,6 +241,8 @@ impl Metric {
             Self::Vmaf4k => "vmaf_4k",
             Self::VmafPhone => "vmaf_phone",
             Self::VmafV1 => "vmaf_v1",
+            Self::VmafV1Far => "vmaf_v1_5h",
+            Self::VmafV14k => "vmaf_v1_4k",
         }
     }
 }
