@@ -6,7 +6,7 @@ use flame_api::quality::Metric;
 pub const MS_SSIM_SIDE_MIN: u32 = 176;
 /// The smallest longer side that VMAF v1 takes: its banding detector's.
 pub const VMAF_V1_SIDE_MIN: u32 = 216;
-/// The smallest shorter side that VMAF v1 takes: its feature of chroma needs five rows of a sixteenth of chroma's, which has half of luma's.
+/// The smallest shorter side that VMAF v1 takes: its feature of chroma needs five rows of a sixteenth of chroma's, which has half as many.
 /// libvmaf 3 notices less than that and goes on nevertheless, with nothing to count.
 pub const VMAF_V1_SHORTER_SIDE_MIN: u32 = 160;
 /// The same where chroma is looked at in six tenths of its size.
