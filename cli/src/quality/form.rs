@@ -53,7 +53,8 @@ fn named(text: &str) -> Named {
     if has_place { Named::Images } else { Named::Media }
 }
 
-fn is_raw(path: &Path) -> bool {
+/// Whether a file is called as those that hold nothing but samples.
+pub fn is_raw(path: &Path) -> bool {
     let extension = path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
     extension.is_some_and(|extension| RAW_EXTENSIONS.contains(&extension.as_str()))
 }

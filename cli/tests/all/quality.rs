@@ -109,6 +109,21 @@ fn what_samples_and_pictures_do_not_say_is_stated_or_asked_for() {
         assert_eq!(ran.status, 2, "{distorted} {rest:?}: {}{}", ran.out, ran.err);
         assert!(ran.err.contains(why), "{distorted} {rest:?}: {}", ran.err);
     }
+    // In a suite the case says it.
+    let suite = |rest: &str| {
+        let text = format!(
+            "suite: raw\nabout: a test\ncases:\n  - name: only\n    subject: {{ files: {{ reference: ten.mkv, distorted: 't*.yuv' }} }}\n    \
+             metrics: [psnr]\n    gates: [psnr.min >= 100]\n{rest}"
+        );
+        std::fs::write(folder.join("raw.yaml"), text).unwrap();
+        flame(&["quality", "test", &path("raw.yaml")])
+    };
+    let ran = suite("");
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("say it in the case"), "{}", ran.out);
+    let ran = suite(&format!("    raw: {stated}\n"));
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+
     std::fs::remove_file(folder.join("p-05.png")).unwrap();
     let ran = compare(&pictures, &["--images", "25"]);
     assert_eq!((ran.status, ran.err.contains("are missing")), (3, true), "{}{}", ran.out, ran.err);
