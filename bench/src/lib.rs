@@ -8,7 +8,7 @@
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
 //! [`upload`], [`ladder`], [`vod`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
-//! [`glass`], [`players`]); [`soak`] looks at memory for an hour.
+//! [`glass`], [`players`], [`quality`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
 pub mod glass;
@@ -25,6 +25,7 @@ pub mod players;
 pub mod portal;
 pub mod process;
 pub mod proxies;
+pub mod quality;
 pub mod report;
 pub mod router;
 pub mod router_process;

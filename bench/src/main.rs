@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
 use flame_bench::{
-    Options, glass, ladder, live, machine, multicast, players, portal, report, router, soak, startup, switching,
-    upload, vcdn, vod,
+    Options, glass, ladder, live, machine, multicast, players, portal, quality, report, router, soak, startup,
+    switching, upload, vcdn, vod,
 };
 
 /// Measures the product beside its peers
@@ -51,6 +51,8 @@ enum Benchmark {
     Players,
     /// The portal in a browser: its first view, and a map of 200 endpoints
     Portal,
+    /// Scores of a film, beside one ffmpeg that computes the same; 200 viewers who watch, on one core
+    Quality,
     /// A live channel with viewers for an hour: is memory flat? Not one of `all`
     Soak,
     /// What `switching` kills and stops
@@ -98,6 +100,7 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Live,
         Benchmark::Glass,
         Benchmark::Portal,
+        Benchmark::Quality,
         Benchmark::Players,
         Benchmark::Soak,
     ];
@@ -135,6 +138,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Glass => glass::measure(options).await,
         Benchmark::Portal => portal::measure(options).await,
         Benchmark::Players => players::measure(options).await,
+        Benchmark::Quality => quality::measure(options).await,
         Benchmark::Soak => soak::measure(options).await,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -36,6 +37,49 @@ pub async fn time(command: &mut Command) -> Result<(Duration, String)> {
         bail!("{shown}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// What a command took.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Took {
+    /// From its start to its end.
+    pub took: Duration,
+    /// Processor time of it and its descendants, seconds, as of the last look before its end.
+    pub processor_s: f64,
+    /// Resident memory of it and its descendants at its highest, MiB, looked at every 50 ms. Shared pages count for each of them.
+    pub peak_mib: f64,
+}
+
+/// Runs `command` to its end, and looks at what it takes; its standard output goes into `output`. Its failure is an error.
+pub async fn watched(command: &mut Command, output: Stdio) -> Result<Took> {
+    let shown = format!("{:?}", command.as_std());
+    let began = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("start {shown}"))?;
+    let root = child.id().with_context(|| format!("{shown} has ended"))?;
+    let mut took = Took::default();
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status.with_context(|| format!("wait for {shown}"))?,
+            () = tokio::time::sleep(MEMORY_PAUSE) => {
+                let kib: u32 = tree(root).into_iter().map(resident_kib).sum();
+                took.peak_mib = took.peak_mib.max(f64::from(kib) / 1024.0);
+                took.processor_s = took.processor_s.max(processor_s(root)?);
+            }
+        }
+        if began.elapsed() > DEADLINE {
+            bail!("{shown}: not done after {} s", DEADLINE.as_secs());
+        }
+    };
+    took.took = began.elapsed();
+    if !status.success() {
+        bail!("{shown}: {status}");
+    }
+    Ok(took)
 }
 
 /// The command as one would type it: results are checked in, and whose machine it was is not said there.

@@ -32,7 +32,7 @@ use flame_service_host::config::Span;
 use url::Url;
 use uuid::Uuid;
 
-pub use asset::{Asset, AssetCommand, AssetState, Choice};
+pub use asset::{Asset, AssetCommand, AssetScores, AssetState, Choice};
 pub use ca::{Ca, CaCommand};
 pub use chain::{Chain, ChainCommand};
 pub use clmc::{AlertsCommand, Clmc, ClmcCommand};

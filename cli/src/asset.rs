@@ -8,6 +8,7 @@ mod history;
 pub mod import;
 mod list;
 mod provenance;
+mod scores;
 mod sounds;
 
 use anyhow::anyhow;
@@ -42,6 +43,7 @@ pub async fn run(global: &Global, args: args::Asset) -> Result<(), Exit> {
         AssetCommand::History { id, limit } => history::show(global, &client, id, limit).await,
         AssetCommand::Restore { ids, revision } => history::restore(global, &client, &ids, revision).await,
         AssetCommand::Provenance { what } => provenance::run(global, &client, &what).await,
+        AssetCommand::Scores(args) => scores::run(global, &client, &args).await,
         AssetCommand::Changes { after, follow, limit } => changes::run(global, &client, after, follow, limit).await,
         AssetCommand::Export(args) => export::run(global, &client, args).await,
         AssetCommand::Import(args) => import::run(global, &client, args).await,

@@ -4,6 +4,7 @@
 mod baseline;
 mod conform;
 mod curve;
+mod form;
 mod inspect;
 mod jobs;
 mod record;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use flame_api::quality::jobs::MediaName;
-use flame_api::quality::{Comparison, Scores};
+use flame_api::quality::{Comparison, Form, Scores};
 use flame_media_child::protocol::{ComparePlan, Outcome, Request};
 use flame_media_child::{Call, ChildError, Limits, Pool, PoolConfig, find_program};
 use flame_quality::gate::Verdict;
@@ -53,10 +54,13 @@ pub async fn run(global: &Global, quality: Quality) -> Result<(), Exit> {
 }
 
 async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
+    let [reference_form, distorted_form] = form::of(compare).map_err(Exit::usage)?;
     let plan = ComparePlan {
-        reference: input(global, &compare.reference).await?,
-        distorted: input(global, &compare.distorted).await?,
+        reference: input(global, &compare.reference, reference_form.as_ref()).await?,
+        distorted: input(global, &compare.distorted, distorted_form.as_ref()).await?,
         follow_playlists: true,
+        reference_form: reference_form.clone(),
+        distorted_form: distorted_form.clone(),
         metrics: compare.metrics.clone(),
         frames_max: compare.frames,
         subsample: compare.subsample,
@@ -83,7 +87,7 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
         write(path, &csv::table(&scores))?;
     }
     if let Some(path) = &compare.html {
-        report::write(path, &comparison, &scores, &verdicts).await?;
+        report::write(path, &comparison, [reference_form, distorted_form], &scores, &verdicts).await?;
     }
     let summary = format!("{} pairs of frames{}", comparison.scored_frames, alignment(&comparison));
     write_junit(compare.junit.as_deref(), &cases(&name, &verdicts, summary, time_s))?;
@@ -95,8 +99,8 @@ async fn run_compare(global: &Global, compare: &Compare) -> Result<(), Exit> {
     judge(global, &verdicts, &comparison)
 }
 
-/// What the child is to open.
-async fn input(global: &Global, text: &str) -> Result<String, Exit> {
+/// What the child is to open; `form` is what was said of it.
+async fn input(global: &Global, text: &str, form: Option<&Form>) -> Result<String, Exit> {
     if text.starts_with("http://") {
         return Ok(text.to_owned());
     }
@@ -107,7 +111,9 @@ async fn input(global: &Global, text: &str) -> Result<String, Exit> {
         return played(global, &name).await;
     }
     let path = std::path::absolute(text).with_context(|| format!("find {text}"))?;
-    if !path.is_file() {
+    // Of a sequence the child looks for the files.
+    let is_sequence = matches!(form, Some(Form::Images { .. }));
+    if !is_sequence && !path.is_file() {
         return Err(Exit::usage(anyhow!("{text} is not a file")));
     }
     Ok(path.to_string_lossy().into_owned())

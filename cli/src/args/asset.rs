@@ -82,6 +82,8 @@ pub enum AssetCommand {
         /// An asset, a URL that somebody played, or the SHA-256 of a source
         what: String,
     },
+    /// What was measured of an asset's media, newest first; of two of these, what is different
+    Scores(AssetScores),
     /// What became of all assets, in order
     Changes {
         /// Only after this position (default: all that are kept; with --follow those from now on)
@@ -107,6 +109,21 @@ pub enum AssetCommand {
         #[arg(long)]
         erase: bool,
     },
+}
+
+/// What was measured of an asset.
+#[derive(Debug, clap::Args)]
+pub struct AssetScores {
+    /// Its identifier
+    #[arg(value_parser = connection::id)]
+    pub id: Uuid,
+    /// Show this figure, or all of a kind, such as vmaf.p5 or vmaf; as often as wanted [default: what the gates are about; without
+    /// gates, means]
+    #[arg(long = "figure", value_name = "FIGURE")]
+    pub figures: Vec<String>,
+    /// What is different between what two jobs have measured: two versions, two chains, two releases
+    #[arg(long, value_names = ["JOB", "JOB"], num_args = 2)]
+    pub between: Vec<Uuid>,
 }
 
 /// Which assets, in which order, and what of them.

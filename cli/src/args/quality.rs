@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use flame_api::quality::Metric;
+use flame_api::media::Rational;
+use flame_api::quality::{Metric, Raw, form};
 use flame_quality::gate::Gate;
 use flame_quality::shard::Shard;
 use flame_service_host::config::Span;
@@ -176,11 +177,22 @@ pub struct Jobs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With --json the whole result is printed as libvmaf writes it: frames and pooled_metrics.")]
 pub struct Compare {
-    /// The reference: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
+    /// The reference: a file (of raw samples: --raw; a file for each picture: --images), an http:// URL (HLS too), an asset's identifier,
+    /// or that with /TRACK behind it
     pub reference: String,
     /// What is scored: a file, an http:// URL (HLS too), an asset's identifier, or that with /TRACK behind it
     pub distorted: String,
-    /// What to compute: psnr, ssim, xpsnr, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1
+    /// What raw samples are (files called .yuv or .raw): size, pictures a second, FFmpeg's pixel format, such as 1280x720@25:yuv420p
+    #[arg(long, value_name = "RAW", conflicts_with = "remote")]
+    pub raw: Option<Raw>,
+    /// The same of what is scored, where it is not as the reference is
+    #[arg(long, value_name = "RAW", conflicts_with = "remote")]
+    pub raw_distorted: Option<Raw>,
+    /// Pictures a second of image sequences, such as frames/%04d.png: 25, 30000/1001
+    #[arg(long, value_name = "RATE", conflicts_with = "remote", value_parser = form::rate)]
+    pub images: Option<Rational>,
+    /// What to compute: psnr, ssim, xpsnr, float_ssim, ms_ssim, vif, vmaf, vmaf_neg, vmaf_4k, vmaf_phone, vmaf_v1,
+    /// vmaf_v1_5h, vmaf_v1_4k
     #[arg(long, value_delimiter = ',', default_value = "psnr,ssim,vmaf", value_name = "METRICS")]
     pub metrics: Vec<Metric>,
     /// A bound to keep, such as "vmaf.p5 >= 80" or "alignment.dropped_frames <= 0"; as often as wanted

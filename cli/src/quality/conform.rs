@@ -53,7 +53,7 @@ struct Rendition {
 pub async fn run(global: &Global, args: &Conform) -> Result<(), Exit> {
     let begun = std::time::Instant::now();
     let reach = Reach { segments: args.segments, lasts: args.lasts.0 };
-    let place = input(global, &args.media).await?;
+    let place = input(global, &args.media, None).await?;
     let class = format!("conformance of {}", args.media);
     let progress = Progress::new("looking", global.json);
     let found = measure(&place, reach).await;

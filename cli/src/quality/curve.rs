@@ -112,6 +112,7 @@ async fn points(
 
 async fn compared(case: &Case, pair: &Pair) -> anyhow::Result<Comparison> {
     let reference = pair.reference.as_ref().context("there is nothing to compare it with")?;
-    let measured = measure(plan(case, reference, &pair.distorted), &case.name, true).await;
+    let plan = plan(case, reference, &pair.distorted).map_err(|why| anyhow!("{why}"))?;
+    let measured = measure(plan, &case.name, true).await;
     measured.map(|(comparison, _)| comparison).map_err(|exit| anyhow!("{}", exit.message()))
 }

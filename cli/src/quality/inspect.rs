@@ -43,7 +43,7 @@ pub async fn run(global: &Global, args: &Inspect) -> Result<(), Exit> {
 }
 
 async fn local(global: &Global, args: &Inspect) -> Result<(Inspection, Verdicts), Exit> {
-    let media = input(global, &args.media).await?;
+    let media = input(global, &args.media, None).await?;
     let inspection = measure(media, args.shortest.0.as_secs_f64(), "inspecting", global.json).await?;
     let verdicts = judged(&args.gates, &inspection);
     Ok((inspection, verdicts))

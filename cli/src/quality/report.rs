@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flame_api::quality::{Comparison, Scores};
+use flame_api::quality::{Comparison, Form, Scores};
 use flame_media_child::protocol::{FramePair, Outcome, Request, SheetPlan};
 use flame_media_child::{Call, find_program};
 use flame_quality::gate::Verdict;
@@ -18,10 +18,11 @@ use crate::exit::Exit;
 pub async fn write(
     path: &Path,
     comparison: &Comparison,
+    forms: [Option<Form>; 2],
     scores: &Scores,
     verdicts: &[(String, Result<Verdict, String>)],
 ) -> Result<(), Exit> {
-    let sheets = sheets(comparison).await?;
+    let sheets = sheets(comparison, forms).await?;
     let judged: Vec<_> = verdicts.iter().map(judged).collect();
     super::write(path, &html::document(comparison, scores, &judged, &sheets))
 }
@@ -35,15 +36,18 @@ fn judged((gate, verdict): &(String, Result<Verdict, String>)) -> Judged {
 }
 
 /// Pictures of the frames that the page shows: the worst of the last metric.
-async fn sheets(comparison: &Comparison) -> Result<Vec<Sheet>, Exit> {
+async fn sheets(comparison: &Comparison, forms: [Option<Form>; 2]) -> Result<Vec<Sheet>, Exit> {
     let worst = comparison.columns.iter().rev().find(|column| !column.worst.is_empty());
     let Some(worst) = worst.map(|column| &column.worst) else { return Ok(Vec::new()) };
     let pair =
         |frame: &flame_api::quality::WorstFrame| FramePair { reference: frame.reference, distorted: frame.distorted };
+    let [reference_form, distorted_form] = forms;
     let plan = SheetPlan {
         reference: comparison.reference.input.clone(),
         distorted: comparison.distorted.input.clone(),
         follow_playlists: true,
+        reference_form,
+        distorted_form,
         pairs: worst.iter().map(pair).collect(),
     };
     let folder = tempfile::tempdir().context("make a folder for the pictures")?;

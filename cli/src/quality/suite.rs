@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 use flame_api::quality::jobs::GateVerdict;
 use flame_api::quality::suites::{CaseOutcome, CaseResult};
-use flame_api::quality::{Comparison, Inspection};
+use flame_api::quality::{Comparison, Form, Inspection};
 use flame_media_child::protocol::ComparePlan;
 use flame_quality::baseline::{Baseline, Run, Said};
 use flame_quality::conformance::Report;
@@ -23,7 +23,7 @@ use serde::Serialize;
 use super::baseline::{self, Kept};
 use super::record::{self, Begun};
 use super::subject::{self, Pair};
-use super::{alignment, conform, cores, inspect, measure};
+use super::{alignment, conform, cores, form, inspect, measure};
 use crate::args::{Global, Test};
 use crate::exit::Exit;
 use crate::output;
@@ -246,17 +246,28 @@ async fn score(case: &Case, pair: &Pair, held: Option<&Baseline>) -> (Outcome, S
 }
 
 /// How something of a case is scored.
-pub(super) fn plan(case: &Case, reference: &Path, distorted: &str) -> ComparePlan {
-    ComparePlan {
+pub(super) fn plan(case: &Case, reference: &Path, distorted: &str) -> Result<ComparePlan, String> {
+    let raw = case.raw()?;
+    let form = |path: &Path| match &raw {
+        _ if !form::is_raw(path) => Ok(None),
+        Some(raw) => Ok(Some(Form::Raw(raw.clone()))),
+        None => Err(format!(
+            "{} does not say what its samples are: say it in the case, such as `raw: 1280x720@25:yuv420p`",
+            path.display()
+        )),
+    };
+    Ok(ComparePlan {
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_owned(),
         follow_playlists: true,
+        reference_form: form(reference)?,
+        distorted_form: if distorted.starts_with("http://") { None } else { form(Path::new(distorted))? },
         metrics: case.metrics.clone(),
         frames_max: None,
         subsample: case.subsample,
         threads: cores(),
         confidence_min: 0.5,
-    }
+    })
 }
 
 /// What the gates of a case say; an error if one of them cannot say anything.
@@ -268,7 +279,7 @@ async fn verdict_of(
 ) -> Result<(Outcome, String), String> {
     let gates = case.bounds()?;
     if let Some(reference) = &pair.reference {
-        let plan = plan(case, reference, &pair.distorted);
+        let plan = plan(case, reference, &pair.distorted)?;
         let (comparison, _) = measure(plan, &case.name, true).await.map_err(|exit| exit.message())?;
         figures.comparison = Some(comparison);
     }

@@ -41,7 +41,7 @@ pub async fn run(global: &Global, args: &Watch) -> Result<(), Exit> {
             "gate {gate} is not about what a viewer meets with: such gates begin with `watch.`"
         )));
     }
-    let place = input(global, &args.media).await?;
+    let place = input(global, &args.media, None).await?;
     let url: Url = place.parse().map_err(|_| Exit::usage(anyhow!("{place} is no URL: a viewer watches by HTTP")))?;
     let lasts_ms = ms(args.lasts);
     let load = Load {

@@ -1,6 +1,8 @@
 //! `flame quality`: scores, gates and suites as a build meets them, told apart by exit status.
 
-use flame_test_kit::{Scratch, clips, repository};
+use std::time::Duration;
+
+use flame_test_kit::{Scratch, clips, repository, wait_for};
 use serde_json::Value;
 
 use crate::world::{World, flame};
@@ -59,6 +61,72 @@ fn a_comparison_says_all_and_its_gates_decide_the_status() {
     assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
     assert!(ran.err.contains("do not correspond"), "{}", ran.err);
     assert!(std::fs::read_to_string(&junit).unwrap().contains("errors=\"1\""));
+}
+
+#[test]
+fn what_samples_and_pictures_do_not_say_is_stated_or_asked_for() {
+    let folder = Scratch::new("stated");
+    let clip = clips::path("carphone_pristine");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(&clip)
+        .args(["-map", "0:v", "-frames:v", "10", "-f", "rawvideo", "-pix_fmt", "yuv420p", "ten.yuv"])
+        .args(["-map", "0:v", "-frames:v", "10", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "ten.mkv"])
+        .args(["-map", "0:v", "-frames:v", "10", "p-%02d.png"])
+        .current_dir(folder.path())
+        .output()
+        .expect("ffmpeg is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (raw, film, pictures) = (path("ten.yuv"), path("ten.mkv"), path("p-%02d.png"));
+    let compare = |distorted: &str, rest: &[&str]| {
+        let command = ["quality", "compare", &film, distorted, "--metrics", "psnr", "--confidence", "0"];
+        flame(&[&command[..], rest].concat())
+    };
+    // The size is the clip's own; a gate holds that nothing was lost.
+    let probed = std::process::Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v", "-show_entries", "stream=width,height", "-of", "csv=s=x:p=0"])
+        .arg(&film)
+        .output()
+        .expect("ffprobe is installed");
+    let stated = format!("{}@30000/1001:yuv420p", String::from_utf8_lossy(&probed.stdout).trim());
+    let page = path("report.html");
+    let ran = compare(&raw, &["--raw", &stated, "--html", &page, "--gate", "psnr.min >= 100"]);
+    assert_eq!(ran.status, 0, "{stated}: {}{}", ran.out, ran.err);
+    let ran = compare(&raw, &["--raw", "2x2@25:yuv420p", "--raw-distorted", &stated, "--gate", "psnr.min >= 100"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    let ran = compare(&pictures, &["--images", "30000/1001", "--gate", "psnr_y.min >= 20"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+    for (distorted, rest, why) in [
+        (&raw, &[] as &[&str], "say it with --raw or --raw-distorted"),
+        (&raw, &["--raw", "ten"][..], "does not say what raw pictures are"),
+        (&pictures, &[][..], "say it with --images"),
+        (&film, &["--raw", "2x2@25:yuv420p"][..], "neither of the two is called .yuv or .raw"),
+        (&film, &["--images", "25"][..], "neither of the two has a number's place"),
+        (&raw, &["--raw", "2x2@25:yuv420p", "--images", "25"][..], "neither of the two has a number's place"),
+    ] {
+        let ran = compare(distorted, rest);
+        assert_eq!(ran.status, 2, "{distorted} {rest:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(why), "{distorted} {rest:?}: {}", ran.err);
+    }
+    // In a suite the case says it.
+    let suite = |rest: &str| {
+        let text = format!(
+            "suite: raw\nabout: a test\ncases:\n  - name: only\n    subject: {{ files: {{ reference: ten.mkv, distorted: 't*.yuv' }} }}\n    \
+             metrics: [psnr]\n    gates: [psnr.min >= 100]\n{rest}"
+        );
+        std::fs::write(folder.join("raw.yaml"), text).unwrap();
+        flame(&["quality", "test", &path("raw.yaml")])
+    };
+    let ran = suite("");
+    assert_eq!(ran.status, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("say it in the case"), "{}", ran.out);
+    let ran = suite(&format!("    raw: {stated}\n"));
+    assert_eq!(ran.status, 0, "{}{}", ran.out, ran.err);
+
+    std::fs::remove_file(folder.join("p-05.png")).unwrap();
+    let ran = compare(&pictures, &["--images", "25"]);
+    assert_eq!((ran.status, ran.err.contains("are missing")), (3, true), "{}{}", ran.out, ran.err);
 }
 
 #[test]
@@ -208,6 +276,29 @@ fn the_service_measures_what_the_others_hold() {
     let kinds: Vec<_> = jobs.as_array().expect("it is a list").iter().map(|job| &job["kind"]).collect();
     assert_eq!(kinds, ["inspection", "inspection", "comparison", "comparison"]);
     assert_eq!((&jobs[2]["passed"], &jobs[3]["passed"]), (&Value::from(false), &Value::from(true)));
+
+    // The catalogue keeps it with the asset; it hears of it a moment later.
+    let scores = wait_for(Duration::from_secs(60), || {
+        let scores = world.json(&["asset", "scores", &id]);
+        let count = scores.as_array().map_or(0, Vec::len);
+        if count == 4 { Ok(scores) } else { Err(format!("{count} scores")) }
+    });
+    let job = |media: &str| {
+        let is_it = |score: &&Value| score["media"] == *media && score["measure"] == "comparison";
+        let score = scores.as_array().and_then(|scores| scores.iter().find(is_it));
+        score.and_then(|score| score["job_id"].as_str()).unwrap_or_else(|| panic!("{media}: {scores:#}")).to_owned()
+    };
+    let (of_track, of_whole) = (job(&track), job(&id));
+    let ran = world.flame(&["asset", "scores", &id, "--figure", "psnr_y"]);
+    assert!(ran.status == 0 && ran.out.contains("psnr_y.p5 ") && !ran.out.contains("ssim."), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("1 of 1 FAIL") && ran.out.contains("hold"), "{}", ran.out);
+    let between = world.json(&["asset", "scores", &id, "--between", &of_track, &of_whole, "--figure", "psnr.mean"]);
+    let figure = &between["figures"][0];
+    let by = figure["is"].as_f64().unwrap() - figure["was"].as_f64().unwrap();
+    assert!((figure["by"].as_f64().unwrap() - by).abs() < 1e-9, "{between:#}");
+    assert!(between["notes"][0].as_str().is_some_and(|note| note.contains("tracks are not the same")), "{between:#}");
+    let ran = world.flame(&["asset", "scores", &id, "--between", &of_track, &id]);
+    assert!(ran.status == 1 && ran.err.contains("has measured"), "{}{}", ran.out, ran.err);
 
     // Of either kind; what has ended stays as it is.
     for job in [&jobs[0], &jobs[2]] {

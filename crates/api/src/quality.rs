@@ -1,7 +1,8 @@
 //! What is said of quality: metrics, the scores of a comparison, and how sure it is that the right frames were compared.
 //! What is found without a reference is in [`inspection`]; what the quality service is asked, in [`jobs`]; what runs of suites
-//! found, in [`suites`].
+//! found, in [`suites`]; what is said of pictures that do not say it themselves, in [`form`].
 
+pub mod form;
 pub mod inspection;
 pub mod jobs;
 pub mod suites;
@@ -11,6 +12,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use form::{Form, Raw};
 pub use inspection::Inspection;
 
 /// A full-reference metric of pictures.
@@ -40,6 +42,12 @@ pub enum Metric {
     VmafPhone,
     /// VMAF v1.0.16 seen from three screen heights.
     VmafV1,
+    /// VMAF v1 of 1080p seen from five screen heights.
+    #[serde(rename = "vmaf_v1_5h")]
+    VmafV1Far,
+    /// VMAF v1 of 4K seen from one and a half screen heights.
+    #[serde(rename = "vmaf_v1_4k")]
+    VmafV14k,
 }
 
 /// A comparison of two films, frame by frame.
@@ -202,7 +210,7 @@ pub struct FrameScores {
 
 impl Metric {
     /// All of them, in the order of documents.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Psnr,
         Self::Ssim,
         Self::Xpsnr,
@@ -214,6 +222,8 @@ impl Metric {
         Self::Vmaf4k,
         Self::VmafPhone,
         Self::VmafV1,
+        Self::VmafV1Far,
+        Self::VmafV14k,
     ];
 
     /// Its name on command lines and in documents.
@@ -231,6 +241,8 @@ impl Metric {
             Self::Vmaf4k => "vmaf_4k",
             Self::VmafPhone => "vmaf_phone",
             Self::VmafV1 => "vmaf_v1",
+            Self::VmafV1Far => "vmaf_v1_5h",
+            Self::VmafV14k => "vmaf_v1_4k",
         }
     }
 }

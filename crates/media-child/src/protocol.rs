@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use flame_api::{
     media::{Probe, Rational, SoundRole, Thumbnails, Track},
-    quality::{Comparison, Inspection, Metric},
+    quality::{Comparison, Form, Inspection, Metric},
 };
 use serde::{Deserialize, Serialize};
 
@@ -273,6 +273,12 @@ pub struct SheetPlan {
     pub distorted: String,
     /// As in [`ComparePlan`].
     pub follow_playlists: bool,
+    /// As in [`ComparePlan`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_form: Option<Form>,
+    /// As in [`ComparePlan`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distorted_form: Option<Form>,
     /// The pairs, in any order; later frames of one film go with later ones of the other.
     pub pairs: Vec<FramePair>,
 }
@@ -295,6 +301,13 @@ pub struct ComparePlan {
     pub distorted: String,
     /// Whether URLs may be HLS playlists, which name other URLs: only for who asks on their own behalf.
     pub follow_playlists: bool,
+    /// What the reference is, if its bytes do not say it: a path then, no URL. An image sequence has one number in the path's last
+    /// part, such as `%04d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_form: Option<Form>,
+    /// The same of the distorted film.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distorted_form: Option<Form>,
     /// What to compute.
     pub metrics: Vec<Metric>,
     /// Score at most this many pairs of frames.

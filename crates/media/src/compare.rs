@@ -6,6 +6,8 @@
 //! so memory does not grow with the size of frames times their number.
 
 mod film;
+mod images;
+mod raw;
 pub(crate) mod shape;
 pub mod sheets;
 
@@ -16,7 +18,7 @@ use std::{
     thread::Scope,
 };
 
-use flame_api::quality::{Column, Comparison, Film as FilmAbout, FrameScores, Metric, Scores};
+use flame_api::quality::{Column, Comparison, Film as FilmAbout, Form, FrameScores, Metric, Scores};
 use flame_media_child::protocol::ComparePlan;
 use flame_quality::{
     alignment::{self, Correspondence, Pair, SHIFT_FRAMES_MAX},
@@ -51,8 +53,8 @@ pub fn compare(plan: &ComparePlan, on_progress: &mut dyn FnMut(f64)) -> Result<(
     if plan.metrics.is_empty() || plan.subsample == 0 {
         return Err(MediaError::input("nothing to compute: name a metric, and score every n-th pair with n from 1"));
     }
-    let reference = Film::open(&plan.reference, plan.follow_playlists)?;
-    let distorted = Film::open(&plan.distorted, plan.follow_playlists)?;
+    let reference = Film::open(&plan.reference, plan.reference_form.as_ref(), plan.follow_playlists)?;
+    let distorted = Film::open(&plan.distorted, plan.distorted_form.as_ref(), plan.follow_playlists)?;
     if reference.about.rotation_deg != distorted.about.rotation_deg {
         return Err(MediaError::input(format!(
             "the reference is shown turned by {} degrees and the distorted film by {}: turn one of them first",
@@ -286,9 +288,12 @@ impl<'plan, 'scope> Pass<'plan, 'scope> {
     /// A second pass, with pairs that are known.
     fn score_again(&mut self, pairs: &[Pair], on_progress: &mut dyn FnMut(f64)) -> Result<Scorer, MediaError> {
         let mut scorer = Scorer::new(self.plan, self.common, self.abouts[0].frame_rate)?;
-        let open = |input: &str| Film::open(input, self.plan.follow_playlists);
-        let mut reference = open(&self.plan.reference)?.play(self.scope, "reference")?;
-        let mut distorted = open(&self.plan.distorted)?.play(self.scope, "distorted")?;
+        let plan = self.plan;
+        let open = |input: &str, form: Option<&Form>| Film::open(input, form, plan.follow_playlists);
+        let reference = open(&plan.reference, plan.reference_form.as_ref())?;
+        let distorted = open(&plan.distorted, plan.distorted_form.as_ref())?;
+        let (mut reference, mut distorted) =
+            (reference.play(self.scope, "reference")?, distorted.play(self.scope, "distorted")?);
         let (mut next_reference, mut next_distorted) = (0, 0);
         let mut converters = (Converter::new(self.common), Converter::new(self.common));
         let wanted = self.plan.frames_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);

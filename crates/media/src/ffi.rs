@@ -99,6 +99,22 @@ fn plane_count(format: Pixel) -> usize {
     usize::try_from(unsafe { av_pix_fmt_count_planes(format.into()) }).unwrap_or(0)
 }
 
+/// Bytes of a row and number of rows of each plane, where samples lie without gaps; `None` for a format whose samples do not.
+pub(crate) fn packed_planes(format: Pixel, width: u32, height: u32) -> Option<Vec<(usize, usize)>> {
+    let shift = u32::from(format.descriptor()?.log2_chroma_h());
+    let width = i32::try_from(width).ok()?;
+    let plane = |n: usize| {
+        let rows = if matches!(n, 1 | 2) { height.div_ceil(1 << shift) } else { height };
+        let number = i32::try_from(n).ok()?;
+        // SAFETY: a function of numbers.
+        let row_bytes = unsafe { av_image_get_linesize(format.into(), width, number) };
+        let row_bytes = usize::try_from(row_bytes).ok().filter(|bytes| *bytes > 0)?;
+        Some((row_bytes, usize::try_from(rows).ok()?))
+    };
+    let planes: Option<Vec<_>> = (0..plane_count(format)).map(plane).collect();
+    planes.filter(|planes| !planes.is_empty())
+}
+
 /// The pixel aspect ratio that the container states, 0/x if it does not. Matroska has it nowhere else.
 pub(crate) fn container_pixel_aspect(stream: &Stream<'_>) -> Rational {
     // SAFETY: the stream borrows its context, which owns the `AVStream`; a plain field is copied.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use ffmpeg_next::{Dictionary, Error as FfmpegError, format, util::error as errno};
+use flame_api::media::Rational;
 use flame_media_child::protocol::NOT_MEDIA;
 
 use crate::fault::MediaError;
@@ -60,6 +61,29 @@ pub fn open_playlist(input: &str, budget: Duration) -> Result<format::context::I
     let deadline = Instant::now() + budget;
     format::input_with_interrupt_and_dictionary(input, move || Instant::now() > deadline, options)
         .map_err(|error| opening_failed(input, true, error))
+}
+
+/// Opens pictures that are a file each: `address` is a `file:` with the number's place in it, the first of them `first`, all that follow
+/// without a hole. Only for who asks on their own behalf: other files than the named one are read. Reads fail after `budget`.
+///
+/// # Errors
+/// [`MediaError`] in people's words.
+pub fn open_images(
+    address: &str,
+    first: u32,
+    frame_rate: Rational,
+    budget: Duration,
+) -> Result<format::context::Input, MediaError> {
+    initialise();
+    let mut options = Dictionary::new();
+    options.set("format_whitelist", "image2");
+    options.set("protocol_whitelist", "file");
+    options.set("pattern_type", "sequence");
+    options.set("start_number", &first.to_string());
+    options.set("framerate", &format!("{}/{}", frame_rate.num, frame_rate.den));
+    let deadline = Instant::now() + budget;
+    format::input_with_interrupt_and_dictionary(address, move || Instant::now() > deadline, options)
+        .map_err(|error| opening_failed(address, false, error))
 }
 
 /// Initialises FFmpeg, once, with its chatter off: errors come back as values.

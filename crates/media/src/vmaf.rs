@@ -109,6 +109,8 @@ impl Vmaf {
                 self.model("vmaf_phone", "vmaf_v0.6.1", sys::VmafModelFlags_VMAF_MODEL_FLAG_ENABLE_TRANSFORM)
             }
             Metric::VmafV1 => self.model("vmaf_v1", "vmaf_v1.0.16_3d0h", plain),
+            Metric::VmafV1Far => self.model("vmaf_v1_5h", "vmaf_v1.0.16_5d0h", plain),
+            Metric::VmafV14k => self.model("vmaf_v1_4k", "vmaf_v1.0.16_1d5h_2160", plain),
         }
     }
 

@@ -8,6 +8,8 @@ mod chunks;
 mod compare;
 #[path = "all/containers.rs"]
 mod containers;
+#[path = "all/forms.rs"]
+mod forms;
 #[path = "all/inspect.rs"]
 mod inspect;
 #[path = "all/judge.rs"]

@@ -6,6 +6,11 @@ use flame_api::quality::Metric;
 pub const MS_SSIM_SIDE_MIN: u32 = 176;
 /// The smallest longer side that VMAF v1 takes: its banding detector's.
 pub const VMAF_V1_SIDE_MIN: u32 = 216;
+/// The smallest shorter side that VMAF v1 takes: its feature of chroma needs five rows of a sixteenth of chroma's, which has half as many.
+/// libvmaf 3 notices less than that and goes on nevertheless, with nothing to count.
+pub const VMAF_V1_SHORTER_SIDE_MIN: u32 = 160;
+/// The same where chroma is looked at in six tenths of its size.
+pub const VMAF_V1_FAR_SHORTER_SIDE_MIN: u32 = 266;
 /// The smallest side that libvmaf's features take.
 pub const VMAF_SIDE_MIN: u32 = 32;
 
@@ -24,6 +29,8 @@ pub fn of(metric: Metric) -> &'static [&'static str] {
         Metric::Vmaf4k => &["vmaf_4k"],
         Metric::VmafPhone => &["vmaf_phone"],
         Metric::VmafV1 => &["vmaf_v1"],
+        Metric::VmafV1Far => &["vmaf_v1_5h"],
+        Metric::VmafV14k => &["vmaf_v1_4k"],
     }
 }
 
@@ -40,7 +47,8 @@ pub fn refusal(metric: Metric, width: u32, height: u32) -> Option<String> {
         Metric::Psnr | Metric::Xpsnr => (1, 1),
         Metric::Ssim => (16, 16),
         Metric::MsSsim => (MS_SSIM_SIDE_MIN, MS_SSIM_SIDE_MIN),
-        Metric::VmafV1 => (VMAF_SIDE_MIN, VMAF_V1_SIDE_MIN),
+        Metric::VmafV1 | Metric::VmafV14k => (VMAF_V1_SHORTER_SIDE_MIN, VMAF_V1_SIDE_MIN),
+        Metric::VmafV1Far => (VMAF_V1_FAR_SHORTER_SIDE_MIN, VMAF_V1_FAR_SHORTER_SIDE_MIN),
         Metric::FloatSsim | Metric::Vif | Metric::Vmaf | Metric::VmafNeg | Metric::Vmaf4k | Metric::VmafPhone => {
             (VMAF_SIDE_MIN, VMAF_SIDE_MIN)
         }
@@ -70,6 +78,17 @@ mod tests {
     fn small_pictures_are_refused_by_name() {
         assert!(refusal(Metric::MsSsim, 176, 144).is_some_and(|refusal| refusal.contains("ms_ssim")));
         assert!(refusal(Metric::VmafV1, 200, 200).is_some() && refusal(Metric::VmafV1, 320, 180).is_none());
+        // What VMAF v1's feature of chroma cannot take: less than five rows of a sixteenth of it.
+        let rows = |shorter: u32, tenths: u32| (shorter / 2 * tenths + 5) / 10 / 16;
+        for (metric, smallest, tenths) in
+            [(Metric::VmafV1, 160, 10), (Metric::VmafV14k, 160, 10), (Metric::VmafV1Far, 266, 6)]
+        {
+            assert!(rows(smallest, tenths) == 5 && rows(smallest - 2, tenths) == 4, "{metric}");
+            assert!(
+                refusal(metric, 1920, smallest).is_none() && refusal(metric, 1920, smallest - 1).is_some(),
+                "{metric}"
+            );
+        }
         assert_eq!(refusal(Metric::Psnr, 1, 1), None);
         assert_eq!(ordered(&[Metric::Vmaf, Metric::Psnr, Metric::Vmaf]), [Metric::Psnr, Metric::Vmaf]);
     }

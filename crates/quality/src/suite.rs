@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use flame_api::quality::Metric;
+use flame_api::quality::{Metric, Raw};
 use serde::Deserialize;
 
 use crate::{baseline::Against, columns, gate::Gate};
@@ -65,6 +65,8 @@ pub struct Case {
     /// What to compute against the reference; nothing, where all gates are about what is found without one.
     #[serde(default)]
     pub metrics: Vec<Metric>,
+    /// What raw samples are, of files called `.yuv` or `.raw`: `1280x720@25:yuv420p`.
+    pub raw: Option<String>,
     /// The curve that it is a point of (`flame quality curve`).
     pub curve: Option<String>,
     /// Bounds to keep.
@@ -219,6 +221,14 @@ impl Case {
         Ok(asked)
     }
 
+    /// What raw samples are, read.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn raw(&self) -> Result<Option<Raw>, String> {
+        self.raw.as_deref().map(str::parse).transpose()
+    }
+
     /// Whether something is compared with a reference; else all of it is found without one.
     #[must_use]
     pub fn compares(&self) -> bool {
@@ -262,6 +272,9 @@ impl Case {
         }
         if (self.gates.is_empty() && self.against.is_empty()) || self.subsample == 0 {
             return Err("it needs gates, and a subsample of at least 1".to_owned());
+        }
+        if self.raw()?.is_some() && !self.compares() {
+            return Err("`raw` is for what is compared: without a reference raw samples are not looked at".to_owned());
         }
         self.check_against(suite)?;
         if !(0.0..=SHORTEST_MAX_S).contains(&self.shortest_s) {
@@ -374,6 +387,8 @@ baseline: smoke.baseline.json
             ("{in}", "in.mp4", "{in}"),
             ("name: files", "name: crf 23", "two cases"),
             ("metrics: [ssim]", "metrics: [ssimm]", "ssimm"),
+            ("must_fail: true", "raw: 1280x720", "does not say what raw pictures are"),
+            ("shortest_s: 0.5", "raw: 1280x720@25:yuv420p", "`raw` is for what is compared"),
             ("    metrics: [ssim]\n", "", "only there"),
             ("black.count <= 0", "psnr.min > 3", "needs `metrics`"),
             ("loudness.integrated", "loudness.loudest", "it has integrated"),

@@ -1,4 +1,5 @@
-//! One side of a comparison: decoded in a thread of its own, frame after frame, a few ahead and no more.
+//! One side of a comparison: decoded in a thread of its own, frame after frame, a few ahead and no more. Where its bytes do not say
+//! what they are, somebody has stated it.
 
 use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
@@ -10,8 +11,10 @@ use ffmpeg_next::{
     Error as FfmpegError, Packet, Rational, codec::threading, decoder, format, frame, media, util::error as errno,
 };
 
+use flame_api::quality::Form;
 use flame_quality::inspect::extent::{Extent, Stated};
 
+use super::{images, raw};
 use crate::{fault::MediaError, ffi, probe, source, stated};
 
 /// Decoded frames that wait.
@@ -43,6 +46,17 @@ pub(super) struct About {
 /// An opened film whose decoding has not begun.
 pub(super) struct Film {
     pub(super) about: About,
+    origin: Origin,
+}
+
+/// Where its frames come from.
+enum Origin {
+    Container(Container),
+    Raw(raw::Reader),
+}
+
+/// Something that FFmpeg takes apart and decodes.
+struct Container {
     input: String,
     context: format::context::Input,
     decoder: decoder::Video,
@@ -75,12 +89,25 @@ pub(super) struct Ended {
 // === impl Film ===
 
 impl Film {
-    pub(super) fn open(input: &str, follow_playlists: bool) -> Result<Self, MediaError> {
-        let mut context = if follow_playlists && input.starts_with("http://") {
-            source::open_playlist(input, BUDGET)?
-        } else {
-            source::open(input, BUDGET)?
-        };
+    /// Opens it; `form` is what it is, if it does not say that itself.
+    pub(super) fn open(input: &str, form: Option<&Form>, follow_playlists: bool) -> Result<Self, MediaError> {
+        match form {
+            Some(Form::Raw(stated)) => {
+                let reader = raw::Reader::open(input, stated)?;
+                Ok(Self { about: reader.about(), origin: Origin::Raw(reader) })
+            }
+            Some(Form::Images { frame_rate }) => {
+                let found = images::find(input)?;
+                Self::of(input, source::open_images(&found.address, found.first, *frame_rate, BUDGET)?)
+            }
+            None if follow_playlists && input.starts_with("http://") => {
+                Self::of(input, source::open_playlist(input, BUDGET)?)
+            }
+            None => Self::of(input, source::open(input, BUDGET)?),
+        }
+    }
+
+    fn of(input: &str, mut context: format::context::Input) -> Result<Self, MediaError> {
         let no_video = || MediaError::input(format!("{input} has no video to compare"));
         let stream = probe::best_stream(&context, media::Type::Video).ok_or_else(no_video)?;
         let mut decoder = probe::decoder_for(&stream, "video").map_err(|error| named(input, &error))?;
@@ -98,7 +125,8 @@ impl Film {
             stated: stated::of(&context, &stream),
         };
         ffi::leave_out_all_but(&mut context, &[index]);
-        Ok(Self { about, input: input.to_owned(), context, decoder, index, time_base })
+        let origin = Origin::Container(Container { input: input.to_owned(), context, decoder, index, time_base });
+        Ok(Self { about, origin })
     }
 
     /// Begins to decode.
@@ -110,8 +138,10 @@ impl Film {
         let (extent, usual_ms) =
             (Extent::new(self.about.stated), self.about.frame_rate.map_or(0.0, |rate| 1000.0 / rate));
         let (sender, frames) = sync_channel(AHEAD_FRAMES);
-        let thread =
-            std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || self.decode(&sender));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || match self.origin {
+            Origin::Container(container) => container.decode(&sender),
+            Origin::Raw(reader) => reader.read(&sender),
+        });
         let thread = thread.map_err(|error| MediaError::environment(format!("cannot start a thread: {error}")))?;
         let (frames, thread) = (Some(frames), Some(thread));
         Ok(Playing {
@@ -125,7 +155,11 @@ impl Film {
             is_over: false,
         })
     }
+}
 
+// === impl Container ===
+
+impl Container {
     /// Decodes to the end, or until nobody listens.
     fn decode(mut self, frames: &SyncSender<Shown>) -> Result<Ended, MediaError> {
         let mut ended = Ended::default();

@@ -31,8 +31,9 @@ pub fn write(plan: &SheetPlan, output_dir: &Path) -> Result<(), MediaError> {
     let mut pairs = plan.pairs.clone();
     pairs.sort_by_key(|pair| (pair.distorted, pair.reference));
     std::thread::scope(|scope| {
-        let mut reference = Film::open(&plan.reference, plan.follow_playlists)?.play(scope, "reference")?;
-        let mut distorted = Film::open(&plan.distorted, plan.follow_playlists)?.play(scope, "distorted")?;
+        let reference = Film::open(&plan.reference, plan.reference_form.as_ref(), plan.follow_playlists)?;
+        let distorted = Film::open(&plan.distorted, plan.distorted_form.as_ref(), plan.follow_playlists)?;
+        let (mut reference, mut distorted) = (reference.play(scope, "reference")?, distorted.play(scope, "distorted")?);
         let (mut next_reference, mut next_distorted) = (0, 0);
         for FramePair { reference: wanted_reference, distorted: wanted_distorted } in pairs {
             let missing =

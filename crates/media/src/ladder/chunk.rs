@@ -268,7 +268,7 @@ mod tests {
 
     fn picture(n: u64) -> Picture {
         let data = Bytes::from(vec![7; usize::try_from(n).unwrap() * 100]);
-        Picture { running_ns: n * 40, duration_ns: (n % 2 == 0).then_some(40), is_key: n == 1, data }
+        Picture { running_ns: n * 40, duration_ns: n.is_multiple_of(2).then_some(40), is_key: n == 1, data }
     }
 
     fn written(folder: &Path, pictures: u64) -> u64 {

@@ -22,6 +22,8 @@ fn plan(reference: &Path, distorted: &Path, metrics: &[Metric]) -> ComparePlan {
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_string_lossy().into_owned(),
         follow_playlists: false,
+        reference_form: None,
+        distorted_form: None,
         metrics: metrics.to_vec(),
         frames_max: None,
         subsample: 1,
@@ -164,6 +166,39 @@ fn figures_are_those_of_ffmpeg_and_libvmaf_at_five_rates() {
         same_as_judged(&scores, &judged(&folder, reference, &distorted, true), &format!("{rate} kbit/s, {format}"));
         assert_eq!(comparison.compared_as.pixel_format, format);
         assert_eq!(comparison.notes.len(), usize::from(format != "yuv420p"), "{:?}", comparison.notes);
+    }
+}
+
+/// No FFmpeg has these models yet; that each is loaded, and is another one, shows in what they say.
+#[test]
+fn every_model_of_vmaf_v1_tells_rates_apart() {
+    let folder = Scratch::new("v1");
+    let source = "-f lavfi -i testsrc2=size=640x360:rate=25:duration=1,noise=alls=4:allf=t";
+    judge::ffmpeg(&folder, &format!("{source} -pix_fmt yuv420p -c:v ffv1 original.mkv"));
+    let metrics = [Metric::VmafV1, Metric::VmafV1Far, Metric::VmafV14k];
+    let means: Vec<[f64; 3]> = [44, 34, 20]
+        .into_iter()
+        .map(|crf| {
+            judge::ffmpeg(&folder, &format!("-i original.mkv -c:v libx264 -preset veryfast -crf {crf} coded.mkv"));
+            let (comparison, _) = compared(&folder.join("original.mkv"), &folder.join("coded.mkv"), &metrics);
+            let names: Vec<_> = comparison.columns.iter().map(|column| column.name.as_str()).collect();
+            assert_eq!(names, ["vmaf_v1", "vmaf_v1_5h", "vmaf_v1_4k"]);
+            std::array::from_fn(|at| comparison.columns[at].pooled.mean)
+        })
+        .collect();
+    for (at, metric) in metrics.iter().enumerate() {
+        let rising = means.windows(2).all(|pair| pair[0][at] <= pair[1][at]) && means[0][at] < means[2][at];
+        assert!(rising, "{metric}: {means:?}");
+    }
+    // From where one sits, errors are not equally large.
+    for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+        assert!(means.iter().any(|means| (means[one] - means[other]).abs() > 0.1), "{one}, {other}: {means:?}");
+    }
+    judge::ffmpeg(&folder, "-i original.mkv -vf scale=640:120 -c:v ffv1 low.mkv");
+    for metric in metrics {
+        let refused =
+            run(&plan(&folder.join("low.mkv"), &folder.join("low.mkv"), &[metric])).expect_err("it is too low");
+        assert!(refused.to_string().contains("needs pictures of at least"), "{refused}");
     }
 }
 

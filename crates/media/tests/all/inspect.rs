@@ -110,6 +110,51 @@ fn detail_and_motion_are_ffmpegs() {
     }
 }
 
+/// What the judge's filter says in the mean of the pictures.
+fn judged_mean(path: &Path, filter: &str, key: &str) -> f64 {
+    let values = judged(path, &["-vf", &format!("{filter},metadata=mode=print:file=-")], &[key]).swap_remove(0);
+    assert_eq!(values.len(), 25, "{key} of {}", path.display());
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Whether each is larger than the one before by a factor.
+fn rises(values: &[f64], factor: f64) -> bool {
+    values.windows(2).all(|pair| pair[1] > factor * pair[0])
+}
+
+#[test]
+fn coarser_encodes_are_blockier_and_softer_pictures_more_blurred_as_ffmpeg_finds_too() {
+    let folder = Scratch::new("blocks");
+    let clip = clips::path("carphone_pristine");
+    std::fs::copy(&clip, folder.join("clip.mp4")).unwrap();
+    // MPEG-2 has blocks of 8 x 8 and no filter for their edges; five rates.
+    let (mut blockiness, mut theirs) = (Vec::new(), Vec::new());
+    for quantiser in [2, 5, 10, 18, 31] {
+        let encoder = format!("-frames:v 25 -an -c:v mpeg2video -bf 0 -q:v {quantiser}");
+        judge::ffmpeg(&folder, &format!("-i clip.mp4 {encoder} coded.mkv"));
+        let path = folder.join("coded.mkv");
+        let video = inspected(&path).video.expect("there are pictures");
+        blockiness.push(video.blockiness.expect("it was measured").mean);
+        theirs.push(judged_mean(&path, "blockdetect", "block"));
+    }
+    assert!(rises(&blockiness, 1.1) && rises(&theirs, 1.1), "{blockiness:?} {theirs:?}");
+    assert!(blockiness[0] < 1.7 && blockiness[4] > 3.0, "{blockiness:?}");
+
+    let (mut blur, mut theirs, mut blocks) = (Vec::new(), Vec::new(), Vec::new());
+    for sigma in ["0.5", "1", "2", "4", "8"] {
+        judge::ffmpeg(&folder, &format!("-i clip.mp4 -frames:v 25 -an -vf gblur=sigma={sigma} -c:v ffv1 soft.mkv"));
+        let path = folder.join("soft.mkv");
+        let video = inspected(&path).video.expect("there are pictures");
+        blur.push(video.blur.expect("it was measured").mean);
+        blocks.push(video.blockiness.expect("it was measured").mean);
+        theirs.push(judged_mean(&path, "blurdetect", "blur"));
+    }
+    assert!(rises(&blur, 1.05) && rises(&theirs, 1.05), "{blur:?} {theirs:?}");
+    assert!(blur[0] < 0.45 && blur[4] > 0.75 && blur[4] < 1.0, "{blur:?}");
+    // What is soft has no blocks.
+    assert!(blocks.iter().all(|blocks| *blocks < 1.7), "{blocks:?}");
+}
+
 /// Sound that is not the same all the time, on which the gates of loudness matter.
 fn changing_sound(folder: &Scratch) -> std::path::PathBuf {
     let sound =

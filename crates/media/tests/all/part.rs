@@ -26,6 +26,8 @@ fn compared(reference: &Path, distorted: &Path) -> Comparison {
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_string_lossy().into_owned(),
         follow_playlists: false,
+        reference_form: None,
+        distorted_form: None,
         metrics: vec![Metric::Psnr],
         frames_max: None,
         subsample: 1,

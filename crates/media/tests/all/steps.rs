@@ -33,6 +33,8 @@ fn psnr_db(reference: &Path, distorted: &Path) -> f64 {
         reference: reference.to_string_lossy().into_owned(),
         distorted: distorted.to_string_lossy().into_owned(),
         follow_playlists: false,
+        reference_form: None,
+        distorted_form: None,
         metrics: vec![Metric::Psnr],
         frames_max: None,
         subsample: 1,

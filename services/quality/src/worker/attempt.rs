@@ -87,6 +87,8 @@ impl Attempt<'_> {
             reference: reference.address.clone(),
             distorted: distorted.address.clone(),
             follow_playlists,
+            reference_form: None,
+            distorted_form: None,
             metrics: flame_quality::columns::ordered(&asked.metrics),
             frames_max: Some(asked.frames_max.unwrap_or(frames_max).min(frames_max)),
             subsample: asked.subsample,

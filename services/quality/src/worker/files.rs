@@ -27,7 +27,8 @@ pub(super) fn sheets(
     follow_playlists: bool,
 ) -> SheetPlan {
     let pair = |frame: &WorstFrame| FramePair { reference: frame.reference, distorted: frame.distorted };
-    SheetPlan { reference, distorted, follow_playlists, pairs: worst(comparison).iter().map(pair).collect() }
+    let pairs = worst(comparison).iter().map(pair).collect();
+    SheetPlan { reference, distorted, follow_playlists, reference_form: None, distorted_form: None, pairs }
 }
 
 /// Writes all files into a new folder in `folder`, with the pictures that lie there; gives the new one.

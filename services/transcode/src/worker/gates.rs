@@ -128,6 +128,8 @@ impl Checking<'_> {
             reference: path(self.source),
             distorted: path(&self.folder.join(media_name(track))),
             follow_playlists: false,
+            reference_form: None,
+            distorted_form: None,
             metrics: flame_quality::columns::ordered(&metrics),
             frames_max: None,
             subsample: 1,
