@@ -2,12 +2,15 @@
 //!
 //! An entry is of the asset that has its `id`, else one of its identifiers, else the SHA-256 of its source (of a file that it names,
 //! that is computed). That asset gets what the entry says, over what it has; where nothing differs nothing changes. Where there
-//! is none, the file or URL that the entry names is brought in; with `--register` a whole entry of `flame asset export` is
-//! registered as it is, for who has copied the objects too. So an import that was cut off is begun anew, and makes nothing twice.
+//! is none, the file or URL that the entry names is brought in; with `--register` whole entries of `flame asset export` are
+//! registered as they are, many at once ([`batch`]), for who has copied the objects too: such an entry is of the asset that has its id or
+//! one of its identifiers alone. So an import that was cut off is begun anew, and makes nothing twice.
 //!
 //! What is registered plays last: who may see it, how it is encrypted, what its sounds are called and its subtitles come before.
 
-use std::collections::BTreeMap;
+mod batch;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +22,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::batch::Sent;
 use super::exchange::Entry;
 use crate::args::{Form, Global, Import};
 use crate::exit::Exit;
@@ -60,6 +64,18 @@ enum Done {
     Unchanged,
 }
 
+// === impl Told ===
+
+impl Told {
+    fn count(&mut self, done: &Done) {
+        match done {
+            Done::Created => self.created += 1,
+            Done::Updated => self.updated += 1,
+            Done::Unchanged => self.unchanged += 1,
+        }
+    }
+}
+
 pub async fn run(global: &Global, client: &Client, args: Import) -> Result<(), Exit> {
     let told = all(client, &args, global.json).await?;
     let Told { created, updated, unchanged, failed } = &told;
@@ -87,15 +103,22 @@ pub async fn all(client: &Client, args: &Import, quiet: bool) -> Result<Told, Ex
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     let mut progress = Progress::new("import", quiet);
     let mut told = Told::default();
+    let mut sent = VecDeque::new();
     for (at, entry) in entries.iter().enumerate() {
-        let done = match entry {
-            Ok(entry) => one(client, entry, &folder, args).await,
-            Err(error) => Err(anyhow!("{error:#}")),
+        if sent.is_empty() {
+            match together(client, &entries[at..], args).await {
+                Ok(more) => sent.extend(more),
+                Err(error) => sent.push_back(Sent::Refused(error)),
+            }
+        }
+        let done = match (sent.pop_front(), entry) {
+            (Some(Sent::Created), _) => Ok(Done::Created),
+            (Some(Sent::Refused(error)), _) => Err(error),
+            (Some(Sent::Alone) | None, Ok(entry)) => one(client, entry, &folder, args).await,
+            (Some(Sent::Alone) | None, Err(error)) => Err(anyhow!("{error:#}")),
         };
         match done {
-            Ok(Done::Created) => told.created += 1,
-            Ok(Done::Updated) => told.updated += 1,
-            Ok(Done::Unchanged) => told.unchanged += 1,
+            Ok(done) => told.count(&done),
             Err(error) if Exit::is_of_all(&error) => {
                 let Told { created, updated, unchanged, failed } = &told;
                 let failed = failed.len();
@@ -112,6 +135,11 @@ pub async fn all(client: &Client, args: &Import, quiet: bool) -> Result<Told, Ex
         progress.set(share(count(at + 1), count(entries.len())), &format!("{} of {}", at + 1, entries.len()));
     }
     Ok(told)
+}
+
+/// What becomes of the first of these entries, which go together where they are to be registered.
+async fn together(client: &Client, entries: &[anyhow::Result<Entry>], args: &Import) -> anyhow::Result<Vec<Sent>> {
+    if args.register { batch::send(client, entries).await } else { Ok(vec![Sent::Alone]) }
 }
 
 async fn one(client: &Client, entry: &Entry, folder: &Path, args: &Import) -> anyhow::Result<Done> {

@@ -322,6 +322,12 @@ impl Call {
         self
     }
 
+    /// A body of another type than JSON.
+    fn text(mut self, kind: &'static str, body: String) -> Self {
+        self.request = self.request.header(header::CONTENT_TYPE, kind).body(body);
+        self
+    }
+
     fn query(mut self, query: &impl Serialize) -> Self {
         self.request = self.request.query(query);
         self

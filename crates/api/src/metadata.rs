@@ -1,6 +1,6 @@
 //! The metadata database: assets, their versions and tracks.
 //!
-//! `POST /assets` · `GET /assets` (list, search with `q`, `filter`, `sort`, several by `ids`) · `PATCH /assets` (several) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
+//! `POST /assets` · `POST /assets/import` (many) · `GET /assets` (list, search with `q`, `filter`, `sort`, several by `ids`) · `PATCH /assets` (several) · `GET /facets` · `GET /changes` · `GET /assets/{id}/provenance` · `GET|PATCH|DELETE /assets/{id}` ·
 //! `GET /assets/{id}/standing` · `GET /assets/{id}/history` · `POST /assets/{id}/restore` · `PUT /assets/{id}/versions/{version}` · `PUT /assets/{id}/failure` ·
 //! `GET /public/{id}` · `GET /assets/{id}/scores` · `PUT /assets/{id}/scores/{job}` ·
 //! `PUT|DELETE /assets/{id}/subtitles/{subtitle}`.
@@ -8,6 +8,7 @@
 mod batch;
 mod feed;
 mod history;
+mod import;
 mod provenance;
 mod public;
 mod query;
@@ -27,6 +28,9 @@ use crate::subtitles::Subtitle;
 pub use batch::{AssetEdit, AssetEdits, BATCH_MAX, EditOutcome, EditOutcomes};
 pub use feed::{ChangeNotice, ChangePage, ChangesQuery};
 pub use history::{Action, Change, DeleteQuery, HISTORY_LIMIT_MAX, RestoreQuery, Standing, StandingState};
+pub use import::{
+    IMPORT_BODY_MAX_BYTES, IMPORT_CONTENT_TYPE, IMPORT_LINES_MAX, ImportOutcome, ImportOutcomes, ImportedAsset,
+};
 pub use provenance::{Deed, MadeVersion, Provenance, ProvenanceQuery, SAME_SOURCE_MAX};
 pub use public::PublicAsset;
 pub use query::{AssetQuery, FACETS_MAX, Facet, FacetQuery, FacetValue, Facets, FoundIn, Highlights, Matches, Piece};

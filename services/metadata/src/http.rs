@@ -6,6 +6,7 @@ mod changes;
 mod error;
 mod facets;
 mod history;
+mod imports;
 mod provenance;
 mod public;
 mod scores;
@@ -13,6 +14,7 @@ mod subtitles;
 mod versions;
 
 use axum::extract::DefaultBodyLimit;
+use flame_api::metadata::IMPORT_BODY_MAX_BYTES;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -43,5 +45,8 @@ pub(crate) fn routes(store: Store) -> OpenApiRouter {
         .routes(routes!(scores::put))
         .routes(routes!(subtitles::put, subtitles::delete))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .merge(
+            OpenApiRouter::new().routes(routes!(imports::import)).layer(DefaultBodyLimit::max(IMPORT_BODY_MAX_BYTES)),
+        )
         .with_state(store)
 }

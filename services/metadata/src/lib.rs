@@ -3,7 +3,7 @@
 //! What is acknowledged has reached the disk. It never sees media bytes: it knows the keys of objects, and after an
 //! asset is deleted it sees to it that they are gone.
 //!
-//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`search`], `searched`, `stems`, [`filter`], [`facet`], [`cursor`], `highlight`), then [`store`], which
+//! Reading order: [`config`], the decisions ([`asset`], [`edit`], [`subtitle`], [`limits`], [`record`], [`imports`], [`search`], `searched`, `stems`, [`filter`], [`facet`], [`cursor`], `highlight`), then [`store`], which
 //! keeps them, [`deletions`], `trash`, `purges`, `unread` and [`webhooks`], which work behind, and `http`, which speaks.
 
 pub mod asset;
@@ -15,6 +15,7 @@ pub mod facet;
 pub mod filter;
 mod highlight;
 mod http;
+pub mod imports;
 pub mod known;
 pub mod limits;
 mod merge;

@@ -21,6 +21,7 @@ mod edits;
 mod facts;
 mod feed;
 mod history;
+mod imports;
 mod provenance;
 mod purges;
 mod removals;
@@ -65,6 +66,9 @@ use crate::config::{Config, FeedConfig, HistoryConfig, PurgeConfig, SearchConfig
 use database::Database;
 use sql::{Statement, sql};
 
+/// Bodies with many assets that are read and registered at once: each holds some 20 MiB.
+const IMPORTS_MAX: usize = 4;
+
 /// The catalogue. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -76,6 +80,8 @@ pub struct Store {
     trash_noted: Arc<Notify>,
     history: HistoryConfig,
     search: SearchConfig,
+    /// Turns for those who register many assets at once: what they send is held in memory.
+    imports: Arc<Semaphore>,
     /// Turns for those who look at many assets: one reader is left for all others.
     turns: Arc<Semaphore>,
     wait: Duration,
@@ -195,6 +201,7 @@ impl Store {
             trash_noted: Arc::default(),
             history: config.history,
             search: config.search,
+            imports: Arc::new(Semaphore::new(IMPORTS_MAX)),
             turns: Arc::new(Semaphore::new(
                 usize::try_from(config.database_readers.saturating_sub(1).max(1)).unwrap_or(1),
             )),

@@ -40,6 +40,8 @@ mod deletions;
 mod edits;
 #[path = "all/filters.rs"]
 mod filters;
+#[path = "all/imports.rs"]
+mod imports;
 #[path = "all/languages.rs"]
 mod languages;
 #[path = "all/outage.rs"]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{Client, ClientError};
 use crate::metadata::{
     Asset, AssetEdits, AssetPatch, AssetQuery, Change, DeleteQuery, EditOutcomes, FacetQuery, Facets, Failure,
-    NewAsset, NewVersion, Provenance, ProvenanceQuery, RestoreQuery, Standing,
+    IMPORT_CONTENT_TYPE, ImportOutcomes, NewAsset, NewVersion, Provenance, ProvenanceQuery, RestoreQuery, Standing,
 };
 use crate::page::{Page, PageQuery};
 
@@ -16,6 +16,12 @@ impl Client {
     /// Registers an asset; repeating it is safe.
     pub async fn create_asset(&self, asset: &NewAsset) -> Result<Asset, ClientError> {
         self.call(Method::POST, "metadata", "assets").body(asset).json().await
+    }
+
+    /// Registers many assets at once, each an [`crate::metadata::ImportedAsset`] in a line of `lines`; repeating it is safe. Says what became
+    /// of each line.
+    pub async fn import_assets(&self, lines: String) -> Result<ImportOutcomes, ClientError> {
+        self.call(Method::POST, "metadata", "assets/import").text(IMPORT_CONTENT_TYPE, lines).json().await
     }
 
     /// The asset, or `None` where there is none.

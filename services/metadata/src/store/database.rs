@@ -6,8 +6,8 @@
 //!
 //! **PostgreSQL** has many writers, also in other processes. What reads an asset, decides and writes takes a lock of that
 //! asset's id first (`pg_advisory_xact_lock`), so that between reading and writing nobody else changes it: the same as with
-//! SQLite, one asset at a time. A transaction takes one such lock only, and that of its tenant's feed last, so none waits for
-//! another in a ring. Readers see one state (`REPEATABLE READ`), and wait for nobody.
+//! SQLite, one asset at a time. A transaction takes one such lock, or several in the order of their keys, and that of its tenant's
+//! feed last, so none waits for another in a ring. Readers see one state (`REPEATABLE READ`), and wait for nobody.
 //!
 //! Every wait ends after `database_wait`.
 
@@ -75,12 +75,30 @@ impl Database {
     pub(super) async fn changing(&self, id: Uuid) -> StoreResult<Transaction> {
         let mut transaction = self.writing().await?;
         if let Transaction::Postgres(_) = &transaction {
-            let (high, low) = id.as_u64_pair();
-            let key = i64::from_ne_bytes((high ^ low).to_ne_bytes());
-            sql("SELECT pg_advisory_xact_lock($1)").bind(key).run(&mut transaction).await?;
+            sql("SELECT pg_advisory_xact_lock($1)").bind(lock_key(id)).run(&mut transaction).await?;
         }
         Ok(transaction)
     }
+
+    /// A transaction that reads and changes the assets `ids`, as nobody else does until it ends. Whoever takes several locks takes them in
+    /// the order of their keys.
+    pub(super) async fn changing_all(&self, ids: &[Uuid]) -> StoreResult<Transaction> {
+        const LOCK: &str = "SELECT pg_advisory_xact_lock(wanted) FROM unnest(CAST($1 AS BIGINT[])) AS keys (wanted)";
+        let mut transaction = self.writing().await?;
+        if let Transaction::Postgres(_) = &transaction {
+            let mut keys: Vec<i64> = ids.iter().copied().map(lock_key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            sql(LOCK).bind(keys.as_slice()).run(&mut transaction).await?;
+        }
+        Ok(transaction)
+    }
+}
+
+/// The key of an asset's lock.
+fn lock_key(id: Uuid) -> i64 {
+    let (high, low) = id.as_u64_pair();
+    i64::from_ne_bytes((high ^ low).to_ne_bytes())
 }
 
 /// Begins a transaction in a task of its own, so that it begins in full or not at all.

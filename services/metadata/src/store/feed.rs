@@ -15,9 +15,9 @@ use flame_api::metadata::ChangeNotice;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use uuid::Uuid;
 
-use super::history::{By, action, action_word};
+use super::history::{By, Made, action, action_word};
 use super::rows::{moment, number, stored, uuid};
-use super::sql::{Transaction, sql};
+use super::sql::{Sql, Transaction, Value, sql};
 use super::{Store, StoreResult, now_us};
 
 /// The oldest go whenever so many more have come: a deletion for each change would cost as much as the change.
@@ -128,9 +128,7 @@ pub(super) async fn note(
     (id, revision, keep): (Uuid, u64, u32),
     (action, detail): (flame_api::metadata::Action, Option<&str>),
 ) -> StoreResult<()> {
-    if let Transaction::Postgres(_) = transaction {
-        sql("SELECT pg_advisory_xact_lock(1, hashtext($1))").bind(by.tenant).run(transaction).await?;
-    }
+    lock(transaction, by.tenant).await?;
     let inserted = sql("INSERT INTO feed (tenant, position, at_us, asset_id, revision, actor, action, detail) \
          VALUES ($1, (SELECT coalesce(max(position), 0) + 1 FROM feed WHERE tenant = $1), $2, $3, $4, $5, $6, $7) \
          RETURNING position")
@@ -145,12 +143,59 @@ pub(super) async fn note(
     .await?;
     let position = number(inserted.unwrap_or_default().0)?;
     if position.is_multiple_of(SWEEP_EVERY) && position > u64::from(keep) {
-        sql("DELETE FROM feed WHERE tenant = $1 AND position <= $2")
-            .bind(by.tenant)
-            .bind(stored(position - u64::from(keep)))
-            .run(transaction)
-            .await?;
+        sweep(transaction, by.tenant, position - u64::from(keep)).await?;
     }
+    Ok(())
+}
+
+/// Notes, as the last thing within a transaction, several changes in their order.
+pub(super) async fn note_all(
+    transaction: &mut Transaction,
+    by: By<'_>,
+    made: &[Made<'_>],
+    keep: u32,
+) -> StoreResult<()> {
+    const INSERT: Sql = Sql {
+        sqlite: "INSERT INTO feed (tenant, position, at_us, asset_id, revision, actor, action, detail) \
+                 SELECT $2, value ->> '$.position', $3, value ->> '$.id', value ->> '$.revision', $4, \
+                 value ->> '$.action', value ->> '$.detail' FROM json_each($1)",
+        postgres: "INSERT INTO feed (tenant, position, at_us, asset_id, revision, actor, action, detail) \
+                   SELECT $2, position, $3, id, revision, $4, action, detail FROM jsonb_to_recordset($1) \
+                   AS made (position bigint, id text, revision bigint, action text, detail text)",
+    };
+    lock(transaction, by.tenant).await?;
+    let (_, before) = ends(transaction, by.tenant).await?;
+    let mut newest = before;
+    let mut rows = Vec::with_capacity(made.len());
+    for change in made {
+        newest += 1;
+        let mut row = change.row();
+        row["position"] = newest.into();
+        rows.push(row);
+    }
+    let insert = sql(INSERT).bind(Value::Json(Some(rows.into()))).bind(by.tenant).bind(now_us()).bind(by.subject);
+    insert.run(transaction).await?;
+    if newest / SWEEP_EVERY > before / SWEEP_EVERY && newest > u64::from(keep) {
+        sweep(transaction, by.tenant, newest - u64::from(keep)).await?;
+    }
+    Ok(())
+}
+
+/// The lock of a tenant's feed, the last one that a transaction takes.
+async fn lock(transaction: &mut Transaction, tenant: &str) -> StoreResult<()> {
+    if let Transaction::Postgres(_) = transaction {
+        sql("SELECT pg_advisory_xact_lock(1, hashtext($1))").bind(tenant).run(transaction).await?;
+    }
+    Ok(())
+}
+
+/// Forgets a tenant's changes up to position `last`.
+async fn sweep(transaction: &mut Transaction, tenant: &str, last: u64) -> StoreResult<()> {
+    sql("DELETE FROM feed WHERE tenant = $1 AND position <= $2")
+        .bind(tenant)
+        .bind(stored(last))
+        .run(transaction)
+        .await?;
     Ok(())
 }
 

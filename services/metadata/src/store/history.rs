@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::feed::{self, Keep};
 use super::rows::{damaged, moment, number, stored};
-use super::sql::{Transaction, Value, sql};
+use super::sql::{Sql, Transaction, Value, sql};
 use super::{Store, StoreResult, now_us};
 use crate::edit::Edited;
 
@@ -32,6 +32,17 @@ pub(super) struct Note<'a> {
     pub(super) edited: Option<(&'a Edited, &'a Edited)>,
 }
 
+/// A change that was one of those which made an asset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Made<'a> {
+    pub(super) id: Uuid,
+    pub(super) revision: u64,
+    /// The revision that the last of them made; not below `revision`.
+    pub(super) newest: u64,
+    pub(super) action: Action,
+    pub(super) detail: Option<&'a str>,
+}
+
 #[derive(Debug, sqlx::FromRow)]
 struct ChangeRow {
     revision: i64,
@@ -49,6 +60,18 @@ impl Note<'_> {
     /// A change that is no edit.
     pub(super) fn plain(action: Action) -> Self {
         Self { action, detail: None, edited: None }
+    }
+}
+
+// === impl Made ===
+
+impl Made<'_> {
+    /// Its columns.
+    pub(super) fn row(&self) -> serde_json::Value {
+        let Self { id, revision, newest: _, action, detail } = self;
+        serde_json::json!({
+            "id": id.to_string(), "revision": revision, "action": action_word(*action), "detail": detail,
+        })
     }
 }
 
@@ -121,6 +144,30 @@ pub(super) async fn note(
             .await?;
     }
     feed::note(transaction, by, (id, revision, keep.feed), (note.action, note.detail)).await
+}
+
+/// Notes, as the last thing within a transaction, changes that made assets that were not there before.
+pub(super) async fn note_all(
+    transaction: &mut Transaction,
+    by: By<'_>,
+    made: &[Made<'_>],
+    keep: Keep,
+) -> StoreResult<()> {
+    const INSERT: Sql = Sql {
+        sqlite: "INSERT INTO changes (tenant, asset_id, revision, at_us, actor, action, detail) \
+                 SELECT $2, value ->> '$.id', value ->> '$.revision', $3, $4, value ->> '$.action', value ->> '$.detail' \
+                 FROM json_each($1)",
+        postgres: "INSERT INTO changes (tenant, asset_id, revision, at_us, actor, action, detail) \
+                   SELECT $2, id, revision, $3, $4, action, detail \
+                   FROM jsonb_to_recordset($1) AS made (id text, revision bigint, action text, detail text)",
+    };
+    let kept = made.iter().filter(|change| change.newest - change.revision < u64::from(keep.history));
+    let rows: Vec<serde_json::Value> = kept.map(Made::row).collect();
+    if !rows.is_empty() {
+        let insert = sql(INSERT).bind(Value::Json(Some(rows.into()))).bind(by.tenant).bind(now_us()).bind(by.subject);
+        insert.run(transaction).await?;
+    }
+    feed::note_all(transaction, by, made, keep.feed).await
 }
 
 /// Forgets, within a transaction, what was noted of an asset.

@@ -149,7 +149,8 @@ impl Store {
     }
 }
 
-async fn put(
+/// Lists subtitles under `name`, within a transaction.
+pub(super) async fn put(
     transaction: &mut Transaction,
     tenant: &str,
     (asset_seq, name): (i64, &str),

@@ -58,24 +58,7 @@ impl Store {
             Publication::Differs => return Ok(Published::Differs),
         }
         let now = now_us();
-        let inserted = sql(
-            "INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us, thumbnails, conditioning) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
-        )
-        .bind(tenant)
-        .bind(asset_seq)
-        .bind(name)
-        .bind(&new.job_id.map(|id| id.to_string()))
-        .bind(&new.chain)
-        .bind(now)
-        .bind(json_or_null(new.thumbnails.as_ref())?)
-        .bind(json_or_null(new.conditioning.as_ref())?)
-        .one(&mut transaction)
-        .await?;
-        let (version_seq,): (i64,) = inserted.ok_or_else(|| damaged("nothing where a version was noted", name))?;
-        for (position, track) in (0_i64..).zip(&new.tracks) {
-            insert_track(&mut transaction, tenant, version_seq, position, track).await?;
-        }
+        insert(&mut transaction, tenant, (asset_seq, name), new, now).await?;
         sql("UPDATE assets SET state = $2, error = NULL, revision = revision + 1, updated_at_us = $3 WHERE seq = $1")
             .bind(asset_seq)
             .bind(state_word(AssetState::Ready))
@@ -125,6 +108,34 @@ async fn find_version(transaction: &mut Transaction, asset_seq: i64, name: &str)
     let conditioning = row.conditioning.map(|conditioning| conditioning.0);
     let made = (tracks, row.thumbnails.map(|thumbnails| thumbnails.0), conditioning);
     rows::version(row.name, row.job_id.as_deref(), row.chain, row.created_at_us, made).map(Some)
+}
+
+/// Inserts a version with its tracks, within a transaction.
+pub(super) async fn insert(
+    transaction: &mut Transaction,
+    tenant: &str,
+    (asset_seq, name): (i64, &str),
+    new: &NewVersion,
+    now: i64,
+) -> StoreResult<()> {
+    let inserted =
+        sql("INSERT INTO versions (tenant, asset_seq, name, job_id, chain, created_at_us, thumbnails, conditioning) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq")
+        .bind(tenant)
+        .bind(asset_seq)
+        .bind(name)
+        .bind(&new.job_id.map(|id| id.to_string()))
+        .bind(&new.chain)
+        .bind(now)
+        .bind(json_or_null(new.thumbnails.as_ref())?)
+        .bind(json_or_null(new.conditioning.as_ref())?)
+        .one(transaction)
+        .await?;
+    let (version_seq,): (i64,) = inserted.ok_or_else(|| damaged("nothing where a version was noted", name))?;
+    for (position, track) in (0_i64..).zip(&new.tracks) {
+        insert_track(transaction, tenant, version_seq, position, track).await?;
+    }
+    Ok(())
 }
 
 async fn insert_track(

@@ -12,7 +12,7 @@ async fn the_openapi_document_is_the_one_checked_in() {
     let document = openapi::document(&world.base()).await;
     openapi::check_golden("metadata", &document);
     let operations = openapi::operations(&document);
-    assert_eq!(operations.len(), 19);
+    assert_eq!(operations.len(), 20);
     // What everybody may know of what plays, and nothing else.
     let open: Vec<_> = operations.iter().filter(|operation| !operation.needs_token).map(|one| &one.path).collect();
     assert_eq!(open, ["/public/{id}"]);
