@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`samples`] and [`report`] (pure), [`machine`], [`process`], the servers ([`flame`], [`nginx`],
 //! [`peer`], [`router_process`], [`proxies`]), what puts load on them ([`load`]), then one file a benchmark ([`startup`],
-//! [`upload`], [`ladder`], [`vod`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`live`],
+//! [`upload`], [`ladder`], [`vod`], [`vcdn`], [`switching`], [`router`], [`multicast`], [`metadata`], [`live`],
 //! [`glass`], [`players`], [`quality`]); [`soak`] looks at memory for an hour.
 
 pub mod flame;
@@ -17,6 +17,7 @@ pub mod ladder;
 pub mod live;
 pub mod load;
 pub mod machine;
+pub mod metadata;
 pub mod multicast;
 pub mod nginx;
 pub mod paced;
@@ -57,6 +58,9 @@ pub struct Options {
     /// How long `soak` goes on, minutes
     #[arg(long, global = true, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub minutes: u32,
+    /// Assets in the catalogue of `metadata`
+    #[arg(long, global = true, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(200..=10_000_000))]
+    pub assets: u32,
     /// Source of the ladder and vod benchmarks [default: a minute of real footage, made by looping a clip]
     #[arg(long, global = true, value_name = "FILE")]
     pub clip: Option<PathBuf>,

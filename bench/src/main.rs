@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
 use flame_bench::{
-    Options, glass, ladder, live, machine, multicast, players, portal, quality, report, router, soak, startup,
+    Options, glass, ladder, live, machine, metadata, multicast, players, portal, quality, report, router, soak, startup,
     switching, upload, vcdn, vod,
 };
 
@@ -49,6 +49,8 @@ enum Benchmark {
     Glass,
     /// Players that nobody here wrote, minutes of a live channel each: does any of them stall? Not one of `all`
     Players,
+    /// A catalogue of a million assets, on SQLite and PostgreSQL. Not one of `all`
+    Metadata,
     /// The portal in a browser: its first view, and a map of 200 endpoints
     Portal,
     /// Scores of a film, beside one ffmpeg that computes the same; 200 viewers who watch, on one core
@@ -63,7 +65,7 @@ enum Benchmark {
 /// What stands between a viewer and an origin.
 const EDGE: [Benchmark; 4] = [Benchmark::Vcdn, Benchmark::Switching, Benchmark::Router, Benchmark::Multicast];
 /// What takes so long that it is measured only where it is named.
-const LONG: [Benchmark; 2] = [Benchmark::Players, Benchmark::Soak];
+const LONG: [Benchmark; 3] = [Benchmark::Metadata, Benchmark::Players, Benchmark::Soak];
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -101,6 +103,7 @@ async fn run(args: &Args) -> Result<bool> {
         Benchmark::Glass,
         Benchmark::Portal,
         Benchmark::Quality,
+        Benchmark::Metadata,
         Benchmark::Players,
         Benchmark::Soak,
     ];
@@ -137,6 +140,7 @@ async fn measure(benchmark: Benchmark, options: &Options) -> Result<Section> {
         Benchmark::Live => live::measure(options).await,
         Benchmark::Glass => glass::measure(options).await,
         Benchmark::Portal => portal::measure(options).await,
+        Benchmark::Metadata => metadata::measure(options).await,
         Benchmark::Players => players::measure(options).await,
         Benchmark::Quality => quality::measure(options).await,
         Benchmark::Soak => soak::measure(options).await,
