@@ -7,8 +7,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use flame_bench::report::Section;
 use flame_bench::{
-    Options, glass, ladder, live, machine, metadata, multicast, players, portal, quality, report, router, soak, startup,
-    switching, upload, vcdn, vod,
+    Options, glass, ladder, live, machine, metadata, multicast, players, portal, quality, report, router, soak,
+    startup, switching, upload, vcdn, vod,
 };
 
 /// Measures the product beside its peers

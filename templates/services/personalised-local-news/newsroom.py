@@ -41,7 +41,8 @@ class Newsroom(http.server.BaseHTTPRequestHandler):
         if asset is None:
             return self.say(404, f"there is no news of {wanted[1]}, nor of {EVERYWHERE}")
         # The same for all of one place; what comes later is seen soon.
-        way = {"Location": f"/~edge.{INSTANCE}/{asset}/index.m3u8", "Cache-Control": "public, max-age=5"}
+        # Relative, past its own name: what begins with `/` is a path of the service's own for the router.
+        way = {"Location": f"../../~edge.{INSTANCE}/{asset}/index.m3u8", "Cache-Control": "public, max-age=5"}
         self.say(302, asset, way)
 
     do_HEAD, log_message = do_GET, lambda *_: None
