@@ -150,7 +150,8 @@ async fn a_chunk_that_is_not_what_it_was_costs_an_attempt_and_not_the_job() {
     let second = two_sizes(&source, &[]);
     world.queue(&second).await;
     let job = succeeded(&world, &second).await;
-    assert_eq!(job.attempt, 2, "{job:?}");
+    // One for those of the first ranges, and one more where the cap asked for others, which are spoiled, too.
+    assert!(matches!(job.attempt, 2 | 3), "{job:?}");
     assert_eq!(all_frames(&world, &job).await, expected);
 }
 
