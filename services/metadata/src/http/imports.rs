@@ -16,7 +16,7 @@ use crate::limits::Refused;
 use crate::store::Store;
 
 /// Registers up to 200 whole assets, a JSON object a line: with their records, versions and subtitles, whose objects are in the store already.
-/// One that the catalogue has, by its id or one of its identifiers, stays as it is: so repeating the call changes nothing. All that is
+/// One that the catalogue has, by its id or an identifier and its bytes, stays as it is: so repeating the call changes nothing. All that is
 /// registered is so in one transaction; a line that is refused leaves the others alone. Where the call itself is refused or fails, nothing of
 /// it is registered.
 #[utoipa::path(
