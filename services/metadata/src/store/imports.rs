@@ -30,7 +30,7 @@ impl Store {
     /// Registers those of `wholes` that the catalogue has not; says what becomes of each.
     pub async fn import(&self, by: By<'_>, wholes: &[Whole]) -> StoreResult<Vec<Fate>> {
         let ids: Vec<Uuid> = wholes.iter().map(|whole| whole.asset.id).collect();
-        let mut transaction = self.database.changing_all(&ids).await?;
+        let mut transaction = self.database.importing(by.tenant, &ids).await?;
         let there = catalogue(&mut transaction, by.tenant, wholes).await?;
         let fates = imports::decide(by.tenant, wholes.iter().map(|whole| &whole.asset), there);
         let new: Vec<&Whole> =

@@ -215,9 +215,33 @@ async fn imports_that_meet_do_not_hold_each_other_up(on: On) {
     assert_eq!(positions(&world).await.len(), lines.len(), "each was registered once");
 }
 
+/// The same identifiers and bytes under ids of their own, all at once: each identifier is registered once, and all are told of the same.
+async fn imports_that_meet_register_an_identifier_once(on: On) {
+    let world = World::start(on).await;
+    for round in 0..5 {
+        let body = || {
+            let named = |number: usize| {
+                let mut line = plain(number);
+                line["record"] =
+                    value!({ "identifier": [{ "propertyID": "house", "value": format!("{round}-{number}") }] });
+                line
+            };
+            ndjson(&(0..20).map(named).collect::<Vec<_>>())
+        };
+        let [one, two, three, four] = [(); 4].map(|()| told(&world, body()));
+        let (one, two, three, four) = tokio::join!(one, two, three, four);
+        for number in 0..20 {
+            let told = [&one, &two, &three, &four].map(|outcomes| outcomes[number]);
+            assert_eq!(told.iter().filter(|told| told.1 == 201).count(), 1, "{told:?}");
+            assert!(told.iter().all(|other| other.2 == told[0].2 && matches!(other.1, 200 | 201)), "{told:?}");
+        }
+    }
+}
+
 on_each_database! {
     whole_assets_are_there_as_if_each_part_had_been_brought_alone,
     what_is_known_stays_and_a_refused_line_leaves_the_others_alone,
     a_body_that_is_too_much_or_nothing_is_refused_as_a_whole,
     imports_that_meet_do_not_hold_each_other_up,
+    imports_that_meet_register_an_identifier_once,
 }
