@@ -57,10 +57,12 @@ pub(super) async fn import(
         }
         _ => Failure::bad_request(rejection.body_text()),
     })?;
-    let _turn = store.import_turn().await?;
+    let turn = store.import_turn().await?;
     let tenant = caller.tenant.clone();
-    let lines = tokio::task::spawn_blocking(move || imports::read(&tenant, &body)).await;
-    let lines = lines.map_err(|error| Failure::internal(&error))??;
+    // The turn is in hand there, too: callers who go away leave no more work behind than there are turns.
+    let read = tokio::task::spawn_blocking(move || (imports::read(&tenant, &body), turn)).await;
+    let (lines, _turn) = read.map_err(|error| Failure::internal(&error))?;
+    let lines = lines?;
     let (mut items, mut wholes): (Vec<ImportOutcome>, Vec<Whole>) = (Vec::new(), Vec::new());
     let mut numbers = Vec::new();
     for Line { number, read } in lines {
