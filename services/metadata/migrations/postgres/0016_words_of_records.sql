@@ -16,5 +16,5 @@ $$;
 CREATE TRIGGER assets_unread_again BEFORE UPDATE OF words ON assets FOR EACH ROW
     WHEN (NEW.stems IS NOT NULL AND NEW.stems IS NOT DISTINCT FROM OLD.stems AND NEW.record_words IS NOT DISTINCT FROM OLD.record_words
           AND (strip(ts_filter(NEW.words, '{c}')) IS DISTINCT FROM strip(ts_filter(OLD.words, '{c}'))
-               OR NEW.record IS DISTINCT FROM OLD.record))
+               OR (NEW.record_words = '' AND NEW.stems = '' AND NEW.record IS DISTINCT FROM OLD.record)))
     EXECUTE FUNCTION assets_unread_again();
