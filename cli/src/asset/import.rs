@@ -1,10 +1,10 @@
 //! `flame asset import`: what others say of assets, into the catalogue, as often as one likes.
 //!
-//! An entry is of the asset that has its `id`, else one of its identifiers, else the SHA-256 of its source (of a file that it names,
-//! that is computed). That asset gets what the entry says, over what it has; where nothing differs nothing changes. Where there
-//! is none, the file or URL that the entry names is brought in; with `--register` whole entries of `flame asset export` are
-//! registered as they are, many at once ([`batch`]), for who has copied the objects too: such an entry is of the asset that has its id or
-//! one of its identifiers alone. So an import that was cut off is begun anew, and makes nothing twice.
+//! An entry is of the asset that has its `id`, else one of its identifiers (a whole one: and the same bytes), else the SHA-256 of its
+//! source (of a file that it names, that is computed). That asset gets what the entry says, over what it has; where nothing differs
+//! nothing changes. Where there is none, the file or URL that the entry names is brought in; with `--register` whole entries of
+//! `flame asset export` are registered as they are, many at once ([`batch`]), for who has copied the objects too: such an entry is of
+//! the asset that has its id or one of its identifiers alone. So an import that was cut off is begun anew, and makes nothing twice.
 //!
 //! What is registered plays last: who may see it, how it is encrypted, what its sounds are called and its subtitles come before.
 
@@ -173,8 +173,13 @@ async fn find(client: &Client, entry: &Entry, sha256: Option<&str>) -> anyhow::R
         return Ok(Some(asset));
     }
     for identifier in entry.identifiers() {
-        let query = AssetQuery { identifier: Some(identifier.clone()), limit: Some(2), ..AssetQuery::default() };
-        let found = only(client.assets(&query).await?.items, &identifier)?;
+        let query = AssetQuery { identifier: Some(identifier.clone()), limit: Some(200), ..AssetQuery::default() };
+        let mut found = client.assets(&query).await?.items;
+        if let Some(whole) = &entry.whole {
+            // Two assets may have the same identifier; what is said of the bytes of one is not said of the other's.
+            found.retain(|asset| asset.source.sha256 == whole.source.sha256);
+        }
+        let found = only(found, &identifier)?;
         if found.is_some() {
             return Ok(found);
         }

@@ -2,8 +2,9 @@
 //!
 //! What was accepted waits in memory, in a [`queue`] that is bounded in bytes: beyond it the oldest points go, and are counted.
 //! One sending is under way at a time, so a store outside gets points in their order; one that is away is tried again for as long
-//! as it takes, and what it refuses for good is counted and not sent again. A database that it does not have is made. Nothing
-//! of it survives the end of the process: the window of the store here does.
+//! as it takes, and what it refuses for good is counted and not sent again. A database that it does not have is made; the points of one
+//! that it will not have are refused for good, so that they hold up no others. Nothing of it survives the end of the process: the
+//! window of the store here does.
 
 pub mod queue;
 
@@ -63,14 +64,16 @@ enum Refusal {
     NoDatabase,
 }
 
-/// Points as lines, with their times; the database is called as here, in another tenant than the default one `tenant/name`.
+/// Points as lines, with their times; the database is called as here, in another tenant than the default one `tenant:name`. No tenant's
+/// name has a colon, so no two are called alike: a database of the default tenant that has one is called `default:name`.
 pub fn batches<'a, 'b: 'a>(
     tenant: &str,
     database: &str,
     points: impl Iterator<Item = &'a (Line<'b>, i64)>,
 ) -> Vec<Batch> {
-    let database: Arc<str> =
-        if tenant == DEFAULT_TENANT { database.into() } else { format!("{tenant}/{database}").into() };
+    // Not `/`, which InfluxDB has in no name.
+    let is_plain = tenant == DEFAULT_TENANT && !database.contains(':');
+    let database: Arc<str> = if is_plain { database.into() } else { format!("{tenant}:{database}").into() };
     let (mut batches, mut text, mut count) = (Vec::new(), String::new(), 0);
     for (line, time_ns) in points {
         count += u64::from(line::write(&point(line, *time_ns), &mut text));
@@ -177,10 +180,17 @@ impl Forward {
 
     async fn send(&self, batch: &Batch) -> Result<(), Refusal> {
         let outcome = self.write(batch).await;
-        if outcome == Err(Refusal::NoDatabase) && self.create(&batch.database).await {
-            return self.write(batch).await;
+        if outcome != Err(Refusal::NoDatabase) {
+            return outcome;
         }
-        outcome
+        self.create(&batch.database).await?;
+        match self.write(batch).await {
+            // One database holds up no other.
+            Err(Refusal::NoDatabase) => {
+                Err(Refusal::Never(None, format!("there is no database {:?}, and none is made", batch.database)))
+            }
+            outcome => outcome,
+        }
     }
 
     async fn write(&self, batch: &Batch) -> Result<(), Refusal> {
@@ -202,13 +212,14 @@ impl Forward {
         Err(refusal(status, reason))
     }
 
-    /// Makes a database; false where that was not done.
-    async fn create(&self, database: &str) -> bool {
-        let Ok(url) = query_of(&self.config.url) else { return false };
+    /// Makes a database. That there can be none of this name InfluxDB says with 200: the write after it shows that.
+    async fn create(&self, database: &str) -> Result<(), Refusal> {
+        let url = query_of(&self.config.url).map_err(|error| Refusal::Later(error.to_string()))?;
         let name = database.replace('\\', "\\\\").replace('"', "\\\"");
         let request = self.http.post(url).query(&[("q", format!("CREATE DATABASE \"{name}\""))]);
         let answer = self.dressed(request).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+        let answer = answer.map_err(|error| Refusal::Later(chain(&error.without_url())))?;
+        uncreated(answer.status(), database)
     }
 
     fn dressed(&self, request: RequestBuilder) -> RequestBuilder {
@@ -227,12 +238,24 @@ fn query_of(write: &Url) -> Result<Url, url::ParseError> {
     Ok(url)
 }
 
+/// What the status of an answer to the making of a database means.
+fn uncreated(status: StatusCode, database: &str) -> Result<(), Refusal> {
+    let reason = format!("{status} for the making of the database {database:?}");
+    match status {
+        status if status.is_success() => Ok(()),
+        StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => Err(Refusal::Never(None, reason)),
+        _ => Err(Refusal::Later(reason)),
+    }
+}
+
 fn refusal(status: StatusCode, reason: String) -> Refusal {
     match status {
         StatusCode::NOT_FOUND => Refusal::NoDatabase,
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Refusal::Never(dropped(&reason), reason)
-        }
+        // A token that is wrong is 401; 403 is of this one database.
+        StatusCode::BAD_REQUEST
+        | StatusCode::FORBIDDEN
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::UNPROCESSABLE_ENTITY => Refusal::Never(dropped(&reason), reason),
         // A token that is wrong, a store that is full or not yet up: a matter of time, or of its operator.
         _ => Refusal::Later(reason),
     }
@@ -263,7 +286,12 @@ mod tests {
         }
         let written: Vec<_> = line::lines(&text).map(|(_, line)| format!("{:?}", line.unwrap())).collect();
         assert_eq!(read, written);
-        assert_eq!(&*batches("acme", "shop", points.iter().take(1))[0].database, "acme/shop");
+        assert_eq!(&*batches("acme", "shop", points.iter().take(1))[0].database, "acme:shop");
+        let called = |database: &str| batches("default", database, points.iter().take(1))[0].database.to_string();
+        assert_eq!(
+            (called("acme:shop"), called("acme/shop")),
+            ("default:acme:shop".to_owned(), "acme/shop".to_owned())
+        );
     }
 
     #[test]
@@ -273,9 +301,14 @@ mod tests {
         assert_eq!(said(400, partial), Refusal::Never(Some(3), partial.to_owned()));
         assert_eq!(said(413, "long"), Refusal::Never(None, "long".to_owned()));
         assert_eq!(said(404, "database not found"), Refusal::NoDatabase);
-        for status in [401, 403, 429, 500, 503] {
+        assert_eq!(said(403, "no grants"), Refusal::Never(None, "no grants".to_owned()));
+        for status in [401, 429, 500, 503] {
             assert_eq!(said(status, "no"), Refusal::Later("no".to_owned()));
         }
+        let made = |status: u16| uncreated(StatusCode::from_u16(status).unwrap(), "acme:shop");
+        assert_eq!(made(200), Ok(()));
+        assert!(matches!(made(403), Err(Refusal::Never(None, _))));
+        assert!(matches!(made(401), Err(Refusal::Later(_))) && matches!(made(503), Err(Refusal::Later(_))));
         let query = query_of(&Url::parse("http://u:p@store:8086/influx/write?u=1").unwrap()).unwrap();
         assert_eq!(query.as_str(), "http://u:p@store:8086/influx/query");
     }

@@ -1,8 +1,8 @@
 //! Whole assets that come many at once: what each line of `POST /assets/import` is, and what becomes of it. Pure; [`crate::store`] carries
 //! it out.
 //!
-//! A line is of the asset that has its id, else of one that has one of its identifiers; one that the catalogue has stays as it is. Not of one
-//! with the same source: two assets may have that, and each has to come back.
+//! A line is of the asset that has its id, else of one that has one of its identifiers and the same bytes; one that the catalogue has stays
+//! as it is. Not of one with the same source alone, nor the same identifier alone: two assets may have either, and each has to come back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,8 +42,8 @@ pub struct Catalogue {
     pub assets: HashMap<Uuid, Asset>,
     /// Those of the ids that stood for assets that are gone for good.
     pub deleted: HashSet<Uuid>,
-    /// One of the tenant's assets that have the identifier (scheme and value).
-    pub identified: HashMap<(String, String), Uuid>,
+    /// One of the tenant's assets that have the identifier and the source (scheme, value, SHA-256 of the source).
+    pub identified: HashMap<(String, String, String), Uuid>,
 }
 
 /// What becomes of a line.
@@ -184,9 +184,10 @@ fn fate(tenant: &str, asset: &ImportedAsset, there: &Catalogue) -> Fate {
     }
 }
 
-/// The identifiers of an asset: scheme and value of each.
-pub fn names(asset: &ImportedAsset) -> impl Iterator<Item = (String, String)> + '_ {
-    asset.record.identifier.iter().map(|one| (one.property_id.clone(), one.value.clone()))
+/// The identifiers of an asset: scheme and value of each, and the SHA-256 of the source that they stand for here.
+pub fn names(asset: &ImportedAsset) -> impl Iterator<Item = (String, String, String)> + '_ {
+    let sha256 = &asset.source.sha256;
+    asset.record.identifier.iter().map(|one| (one.property_id.clone(), one.value.clone(), sha256.clone()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Has the words of records made that an earlier release wrote: after an upgrade of all that there are, and now and then of what an
-//! older service beside this one has edited.
+//! older service beside this one has registered or, with PostgreSQL, edited. (With SQLite what was edited by an older one has the words
+//! that it had, until it is edited again: there are no two services on one file, only one that goes back to the release before.)
 
 use std::time::Duration;
 

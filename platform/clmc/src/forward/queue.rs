@@ -1,4 +1,5 @@
-//! What waits for a store outside: batches in their order, bounded in bytes. Pure.
+//! What waits for a store outside: batches in their order, bounded in bytes, and in number, since short ones cost more than their
+//! lines. Pure.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,6 +8,10 @@ use bytes::Bytes;
 
 /// So many bytes are sent at once, where more waits.
 const SENDING_MAX_BYTES: usize = 2 << 20;
+/// A batch costs about so much beside its lines, bytes: there are no more than fit in the room at that length.
+const BATCH_COST_BYTES: u64 = 128;
+/// So few may be there in any room.
+const BATCHES_MIN: u64 = 64;
 
 /// Lines for one database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +50,16 @@ impl Queue {
         self.bytes += batch.lines.len() as u64;
         self.batches.push_back(batch);
         let mut dropped = 0;
-        while self.bytes > self.room {
+        while self.is_over() {
             let Some(oldest) = self.batches.pop_front() else { break };
             self.bytes -= oldest.lines.len() as u64;
             dropped += oldest.points;
         }
         dropped
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes > self.room || self.batches.len() as u64 > (self.room / BATCH_COST_BYTES).max(BATCHES_MIN)
     }
 
     /// Gives what is oldest, with what follows for the same database, as far as it is sent at once.
@@ -80,12 +89,14 @@ impl Queue {
 
     /// Takes back what was not sent: it is the oldest. Gives the number of its points where there is no room for it.
     pub fn put_back(&mut self, batch: Batch) -> u64 {
-        let bytes = self.bytes + batch.lines.len() as u64;
-        if bytes > self.room {
+        self.bytes += batch.lines.len() as u64;
+        self.batches.push_front(batch);
+        if self.is_over()
+            && let Some(batch) = self.batches.pop_front()
+        {
+            self.bytes -= batch.lines.len() as u64;
             return batch.points;
         }
-        self.bytes = bytes;
-        self.batches.push_front(batch);
         0
     }
 }
@@ -167,5 +178,25 @@ mod tests {
         assert_eq!(queue.put_back(under_way), 8, "what was under way is older than what came meanwhile");
         assert_eq!(queue.take().unwrap().lines[0], 4);
         assert_eq!(queue.take(), None);
+    }
+
+    #[test]
+    fn short_batches_have_a_bound_of_their_own() {
+        let batch = |name: u8| Batch { database: "db".into(), lines: vec![name].into(), points: 1 };
+        let room = 100 * BATCH_COST_BYTES;
+        let mut queue = Queue::new(room);
+        let dropped: u64 = (0..150).map(|name| queue.push(batch(name))).sum();
+        assert_eq!((dropped, queue.bytes()), (50, 100));
+        let under_way = queue.take().unwrap();
+        assert_eq!((under_way.points, under_way.lines[0]), (100, 50), "the oldest have gone");
+        let dropped: u64 = (0..100).map(|name| queue.push(batch(name))).sum();
+        assert_eq!(
+            (dropped, queue.put_back(under_way), queue.bytes()),
+            (0, 100, 100),
+            "nor is there a place for it again"
+        );
+        let mut small = Queue::new(100);
+        let dropped: u64 = (0..70).map(|name| small.push(batch(name))).sum();
+        assert_eq!(dropped, 70 - BATCHES_MIN, "these few are there in any room");
     }
 }

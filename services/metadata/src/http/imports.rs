@@ -16,7 +16,7 @@ use crate::limits::Refused;
 use crate::store::Store;
 
 /// Registers up to 200 whole assets, a JSON object a line: with their records, versions and subtitles, whose objects are in the store already.
-/// One that the catalogue has, by its id or one of its identifiers, stays as it is: so repeating the call changes nothing. All that is
+/// One that the catalogue has, by its id or an identifier and its bytes, stays as it is: so repeating the call changes nothing. All that is
 /// registered is so in one transaction; a line that is refused leaves the others alone. Where the call itself is refused or fails, nothing of
 /// it is registered.
 #[utoipa::path(
@@ -57,10 +57,12 @@ pub(super) async fn import(
         }
         _ => Failure::bad_request(rejection.body_text()),
     })?;
-    let _turn = store.import_turn().await?;
+    let turn = store.import_turn().await?;
     let tenant = caller.tenant.clone();
-    let lines = tokio::task::spawn_blocking(move || imports::read(&tenant, &body)).await;
-    let lines = lines.map_err(|error| Failure::internal(&error))??;
+    // The turn is in hand there, too: callers who go away leave no more work behind than there are turns.
+    let read = tokio::task::spawn_blocking(move || (imports::read(&tenant, &body), turn)).await;
+    let (lines, _turn) = read.map_err(|error| Failure::internal(&error))?;
+    let lines = lines?;
     let (mut items, mut wholes): (Vec<ImportOutcome>, Vec<Whole>) = (Vec::new(), Vec::new());
     let mut numbers = Vec::new();
     for Line { number, read } in lines {

@@ -72,7 +72,7 @@ fn a_line_is_checked_as_the_calls_that_would_bring_its_parts() {
 fn a_line_is_of_the_asset_with_its_id_else_with_its_identifier() {
     let assets = [imported(1, Some("a")), imported(2, Some("a")), imported(3, Some("b")), imported(4, None)];
     let mut there = Catalogue::default();
-    there.identified.insert(("house".to_owned(), "b".to_owned()), Uuid::from_u128(9));
+    there.identified.insert(("house".to_owned(), "b".to_owned(), "ab".repeat(32)), Uuid::from_u128(9));
     there.deleted.insert(Uuid::from_u128(4));
     let fates = decide("acme", &assets, there.clone());
     let known = |number| Fate::Known(Uuid::from_u128(number));
@@ -82,6 +82,20 @@ fn a_line_is_of_the_asset_with_its_id_else_with_its_identifier() {
     other.source.size_bytes += 1;
     let assets = [imported(1, None), imported(1, None), other];
     assert_eq!(decide("acme", &assets, there), [Fate::New, known(1), Fate::Taken]);
+}
+
+#[test]
+fn an_identifier_stands_for_an_asset_with_the_same_bytes_alone() {
+    let with = |number, sha256: &str| {
+        let mut asset = imported(number, Some("b"));
+        asset.source.sha256 = sha256.repeat(32);
+        asset
+    };
+    let mut there = Catalogue::default();
+    there.identified.insert(("house".to_owned(), "b".to_owned(), "ab".repeat(32)), Uuid::from_u128(9));
+    let assets = [with(1, "cd"), with(2, "ab"), with(3, "cd"), with(4, "ef")];
+    let known = |number| Fate::Known(Uuid::from_u128(number));
+    assert_eq!(decide("acme", &assets, there), [Fate::New, known(9), known(1), Fate::New]);
 }
 
 proptest! {

@@ -7,7 +7,8 @@
 //! **PostgreSQL** has many writers, also in other processes. What reads an asset, decides and writes takes a lock of that
 //! asset's id first (`pg_advisory_xact_lock`), so that between reading and writing nobody else changes it: the same as with
 //! SQLite, one asset at a time. A transaction takes one such lock, or several in the order of their keys, and that of its tenant's
-//! feed last, so none waits for another in a ring. Readers see one state (`REPEATABLE READ`), and wait for nobody.
+//! feed last, so none waits for another in a ring; an import takes that of its tenant's imports before all others. Readers see one
+//! state (`REPEATABLE READ`), and wait for nobody.
 //!
 //! Every wait ends after `database_wait`.
 
@@ -80,12 +81,15 @@ impl Database {
         Ok(transaction)
     }
 
-    /// A transaction that reads and changes the assets `ids`, as nobody else does until it ends. Whoever takes several locks takes them in
-    /// the order of their keys.
-    pub(super) async fn changing_all(&self, ids: &[Uuid]) -> StoreResult<Transaction> {
+    /// A transaction that reads and changes the assets `ids`, as nobody else does until it ends, and imports for `tenant`, as nobody else
+    /// does either. Whoever takes several locks takes them in the order of their keys.
+    pub(super) async fn importing(&self, tenant: &str, ids: &[Uuid]) -> StoreResult<Transaction> {
         const LOCK: &str = "SELECT pg_advisory_xact_lock(wanted) FROM unnest(CAST($1 AS BIGINT[])) AS keys (wanted)";
         let mut transaction = self.writing().await?;
         if let Transaction::Postgres(_) = &transaction {
+            // Identifiers have no lock of their own: a tenant's imports are decided one after another. Only imports take this lock, and
+            // first.
+            sql("SELECT pg_advisory_xact_lock(2, hashtext($1))").bind(tenant).run(&mut transaction).await?;
             let mut keys: Vec<i64> = ids.iter().copied().map(lock_key).collect();
             keys.sort_unstable();
             keys.dedup();

@@ -30,7 +30,7 @@ impl Store {
     /// Registers those of `wholes` that the catalogue has not; says what becomes of each.
     pub async fn import(&self, by: By<'_>, wholes: &[Whole]) -> StoreResult<Vec<Fate>> {
         let ids: Vec<Uuid> = wholes.iter().map(|whole| whole.asset.id).collect();
-        let mut transaction = self.database.changing_all(&ids).await?;
+        let mut transaction = self.database.importing(by.tenant, &ids).await?;
         let there = catalogue(&mut transaction, by.tenant, wholes).await?;
         let fates = imports::decide(by.tenant, wholes.iter().map(|whole| &whole.asset), there);
         let new: Vec<&Whole> =
@@ -71,13 +71,13 @@ async fn catalogue(transaction: &mut Transaction, tenant: &str, wholes: &[Whole]
     };
     // Not `min(a.id)`, for which PostgreSQL would walk the index of ids until one fits.
     const IDENTIFIED: Sql = Sql {
-        sqlite: "SELECT j.value ->> '$.propertyID', j.value ->> '$.value', \
+        sqlite: "SELECT j.value ->> '$.propertyID', j.value ->> '$.value', j.value ->> '$.sha256', \
                  (SELECT a.id FROM identifiers i CROSS JOIN assets a ON a.seq = i.asset_seq \
                  WHERE i.tenant = $2 AND i.scheme = j.value ->> '$.propertyID' AND i.value = j.value ->> '$.value' \
-                 AND a.deleted_at_us IS NULL LIMIT 1) FROM json_each($1) AS j",
-        postgres: "SELECT one ->> 'propertyID', one ->> 'value', \
-                   (SELECT min(a.id || '') FROM assets a WHERE a.tenant = $2 \
-                   AND a.record -> 'identifier' @> jsonb_build_array(one) AND a.deleted_at_us IS NULL) \
+                 AND a.source_sha256 = j.value ->> '$.sha256' AND a.deleted_at_us IS NULL LIMIT 1) FROM json_each($1) AS j",
+        postgres: "SELECT one ->> 'propertyID', one ->> 'value', one ->> 'sha256', \
+                   (SELECT min(a.id || '') FROM assets a WHERE a.tenant = $2 AND a.source_sha256 = one ->> 'sha256' \
+                   AND a.record -> 'identifier' @> jsonb_build_array(one - 'sha256') AND a.deleted_at_us IS NULL) \
                    FROM jsonb_array_elements($1) AS j (one)",
     };
     let ids: Vec<Uuid> = wholes.iter().map(|whole| whole.asset.id).collect();
@@ -86,13 +86,14 @@ async fn catalogue(transaction: &mut Transaction, tenant: &str, wholes: &[Whole]
     let deleted: Vec<(String,)> = sql(DELETED).bind(texts(&ids)).all(transaction).await?;
     let deleted = deleted.into_iter().map(|(id,)| rows::uuid(&id)).collect::<StoreResult<_>>()?;
     let named = wholes.iter().flat_map(|whole| imports::names(&whole.asset));
-    let named: Vec<_> = named.map(|(scheme, value)| json!({ "propertyID": scheme, "value": value })).collect();
+    let named = named.map(|(scheme, value, sha256)| json!({ "propertyID": scheme, "value": value, "sha256": sha256 }));
+    let named: Vec<_> = named.collect();
     let mut identified = HashMap::new();
     if !named.is_empty() {
         let query = sql(IDENTIFIED).bind(Value::Json(Some(named.into()))).bind(tenant);
-        for (scheme, value, id) in query.all::<(String, String, Option<String>)>(transaction).await? {
+        for (scheme, value, sha256, id) in query.all::<(String, String, String, Option<String>)>(transaction).await? {
             if let Some(id) = id {
-                identified.insert((scheme, value), rows::uuid(&id)?);
+                identified.insert((scheme, value, sha256), rows::uuid(&id)?);
             }
         }
     }

@@ -131,6 +131,10 @@ async fn what_is_known_stays_and_a_refused_line_leaves_the_others_alone(on: On) 
     };
     let mut same_name = plain(8);
     same_name["record"] = first["record"].clone();
+    let mut same_name_of_others = same_name.clone();
+    same_name_of_others["id"] = Uuid::now_v7().to_string().into();
+    same_name_of_others["source"] = plain(8)["source"].clone();
+    same_name_of_others["source"]["sha256"] = "ef".repeat(32).into();
     let mut in_trash = plain(9);
     in_trash["id"] = trashed.id.to_string().into();
     in_trash["source"] = serde_json::to_value(&trashed.source).unwrap();
@@ -151,18 +155,20 @@ async fn what_is_known_stays_and_a_refused_line_leaves_the_others_alone(on: On) 
             value!({ "title": "x" }),
             good.clone(),
             good.clone(),
+            same_name_of_others,
         ])
     );
     let outcomes = told(&world, body).await;
     let statuses: Vec<(usize, u16)> = outcomes.iter().map(|(line, status, _)| (*line, *status)).collect();
     let wanted = [(1, 200), (3, 422), (4, 200), (5, 409), (6, 409), (7, 409), (8, 409), (9, 422), (10, 201), (11, 200)];
-    assert_eq!(statuses, wanted);
+    let (last, others) = statuses.split_last().unwrap();
+    assert_eq!((others, *last), (&wanted[..], (12, 201)), "the same identifier, and other bytes");
     assert_eq!((outcomes[0].2, outcomes[2].2), (Some(id(&first)), Some(id(&first))));
     assert_eq!(world.asset(id(&first)).await.title, "No. 1");
-    assert_eq!(positions(&world).await.len(), before.len() + 1, "one is new");
+    assert_eq!(positions(&world).await.len(), before.len() + 2, "two are new");
     // Once more: nothing is.
     assert_eq!(told(&world, ndjson(&[first, good])).await.iter().map(|told| told.1).collect::<Vec<_>>(), [200, 200]);
-    assert_eq!(positions(&world).await.len(), before.len() + 1);
+    assert_eq!(positions(&world).await.len(), before.len() + 2);
 }
 
 async fn a_body_that_is_too_much_or_nothing_is_refused_as_a_whole(on: On) {
@@ -209,9 +215,33 @@ async fn imports_that_meet_do_not_hold_each_other_up(on: On) {
     assert_eq!(positions(&world).await.len(), lines.len(), "each was registered once");
 }
 
+/// The same identifiers and bytes under ids of their own, all at once: each identifier is registered once, and all are told of the same.
+async fn imports_that_meet_register_an_identifier_once(on: On) {
+    let world = World::start(on).await;
+    for round in 0..5 {
+        let body = || {
+            let named = |number: usize| {
+                let mut line = plain(number);
+                line["record"] =
+                    value!({ "identifier": [{ "propertyID": "house", "value": format!("{round}-{number}") }] });
+                line
+            };
+            ndjson(&(0..20).map(named).collect::<Vec<_>>())
+        };
+        let [one, two, three, four] = [(); 4].map(|()| told(&world, body()));
+        let (one, two, three, four) = tokio::join!(one, two, three, four);
+        for number in 0..20 {
+            let told = [&one, &two, &three, &four].map(|outcomes| outcomes[number]);
+            assert_eq!(told.iter().filter(|told| told.1 == 201).count(), 1, "{told:?}");
+            assert!(told.iter().all(|other| other.2 == told[0].2 && matches!(other.1, 200 | 201)), "{told:?}");
+        }
+    }
+}
+
 on_each_database! {
     whole_assets_are_there_as_if_each_part_had_been_brought_alone,
     what_is_known_stays_and_a_refused_line_leaves_the_others_alone,
     a_body_that_is_too_much_or_nothing_is_refused_as_a_whole,
     imports_that_meet_do_not_hold_each_other_up,
+    imports_that_meet_register_an_identifier_once,
 }

@@ -2,8 +2,12 @@
 
 use flame_api::Page;
 use flame_api::metadata::{Asset, Highlights, Piece};
+use flame_metadata::config::Location;
+use flame_metadata::store::Store;
 use reqwest::Method;
 use serde_json::{Value, json as value};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 use crate::world::{On, World, json};
 
@@ -124,6 +128,43 @@ async fn what_was_found_in_a_record_is_marked_as_it_was_written(on: On) {
         highlights.record.iter().map(|found| (found.field.as_str(), marked(&found.pieces))).collect();
     let description = "Zwei [alte] [Häuser] <b>am [Hafen]</b>".to_owned();
     assert_eq!(texts, [("description", description), ("keywords", "[Haus]".to_owned())]);
+}
+
+/// While services are upgraded one by one, one that does not know the columns writes beside one that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_older_service_edits_on_postgresql_is_read_again() {
+    if !On::Postgres.is_there() {
+        return;
+    }
+    let world = World::start(On::Postgres).await;
+    let tale = world.described("Old tale", value!({ "description": "By the sea" })).await;
+    let Location::Postgres(url) = &world.config.database else { panic!("{:?}", world.config.database) };
+    let mut behind = PgConnection::connect(url).await.unwrap();
+
+    // What this release edits stays read, also where a longer title moves the words of the record.
+    let path = format!("/assets/{}", tale.id);
+    let patch = world.request(Method::PATCH, &path).header("if-match", "*");
+    let _: Asset = json(patch.json(&value!({ "title": "A much longer old tale" })).send().await.unwrap(), 200).await;
+    let unread = "SELECT count(*) FROM assets WHERE stems IS NULL AND record <> '{}'";
+    let (count,): (i64,) = sqlx::query_as(unread).fetch_one(&mut behind).await.unwrap();
+    assert_eq!(count, 0);
+    assert_eq!(world.titles_with("sea").await, ["A much longer old tale"]);
+
+    let wordless = world.described("Bare", value!({ "license": "https://example.org/licence" })).await;
+    let store = Store::open(&world.config).await.unwrap();
+    while store.read_records().await.unwrap() > 0 {}
+    for (asset, title, description) in [(&tale, "tale", "In the mountains"), (&wordless, "bare", "At the harbour")] {
+        let update = "UPDATE assets SET title = $2, record = CAST($3 AS jsonb), words = CAST($4 AS tsvector), \
+                      revision = revision + 1 WHERE id = $1";
+        let update = sqlx::query(update).bind(asset.id.to_string()).bind(title);
+        let update = update.bind(value!({ "description": description }).to_string());
+        let done = update.bind(format!("'=default':1D '{title}':1A")).execute(&mut behind).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    }
+    while store.read_records().await.unwrap() > 0 {}
+    assert_eq!(world.titles_with("mountains").await, ["tale"]);
+    assert_eq!(world.titles_with("harbour").await, ["bare"]);
+    assert!(world.titles_with("sea").await.is_empty());
 }
 
 on_each_database! {
