@@ -2,7 +2,8 @@
 //!
 //! Sound and thumbnails are made meanwhile, in one piece. An attempt that dies loses neither the chunks that are there nor those under
 //! way, for whoever comes next wants the same ones. Each chunk was told how full its encoder's buffer is where it begins; one that finds
-//! less behind the others is made again with what it finds. Pictures of which that is true again and again are encoded in one piece.
+//! less behind the others is made again with what it finds. Pictures of which that is true again and again are encoded in one piece, and so
+//! is whatever cannot be made in chunks: at once where the source seems to be at fault, else in the next attempt.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -80,7 +81,14 @@ impl Attempt<'_> {
         let tools = worker.encoders.tools().await.map_err(|error| media_trouble(&error))?;
         let agreed = match ladder.agreed {
             Some(agreed) => agreed,
-            None => self.agree(folder, ladder).await?,
+            None => match self.agree(folder, ladder).await {
+                Ok(agreed) => agreed,
+                Err(Unfinished::Failed { reason, .. }) => {
+                    tracing::warn!(job = %self.job.id, reason, "where tracks begin is not known: it is encoded in one piece");
+                    return Ok(None);
+                }
+                Err(unfinished) => return Err(unfinished),
+            },
         };
         let apart = Apart::of(ladder, agreed);
         let over = self.hold.abort().token().child_token();
@@ -207,7 +215,7 @@ impl Attempt<'_> {
             fault::point("job-chunks-fetched");
             let joined = self.join(pictures, places).await;
             if let Err(Unfinished::Failed { .. }) = &joined {
-                // Whichever of them it was: the next attempt is not to meet it again.
+                // Whichever of them it was: nobody is to meet it again.
                 for lease in leases {
                     let patience = self.patience_until(pictures.over);
                     let again = patience.call(|| self.worker.store.make_chunk_again(lease)).await;
