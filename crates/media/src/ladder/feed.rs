@@ -165,7 +165,9 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
         match packet.read(&mut context) {
             Ok(()) => {}
             // A file that is cut off ends like this; what it promised and what came is compared at the end.
-            Err(FfmpegError::Eof | FfmpegError::InvalidData) => break,
+            Err(FfmpegError::Eof) => break,
+            // Of a chunk, which is read from the object store, it may as well be a seek that failed.
+            Err(FfmpegError::InvalidData) if watching.cut.is_none() => break,
             Err(error) => {
                 return Err(Stop::Failed(MediaError::environment(format!("the source cannot be read on: {error}"))));
             }
