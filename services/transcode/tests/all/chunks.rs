@@ -238,7 +238,7 @@ fn start_worker(world: &World, name: &str) -> Child {
     let file = world.folder.join(format!("{name}.toml"));
     let store = &world.config.store;
     let text = format!(
-        "database = {:?}\nscratch = {:?}\n[host]\nrouter = {:?}\n[jobs]\npoll = \"100ms\"\nlease = \"10s\"\n\
+        "database = {:?}\nscratch = {:?}\n[host]\nrouter = {:?}\n[jobs]\npoll = \"100ms\"\nlease = \"20s\"\n\
          [chunks]\nlength = \"1s\"\n[store]\nendpoint = {:?}\nbucket = {:?}\naccess_key = {:?}\nsecret_key = {:?}\n",
         world.config.database,
         world.folder.join(name),
