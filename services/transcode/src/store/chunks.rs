@@ -232,7 +232,8 @@ impl Store {
         chunks.collect()
     }
 
-    /// Takes the next chunk that is wanted for `owner`: of the tenant with the fewest under way the one that waits longest.
+    /// Takes the next chunk that is wanted for `owner`: of the tenant with the fewest under way, and of its jobs in turn, the one that
+    /// begins earliest in its source.
     pub async fn claim_chunk(&self, owner: &str) -> StoreResult<Option<ClaimedChunk>> {
         let now_us = now_us();
         // Looked for without the write lock first: mostly there is nothing.
@@ -252,7 +253,7 @@ impl Store {
              WHERE seq = (SELECT seq FROM chunks AS c WHERE state = 'waiting' AND wanted_until_us > ?1 AND due_at_us <= ?1 \
               AND lease_number < ?2 AND (lease_owner IS NULL OR lease_until_us <= ?1) \
               ORDER BY (SELECT count(*) FROM chunks AS h WHERE h.tenant = c.tenant AND h.lease_owner IS NOT NULL \
-                        AND h.lease_until_us > ?1), seq LIMIT 1) \
+                        AND h.lease_until_us > ?1), json_extract(c.task, '$.range.from'), seq LIMIT 1) \
              RETURNING seq, lease_number, tenant, key, task",
         )
         .bind(now_us)

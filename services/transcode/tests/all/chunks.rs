@@ -309,6 +309,11 @@ async fn open(folder: &Scratch, change: impl FnOnce(&mut flame_transcode::Config
 }
 
 fn wanted(key: &str, expected_bytes: u64) -> WantedChunk {
+    wanted_from(key, 0, expected_bytes)
+}
+
+/// One that begins with this GOP.
+fn wanted_from(key: &str, from: u32, expected_bytes: u64) -> WantedChunk {
     let plan = LadderPlan {
         video: Vec::new(),
         audio: Vec::new(),
@@ -323,7 +328,7 @@ fn wanted(key: &str, expected_bytes: u64) -> WantedChunk {
         thumbnails: None,
         agreed: Some(Agreed { origin_ns: 0, zero_ns: 0, grid_ns: 0 }),
     };
-    let range = GopRange { from: 0, to: None, buffer_percent: 90 };
+    let range = GopRange { from, to: None, buffer_percent: 90 };
     let task = Task { source_key: format!("acme/sources/{key}"), plan, range };
     WantedChunk { key: Key::stored(key.to_owned()), task, expected_bytes }
 }
@@ -379,6 +384,23 @@ async fn a_chunk_is_one_workers_at_a_time_and_nobodys_whom_nobody_wants() {
     assert!(store.claim_chunk("four").await.unwrap().is_none());
     store.go_on_wanting_chunks(&seqs).await.unwrap();
     assert_eq!(store.claim_chunk("four").await.unwrap().expect("it is wanted").lease.seq, seqs[1]);
+}
+
+#[tokio::test]
+async fn jobs_of_a_tenant_take_turns() {
+    let folder = Scratch::new("transcode-chunks");
+    let store = open(&folder, |_| {}).await;
+    let mut seqs = Vec::new();
+    for (job, starts) in [("long", [0, 30, 60]), ("later", [0, 20, 40])] {
+        let wanted: Vec<WantedChunk> =
+            starts.iter().map(|from| wanted_from(&format!("{job}-{from}"), *from, 100)).collect();
+        seqs.extend(store.want_chunks("acme", &wanted).await.unwrap().expect("there is room"));
+    }
+    let mut taken = Vec::new();
+    while let Some(chunk) = store.claim_chunk("one").await.unwrap() {
+        taken.push(chunk.lease.seq);
+    }
+    assert_eq!(taken, [0, 3, 4, 1, 5, 2].map(|n: usize| seqs[n]));
 }
 
 #[tokio::test]
