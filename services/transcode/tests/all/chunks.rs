@@ -189,6 +189,27 @@ async fn chunks_that_nobody_wants_are_swept() {
     until_swept(&world).await;
 }
 
+#[tokio::test]
+async fn a_chunk_that_is_swept_under_a_job_is_wanted_again() {
+    let world = World::start_with(|config| config.chunks.length = SHORT).await;
+    // As when another job has let go of it: whoever takes the second chunk first finds it swept.
+    sqlx::query(
+        "CREATE TRIGGER chunks_swept AFTER UPDATE OF lease_owner ON chunks \
+         WHEN NEW.lease_owner IS NOT NULL AND NEW.lease_number = 1 AND NEW.seq = 2 BEGIN \
+         UPDATE chunks SET state = 'gone', lease_owner = NULL, lease_until_us = NULL WHERE seq = NEW.seq; END",
+    )
+    .execute(&mut database(&world).await)
+    .await
+    .unwrap();
+    let new = two_sizes(&world.job_for(&clips::path("bigbuckbunny")).await, &[]);
+    world.queue(&new).await;
+    let job = succeeded(&world, &new).await;
+    assert_eq!(job.attempt, 1, "{job:?}");
+    all_frames(&world, &job).await;
+    // It was not given up for one piece either.
+    assert!(number(&world, "SELECT count(*) FROM chunks WHERE state = 'done'").await >= CHUNKS);
+}
+
 /// No chunk is left, neither a row nor an object.
 async fn until_swept(world: &World) {
     eventually(PATIENCE, || async {
