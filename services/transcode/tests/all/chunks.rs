@@ -445,6 +445,28 @@ async fn a_chunk_that_cannot_be_made_is_given_up_and_tried_again_for_the_next_jo
 }
 
 #[tokio::test]
+async fn a_chunk_that_workers_die_of_is_given_up_and_tried_again_for_the_next_job() {
+    let folder = Scratch::new("transcode-chunks");
+    let store = open(&folder, |config| config.jobs.attempts_max = 2).await;
+    let seqs = want(&store, "acme", &["a"]).await;
+    for number in [1, 2] {
+        let chunk = store.claim_chunk("one").await.unwrap().expect("it waits");
+        assert_eq!(chunk.lease.number, number);
+        assert_eq!(store.restart_chunks("one").await.unwrap(), 1);
+    }
+    assert!(store.claim_chunk("one").await.unwrap().is_none());
+    let is_given_up = |state: ChunkState| matches!(state, ChunkState::Failed { fault: Fault::Environment, .. });
+    assert!(is_given_up(state(&store, seqs[0]).await));
+    // It stays so for whoever wants it already.
+    assert_eq!(want(&store, "acme", &["a"]).await, seqs);
+    assert!(is_given_up(state(&store, seqs[0]).await));
+    store.let_chunks_go(&seqs).await.unwrap();
+    assert_eq!(want(&store, "acme", &["a"]).await, seqs);
+    assert_eq!(state(&store, seqs[0]).await, ChunkState::Waiting { fraction: 0.0 });
+    assert_eq!(store.claim_chunk("one").await.unwrap().expect("it waits again").lease.number, 3);
+}
+
+#[tokio::test]
 async fn chunks_have_a_budget_and_the_oldest_go_that_nobody_wants() {
     let folder = Scratch::new("transcode-chunks");
     let store = open(&folder, |config| config.chunks.budget = Bytes(250)).await;
