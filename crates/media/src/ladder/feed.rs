@@ -42,6 +42,8 @@ const MARGIN_NS: i128 = 1001 * 3_600 * 1_000_000_000;
 const EARLY_NS: [i128; 2] = [1_000_000_000, 20_000_000_000];
 /// How far before a range a keyframe lies at least, nanoseconds: more than what a frame may lie before a boundary and still be on it.
 const IN_FRONT_NS: i128 = 1_000_000;
+/// Farthest that a keyframe may lie in front of a chunk, nanoseconds: all from there on is decoded for each chunk.
+const FAR_NS: i128 = 60_000_000_000;
 /// Packets that are looked at for a keyframe.
 const LOOKED_AT_MAX: u32 = 10_000;
 
@@ -105,17 +107,33 @@ pub(super) fn open_at(input: &str, cut: &Cut) -> Result<format::context::Input, 
     let Some(begins_ns) = cut.begins_ns() else { return source::open(input, BUDGET) };
     for early_ns in EARLY_NS {
         let mut context = source::open(input, BUDGET)?;
-        let Ok(wanted_us) = i64::try_from((begins_ns - early_ns).div_euclid(1000)) else { continue };
-        if context.seek(wanted_us, ..wanted_us).is_err() {
-            continue;
-        }
-        if first_keyframe_ns(&mut context).is_some_and(|keyframe_ns| keyframe_ns < begins_ns - IN_FRONT_NS)
-            && context.seek(wanted_us, ..wanted_us).is_ok()
-        {
+        if seek_before(&mut context, begins_ns, early_ns).is_some() {
             return Ok(context);
         }
     }
     source::open(input, BUDGET)
+}
+
+/// Whether decoding for `cut` begins shortly before it.
+pub(super) fn begins_near(input: &Path, cut: &Cut) -> Result<bool, MediaError> {
+    let Some(begins_ns) = cut.begins_ns() else { return Ok(true) };
+    for early_ns in EARLY_NS {
+        let mut context = open(input)?;
+        if let Some(keyframe_ns) = seek_before(&mut context, begins_ns, early_ns) {
+            return Ok(begins_ns - keyframe_ns <= FAR_NS);
+        }
+    }
+    let first_ns = first_keyframe_ns(&mut open(input)?);
+    Ok(first_ns.is_some_and(|first_ns| begins_ns - first_ns <= FAR_NS))
+}
+
+/// Seeks to a keyframe that is shown before `begins_ns`, looked for so much earlier, and says when it is shown.
+fn seek_before(context: &mut format::context::Input, begins_ns: i128, early_ns: i128) -> Option<i128> {
+    let wanted_us = i64::try_from((begins_ns - early_ns).div_euclid(1000)).ok()?;
+    context.seek(wanted_us, ..wanted_us).ok()?;
+    let keyframe_ns = first_keyframe_ns(context).filter(|&keyframe_ns| keyframe_ns < begins_ns - IN_FRONT_NS)?;
+    context.seek(wanted_us, ..wanted_us).ok()?;
+    Some(keyframe_ns)
 }
 
 /// When the next keyframe of the video is shown.

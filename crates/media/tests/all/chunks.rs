@@ -132,6 +132,19 @@ fn no_picture_is_missing_without_a_word_where_a_decoder_recovers_bit_by_bit() {
 }
 
 #[test]
+fn a_source_with_few_keyframes_is_not_decoded_in_parts() {
+    for (every, is_near) in [(100, true), (10_000, false)] {
+        let coded = format!("-map 0:v -c:v libx264 -bf 0 -g {every} -sc_threshold 0 -pix_fmt yuv420p");
+        let clip = clip("few.mp4", &format!("-f lavfi -i testsrc2=size=160x120:rate=5:duration=140 {coded}"));
+        let whole = plan::of(&probe::probe(clip.path.to_str().unwrap()).unwrap());
+        match ladder::agree(&clip.path, &folder_in(&clip.folder, "agreeing"), &whole) {
+            Ok(_) => assert!(is_near, "every {every} pictures"),
+            Err(error) => assert!(!is_near && error.to_string().contains("too few keyframes"), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn chunks_that_do_not_go_together_are_no_track() {
     let clip = clip("two.mp4", &format!("{} {SOUND} {CODED}", pictures("25")));
     let probe = probe::probe(clip.path.to_str().unwrap()).unwrap();

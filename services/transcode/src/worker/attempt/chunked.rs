@@ -84,7 +84,7 @@ impl Attempt<'_> {
             None => match self.agree(folder, ladder).await {
                 Ok(agreed) => agreed,
                 Err(Unfinished::Failed { reason, .. }) => {
-                    tracing::warn!(job = %self.job.id, reason, "where tracks begin is not known: it is encoded in one piece");
+                    tracing::warn!(job = %self.job.id, reason, "it cannot be told how to make parts: it is encoded in one piece");
                     return Ok(None);
                 }
                 Err(unfinished) => return Err(unfinished),
