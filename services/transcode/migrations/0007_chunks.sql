@@ -18,6 +18,8 @@ CREATE TABLE chunks (
     is_inputs_fault INTEGER NOT NULL DEFAULT 0 CHECK (is_inputs_fault IN (0, 1)),
     -- The lease that made it, once it is done: its objects lie under that number.
     lease_number    INTEGER NOT NULL DEFAULT 0,
+    -- Leases before the job that wants it now: they do not count against it.
+    leases_before   INTEGER NOT NULL DEFAULT 0,
     lease_owner     TEXT,
     lease_until_us  INTEGER,
     progress        REAL    NOT NULL DEFAULT 0 CHECK (progress BETWEEN 0 AND 1),

@@ -70,7 +70,7 @@ pub struct ReuseConfig {
 pub struct ChunkConfig {
     /// About how long each of them is; a source of less than two of these is encoded in one piece, and with `0s` every one.
     pub length: Span,
-    /// Chunks that this process encodes at once, at least one: of its own jobs and of those of the other processes.
+    /// Chunks that this process encodes at once, at least as many as jobs: of its own jobs and of those of the other processes.
     pub at_once: usize,
     /// Room in the object store for chunks on their way; a job whose chunks have none is encoded in one piece.
     pub budget: Bytes,

@@ -36,6 +36,7 @@ use flame_jobs::scratch::Scratch;
 use flame_media_child::{Limits, Pool, PoolConfig, find_program, memory};
 use flame_service_host::{Host, Routes, Running, StartError};
 
+use config::ChunkConfig;
 use encoders::Encoders;
 use live::Ladders;
 use metrics::{LiveMetrics, Metrics};
@@ -72,9 +73,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         Box::pin(async move { store.queue().check().await.map_err(|error| error.to_string()) })
     });
     // All children of this service share the memory that there is.
-    let chunks_at_once = config.chunks.at_once.max(1);
+    let chunking = ChunkConfig { at_once: config.chunks.at_once.max(config.jobs.at_once).max(1), ..config.chunks };
     let children_max =
-        config.jobs.at_once.max(1) + chunks_at_once + config.transrate.at_once.max(1) + config.live.at_once;
+        config.jobs.at_once.max(1) + chunking.at_once + config.transrate.at_once.max(1) + config.live.at_once;
     let limits = Limits { resident_bytes: memory::share(children_max), ..Limits::default() };
     let pool = PoolConfig::new(program, config.jobs.at_once.max(1)).caching_in(&config.scratch);
     let pool = PoolConfig { limits, ..pool };
@@ -91,11 +92,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         encoders: encoders.clone(),
         objects: flame_object_store::Store::connect(&config.store),
         metrics: Metrics::new(host.metrics()),
-        chunk_pool: Pool::new(PoolConfig { size: chunks_at_once, ..patient.clone() }),
+        chunk_pool: Pool::new(PoolConfig { size: chunking.at_once, ..patient.clone() }),
         pool: Pool::new(patient),
         store: store.clone(),
         config: config.jobs,
-        chunks: config.chunks,
+        chunks: chunking,
         reuses: !config.reuse.keep.0.is_zero() && config.reuse.outputs_max > 0,
         client,
         scratch,

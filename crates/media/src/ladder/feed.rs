@@ -40,6 +40,10 @@ const MARGIN_NS: i128 = 1001 * 3_600 * 1_000_000_000;
 
 /// How long before a range a keyframe is looked for, nanoseconds: containers find by decode times, which come before.
 const EARLY_NS: [i128; 2] = [1_000_000_000, 20_000_000_000];
+/// How far before a range a keyframe lies at least, nanoseconds: more than what a frame may lie before a boundary and still be on it.
+const IN_FRONT_NS: i128 = 1_000_000;
+/// Farthest that a keyframe may lie in front of a chunk, nanoseconds: all from there on is decoded for each chunk.
+const FAR_NS: i128 = 60_000_000_000;
 /// Packets that are looked at for a keyframe.
 const LOOKED_AT_MAX: u32 = 10_000;
 
@@ -62,6 +66,9 @@ pub(super) struct Sources {
 struct Watching {
     sheets: Option<Sheets>,
     cut: Option<Cut>,
+    /// Whether a picture before the range came out: only then none of the range is missing. A decoder that begins where a stream only
+    /// recovers bit by bit (intra refresh) gives nothing out until it has.
+    is_led_in: bool,
     /// Whether all that come belong to others.
     is_over: bool,
 }
@@ -94,23 +101,39 @@ pub(super) fn open(input: &Path) -> Result<format::context::Input, MediaError> {
     source::open(&input.to_string_lossy(), BUDGET)
 }
 
-/// Opens the source, a path or a URL, where decoding has to begin for `cut`: at a keyframe that is shown by its beginning. Where none is
+/// Opens the source, a path or a URL, where decoding has to begin for `cut`: at a keyframe that is shown before it. Where none is
 /// found by the container's own index, that is the beginning of the source.
 pub(super) fn open_at(input: &str, cut: &Cut) -> Result<format::context::Input, MediaError> {
     let Some(begins_ns) = cut.begins_ns() else { return source::open(input, BUDGET) };
     for early_ns in EARLY_NS {
         let mut context = source::open(input, BUDGET)?;
-        let Ok(wanted_us) = i64::try_from((begins_ns - early_ns).div_euclid(1000)) else { continue };
-        if context.seek(wanted_us, ..wanted_us).is_err() {
-            continue;
-        }
-        if first_keyframe_ns(&mut context).is_some_and(|keyframe_ns| keyframe_ns <= begins_ns)
-            && context.seek(wanted_us, ..wanted_us).is_ok()
-        {
+        if seek_before(&mut context, begins_ns, early_ns).is_some() {
             return Ok(context);
         }
     }
     source::open(input, BUDGET)
+}
+
+/// Whether decoding for `cut` begins shortly before it.
+pub(super) fn begins_near(input: &Path, cut: &Cut) -> Result<bool, MediaError> {
+    let Some(begins_ns) = cut.begins_ns() else { return Ok(true) };
+    for early_ns in EARLY_NS {
+        let mut context = open(input)?;
+        if let Some(keyframe_ns) = seek_before(&mut context, begins_ns, early_ns) {
+            return Ok(begins_ns - keyframe_ns <= FAR_NS);
+        }
+    }
+    let first_ns = first_keyframe_ns(&mut open(input)?);
+    Ok(first_ns.is_some_and(|first_ns| begins_ns - first_ns <= FAR_NS))
+}
+
+/// Seeks to a keyframe that is shown before `begins_ns`, looked for so much earlier, and says when it is shown.
+fn seek_before(context: &mut format::context::Input, begins_ns: i128, early_ns: i128) -> Option<i128> {
+    let wanted_us = i64::try_from((begins_ns - early_ns).div_euclid(1000)).ok()?;
+    context.seek(wanted_us, ..wanted_us).ok()?;
+    let keyframe_ns = first_keyframe_ns(context).filter(|&keyframe_ns| keyframe_ns < begins_ns - IN_FRONT_NS)?;
+    context.seek(wanted_us, ..wanted_us).ok()?;
+    Some(keyframe_ns)
 }
 
 /// When the next keyframe of the video is shown.
@@ -150,7 +173,7 @@ pub(super) fn start(
 
 fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) -> Result<(), Stop> {
     let Sources { video, audio, frame_rate, sheets, origin_ns, cut } = sources;
-    let mut watching = Watching { sheets, cut, is_over: false };
+    let mut watching = Watching { sheets, cut, is_led_in: false, is_over: false };
     let mut video = match video.is_some() || watching.sheets.is_some() {
         true => Video::open(&context, video, frame_rate)?,
         false => None,
@@ -165,7 +188,9 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
         match packet.read(&mut context) {
             Ok(()) => {}
             // A file that is cut off ends like this; what it promised and what came is compared at the end.
-            Err(FfmpegError::Eof | FfmpegError::InvalidData) => break,
+            Err(FfmpegError::Eof) => break,
+            // Of a chunk, which is read from the object store, it may as well be a seek that failed.
+            Err(FfmpegError::InvalidData) if watching.cut.is_none() => break,
             Err(error) => {
                 return Err(Stop::Failed(MediaError::environment(format!("the source cannot be read on: {error}"))));
             }
@@ -183,6 +208,7 @@ fn feed(mut context: format::context::Input, sources: Sources, shared: &Shared) 
         let _ = video.decoder.send_eof();
         video.drain(zero_ns, &mut watching, shared)?;
         video.check("video")?;
+        watching.check()?;
     }
     for audio in &mut audio {
         let _ = audio.decoder.send_eof();
@@ -211,6 +237,19 @@ fn start_ns(context: &format::context::Input, indices: impl Iterator<Item = usiz
 fn to_ns(ticks: i64, time_base: Rational) -> i128 {
     let (num, den) = (i128::from(time_base.numerator()), i128::from(time_base.denominator().max(1)));
     (i128::from(ticks) * num * 1_000_000_000 + den / 2).div_euclid(den)
+}
+
+// === impl Watching ===
+
+impl Watching {
+    /// Fails where pictures of the range may have come before the decoder gave any out.
+    fn check(&self) -> Result<(), Stop> {
+        if self.is_led_in || self.cut.as_ref().and_then(Cut::begins_ns).is_none() {
+            return Ok(());
+        }
+        let reason = "the decoder gave no picture before the chunk: some of it may be missing";
+        Err(Stop::Failed(MediaError::environment(reason)))
+    }
 }
 
 // === impl Stream ===
@@ -262,13 +301,16 @@ impl Video {
         let mut frame = frame::Video::empty();
         while !watching.is_over && self.decoder.receive_frame(&mut frame).is_ok() {
             let Some((running_ns, duration_ns)) = self.time(&frame, frame.timestamp(), zero_ns) else { continue };
-            match watching.cut.as_mut().map(|cut| cut.place(running_ns)) {
-                Some(Place::Before) => continue,
-                Some(Place::Behind) => {
+            if let Some(place) = watching.cut.as_mut().map(|cut| cut.place(running_ns)) {
+                if place == Place::Before {
+                    watching.is_led_in = true;
+                    continue;
+                }
+                watching.check()?;
+                if place == Place::Behind {
                     watching.is_over = true;
                     return Ok(());
                 }
-                Some(Place::Within) | None => {}
             }
             if let Some(Err(error)) = watching.sheets.as_mut().map(|sheets| sheets.look(&frame, running_ns)) {
                 go_without(&error);

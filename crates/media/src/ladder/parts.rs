@@ -29,7 +29,7 @@ pub struct Chunked {
 /// existing folder `output_dir`.
 ///
 /// # Errors
-/// [`MediaError`] in people's words.
+/// [`MediaError`] in people's words: also where keyframes of the source lie so far apart that each part would decode much of the others.
 pub fn agree(input: &Path, output_dir: &Path, plan: &LadderPlan) -> Result<Agreed, MediaError> {
     let smallest = plan.video.iter().min_by_key(|rung| u64::from(rung.width) * u64::from(rung.height)).cloned();
     let plan = LadderPlan { video: smallest.into_iter().collect(), thumbnails: None, agreed: None, ..plan.clone() };
@@ -41,7 +41,15 @@ pub fn agree(input: &Path, output_dir: &Path, plan: &LadderPlan) -> Result<Agree
         // Mostly nothing was written so early; what cannot be removed goes with the job's folder.
         let _ = std::fs::remove_file(path);
     }
-    agreed
+    let agreed = agreed?;
+    // The middle stands for all.
+    let gops = u32::try_from(plan.duration_ms / u64::from(plan.gop_ms.max(1))).unwrap_or(u32::MAX);
+    let range = GopRange { from: gops / 2, to: None, buffer_percent: 50 };
+    let cut = Cut::new(Duration::from_millis(plan.gop_ms.into()), agreed, range);
+    if !plan.video.is_empty() && !feed::begins_near(input, &cut)? {
+        return Err(MediaError::environment("the source has too few keyframes to be decoded in parts"));
+    }
+    Ok(agreed)
 }
 
 fn begin(input: &Path, output_dir: &Path, plan: &LadderPlan) -> Result<Agreed, MediaError> {

@@ -115,6 +115,36 @@ fn the_end_of_a_source_that_ends_earlier_than_it_said_is_a_chunk_without_picture
 }
 
 #[test]
+fn no_picture_is_missing_without_a_word_where_a_decoder_recovers_bit_by_bit() {
+    let coded = "-map 0:v -c:v libx264 -bf 0 -g 40 -x264-params intra-refresh=1 -pix_fmt yuv420p";
+    let clip = clip("refresh.mp4", &format!("{} {coded}", pictures("25")));
+    let whole = plan::of(&probe::probe(clip.path.to_str().unwrap()).unwrap());
+    let agreed = Some(ladder::agree(&clip.path, &folder_in(&clip.folder, "agreeing"), &whole).unwrap());
+    let plan = LadderPlan { agreed, ..whole };
+    for from in 0..8 {
+        let range = GopRange { from, to: Some(from + 1), buffer_percent: 50 };
+        let folder = folder_in(&clip.folder, &format!("chunk-{from}"));
+        match ladder::encode_chunk(clip.path.to_str().unwrap(), &folder, &plan, range, &mut |_| {}) {
+            Ok(made) => assert_eq!(made.pictures, 25, "{range:?}"),
+            Err(error) => assert!(from > 0 && error.to_string().contains("may be missing"), "{range:?}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_source_with_few_keyframes_is_not_decoded_in_parts() {
+    for (every, is_near) in [(100, true), (10_000, false)] {
+        let coded = format!("-map 0:v -c:v libx264 -bf 0 -g {every} -sc_threshold 0 -pix_fmt yuv420p");
+        let clip = clip("few.mp4", &format!("-f lavfi -i testsrc2=size=160x120:rate=5:duration=140 {coded}"));
+        let whole = plan::of(&probe::probe(clip.path.to_str().unwrap()).unwrap());
+        match ladder::agree(&clip.path, &folder_in(&clip.folder, "agreeing"), &whole) {
+            Ok(_) => assert!(is_near, "every {every} pictures"),
+            Err(error) => assert!(!is_near && error.to_string().contains("too few keyframes"), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn chunks_that_do_not_go_together_are_no_track() {
     let clip = clip("two.mp4", &format!("{} {SOUND} {CODED}", pictures("25")));
     let probe = probe::probe(clip.path.to_str().unwrap()).unwrap();

@@ -113,6 +113,8 @@ struct Row {
     state: String,
     progress: f64,
     lease_number: i64,
+    /// Leases since a job wants it.
+    tries: i64,
     is_held: bool,
     size_bytes: i64,
     is_inputs_fault: bool,
@@ -145,6 +147,8 @@ impl Store {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (tenant, key) DO UPDATE SET task = excluded.task, \
                  wanted_until_us = max(wanted_until_us, excluded.wanted_until_us), used_at_us = excluded.used_at_us, \
                  size_bytes = CASE WHEN state = 'done' THEN size_bytes ELSE excluded.size_bytes END, \
+                 leases_before = CASE WHEN state <> 'waiting' OR wanted_until_us <= excluded.used_at_us \
+                  THEN lease_number ELSE leases_before END, \
                  failures = CASE WHEN state IN ('failed', 'gone') THEN 0 ELSE failures END, \
                  progress = CASE WHEN state IN ('failed', 'gone') THEN 0 ELSE progress END, \
                  state = CASE WHEN state IN ('failed', 'gone') THEN 'waiting' ELSE state END RETURNING seq",
@@ -201,8 +205,8 @@ impl Store {
     /// How far these are, by their numbers.
     pub async fn chunks(&self, seqs: &[i64]) -> Result<Vec<Chunk>, ReportError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT seq, key, state, progress, lease_number, coalesce(lease_until_us > ?2, 0) AS is_held, size_bytes, \
-             is_inputs_fault, error FROM chunks \
+            "SELECT seq, key, state, progress, lease_number, lease_number - leases_before AS tries, \
+             coalesce(lease_until_us > ?2, 0) AS is_held, size_bytes, is_inputs_fault, error FROM chunks \
              WHERE state <> 'gone' AND seq IN (SELECT value FROM json_each(?1)) ORDER BY seq",
         )
         .bind(Json(seqs))
@@ -212,8 +216,8 @@ impl Store {
         let attempts_max = i64::from(self.jobs.attempts_max.max(1));
         let chunks = rows.into_iter().map(|row| {
             let state = match row.state.as_str() {
-                "waiting" if !row.is_held && row.lease_number >= attempts_max => {
-                    let reason = format!("{} workers have died of it, or let go of it", row.lease_number);
+                "waiting" if !row.is_held && row.tries >= attempts_max => {
+                    let reason = format!("{} workers have died of it, or let go of it", row.tries);
                     ChunkState::Failed { fault: Fault::Environment, reason }
                 }
                 "waiting" => ChunkState::Waiting { fraction: row.progress },
@@ -232,13 +236,14 @@ impl Store {
         chunks.collect()
     }
 
-    /// Takes the next chunk that is wanted for `owner`: of the tenant with the fewest under way the one that waits longest.
+    /// Takes the next chunk that is wanted for `owner`: of the tenant with the fewest under way, and of its jobs in turn, the one that
+    /// begins earliest in its source.
     pub async fn claim_chunk(&self, owner: &str) -> StoreResult<Option<ClaimedChunk>> {
         let now_us = now_us();
         // Looked for without the write lock first: mostly there is nothing.
         let waits: Option<i64> = sqlx::query_scalar(
             "SELECT 1 FROM chunks WHERE state = 'waiting' AND wanted_until_us > ?1 AND due_at_us <= ?1 \
-             AND lease_number < ?2 AND (lease_owner IS NULL OR lease_until_us <= ?1) LIMIT 1",
+             AND lease_number - leases_before < ?2 AND (lease_owner IS NULL OR lease_until_us <= ?1) LIMIT 1",
         )
         .bind(now_us)
         .bind(self.jobs.attempts_max.max(1))
@@ -250,9 +255,9 @@ impl Store {
         let row: Option<(i64, i64, String, String, Json<Task>)> = sqlx::query_as(
             "UPDATE chunks SET lease_owner = ?3, lease_number = lease_number + 1, lease_until_us = ?4, progress = 0 \
              WHERE seq = (SELECT seq FROM chunks AS c WHERE state = 'waiting' AND wanted_until_us > ?1 AND due_at_us <= ?1 \
-              AND lease_number < ?2 AND (lease_owner IS NULL OR lease_until_us <= ?1) \
+              AND lease_number - leases_before < ?2 AND (lease_owner IS NULL OR lease_until_us <= ?1) \
               ORDER BY (SELECT count(*) FROM chunks AS h WHERE h.tenant = c.tenant AND h.lease_owner IS NOT NULL \
-                        AND h.lease_until_us > ?1), seq LIMIT 1) \
+                        AND h.lease_until_us > ?1), json_extract(c.task, '$.range.from'), seq LIMIT 1) \
              RETURNING seq, lease_number, tenant, key, task",
         )
         .bind(now_us)

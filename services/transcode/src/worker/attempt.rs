@@ -261,7 +261,19 @@ impl Attempt<'_> {
             return Ok((Made { conditioning, ..Made::default() }, planned.ladder.agreed));
         }
         let (duration, began) = (Duration::from_millis(planned.ladder.duration_ms), Instant::now());
-        let (made, agreed) = match self.encode_in_chunks(folder, planned).await? {
+        let in_chunks = match self.job.error {
+            // Whatever it was, chunks have no part in the next attempt.
+            Some(_) => None,
+            None => match self.encode_in_chunks(folder, planned).await {
+                // A part that cannot be made is not yet the input's fault.
+                Err(Unfinished::Failed { fault: Fault::Input, reason }) => {
+                    tracing::warn!(job = %self.job.id, reason, "chunks cannot be made: it is encoded in one piece");
+                    None
+                }
+                made => made?,
+            },
+        };
+        let (made, agreed) = match in_chunks {
             Some((made, agreed)) => (made, Some(agreed)),
             None => self.encode_in_one_piece(folder, planned).await?,
         };

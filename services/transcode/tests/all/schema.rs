@@ -101,8 +101,8 @@ async fn workers_and_lists_find_jobs_without_looking_at_all_of_them() {
         ),
         ("SELECT 1 FROM outputs WHERE made_at_us <= 1 LIMIT 1", "outputs_by_age"),
         (
-            "SELECT 1 FROM chunks WHERE state = 'waiting' AND wanted_until_us > 1 AND due_at_us <= 1 AND lease_number < 2 \
-             AND (lease_owner IS NULL OR lease_until_us <= 1) LIMIT 1",
+            "SELECT 1 FROM chunks WHERE state = 'waiting' AND wanted_until_us > 1 AND due_at_us <= 1 \
+             AND lease_number - leases_before < 2 AND (lease_owner IS NULL OR lease_until_us <= 1) LIMIT 1",
             "chunks_to_make",
         ),
         (

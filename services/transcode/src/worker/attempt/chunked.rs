@@ -2,7 +2,8 @@
 //!
 //! Sound and thumbnails are made meanwhile, in one piece. An attempt that dies loses neither the chunks that are there nor those under
 //! way, for whoever comes next wants the same ones. Each chunk was told how full its encoder's buffer is where it begins; one that finds
-//! less behind the others is made again with what it finds. Pictures of which that is true again and again are encoded in one piece.
+//! less behind the others is made again with what it finds. Pictures of which that is true again and again are encoded in one piece, and so
+//! is whatever cannot be made in chunks: at once where the source seems to be at fault, else in the next attempt.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::store::{Chunk, ChunkLease, ChunkState, WantedChunk};
 use crate::version::Made;
 use crate::worker::catalogue;
 
-/// How often chunks that do not go with those before them are made again.
+/// How often chunks are wanted: those that do not go with those before them are made again, and those that were swept meanwhile.
 const ROUNDS_MAX: u32 = 3;
 /// How often chunks that are gone when they are fetched are made again.
 const GONE_MAX: u32 = 3;
@@ -80,7 +81,14 @@ impl Attempt<'_> {
         let tools = worker.encoders.tools().await.map_err(|error| media_trouble(&error))?;
         let agreed = match ladder.agreed {
             Some(agreed) => agreed,
-            None => self.agree(folder, ladder).await?,
+            None => match self.agree(folder, ladder).await {
+                Ok(agreed) => agreed,
+                Err(Unfinished::Failed { reason, .. }) => {
+                    tracing::warn!(job = %self.job.id, reason, "it cannot be told how to make parts: it is encoded in one piece");
+                    return Ok(None);
+                }
+                Err(unfinished) => return Err(unfinished),
+            },
         };
         let apart = Apart::of(ladder, agreed);
         let over = self.hold.abort().token().child_token();
@@ -203,11 +211,12 @@ impl Attempt<'_> {
                 return Ok(None);
             };
             wanted.extend(&seqs);
-            let (places, leases) = self.fetched(pictures, ranges, &seqs, on_progress).await?;
+            // Swept when another job let go of them: they are wanted anew.
+            let Some((places, leases)) = self.fetched(pictures, ranges, &seqs, on_progress).await? else { continue };
             fault::point("job-chunks-fetched");
             let joined = self.join(pictures, places).await;
             if let Err(Unfinished::Failed { .. }) = &joined {
-                // Whichever of them it was: the next attempt is not to meet it again.
+                // Whichever of them it was: nobody is to meet it again.
                 for lease in leases {
                     let patience = self.patience_until(pictures.over);
                     let again = patience.call(|| self.worker.store.make_chunk_again(lease)).await;
@@ -221,7 +230,7 @@ impl Attempt<'_> {
             tracing::info!(job = %self.job.id, chunks = unkept.len(), "chunks find less than they need, and are made again");
             chunks::adapt(ranges, &unkept);
         }
-        tracing::warn!(job = %self.job.id, "chunks do not keep the cap: the pictures are encoded in one piece");
+        tracing::warn!(job = %self.job.id, "chunks do not keep the cap, or do not stay: the pictures are encoded in one piece");
         Ok(None)
     }
 
@@ -245,17 +254,17 @@ impl Attempt<'_> {
         seqs.map_err(database_trouble)
     }
 
-    /// Waits until the chunks of these numbers are there, and brings them here.
+    /// Waits until the chunks of these numbers are there, and brings them here. `None` where some were swept meanwhile.
     async fn fetched(
         &self,
         pictures: &Pictures<'_>,
         ranges: &[GopRange],
         seqs: &[i64],
         on_progress: &impl Fn(f64),
-    ) -> Result<(Vec<ChunkPlace>, Vec<ChunkLease>), Unfinished> {
+    ) -> Result<Option<(Vec<ChunkPlace>, Vec<ChunkLease>)>, Unfinished> {
         let mut said = Instant::now();
         for _ in 0..GONE_MAX {
-            let there = self.until_there(pictures, seqs, on_progress).await?;
+            let Some(there) = self.until_there(pictures, seqs, on_progress).await? else { return Ok(None) };
             let all_bytes: u64 = there.iter().map(|chunk| chunk.size_bytes).sum();
             self.has_room(all_bytes)?;
             let mut places = Vec::new();
@@ -272,7 +281,7 @@ impl Attempt<'_> {
                 places.push(place);
             }
             if places.len() == ranges.len() {
-                return Ok((places, there.iter().map(|chunk| chunk.lease).collect()));
+                return Ok(Some((places, there.iter().map(|chunk| chunk.lease).collect())));
             }
         }
         Err(failed(Fault::Environment, "chunks that were made are not in the object store".to_owned()))
@@ -307,13 +316,13 @@ impl Attempt<'_> {
         Ok(true)
     }
 
-    /// Waits until all are there, in the order of their ranges.
+    /// Waits until all are there, in the order of their ranges. `None` where some were swept meanwhile.
     async fn until_there(
         &self,
         pictures: &Pictures<'_>,
         seqs: &[i64],
         on_progress: &impl Fn(f64),
-    ) -> Result<Vec<There>, Unfinished> {
+    ) -> Result<Option<Vec<There>>, Unfinished> {
         let store = &self.worker.store;
         let patience = self.patience_until(pictures.over);
         let mut said = Instant::now();
@@ -322,10 +331,10 @@ impl Attempt<'_> {
             let mut woken = std::pin::pin!(store.queue().changes().work());
             woken.as_mut().enable();
             let chunks = patience.call(|| store.chunks(seqs)).await.map_err(database_trouble)?;
-            let (there, fraction) = self.count(seqs, &chunks).await?;
+            let Some((there, fraction)) = self.count(seqs, &chunks).await? else { return Ok(None) };
             on_progress(fraction);
             if there.len() == seqs.len() {
-                return Ok(there);
+                return Ok(Some(there));
             }
             self.go_on_wanting(pictures, seqs, &mut said).await?;
             tokio::select! {
@@ -347,14 +356,12 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Those that are there, in this order, and how much of all is done.
-    async fn count(&self, seqs: &[i64], chunks: &[Chunk]) -> Result<(Vec<There>, f64), Unfinished> {
+    /// Those that are there, in this order, and how much of all is done. `None` where some were swept.
+    async fn count(&self, seqs: &[i64], chunks: &[Chunk]) -> Result<Option<(Vec<There>, f64)>, Unfinished> {
         let mut there = Vec::new();
         let mut fractions = 0.0_f64;
         for seq in seqs {
-            let Some(chunk) = chunks.iter().find(|chunk| chunk.seq == *seq) else {
-                return Err(failed(Fault::Environment, "chunks were swept while a job wanted them".to_owned()));
-            };
+            let Some(chunk) = chunks.iter().find(|chunk| chunk.seq == *seq) else { return Ok(None) };
             match &chunk.state {
                 ChunkState::Waiting { fraction } => fractions += *fraction,
                 ChunkState::Done { lease, size_bytes } => {
@@ -367,7 +374,7 @@ impl Attempt<'_> {
         }
         #[allow(clippy::cast_precision_loss, reason = "there are a thousand at most")]
         let fraction = fractions / seqs.len().max(1) as f64;
-        Ok((there, fraction))
+        Ok(Some((there, fraction)))
     }
 
     /// What it means that a chunk was given up: its maker cannot tell a bad source from one that was deleted meanwhile.
