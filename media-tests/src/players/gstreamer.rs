@@ -44,23 +44,6 @@ const RACES_MAX: usize = 8;
 /// # Errors
 /// When the pipeline fails, ends early, or plays with another client.
 pub async fn plays(url: &str) -> Result<Shown> {
-    run(url, ["", ""]).await
-}
-
-/// Plays `url`, which is live, until it has shown so many pictures and frames of sound: its end is not waited for.
-///
-/// # Errors
-/// As of [`plays`]; also when it ends before.
-pub async fn follows(url: &str, (pictures, frames): (u64, u64)) -> Result<Shown> {
-    // The last one that it counts does not go through.
-    let until = |buffers: u64| format!("identity eos-after={} ! ", buffers + 1);
-    let shown = run(url, [&until(pictures), &until(frames)]).await?;
-    ensure!(shown.pictures >= pictures, "GStreamer showed {shown:?} of {url}, {pictures} pictures were wanted");
-    Ok(shown)
-}
-
-/// Plays `url` to the end, with these elements in front of the sinks of pictures and of sound.
-async fn run(url: &str, [of_pictures, of_sound]: [&str; 2]) -> Result<Shown> {
     let path = url.split_once('?').map_or(url, |(path, _)| path);
     let client = if path.ends_with(".mpd") { &DASH } else { &HLS };
     let scratch = Scratch::new("gstreamer");
@@ -72,12 +55,12 @@ async fn run(url: &str, [of_pictures, of_sound]: [&str; 2]) -> Result<Shown> {
         "playbin3".to_owned(),
         format!("uri={url}"),
         format!(
-            "video-sink={of_pictures}videoconvert ! videoscale ! video/x-raw,format=GRAY8,width={side},height={side} ! \
+            "video-sink=videoconvert ! videoscale ! video/x-raw,format=GRAY8,width={side},height={side} ! \
              filesink location={} sync=false",
             pictures.display()
         ),
         format!(
-            "audio-sink={of_sound}audioconvert ! audio/x-raw,format=S16LE,channels=1 ! filesink location={} sync=false",
+            "audio-sink=audioconvert ! audio/x-raw,format=S16LE,channels=1 ! filesink location={} sync=false",
             samples.display()
         ),
     ];

@@ -1,5 +1,5 @@
-//! A live channel before GStreamer's `hlsdemux2` and `dashdemux2`, which nobody here wrote: they join and follow, and come to the end
-//! of HLS when the channel does.
+//! A live channel before GStreamer's `hlsdemux2`, which nobody here wrote: it joins at the edge, follows, and comes to the end when the
+//! channel does. `dashdemux2` of GStreamer 1.22 does not come to an end in a live channel's MPD (docs/decisions/0070).
 
 use std::time::Duration;
 
@@ -20,15 +20,11 @@ const FOLLOWED: u64 = 6;
 const PICTURES: u64 = 60;
 /// Samples of sound that go with a picture.
 const SAMPLES: u64 = 48_000 / 30;
-/// Samples of a frame of AAC.
-const FRAME_SAMPLES: u64 = 1_024;
 /// Pictures that a part holds: an encoder that is killed may have sent so much more of one track than of the other.
 const PART_PICTURES: u64 = 6;
 /// So much may sound be apart from pictures: each track is joined three target durations before its own end, and one of them may have
 /// listed a segment that the other had not yet; and both ends lie within a part.
 const APART_PICTURES: u64 = PICTURES + 2 * PART_PICTURES;
-/// Segments that are there before DASH begins, and all that are played: more come meanwhile than were there.
-const DASH: (u64, u64) = (4, 9);
 
 /// How many whole segments the first track of a channel lists.
 async fn listed(url: &str) -> Result<u64, String> {
@@ -73,20 +69,4 @@ async fn gstreamer_joins_a_channel_at_its_edge_and_follows_it_to_its_end() {
     assert!(shown.pictures + PICTURES <= all, "{shown:?} of {all}");
     let samples = shown.pictures * SAMPLES;
     assert!(shown.samples.abs_diff(samples) <= APART_PICTURES * SAMPLES, "{shown:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn gstreamer_follows_a_channel_in_dash() {
-    let bundle = Bundle::up().await;
-    let channel = bundle.json(&["channel", "create", "Followed in DASH"]);
-    let (_encoder, url) = publish_to(&bundle, &channel).await;
-    let (before, played) = DASH;
-    until(&url, before).await;
-    let pictures = played * PICTURES;
-    let frames = pictures * SAMPLES / FRAME_SAMPLES;
-    let shown = gstreamer::follows(&url.replace("index.m3u8", "manifest.mpd"), (pictures, frames)).await;
-    let shown = shown.unwrap_or_else(|error| panic!("{error:#}\n{}", bundle.log()));
-    println!("{shown:?}");
-    // It asks for both tracks from one time on, and each begins with a segment.
-    assert!(shown.samples.abs_diff(frames * FRAME_SAMPLES) <= APART_PICTURES * SAMPLES, "{shown:?}");
 }
