@@ -88,7 +88,7 @@ async function stopped(page, origin) {
 // Makes a channel, gives it another key and ends it: the key, and how many channels are open before the end and after it.
 async function channel(page, origin, tool) {
   const part = 'section[aria-labelledby=live-title] > details.equivalent';
-  const open = async () => (await (await fetch(`${origin}/~streaming/channels`, { headers: { authorization: `Bearer ${values.token}` } })).json()).items;
+  const open = async () => (await (await fetch(`${origin}/~streaming/channels`, { headers: { authorization: `Bearer ${values.token}` } })).json()).items.filter(({ state }) => state !== 'ended');
   await page.goto(`${origin}/#/live`);
   run(await shown(page, part, null, tool));
   const [{ id }] = await open();
