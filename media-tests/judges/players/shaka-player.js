@@ -24,7 +24,7 @@ export function open(video, url, tell, switches, clearKey) {
   player.addEventListener('error', ({ detail }) => fail(detail));
   // It goes on after these, where hls.js tells an error.
   player.addEventListener('gapjumped', () => {
-    if (video.currentTime >= LEAD_S) tell.error('gap', `jumped to ${video.currentTime} s`, false);
+    if (tell.shown() && video.currentTime >= LEAD_S) tell.error('gap', `jumped to ${video.currentTime} s`, false);
   });
   player.addEventListener('stalldetected', () => tell.shown() && tell.error('stall', `at ${video.currentTime} s`, false));
   for (const change of ['adaptation', 'variantchanged']) player.addEventListener(change, playing);
