@@ -196,6 +196,12 @@ fn container(
         ("own", own),
         ("token", ways.token.to_owned()),
     ]);
+    // What the template says is no variable of whoever starts it.
+    let literal = |(word, value): (&'static str, String)| {
+        let value = if word == "token" { value } else { (ways.literal)(&value) };
+        (word, value)
+    };
+    let words: BTreeMap<&str, String> = words.into_iter().map(literal).collect();
     let begins = template.initial(&function.name);
     let value = |text: &str| filled(&(ways.literal)(text), &words);
     let mut environment: BTreeMap<String, String> = BTreeMap::new();
@@ -222,8 +228,8 @@ fn container(
     // It stands beside what was written, and is said by what starts the container.
     environment.remove("FLAME_TOKEN");
     let is_own = !function.image.contains(['/', ':']);
-    let image =
-        if is_own { format!("{}{}:{}", wanted.registry, function.image, wanted.tag) } else { function.image.clone() };
+    let named = (ways.literal)(&function.image);
+    let image = if is_own { format!("{}{named}:{}", wanted.registry, wanted.tag) } else { named.clone() };
     let called = |function: &String| label(&format!("{}-{function}", template.sfci));
     let mut labels = BTreeMap::from([
         ("app.kubernetes.io/part-of".to_owned(), label(&template.sfc)),
@@ -235,7 +241,7 @@ fn container(
     Container {
         name: called(&function.name),
         image,
-        program: is_own.then(|| format!("/usr/local/bin/{}", function.image)),
+        program: is_own.then(|| format!("/usr/local/bin/{named}")),
         arguments: function.arguments.iter().map(|argument| value(argument)).collect(),
         environment,
         begins,

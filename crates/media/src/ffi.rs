@@ -10,7 +10,7 @@ use ffmpeg_next::{
         AV_INPUT_BUFFER_PADDING_SIZE, AV_PIX_FMT_FLAG_BITSTREAM, AV_PIX_FMT_FLAG_HWACCEL, AV_PIX_FMT_FLAG_PAL,
         AV_PIX_FMT_FLAG_RGB, AVColorPrimaries, AVColorSpace, AVColorTransferCharacteristic, AVDiscard,
         AVDurationEstimationMethod, av_find_program_from_stream, av_image_get_linesize, av_mallocz,
-        av_pix_fmt_count_planes, sws_scale,
+        av_pix_fmt_count_planes, sws_getCoefficients, sws_getColorspaceDetails, sws_scale, sws_setColorspaceDetails,
     },
     format::{self, Pixel},
     frame,
@@ -249,6 +249,29 @@ pub(crate) fn bit_depth(format: Pixel) -> Option<u8> {
 /// Code point of ITU-T H.273 (`MatrixCoefficients`), whose numbers FFmpeg uses.
 pub(crate) fn matrix_code(space: color::Space) -> u32 {
     AVColorSpace::from(space) as u32
+}
+
+/// Has a scaler go between RGB and YUV by this matrix (ITU-T H.273, `MatrixCoefficients`); without it goes by BT.601's. False where it cannot.
+pub(crate) fn set_matrix(scaler: &mut scaling::Context, matrix: u32) -> bool {
+    let Ok(matrix) = i32::try_from(matrix) else { return false };
+    let (mut inverse, mut table) = (std::ptr::null_mut(), std::ptr::null_mut());
+    let [mut from, mut to, mut brightness, mut contrast, mut saturation] = [0; 5];
+    // SAFETY: the context is initialised, the pointers are to locals, and the coefficients are constants of the library.
+    unsafe {
+        let scaler = scaler.as_mut_ptr();
+        let wanted = sws_getCoefficients(matrix);
+        sws_getColorspaceDetails(
+            scaler,
+            &raw mut inverse,
+            &raw mut from,
+            &raw mut table,
+            &raw mut to,
+            &raw mut brightness,
+            &raw mut contrast,
+            &raw mut saturation,
+        ) >= 0
+            && sws_setColorspaceDetails(scaler, wanted, from, wanted, to, brightness, contrast, saturation) >= 0
+    }
 }
 
 /// Code point of ITU-T H.273 (`TransferCharacteristics`).

@@ -131,7 +131,9 @@ async fn players_open_the_encrypted_samples_of_a_recording() {
     let (encoder, url) = publish_to(&bundle, &channel).await;
     eventually(DEADLINE, || async {
         let listed = first_track(&url).await?;
-        if listed.matches("#EXTINF:").count() >= 4 { Ok(()) } else { Err(listed) }
+        // hls.js 1.7 deciphers the only picture of a segment twice: the last one is to have several.
+        let begun = listed.rsplit("#EXTINF:").next().unwrap_or_default().matches("#EXT-X-PART:").count();
+        if listed.matches("#EXTINF:").count() >= 4 && (3..8).contains(&begun) { Ok(()) } else { Err(listed) }
     })
     .await;
     drop(encoder);
@@ -151,6 +153,7 @@ async fn players_open_the_encrypted_samples_of_a_recording() {
         assert!(seen.ended && seen.errors.is_empty() && seen.failed_requests.is_empty(), "{form}: {seen:?}");
         assert!(seen.played_s >= 5.0 && seen.frames > 0 && seen.sound_bytes > 0, "{form}: {seen:?}");
     };
+    judged(Player::HlsJs, "ts.m3u8", &Viewing::default()).await;
     // Of DASH the page has to know the key.
     let key_id = listed.split_once("/keys/").expect("it names the key").1.get(..32).expect("its identifier").to_owned();
     let octets = reqwest::get(url.replace("index.m3u8", &format!("keys/{key_id}"))).await.expect("the router answers");

@@ -68,7 +68,11 @@ pub fn packed(request: &NewDeployment, template: &Template) -> anyhow::Result<Ve
     for path in imports() {
         let text = request.imports.get(path).map_or(TYPES, String::as_str);
         let place = joined(&folder, path).with_context(|| format!("the import `{path}` leads out of the archive"))?;
-        files.insert(place, text.to_owned());
+        let before = files.insert(place.clone(), text.to_owned());
+        ensure!(
+            before.is_none_or(|before| before == text),
+            "the import `{path}` would stand at {place}, where something else of the template stands: call it otherwise"
+        );
     }
     files.extend(request.alerts.clone().map(|text| (ALERTS.to_owned(), text)));
     let meta = format!(

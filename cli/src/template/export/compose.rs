@@ -49,7 +49,7 @@ fn service(one: &Container) -> Value {
         service["profiles"] = json!([PLACED]);
     }
     if let Some(cluster) = &one.cluster {
-        let wanted = format!("node.labels.flame.cluster == {cluster}");
+        let wanted = format!("node.labels.flame.cluster == {}", (WAYS.literal)(cluster));
         service["deploy"]["placement"] = json!({ "constraints": [wanted] });
     }
     service

@@ -24,6 +24,8 @@ pub(crate) struct Common {
     pub(crate) bits: u8,
     /// Whether samples use all values (JPEG) or leave head and foot room (broadcast).
     pub(crate) full_range: bool,
+    /// By which matrix RGB becomes this (ITU-T H.273); BT.601's where neither film states one.
+    pub(crate) matrix: Option<u32>,
 }
 
 /// What matters of a film's first frame.
@@ -36,6 +38,8 @@ pub(crate) struct Kind {
     bits: u8,
     full_range: bool,
     is_rgb: bool,
+    /// What it states, ITU-T H.273.
+    matrix: Option<u32>,
     /// H.273 code of PQ or HLG.
     hdr: bool,
     interlaced: bool,
@@ -62,15 +66,20 @@ impl Kind {
         let no_format = || MediaError::input("the frames have no known pixel format");
         let layout = ffi::layout(format).ok_or_else(no_format)?;
         let is_jpeg = matches!(format, Pixel::YUVJ420P | Pixel::YUVJ422P | Pixel::YUVJ444P);
+        // swscale takes grey of eight bits for the full range, whatever is stated.
+        let is_grey = matches!(format, Pixel::GRAY8 | Pixel::YA8);
         let transfer = ffi::transfer_code(frame.color_transfer_characteristic());
+        let matrix = ffi::matrix_code(frame.color_space());
         Ok(Self {
             width: frame.width(),
             height: frame.height(),
             format,
             chroma_shifts: layout.chroma_shifts,
             bits: layout.bits,
-            full_range: !layout.is_rgb && (is_jpeg || frame.color_range() == color::Range::JPEG),
+            full_range: !layout.is_rgb && (is_jpeg || is_grey || frame.color_range() == color::Range::JPEG),
             is_rgb: layout.is_rgb,
+            // 0 is RGB's own, 2 says nothing.
+            matrix: Some(matrix).filter(|code| !layout.is_rgb && !matches!(*code, 0 | 2)),
             hdr: matches!(transfer, 16 | 18),
             interlaced: frame.is_interlaced(),
         })
@@ -113,7 +122,11 @@ pub(crate) fn common(reference: Kind, distorted: Kind) -> Result<(Common, Vec<St
         chroma_shifts,
         bits,
         full_range: reference.full_range,
+        matrix: reference.matrix.or(distorted.matrix),
     };
+    if reference.is_rgb != distorted.is_rgb && common.matrix.is_none() {
+        notes.push("one film is RGB, and the other does not state its matrix: BT.601 was taken".to_owned());
+    }
     if (distorted.width, distorted.height) != (common.width, common.height) {
         notes.push(format!(
             "the distorted film was scaled from {}x{} to {}x{} (bicubic)",
@@ -201,7 +214,13 @@ impl Converter {
             None => {
                 let flags = Flags::BICUBIC | Flags::ACCURATE_RND | Flags::FULL_CHR_H_INT;
                 let Common { width, height, .. } = self.common;
-                let context = Context::get(key.0, key.1, key.2, wanted, width, height, flags).map_err(failed)?;
+                let mut context = Context::get(key.0, key.1, key.2, wanted, width, height, flags).map_err(failed)?;
+                let is_rgb = ffi::layout(key.0).is_some_and(|layout| layout.is_rgb);
+                if let Some(matrix) = self.common.matrix.filter(|_| is_rgb)
+                    && !ffi::set_matrix(&mut context, matrix)
+                {
+                    return Err(MediaError::environment("a frame cannot be converted by the matrix of the other film"));
+                }
                 self.scalers.push(Scaler { from: key, context });
                 self.scalers.len() - 1
             }

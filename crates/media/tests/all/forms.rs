@@ -139,6 +139,36 @@ fn raw_samples_that_end_midway_are_a_part_and_what_they_cannot_be_is_refused() {
     }
 }
 
+/// An encoder of pictures goes from the film to RGB by the film's matrix, and back goes whoever compares.
+#[test]
+fn pictures_of_a_film_are_compared_by_its_matrix_and_grey_ones_by_all_their_values() {
+    let (folder, _) = original();
+    let matrix =
+        "-i original.mkv -vf scale=out_color_matrix=bt709,format=yuv420p,setparams=colorspace=bt709 -c:v ffv1 hd.mkv";
+    judge::ffmpeg(&folder, matrix);
+    judge::ffmpeg(&folder, "-i hd.mkv p-%02d.png");
+    let found = run(&folder.join("hd.mkv"), &folder.join("p-%02d.png"), None, images()).expect("it is compared");
+    let psnr = found.1.columns.iter().position(|name| name == "psnr_y").expect("it is measured");
+    let lowest_db = found.1.frames.iter().map(|frame| frame.values[psnr]).fold(f64::INFINITY, f64::min);
+    assert!(lowest_db > 45.0, "by another matrix it is about 22 dB: {lowest_db}");
+
+    judge::ffmpeg(&folder, "-i original.mkv -vf extractplanes=y -pix_fmt gray g-%02d.pgm");
+    let squeezed = "-i original.mkv -vf extractplanes=y,eq=brightness=0.1 -pix_fmt gray h-%02d.pgm";
+    judge::ffmpeg(&folder, squeezed);
+    let found =
+        run(&folder.join("g-%02d.pgm"), &folder.join("h-%02d.pgm"), images(), images()).expect("it is compared");
+    let ours_db = found.1.frames[0].values[psnr];
+    let differences = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let (one, other) = (differences("g-01.pgm"), differences("h-01.pgm"));
+    // Both have heads of the same length.
+    let samples = one.len().min(other.len());
+    let squares: f64 =
+        one.iter().zip(&other).map(|(one, other)| f64::from(i32::from(*one) - i32::from(*other)).powi(2)).sum();
+    let head = one.iter().enumerate().filter(|(_, octet)| **octet == b'\n').nth(2).expect("three lines").0 + 1;
+    let expected_db = 10.0 * (255.0_f64.powi(2) * (samples - head) as f64 / squares).log10();
+    assert!((ours_db - expected_db).abs() < 0.01, "{ours_db} dB, and by the samples {expected_db}");
+}
+
 #[test]
 fn a_file_for_each_picture_is_a_film_and_a_hole_in_it_is_none() {
     let (folder, _) = original();

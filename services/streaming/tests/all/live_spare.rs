@@ -242,3 +242,29 @@ async fn what_a_spare_tries_in_vain_holds_nothing_and_what_owners_left_unnamed_g
     spare.stop().await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_missing_block_named_stays() {
+    let mut world = world().await;
+    let (channel, _, mut encoder, _) = sent(&world, 3).await;
+    let spare = flame_streaming::start(world.config()).await.unwrap();
+    knows(&world, &spare, &channel).await;
+    world.stop_streaming().await;
+    measures(&world, &spare, "flame_live_keepers", |keepers| keepers == 1).await;
+    let again = publish(&world, &spare, &channel, encoder.init()).await;
+    let first = again.first_number;
+    assert_eq!(put(&world, &spare, &again, &format!("{first}.m4s"), encoder.segment().concat().into()).await, 204);
+    // Two in a row: no owner leaves those, so it is a block that is not there.
+    let object = |number: u64| format!("default/live/{}/{}/v/{number}.m4s", channel.id, channel.version);
+    for number in [first + 1, first + 2] {
+        world.store.put(&object(number), "x".into(), "video/mp4").await.unwrap();
+    }
+    let _ = end(&world, &spare, &channel).await;
+    // By then the sweep is over.
+    measures(&world, &spare, "flame_live_keepers", |keepers| keepers == 0).await;
+    for number in [first + 1, first + 2] {
+        assert!(world.store.head(&object(number)).await.unwrap().is_some(), "{number} is gone");
+    }
+    spare.stop().await;
+    world.stop().await;
+}
