@@ -78,8 +78,9 @@ pub fn check_record(record: &Record) -> Result<(), Refused> {
     check_chapters(record)
 }
 
-fn check_agents(record: &Record) -> Result<(), Refused> {
-    let lists: [(&str, &[Agent]); 9] = [
+/// The people and organisations of a record, each list with the name of its field.
+pub fn agents(record: &Record) -> [(&'static str, &[Agent]); 9] {
+    [
         ("actor", &record.actor),
         ("author", &record.author),
         ("contributor", &record.contributor),
@@ -89,8 +90,11 @@ fn check_agents(record: &Record) -> Result<(), Refused> {
         ("musicBy", &record.music_by),
         ("publisher", &record.publisher),
         ("copyrightHolder", &record.copyright_holder),
-    ];
-    for (name, agents) in lists {
+    ]
+}
+
+fn check_agents(record: &Record) -> Result<(), Refused> {
+    for (name, agents) in agents(record) {
         check_count(name, agents.len())?;
         for agent in agents {
             let texts = [Some(agent.name.as_str()), agent.role_name.as_deref(), agent.same_as.as_deref()];

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use flame_api::metadata::{Agent, Place, Record};
+use flame_api::metadata::{Place, Record};
 
-use crate::{stems, words};
+use crate::{record, stems, words};
 
 /// What the databases index of it. Both texts are words with spaces between them, which hold letters and digits only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,18 +42,7 @@ pub fn texts(record: &Record) -> Vec<(&'static str, &str)> {
     let lists = [("keywords", &record.keywords), ("genre", &record.genre)];
     texts.extend(lists.into_iter().flat_map(|(field, list)| list.iter().map(move |text| (field, text.as_str()))));
     texts.extend(record.has_part.iter().map(|chapter| ("hasPart", chapter.name.as_str())));
-    let agents: [(&'static str, &[Agent]); 9] = [
-        ("actor", &record.actor),
-        ("author", &record.author),
-        ("contributor", &record.contributor),
-        ("creator", &record.creator),
-        ("director", &record.director),
-        ("producer", &record.producer),
-        ("musicBy", &record.music_by),
-        ("publisher", &record.publisher),
-        ("copyrightHolder", &record.copyright_holder),
-    ];
-    for (field, agents) in agents {
+    for (field, agents) in record::agents(record) {
         for agent in agents {
             texts.push((field, agent.name.as_str()));
             texts.extend(agent.role_name.as_deref().map(|role| (field, role)));
